@@ -1,0 +1,1 @@
+"""One module per verb that users type, and the wiring they share."""

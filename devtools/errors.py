@@ -1,0 +1,92 @@
+"""What can go wrong, and the exit code that says so.
+
+Every failure a user can meet is a `DevtoolsError`: a sentence, a hint what to do, an exit code.
+Anything else that reaches `app` is a bug of ours and is reported as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """The process exit codes of every task."""
+
+    OK = 0
+    FAILED = 1  # a release, contract or smoke test failed
+    CONFIG = 2  # what was declared or asked for is wrong
+    BUG = 3  # our fault
+    ENVIRONMENT = 4  # cluster, tool, network or disk is missing or broken
+    TIMEOUT = 5
+    INTERRUPTED = 130
+
+
+class DevtoolsError(Exception):
+    """A failure with a sentence for the user, a hint what to do next, and an exit code."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: ExitCode | None = None) -> None:
+        """`message` is one sentence without a final full stop; `hint` is what to type or edit."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Location:
+    """A place in a file that people write: 1-based line and column."""
+
+    file: Path
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        """`file:line:column`, as editors and terminals link it."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in a file."""
+
+    where: Location
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """One line: `file:line:column: message (hint)`."""
+        return f"{self.where}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ConfigError(DevtoolsError):
+    """What was declared or asked for is wrong; carries every problem that was found."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, message: str, *, hint: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        """`problems` are all problems of all files, in file order."""
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class EnvironmentFault(DevtoolsError):
+    """A tool, the cluster, the network or the disk is missing or broken."""
+
+    exit_code = ExitCode.ENVIRONMENT
+
+
+class TimedOut(DevtoolsError):
+    """Something took longer than it was allowed to."""
+
+    exit_code = ExitCode.TIMEOUT
+
+
+class Interrupted(DevtoolsError):
+    """The user or the system asked to stop (SIGINT, SIGTERM, SIGHUP)."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,1 @@
+"""Renderers: folds over the events of a run."""

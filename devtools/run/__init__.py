@@ -1,0 +1,1 @@
+"""Doing it: events, facts, the engine, contracts and smoke tests."""

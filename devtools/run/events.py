@@ -1,0 +1,249 @@
+"""What happens in a run, as frozen values: the only thing that leaves the engine.
+
+Renderers fold over them, `events.jsonl` keeps them. `VERSION` changes when a field changes its meaning or
+goes away; a new event or field does not change it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from threading import Lock
+from typing import Any, Literal, Protocol
+
+VERSION = 1
+
+
+class Outcome(StrEnum):
+    """How a step ended."""
+
+    INSTALLED = "installed"
+    UPGRADED = "upgraded"
+    UNCHANGED = "unchanged"
+    UNINSTALLED = "uninstalled"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    DISABLED = "disabled"
+    INTERRUPTED = "interrupted"
+
+
+class Verdict(StrEnum):
+    """How a check ended; `simulated` is never `passed`."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SIMULATED = "simulated"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A run begins; `directory` holds its logs."""
+
+    run: str
+    what: str  # what was typed: "layer 40-data-plane"
+    stack: str
+    environment: str
+    provider: str
+    context: str
+    directory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One line of a plan."""
+
+    release: str
+    layer: str
+    action: str
+    reason: str
+    needs: tuple[str, ...]
+    chart: str
+    stand_in: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanMade:
+    """What the run will do; emitted before anything is done."""
+
+    layers: tuple[str, ...]
+    steps: tuple[PlannedStep, ...]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something worth a line that is about no single step."""
+
+    level: Literal["info", "warning"]
+    message: str
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A release's step begins."""
+
+    release: str
+    layer: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWaiting:
+    """What a step waits for now; emitted when the answer changes."""
+
+    release: str
+    layer: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """A line that helm or a hook printed."""
+
+    release: str
+    stream: Literal["stdout", "stderr"]
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractChecked:
+    """A contract's verdict, with the value that was seen."""
+
+    release: str
+    layer: str
+    contract: str
+    verdict: Verdict
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished:
+    """A release's step ended; `details` are events and last log lines worth showing on a failure."""
+
+    release: str
+    layer: str
+    outcome: Outcome
+    seconds: float
+    reason: str = ""
+    hint: str = ""
+    details: tuple[str, ...] = ()
+    revision: int = 0
+    stand_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestStarted:
+    """A smoke test Job begins."""
+
+    release: str
+    layer: str
+    test: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestOutput:
+    """A line of a test container's log."""
+
+    release: str
+    test: str
+    container: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestFinished:
+    """A smoke test Job ended."""
+
+    release: str
+    layer: str
+    test: str
+    verdict: Verdict
+    seconds: float
+    reason: str = ""
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """A run ended; `exit_code` is the process's."""
+
+    exit_code: int
+    seconds: float
+    reason: str = ""
+    hint: str = ""
+
+
+Event = (
+    RunStarted
+    | PlanMade
+    | Notice
+    | StepStarted
+    | StepWaiting
+    | StepOutput
+    | ContractChecked
+    | StepFinished
+    | TestStarted
+    | TestOutput
+    | TestFinished
+    | RunFinished
+)
+EVENTS: tuple[type[Any], ...] = Event.__args__
+
+
+class Sink(Protocol):
+    """Anything that takes events: a renderer, a file, a test's list."""
+
+    def emit(self, event: Event, at: float) -> None:
+        """Take one event; `at` is seconds since the epoch. Called from one thread at a time."""
+
+    def close(self) -> None:
+        """The run is over; nothing follows."""
+
+
+class Bus:
+    """Gives each event its time and hands it to every sink, one at a time."""
+
+    def __init__(self, sinks: tuple[Sink, ...], clock: Callable[[], float]) -> None:
+        """`clock` gives seconds since the epoch."""
+        self._sinks = sinks
+        self._clock = clock
+        self._lock = Lock()
+
+    def emit(self, event: Event) -> None:
+        """Hand the event to every sink, from any thread."""
+        with self._lock:
+            at = self._clock()
+            for sink in self._sinks:
+                sink.emit(event, at)
+
+    def close(self) -> None:
+        """Close every sink."""
+        with self._lock:
+            for sink in self._sinks:
+                sink.close()
+
+
+def name_of(kind: type[Any]) -> str:
+    """The event's name on the wire: `StepFinished` is `step-finished`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+def to_json(event: Event, at: float) -> dict[str, Any]:
+    """The event as JSON data: `v`, `at` (RFC 3339, UTC), `event`, then its fields."""
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"v": VERSION, "at": moment, "event": name_of(type(event)), **_plain(event)}
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses and tuples as JSON data."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,247 @@
+"""The words of the product as frozen values; no behaviour beyond naming and looking up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from devtools.errors import Location
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ReleaseId:
+    """A Helm release's identity in a cluster, written `namespace/name` in `needs`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`namespace/name`, the form layer files use."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartRef:
+    """A chart as a layer file names it, and what it resolved to on this disk.
+
+    `path` is a chart directory (`local`), an archive (`vendored`) or a generated archive (`stand-in`).
+    """
+
+    name: str
+    path: Path
+    kind: Literal["local", "vendored", "stand-in"] = "local"
+    version: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """An edge to another release; an optional one vanishes when its target is disabled."""
+
+    release: ReleaseId
+    where: Location
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCheck:
+    """An HTTP request through a port-forward to a Service that must answer as said."""
+
+    service: str
+    port: int
+    path: str = "/"
+    status: int = 200
+    contains: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What must be true on the cluster after a release is synced.
+
+    With neither `condition`, `jsonpath` nor `http`, the kind's own rule holds: workloads are Available,
+    CustomResourceDefinitions Established, Jobs complete, volumes bound; anything else must exist.
+    """
+
+    where: Location
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""  # empty: the release's
+    api_version: str = ""  # empty: looked up by kind
+    condition: str = ""  # type of a status condition that must be `True`
+    jsonpath: str = ""  # kubectl's form: {.status.phase}
+    equals: str = ""
+    http: HttpCheck | None = None
+    timeout: float = 0.0  # seconds; 0: the release's
+
+    def __str__(self) -> str:
+        """`Gateway/public Programmed`, `Kafka/kafka {.status.x} = y`, `http web:80/healthz`."""
+        if self.http:
+            return f"http {self.http.service}:{self.http.port}{self.http.path}"
+        subject = f"{self.kind}/{self.name}"
+        if self.condition:
+            return f"{subject} {self.condition}"
+        return f"{subject} {self.jsonpath} = {self.equals}" if self.jsonpath else subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A command run before a release is synced: argv, never a shell string."""
+
+    argv: tuple[str, ...]
+    timeout: float = 60.0
+    where: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One Helm release as declared, with what this environment makes of it."""
+
+    name: str
+    namespace: str
+    layer: str
+    chart: ChartRef
+    where: Location
+    values: Mapping[str, Any] = field(default_factory=dict)  # inline in the layer file
+    values_files: tuple[Path, ...] = ()  # overlays that exist, weakest first
+    needs: tuple[Need, ...] = ()
+    contract: tuple[Contract, ...] = ()
+    before: tuple[Hook, ...] = ()
+    installed: bool = True
+    disabled_by: str = ""  # the key that switched it off, and where
+    optional: bool = False
+    smoke: bool = False
+    timeout: float = 300.0  # seconds
+    wait: bool = True
+    history: int = 5  # revisions Helm keeps
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> ReleaseId:
+        """Its identity in the cluster."""
+        return ReleaseId(self.namespace, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A named slice of the stack, `NN-name`, in the order of its number."""
+
+    name: str
+    file: Path
+    stage: str
+    alias: str = ""  # the name Tilt shows, when it is another
+    critical: bool = True  # apps, and the layers after it, wait for it
+    releases: tuple[Release, ...] = ()
+    inactive: str = ""  # why this environment leaves the whole layer out
+
+    @property
+    def number(self) -> int:
+        """The numeric prefix."""
+        return int(self.name.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One set of overlays and switches; `values` is what `installed:` paths look into."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Everything declared in one repository, as one environment sees it; layers in order."""
+
+    name: str
+    root: Path
+    environment: Environment
+    layers: tuple[Layer, ...]
+    environments: tuple[str, ...] = ()
+
+    def releases(self) -> tuple[Release, ...]:
+        """All releases, in layer order, disabled ones too."""
+        return tuple(release for layer in self.layers for release in layer.releases)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of exactly this name; KeyError where there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """One object of a release on the cluster; `namespace` is empty for cluster-scoped kinds."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`kind/name`, as kubectl prints it."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseFact:
+    """What the cluster holds of one release now."""
+
+    id: ReleaseId
+    status: str  # Helm's: deployed, failed, pending-install, …
+    revision: int
+    digest: str = ""  # our inputs' digest that this revision was made from
+    ready: str = ""  # the digest that was seen ready and kept its contract
+    tested: str = ""  # of a smoke release: the layer's digest that its tests passed on
+    missing: tuple[ObjectRef, ...] = ()  # objects of the manifest that are gone
+    layer: str = ""  # the layer label it was installed with
+    stack: str = ""  # the stack label it was installed with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the cluster holds now, by release."""
+
+    releases: Mapping[ReleaseId, ReleaseFact] = field(default_factory=dict)
+
+
+class Action(StrEnum):
+    """What a step will do."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    UNCHANGED = "unchanged"
+    UNINSTALL = "uninstall"
+    BLOCKED = "blocked"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a run will do to one release, and why; `needs` are edges inside the plan."""
+
+    release: Release
+    action: Action
+    reason: str
+    needs: tuple[ReleaseId, ...] = ()
+    digest: str = ""
+    recover: str = ""  # the pending-* or failed state to clear first
+    revision: int = 0  # the deployed revision now; 0: none
+
+    @property
+    def id(self) -> ReleaseId:
+        """The release it is about."""
+        return self.release.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in an order that respects every edge; the same inputs give the same plan."""
+
+    stack: Stack
+    layers: tuple[str, ...]  # selected ones, in order
+    steps: tuple[Step, ...]
+    tested: Mapping[str, str] = field(default_factory=dict)  # layer → digest its tests last passed on

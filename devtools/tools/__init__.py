@@ -1,0 +1,1 @@
+"""One module per external tool: pure builders of commands and parsers of output; nothing runs here."""
