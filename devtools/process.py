@@ -27,6 +27,7 @@ OnOutput = Callable[[Stream, str], None]
 
 KEEP = 64 * 1024 * 1024  # bytes of each stream kept for the caller; the rest is still streamed
 LINE = 64 * 1024  # a longer line is handed on in pieces
+SHORTEST_SECRET = 4  # redacting shorter ones would blank out ordinary words
 GRACE = (3.0, 3.0)  # seconds after INT, then after TERM
 _TICK = 0.1  # seconds between looks at the clock and the cancel flag
 _DRAIN = 0.5  # seconds a dead child's grandchildren may keep its pipes open
@@ -100,9 +101,9 @@ class Runner(Protocol):
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` with every secret of four or more characters replaced by `***`."""
+    """`text` with every secret of `SHORTEST_SECRET` or more characters replaced by `***`."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= 4:  # shorter ones would blank out ordinary words
+        if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return text
 
