@@ -196,7 +196,8 @@ class ReleaseFact:
     digest: str = ""  # our inputs' digest that this revision was made from
     ready: str = ""  # the digest that was seen ready and kept its contract
     tested: str = ""  # of a smoke release: the layer's digest that its tests passed on
-    missing: tuple[ObjectRef, ...] = ()  # objects of the manifest that are gone
+    objects: tuple[ObjectRef, ...] = ()  # what the ready revision made
+    missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
     layer: str = ""  # the layer label it was installed with
     stack: str = ""  # the stack label it was installed with
 

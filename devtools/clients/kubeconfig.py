@@ -1,0 +1,115 @@
+"""Reads one context of a kubeconfig file: server, trust, credentials.
+
+Format: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. Certificates, tokens and basic
+authentication are read here, which costs a few milliseconds; exec plugins and auth providers are the
+SDK's business (`Credentials.needs_sdk`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.errors import EnvironmentFault
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How to reach and prove oneself to one API server."""
+
+    server: str
+    ca: bytes = b""  # PEM
+    insecure: bool = False
+    certificate: bytes = b""  # PEM
+    key: bytes = b""  # PEM
+    token: str = ""
+    server_name: str = ""
+    proxy: str = ""
+    needs_sdk: bool = False
+
+
+def read_credentials(kubeconfig: Path, context: str) -> Credentials:
+    """The context's credentials; raises EnvironmentFault where file, context, cluster or user is missing."""
+    try:
+        document = yaml.load(kubeconfig.read_bytes(), Loader=_Loader) or {}  # noqa: S506 - a safe loader
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot read kubeconfig {kubeconfig}: {error.strerror}", hint="invoke cluster.create"
+        ) from error
+    except yaml.YAMLError as error:
+        raise EnvironmentFault(f"kubeconfig {kubeconfig} is not YAML", hint="invoke cluster.create") from error
+    chosen = _named(document, "context", context, kubeconfig)
+    cluster = _named(document, "cluster", chosen.get("cluster", ""), kubeconfig)
+    user = _named(document, "user", chosen.get("user", ""), kubeconfig)
+    base = kubeconfig.parent
+    return Credentials(
+        server=cluster.get("server", ""),
+        ca=_bytes(cluster, "certificate-authority", base),
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        certificate=_bytes(user, "client-certificate", base),
+        key=_bytes(user, "client-key", base),
+        token=_token(user, base),
+        server_name=cluster.get("tls-server-name", ""),
+        proxy=cluster.get("proxy-url", ""),
+        needs_sdk="exec" in user or "auth-provider" in user,
+    )
+
+
+def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
+    """A TLS context for these credentials; None for a plain-text server."""
+    if not credentials.server.startswith("https"):
+        return None
+    context = ssl.create_default_context(cadata=credentials.ca.decode() if credentials.ca else None)
+    if credentials.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if credentials.certificate and credentials.key:
+        with tempfile.TemporaryDirectory(prefix="devtools-") as private:  # mode 0700; ssl reads files only
+            pair = Path(private) / "pair.pem"
+            pair.write_bytes(credentials.certificate + b"\n" + credentials.key)
+            context.load_cert_chain(pair)
+    return context
+
+
+def _named(document: dict[str, Any], kind: str, name: str, path: Path) -> dict[str, Any]:
+    """The entry `name` of the list `kind`s."""
+    entries = document.get(f"{kind}s") or []
+    for entry in entries:
+        if entry.get("name") == name:
+            return dict(entry.get(kind) or {})
+    known = ", ".join(str(entry.get("name")) for entry in entries) or "none"
+    raise EnvironmentFault(f"kubeconfig {path} has no {kind} {name!r} (it has: {known})", hint="invoke cluster.create")
+
+
+def _bytes(entry: dict[str, Any], key: str, base: Path) -> bytes:
+    """Inline data or a file's content."""
+    if data := entry.get(f"{key}-data"):
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise EnvironmentFault(f"kubeconfig's {key}-data is not base64") from error
+    return _file(base / entry[key]) if entry.get(key) else b""
+
+
+def _token(user: dict[str, Any], base: Path) -> str:
+    """A bearer token, inline or from a file."""
+    if user.get("tokenFile"):
+        return _file(base / user["tokenFile"]).decode().strip()
+    return str(user.get("token", ""))
+
+
+def _file(path: Path) -> bytes:
+    """A credentials file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {error.strerror}") from error

@@ -1,0 +1,126 @@
+"""What the cluster holds now, from metadata-only lists.
+
+Helm keeps one Secret per revision, `sh.helm.release.v1.<name>.v<revision>`, with labels `owner`, `name`, `status`,
+`version` (https://helm.sh/docs/topics/advanced/#storage-backends); `upgrade --labels` adds ours. So a single
+list tells name, status, revision and inputs' digest of every release, and no state file can be lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from devtools.clients.kube import Kube
+from devtools.stack.model import Facts, ObjectRef, ReleaseFact, ReleaseId
+from devtools.tools.helm import (
+    ANNOTATION_OBJECTS,
+    LABEL_DIGEST,
+    LABEL_LAYER,
+    LABEL_READY,
+    LABEL_STACK,
+    LABEL_TESTED,
+)
+
+_PARALLEL = 8
+
+
+def observe(kube: Kube) -> Facts:
+    """All releases on the cluster and which of their objects are gone.
+
+    Costs one list of Secrets' metadata, and one metadata list per kind that the releases own, in parallel.
+    Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
+    """
+    newest = _newest(kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+    owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
+    there = _existing(kube, {ref for refs in owned.values() for ref in refs})
+    return Facts(
+        releases={release: _fact(release, metadata, owned[release], there) for release, metadata in newest.items()}
+    )
+
+
+def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objects: Iterable[ObjectRef]) -> None:
+    """Note on the release's record that this revision was seen ready, and which objects it owns.
+
+    The mark comes after readiness and contracts, so a run killed in between is finished by the next one.
+    """
+    inventory = json.dumps(sorted([ref.api_version, ref.kind, ref.namespace, ref.name] for ref in set(objects)))
+    patch = {"metadata": {"labels": {LABEL_READY: digest}, "annotations": {ANNOTATION_OBJECTS: inventory}}}
+    kube.merge(record_path(release, revision), patch)
+
+
+def mark_tested(kube: Kube, release: ReleaseId, revision: int, digest: str | None) -> None:
+    """Note on a smoke release's record which state of its layer its tests passed on; None clears it."""
+    kube.merge(record_path(release, revision), {"metadata": {"labels": {LABEL_TESTED: digest}}})
+
+
+def record_path(release: ReleaseId, revision: int) -> str:
+    """The Secret that holds one revision."""
+    return f"/api/v1/namespaces/{release.namespace}/secrets/sh.helm.release.v1.{release.name}.v{revision}"
+
+
+def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
+    """The inventory that `mark_ready` left; nothing where there is none."""
+    try:
+        rows = json.loads((metadata.get("annotations") or {}).get(ANNOTATION_OBJECTS, "[]"))
+        return tuple(ObjectRef(*map(str, row)) for row in rows)
+    except (ValueError, TypeError):
+        return ()
+
+
+def _newest(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
+    """The newest revision's record of each release."""
+    newest: dict[ReleaseId, Mapping[str, Any]] = {}
+    for record in records:
+        labels = record.get("labels") or {}
+        release = ReleaseId(str(record["namespace"]), str(labels.get("name", "")))
+        if release not in newest or _revision(record) > _revision(newest[release]):
+            newest[release] = record
+    return newest
+
+
+def _revision(record: Mapping[str, Any]) -> int:
+    text = str((record.get("labels") or {}).get("version", "0"))
+    return int(text) if text.isdecimal() else 0
+
+
+def _fact(
+    release: ReleaseId, record: Mapping[str, Any], objects: tuple[ObjectRef, ...], there: set[ObjectRef]
+) -> ReleaseFact:
+    labels: Mapping[str, str] = record.get("labels") or {}
+    inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
+    return ReleaseFact(
+        id=release,
+        status=labels.get("status", "unknown"),
+        revision=_revision(record),
+        digest=labels.get(LABEL_DIGEST, ""),
+        # `helm test` rewrites the record and drops annotations: without an inventory nothing is known to be there
+        ready=labels.get(LABEL_READY, "") if inventoried else "",
+        tested=labels.get(LABEL_TESTED, ""),
+        objects=objects,
+        missing=tuple(ref for ref in objects if ref not in there),
+        layer=labels.get(LABEL_LAYER, ""),
+        stack=labels.get(LABEL_STACK, ""),
+    )
+
+
+def _existing(kube: Kube, wanted: set[ObjectRef]) -> set[ObjectRef]:
+    """Those of the wanted objects that exist: one metadata list per kind."""
+    kinds: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
+    for ref in wanted:
+        kinds[ref.api_version, ref.kind].add(ref)
+    if not kinds:
+        return set()
+    kube.resource("Namespace")  # discover once, before the threads
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="facts") as pool:
+        return set().union(*pool.map(lambda item: _existing_of(kube, *item), kinds.items()))
+
+
+def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> set[ObjectRef]:
+    resource = kube.resource(kind[1], kind[0])
+    if resource is None:
+        return set()
+    found = {(item.get("namespace", ""), item["name"]) for item in kube.metadata(resource.path())}
+    return {ref for ref in wanted if (ref.namespace if resource.namespaced else "", ref.name) in found}

@@ -1,0 +1,96 @@
+"""HTTP checks through a port-forward to a pod of a Service."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.clients.kube import Kube
+from devtools.run.events import Verdict
+from devtools.run.waiting import Observer
+from devtools.stack.model import HttpCheck, ObjectRef
+
+TIMEOUT = 5.0  # seconds for one answer
+BODY = 256 * 1024  # bytes of an answer that are looked at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """How one look at a contract ended; `final` failures cannot heal by waiting."""
+
+    verdict: Verdict
+    value: str
+    reason: str = ""
+    final: bool = False
+
+
+class HttpProbe:
+    """Sends requests to Services the way `kubectl port-forward` does."""
+
+    def __init__(self, kube: Kube, observer: Observer, simulated: Callable[[Mapping[str, Any]], bool]) -> None:
+        """`simulated` tells a pod that no kubelet runs: nothing listens there."""
+        self._kube = kube
+        self._observer = observer
+        self._simulated = simulated
+
+    def check(self, check: HttpCheck, namespace: str) -> Checked:
+        """One request; simulated where only simulated pods stand behind the Service."""
+        service = self._observer.get(ObjectRef("v1", "Service", namespace, check.service))
+        if service is None:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"Service/{check.service} does not exist")
+        pods = [pod for pod in self._observer.pods(namespace) if _behind(service, pod)]
+        ready = [pod for pod in pods if _is_ready(pod)]
+        if not ready:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"no pod of Service/{check.service} is ready")
+        real = [pod for pod in ready if not self._simulated(pod)]
+        if not real:
+            return Checked(verdict=Verdict.SIMULATED, value="not sent", reason="its pods are simulated")
+        try:
+            status, body = self._request(namespace, real[0], _port(service, real[0], check.port), check.path)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error}")
+        good = status == check.status and check.contains in body
+        reason = (
+            "" if good else f"answered {status}" + ("" if status != check.status else f" without {check.contains!r}")
+        )
+        return Checked(verdict=Verdict.PASSED if good else Verdict.FAILED, value=str(status), reason=reason)
+
+    def _request(self, namespace: str, pod: Mapping[str, Any], port: int, path: str) -> tuple[int, str]:
+        """GET through the API server; status and the start of the body."""
+        link = self._kube.forward(namespace, str(pod["metadata"]["name"]), port)
+        link.settimeout(TIMEOUT)
+        connection = http.client.HTTPConnection("localhost", port, timeout=TIMEOUT)
+        connection.sock = link
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read(BODY).decode("utf-8", "replace")
+        finally:
+            connection.close()
+
+
+def _behind(service: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+    selector = (service.get("spec") or {}).get("selector") or {}
+    labels = pod["metadata"].get("labels") or {}
+    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
+
+
+def _port(service: Mapping[str, Any], pod: Mapping[str, Any], port: int) -> int:
+    """The pod's port behind a Service's, by number or name."""
+    for entry in (service.get("spec") or {}).get("ports") or ():
+        if entry.get("port") == port:
+            target = entry.get("targetPort", port)
+            if isinstance(target, int):
+                return target
+            for container in pod["spec"].get("containers") or ():
+                for named in container.get("ports") or ():
+                    if named.get("name") == target:
+                        return int(named["containerPort"])
+    raise ValueError(f"the Service has no port {port}")

@@ -1,0 +1,183 @@
+"""When an object is ready, what it still waits for, and when waiting is in vain; pure, on API objects as JSON.
+
+Rules follow kubectl's `rollout status` and the pod lifecycle's documented reasons
+(https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Object = Mapping[str, Any]
+
+PATIENCE: Mapping[str, float] = {
+    # reason → seconds it may last before waiting is given up; what another release may still deliver gets longer
+    "InvalidImageName": 0.0,
+    "ErrImageNeverPull": 2.0,
+    "ErrImagePull": 10.0,
+    "ImagePullBackOff": 5.0,
+    "CreateContainerConfigError": 15.0,
+    "CreateContainerError": 15.0,
+    "RunContainerError": 15.0,
+    "CrashLoopBackOff": 10.0,
+    "Unschedulable": 15.0,
+    "FailedCreate": 5.0,
+    "ProgressDeadlineExceeded": 0.0,
+    "Failed": 0.0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that may never heal: which object, Kubernetes' reason, its message, whose log to show."""
+
+    object: str
+    reason: str
+    message: str
+    pod: str = ""
+    container: str = ""
+
+    def __str__(self) -> str:
+        """`Pod/web-1 container app: ImagePullBackOff: Back-off pulling …`."""
+        where = f"{self.object} container {self.container}" if self.container else self.object
+        return f"{where}: {self.reason}" + (f": {self.message}" if self.message else "")
+
+
+def condition(item: Object, kind: str) -> Mapping[str, Any]:
+    """The status condition of this type, or nothing."""
+    for entry in (item.get("status") or {}).get("conditions") or ():
+        if entry.get("type") == kind:
+            return dict(entry)
+    return {}
+
+
+def waits_for(item: Object) -> str:
+    """What an object still waits for, empty when it is ready; kinds without a rule of ours are ready at once."""
+    rule = _RULES.get(str(item.get("kind", "")))
+    return rule(item) if rule else ""
+
+
+def _deployment(item: Object) -> str:
+    wanted, status = _replicas(item), item.get("status") or {}
+    if _stale(item) or status.get("updatedReplicas", 0) < wanted:
+        return f"{status.get('updatedReplicas', 0)} of {wanted} pods updated"
+    if status.get("replicas", 0) > status.get("updatedReplicas", 0):
+        return "old pods to go"
+    available = status.get("availableReplicas", 0)
+    return "" if available >= wanted else f"{available} of {wanted} pods available"
+
+
+def _stateful_set(item: Object) -> str:
+    wanted, status = _replicas(item), item.get("status") or {}
+    strategy = (item.get("spec") or {}).get("updateStrategy") or {}
+    rolling = strategy.get("type", "RollingUpdate") == "RollingUpdate"
+    kept = (strategy.get("rollingUpdate") or {}).get("partition", 0) if rolling else wanted
+    updated = status.get("updatedReplicas", 0)
+    if _stale(item) or (updated < wanted - kept and status.get("updateRevision") != status.get("currentRevision")):
+        return f"{updated} of {wanted} pods updated"
+    ready = status.get("readyReplicas", 0)
+    return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
+
+
+def _daemon_set(item: Object) -> str:
+    status = item.get("status") or {}
+    wanted = status.get("desiredNumberScheduled", 0)
+    if _stale(item) or status.get("updatedNumberScheduled", 0) < wanted:
+        return f"{status.get('updatedNumberScheduled', 0)} of {wanted} pods updated"
+    ready = status.get("numberReady", 0)
+    return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
+
+
+def _pod(item: Object) -> str:
+    phase = (item.get("status") or {}).get("phase", "Pending")
+    if phase == "Succeeded" or condition(item, "Ready").get("status") == "True":
+        return ""
+    return f"pod {phase}"
+
+
+def _established(item: Object) -> str:
+    return "" if condition(item, "Established").get("status") == "True" else "to be established"
+
+
+_RULES: Mapping[str, Callable[[Object], str]] = {
+    "Deployment": _deployment,
+    "StatefulSet": _stateful_set,
+    "DaemonSet": _daemon_set,
+    "Pod": _pod,
+    "CustomResourceDefinition": _established,
+}
+WAITED = frozenset(_RULES)
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+
+
+def job_result(item: Object) -> tuple[str, str]:
+    """A Job's end: `complete`, `failed` or nothing yet, and the message of a failure."""
+    if condition(item, "Complete").get("status") == "True":
+        return "complete", ""
+    failed = condition(item, "Failed")
+    if failed.get("status") == "True":
+        return "failed", ": ".join(str(failed[key]) for key in ("reason", "message") if failed.get(key))
+    return "", ""
+
+
+def troubles(item: Object, pods: Sequence[Object]) -> list[Trouble]:
+    """What in a workload or its pods looks as if it would not heal."""
+    found: list[Trouble] = []
+    name = f"{item.get('kind')}/{item['metadata']['name']}"
+    refused = condition(item, "ReplicaFailure")
+    if refused.get("status") == "True":
+        found.append(Trouble(object=name, reason="FailedCreate", message=str(refused.get("message", ""))))
+    progress = condition(item, "Progressing")
+    if progress.get("reason") == "ProgressDeadlineExceeded":
+        found.append(Trouble(object=name, reason="ProgressDeadlineExceeded", message=str(progress.get("message", ""))))
+    for pod in pods:
+        found += pod_troubles(pod)
+    return found
+
+
+def pod_troubles(pod: Object) -> list[Trouble]:
+    """A pod that cannot be scheduled, and containers that cannot start."""
+    name, status = str(pod["metadata"]["name"]), pod.get("status") or {}
+    found: list[Trouble] = []
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        message = str(scheduled.get("message", ""))
+        found.append(Trouble(object=f"Pod/{name}", reason="Unschedulable", message=message, pod=name))
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(key) or ():
+            found += _container_trouble(name, container)
+    return found
+
+
+def _container_trouble(pod: str, container: Object) -> list[Trouble]:
+    """A container that waits for a reason which seldom goes away."""
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = str(waiting.get("reason", ""))
+    if reason not in PATIENCE:
+        return []
+    message = str(waiting.get("message", ""))
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff" and last:
+        message = f"exit code {last.get('exitCode')} after {container.get('restartCount', 0)} restarts"
+    return [
+        Trouble(object=f"Pod/{pod}", reason=reason, message=message, pod=pod, container=str(container.get("name", "")))
+    ]
+
+
+def selects(item: Object, pod: Object) -> bool:
+    """Whether a workload's selector (its `matchLabels`) picks a pod."""
+    wanted = ((item.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    labels = pod["metadata"].get("labels") or {}
+    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _replicas(item: Object) -> int:
+    return int((item.get("spec") or {}).get("replicas", 1))
+
+
+def _stale(item: Object) -> bool:
+    """The controller has not seen the newest spec yet."""
+    seen = (item.get("status") or {}).get("observedGeneration", 0)
+    return bool(seen < item["metadata"].get("generation", 0))

@@ -1,0 +1,190 @@
+"""Helm 4: commands to give it, and what its answers mean.
+
+Flags and outputs: https://helm.sh/docs/helm/ for 4.x. Waiting is ours (`--wait=hookOnly`): Helm's watcher says
+neither what it waits for nor gives up on what cannot heal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.errors import DevtoolsError
+from devtools.process import Command
+from devtools.stack.model import ObjectRef, ReleaseId
+
+LABEL_DIGEST = "devtools.ameide.io/digest"
+LABEL_READY = "devtools.ameide.io/ready"
+LABEL_TESTED = "devtools.ameide.io/tested"
+LABEL_LAYER = "devtools.ameide.io/layer"
+LABEL_STACK = "devtools.ameide.io/stack"
+ANNOTATION_OBJECTS = "devtools.ameide.io/objects"
+
+_HOOK = "helm.sh/hook"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _ManifestLoader(_Loader):  # type: ignore[misc] # the C loader's type is Any
+    """YAML as charts write it: a bare `=` is a string (prometheus-operator's CRDs hold one)."""
+
+
+_ManifestLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helm:
+    """One helm program against one cluster; context and kubeconfig are in every command it builds."""
+
+    program: Path
+    kubeconfig: Path
+    context: str
+
+    def upgrade(
+        self, release: ReleaseId, chart: Path, values: Path, *, timeout: float, history: int, labels: Mapping[str, str]
+    ) -> Command:
+        """Install or upgrade and answer with the release as JSON; waits for hooks only."""
+        pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        return self._command(
+            ("upgrade", release.name, str(chart), "--install"),
+            ("--namespace", release.namespace, "--create-namespace", "--values", str(values)),
+            ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
+            ("--labels", pairs, "--output", "json"),
+            timeout=timeout + 30,
+        )
+
+    def template(self, release: ReleaseId, chart: Path, values: Path, kube_version: str = "") -> Command:
+        """Render, talking to no cluster."""
+        version = ("--kube-version", kube_version) if kube_version else ()
+        return Command(
+            argv=(
+                *(str(self.program), "template", release.name, str(chart), "--include-crds"),
+                *("--namespace", release.namespace, "--values", str(values), *version),
+            ),
+            timeout=60,
+        )
+
+    def uninstall(self, release: ReleaseId, *, timeout: float) -> Command:
+        """Remove a release and wait until its objects are gone; fine when it is absent."""
+        return self._command(
+            ("uninstall", release.name, "--namespace", release.namespace),
+            ("--ignore-not-found", "--cascade=foreground", "--wait", "--timeout", _seconds(timeout)),
+            timeout=timeout + 30,
+        )
+
+    def rollback(self, release: ReleaseId, *, timeout: float) -> Command:
+        """Go back to the revision before the current one."""
+        return self._command(
+            ("rollback", release.name, "--namespace", release.namespace),
+            ("--wait=hookOnly", "--timeout", _seconds(timeout)),
+            timeout=timeout + 30,
+        )
+
+    def test(self, release: ReleaseId, test: str, *, timeout: float) -> Command:
+        """Run one test hook by itself: the first that fails would stop the others (helm/helm#12003)."""
+        return self._command(
+            ("test", release.name, "--namespace", release.namespace),
+            ("--filter", f"name={test}", "--timeout", _seconds(timeout)),
+            timeout=timeout + 15,
+        )
+
+    def hooks(self, release: ReleaseId) -> Command:
+        """The hooks' manifests of the deployed revision."""
+        return self._command(("get", "hooks", release.name, "--namespace", release.namespace), timeout=30)
+
+    def _command(self, *words: tuple[str, ...], timeout: float) -> Command:
+        """Words with the cluster they are for."""
+        where = ("--kubeconfig", str(self.kubeconfig), "--kube-context", self.context)
+        flat = tuple(word for group in words for word in group)
+        return Command(argv=(str(self.program), *flat, *where, "--color", "never"), timeout=timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What `upgrade --output json` says of the release it made."""
+
+    revision: int
+    objects: tuple[ObjectRef, ...]
+    hooks: tuple[str, ...] = ()  # names of test hooks
+    notes: str = field(default="", repr=False)
+
+
+def parse_upgrade(stdout: str, namespace: str) -> Deployed:
+    """The release of `upgrade --output json`; raises DevtoolsError where it is not that.
+
+    The document holds values and manifest, secrets included: it is never logged.
+    """
+    try:
+        start = stdout.index("{")  # warnings may come first
+        document = json.loads(stdout[start:])
+        manifest, revision = document.get("manifest") or "", int(document["version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DevtoolsError("helm's answer was not the release it made") from error
+    tests = tuple(
+        str(hook["name"])
+        for hook in document.get("hooks") or ()
+        if "test" in hook.get("events", ()) or "test-success" in hook.get("events", ())
+    )
+    return Deployed(revision=revision, objects=parse_manifest(manifest, namespace), hooks=tests)
+
+
+def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
+    """The objects of a rendered manifest, hooks left out; namespaced or not is the API server's to say."""
+    return tuple(
+        ObjectRef(
+            str(item["apiVersion"]),
+            str(item["kind"]),
+            str((item.get("metadata") or {}).get("namespace") or namespace),
+            str((item.get("metadata") or {}).get("name", "")),
+        )
+        for item in documents(text)
+        if _HOOK not in ((item.get("metadata") or {}).get("annotations") or {})
+    )
+
+
+def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
+    """The test hooks among the manifests of `get hooks`, whole."""
+    return tuple(
+        item
+        for item in documents(text)
+        if {"test", "test-success"} & set(re.split(r"\s*,\s*", str(_annotations(item).get(_HOOK, ""))))
+    )
+
+
+def documents(text: str) -> Iterable[dict[str, Any]]:
+    """The objects of a multi-document YAML text, `List`s opened."""
+    for document in yaml.load_all(text, Loader=_ManifestLoader):
+        if not isinstance(document, dict) or "kind" not in document:
+            continue
+        if document["kind"] == "List" and "items" in document:
+            yield from document["items"] or ()
+        else:
+            yield document
+
+
+_ENVIRONMENT = re.compile(
+    r"connection refused|no such host|i/o timeout|TLS handshake|EOF$|cluster unreachable", re.IGNORECASE
+)
+
+
+def parse_failure(stderr: str) -> tuple[str, bool]:
+    """Helm's complaint as one line without its prefixes, and whether the cluster was unreachable."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
+    text = errors[-1].removeprefix("Error:").strip() if errors else "helm failed and said nothing"
+    text = re.sub(r"^(UPGRADE FAILED|INSTALLATION FAILED): ", "", text)
+    return text, bool(_ENVIRONMENT.search(text))
+
+
+def _annotations(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (item.get("metadata") or {}).get("annotations") or {}
+
+
+def _seconds(value: float) -> str:
+    """A Go duration."""
+    return f"{max(1, round(value))}s"
