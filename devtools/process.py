@@ -33,6 +33,29 @@ _TICK = 0.1  # seconds between looks at the clock and the cancel flag
 _DRAIN = 0.5  # seconds a dead child's grandchildren may keep its pipes open
 
 
+class Cancel:
+    """A flag that asks everything under way to stop; set once, by a signal or a failure."""
+
+    def __init__(self) -> None:
+        """Not set."""
+        self._event = Event()
+        self.reason = ""
+
+    def set(self, reason: str) -> None:
+        """Ask to stop; the first reason is kept."""
+        if not self._event.is_set():
+            self.reason = reason
+            self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether someone asked to stop."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep that a cancel cuts short; says whether it did."""
+        return self._event.wait(seconds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A program to run. `env` is added to the runner's environment; `secrets` are redacted from all output."""
@@ -43,6 +66,7 @@ class Command:
     stdin: bytes | None = None
     timeout: float | None = None  # seconds
     secrets: tuple[str, ...] = ()
+    cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
 
     def display(self) -> str:
         """The command as a user could paste it, without secrets."""
@@ -65,29 +89,6 @@ class Result:
     def ok(self) -> bool:
         """It ended by itself, with 0."""
         return self.returncode == 0 and not self.timed_out and not self.cancelled
-
-
-class Cancel:
-    """A flag that asks everything under way to stop; set once, by a signal or a failure."""
-
-    def __init__(self) -> None:
-        """Not set."""
-        self._event = Event()
-        self.reason = ""
-
-    def set(self, reason: str) -> None:
-        """Ask to stop; the first reason is kept."""
-        if not self._event.is_set():
-            self.reason = reason
-            self._event.set()
-
-    def is_set(self) -> bool:
-        """Whether someone asked to stop."""
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep that a cancel cuts short; says whether it did."""
-        return self._event.wait(seconds)
 
 
 class Runner(Protocol):
@@ -130,7 +131,7 @@ class SubprocessRunner:
         try:
             pump = _Pump(child, command, on_output)
             deadline = None if command.timeout is None else started + command.timeout
-            ended = pump.until(lambda: self._stop_reason(deadline))
+            ended = pump.until(lambda: self._stop_reason(command, deadline))
             if ended:
                 self._end(child, pump)
             child.wait()
@@ -181,9 +182,9 @@ class SubprocessRunner:
             raise EnvironmentFault(f"cannot run {command.argv[0]}: {reason}") from error
         return child
 
-    def _stop_reason(self, deadline: float | None) -> str:
+    def _stop_reason(self, command: Command, deadline: float | None) -> str:
         """Why to stop waiting: `timeout`, `cancel` or nothing."""
-        if self._cancel.is_set():
+        if self._cancel.is_set() or (command.cancel is not None and command.cancel.is_set()):
             return "cancel"
         return "timeout" if deadline is not None and time.monotonic() >= deadline else ""
 
