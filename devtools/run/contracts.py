@@ -109,7 +109,7 @@ def _measure(contract: Contract, item: Mapping[str, Any]) -> tuple[str, bool, st
 def _find(contract: Contract, item: Mapping[str, Any]) -> Iterator[str]:
     """The values at a contract's path, in kubectl's notation `{.status.phase}`."""
     from jsonpath_ng.exceptions import JSONPathError  # noqa: PLC0415 - only contracts with a path pay for it
-    from jsonpath_ng.ext import parse  # noqa: PLC0415
+    from jsonpath_ng.ext.parser import parse  # noqa: PLC0415
 
     text = contract.jsonpath.strip().removeprefix("{").removesuffix("}")
     try:

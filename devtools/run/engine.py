@@ -1,0 +1,256 @@
+"""Carries out a plan: a true DAG on threads.
+
+A step starts as soon as what it needs is done. The failure of one skips only its dependents, each naming the cause;
+a cluster that went away or a cancel stops everything that has not started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted, TimedOut
+from devtools.run.events import (
+    Outcome,
+    PlanMade,
+    PlannedStep,
+    RunFinished,
+    StepFinished,
+    StepStarted,
+    TestFinished,
+    Verdict,
+)
+from devtools.run.facts import mark_ready, mark_tested
+from devtools.run.session import Session
+from devtools.run.smoke import Smoke
+from devtools.run.steps import Done, Steps, timed
+from devtools.stack.model import Action, Facts, ObjectRef, Plan, ReleaseId, Step
+
+MOST_THREADS = 64
+_GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
+
+
+@dataclass(slots=True)
+class _Ended:
+    """A finished step, as its dependents see it."""
+
+    outcome: Outcome
+    cause: str = ""  # for dependents: "ameide/kafka failed"
+    error: DevtoolsError | None = None
+    tests: Sequence[TestFinished] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """How all steps ended; the engine's only state."""
+
+    ended: dict[ReleaseId, _Ended] = field(default_factory=dict)
+    fault: EnvironmentFault | None = None
+
+
+class Engine:
+    """Carries out one plan in one session."""
+
+    def __init__(self, session: Session, plan: Plan, facts: Facts) -> None:
+        """`facts` are what the plan was made from."""
+        self._session = session
+        self._plan = plan
+        self._facts = facts
+        self._steps = Steps(session, plan.stack.name)
+        self._smoke = Smoke(session)
+        self._tally = Tally()
+        self._layers = {layer: _layer_digest(plan, layer) for layer in plan.layers}
+
+    def run(self) -> ExitCode:
+        """Do every step; emits the events of each and a final RunFinished. Raises only on a bug of ours."""
+        started = time.monotonic()
+        steps = {step.id: step for step in self._plan.steps}
+        sorter: TopologicalSorter[ReleaseId] = TopologicalSorter(
+            {step.id: [need for need in step.needs if need in steps] for step in self._plan.steps}
+        )
+        sorter.prepare()
+        order = {step.id: index for index, step in enumerate(self._plan.steps)}
+        with ThreadPoolExecutor(min(MOST_THREADS, len(steps) or 1), thread_name_prefix="step") as pool:
+            running: dict[Future[_Ended], ReleaseId] = {}
+            while sorter.is_active():
+                for ready in sorted(sorter.get_ready(), key=order.__getitem__):
+                    running[pool.submit(self._do, steps[ready])] = ready
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    release = running.pop(future)
+                    self._tally.ended[release] = future.result()
+                    sorter.done(release)
+        return self._finish(time.monotonic() - started)
+
+    def _do(self, step: Step) -> _Ended:
+        """One step, start to end, whatever happens."""
+        if skipped := self._reason_to_skip(step):
+            return self._tell(step, skipped, 0.0)
+        if step.action is Action.DISABLED:
+            return self._tell(step, _Ended(Outcome.DISABLED), 0.0)
+        release = step.release
+        if step.action is not Action.UNCHANGED:
+            self._session.bus.emit(StepStarted(release=str(step.id), layer=release.layer, action=step.action))
+        result, seconds = timed(lambda: self._work(step))
+        if isinstance(result, DevtoolsError):
+            return self._tell(step, self._failed(step, result), seconds)
+        ended = self._tell(step, _Ended(result.outcome), seconds, result.revision)
+        if release.smoke and self._session.test and step.action is not Action.UNINSTALL:
+            self._run_tests(step, result, ended)
+        return ended
+
+    def _work(self, step: Step) -> Done:
+        """What its action says."""
+        if step.action is Action.UNCHANGED or not self._session.sync:
+            return self._steps.confirm(step)
+        if step.action is Action.UNINSTALL:
+            return self._steps.uninstall(step)
+        return self._steps.sync(step)
+
+    def _reason_to_skip(self, step: Step) -> _Ended | None:
+        """Why a step is not even begun."""
+        if self._session.cancel.is_set():
+            return _Ended(Outcome.SKIPPED, cause=self._session.cancel.reason)
+        if self._tally.fault:
+            return _Ended(Outcome.SKIPPED, cause="the cluster went away")
+        if step.action is Action.BLOCKED:
+            return _Ended(Outcome.SKIPPED, cause=step.reason)
+        for need in step.needs:
+            before = self._tally.ended.get(need)
+            if before and before.outcome not in _GOOD:
+                cause = before.cause if before.outcome is Outcome.SKIPPED else f"{need} {before.outcome}"
+                return _Ended(Outcome.SKIPPED, cause=cause)
+        return None
+
+    def _failed(self, step: Step, error: DevtoolsError) -> _Ended:
+        """A failure, and what it means for the rest."""
+        if isinstance(error, Interrupted):
+            return _Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
+        if isinstance(error, EnvironmentFault):
+            self._tally.fault = self._tally.fault or error
+        return _Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
+
+    def _tell(self, step: Step, ended: _Ended, seconds: float, revision: int = 0) -> _Ended:
+        """Emit the end of a step."""
+        error = ended.error
+        reason = error.message if error else ended.cause or step.reason
+        if ended.outcome is Outcome.SKIPPED and ended.cause and ended.cause.endswith((" failed", " interrupted")):
+            reason = f"because {ended.cause}"
+        self._session.bus.emit(
+            StepFinished(
+                release=str(step.id),
+                layer=step.release.layer,
+                outcome=ended.outcome,
+                seconds=seconds,
+                reason=reason,
+                hint=error.hint if error else "",
+                details=tuple(getattr(error, "details", ())),
+                revision=revision or step.revision,
+                stand_in=step.release.chart.kind == "stand-in",
+            )
+        )
+        return ended
+
+    def _run_tests(self, step: Step, done: Done, ended: _Ended) -> None:
+        """A smoke release's tests, unless nothing in its layer changed since they passed."""
+        release, session = step.release, self._session
+        digest, fact = self._layers[release.layer], self._facts.releases.get(step.id)
+        unchanged = all(item.action in {Action.UNCHANGED, Action.DISABLED} for item in self._of(release.layer))
+        if not session.retest and unchanged and fact and fact.tested == digest:
+            reason = "nothing changed since they passed"
+            ended.tests = (self._skipped(step, reason),)
+            return
+        try:
+            ended.tests = self._smoke.run(release)
+            objects = done.objects or (fact.objects if fact else ())
+            self._remark(step, done.revision, objects, digest if _all_passed(ended.tests) else None)
+        except EnvironmentFault as error:
+            self._tally.fault = self._tally.fault or error
+        except DevtoolsError as error:
+            ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)
+
+    def _remark(self, step: Step, revision: int, objects: Sequence[ObjectRef], tested: str | None) -> None:
+        """`helm test` rewrites the release's record without our annotations: put them back."""
+        mark_ready(self._session.kube, step.id, revision, step.digest, objects)
+        mark_tested(self._session.kube, step.id, revision, tested)
+
+    def _skipped(self, step: Step, reason: str, verdict: Verdict = Verdict.SKIPPED) -> TestFinished:
+        """One line for all tests of a release that were not run."""
+        finished = TestFinished(
+            release=str(step.id),
+            layer=step.release.layer,
+            test="all tests",
+            verdict=verdict,
+            seconds=0.0,
+            reason=reason,
+        )
+        self._session.bus.emit(finished)
+        return finished
+
+    def _of(self, layer: str) -> list[Step]:
+        return [step for step in self._plan.steps if step.release.layer == layer]
+
+    def _finish(self, seconds: float) -> ExitCode:
+        """Exit code and reason of the whole run."""
+        code, reason, hint = self._result()
+        self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
+        return code
+
+    def _result(self) -> tuple[ExitCode, str, str]:
+        """Interrupted before unreachable before failed before timed out."""
+        if self._session.cancel.is_set():
+            return ExitCode.INTERRUPTED, self._session.cancel.reason, "run the same command again: it goes on from here"
+        if self._tally.fault:
+            return ExitCode.ENVIRONMENT, self._tally.fault.message, self._tally.fault.hint or "invoke cluster.status"
+        ends = self._tally.ended
+        failed = [release for release, end in ends.items() if end.outcome is Outcome.FAILED]
+        tests = [test for end in ends.values() for test in end.tests if test.verdict is Verdict.FAILED]
+        blocked = [step.id for step in self._plan.steps if step.action is Action.BLOCKED]
+        if failed:
+            late = all(isinstance(ends[release].error, TimedOut) for release in failed)
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{_list(failed)} failed", ""
+        if tests:
+            return ExitCode.FAILED, f"{_list([test.test for test in tests])} failed", ""
+        if blocked:
+            return ExitCode.FAILED, f"{_list(blocked)} blocked", ""
+        return ExitCode.OK, "", ""
+
+
+def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
+    """A plan as the event that renderers show."""
+    return PlanMade(
+        layers=plan.layers,
+        dry_run=dry_run,
+        steps=tuple(
+            PlannedStep(
+                release=str(step.id),
+                layer=step.release.layer,
+                action=step.action,
+                reason=step.reason,
+                needs=tuple(map(str, step.needs)),
+                chart=f"{step.release.chart.name} {step.release.chart.version}".strip(),
+                stand_in=step.release.chart.kind == "stand-in",
+            )
+            for step in plan.steps
+        ),
+    )
+
+
+def _layer_digest(plan: Plan, layer: str) -> str:
+    """What a layer's tests were run on: all its releases' inputs."""
+    parts = sorted(f"{step.id}={step.digest}" for step in plan.steps if step.release.layer == layer and step.digest)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
+
+
+def _all_passed(tests: Sequence[TestFinished]) -> bool:
+    return bool(tests) and all(test.verdict is Verdict.PASSED for test in tests)
+
+
+def _list(names: Sequence[object]) -> str:
+    """`a, b and 3 more`."""
+    shown, more = ", ".join(map(str, names[:3])), len(names) - 3
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,207 @@
+"""What each kind of step does to one release."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process import Command, Result
+from devtools.run.contracts import Contracts, deadline
+from devtools.run.events import ContractChecked, Notice, Outcome, StepOutput, StepWaiting, Verdict
+from devtools.run.facts import mark_ready
+from devtools.run.session import Session
+from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
+from devtools.stack.model import Action, Contract, ObjectRef, Release, Step
+from devtools.tools.helm import (
+    LABEL_DIGEST,
+    LABEL_LAYER,
+    LABEL_STACK,
+    Deployed,
+    parse_failure,
+    parse_upgrade,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a step went well."""
+
+    outcome: Outcome
+    revision: int
+    objects: tuple[ObjectRef, ...] = ()
+
+
+class Steps:
+    """Does steps; raises DevtoolsError where one fails."""
+
+    def __init__(self, session: Session, stack: str) -> None:
+        """`stack` is the name that marks releases as this stack's."""
+        self._session = session
+        self._stack = stack
+        self._contracts = Contracts(
+            session.kube,
+            session.observer,
+            simulated=session.real_node is not None,
+            real_node=session.real_node or "",
+        )
+
+    def sync(self, step: Step) -> Done:
+        """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
+        release, session = step.release, self._session
+        for hook in release.before:
+            self._hook(release, hook.argv, hook.timeout)
+        deployed = self._upgrade(step)
+        objects = tuple(self._scoped(ref) for ref in deployed.objects)
+        if any(ref.kind == "CustomResourceDefinition" for ref in objects):
+            session.kube.discover()
+        wait = self._wait(release)
+        if release.wait:
+            wait_ready(session.kube, session.observer, objects, wait)
+        self.keep_contract(release, wait)
+        mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
+        outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
+        return Done(outcome=outcome, revision=deployed.revision, objects=objects)
+
+    def confirm(self, step: Step) -> Done:
+        """An unchanged release: only its contract is looked at."""
+        if self._session.test:
+            self.keep_contract(step.release, self._wait(step.release))
+        return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
+
+    def uninstall(self, step: Step) -> Done:
+        """Remove a release and wait until its objects are gone."""
+        release = step.release
+        with self._session.slots:
+            result = self._run(release, self._session.helm.uninstall(release.id, timeout=release.timeout))
+        _must(result, release, "uninstall")
+        return Done(outcome=Outcome.UNINSTALLED, revision=0)
+
+    def keep_contract(self, release: Release, wait: Wait) -> None:
+        """Wait for each contract; all verdicts are told, the first failed one raises Failure."""
+        broken: list[str] = []
+        for contract in release.contract:
+            checked = self._contracts.settle(contract, release.namespace, self._contract_wait(contract, wait))
+            self._session.bus.emit(
+                ContractChecked(
+                    release=str(release.id),
+                    layer=release.layer,
+                    contract=str(contract),
+                    verdict=checked.verdict,
+                    value=checked.value,
+                    reason=checked.reason,
+                )
+            )
+            if checked.verdict is Verdict.FAILED:
+                broken.append(f"contract {contract}: {checked.reason}")
+        if broken:
+            raise Failure(broken[0], details=broken[1:])
+
+    def _contract_wait(self, contract: Contract, wait: Wait) -> Wait:
+        limit = min(wait.deadline, deadline(contract.timeout)) if contract.timeout else wait.deadline
+        return Wait(deadline=limit, say=wait.say, cancel=wait.cancel)
+
+    def _wait(self, release: Release) -> Wait:
+        """Patience of a release's timeout, telling events what for."""
+
+        def say(what: str) -> None:
+            self._session.bus.emit(StepWaiting(release=str(release.id), layer=release.layer, what=what))
+
+        return Wait(deadline=deadline(release.timeout), say=say, cancel=self._session.cancel)
+
+    def _upgrade(self, step: Step) -> Deployed:
+        """Clear what a killed run left, then `helm upgrade --install`."""
+        release, session = step.release, self._session
+        labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
+        with session.slots:
+            if step.recover:
+                self._recover(step)
+            values = self._values_file(release, session.values[release.id])
+            try:
+                command = session.helm.upgrade(
+                    release.id,
+                    release.chart.path,
+                    values,
+                    timeout=release.timeout,
+                    history=release.history,
+                    labels=labels,
+                )
+                result = self._run(release, command, quiet=True)
+            finally:
+                values.unlink(missing_ok=True)
+        _must(result, release, "upgrade")
+        return parse_upgrade(result.stdout, release.namespace)
+
+    def _recover(self, step: Step) -> None:
+        """A release stuck in `pending-*`: back to the revision before, or away when it never deployed."""
+        release, helm = step.release, self._session.helm
+        back = step.recover in {"pending-upgrade", "pending-rollback"}
+        how = "rolled back" if back else "uninstalled"
+        message = f"{release.id} was left {step.recover} by a run that was killed: {how} first"
+        self._session.bus.emit(Notice(level="warning", message=message, release=str(release.id)))
+        command = helm.rollback if back else helm.uninstall
+        _must(self._run(release, command(release.id, timeout=release.timeout)), release, "recover")
+
+    def _hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
+        """One `before` command, in the repository's root, never through a shell."""
+        command = Command(argv=argv, timeout=timeout, cwd=self._session.root, env=self._session.hook_env)
+        result = self._run(release, command)
+        if result.timed_out:
+            raise TimedOut(f"hook {argv[0]} took longer than {timeout:.0f} s")
+        if result.cancelled:
+            raise Interrupted(self._session.cancel.reason)
+        if not result.ok:
+            last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-10:]
+            raise Failure(f"hook {argv[0]} ended with {result.returncode}", details=last)
+
+    def _run(self, release: Release, command: Command, *, quiet: bool = False) -> Result:
+        """Run and stream what is printed; `quiet` keeps stdout back (it may hold secrets)."""
+
+        def on_output(stream: Any, line: str) -> None:
+            if not (quiet and stream == "stdout"):
+                self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
+
+        return self._session.runner.run(command, on_output)
+
+    def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:
+        """Merged values in a file only we can read; JSON is YAML."""
+        path = self._session.private / f"{release.namespace}_{release.name}.json"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
+            json.dump(values, sink)
+        return path
+
+    def _scoped(self, ref: ObjectRef) -> ObjectRef:
+        """The manifest does not tell namespaced kinds from others; the API server does."""
+        resource = self._session.kube.resource(ref.kind, ref.api_version)
+        if resource is None or resource.namespaced:
+            return ref
+        return ObjectRef(ref.api_version, ref.kind, "", ref.name)
+
+
+def _must(result: Result, release: Release, verb: str) -> None:
+    """Raise what a helm process that did not end well means."""
+    if result.ok:
+        return
+    if result.cancelled:
+        raise Interrupted(f"helm {verb} of {release.id} was interrupted")
+    text, unreachable = parse_failure(result.stderr)
+    if result.timed_out:
+        raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
+    if unreachable:
+        raise EnvironmentFault(f"the cluster does not answer: {text}", hint="invoke cluster.status")
+    raise Failure(text)
+
+
+def timed(work: Callable[[], Done]) -> tuple[Done | DevtoolsError, float]:
+    """Run it; its result or its failure, and the seconds it took."""
+    started = time.monotonic()
+    try:
+        return work(), time.monotonic() - started
+    except DevtoolsError as error:
+        return error, time.monotonic() - started
