@@ -1,0 +1,89 @@
+"""Which renderer a run gets: decided from what was asked for and what the terminal can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from devtools.errors import ConfigError
+from devtools.report.jsonl import JsonLines, JsonSummary
+from devtools.report.plain import Plain, Ticking
+from devtools.run.events import Sink
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Kind = Literal["live", "plain", "json", "jsonl"]
+OUTPUTS = ("text", "json", "jsonl")
+_NARROW = 40  # columns under which a redrawn view is of no use
+
+
+def choose(output: str, *, isatty: bool, environ: Mapping[str, str]) -> Kind:
+    """The renderer for `--output`; `isatty` says whether progress goes to a terminal.
+
+    A terminal that cannot move its cursor (`TERM=dumb` or none) and CI get plain lines. Raises ConfigError for an
+    output nobody knows.
+    """
+    if output == "json":
+        return "json"
+    if output == "jsonl":
+        return "jsonl"
+    if output != "text":
+        raise ConfigError(f"unknown output {output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
+    dumb = environ.get("TERM", "").lower() in {"", "dumb", "unknown"}
+    in_ci = environ.get("CI", "").lower() not in {"", "0", "false"}
+    return "live" if isatty and not dumb and not in_ci else "plain"
+
+
+def use_color(*, isatty: bool, environ: Mapping[str, str]) -> bool:
+    """Whether to colour: never with NO_COLOR (no-color.org), always with FORCE_COLOR, else on a real terminal."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+        return True
+    return isatty and environ.get("TERM", "").lower() not in {"", "dumb", "unknown"}
+
+
+def renderer(
+    output: str,
+    *,
+    out: TextIO,
+    err: TextIO,
+    clock: Callable[[], float],
+    environ: Mapping[str, str],
+    cwd: Path,
+    verbose: bool = False,
+) -> tuple[Sink, ...]:
+    """The sinks that show a run: results on `out`, progress on `err`.
+
+    With `json`, `out` gets the one document and `err` plain progress; with `jsonl`, `out` gets the events.
+    Raises ConfigError for an output nobody knows.
+    """
+    kind = choose(output, isatty=err.isatty(), environ=environ)
+    if kind == "jsonl":
+        return (JsonLines(out),)
+    if kind == "live":
+        from devtools.report.live import LiveView  # noqa: PLC0415 - rich, only when a terminal is there
+
+        view_out, view_err = console(out, environ), console(err, environ)
+        if view_err.width >= _NARROW:
+            return (LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose),)
+    plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
+    return (plain, JsonSummary(out)) if kind == "json" else (plain,)
+
+
+def console(stream: TextIO, environ: Mapping[str, str]) -> Console:
+    """A rich console on `stream`: colour as `use_color` says, nothing interpreted in what it prints."""
+    from rich.console import Console  # noqa: PLC0415 - rich, only when a terminal is there
+
+    color = use_color(isatty=stream.isatty(), environ=environ)
+    return Console(
+        file=stream,
+        force_terminal=stream.isatty() or color,
+        no_color=not color,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ={**environ},
+    )

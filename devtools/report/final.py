@@ -1,0 +1,238 @@
+"""The last screen of a run: what happened, what broke and why, where the logs are, what to type next.
+
+Failures come last, next to the prompt, because that is what is on the screen when the run is over.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devtools.report import advice
+from devtools.report.fold import Fold, ReleaseResult, SmokeResult
+from devtools.report.lines import contract_note, release_width, test_label
+from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
+from devtools.run.events import Outcome, Verdict
+
+_IN_FULL = 5  # failures shown with their details; the others get a line each
+_COMMANDS = 3  # commands offered
+_DETAILS = 12  # lines of details, and of log, under a failure
+_COLLAPSE = 1  # more releases of one quiet word in a layer than this are counted, not listed
+_LISTED = 40  # in a run of more releases than this, what went well is counted too
+_QUIET = ("unchanged", "disabled", "not reached")
+_LOUD = frozenset({"failed", "interrupted", "blocked"})
+_OUTCOMES = (*map(str, Outcome), "blocked", "not reached")
+_VERDICTS = (*map(str, Verdict), "interrupted")
+_STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad", "simulated": "warn"}
+
+
+def final_lines(fold: Fold, marks: Marks, width: int, cwd: Path, *, verbose: bool = False) -> list[Line]:
+    """The whole last screen; paths are shown relative to `cwd`."""
+    lines: list[Line] = []
+    if fold.releases and fold.result() != "planned":
+        lines += [(), *_table(fold, marks, width, verbose=verbose)]
+    lines += _failures(fold, width, cwd)
+    lines += [(), *_headline(fold, width), *_remarks(fold, width)]
+    return [*lines, *_footer(fold, cwd)]
+
+
+def shown(path: Path, cwd: Path) -> str:
+    """A path as it is typed from `cwd`."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def log_path(fold: Fold, name: str, cwd: Path) -> str:
+    """A log of this run, as it is typed from `cwd`."""
+    return shown(Path(fold.run.directory if fold.run else ".") / name, cwd)
+
+
+def _table(fold: Fold, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
+    """Every layer with its releases, tests and contracts; what is quiet is counted."""
+    lines: list[Line] = [(Span("Summary", "strong"),)]
+    pad = release_width([*fold.releases, *(test_label(test) for test in fold.tests.values())], width)
+    layers = dict.fromkeys(
+        [item.layer for item in fold.releases.values()] + [item.layer for item in fold.tests.values()]
+    )
+    for layer in layers:
+        lines.append((Span(f"  {layer}", "strong"),))
+        lines += _release_rows(fold, layer, marks, width, pad, verbose=verbose)
+        for test in (item for item in fold.tests.values() if item.layer == layer):
+            head = _row(test.word, test_label(test), test.seconds, marks, pad)
+            lines += with_note(head, test.reason if test.word != "failed" else "", width)
+        lines += _contract_rows(fold, layer, marks)
+    return lines
+
+
+def _release_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int, *, verbose: bool) -> list[Line]:
+    """The releases of a layer; several unchanged, disabled or unreached ones are one row."""
+    lines: list[Line] = []
+    items = [item for item in fold.releases.values() if item.layer == layer]
+    collapsed = _QUIET if len(fold.releases) <= _LISTED else _OUTCOMES
+    for word in () if verbose else collapsed:
+        for reason in dict.fromkeys(_release_note(fold, item) for item in items if item.word == word):
+            group = [item for item in items if item.word == word and _release_note(fold, item) == reason]
+            if word in _LOUD or len(group) <= _COLLAPSE:
+                continue
+            items = [item for item in items if item not in group]
+            head: Line = (Span("    "), badge(word, marks), Span(f" {plural(len(group), 'release')}"))
+            lines += with_note(head, reason, width)
+            if word == "skipped":
+                lines += wrapped(", ".join(item.release for item in group), width, "        ", "dim")
+    for item in items:
+        head = _row(item.word, item.release, item.seconds, marks, pad)
+        lines += with_note(head, _release_note(fold, item), width)
+    return lines
+
+
+def _release_note(fold: Fold, item: ReleaseResult) -> str:
+    """What the table says beside a release; the reason of a failure has its own block below."""
+    if item.word in {"skipped", "disabled", "blocked"}:
+        return fold.why(item)
+    return "stand-in chart" if item.stand_in else ""
+
+
+def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Line:
+    """One row of the table."""
+    took = duration(seconds) if seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    return (Span("    "), badge(word, marks), Span(f" {subject:<{pad}}"), Span(f"  {took:>6}", "dim"))
+
+
+def _contract_rows(fold: Fold, layer: str, marks: Marks) -> list[Line]:
+    """A layer's contracts, counted by verdict."""
+    lines: list[Line] = []
+    for verdict in Verdict:
+        count = sum(item.layer == layer and item.verdict is verdict for item in fold.contracts)
+        if count:
+            lines.append((Span("    "), badge(str(verdict), marks), Span(f" {plural(count, 'contract')}")))
+    return lines
+
+
+def _failures(fold: Fold, width: int, cwd: Path) -> list[Line]:
+    """What failed: the first few in full, a line for each of the others."""
+    releases = [item for item in fold.releases.values() if item.word in {"failed", "interrupted", "blocked"}]
+    tests = [item for item in fold.tests.values() if item.word in {"failed", "interrupted"}]
+    named = {item.release for item in releases}
+    blocks = [_release_failure(fold, item, width, cwd) for item in releases]
+    blocks += [_test_failure(fold, item, width, cwd) for item in tests]
+    alone = [item for item in fold.contracts if item.verdict is Verdict.FAILED and item.release not in named]
+    for item in alone:
+        title = (Span("FAILED", "bad"), Span(f" contract {clean(item.contract)} of {item.release}", "strong"))
+        blocks.append([title, *wrapped(contract_note(item), width, "  ")])
+    lines: list[Line] = []
+    for block in blocks[:_IN_FULL]:
+        lines += [(), *block]
+    more = blocks[_IN_FULL:]
+    return [*lines, *([()] if more else []), *(block[0] for block in more)]
+
+
+def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:
+    """A release that failed: what, why, what the cluster said, which log, what to type."""
+    after = f" after {duration(item.seconds)}" if item.seconds else ""
+    title = (
+        Span(item.word.upper(), "bad"),
+        Span(f" {item.release}", "strong"),
+        Span(f" (layer {item.layer}){after}"),
+    )
+    lines: list[Line] = [title, *wrapped(fold.why(item) or "no reason was given", width, "  ")]
+    if item.waiting:
+        lines += wrapped(f"It was waiting for {item.waiting}.", width, "  ")
+    broken = [c for c in fold.contracts if c.release == item.release and c.verdict is Verdict.FAILED]
+    for contract in broken:
+        lines += wrapped(f"contract {contract.contract}: {contract_note(contract)}", width, "  ")
+    tail = fold.tails.get((item.release, ""))
+    lines += _quoted(item.details or (tuple(tail.lines) if tail and item.word == "failed" else ()))
+    return lines + _pointers(
+        hint=item.hint,
+        log=log_path(fold, advice.release_log(item.release), cwd) if item.started is not None else "",
+        width=width,
+    )
+
+
+def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[Line]:
+    """A smoke test that failed: the same, with the end of its log."""
+    title = (
+        Span(item.word.upper(), "bad"),
+        Span(f" test {item.test}", "strong"),
+        Span(f" of {item.release} (layer {item.layer}) after {duration(item.seconds)}"),
+    )
+    tail = fold.tails.get((item.release, item.test))
+    logged = list(tail.lines)[-_DETAILS:] if tail else []
+    told = "\n".join(item.details)
+    lines = [title, *(wrapped(item.reason, width, "  ") if item.reason else []), *_quoted(item.details)]
+    lines += _quoted(tuple(line for line in logged if line.partition(" | ")[2] not in told or not told))
+    return lines + _pointers(
+        hint="",
+        log=log_path(fold, advice.test_log(item.release, item.test), cwd),
+        width=width,
+    )
+
+
+def _quoted(lines: tuple[str, ...]) -> list[Line]:
+    """What the cluster, helm or a test said, marked as theirs: the last lines."""
+    return [(Span("  | ", "dim"), Span(clean(line))) for line in lines[-_DETAILS:]]
+
+
+def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
+    """What to do about a failure, and where to read on."""
+    lines: list[Line] = []
+    if hint:
+        lines += with_note((Span("  Hint: ", "strong"),), hint, width, "")
+    if log:
+        lines.append((Span("  Log:  ", "strong"), Span(f"  {log}")))
+    return lines
+
+
+def _headline(fold: Fold, width: int) -> list[Line]:
+    """The run in one line: result, what, time, counts."""
+    result = fold.result()
+    seconds = fold.finished.seconds if fold.finished else 0.0
+    what = clean(fold.run.what) if fold.run else "the run"
+    head = (Span(result.upper(), _STYLES.get(result, "good")), Span(f" {what} in {duration(seconds)}", "strong"))
+    releases = counted((item.word for item in fold.releases.values()), _OUTCOMES)
+    tests = counted((item.word for item in fold.tests.values()), _VERDICTS)
+    contracts = counted((str(item.verdict) for item in fold.contracts), _VERDICTS)
+    if result == "planned":
+        return [head, *wrapped("Nothing was changed.", width, "  ")]
+    named = (("releases", releases), ("tests", tests), ("contracts", contracts))
+    counts = [(Span(f"  {name + ':':<11}"), Span(text)) for name, text in named if text]
+    return [head, *counts]
+
+
+def _remarks(fold: Fold, width: int) -> list[Line]:
+    """What a reader must know to read the result right."""
+    lines: list[Line] = []
+    end = fold.finished
+    if end and end.reason:
+        lines += wrapped(end.reason, width, "  ")
+    if end and end.hint:
+        lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
+    if fold.result() == "unchanged":
+        lines += wrapped("Everything is as declared; there was nothing to do.", width, "  ")
+    if fold.result() == "interrupted":
+        lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
+    if fold.result() == "simulated":
+        lines += wrapped(
+            "Nothing failed, but what is marked simulated was answered by a simulator, not by the real "
+            "software: it proves the wiring, not the behaviour.",
+            width,
+            "  ",
+        )
+    stand_ins = [item.release for item in fold.releases.values() if item.stand_in]
+    if stand_ins:
+        names = ", ".join(stand_ins[:_IN_FULL]) + (
+            f" and {len(stand_ins) - _IN_FULL} more" * (len(stand_ins) > _IN_FULL)
+        )
+        lines += wrapped(f"Stand-in charts, not the real ones, were used for: {names}.", width, "  ")
+    return lines
+
+
+def _footer(fold: Fold, cwd: Path) -> list[Line]:
+    """Where the logs are and what to type."""
+    lines: list[Line] = []
+    if fold.run and fold.run.directory:
+        lines.append((Span("  Logs: ", "strong"), Span(f"  {shown(Path(fold.run.directory), cwd)}")))
+    label = {"failed": "  Retry:", "interrupted": "  Go on:"}.get(fold.result(), "  Next: ")
+    commands = advice.next_commands(fold)
+    for command in commands if len(commands) <= _COMMANDS else (*commands[: _COMMANDS - 1], commands[-1]):
+        lines.append((Span(label, "strong"), Span(f"  {command}")))
+        label = "  or:   "
+    return lines

@@ -1,0 +1,121 @@
+"""The stable JSON document that a run leaves: `summary.json` in its directory, and what `--output json` prints.
+
+`docs/output.md` describes it; `VERSION` changes when a field changes its meaning or goes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from devtools.report import advice
+from devtools.report.fold import Fold, ReleaseResult, SmokeResult
+from devtools.run.events import ContractChecked, Outcome, Verdict
+
+VERSION = 1
+
+
+class Summary(Fold):
+    """A sink that remembers what a reader wants to know at the end, as one JSON document; it writes nothing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented run summary."""
+        run, end = self.run, self.finished
+        seconds = end.seconds if end else (self.last_at or 0.0) - (self.started_at or self.last_at or 0.0)
+        return {
+            "version": VERSION,
+            "kind": "run-summary",
+            "run": run.run if run else "",
+            "what": run.what if run else "",
+            "stack": run.stack if run else "",
+            "environment": run.environment if run else "",
+            "provider": run.provider if run else "",
+            "context": run.context if run else "",
+            "directory": run.directory if run else "",
+            "started": _moment(self.started_at),
+            "finished": _moment(self.last_at),
+            "dry_run": bool(self.plan and self.plan.dry_run),
+            "result": self.result(),
+            "exit_code": end.exit_code if end else None,
+            "reason": end.reason if end else "the run ended without saying how",
+            "hint": end.hint if end else "",
+            "seconds": round(seconds, 3),
+            "layers": list(self.plan.layers) if self.plan else [],
+            "counts": self._counts(),
+            "releases": [self._release_json(item) for item in self.releases.values()],
+            "tests": [self._test_json(item) for item in self.tests.values()],
+            "contracts": [_contract_json(item) for item in self.contracts],
+            "notices": [{"level": n.level, "message": n.message, "release": n.release} for n in self.notices],
+            "next": list(advice.next_commands(self)),
+        }
+
+    def _counts(self) -> dict[str, dict[str, int]]:
+        """How many of each word; every word is always there."""
+        checks = [str(verdict) for verdict in Verdict]
+        return {
+            "releases": _tally(
+                (item.word for item in self.releases.values()), [*map(str, Outcome), "blocked", "not reached"]
+            ),
+            "tests": _tally((item.word for item in self.tests.values()), [*checks, "interrupted"]),
+            "contracts": _tally((str(item.verdict) for item in self.contracts), checks),
+            "stand_in": {"releases": sum(item.stand_in for item in self.releases.values())},
+        }
+
+    def _release_json(self, item: ReleaseResult) -> dict[str, Any]:
+        """One element of `releases`."""
+        return {
+            "release": item.release,
+            "layer": item.layer,
+            "action": item.action,
+            "planned": item.planned,
+            "outcome": str(item.outcome) if item.outcome is not None else None,
+            "seconds": round(item.seconds, 3),
+            "reason": self.why(item),
+            "cause": list(self.cause(item.release)) if item.outcome is Outcome.SKIPPED else [],
+            "hint": item.hint,
+            "details": list(item.details),
+            "needs": list(item.needs),
+            "chart": item.chart,
+            "revision": item.revision,
+            "stand_in": item.stand_in,
+            "log": advice.release_log(item.release) if item.started is not None else "",
+        }
+
+    def _test_json(self, item: SmokeResult) -> dict[str, Any]:
+        """One element of `tests`."""
+        return {
+            "release": item.release,
+            "layer": item.layer,
+            "test": item.test,
+            "verdict": str(item.verdict) if item.verdict is not None else None,
+            "seconds": round(item.seconds, 3),
+            "reason": item.reason,
+            "details": list(item.details),
+            "log": advice.test_log(item.release, item.test),
+        }
+
+
+def _contract_json(item: ContractChecked) -> dict[str, Any]:
+    """One element of `contracts`."""
+    return {
+        "release": item.release,
+        "layer": item.layer,
+        "contract": item.contract,
+        "verdict": str(item.verdict),
+        "value": item.value,
+        "reason": item.reason,
+    }
+
+
+def _tally(words: Iterable[str], order: list[str]) -> dict[str, int]:
+    """How often each word of `order` occurs."""
+    seen = list(words)
+    return {word.replace(" ", "_"): seen.count(word) for word in order}
+
+
+def _moment(at: float | None) -> str | None:
+    """RFC 3339 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,179 @@
+"""Words, widths and marks: what every renderer needs to say a thing the same way.
+
+A line is a tuple of styled spans, so that one wording serves a colour terminal and a plain log alike.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import IO, Literal
+
+Style = Literal["", "good", "bad", "warn", "dim", "strong"]
+WORD = 11  # the longest of our words: "uninstalled", "interrupted"
+LONGEST_LINE = 500  # characters of a foreign line that are shown; its log file has all of it
+_MIN_NOTE = 24  # columns under which a note goes to a line of its own
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Text in one style."""
+
+    text: str
+    style: Style = ""
+
+
+Line = tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """The characters in front of a line, and a few that read well where the terminal has them."""
+
+    good: str = "✓"
+    bad: str = "✗"
+    skip: str = "-"
+    same: str = "="
+    simulated: str = "~"
+    alert: str = "!"
+    dot: str = "·"
+    more: str = "…"
+
+
+UNICODE = Marks()
+ASCII = Marks(good="+", bad="x", dot="-", more="...")
+
+_LOOKS: dict[str, tuple[str, Style]] = {
+    "installed": ("good", "good"),
+    "upgraded": ("good", "good"),
+    "uninstalled": ("good", "good"),
+    "passed": ("good", "good"),
+    "unchanged": ("same", "dim"),
+    "simulated": ("simulated", "warn"),
+    "skipped": ("skip", "warn"),
+    "disabled": ("skip", "dim"),
+    "failed": ("bad", "bad"),
+    "blocked": ("bad", "bad"),
+    "interrupted": ("bad", "bad"),
+    "not reached": ("skip", "dim"),
+    "warning": ("alert", "warn"),
+    "note": ("dot", ""),
+    "waiting": ("dot", "dim"),
+}
+
+
+def marks_for(stream: IO[str]) -> Marks:
+    """The marks that `stream` can show: ASCII where its encoding has no others."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        f"{UNICODE.good}{UNICODE.bad}{UNICODE.dot}{UNICODE.more}".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+def badge(word: str, marks: Marks, pad: int = WORD) -> Span:
+    """The mark of an outcome or verdict and its word, padded so that columns line up."""
+    mark, style = _LOOKS.get(word, ("skip", ""))
+    return Span(f"{getattr(marks, mark)} {word:<{pad}}", style)
+
+
+def style_of(word: str) -> Style:
+    """The style in which an outcome, verdict or result is shown."""
+    return _LOOKS.get(word, ("", ""))[1]
+
+
+def plain(line: Line) -> str:
+    """The line without its styles or trailing blanks."""
+    return "".join(span.text for span in line).rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `0.4s`, `42s`, `2m 05s`, `1h 02m`."""
+    if seconds < 9.95:  # noqa: PLR2004 - below this a tenth is worth its place
+        return f"{max(seconds, 0.0):.1f}s"
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes}m {rest:02d}s"
+    return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def clean(line: str) -> str:
+    """A foreign line made safe for a terminal: no escape sequences, no control characters, bounded."""
+    safe = _CONTROLS.sub("", _ESCAPES.sub("", line)).expandtabs(4).rstrip()
+    return safe if len(safe) <= LONGEST_LINE else safe[: LONGEST_LINE - 3] + "..."
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 release`, `2 releases`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def counted(words: Iterable[str], order: Sequence[str]) -> str:
+    """How many of each word, in `order`, leaving out zeros: `2 installed, 1 failed`."""
+    seen = list(words)
+    return ", ".join(f"{seen.count(word)} {word}" for word in order if word in seen)
+
+
+def wrapped(text: str, width: int, indent: str = "", style: Style = "") -> list[Line]:
+    """Prose broken at blanks to fit `width` columns, each line after `indent`; words are never cut."""
+    lines: list[Line] = []
+    for paragraph in clean_lines(text):
+        pieces = textwrap.wrap(
+            paragraph, max(width - len(indent), 20), break_long_words=False, break_on_hyphens=False
+        ) or [""]
+        lines += [(Span(indent), Span(piece, style)) for piece in pieces]
+    return lines
+
+
+def clean_lines(text: str) -> list[str]:
+    """A foreign text of several lines, each made safe."""
+    return [clean(line) for line in text.splitlines()] or [""]
+
+
+def with_note(head: Line, note: str, width: int, style: Style = "dim") -> list[Line]:
+    """`head`, then `note` beside it: wrapped under itself, or on lines below where there is no room."""
+    text = " ".join(clean_lines(note)).strip()
+    if not text:
+        return [head]
+    used = sum(len(span.text) for span in head) + 2
+    lead = len(plain(head)) - len(plain(head).lstrip()) + 4
+    below = wrapped(text, width, " " * lead, style)
+    if width - used >= min(_MIN_NOTE, len(text)):
+        first, *rest = beside = wrapped(text, width, " " * used, style)
+        if len(beside) <= len(below) and all(len(plain(line)) <= width for line in beside):
+            return [(*head, Span("  "), *first[1:]), *rest]
+    return [head, *below]
+
+
+class Writer:
+    """Lines onto a stream that may not show every character and may go away at any time."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        """Write to `stream`, which stays open."""
+        self._stream = stream
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        self._gone = False
+
+    def write(self, text: str) -> None:
+        """One line, at once; silently nothing once the reader is gone (`… | head`)."""
+        if self._gone:
+            return
+        safe = text.encode(self._encoding, "replace").decode(self._encoding, "replace")
+        try:
+            self._stream.write(safe + "\n")
+            self._stream.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            self._gone = True
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        """Several styled lines, without their styles."""
+        for line in lines:
+            self.write(plain(line))
