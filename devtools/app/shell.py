@@ -1,0 +1,97 @@
+"""Runs a verb as the body of a process: signals, exit codes, and the only mapping from errors to either."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from devtools.app.wiring import App, real_app
+from devtools.errors import DevtoolsError, ExitCode, Interrupted
+
+Verb = Callable[[App], ExitCode]
+
+
+def main(verb: Verb) -> None:
+    """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task."""
+    app = real_app()
+    code = run(app, verb)
+    with contextlib.suppress(BrokenPipeError):
+        app.out.flush()
+    if code is not ExitCode.OK:
+        sys.exit(int(code))
+
+
+def run(app: App, verb: Verb) -> ExitCode:
+    """Run a verb; every error becomes a sentence on stderr and an exit code."""
+    with signals(app):
+        try:
+            return verb(app)
+        except DevtoolsError as error:
+            return _fail(app, error)
+        except BrokenPipeError:
+            _silence(app)
+            return ExitCode.OK  # who reads us has seen enough
+        except KeyboardInterrupt:
+            return _fail(app, Interrupted(app.cancel.reason or "interrupted"))
+        except Exception as error:  # noqa: BLE001 - the one place that classifies whatever comes
+            return _bug(app, error)
+
+
+@contextlib.contextmanager
+def signals(app: App) -> Iterator[None]:
+    """INT, TERM and HUP ask everything under way to stop; a second INT stops us where we are."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if app.cancel.is_set() and number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        app.cancel.set(_REASONS[signal.Signals(number)])
+
+    previous = {number: signal.signal(number, handle) for number in _REASONS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+_REASONS = {
+    signal.SIGINT: "interrupted by Ctrl-C",
+    signal.SIGTERM: "asked to stop (SIGTERM)",
+    signal.SIGHUP: "the terminal went away (SIGHUP)",
+}
+
+
+def _fail(app: App, error: DevtoolsError) -> ExitCode:
+    """Say what went wrong."""
+    from devtools.report.problems import render_error  # noqa: PLC0415 - only failures need it
+
+    if app.cancel.is_set():
+        error = Interrupted(app.cancel.reason)
+    render_error(error, app.err, color=app.err.isatty() and "NO_COLOR" not in app.environ)
+    return error.exit_code
+
+
+def _bug(app: App, error: Exception) -> ExitCode:
+    """A failure nobody foresaw: the traceback goes to a file, a sentence to the user."""
+    descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
+        sink.write(f"{platform.platform()} python {platform.python_version()}\n")
+        sink.writelines(traceback.format_exception(error))
+    text = f"{type(error).__name__} in devtools itself; the details are in {Path(name)}"
+    return _fail(app, DevtoolsError(text, hint="please report it with that file", exit_code=ExitCode.BUG))
+
+
+def _silence(app: App) -> None:
+    """The reader of stdout is gone: nothing more may be written there, not even at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, app.out.fileno())

@@ -1,0 +1,120 @@
+"""Builds what the verbs need from the process's surroundings; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from devtools.process import Cancel, Runner, SubprocessRunner
+from devtools.stack.settings import Settings, find_root, load_settings
+
+if TYPE_CHECKING:
+    from devtools.clusters.base import Cluster, Provider
+    from devtools.toolchain import Toolchain
+
+APP = "ameide-devtools"
+# What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
+_DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where state of this machine lives; both can be moved by DEVTOOLS_CACHE and DEVTOOLS_STATE."""
+
+    cache: Path  # built tools, made images: can be made again
+    state: Path  # clusters, locks
+
+
+@dataclass(kw_only=True)
+class App:
+    """One invocation: its surroundings, and what is built from them when first asked for."""
+
+    environ: Mapping[str, str]
+    cwd: Path
+    out: TextIO
+    err: TextIO
+    cancel: Cancel = field(default_factory=Cancel)
+    clock: Callable[[], float] = time.time
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What devtools.yaml says."""
+        return load_settings(find_root(self.cwd))
+
+    @cached_property
+    def folders(self) -> Folders:
+        """The user's cache and state directories."""
+        from platformdirs import user_cache_path, user_state_path  # noqa: PLC0415 - not every task needs it
+
+        cache, state = self.environ.get("DEVTOOLS_CACHE"), self.environ.get("DEVTOOLS_STATE")
+        return Folders(
+            cache=Path(cache) if cache else user_cache_path(APP),
+            state=Path(state) if state else user_state_path(APP),
+        )
+
+    @cached_property
+    def runner(self) -> Runner:
+        """Runs every tool."""
+        kept = {key: value for key, value in self.environ.items() if not key.startswith(_DROPPED)}
+        return SubprocessRunner(kept, self.cancel)
+
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        """The pinned tools."""
+        from devtools.toolchain import Toolchain  # noqa: PLC0415 - not every task needs it
+
+        packaged = Path(__file__).parent.parent / "_tools"
+        return Toolchain(
+            cache=self.folders.cache,
+            runner=self.runner,
+            path=self.environ.get("PATH", ""),
+            sources=packaged if packaged.is_dir() else packaged.parent.parent / "tools",
+            cancel=self.cancel,
+        )
+
+    @cached_property
+    def cluster_name(self) -> str:
+        """The cluster's name: DEVTOOLS_CLUSTER, else what devtools.yaml says."""
+        return self.environ.get("DEVTOOLS_CLUSTER") or self.settings.cluster.name
+
+    @cached_property
+    def provider_name(self) -> str:
+        """Which provider makes the cluster."""
+        from devtools.clients.docker import docker_answers  # noqa: PLC0415 - not every task needs it
+        from devtools.clusters.choose import choose  # noqa: PLC0415 - not every task needs it
+
+        wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
+        k3d = shutil.which("k3d", path=self.environ.get("PATH"))
+        return choose(wanted, docker_answers=lambda: docker_answers(self.environ), k3d_installed=k3d is not None)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """Makes, finds and removes the cluster."""
+        from devtools.app.providers import make_provider  # noqa: PLC0415 - not every task needs it
+
+        return make_provider(self)
+
+    def find_cluster(self) -> Cluster:
+        """The running cluster; EnvironmentFault where there is none."""
+        return self.provider.find()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Someone watches, and can see cursor movements."""
+        return self.err.isatty() and self.out.isatty()
+
+    def say(self, line: str) -> None:
+        """One line of progress for people."""
+        print(line, file=self.err, flush=True)
+
+
+def real_app() -> App:
+    """The app of this process."""
+    return App(environ=dict(os.environ), cwd=Path.cwd(), out=sys.stdout, err=sys.stderr)

@@ -1,0 +1,70 @@
+"""One run at a time per stack and context; the lock names its holder and dies with its process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.process import Cancel
+
+
+@contextlib.contextmanager
+def run_lock(
+    directory: Path,
+    subject: str,
+    holder: dict[str, str | int],
+    *,
+    wait: bool,
+    cancel: Cancel,
+    say: Callable[[str], None],
+) -> Iterator[None]:
+    """Hold the lock of `subject` (stack and context) while the body runs.
+
+    `holder` (pid, what, started) is what others are told. The system frees the lock of a dead process, so a stale
+    one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
+    """
+    path = directory / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.lock"
+    note = path.with_suffix(".json")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write to {directory}: {error.strerror}") from error
+    lock = FileLock(path, is_singleton=False)
+    told = ""
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            other = _holder(note)
+            if not wait:
+                hint = "wait for it, or leave out --no-wait"
+                raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint) from None
+            if other != told:
+                say(f"waiting for another run: {other}")
+                told = other
+            if cancel.wait(0.2):
+                raise Interrupted(cancel.reason) from None
+        except OSError as error:
+            raise EnvironmentFault(f"cannot lock {path}: {error.strerror}") from error
+    try:
+        note.write_text(json.dumps(holder), encoding="utf-8")
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(note: Path) -> str:
+    """Who holds it, as far as the note tells."""
+    try:
+        data = json.loads(note.read_text(encoding="utf-8"))
+        return f"{data['what']} (pid {data['pid']}, since {data['started']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a run that is just starting"

@@ -1,0 +1,221 @@
+"""The invoke tasks; a repository gets them by `from devtools.tasks import namespace` in its tasks.py.
+
+Each parses its arguments and calls `devtools.app`; nothing else is imported until a task runs.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+if TYPE_CHECKING:
+    from devtools.app.running import Options
+
+_ENV = "environment whose overlays apply (default: the one in devtools.yaml)"
+_OUTPUT = "text, json (one document at the end) or jsonl (events as they come)"
+_HELP = {
+    "env": _ENV,
+    "output": _OUTPUT,
+    "force": "sync releases that are unchanged, too",
+    "dry-run": "print the plan and touch nothing",
+    "no-test": "sync only",
+    "only-test": "run contracts and smoke tests of what is there, sync nothing",
+    "no-wait": "refuse when another run holds the lock, instead of waiting for it",
+    "verbose": "show what helm and the hooks print",
+}
+
+
+# invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
+_task = functools.partial(task, auto_shortflags=False)
+
+
+def _help(*names: str, **more: str) -> dict[str, str]:
+    return {name: _HELP[name] for name in names} | more
+
+
+@_task(
+    help=_help(
+        *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose", "output"),
+        name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
+    )
+)
+def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
+    _: Context,
+    name: str,
+    env: str = "",
+    only_test: bool = False,
+    no_test: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    no_wait: bool = False,
+    verbose: bool = False,
+    output: str = "text",
+) -> None:
+    """Replay one layer: sync its releases in order, then run its smoke tests.
+
+    Examples:
+      invoke layer 40-data-plane
+      invoke layer 40 --dry-run
+      invoke layer data-plane --only-test --output json
+    """
+    from devtools.app import layer as verb
+    from devtools.app.shell import main
+
+    options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.replay(app, name, _with(options, test=not no_test, sync=not only_test)))
+
+
+@_task(
+    help=_help(
+        "env", "no-test", "force", "dry-run", "no-wait", "verbose", "output", retest="test unchanged layers, too"
+    )
+)
+def up(
+    _: Context,
+    env: str = "",
+    no_test: bool = False,
+    retest: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    no_wait: bool = False,
+    verbose: bool = False,
+    output: str = "text",
+) -> None:
+    """Make the cluster if there is none, then sync and test every layer.
+
+    Examples:
+      invoke up
+      invoke up --env dev --dry-run
+    """
+    from devtools.app import up as verb
+    from devtools.app.shell import main
+
+    options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest)))
+
+
+@_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
+def down(
+    _: Context,
+    env: str = "",
+    dry_run: bool = False,
+    no_wait: bool = False,
+    verbose: bool = False,
+    output: str = "text",
+) -> None:
+    """Uninstall every release of the stack, in reverse order; the cluster stays.
+
+    Examples:
+      invoke down
+      invoke down --dry-run
+    """
+    from devtools.app import up as verb
+    from devtools.app.shell import main
+
+    options = _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.down(app, options))
+
+
+@_task(help=_help("env", output="text or json"))
+def layers(_: Context, env: str = "", output: str = "text") -> None:
+    """Show layers and releases, and what the cluster holds of them.
+
+    Examples:
+      invoke layers
+      invoke layers --output json
+    """
+    from devtools.app import show
+    from devtools.app.shell import main
+
+    main(lambda app: show.layers(app, _options(env, output)))
+
+
+@_task(help=_help("env", "force", "output", name="only this layer (default: all)"), optional=["name"])
+def plan(_: Context, name: str = "", env: str = "", force: bool = False, output: str = "text") -> None:
+    """Show what `up` would do and why, and touch nothing.
+
+    Examples:
+      invoke plan
+      invoke plan --name 40 --env dev
+    """
+    from devtools.app import show
+    from devtools.app.shell import main
+
+    main(lambda app: show.plan(app, name, _options(env, output, force=force)))
+
+
+@_task(help={"output": "text or json"})
+def toolchain(_: Context, output: str = "text") -> None:
+    """Get the pinned tools that are missing and show where each comes from.
+
+    Examples:
+      invoke toolchain
+      invoke toolchain --output json
+    """
+    from devtools.app import tools
+    from devtools.app.shell import main
+
+    main(lambda app: tools.show(app, output))
+
+
+@_task(help={"output": "text or json"})
+def create(_: Context, output: str = "text") -> None:
+    """Make the cluster, start it, or find it running.
+
+    Examples:
+      invoke cluster.create
+    """
+    from devtools.app import cluster
+    from devtools.app.shell import main
+
+    main(lambda app: cluster.create(app, output))
+
+
+@_task(help={"output": "text or json"})
+def status(_: Context, output: str = "text") -> None:
+    """Show the cluster, how to reach it, and what differs from a production one.
+
+    Examples:
+      invoke cluster.status
+      invoke cluster.status --output json
+    """
+    from devtools.app import cluster
+    from devtools.app.shell import main
+
+    main(lambda app: cluster.status(app, output))
+
+
+@_task
+def delete(_: Context) -> None:
+    """Remove the cluster and everything it left on this machine.
+
+    Examples:
+      invoke cluster.delete
+    """
+    from devtools.app import cluster
+    from devtools.app.shell import main
+
+    main(cluster.delete)
+
+
+def _options(
+    env: str, output: str, *, force: bool = False, dry_run: bool = False, wait: bool = True, verbose: bool = False
+) -> Options:
+    """Options of a run as typed; whether `output` is one is the renderer's to say."""
+    from devtools.app.running import Options
+
+    return Options(environment=env, output=output, force=force, dry_run=dry_run, wait=wait, verbose=verbose)
+
+
+def _with(options: Options, **changes: bool) -> Options:
+    from devtools.app.running import with_only
+
+    return with_only(options, **changes)
+
+
+namespace = Collection(layer, layers, up, down, plan, toolchain)
+namespace.add_collection(Collection("cluster", create, status, delete))
