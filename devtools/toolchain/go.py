@@ -102,7 +102,7 @@ class GoBuilder:
     def _wanted(self) -> str:
         """The newest Go that any of the families asks for."""
         found = [line for file in self._sources.glob("*/go.mod") for line in _GO_LINE.findall(file.read_text("utf-8"))]
-        return max(found, key=parts, default="1.26")
+        return max(sorted(found), key=parts, default="1.26")
 
 
 def _last(family: Family) -> str:
