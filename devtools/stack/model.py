@@ -105,6 +105,7 @@ class Release:
     chart: ChartRef
     where: Location
     values: Mapping[str, Any] = field(default_factory=dict)  # inline in the layer file
+    values_where: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict, compare=False, repr=False)
     values_files: tuple[Path, ...] = ()  # overlays that exist, weakest first
     needs: tuple[Need, ...] = ()
     contract: tuple[Contract, ...] = ()

@@ -1,0 +1,111 @@
+"""A chart archive is what the lock says, and is safe to unpack; checked before every replay."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from devtools.charts.lock import LockEntry
+from devtools.errors import ConfigError
+from devtools.stack.yamlpos import parse
+
+LARGEST_ARCHIVE = 100 * 2**20  # bytes unpacked: Helm's own limit
+LARGEST_FILE = 5 * 2**20  # bytes: Helm's own limit
+MOST_FILES = 10_000
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256, lower-case hexadecimal; OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_archive(path: Path, entry: LockEntry) -> None:
+    """Raise ConfigError, naming the archive and why, unless it is the locked chart and safe to unpack.
+
+    That is: it is there, has the locked sha256, is a gzipped tar with one directory, holds no path or link that
+    points out of it, stays within Helm's size limits, and its Chart.yaml has the locked name and version.
+    """
+    try:
+        found = sha256_of(path)
+    except FileNotFoundError:
+        raise _bad(path, entry, "is missing", f"invoke charts.vendor --chart {entry.chart}") from None
+    except OSError as error:
+        raise _bad(path, entry, f"cannot be read: {error.strerror or error}") from error
+    if found != entry.sha256:
+        message = f"is corrupted: its sha256 is {found[:12]}…, and {entry.where} says {entry.sha256[:12]}…"
+        raise _bad(path, entry, message, "take it from version control again, or vendor and lock it anew")
+    inspect_archive(path, entry)
+
+
+def inspect_archive(path: Path, entry: LockEntry) -> None:
+    """Raise ConfigError unless the archive unpacks safely to the chart and version that the entry names."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            chart_yaml = _walk(path, entry, archive)
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+        raise _bad(path, entry, f"is not a gzipped tar archive: {str(error) or type(error).__name__}") from error
+    if chart_yaml is None:
+        raise _bad(path, entry, f"holds no {entry.name}/Chart.yaml")
+    data = parse(chart_yaml, Path("Chart.yaml")).data
+    for key, wanted in (("name", entry.name), ("version", entry.version)):
+        if str(data.get(key, "")) != wanted:
+            raise _bad(path, entry, f"holds {key} '{data.get(key, '')}' where the lock says '{wanted}'")
+
+
+def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | None:
+    """Look at every member; the bytes of the chart's own Chart.yaml."""
+    size = 0
+    chart_yaml: bytes | None = None
+    for count, member in enumerate(archive, 1):
+        size += member.size
+        if wrong := _wrong(member, entry.name):
+            raise _bad(path, entry, wrong)
+        if size > LARGEST_ARCHIVE or count > MOST_FILES:
+            limits = f"{LARGEST_ARCHIVE // 2**20} MiB or {MOST_FILES} files"
+            raise _bad(path, entry, f"is larger than {limits} when unpacked")
+        if member.isfile() and posixpath.normpath(member.name) == f"{entry.name}/Chart.yaml":
+            file = archive.extractfile(member)
+            chart_yaml = file.read() if file else None
+    return chart_yaml
+
+
+def _wrong(member: tarfile.TarInfo, chart: str) -> str:
+    """What is unsafe about a member; empty when nothing is."""
+    name = member.name.replace("\\", "/")
+    if name.startswith("/") or ".." in name.split("/"):
+        return f"holds a path that points out of it: {member.name!r}"
+    if _top(name) != chart:
+        return f"holds {member.name!r}, which is not below {chart}/"
+    if member.issym() or member.islnk():
+        base = posixpath.dirname(name) if member.issym() else ""
+        out = _top(posixpath.join(base, member.linkname.replace("\\", "/"))) != chart
+        return f"holds a link that points out of it: {member.name!r} to {member.linkname!r}" if out else ""
+    if not (member.isfile() or member.isdir()):
+        return f"holds {member.name!r}, which is neither a file nor a directory"
+    large = member.size > LARGEST_FILE
+    return f"holds {member.name!r}, which is larger than {LARGEST_FILE // 2**20} MiB" if large else ""
+
+
+def _top(path: str) -> str:
+    """The first directory of a path, once `.` and `..` are resolved."""
+    return posixpath.normpath(path).split("/")[0]
+
+
+def _bad(path: Path, entry: LockEntry, why: str, hint: str = "") -> ConfigError:
+    message = f"chart archive {entry.archive.name} of '{entry.chart}' {why}"
+    return ConfigError(message, hint=hint or f"it is {path}")
+
+
+def chart_yaml_of(directory: Path) -> dict[str, Any]:
+    """The Chart.yaml of a chart directory; empty where it is missing or no map."""
+    path = directory / "Chart.yaml"
+    try:
+        data = parse(path.read_bytes(), path).data
+    except OSError:
+        return {}
+    return dict(data)

@@ -1,0 +1,95 @@
+"""`charts/third_party/lock.yaml`: which vendored charts there are, from where, and the sha256 of each archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devtools.errors import Location, Problem
+from devtools.stack.settings import failed
+from devtools.stack.validate import validated
+from devtools.stack.yamlpos import Document, read
+
+LOCK = Path("third_party") / "lock.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockEntry:
+    """One vendored chart; `extra` holds the keys that are about the chart but not about its archive."""
+
+    publisher: str
+    name: str
+    version: str
+    sha256: str  # of the archive, lower-case hexadecimal
+    where: Location
+    repository: str = ""  # URL of a chart repository
+    oci: str = ""  # oci://… reference without a tag
+    license: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def chart(self) -> str:
+        """`<publisher>/<chart>`, as layer files name it."""
+        return f"{self.publisher}/{self.name}"
+
+    @property
+    def archive(self) -> Path:
+        """Where its archive lies below `charts/third_party`."""
+        return Path(self.publisher) / self.name / f"{self.name}-{self.version}.tgz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """The lock file: entries by `<publisher>/<chart>`."""
+
+    file: Path
+    entries: Mapping[str, LockEntry] = field(default_factory=dict)
+
+
+def load_lock(charts: Path, root: Path) -> Lock:
+    """The lock of the charts directory; without entries where there is no such file.
+
+    Raises ConfigError with every problem of the file, which is named from `root`.
+    """
+    path = charts / LOCK
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    if not path.exists():
+        return Lock(file=shown)
+    from devtools.charts.declared import LockFile  # noqa: PLC0415 - imports pydantic
+
+    document = read(path, shown)
+    data, problems = validated(LockFile, document)
+    entries: dict[str, LockEntry] = {}
+    found = list(problems)
+    for index, keys in enumerate(data.get("charts", ())):
+        entry = _entry(keys, document, index)
+        found += _entry_problems(entry, entries, document, index)
+        entries.setdefault(entry.chart, entry)
+    if found:
+        raise failed(found)
+    return Lock(file=shown, entries=entries)
+
+
+def _entry(keys: Mapping[str, Any], document: Document, index: int) -> LockEntry:
+    known = {
+        key: keys[key]
+        for key in ("publisher", "name", "version", "sha256", "repository", "oci", "license")
+        if key in keys
+    }
+    extra = {key: value for key, value in keys.items() if key not in known}
+    return LockEntry(**known, extra=extra, where=document.at(("charts", index)))
+
+
+def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document: Document, index: int) -> list[Problem]:
+    path = ("charts", index)
+    problems = []
+    if bool(entry.repository) == bool(entry.oci):
+        problems.append(document.problem(path, f"chart '{entry.chart}' needs 'repository' or 'oci', and not both"))
+    if entry.chart in before:
+        first = before[entry.chart].where
+        problems.append(document.problem(path, f"chart '{entry.chart}' is locked twice", f"first at {first}"))
+    if entry.publisher == "platform":
+        problems.append(document.problem((*path, "publisher"), "'platform' is for charts of this repository"))
+    return problems

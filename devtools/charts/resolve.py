@@ -1,0 +1,123 @@
+"""From a chart's name in a layer file to what lies on this disk, and the digest of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from threading import Lock as Mutex
+
+from devtools.charts.archive import chart_yaml_of, sha256_of, verify_archive
+from devtools.charts.lock import Lock, LockEntry, load_lock
+from devtools.errors import ConfigError, Problem
+from devtools.stack.finder import ChartUnknown
+from devtools.stack.model import ChartRef, Release
+from devtools.stack.validate import did_you_mean
+
+PLATFORM = "platform"
+THIRD_PARTY = "third_party"
+StandIn = Callable[[LockEntry], Path | None]
+
+
+class Charts:
+    """The charts of one repository: a `ChartFinder`.
+
+    `platform/<x>` is the directory `charts/platform/<x>`; `<publisher>/<chart>` is a vendored archive in
+    `charts/third_party`, by the lock. Where an archive is not vendored, `stand_in` may give a generated one.
+    """
+
+    def __init__(self, directory: Path, root: Path, stand_in: StandIn | None = None) -> None:
+        """Read the lock; raises ConfigError when it is wrong. Files are named from `root`."""
+        self.directory = directory
+        self.lock: Lock = load_lock(directory, root)
+        self._root = root
+        self._stand_in = stand_in
+        self._digests: dict[Path, str] = {}
+        self._mutex = Mutex()
+
+    def find(self, name: str) -> ChartRef:
+        """The chart; raises ChartUnknown, with near matches. An archive need not be there yet: `verify` asks that."""
+        publisher, _, chart = name.partition("/")
+        return self._local(name, chart) if publisher == PLATFORM else self._vendored(name)
+
+    def names(self) -> tuple[str, ...]:
+        """Every chart that layer files may name, sorted."""
+        directory = self.directory / PLATFORM
+        local = directory.iterdir() if directory.is_dir() else ()
+        found = [f"{PLATFORM}/{path.name}" for path in local if (path / "Chart.yaml").is_file()]
+        return tuple(sorted([*found, *self.lock.entries]))
+
+    def digest(self, chart: ChartRef) -> str:
+        """sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
+
+        Of an archive, its bytes; of a directory, the path, size and bytes of every file in it, sorted by path.
+        Raises ConfigError when it cannot be read.
+        """
+        with self._mutex:
+            if chart.path not in self._digests:
+                self._digests[chart.path] = self._digest(chart)
+            return self._digests[chart.path]
+
+    def verify(self, releases: Iterable[Release]) -> list[Problem]:
+        """What is wrong with the archives that enabled releases use; each archive is looked at once."""
+        problems: list[Problem] = []
+        names = dict.fromkeys(r.chart.name for r in releases if r.installed and r.chart.kind == "vendored")
+        for name in names:
+            entry = self.lock.entries[name]
+            try:
+                verify_archive(self.archive(entry), entry)
+            except ConfigError as error:
+                problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
+        return problems
+
+    def archive(self, entry: LockEntry) -> Path:
+        """Where an entry's archive lies or should lie."""
+        return self.directory / THIRD_PARTY / entry.archive
+
+    def _local(self, name: str, chart: str) -> ChartRef:
+        path = self.directory / PLATFORM / chart
+        if not path.is_dir():
+            raise ChartUnknown(f"no chart '{name}'", self._near(name))
+        data = chart_yaml_of(path)
+        if not data:
+            raise ChartUnknown(f"chart '{name}' has no readable Chart.yaml", f"look at {self._shown(path)}")
+        if data.get("name") != chart:
+            message = f"chart '{name}' calls itself '{data.get('name', '')}' in its Chart.yaml"
+            raise ChartUnknown(message, f"make both the same in {self._shown(path)}")
+        return ChartRef(name=name, path=path, kind="local", version=str(data.get("version", "")))
+
+    def _vendored(self, name: str) -> ChartRef:
+        entry = self.lock.entries.get(name)
+        if entry is None:
+            raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", self._near(name))
+        path = self.archive(entry)
+        if self._stand_in and not path.exists() and (generated := self._stand_in(entry)):
+            return ChartRef(name=name, path=generated, kind="stand-in", version=entry.version)
+        return ChartRef(name=name, path=path, kind="vendored", version=entry.version, sha256=entry.sha256)
+
+    def _near(self, name: str) -> str:
+        """The nearest name; the last part decides when the first is right or wrong alike."""
+        names = self.names()
+        return did_you_mean(name, names) or next(
+            (f"did you mean '{known}'?" for known in names if known.partition("/")[2] == name.partition("/")[2]), ""
+        )
+
+    def _digest(self, chart: ChartRef) -> str:
+        try:
+            return _directory_digest(chart.path) if chart.path.is_dir() else sha256_of(chart.path)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise ConfigError(f"chart '{chart.name}' cannot be read: {why}", hint=f"it is {chart.path}") from error
+
+    def _shown(self, path: Path) -> Path:
+        return path.relative_to(self._root) if path.is_relative_to(self._root) else path
+
+
+def _directory_digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+    for name, path in sorted(files.items()):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()

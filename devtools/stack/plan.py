@@ -1,0 +1,229 @@
+"""(Stack, selection, facts) → Plan: what a run will do to each release, in which order, and why. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devtools.errors import Location
+from devtools.stack.graph import check_graph, edges_of, in_order
+from devtools.stack.model import (
+    Action,
+    ChartRef,
+    Facts,
+    Plan,
+    Release,
+    ReleaseFact,
+    ReleaseId,
+    Stack,
+    Step,
+)
+from devtools.stack.settings import failed
+
+_NAMED = 3  # missing objects that a reason names
+_PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What was asked for: layers by exact name and, where not everything in them, some of their releases."""
+
+    layers: tuple[str, ...]
+    releases: frozenset[ReleaseId] | None = None
+
+    def takes(self, release: Release) -> bool:
+        """Whether the release was asked for."""
+        return release.layer in self.layers and (self.releases is None or release.id in self.releases)
+
+
+def make_plan(
+    stack: Stack, selection: Selection, facts: Facts, digests: Mapping[ReleaseId, str], *, force: bool = False
+) -> Plan:
+    """One step for each selected release, in an order that respects every edge.
+
+    `digests` holds the inputs' digest of every enabled selected release. `force` upgrades what is unchanged. Raises
+    ConfigError with all problems of the stack's graph; the same arguments give the same plan.
+    """
+    if problems := check_graph(stack):
+        raise failed(problems)
+    selected = {release.id: release for release in stack.releases() if selection.takes(release)}
+    everyone = {release.id: release for release in stack.releases()}
+    edges = edges_of(stack, selected)
+    steps: dict[ReleaseId, Step] = {}
+    for name in in_order(edges, edges):
+        release = selected[name]
+        reason = _blocked(release, edges[name], stack, everyone, facts, steps)
+        if reason:
+            step = Step(release=release, action=Action.BLOCKED, reason=reason, digest=digests[name])
+        else:
+            step = _enabled(release, facts.releases.get(name), digests[name], force=force)
+        steps[name] = replace(step, needs=edges[name])
+    off = [release for release in selected.values() if not release.installed]
+    steps.update(_switched_off(off, facts, stack.name))
+    everything = {name: steps[name].needs for name in selected}
+    return Plan(
+        stack=stack,
+        layers=tuple(layer.name for layer in stack.layers if layer.name in selection.layers),
+        steps=tuple(steps[name] for name in in_order(selected, everything)),
+        tested=_tested(selected.values(), facts),
+    )
+
+
+def down_plan(stack: Stack, selection: Selection, facts: Facts) -> Plan:
+    """The selected releases that this stack put on the cluster, uninstalled in reverse order.
+
+    Releases that a selected layer once declared and no longer does are among them.
+    """
+    there = {
+        fact.id: fact for fact in facts.releases.values() if fact.stack == stack.name and fact.status != "uninstalled"
+    }
+    declared = [release for release in stack.releases() if selection.takes(release) and release.id in there]
+    known = {release.id for release in stack.releases()}
+    orphans = [
+        _orphan(fact, stack)
+        for fact in sorted(there.values(), key=lambda fact: fact.id)
+        if fact.id not in known and selection.releases is None and fact.layer in selection.layers
+    ]
+    releases = {release.id: release for release in (*reversed(orphans), *reversed(declared))}
+    off = {release.id: _needs_among(release, releases) for release in declared if not release.installed}
+    edges = _reversed(releases.values(), {**edges_of(stack, releases), **off})
+    try:
+        order = in_order(releases, edges)
+    except ValueError:
+        raise failed(check_graph(stack)) from None
+    gone = {orphan.id for orphan in orphans}
+    steps = tuple(
+        _uninstall(releases[name], there[name], "no longer declared" if name in gone else "asked for", edges[name])
+        for name in order
+    )
+    layers = tuple(layer.name for layer in reversed(stack.layers) if layer.name in selection.layers)
+    return Plan(stack=stack, layers=layers, steps=steps)
+
+
+def layer_digest(plan: Plan, layer: str) -> str:
+    """One digest of all enabled releases of a layer: what its smoke tests passed on; 40 hexadecimal digits."""
+    parts = sorted(f"{step.id}={step.digest}" for step in plan.steps if step.release.layer == layer and step.digest)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
+
+
+def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: bool) -> Step:
+    """What to do with a release that should be there."""
+    if fact is None or fact.status == "uninstalled":
+        return Step(release=release, action=Action.INSTALL, reason="not on the cluster", digest=digest)
+    if fact.status in ("uninstalling", "pending-install"):
+        reason = f"the last run was interrupted ({fact.status})"
+        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
+    if fact.status == "failed" and fact.revision <= 1:
+        reason = "its first install failed"
+        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
+    action, reason = _compared(fact, digest, force=force)
+    recover = fact.status if fact.status in _PENDING else ""
+    revision = fact.revision if fact.status == "deployed" else fact.revision - 1
+    return Step(release=release, action=action, reason=reason, digest=digest, recover=recover, revision=revision)
+
+
+def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, str]:
+    """The first difference between what is deployed and what should be."""
+    reason = _stuck(fact) or _changed(fact, digest) or ("forced" if force else "")
+    return (Action.UPGRADE, reason) if reason else (Action.UNCHANGED, "inputs and objects as deployed")
+
+
+def _stuck(fact: ReleaseFact) -> str:
+    """What is wrong with the last revision; empty when it is deployed."""
+    if fact.status in _PENDING:
+        return f"the last run was interrupted ({fact.status})"
+    if fact.status == "failed":
+        return "last revision failed"
+    return "" if fact.status == "deployed" else f"its status is {fact.status}"
+
+
+def _changed(fact: ReleaseFact, digest: str) -> str:
+    """In what a deployed revision differs from what should be; empty when in nothing."""
+    if fact.digest != digest:
+        return "inputs changed" if fact.digest else "installed by other means"
+    if fact.missing:
+        named = ", ".join(map(str, fact.missing[:_NAMED])) + (", …" if len(fact.missing) > _NAMED else "")
+        gone = "1 object is gone" if len(fact.missing) == 1 else f"{len(fact.missing)} objects are gone"
+        return f"{gone}: {named}"
+    return "" if fact.ready == digest else "never became ready"
+
+
+def _blocked(
+    release: Release,
+    edges: tuple[ReleaseId, ...],
+    stack: Stack,
+    everyone: Mapping[ReleaseId, Release],
+    facts: Facts,
+    steps: Mapping[ReleaseId, Step],
+) -> str:
+    """Why the step cannot be done in this run; empty when it can. `steps` holds those of `edges`."""
+    fact = facts.releases.get(release.id)
+    if fact and fact.stack not in ("", stack.name) and fact.status != "uninstalled":
+        return f"it belongs to stack '{fact.stack}' on this cluster"
+    for need in release.needs:
+        target = everyone[need.release]
+        if target.id in steps or not target.installed:
+            continue
+        status = facts.releases[target.id].status if target.id in facts.releases else "uninstalled"
+        if status != "deployed":
+            state = "not on the cluster" if status == "uninstalled" else f"{status} there"
+            layer = target.layer
+            return f"needs {target.id} of layer {layer}, which is {state}: invoke layer {layer}"
+    blocker = next((name for name in edges if steps[name].action is Action.BLOCKED), None)
+    return f"needs {blocker}, which is blocked" if blocker else ""
+
+
+def _switched_off(off: list[Release], facts: Facts, stack: str) -> dict[ReleaseId, Step]:
+    """Disabled releases: those that this stack once installed go, dependents first."""
+    ours = {
+        release.id: release
+        for release in off
+        if (fact := facts.releases.get(release.id)) and fact.stack == stack and fact.status != "uninstalled"
+    }
+    edges = _reversed(ours.values(), {release.id: _needs_among(release, ours) for release in ours.values()})
+    steps: dict[ReleaseId, Step] = {}
+    for release in off:
+        if release.id in ours:
+            reason = f"switched off by {release.disabled_by}"
+            steps[release.id] = _uninstall(release, facts.releases[release.id], reason, edges[release.id])
+        else:
+            steps[release.id] = Step(release=release, action=Action.DISABLED, reason=release.disabled_by)
+    return steps
+
+
+def _needs_among(release: Release, names: Collection[ReleaseId]) -> tuple[ReleaseId, ...]:
+    return tuple(dict.fromkeys(need.release for need in release.needs if need.release in names))
+
+
+def _uninstall(release: Release, fact: ReleaseFact, reason: str, needs: tuple[ReleaseId, ...]) -> Step:
+    return Step(release=release, action=Action.UNINSTALL, reason=reason, needs=needs, revision=fact.revision)
+
+
+def _reversed(
+    releases: Iterable[Release], edges: Mapping[ReleaseId, tuple[ReleaseId, ...]]
+) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
+    """Edges the other way round: what must be gone first."""
+    found: dict[ReleaseId, list[ReleaseId]] = {release.id: [] for release in releases}
+    for name in found:
+        for target in edges.get(name, ()):
+            found[target].append(name)
+    return {name: tuple(dependents) for name, dependents in found.items()}
+
+
+def _orphan(fact: ReleaseFact, stack: Stack) -> Release:
+    """A stand-in for a declaration that is gone: enough to uninstall by."""
+    where = Location(file=stack.layer(fact.layer).file)
+    chart = ChartRef(name="unknown", path=Path())
+    return Release(name=fact.id.name, namespace=fact.id.namespace, layer=fact.layer, chart=chart, where=where)
+
+
+def _tested(selected: Iterable[Release], facts: Facts) -> dict[str, str]:
+    """For each layer with smoke releases, the one digest that the tests of all of them last passed on."""
+    seen: dict[str, set[str]] = {}
+    for release in selected:
+        if release.smoke and release.installed:
+            fact = facts.releases.get(release.id)
+            seen.setdefault(release.layer, set()).add(fact.tested if fact else "")
+    return {layer: digests.pop() for layer, digests in seen.items() if len(digests) == 1 and "" not in digests}

@@ -1,0 +1,109 @@
+"""A release's values as Helm will see them, the file and line of each key, and the digest of all its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devtools.errors import Location
+from devtools.stack.merging import Origins, lay_over
+from devtools.stack.model import Release
+from devtools.stack.settings import failed
+from devtools.stack.yamlpos import Document, KeyPath, parse, read
+
+PLAN_VERSION = 1
+"""Part of every digest: raise it when the same inputs would be deployed in another way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """Values after merging; `origins` has the place that each key's value came from."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[KeyPath, Location] = field(default_factory=dict)
+
+
+def merge(release: Release, *, charts_default: bool = False, root: Path | None = None) -> Merged:
+    """The release's inline values under its overlays: maps merge, lists replace, a null deletes a chart's default.
+
+    Without `charts_default` nulls are kept, because Helm needs to see them; with it, the chart's own values.yaml lies
+    underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
+    overlay files; raises ConfigError when one of them changed into something that is no YAML map.
+    """
+    origins: Origins = {}
+    data: Mapping[str, Any] = lay_over({}, release.values, origins, _inline(release))
+    for path in release.values_files:
+        document = read(path, _shown(path, root))
+        if document.problems:
+            raise failed(document.problems)
+        data = lay_over(data, document.data, origins, document.at)
+    if not charts_default:
+        return Merged(data=data, origins=origins)
+    defaults = chart_values(release.chart.path)
+    below: Origins = {}
+    base = lay_over({}, defaults.data, below, defaults.at)
+    merged = lay_over(base, data, below, lambda path: origins.get(path, release.where))
+    return Merged(data=_without_deleted(merged, data, base), origins=below)
+
+
+def inputs_digest(release: Release, merged: Merged, chart_digest: str, overlay: Mapping[str, Any] | None = None) -> str:
+    """40 hexadecimal digits that change when anything changes that would be deployed.
+
+    `overlay` is what the cluster lays over the values (`Cluster.smoke_values`). Raises nothing: values are JSON data.
+    """
+    values = lay_over(merged.data, overlay or {}, {}, lambda _path: release.where)
+    inputs = {
+        "plan": PLAN_VERSION,
+        "chart": chart_digest,
+        "values": values,
+        "helm": [release.timeout, release.wait, release.history, dict(release.labels)],
+        "before": [[*hook.argv] for hook in release.before],
+    }
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def chart_values(chart: Path) -> Document:
+    """The chart's own values.yaml, of a directory or an archive; empty where it has none.
+
+    What is wrong with it is not our user's problem: what can be read of it is used.
+    """
+    if chart.is_dir():
+        path = chart / "values.yaml"
+        return read(path) if path.is_file() else Document(file=path)
+    shown = chart / "values.yaml"
+    try:
+        with tarfile.open(chart) as archive:
+            for member in archive:
+                if member.isfile() and member.name.count("/") == 1 and member.name.endswith("/values.yaml"):
+                    file = archive.extractfile(member)
+                    return parse(file.read(), shown) if file else Document(file=shown)
+    except (OSError, tarfile.TarError, EOFError):
+        return Document(file=shown)  # verifying the archive says what is wrong with it
+    return Document(file=shown)
+
+
+def _inline(release: Release) -> Any:
+    return lambda path: release.values_where.get(path, release.where)
+
+
+def _shown(path: Path, root: Path | None) -> Path:
+    return path.relative_to(root) if root and path.is_relative_to(root) else path
+
+
+def _without_deleted(merged: Mapping[str, Any], over: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the keys that `over` sets to null and `base` has: Helm's coalescing drops just those."""
+    kept: dict[str, Any] = {}
+    for key, value in merged.items():
+        if key in over and over[key] is None and key in base:
+            continue
+        above, below = over.get(key), base.get(key)
+        if isinstance(value, Mapping) and isinstance(above, Mapping) and isinstance(below, Mapping):
+            value = _without_deleted(value, above, below)  # noqa: PLW2901 - the same value, less what is deleted
+        kept[key] = value
+    return kept
