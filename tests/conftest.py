@@ -1,0 +1,97 @@
+"""One embedded cluster per test run, shared by its workers; tests keep to namespaces of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from devtools.app.wiring import App
+from devtools.clusters.base import Cluster
+from devtools.errors import DevtoolsError
+from tests.run.kit import Bench
+
+ROOT = Path(__file__).parent.parent
+RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the run before workers start, so that all share one cluster."""
+    if not hasattr(config, "workerinput"):
+        os.environ[RUN] = f"t{uuid4().hex[:8]}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The controller removes the cluster when every worker is done."""
+    if not hasattr(session.config, "workerinput") and _state().exists():
+        _app().provider.delete(print)
+        shutil.rmtree(_state(), ignore_errors=True)
+
+
+def _state() -> Path:
+    return Path("/tmp") / f"devtools-{os.environ[RUN]}"
+
+
+def _app() -> App:
+    """The app as this repository's user has it, with a cluster and state of its own."""
+    import sys
+
+    environ = {
+        **os.environ,
+        "DEVTOOLS_CLUSTER": os.environ[RUN],
+        "DEVTOOLS_PROVIDER": "kwok",
+        "DEVTOOLS_STATE": str(_state()),
+    }
+    return App(environ=environ, cwd=ROOT, out=sys.stdout, err=sys.stderr)
+
+
+@pytest.fixture(scope="session")
+def app() -> App:
+    """This repository's app on the run's own cluster."""
+    return _app()
+
+
+@pytest.fixture(scope="session")
+def tool(app: App) -> Callable[[str], Path]:
+    """Finds a pinned tool; they must be there: scripts/test gets them."""
+    return app.toolchain.path
+
+
+@pytest.fixture(scope="session")
+def cluster(app: App) -> Cluster:
+    """The embedded cluster of this test run."""
+    try:
+        return app.provider.ensure(print)
+    except DevtoolsError as error:
+        pytest.fail(f"{error.message} ({error.hint})")
+
+
+@pytest.fixture(autouse=True)
+def _real_node(request: pytest.FixtureRequest) -> None:
+    """Tests of the real node are skipped, and counted, only where it cannot be had."""
+    if request.node.get_closest_marker("real"):
+        found: Cluster = request.getfixturevalue("cluster")
+        if not found.real_node:
+            if os.environ.get("CI") and os.geteuid() == 0:
+                pytest.fail("there is no real node, though root could have one: see scripts/test")
+            pytest.skip("no real node: needs root on Linux with containerd")
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    """A name nobody else uses."""
+    start = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
+    return f"{start}-{uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def bench(cluster: Cluster, tool: Callable[[str], Path], namespace: str, tmp_path: Path) -> Iterator[Bench]:
+    """A namespace on the cluster, removed afterwards."""
+    made = Bench(cluster=cluster, helm=tool("helm"), namespace=namespace, root=tmp_path)
+    yield made
+    made.kube.delete(f"/api/v1/namespaces/{namespace}")

@@ -1,0 +1,99 @@
+"""The run lock between real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.process import Cancel
+from devtools.run.lock import run_lock
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from devtools.process import Cancel
+from devtools.run.lock import run_lock
+note = {"what": "invoke up", "pid": 4711, "started": "10:00:00 UTC"}
+with run_lock(Path(sys.argv[1]), "s", note, wait=True, cancel=Cancel(), say=print):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def _hold(directory: Path) -> subprocess.Popen[str]:
+    child = subprocess.Popen([sys.executable, "-c", HOLDER, str(directory)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    return child
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert child.stdout is not None
+    child.stdout.close()
+
+
+def _note() -> dict[str, str | int]:
+    return {"what": "invoke layer 40", "pid": os.getpid(), "started": "10:00:01 UTC"}
+
+
+def test_the_second_run_is_refused_with_the_holders_name(tmp_path: Path) -> None:
+    child = _hold(tmp_path)
+    try:
+        with (
+            pytest.raises(EnvironmentFault, match=r"another run holds s: invoke up \(pid 4711, since 10:00:00 UTC\)"),
+            run_lock(tmp_path, "s", _note(), wait=False, cancel=Cancel(), say=print),
+        ):
+            pass
+    finally:
+        _end(child)
+
+
+def test_the_second_run_waits_says_for_whom_and_takes_over_from_a_killed_one(tmp_path: Path) -> None:
+    child, said = _hold(tmp_path), list[str]()
+    Timer(0.5, child.kill).start()
+    started = time.monotonic()
+    with run_lock(tmp_path, "s", _note(), wait=True, cancel=Cancel(), say=said.append):
+        assert time.monotonic() - started > 0.4
+    assert said == ["waiting for another run: invoke up (pid 4711, since 10:00:00 UTC)"]
+    _end(child)
+
+
+def test_waiting_can_be_interrupted(tmp_path: Path) -> None:
+    child, cancel = _hold(tmp_path), Cancel()
+    Timer(0.3, lambda: cancel.set("interrupted by Ctrl-C")).start()
+    try:
+        with (
+            pytest.raises(Interrupted),
+            run_lock(tmp_path, "s", _note(), wait=True, cancel=cancel, say=lambda _: None),
+        ):
+            pass
+    finally:
+        _end(child)
+
+
+def test_another_stack_is_not_held_up(tmp_path: Path) -> None:
+    with (
+        run_lock(tmp_path, "a", _note(), wait=False, cancel=Cancel(), say=print),
+        run_lock(tmp_path, "b", _note(), wait=False, cancel=Cancel(), say=print),
+    ):
+        assert len(list(tmp_path.glob("*.json"))) == 2
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(EnvironmentFault, match="cannot write to"),
+        run_lock(tmp_path / "file" / "locks", "s", _note(), wait=False, cancel=Cancel(), say=print),
+    ):
+        pass

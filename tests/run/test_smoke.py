@@ -1,0 +1,96 @@
+"""Smoke tests: real Jobs on the real node, verdicts and logs; simulated ones say so."""
+
+from __future__ import annotations
+
+import pytest
+
+from devtools.errors import ExitCode
+from devtools.run.events import Notice, TestFinished, TestOutput, Verdict
+from devtools.stack.model import Action
+from tests.run.kit import Bench, config_map, job, plan, step
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.mark.real
+def test_a_job_on_the_real_node_passes_with_its_log(bench: Bench) -> None:
+    ref = bench.chart("smoke", job("says", "test", "sh", "-c", "echo one; echo two", cluster=bench.cluster))
+    smoke = bench.release(ref, smoke=True)
+    ran = bench.run(plan(step(smoke)))
+    end = ran.one(TestFinished)
+    assert (ran.code, end.verdict, end.reason) == (ExitCode.OK, Verdict.PASSED, "")
+    assert [event.line for event in ran.all(TestOutput)] == ["one", "two"]
+    assert ran.after.releases[smoke.id].tested != ""
+    assert ran.after.releases[smoke.id].ready == "d" * 40  # helm test rewrote the record, the mark is back
+
+
+@pytest.mark.real
+def test_a_job_that_fails_shows_its_log_and_stays_for_kubectl(bench: Bench) -> None:
+    ref = bench.chart("smoke", job("fails", "test", "sh", "-c", "echo looking; nosuchtool", cluster=bench.cluster))
+    ran = bench.run(plan(step(bench.release(ref, smoke=True))))
+    end = ran.one(TestFinished)
+    assert (ran.code, end.verdict) == (ExitCode.FAILED, Verdict.FAILED)
+    assert end.reason == "container test exited with 127"
+    assert end.details[0] == "looking"
+    assert "nosuchtool: not found" in end.details[1]
+    assert bench.kube.get(f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/fails") is not None
+
+
+@pytest.mark.real
+def test_one_failure_does_not_stop_the_others(bench: Bench) -> None:
+    ref = bench.chart(
+        "smoke",
+        job("bad", "test", "false", cluster=bench.cluster),
+        job("good", "test", "true", cluster=bench.cluster),
+    )
+    ran = bench.run(plan(step(bench.release(ref, smoke=True))))
+    assert {event.test: event.verdict for event in ran.all(TestFinished)} == {
+        "bad": Verdict.FAILED,
+        "good": Verdict.PASSED,
+    }
+
+
+@pytest.mark.real
+def test_an_image_nobody_has_fails_before_the_timeout(bench: Bench) -> None:
+    test = job("pull", "test", "true", cluster=bench.cluster)
+    test["spec"]["template"]["spec"]["containers"][0] |= {"image": "localhost/none:1", "imagePullPolicy": "Never"}
+    ran = bench.run(plan(step(bench.release(bench.chart("smoke", test), smoke=True, timeout=120.0))))
+    end = ran.one(TestFinished)
+    assert end.verdict is Verdict.FAILED
+    assert "ErrImageNeverPull" in end.reason
+    assert end.seconds < 30
+
+
+def test_a_job_that_only_the_simulation_completed_is_simulated(bench: Bench) -> None:
+    ref = bench.chart("smoke", job("empty", "test", "false"))
+    smoke = bench.release(ref, smoke=True)
+    ran = bench.run(plan(step(smoke)))
+    end = ran.one(TestFinished)
+    assert (ran.code, end.verdict, end.reason) == (ExitCode.OK, Verdict.SIMULATED, "no real node ran it")
+    assert ran.after.releases[smoke.id].tested == ""
+
+
+def test_jobs_of_an_earlier_revision_are_pruned(bench: Bench) -> None:
+    old = job("old", "test", "true")
+    old["metadata"]["labels"] = {"app.kubernetes.io/instance": "smoke"}
+    smoke = bench.release(bench.chart("smoke", old), smoke=True)
+    bench.run(plan(step(smoke)))
+    path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
+    assert [item["metadata"]["name"] for item in bench.kube.items(path)] == ["old"]
+    bench.chart("smoke", job("new", "test", "true"))
+    bench.run(plan(step(smoke, action=Action.UPGRADE)))
+    assert [item["metadata"]["name"] for item in bench.kube.items(path)] == ["new"]
+
+
+def test_a_smoke_release_without_tests_is_remarked_on(bench: Bench) -> None:
+    smoke = bench.release(bench.chart("smoke", config_map("only")), smoke=True)
+    ran = bench.run(plan(step(smoke)))
+    assert ran.one(Notice).message == f"{smoke.id} has no tests"
+
+
+def test_tests_of_an_unchanged_layer_are_not_repeated_by_up(bench: Bench) -> None:
+    smoke = bench.release(bench.chart("smoke", job("t", "test", "true")), smoke=True)
+    bench.run(plan(step(smoke)))
+    ran = bench.run(plan(step(smoke, action=Action.UNCHANGED)), retest=False)
+    # its last verdict was `simulated`, which proves nothing: it runs again
+    assert ran.one(TestFinished).verdict is Verdict.SIMULATED

@@ -1,0 +1,76 @@
+"""Tasks: documented, lazy, and honest about bad arguments."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools.tasks import namespace
+
+ROOT = Path(__file__).parent.parent
+DOCS = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+TASKS = sorted(namespace.task_names)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_documented_with_examples(name: str) -> None:
+    assert re.search(rf"^\| `{re.escape(name)}( NAME)?` \|", DOCS, re.MULTILINE), name
+    task = namespace[name]
+    assert f"invoke {name}" in (task.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_flag_is_documented_and_explained(name: str) -> None:
+    for argument in namespace[name].get_arguments():
+        assert argument.help, argument.name
+        row = re.search(rf"^\| `--{re.escape(argument.name.replace('_', '-'))}` \| (.*?) \|", DOCS, re.MULTILINE)
+        assert row, argument.name
+        assert name in row[1] or "all" in row[1], (name, argument.name)
+
+
+def test_no_documented_task_or_flag_is_missing() -> None:
+    documented = set(re.findall(r"^\| `([a-z.]+)(?: NAME)?` \| ", DOCS, re.MULTILINE))
+    assert documented == set(TASKS)
+    flags = {argument.name.replace("_", "-") for name in TASKS for argument in namespace[name].get_arguments()}
+    assert set(re.findall(r"^\| `--([a-z-]+)` \|", DOCS, re.MULTILINE)) == flags
+
+
+def test_every_environment_variable_of_ours_is_documented() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "devtools" / "app").glob("*.py"))
+    for name in set(re.findall(r'"(DEVTOOLS_[A-Z]+)"', sources)) - {"DEVTOOLS_CONTEXT"}:
+        assert f"`{name}`" in DOCS, name
+
+
+HEAVY = ("kubernetes", "docker", "rich", "urllib3", "pydantic", "jsonpath_ng")
+
+
+def _imported(code: str) -> set[str]:
+    """Top-level packages that a fresh interpreter has after running `code`."""
+    script = f"{code}\nimport sys\nprint(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_listing_the_tasks_imports_nothing_heavy() -> None:
+    assert not _imported("import tasks") & set(HEAVY)
+
+
+def test_loading_the_stack_imports_no_cluster_client() -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from devtools.app.wiring import App\n"
+        "from devtools.app.running import Options, load\n"
+        "import sys\n"
+        "app = App(environ={}, cwd=Path('.'), out=sys.stdout, err=sys.stderr)\n"
+        "load(app, Options())\n"
+    )
+    assert not _imported(code) & {"kubernetes", "docker", "rich", "urllib3"}
+
+
+def test_looking_at_the_cluster_does_not_import_the_sdks_or_rich() -> None:
+    code = "import devtools.run.facts, devtools.run.engine, devtools.clients.kube, devtools.report.plain"
+    assert not _imported(code) & {"kubernetes", "docker", "rich", "jsonpath_ng"}
