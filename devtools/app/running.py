@@ -62,11 +62,10 @@ class _Screen:
 
 def load(app: App, options: Options) -> Stack:
     """The stack as one environment sees it, with its graph checked; ConfigError with every problem."""
-    from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
     from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
 
     environment = options.environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or app.settings.environment
-    return load_stack(app.settings, environment, Charts(app.settings.charts))
+    return load_stack(app.settings, environment, app.charts)
 
 
 def execute(app: App, what: str, options: Options, plan: Planner, cluster: Callable[[], Cluster]) -> ExitCode:
@@ -87,17 +86,15 @@ def execute(app: App, what: str, options: Options, plan: Planner, cluster: Calla
 
 def read_inputs(app: App, stack: Stack, smoke_values: Mapping[str, Any]) -> Inputs:
     """Merge each enabled release's values and digest its inputs, once."""
-    from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
     from devtools.stack.values import inputs_digest, merge, overlaid  # noqa: PLC0415
 
-    charts = Charts(app.settings.charts)
     values: dict[ReleaseId, Mapping[str, Any]] = {}
     digests: dict[ReleaseId, str] = {}
     for release in stack.releases():
         if release.installed:
             merged = merge(release).data
             values[release.id] = overlaid(merged, smoke_values) if release.smoke else merged
-            digests[release.id] = inputs_digest(release, values[release.id], charts.digest(release.chart))
+            digests[release.id] = inputs_digest(release, values[release.id], app.charts.digest(release.chart))
     return Inputs(stack=stack, values=values, digests=digests)
 
 
@@ -129,7 +126,6 @@ def _run(
     app: App, what: str, options: Options, plan: Planner, inputs: Inputs, cluster: Cluster, screen: _Screen
 ) -> ExitCode:
     """Observe, plan, verify what is about to be used, do."""
-    from devtools.charts.verify import verify_charts  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
 
@@ -139,7 +135,7 @@ def _run(
     try:
         facts = observe(kube)
         made = plan(inputs, facts)
-        verify_charts([step.release for step in made.steps if step.digest], app.settings.charts)
+        _verify(app, made)
         screen.bus.emit(announce(made, dry_run=False))
         with _session(app, options, inputs, cluster, screen.bus, kube) as session:
             code = Engine(session, made, facts).run()
@@ -153,6 +149,14 @@ def _run(
         )
         raise
     return code
+
+
+def _verify(app: App, plan: Plan) -> None:
+    """Every archive that the plan uses is what the lock says; ConfigError with all that are not."""
+    from devtools.stack.settings import failed  # noqa: PLC0415
+
+    if problems := app.charts.verify(step.release for step in plan.steps if step.digest):
+        raise failed(problems)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from devtools.process import Cancel, Runner, SubprocessRunner
 from devtools.stack.settings import Settings, find_root, load_settings
 
 if TYPE_CHECKING:
+    from devtools.charts.resolve import Charts
     from devtools.clusters.base import Cluster, Provider
     from devtools.toolchain import Toolchain
 
@@ -78,6 +79,13 @@ class App:
             sources=packaged if packaged.is_dir() else packaged.parent.parent / "tools",
             cancel=self.cancel,
         )
+
+    @cached_property
+    def charts(self) -> Charts:
+        """The charts of the repository."""
+        from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
+
+        return Charts(self.settings.charts, self.settings.root)
 
     @cached_property
     def cluster_name(self) -> str:

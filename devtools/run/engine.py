@@ -6,7 +6,6 @@ a cluster that went away or a cancel stops everything that has not started.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -29,6 +28,7 @@ from devtools.run.session import Session
 from devtools.run.smoke import Smoke
 from devtools.run.steps import Done, Steps, timed
 from devtools.stack.model import Action, Facts, ObjectRef, Plan, ReleaseId, Step
+from devtools.stack.plan import layer_digest
 
 MOST_THREADS = 64
 _GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
@@ -63,7 +63,7 @@ class Engine:
         self._steps = Steps(session, plan.stack.name)
         self._smoke = Smoke(session)
         self._tally = Tally()
-        self._layers = {layer: _layer_digest(plan, layer) for layer in plan.layers}
+        self._layers = {layer: layer_digest(plan, layer) for layer in plan.layers}
 
     def run(self) -> ExitCode:
         """Do every step; emits the events of each and a final RunFinished. Raises only on a bug of ours."""
@@ -238,12 +238,6 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
             for step in plan.steps
         ),
     )
-
-
-def _layer_digest(plan: Plan, layer: str) -> str:
-    """What a layer's tests were run on: all its releases' inputs."""
-    parts = sorted(f"{step.id}={step.digest}" for step in plan.steps if step.release.layer == layer and step.digest)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
 def _all_passed(tests: Sequence[TestFinished]) -> bool:

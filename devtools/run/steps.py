@@ -138,11 +138,12 @@ class Steps:
         return parse_upgrade(result.stdout, release.namespace)
 
     def _recover(self, step: Step) -> None:
-        """A release stuck in `pending-*`: back to the revision before, or away when it never deployed."""
+        """A release stuck in `pending-*` or never deployed: back to the revision before, or away."""
         release, helm = step.release, self._session.helm
         back = step.recover in {"pending-upgrade", "pending-rollback"}
         how = "rolled back" if back else "uninstalled"
-        message = f"{release.id} was left {step.recover} by a run that was killed: {how} first"
+        cause = "never deployed" if step.recover == "failed" else f"was left {step.recover} by a run that was killed"
+        message = f"{release.id} {cause}: {how} first"
         self._session.bus.emit(Notice(level="warning", message=message, release=str(release.id)))
         command = helm.rollback if back else helm.uninstall
         _must(self._run(release, command(release.id, timeout=release.timeout)), release, "recover")
