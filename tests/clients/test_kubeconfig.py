@@ -1,0 +1,69 @@
+"""Reading kubeconfig files: what is there, and what is missing."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from devtools.clients.kubeconfig import read_credentials
+from devtools.errors import EnvironmentFault
+
+B64 = base64.b64encode(b"PEM").decode()
+CONFIG = f"""
+clusters:
+- {{name: c, cluster: {{server: "https://127.0.0.1:6443", certificate-authority-data: {B64}}}}}
+users:
+- {{name: cert, user: {{client-certificate: c.pem, client-key-data: {B64}}}}}
+- {{name: token, user: {{token: abc}}}}
+- {{name: plugin, user: {{exec: {{command: aws}}}}}}
+contexts:
+- {{name: cert, context: {{cluster: c, user: cert}}}}
+- {{name: token, context: {{cluster: c, user: token}}}}
+- {{name: plugin, context: {{cluster: c, user: plugin}}}}
+- {{name: torn, context: {{cluster: c, user: nobody}}}}
+current-context: token
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    (tmp_path / "c.pem").write_text("CERT")
+    path = tmp_path / "kubeconfig"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_certificates_come_from_files_beside_it_or_inline(kubeconfig: Path) -> None:
+    found = read_credentials(kubeconfig, "cert")
+    assert (found.server, found.ca, found.certificate, found.key) == ("https://127.0.0.1:6443", b"PEM", b"CERT", b"PEM")
+    assert not found.needs_sdk
+
+
+def test_tokens_and_plugins(kubeconfig: Path) -> None:
+    assert read_credentials(kubeconfig, "token").token == "abc"
+    assert read_credentials(kubeconfig, "plugin").needs_sdk
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ("other", r"has no context 'other' \(it has: cert, token, plugin, torn\)"),
+        ("torn", r"has no user 'nobody'"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_is_there(kubeconfig: Path, context: str, message: str) -> None:
+    with pytest.raises(EnvironmentFault, match=message):
+        read_credentials(kubeconfig, context)
+
+
+def test_no_file_not_yaml_and_not_base64(tmp_path: Path, kubeconfig: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="cannot read kubeconfig"):
+        read_credentials(tmp_path / "none", "x")
+    kubeconfig.write_text("a: [")
+    with pytest.raises(EnvironmentFault, match="is not YAML"):
+        read_credentials(kubeconfig, "x")
+    kubeconfig.write_text(CONFIG.replace(B64, "'??'"))
+    with pytest.raises(EnvironmentFault, match="is not base64"):
+        read_credentials(kubeconfig, "token")
