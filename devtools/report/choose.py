@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from devtools.errors import ConfigError
 from devtools.report.jsonl import JsonLines, JsonSummary
 from devtools.report.plain import Plain, Ticking
-from devtools.run.events import Sink
+from devtools.run.events import Event, Sink
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,27 +50,46 @@ def renderer(
     *,
     out: TextIO,
     err: TextIO,
-    clock: Callable[[], float],
     environ: Mapping[str, str],
+    is_terminal: bool,
+    clock: Callable[[], float],
     cwd: Path,
     verbose: bool = False,
-) -> tuple[Sink, ...]:
-    """The sinks that show a run: results on `out`, progress on `err`.
+) -> Sink:
+    """What shows a run: results on `out`, progress on `err`, a live view where both are a terminal.
 
     With `json`, `out` gets the one document and `err` plain progress; with `jsonl`, `out` gets the events.
     Raises ConfigError for an output nobody knows.
     """
-    kind = choose(output, isatty=err.isatty(), environ=environ)
+    kind = choose(output, isatty=is_terminal, environ=environ)
     if kind == "jsonl":
-        return (JsonLines(out),)
+        return JsonLines(out)
     if kind == "live":
         from devtools.report.live import LiveView  # noqa: PLC0415 - rich, only when a terminal is there
 
         view_out, view_err = console(out, environ), console(err, environ)
         if view_err.width >= _NARROW:
-            return (LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose),)
+            return LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose)
     plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
-    return (plain, JsonSummary(out)) if kind == "json" else (plain,)
+    return Several((plain, JsonSummary(out))) if kind == "json" else plain
+
+
+class Several:
+    """Several sinks as one."""
+
+    def __init__(self, sinks: tuple[Sink, ...]) -> None:
+        """In this order."""
+        self._sinks = sinks
+
+    def emit(self, event: Event, at: float) -> None:
+        """Hand it to each."""
+        for sink in self._sinks:
+            sink.emit(event, at)
+
+    def close(self) -> None:
+        """Close each."""
+        for sink in self._sinks:
+            sink.close()
 
 
 def console(stream: TextIO, environ: Mapping[str, str]) -> Console:

@@ -153,6 +153,8 @@ class RunFiles:
 
     @_log.register
     def _(self, event: StepFinished) -> list[tuple[str, str]]:
+        if not self._summary.releases[event.release].logged:
+            return []  # nothing was done: the summary says all there is
         name = advice.release_log(event.release)
         end = f"end      {event.outcome} after {duration(event.seconds)}" + (
             f": {event.reason}" if event.reason else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from devtools.report import advice
 from devtools.report.fold import Fold, ReleaseResult, SmokeResult
-from devtools.report.lines import contract_note, release_width, test_label
+from devtools.report.lines import contract_note, plan_lines, release_width, test_label
 from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
 from devtools.run.events import Outcome, Verdict
 
@@ -28,10 +28,12 @@ _STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad", "simulated":
 def final_lines(fold: Fold, marks: Marks, width: int, cwd: Path, *, verbose: bool = False) -> list[Line]:
     """The whole last screen; paths are shown relative to `cwd`."""
     lines: list[Line] = []
-    if fold.releases and fold.result() != "planned":
+    if fold.plan and fold.plan.dry_run:
+        lines += plan_lines(fold.plan, width, verbose=True)
+    elif fold.releases:
         lines += [(), *_table(fold, marks, width, verbose=verbose)]
     lines += _failures(fold, width, cwd)
-    lines += [(), *_headline(fold, width), *_remarks(fold, width)]
+    lines += [(), *_headline(fold), *_remarks(fold, width)]
     return [*lines, *_footer(fold, cwd)]
 
 
@@ -85,7 +87,7 @@ def _release_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int, *,
 
 def _release_note(fold: Fold, item: ReleaseResult) -> str:
     """What the table says beside a release; the reason of a failure has its own block below."""
-    if item.word in {"skipped", "disabled", "blocked"}:
+    if item.word in {"skipped", "disabled"}:
         return fold.why(item)
     return "stand-in chart" if item.stand_in else ""
 
@@ -142,7 +144,7 @@ def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> 
     lines += _quoted(item.details or (tuple(tail.lines) if tail and item.word == "failed" else ()))
     return lines + _pointers(
         hint=item.hint,
-        log=log_path(fold, advice.release_log(item.release), cwd) if item.started is not None else "",
+        log=log_path(fold, advice.release_log(item.release), cwd) if item.logged else "",
         width=width,
     )
 
@@ -156,9 +158,10 @@ def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[
     )
     tail = fold.tails.get((item.release, item.test))
     logged = list(tail.lines)[-_DETAILS:] if tail else []
-    told = "\n".join(item.details)
-    lines = [title, *(wrapped(item.reason, width, "  ") if item.reason else []), *_quoted(item.details)]
-    lines += _quoted(tuple(line for line in logged if line.partition(" | ")[2] not in told or not told))
+    known = {line.partition(" | ")[2] for line in (tail.lines if tail else ())}
+    lines = [title, *(wrapped(item.reason, width, "  ") if item.reason else [])]
+    lines += _quoted(tuple(line for line in item.details if line not in known))
+    lines += _quoted(tuple(logged))
     return lines + _pointers(
         hint="",
         log=log_path(fold, advice.test_log(item.release, item.test), cwd),
@@ -181,7 +184,7 @@ def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
     return lines
 
 
-def _headline(fold: Fold, width: int) -> list[Line]:
+def _headline(fold: Fold) -> list[Line]:
     """The run in one line: result, what, time, counts."""
     result = fold.result()
     seconds = fold.finished.seconds if fold.finished else 0.0
@@ -191,7 +194,7 @@ def _headline(fold: Fold, width: int) -> list[Line]:
     tests = counted((item.word for item in fold.tests.values()), _VERDICTS)
     contracts = counted((str(item.verdict) for item in fold.contracts), _VERDICTS)
     if result == "planned":
-        return [head, *wrapped("Nothing was changed.", width, "  ")]
+        return [head]
     named = (("releases", releases), ("tests", tests), ("contracts", contracts))
     counts = [(Span(f"  {name + ':':<11}"), Span(text)) for name, text in named if text]
     return [head, *counts]
@@ -201,6 +204,8 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
     """What a reader must know to read the result right."""
     lines: list[Line] = []
     end = fold.finished
+    if fold.result() == "planned" and not (end and end.reason):
+        lines += wrapped("Nothing was changed.", width, "  ")
     if end and end.reason:
         lines += wrapped(end.reason, width, "  ")
     if end and end.hint:

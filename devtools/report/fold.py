@@ -41,6 +41,7 @@ class ReleaseResult:
     stand_in: bool = False
     started: float | None = None  # seconds since the epoch
     waiting: str = ""
+    logged: bool = False  # whether anything was said that its log keeps
     outcome: Outcome | None = None
     seconds: float = 0.0
     reason: str = ""
@@ -51,9 +52,9 @@ class ReleaseResult:
     @property
     def word(self) -> str:
         """The one word shown for it."""
-        if self.outcome is not None:
-            return str(self.outcome)
-        return "blocked" if self.action == "blocked" else "not reached"
+        if self.action == "blocked" and self.outcome in {None, Outcome.SKIPPED}:
+            return "blocked"
+        return str(self.outcome) if self.outcome is not None else "not reached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +143,22 @@ class Fold:
     @_take.register
     def _(self, event: StepStarted, at: float) -> None:
         known = self._release(event.release, event.layer)
-        self.releases[event.release] = replace(known, action=event.action, started=at)
+        self.releases[event.release] = replace(known, action=event.action, started=at, logged=True)
 
     @_take.register
     def _(self, event: StepWaiting, at: float) -> None:  # noqa: ARG002
-        self.releases[event.release] = replace(self._release(event.release, event.layer), waiting=event.what)
+        known = self._release(event.release, event.layer)
+        self.releases[event.release] = replace(known, waiting=event.what, logged=True)
 
     @_take.register
     def _(self, event: StepOutput, at: float) -> None:  # noqa: ARG002
         self.tails.setdefault((event.release, ""), Tail()).add(event.line)
+        self.releases[event.release] = replace(self._release(event.release, ""), logged=True)
 
     @_take.register
     def _(self, event: ContractChecked, at: float) -> None:  # noqa: ARG002
         self.contracts.append(event)
+        self.releases[event.release] = replace(self._release(event.release, event.layer), logged=True)
 
     @_take.register
     def _(self, event: StepFinished, at: float) -> None:  # noqa: ARG002
@@ -211,13 +215,13 @@ class Fold:
             return "failed"
         if self.plan is not None and self.plan.dry_run:
             return "planned"
-        verdicts = [test.verdict for test in self.tests.values()] + [item.verdict for item in self.contracts]
-        if Verdict.SIMULATED in verdicts:
-            return "simulated"
+        tests = [test.verdict for test in self.tests.values()]
         idle = {Outcome.UNCHANGED, Outcome.DISABLED}
-        if self.releases and not self.tests and all(item.outcome in idle for item in self.releases.values()):
+        still = bool(self.releases) and all(item.outcome in idle for item in self.releases.values())
+        if still and all(verdict is Verdict.SKIPPED for verdict in tests):
             return "unchanged"
-        return "passed"
+        simulated = Verdict.SIMULATED in tests or any(item.verdict is Verdict.SIMULATED for item in self.contracts)
+        return "simulated" if simulated else "passed"
 
     def has_failed(self) -> bool:
         """Whether anything at all failed."""
@@ -252,11 +256,11 @@ class Fold:
 
     def why(self, item: ReleaseResult) -> str:
         """The reason of how a release ended; a skipped one always names its cause."""
-        if item.reason or item.outcome is not Outcome.SKIPPED:
+        if item.reason or item.outcome is not Outcome.SKIPPED or item.word == "blocked":
             return item.reason or (item.planned if item.word in {"blocked", "disabled"} else "")
         causes = self.cause(item.release)
         if not causes:
             return "the run stopped before it"
         words = {self.releases[name].word for name in causes}
         verb = {"failed": "failed", "blocked": "is blocked"}.get(words.pop(), "did not finish")
-        return f"needs {', '.join(causes)}, which {verb if not words else 'did not finish'}"
+        return f"because {', '.join(causes)} {verb if not words else 'did not finish'}"

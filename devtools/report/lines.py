@@ -40,16 +40,15 @@ def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
 def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Line]:
     """The plan: how many of each action, then each step with its reason; quiet steps are counted where many."""
     counts = counted(map(_meant, (step.action for step in plan.steps)), tuple(map(_meant, ACTIONS)))
-    title = "Plan (dry run, nothing will be changed)" if plan.dry_run else "Plan"
-    lines: list[Line] = [(Span(title, "strong"), Span(f": {counts or 'nothing to do'}"))]
-    everything = verbose or plan.dry_run
+    title = "Plan (dry run)" if plan.dry_run else "Plan"
+    lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
     pad = release_width([step.release for step in plan.steps], width)
     for layer in dict.fromkeys(step.layer for step in plan.steps):
         lines.append((Span(f"  {layer}", "strong"),))
         steps = [step for step in plan.steps if step.layer == layer]
         for action in QUIET:
             quiet = [step for step in steps if step.action == action]
-            if not everything and len(quiet) > _MANY:
+            if not verbose and len(quiet) > _MANY:
                 steps = [step for step in steps if step.action != action]
                 head = (Span(f"    {action:<9}  {plural(len(quiet), 'release')}", "dim"),)
                 reasons = {step.reason for step in quiet}

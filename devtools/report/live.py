@@ -214,7 +214,7 @@ class LiveView:
         match event:
             case RunStarted():
                 return lines.run_lines(event, self._marks, width)
-            case PlanMade():
+            case PlanMade(dry_run=False):
                 return [*lines.plan_lines(event, width, verbose=self._verbose), ()]
             case Notice():
                 return lines.notice_lines(event, self._marks, width)

@@ -68,7 +68,7 @@ class Plain:
         self._fold.emit(event, at)
         worth = self._lines(event)
         self._progress(worth)
-        self._gap = self._gap or isinstance(event, PlanMade)
+        self._gap = self._gap or (isinstance(event, PlanMade) and not event.dry_run)
         if isinstance(event, StepWaiting):
             self.tick(at)
 
@@ -109,6 +109,8 @@ class Plain:
     @_lines.register
     def _(self, event: PlanMade) -> list[Line]:
         self._pad = lines.release_width([step.release for step in event.steps], self._width)
+        if event.dry_run:
+            return []  # it is the result: the last screen has it
         return lines.plan_lines(event, self._width, verbose=self._verbose)
 
     @_lines.register

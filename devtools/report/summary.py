@@ -79,7 +79,7 @@ class Summary(Fold):
             "chart": item.chart,
             "revision": item.revision,
             "stand_in": item.stand_in,
-            "log": advice.release_log(item.release) if item.started is not None else "",
+            "log": advice.release_log(item.release) if item.logged else "",
         }
 
     def _test_json(self, item: SmokeResult) -> dict[str, Any]:

@@ -20,15 +20,15 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def started(what: str = f"layer {LAYER}") -> ev.RunStarted:
+def started(directory: str = "/repo/.devtools/runs/20260101T000000Z-layer-40-data-plane") -> ev.RunStarted:
     return ev.RunStarted(
         run="20260101T000000Z-layer-40-data-plane",
-        what=what,
+        what=f"layer {LAYER}",
         stack="ameide",
         environment="local",
         provider="kwok",
         context="kwok-ameide",
-        directory="/repo/.devtools/runs/20260101T000000Z-layer-40-data-plane",
+        directory=directory,
     )
 
 
@@ -194,7 +194,7 @@ def failed_release() -> Script:
         ),
         (done("ameide/clickhouse-schema", 0.0, ev.Outcome.SKIPPED), 43.7),
         (
-            done("ameide/data-plane-smoke", 0.0, ev.Outcome.SKIPPED, "ameide/clickhouse failed"),
+            done("ameide/data-plane-smoke", 0.0, ev.Outcome.SKIPPED, "because ameide/clickhouse failed"),
             43.7,
         ),
         (ev.RunFinished(exit_code=1, seconds=43.8), 43.8),
@@ -262,11 +262,21 @@ def blocked() -> Script:
     return [
         (started(), 0.0),
         (planned(actions), 0.2),
+        (done("clickhouse-operator/clickhouse-operator", 0.0, ev.Outcome.UNCHANGED, "same inputs"), 0.2),
+        (
+            done(
+                "ameide/clickhouse",
+                0.0,
+                ev.Outcome.SKIPPED,
+                "the chart archive third_party/altinity/clickhouse-0.3.1.tgz is missing",
+            ),
+            0.2,
+        ),
         (
             ev.RunFinished(
-                exit_code=2,
+                exit_code=1,
                 seconds=0.2,
-                reason="1 release is blocked; nothing was changed",
+                reason="ameide/clickhouse blocked",
                 hint="run `invoke charts.vendor`, then try again",
             ),
             0.2,
@@ -278,9 +288,9 @@ def dry_run() -> Script:
     actions = dict.fromkeys(NEEDS, ("install", "not installed yet"))
     actions["ameide/redis"] = ("upgrade", "values changed: environments/local/40-data-plane/redis.yaml")
     return [
-        (started(f"layer {LAYER} --dry-run"), 0.0),
+        (started(""), 0.0),
         (planned(actions, dry_run=True), 0.2),
-        (ev.RunFinished(exit_code=0, seconds=0.2), 0.2),
+        (ev.RunFinished(exit_code=0, seconds=0.2, reason="dry run: nothing was touched"), 0.2),
     ]
 
 

@@ -1,0 +1,75 @@
+"""Errors as a user sees them: what, where, what to do; every problem on a line that editors can follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TextIO
+
+from devtools.errors import ConfigError, DevtoolsError, Interrupted
+from devtools.report.text import Line, Span, Writer, clean, clean_lines, plain, plural
+
+VERSION = 1
+_ANSI = {"": "", "bad": "\x1b[1;31m", "strong": "\x1b[1m", "dim": "\x1b[2m", "good": "\x1b[32m", "warn": "\x1b[33m"}
+_LISTED = 50  # problems shown; with more, something else is wrong
+
+
+def render_error(error: DevtoolsError, stream: TextIO, *, color: bool, cwd: Path | None = None) -> None:
+    """Write an error to `stream`: the sentence, its problems as `file:line:column` (relative to `cwd`), the hint.
+
+    Colours are written here without rich, so that even a failure to import anything can be shown.
+    """
+    writer = Writer(stream)
+    for line in error_lines(error, cwd):
+        writer.write(_colored(line) if color else plain(line))
+
+
+def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
+    """The lines of an error. They are not wrapped: paths must stay whole to be followed."""
+    word = "interrupted" if isinstance(error, Interrupted) else "error"
+    first, *more = clean_lines(error.message)
+    lines: list[Line] = [(Span(f"{word}: ", "bad"), Span(first))]
+    lines += [(Span("  "), Span(line)) for line in more]
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    for problem in problems[:_LISTED]:
+        place = _place(problem.where.file, cwd)
+        where = f"  {place}:{problem.where.line}:{problem.where.column}: "
+        hint = f" ({clean(problem.hint)})" if problem.hint else ""
+        lines.append((Span(where, "strong"), Span(" ".join(clean_lines(problem.message)) + hint)))
+    if len(problems) > _LISTED:
+        lines.append((Span(f"  and {plural(len(problems) - _LISTED, 'more problem')}"),))
+    details: tuple[str, ...] = tuple(getattr(error, "details", ()))
+    lines += [(Span("  | ", "dim"), Span(clean(line))) for line in details]
+    hints = clean_lines(error.hint) if error.hint else []
+    return lines + [(Span("  hint: " if not at else "        ", "dim"), Span(hint)) for at, hint in enumerate(hints)]
+
+
+def _place(file: Path, cwd: Path | None) -> str:
+    """A file as it is typed from `cwd`."""
+    return str(file.relative_to(cwd)) if cwd and file.is_relative_to(cwd) else str(file)
+
+
+def _colored(line: Line) -> str:
+    """The line with terminal colours."""
+    return "".join(f"{_ANSI[span.style]}{span.text}\x1b[0m" if span.style else span.text for span in line)
+
+
+def error_json(error: DevtoolsError, cwd: Path | None = None) -> dict[str, Any]:
+    """The documented `error` document: what stands on stdout instead of a result with `--output json`."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    return {
+        "version": VERSION,
+        "kind": "error",
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": int(error.exit_code),
+        "problems": [
+            {
+                "file": _place(item.where.file, cwd),
+                "line": item.where.line,
+                "column": item.where.column,
+                "message": item.message,
+                "hint": item.hint,
+            }
+            for item in problems
+        ],
+    }

@@ -1,0 +1,227 @@
+"""What `invoke layers` and `invoke cluster.status` show, for people and, with `--output json`, for machines.
+
+Both forms come from one document, so they cannot say different things; `docs/output.md` describes the documents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from devtools.errors import ConfigError
+from devtools.report.choose import console, use_color
+from devtools.report.text import Line, Span, Style, Writer, clean, counted, with_note, wrapped
+from devtools.stack.model import Facts, Layer, Release, ReleaseFact, Stack
+
+VERSION = 1
+_WIDTH = 80  # columns where there is no terminal to ask
+_STYLES: dict[str, Style] = {"deployed": "good", "failed": "bad", "running": "good", "broken": "bad", "stopped": "warn"}
+
+
+class ClusterView(Protocol):
+    """What `cluster.status` shows: the fields of a provider's ClusterStatus."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def provider(self) -> str: ...  # noqa: D102
+    @property
+    def state(self) -> str: ...  # noqa: D102
+    @property
+    def context(self) -> str: ...  # noqa: D102
+    @property
+    def kubeconfig(self) -> Path | None: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+    @property
+    def real_node(self) -> str: ...  # noqa: D102
+    @property
+    def nodes(self) -> int: ...  # noqa: D102
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def problem(self) -> str: ...  # noqa: D102
+    @property
+    def hint(self) -> str: ...  # noqa: D102
+
+
+def show_layers(
+    stack: Stack, facts: Facts | None, *, note: str, output: str, out: TextIO, environ: Mapping[str, str]
+) -> None:
+    """Write every layer with its releases and what the cluster holds of them; without `facts`, `note` says why."""
+    document = layers_json(stack, facts, note)
+    _show(document, layers_lines, output, out, environ)
+
+
+def show_cluster(status: ClusterView, *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
+    """Write what cluster there is, and what differs there from a production one."""
+    _show(cluster_json(status), cluster_lines, output, out, environ)
+
+
+def _show(document: dict[str, Any], lines: Any, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
+    """Write a document as asked for; ConfigError for an output that is not for documents."""
+    if output == "json":
+        Writer(out).write(json.dumps(document, indent=2))
+        return
+    if output != "text":
+        raise ConfigError(f"unknown output {output!r}", hint="choose one of text, json")
+    if not use_color(isatty=out.isatty(), environ=environ):
+        Writer(out).lines(lines(document, _width(out)))
+        return
+    from devtools.report.live import rich_text  # noqa: PLC0415 - rich, only for colours
+
+    screen = console(out, environ)
+    for line in lines(document, screen.width):
+        screen.print(rich_text(line), soft_wrap=True, highlight=False)
+
+
+def _width(out: TextIO) -> int:
+    """The columns of a terminal without colours; a fixed number for files and pipes."""
+    import shutil  # noqa: PLC0415 - only here
+
+    return shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
+
+
+def layers_json(stack: Stack, facts: Facts | None, note: str = "") -> dict[str, Any]:
+    """The documented `layers` document; states are `unknown` without `facts`."""
+    return {
+        "version": VERSION,
+        "kind": "layers",
+        "stack": stack.name,
+        "environment": stack.environment.name,
+        "note": note,
+        "layers": [_layer_json(layer, facts, stack.root) for layer in stack.layers],
+    }
+
+
+def _layer_json(layer: Layer, facts: Facts | None, root: Path) -> dict[str, Any]:
+    """One element of `layers`."""
+    return {
+        "layer": layer.name,
+        "alias": layer.alias,
+        "stage": layer.stage,
+        "critical": layer.critical,
+        "inactive": layer.inactive,
+        "file": _relative(layer.file, root),
+        "releases": [_release_json(release, layer, facts) for release in layer.releases],
+    }
+
+
+def _release_json(release: Release, layer: Layer, facts: Facts | None) -> dict[str, Any]:
+    """One element of a layer's `releases`."""
+    fact = facts.releases.get(release.id) if facts else None
+    return {
+        "release": str(release.id),
+        "chart": release.chart.name,
+        "chart_version": release.chart.version,
+        "stand_in": release.chart.kind == "stand-in",
+        "smoke": release.smoke,
+        "needs": [str(need.release) for need in release.needs],
+        "enabled": release.installed and not layer.inactive,
+        "disabled_by": release.disabled_by or layer.inactive,
+        "state": fact.status if fact else "unknown" if facts is None else "absent",
+        "revision": fact.revision if fact else 0,
+        "ready": _ready(fact),
+        "missing": [str(item) for item in fact.missing] if fact else [],
+    }
+
+
+def _ready(fact: ReleaseFact | None) -> bool:
+    """Whether this very revision was seen ready, with all its objects still there."""
+    return fact is not None and bool(fact.digest) and fact.ready == fact.digest and not fact.missing
+
+
+def _relative(path: Path, root: Path) -> str:
+    """A path inside the repository as its readers know it."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """The `layers` document for people: a heading per layer, a row per release."""
+    layers: Sequence[Mapping[str, Any]] = document["layers"]
+    releases = [release for layer in layers for release in layer["releases"]]
+    pad = min(max([7, *(len(item["release"]) for item in releases)]), max(width // 2, 12))
+    states = max([5, *(len(_state(item)) for item in releases)])
+    lines: list[Line] = [(Span(f"  {'RELEASE':<{pad}}  {'STATE':<{states}}  CHART", "dim"),)]
+    for layer in layers:
+        told = [f"stage {layer['stage']}"]
+        told += [f"also {layer['alias']}"] if layer["alias"] else []
+        told += [] if layer["critical"] else ["not critical"]
+        told += [f"left out: {layer['inactive']}"] if layer["inactive"] else []
+        lines += with_note((Span(layer["layer"], "strong"),), ", ".join(told), width)
+        for item in layer["releases"]:
+            lines += _release_lines(item, pad, states, width)
+        if not layer["releases"]:
+            lines.append((Span("  no releases", "dim"),))
+    summary = counted((_state(item) for item in releases), sorted({_state(item) for item in releases}))
+    lines += [(), (Span(f"{document['stack']} in {document['environment']}: {summary or 'no releases'}"),)]
+    return lines + (wrapped(f"States are unknown: {document['note']}", width, "", "warn") if document["note"] else [])
+
+
+def _state(item: Mapping[str, Any]) -> str:
+    """A release's state in a word."""
+    if not item["enabled"] and item["state"] in {"absent", "unknown"}:
+        return "disabled"
+    return str(item["state"])
+
+
+def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -> list[Line]:
+    """One release."""
+    state = _state(item)
+    chart = f"{item['chart']} {item['chart_version']}".strip() + (" (stand-in)" if item["stand_in"] else "")
+    head = (Span(f"  {item['release']:<{pad}}  "), Span(f"{state:<{states}}", _STYLES.get(state, "dim")))
+    lines = with_note(head, chart, width)
+    remarks = []
+    if not item["enabled"]:
+        remarks.append(f"disabled by {item['disabled_by']}" if item["disabled_by"] else "disabled")
+    if item["missing"]:
+        remarks.append(f"missing on the cluster: {', '.join(item['missing'])}")
+    elif state == "deployed" and not item["ready"]:
+        remarks.append("not seen ready yet")
+    return lines + [line for remark in remarks for line in wrapped(remark, width, "      ", "warn")]
+
+
+def cluster_json(status: ClusterView) -> dict[str, Any]:
+    """The documented `cluster-status` document."""
+    return {
+        "version": VERSION,
+        "kind": "cluster-status",
+        "name": status.name,
+        "provider": status.provider,
+        "state": status.state,
+        "context": status.context,
+        "kubeconfig": str(status.kubeconfig) if status.kubeconfig else None,
+        "kubernetes": status.version,
+        "nodes": status.nodes,
+        "real_node": status.real_node,
+        "notes": list(status.notes),
+        "problem": status.problem,
+        "hint": status.hint,
+    }
+
+
+def cluster_lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """The `cluster-status` document for people."""
+    state = document["state"]
+    title: Line = (
+        Span(f"cluster {document['name']} ({document['provider']}): ", "strong"),
+        Span(state, _STYLES.get(state, "warn")),
+    )
+    lines = [title, *(wrapped(document["problem"], width, "  ", "bad") if document["problem"] else [])]
+    facts = {
+        "kubernetes": document["kubernetes"],
+        "nodes": str(document["nodes"] or ""),
+        "real node": document["real_node"],
+        "context": document["context"],
+        "kubeconfig": document["kubeconfig"],
+    }
+    lines += [(Span(f"  {name:<12}", "dim"), Span(clean(value))) for name, value in facts.items() if value]
+    if document["notes"]:
+        lines.append((Span("  What differs here from a production cluster:", "dim"),))
+    for note in document["notes"]:
+        first, *rest = wrapped(note, width, "    ")
+        lines += [(Span("  - "), *first[1:]), *rest]
+    hint = document["hint"] or ("invoke cluster.create" if state == "absent" else "")
+    return lines + (with_note((Span("  Hint: ", "strong"),), hint, width, "") if hint else [])

@@ -1,0 +1,115 @@
+"""The documents of formats and the code say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.errors import ConfigError, ExitCode
+from devtools.report.problems import error_json
+from devtools.report.summary import Summary
+from devtools.report.tables import cluster_json, layers_json
+from devtools.run import events as ev
+from tests.report.scenarios import SCENARIOS, play
+from tests.report.test_tables import FACTS, STACK, STATUS, problem
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def sections(name: str) -> dict[str, str]:
+    """Heading → text under it, of every level."""
+    parts = re.split(r"^#+ (.+)$", (DOCS / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading.strip("`"): text for heading, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def documented(text: str) -> list[str]:
+    """The first column of the section's table."""
+    return re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE)
+
+
+def examples(text: str) -> list[dict[str, Any]]:
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)]
+
+
+def test_every_event_is_documented_and_no_other() -> None:
+    assert set(sections("events.md")) - {"Events"} == {ev.name_of(kind) for kind in ev.EVENTS}
+
+
+@pytest.mark.parametrize("kind", ev.EVENTS, ids=ev.name_of)
+def test_every_field_of_an_event_is_documented(kind: type[Any]) -> None:
+    section = sections("events.md")[ev.name_of(kind)]
+    names = [field.name for field in fields(kind)]
+    assert documented(section) == names
+    (example,) = examples(section)
+    assert list(example) == ["v", "at", "event", *names]
+    assert (example["v"], example["event"]) == (ev.VERSION, ev.name_of(kind))
+
+
+def test_planned_steps_are_documented() -> None:
+    section = sections("events.md")["plan-made"]
+    assert all(f"`{field.name}`" in section for field in fields(ev.PlannedStep))
+
+
+def summary() -> dict[str, Any]:
+    fold = Summary()
+    play(SCENARIOS["simulated"](), fold)
+    return fold.to_json()
+
+
+def document(kind: str) -> dict[str, Any]:
+    return {
+        "run-summary": summary(),
+        "layers": layers_json(STACK, FACTS),
+        "cluster-status": cluster_json(STATUS),
+        "error": error_json(ConfigError("x", problems=(problem(1, "y"),))),
+    }[kind]
+
+
+def shape(value: Any) -> Any:
+    """Keys at every level; of lists that of their first element."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value and isinstance(value[0], dict) else []
+    return None
+
+
+@pytest.mark.parametrize("kind", ["run-summary", "layers", "cluster-status", "error"])
+def test_every_field_of_a_document_is_documented(kind: str) -> None:
+    made = document(kind)
+    assert made["kind"] == kind
+    assert documented(sections("output.md")[kind]) == list(made)
+
+
+@pytest.mark.parametrize("part", ["releases", "tests", "contracts"])
+def test_every_field_of_a_summarys_parts_is_documented(part: str) -> None:
+    assert documented(sections("output.md")[f"{part}[]"]) == list(summary()[part][0])
+
+
+def test_every_field_of_a_layer_is_documented() -> None:
+    layer = layers_json(STACK, FACTS)["layers"][0]
+    assert documented(sections("output.md")["layers[]"]) == list(layer)
+    assert documented(sections("output.md")["layers[].releases[]"]) == list(layer["releases"][0])
+
+
+def test_every_example_has_the_shape_of_the_real_document() -> None:
+    found = examples((DOCS / "output.md").read_text(encoding="utf-8"))
+    assert [item["kind"] for item in found] == ["run-summary", "layers", "cluster-status", "error"]
+    for item in found:
+        assert shape(item) == shape(document(item["kind"]))
+
+
+def test_every_word_is_explained() -> None:
+    words = set(re.findall(r"^\| ([a-z -]+) \|", sections("output.md")["Words"], flags=re.MULTILINE))
+    done = {"installed", "upgraded", "uninstalled"}  # these say what they mean
+    assert {*map(str, ev.Verdict), *map(str, ev.Outcome)} - done <= words
+
+
+def test_exit_codes_are_documented() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\w+) \|", (DOCS / "exit-codes.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [(str(int(code)), code.name.lower()) for code in ExitCode]

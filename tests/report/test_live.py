@@ -1,0 +1,166 @@
+"""The live view, rendered to text with a fixed clock."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from devtools.errors import ConfigError
+from devtools.report.choose import choose, renderer, use_color
+from devtools.report.fold import Fold
+from devtools.report.live import LiveView, View
+from devtools.report.text import ASCII, UNICODE, Marks
+from devtools.run import events as ev
+from devtools.testing import FakeClock
+from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, done, play, started, synced
+
+
+def drawn(script: Script, at: float, *, width: int = 80, height: int = 20, marks: Marks = UNICODE) -> list[str]:
+    fold, screen = Fold(), io.StringIO()
+    for event, when in script:
+        fold.emit(event, START + when)
+    console = Console(file=screen, width=width, height=height, force_terminal=True, color_system=None)
+    console.print(View(fold, FakeClock(START + at), marks))
+    return [line.rstrip() for line in screen.getvalue().splitlines()]
+
+
+def test_what_runs_and_what_it_waits_for() -> None:
+    assert drawn(synced()[:10], 4.0) == [
+        "layer 40-data-plane  4.0s · local on kwok-ameide",
+        "  ✓ installed   ameide/redis  0.9s",
+        "  ✓ installed   clickhouse-operator/clickhouse-operator  1.4s",
+        "  ✓ installed   ameide/kafka  2.0s",
+        "  ⠹ install ameide/clickhouse  2.3s  ClickHouseInstallation/clickhouse: Creating",
+        "  3 of 6 releases done, 1 running",
+    ]
+
+
+def test_a_finished_layer_is_one_line_once_its_tests_ended() -> None:
+    testing = drawn(synced(), 12.0)
+    assert "  ⠦ test redis-ping  1.5s  ameide/data-plane-smoke" in testing
+    assert not any("6 installed" in line for line in testing)
+    assert drawn(SCENARIOS["green"]()[:-1], 13.0) == [
+        "layer 40-data-plane  13s · local on kwok-ameide",
+        "  ✓ 40-data-plane  6 installed",
+        "  6 of 6 releases done, 0 running; 2 of 2 tests done",
+    ]
+
+
+def test_a_failure_is_counted() -> None:
+    assert drawn(SCENARIOS["failed-release"]()[:-1], 44.0)[-2:] == [
+        "  ✗ 40-data-plane  3 installed, 1 failed, 2 skipped",
+        "  6 of 6 releases done, 0 running; 1 failed",
+    ]
+
+
+@pytest.mark.parametrize("height", [5, 10, 24, 60])
+@pytest.mark.parametrize("width", [30, 80, 200])
+def test_three_hundred_steps_fit_the_screen(width: int, height: int) -> None:
+    script: Script = [(started(), 0.0)]
+    names = [f"ameide/release-{number}" for number in range(300)]
+    steps = tuple(
+        ev.PlannedStep(release=n, layer=LAYER, action="install", reason="new", needs=(), chart="c", stand_in=False)
+        for n in names
+    )
+    script += [(ev.PlanMade(layers=(LAYER,), steps=steps, dry_run=False), 0.0)]
+    script += [(begin(name), 1.0) for name in names[:150]]
+    script += [(done(name, 1.0), 2.0) for name in names[:50]]
+    lines = drawn(script, 3.0, width=width, height=height)
+    assert len(lines) <= height - 1
+    assert all(len(line) <= width for line in lines)
+    assert lines[-1].startswith("  50 of 300 releases done")
+    assert any("more running" in line for line in lines)
+
+
+def test_ascii_terminals_get_ascii() -> None:
+    assert all(line.isascii() for line in drawn(synced(), 12.0, marks=ASCII))
+
+
+@pytest.mark.parametrize("color", [True, False])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_last_screen_is_the_plain_one_with_colour(name: str, *, color: bool) -> None:
+    screen = io.StringIO()
+    console = Console(
+        file=screen, width=80, height=24, force_terminal=True, no_color=not color, color_system="standard", _environ={}
+    )
+    play(
+        SCENARIOS[name](),
+        LiveView(console, console, clock=FakeClock(START), cwd=Path("/repo"), auto_refresh=False),
+    )
+    seen = screen.getvalue()
+    assert ("\x1b[1;31m" in seen or "\x1b[32m" in seen or "\x1b[33m" in seen) is color
+    from rich.text import Text
+
+    transcript = (Path(__file__).parent / "transcripts" / f"{name}.txt").read_text(encoding="utf-8")
+    tail = transcript[transcript.rindex("\n\n") :]
+    assert "\n".join(line.rstrip() for line in Text.from_ansi(seen).plain.splitlines()).endswith(tail.rstrip())
+
+
+def test_the_view_is_gone_when_the_run_is_over() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, height=24, force_terminal=True, _environ={})
+    play(SCENARIOS["green"](), LiveView(console, console, clock=FakeClock(START), cwd=Path("/repo")))
+    assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "isatty", "environ", "kind"),
+    [
+        ("text", True, {"TERM": "xterm"}, "live"),
+        ("text", False, {"TERM": "xterm"}, "plain"),
+        ("text", True, {"TERM": "dumb"}, "plain"),
+        ("text", True, {}, "plain"),
+        ("text", True, {"TERM": "xterm", "CI": "true"}, "plain"),
+        ("text", True, {"TERM": "xterm", "CI": "false"}, "live"),
+        ("text", True, {"TERM": "xterm", "NO_COLOR": "1"}, "live"),
+        ("json", True, {"TERM": "xterm"}, "json"),
+        ("jsonl", False, {}, "jsonl"),
+    ],
+)
+def test_choose(output: str, environ: dict[str, str], kind: str, *, isatty: bool) -> None:
+    assert choose(output, isatty=isatty, environ=environ) == kind
+
+
+def test_an_unknown_output_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError) as caught:
+        choose("yaml", isatty=True, environ={})
+    assert "text, json, jsonl" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("isatty", "environ", "expected"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (False, {"TERM": "xterm"}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (True, {"TERM": "dumb"}, False),
+    ],
+)
+def test_use_color(environ: dict[str, str], *, isatty: bool, expected: bool) -> None:
+    assert use_color(isatty=isatty, environ=environ) is expected
+
+
+@pytest.mark.parametrize("output", ["text", "json", "jsonl"])
+def test_renderer_keeps_stdout_for_the_result(output: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    sink = renderer(output, out=out, err=err, environ={}, is_terminal=False, clock=FakeClock(START), cwd=Path("/repo"))
+    play(SCENARIOS["green"](), sink)
+    first = out.getvalue().lstrip().splitlines()[0]
+    assert first == {"text": "Summary", "json": "{"}.get(output, first)
+    assert (err.getvalue() == "") is (output == "jsonl")
+    assert ("PASSED" in err.getvalue()) is False
+
+
+def test_plain_output_imports_no_rich() -> None:
+    code = "import sys, devtools.report.choose, devtools.report.tables, devtools.report.problems, devtools.report.files"
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}; sys.exit('rich' in sys.modules)"], check=False, cwd=Path(__file__).parents[2]
+    )
+    assert run.returncode == 0

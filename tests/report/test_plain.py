@@ -1,0 +1,141 @@
+"""Plain lines: where they go, what they may hold, how wide they are."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from devtools.report import text
+from devtools.report.final import final_lines
+from devtools.report.fold import Fold
+from devtools.report.plain import Plain, Ticking
+from devtools.run import events as ev
+from devtools.testing import FakeClock
+from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, done, play, say, started
+
+
+def shown(script: Script, *, width: int = 80, verbose: bool = False) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    play(script, Plain(out, err, cwd=Path("/repo"), width=width, verbose=verbose))
+    return out.getvalue(), err.getvalue()
+
+
+def test_the_result_is_on_stdout_and_progress_on_stderr() -> None:
+    out, err = shown(SCENARIOS["green"]())
+    assert "PASSED" in out
+    assert "redis-ping/check | PONG" not in out
+    assert "redis-ping/check | PONG" in err
+    assert "PASSED" not in err
+
+
+def test_a_dry_run_gives_its_plan_on_stdout() -> None:
+    out, err = shown(SCENARIOS["dry-run"]())
+    assert "install    ameide/kafka" in out
+    assert "ameide/kafka" not in err
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("width", [80, 60])
+def test_prose_fits_the_width(name: str, width: int) -> None:
+    """Only what must stay whole may be wider: logs, paths, names and commands."""
+    out, err = shown(SCENARIOS[name](), width=width)
+    for line in (out + err).splitlines():
+        whole = " | " in line or "/" in line or "invoke" in line
+        assert len(line) <= width or whole, line
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_every_line_can_be_written_in_the_streams_encoding(encoding: str) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
+    script = SCENARIOS["failed-smoke"]()
+    script.insert(-2, (say("kafka-topics", "größer → ✓"), 13.0))
+    play(script, Plain(stream, stream, cwd=Path("/repo")))
+    written = raw.getvalue().decode(encoding)
+    assert ("✓ passed" in written) is (encoding == "utf-8")
+    assert ("+ passed" in written) is (encoding != "utf-8")
+
+
+def test_what_a_container_prints_cannot_move_the_cursor() -> None:
+    script = SCENARIOS["green"]()
+    script.insert(-2, (say("kafka-topics", "\x1b[2J\x1b]0;title\x07clear\x9b31m\rover\x00"), 12.0))
+    out, err = shown(script)
+    assert not {"\x1b", "\r", "\x00", "\x9b", "\x07"} & set(out + err)
+    assert "kafka-topics/check | clear" in err
+
+
+def test_a_long_log_is_bounded_and_says_where_the_rest_is() -> None:
+    _, err = shown(SCENARIOS["failed-smoke"]())
+    assert "(6 earlier lines in .devtools/runs/" in err
+    assert err.count("kafka-topics/check | ") == 40
+
+
+def test_waiting_is_said_only_when_it_takes_long_and_not_too_often() -> None:
+    script: Script = [(started(), 0.0), (begin("ameide/redis"), 0.0)]
+    script += [(ev.StepWaiting(release="ameide/redis", layer=LAYER, what=f"{n} of 9 ready"), n / 2) for n in range(9)]
+    script += [(done("ameide/redis", 150.0), 150.0)]
+    _, err = shown(script)
+    assert [line.strip() for line in err.splitlines() if "of 9 ready" in line] == [
+        "· waiting     ameide/redis  for 8 of 9 ready (5.0s)",
+        "· waiting     ameide/redis  for 8 of 9 ready (1m 05s)",
+        "· waiting     ameide/redis  for 8 of 9 ready (2m 05s)",
+    ]
+
+
+def test_the_ticker_speaks_while_nothing_happens_and_stops_at_close() -> None:
+    class Heard:
+        ticks = 0
+
+        def emit(self, event: ev.Event, at: float) -> None: ...
+
+        def tick(self, at: float) -> None:
+            self.ticks += 1
+            enough.set()
+
+        def close(self) -> None: ...
+
+    from threading import Event
+
+    enough, heard = Event(), Heard()
+    ticking = Ticking(heard, FakeClock(), every=0.001)
+    assert enough.wait(10)
+    ticking.close()
+    after = heard.ticks
+    assert not ticking._thread.is_alive()
+    assert heard.ticks == after
+
+
+def test_verbose_shows_what_helm_prints() -> None:
+    _, err = shown(SCENARIOS["green"](), verbose=True)
+    assert "ameide/clickhouse | level=INFO msg=waiting" in err
+
+
+def test_hundreds_of_failures_stay_readable() -> None:
+    fold = Fold()
+    names = [f"ameide/release-{number}" for number in range(300)]
+    steps = tuple(
+        ev.PlannedStep(release=n, layer=LAYER, action="install", reason="new", needs=(), chart="c", stand_in=False)
+        for n in names
+    )
+    fold.emit(started(), START)
+    fold.emit(ev.PlanMade(layers=(LAYER,), steps=steps, dry_run=False), START)
+    for index, name in enumerate(names):
+        outcome = (ev.Outcome.INSTALLED, ev.Outcome.FAILED, ev.Outcome.SKIPPED)[0 if index < 280 else 1 + index % 2]
+        reason = "because ameide/release-281 failed" if outcome is ev.Outcome.SKIPPED else "it broke"
+        fold.emit(done(name, 1.0, outcome, reason if outcome is not ev.Outcome.INSTALLED else ""), START)
+    fold.emit(ev.RunFinished(exit_code=1, seconds=9), START + 9)
+    lines = [text.plain(line) for line in final_lines(fold, text.UNICODE, 80, Path("/repo"))]
+    assert len(lines) < 70
+    assert sum(line.startswith("FAILED ameide/") for line in lines) == 10
+    assert "    ✓ installed   280 releases" in lines
+    assert "    - skipped     10 releases  because ameide/release-281 failed" in lines
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0.0s"), (0.44, "0.4s"), (9.94, "9.9s"), (9.96, "10s"), (59.6, "1m 00s"), (125, "2m 05s"), (3720, "1h 02m")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert text.duration(seconds) == said
