@@ -229,6 +229,9 @@ class LiveView:
                 return []
 
     def _print(self, console: Console, found: Iterable[Line]) -> None:
-        """Lines as they are: rich neither highlights nor breaks them (paths must stay whole to be copied)."""
-        for line in found:
-            console.print(rich_text(line), soft_wrap=True, highlight=False)
+        """Lines as they are, in one redraw: rich neither highlights nor breaks them (paths stay whole to be copied)."""
+        from rich.text import Text  # noqa: PLC0415 - only when a terminal is there
+
+        texts = [rich_text(line) for line in found]
+        if texts:
+            console.print(Text("\n").join(texts), soft_wrap=True, highlight=False)

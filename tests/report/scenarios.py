@@ -116,7 +116,7 @@ def synced() -> Script:
             ev.StepWaiting(
                 release="ameide/clickhouse", layer=LAYER, what="ClickHouseInstallation/clickhouse: Creating"
             ),
-            2,
+            2.4,
         ),
         (ev.StepOutput(release="ameide/clickhouse", stream="stderr", line="level=INFO msg=waiting"), 3.0),
         (

@@ -52,7 +52,7 @@ def test_a_run_leaves_events_logs_and_a_summary(tmp_path: Path) -> None:
     assert all((directory / log).is_file() for log in logs)
     assert (directory / "ameide_clickhouse.log").read_text().splitlines() == [
         "00:00:01.700 start    install (layer 40-data-plane)",
-        "00:00:02.000 waiting  for ClickHouseInstallation/clickhouse: Creating",
+        "00:00:02.400 waiting  for ClickHouseInstallation/clickhouse: Creating",
         "00:00:03.000 stderr   level=INFO msg=waiting",
         "00:00:09.000 contract ClickHouseInstallation/clickhouse {.status.status} = Completed: passed",
         "00:00:09.000 end      installed after 7.3s",
