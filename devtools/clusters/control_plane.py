@@ -1,0 +1,119 @@
+"""The embedded control plane: real etcd, kube-apiserver, controller-manager, scheduler, and kwok as the kubelets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.clients.kube import Kube
+from devtools.clusters.layout import Layout
+from devtools.clusters.residue import Process
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process import Cancel, Command, Runner
+from devtools.tools import kwokctl
+
+WAIT = 60.0  # seconds for it to answer
+TAIL = 5  # lines of a log worth showing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlane:
+    """Makes and starts one control plane by kwokctl, and looks after its health."""
+
+    layout: Layout
+    runner: Runner
+    tool: Callable[[str], Path]
+    cancel: Cancel
+
+    def create(self, *, ports: tuple[int, ...], advertise: str, bind: str) -> None:
+        """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
+        home = self._home()
+        home.workdir.mkdir(parents=True)
+        settings = kwokctl.Settings(
+            ports=ports,
+            bind=bind,
+            advertise=advertise,
+            pki=self.layout.plane / "pki",
+        )
+        home.config.write_text(kwokctl.config(settings))
+        binaries = {name: self.tool(name) for name in kwokctl.BINARIES}
+        self._run(kwokctl.create(home, binaries, WAIT), "create")
+        self._finish("create")
+
+    def start(self) -> None:
+        """Start it again with what etcd holds."""
+        home = self._home()
+        for note in (self.layout.plane / "pids").glob("*.pid"):
+            note.unlink()  # of dead processes: after a reboot their numbers may be others'
+        self._run(kwokctl.start(home, WAIT), "start")
+        self._finish("start")
+
+    def kube(self, retry_for: float = 0.0) -> Kube:
+        """A client of its API server."""
+        return Kube(self.layout.kubeconfig, self.layout.context, self.cancel, retry_for)
+
+    def problem(self, running: Iterable[Process]) -> str:
+        """What is wrong, in a sentence; empty when every component runs and the API server is ready."""
+        names = {process.name for process in running}
+        missing = [name for name in kwokctl.COMPONENTS if name not in names]
+        if missing:
+            return f"{' and '.join(missing)} of cluster {self.layout.name} {_is(missing)} not running"
+        if not self.layout.kubeconfig.is_file():
+            return f"the kubeconfig of cluster {self.layout.name} is gone"
+        return self._unready()
+
+    def _unready(self) -> str:
+        """Why the API server does not call itself ready."""
+        try:
+            answer = "".join(self.kube().lines("/readyz"))
+        except DevtoolsError as error:
+            return f"the API server of cluster {self.layout.name} is not ready: {error.message}"
+        return "" if answer == "ok" else f"the API server of cluster {self.layout.name} says {answer[:80]!r}"
+
+    def _home(self) -> kwokctl.Home:
+        """For kwokctl; its paths are absolute because it changes directory."""
+        return kwokctl.Home(
+            kwokctl=self.tool("kwokctl"),
+            name=self.layout.name,
+            workdir=self.layout.workdir,
+            config=self.layout.state / "kwokctl.json",
+            kubeconfig=self.layout.kubeconfig,
+            env=self.layout.env,
+        )
+
+    def _run(self, command: Command, what: str) -> None:
+        """Run kwokctl, with its errors as ours."""
+        result = self.runner.run(command)
+        if result.cancelled:
+            raise Interrupted(f"interrupted while waiting for kwokctl to {what} cluster {self.layout.name}")
+        if result.timed_out:
+            raise TimedOut(f"kwokctl did not {what} cluster {self.layout.name} in {command.timeout:g} s")
+        if not result.ok:
+            said = kwokctl.messages(result.stdout + result.stderr) or (result.stderr.strip()[-300:],)
+            raise EnvironmentFault(f"kwokctl could not {what} cluster {self.layout.name}: {said[0]}{self.last_words()}")
+
+    def _finish(self, what: str) -> None:
+        """Kwokctl ends well even when its waiting did not."""
+        if reason := self._unready():
+            raise EnvironmentFault(f"cannot {what} cluster {self.layout.name}: {reason}{self.last_words()}")
+        os.chmod(self.layout.kubeconfig, 0o600)  # noqa: PTH101 - it holds the way to an administrator's key
+
+    def last_words(self) -> str:
+        """The last errors of the components' logs, for a message that has to stand alone."""
+        found = []
+        for log in sorted((self.layout.plane / "logs").glob("*.log")):
+            with log.open(errors="backslashreplace") as lines:
+                errors = deque((line.rstrip() for line in lines if _ERROR.search(line)), maxlen=1)
+            found += [f"\n  {log.stem}: {line[:300]}" for line in errors]
+        return "".join(found[:TAIL])
+
+
+_ERROR = re.compile(r"^[EF]\d{4} |\"level\":\"(error|fatal|panic|ERROR)\"|^Error: |^panic: ")
+
+
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -1,0 +1,116 @@
+"""Where one embedded cluster keeps what it has on this machine, and the names it takes from the machine's."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+MARK = "DEVTOOLS_CLUSTER"  # environment variable of every process of a cluster: its state directory
+RUN = Path("/run")
+POOL = ipaddress.IPv4Network("10.200.0.0/16")  # cut into /30s: one link between host and real node each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A /30 between the host and the real node's network namespace."""
+
+    network: ipaddress.IPv4Network
+
+    @property
+    def host(self) -> str:
+        """The host's end."""
+        return str(self.network.network_address + 1)
+
+    @property
+    def node(self) -> str:
+        """The node's end."""
+        return str(self.network.network_address + 2)
+
+    @classmethod
+    def number(cls, index: int) -> Link:
+        """The `index`th of the pool, counted round."""
+        count = POOL.num_addresses // 4
+        return cls(network=ipaddress.IPv4Network((int(POOL.network_address) + 4 * (index % count), 30)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """All paths and names of one cluster, derived from its name and state directory.
+
+    `runtime` is short because Unix sockets live there, whose paths are limited to 107 bytes.
+    """
+
+    name: str
+    state: Path
+
+    @property
+    def key(self) -> str:
+        """Eight characters that tell this cluster from all others of the machine."""
+        return hashlib.sha256(str(self.state.resolve()).encode()).hexdigest()[:8]
+
+    @property
+    def number(self) -> int:
+        """The key as a number: where to start looking for ports and addresses."""
+        return int(self.key, 16)
+
+    @property
+    def mark(self) -> str:
+        """The value of `MARK`."""
+        return str(self.state.resolve())
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment that marks a process as this cluster's."""
+        return {MARK: self.mark}
+
+    @property
+    def lock(self) -> Path:
+        """The lock of whoever changes the cluster; outside the state, which comes and goes."""
+        return self.state.with_name(f".{self.state.name}.lock")
+
+    @property
+    def ready(self) -> Path:
+        """Written last: without it the cluster is half-made."""
+        return self.state / "ready.json"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Our own; the user's is never touched."""
+        return self.state / "kubeconfig"
+
+    @property
+    def workdir(self) -> Path:
+        """Kwokctl's."""
+        return self.state / "kwok"
+
+    @property
+    def plane(self) -> Path:
+        """The control plane's directory, laid out by kwokctl: bin, etcd, logs, pids, pki."""
+        return self.workdir / "clusters" / self.name
+
+    @property
+    def node(self) -> Path:
+        """The real node's files."""
+        return self.state / "node"
+
+    @property
+    def runtime(self) -> Path:
+        """The real node's sockets and namespaces."""
+        return RUN / f"devtools-{self.key}"
+
+    @property
+    def veth(self) -> str:
+        """The host's end of the link; at most 15 characters."""
+        return f"dt{self.key}"
+
+    @property
+    def cgroup(self) -> str:
+        """The parent of all of the real node's containers."""
+        return f"devtools-{self.key}"
+
+    @property
+    def context(self) -> str:
+        """The context's name, as kwokctl gives it."""
+        return f"kwok-{self.name}"

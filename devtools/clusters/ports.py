@@ -1,0 +1,31 @@
+"""Free ports for a control plane."""
+
+from __future__ import annotations
+
+import socket
+
+from devtools.errors import EnvironmentFault
+
+FIRST, LAST = 20000, 32000  # below the range the system gives to outgoing connections: none is taken over a restart
+
+
+def free_ports(count: int, start: int) -> tuple[int, ...]:
+    """`count` ports nobody listens on, looked for from the place `start` gives, so that clusters seldom meet."""
+    blocks = (LAST - FIRST) // count
+    for step in range(blocks):
+        first = FIRST + (start + step) % blocks * count
+        block = tuple(range(first, first + count))
+        if all(is_free(port) for port in block):
+            return block
+    raise EnvironmentFault(f"no {count} free ports between {FIRST} and {LAST}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port, on any address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
