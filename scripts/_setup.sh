@@ -22,6 +22,7 @@ find_python() {
     seen=
     for candidate in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11; do
         path=$(command -v "$candidate" 2>/dev/null) || continue
+        case $seen in *" $path "*) continue ;; esac
         version=$("$path" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
         case $version in
         3.1[1-9] | 3.[2-9]?) ;;
@@ -74,7 +75,7 @@ stamp() { { printf '%s\n' "$root" && cat "$root/requirements/$1.txt"; }; }
 is_installed() { [ -x "$python" ] && stamp "$1" | cmp -s - "$root/.venv/.installed-$1"; }
 
 pip_install() {
-    say "installing $(grep -c '==' "$root/requirements/$1.txt") Python packages (requirements/$1.txt)"
+    say "installing Python packages: requirements/$1.txt ($(grep -c '==' "$root/requirements/$1.txt"))"
     PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$python" -m pip install --quiet --no-input --require-hashes \
         -r "$root/requirements/$1.txt" </dev/null >&2 ||
         die "pip could not install requirements/$1.txt" "see above; the machine must reach a Python package index"
@@ -86,7 +87,8 @@ pip_install() {
 make_venv() {
     base=$(find_python) || exit 4
     say "making .venv with $base"
-    "$base" -m venv --clear "$root/.venv" >&2 || die "cannot make $root/.venv" "see above"
+    "$base" -m venv --clear "$root/.venv" >&2 ||
+        die "cannot make $root/.venv" "see above; after a setup that was killed, wait a moment and type it again"
     # A path file instead of an editable install: that would need a build backend where only running is wanted.
     site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     printf '%s\n' "$root" >"$site/ameide-devtools.pth"
@@ -134,6 +136,7 @@ apt_install() {
 # install_packages yes|no: the real node's packages, where that can be; says what it does, or what to type.
 # Returns 1 where some are missing afterwards.
 install_packages() {
+    [ "$(uname -s)" = Linux ] || return 0 # elsewhere there is no real node to promise
     missing=$(missing_packages) || exit 3
     [ -n "$missing" ] || return 0
     if [ "$1" = no ]; then

