@@ -29,3 +29,17 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def holder(port: int) -> str:
+    """Who listens on a port: `name (pid)`, or that it cannot be told."""
+    import psutil  # noqa: PLC0415 - only for a message
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and connection.pid and connection.laddr[1] == port:
+                return f"{psutil.Process(connection.pid).name()} ({connection.pid})"
+    except psutil.Error:
+        pass  # other users' programs are not ours to see
+    return "another program"

@@ -1,0 +1,133 @@
+"""An existing cluster, used as it is: only a context that devtools.yaml allows, never made or removed by us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.clients.kube import Kube
+from devtools.clusters.base import Cluster, ClusterStatus, Progress
+from devtools.clusters.private import write_private
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
+from devtools.process import Cancel
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+
+
+class ContextProvider:
+    """One context of the user's kubeconfig files; what it needs is copied to a file of our own."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        allowed: tuple[str, ...],
+        kubeconfigs: tuple[Path, ...],
+        state: Path,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """`name` is the context's; `kubeconfigs` are KUBECONFIG's files or ~/.kube/config, the first one wins."""
+        self._name = name
+        self._allowed = allowed
+        self._kubeconfigs = kubeconfigs
+        self._own = state / "kubeconfig"
+        self._cancel = cancel or Cancel()
+
+    def ensure(self, progress: Progress) -> Cluster:  # noqa: ARG002 - the protocol's
+        """The cluster, once its API server has answered; raises EnvironmentFault where it does not."""
+        cluster = self.find()
+        Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0).version()
+        return cluster
+
+    def find(self) -> Cluster:
+        """See `Provider`; raises ConfigError where the context is not allowed."""
+        if self._name not in self._allowed:
+            known = ", ".join(self._allowed) or "none"
+            raise ConfigError(
+                f"context {self._name} may not be written to (allowed: {known})",
+                hint=f"add {self._name} to allowed_contexts in devtools.yaml",
+            )
+        document = extract(_documents(self._kubeconfigs), self._name)
+        write_private(self._own, yaml.safe_dump(document, sort_keys=False))
+        return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=self._own)
+
+    def status(self) -> ClusterStatus:
+        """See `Provider`."""
+        found = ClusterStatus(name=self._name, provider="context", state="absent", context=self._name)
+        try:
+            cluster = self.find()
+        except DevtoolsError as error:
+            return replace(found, state="absent", problem=error.message, hint=error.hint)
+        kube = Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0)
+        try:
+            nodes = kube.metadata("/api/v1/nodes")
+            return replace(
+                found, state="running", kubeconfig=cluster.kubeconfig, version=kube.version(), nodes=len(nodes)
+            )
+        except DevtoolsError as error:
+            return replace(found, state="broken", kubeconfig=cluster.kubeconfig, problem=error.message, hint=error.hint)
+
+    def delete(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
+        """Refuses: what we did not make we do not remove."""
+        raise ConfigError(
+            f"context {self._name} is an existing cluster: it is not devtools' to delete",
+            hint="invoke down removes only what devtools installed in it",
+        )
+
+
+def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -> dict[str, Any]:
+    """A kubeconfig of this context alone, its files named absolutely; raises EnvironmentFault where a part is missing."""
+    sources = tuple(documents)
+    chosen = _entry(sources, "context", context)
+    parts = chosen[1].get("context") or {}
+    cluster = _entry(sources, "cluster", str(parts.get("cluster", "")))
+    user = _entry(sources, "user", str(parts.get("user", "")))
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "contexts": [{"name": context, "context": dict(parts)}],
+        "clusters": [{"name": cluster[1]["name"], "cluster": _absolute(cluster[1].get("cluster"), cluster[0])}],
+        "users": [{"name": user[1]["name"], "user": _absolute(user[1].get("user"), user[0])}],
+    }
+
+
+def _entry(sources: tuple[tuple[Path, Mapping[str, Any]], ...], kind: str, name: str) -> tuple[Path, Mapping[str, Any]]:
+    """The first entry of this kind and name, and the file it is in."""
+    known: list[str] = []
+    for path, document in sources:
+        for entry in document.get(f"{kind}s") or ():
+            if entry.get("name") == name:
+                return path, entry
+            known.append(str(entry.get("name")))
+    where = ", ".join(str(path) for path, _ in sources) or "no kubeconfig"
+    raise EnvironmentFault(f"there is no {kind} {name!r} in {where}", hint=f"known: {', '.join(known) or 'none'}")
+
+
+def _absolute(entry: Mapping[str, Any] | None, path: Path) -> dict[str, Any]:
+    """File names are relative to the kubeconfig they stand in; ours lies elsewhere."""
+    return {
+        key: str(path.parent.absolute() / value) if key in _FILES and value else value
+        for key, value in (entry or {}).items()
+    }
+
+
+def _documents(paths: Iterable[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
+    """The kubeconfig files that are there."""
+    found: list[tuple[Path, Mapping[str, Any]]] = []
+    for path in paths:
+        if not path.is_file():
+            continue
+        try:
+            document = yaml.load(path.read_bytes(), Loader=_Loader) or {}  # noqa: S506 - a safe loader
+        except (OSError, yaml.YAMLError) as error:
+            raise EnvironmentFault(f"cannot read kubeconfig {path}") from error
+        if not isinstance(document, Mapping):
+            raise EnvironmentFault(f"{path} is not a kubeconfig")
+        found.append((path, document))
+    return found

@@ -1,0 +1,211 @@
+"""A k3d cluster: k3s in Docker, with a registry beside it that outlives it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from devtools.clients.docker import Engine
+from devtools.clients.kube import Kube
+from devtools.clusters.base import Cluster, ClusterStatus, Progress
+from devtools.clusters.locks import locked
+from devtools.clusters.ports import holder, is_free
+from devtools.clusters.private import write_private
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process import Cancel, Command, Result, Runner
+from devtools.tools import k3d
+
+RECREATE = "invoke cluster.delete && invoke cluster.create"
+T = TypeVar("T")
+
+
+class K3dProvider:
+    """Makes, finds and removes one k3d cluster."""
+
+    def __init__(  # noqa: PLR0913 - everything it touches is given
+        self,
+        config: k3d.Config,
+        *,
+        runner: Runner,
+        program: Path,
+        state: Path,
+        engine: Engine,
+        in_container: bool = False,
+        recreate: bool = False,
+        cancel: Cancel | None = None,
+        retry_for: float = 15.0,
+    ) -> None:
+        """`program` is k3d; `in_container` says where we run; `recreate` replaces a cluster that was made otherwise."""
+        self._config = config
+        self._runner = runner
+        self._k3d = program
+        self._state = state
+        self._engine = engine
+        self._in_container = in_container
+        self._recreate = recreate
+        self._cancel = cancel or Cancel()
+        self._retry_for = retry_for
+
+    def ensure(self, progress: Progress) -> Cluster:
+        """See `Provider`. A cluster of another configuration is kept, saying what differs, unless told otherwise."""
+        name = self._config.name
+        with locked(self._state.with_name(f".{self._state.name}.lock"), self._cancel, progress):
+            listed = self._listed()
+            if listed and listed.digest != k3d.digest(self._config):
+                listed = self._settle_difference(listed, progress)
+            if listed is None:
+                self._create(progress)
+            elif not listed.is_running:
+                progress(f"starting stopped cluster {name}")
+                self._ensure_registry(progress)
+                self._run(k3d.start(self._k3d, self._config), f"start cluster {name}")
+            self._connect()
+        return self._checked()
+
+    def find(self) -> Cluster:
+        """See `Provider`."""
+        listed = self._listed()
+        if listed is None or not listed.is_running or not self._kubeconfig.is_file():
+            raise EnvironmentFault(
+                f"cluster {self._config.name} is {'stopped' if listed else 'not there'}", hint="invoke cluster.create"
+            )
+        return self._cluster()
+
+    def status(self) -> ClusterStatus:
+        """See `Provider`."""
+        found = ClusterStatus(name=self._config.name, provider="k3d", state="absent", hint="invoke cluster.create")
+        try:
+            listed = self._listed()
+        except DevtoolsError as error:
+            return replace(found, state="broken", problem=error.message, hint=error.hint)
+        if listed is None:
+            return found
+        nodes = listed.servers + listed.agents
+        if not listed.is_running:
+            up = listed.servers_running + listed.agents_running
+            return replace(found, state="stopped", nodes=nodes, problem=f"{up} of its {nodes} nodes run")
+        return self._running_status(replace(found, nodes=nodes), listed)
+
+    def delete(self, progress: Progress) -> None:
+        """See `Provider`. The registry and its images stay, for the next cluster."""
+        name = self._config.name
+        with locked(self._state.with_name(f".{self._state.name}.lock"), self._cancel, progress):
+            if self._listed() is not None:
+                self._run(k3d.delete(self._k3d, name), f"delete cluster {name}")
+                progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
+            if self._state.exists():
+                shutil.rmtree(self._state)
+
+    @property
+    def _kubeconfig(self) -> Path:
+        return self._state / "kubeconfig"
+
+    @property
+    def _made_from(self) -> Path:
+        """The configuration the cluster was made from, to tell differences by name."""
+        return self._state / "k3d.json"
+
+    def _settle_difference(self, listed: k3d.Listed, progress: Progress) -> k3d.Listed | None:
+        """Say what differs; remove the cluster where that was asked for."""
+        changes = self._changes()
+        progress(f"cluster {listed.name} was made from another configuration: {'; '.join(changes) or 'not ours'}")
+        if not self._recreate:
+            progress(f"keeping it as it is; {RECREATE} applies the change and loses what is in it")
+            return listed
+        progress(f"replacing cluster {listed.name}")
+        self._run(k3d.delete(self._k3d, listed.name), f"delete cluster {listed.name}")
+        return None
+
+    def _changes(self) -> tuple[str, ...]:
+        """How the configuration differs from the one the cluster was made from, where that is known."""
+        try:
+            old: Any = json.loads(self._made_from.read_text())
+        except (OSError, ValueError):
+            return ()
+        return k3d.differences(old, k3d.document(self._config)) if isinstance(old, dict) else ()
+
+    def _create(self, progress: Progress) -> None:
+        """Make it: ports first, because k3d finds a taken one late; then the registry, without which it leaves litter."""
+        for port in self._config.host_ports:
+            if not is_free(port):
+                raise EnvironmentFault(
+                    f"port {port} is taken by {holder(port)}", hint="end it, or choose another port in devtools.yaml"
+                )
+        self._ensure_registry(progress)
+        progress(f"making cluster {self._config.name}")
+        self._run(k3d.create(self._k3d, self._config), f"make cluster {self._config.name}")
+        write_private(self._made_from, json.dumps(k3d.document(self._config), indent=2) + "\n")
+
+    def _ensure_registry(self, progress: Progress) -> None:
+        """The registry runs."""
+        registry = self._config.registry
+        found = self._parsed(k3d.list_registries(self._k3d), "list registries", k3d.parse_registries)
+        if registry.host not in found:
+            progress(f"making registry {registry.host} on port {registry.port}")
+            self._run(k3d.create_registry(self._k3d, registry), f"make registry {registry.host}")
+        elif not found[registry.host]:
+            progress(f"starting registry {registry.host}")
+            self._run(k3d.start_node(self._k3d, registry.host), f"start registry {registry.host}")
+
+    def _connect(self) -> None:
+        """Our own kubeconfig, with an address that works from where we are."""
+        own = self._engine.own_container() if self._in_container else ""
+        if own:
+            self._engine.join(f"k3d-{self._config.name}", own)
+        result = self._run(k3d.get_kubeconfig(self._k3d, self._config.name), "get the kubeconfig")
+        try:
+            text = k3d.kubeconfig(result.stdout, k3d.server_url(self._config, beside=True) if own else "")
+        except ValueError as error:
+            raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
+        write_private(self._kubeconfig, text)
+
+    def _checked(self) -> Cluster:
+        """The cluster, once its API server has answered."""
+        cluster = self._cluster()
+        Kube(cluster.kubeconfig, cluster.context, self._cancel, self._retry_for).version()
+        return cluster
+
+    def _cluster(self) -> Cluster:
+        return Cluster(
+            name=self._config.name, provider="k3d", context=self._config.context, kubeconfig=self._kubeconfig
+        )
+
+    def _running_status(self, found: ClusterStatus, listed: k3d.Listed) -> ClusterStatus:
+        """Of a cluster whose containers run."""
+        notes: tuple[str, ...] = (f"registry localhost:{self._config.registry.port}",)
+        if listed.digest != k3d.digest(self._config):
+            notes = (*notes, f"made from another configuration: {'; '.join(self._changes()) or 'not ours'}")
+        found = replace(found, context=self._config.context, kubeconfig=self._kubeconfig, notes=notes, hint="")
+        try:
+            version = Kube(self._kubeconfig, self._config.context, self._cancel, 0.0).version()
+        except DevtoolsError as error:
+            return replace(found, state="broken", problem=error.message, hint=RECREATE)
+        return replace(found, state="running", version=version)
+
+    def _listed(self) -> k3d.Listed | None:
+        """Our cluster among all; raises EnvironmentFault where k3d cannot tell: that is not the same as absent."""
+        clusters = self._parsed(k3d.list_clusters(self._k3d), "list clusters", k3d.parse_clusters)
+        return next((cluster for cluster in clusters if cluster.name == self._config.name), None)
+
+    def _parsed(self, command: Command, what: str, parse: Callable[[str], T]) -> T:
+        """What a listing says."""
+        result = self._run(command, what)
+        try:
+            return parse(result.stdout)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EnvironmentFault(f"k3d could not {what}: its answer is not the JSON expected") from error
+
+    def _run(self, command: Command, what: str) -> Result:
+        """Run k3d; raises with its first error."""
+        result = self._runner.run(command)
+        if result.cancelled:
+            raise Interrupted(f"interrupted: k3d did not {what}")
+        if result.timed_out:
+            raise TimedOut(f"k3d did not {what} in {command.timeout:g} s")
+        if not result.ok:
+            raise EnvironmentFault(f"k3d could not {what}: {k3d.first_error(result.stderr or result.stdout)}")
+        return result
