@@ -77,8 +77,8 @@ not_empty() {
 
 # wait_for SECONDS COMMAND…: tries once a second until the command succeeds; its last output is the value.
 wait_for() {
-  _until=$(($(date +%s) + $1))
-  _limit=$1
+  _limit=${TEST_WAIT:-$1}
+  _until=$(($(date +%s) + _limit))
   shift
   while :; do
     if _last=$("$@" 2>&1); then

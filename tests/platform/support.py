@@ -1,0 +1,113 @@
+"""Real helm, kubectl and sh over this repository's charts, layers and overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.clusters.base import Cluster
+from devtools.process import Cancel, Command, Result, SubprocessRunner
+
+ROOT = Path(__file__).resolve().parents[2]
+CHARTS = ROOT / "charts" / "platform"
+HERE = Path(__file__).parent
+ENVIRONMENTS = ("local", "dev")
+Tool = Callable[[str], Path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A release as its layer file declares it, with the overlays of one environment."""
+
+    layer: str
+    name: str
+    namespace: str
+    chart: Path
+    environment: str
+    smoke: bool
+    contract: tuple[dict[str, Any], ...]
+
+    @property
+    def overlays(self) -> tuple[Path, ...]:
+        """The values files that exist, weakest first."""
+        places = ("_shared", self.environment)
+        files = (ROOT / "environments" / place / self.layer / f"{self.name}.yaml" for place in places)
+        return tuple(file for file in files if file.exists())
+
+    def __str__(self) -> str:
+        return f"{self.environment}-{self.name}"
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def releases(environment: str) -> Iterator[Declared]:
+    """Every release of our own charts, in the order of the layers."""
+    default = load(ROOT / "layers" / "_defaults.yaml")["release"]["namespace"]
+    for file in sorted((ROOT / "layers").glob("[0-9]*.yaml")):
+        for release in load(file).get("releases", []):
+            if release["chart"].startswith("platform/"):
+                yield Declared(
+                    layer=file.stem,
+                    name=release["name"],
+                    namespace=release.get("namespace", default),
+                    chart=ROOT / "charts" / release["chart"],
+                    environment=environment,
+                    smoke=release.get("smoke", False),
+                    contract=tuple(release.get("contract", [])),
+                )
+
+
+def run(argv: Sequence[object], stdin: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+    """Run to the end, with nothing but `env` and a PATH of the system's own directories in the environment."""
+    runner = SubprocessRunner({"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})}, Cancel())
+    command = Command(
+        argv=tuple(str(arg) for arg in argv), stdin=stdin.encode() if stdin is not None else None, timeout=120
+    )
+    return runner.run(command)
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def render(helm: Path, release: Declared) -> list[dict[str, Any]]:
+    """Everything that the release renders to, test hooks included."""
+    files = [word for file in release.overlays for word in ("-f", file)]
+    result = run([helm, "template", release.name, release.chart, "-n", release.namespace, *files])
+    assert result.ok, result.stderr
+    return documents(result.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """kubectl on one cluster, as its administrator or as somebody else."""
+
+    binary: Path
+    kubeconfig: Path
+    context: str
+
+    @classmethod
+    def on(cls, cluster: Cluster, tool: Tool) -> Kubectl:
+        return cls(tool("kubectl"), cluster.kubeconfig, cluster.context)
+
+    def run(self, *words: str, stdin: str | None = None) -> Result:
+        argv = [self.binary, "--kubeconfig", self.kubeconfig, "--context", self.context, *words]
+        return run(argv, stdin)
+
+    def __call__(self, *words: str, stdin: str | None = None) -> str:
+        result = self.run(*words, stdin=stdin)
+        assert result.ok, f"kubectl {' '.join(words)}: {result.stderr}"
+        return result.stdout
+
+    def apply(self, *objects: Mapping[str, Any], namespace: str = "default") -> None:
+        text = yaml.safe_dump_all(objects)
+        self("apply", "--server-side", "--force-conflicts", "-n", namespace, "-f", "-", stdin=text)
+
+    def get(self, *words: str) -> Any:
+        return yaml.safe_load(self("get", *words, "-o", "yaml"))

@@ -1,0 +1,79 @@
+"""The custom resources of every environment, against the operators' own CRDs, by a real API server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.platform.support import CHARTS, ENVIRONMENTS, Declared, Kubectl, Tool, documents, releases, render, run
+
+pytestmark = pytest.mark.cluster
+DATA = [
+    release for environment in ENVIRONMENTS for release in releases(environment) if release.layer == "40-data-plane"
+]
+OPEN = next(release for release in releases("local") if release.name == "platform-crds")
+
+
+def dry_run(kubectl: Kubectl, item: dict[str, Any]) -> tuple[bool, str]:
+    """Whether the server takes it, unknown fields being errors; what it said."""
+    item["metadata"]["namespace"] = "default"  # the release's own is not made here
+    words = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+    result = kubectl.run(*words, stdin=yaml.safe_dump(item))
+    return result.ok, result.stderr
+
+
+@pytest.mark.parametrize("release", [release for release in DATA if not release.smoke], ids=str)
+def test_valid(release: Declared, real_crds: Kubectl, tool: Tool) -> None:
+    for item in render(tool("helm"), release):
+        ok, said = dry_run(real_crds, item)
+        assert ok, f"{item['kind']}/{item['metadata']['name']}: {said}"
+
+
+def test_more_of_the_values_is_valid(real_crds: Kubectl, tool: Tool) -> None:
+    """What the environments do not use: stores, passwords, Keeper, settings."""
+    values = {
+        "redis-failover": {"auth": {"secretName": "redis"}, "redis": {"config": ["maxmemory 64mb"]}},
+        "kafka-cluster": {"version": "4.1.0", "entityOperator": {"topicOperator": False, "userOperator": False}},
+        "clickhouse": {
+            "replicas": 2,
+            "zookeeper": [{"host": "keeper", "port": 2181}],
+            "profiles": {"default/max_memory_usage": 1000000000},
+            "settings": {"logger/level": "information"},
+        },
+        "pgadmin": {"auth": {"source": "store"}},
+    }
+    for chart, given in values.items():
+        result = run([tool("helm"), "template", "x", CHARTS / chart, "-f", "-"], yaml.safe_dump(given))
+        assert result.ok, result.stderr
+        for item in documents(result.stdout):
+            ok, said = dry_run(real_crds, item)
+            assert ok, f"{chart}: {item['kind']}: {said}"
+
+
+def test_an_unknown_field_is_refused(real_crds: Kubectl, tool: Tool) -> None:
+    """The check above can fail."""
+    for release in DATA:
+        for item in render(tool("helm"), release):
+            if "." in item["apiVersion"] and not release.smoke and "k8s.io" not in item["apiVersion"]:
+                item["spec"]["replcias"] = 1
+                ok, said = dry_run(real_crds, item)
+                assert not ok
+                assert 'unknown field "spec.replcias"' in said
+
+
+def test_open_crds_are_named_as_the_real_ones(real_crds: Kubectl, tool: Tool) -> None:
+    for item in render(tool("helm"), OPEN):
+        real = real_crds.get("crd", item["metadata"]["name"])["spec"]
+        spec = item["spec"]
+        version = spec["versions"][0]
+        real_version = next(each for each in real["versions"] if each["name"] == version["name"])
+        assert (spec["scope"], spec["names"]["kind"], spec["group"]) == (
+            real["scope"],
+            real["names"]["kind"],
+            real["group"],
+        )
+        assert spec["names"].get("shortNames", []) == real["names"].get("shortNames", [])
+        assert ("status" in version.get("subresources", {})) == ("status" in real_version.get("subresources", {}))
+        assert real_version["storage"]

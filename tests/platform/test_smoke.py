@@ -1,0 +1,117 @@
+"""The smoke scripts on a healthy platform and on broken ones, with the rights their Jobs have and nothing more.
+
+They are run here, by busybox sh and a kubectl that speaks as the Job's ServiceAccount: quicker than a node, and just
+as able to fail.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devtools.process import Result
+from tests.platform.support import HERE, Kubectl, load, run
+
+pytestmark = pytest.mark.cluster
+NAMESPACE = "ameide"
+JOBS = ["namespace", "redis", "kafka", "clickhouse", "pgadmin"]
+HEALTHY = [("data-plane-smoke", job) for job in JOBS]
+HEALTHY += [("platform-smoke", job) for job in ("external-secrets", "namespaces", "nodes")]
+BROKEN = [case for file in sorted((HERE / "broken").glob("*.yaml")) for case in load(file)]
+OWN = ("name", "namespace", "labels", "annotations", "ownerReferences")  # what of an object's metadata is put back
+
+
+def script(kubectl: Kubectl, release: str, job: str, home: Path) -> Result:
+    """Run one job's script as it is on the cluster."""
+    data = kubectl.get("configmap", f"{release}-scripts", "-n", NAMESPACE)["data"]
+    (home / "smoke").mkdir(exist_ok=True)
+    for name, text in data.items():
+        (home / "smoke" / name).write_text(text.replace("/smoke/prelude.sh", f"{home}/smoke/prelude.sh"))
+    user = f"system:serviceaccount:{NAMESPACE}:{release}-{job}"
+    wrapper = home / "kubectl"
+    wrapper.write_text(
+        f"#!/bin/sh\nexec {kubectl.binary} --kubeconfig {kubectl.kubeconfig} --context {kubectl.context}"
+        f' --namespace {NAMESPACE} --as {user} --as-group system:authenticated "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    env = {
+        "PATH": f"{home}:/usr/bin:/bin",
+        "HOME": str(home),
+        "TEST_NAMESPACE": NAMESPACE,
+        "TEST_WAIT": "2",
+        "TEST_OPTIONAL": "false",
+    }
+    busybox = shutil.which("busybox")
+    return run([*([busybox, "sh"] if busybox else ["sh"]), home / "smoke" / f"{job}.sh"], env=env)
+
+
+def settled(kubectl: Kubectl, question: dict[str, Any]) -> None:
+    deadline = time.monotonic() + 20
+    while (seen := kubectl.run(*question["ask"], "-n", NAMESPACE).stdout) != question["answer"]:
+        assert time.monotonic() < deadline, f"{question['ask']} is {seen!r}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
+    """The platform with one thing wrong, put right afterwards."""
+    kept = [kubectl.get(name, "-n", NAMESPACE) for name in case.get("keep", [])]
+    stdin = yaml.safe_dump(case["stdin"]) if "stdin" in case else None
+    try:
+        for words in case["break"]:
+            kubectl("-n", NAMESPACE, *words, stdin=stdin)
+        if "until" in case:
+            settled(kubectl, case["until"])
+        yield
+    finally:
+        for words in case.get("mend", []):
+            kubectl("-n", NAMESPACE, *words)
+        for item in kept:
+            item["metadata"] = {key: item["metadata"][key] for key in OWN if key in item["metadata"]}
+            item.pop("status", None)
+            kubectl.apply(item, namespace=NAMESPACE)
+        if "mended" in case:
+            settled(kubectl, case["mended"])
+
+
+@pytest.fixture(scope="module")
+def healthy(slice_of_local: Kubectl) -> Kubectl:
+    """The slice, once everything on it is as it should be."""
+    for ask, answer in (
+        (["get", "chi/clickhouse", "-o", "jsonpath={.status.status}"], "Completed"),
+        (["get", "kafka/kafka", "-o", "jsonpath={.status.conditions[0].type}"], "Ready"),
+        (["get", "deployment/pgadmin", "-o", "jsonpath={.status.availableReplicas}"], "1"),
+        (["get", "statefulset/rfr-redis", "-o", "jsonpath={.status.readyReplicas}"], "1"),
+        (["get", "deployment/rfs-redis", "-o", "jsonpath={.status.availableReplicas}"], "1"),
+        (["get", "kafkatopic/platform-events", "-o", "jsonpath={.status.conditions[0].status}"], "True"),
+    ):
+        settled(slice_of_local, {"ask": ask, "answer": answer})
+    return slice_of_local
+
+
+@pytest.mark.parametrize(("release", "job"), HEALTHY)
+def test_passes(release: str, job: str, healthy: Kubectl, tmp_path: Path) -> None:
+    result = script(healthy, release, job, tmp_path)
+    assert result.ok, result.stdout + result.stderr
+    assert "result: passed" in result.stdout, result.stdout
+    assert "forbidden" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: f"{case['job']}: {case['name']}")
+def test_fails(case: dict[str, Any], healthy: Kubectl, tmp_path: Path) -> None:
+    with broken(healthy, case):
+        result = script(healthy, case["release"], case["job"], tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert case["log"] in result.stdout + result.stderr
+    assert "result: failed" in result.stdout
+
+
+def test_every_job_has_a_broken_case() -> None:
+    assert {(case["release"], case["job"]) for case in BROKEN} == set(HEALTHY)

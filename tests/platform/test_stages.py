@@ -1,0 +1,110 @@
+"""Stages that play the operators: every kind gets its status, can be told to fail, and recovers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.platform.support import HERE, Kubectl, load
+
+pytestmark = pytest.mark.cluster
+FAIL = "simulation.devtools.ameide.io/fail"
+CASES = load(HERE / "cases" / "stages.yaml")
+SOON = 20.0  # seconds; it takes one
+
+
+def eventually(look: Callable[[], Any], wanted: Any) -> None:
+    """What is seen becomes what is wanted, soon."""
+    deadline = time.monotonic() + SOON
+    while (seen := look()) != wanted:
+        assert time.monotonic() < deadline, f"{seen!r} is not {wanted!r}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def namespace(slice_of_local: Kubectl) -> Iterator[str]:
+    name = f"stages-{uuid4().hex[:6]}"
+    slice_of_local("create", "namespace", name)
+    yield name
+    slice_of_local("delete", "namespace", name, "--wait=false")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["object"]["kind"])
+def test_answers(case: dict[str, Any], slice_of_local: Kubectl, namespace: str) -> None:
+    kubectl = slice_of_local
+    kind = f"{case['object']['kind'].lower()}s.{case['object']['apiVersion'].partition('/')[0]}"
+    name = f"{namespace}-x"
+    target = f"{kind}/{name}"
+    manifest = {**case["object"], "metadata": {"name": name}}
+
+    def ask(question: dict[str, str]) -> Callable[[], str]:
+        about = question.get("about", target).replace("NAME", name)
+        return lambda: kubectl.run("get", about, "-n", namespace, "-o", f"jsonpath={question['path']}").stdout
+
+    kubectl.apply(manifest, namespace=namespace)
+    for question in case["good"]:
+        eventually(ask(question), question["is"].replace("NAME", name))
+    kubectl("label", target, "-n", namespace, f"{FAIL}=by-request")
+    for question in case["failed"]:
+        eventually(ask(question), question["is"])
+    kubectl("label", target, "-n", namespace, f"{FAIL}-")
+    for question in case["good"]:
+        eventually(ask(question), question["is"].replace("NAME", name))
+    kubectl("patch", target, "-n", namespace, "--type=merge", "-p", case["change"]["patch"])
+    for question in case["change"]["then"]:
+        eventually(ask(question), question["is"])
+    kubectl("delete", target, "-n", namespace)
+    for gone in case.get("gone", []):
+        words = ("get", gone.replace("NAME", name), "-n", namespace, "--ignore-not-found", "-o", "name")
+        eventually(lambda words=words: kubectl(*words), "")  # type: ignore[misc]
+
+
+def test_it_is_quiet_when_nothing_changes(slice_of_local: Kubectl) -> None:
+    """A Stage that matches its own answer would write for ever."""
+    words = ("get", "kafkas,kafkatopics,kafkanodepools,chi,rf,externalsecrets,pods", "-A", "-o")
+    path = "jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{'\\n'}{end}"
+    slice_of_local(
+        "wait", "--for=jsonpath={.status.status}=Completed", "chi/clickhouse", "-n", "ameide", "--timeout=20s"
+    )
+    time.sleep(3)
+    before = slice_of_local(*words, path)
+    time.sleep(2)
+    assert slice_of_local(*words, path) == before
+
+
+def test_a_kind_that_comes_later_in_a_known_group_is_played(slice_of_local: Kubectl) -> None:
+    """Operators bring their CRDs long after the Stages; kwok would not look again by itself."""
+    kubectl = slice_of_local
+    crd = kubectl.get("crd", "kafkatopics.kafka.strimzi.io")
+    names = {"plural": "laters", "singular": "later", "kind": "Later", "listKind": "LaterList"}
+    stage = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": "later"},
+        "spec": {
+            "resourceRef": {"apiGroup": "kafka.strimzi.io/v1", "kind": "Later"},
+            "selector": {"matchExpressions": [{"jq": {"key": ".status.seen", "operator": "DoesNotExist"}}]},
+            "steps": [
+                {"patch": {"subresource": "status", "root": "status", "type": "merge", "template": "seen: yes!"}}
+            ],
+        },
+    }
+    kubectl.apply(stage)
+    time.sleep(1)
+    kubectl.apply(
+        {
+            "apiVersion": crd["apiVersion"],
+            "kind": crd["kind"],
+            "metadata": {"name": "laters.kafka.strimzi.io"},
+            "spec": {**crd["spec"], "names": names},
+        }
+    )
+    kubectl("wait", "--for=condition=Established", "crd/laters.kafka.strimzi.io", "--timeout=20s")
+    eventually(lambda: kubectl.run("get", "laters.kafka.strimzi.io").ok, True)
+    kubectl.apply({"apiVersion": "kafka.strimzi.io/v1", "kind": "Later", "metadata": {"name": "x"}, "spec": {}})
+    eventually(lambda: kubectl("get", "laters.kafka.strimzi.io/x", "-o", "jsonpath={.status.seen}"), "yes!")
+    kubectl("delete", "crd/laters.kafka.strimzi.io", "stage/later")
