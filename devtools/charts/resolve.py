@@ -26,11 +26,11 @@ class Charts:
     `charts/third_party`, by the lock. Where an archive is not vendored, `stand_in` may give a generated one.
     """
 
-    def __init__(self, directory: Path, root: Path, stand_in: StandIn | None = None) -> None:
-        """Read the lock; raises ConfigError when it is wrong. Files are named from `root`."""
+    def __init__(self, directory: Path, root: Path | None = None, stand_in: StandIn | None = None) -> None:
+        """Read the lock; raises ConfigError when it is wrong. Files are named from `root` (else from above)."""
         self.directory = directory
-        self.lock: Lock = load_lock(directory, root)
-        self._root = root
+        self._root = root or directory.parent
+        self.lock: Lock = load_lock(directory, self._root)
         self._stand_in = stand_in
         self._digests: dict[Path, str] = {}
         self._mutex = Mutex()

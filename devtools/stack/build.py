@@ -25,9 +25,10 @@ class Defaults:
     document: Document
     keys: Mapping[str, Any] = field(default_factory=dict)
     paths: Mapping[str, KeyPath] = field(default_factory=dict)
+    broken: bool = False  # what is missing from it is not known
 
     @classmethod
-    def of(cls, document: Document, data: Mapping[str, Any]) -> Defaults:
+    def of(cls, document: Document, data: Mapping[str, Any], *, broken: bool) -> Defaults:
         """From the file's validated data; a key of `release` is stronger than one of `helm`."""
         keys: dict[str, Any] = {}
         paths: dict[str, KeyPath] = {}
@@ -35,7 +36,7 @@ class Defaults:
             for key, value in data.get(part, {}).items():
                 keys[key] = value
                 paths[key] = (part, key)
-        return cls(document=document, keys=keys, paths=paths)
+        return cls(document=document, keys=keys, paths=paths, broken=broken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ class Builder:
 
     def _namespace(self, entry: Entry) -> str:
         namespace = str(entry.get("namespace", ""))
-        if not namespace:
+        if not namespace and not self._defaults.broken:
             message = f"release '{entry.own['name']}' has no namespace"
             self._report(entry.at("name"), message, "set 'namespace' here, or release.namespace in _defaults.yaml")
         return namespace

@@ -19,6 +19,7 @@ from devtools.stack.environments import (
     stray_problems,
 )
 from devtools.stack.finder import ChartFinder
+from devtools.stack.graph import check_graph
 from devtools.stack.model import Environment, Layer, ReleaseId, Stack
 from devtools.stack.settings import Settings, failed
 from devtools.stack.validate import validated
@@ -40,7 +41,7 @@ class _LayerSource:
 def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Stack:
     """The stack as one environment sees it (`""`: the default one); layers by number.
 
-    Reads `devtools.yaml`'s paths only; nothing is run and no cluster is asked. Raises ConfigError whose `problems` are
+    Nothing is run and no cluster is asked. Raises ConfigError whose `problems` are
     all that is wrong in all files, in file order.
     """
     name = chosen(settings, environment or settings.environment)
@@ -56,15 +57,18 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
     }
     problems += [*more, *wrong, *builder.problems, *_clashes(layers)]
     problems += [*overlay_problems(overlays, settings.root), *stray_problems(settings, declared)]
-    if problems:
-        raise failed(problems)
-    return Stack(
+    stack = Stack(
         name=settings.name,
         root=settings.root,
         environment=Environment(name=name, values=values.data),
         layers=tuple(layers),
         environments=environment_names(settings),
     )
+    if None not in declared.values() and all(release.namespace for release in stack.releases()):
+        problems += check_graph(stack)
+    if problems:
+        raise failed(problems)
+    return stack
 
 
 def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
@@ -75,7 +79,7 @@ def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
     shown = path.relative_to(settings.root)
     document = read(path, shown) if path.exists() else Document(file=shown)
     data, problems = validated(DefaultsFile, document)
-    return Defaults.of(document, data), problems
+    return Defaults.of(document, data, broken=bool(problems)), problems
 
 
 def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem]]:

@@ -13,7 +13,7 @@ def find_layer(stack: Stack, typed: str) -> Layer:
     Raises ConfigError with near matches when none or several answer to it.
     """
     for layer in stack.layers:
-        if typed in (layer.name, layer.alias):
+        if typed and typed in (layer.name, layer.alias):
             return layer
     found = [layer for layer in stack.layers if _answers(layer, typed)]
     if len(found) == 1:

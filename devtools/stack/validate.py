@@ -31,6 +31,8 @@ def validated(kind: Any, document: Document) -> tuple[dict[str, Any], tuple[Prob
     """
     from pydantic import ValidationError  # noqa: PLC0415 - 65 ms that not every task needs
 
+    if document.problems and not document.data:
+        return {}, document.problems  # it could not be read: what is missing from it is not known
     try:
         return dict(_adapter(kind).validate_python(document.data)), document.problems
     except ValidationError as error:
@@ -73,9 +75,15 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
         case "missing":
             return f"key {path[-1]!r} is missing" + (f" in {around}" if around else ""), ""
         case "string_type":
-            scalar = isinstance(detail["input"], int | float)
-            return f"{name} must be text", "quote it" if scalar else ""
+            return f"{name} must be text", _quote(detail["input"])
     return f"{name} {_wrong(detail)}", ""
+
+
+def _quote(value: Any) -> str:
+    """What to do about a scalar that is no text: `name: on` is true to YAML."""
+    if isinstance(value, bool):
+        return f"YAML reads it as {str(value).lower()}: quote it"
+    return "quote it" if isinstance(value, int | float) else ""
 
 
 def _wrong(detail: Mapping[str, Any]) -> str:

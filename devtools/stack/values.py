@@ -48,19 +48,29 @@ def merge(release: Release, *, charts_default: bool = False, root: Path | None =
     below: Origins = {}
     base = lay_over({}, defaults.data, below, defaults.at)
     merged = lay_over(base, data, below, lambda path: origins.get(path, release.where))
-    return Merged(data=_without_deleted(merged, data, base), origins=below)
+    kept = _without_deleted(merged, data, base)
+    return Merged(data=kept, origins={path: where for path, where in below.items() if _has(kept, path)})
 
 
-def inputs_digest(release: Release, merged: Merged, chart_digest: str, overlay: Mapping[str, Any] | None = None) -> str:
+def overlaid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values under what the cluster lays over them (`Cluster.smoke_values`)."""
+    nowhere = Location(file=Path())
+    merged: Mapping[str, Any] = lay_over(values, overlay, {}, lambda _path: nowhere)
+    return merged
+
+
+def inputs_digest(
+    release: Release, values: Mapping[str, Any], chart_digest: str, overlay: Mapping[str, Any] | None = None
+) -> str:
     """40 hexadecimal digits that change when anything changes that would be deployed.
 
-    `overlay` is what the cluster lays over the values (`Cluster.smoke_values`). Raises nothing: values are JSON data.
+    `values` are the merged ones (`Merged.data`), `overlay` what the cluster lays over them, `chart_digest` that of the
+    chart's bytes. Timeouts count: a longer one is a reason to try again what never became ready.
     """
-    values = lay_over(merged.data, overlay or {}, {}, lambda _path: release.where)
     inputs = {
         "plan": PLAN_VERSION,
         "chart": chart_digest,
-        "values": values,
+        "values": overlaid(values, overlay or {}),
         "helm": [release.timeout, release.wait, release.history, dict(release.labels)],
         "before": [[*hook.argv] for hook in release.before],
     }
@@ -94,6 +104,14 @@ def _inline(release: Release) -> Any:
 
 def _shown(path: Path, root: Path | None) -> Path:
     return path.relative_to(root) if root and path.is_relative_to(root) else path
+
+
+def _has(data: Any, path: KeyPath) -> bool:
+    for key in path:
+        if not isinstance(data, Mapping) or key not in data:
+            return False
+        data = data[key]
+    return True
 
 
 def _without_deleted(merged: Mapping[str, Any], over: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

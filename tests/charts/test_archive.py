@@ -1,0 +1,129 @@
+"""Archives that are what the lock says, and every way in which one is not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from devtools.charts import archive as module
+from devtools.charts.archive import sha256_of, verify_archive
+from devtools.charts.lock import LockEntry
+from devtools.charts.resolve import Charts
+from devtools.charts.verify import verify_charts
+from devtools.errors import ConfigError, ExitCode, Location
+from tests.charts.kit import CHART, archive, link, vendored
+from tests.stack.kit import load, said, write
+
+
+def entry(path: Path, version: str = "1.0.0", sha256: str = "") -> LockEntry:
+    return LockEntry(
+        publisher="acme",
+        name="web",
+        version=version,
+        sha256=sha256 or sha256_of(path),
+        repository="https://charts.example.com",
+        where=Location(file=Path("charts/third_party/lock.yaml"), line=2, column=5),
+    )
+
+
+def test_a_good_archive(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"web/Chart.yaml": CHART, "web/templates/a.yaml": b"a"}, link("web/b", "templates/a.yaml"))
+    verify_archive(path, entry(path))
+
+
+@pytest.mark.parametrize(
+    ("members", "links", "why"),
+    [
+        ({"web/x": b""}, [], "holds no web/Chart.yaml"),
+        ({"web/Chart.yaml": b"name: other\nversion: 1.0.0\n"}, [], "holds name 'other' where the lock says 'web'"),
+        ({"web/Chart.yaml": b"name: web\nversion: 2.0.0\n"}, [], "holds version '2.0.0' where the lock says '1.0.0'"),
+        ({"web/Chart.yaml": CHART, "../x": b""}, [], "holds a path that points out of it: '../x'"),
+        ({"web/Chart.yaml": CHART, "/etc/x": b""}, [], "holds a path that points out of it: '/etc/x'"),
+        ({"web/Chart.yaml": CHART, "web/../../x": b""}, [], "holds a path that points out of it: 'web/../../x'"),
+        ({"web/Chart.yaml": CHART, "web\\..\\x": b""}, [], "holds a path that points out of it: 'web\\\\..\\\\x'"),
+        ({"web/Chart.yaml": CHART, "other/x": b""}, [], "holds 'other/x', which is not below web/"),
+        ({"web/Chart.yaml": CHART}, [link("web/l", "/etc/passwd")], "holds a link that points out of it: 'web/l' to '/etc/passwd'"),
+        ({"web/Chart.yaml": CHART}, [link("web/l", "../x")], "holds a link that points out of it: 'web/l' to '../x'"),
+        ({"web/Chart.yaml": CHART}, [link("web/l", "x/y", hard=True)], "holds a link that points out of it: 'web/l' to 'x/y'"),
+        ({"web/Chart.yaml": CHART, "web/big": b"\0" * (5 * 2**20 + 1)}, [], "holds 'web/big', which is larger than 5 MiB"),
+    ],
+)  # fmt: skip
+def test_what_is_inside(tmp_path: Path, members: dict[str, bytes], links: list[tarfile.TarInfo], why: str) -> None:
+    path = archive(tmp_path, members, *links)
+    with pytest.raises(ConfigError) as caught:
+        verify_archive(path, entry(path))
+    assert caught.value.message == f"chart archive web-1.0.0.tgz of 'acme/web' {why}"
+
+
+def test_a_device_is_no_file(tmp_path: Path) -> None:
+    device = tarfile.TarInfo("web/dev")
+    device.type = tarfile.CHRTYPE
+    path = archive(tmp_path, {"web/Chart.yaml": CHART}, device)
+    with pytest.raises(ConfigError, match="neither a file nor a directory"):
+        verify_archive(path, entry(path))
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "web-1.0.0.tgz"
+    assert module.LARGEST_ARCHIVE == 100 * 2**20
+    with tarfile.open(path, "w:gz", compresslevel=1) as file:
+        for number in range(21):
+            member = tarfile.TarInfo(f"web/{number}")
+            member.size = 5 * 2**20
+            file.addfile(member, io.BytesIO(b"\0" * member.size))
+    with pytest.raises(ConfigError, match="is larger than 100 MiB or 10000 files when unpacked"):
+        verify_archive(path, entry(path))
+
+
+@pytest.mark.parametrize(
+    "raw", [b"not gzip", gzip.compress(b"not tar" * 1000), b"", gzip.compress(b"x" * 5000)[:-30], b"\x1f\x8b\x08"]
+)
+def test_not_an_archive(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "web-1.0.0.tgz"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError) as caught:
+        verify_archive(path, entry(path))
+    assert caught.value.message.startswith("chart archive web-1.0.0.tgz of 'acme/web' is not a gzipped tar archive: ")
+
+
+def test_truncated_after_its_first_members(tmp_path: Path) -> None:
+    import random
+
+    noise = random.Random(1).randbytes(300_000)
+    path = archive(tmp_path, {"web/Chart.yaml": CHART, "web/noise": noise})
+    path.write_bytes(path.read_bytes()[:200_000])
+    with pytest.raises(ConfigError, match="is not a gzipped tar archive"):
+        verify_archive(path, entry(path))
+
+
+def test_every_problem_before_a_replay(tmp_path: Path) -> None:
+    """A corrupted archive and a missing one: both named, with the lock's line and what to do."""
+    root = vendored(tmp_path, "web", "api")
+    corrupted = root / "charts/third_party/acme/web/web-1.0.0.tgz"
+    raw = bytearray(corrupted.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    corrupted.write_bytes(raw)
+    (root / "charts/third_party/acme/api/api-1.0.0.tgz").unlink()
+    stack = load(root)
+    with pytest.raises(ConfigError) as caught:
+        verify_charts(stack.releases(), root / "charts", root)
+    was, now = Charts(root / "charts", root).lock.entries["acme/web"].sha256[:12], sha256_of(corrupted)[:12]
+    lock = "charts/third_party/lock.yaml"
+    assert said(caught.value) == [
+        f"{lock}:2:5: chart archive web-1.0.0.tgz of 'acme/web' is corrupted: its sha256 is {now}…, and {lock}:2:5 says "
+        f"{was}… (take it from version control again, or vendor and lock it anew)",
+        f"{lock}:7:5: chart archive api-1.0.0.tgz of 'acme/api' is missing (invoke charts.vendor --chart acme/api)",
+    ]
+    assert caught.value.exit_code is ExitCode.CONFIG
+
+
+def test_disabled_releases_need_no_archive(tmp_path: Path) -> None:
+    root = vendored(tmp_path, "web")
+    (root / "charts/third_party/acme/web/web-1.0.0.tgz").unlink()
+    layer = (root / "layers/10-a.yaml").read_text().replace("chart:", "installed: false, chart:")
+    write(root, {"layers/10-a.yaml": layer})
+    verify_charts(load(root).releases(), root / "charts", root)
