@@ -29,6 +29,11 @@ class Engine(Protocol):
         """Attach a container to a network; fine when it is."""
 
 
+def docker_answers(environ: Mapping[str, str]) -> bool:
+    """Whether the engine that `environ` names, or the local one, can be used now; takes `TIMEOUT` at most."""
+    return DockerEngine(environ).answers()
+
+
 class DockerEngine:
     """The engine that DOCKER_HOST names, or the local one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from devtools.errors import ConfigError, EnvironmentFault
@@ -9,26 +10,22 @@ from devtools.errors import ConfigError, EnvironmentFault
 ProviderName = Literal["kwok", "k3d", "context"]
 
 
-def choose(*, wanted: str, context: str, docker_answers: bool, has_k3d: bool) -> ProviderName:
-    """The provider: what is `wanted`, or (`auto`, empty) k3d where both it and Docker are there, else kwok.
+def choose(wanted: str, *, docker_answers: Callable[[], bool], k3d_installed: bool) -> ProviderName:
+    """The provider: what is `wanted`, or (`auto`, empty) k3d where both it and a Docker engine are there, else kwok.
 
-    A `context` alone means that an existing cluster is used. Raises ConfigError for an unknown name and
-    EnvironmentFault where the wanted one cannot work here.
+    The engine is asked only where the answer matters. Raises ConfigError for an unknown name and EnvironmentFault
+    where k3d is wanted and cannot work here.
     """
     if wanted in {"", "auto"}:
-        if context:
-            return "context"
-        return "k3d" if docker_answers and has_k3d else "kwok"
-    if wanted == "k3d":
-        if not has_k3d:
-            raise EnvironmentFault("k3d is not installed", hint="install k3d 5, or use provider kwok")
-        if not docker_answers:
-            raise EnvironmentFault("no Docker engine answers", hint="start Docker, or use provider kwok")
-        return "k3d"
-    if wanted == "context":
-        if not context:
-            raise ConfigError("provider context needs the name of a context")
-        return "context"
+        return "k3d" if k3d_installed and docker_answers() else "kwok"
     if wanted == "kwok":
         return "kwok"
-    raise ConfigError(f"unknown provider {wanted!r}", hint="one of: auto, kwok, k3d, context")
+    if wanted == "context":
+        return "context"
+    if wanted != "k3d":
+        raise ConfigError(f"unknown provider {wanted!r}", hint="one of: auto, kwok, k3d, context")
+    if not k3d_installed:
+        raise EnvironmentFault("k3d is not installed", hint="install k3d 5, or use provider kwok")
+    if not docker_answers():
+        raise EnvironmentFault("no Docker engine answers", hint="start Docker, or use provider kwok")
+    return "k3d"

@@ -81,7 +81,7 @@ class ContextProvider:
 
 
 def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -> dict[str, Any]:
-    """A kubeconfig of this context alone, its files named absolutely; raises EnvironmentFault where a part is missing."""
+    """A kubeconfig of this context alone, its files named absolutely; raises EnvironmentFault without a part."""
     sources = tuple(documents)
     chosen = _entry(sources, "context", context)
     parts = chosen[1].get("context") or {}

@@ -129,7 +129,7 @@ class K3dProvider:
         return k3d.differences(old, k3d.document(self._config)) if isinstance(old, dict) else ()
 
     def _create(self, progress: Progress) -> None:
-        """Make it: ports first, because k3d finds a taken one late; then the registry, without which it leaves litter."""
+        """Make it: ports first, because k3d finds a taken one late; then the registry, whose lack leaves litter."""
         for port in self._config.host_ports:
             if not is_free(port):
                 raise EnvironmentFault(

@@ -37,8 +37,8 @@ def holder(port: int) -> str:
 
     try:
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.pid and connection.laddr[1] == port:
+            taken = connection.laddr[1] if connection.laddr else 0
+            if connection.status == psutil.CONN_LISTEN and taken == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} ({connection.pid})"
     except psutil.Error:
         pass  # other users' programs are not ours to see

@@ -23,6 +23,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 _DETACH = 2  # MNT_DETACH of umount2(2)
 _KILL_AGAIN = 0.05
 _KILL_FOR = 5.0
+_LET_GO = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -92,11 +93,19 @@ def remove_mounts(layout: Layout) -> None:
 
 
 def remove_cgroups(layout: Layout, root: Path = CGROUPS) -> None:
-    """Remove the cluster's control groups, in every hierarchy, the innermost first."""
-    for top in (root / layout.cgroup, *root.glob(f"*/{layout.cgroup}")):
-        for directory in sorted((path for path in (*top.rglob("*"), top) if path.is_dir()), reverse=True):
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+    """Remove the cluster's control groups, in every hierarchy, the innermost first.
+
+    The kernel needs a moment to let go of a group whose last process has just died.
+    """
+    deadline = time.monotonic() + _LET_GO
+    while tops := [top for top in (root / layout.cgroup, *root.glob(f"*/{layout.cgroup}")) if top.is_dir()]:
+        for top in tops:
+            for directory in sorted((path for path in (*top.rglob("*"), top) if path.is_dir()), reverse=True):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_KILL_AGAIN)
 
 
 def remove_all(layout: Layout) -> bool:
