@@ -102,7 +102,9 @@ Duration = Annotated[float, *_custom(duration, {"anyOf": [
 NeedEntry = Annotated[Any, *_custom(_need, {"anyOf": [
     {"type": "string", "pattern": NEED},
     {"type": "object", "additionalProperties": False, "required": ["release"],
-     "properties": {"release": {"type": "string", "pattern": NEED}, "optional": {"type": "boolean"}}}]})]  # fmt: skip
+     "properties": {
+         "release": {"type": "string", "pattern": NEED, "description": "The release, as `namespace/name`."},
+         "optional": {"type": "boolean", "description": "Drop it where the release is disabled."}}}]})]  # fmt: skip
 Switch = Annotated[Any, *_custom(_switch, {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": DOTTED}]})]
 Argument = Annotated[str, *_custom(_argument, {"type": "string"})]
 Name = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]

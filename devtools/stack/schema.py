@@ -12,9 +12,15 @@ def layer_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - 65 ms that not every task needs
 
-    from devtools.stack.declared import LayerFile  # noqa: PLC0415 - imports pydantic
+    from devtools.stack.declared import HelmKeys, LayerFile, ReleaseKeys  # noqa: PLC0415 - imports pydantic
 
     schema = _without_titles(TypeAdapter(LayerFile).json_schema())
+    release = schema["$defs"]["ReleaseEntry"]["properties"]
+    for kind in (HelmKeys, ReleaseKeys):  # pydantic reads the docstrings of a class's own keys only
+        inherited = TypeAdapter(kind).json_schema()["properties"]
+        for key, item in inherited.items():
+            if "description" in item:
+                release[key]["description"] = item["description"]
     return {"$schema": DIALECT, "title": "Layer of a stack", **schema}
 
 
