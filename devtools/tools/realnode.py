@@ -118,7 +118,7 @@ def import_image(node: Node, ctr: Path, archive: Path) -> Command:
 
 
 def kubelet(node: Node, program: Path) -> Command:
-    """Start the kubelet."""
+    """Start the kubelet; its usual /var/lib/kubelet is the node's own in here, and short enough for its sockets."""
     return _inside(
         node,
         str(program),
@@ -126,10 +126,6 @@ def kubelet(node: Node, program: Path) -> Command:
         str(node.home / "kubelet.json"),
         "--kubeconfig",
         str(node.home / "kubeconfig"),
-        "--root-dir",
-        str(node.home / "kubelet"),
-        "--cert-dir",
-        str(node.home / "pki"),
         "--hostname-override",
         node.name,
         "--node-ip",
@@ -185,7 +181,7 @@ def _private(node: Node, path: str) -> str:
 def directories(node: Node) -> tuple[Path, ...]:
     """Directories that must be there before anything starts."""
     private = tuple(Path(shlex.split(_private(node, path))[0]) for path in PRIVATE)
-    return (*private, node.home / "kubelet", node.home / "volume-plugins")
+    return (*private, node.home / "volume-plugins")
 
 
 def _containerd_toml(node: Node, *, cni: Path, snapshotter: str, sandbox: str) -> str:

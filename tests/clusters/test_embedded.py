@@ -1,0 +1,180 @@
+"""The embedded control plane without a real node: made, found, started, diagnosed, removed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from tests.clusters.kit import Machine, eventually
+
+pytestmark = pytest.mark.cluster
+
+STAGE = """
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: Stage
+metadata: {name: %s}
+spec:
+  resourceRef: {apiGroup: v1, kind: ConfigMap}
+  selector: {matchLabels: {play: %s}}
+  steps: [{patch: {root: data, type: merge, template: "played: 'yes'"}}]
+"""
+
+
+def kill(machine: Machine, *names: str) -> None:
+    for name in names:
+        for pid in machine.pids(name):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda name=name: not machine.pids(name))  # type: ignore[misc] # mypy has no type for defaults
+
+
+def test_its_life(machine: Machine, tmp_path: Path) -> None:
+    stages = tmp_path / "stages.yaml"
+    stages.write_text(STAGE % ("one", "one"))
+    machine.stages = (stages,)
+    provider = machine.provider()
+    with pytest.raises(EnvironmentFault, match="there is no cluster") as caught:
+        provider.find()
+    assert caught.value.hint == "invoke cluster.create"
+    cluster = provider.ensure(machine.say)
+    assert (cluster.real_node, dict(cluster.smoke_values), cluster.simulated) == ("", {}, True)
+    assert "127.0.0.1" in cluster.kubeconfig.read_text()
+    assert provider.status().notes[-1] == "no real node: switched off"
+    check_listens_on_loopback_only(machine)
+    check_again_is_quick(machine)
+    check_stages_follow_their_files(machine, stages)
+    check_number_of_nodes(machine)
+    check_stopped_is_started(machine)
+    check_broken_is_named(machine)
+
+
+def check_listens_on_loopback_only(machine: Machine) -> None:
+    """Without a real node nothing is offered to other machines."""
+    import psutil
+
+    mine = set(machine.processes())
+    addresses = {
+        connection.laddr[0]
+        for connection in psutil.net_connections("tcp")
+        if connection.pid in mine and connection.status == psutil.CONN_LISTEN and connection.laddr
+    }
+    assert addresses == {"127.0.0.1"}
+
+
+def check_again_is_quick(machine: Machine) -> None:
+    machine.lines.clear()
+    before = machine.processes()
+    started = time.process_time()
+    machine.provider().ensure(machine.say)
+    assert time.process_time() - started < 0.5  # CPU: the machine may be busy
+    assert machine.processes() == before
+    assert machine.lines == []
+
+
+def check_stages_follow_their_files(machine: Machine, stages: Path) -> None:
+    names = {item["metadata"]["name"] for item in machine.get("stages")["items"]}
+    assert {"one", "node-initialize", "pod-ready"} <= names
+    stages.write_text(STAGE % ("two", "two"))
+    machine.provider().ensure(machine.say)
+    names = {item["metadata"]["name"] for item in machine.get("stages")["items"]}
+    assert "two" in names
+    assert "one" not in names
+
+
+def check_number_of_nodes(machine: Machine) -> None:
+    machine.nodes = 3
+    machine.provider().ensure(machine.say)
+    assert machine.provider().status().nodes == 3
+    machine.nodes = 1
+    machine.provider().ensure(machine.say)
+    assert [item["metadata"]["name"] for item in machine.get("nodes")["items"]] == ["simulated-0"]
+
+
+def check_stopped_is_started(machine: Machine) -> None:
+    """As after a restart of the machine."""
+    machine.kubectl("create", "configmap", "kept")
+    kill(machine, "kube-apiserver", "etcd", "kwok-controller", "kube-controller-manager", "kube-scheduler")
+    assert machine.provider().status().state == "stopped"
+    with pytest.raises(EnvironmentFault, match="is stopped"):
+        machine.provider().find()
+    machine.provider().ensure(machine.say)
+    assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
+
+
+def check_broken_is_named(machine: Machine) -> None:
+    kill(machine, "kube-apiserver")
+    before = machine.processes()
+    status = machine.provider().status()
+    assert status.state == "broken"
+    assert "kube-apiserver" in status.problem
+    with pytest.raises(EnvironmentFault, match=r"kube-apiserver of cluster \S+ is not running") as caught:
+        machine.provider().ensure(machine.say)
+    assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    assert caught.value.hint == "invoke cluster.delete && invoke cluster.create"
+    assert machine.processes() == before
+    machine.layout.ready.write_text("{")
+    with pytest.raises(EnvironmentFault, match="damaged"):
+        machine.provider().ensure(machine.say)
+
+
+def test_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) -> None:
+    """Killed in the middle: no record, a control plane that runs."""
+    machine.provider().ensure(machine.say)
+    machine.layout.ready.unlink()
+    old = machine.pids("etcd")
+    status = machine.provider().status()
+    assert (status.state, status.hint) == ("broken", "invoke cluster.create")
+    machine.provider().ensure(machine.say)
+    assert any("interrupted" in line for line in machine.lines)
+    assert machine.pids("etcd") != old
+    assert len(machine.pids("etcd")) == 1
+
+
+def test_two_at_once_make_one(machine: Machine) -> None:
+    failures: list[DevtoolsError] = []
+
+    def make() -> None:
+        try:
+            machine.provider().ensure(machine.say)
+        except DevtoolsError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(machine.pids("kube-apiserver")) == 1
+    assert machine.lines.count("waiting for another process that is changing the cluster") == 1
+
+
+def test_an_interrupt_leaves_nothing_behind(machine: Machine) -> None:
+    threading.Timer(1.5, machine.cancel.set, ("test",)).start()
+    with pytest.raises(Interrupted):
+        machine.provider().ensure(machine.say)
+    assert machine.traces() == {}
+
+
+def test_a_tool_that_fails_is_quoted_and_nothing_stays(machine: Machine, tmp_path: Path) -> None:
+    bad = tmp_path / "bad-etcd"
+    bad.write_text("#!/bin/sh\necho 'Error: this etcd is no good' >&2\nexit 1\n")
+    bad.chmod(0o755)
+    good = machine.tool
+    machine.tool = lambda name: bad if name == "etcd" else good(name)
+    with pytest.raises(EnvironmentFault, match="kwokctl could not create cluster"):
+        machine.provider().ensure(machine.say)
+    assert machine.traces() == {}
+
+
+def test_a_state_directory_that_cannot_be_made(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    machine.root = tmp_path / "file"
+    with pytest.raises(EnvironmentFault, match="cannot"):
+        machine.provider().ensure(machine.say)
+    machine.root = tmp_path
