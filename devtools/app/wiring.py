@@ -95,10 +95,12 @@ class App:
     @cached_property
     def provider_name(self) -> str:
         """Which provider makes the cluster."""
+        wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
+        if wanted != "auto":
+            return wanted
         from devtools.clients.docker import docker_answers  # noqa: PLC0415 - not every task needs it
         from devtools.clusters.choose import choose  # noqa: PLC0415 - not every task needs it
 
-        wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
         k3d = shutil.which("k3d", path=self.environ.get("PATH"))
         return choose(wanted, docker_answers=lambda: docker_answers(self.environ), k3d_installed=k3d is not None)
 
