@@ -18,12 +18,13 @@ from devtools.process import Cancel, Result
 from devtools.run.events import Notice, TestFinished, TestOutput, TestStarted, Verdict
 from devtools.run.readiness import PATIENCE, Trouble, condition, job_result, pod_troubles
 from devtools.run.session import Session
-from devtools.run.waiting import events_about
+from devtools.run.waiting import Failure, events_about
 from devtools.stack.model import Release, ReleaseId
 from devtools.tools.helm import parse_failure, parse_tests
 
 JOB_LABEL = "job-name"
 TAIL = 40  # log lines shown with a failure
+CLEARED_IN = 30.0  # seconds that the leftovers of an earlier run may take to go
 LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
 
 
@@ -100,7 +101,7 @@ class Smoke:
     def _judge(self, release: Release, hook: Mapping[str, Any], name: str) -> tuple[Verdict, str, Sequence[str]]:
         """Run `helm test` for one hook while following its pods."""
         watch, stop = _Watch(), Cancel()
-        before = self._uid(release.namespace, hook, name)
+        before = self._clear(release.namespace, hook, name)
         timeout = float((hook.get("spec") or {}).get("activeDeadlineSeconds") or release.timeout) + 15
         command = self._session.helm.test(release.id, name, timeout=timeout)
         command = replace(command, cancel=stop)
@@ -164,11 +165,22 @@ class Smoke:
         details = watch.lines[-TAIL:] or events_about(self._kube, release.namespace, "Job", name)
         return Verdict.FAILED, reason, details
 
-    def _uid(self, namespace: str, hook: Mapping[str, Any], name: str) -> str:
-        """The uid of the test object an earlier run left, which Helm will replace."""
+    def _clear(self, namespace: str, hook: Mapping[str, Any], name: str) -> str:
+        """Delete what an earlier run of the test left and wait until it is gone; returns its uid.
+
+        Helm would delete it too, but may then take the old object's end for that of the new one.
+        """
         resource = self._kube.resource(str(hook["kind"]))
-        item = self._kube.get(resource.path(namespace, name)) if resource else None
-        return str(item["metadata"]["uid"]) if item else ""
+        path = resource.path(namespace, name) if resource else ""
+        item = self._kube.get(path) if path else None
+        if item is None:
+            return ""
+        uid, deadline = str(item["metadata"]["uid"]), time.monotonic() + CLEARED_IN
+        self._kube.delete(path)
+        while (item := self._kube.get(path)) and item["metadata"]["uid"] == uid:
+            if time.monotonic() > deadline or self._session.cancel.wait(0.05):
+                raise Failure(f"the {hook['kind']} {name} of an earlier run does not go away")
+        return uid
 
     def _follow(self, release: Release, hook: Mapping[str, Any], name: str, watch: _Watch, before: str) -> None:
         """Notice new pods of the test, start a follower per container, and give up on what will not start."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.clients.kube import CONFLICT, ApiError
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Command, Result
 from devtools.run.contracts import Contracts, deadline
@@ -118,6 +119,7 @@ class Steps:
         """Clear what a killed run left, then `helm upgrade --install`."""
         release, session = step.release, self._session
         labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
+        self._namespace(release.namespace)
         with session.slots:
             if step.recover:
                 self._recover(step)
@@ -136,6 +138,20 @@ class Steps:
                 values.unlink(missing_ok=True)
         _must(result, release, "upgrade")
         return parse_upgrade(result.stdout, release.namespace)
+
+    def _namespace(self, name: str) -> None:
+        """Make the namespace where nobody declared it.
+
+        Not by `helm --create-namespace`: Helm 4 applies the Namespace as field manager `helm` even when it exists, and
+        so takes away the labels that a release of ours gave it.
+        """
+        kube = self._session.kube
+        if kube.get(f"/api/v1/namespaces/{name}") is None:
+            try:
+                kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+            except ApiError as error:
+                if error.status != CONFLICT:  # another step was first
+                    raise
 
     def _recover(self, step: Step) -> None:
         """A release stuck in `pending-*` or never deployed: back to the revision before, or away."""

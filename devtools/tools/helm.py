@@ -52,7 +52,7 @@ class Helm:
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
             ("upgrade", release.name, str(chart), "--install"),
-            ("--namespace", release.namespace, "--create-namespace", "--values", str(values)),
+            ("--namespace", release.namespace, "--values", str(values)),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
             ("--labels", pairs, "--output", "json"),
             timeout=timeout + 30,

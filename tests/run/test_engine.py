@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from threading import Timer
 
 import pytest
@@ -195,3 +196,16 @@ def test_hooks_run_before_in_the_repository_and_can_fail(bench: Bench) -> None:
     end = ran.one(StepFinished)
     assert (end.reason, end.details) == ("hook sh ended with 3", ("no vault here",))
     assert conf.id not in ran.after.releases
+
+
+def test_a_release_in_a_declared_namespace_leaves_its_labels_alone(bench: Bench) -> None:
+    declared = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": bench.namespace, "labels": {"team": "a"}}}
+    space = bench.release(bench.chart("space", declared))
+    space = replace(space, namespace="default", name=f"space-{bench.namespace[-6:]}")
+    conf = bench.release(bench.chart("conf", config_map("conf")))
+    ran = bench.run(plan(step(space), step(conf, space)))
+    assert ran.code is ExitCode.OK
+    found = bench.kube.get(f"/api/v1/namespaces/{bench.namespace}")
+    assert found is not None
+    assert found["metadata"]["labels"]["team"] == "a"
+    bench.run(plan(step(space, action=Action.UNINSTALL)))

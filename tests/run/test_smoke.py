@@ -94,3 +94,13 @@ def test_tests_of_an_unchanged_layer_are_not_repeated_by_up(bench: Bench) -> Non
     ran = bench.run(plan(step(smoke, action=Action.UNCHANGED)), retest=False)
     # its last verdict was `simulated`, which proves nothing: it runs again
     assert ran.one(TestFinished).verdict is Verdict.SIMULATED
+
+
+@pytest.mark.real
+def test_every_run_of_a_test_is_a_run_of_its_own(bench: Bench) -> None:
+    tests = [job(f"t{number}", "test", "echo", str(number), cluster=bench.cluster) for number in range(3)]
+    smoke = bench.release(bench.chart("smoke", *tests), smoke=True)
+    for action in (Action.INSTALL, Action.UNCHANGED, Action.UNCHANGED):
+        ran = bench.run(plan(step(smoke, action=action, revision=1)))
+        assert [event.verdict for event in ran.all(TestFinished)] == [Verdict.PASSED] * 3
+        assert sorted(event.line for event in ran.all(TestOutput)) == ["0", "1", "2"]
