@@ -1,0 +1,99 @@
+"""An existing cluster: only an allowed context, copied and never changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devtools.clusters.base import Cluster
+from devtools.clusters.context import ContextProvider
+from devtools.errors import ConfigError, EnvironmentFault
+
+
+def write(path: Path, name: str = "team") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "production",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", "certificate-authority": "ca.crt"}}],
+        "users": [{"name": "u", "user": {"token": "s3cret", "client-key": "/abs/key"}}],
+        "contexts": [
+            {"name": name, "context": {"cluster": "c", "user": "u", "namespace": "mine"}},
+            {"name": "production", "context": {"cluster": "c", "user": "u"}},
+            {"name": "torn", "context": {"cluster": "gone", "user": "u"}},
+        ],
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def provider(name: str, tmp_path: Path, *files: Path, allowed: tuple[str, ...] = ("team", "torn")) -> ContextProvider:
+    return ContextProvider(name, allowed=allowed, kubeconfigs=files, state=tmp_path / "state")
+
+
+def test_find_copies_this_context_alone(tmp_path: Path) -> None:
+    user = write(tmp_path / "home" / "config")
+    before = user.read_bytes()
+    cluster = provider("team", tmp_path, tmp_path / "absent", user).find()
+    assert (cluster.context, cluster.provider) == ("team", "context")
+    copied = yaml.safe_load(cluster.kubeconfig.read_text())
+    assert copied["current-context"] == "team"
+    assert [entry["name"] for entry in copied["contexts"]] == ["team"]
+    assert copied["clusters"][0]["cluster"]["certificate-authority"] == str(tmp_path / "home" / "ca.crt")
+    assert copied["users"][0]["user"] == {"token": "s3cret", "client-key": "/abs/key"}
+    assert cluster.kubeconfig.stat().st_mode & 0o777 == 0o600
+    assert user.read_bytes() == before
+
+
+def test_what_is_not_allowed_is_refused(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    with pytest.raises(ConfigError, match=r"production may not be written to \(allowed: team, torn\)") as caught:
+        provider("production", tmp_path, user).find()
+    assert "allowed_contexts" in caught.value.hint
+    with pytest.raises(ConfigError):
+        provider("production", tmp_path, user).ensure(print)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "message"),
+    [("other", ("other",), "no context 'other'"), ("torn", ("torn",), "no cluster 'gone'")],
+)
+def test_missing_parts_are_named(tmp_path: Path, name: str, allowed: tuple[str, ...], message: str) -> None:
+    with pytest.raises(EnvironmentFault, match=message):
+        provider(name, tmp_path, write(tmp_path / "config"), allowed=allowed).find()
+
+
+def test_files_that_are_no_kubeconfigs(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_text("- a\n")
+    with pytest.raises(EnvironmentFault, match="is not a kubeconfig"):
+        provider("team", tmp_path, bad).find()
+    bad.write_text("{")
+    with pytest.raises(EnvironmentFault, match="cannot read"):
+        provider("team", tmp_path, bad).find()
+
+
+def test_a_server_that_is_away(tmp_path: Path) -> None:
+    away = provider("team", tmp_path, write(tmp_path / "config"))
+    (tmp_path / "ca.crt").write_text("")
+    with pytest.raises(EnvironmentFault):
+        away.ensure(print)
+    assert away.status().state == "broken"
+    assert provider("nope", tmp_path).status().state == "absent"
+
+
+def test_delete_refuses(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not devtools' to delete"):
+        provider("team", tmp_path, write(tmp_path / "config")).delete(print)
+
+
+@pytest.mark.cluster
+def test_a_cluster_that_is_there(cluster: Cluster, tmp_path: Path) -> None:
+    found = ContextProvider(
+        cluster.context, allowed=(cluster.context,), kubeconfigs=(cluster.kubeconfig,), state=tmp_path / "state"
+    )
+    assert found.ensure(print).kubeconfig == tmp_path / "state" / "kubeconfig"
+    assert found.status().state == "running"

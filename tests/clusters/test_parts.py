@@ -1,0 +1,265 @@
+"""The parts of the embedded cluster that need no cluster."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import socket
+import tarfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devtools.clients.docker import DockerEngine, docker_answers
+from devtools.clusters import image, links, residue, simulation
+from devtools.clusters.choose import choose
+from devtools.clusters.layout import POOL, Layout, Link
+from devtools.clusters.locks import locked
+from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
+from devtools.errors import ConfigError, EnvironmentFault, TimedOut
+from devtools.process import Cancel
+from devtools.tools import realnode
+
+MOUNTINFO = """\
+28 1 254:0 / / rw - ext4 /dev/vda rw
+42 28 254:0 /run/devtools-1/ns /run/devtools-1/ns rw - ext4 /dev/vda rw
+65 42 0:4 net:[1] /run/devtools-1/ns/net rw - nsfs nsfs rw
+66 28 0:5 / /run/devtools-10/x rw - tmpfs x rw
+67 28 0:6 / /home/a\\040b/state/m rw - tmpfs x rw
+"""
+
+
+def test_mounts_are_found_by_whole_names_last_first() -> None:
+    found = residue.mounts_under(MOUNTINFO, [Path("/run/devtools-1"), Path("/home/a b/state")])
+    assert found == ("/home/a b/state/m", "/run/devtools-1/ns/net", "/run/devtools-1/ns")
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("0::/devtools-1/abc\n", True),
+        ("3:cpu:/\n2:pids:/devtools-1\n", True),
+        ("0::/devtools-10/abc\n", False),
+        ("0::/user/devtools-1\n", False),
+        ("", False),
+    ],
+)
+def test_membership_of_a_control_group(*, text: str, inside: bool) -> None:
+    assert residue.in_cgroup(text, "devtools-1") is inside
+
+
+def test_names_are_short_and_differ(tmp_path: Path) -> None:
+    one, two = Layout(name="dev", state=tmp_path / "a"), Layout(name="dev", state=tmp_path / "b")
+    assert one.key != two.key
+    assert len(one.veth) <= 15
+    assert len(str(one.runtime / "containerd.sock.ttrpc")) < 107
+    assert one.lock.parent == one.state.parent
+
+
+@given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 16383), max_size=50))
+def test_every_link_lies_in_the_pool_and_meets_no_other(start: int, taken: set[int]) -> None:
+    used = [Link.number(number).network for number in taken]
+    number = links.choose(start, used, reserved=())
+    network = Link.number(number).network
+    assert network.subnet_of(POOL)
+    assert not any(network.overlaps(other) for other in used)
+    assert network == Link.number(links.choose(start, (), reserved=taken)).network
+    assert ipaddress.ip_address(Link.number(number).host) in network
+
+
+def test_only_networks_inside_the_pool_hinder() -> None:
+    addresses = {"10.200.0.1": "255.255.255.252", "10.0.0.5": "255.0.0.0", "192.0.2.2": "255.255.255.0"}
+    assert [str(network) for network in links.networks(addresses)] == ["10.200.0.0/30"]
+    with pytest.raises(EnvironmentFault, match="no free addresses"):
+        links.choose(0, (), reserved=range(16384))
+
+
+def test_ports_are_free_and_a_taken_block_is_passed_over() -> None:
+    first = free_ports(6, 7)
+    assert len(first) == 6
+    assert all(FIRST <= port < LAST for port in first)
+    with socket.create_server(("127.0.0.1", first[2])):
+        assert not is_free(first[2])
+        assert "(" in holder(first[2])
+        assert set(free_ports(6, 7)).isdisjoint(first)
+    assert holder(1) == "another program"
+
+
+def test_the_same_image_each_time(tmp_path: Path) -> None:
+    (tmp_path / "busybox").write_bytes(b"box")
+    (tmp_path / "kubectl").write_bytes(b"ctl")
+    made = image.utility_image("localhost/ops:1", tmp_path / "busybox", tmp_path / "kubectl")
+    image.write(made, tmp_path / "a.tar")
+    (tmp_path / "busybox").touch()
+    image.write(made, tmp_path / "b.tar")
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        (entry,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type] # it is there
+        assert entry["RepoTags"] == ["localhost/ops:1"]
+        config = json.load(tar.extractfile(entry["Config"]))  # type: ignore[arg-type] # it is there
+        assert config["config"]["User"] == "65532"
+        layer = tar.extractfile(entry["Layers"][0])
+        with tarfile.open(fileobj=layer) as root:
+            names = set(root.getnames())
+            assert {"bin/sh", "bin/kubectl", "bin/busybox", "tmp", "etc/passwd"} <= names
+            assert root.getmember("tmp").mode == 0o1777
+            assert root.getmember("bin/sh").linkname == "busybox"
+
+
+def test_static_programs(tmp_path: Path, tool: object) -> None:
+    import sys
+
+    assert callable(tool)
+    assert image.is_static(tool("kubectl"))
+    assert not image.is_static(Path(sys.executable).resolve())
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    assert not image.is_static(tmp_path / "script")
+
+
+def test_objects_of_ours_are_complete() -> None:
+    objects = simulation.base_objects(Path("/v"), Path("/l"))
+    names = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    assert {("Stage", "node-initialize"), ("Stage", "pod-ready"), ("Stage", "pod-delete")} <= names
+    assert {("StorageClass", "standard"), ("StorageClass", "local-path"), ("ClusterLogs", "simulated")} <= names
+    assert len(names) == len(objects)
+    assert all(simulation.OWNER_LABEL in item["metadata"]["labels"] for item in objects)
+    assert "@" not in json.dumps(objects).replace("@every", "")
+
+
+def test_every_wrong_simulation_file_is_named(tmp_path: Path) -> None:
+    good = tmp_path / "good.yaml"
+    good.write_text("kind: Stage\napiVersion: kwok.x-k8s.io/v1alpha1\nmetadata: {name: a}\n---\n")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("kind: Stage\nx: [\n")
+    nameless = tmp_path / "nameless.yaml"
+    nameless.write_text("kind: Stage\napiVersion: v1\nmetadata: {}\n")
+    other = tmp_path / "other.yaml"
+    other.write_text("just text\n")
+    assert [item["metadata"]["name"] for item in simulation.stack_objects([good])] == ["a"]
+    with pytest.raises(ConfigError) as caught:
+        simulation.stack_objects([good, broken, nameless, other, tmp_path / "absent.yaml"])
+    files = [problem.where.file.name for problem in caught.value.problems]
+    assert files == ["broken.yaml", "nameless.yaml", "other.yaml", "absent.yaml"]
+    assert caught.value.problems[0].where.line > 1
+
+
+def test_the_digest_changes_with_what_is_said() -> None:
+    one = simulation.digest([simulation.fake_node(0)])
+    assert one == simulation.digest([simulation.fake_node(0)])
+    assert one != simulation.digest([simulation.fake_node(1)])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "docker", "installed", "chosen"),
+    [
+        ("auto", True, True, "k3d"),
+        ("", True, False, "kwok"),
+        ("auto", False, True, "kwok"),
+        ("kwok", True, True, "kwok"),
+        ("k3d", True, True, "k3d"),
+        ("context", False, False, "context"),
+    ],
+)
+def test_choice(*, wanted: str, docker: bool, installed: bool, chosen: str) -> None:
+    assert choose(wanted, docker_answers=lambda: docker, k3d_installed=installed) == chosen
+
+
+@pytest.mark.parametrize(
+    ("wanted", "installed", "error", "message"),
+    [
+        ("k3d", False, EnvironmentFault, "k3d is not installed"),
+        ("k3d", True, EnvironmentFault, "no Docker engine answers"),
+        ("minikube", True, ConfigError, "unknown provider 'minikube'"),
+    ],
+)
+def test_choice_that_cannot_be(*, wanted: str, installed: bool, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        choose(wanted, docker_answers=lambda: False, k3d_installed=installed)
+
+
+def test_docker_is_not_asked_without_k3d() -> None:
+    def asked() -> bool:
+        raise AssertionError
+
+    assert choose("auto", docker_answers=asked, k3d_installed=False) == "kwok"
+
+
+@pytest.fixture
+def engine() -> Iterator[str]:
+    """A Docker engine's `/version` and `/_ping`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = b"OK" if self.path.endswith("_ping") else b'{"ApiVersion": "1.41", "message": "no such container"}'
+            self.send_response(404 if "containers" in self.path else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = Thread(target=http.serve_forever)
+        thread.start()
+        yield f"tcp://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+def test_a_docker_engine_that_answers_and_ones_that_do_not(engine: str) -> None:
+    assert docker_answers({"DOCKER_HOST": engine})
+    assert DockerEngine({"DOCKER_HOST": engine}).own_container() == ""
+    assert not docker_answers({"DOCKER_HOST": "tcp://127.0.0.1:1"})
+    assert not docker_answers({"DOCKER_HOST": "nonsense"})
+
+
+def test_a_lock_that_is_held(tmp_path: Path) -> None:
+    lines: list[str] = []
+    held = locked(tmp_path / "lock", Cancel(), lines.append)
+    second = locked(tmp_path / "lock", Cancel(), lines.append, seconds=0.3)
+    with held, pytest.raises(TimedOut), second:
+        raise AssertionError
+    assert lines == ["waiting for another process that is changing the cluster"]
+    with locked(tmp_path / "lock", Cancel(), lines.append):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault), locked(tmp_path / "file" / "lock", Cancel(), lines.append):
+        raise AssertionError
+
+
+def test_what_the_real_node_reads() -> None:
+    node = realnode.Node(
+        name="real-0",
+        home=Path("/s p/node"),
+        runtime=Path("/run/d"),
+        veth="dt1",
+        host="10.200.0.1",
+        address="10.200.0.2",
+        cgroup="devtools-1",
+        env={"M": "x"},
+    )
+    files = realnode.files(
+        node, server="https://10.200.0.1:1", pki=Path("/p"), cni=Path("/c"), snapshotter="native", sandbox="pause:1"
+    )
+    kubelet = json.loads(files["kubelet.json"])
+    assert kubelet["authentication"]["anonymous"] == {"enabled": False}
+    assert kubelet["registerWithTaints"] == [{"key": realnode.LABEL, "value": "true", "effect": "NoSchedule"}]
+    import tomllib
+
+    containerd = tomllib.loads(files["containerd.toml"])
+    assert containerd["root"] == "/s p/node/containerd"
+    assert yaml.safe_load(files["kubeconfig"])["clusters"][0]["cluster"]["server"] == "https://10.200.0.1:1"
+    start = realnode.kubelet(node, Path("/t/kubelet"))
+    assert start.argv[:4] == ("nsenter", "--mount=/run/d/ns/mnt", "--net=/run/d/ns/net", "--")
+    made = realnode.make_namespaces(node).stdin
+    assert made is not None
+    assert b"'\"'\"'/s p/node/tunables/kernel/panic'\"'\"' /proc/sys/kernel/panic" in made
