@@ -66,7 +66,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.app.shell import main
 
     options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.replay(app, name, _with(options, test=not no_test, sync=not only_test)))
+    main(lambda app: verb.replay(app, name, _with(options, test=not no_test, sync=not only_test)), output)
 
 
 @_task(
@@ -95,7 +95,7 @@ def up(
     from devtools.app.shell import main
 
     options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest)))
+    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest)), output)
 
 
 @_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
@@ -117,7 +117,7 @@ def down(
     from devtools.app.shell import main
 
     options = _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.down(app, options))
+    main(lambda app: verb.down(app, options), output)
 
 
 @_task(help=_help("env", output="text or json"))
@@ -131,7 +131,7 @@ def layers(_: Context, env: str = "", output: str = "text") -> None:
     from devtools.app import show
     from devtools.app.shell import main
 
-    main(lambda app: show.layers(app, _options(env, output)))
+    main(lambda app: show.layers(app, _options(env, output)), output)
 
 
 @_task(help=_help("env", "force", "output", name="only this layer (default: all)"), optional=["name"])
@@ -145,7 +145,7 @@ def plan(_: Context, name: str = "", env: str = "", force: bool = False, output:
     from devtools.app import show
     from devtools.app.shell import main
 
-    main(lambda app: show.plan(app, name, _options(env, output, force=force)))
+    main(lambda app: show.plan(app, name, _options(env, output, force=force)), output)
 
 
 @_task(help={"output": "text or json"})
@@ -159,7 +159,7 @@ def toolchain(_: Context, output: str = "text") -> None:
     from devtools.app import tools
     from devtools.app.shell import main
 
-    main(lambda app: tools.show(app, output))
+    main(lambda app: tools.show(app, output), output)
 
 
 @_task(help={"output": "text or json"})
@@ -172,7 +172,7 @@ def create(_: Context, output: str = "text") -> None:
     from devtools.app import cluster
     from devtools.app.shell import main
 
-    main(lambda app: cluster.create(app, output))
+    main(lambda app: cluster.create(app, output), output)
 
 
 @_task(help={"output": "text or json"})
@@ -186,7 +186,7 @@ def status(_: Context, output: str = "text") -> None:
     from devtools.app import cluster
     from devtools.app.shell import main
 
-    main(lambda app: cluster.status(app, output))
+    main(lambda app: cluster.status(app, output), output)
 
 
 @_task

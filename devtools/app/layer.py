@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.app.running import Inputs, Options, execute, load
+from devtools.app.running import Inputs, Options, Work, execute, load, typed
 from devtools.app.wiring import App
 from devtools.errors import ConfigError, ExitCode
 from devtools.stack.model import Facts, Plan
@@ -15,10 +15,14 @@ def replay(app: App, name: str, options: Options) -> ExitCode:
 
     if not options.sync and not options.test:
         raise ConfigError("--only-test and --no-test leave nothing to do", hint="give one of them")
-    layer = find_layer(load(app, options), name)
+    stack = load(app, options)
+    layer = find_layer(stack, name)
     selection = Selection(layers=(layer.name,))
 
     def plan(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(inputs.stack, selection, facts, inputs.digests, force=options.force)
+        return make_plan(stack, selection, facts, inputs.digests, force=options.force)
 
-    return execute(app, f"layer {layer.name}", options, plan, app.find_cluster)
+    what = typed(f"layer {layer.name}", options)
+    return execute(
+        app, Work(what=what, stack=stack, layers=selection.layers, plan=plan, cluster=app.find_cluster), options
+    )

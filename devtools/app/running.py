@@ -14,9 +14,9 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.wiring import App
-from devtools.errors import EnvironmentFault, ExitCode
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.run.events import Bus, Notice, RunFinished, RunStarted, Sink
-from devtools.stack.model import Facts, Plan, ReleaseId, Stack
+from devtools.stack.model import Facts, Plan, Release, ReleaseId, Stack
 
 if TYPE_CHECKING:
     from devtools.clients.kube import Kube
@@ -48,7 +48,15 @@ class Inputs:
     digests: Mapping[ReleaseId, str]
 
 
-Planner = Callable[[Inputs, Facts], Plan]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a verb wants done: with which releases, decided how, on which cluster."""
+
+    what: str  # as typed: "layer 40-data-plane"
+    stack: Stack
+    layers: tuple[str, ...]  # whose charts and values are read; none for `down`
+    plan: Callable[[Inputs, Facts], Plan]
+    cluster: Callable[[], Cluster]  # finds or makes it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,39 +76,47 @@ def load(app: App, options: Options) -> Stack:
     return load_stack(app.settings, environment, app.charts)
 
 
-def execute(app: App, what: str, options: Options, plan: Planner, cluster: Callable[[], Cluster]) -> ExitCode:
-    """One run of what `plan` decides, on the cluster that `cluster` finds or makes."""
-    stack = load(app, options)
+def execute(app: App, work: Work, options: Options) -> ExitCode:
+    """One run; what is declared is verified before the cluster is looked for."""
+    verify_charts(app, work)
     if options.dry_run:
-        return _dry_run(app, what, options, plan, stack, cluster)
-    target = cluster()
-    inputs = read_inputs(app, stack, target.smoke_values)
-    screen = _screen(app, what, options)
-    subject = f"stack {stack.name} on {target.context}"
+        return _dry_run(app, work, options)
+    target = work.cluster()
+    screen = _screen(app, work, options)
     try:
-        with _locked(app, screen, subject, what, options):
-            return _run(app, what, options, plan, inputs, target, screen)
+        with _locked(app, screen, f"stack {work.stack.name} on {target.context}", work.what, options):
+            return _run(app, work, options, target, screen)
     finally:
         screen.bus.close()
 
 
-def read_inputs(app: App, stack: Stack, smoke_values: Mapping[str, Any]) -> Inputs:
+def verify_charts(app: App, work: Work) -> None:
+    """Every archive that will be used is what the lock says; ConfigError with all that are not."""
+    from devtools.stack.settings import failed  # noqa: PLC0415
+
+    if problems := app.charts.verify(_enabled(work)):
+        raise failed(problems)
+
+
+def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs:
     """Merge each enabled release's values and digest its inputs, once."""
     from devtools.stack.values import inputs_digest, merge, overlaid  # noqa: PLC0415
 
     values: dict[ReleaseId, Mapping[str, Any]] = {}
     digests: dict[ReleaseId, str] = {}
-    for release in stack.releases():
-        if release.installed:
-            merged = merge(release).data
-            values[release.id] = overlaid(merged, smoke_values) if release.smoke else merged
-            digests[release.id] = inputs_digest(release, values[release.id], app.charts.digest(release.chart))
-    return Inputs(stack=stack, values=values, digests=digests)
+    for release in _enabled(work):
+        merged = merge(release, root=work.stack.root).data
+        values[release.id] = overlaid(merged, smoke_values) if release.smoke else merged
+        digests[release.id] = inputs_digest(release, values[release.id], app.charts.digest(release.chart))
+    return Inputs(stack=work.stack, values=values, digests=digests)
 
 
-def _dry_run(
-    app: App, what: str, options: Options, plan: Planner, stack: Stack, cluster: Callable[[], Cluster]
-) -> ExitCode:
+def _enabled(work: Work) -> list[Release]:
+    """The releases of the chosen layers that this environment installs."""
+    return [release for release in work.stack.releases() if release.installed and release.layer in work.layers]
+
+
+def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     """The plan and nothing else: reads the cluster where there is one, writes nothing anywhere."""
     from devtools.run.engine import announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
@@ -108,55 +124,43 @@ def _dry_run(
     bus = Bus((_renderer(app, options),), app.clock)
     started = app.clock()
     try:
-        target: Cluster | None = cluster()
+        target: Cluster | None = work.cluster()
         facts = observe(kube_of(app, target)) if target else Facts()
-        smoke_values = target.smoke_values if target else {}
     except EnvironmentFault as error:
         bus.emit(Notice(level="warning", message=f"{error.message}: planning for an empty cluster"))
-        target, facts, smoke_values = None, Facts(), {}
-    made = plan(read_inputs(app, stack, smoke_values), facts)
-    bus.emit(_started(app, what, stack, target, None))
-    bus.emit(announce(made, dry_run=True))
-    bus.emit(RunFinished(exit_code=0, seconds=app.clock() - started, reason="dry run: nothing was touched"))
-    bus.close()
+        target, facts = None, Facts()
+    try:
+        made = work.plan(read_inputs(app, work, target.smoke_values if target else {}), facts)
+        bus.emit(_started(app, work, target, None))
+        bus.emit(announce(made, dry_run=True))
+        bus.emit(RunFinished(exit_code=0, seconds=app.clock() - started, reason="dry run: nothing was touched"))
+    finally:
+        bus.close()
     return ExitCode.OK
 
 
-def _run(
-    app: App, what: str, options: Options, plan: Planner, inputs: Inputs, cluster: Cluster, screen: _Screen
-) -> ExitCode:
-    """Observe, plan, verify what is about to be used, do."""
+def _run(app: App, work: Work, options: Options, cluster: Cluster, screen: _Screen) -> ExitCode:
+    """Observe, plan, do; whatever goes wrong before the engine ends the run in its events, too."""
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
 
-    screen.bus.emit(_started(app, what, inputs.stack, cluster, screen.directory))
+    screen.bus.emit(_started(app, work, cluster, screen.directory))
     kube = kube_of(app, cluster)
     started = app.clock()
     try:
         facts = observe(kube)
-        made = plan(inputs, facts)
-        _verify(app, made)
+        inputs = read_inputs(app, work, cluster.smoke_values)
+        made = work.plan(inputs, facts)
         screen.bus.emit(announce(made, dry_run=False))
         with _session(app, options, inputs, cluster, screen.bus, kube) as session:
-            code = Engine(session, made, facts).run()
-    except Exception as error:
-        text = getattr(error, "message", type(error).__name__)
-        code = getattr(error, "exit_code", ExitCode.BUG)
-        screen.bus.emit(
-            RunFinished(
-                exit_code=int(code), seconds=app.clock() - started, reason=text, hint=getattr(error, "hint", "")
-            )
-        )
-        raise
-    return code
-
-
-def _verify(app: App, plan: Plan) -> None:
-    """Every archive that the plan uses is what the lock says; ConfigError with all that are not."""
-    from devtools.stack.settings import failed  # noqa: PLC0415
-
-    if problems := app.charts.verify(step.release for step in plan.steps if step.digest):
-        raise failed(problems)
+            return Engine(session, made, facts).run()
+    except DevtoolsError as error:
+        error = Interrupted(app.cancel.reason) if app.cancel.is_set() else error
+        problems = error.problems if isinstance(error, ConfigError) else ()
+        reason = "\n".join((error.message, *map(str, problems)))
+        seconds, code = app.clock() - started, error.exit_code
+        screen.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=error.hint))
+        return code
 
 
 @contextlib.contextmanager
@@ -216,11 +220,11 @@ def _locked(app: App, screen: _Screen, subject: str, what: str, options: Options
         yield
 
 
-def _screen(app: App, what: str, options: Options) -> _Screen:
+def _screen(app: App, work: Work, options: Options) -> _Screen:
     """The renderer for what was asked, and the run directory."""
     from devtools.report.files import RunFiles, run_directory  # noqa: PLC0415
 
-    directory = run_directory(app.settings.root, what, app.clock())
+    directory = run_directory(app.settings.root, work.what, app.clock())
     files = RunFiles(directory, app.say)
     return _Screen(bus=Bus((files, _renderer(app, options)), app.clock), directory=directory)
 
@@ -241,17 +245,22 @@ def _renderer(app: App, options: Options) -> Sink:
     )
 
 
-def _started(app: App, what: str, stack: Stack, cluster: Cluster | None, directory: Path | None) -> RunStarted:
+def _started(app: App, work: Work, cluster: Cluster | None, directory: Path | None) -> RunStarted:
     """The first event of a run."""
     return RunStarted(
         run=directory.name if directory else "dry-run",
-        what=what,
-        stack=stack.name,
-        environment=stack.environment.name,
+        what=work.what,
+        stack=work.stack.name,
+        environment=work.stack.environment.name,
         provider=cluster.provider if cluster else app.provider_name,
         context=cluster.context if cluster else "",
         directory=str(directory) if directory else "",
     )
+
+
+def typed(what: str, options: Options) -> str:
+    """What was typed, so that it can be typed again."""
+    return f"{what} --env {options.environment}" if options.environment else what
 
 
 def with_only(options: Options, **changes: Any) -> Options:

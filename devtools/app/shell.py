@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import signal
@@ -19,30 +20,33 @@ from devtools.errors import DevtoolsError, ExitCode, Interrupted
 Verb = Callable[[App], ExitCode]
 
 
-def main(verb: Verb) -> None:
-    """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task."""
+def main(verb: Verb, output: str = "text") -> None:
+    """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task.
+
+    With `output` json an error before there is a result is a document on stdout, too.
+    """
     app = real_app()
-    code = run(app, verb)
+    code = run(app, verb, output)
     with contextlib.suppress(BrokenPipeError):
         app.out.flush()
     if code is not ExitCode.OK:
         sys.exit(int(code))
 
 
-def run(app: App, verb: Verb) -> ExitCode:
+def run(app: App, verb: Verb, output: str = "text") -> ExitCode:
     """Run a verb; every error becomes a sentence on stderr and an exit code."""
     with signals(app):
         try:
             return verb(app)
         except DevtoolsError as error:
-            return _fail(app, error)
+            return _fail(app, error, output)
         except BrokenPipeError:
             _silence(app)
             return ExitCode.OK  # who reads us has seen enough
         except KeyboardInterrupt:
-            return _fail(app, Interrupted(app.cancel.reason or "interrupted"))
+            return _fail(app, Interrupted(app.cancel.reason or "interrupted"), output)
         except Exception as error:  # noqa: BLE001 - the one place that classifies whatever comes
-            return _bug(app, error)
+            return _bug(app, error, output)
 
 
 @contextlib.contextmanager
@@ -70,24 +74,27 @@ _REASONS = {
 }
 
 
-def _fail(app: App, error: DevtoolsError) -> ExitCode:
+def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     """Say what went wrong."""
-    from devtools.report.problems import render_error  # noqa: PLC0415 - only failures need it
+    from devtools.report.choose import use_color  # noqa: PLC0415 - only failures need it
+    from devtools.report.problems import error_json, render_error  # noqa: PLC0415
 
     if app.cancel.is_set():
         error = Interrupted(app.cancel.reason)
-    render_error(error, app.err, color=app.err.isatty() and "NO_COLOR" not in app.environ)
+    render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
+    if output == "json":
+        app.out.write(json.dumps(error_json(error, app.cwd), indent=2) + "\n")
     return error.exit_code
 
 
-def _bug(app: App, error: Exception) -> ExitCode:
+def _bug(app: App, error: Exception, output: str) -> ExitCode:
     """A failure nobody foresaw: the traceback goes to a file, a sentence to the user."""
     descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
         sink.write(f"{platform.platform()} python {platform.python_version()}\n")
         sink.writelines(traceback.format_exception(error))
     text = f"{type(error).__name__} in devtools itself; the details are in {Path(name)}"
-    return _fail(app, DevtoolsError(text, hint="please report it with that file", exit_code=ExitCode.BUG))
+    return _fail(app, DevtoolsError(text, hint="please report it with that file", exit_code=ExitCode.BUG), output)
 
 
 def _silence(app: App) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.app.running import Inputs, Options, execute, kube_of, load, with_only
+from devtools.app.running import Inputs, Options, Work, execute, kube_of, load, typed, with_only
 from devtools.app.wiring import App
 from devtools.errors import EnvironmentFault, ExitCode
 from devtools.stack.model import Facts, Plan
@@ -25,13 +25,14 @@ def plan(app: App, name: str, options: Options) -> ExitCode:
 
     stack = load(app, options)
     chosen = (find_layer(stack, name),) if name else stack.layers
-    selection = Selection(layers=tuple(layer.name for layer in chosen))
+    layers = tuple(layer.name for layer in chosen)
 
     def planner(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(inputs.stack, selection, facts, inputs.digests, force=options.force)
+        return make_plan(stack, Selection(layers=layers), facts, inputs.digests, force=options.force)
 
-    what = f"layer {chosen[0].name}" if name else "up"
-    return execute(app, what, with_only(options, dry_run=True), planner, app.find_cluster)
+    what = typed(f"layer {layers[0]}" if name else "up", options)
+    work = Work(what=what, stack=stack, layers=layers, plan=planner, cluster=app.find_cluster)
+    return execute(app, work, with_only(options, dry_run=True))
 
 
 def _facts(app: App) -> tuple[Facts | None, str]:

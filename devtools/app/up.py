@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.app.running import Inputs, Options, execute
+from devtools.app.running import Inputs, Options, Work, execute, load, typed
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import ExitCode
@@ -13,9 +13,11 @@ def up(app: App, options: Options) -> ExitCode:
     """Make toolchain and cluster, then sync and test every layer; tests of unchanged layers are not repeated."""
     from devtools.stack.plan import Selection, make_plan  # noqa: PLC0415
 
+    stack = load(app, options)
+    layers = tuple(layer.name for layer in stack.layers)
+
     def plan(inputs: Inputs, facts: Facts) -> Plan:
-        layers = tuple(layer.name for layer in inputs.stack.layers)
-        return make_plan(inputs.stack, Selection(layers=layers), facts, inputs.digests, force=options.force)
+        return make_plan(stack, Selection(layers=layers), facts, inputs.digests, force=options.force)
 
     def cluster() -> Cluster:
         if options.dry_run:
@@ -23,15 +25,19 @@ def up(app: App, options: Options) -> ExitCode:
         app.toolchain.ensure(progress=app.say)
         return app.provider.ensure(app.say)
 
-    return execute(app, "up", options, plan, cluster)
+    what = typed("up", options)
+    return execute(app, Work(what=what, stack=stack, layers=layers, plan=plan, cluster=cluster), options)
 
 
 def down(app: App, options: Options) -> ExitCode:
     """Uninstall what this stack put on the cluster, in reverse order."""
     from devtools.stack.plan import Selection, down_plan  # noqa: PLC0415
 
-    def plan(inputs: Inputs, facts: Facts) -> Plan:
-        layers = tuple(layer.name for layer in inputs.stack.layers)
-        return down_plan(inputs.stack, Selection(layers=layers), facts)
+    stack = load(app, options)
+    selection = Selection(layers=tuple(layer.name for layer in stack.layers))
 
-    return execute(app, "down", options, plan, app.find_cluster)
+    def plan(_: Inputs, facts: Facts) -> Plan:
+        return down_plan(stack, selection, facts)
+
+    what = typed("down", options)
+    return execute(app, Work(what=what, stack=stack, layers=(), plan=plan, cluster=app.find_cluster), options)
