@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,33 +16,12 @@ from devtools.clusters.layout import Layout, Link
 from devtools.clusters.links import reserved_link
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import free_ports
+from devtools.clusters.seen import RECREATE, Record, Seen, look, remember
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Cancel, Runner
-from devtools.tools.kwokctl import COMPONENTS, PORTS
+from devtools.tools.kwokctl import PORTS
 
-RECREATE = "invoke cluster.delete && invoke cluster.create"
 NODES_READY_IN = 20.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What is remembered of a cluster that was made to the end; all else is read from the machine."""
-
-    link: int  # number of the /30 in the pool
-    joinable: bool  # a real node can reach the API server
-    nodes: int
-    simulation: str  # digest of the objects applied
-    real_node: str = ""  # why it could not join, when the machine seemed to allow it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What is there now."""
-
-    state: State | Literal["half-made"]
-    running: tuple[residue.Process, ...] = ()
-    record: Record | None = None
-    problem: str = ""
 
 
 class KwokProvider:
@@ -99,7 +77,7 @@ class KwokProvider:
         """See `Provider`."""
         seen = self._look()
         if seen.state != "running":
-            raise EnvironmentFault(_sentence(self._layout.name, seen), hint=_hint(seen))
+            raise EnvironmentFault(seen.sentence(self._layout.name), hint=seen.hint)
         has_real = not real_node.missing(seen.running)
         return Cluster(
             name=self._layout.name,
@@ -117,8 +95,8 @@ class KwokProvider:
         state: State = "broken" if seen.state == "half-made" else seen.state
         found = ClusterStatus(name=self._layout.name, provider="kwok", state=state)
         if seen.state != "running":
-            hint = _hint(seen)
-            return replace(found, problem="" if state == "absent" else _sentence(self._layout.name, seen), hint=hint)
+            hint = seen.hint
+            return replace(found, problem="" if state == "absent" else seen.sentence(self._layout.name), hint=hint)
         kube = self._plane.kube()
         nodes = simulation.ready_nodes(kube)
         return replace(
@@ -138,20 +116,7 @@ class KwokProvider:
                 progress(f"removed cluster {self._layout.name}")
 
     def _look(self) -> Seen:
-        """The state of things, from processes, files and the API server."""
-        running = residue.processes(self._layout)
-        if not running and not self._layout.state.exists():
-            return Seen(state="absent")
-        if not self._layout.ready.exists():
-            return Seen(state="half-made", running=running)
-        try:
-            record = Record(**json.loads(self._layout.ready.read_text()))
-        except (OSError, ValueError, TypeError):
-            return Seen(state="broken", running=running, problem=f"{self._layout.ready} is damaged")
-        if not any(process.name in COMPONENTS for process in running):
-            return Seen(state="stopped", running=running, record=record)
-        problem = self._plane.problem(running)
-        return Seen(state="broken" if problem else "running", running=running, record=record, problem=problem)
+        return look(self._layout, self._plane)
 
     def _create(self, progress: Progress) -> None:
         """Make it; a failure leaves nothing behind."""
@@ -192,7 +157,10 @@ class KwokProvider:
             node.clear()
         self._await_nodes()
         digest = simulation.digest(objects)
-        self._remember(Record(link=number, joinable=joinable, nodes=self._nodes, simulation=digest, real_node=trouble))
+        remember(
+            self._layout,
+            Record(link=number, joinable=joinable, nodes=self._nodes, simulation=digest, real_node=trouble),
+        )
 
     def _start(self, progress: Progress) -> None:
         """Start a stopped one; what its node had on the machine went with it."""
@@ -214,7 +182,7 @@ class KwokProvider:
             simulation.ensure_nodes(kube, self._nodes)
             self._await_nodes()
             record = replace(record, simulation=digest, nodes=self._nodes)
-            self._remember(record)
+            remember(self._layout, record)
         self._settle_real(record, progress)
 
     def _settle_real(self, record: Record, progress: Progress) -> None:
@@ -228,7 +196,7 @@ class KwokProvider:
         if trouble := self._attempt(lambda: node.restart(self._plane.kube(retry_for=10.0))):
             progress(f"going on without a real node: {trouble}")
             node.clear()
-            self._remember(replace(record, real_node=trouble))
+            remember(self._layout, replace(record, real_node=trouble))
 
     def _attempt(self, start: Callable[[], None]) -> str:
         """Start the real node; where it cannot, why: the cluster is of use without it."""
@@ -266,6 +234,7 @@ class KwokProvider:
             log.write_text(simulation.NO_LOG)
         return (
             *simulation.base_objects(self._layout.state / "volumes", log),
+            *simulation.policies(),
             *simulation.stack_objects(self._stages),
         )
 
@@ -281,12 +250,6 @@ class KwokProvider:
         if not simulation.wait_until(ready, NODES_READY_IN, self._sleep):
             late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)
             raise TimedOut(f"nodes {late} are not ready after {NODES_READY_IN:g} s")
-
-    def _remember(self, record: Record) -> None:
-        """Write the record whole or not at all: it is what makes a cluster complete."""
-        draft = self._layout.ready.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(record), indent=2) + "\n")
-        draft.replace(self._layout.ready)
 
     def _notes(self, seen: Seen, nodes: Mapping[str, bool]) -> tuple[str, ...]:
         """What differs from a production cluster, and how the real node is."""
@@ -310,16 +273,3 @@ class KwokProvider:
         if reason := real_node.obstacle(is_root=self._is_root):
             return reason
         return f"the cluster was made without; {RECREATE} gives it one"
-
-
-def _sentence(name: str, seen: Seen) -> str:
-    """What is wrong, where it does not run."""
-    return {
-        "absent": f"there is no cluster {name}",
-        "stopped": f"cluster {name} is stopped",
-        "half-made": f"the making of cluster {name} was interrupted",
-    }.get(seen.state, seen.problem)
-
-
-def _hint(seen: Seen) -> str:
-    return RECREATE if seen.state == "broken" else "invoke cluster.create"

@@ -33,9 +33,18 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def base_objects(volumes: Path, logs: Path) -> tuple[dict[str, Any], ...]:
     """Our own objects; `volumes` is where simulated volumes would be, `logs` the file shown as every pod's log."""
-    replaced = {"@VOLUMES@": str(volumes), "@LOGS@": str(logs)}
+    return _packaged(DATA, {"@VOLUMES@": str(volumes), "@LOGS@": str(logs)})
+
+
+def policies() -> tuple[dict[str, Any], ...]:
+    """What keeps pods off the real node that could not run there; needs the feature gate that kwokctl's config sets."""
+    return _packaged(DATA / "policies", {})
+
+
+def _packaged(directory: Path, replaced: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
+    """Objects that come with this package."""
     found: list[dict[str, Any]] = []
-    for path in sorted(DATA.glob("*.yaml")):
+    for path in sorted(directory.glob("*.yaml")):
         text = path.read_text()
         for token, value in replaced.items():
             text = text.replace(token, value)

@@ -91,6 +91,8 @@ def config(settings: Settings) -> str:
                     "kubelet-client-certificate": str(settings.pki / "admin.crt"),
                     "kubelet-client-key": str(settings.pki / "admin.key"),
                     "disable-admission-plugins": "MutatingAdmissionWebhook,ValidatingAdmissionWebhook",
+                    "feature-gates": "MutatingAdmissionPolicy=true",
+                    "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
                 },
                 replaced=("bind-address",),
             ),

@@ -54,7 +54,7 @@ class Machine:
         self.lines.append(line)
 
     def run(self, *argv: str | Path, stdin: str = "", timeout: float = 60) -> Result:
-        runner = SubprocessRunner({"PATH": os.environ["PATH"]}, Cancel())
+        runner = SubprocessRunner({"PATH": os.environ["PATH"], "HOME": str(self.root)}, Cancel())
         return runner.run(Command(argv=tuple(map(str, argv)), stdin=stdin.encode(), timeout=timeout))
 
     def kubectl(self, *words: str, stdin: str = "") -> str:

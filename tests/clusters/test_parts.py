@@ -129,7 +129,11 @@ def test_objects_of_ours_are_complete() -> None:
     assert {("StorageClass", "standard"), ("StorageClass", "local-path"), ("ClusterLogs", "simulated")} <= names
     assert len(names) == len(objects)
     assert all(simulation.OWNER_LABEL in item["metadata"]["labels"] for item in objects)
-    assert "@" not in json.dumps(objects).replace("@every", "")
+    assert "@" not in json.dumps(objects)
+    assert {item["kind"] for item in simulation.policies()} == {
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+    }
 
 
 def test_every_wrong_simulation_file_is_named(tmp_path: Path) -> None:

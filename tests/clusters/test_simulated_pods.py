@@ -128,3 +128,33 @@ def test_claims_are_bound_and_their_volumes_go_with_them(kube: Kube, namespace: 
     for item in kube.items(claims):
         kube.delete(f"{claims}/{item['metadata']['name']}")
     eventually(lambda: all(kube.get(f"/api/v1/persistentvolumes/{name}") is None for name in volumes), 30)
+
+
+DAEMON = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: %s}
+spec:
+  selector: {matchLabels: {app: %s}}
+  template:
+    metadata: {labels: {app: %s}}
+    spec:
+      tolerations: [{operator: Exists}]
+      nodeSelector: %s
+      containers: [{name: agent, image: "example.org/agent:1"}]
+"""
+
+
+@pytest.mark.parametrize("selector", ["{}", "{kubernetes.io/os: linux}"])
+def test_a_daemonset_that_tolerates_everything_is_complete_without_the_real_node(
+    kube: Kube, namespace: str, selector: str
+) -> None:
+    sets = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
+    kube.create(sets, yaml.safe_load(DAEMON % ("agent", "agent", "agent", selector)))
+    simulated = len(kube.items("/api/v1/nodes", labelSelector="type=kwok"))
+
+    def numbers() -> tuple[int, int]:
+        status = (kube.get(f"{sets}/agent") or {}).get("status") or {}
+        return status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
+
+    eventually(lambda: numbers() == (simulated, simulated))

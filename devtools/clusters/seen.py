@@ -1,0 +1,74 @@
+"""What is there of an embedded cluster: read from its processes, its files and its API server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from devtools.clusters import residue
+from devtools.clusters.base import State
+from devtools.clusters.control_plane import ControlPlane
+from devtools.clusters.layout import Layout
+from devtools.tools.kwokctl import COMPONENTS
+
+CREATE = "invoke cluster.create"
+RECREATE = f"invoke cluster.delete && {CREATE}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is remembered of a cluster that was made to the end; all else is read from the machine."""
+
+    link: int  # number of the /30 in the pool
+    joinable: bool  # a real node can reach the API server
+    nodes: int
+    simulation: str  # digest of the objects applied
+    real_node: str = ""  # why it could not join, when the machine seemed to allow it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is there now; `problem` is what is wrong with a broken one."""
+
+    state: State | Literal["half-made"]
+    running: tuple[residue.Process, ...] = ()
+    record: Record | None = None
+    problem: str = ""
+
+    def sentence(self, name: str) -> str:
+        """What is wrong, where it does not run."""
+        return {
+            "absent": f"there is no cluster {name}",
+            "stopped": f"cluster {name} is stopped",
+            "half-made": f"the making of cluster {name} was interrupted",
+        }.get(self.state, self.problem)
+
+    @property
+    def hint(self) -> str:
+        """What to type about it."""
+        return RECREATE if self.state == "broken" else CREATE
+
+
+def look(layout: Layout, plane: ControlPlane) -> Seen:
+    """The state of things, changing nothing."""
+    running = residue.processes(layout)
+    if not running and not layout.state.exists():
+        return Seen(state="absent")
+    if not layout.ready.exists():
+        return Seen(state="half-made", running=running)
+    try:
+        record = Record(**json.loads(layout.ready.read_text()))
+    except (OSError, ValueError, TypeError):
+        return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
+    if not any(process.name in COMPONENTS for process in running):
+        return Seen(state="stopped", running=running, record=record)
+    problem = plane.problem(running)
+    return Seen(state="broken" if problem else "running", running=running, record=record, problem=problem)
+
+
+def remember(layout: Layout, record: Record) -> None:
+    """Write the record whole or not at all: it is what makes a cluster complete."""
+    draft = layout.ready.with_suffix(".new")
+    draft.write_text(json.dumps(asdict(record), indent=2) + "\n")
+    draft.replace(layout.ready)
