@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.clusters.base import Provider
@@ -12,24 +13,61 @@ if TYPE_CHECKING:
 
 
 def make_provider(app: App) -> Provider:
-    """The provider of this app's cluster; raises ConfigError where the settings do not allow it."""
-    if app.provider_name == "kwok":
-        return _kwok(app)
-    raise NotImplementedError
+    """The provider of this app's cluster."""
+    makers = {"kwok": _kwok, "k3d": _k3d, "context": _context}
+    return makers[app.provider_name](app)
+
+
+def _state(app: App) -> Path:
+    """The cluster's own directory."""
+    return app.folders.state / "clusters" / app.cluster_name
 
 
 def _kwok(app: App) -> Provider:
     """The embedded cluster, with the repository's Stages."""
     from devtools.clusters.kwok import KwokProvider  # noqa: PLC0415 - one of three
 
-    settings = app.settings
     return KwokProvider(
         app.cluster_name,
         runner=app.runner,
         tool=app.toolchain.path,
-        state=app.folders.state / "clusters" / app.cluster_name,
-        nodes=settings.cluster.nodes,
-        stages=tuple(sorted(settings.simulation.glob("*.yaml"))),
+        state=_state(app),
+        nodes=app.settings.cluster.nodes,
+        stages=tuple(sorted(app.settings.simulation.glob("*.yaml"))),
         is_root=os.geteuid() == 0,
+        cancel=app.cancel,
+    )
+
+
+def _k3d(app: App) -> Provider:
+    """A k3d cluster with a registry that outlives it."""
+    from devtools.clients.docker import DockerEngine  # noqa: PLC0415 - one of three
+    from devtools.clusters.k3d import K3dProvider  # noqa: PLC0415
+    from devtools.tools.k3d import Config, Registry  # noqa: PLC0415
+
+    name, settings = app.cluster_name, app.settings.cluster
+    registry = Registry(name=f"{name}-registry", port=settings.registry_port)
+    return K3dProvider(
+        Config(name=name, api_port=settings.api_port, registry=registry),
+        runner=app.runner,
+        program=app.which("k3d") or Path("k3d"),
+        state=_state(app),
+        engine=DockerEngine(app.environ),
+        in_container=Path("/.dockerenv").exists(),
+        cancel=app.cancel,
+    )
+
+
+def _context(app: App) -> Provider:
+    """A context of the user's that devtools.yaml allows."""
+    from devtools.clusters.context import ContextProvider  # noqa: PLC0415 - one of three
+
+    default = Path(app.environ.get("HOME", "~")).expanduser() / ".kube" / "config"
+    named = app.environ.get("KUBECONFIG", "")
+    return ContextProvider(
+        app.settings.cluster.context,
+        allowed=app.settings.allowed_contexts,
+        kubeconfigs=tuple(Path(part) for part in named.split(os.pathsep) if part) or (default,),
+        state=_state(app),
         cancel=app.cancel,
     )

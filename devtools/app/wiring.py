@@ -18,6 +18,7 @@ from devtools.stack.settings import Settings, find_root, load_settings
 if TYPE_CHECKING:
     from devtools.charts.resolve import Charts
     from devtools.clusters.base import Cluster, Provider
+    from devtools.clusters.choose import ProviderName
     from devtools.toolchain import Toolchain
 
 APP = "ameide-devtools"
@@ -93,16 +94,15 @@ class App:
         return self.environ.get("DEVTOOLS_CLUSTER") or self.settings.cluster.name
 
     @cached_property
-    def provider_name(self) -> str:
+    def provider_name(self) -> ProviderName:
         """Which provider makes the cluster."""
-        wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
-        if wanted != "auto":
-            return wanted
         from devtools.clients.docker import docker_answers  # noqa: PLC0415 - not every task needs it
         from devtools.clusters.choose import choose  # noqa: PLC0415 - not every task needs it
 
-        k3d = shutil.which("k3d", path=self.environ.get("PATH"))
-        return choose(wanted, docker_answers=lambda: docker_answers(self.environ), k3d_installed=k3d is not None)
+        wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
+        return choose(
+            wanted, docker_answers=lambda: docker_answers(self.environ), k3d_installed=self.which("k3d") is not None
+        )
 
     @cached_property
     def provider(self) -> Provider:
@@ -110,6 +110,11 @@ class App:
         from devtools.app.providers import make_provider  # noqa: PLC0415 - not every task needs it
 
         return make_provider(self)
+
+    def which(self, program: str) -> Path | None:
+        """A program on the user's PATH."""
+        found = shutil.which(program, path=self.environ.get("PATH", ""))
+        return Path(found) if found else None
 
     def find_cluster(self) -> Cluster:
         """The running cluster; EnvironmentFault where there is none."""

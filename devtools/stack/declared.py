@@ -266,6 +266,10 @@ class ClusterKeys(TypedDict, total=False):
     """The kube context of provider `context`; it must be in `allowed_contexts`."""
     nodes: Annotated[int, Field(ge=1, le=100)]
     """How many simulated nodes the embedded cluster has; 3 when absent."""
+    api_port: Annotated[int, Field(ge=1, le=65535)]
+    """The port of this machine on which a k3d cluster's API server answers; 6550 when absent."""
+    registry_port: Annotated[int, Field(ge=1, le=65535)]
+    """The port of this machine on which k3d's registry answers; 5550 when absent."""
 
 
 @with_config(_STRICT)

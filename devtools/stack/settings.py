@@ -24,6 +24,8 @@ class ClusterSettings:
     provider: Literal["auto", "kwok", "k3d", "context"] = "auto"
     context: str = ""  # of provider `context`
     nodes: int = 3  # simulated ones
+    api_port: int = 6550  # of k3d, on this machine
+    registry_port: int = 5550  # of k3d's registry, on this machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
