@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-import yaml
 
-from devtools.clusters.simulation import base_objects, fake_node, stack_objects
-from tests.platform.control_plane import control_plane, simulated
+from devtools.clusters.kwok import KwokProvider
+from devtools.process import Cancel, SubprocessRunner
+from tests.platform.control_plane import control_plane
 from tests.platform.support import ROOT, Kubectl, Tool, releases, run
 
 REAL_CRDS = (
@@ -48,15 +49,21 @@ def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def stages(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """kubectl on a cluster of its own, simulated only: what these tests break would be seen by every other."""
-    home = tmp_path_factory.mktemp("stages")
-    with control_plane(f"stages-{os.getpid()}", home, tool, *simulated(home)) as cluster:
-        kubectl = Kubectl.on(cluster, tool)
-        simulation = sorted((ROOT / "simulation").glob("*.yaml"))
-        objects = [*base_objects(home / "volumes", home / "logs"), *stack_objects(simulation)]
-        kubectl.apply(*objects)
-        kubectl("create", "-f", "-", stdin=yaml.safe_dump(fake_node(0)))
-        kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=30s")
-        yield kubectl
+    cancel = Cancel()
+    provider = KwokProvider(
+        f"stages-{uuid4().hex[:8]}",
+        runner=SubprocessRunner({"PATH": os.environ["PATH"]}, cancel),
+        tool=tool,
+        state=tmp_path_factory.mktemp("stages") / "state",
+        nodes=1,
+        stages=tuple(sorted((ROOT / "simulation").glob("*.yaml"))),
+        real_node="off",
+        cancel=cancel,
+    )
+    try:
+        yield Kubectl.on(provider.ensure(lambda line: None), tool)
+    finally:
+        provider.delete(lambda line: None)
 
 
 @pytest.fixture(scope="session")

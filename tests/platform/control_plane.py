@@ -9,23 +9,7 @@ from pathlib import Path
 from devtools.clusters.base import Cluster
 from tests.platform.support import Tool, run
 
-CONFIG = """\
-apiVersion: config.kwok.x-k8s.io/v1alpha1
-kind: KwokctlConfiguration
-componentsPatches:
-- name: kwok-controller
-  extraArgs:
-  - {key: manage-all-nodes, value: "false"}
-  - {key: manage-nodes-with-annotation-selector, value: "kwok.x-k8s.io/node=fake"}
-"""
 BINARIES = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")
-
-
-def simulated(home: Path) -> tuple[str, ...]:
-    """Words for a cluster that plays Stages, and no node but those that say so."""
-    config = home / "kwokctl.yaml"
-    config.write_text(CONFIG)
-    return (f"--config={config}", "--enable-crds=Stage,ClusterLogs")
 
 
 @contextmanager
