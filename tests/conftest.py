@@ -85,7 +85,7 @@ def _real_node(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> str:
     """A name nobody else uses."""
-    start = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
+    start = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:24].strip("-")
     return f"{start}-{uuid4().hex[:6]}"
 
 

@@ -100,9 +100,7 @@ class Kube:
 
     def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply of an object as ours, taking over fields that others hold."""
-        return self._json(
-            "PATCH", path, body=body, content=APPLY, query={"fieldManager": "devtools", "force": "true"}
-        )
+        return self._json("PATCH", path, body=body, content=APPLY, query={"fieldManager": "devtools", "force": "true"})
 
     def delete(self, path: str, propagation: str = "Background") -> bool:
         """Delete an object; False where it was already gone."""

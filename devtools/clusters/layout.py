@@ -7,7 +7,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "DEVTOOLS_CLUSTER"  # environment variable of every process of a cluster: its state directory
+MARK = "DEVTOOLS_CLUSTER_STATE"  # environment variable of every process of a cluster: its state directory
 RUN = Path("/run")
 POOL = ipaddress.IPv4Network("10.200.0.0/16")  # cut into /30s: one link between host and real node each
 

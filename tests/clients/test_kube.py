@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -62,6 +63,7 @@ class Door:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         self.open = True
+        self._links: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -74,10 +76,19 @@ class Door:
                 client.close()
                 continue
             upstream = socket.create_connection(("127.0.0.1", self._target))
+            self._links += [client, upstream]
             for pair in ((client, upstream), (upstream, client)):
                 threading.Thread(target=_copy, args=pair, daemon=True).start()
 
+    def shut(self) -> None:
+        """Let nobody in any more, and throw out who is in."""
+        self.open = False
+        for link in self._links:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
+        self.shut()
         self._server.close()
 
 

@@ -1,0 +1,134 @@
+"""What can be wrong before anything is touched: one clear error each, and its exit code."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.repo import Repo
+
+Break = Callable[[Repo], None]
+
+
+def _typo(repo: Repo) -> None:
+    repo.edit("layers/10-base.yaml", "chart:", "chrat:")
+
+
+def _not_yaml(repo: Repo) -> None:
+    repo.write("environments/local/10-base/conf.yaml", "say: [hello\n")
+
+
+def _missing_chart(repo: Repo) -> None:
+    repo.edit("layers/10-base.yaml", "platform/conf", "platform/cnof")
+
+
+def _cycle(repo: Repo) -> None:
+    more = "    needs: [{0}/other]\n  - name: other\n    chart: platform/conf\n    needs: [{0}/conf]\n"
+    repo.edit("layers/10-base.yaml", "    values:", more.format(repo.namespace) + "    values:")
+
+
+def _unknown_need(repo: Repo) -> None:
+    repo.edit("layers/10-base.yaml", "    values:", f"    needs: [{repo.namespace}/cofn]\n    values:")
+
+
+def _disabled_need(repo: Repo) -> None:
+    more = "    needs: [{0}/other]\n    values: {{}}\n  - name: other\n    chart: platform/conf\n    installed: false\n"
+    repo.edit("layers/10-base.yaml", "    values:", more.format(repo.namespace) + "    values:")
+
+
+def _corrupted_archive(repo: Repo) -> None:
+    folder = repo.path / "charts/third_party/acme/tool"
+    folder.mkdir(parents=True)
+    (folder / "tool-1.0.0.tgz").write_bytes(gzip.compress(b"not what was vendored"))
+    digest = hashlib.sha256(b"what was vendored").hexdigest()
+    entry = {
+        "publisher": "acme",
+        "name": "tool",
+        "version": "1.0.0",
+        "repository": "https://charts.example.com",
+        "sha256": digest,
+        "license": "MIT",
+    }
+    repo.write("charts/third_party/lock.yaml", json.dumps({"charts": [entry]}))
+    repo.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
+
+
+@pytest.mark.parametrize(
+    ("damage", "where", "says"),
+    [
+        (_typo, "layers/10-base.yaml:4:5: ", "unknown key 'chrat' (did you mean 'chart'?)"),
+        (_not_yaml, "environments/local/10-base/conf.yaml:", "expected ',' or ']'"),
+        (_missing_chart, "layers/10-base.yaml:4:5: ", "no chart 'platform/cnof' (did you mean 'platform/conf'?)"),
+        (_cycle, "layers/10-base.yaml:", "/conf needs "),
+        (_unknown_need, "layers/10-base.yaml:5:13: ", "(did you mean "),
+        (_disabled_need, "layers/10-base.yaml:5:13: ", "installed"),
+        (_corrupted_archive, "charts/third_party/lock.yaml:1:", "sha256"),
+    ],
+)
+def test_what_is_declared_wrongly_is_named_at_its_place(offline: Repo, damage: Break, where: str, says: str) -> None:
+    damage(offline)
+    typed = offline.invoke("layer", "10", "--dry-run")
+    assert typed.code == 2, typed.text
+    assert where in typed.err
+    assert says in typed.err
+    assert typed.out == ""
+    assert not (offline.path / ".devtools").exists()
+
+
+def test_all_errors_of_all_files_come_at_once(offline: Repo) -> None:
+    _typo(offline)
+    _not_yaml(offline)
+    offline.edit("layers/60-tests.yaml", "smoke: true", "smoke: maybe")
+    typed = offline.invoke("layer", "10", "--output", "json")
+    assert typed.code == typed.document["exit_code"] == 2
+    assert {problem["file"] for problem in typed.document["problems"]} == {
+        "environments/local/10-base/conf.yaml",
+        "layers/10-base.yaml",
+        "layers/60-tests.yaml",
+    }
+
+
+def test_an_unknown_layer_or_environment_lists_near_matches(offline: Repo) -> None:
+    typed = offline.invoke("layer", "10-bsae")
+    assert (typed.code, "did you mean '10-base'?" in typed.err) == (2, True), typed.err
+    typed = offline.invoke("layer", "10", "--env", "lcoal")
+    assert (typed.code, "did you mean 'local'?" in typed.err) == (2, True), typed.err
+
+
+def test_outside_a_repository_it_says_so(offline: Repo, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "tasks.py").write_text("from devtools.tasks import namespace\n")
+    typed = Repo(path=elsewhere, namespace="x", app=offline.app).invoke("layers")
+    assert (typed.code, "no stack here" in typed.err) == (2, True), typed.err
+
+
+def test_without_a_cluster_it_says_how_to_get_one(offline: Repo) -> None:
+    typed = offline.invoke("layer", "10", env={"DEVTOOLS_CLUSTER": "nothing-here"})
+    assert typed.code == 4
+    assert "invoke cluster.create" in typed.err
+    assert not (offline.path / ".devtools").exists()
+
+
+def test_a_plan_needs_no_cluster(offline: Repo) -> None:
+    typed = offline.invoke("plan", "--output", "json", env={"DEVTOOLS_CLUSTER": "nothing-here"})
+    assert typed.code == 0
+    assert [item["action"] for item in typed.document["releases"]] == ["install", "install"]
+
+
+def test_a_missing_tool_names_the_command_that_gets_it(offline: Repo, tmp_path: Path) -> None:
+    env = {"DEVTOOLS_CACHE": str(tmp_path / "empty"), "DEVTOOLS_CLUSTER": "nothing-here", "PATH": "/usr/bin:/bin"}
+    typed = offline.invoke("cluster.status", env=env)
+    assert typed.code == 4
+    (tmp_path / "bin").mkdir()
+    old = tmp_path / "bin" / "helm"
+    old.write_text("#!/bin/sh\necho v3.12.0+gabc\n")
+    old.chmod(0o755)
+    typed = offline.invoke("toolchain", "--output", "json", env={**env, "PATH": str(tmp_path / "bin")})
+    assert typed.code == 4  # no go on this PATH to build the pinned one with
+    assert "go" in typed.err

@@ -1,0 +1,230 @@
+"""Whole runs as a user types them, on the embedded cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.clients.kube import Kube
+from devtools.clusters.base import Cluster
+from devtools.process import Cancel
+from tests.clients.test_kube import Door, _through
+from tests.e2e.repo import CONFIG_MAP, Repo
+
+pytestmark = pytest.mark.cluster
+QUIET = {"events", "leases", "nodes", "endpointslices", "endpoints"}  # what a cluster changes by itself
+
+
+def _everything(cluster: Cluster) -> dict[str, str]:
+    """Each object of the cluster with its resource version."""
+    kube, found = Kube(cluster.kubeconfig, cluster.context, Cancel()), {}
+    for resource in kube._resources:
+        if resource.plural in QUIET or "/" in resource.plural:
+            continue
+        try:
+            for item in kube.metadata(resource.path()):
+                key = f"{resource.api_version}/{resource.plural}/{item.get('namespace', '')}/{item['name']}"
+                found[key] = str(item["resourceVersion"])
+        except Exception:  # noqa: BLE001 - kinds that cannot be listed
+            continue
+    return found
+
+
+def test_up_then_up_again(repo: Repo) -> None:
+    first = repo.invoke("up", "--output", "json")
+    assert first.code == 0, first.text
+    document = first.document
+    assert [item["outcome"] for item in document["releases"]] == ["installed", "installed"]
+    assert [(item["test"], item["verdict"]) for item in document["tests"]] == [("smoke-conf", _verdict(repo))]
+    assert [item["verdict"] for item in document["contracts"]] == ["passed"]
+    again = repo.invoke("up", "--output", "json").document
+    assert [item["outcome"] for item in again["releases"]] == ["unchanged", "unchanged"]
+    directory = Path(document["directory"])
+    assert json.loads((directory / "summary.json").read_text()) == document
+    assert (directory / f"{repo.namespace}_conf.log").exists()
+    events = [json.loads(line)["event"] for line in (directory / "events.jsonl").read_text().splitlines()]
+    assert (events[0], events[-1]) == ("run-started", "run-finished")
+
+
+def _verdict(repo: Repo) -> str:
+    """What a test that succeeded is called here."""
+    return "passed" if repo.app.provider.find().real_node else "simulated"
+
+
+def test_a_dry_run_touches_nothing(repo: Repo, cluster: Cluster) -> None:
+    before = _everything(cluster)
+    typed = repo.invoke("layer", "10", "--dry-run")
+    assert typed.code == 0, typed.text
+    assert "not on the cluster" in typed.text
+    assert _everything(cluster) == before
+    assert not (repo.path / ".devtools").exists()
+
+
+def test_a_change_is_an_upgrade_and_a_removal_goes_with_down(repo: Repo, cluster: Cluster) -> None:
+    repo.invoke("up")
+    repo.edit("layers/10-base.yaml", "say: hello", "say: world")
+    repo.edit("layers/10-base.yaml", "equals: hello", "equals: world")
+    document = repo.invoke("layer", "base", "--output", "json").document
+    assert [(item["outcome"], item["reason"]) for item in document["releases"]] == [("upgraded", "inputs changed")]
+    down = repo.invoke("down", "--output", "json").document
+    assert [item["release"].partition("/")[2] for item in down["releases"]] == ["smoke", "conf"]
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    assert kube.items(f"/api/v1/namespaces/{repo.namespace}/secrets", labelSelector="owner=helm") == []
+
+
+WRONG: dict[str, tuple[tuple[str, str], str]] = {
+    "typo": (("kubectl get configmap/conf", "kubetcl get configmap/conf"), "kubetcl: not found"),
+    "missing RBAC": (("verbs: [get]", "verbs: [list]"), "is forbidden"),
+    "wrong name": (("configmap/conf", "configmap/cnof"), 'configmaps "cnof" not found'),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_smoke_script_fails_with_its_log_on_the_screen(repo: Repo, cluster: Cluster, case: str) -> None:
+    (old, new), says = WRONG[case]
+    repo.edit("layers/60-tests.yaml", old, new)
+    typed = repo.invoke("up")
+    assert typed.code == 1, typed.text
+    assert says in typed.out, typed.text
+    assert "FAILED" in typed.out
+    assert "invoke layer 60-tests --only-test" in typed.out
+    pods = Kube(cluster.kubeconfig, cluster.context, Cancel()).items(
+        f"/api/v1/namespaces/{repo.namespace}/pods", labelSelector="job-name=smoke-conf"
+    )
+    assert len(pods) == 1  # kept for kubectl logs and describe
+    repo.edit("layers/60-tests.yaml", new, old)
+    assert repo.invoke("layer", "60").code == 0
+
+
+SLOW = """\
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: slow
+  annotations: {helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-delete-policy: before-hook-creation}
+spec:
+  suspend: true
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: slow, image: example.invalid/slow:1}]
+"""
+
+
+def _with_mark(mark: str) -> list[int]:
+    """Processes that have the mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                if mark.encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sync_leaves_no_process_and_the_next_run_finishes(
+    repo: Repo, cluster: Cluster, number: signal.Signals
+) -> None:
+    repo.chart("conf", CONFIG_MAP, SLOW)
+    mark = f"DEVTOOLS_MARK={repo.namespace}"
+    child = repo.start("layer", "10", env={"DEVTOOLS_MARK": repo.namespace})
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    deadline = time.monotonic() + 30
+    while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(_with_mark(mark)) >= 2  # invoke and helm
+    os.kill(child.pid, number)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 130, out + err
+    assert "Traceback" not in err
+    assert _with_mark(mark) == []
+    records = kube.metadata(f"/api/v1/namespaces/{repo.namespace}/secrets", labelSelector="owner=helm")
+    assert not [item for item in records if item["labels"]["status"].startswith("pending")]
+    (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
+    assert repo.invoke("layer", "10").code == 0
+
+
+def _door_context(repo: Repo, cluster: Cluster, door: Door, tmp_path: Path) -> dict[str, str]:
+    """The run's cluster as an allowed context behind the door."""
+    _through(door, cluster, tmp_path, retry_for=0)
+    settings = f"name: {repo.namespace}\ncluster: {{provider: context, context: {cluster.context}}}\n"
+    repo.write("devtools.yaml", settings + f"allowed_contexts: [{cluster.context}]\n")
+    return {"KUBECONFIG": str(tmp_path / "kubeconfig"), "DEVTOOLS_PROVIDER": "context"}
+
+
+def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+    from urllib.parse import urlsplit
+
+    from devtools.clients.kubeconfig import read_credentials
+
+    port = urlsplit(read_credentials(cluster.kubeconfig, cluster.context).server).port
+    assert port
+    door = Door(port)
+    env = _door_context(repo, cluster, door, tmp_path)
+    repo.chart("conf", CONFIG_MAP, SLOW)
+    child = repo.start("layer", "10", env=env)
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    deadline = time.monotonic() + 30
+    while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
+        assert time.monotonic() < deadline, child.communicate(timeout=5)
+        time.sleep(0.1)
+    door.shut()
+    out, err = child.communicate(timeout=90)
+    assert child.returncode == 4, out + err
+    assert "Traceback" not in err
+    assert "invoke cluster.status" in out
+    door.open = True
+    (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
+    finished = repo.invoke("layer", "10", env=env)
+    assert finished.code == 0, finished.text
+    door.close()
+
+
+def test_a_context_that_is_not_allowed_is_refused_before_anything_is_sent(
+    repo: Repo, cluster: Cluster, tmp_path: Path
+) -> None:
+    repo.write("devtools.yaml", f"name: {repo.namespace}\n")
+    typed = repo.invoke("layer", "10", env={"DEVTOOLS_PROVIDER": "context", "KUBECONFIG": str(cluster.kubeconfig)})
+    assert typed.code == 2, typed.text
+    assert "may not be written to" in typed.err
+
+
+def test_a_run_directory_that_cannot_be_made_is_one_clear_error(repo: Repo) -> None:
+    repo.write(".devtools", "in the way")
+    typed = repo.invoke("layer", "10")
+    assert typed.code == 4, typed.text
+    assert ".devtools" in typed.err
+    (repo.path / ".devtools").unlink()
+
+
+def test_jsonl_is_events_and_nothing_else(repo: Repo) -> None:
+    typed = repo.invoke("layer", "10", "--output", "jsonl")
+    events: list[dict[str, Any]] = [json.loads(line) for line in typed.out.splitlines()]
+    assert all(event["v"] == 1 for event in events)
+    assert (events[0]["event"], events[-1]["event"], events[-1]["exit_code"]) == ("run-started", "run-finished", 0)
+
+
+def test_a_second_run_that_may_not_wait_is_refused_by_name(repo: Repo, cluster: Cluster) -> None:
+    repo.chart("conf", CONFIG_MAP, SLOW)
+    child = repo.start("layer", "10")
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    deadline = time.monotonic() + 30
+    while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    typed = repo.invoke("layer", "10", "--no-wait")
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+    assert typed.code == 4, typed.text
+    assert f"invoke layer 10-base (pid {child.pid}" in typed.err
