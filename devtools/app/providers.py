@@ -19,8 +19,9 @@ def make_provider(app: App) -> Provider:
 
 
 def _state(app: App) -> Path:
-    """The cluster's own directory."""
-    return app.folders.state / "clusters" / app.cluster_name
+    """The directory of the cluster of this provider: two providers may use the same name."""
+    folder = "clusters" if app.provider_name == "kwok" else app.provider_name
+    return app.folders.state / folder / app.cluster_name
 
 
 def _kwok(app: App) -> Provider:

@@ -80,7 +80,7 @@ class Steps:
         release = step.release
         with self._session.slots:
             result = self._run(release, self._session.helm.uninstall(release.id, timeout=release.timeout))
-        _must(result, release, "uninstall")
+        self._must(result, release, "uninstall")
         return Done(outcome=Outcome.UNINSTALLED, revision=0)
 
     def keep_contract(self, release: Release, wait: Wait) -> None:
@@ -136,7 +136,7 @@ class Steps:
                 result = self._run(release, command, quiet=True)
             finally:
                 values.unlink(missing_ok=True)
-        _must(result, release, "upgrade")
+        self._must(result, release, "upgrade")
         return parse_upgrade(result.stdout, release.namespace)
 
     def _namespace(self, name: str) -> None:
@@ -162,7 +162,7 @@ class Steps:
         message = f"{release.id} {cause}: {how} first"
         self._session.bus.emit(Notice(level="warning", message=message, release=str(release.id)))
         command = helm.rollback if back else helm.uninstall
-        _must(self._run(release, command(release.id, timeout=release.timeout)), release, "recover")
+        self._must(self._run(release, command(release.id, timeout=release.timeout)), release, "recover")
 
     def _hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
         """One `before` command, in the repository's root, never through a shell."""
@@ -185,6 +185,23 @@ class Steps:
 
         return self._session.runner.run(command, on_output)
 
+    def _must(self, result: Result, release: Release, verb: str) -> None:
+        """Raise what a helm process that did not end well means.
+
+        Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
+        """
+        if result.ok:
+            return
+        if result.cancelled:
+            raise Interrupted(f"helm {verb} of {release.id} was interrupted")
+        text, unreachable = parse_failure(result.stderr)
+        self._session.kube.version()
+        if result.timed_out:
+            raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
+        if unreachable:
+            raise EnvironmentFault(f"the API server went away for a while: {text}", hint="run the same command again")
+        raise Failure(text)
+
     def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:
         """Merged values in a file only we can read; JSON is YAML."""
         path = self._session.private / f"{release.namespace}_{release.name}.json"
@@ -199,20 +216,6 @@ class Steps:
         if resource is None or resource.namespaced:
             return ref
         return ObjectRef(ref.api_version, ref.kind, "", ref.name)
-
-
-def _must(result: Result, release: Release, verb: str) -> None:
-    """Raise what a helm process that did not end well means."""
-    if result.ok:
-        return
-    if result.cancelled:
-        raise Interrupted(f"helm {verb} of {release.id} was interrupted")
-    text, unreachable = parse_failure(result.stderr)
-    if result.timed_out:
-        raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-    if unreachable:
-        raise EnvironmentFault(f"the cluster does not answer: {text}", hint="invoke cluster.status")
-    raise Failure(text)
 
 
 def timed(work: Callable[[], Done]) -> tuple[Done | DevtoolsError, float]:
