@@ -27,6 +27,7 @@ def document(script: Script) -> dict[str, Any]:
         ("green", "passed", 0),
         ("failed-smoke", "failed", 1),
         ("failed-release", "failed", 1),
+        ("failed-contract", "failed", 1),
         ("unchanged", "unchanged", 0),
         ("interrupted", "interrupted", 130),
         ("simulated", "simulated", 0),
