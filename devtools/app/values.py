@@ -25,19 +25,25 @@ def show(app: App, typed: str, options: Options, *, explain: bool) -> ExitCode:
     release = find_release(stack, typed)
     merged = merge(release, charts_default=explain, root=stack.root)
     if options.output == "json":
-        document: dict[str, Any] = {
-            "version": VERSION,
-            "kind": "values",
-            "release": str(release.id),
-            "environment": stack.environment.name,
-            "values": merged.data,
-        }
-        if explain:
-            document["origins"] = {".".join(map(str, key)): str(where) for key, where in merged.origins.items()}
+        document = values_json(str(release.id), stack.environment.name, merged, explain=explain)
         app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
         app.out.write(_explained(merged) if explain else _yaml(merged.data))
     return ExitCode.OK
+
+
+def values_json(release: str, environment: str, merged: Merged, *, explain: bool) -> dict[str, Any]:
+    """The documented `values` document."""
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "kind": "values",
+        "release": release,
+        "environment": environment,
+        "values": merged.data,
+    }
+    if explain:
+        document["origins"] = {".".join(map(str, key)): str(where) for key, where in merged.origins.items()}
+    return document
 
 
 def _yaml(data: Mapping[str, Any]) -> str:
