@@ -32,7 +32,8 @@ def final_lines(fold: Fold, marks: Marks, width: int, cwd: Path, *, verbose: boo
         lines += plan_lines(fold.plan, width, verbose=True)
     elif fold.releases:
         lines += [(), *_table(fold, marks, width, verbose=verbose)]
-    lines += _failures(fold, width, cwd)
+    if not (fold.plan and fold.plan.dry_run):
+        lines += _failures(fold, width, cwd)
     lines += [(), *_headline(fold), *_remarks(fold, width)]
     return [*lines, *_footer(fold, cwd)]
 
@@ -50,16 +51,15 @@ def log_path(fold: Fold, name: str, cwd: Path) -> str:
 def _table(fold: Fold, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
     """Every layer with its releases, tests and contracts; what is quiet is counted."""
     lines: list[Line] = [(Span("Summary", "strong"),)]
-    pad = release_width([*fold.releases, *(test_label(test) for test in fold.tests.values())], width)
+    pad = release_width(tuple(fold.releases), width)
+    tests = release_width([test_label(test) for test in fold.tests.values()], width)
     layers = dict.fromkeys(
         [item.layer for item in fold.releases.values()] + [item.layer for item in fold.tests.values()]
     )
     for layer in layers:
         lines.append((Span(f"  {layer}", "strong"),))
         lines += _release_rows(fold, layer, marks, width, pad, verbose=verbose)
-        for test in (item for item in fold.tests.values() if item.layer == layer):
-            head = _row(test.word, test_label(test), test.seconds, marks, pad)
-            lines += with_note(head, test.reason if test.word != "failed" else "", width)
+        lines += _test_rows(fold, layer, marks, width, tests)
     return lines
 
 
@@ -81,6 +81,22 @@ def _release_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int, *,
     for item in items:
         head = _row(item.word, item.release, item.seconds, marks, pad)
         lines += with_note(head, _row_note(fold, item), width)
+    return lines
+
+
+def _test_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int) -> list[Line]:
+    """The tests of a layer; several that were skipped for the same reason are one row."""
+    lines: list[Line] = []
+    items = [item for item in fold.tests.values() if item.layer == layer]
+    for reason in dict.fromkeys(item.reason for item in items if item.word == "skipped"):
+        group = [item for item in items if item.word == "skipped" and item.reason == reason]
+        if len(group) > _COLLAPSE:
+            items = [item for item in items if item not in group]
+            row: Line = (Span("    "), badge("skipped", marks), Span(f" {plural(len(group), 'test')}"))
+            lines += with_note(row, reason, width)
+    for item in items:
+        head = _row(item.word, test_label(item), item.seconds, marks, pad)
+        lines += with_note(head, item.reason if item.word != "failed" else "", width)
     return lines
 
 
@@ -169,7 +185,10 @@ def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[
 
 def _quoted(lines: tuple[str, ...]) -> list[Line]:
     """What the cluster, helm or a test said, marked as theirs: the last lines."""
-    return [(Span("  | ", "dim"), Span(clean(line))) for line in lines[-_DETAILS:]]
+    said = [clean(line) for line in lines]
+    while said and not said[-1]:
+        said.pop()
+    return [(Span("  | ", "dim"), Span(line)) for line in said[-_DETAILS:]]
 
 
 def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
@@ -222,7 +241,7 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
         lines += wrapped("Nothing was changed.", width, "  ")
     if end and end.reason and not (_blamed(fold) and end.reason.endswith((" failed", " blocked"))):
         lines += wrapped(end.reason, width, "  ")
-    if end and end.hint:
+    if end and end.hint and fold.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
     if fold.result() == "unchanged":
         lines += wrapped("Everything is as declared; there was nothing to do.", width, "  ")

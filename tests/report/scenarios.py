@@ -264,7 +264,18 @@ def interrupted() -> Script:
             ),
             8.0,
         ),
-        (ev.RunFinished(exit_code=130, seconds=8.1, reason="you stopped the run (Ctrl-C)"), 8.1),
+        (tried("redis-ping"), 7.0),
+        (judged("redis-ping", ev.Verdict.SKIPPED, 1.0, "interrupted by Ctrl-C"), 8.0),
+        (judged("kafka-topics", ev.Verdict.SKIPPED, 1.0, "interrupted by Ctrl-C"), 8.0),
+        (
+            ev.RunFinished(
+                exit_code=130,
+                seconds=8.1,
+                reason="interrupted by Ctrl-C",
+                hint="run the same command again: it goes on from here",
+            ),
+            8.1,
+        ),
     ]
 
 

@@ -93,8 +93,8 @@ def test_counts() -> None:
 @pytest.mark.parametrize(
     ("what", "failed", "commands"),
     [
-        ("layer 40-data-plane", "test", ["invoke layer 40-data-plane --only-test", "invoke layer 40-data-plane"]),
-        ("up", "test", ["invoke layer 40-data-plane --only-test", "invoke up"]),
+        ("layer 40-data-plane", "test", ["invoke layer 40-data-plane"]),
+        ("up", "test", ["invoke layer 40-data-plane", "invoke up"]),
         ("up", "release", ["invoke layer 40-data-plane", "invoke up"]),
         ("up --env dev", "release", ["invoke layer 40-data-plane --env dev", "invoke up --env dev"]),
         ("up --env=dev", "release", ["invoke layer 40-data-plane --env=dev", "invoke up --env=dev"]),
