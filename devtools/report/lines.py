@@ -105,7 +105,9 @@ def test_lines(event: TestFinished, fold: Fold, marks: Marks, width: int, log: s
     """A smoke test that ended, and its log under it; `log` is where all of it is."""
     what = event.test if event.test == ALL else f"test {event.test}"
     took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
-    head = (Span("  "), badge(str(event.verdict), marks), Span(f" {what} of {event.release}"), Span(f"  {took}", "dim"))
+    head: Line = (Span("  "), badge(str(event.verdict), marks), Span(f" {what}"))
+    whose, end = Span(f" of {event.release}"), Span(f"  {took}", "dim")
+    head = (*head, whose, end) if len(plain((*head, whose, end))) <= width else (*head, end)
     lines = with_note(head, event.reason, width, "bad" if event.verdict == "failed" else "dim")
     return [*lines, *log_lines(fold, event.release, event.test, log)]
 

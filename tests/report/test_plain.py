@@ -198,3 +198,10 @@ def test_hundreds_of_failures_stay_readable() -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert text.duration(seconds) == said
+
+
+def test_a_tests_line_leaves_its_release_out_where_there_is_no_room() -> None:
+    out = io.StringIO()
+    play(SCENARIOS["green"](), Plain(out, out, cwd=Path("/repo"), width=50))
+    heads = [line for line in out.getvalue().splitlines() if "test kafka-topics" in line]
+    assert heads[0] == "  ✓ passed      test kafka-topics  2.1s"
