@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.clients.kube import Kube
+from devtools.clients.kube import ApiError, Kube
 from devtools.run.events import Verdict
 from devtools.run.waiting import Observer
 from devtools.stack.model import HttpCheck, ObjectRef
@@ -49,8 +49,10 @@ class HttpProbe:
             return Checked(verdict=Verdict.SIMULATED, value="not sent", reason="its pods are simulated")
         try:
             status, body = self._request(namespace, real[0], _port(service, real[0], check.port), check.path)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error}")
+        except ApiError as error:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error.text}")
         good = status == check.status and check.contains in body
         reason = (
             "" if good else f"answered {status}" + ("" if status != check.status else f" without {check.contains!r}")
@@ -59,16 +61,18 @@ class HttpProbe:
 
     def _request(self, namespace: str, pod: Mapping[str, Any], port: int, path: str) -> tuple[int, str]:
         """GET through the API server; status and the start of the body."""
-        link = self._kube.forward(namespace, str(pod["metadata"]["name"]), port)
-        link.settimeout(TIMEOUT)
-        connection = http.client.HTTPConnection("localhost", port, timeout=TIMEOUT)
-        connection.sock = link
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read(BODY).decode("utf-8", "replace")
-        finally:
-            connection.close()
+        with self._kube.forward(namespace, str(pod["metadata"]["name"]), port) as link:
+            link.settimeout(TIMEOUT)
+            connection = http.client.HTTPConnection("localhost", port, timeout=TIMEOUT)
+            connection.sock = link
+            try:
+                connection.request("GET", path, headers={"Connection": "close"})
+                with connection.getresponse() as answer:
+                    return answer.status, answer.read(BODY).decode("utf-8", "replace")
+            except http.client.HTTPException as error:
+                raise ConnectionError(str(error) or type(error).__name__) from error  # the kubelet may know more
+            finally:
+                connection.close()
 
 
 def _behind(service: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
