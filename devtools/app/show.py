@@ -16,9 +16,10 @@ def layers(app: App, options: Options) -> ExitCode:
     """A table of layers and releases with what the cluster holds of them."""
     from devtools.report.tables import show_layers  # noqa: PLC0415
 
-    stack = _chosen(load(app, options), options)
+    whole = load(app, options)
+    stack = _chosen(whole, options)
     facts, note = _facts(app)
-    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ)
+    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
     return ExitCode.OK
 
 

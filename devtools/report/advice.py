@@ -71,4 +71,5 @@ def next_commands(fold: Fold) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*found, *wider, again(fold))))
     if result == "planned":
         return (everything(fold) if blocked else again(fold),)
-    return ("invoke layers",)
+    gone = bool(fold.releases) and all(item.word == "uninstalled" for item in fold.releases.values())
+    return (everything(fold),) if gone else ("invoke layers",)

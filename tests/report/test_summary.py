@@ -110,6 +110,11 @@ def test_what_to_type_after_a_failure(what: str, failed: str, commands: list[str
     assert document([(run, 0.0), *rest])["next"] == commands
 
 
+def test_what_to_type_after_everything_was_taken_down() -> None:
+    script: Script = [(started(), 0), (done("ameide/redis", 1, ev.Outcome.UNINSTALLED), 1)]
+    assert document([*script, (ev.RunFinished(exit_code=0, seconds=1), 1)])["next"] == ["invoke up"]
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [("layer 40-data-plane", "layer-40-data-plane"), ("../../etc/passwd", "etc-passwd"), ("ü", "unnamed")],
