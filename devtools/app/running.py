@@ -169,8 +169,9 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, screen: _Scre
 @contextlib.contextmanager
 def _session(app: App, options: Options, inputs: Inputs, cluster: Cluster, bus: Bus, kube: Kube) -> Iterator[Session]:
     """What the engine works with; the values files' directory is private and goes away."""
-    from devtools.run.session import Session  # noqa: PLC0415
+    from devtools.app.bugs import bug  # noqa: PLC0415
     from devtools.run.observer import Observer  # noqa: PLC0415
+    from devtools.run.session import Session  # noqa: PLC0415
     from devtools.tools.helm import Helm  # noqa: PLC0415
 
     helm = Helm(program=app.toolchain.path("helm"), kubeconfig=cluster.kubeconfig, context=cluster.context)
@@ -193,6 +194,7 @@ def _session(app: App, options: Options, inputs: Inputs, cluster: Cluster, bus: 
             },
             values=inputs.values,
             real_node=cluster.real_node if cluster.simulated else None,
+            bug=bug,
             test=options.test,
             sync=options.sync,
             retest=options.retest,

@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 
 from devtools.app.wiring import App, real_app
@@ -46,7 +42,9 @@ def run(app: App, verb: Verb, output: str = "text") -> ExitCode:
         except KeyboardInterrupt:
             return _fail(app, Interrupted(app.cancel.reason or "interrupted"), output)
         except Exception as error:  # noqa: BLE001 - the one place that classifies whatever comes
-            return _bug(app, error, output)
+            from devtools.app.bugs import bug  # noqa: PLC0415 - hopefully not needed
+
+            return _fail(app, bug(error), output)
 
 
 @contextlib.contextmanager
@@ -85,16 +83,6 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     if output == "json":
         app.out.write(json.dumps(error_json(error, app.cwd), indent=2) + "\n")
     return error.exit_code
-
-
-def _bug(app: App, error: Exception, output: str) -> ExitCode:
-    """A failure nobody foresaw: the traceback goes to a file, a sentence to the user."""
-    descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
-        sink.write(f"{platform.platform()} python {platform.python_version()}\n")
-        sink.writelines(traceback.format_exception(error))
-    text = f"{type(error).__name__} in devtools itself; the details are in {Path(name)}"
-    return _fail(app, DevtoolsError(text, hint="please report it with that file", exit_code=ExitCode.BUG), output)
 
 
 def _silence(app: App) -> None:

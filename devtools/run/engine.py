@@ -6,13 +6,14 @@ a cluster that went away or a cancel stops everything that has not started.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted, TimedOut
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.run.ends import GOOD, Ended, Tally
 from devtools.run.events import (
     Outcome,
     PlanMade,
@@ -27,29 +28,10 @@ from devtools.run.facts import mark_ready, mark_tested
 from devtools.run.session import Session
 from devtools.run.smoke import Smoke
 from devtools.run.steps import Done, Steps, timed
-from devtools.stack.model import Action, Facts, ObjectRef, Plan, ReleaseId, Step
+from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.stack.plan import layer_digest
 
 MOST_THREADS = 64
-_GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
-
-
-@dataclass(slots=True)
-class _Ended:
-    """A finished step, as its dependents see it."""
-
-    outcome: Outcome
-    cause: str = ""  # for dependents: "ameide/kafka failed"
-    error: DevtoolsError | None = None
-    tests: Sequence[TestFinished] = ()
-
-
-@dataclass(slots=True)
-class Tally:
-    """How all steps ended; the engine's only state."""
-
-    ended: dict[ReleaseId, _Ended] = field(default_factory=dict)
-    fault: EnvironmentFault | None = None
 
 
 class Engine:
@@ -66,39 +48,55 @@ class Engine:
         self._layers = {layer: layer_digest(plan, layer) for layer in plan.layers}
 
     def run(self) -> ExitCode:
-        """Do every step; emits the events of each and a final RunFinished. Raises only on a bug of ours."""
+        """Do every step; emits the events of each and a final RunFinished.
+
+        A bug of ours in one step is that step's failure: others may be in the middle of theirs.
+        """
         started = time.monotonic()
-        steps = {step.id: step for step in self._plan.steps}
+        self._schedule({step.id: step for step in self._plan.steps})
+        return self._finish(time.monotonic() - started)
+
+    def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:
+        """Hand each step to a thread as soon as those that it needs are done."""
         sorter: TopologicalSorter[ReleaseId] = TopologicalSorter(
             {step.id: [need for need in step.needs if need in steps] for step in self._plan.steps}
         )
         sorter.prepare()
         order = {step.id: index for index, step in enumerate(self._plan.steps)}
         with ThreadPoolExecutor(min(MOST_THREADS, len(steps) or 1), thread_name_prefix="step") as pool:
-            running: dict[Future[_Ended], ReleaseId] = {}
+            running: dict[Future[Ended], ReleaseId] = {}
             while sorter.is_active():
                 for ready in sorted(sorter.get_ready(), key=order.__getitem__):
-                    running[pool.submit(self._do, steps[ready])] = ready
+                    running[pool.submit(self._do_safely, steps[ready])] = ready
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     release = running.pop(future)
                     self._tally.ended[release] = future.result()
                     sorter.done(release)
-        return self._finish(time.monotonic() - started)
 
-    def _do(self, step: Step) -> _Ended:
-        """One step, start to end, whatever happens."""
+    def _do_safely(self, step: Step) -> Ended:
+        """One step, start to end, whatever happens: even where a sink breaks."""
+        try:
+            return self._do(step)
+        except Exception as error:  # noqa: BLE001 - see run
+            ended = self._failed(step, self._session.bug(error))
+            with contextlib.suppress(Exception):
+                self._tell(step, ended, 0.0)
+            return ended
+
+    def _do(self, step: Step) -> Ended:
+        """One step, start to end."""
         if skipped := self._reason_to_skip(step):
             return self._tell(step, skipped, 0.0)
-        if step.action is Action.DISABLED:
-            return self._tell(step, _Ended(Outcome.DISABLED), 0.0)
+        if step.action is Action.DISABLED or (step.action is Action.UNINSTALL and not self._session.sync):
+            return self._tell(step, Ended(Outcome.DISABLED), 0.0)
         release = step.release
         if step.action is not Action.UNCHANGED:
             self._session.bus.emit(StepStarted(release=str(step.id), layer=release.layer, action=step.action))
-        result, seconds = timed(lambda: self._work(step))
+        result, seconds = timed(lambda: self._work(step), self._session.bug)
         if isinstance(result, DevtoolsError):
             return self._tell(step, self._failed(step, result), seconds)
-        ended = self._tell(step, _Ended(result.outcome), seconds, result.revision)
+        ended = self._tell(step, Ended(result.outcome), seconds, result.revision)
         if release.smoke and self._session.test and step.action is not Action.UNINSTALL:
             self._run_tests(step, result, ended)
         return ended
@@ -111,30 +109,32 @@ class Engine:
             return self._steps.uninstall(step)
         return self._steps.sync(step)
 
-    def _reason_to_skip(self, step: Step) -> _Ended | None:
+    def _reason_to_skip(self, step: Step) -> Ended | None:
         """Why a step is not even begun."""
         if self._session.cancel.is_set():
-            return _Ended(Outcome.SKIPPED, cause=self._session.cancel.reason)
+            return Ended(Outcome.SKIPPED, cause=self._session.cancel.reason)
         if self._tally.fault:
-            return _Ended(Outcome.SKIPPED, cause="the cluster went away")
+            return Ended(Outcome.SKIPPED, cause=self._tally.fault.message)
         if step.action is Action.BLOCKED:
-            return _Ended(Outcome.SKIPPED, cause=step.reason)
+            return Ended(Outcome.SKIPPED, cause=step.reason)
         for need in step.needs:
             before = self._tally.ended.get(need)
-            if before and before.outcome not in _GOOD:
+            if before and before.outcome not in GOOD:
                 cause = before.cause if before.outcome is Outcome.SKIPPED else f"{need} {before.outcome}"
-                return _Ended(Outcome.SKIPPED, cause=cause)
+                return Ended(Outcome.SKIPPED, cause=cause)
         return None
 
-    def _failed(self, step: Step, error: DevtoolsError) -> _Ended:
+    def _failed(self, step: Step, error: DevtoolsError) -> Ended:
         """A failure, and what it means for the rest."""
         if isinstance(error, Interrupted):
-            return _Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
+            return Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
         if isinstance(error, EnvironmentFault):
             self._tally.fault = self._tally.fault or error
-        return _Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
+        if error.exit_code is ExitCode.BUG:
+            self._tally.bug = self._tally.bug or error
+        return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
 
-    def _tell(self, step: Step, ended: _Ended, seconds: float, revision: int = 0) -> _Ended:
+    def _tell(self, step: Step, ended: Ended, seconds: float, revision: int = 0) -> Ended:
         """Emit the end of a step."""
         error = ended.error
         reason = error.message if error else ended.cause or step.reason
@@ -155,28 +155,34 @@ class Engine:
         )
         return ended
 
-    def _run_tests(self, step: Step, done: Done, ended: _Ended) -> None:
+    def _run_tests(self, step: Step, done: Done, ended: Ended) -> None:
         """A smoke release's tests, unless nothing in its layer changed since they passed."""
-        release, session = step.release, self._session
-        digest, fact = self._layers[release.layer], self._facts.releases.get(step.id)
-        unchanged = all(item.action in {Action.UNCHANGED, Action.DISABLED} for item in self._of(release.layer))
+        session, fact = self._session, self._facts.releases.get(step.id)
+        digest = self._layers[step.release.layer]
+        unchanged = all(item.action in {Action.UNCHANGED, Action.DISABLED} for item in self._of(step.release.layer))
         if not session.retest and unchanged and fact and fact.tested == digest:
-            reason = "nothing changed since they passed"
-            ended.tests = (self._skipped(step, reason),)
+            ended.tests = (self._skipped(step, "nothing changed since they passed"),)
             return
         try:
-            ended.tests = self._smoke.run(release)
-            objects = done.objects or (fact.objects if fact else ())
-            self._remark(step, done.revision, objects, digest if _all_passed(ended.tests) else None)
+            ended.tests = self._smoke.run(step.release)
+            is_this = session.sync or unchanged  # else they ran on something older than what is declared
+            self._remark(step, done, fact, digest if is_this and _all_passed(ended.tests) else None)
+        except Interrupted as error:
+            ended.tests = (self._skipped(step, error.message),)
         except EnvironmentFault as error:
             self._tally.fault = self._tally.fault or error
+            ended.tests = (self._skipped(step, error.message),)
         except DevtoolsError as error:
             ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)
 
-    def _remark(self, step: Step, revision: int, objects: Sequence[ObjectRef], tested: str | None) -> None:
-        """`helm test` rewrites the release's record without our annotations: put them back."""
-        mark_ready(self._session.kube, step.id, revision, step.digest, objects)
-        mark_tested(self._session.kube, step.id, revision, tested)
+    def _remark(self, step: Step, done: Done, fact: ReleaseFact | None, tested: str | None) -> None:
+        """`helm test` rewrites the release's record without our annotations: put back what was noted there."""
+        kube = self._session.kube
+        if done.outcome is not Outcome.UNCHANGED:
+            mark_ready(kube, step.id, done.revision, step.digest, done.objects)
+        elif fact and fact.ready:
+            mark_ready(kube, step.id, done.revision, fact.ready, fact.objects)
+        mark_tested(kube, step.id, done.revision, tested)
 
     def _skipped(self, step: Step, reason: str, verdict: Verdict = Verdict.SKIPPED) -> TestFinished:
         """One line for all tests of a release that were not run."""
@@ -196,28 +202,9 @@ class Engine:
 
     def _finish(self, seconds: float) -> ExitCode:
         """Exit code and reason of the whole run."""
-        code, reason, hint = self._result()
+        code, reason, hint = self._tally.result(self._session.cancel, self._plan)
         self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
         return code
-
-    def _result(self) -> tuple[ExitCode, str, str]:
-        """Interrupted before unreachable before failed before timed out."""
-        if self._session.cancel.is_set():
-            return ExitCode.INTERRUPTED, self._session.cancel.reason, "run the same command again: it goes on from here"
-        if self._tally.fault:
-            return ExitCode.ENVIRONMENT, self._tally.fault.message, self._tally.fault.hint or "invoke cluster.status"
-        ends = self._tally.ended
-        failed = [release for release, end in ends.items() if end.outcome is Outcome.FAILED]
-        tests = [test for end in ends.values() for test in end.tests if test.verdict is Verdict.FAILED]
-        blocked = [step.id for step in self._plan.steps if step.action is Action.BLOCKED]
-        if failed:
-            late = all(isinstance(ends[release].error, TimedOut) for release in failed)
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{_list(failed)} failed", ""
-        if tests:
-            return ExitCode.FAILED, f"{_list([test.test for test in tests])} failed", ""
-        if blocked:
-            return ExitCode.FAILED, f"{_list(blocked)} blocked", ""
-        return ExitCode.OK, "", ""
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
@@ -242,9 +229,3 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
 
 def _all_passed(tests: Sequence[TestFinished]) -> bool:
     return bool(tests) and all(test.verdict is Verdict.PASSED for test in tests)
-
-
-def _list(names: Sequence[object]) -> str:
-    """`a, b and 3 more`."""
-    shown, more = ", ".join(map(str, names[:3])), len(names) - 3
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
 from devtools.clients.kube import Kube
+from devtools.errors import DevtoolsError
 from devtools.process import Cancel, Runner
 from devtools.run.events import Bus
 from devtools.run.observer import Observer
@@ -22,7 +23,7 @@ class Session:
 
     `slots` bounds how many helm processes render at once; who only waits holds none. `private` is a directory of
     mode 0700 for values files. `real_node` is None where every node is real, else the name of the only one that
-    is, empty where none is.
+    is, empty where none is. `bug` makes an error for users of an exception nobody foresaw, and keeps its traceback.
     """
 
     kube: Kube
@@ -37,6 +38,7 @@ class Session:
     hook_env: Mapping[str, str]
     values: Mapping[ReleaseId, Mapping[str, Any]]  # merged, as Helm gets them
     real_node: str | None
+    bug: Callable[[Exception], DevtoolsError]
     retest: bool = True  # run tests of layers in which nothing changed, too
     test: bool = True
     sync: bool = True

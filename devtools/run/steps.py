@@ -28,6 +28,8 @@ from devtools.tools.helm import (
     parse_upgrade,
 )
 
+MOST_LINES = 10_000  # of one command that become events
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
@@ -71,7 +73,9 @@ class Steps:
         return Done(outcome=outcome, revision=deployed.revision, objects=objects)
 
     def confirm(self, step: Step) -> Done:
-        """An unchanged release: only its contract is looked at."""
+        """A release that is not to be touched: only its contract is looked at; Failure where it is not deployed."""
+        if step.action is Action.INSTALL:
+            raise Failure(f"cannot be tested: {step.reason}", hint=f"invoke layer {step.release.layer}")
         if self._session.test:
             self.keep_contract(step.release, self._wait(step.release))
         return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
@@ -181,11 +185,16 @@ class Steps:
             raise Failure(f"hook {argv[0]} ended with {result.returncode}", details=last)
 
     def _run(self, release: Release, command: Command, *, quiet: bool = False) -> Result:
-        """Run and stream what is printed; `quiet` keeps stdout back (it may hold secrets)."""
+        """Run and stream what is printed, but no flood; `quiet` keeps stdout back (it may hold secrets)."""
+        told = 0
 
         def on_output(stream: Any, line: str) -> None:
-            if not (quiet and stream == "stdout"):
-                self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
+            nonlocal told
+            if (quiet and stream == "stdout") or told > MOST_LINES:
+                return
+            told += 1
+            line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
+            self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
 
         return self._session.runner.run(command, on_output)
 
@@ -209,9 +218,14 @@ class Steps:
     def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:
         """Merged values in a file only we can read; JSON is YAML."""
         path = self._session.private / f"{release.namespace}_{release.name}.json"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
-            json.dump(values, sink)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
+                json.dump(values, sink)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            hint = f"make room in {path.parent.parent}"
+            raise EnvironmentFault(f"cannot write the values for helm: {error.strerror}", hint=hint) from error
         return path
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:
@@ -222,10 +236,12 @@ class Steps:
         return ObjectRef(ref.api_version, ref.kind, "", ref.name)
 
 
-def timed(work: Callable[[], Done]) -> tuple[Done | DevtoolsError, float]:
-    """Run it; its result or its failure, and the seconds it took."""
+def timed(work: Callable[[], Done], bug: Callable[[Exception], DevtoolsError]) -> tuple[Done | DevtoolsError, float]:
+    """Run it; its result or its failure, and the seconds it took. What nobody foresaw is made a failure by `bug`."""
     started = time.monotonic()
     try:
         return work(), time.monotonic() - started
     except DevtoolsError as error:
         return error, time.monotonic() - started
+    except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
+        return bug(error), time.monotonic() - started

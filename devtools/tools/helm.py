@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _ManifestLoader(_Loader):  # type: ignore[misc] # the C loader's type is Any
-    """YAML as charts write it: a bare `=` is a string (prometheus-operator's CRDs hold one)."""
+    """YAML as charts write it: a bare `=` is a string (prometheus-operator's CRDs hold one), and so is a date."""
 
 
-_ManifestLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+for _tag in ("value", "timestamp"):
+    _ManifestLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: loader.construct_scalar(node))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +111,6 @@ class Deployed:
 
     revision: int
     objects: tuple[ObjectRef, ...]
-    hooks: tuple[str, ...] = ()  # names of test hooks
-    notes: str = field(default="", repr=False)
 
 
 def parse_upgrade(stdout: str, namespace: str) -> Deployed:
@@ -120,35 +119,30 @@ def parse_upgrade(stdout: str, namespace: str) -> Deployed:
     The document holds values and manifest, secrets included: it is never logged.
     """
     try:
-        start = stdout.index("{")  # warnings may come first
-        document = json.loads(stdout[start:])
+        document = json.loads(stdout[stdout.index("{") :])  # warnings may come first
         manifest, revision = document.get("manifest") or "", int(document["version"])
-    except (ValueError, KeyError, TypeError) as error:
+        objects = parse_manifest(str(manifest), namespace)
+    except (ValueError, KeyError, TypeError, DevtoolsError) as error:
         raise DevtoolsError("helm's answer was not the release it made") from error
-    tests = tuple(
-        str(hook["name"])
-        for hook in document.get("hooks") or ()
-        if "test" in hook.get("events", ()) or "test-success" in hook.get("events", ())
-    )
-    return Deployed(revision=revision, objects=parse_manifest(manifest, namespace), hooks=tests)
+    return Deployed(revision=revision, objects=objects)
 
 
 def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
-    """The objects of a rendered manifest, hooks left out; namespaced or not is the API server's to say."""
-    return tuple(
-        ObjectRef(
-            str(item["apiVersion"]),
-            str(item["kind"]),
-            str((item.get("metadata") or {}).get("namespace") or namespace),
-            str((item.get("metadata") or {}).get("name", "")),
-        )
-        for item in documents(text)
-        if _HOOK not in ((item.get("metadata") or {}).get("annotations") or {})
-    )
+    """The objects of a rendered manifest, hooks left out; namespaced or not is the API server's to say.
+
+    Raises DevtoolsError where it is not YAML.
+    """
+    found = []
+    for item in documents(text):
+        metadata = _mapping(item.get("metadata"))
+        if _HOOK not in _mapping(metadata.get("annotations")):
+            where, name = str(metadata.get("namespace") or namespace), str(metadata.get("name", ""))
+            found.append(ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name))
+    return tuple(found)
 
 
 def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
-    """The test hooks among the manifests of `get hooks`, whole."""
+    """The test hooks among the manifests of `get hooks`, whole; raises DevtoolsError where they are not YAML."""
     return tuple(
         item
         for item in documents(text)
@@ -157,14 +151,17 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
 
 
 def documents(text: str) -> Iterable[dict[str, Any]]:
-    """The objects of a multi-document YAML text, `List`s opened."""
-    for document in yaml.load_all(text, Loader=_ManifestLoader):
-        if not isinstance(document, dict) or "kind" not in document:
-            continue
-        if document["kind"] == "List" and "items" in document:
-            yield from document["items"] or ()
-        else:
-            yield document
+    """The objects of a multi-document YAML text, `List`s opened; raises DevtoolsError where it is not YAML."""
+    try:
+        for document in yaml.load_all(text, Loader=_ManifestLoader):
+            if not isinstance(document, dict) or "kind" not in document:
+                continue
+            if document["kind"] == "List" and isinstance(document.get("items"), list):
+                yield from (item for item in document["items"] if isinstance(item, dict) and "kind" in item)
+            else:
+                yield document
+    except (yaml.YAMLError, ValueError) as error:
+        raise DevtoolsError(f"what helm rendered is not YAML: {_first_line(error)}") from error
 
 
 _ENVIRONMENT = re.compile(
@@ -184,7 +181,15 @@ def parse_failure(stderr: str) -> tuple[str, bool]:
 
 
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (item.get("metadata") or {}).get("annotations") or {}
+    return _mapping(_mapping(item.get("metadata")).get("annotations"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _seconds(value: float) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from devtools.app.bugs import bug
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.errors import ExitCode, Location
@@ -190,4 +191,5 @@ class Bench:
                 hook_env={"DEVTOOLS_CONTEXT": self.cluster.context},
                 values={item.id: values.get(item.release.name, {}) for item in made.steps},
                 real_node=self.cluster.real_node,
+                bug=bug,
             )
