@@ -202,6 +202,75 @@ def delete(_: Context) -> None:
     main(cluster.delete)
 
 
+@_task(
+    iterable=["name"],
+    help={
+        "name": "vendor only this chart, as publisher/chart; can be given again (default: all that are not vendored)",
+        "from": "take charts from this URL (chart repository or oci://) or directory instead of where the lock says",
+        "keyring": "file of the public keys to check provenance with (default: GnuPG's pubring.gpg, if there is one)",
+        "output": "text or json",
+    },
+)
+def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", output: str = "text") -> None:
+    """Fetch pinned charts, check them, and write their sha256 into the lock.
+
+    Examples:
+      invoke charts.vendor
+      invoke charts.vendor --name hashicorp/vault --name jetstack/cert-manager
+      invoke charts.vendor --from ../archives
+    """
+    from devtools.app import charts
+    from devtools.app.shell import main
+
+    main(lambda app: charts.vendor(app, name, from_, keyring, output), output)
+
+
+@_task(help={"output": "text or json"})
+def verify(_: Context, output: str = "text") -> None:
+    """Check every vendored chart against the lock.
+
+    Examples:
+      invoke charts.verify
+    """
+    from devtools.app import charts
+    from devtools.app.shell import main
+
+    main(lambda app: charts.verify(app, output), output)
+
+
+@_task(name="list", help={"output": "text or json"})
+def list_(_: Context, output: str = "text") -> None:
+    """Show every pinned chart and what there is of it.
+
+    Examples:
+      invoke charts.list
+      invoke charts.list --output json
+    """
+    from devtools.app import charts
+    from devtools.app.shell import main
+
+    main(lambda app: charts.show(app, output), output)
+
+
+@_task(
+    help={
+        "from": "an index.yaml, a directory that holds one, or the URL of a chart repository",
+        "output": "text or json",
+    }
+)
+def outdated(_: Context, from_: str = "", output: str = "text") -> None:
+    """Show which pinned charts have newer versions.
+
+    Examples:
+      invoke charts.outdated
+      invoke charts.outdated --from ../archives/index.yaml
+    """
+    from devtools.app import charts
+    from devtools.app.shell import main
+
+    main(lambda app: charts.outdated(app, from_, output), output)
+
+
 def _options(
     env: str, output: str, *, force: bool = False, dry_run: bool = False, wait: bool = True, verbose: bool = False
 ) -> Options:
@@ -219,3 +288,4 @@ def _with(options: Options, **changes: bool) -> Options:
 
 namespace = Collection(layer, layers, up, down, plan, toolchain)
 namespace.add_collection(Collection("cluster", create, status, delete))
+namespace.add_collection(Collection("charts", vendor, verify, list_, outdated))

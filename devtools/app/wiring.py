@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from devtools.errors import EnvironmentFault
 from devtools.process import Cancel, Runner, SubprocessRunner
 from devtools.stack.settings import Settings, find_root, load_settings
 
@@ -92,9 +93,11 @@ class App:
 
     def _stand_in(self, entry: LockEntry) -> Path | None:
         """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""
-        if self.provider_name != "kwok":
-            return None
-        return self._stand_ins(entry)
+        try:
+            embedded = self.provider_name == "kwok"
+        except EnvironmentFault:
+            return None  # whoever needs the cluster will be told
+        return self._stand_ins(entry) if embedded else None
 
     @cached_property
     def _stand_ins(self) -> StandIns:

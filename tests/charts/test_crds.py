@@ -29,7 +29,7 @@ def chart_yaml(name: str, *dependencies: dict[str, Any]) -> str:
 def crd(kind: str) -> str:
     names = {"kind": kind, "plural": f"{kind.lower()}s"}
     schema = {"openAPIV3Schema": {"type": "object"}}
-    spec = {"group": "acme.io", "scope": "Namespaced", "names": names}
+    spec: dict[str, Any] = {"group": "acme.io", "scope": "Namespaced", "names": names}
     spec |= {"versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}]}
     head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     return yaml.safe_dump(head | {"metadata": {"name": f"{kind.lower()}s.acme.io"}, "spec": spec})
