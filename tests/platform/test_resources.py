@@ -29,6 +29,8 @@ def dry_run(kubectl: Kubectl, item: dict[str, Any]) -> tuple[bool, str]:
 @pytest.mark.parametrize("release", [release for release in DATA if not release.smoke], ids=str)
 def test_valid(release: Declared, real_crds: Kubectl, tool: Tool) -> None:
     for item in render(tool("helm"), release):
+        if item["kind"] == "CustomResourceDefinition":
+            continue  # the real one is there already; below they are compared
         ok, said = dry_run(real_crds, item)
         assert ok, f"{item['kind']}/{item['metadata']['name']}: {said}"
 

@@ -90,7 +90,7 @@ def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
 def healthy(slice_of_local: Kubectl) -> Kubectl:
     """The slice, once everything on it is as it should be."""
     for ask, answer in (
-        (["get", "chi/clickhouse", "-o", "jsonpath={.status.status}"], "Completed"),
+        (["get", "clickhouseinstallation/clickhouse", "-o", "jsonpath={.status.status}"], "Completed"),
         (["get", "kafka/kafka", "-o", "jsonpath={.status.conditions[0].type}"], "Ready"),
         (["get", "deployment/pgadmin", "-o", "jsonpath={.status.availableReplicas}"], "1"),
         (["get", "statefulset/rfr-redis", "-o", "jsonpath={.status.readyReplicas}"], "1"),

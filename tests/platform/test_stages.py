@@ -66,10 +66,20 @@ def test_answers(case: dict[str, Any], slice_of_local: Kubectl, namespace: str) 
 
 def test_it_is_quiet_when_nothing_changes(slice_of_local: Kubectl) -> None:
     """A Stage that matches its own answer would write for ever."""
-    words = ("get", "kafkas,kafkatopics,kafkanodepools,chi,rf,externalsecrets,pods", "-A", "-o")
+    words = (
+        "get",
+        "kafkas,kafkatopics,kafkanodepools,clickhouseinstallations,redisfailovers,externalsecrets,keycloaks,gateways,httproutes,certificates,clusters.postgresql.cnpg.io,pods",
+        "-A",
+        "-o",
+    )
     path = "jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{'\\n'}{end}"
     slice_of_local(
-        "wait", "--for=jsonpath={.status.status}=Completed", "chi/clickhouse", "-n", "ameide", "--timeout=20s"
+        "wait",
+        "--for=jsonpath={.status.status}=Completed",
+        "clickhouseinstallation/clickhouse",
+        "-n",
+        "ameide",
+        "--timeout=20s",
     )
     time.sleep(3)
     before = slice_of_local(*words, path)
