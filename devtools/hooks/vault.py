@@ -150,8 +150,6 @@ class VaultStore:
 
     def _ask(self, path: str, call: Callable[..., Any], *args: Any) -> Any:
         """One request; what Vault may answer to any of them, in words."""
-        import requests  # noqa: PLC0415 - hvac brings it
-
         errors = self._hvac.exceptions
         try:
             return call(*args)
@@ -170,7 +168,7 @@ class VaultStore:
             raise EnvironmentFault(
                 f"Vault cannot answer now: {_said(error)}", hint="run the same command again"
             ) from None
-        except requests.RequestException as error:
+        except OSError as error:  # what hvac raises where no answer comes
             raise EnvironmentFault(
                 f"no Vault answers at {self._url}: {type(error).__name__}",
                 hint="VAULT_ADDR or --address says where it is",
