@@ -5,15 +5,18 @@ Each parses its arguments and calls `devtools.app`; nothing else is imported unt
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import task
+from invoke.tasks import Task, task
 
 if TYPE_CHECKING:
     from devtools.app.running import Options
+    from devtools.stack.choice import Selector
 
 _ENV = "environment whose overlays apply (default: the one in devtools.yaml)"
 _OUTPUT = "text, json (one document at the end) or jsonl (events as they come)"
@@ -25,12 +28,26 @@ _HELP = {
     "no-test": "sync only",
     "only-test": "run contracts and smoke tests of what is there, sync nothing",
     "no-wait": "refuse when another run holds the lock, instead of waiting for it",
+    "stage": "only layers of this stage (may be given again)",
+    "release": "only this release, name or namespace/name (may be given again)",
+    "label": "only releases with this label, key=value (given again: with all of them)",
+    "with-needs": "and everything that the chosen releases need",
     "verbose": "show what helm and the hooks print",
 }
 
 
 # invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
-_task = functools.partial(task, auto_shortflags=False)
+class _OurTask(Task[Callable[..., None]]):
+    """A task with the one short flag that everybody expects: `-l` for a label, as in kubectl and helmfile."""
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """See `Task`."""
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        return {**options, "names": (name, "l")} if name == "label" else options
+
+
+_task = functools.partial(task, klass=_OurTask, auto_shortflags=False)
+_SELECTORS = ["stage", "release", "label"]
 
 
 def _help(*names: str, **more: str) -> dict[str, str]:
@@ -70,11 +87,13 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
 
 @_task(
+    iterable=_SELECTORS,
     help=_help(
-        "env", "no-test", "force", "dry-run", "no-wait", "verbose", "output", retest="test unchanged layers, too"
-    )
+        *("env", "no-test", "force", "dry-run", "no-wait", "verbose", "output", *_SELECTORS, "with-needs"),
+        retest="test unchanged layers, too",
+    ),
 )
-def up(
+def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     _: Context,
     env: str = "",
     no_test: bool = False,
@@ -83,6 +102,10 @@ def up(
     dry_run: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
     output: str = "text",
 ) -> None:
     """Make the cluster if there is none, then sync and test every layer.
@@ -90,12 +113,15 @@ def up(
     Examples:
       invoke up
       invoke up --env dev --dry-run
+      invoke up --stage data-plane --with-needs
+      invoke up -l layer=12-crds
     """
     from devtools.app import up as verb
     from devtools.app.shell import main
 
+    chosen = _selector(stage, release, label, with_needs=with_needs)
     options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest)), output)
+    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest, selector=chosen)), output)
 
 
 @_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
@@ -116,12 +142,19 @@ def down(
     from devtools.app import up as verb
     from devtools.app.shell import main
 
-    options = _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.down(app, options), output)
+    main(lambda app: verb.down(app, _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)), output)
 
 
-@_task(help=_help("env", output="text or json"))
-def layers(_: Context, env: str = "", output: str = "text") -> None:
+@_task(iterable=_SELECTORS, help=_help("env", *_SELECTORS, "with-needs", output="text or json"))
+def layers(
+    _: Context,
+    env: str = "",
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
     """Show layers and releases, and what the cluster holds of them.
 
     Examples:
@@ -131,11 +164,26 @@ def layers(_: Context, env: str = "", output: str = "text") -> None:
     from devtools.app import show
     from devtools.app.shell import main
 
-    main(lambda app: show.layers(app, _options(env, output)), output)
+    chosen = _selector(stage, release, label, with_needs=with_needs)
+    main(lambda app: show.layers(app, _with(_options(env, output), selector=chosen)), output)
 
 
-@_task(help=_help("env", "force", "output", name="only this layer (default: all)"), optional=["name"])
-def plan(_: Context, name: str = "", env: str = "", force: bool = False, output: str = "text") -> None:
+@_task(
+    iterable=_SELECTORS,
+    help=_help("env", "force", "output", *_SELECTORS, "with-needs", name="only this layer (default: all)"),
+    optional=["name"],
+)
+def plan(
+    _: Context,
+    name: str = "",
+    env: str = "",
+    force: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
     """Show what `up` would do and why, and touch nothing.
 
     Examples:
@@ -145,7 +193,30 @@ def plan(_: Context, name: str = "", env: str = "", force: bool = False, output:
     from devtools.app import show
     from devtools.app.shell import main
 
-    main(lambda app: show.plan(app, name, _options(env, output, force=force)), output)
+    chosen = _selector(stage, release, label, with_needs=with_needs)
+    options = _with(_options(env, output, force=force), selector=chosen)
+    main(lambda app: show.plan(app, name, options), output)
+
+
+@_task(
+    help=_help(
+        "env",
+        name="the release, name or namespace/name",
+        explain="chart defaults, too, and for each key the file and line that set it",
+        output="text or json",
+    )
+)
+def values(_: Context, name: str, env: str = "", explain: bool = False, output: str = "text") -> None:
+    """Show the values a release is given, and with --explain where each key comes from.
+
+    Examples:
+      invoke values clickhouse
+      invoke values clickhouse --env dev --explain
+    """
+    from devtools.app import values as verb
+    from devtools.app.shell import main
+
+    main(lambda app: verb.show(app, name, _options(env, output), explain=explain), output)
 
 
 @_task(help={"output": "text or json"})
@@ -166,8 +237,7 @@ def toolchain(_: Context, output: str = "text") -> None:
 def create(_: Context, output: str = "text") -> None:
     """Make the cluster, start it, or find it running.
 
-    Examples:
-      invoke cluster.create
+    Example: invoke cluster.create
     """
     from devtools.app import cluster
     from devtools.app.shell import main
@@ -193,8 +263,7 @@ def status(_: Context, output: str = "text") -> None:
 def delete(_: Context) -> None:
     """Remove the cluster and everything it left on this machine.
 
-    Examples:
-      invoke cluster.delete
+    Example: invoke cluster.delete
     """
     from devtools.app import cluster
     from devtools.app.shell import main
@@ -280,12 +349,21 @@ def _options(
     return Options(environment=env, output=output, force=force, dry_run=dry_run, wait=wait, verbose=verbose)
 
 
-def _with(options: Options, **changes: bool) -> Options:
-    from devtools.app.running import with_only
+def _selector(
+    stage: Sequence[str] | None, release: Sequence[str] | None, label: Sequence[str] | None, *, with_needs: bool
+) -> Selector:
+    """Which releases were asked for."""
+    from devtools.stack.choice import Selector
 
-    return with_only(options, **changes)
+    return Selector(
+        stages=tuple(stage or ()), releases=tuple(release or ()), labels=tuple(label or ()), with_needs=with_needs
+    )
 
 
-namespace = Collection(layer, layers, up, down, plan, toolchain)
+def _with(options: Options, **changes: bool | Selector) -> Options:
+    return dataclasses.replace(options, **changes)  # type: ignore[arg-type] # each caller's keys are right
+
+
+namespace = Collection(layer, layers, up, down, plan, values, toolchain)
 namespace.add_collection(Collection("cluster", create, status, delete))
 namespace.add_collection(Collection("charts", vendor, verify, list_, outdated))

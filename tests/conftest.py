@@ -1,4 +1,7 @@
-"""One embedded cluster per test run, shared by its workers; tests keep to namespaces of their own."""
+"""One embedded cluster per test run, shared by its workers; tests keep to namespaces of their own.
+
+With DEVTOOLS_TEST_KEEP=NAME the cluster is called so and stays, so that the next run need not make one.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,18 @@ from tests.run.kit import Bench
 
 ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
+KEEP = "DEVTOOLS_TEST_KEEP"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the run before workers start, so that all share one cluster."""
     if not hasattr(config, "workerinput"):
-        os.environ[RUN] = f"t{uuid4().hex[:8]}"
+        os.environ[RUN] = os.environ.get(KEEP) or f"t{uuid4().hex[:8]}"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The controller removes the cluster when every worker is done."""
-    if not hasattr(session.config, "workerinput") and _state().exists():
+    if not hasattr(session.config, "workerinput") and not os.environ.get(KEEP) and _state().exists():
         _app().provider.delete(print)
         shutil.rmtree(_state(), ignore_errors=True)
 

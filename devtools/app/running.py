@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from devtools.app.wiring import App
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.run.events import Bus, Notice, RunFinished, RunStarted, Sink
+from devtools.stack.choice import Selector
 from devtools.stack.model import Facts, Plan, Release, ReleaseId, Stack
+from devtools.stack.plan import Selection
 
 if TYPE_CHECKING:
     from devtools.clients.kube import Kube
@@ -37,6 +39,7 @@ class Options:
     wait: bool = True
     output: str = "text"
     verbose: bool = False
+    selector: Selector = field(default_factory=Selector)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class Work:
 
     what: str  # as typed: "layer 40-data-plane"
     stack: Stack
-    layers: tuple[str, ...]  # whose charts and values are read; none for `down`
+    selection: Selection  # whose charts and values are read
     plan: Callable[[Inputs, Facts], Plan]
     cluster: Callable[[], Cluster]  # finds or makes it
 
@@ -112,8 +115,8 @@ def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs
 
 
 def _enabled(work: Work) -> list[Release]:
-    """The releases of the chosen layers that this environment installs."""
-    return [release for release in work.stack.releases() if release.installed and release.layer in work.layers]
+    """The chosen releases that this environment installs."""
+    return [release for release in work.stack.releases() if release.installed and work.selection.takes(release)]
 
 
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
@@ -167,7 +170,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, screen: _Scre
 def _session(app: App, options: Options, inputs: Inputs, cluster: Cluster, bus: Bus, kube: Kube) -> Iterator[Session]:
     """What the engine works with; the values files' directory is private and goes away."""
     from devtools.run.session import Session  # noqa: PLC0415
-    from devtools.run.waiting import Observer  # noqa: PLC0415
+    from devtools.run.observer import Observer  # noqa: PLC0415
     from devtools.tools.helm import Helm  # noqa: PLC0415
 
     helm = Helm(program=app.toolchain.path("helm"), kubeconfig=cluster.kubeconfig, context=cluster.context)
@@ -260,7 +263,11 @@ def _started(app: App, work: Work, cluster: Cluster | None, directory: Path | No
 
 def typed(what: str, options: Options) -> str:
     """What was typed, so that it can be typed again."""
-    return f"{what} --env {options.environment}" if options.environment else what
+    selector = options.selector
+    words = [what, *(["--env", options.environment] if options.environment else [])]
+    for flag, given in (("stage", selector.stages), ("release", selector.releases), ("label", selector.labels)):
+        words += [word for value in given for word in (f"--{flag}", value)]
+    return " ".join([*words, *(["--with-needs"] if selector.with_needs else [])])
 
 
 def with_only(options: Options, **changes: Any) -> Options:

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from devtools.app.running import Inputs, Options, Work, execute, kube_of, load, typed, with_only
 from devtools.app.wiring import App
 from devtools.errors import EnvironmentFault, ExitCode
-from devtools.stack.model import Facts, Plan
+from devtools.stack.choice import choose_releases
+from devtools.stack.model import Facts, Plan, Stack
+from devtools.stack.plan import Selection, make_plan
 
 
 def layers(app: App, options: Options) -> ExitCode:
     """A table of layers and releases with what the cluster holds of them."""
     from devtools.report.tables import show_layers  # noqa: PLC0415
 
-    stack = load(app, options)
+    whole = load(app, options)
+    stack = _chosen(whole, options)
     facts, note = _facts(app)
-    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ)
+    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
     return ExitCode.OK
 
 
 def plan(app: App, name: str, options: Options) -> ExitCode:
     """What `up` (or `layer NAME`) would do, and why."""
-    from devtools.stack.plan import Selection, make_plan  # noqa: PLC0415
     from devtools.stack.select import find_layer  # noqa: PLC0415
 
     stack = load(app, options)
-    chosen = (find_layer(stack, name),) if name else stack.layers
-    layers = tuple(layer.name for layer in chosen)
+    selection = Selection(layers=(find_layer(stack, name).name,)) if name else choose_releases(stack, options.selector)
 
     def planner(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(stack, Selection(layers=layers), facts, inputs.digests, force=options.force)
+        return make_plan(stack, selection, facts, inputs.digests, force=options.force)
 
-    what = typed(f"layer {layers[0]}" if name else "up", options)
-    work = Work(what=what, stack=stack, layers=layers, plan=planner, cluster=app.find_cluster)
+    what = typed(f"layer {selection.layers[0]}" if name else "up", options)
+    work = Work(what=what, stack=stack, selection=selection, plan=planner, cluster=app.find_cluster)
     return execute(app, work, with_only(options, dry_run=True))
+
+
+def _chosen(stack: Stack, options: Options) -> Stack:
+    """The stack with the chosen releases only."""
+    selection = choose_releases(stack, options.selector)
+    layers = [
+        replace(layer, releases=tuple(release for release in layer.releases if selection.takes(release)))
+        for layer in stack.layers
+        if layer.name in selection.layers
+    ]
+    return replace(stack, layers=tuple(layers))
 
 
 def _facts(app: App) -> tuple[Facts | None, str]:

@@ -6,18 +6,18 @@ from devtools.app.running import Inputs, Options, Work, execute, load, typed
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import ExitCode
+from devtools.stack.choice import choose_releases
 from devtools.stack.model import Facts, Plan
+from devtools.stack.plan import Selection, down_plan, make_plan
 
 
 def up(app: App, options: Options) -> ExitCode:
     """Make toolchain and cluster, then sync and test every layer; tests of unchanged layers are not repeated."""
-    from devtools.stack.plan import Selection, make_plan  # noqa: PLC0415
-
     stack = load(app, options)
-    layers = tuple(layer.name for layer in stack.layers)
+    selection = choose_releases(stack, options.selector)
 
     def plan(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(stack, Selection(layers=layers), facts, inputs.digests, force=options.force)
+        return make_plan(stack, selection, facts, inputs.digests, force=options.force)
 
     def cluster() -> Cluster:
         if options.dry_run:
@@ -26,13 +26,11 @@ def up(app: App, options: Options) -> ExitCode:
         return app.provider.ensure(app.say)
 
     what = typed("up", options)
-    return execute(app, Work(what=what, stack=stack, layers=layers, plan=plan, cluster=cluster), options)
+    return execute(app, Work(what=what, stack=stack, selection=selection, plan=plan, cluster=cluster), options)
 
 
 def down(app: App, options: Options) -> ExitCode:
     """Uninstall what this stack put on the cluster, in reverse order."""
-    from devtools.stack.plan import Selection, down_plan  # noqa: PLC0415
-
     stack = load(app, options)
     selection = Selection(layers=tuple(layer.name for layer in stack.layers))
 
@@ -40,4 +38,5 @@ def down(app: App, options: Options) -> ExitCode:
         return down_plan(stack, selection, facts)
 
     what = typed("down", options)
-    return execute(app, Work(what=what, stack=stack, layers=(), plan=plan, cluster=app.find_cluster), options)
+    nothing = Selection(layers=())  # to remove a release neither its chart nor its values are needed
+    return execute(app, Work(what=what, stack=stack, selection=nothing, plan=plan, cluster=app.find_cluster), options)

@@ -32,9 +32,20 @@ class Credentials:
     certificate: bytes = b""  # PEM
     key: bytes = b""  # PEM
     token: str = ""
+    username: str = ""
+    password: str = ""
     server_name: str = ""
     proxy: str = ""
     needs_sdk: bool = False
+
+    @property
+    def authorization(self) -> str:
+        """The `Authorization` header; empty where a certificate says who we are."""
+        if self.token:
+            return f"Bearer {self.token}"
+        if self.username:
+            return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return ""
 
 
 def read_credentials(kubeconfig: Path, context: str) -> Credentials:
@@ -47,17 +58,23 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
         ) from error
     except yaml.YAMLError as error:
         raise EnvironmentFault(f"kubeconfig {kubeconfig} is not YAML", hint="invoke cluster.create") from error
+    if not isinstance(document, dict):
+        raise EnvironmentFault(f"{kubeconfig} is not a kubeconfig", hint="invoke cluster.create")
     chosen = _named(document, "context", context, kubeconfig)
     cluster = _named(document, "cluster", chosen.get("cluster", ""), kubeconfig)
     user = _named(document, "user", chosen.get("user", ""), kubeconfig)
-    base = kubeconfig.parent
+    base, server = kubeconfig.parent, str(cluster.get("server") or "")
+    if not server.startswith(("https://", "http://")):
+        raise EnvironmentFault(f"kubeconfig {kubeconfig}: the server of context {context} is no URL: {server!r}")
     return Credentials(
-        server=cluster.get("server", ""),
+        server=server,
         ca=_bytes(cluster, "certificate-authority", base),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         certificate=_bytes(user, "client-certificate", base),
         key=_bytes(user, "client-key", base),
         token=_token(user, base),
+        username=str(user.get("username") or ""),
+        password=str(user.get("password") or ""),
         server_name=cluster.get("tls-server-name", ""),
         proxy=cluster.get("proxy-url", ""),
         needs_sdk="exec" in user or "auth-provider" in user,
@@ -65,9 +82,19 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
 
 
 def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
-    """A TLS context for these credentials; None for a plain-text server."""
+    """A TLS context for these credentials; None for a plain-text server.
+
+    Raises EnvironmentFault for a certificate or key that cannot be used.
+    """
     if not credentials.server.startswith("https"):
         return None
+    try:
+        return _context(credentials)
+    except (ssl.SSLError, ValueError) as error:
+        raise EnvironmentFault(f"the kubeconfig's certificates cannot be used: {error}") from error
+
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=credentials.ca.decode() if credentials.ca else None)
     if credentials.insecure:
         context.check_hostname = False
@@ -82,9 +109,9 @@ def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
 
 def _named(document: dict[str, Any], kind: str, name: str, path: Path) -> dict[str, Any]:
     """The entry `name` of the list `kind`s."""
-    entries = document.get(f"{kind}s") or []
+    entries = [entry for entry in document.get(f"{kind}s") or () if isinstance(entry, dict)]
     for entry in entries:
-        if entry.get("name") == name:
+        if entry.get("name") == name and isinstance(entry.get(kind) or {}, dict):
             return dict(entry.get(kind) or {})
     known = ", ".join(str(entry.get("name")) for entry in entries) or "none"
     raise EnvironmentFault(f"kubeconfig {path} has no {kind} {name!r} (it has: {known})", hint="invoke cluster.create")

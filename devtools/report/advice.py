@@ -31,31 +31,45 @@ def again(fold: Fold) -> str:
     return f"invoke {fold.run.what}".strip() if fold.run else "invoke up"
 
 
-def retry_layer(fold: Fold, layer: str, *, only_test: bool = False) -> str:
+def retry_layer(fold: Fold, layer: str) -> str:
     """The command that repeats one layer, in the environment that was asked for."""
+    return f"invoke layer {layer}{_environment(fold)}"
+
+
+def everything(fold: Fold) -> str:
+    """The command that does every layer: what to type where one lacks what an earlier one makes."""
+    return f"invoke up{_environment(fold)}"
+
+
+def _environment(fold: Fold) -> str:
+    """The environment as it was typed, after a blank; empty where none was."""
     typed = _ENVIRONMENT.search(fold.run.what) if fold.run else None
-    words = ["invoke layer", layer, "--only-test" if only_test else "", typed[1] if typed else ""]
-    return " ".join(word for word in words if word)
+    return f" {typed[1]}" if typed else ""
 
 
 def retries(fold: Fold) -> tuple[str, ...]:
-    """One command for each layer in which something failed: only its tests where only tests did."""
+    """One command for each layer in which something failed.
+
+    Not `--only-test`, even where only a test failed: whoever mended its script has something to sync first, and
+    nobody else pays for it.
+    """
     broken = {item.layer for item in fold.releases.values() if item.word == "failed"}
     broken |= {item.layer for item in fold.contracts if item.verdict is Verdict.FAILED}
-    tests = {item.layer for item in fold.tests.values() if item.verdict is Verdict.FAILED} - broken
-    return tuple(
-        retry_layer(fold, layer, only_test=layer in tests and layer not in broken) for layer in sorted(broken | tests)
-    )
+    broken |= {item.layer for item in fold.tests.values() if item.verdict is Verdict.FAILED}
+    return tuple(retry_layer(fold, layer) for layer in sorted(broken))
 
 
 def next_commands(fold: Fold) -> tuple[str, ...]:
     """What to type next, the best first."""
     result = fold.result()
+    blocked = any(item.word == "blocked" for item in fold.releases.values())
     if result == "interrupted":
         return (again(fold),)
     if result == "failed":
         found = retries(fold)
-        return (*found, again(fold)) if found and again(fold) not in found else found or (again(fold),)
+        wider = (everything(fold),) if blocked else ()
+        return tuple(dict.fromkeys((*found, *wider, again(fold))))
     if result == "planned":
-        return (" ".join(again(fold).replace("--dry-run", "").split()).replace("invoke plan", "invoke up"),)
-    return ("invoke layers",)
+        return (everything(fold) if blocked else again(fold),)
+    gone = bool(fold.releases) and all(item.word == "uninstalled" for item in fold.releases.values())
+    return (everything(fold),) if gone else ("invoke layers",)

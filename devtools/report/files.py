@@ -18,6 +18,7 @@ from typing import TextIO
 
 from devtools.errors import EnvironmentFault
 from devtools.report import advice
+from devtools.report.fold import ALL
 from devtools.report.lines import contract_note
 from devtools.report.summary import Summary
 from devtools.report.text import duration
@@ -31,6 +32,7 @@ from devtools.run.events import (
     TestFinished,
     TestOutput,
     TestStarted,
+    Verdict,
     to_json,
 )
 
@@ -172,6 +174,8 @@ class RunFiles:
 
     @_log.register
     def _(self, event: TestFinished) -> list[tuple[str, str]]:
+        if event.test == ALL and event.verdict is Verdict.SKIPPED:
+            return []  # nothing was done: the summary says all there is
         name = advice.test_log(event.release, event.test)
         end = f"end      {event.verdict} after {duration(event.seconds)}" + (
             f": {event.reason}" if event.reason else ""

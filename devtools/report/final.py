@@ -9,7 +9,7 @@ from pathlib import Path
 
 from devtools.report import advice
 from devtools.report.fold import Fold, ReleaseResult, SmokeResult
-from devtools.report.lines import contract_note, plan_lines, release_width, test_label
+from devtools.report.lines import contract_note, contracts_told, plan_lines, release_width, test_label
 from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
 from devtools.run.events import Outcome, Verdict
 
@@ -22,7 +22,7 @@ _QUIET = ("unchanged", "disabled", "not reached")
 _LOUD = frozenset({"failed", "interrupted", "blocked"})
 _OUTCOMES = (*map(str, Outcome), "blocked", "not reached")
 _VERDICTS = (*map(str, Verdict), "interrupted")
-_STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad", "simulated": "warn"}
+_STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad"}
 
 
 def final_lines(fold: Fold, marks: Marks, width: int, cwd: Path, *, verbose: bool = False) -> list[Line]:
@@ -32,7 +32,8 @@ def final_lines(fold: Fold, marks: Marks, width: int, cwd: Path, *, verbose: boo
         lines += plan_lines(fold.plan, width, verbose=True)
     elif fold.releases:
         lines += [(), *_table(fold, marks, width, verbose=verbose)]
-    lines += _failures(fold, width, cwd)
+    if not (fold.plan and fold.plan.dry_run):
+        lines += _failures(fold, width, cwd)
     lines += [(), *_headline(fold), *_remarks(fold, width)]
     return [*lines, *_footer(fold, cwd)]
 
@@ -50,17 +51,15 @@ def log_path(fold: Fold, name: str, cwd: Path) -> str:
 def _table(fold: Fold, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
     """Every layer with its releases, tests and contracts; what is quiet is counted."""
     lines: list[Line] = [(Span("Summary", "strong"),)]
-    pad = release_width([*fold.releases, *(test_label(test) for test in fold.tests.values())], width)
+    pad = release_width(tuple(fold.releases), width)
+    tests = release_width([test_label(test) for test in fold.tests.values()], width)
     layers = dict.fromkeys(
         [item.layer for item in fold.releases.values()] + [item.layer for item in fold.tests.values()]
     )
     for layer in layers:
         lines.append((Span(f"  {layer}", "strong"),))
         lines += _release_rows(fold, layer, marks, width, pad, verbose=verbose)
-        for test in (item for item in fold.tests.values() if item.layer == layer):
-            head = _row(test.word, test_label(test), test.seconds, marks, pad)
-            lines += with_note(head, test.reason if test.word != "failed" else "", width)
-        lines += _contract_rows(fold, layer, marks)
+        lines += _test_rows(fold, layer, marks, width, tests)
     return lines
 
 
@@ -76,12 +75,28 @@ def _release_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int, *,
                 continue
             items = [item for item in items if item not in group]
             head: Line = (Span("    "), badge(word, marks), Span(f" {plural(len(group), 'release')}"))
-            lines += with_note(head, reason, width)
+            lines += with_note(head, reason or contracts_told(fold, [item.release for item in group]), width)
             if word == "skipped":
                 lines += wrapped(", ".join(item.release for item in group), width, "        ", "dim")
     for item in items:
         head = _row(item.word, item.release, item.seconds, marks, pad)
-        lines += with_note(head, _release_note(fold, item), width)
+        lines += with_note(head, _row_note(fold, item), width)
+    return lines
+
+
+def _test_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int) -> list[Line]:
+    """The tests of a layer; several that were skipped for the same reason are one row."""
+    lines: list[Line] = []
+    items = [item for item in fold.tests.values() if item.layer == layer]
+    for reason in dict.fromkeys(item.reason for item in items if item.word == "skipped"):
+        group = [item for item in items if item.word == "skipped" and item.reason == reason]
+        if len(group) > _COLLAPSE:
+            items = [item for item in items if item not in group]
+            row: Line = (Span("    "), badge("skipped", marks), Span(f" {plural(len(group), 'test')}"))
+            lines += with_note(row, reason, width)
+    for item in items:
+        head = _row(item.word, test_label(item), item.seconds, marks, pad)
+        lines += with_note(head, item.reason if item.word != "failed" else "", width)
     return lines
 
 
@@ -92,20 +107,16 @@ def _release_note(fold: Fold, item: ReleaseResult) -> str:
     return "stand-in chart" if item.stand_in else ""
 
 
+def _row_note(fold: Fold, item: ReleaseResult) -> str:
+    """The same with the release's contracts, where it ended well."""
+    contracts = "" if item.word in _LOUD else contracts_told(fold, [item.release])
+    return ", ".join(part for part in (_release_note(fold, item), contracts) if part)
+
+
 def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Line:
     """One row of the table."""
     took = duration(seconds) if seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
     return (Span("    "), badge(word, marks), Span(f" {subject:<{pad}}"), Span(f"  {took:>6}", "dim"))
-
-
-def _contract_rows(fold: Fold, layer: str, marks: Marks) -> list[Line]:
-    """A layer's contracts, counted by verdict."""
-    lines: list[Line] = []
-    for verdict in Verdict:
-        count = sum(item.layer == layer and item.verdict is verdict for item in fold.contracts)
-        if count:
-            lines.append((Span("    "), badge(str(verdict), marks), Span(f" {plural(count, 'contract')}")))
-    return lines
 
 
 def _failures(fold: Fold, width: int, cwd: Path) -> list[Line]:
@@ -134,14 +145,17 @@ def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> 
         Span(f" {item.release}", "strong"),
         Span(f" (layer {item.layer}){after}"),
     )
-    lines: list[Line] = [title, *wrapped(fold.why(item) or "no reason was given", width, "  ")]
+    why = fold.why(item) or "no reason was given"
+    lines: list[Line] = [title, *wrapped(why, width, "  ")]
     if item.waiting:
         lines += wrapped(f"It was waiting for {item.waiting}.", width, "  ")
     broken = [c for c in fold.contracts if c.release == item.release and c.verdict is Verdict.FAILED]
-    for contract in broken:
-        lines += wrapped(f"contract {contract.contract}: {contract_note(contract)}", width, "  ")
+    names = tuple(f"contract {contract.contract}:" for contract in broken)
+    for name, contract in zip(names, broken, strict=True):
+        lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", width, "  ")
     tail = fold.tails.get((item.release, ""))
-    lines += _quoted(item.details or (tuple(tail.lines) if tail and item.word == "failed" else ()))
+    said = item.details or (tail.lines if tail and item.word == "failed" else ())
+    lines += _quoted(tuple(line for line in said if not line.startswith(names)))
     return lines + _pointers(
         hint=item.hint,
         log=log_path(fold, advice.release_log(item.release), cwd) if item.logged else "",
@@ -157,11 +171,11 @@ def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[
         Span(f" of {item.release} (layer {item.layer}) after {duration(item.seconds)}"),
     )
     tail = fold.tails.get((item.release, item.test))
-    logged = list(tail.lines)[-_DETAILS:] if tail else []
-    known = {line.partition(" | ")[2] for line in (tail.lines if tail else ())}
+    logged = tail.lines[-_DETAILS:] if tail else ()
+    known = set(tail.raw if tail else ())
     lines = [title, *(wrapped(item.reason, width, "  ") if item.reason else [])]
     lines += _quoted(tuple(line for line in item.details if line not in known))
-    lines += _quoted(tuple(logged))
+    lines += _quoted(logged)
     return lines + _pointers(
         hint="",
         log=log_path(fold, advice.test_log(item.release, item.test), cwd),
@@ -171,7 +185,10 @@ def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[
 
 def _quoted(lines: tuple[str, ...]) -> list[Line]:
     """What the cluster, helm or a test said, marked as theirs: the last lines."""
-    return [(Span("  | ", "dim"), Span(clean(line))) for line in lines[-_DETAILS:]]
+    said = [clean(line) for line in lines]
+    while said and not said[-1]:
+        said.pop()
+    return [(Span("  | ", "dim"), Span(line)) for line in said[-_DETAILS:]]
 
 
 def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
@@ -184,14 +201,24 @@ def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
     return lines
 
 
+def _loud(fold: Fold) -> str:
+    """The run's first word: `PASSED` only where something was checked and all of it passed for real."""
+    result = fold.result()
+    hollow = result == "passed" and not fold.contracts and not fold.tests
+    return "DONE" if hollow or result == "simulated" else result.upper()
+
+
 def _headline(fold: Fold) -> list[Line]:
     """The run in one line: result, what, time, counts."""
     result = fold.result()
-    seconds = fold.finished.seconds if fold.finished else 0.0
     what = clean(fold.run.what) if fold.run else "the run"
-    head = (Span(result.upper(), _STYLES.get(result, "good")), Span(f" {what} in {duration(seconds)}", "strong"))
+    head = (Span(_loud(fold), _STYLES.get(result, "good")), Span(f" {what} in {duration(fold.seconds)}", "strong"))
     releases = counted((item.word for item in fold.releases.values()), _OUTCOMES)
-    tests = counted((item.word for item in fold.tests.values()), _VERDICTS)
+    tests = (
+        f"not repeated: {fold.left_out}"
+        if fold.left_out
+        else counted((item.word for item in fold.tests.values()), _VERDICTS)
+    )
     contracts = counted((str(item.verdict) for item in fold.contracts), _VERDICTS)
     if result == "planned":
         return [head]
@@ -200,27 +227,30 @@ def _headline(fold: Fold) -> list[Line]:
     return [head, *counts]
 
 
+def _blamed(fold: Fold) -> bool:
+    """Whether something that failed was shown by name above the headline."""
+    words = [item.word for item in fold.releases.values()] + [item.word for item in fold.tests.values()]
+    return not _LOUD.isdisjoint(words)
+
+
 def _remarks(fold: Fold, width: int) -> list[Line]:
     """What a reader must know to read the result right."""
     lines: list[Line] = []
     end = fold.finished
     if fold.result() == "planned" and not (end and end.reason):
         lines += wrapped("Nothing was changed.", width, "  ")
-    if end and end.reason:
+    if end and end.reason and not (_blamed(fold) and end.reason.endswith((" failed", " blocked"))):
         lines += wrapped(end.reason, width, "  ")
-    if end and end.hint:
+    if end and end.hint and fold.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
     if fold.result() == "unchanged":
         lines += wrapped("Everything is as declared; there was nothing to do.", width, "  ")
     if fold.result() == "interrupted":
         lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
-    if fold.result() == "simulated":
-        lines += wrapped(
-            "Nothing failed, but what is marked simulated was answered by a simulator, not by the real "
-            "software: it proves the wiring, not the behaviour.",
-            width,
-            "  ",
-        )
+    checks = [*(item.verdict for item in fold.tests.values()), *(item.verdict for item in fold.contracts)]
+    if Verdict.SIMULATED in checks and fold.result() not in {"failed", "interrupted"}:
+        text = "simulated: a simulator answered; it proves the wiring, not the behaviour."
+        lines += wrapped(text, width, "  ", "dim")
     stand_ins = [item.release for item in fold.releases.values() if item.stand_in]
     if stand_ins:
         names = ", ".join(stand_ins[:_IN_FULL]) + (

@@ -26,6 +26,7 @@ from devtools.run.events import (
 
 TAIL = 40  # log lines kept of each test and release
 INTERRUPTED = 130
+ALL = "all tests"  # the name under which a release's tests are left out together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +82,27 @@ class Tail:
 
     def __init__(self) -> None:
         """Empty."""
-        self.lines: deque[str] = deque(maxlen=TAIL)
+        self._kept: deque[tuple[str, str]] = deque(maxlen=TAIL)
+        self._containers: set[str] = set()
         self.total = 0
 
-    def add(self, line: str) -> None:
-        """One more line."""
-        self.lines.append(line)
+    def add(self, line: str, container: str = "") -> None:
+        """One more line, of a container where there are containers."""
+        self._kept.append((container, line))
+        self._containers.add(container)
         self.total += 1
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """The kept lines as they were."""
+        return tuple(line for _, line in self._kept)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The kept lines; where several containers spoke, each with its speaker."""
+        if len(self._containers) <= 1:
+            return self.raw
+        return tuple(f"{container}: {line}" for container, line in self._kept)
 
 
 class Fold:
@@ -183,8 +198,7 @@ class Fold:
 
     @_take.register
     def _(self, event: TestOutput, at: float) -> None:  # noqa: ARG002
-        line = f"{event.test}/{event.container} | {event.line}"
-        self.tails.setdefault((event.release, event.test), Tail()).add(line)
+        self.tails.setdefault((event.release, event.test), Tail()).add(event.line, event.container)
 
     @_take.register
     def _(self, event: TestFinished, at: float) -> None:
@@ -206,6 +220,20 @@ class Fold:
     def _release(self, release: str, layer: str) -> ReleaseResult:
         """What is known of a release, also of one that no plan named."""
         return self.releases.get(release) or ReleaseResult(release=release, layer=layer)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, from the run's first event to its last."""
+        begun = self.started_at if self.started_at is not None else self.last_at
+        told = self.finished.seconds if self.finished else 0.0
+        return max(told, (self.last_at or 0.0) - (begun or 0.0))
+
+    @property
+    def left_out(self) -> str:
+        """Why no test at all was run, where they were all left out for one reason; else empty."""
+        reasons = {test.reason for test in self.tests.values() if test.test == ALL and test.word == "skipped"}
+        alone = len(reasons) == 1 and all(test.test == ALL and test.word == "skipped" for test in self.tests.values())
+        return reasons.pop() if alone else ""
 
     def result(self) -> str:
         """The run in one word: passed, simulated, unchanged, planned, failed or interrupted."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from devtools.report.fold import Fold, ReleaseResult, SmokeResult
+from devtools.report.fold import ALL, Fold, ReleaseResult, SmokeResult
 from devtools.report.text import (
     WORD,
     Line,
@@ -20,7 +21,17 @@ from devtools.report.text import (
     with_note,
     wrapped,
 )
-from devtools.run.events import ContractChecked, Notice, PlanMade, PlannedStep, RunStarted, StepFinished, TestFinished
+from devtools.run.events import (
+    ContractChecked,
+    Notice,
+    PlanMade,
+    PlannedStep,
+    RunStarted,
+    StepFinished,
+    StepOutput,
+    TestFinished,
+    Verdict,
+)
 
 ACTIONS = ("install", "upgrade", "uninstall", "unchanged", "blocked", "disabled")
 QUIET = frozenset({"unchanged", "disabled"})
@@ -42,6 +53,8 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
     counts = counted(map(_meant, (step.action for step in plan.steps)), tuple(map(_meant, ACTIONS)))
     title = "Plan (dry run)" if plan.dry_run else "Plan"
     lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
+    if not verbose and all(step.action in QUIET for step in plan.steps):
+        return lines  # the last screen says as much
     pad = release_width([step.release for step in plan.steps], width)
     for layer in dict.fromkeys(step.layer for step in plan.steps):
         lines.append((Span(f"  {layer}", "strong"),))
@@ -82,7 +95,7 @@ def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: i
     took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
     head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
     quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
-    note = "" if quiet else fold.why(item)
+    note = contracts_told(fold, [event.release]) if quiet else fold.why(item)
     if item.stand_in and item.word not in {"skipped", "disabled"}:
         note = f"{note} (stand-in chart)".strip()
     return with_note(head, note, width, "bad" if item.word == "failed" else "dim")
@@ -90,14 +103,17 @@ def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: i
 
 def test_lines(event: TestFinished, fold: Fold, marks: Marks, width: int, log: str) -> list[Line]:
     """A smoke test that ended, and its log under it; `log` is where all of it is."""
-    subject = f" test {event.test} of {event.release}"
-    head = (Span("  "), badge(str(event.verdict), marks), Span(subject), Span(f"  {duration(event.seconds)}", "dim"))
+    what = event.test if event.test == ALL else f"test {event.test}"
+    took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    head: Line = (Span("  "), badge(str(event.verdict), marks), Span(f" {what}"))
+    whose, end = Span(f" of {event.release}"), Span(f"  {took}", "dim")
+    head = (*head, whose, end) if len(plain((*head, whose, end))) <= width else (*head, end)
     lines = with_note(head, event.reason, width, "bad" if event.verdict == "failed" else "dim")
     return [*lines, *log_lines(fold, event.release, event.test, log)]
 
 
 def log_lines(fold: Fold, release: str, test: str, log: str) -> list[Line]:
-    """The last lines of a test's log as `test/container | line`; says where the rest is."""
+    """The last lines of a test's log, marked as its own; says where the rest is."""
     tail = fold.tails.get((release, test))
     if tail is None:
         return []
@@ -105,7 +121,12 @@ def log_lines(fold: Fold, release: str, test: str, log: str) -> list[Line]:
     head: list[Line] = []
     if dropped:
         head = [(Span(f"      ({plural(dropped, 'earlier line')} in {log})", "dim"),)]
-    return head + [(Span("      "), Span(clean(line))) for line in tail.lines]
+    return head + [(Span("      | ", "dim"), Span(clean(line))) for line in tail.lines]
+
+
+def output_lines(event: StepOutput) -> list[Line]:
+    """A line that Helm or a hook printed."""
+    return [(Span(f"    {event.release} | {clean(event.line)}"),)]
 
 
 def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Line]:
@@ -116,9 +137,16 @@ def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Lin
 
 
 def contract_note(event: ContractChecked) -> str:
-    """Why a contract has its verdict, with the value that was seen."""
-    saw = f"saw {event.value}" if event.value else ""
+    """Why a contract has its verdict, with the value that was seen unless the reason says it already."""
+    told = all(re.search(rf"(?<!\w){re.escape(part)}(?!\w)", event.reason) for part in event.value.split("="))
+    saw = f"saw {event.value}" if event.value and not told else ""
     return ", ".join(part for part in (event.reason, saw) if part)
+
+
+def contracts_told(fold: Fold, releases: Sequence[str]) -> str:
+    """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty where there are none."""
+    verdicts = [str(item.verdict) for item in fold.contracts if item.release in releases]
+    return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
 
 
 def waiting_lines(item: ReleaseResult, seconds: float, marks: Marks, width: int) -> list[Line]:
@@ -136,4 +164,4 @@ def notice_lines(event: Notice, marks: Marks, width: int) -> list[Line]:
 
 def test_label(item: SmokeResult) -> str:
     """How a test is called in a list."""
-    return f"test {item.test}"
+    return item.test if item.test == ALL else f"test {item.test}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from devtools.report import advice, lines
 from devtools.report.final import final_lines, log_path
-from devtools.report.fold import Fold, ReleaseResult, SmokeResult
+from devtools.report.fold import ALL, Fold, ReleaseResult, SmokeResult
 from devtools.report.text import Line, Marks, Span, Writer, badge, clean, duration, marks_for
 from devtools.run.events import (
     ContractChecked,
@@ -24,6 +24,7 @@ from devtools.run.events import (
     RunFinished,
     RunStarted,
     StepFinished,
+    StepOutput,
     TestFinished,
     Verdict,
 )
@@ -220,8 +221,12 @@ class LiveView:
                 return lines.notice_lines(event, self._marks, width)
             case StepFinished(outcome=Outcome.FAILED | Outcome.INTERRUPTED):
                 return lines.step_lines(event, self._fold, self._marks, width, len(event.release))
-            case ContractChecked(verdict=Verdict.FAILED):
+            case ContractChecked() if self._verbose:
                 return lines.contract_lines(event, self._marks, width)
+            case StepOutput() if self._verbose:
+                return lines.output_lines(event)
+            case TestFinished(test=test, verdict=Verdict.SKIPPED) if test == ALL and not self._verbose:
+                return []
             case TestFinished():
                 log = log_path(self._fold, advice.test_log(event.release, event.test), self._cwd)
                 return lines.test_lines(event, self._fold, self._marks, width, log)

@@ -14,8 +14,8 @@ from typing import Protocol, TextIO
 
 from devtools.report import advice, lines
 from devtools.report.final import final_lines, log_path
-from devtools.report.fold import Fold
-from devtools.report.text import Line, Span, Writer, clean, marks_for
+from devtools.report.fold import ALL, Fold
+from devtools.report.text import Line, Writer, marks_for
 from devtools.run.events import (
     ContractChecked,
     Event,
@@ -119,11 +119,12 @@ class Plain:
 
     @_lines.register
     def _(self, event: StepOutput) -> list[Line]:
-        return [(Span(f"    {event.release} | {clean(event.line)}"),)] if self._verbose else []
+        return lines.output_lines(event) if self._verbose else []
 
     @_lines.register
     def _(self, event: ContractChecked) -> list[Line]:
-        return lines.contract_lines(event, self._marks, self._width)
+        # a release that ended well counts them, one that failed names the broken ones
+        return lines.contract_lines(event, self._marks, self._width) if self._verbose else []
 
     @_lines.register
     def _(self, event: StepFinished) -> list[Line]:
@@ -133,6 +134,8 @@ class Plain:
 
     @_lines.register
     def _(self, event: TestFinished) -> list[Line]:
+        if event.test == ALL and event.verdict == "skipped" and not self._verbose:
+            return []  # the last screen says why
         log = log_path(self._fold, advice.test_log(event.release, event.test), self._cwd)
         return lines.test_lines(event, self._fold, self._marks, self._width, log)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from devtools.report import advice
-from devtools.report.fold import Fold, ReleaseResult, SmokeResult
+from devtools.report.fold import ALL, Fold, ReleaseResult, SmokeResult
 from devtools.run.events import ContractChecked, Outcome, Verdict
 
 VERSION = 1
@@ -22,7 +22,6 @@ class Summary(Fold):
     def to_json(self) -> dict[str, Any]:
         """The documented run summary."""
         run, end = self.run, self.finished
-        seconds = end.seconds if end else (self.last_at or 0.0) - (self.started_at or self.last_at or 0.0)
         return {
             "version": VERSION,
             "kind": "run-summary",
@@ -40,7 +39,7 @@ class Summary(Fold):
             "exit_code": end.exit_code if end else None,
             "reason": end.reason if end else "the run ended without saying how",
             "hint": end.hint if end else "",
-            "seconds": round(seconds, 3),
+            "seconds": round(self.seconds, 3),
             "layers": list(self.plan.layers) if self.plan else [],
             "counts": self._counts(),
             "releases": [self._release_json(item) for item in self.releases.values()],
@@ -92,7 +91,7 @@ class Summary(Fold):
             "seconds": round(item.seconds, 3),
             "reason": item.reason,
             "details": list(item.details),
-            "log": advice.test_log(item.release, item.test),
+            "log": advice.test_log(item.release, item.test) if item.word != "skipped" or item.test != ALL else "",
         }
 
 

@@ -48,10 +48,20 @@ class ClusterView(Protocol):
 
 
 def show_layers(
-    stack: Stack, facts: Facts | None, *, note: str, output: str, out: TextIO, environ: Mapping[str, str]
+    stack: Stack,
+    facts: Facts | None,
+    *,
+    note: str,
+    output: str,
+    out: TextIO,
+    environ: Mapping[str, str],
+    whole: Stack | None = None,
 ) -> None:
-    """Write every layer with its releases and what the cluster holds of them; without `facts`, `note` says why."""
-    document = layers_json(stack, facts, note)
+    """Write every layer with its releases and what the cluster holds of them; without `facts`, `note` says why.
+
+    Where `stack` has only some of its releases, `whole` has all of them.
+    """
+    document = layers_json(stack, facts, note, whole)
     _show(document, layers_lines, output, out, environ)
 
 
@@ -84,7 +94,7 @@ def _width(out: TextIO) -> int:
     return shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
 
 
-def layers_json(stack: Stack, facts: Facts | None, note: str = "") -> dict[str, Any]:
+def layers_json(stack: Stack, facts: Facts | None, note: str = "", whole: Stack | None = None) -> dict[str, Any]:
     """The documented `layers` document; states are `unknown` without `facts`."""
     return {
         "version": VERSION,
@@ -93,7 +103,15 @@ def layers_json(stack: Stack, facts: Facts | None, note: str = "") -> dict[str, 
         "environment": stack.environment.name,
         "note": note,
         "layers": [_layer_json(layer, facts, stack.root) for layer in stack.layers],
+        "undeclared": _undeclared(whole or stack, facts),
     }
+
+
+def _undeclared(stack: Stack, facts: Facts | None) -> list[str]:
+    """Releases on the cluster that this stack put there, and that no layer declares any more."""
+    declared = {release.id for release in stack.releases()}
+    found = facts.releases.values() if facts else ()
+    return sorted(str(fact.id) for fact in found if fact.stack == stack.name and fact.id not in declared)
 
 
 def _layer_json(layer: Layer, facts: Facts | None, root: Path) -> dict[str, Any]:
@@ -157,6 +175,9 @@ def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:
             lines.append((Span("  no releases", "dim"),))
     summary = counted((_state(item) for item in releases), sorted({_state(item) for item in releases}))
     lines += [(), (Span(f"{document['stack']} in {document['environment']}: {summary or 'no releases'}"),)]
+    if document["undeclared"]:
+        names = ", ".join(document["undeclared"])
+        lines += wrapped(f"On the cluster, but not declared any more: {names}", width, "", "warn")
     return lines + (wrapped(f"States are unknown: {document['note']}", width, "", "warn") if document["note"] else [])
 
 

@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.clients.kube import Kube
+from devtools.clients.kube import ApiError, Kube
 from devtools.run.events import Verdict
-from devtools.run.waiting import Observer
+from devtools.run.observer import Observer
 from devtools.stack.model import HttpCheck, ObjectRef
 
-TIMEOUT = 5.0  # seconds for one answer
 BODY = 256 * 1024  # bytes of an answer that are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """How one look at a contract ended; `final` failures cannot heal by waiting."""
+    """How one look at a contract ended; `final` failures cannot heal by waiting, `details` tell why."""
 
     verdict: Verdict
     value: str
     reason: str = ""
     final: bool = False
+    details: tuple[str, ...] = ()
 
 
 class HttpProbe:
@@ -37,11 +37,10 @@ class HttpProbe:
 
     def check(self, check: HttpCheck, namespace: str) -> Checked:
         """One request; simulated where only simulated pods stand behind the Service."""
-        service = self._observer.get(ObjectRef("v1", "Service", namespace, check.service))
+        service = self._service(check, namespace)
         if service is None:
             return Checked(verdict=Verdict.FAILED, value="", reason=f"Service/{check.service} does not exist")
-        pods = [pod for pod in self._observer.pods(namespace) if _behind(service, pod)]
-        ready = [pod for pod in pods if _is_ready(pod)]
+        ready = [pod for pod in self.pods(check, namespace) if _is_ready(pod)]
         if not ready:
             return Checked(verdict=Verdict.FAILED, value="", reason=f"no pod of Service/{check.service} is ready")
         real = [pod for pod in ready if not self._simulated(pod)]
@@ -51,24 +50,33 @@ class HttpProbe:
             status, body = self._request(namespace, real[0], _port(service, real[0], check.port), check.path)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error}")
+        except ApiError as error:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error.text}")
         good = status == check.status and check.contains in body
         reason = (
             "" if good else f"answered {status}" + ("" if status != check.status else f" without {check.contains!r}")
         )
         return Checked(verdict=Verdict.PASSED if good else Verdict.FAILED, value=str(status), reason=reason)
 
+    def pods(self, check: HttpCheck, namespace: str) -> list[dict[str, Any]]:
+        """The pods behind the Service, ready or not."""
+        service = self._service(check, namespace)
+        return [pod for pod in self._observer.pods(namespace) if service and _behind(service, pod)]
+
+    def _service(self, check: HttpCheck, namespace: str) -> dict[str, Any] | None:
+        return self._observer.get(ObjectRef("v1", "Service", namespace, check.service))
+
     def _request(self, namespace: str, pod: Mapping[str, Any], port: int, path: str) -> tuple[int, str]:
         """GET through the API server; status and the start of the body."""
-        link = self._kube.forward(namespace, str(pod["metadata"]["name"]), port)
-        link.settimeout(TIMEOUT)
-        connection = http.client.HTTPConnection("localhost", port, timeout=TIMEOUT)
-        connection.sock = link
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read(BODY).decode("utf-8", "replace")
-        finally:
-            connection.close()
+        with self._kube.forward(namespace, str(pod["metadata"]["name"]), port) as link:
+            connection = http.client.HTTPConnection("localhost", port)
+            connection.sock = link
+            try:
+                connection.request("GET", path, headers={"Connection": "close"})
+                with connection.getresponse() as answer:
+                    return answer.status, answer.read(BODY).decode("utf-8", "replace")
+            finally:
+                connection.close()
 
 
 def _behind(service: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:

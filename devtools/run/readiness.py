@@ -36,6 +36,7 @@ class Trouble:
     object: str
     reason: str
     message: str
+    namespace: str = ""
     pod: str = ""
     container: str = ""
 
@@ -55,7 +56,7 @@ def condition(item: Object, kind: str) -> Mapping[str, Any]:
 
 def waits_for(item: Object) -> str:
     """What an object still waits for, empty when it is ready; kinds without a rule of ours are ready at once."""
-    rule = _RULES.get(str(item.get("kind", "")))
+    rule = _RULES.get(_group_kind(str(item.get("apiVersion", "")), str(item.get("kind", ""))))
     return rule(item) if rule else ""
 
 
@@ -84,7 +85,8 @@ def _stateful_set(item: Object) -> str:
 def _daemon_set(item: Object) -> str:
     status = item.get("status") or {}
     wanted = status.get("desiredNumberScheduled", 0)
-    if _stale(item) or status.get("updatedNumberScheduled", 0) < wanted:
+    strategy = ((item.get("spec") or {}).get("updateStrategy") or {}).get("type", "RollingUpdate")
+    if _stale(item) or (strategy == "RollingUpdate" and status.get("updatedNumberScheduled", 0) < wanted):
         return f"{status.get('updatedNumberScheduled', 0)} of {wanted} pods updated"
     ready = status.get("numberReady", 0)
     return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
@@ -101,15 +103,29 @@ def _established(item: Object) -> str:
     return "" if condition(item, "Established").get("status") == "True" else "to be established"
 
 
-_RULES: Mapping[str, Callable[[Object], str]] = {
-    "Deployment": _deployment,
-    "StatefulSet": _stateful_set,
-    "DaemonSet": _daemon_set,
-    "Pod": _pod,
-    "CustomResourceDefinition": _established,
+# by group and kind: others have Deployments and StatefulSets of their own, with another status
+_RULES: Mapping[tuple[str, str], Callable[[Object], str]] = {
+    ("apps", "Deployment"): _deployment,
+    ("apps", "StatefulSet"): _stateful_set,
+    ("apps", "DaemonSet"): _daemon_set,
+    ("", "Pod"): _pod,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _established,
 }
-WAITED = frozenset(_RULES)
-WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+
+
+def is_waited_for(api_version: str, kind: str) -> bool:
+    """Whether there is a rule of ours for when an object of the kind is ready."""
+    return _group_kind(api_version, kind) in _RULES
+
+
+def is_workload(item: Object) -> bool:
+    """Whether the object is one of Kubernetes' own kinds that keep pods running."""
+    group, kind = _group_kind(str(item.get("apiVersion", "")), str(item.get("kind", "")))
+    return group == "apps" and kind in {"Deployment", "StatefulSet", "DaemonSet"}
+
+
+def _group_kind(api_version: str, kind: str) -> tuple[str, str]:
+    return api_version.rpartition("/")[0], kind
 
 
 def job_result(item: Object) -> tuple[str, str]:
@@ -123,35 +139,70 @@ def job_result(item: Object) -> tuple[str, str]:
 
 
 def troubles(item: Object, pods: Sequence[Object]) -> list[Trouble]:
-    """What in a workload or its pods looks as if it would not heal."""
+    """What in a workload or its pods looks as if it would not heal.
+
+    Nothing before its controller has seen the newest spec: what the status says until then is about an older one.
+    """
+    if _stale(item):
+        return []
     found: list[Trouble] = []
-    name = f"{item.get('kind')}/{item['metadata']['name']}"
+    metadata = item["metadata"]
+    name, namespace = f"{item.get('kind')}/{metadata['name']}", str(metadata.get("namespace", ""))
     refused = condition(item, "ReplicaFailure")
     if refused.get("status") == "True":
-        found.append(Trouble(object=name, reason="FailedCreate", message=str(refused.get("message", ""))))
+        message = str(refused.get("message", ""))
+        found.append(Trouble(object=name, reason="FailedCreate", message=message, namespace=namespace))
     progress = condition(item, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        found.append(Trouble(object=name, reason="ProgressDeadlineExceeded", message=str(progress.get("message", ""))))
+        message = str(progress.get("message", ""))
+        found.append(Trouble(object=name, reason="ProgressDeadlineExceeded", message=message, namespace=namespace))
+    if item.get("kind") == "Pod" or (item.get("kind") == "Job" and job_result(item)[0] == "failed"):
+        found += [_ended_badly(pod) for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"][:1]
     for pod in pods:
         found += pod_troubles(pod)
     return found
 
 
-def pod_troubles(pod: Object) -> list[Trouble]:
-    """A pod that cannot be scheduled, and containers that cannot start."""
+def _ended_badly(pod: Object) -> Trouble:
+    """A pod that nobody will start again."""
     name, status = str(pod["metadata"]["name"]), pod.get("status") or {}
+    ends = {
+        str(container.get("name")): (container.get("state") or {}).get("terminated") or {}
+        for key in ("initContainerStatuses", "containerStatuses")
+        for container in status.get(key) or ()
+    }
+    container, code = next(((name, end["exitCode"]) for name, end in ends.items() if end.get("exitCode")), ("", 0))
+    said = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
+    return Trouble(
+        object=f"Pod/{name}",
+        reason="Failed",
+        message=said or (f"exit code {code}" if container else ""),
+        namespace=str(pod["metadata"].get("namespace", "")),
+        pod=name,
+        container=container,
+    )
+
+
+def pod_troubles(pod: Object) -> list[Trouble]:
+    """A pod that cannot be scheduled, and containers that cannot start; nothing of one that is on its way out."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    if metadata.get("deletionTimestamp"):
+        return []
+    name, namespace = str(metadata["name"]), str(metadata.get("namespace", ""))
     found: list[Trouble] = []
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message", ""))
-        found.append(Trouble(object=f"Pod/{name}", reason="Unschedulable", message=message, pod=name))
+        found.append(
+            Trouble(object=f"Pod/{name}", reason="Unschedulable", message=message, namespace=namespace, pod=name)
+        )
     for key in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(key) or ():
-            found += _container_trouble(name, container)
+            found += _container_trouble(name, namespace, container)
     return found
 
 
-def _container_trouble(pod: str, container: Object) -> list[Trouble]:
+def _container_trouble(pod: str, namespace: str, container: Object) -> list[Trouble]:
     """A container that waits for a reason which seldom goes away."""
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = str(waiting.get("reason", ""))
@@ -162,8 +213,39 @@ def _container_trouble(pod: str, container: Object) -> list[Trouble]:
     if reason == "CrashLoopBackOff" and last:
         message = f"exit code {last.get('exitCode')} after {container.get('restartCount', 0)} restarts"
     return [
-        Trouble(object=f"Pod/{pod}", reason=reason, message=message, pod=pod, container=str(container.get("name", "")))
+        Trouble(
+            object=f"Pod/{pod}",
+            reason=reason,
+            message=message,
+            namespace=namespace,
+            pod=pod,
+            container=str(container.get("name", "")),
+        )
     ]
+
+
+def newest_pods(item: Object, pods: Sequence[Object], sets: Sequence[Object]) -> list[Object]:
+    """Those of a Deployment's pods that its newest ReplicaSet made; all of them where that is not among `sets`.
+
+    Broken pods of an older one stay while the new ones start, and must not be taken for theirs.
+    """
+    revision = _revision(item)
+    hashes = {
+        (one["metadata"].get("labels") or {}).get("pod-template-hash")
+        for one in sets
+        if revision and _revision(one) == revision and _is_owned(one, item)
+    }
+    newest = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get("pod-template-hash") in hashes]
+    return newest if hashes else list(pods)
+
+
+def _revision(item: Object) -> str:
+    return str((item["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision", ""))
+
+
+def _is_owned(item: Object, owner: Object) -> bool:
+    uids = {entry.get("uid") for entry in item["metadata"].get("ownerReferences") or ()}
+    return owner["metadata"].get("uid") in uids
 
 
 def selects(item: Object, pod: Object) -> bool:
@@ -180,4 +262,4 @@ def _replicas(item: Object) -> int:
 def _stale(item: Object) -> bool:
     """The controller has not seen the newest spec yet."""
     seen = (item.get("status") or {}).get("observedGeneration", 0)
-    return bool(seen < item["metadata"].get("generation", 0))
+    return bool(is_workload(item) and seen < item["metadata"].get("generation", 0))

@@ -11,7 +11,7 @@ from typing import Any
 from devtools.clients.kube import Kube
 from devtools.process import Cancel, Runner
 from devtools.run.events import Bus
-from devtools.run.waiting import Observer
+from devtools.run.observer import Observer
 from devtools.stack.model import ReleaseId
 from devtools.tools.helm import Helm
 

@@ -17,6 +17,7 @@ from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.process import Cancel, Result
 from devtools.run.events import Notice, TestFinished, TestOutput, TestStarted, Verdict
 from devtools.run.readiness import PATIENCE, Trouble, condition, job_result, pod_troubles
+from devtools.run.record import Record
 from devtools.run.session import Session
 from devtools.run.waiting import Failure, events_about
 from devtools.stack.model import Release, ReleaseId
@@ -56,8 +57,9 @@ class Smoke:
             self._bus.emit(Notice(level="warning", message=f"{release.id} has no tests", release=str(release.id)))
             return ()
         self._prune(release.id, {str(hook["metadata"]["name"]) for hook in hooks})
+        record = Record(self._kube, release.id)
         with ThreadPoolExecutor(len(hooks), thread_name_prefix="smoke") as pool:
-            return tuple(pool.map(lambda hook: self._test(release, hook), hooks))
+            return tuple(pool.map(lambda hook: self._test(release, hook, record), hooks))
 
     def _hooks(self, release: ReleaseId) -> list[dict[str, Any]]:
         """The tests of the deployed revision: Jobs and bare Pods."""
@@ -76,12 +78,12 @@ class Smoke:
             if is_test and metadata["name"] not in kept:
                 self._kube.delete(f"{path}/{metadata['name']}")
 
-    def _test(self, release: Release, hook: Mapping[str, Any]) -> TestFinished:
+    def _test(self, release: Release, hook: Mapping[str, Any], record: Record) -> TestFinished:
         """One test, start to end."""
         name, where, started = str(hook["metadata"]["name"]), str(release.id), time.monotonic()
         self._bus.emit(TestStarted(release=where, layer=release.layer, test=name))
         try:
-            verdict, reason, details = self._judge(release, hook, name)
+            verdict, reason, details = self._judge(release, hook, name, record)
         except EnvironmentFault:
             raise
         except DevtoolsError as error:
@@ -98,7 +100,9 @@ class Smoke:
         self._bus.emit(finished)
         return finished
 
-    def _judge(self, release: Release, hook: Mapping[str, Any], name: str) -> tuple[Verdict, str, Sequence[str]]:
+    def _judge(
+        self, release: Release, hook: Mapping[str, Any], name: str, record: Record
+    ) -> tuple[Verdict, str, Sequence[str]]:
         """Run `helm test` for one hook while following its pods."""
         watch, stop = _Watch(), Cancel()
         before = self._clear(release.namespace, hook, name)
@@ -107,7 +111,11 @@ class Smoke:
         command = replace(command, cancel=stop)
         results: list[Result] = []
         helm = Thread(target=lambda: results.append(self._session.runner.run(command)), name=f"helm-test-{name}")
-        helm.start()
+        with record.turn:
+            helm.start()
+            while helm.is_alive() and not self._begun(release.namespace, hook, name, before):
+                helm.join(0.05)
+            record.restore()
         while helm.is_alive():
             helm.join(0.1)
             self._follow(release, hook, name, watch, before)
@@ -136,6 +144,8 @@ class Smoke:
             return Verdict.SKIPPED, self._session.cancel.reason or "interrupted", tail
         if not result.ok:
             return self._failure(release, name, watch, result)
+        if name not in result.stdout:
+            return Verdict.FAILED, "helm did not run it: the release's record does not hold it any more", ()
         return self._success(watch)
 
     def _success(self, watch: _Watch) -> tuple[Verdict, str, Sequence[str]]:
@@ -181,6 +191,12 @@ class Smoke:
             if time.monotonic() > deadline or self._session.cancel.wait(0.05):
                 raise Failure(f"the {hook['kind']} {name} of an earlier run does not go away")
         return uid
+
+    def _begun(self, namespace: str, hook: Mapping[str, Any], name: str, before: str) -> bool:
+        """Whether Helm has made the test's object: it writes the record before, and reads it no more."""
+        resource = self._kube.resource(str(hook["kind"]))
+        item = self._kube.get(resource.path(namespace, name)) if resource else None
+        return item is not None and str(item["metadata"]["uid"]) != before
 
     def _follow(self, release: Release, hook: Mapping[str, Any], name: str, watch: _Watch, before: str) -> None:
         """Notice new pods of the test, start a follower per container, and give up on what will not start."""

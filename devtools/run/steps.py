@@ -59,12 +59,13 @@ class Steps:
         for hook in release.before:
             self._hook(release, hook.argv, hook.timeout)
         deployed = self._upgrade(step)
+        session.observer.renew()
         objects = tuple(self._scoped(ref) for ref in deployed.objects)
-        if any(ref.kind == "CustomResourceDefinition" for ref in objects):
-            session.kube.discover()
         wait = self._wait(release)
         if release.wait:
             wait_ready(session.kube, session.observer, objects, wait)
+        if any(ref.kind == "CustomResourceDefinition" for ref in objects):
+            session.kube.discover()  # once they are established, not before
         self.keep_contract(release, wait)
         mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
         outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
@@ -87,6 +88,7 @@ class Steps:
     def keep_contract(self, release: Release, wait: Wait) -> None:
         """Wait for each contract; all verdicts are told, the first failed one raises Failure."""
         broken: list[str] = []
+        details: tuple[str, ...] = ()
         for contract in release.contract:
             checked = self._contracts.settle(contract, release.namespace, self._contract_wait(contract, wait))
             self._session.bus.emit(
@@ -101,11 +103,13 @@ class Steps:
             )
             if checked.verdict is Verdict.FAILED:
                 broken.append(f"contract {contract}: {checked.reason}")
+                details = details or checked.details
         if broken:
-            raise Failure(broken[0], details=broken[1:])
+            raise Failure(broken[0], details=(*broken[1:], *details))
 
     def _contract_wait(self, contract: Contract, wait: Wait) -> Wait:
-        limit = min(wait.deadline, deadline(contract.timeout)) if contract.timeout else wait.deadline
+        """Its own time where it has one, else what is left of the release's."""
+        limit = deadline(contract.timeout) if contract.timeout else wait.deadline
         return Wait(deadline=limit, say=wait.say, cancel=wait.cancel)
 
     def _wait(self, release: Release) -> Wait:

@@ -44,7 +44,7 @@ def merge(release: Release, *, charts_default: bool = False, root: Path | None =
         data = lay_over(data, document.data, origins, document.at)
     if not charts_default:
         return Merged(data=data, origins=origins)
-    defaults = chart_values(release.chart.path)
+    defaults = chart_values(release.chart.path, root)
     below: Origins = {}
     base = lay_over({}, defaults.data, below, defaults.at)
     merged = lay_over(base, data, below, lambda path: origins.get(path, release.where))
@@ -78,15 +78,15 @@ def inputs_digest(
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def chart_values(chart: Path) -> Document:
+def chart_values(chart: Path, root: Path | None = None) -> Document:
     """The chart's own values.yaml, of a directory or an archive; empty where it has none.
 
     What is wrong with it is not our user's problem: what can be read of it is used.
     """
     if chart.is_dir():
         path = chart / "values.yaml"
-        return read(path) if path.is_file() else Document(file=path)
-    shown = chart / "values.yaml"
+        return read(path, _shown(path, root)) if path.is_file() else Document(file=path)
+    shown = _shown(chart, root) / "values.yaml"
     try:
         with tarfile.open(chart) as archive:
             for member in archive:

@@ -177,6 +177,8 @@ def parse_failure(stderr: str) -> tuple[str, bool]:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
     text = errors[-1].removeprefix("Error:").strip() if errors else "helm failed and said nothing"
+    if text.endswith(":"):  # a schema's complaints stand on lines of their own
+        text = " ".join((text, *lines[lines.index(errors[-1]) + 1 :]))
     text = re.sub(r"^(UPGRADE FAILED|INSTALLATION FAILED): ", "", text)
     return text, bool(_ENVIRONMENT.search(text))
 

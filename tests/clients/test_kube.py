@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from devtools.clients.kube import ApiError, Kube
 from devtools.clients.kubeconfig import read_credentials
@@ -53,6 +56,86 @@ def test_a_refusal_has_the_servers_reason(bench: Bench) -> None:
     assert bench.kube.get("/api/v1/namespaces/nothing") is None
     assert bench.kube.delete("/api/v1/namespaces/nothing") is False
     assert bench.kube.items("/apis/no.such.group/v1/things") == []
+
+
+CRD: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "spec": {
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+def test_a_kind_that_came_later_is_found(bench: Bench) -> None:
+    kube, group = bench.kube, f"{bench.namespace[-6:]}.example.com"
+    kind = f"Late{bench.namespace[-6:]}"
+    assert kube.resource(kind) is None
+    names = {"kind": kind, "plural": kind.lower() + "s", "singular": kind.lower()}
+    crd = {
+        **CRD,
+        "metadata": {"name": f"{names['plural']}.{group}"},
+        "spec": {**CRD["spec"], "group": group, "names": names},
+    }
+    bench.kube.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    try:
+        deadline = time.monotonic() + 10
+        while kube.resource(kind) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        kube.delete(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{names['plural']}.{group}")
+
+
+def test_a_plugins_token_says_who_we_are(bench: Bench, tmp_path: Path) -> None:
+    bench.kube.create("/api/v1/namespaces", {"metadata": {"name": bench.namespace}})
+    account = f"/api/v1/namespaces/{bench.namespace}/serviceaccounts"
+    bench.kube.create(account, {"metadata": {"name": "robot"}})
+    token = bench.kube.create(f"{account}/robot/token", {"spec": {}})["status"]["token"]
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": token},
+    }
+    (tmp_path / "credential.json").write_text(json.dumps(credential))
+    document = yaml.safe_load(bench.cluster.kubeconfig.read_text())
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "cat",
+        "args": [str(tmp_path / "credential.json")],
+        "interactiveMode": "Never",
+    }
+    for user in document["users"]:
+        user["user"] = {"exec": plugin}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    kube = Kube(tmp_path / "kubeconfig", bench.cluster.context, Cancel(), retry_for=1.0)
+    assert kube.version().startswith("v1.")
+    with pytest.raises(ApiError, match=f"system:serviceaccount:{bench.namespace}:robot"):
+        kube.metadata("/api/v1/secrets")
+
+
+def test_a_certificate_that_does_not_check_out_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
+    document = yaml.safe_load(bench.cluster.kubeconfig.read_text())
+    for cluster in document["clusters"]:
+        cluster["cluster"].pop("certificate-authority-data", None)
+        cluster["cluster"].pop("certificate-authority", None)
+    for entry in document["users"]:
+        for key in ("client-certificate", "client-key"):
+            if key in entry["user"]:
+                entry["user"][key] = str(bench.cluster.kubeconfig.parent / entry["user"][key])
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    started = time.monotonic()
+    with pytest.raises(EnvironmentFault, match="its certificate is not trusted: "):
+        Kube(tmp_path / "kubeconfig", bench.cluster.context, Cancel()).version()
+    assert time.monotonic() - started < 3
 
 
 class Door:

@@ -132,3 +132,15 @@ def test_a_missing_tool_names_the_command_that_gets_it(offline: Repo, tmp_path: 
     typed = offline.invoke("toolchain", "--output", "json", env={**env, "PATH": str(tmp_path / "bin")})
     assert typed.code == 4  # no go on this PATH to build the pinned one with
     assert "go" in typed.err
+
+
+def test_values_say_where_each_key_comes_from(offline: Repo) -> None:
+    offline.write("environments/local/10-base/conf.yaml", "say: world\nmore: {deep: [1]}\n")
+    assert offline.invoke("values", "conf").out == "say: world\nmore:\n  deep:\n  - 1\n"
+    rows = offline.invoke("values", "conf", "--explain").out.splitlines()
+    assert [row.split() for row in rows] == [
+        ["say:", '"world"', "#", "environments/local/10-base/conf.yaml:1:1"],
+        ["more.deep:", "[1]", "#", "environments/local/10-base/conf.yaml:2:8"],
+    ]
+    document = offline.invoke("values", "conf", "--output", "json").document
+    assert document["values"] == {"say": "world", "more": {"deep": [1]}}

@@ -24,7 +24,7 @@ QUIET = {"events", "leases", "nodes", "endpointslices", "endpoints"}  # what a c
 def _everything(cluster: Cluster) -> dict[str, str]:
     """Each object of the cluster with its resource version."""
     kube, found = Kube(cluster.kubeconfig, cluster.context, Cancel()), {}
-    for resource in kube._resources:
+    for resource in kube.served():
         if resource.plural in QUIET or "/" in resource.plural:
             continue
         try:

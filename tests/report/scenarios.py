@@ -201,12 +201,51 @@ def failed_release() -> Script:
     ]
 
 
+def failed_contract() -> Script:
+    """As the engine tells it: the first broken contract is the reason, the others are details."""
+    because = "Ready is False (QuorumLost: simulated failure)"
+    topic = "contract KafkaTopic/events Ready: KafkaTopic/events does not exist"
+    return [
+        (started(), 0.0),
+        (
+            planned({"ameide/kafka": ("upgrade", "values changed"), "ameide/redis": ("install", "not installed yet")}),
+            0.2,
+        ),
+        (begin("ameide/kafka", "upgrade"), 0.2),
+        (begin("ameide/redis"), 0.2),
+        (check("ameide/redis", "StatefulSet/redis", ev.Verdict.SIMULATED, "ready", "its pods are simulated"), 1.0),
+        (check("ameide/redis", "Service/redis", ev.Verdict.PASSED), 1.0),
+        (check("ameide/redis", "ConfigMap/redis", ev.Verdict.PASSED), 1.0),
+        (done("ameide/redis", 0.8), 1.0),
+        (ev.StepWaiting(release="ameide/kafka", layer=LAYER, what=f"Kafka/kafka Ready: {because}"), 1.2),
+        (check("ameide/kafka", "Kafka/kafka Ready", ev.Verdict.FAILED, "Ready=False", because), 12.0),
+        (check("ameide/kafka", "KafkaTopic/events Ready", ev.Verdict.FAILED, "", topic.partition(": ")[2]), 12.0),
+        (
+            ev.StepFinished(
+                release="ameide/kafka",
+                layer=LAYER,
+                outcome=ev.Outcome.FAILED,
+                seconds=11.8,
+                reason=f"contract Kafka/kafka Ready: {because}",
+                details=(topic,),
+            ),
+            12.0,
+        ),
+        (ev.RunFinished(exit_code=1, seconds=12.0, reason="ameide/kafka failed"), 12.0),
+    ]
+
+
 def unchanged() -> Script:
     actions = dict.fromkeys(NEEDS, ("unchanged", "same inputs, all objects there"))
     return [
         (started(), 0.0),
         (planned(actions), 0.2),
+        (
+            check("ameide/kafka", "Kafka/kafka Ready", ev.Verdict.SIMULATED, "Ready=True", "its status is simulated"),
+            0.2,
+        ),
         *((done(name, 0.0, ev.Outcome.UNCHANGED, "same inputs, all objects there"), 0.2) for name in NEEDS),
+        (judged("all tests", ev.Verdict.SKIPPED, 0.0, "nothing changed since they passed"), 0.3),
         (ev.RunFinished(exit_code=0, seconds=0.4), 0.4),
     ]
 
@@ -225,7 +264,18 @@ def interrupted() -> Script:
             ),
             8.0,
         ),
-        (ev.RunFinished(exit_code=130, seconds=8.1, reason="you stopped the run (Ctrl-C)"), 8.1),
+        (tried("redis-ping"), 7.0),
+        (judged("redis-ping", ev.Verdict.SKIPPED, 1.0, "interrupted by Ctrl-C"), 8.0),
+        (judged("kafka-topics", ev.Verdict.SKIPPED, 1.0, "interrupted by Ctrl-C"), 8.0),
+        (
+            ev.RunFinished(
+                exit_code=130,
+                seconds=8.1,
+                reason="interrupted by Ctrl-C",
+                hint="run the same command again: it goes on from here",
+            ),
+            8.1,
+        ),
     ]
 
 
@@ -298,6 +348,7 @@ SCENARIOS: dict[str, Callable[[], Script]] = {
     "green": green,
     "failed-smoke": failed_smoke,
     "failed-release": failed_release,
+    "failed-contract": failed_contract,
     "unchanged": unchanged,
     "interrupted": interrupted,
     "simulated": simulated,

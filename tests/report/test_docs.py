@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from devtools.errors import ConfigError, ExitCode
+from devtools.app.values import values_json
+from devtools.errors import ConfigError, ExitCode, Location
 from devtools.report.problems import error_json
 from devtools.report.summary import Summary
 from devtools.report.tables import cluster_json, layers_json
 from devtools.run import events as ev
+from devtools.stack.values import Merged
 from tests.report.scenarios import SCENARIOS, play
 from tests.report.test_tables import FACTS, STACK, STATUS, problem
 
@@ -67,6 +69,15 @@ def document(kind: str) -> dict[str, Any]:
         "layers": layers_json(STACK, FACTS),
         "cluster-status": cluster_json(STATUS),
         "error": error_json(ConfigError("x", problems=(problem(1, "y"),))),
+        "values": values_json(
+            "ameide/clickhouse",
+            "local",
+            Merged(
+                data={"storage": {"size": "2Gi"}},
+                origins={("storage", "size"): Location(file=Path("environments/local/x.yaml"))},
+            ),
+            explain=True,
+        ),
     }[kind]
 
 
@@ -79,7 +90,7 @@ def shape(value: Any) -> Any:
     return None
 
 
-@pytest.mark.parametrize("kind", ["run-summary", "layers", "cluster-status", "error"])
+@pytest.mark.parametrize("kind", ["run-summary", "layers", "cluster-status", "error", "values"])
 def test_every_field_of_a_document_is_documented(kind: str) -> None:
     made = document(kind)
     assert made["kind"] == kind
@@ -99,7 +110,7 @@ def test_every_field_of_a_layer_is_documented() -> None:
 
 def test_every_example_has_the_shape_of_the_real_document() -> None:
     found = examples((DOCS / "output.md").read_text(encoding="utf-8"))
-    assert [item["kind"] for item in found] == ["run-summary", "layers", "cluster-status", "error"]
+    assert [item["kind"] for item in found] == ["run-summary", "layers", "cluster-status", "error", "values"]
     for item in found:
         assert shape(item) == shape(document(item["kind"]))
 

@@ -62,7 +62,11 @@ def test_a_run_leaves_events_logs_and_a_summary(tmp_path: Path) -> None:
 
 def test_what_nothing_was_done_to_leaves_no_log(tmp_path: Path) -> None:
     play(SCENARIOS["unchanged"](), RunFiles(tmp_path / "run", unexpected))
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"events.jsonl", "summary.json"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "events.jsonl",
+        "summary.json",
+        "ameide_kafka.log",  # its contract was looked at
+    }
 
 
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from devtools.report import text
+from devtools.report import lines, text
 from devtools.report.final import final_lines
 from devtools.report.fold import Fold
 from devtools.report.plain import Plain, Ticking
 from devtools.run import events as ev
 from devtools.testing import FakeClock
-from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, done, play, say, started
+from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, check, done, play, say, started
 
 
 def shown(script: Script, *, width: int = 80, verbose: bool = False) -> tuple[str, str]:
@@ -25,8 +25,8 @@ def shown(script: Script, *, width: int = 80, verbose: bool = False) -> tuple[st
 def test_the_result_is_on_stdout_and_progress_on_stderr() -> None:
     out, err = shown(SCENARIOS["green"]())
     assert "PASSED" in out
-    assert "redis-ping/check | PONG" not in out
-    assert "redis-ping/check | PONG" in err
+    assert "| PONG" not in out
+    assert "| PONG" in err
     assert "PASSED" not in err
 
 
@@ -63,13 +63,13 @@ def test_what_a_container_prints_cannot_move_the_cursor() -> None:
     script.insert(-2, (say("kafka-topics", "\x1b[2J\x1b]0;title\x07clear\x9b31m\rover\x00"), 12.0))
     out, err = shown(script)
     assert not {"\x1b", "\r", "\x00", "\x9b", "\x07"} & set(out + err)
-    assert "kafka-topics/check | clear" in err
+    assert "| clear" in err
 
 
 def test_a_long_log_is_bounded_and_says_where_the_rest_is() -> None:
     _, err = shown(SCENARIOS["failed-smoke"]())
     assert "(6 earlier lines in .devtools/runs/" in err
-    assert err.count("kafka-topics/check | ") == 40
+    assert err.count("      | ") - err.count("| PONG") == 40
 
 
 def test_waiting_is_said_only_when_it_takes_long_and_not_too_often() -> None:
@@ -112,6 +112,65 @@ def test_verbose_shows_what_helm_prints() -> None:
     assert "ameide/clickhouse | level=INFO msg=waiting" in err
 
 
+def test_contracts_are_counted_and_listed_only_on_request() -> None:
+    _, brief = shown(SCENARIOS["failed-contract"]())
+    _, whole = shown(SCENARIOS["failed-contract"](), verbose=True)
+    assert "contracts: 2 passed, 1 simulated" in brief
+    assert "StatefulSet/redis" not in brief
+    assert "~ simulated   StatefulSet/redis  its pods are simulated, saw ready" in whole
+
+
+def test_a_failure_is_told_once_in_each_place() -> None:
+    out, err = shown(SCENARIOS["failed-contract"](), width=200)
+    for said in (out, err):
+        assert said.count("contract Kafka/kafka Ready: Ready is False (QuorumLost: simulated failure)") == 1
+    assert out.count("KafkaTopic/events does not exist") == 1
+    assert "ameide/kafka failed" not in out
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "note"),
+    [
+        ("Ready=absent", "Ready is absent", "Ready is absent"),
+        ("Ready=True", "its status is simulated", "its status is simulated, saw Ready=True"),
+        ("Failed", "{.status.phase} is Failed (no disk)", "{.status.phase} is Failed (no disk)"),
+        ("1", "waits for 10 pods", "waits for 10 pods, saw 1"),
+        ("404", "answered 404", "answered 404"),
+        ("", "it does not exist", "it does not exist"),
+        ("ready", "", "saw ready"),
+    ],
+)
+def test_what_was_seen_is_not_said_twice(value: str, reason: str, note: str) -> None:
+    checked = check("ameide/x", "Kafka/x Ready", ev.Verdict.FAILED, value, reason)
+    assert lines.contract_note(checked) == note
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("green", "PASSED"), ("simulated", "DONE"), ("unchanged", "UNCHANGED"), ("failed-contract", "FAILED")],
+)
+def test_the_headline(name: str, said: str) -> None:
+    out, _ = shown(SCENARIOS[name]())
+    assert [line.split()[0] for line in out.splitlines() if " layer 40-data-plane in " in line] == [said]
+    assert ("simulator answered" in out) is (name in {"simulated", "unchanged"})
+
+
+def test_a_run_that_checked_nothing_has_not_passed() -> None:
+    script: Script = [(started(), 0.0), (begin("ameide/redis"), 0.0), (done("ameide/redis", 1.0), 1.0)]
+    out, _ = shown([*script, (ev.RunFinished(exit_code=0, seconds=1.0), 1.0)])
+    assert "DONE layer 40-data-plane in 1.0s" in out
+    assert "PASSED" not in out
+
+
+def test_several_containers_are_told_apart() -> None:
+    script = SCENARIOS["green"]()
+    script.insert(-2, (say("kafka-topics", "ready", container="sidecar"), 12.0))
+    _, err = shown(script)
+    assert "      | sidecar: ready" in err
+    assert "      | check: 3 topics" in err
+    assert "      | PONG" in err
+
+
 def test_hundreds_of_failures_stay_readable() -> None:
     fold = Fold()
     names = [f"ameide/release-{number}" for number in range(300)]
@@ -126,11 +185,11 @@ def test_hundreds_of_failures_stay_readable() -> None:
         reason = "because ameide/release-281 failed" if outcome is ev.Outcome.SKIPPED else "it broke"
         fold.emit(done(name, 1.0, outcome, reason if outcome is not ev.Outcome.INSTALLED else ""), START)
     fold.emit(ev.RunFinished(exit_code=1, seconds=9), START + 9)
-    lines = [text.plain(line) for line in final_lines(fold, text.UNICODE, 80, Path("/repo"))]
-    assert len(lines) < 70
-    assert sum(line.startswith("FAILED ameide/") for line in lines) == 10
-    assert "    ✓ installed   280 releases" in lines
-    assert "    - skipped     10 releases  because ameide/release-281 failed" in lines
+    screen = [text.plain(line) for line in final_lines(fold, text.UNICODE, 80, Path("/repo"))]
+    assert len(screen) < 70
+    assert sum(line.startswith("FAILED ameide/") for line in screen) == 10
+    assert "    ✓ installed   280 releases" in screen
+    assert "    - skipped     10 releases  because ameide/release-281 failed" in screen
 
 
 @pytest.mark.parametrize(
@@ -139,3 +198,10 @@ def test_hundreds_of_failures_stay_readable() -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert text.duration(seconds) == said
+
+
+def test_a_tests_line_leaves_its_release_out_where_there_is_no_room() -> None:
+    out = io.StringIO()
+    play(SCENARIOS["green"](), Plain(out, out, cwd=Path("/repo"), width=50))
+    heads = [line for line in out.getvalue().splitlines() if "test kafka-topics" in line]
+    assert heads[0] == "  ✓ passed      test kafka-topics  2.1s"

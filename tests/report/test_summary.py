@@ -27,6 +27,7 @@ def document(script: Script) -> dict[str, Any]:
         ("green", "passed", 0),
         ("failed-smoke", "failed", 1),
         ("failed-release", "failed", 1),
+        ("failed-contract", "failed", 1),
         ("unchanged", "unchanged", 0),
         ("interrupted", "interrupted", 130),
         ("simulated", "simulated", 0),
@@ -92,8 +93,8 @@ def test_counts() -> None:
 @pytest.mark.parametrize(
     ("what", "failed", "commands"),
     [
-        ("layer 40-data-plane", "test", ["invoke layer 40-data-plane --only-test", "invoke layer 40-data-plane"]),
-        ("up", "test", ["invoke layer 40-data-plane --only-test", "invoke up"]),
+        ("layer 40-data-plane", "test", ["invoke layer 40-data-plane"]),
+        ("up", "test", ["invoke layer 40-data-plane", "invoke up"]),
         ("up", "release", ["invoke layer 40-data-plane", "invoke up"]),
         ("up --env dev", "release", ["invoke layer 40-data-plane --env dev", "invoke up --env dev"]),
         ("up --env=dev", "release", ["invoke layer 40-data-plane --env=dev", "invoke up --env=dev"]),
@@ -107,6 +108,11 @@ def test_what_to_type_after_a_failure(what: str, failed: str, commands: list[str
         run="r", what=what, stack="s", environment="dev", provider="kwok", context="c", directory="/repo/r"
     )
     assert document([(run, 0.0), *rest])["next"] == commands
+
+
+def test_what_to_type_after_everything_was_taken_down() -> None:
+    script: Script = [(started(), 0), (done("ameide/redis", 1, ev.Outcome.UNINSTALLED), 1)]
+    assert document([*script, (ev.RunFinished(exit_code=0, seconds=1), 1)])["next"] == ["invoke up"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from devtools.clusters.base import ClusterStatus
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Interrupted, Location, Problem
 from devtools.report.problems import error_json, render_error
-from devtools.report.tables import show_cluster, show_layers
+from devtools.report.tables import layers_json, show_cluster, show_layers
 from devtools.stack.model import (
     ChartRef,
     Environment,
@@ -103,6 +103,24 @@ def layers(facts: Facts | None = FACTS, note: str = "", output: str = "text") ->
     out = io.StringIO()
     show_layers(STACK, facts, note=note, output=output, out=out, environ={})
     return out.getvalue()
+
+
+def test_what_is_not_declared_any_more_is_named() -> None:
+    gone, foreign = ReleaseId("ameide", "gone"), ReleaseId("ameide", "foreign")
+    found = {
+        **FACTS.releases,
+        gone: ReleaseFact(id=gone, status="deployed", revision=1, stack="ameide"),
+        foreign: ReleaseFact(id=foreign, status="deployed", revision=1, stack="another"),
+    }
+    assert "On the cluster, but not declared any more: ameide/gone\n" in layers(Facts(releases=found))
+    declared = {
+        ReleaseId("ameide", name): ReleaseFact(
+            id=ReleaseId("ameide", name), status="deployed", revision=1, stack="ameide"
+        )
+        for name in ("clickhouse", "redis")
+    }
+    part = Stack(name="ameide", root=ROOT, environment=STACK.environment, layers=STACK.layers[:1])
+    assert layers_json(part, Facts(releases=declared), whole=STACK)["undeclared"] == []
 
 
 def test_layers() -> None:

@@ -21,8 +21,8 @@ from devtools.process import Cancel, Command, OnOutput, Result, SubprocessRunner
 from devtools.run.engine import Engine
 from devtools.run.events import Bus, Event
 from devtools.run.facts import observe
+from devtools.run.observer import Observer
 from devtools.run.session import Session
-from devtools.run.waiting import Observer
 from devtools.stack.model import (
     Action,
     ChartRef,

@@ -1,4 +1,4 @@
-"""Readiness rules, case by case."""
+"""Readiness rules and contracts, case by case."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.errors import ConfigError
+from devtools.run.measure import measure
 from devtools.run.readiness import PATIENCE, job_result, selects, troubles, waits_for
+from devtools.stack.model import Contract
+from tests.run.kit import HERE
 
 CASES = Path(__file__).parent.parent / "cases"
 
@@ -27,6 +31,20 @@ def test_what_will_not_heal(case: dict[str, Any]) -> None:
     found = troubles(case["object"], case["pods"])
     assert [str(trouble) for trouble in found] == case["says"]
     assert all(trouble.reason in PATIENCE for trouble in found)
+
+
+@pytest.mark.parametrize("case", _cases("contracts.yaml"))
+def test_an_object_against_its_contract(case: dict[str, Any]) -> None:
+    seen = measure(Contract(where=HERE, **case["contract"]), case["object"])
+    assert (seen.value, "" if seen.good else seen.reason) == (case["value"], case["wrong"])
+    assert seen.final == (case["value"] == "failed")
+
+
+@pytest.mark.parametrize("path", ["{.status[", "{.a}{.b}", "{range .items[*]}{.x}{end}", "{$$}"])
+def test_a_path_that_cannot_be_read_is_named_at_its_place(path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        measure(Contract(where=HERE, jsonpath=path), {"metadata": {}})
+    assert str(caught.value.problems[0]).startswith("layers/40-data-plane.yaml:1:1: jsonpath")
 
 
 def test_a_job_that_failed_says_why() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from threading import Timer
+
 import pytest
 
 from devtools.errors import ExitCode
+from devtools.process import Cancel
 from devtools.run.events import Notice, TestFinished, TestOutput, Verdict
 from devtools.stack.model import Action
 from tests.run.kit import Bench, config_map, job, plan, step
@@ -104,3 +108,28 @@ def test_every_run_of_a_test_is_a_run_of_its_own(bench: Bench) -> None:
         ran = bench.run(plan(step(smoke, action=action, revision=1)))
         assert [event.verdict for event in ran.all(TestFinished)] == [Verdict.PASSED] * 3
         assert sorted(event.line for event in ran.all(TestOutput)) == ["0", "1", "2"]
+
+
+@pytest.mark.real
+def test_tests_that_run_at_the_same_time_are_all_run(bench: Bench) -> None:
+    names = [f"t{number}" for number in range(8)]
+    tests = [job(name, "test", "sh", "-c", f"sleep 1; echo {name}", cluster=bench.cluster) for name in names]
+    smoke = bench.release(bench.chart("smoke", *tests), smoke=True)
+    ran = bench.run(plan(step(smoke)))
+    assert sorted(event.line for event in ran.all(TestOutput)) == names
+    assert {event.test: event.verdict for event in ran.all(TestFinished)} == dict.fromkeys(names, Verdict.PASSED)
+
+
+@pytest.mark.real
+def test_a_run_that_was_stopped_in_its_tests_leaves_them_all_in_the_record(bench: Bench) -> None:
+    names = [f"t{number}" for number in range(3)]
+    smoke = bench.release(
+        bench.chart("smoke", *(job(name, "test", "sleep", "3", cluster=bench.cluster) for name in names)), smoke=True
+    )
+    stopped = replace(bench, cancel=Cancel())
+    timer = Timer(3.0, lambda: stopped.cancel.set("stopped"))
+    timer.start()
+    assert stopped.run(plan(step(smoke))).code is ExitCode.INTERRUPTED
+    timer.join()
+    ran = bench.run(plan(step(smoke, action=Action.UNCHANGED, revision=1)))
+    assert sorted(event.test for event in ran.all(TestFinished)) == names

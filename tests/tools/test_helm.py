@@ -107,6 +107,11 @@ def test_any_other_answer_is_a_clear_error(text: str) -> None:
         ("level=WARN x\nError: UPGRADE FAILED: no room\n", "no room", False),
         ("Error: INSTALLATION FAILED: bad", "bad", False),
         (
+            "Error: UPGRADE FAILED: values don't fit:\nkafka:\n- at '': unknown key 'nodPools'\n\n",
+            "values don't fit: kafka: - at '': unknown key 'nodPools'",
+            False,
+        ),
+        (
             'Error: kubernetes cluster unreachable: Get "https://127.0.0.1:1/version": connection refused',
             'kubernetes cluster unreachable: Get "https://127.0.0.1:1/version": connection refused',
             True,

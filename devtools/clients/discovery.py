@@ -1,0 +1,97 @@
+"""Which kinds an API server serves: two requests, whatever the number of groups.
+
+Aggregated discovery: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from devtools.errors import EnvironmentFault
+
+_KIND = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+ACCEPT = ",".join((_KIND.format("v2"), _KIND.format("v2beta1"), "application/json"))
+AGAIN = 0.5  # seconds until an unknown kind is worth another look: a CRD may have come
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A kind that the API server serves: its path's plural, and whether it lives in namespaces."""
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """The URL path of the collection, or of one object."""
+        root = "/api/v1" if self.api_version == "v1" else f"/apis/{self.api_version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{root}{scope}/{self.plural}" + (f"/{name}" if name else "")
+
+
+class Discovery:
+    """A memory of the served kinds that any thread may ask; a kind that it does not know makes it look again."""
+
+    def __init__(self, read: Callable[[str], Mapping[str, Any]]) -> None:
+        """`read` gets a path of the API server as JSON, asking for `ACCEPT`."""
+        self._read = read
+        self._lock = Lock()
+        self._kinds: tuple[Resource, ...] | None = None
+        self._looked = 0.0
+
+    def forget(self) -> None:
+        """What was seen until now no longer counts, nor what a look under way is about to see."""
+        with self._lock:
+            self._kinds = None
+
+    def served(self) -> tuple[Resource, ...]:
+        """Every served kind, in each version that serves it, preferred versions first."""
+        return self._seen(0.0)
+
+    def find(self, kind: str, api_version: str = "") -> Resource | None:
+        """The served kind; the core groups win over others where `api_version` is empty."""
+        asked = time.monotonic()
+        return _pick(self._seen(0.0), kind, api_version) or _pick(self._seen(asked - AGAIN), kind, api_version)
+
+    def _seen(self, since: float) -> tuple[Resource, ...]:
+        """What a look that began after `since` saw; one thread looks, the others wait for it."""
+        with self._lock:
+            if self._kinds is None or self._looked < since:
+                self._looked = time.monotonic()
+                self._kinds = self._look()
+            return self._kinds
+
+    def _look(self) -> tuple[Resource, ...]:
+        found: list[Resource] = []
+        for root in ("/api", "/apis"):
+            groups = self._read(root).get("items")
+            if not isinstance(groups, list):
+                raise EnvironmentFault(
+                    "the API server does not tell its kinds at once", hint="Kubernetes 1.27 or newer is needed"
+                )
+            for group in groups:
+                found += _served(group)
+        return tuple(found)
+
+
+def _pick(kinds: tuple[Resource, ...], kind: str, api_version: str) -> Resource | None:
+    found = [item for item in kinds if item.kind == kind and (not api_version or item.api_version == api_version)]
+    return min(found, key=lambda item: "." in item.api_version) if found else None
+
+
+def _served(group: Mapping[str, Any]) -> list[Resource]:
+    """The kinds of one group in each of its versions."""
+    name = (group.get("metadata") or {}).get("name") or ""
+    found: list[Resource] = []
+    for version in group.get("versions") or ():
+        label = f"{name}/{version['version']}" if name else str(version["version"])
+        for item in version.get("resources") or ():
+            kind = str((item.get("responseKind") or {}).get("kind") or "")
+            plural, namespaced = str(item["resource"]), item.get("scope") == "Namespaced"
+            found.append(Resource(api_version=label, kind=kind, plural=plural, namespaced=namespaced))
+    return found

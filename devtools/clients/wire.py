@@ -1,0 +1,202 @@
+"""Requests to one API server over one pool of connections; a server that is away for a while is waited for."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from devtools.clients.kubeconfig import Credentials, read_credentials, ssl_context
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.process import Cancel
+
+if TYPE_CHECKING:
+    import urllib3
+
+CONNECT = 5.0  # seconds
+QUIET = 0.5  # seconds that a server may be away before a word is said of it
+_BUSY = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request; `path` begins with a slash, `body` is encoded already."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    stream: bool = False  # the answer is read bit by bit, for as long as it takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back; `repeated` when an earlier try may have been carried out before its answer was lost."""
+
+    response: urllib3.BaseHTTPResponse
+    repeated: bool
+
+
+class Wire:
+    """The way to one API server, as one user. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        context: str,
+        cancel: Cancel,
+        *,
+        retry_for: float,
+        read_for: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Nothing is read or connected to yet.
+
+        `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
+        an answer; `say` is told once, when the server begins to be waited for.
+        """
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._cancel = cancel
+        self._retry_for = retry_for
+        self._read_for = read_for
+        self._say = say
+        self._making = Lock()
+        self._telling = Lock()
+        self._away = False
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._credentials.server
+
+    def send(self, request: Request) -> Answer:
+        """Send, and again with growing pauses while the server cannot be reached or is overloaded.
+
+        Any other answer is returned, refusals too. Raises EnvironmentFault when the server stays away for longer than
+        `retry_for` seconds, Interrupted on cancel.
+        """
+        from urllib3.exceptions import (  # noqa: PLC0415 - see _pool
+            ConnectTimeoutError,
+            HTTPError,
+            LocationValueError,
+            NewConnectionError,
+        )
+
+        started, pause, repeated = time.monotonic(), 0.1, False
+        while True:
+            wanted = 0.0
+            try:
+                response = self._once(request)
+                if response.status not in _BUSY or time.monotonic() - started >= self._retry_for:
+                    self._away = False
+                    return Answer(response=response, repeated=repeated)
+                wanted, why = _retry_after(response), f"answers {response.status}"
+                response.drain_conn()
+            except (HTTPError, OSError) as error:
+                why = _short(error)
+                if hopeless := _distrust(error) or (why if isinstance(error, LocationValueError) else ""):
+                    raise EnvironmentFault(f"cannot talk to the API server at {self.server}: {hopeless}") from error
+                if time.monotonic() - started >= self._retry_for:
+                    raise self._fault(why) from error
+                repeated = repeated or not isinstance(error, NewConnectionError | ConnectTimeoutError)
+            left = started + self._retry_for - time.monotonic()
+            self._tell(started, why, left)
+            if self._cancel.wait(max(0.0, min(max(pause, wanted), left))):
+                raise Interrupted(self._cancel.reason or "interrupted")
+            pause = min(pause * 2, 2.0)
+
+    def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
+        import urllib3  # noqa: PLC0415 - see _pool
+
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return self._pool.request(
+            request.method,
+            self.server.rstrip("/") + request.path + query,
+            headers={"User-Agent": "devtools", **request.headers, **self._authorization()},
+            body=request.body,
+            timeout=urllib3.Timeout(connect=CONNECT, read=None if request.stream else self._read_for),
+            retries=False,
+            preload_content=not request.stream,
+        )
+
+    def _fault(self, why: str) -> EnvironmentFault:
+        return EnvironmentFault(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
+
+    def _tell(self, started: float, why: str, left: float) -> None:
+        """Say that the server is waited for: once for all threads, and not for a hiccup."""
+        if time.monotonic() - started < QUIET or left <= 0:
+            return
+        with self._telling:
+            if self._away:
+                return
+            self._away = True
+        self._say(f"the API server at {self.server} does not answer ({why}): waiting up to {self._retry_for:.0f} s")
+
+    def _authorization(self) -> dict[str, str]:
+        """The header that says who we are, where that is said in a header."""
+        if self._credentials.needs_sdk:
+            with self._making:  # a plugin that asks the user something must ask once
+                settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
+            return {"Authorization": str(settings["value"])} if settings.get("value") else {}
+        header = self._credentials.authorization
+        return {"Authorization": header} if header else {}
+
+    @cached_property
+    def _credentials(self) -> Credentials:
+        return read_credentials(self._kubeconfig, self._context)
+
+    @cached_property
+    def _pool(self) -> urllib3.PoolManager:
+        """The connections."""
+        import urllib3  # noqa: PLC0415 - only what talks to a cluster pays for it
+
+        credentials = self._credentials
+        if credentials.needs_sdk:
+            return self._sdk.rest_client.pool_manager  # type: ignore[no-any-return]
+        extra: dict[str, Any] = {"server_hostname": credentials.server_name} if credentials.server_name else {}
+        options: dict[str, Any] = {"maxsize": 16, "block": False, "ssl_context": ssl_context(credentials), **extra}
+        if credentials.proxy:
+            return urllib3.ProxyManager(credentials.proxy, **options)
+        return urllib3.PoolManager(**options)
+
+    @cached_property
+    def _sdk(self) -> Any:
+        """The SDK's client: for exec plugins."""
+        return sdk_client(self._kubeconfig, self._context)
+
+
+def sdk_client(kubeconfig: Path, context: str) -> Any:
+    """A client of the official SDK for a context; raises EnvironmentFault where it cannot use it."""
+    from kubernetes import config  # noqa: PLC0415 - a fifth of a second, rarely needed
+
+    try:
+        return config.new_client_from_config(str(kubeconfig), context)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise EnvironmentFault(f"cannot use context {context}: {error}") from error
+
+
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
+    """The seconds that an overloaded server asks for; 0 where it does not say (RFC 9110 also allows dates)."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0
+
+
+def _distrust(error: BaseException) -> str:
+    """Why the server's certificate does not check out, if that is it: waiting does not make it better."""
+    for cause in (error, error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+    return ""
+
+
+def _short(error: Exception) -> str:
+    """The last clause of urllib3's nested messages."""
+    return str(error).rpartition(": ")[2].strip("')>") or type(error).__name__
