@@ -37,7 +37,9 @@ def namespace(slice_of_local: Kubectl) -> Iterator[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["object"]["kind"])
 def test_answers(case: dict[str, Any], slice_of_local: Kubectl, namespace: str) -> None:
     kubectl = slice_of_local
-    kind = f"{case['object']['kind'].lower()}s.{case['object']['apiVersion'].partition('/')[0]}"
+    singular = case["object"]["kind"].lower()
+    plural = singular + ("es" if singular.endswith("s") else "s")
+    kind = f"{plural}.{case['object']['apiVersion'].partition('/')[0]}"
     name = f"{namespace}-x"
     target = f"{kind}/{name}"
     manifest = {**case["object"], "metadata": {"name": name}}
