@@ -169,8 +169,8 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, screen: _Scre
 @contextlib.contextmanager
 def _session(app: App, options: Options, inputs: Inputs, cluster: Cluster, bus: Bus, kube: Kube) -> Iterator[Session]:
     """What the engine works with; the values files' directory is private and goes away."""
-    from devtools.run.observer import Observer  # noqa: PLC0415
     from devtools.run.session import Session  # noqa: PLC0415
+    from devtools.run.observer import Observer  # noqa: PLC0415
     from devtools.tools.helm import Helm  # noqa: PLC0415
 
     helm = Helm(program=app.toolchain.path("helm"), kubeconfig=cluster.kubeconfig, context=cluster.context)
