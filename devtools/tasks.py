@@ -6,13 +6,14 @@ Each parses its arguments and calls `devtools.app`; nothing else is imported unt
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import Task, task
+
+from devtools.tasks_charts import charts
+from devtools.tasks_kit import our_task
 
 if TYPE_CHECKING:
     from devtools.app.running import Options
@@ -34,19 +35,6 @@ _HELP = {
     "with-needs": "and everything that the chosen releases need",
     "verbose": "show what helm and the hooks print",
 }
-
-
-# invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
-class _OurTask(Task[Callable[..., None]]):
-    """A task with the one short flag that everybody expects: `-l` for a label, as in kubectl and helmfile."""
-
-    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """See `Task`."""
-        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        return {**options, "names": (name, "l")} if name == "label" else options
-
-
-_task = functools.partial(task, klass=_OurTask, auto_shortflags=False)
 _SELECTORS = ["stage", "release", "label"]
 
 
@@ -54,7 +42,7 @@ def _help(*names: str, **more: str) -> dict[str, str]:
     return {name: _HELP[name] for name in names} | more
 
 
-@_task(
+@our_task(
     help=_help(
         *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose", "output"),
         name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
@@ -86,7 +74,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     main(lambda app: verb.replay(app, name, _with(options, test=not no_test, sync=not only_test)), output)
 
 
-@_task(
+@our_task(
     iterable=_SELECTORS,
     help=_help(
         *("env", "no-test", "force", "dry-run", "no-wait", "verbose", "output", *_SELECTORS, "with-needs"),
@@ -124,7 +112,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest, selector=chosen)), output)
 
 
-@_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
+@our_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
 def down(
     _: Context,
     env: str = "",
@@ -145,7 +133,7 @@ def down(
     main(lambda app: verb.down(app, _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)), output)
 
 
-@_task(iterable=_SELECTORS, help=_help("env", *_SELECTORS, "with-needs", output="text or json"))
+@our_task(iterable=_SELECTORS, help=_help("env", *_SELECTORS, "with-needs", output="text or json"))
 def layers(
     _: Context,
     env: str = "",
@@ -168,7 +156,7 @@ def layers(
     main(lambda app: show.layers(app, _with(_options(env, output), selector=chosen)), output)
 
 
-@_task(
+@our_task(
     iterable=_SELECTORS,
     help=_help("env", "force", "output", *_SELECTORS, "with-needs", name="only this layer (default: all)"),
     optional=["name"],
@@ -198,7 +186,7 @@ def plan(
     main(lambda app: show.plan(app, name, options), output)
 
 
-@_task(
+@our_task(
     help=_help(
         "env",
         name="the release, name or namespace/name",
@@ -219,7 +207,7 @@ def values(_: Context, name: str, env: str = "", explain: bool = False, output: 
     main(lambda app: verb.show(app, name, _options(env, output), explain=explain), output)
 
 
-@_task(help={"output": "text or json"})
+@our_task(help={"output": "text or json"})
 def toolchain(_: Context, output: str = "text") -> None:
     """Get the pinned tools that are missing and show where each comes from.
 
@@ -233,7 +221,7 @@ def toolchain(_: Context, output: str = "text") -> None:
     main(lambda app: tools.show(app, output), output)
 
 
-@_task(help={"output": "text or json"})
+@our_task(help={"output": "text or json"})
 def create(_: Context, output: str = "text") -> None:
     """Make the cluster, start it, or find it running.
 
@@ -245,7 +233,7 @@ def create(_: Context, output: str = "text") -> None:
     main(lambda app: cluster.create(app, output), output)
 
 
-@_task(help={"output": "text or json"})
+@our_task(help={"output": "text or json"})
 def status(_: Context, output: str = "text") -> None:
     """Show the cluster, how to reach it, and what differs from a production one.
 
@@ -259,7 +247,7 @@ def status(_: Context, output: str = "text") -> None:
     main(lambda app: cluster.status(app, output), output)
 
 
-@_task
+@our_task
 def delete(_: Context) -> None:
     """Remove the cluster and everything it left on this machine.
 
@@ -297,3 +285,4 @@ def _with(options: Options, **changes: bool | Selector) -> Options:
 
 namespace = Collection(layer, layers, up, down, plan, values, toolchain)
 namespace.add_collection(Collection("cluster", create, status, delete))
+namespace.add_collection(charts)

@@ -27,7 +27,7 @@ def test_every_task_is_documented_with_examples(name: str) -> None:
 def test_every_flag_is_documented_and_explained(name: str) -> None:
     for argument in namespace[name].get_arguments():
         assert argument.help, argument.name
-        flag = re.escape(argument.name.replace("_", "-"))
+        flag = re.escape(max(argument.names, key=len))
         row = re.search(rf"^\|[^|]*`--{flag}`[^|]*\| (.*?) \|", DOCS, re.MULTILINE)
         assert row, argument.name
         assert name in row[1] or "all" in row[1], (name, argument.name)
@@ -36,7 +36,7 @@ def test_every_flag_is_documented_and_explained(name: str) -> None:
 def test_no_documented_task_or_flag_is_missing() -> None:
     documented = set(re.findall(r"^\| `([a-z.]+)(?: NAME)?` \| ", DOCS, re.MULTILINE))
     assert documented == set(TASKS)
-    flags = {argument.name.replace("_", "-") for name in TASKS for argument in namespace[name].get_arguments()}
+    flags = {max(argument.names, key=len) for name in TASKS for argument in namespace[name].get_arguments()}
     named = re.findall(r"^\| (`--[^|]*) \|", DOCS, re.MULTILINE)
     assert set(re.findall(r"`--([a-z-]+)`", " ".join(named))) == flags
 

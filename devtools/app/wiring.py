@@ -12,11 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from devtools.errors import EnvironmentFault
 from devtools.process import Cancel, Runner, SubprocessRunner
 from devtools.stack.settings import Settings, find_root, load_settings
 
 if TYPE_CHECKING:
+    from devtools.charts.lock import LockEntry
     from devtools.charts.resolve import Charts
+    from devtools.charts.standin import StandIns
     from devtools.clusters.base import Cluster, Provider
     from devtools.clusters.choose import ProviderName
     from devtools.toolchain import Toolchain
@@ -86,7 +89,21 @@ class App:
         """The charts of the repository."""
         from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
 
-        return Charts(self.settings.charts, self.settings.root)
+        return Charts(self.settings.charts, self.settings.root, self._stand_in)
+
+    def _stand_in(self, entry: LockEntry) -> Path | None:
+        """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""
+        try:
+            embedded = self.provider_name == "kwok"
+        except EnvironmentFault:
+            return None  # whoever needs the cluster will be told
+        return self._stand_ins(entry) if embedded else None
+
+    @cached_property
+    def _stand_ins(self) -> StandIns:
+        from devtools.charts.standin import StandIns  # noqa: PLC0415 - not every task needs it
+
+        return StandIns(self.folders.cache / "stand-ins")
 
     @cached_property
     def cluster_name(self) -> str:

@@ -30,10 +30,18 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
     That is: it is there, has the locked sha256, is a gzipped tar with one directory, holds no path or link that
     points out of it, stays within Helm's size limits, and its Chart.yaml has the locked name and version.
     """
+    vendor = f"invoke charts.vendor --name {entry.chart}"
+    if not entry.sha256:
+        left = (
+            "lies there, but the lock has no sha256 for it"
+            if path.exists()
+            else "is not vendored, and only the embedded cluster takes a stand-in for it"
+        )
+        raise _bad(path, entry, left, vendor)
     try:
         found = sha256_of(path)
     except FileNotFoundError:
-        raise _bad(path, entry, "is missing", f"invoke charts.vendor --chart {entry.chart}") from None
+        raise _bad(path, entry, "is missing", vendor) from None
     except OSError as error:
         raise _bad(path, entry, f"cannot be read: {error.strerror or error}") from error
     if found != entry.sha256:

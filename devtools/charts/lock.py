@@ -1,4 +1,4 @@
-"""`charts/third_party/lock.yaml`: which vendored charts there are, from where, and the sha256 of each archive."""
+"""`charts/third_party/lock.yaml`: the pinned charts, where each comes from, the sha256 of its archive, its contract."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devtools.charts.contract import ChartContract, contract_of, contract_problems
 from devtools.errors import Location, Problem
 from devtools.stack.settings import failed
 from devtools.stack.validate import validated
@@ -17,16 +18,17 @@ LOCK = Path("third_party") / "lock.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockEntry:
-    """One vendored chart; `extra` holds the keys that are about the chart but not about its archive."""
+    """One pinned chart; `extra` holds the keys that are not known here."""
 
     publisher: str
     name: str
     version: str
-    sha256: str  # of the archive, lower-case hexadecimal
+    sha256: str  # of the archive, lower-case hexadecimal; empty until it is vendored
     where: Location
     repository: str = ""  # URL of a chart repository
     oci: str = ""  # oci://… reference without a tag
     license: str = ""
+    contract: ChartContract = field(default_factory=ChartContract)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -73,13 +75,15 @@ def load_lock(charts: Path, root: Path) -> Lock:
 
 
 def _entry(keys: Mapping[str, Any], document: Document, index: int) -> LockEntry:
-    known = {
-        key: keys[key]
-        for key in ("publisher", "name", "version", "sha256", "repository", "oci", "license")
-        if key in keys
-    }
-    extra = {key: value for key, value in keys.items() if key not in known}
-    return LockEntry(**known, extra=extra, where=document.at(("charts", index)))
+    known = {key: keys[key] for key in ("publisher", "name", "version", "repository", "oci", "license") if key in keys}
+    extra = {key: value for key, value in keys.items() if key not in {*known, "sha256", "contract"}}
+    return LockEntry(
+        **known,
+        sha256=keys["sha256"] or "",
+        contract=contract_of(keys.get("contract", {})),
+        extra=extra,
+        where=document.at(("charts", index)),
+    )
 
 
 def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document: Document, index: int) -> list[Problem]:
@@ -92,4 +96,7 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
         problems.append(document.problem(path, f"chart '{entry.chart}' is locked twice", f"first at {first}"))
     if entry.publisher == "platform":
         problems.append(document.problem((*path, "publisher"), "'platform' is for charts of this repository"))
-    return problems
+    return problems + [
+        document.problem((*path, "contract"), f"contract of '{entry.chart}': {message}")
+        for message in contract_problems(entry.contract)
+    ]

@@ -9,6 +9,7 @@ from threading import Lock as Mutex
 
 from devtools.charts.archive import chart_yaml_of, sha256_of, verify_archive
 from devtools.charts.lock import Lock, LockEntry, load_lock
+from devtools.charts.standin import version_of
 from devtools.errors import ConfigError, Problem
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef, Release
@@ -23,7 +24,8 @@ class Charts:
     """The charts of one repository: a `ChartFinder`.
 
     `platform/<x>` is the directory `charts/platform/<x>`; `<publisher>/<chart>` is a vendored archive in
-    `charts/third_party`, by the lock. Where an archive is not vendored, `stand_in` may give a generated one.
+    `charts/third_party`, by the lock. For a chart that the lock pins and that is not vendored, `stand_in` may give a
+    generated archive; where it gives None, `verify` says how to vendor the chart.
     """
 
     def __init__(self, directory: Path, root: Path | None = None, stand_in: StandIn | None = None) -> None:
@@ -91,8 +93,9 @@ class Charts:
         if entry is None:
             raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", self._near(name))
         path = self.archive(entry)
-        if self._stand_in and not path.exists() and (generated := self._stand_in(entry)):
-            return ChartRef(name=name, path=generated, kind="stand-in", version=entry.version)
+        # An archive that lies there without a sha256 is what a vendoring that was killed left: `verify` says so.
+        if self._stand_in and not entry.sha256 and not path.exists() and (generated := self._stand_in(entry)):
+            return ChartRef(name=name, path=generated, kind="stand-in", version=version_of(entry))
         return ChartRef(name=name, path=path, kind="vendored", version=entry.version, sha256=entry.sha256)
 
     def _near(self, name: str) -> str:

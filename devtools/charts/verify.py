@@ -1,11 +1,14 @@
-"""The check before every replay: what is about to be used is what the lock says."""
+"""The checks of archives: before every replay those it uses, by themselves all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from devtools.charts.resolve import Charts
+from devtools.charts.archive import verify_archive
+from devtools.charts.resolve import THIRD_PARTY, Charts
+from devtools.charts.vendor import WORK
+from devtools.errors import ConfigError, Location, Problem
 from devtools.stack.model import Release
 from devtools.stack.settings import failed
 
@@ -17,3 +20,25 @@ def verify_charts(releases: Iterable[Release], directory: Path, root: Path | Non
     """
     if problems := Charts(directory, root).verify(releases):
         raise failed(problems)
+
+
+def problems_of(charts: Charts) -> list[Problem]:
+    """Where lock and tree disagree: an archive that is not what the lock says, or that it does not speak of.
+
+    A chart that is not vendored yet, in neither, is none.
+    """
+    problems = []
+    for entry in charts.lock.entries.values():
+        if entry.sha256 or charts.archive(entry).exists():
+            try:
+                verify_archive(charts.archive(entry), entry)
+            except ConfigError as error:
+                problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
+    known = {charts.archive(entry) for entry in charts.lock.entries.values()}
+    below = charts.directory / THIRD_PARTY
+    for path in sorted(below.rglob("*.tgz")):
+        if path not in known and not path.relative_to(below).parts[0].startswith(WORK):
+            message = f"{path.relative_to(below)} lies there, and the lock does not speak of it"
+            where = Location(file=charts.lock.file)
+            problems.append(Problem(where=where, message=message, hint="delete it, or pin its version"))
+    return problems

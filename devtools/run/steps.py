@@ -14,6 +14,7 @@ from devtools.clients.kube import CONFLICT, ApiError
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Command, Result
 from devtools.run.contracts import Contracts, deadline
+from devtools.run.crds import apply_crds
 from devtools.run.events import ContractChecked, Notice, Outcome, StepOutput, StepWaiting, Verdict
 from devtools.run.facts import mark_ready
 from devtools.run.session import Session
@@ -128,6 +129,7 @@ class Steps:
         release, session = step.release, self._session
         labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
         self._namespace(release.namespace)
+        apply_crds(session, release, self._stack, self._wait(release))
         with session.slots:
             if step.recover:
                 self._recover(step)

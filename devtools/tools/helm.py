@@ -49,10 +49,10 @@ class Helm:
     def upgrade(
         self, release: ReleaseId, chart: Path, values: Path, *, timeout: float, history: int, labels: Mapping[str, str]
     ) -> Command:
-        """Install or upgrade and answer with the release as JSON; waits for hooks only."""
+        """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone."""
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
-            ("upgrade", release.name, str(chart), "--install"),
+            ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
             ("--namespace", release.namespace, "--values", str(values)),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
             ("--labels", pairs, "--output", "json"),

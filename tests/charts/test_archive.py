@@ -122,7 +122,7 @@ def test_every_problem_before_a_replay(tmp_path: Path) -> None:
         f"{lock}:2:5 says {was}… (take it from version control again, or vendor and lock it anew)"
     )
     assert missing == (
-        f"{lock}:7:5: chart archive api-1.0.0.tgz of 'acme/api' is missing (invoke charts.vendor --chart acme/api)"
+        f"{lock}:7:5: chart archive api-1.0.0.tgz of 'acme/api' is missing (invoke charts.vendor --name acme/api)"
     )
     assert caught.value.exit_code is ExitCode.CONFIG
 

@@ -11,7 +11,7 @@ from devtools.charts.resolve import Charts
 from devtools.errors import ConfigError
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef
-from tests.charts.kit import vendored
+from tests.charts.kit import lock_text, vendored
 from tests.stack.kit import said, write
 
 
@@ -26,15 +26,26 @@ def test_local_and_vendored_charts(tmp_path: Path) -> None:
     assert remote.sha256 == charts.digest(remote)
 
 
-def test_an_archive_that_is_not_vendored_may_have_a_stand_in(tmp_path: Path) -> None:
-    root = vendored(tmp_path, "api")
-    made = write(tmp_path / "cache", {"api-1.0.0.tgz": b"made"}) / "api-1.0.0.tgz"
+def test_a_chart_that_is_not_vendored_may_have_a_stand_in(tmp_path: Path) -> None:
+    root = write(tmp_path, {"charts/third_party/lock.yaml": "charts:\n" + lock_text("api", "null")})
+    made = write(tmp_path / "cache", {"api.tgz": b"made"}) / "api.tgz"
     charts = Charts(root / "charts", root, stand_in=lambda entry: made if entry.name == "api" else None)
-    assert charts.find("acme/api").kind == "vendored"
-    (root / "charts/third_party/acme/api/api-1.0.0.tgz").unlink()
     found = charts.find("acme/api")
-    assert (found.kind, found.path) == ("stand-in", made)
+    assert (found.kind, found.path, found.version) == ("stand-in", made, "1.0.0+standin")
     assert Charts(root / "charts", root).find("acme/api").kind == "vendored"
+
+
+def test_a_vendored_chart_never_has_a_stand_in(tmp_path: Path) -> None:
+    """Neither where its archive is gone, nor where one lies there that the lock does not know: both are said."""
+    root = vendored(tmp_path, "api")
+    made = write(tmp_path / "cache", {"api.tgz": b"made"}) / "api.tgz"
+    archive = root / "charts/third_party/acme/api/api-1.0.0.tgz"
+    raw = archive.read_bytes()
+    archive.unlink()
+    assert Charts(root / "charts", root, stand_in=lambda _: made).find("acme/api").kind == "vendored"
+    archive.write_bytes(raw)
+    write(root, {"charts/third_party/lock.yaml": "charts:\n" + lock_text("api", "null")})
+    assert Charts(root / "charts", root, stand_in=lambda _: made).find("acme/api").kind == "vendored"
 
 
 @pytest.mark.parametrize("name", ["acme/apo", "other/api", "platform/api", "platform/../x"])
@@ -75,7 +86,7 @@ def test_a_digest_is_computed_once(tmp_path: Path) -> None:
 def test_problems_of_the_lock(tmp_path: Path) -> None:
     sha = "a" * 64
     text = f"""charts:
-  - {{publisher: acme, name: one, version: 1.0.0, sha256: {sha}, oci: "oci://x/y", contract: [], license: MIT}}
+  - {{publisher: acme, name: one, version: 1.0.0, sha256: {sha}, oci: "oci://x/y", contract: {{}}, license: MIT}}
   - {{publisher: acme, name: one, version: 1.0.0, sha256: {sha}}}
   - {{publisher: platform, name: two, version: 1.0.0, sha256: {sha}, repository: "https://x", oci: "oci://x"}}
 """
@@ -113,11 +124,9 @@ def test_wrong_keys_of_the_lock(tmp_path: Path) -> None:
 
 
 def test_what_else_the_lock_says_is_kept(tmp_path: Path) -> None:
-    text = (
-        f"charts:\n  - {{publisher: a, name: b, version: v1.0.0, sha256: {'a' * 64}, oci: 'oci://x', contract: [1]}}\n"
-    )
+    text = f"charts:\n  - {{publisher: a, name: b, version: v1.0.0, sha256: {'a' * 64}, oci: 'oci://x', notes: [1]}}\n"
     write(tmp_path, {"charts/third_party/lock.yaml": text})
     (entry,) = load_lock(tmp_path / "charts", tmp_path).entries.values()
-    assert entry.extra == {"contract": [1]}
+    assert entry.extra == {"notes": [1]}
     assert entry.archive == Path("a/b/b-v1.0.0.tgz")
     assert load_lock(tmp_path / "none", tmp_path).entries == {}

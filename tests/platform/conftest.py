@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from devtools.clusters.kwok import KwokProvider
-from devtools.process import Cancel, SubprocessRunner
 from tests.platform.control_plane import control_plane
-from tests.platform.support import ROOT, Kubectl, Tool, releases, run
+from tests.platform.support import ROOT, Kubectl, Tool, run
 
 REAL_CRDS = (
     "altinity-clickhouse-operator-*.yaml",
+    "cert-manager-*.yaml",
+    "cloudnative-pg-*.yaml",
+    "envoy-gateway-*.yaml",
     "external-secrets-*.yaml",
+    "gateway-api-standard-*.yaml",
+    "keycloak-operator-*.yaml",
     "spotahome-redis-operator-*.yaml",
     "strimzi-*.yaml",
 )
@@ -47,32 +51,15 @@ def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def stages(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """kubectl on a cluster of its own, simulated only: what these tests break would be seen by every other."""
-    cancel = Cancel()
-    provider = KwokProvider(
-        f"stages-{uuid4().hex[:8]}",
-        runner=SubprocessRunner({"PATH": os.environ["PATH"]}, cancel),
-        tool=tool,
-        state=tmp_path_factory.mktemp("stages") / "state",
-        nodes=1,
-        stages=tuple(sorted((ROOT / "simulation").glob("*.yaml"))),
-        real_node="off",
-        cancel=cancel,
-    )
+def slice_of_local(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """kubectl on a cluster that `invoke up` made: what these tests break would be seen by every other."""
+    name, state = f"stages-{uuid4().hex[:8]}", tmp_path_factory.mktemp("stages") / "state"
+    env = {key: value for key, value in os.environ.items() if not key.startswith("DEVTOOLS_")}
+    env |= {"DEVTOOLS_CLUSTER": name, "DEVTOOLS_STATE": str(state), "DEVTOOLS_PROVIDER": "kwok"}
+    invoke = [sys.executable, "-m", "invoke"]
     try:
-        yield Kubectl.on(provider.ensure(lambda line: None), tool)
+        up = run([*invoke, "up", "--no-test"], env=env, timeout=400)
+        assert up.ok, up.stdout + up.stderr
+        yield Kubectl(tool("kubectl"), state / "clusters" / name / "kubeconfig", f"kwok-{name}")
     finally:
-        provider.delete(lambda line: None)
-
-
-@pytest.fixture(scope="session")
-def slice_of_local(stages: Kubectl, tool: Tool) -> Kubectl:
-    """The cluster with every release of the environment `local` on it."""
-    for release in releases("local"):
-        files = [word for file in release.overlays for word in ("-f", file)]
-        where = ["--kubeconfig", stages.kubeconfig, "--kube-context", stages.context, "-n", release.namespace]
-        more = ["--set", "waitSeconds=2"] if release.smoke else []
-        installed = run([tool("helm"), "install", release.name, release.chart, *where, *files, *more])
-        assert installed.ok, installed.stderr
-    return stages
+        run([*invoke, "cluster.delete"], env=env)

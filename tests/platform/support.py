@@ -15,7 +15,7 @@ from devtools.process import Cancel, Command, Result, SubprocessRunner
 ROOT = Path(__file__).resolve().parents[2]
 CHARTS = ROOT / "charts" / "platform"
 HERE = Path(__file__).parent
-ENVIRONMENTS = ("local", "dev")
+ENVIRONMENTS = ("local", "dev", "staging", "production")
 Tool = Callable[[str], Path]
 
 
@@ -47,10 +47,13 @@ def load(path: Path) -> Any:
 
 
 def releases(environment: str) -> Iterator[Declared]:
-    """Every release of our own charts, in the order of the layers."""
+    """Every release of our own charts of the environment, switched on or not, in the order of the layers."""
     default = load(ROOT / "layers" / "_defaults.yaml")["release"]["namespace"]
     for file in sorted((ROOT / "layers").glob("[0-9]*.yaml")):
-        for release in load(file).get("releases", []):
+        layer = load(file)
+        if environment not in layer.get("environments", ENVIRONMENTS):
+            continue
+        for release in layer.get("releases", []):
             if release["chart"].startswith("platform/"):
                 yield Declared(
                     layer=file.stem,
@@ -63,11 +66,13 @@ def releases(environment: str) -> Iterator[Declared]:
                 )
 
 
-def run(argv: Sequence[object], stdin: str | None = None, env: Mapping[str, str] | None = None) -> Result:
+def run(
+    argv: Sequence[object], stdin: str | None = None, env: Mapping[str, str] | None = None, timeout: float = 120
+) -> Result:
     """Run to the end, with nothing but `env` and a PATH of the system's own directories in the environment."""
     runner = SubprocessRunner({"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})}, Cancel())
     command = Command(
-        argv=tuple(str(arg) for arg in argv), stdin=stdin.encode() if stdin is not None else None, timeout=120
+        argv=tuple(str(arg) for arg in argv), stdin=stdin.encode() if stdin is not None else None, timeout=timeout
     )
     return runner.run(command)
 

@@ -80,17 +80,17 @@ def test_helm_test_jobs(case: dict[str, Any], tool: Tool) -> None:
     assert case["render"] or not rendered
 
 
-def test_nothing_but_jobs_is_a_hook(tool: Tool) -> None:
+def test_nothing_but_smoke_jobs_is_a_hook(tool: Tool) -> None:
     """What the Jobs need outlives them, so that a failed one can be looked at and run again."""
     for release in DECLARED:
         for item in render(tool("helm"), release):
             hook = "helm.sh/hook" in item["metadata"].get("annotations", {})
-            assert hook == (item["kind"] == "Job"), item["metadata"]["name"]
+            assert hook == (release.smoke and item["kind"] == "Job"), item["metadata"]["name"]
 
 
 def test_the_environments_differ_where_they_should(tool: Tool) -> None:
     """Replicas and storage, and nothing but overlays makes the difference."""
-    brokers, disks = {}, {}
+    brokers, disks, instances, domains = {}, {}, {}, {}
     for environment in ENVIRONMENTS:
         objects = {
             (item["kind"], item["metadata"]["name"]): item
@@ -101,5 +101,10 @@ def test_the_environments_differ_where_they_should(tool: Tool) -> None:
         brokers[environment] = sum(pool["replicas"] for pool in pools if "broker" in pool["roles"])
         redis = objects["RedisFailover", "redis"]["spec"]["redis"]
         disks[environment] = (redis["replicas"], "persistentVolumeClaim" in redis["storage"])
-    assert brokers == {"local": 1, "dev": 3}
-    assert disks == {"local": (1, False), "dev": (3, True)}
+        cluster = objects["Cluster", "postgres"]["spec"]
+        instances[environment] = (cluster["instances"], cluster["storage"]["size"])
+        domains[environment] = objects["Gateway", "ameide"]["spec"]["listeners"][1]["hostname"]
+    assert brokers == {"local": 1, "dev": 3, "staging": 3, "production": 5}
+    assert disks == {"local": (1, False), "dev": (3, True), "staging": (3, True), "production": (3, True)}
+    assert instances == {"local": (1, "2Gi"), "dev": (1, "20Gi"), "staging": (2, "50Gi"), "production": (3, "200Gi")}
+    assert len(set(domains.values())) == len(ENVIRONMENTS)

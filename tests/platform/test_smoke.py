@@ -17,44 +17,48 @@ import pytest
 import yaml
 
 from devtools.process import Result
-from tests.platform.support import HERE, Kubectl, load, run
+from tests.platform.support import HERE, Kubectl, load, releases, run
 
 pytestmark = pytest.mark.cluster
-NAMESPACE = "ameide"
-JOBS = ["namespace", "redis", "kafka", "clickhouse", "pgadmin"]
-HEALTHY = [("data-plane-smoke", job) for job in JOBS]
-HEALTHY += [("platform-smoke", job) for job in ("external-secrets", "namespaces", "nodes")]
+SMOKE = {release.name: release for release in releases("local") if release.smoke}
+HEALTHY = [
+    (release.name, job["name"])
+    for release in SMOKE.values()
+    for file in release.overlays
+    for job in load(file).get("jobs", [])
+]
 BROKEN = [case for file in sorted((HERE / "broken").glob("*.yaml")) for case in load(file)]
 OWN = ("name", "namespace", "labels", "annotations", "ownerReferences")  # what of an object's metadata is put back
 
 
 def script(kubectl: Kubectl, release: str, job: str, home: Path) -> Result:
     """Run one job's script as it is on the cluster."""
-    data = kubectl.get("configmap", f"{release}-scripts", "-n", NAMESPACE)["data"]
+    namespace = SMOKE[release].namespace
+    data = kubectl.get("configmap", f"{release}-scripts", "-n", namespace)["data"]
     (home / "smoke").mkdir(exist_ok=True)
     for name, text in data.items():
         (home / "smoke" / name).write_text(text.replace("/smoke/prelude.sh", f"{home}/smoke/prelude.sh"))
-    user = f"system:serviceaccount:{NAMESPACE}:{release}-{job}"
+    user = f"system:serviceaccount:{namespace}:{release}-{job}"
     wrapper = home / "kubectl"
     wrapper.write_text(
         f"#!/bin/sh\nexec {kubectl.binary} --kubeconfig {kubectl.kubeconfig} --context {kubectl.context}"
-        f' --namespace {NAMESPACE} --as {user} --as-group system:authenticated "$@"\n'
+        f' --namespace {namespace} --as {user} --as-group system:authenticated "$@"\n'
     )
     wrapper.chmod(0o755)
     env = {
         "PATH": f"{home}:/usr/bin:/bin",
         "HOME": str(home),
-        "TEST_NAMESPACE": NAMESPACE,
+        "TEST_NAMESPACE": namespace,
         "TEST_WAIT": "2",
-        "TEST_OPTIONAL": "false",
+        "TEST_OPTIONAL": "true",
     }
     busybox = shutil.which("busybox")
     return run([*([busybox, "sh"] if busybox else ["sh"]), home / "smoke" / f"{job}.sh"], env=env)
 
 
-def settled(kubectl: Kubectl, question: dict[str, Any]) -> None:
+def settled(kubectl: Kubectl, question: dict[str, Any], namespace: str = "ameide") -> None:
     deadline = time.monotonic() + 20
-    while (seen := kubectl.run(*question["ask"], "-n", NAMESPACE).stdout) != question["answer"]:
+    while (seen := kubectl.run(*question["ask"], "-n", namespace).stdout) != question["answer"]:
         assert time.monotonic() < deadline, f"{question['ask']} is {seen!r}"
         time.sleep(0.1)
 
@@ -62,30 +66,31 @@ def settled(kubectl: Kubectl, question: dict[str, Any]) -> None:
 @contextmanager
 def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
     """The platform with one thing wrong, put right afterwards."""
-    kept = [kubectl.get(name, "-n", NAMESPACE) for name in case.get("keep", [])]
+    namespace = case.get("namespace") or SMOKE[case["release"]].namespace
+    kept = [kubectl.get(name, "-n", namespace) for name in case.get("keep", [])]
     stdin = yaml.safe_dump(case["stdin"]) if "stdin" in case else None
     try:
         for words in case["break"]:
-            kubectl("-n", NAMESPACE, *words, stdin=stdin)
+            kubectl("-n", namespace, *words, stdin=stdin)
         if "until" in case:
-            settled(kubectl, case["until"])
+            settled(kubectl, case["until"], namespace)
         yield
     finally:
         for words in case.get("mend", []):
-            kubectl("-n", NAMESPACE, *words)
+            kubectl("-n", namespace, *words)
         for item in kept:
             item["metadata"] = {key: item["metadata"][key] for key in OWN if key in item["metadata"]}
             item.pop("status", None)
-            kubectl.apply(item, namespace=NAMESPACE)
+            kubectl.apply(item, namespace=namespace)
         if "mended" in case:
-            settled(kubectl, case["mended"])
+            settled(kubectl, case["mended"], namespace)
 
 
 @pytest.fixture(scope="module")
 def healthy(slice_of_local: Kubectl) -> Kubectl:
     """The slice, once everything on it is as it should be."""
     for ask, answer in (
-        (["get", "chi/clickhouse", "-o", "jsonpath={.status.status}"], "Completed"),
+        (["get", "clickhouseinstallation/clickhouse", "-o", "jsonpath={.status.status}"], "Completed"),
         (["get", "kafka/kafka", "-o", "jsonpath={.status.conditions[0].type}"], "Ready"),
         (["get", "deployment/pgadmin", "-o", "jsonpath={.status.availableReplicas}"], "1"),
         (["get", "statefulset/rfr-redis", "-o", "jsonpath={.status.readyReplicas}"], "1"),

@@ -37,7 +37,9 @@ def namespace(slice_of_local: Kubectl) -> Iterator[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["object"]["kind"])
 def test_answers(case: dict[str, Any], slice_of_local: Kubectl, namespace: str) -> None:
     kubectl = slice_of_local
-    kind = f"{case['object']['kind'].lower()}s.{case['object']['apiVersion'].partition('/')[0]}"
+    singular = case["object"]["kind"].lower()
+    plural = singular + ("es" if singular.endswith("s") else "s")
+    kind = f"{plural}.{case['object']['apiVersion'].partition('/')[0]}"
     name = f"{namespace}-x"
     target = f"{kind}/{name}"
     manifest = {**case["object"], "metadata": {"name": name}}
@@ -66,10 +68,20 @@ def test_answers(case: dict[str, Any], slice_of_local: Kubectl, namespace: str) 
 
 def test_it_is_quiet_when_nothing_changes(slice_of_local: Kubectl) -> None:
     """A Stage that matches its own answer would write for ever."""
-    words = ("get", "kafkas,kafkatopics,kafkanodepools,chi,rf,externalsecrets,pods", "-A", "-o")
+    words = (
+        "get",
+        "kafkas,kafkatopics,kafkanodepools,clickhouseinstallations,redisfailovers,externalsecrets,keycloaks,gateways,httproutes,certificates,clusters.postgresql.cnpg.io,pods",
+        "-A",
+        "-o",
+    )
     path = "jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{'\\n'}{end}"
     slice_of_local(
-        "wait", "--for=jsonpath={.status.status}=Completed", "chi/clickhouse", "-n", "ameide", "--timeout=20s"
+        "wait",
+        "--for=jsonpath={.status.status}=Completed",
+        "clickhouseinstallation/clickhouse",
+        "-n",
+        "ameide",
+        "--timeout=20s",
     )
     time.sleep(3)
     before = slice_of_local(*words, path)

@@ -25,7 +25,7 @@ def test_upgrade_is_one_explicit_command() -> None:
         KAFKA, Path("/charts/kafka"), Path("/v.json"), timeout=90.4, history=5, labels={"b": "2", "a": "1"}
     )
     assert _words(command) == (
-        "/opt/helm upgrade kafka /charts/kafka --install --namespace ameide --values /v.json"
+        "/opt/helm upgrade kafka /charts/kafka --install --skip-crds --namespace ameide --values /v.json"
         " --wait=hookOnly --timeout 90s --history-max 5 --labels a=1,b=2 --output json"
         " --kubeconfig /kube --kube-context kwok-x --color never"
     )

@@ -1,0 +1,148 @@
+"""What lies in the `crds/` directories of a chart and its subcharts: what Helm installs once and never upgrades.
+
+Which subcharts count is decided as Helm decides it (`processDependencyEnabled` in its `pkg/chart/v2/util`): the first
+condition that is true or false in the values, else tags, else yes.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.errors import ConfigError
+from devtools.stack.yamlpos import parse
+
+_MANIFEST = (".yaml", ".yml", ".json")
+_SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
+_Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartObject:
+    """An object of a `crds/` directory, and the file of the chart that holds it."""
+
+    file: str
+    data: Mapping[str, Any]
+
+
+def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
+    """The objects that Helm would install from `crds/` of a chart (directory or archive) with these values.
+
+    Raises ConfigError, naming the file, where the chart cannot be read or a file is not YAML.
+    """
+    try:
+        files = _of_directory(chart) if chart.is_dir() else _of_archive(chart.read_bytes())
+    except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
+        raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
+    if not any("crds" in name.split("/") or name.endswith(".tgz") for name in files):
+        return ()
+    return tuple(_objects(files, values, ""))
+
+
+def _objects(files: _Files, values: Mapping[str, Any], where: str) -> Iterator[ChartObject]:
+    """Those of one chart, its subcharts' after its own; `values` are what its parent or the user gives it."""
+    all_values = _laid_over(_yaml(files, "values.yaml", where), values)
+    for name in sorted(files):
+        if name.startswith("crds/") and name.endswith(_MANIFEST):
+            yield from _documents(files[name], f"{where}{name}")
+    declared: list[Mapping[str, Any]] = _yaml(files, "Chart.yaml", where).get("dependencies") or []
+    for path, subchart in sorted(_subcharts(files).items()):
+        name = _yaml(subchart, "Chart.yaml", f"{where}{path}/").get("name") or posixpath.basename(path)
+        entries = [item for item in declared if item.get("name") == name]
+        for item in entries or [{"name": name}]:
+            if _enabled(item, all_values):
+                own = all_values.get(item.get("alias") or name)
+                yield from _objects(subchart, own if isinstance(own, Mapping) else {}, f"{where}{path}/")
+                break
+
+
+def _enabled(dependency: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether the values switch a dependency on."""
+    for condition in str(dependency.get("condition") or "").split(","):
+        found = _dig(values, condition.strip())
+        if isinstance(found, bool):
+            return found
+    tags = values.get("tags")
+    said = [tags.get(tag) for tag in dependency.get("tags") or ()] if isinstance(tags, Mapping) else []
+    return True in said or False not in said
+
+
+def _dig(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Maps merge, anything else replaces, null takes away: Helm's rule."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = _laid_over(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _subcharts(files: _Files) -> dict[str, _Files]:
+    """The files of each chart in `charts/`, by its path; those that Helm leaves out begin with `_` or `.`."""
+    found: dict[str, dict[str, bytes]] = {}
+    for name, content in files.items():
+        parts = name.split("/")
+        if parts[0] != "charts" or len(parts) == 1 or parts[1][0] in "._":
+            continue
+        if len(parts) == 2 and name.endswith(".tgz"):  # noqa: PLR2004 - charts/<file>
+            found[name] = dict(_of_archive(content))
+        elif len(parts) > 2:  # noqa: PLR2004 - charts/<name>/…
+            found.setdefault("/".join(parts[:2]), {})["/".join(parts[2:])] = content
+    return {path: subchart for path, subchart in found.items() if "Chart.yaml" in subchart}
+
+
+def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
+    """The objects of a file; what is no object is left out, as Helm does."""
+    text = raw.decode("utf-8-sig", "replace")
+    for part in _SEPARATOR.split(text):
+        document = parse(part.encode(), Path(file))
+        if document.problems:
+            message = f"{file} of the chart {document.problems[0].message}"
+            raise ConfigError(message, hint="Helm renders nothing in crds/: template braces do not belong there")
+        if document.data.get("kind") and document.data.get("apiVersion"):
+            yield ChartObject(file=file, data=document.data)
+
+
+def _yaml(files: _Files, name: str, where: str) -> dict[str, Any]:
+    """A map in a file of the chart; empty where there is none."""
+    document = parse(files.get(name, b""), Path(f"{where}{name}"))
+    return dict(document.data)
+
+
+def _wanted(name: str) -> bool:
+    """Whether a file of a chart matters here; templates are many and large."""
+    parts = name.split("/")
+    return parts[-1] in {"Chart.yaml", "values.yaml"} or "crds" in parts[:-1] or name.endswith(".tgz")
+
+
+def _of_directory(directory: Path) -> dict[str, bytes]:
+    found = ((path, path.relative_to(directory).as_posix()) for path in directory.rglob("*"))
+    return {name: path.read_bytes() for path, name in found if _wanted(name) and path.is_file()}
+
+
+def _of_archive(raw: bytes) -> dict[str, bytes]:
+    """The files of an archive by path below the chart's directory; it is verified before a run."""
+    files: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
+        for member in archive:
+            _, _, name = posixpath.normpath(member.name).partition("/")
+            if name and member.isfile() and _wanted(name) and (file := archive.extractfile(member)):
+                files[name] = file.read()
+    return files

@@ -1,0 +1,46 @@
+"""The newest version of a chart that its source knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.charts.lock import LockEntry
+from devtools.errors import ConfigError, Interrupted
+from devtools.process import Runner
+from devtools.stack.yamlpos import parse
+from devtools.tools.helm import parse_failure
+from devtools.tools.helm_charts import OCI, HelmCharts, newest, oci_reference
+
+INDEX = "index.yaml"
+
+
+def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -> tuple[str, str]:
+    """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
+    where = source.removesuffix(f"/{INDEX}") or entry.repository or entry.oci
+    if where.startswith(OCI):
+        where = oci_reference(where, entry.name)
+    result = runner.run(helm.latest(where, entry.name))
+    if result.cancelled:
+        raise Interrupted("interrupted while helm ran")
+    if not result.ok:
+        return "", parse_failure(result.stderr)[0] if not result.timed_out else f"{where} does not answer in time"
+    return str(parse(result.stdout.encode(), Path("Chart.yaml")).data.get("version", "")), ""
+
+
+def latest_in_index(path: Path) -> dict[str, str]:
+    """The newest version of each chart in an `index.yaml` (or the directory that holds it), by the chart's name.
+
+    Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError where it is none.
+    """
+    file = path / INDEX if path.is_dir() else path
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # indexes are larger than files people write
+    try:
+        data = yaml.load(file.read_bytes(), Loader=loader)  # noqa: S506 - a safe one
+        return {name: newest([str(item["version"]) for item in items]) for name, items in data["entries"].items()}
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file} is no index of a chart repository", hint="helm repo index DIR makes one") from error

@@ -1,0 +1,241 @@
+"""Brings a pinned chart's archive into the tree and its sha256 into the lock.
+
+Everything is fetched, checked and packed beside the tree; then the archive is renamed into place, and after it the
+lock. A process that dies between the two leaves an archive that the lock does not know yet: every check says so,
+and vendoring again settles it. A lock never names bytes that were not there.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.charts.archive import inspect_archive, sha256_of
+from devtools.charts.lock import LOCK, LockEntry
+from devtools.charts.locking import with_sha256
+from devtools.charts.packing import packed, write_atomically
+from devtools.charts.resolve import THIRD_PARTY, Charts
+from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process import Command, Runner
+from devtools.stack.yamlpos import parse
+from devtools.tools.helm import parse_failure
+from devtools.tools.helm_charts import OCI, HelmCharts, oci_reference
+
+WORK = ".vendor-"  # how directories of ours begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendored:
+    """A chart that is in the tree now."""
+
+    chart: str
+    version: str
+    sha256: str
+    source: str
+    provenance: str  # verified, not verified: …, none
+    packed: tuple[str, ...] = ()  # dependencies that had to be fetched
+    changed: bool = True  # its archive was not there, or was another
+
+
+class Vendor:
+    """Vendors charts of one repository; one process at a time is for the caller to see to."""
+
+    def __init__(
+        self, charts: Charts, helm: Callable[[Path], HelmCharts], runner: Runner, keyring: Path | None
+    ) -> None:
+        """`helm` gives commands that keep their caches in a directory; `keyring` holds trusted public keys."""
+        self._charts = charts
+        self._helm = helm
+        self._runner = runner
+        self._keyring = keyring
+
+    def vendor(self, entry: LockEntry, source: str = "") -> Vendored:
+        """Fetch, check, settle. `source` (URL or directory of archives or charts) replaces the lock's own.
+
+        Raises ConfigError where the chart is not what the lock says, or unsafe; EnvironmentFault where its source or
+        the disk fails. Nothing has changed then.
+        """
+        with self._work() as work:
+            helm = self._helm(work / "helm")
+            archive, shown = self._fetched(helm, entry, source, work)
+            inspect_archive(archive, entry)
+            provenance = self._provenance(helm, entry, archive)
+            missing = _missing_dependencies(archive, entry)
+            if missing:
+                archive = self._packed(helm, entry, archive, work)
+                inspect_archive(archive, entry)
+            sha256 = sha256_of(archive)
+            changed = self._settle(entry, archive, sha256, shown)
+        return Vendored(
+            chart=entry.chart,
+            version=entry.version,
+            sha256=sha256,
+            source=shown,
+            provenance=provenance,
+            packed=missing,
+            changed=changed,
+        )
+
+    @contextmanager
+    def _work(self) -> Iterator[Path]:
+        """A directory beside the tree, on its disk; those of runs that were killed go first."""
+        below = self._charts.directory / THIRD_PARTY
+        try:
+            below.mkdir(parents=True, exist_ok=True)
+            for left in below.glob(f"{WORK}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            work = Path(tempfile.mkdtemp(prefix=WORK, dir=below))
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write to {below}: {error.strerror or error}") from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _fetched(self, helm: HelmCharts, entry: LockEntry, source: str, work: Path) -> tuple[Path, str]:
+        """The archive as its source gives it, and what the source is called."""
+        into = work / "pulled"
+        into.mkdir()
+        if source and "://" not in source:
+            return self._of_directory(helm, entry, Path(source), into), source
+        where = source or entry.repository or entry.oci
+        if where.startswith(OCI):
+            where = oci_reference(where, entry.name)
+        self._run(helm.pull(where, entry.name, entry.version, into), f"'{entry.chart}' cannot be pulled from {where}")
+        found = sorted(into.glob("*.tgz"))
+        if len(found) != 1:
+            raise ConfigError(f"pulling '{entry.chart}' from {where} gave {len(found)} archives, not one")
+        return found[0], where
+
+    def _of_directory(self, helm: HelmCharts, entry: LockEntry, directory: Path, into: Path) -> Path:
+        """A copy of the archive in a directory laid out in any usual way, or of a chart directory, packed."""
+        file = f"{entry.name}-{entry.version}.tgz"
+        for place in (directory, directory / entry.publisher, directory / entry.publisher / entry.name):
+            if (place / file).is_file():
+                for name in (file, f"{file}.prov"):
+                    if (place / name).is_file():
+                        shutil.copyfile(place / name, into / name)
+                return into / file
+        for place in (directory, directory / entry.publisher):
+            if (place / entry.name / "Chart.yaml").is_file():
+                self._run(helm.package(place / entry.name, into), f"{place / entry.name} cannot be packed")
+                return _repacked(next(into.glob("*.tgz")), into / file)
+        hint = f"it would be {directory / file}, or a chart in {directory / entry.name}"
+        raise ConfigError(f"{directory} holds no {file}", hint=hint)
+
+    def _provenance(self, helm: HelmCharts, entry: LockEntry, archive: Path) -> str:
+        """What the provenance file says, where there is one; ConfigError where it says that this is another archive."""
+        signed = archive.with_name(f"{archive.name}.prov")
+        if not signed.exists():
+            return "none"
+        text = signed.read_text("utf-8", "replace")
+        said = re.search(rf"^\s*{re.escape(archive.name)}:\s*sha256:([0-9a-f]{{64}})\s*$", text, re.MULTILINE)
+        if not said or said[1] != sha256_of(archive):
+            raise ConfigError(
+                f"chart archive {archive.name} of '{entry.chart}' is not the one its provenance file signs"
+            )
+        if self._keyring is None:
+            return "not verified: there is no keyring"
+        failed = f"the signature of chart archive {archive.name} of '{entry.chart}' is not trusted"
+        self._run(helm.verify(archive, self._keyring), failed, hint=f"the keyring is {self._keyring}")
+        return "verified"
+
+    def _packed(self, helm: HelmCharts, entry: LockEntry, archive: Path, work: Path) -> Path:
+        """The same chart with its dependencies in it."""
+        with tarfile.open(archive) as file:
+            file.extractall(work / "chart", filter="data")
+        chart = work / "chart" / entry.name
+        locked = (chart / "Chart.lock").exists()
+        for number, url in enumerate(_repositories(_chart_yaml(chart.joinpath("Chart.yaml").read_bytes()))):
+            self._run(
+                helm.add_repository(f"dependency-{number}", url), f"a dependency of '{entry.chart}' is out of reach"
+            )
+        self._run(helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
+        self._run(helm.package(chart, work), f"'{entry.chart}' cannot be packed")
+        # A Chart.lock that helm has just made holds the time: without it, the same chart has the same bytes tomorrow.
+        return _repacked(
+            work / archive.name, work / "packed.tgz", without=set() if locked else {f"{entry.name}/Chart.lock"}
+        )
+
+    def _settle(self, entry: LockEntry, archive: Path, sha256: str, source: str) -> bool:
+        """Into the tree, then into the lock; whether the tree changed."""
+        if entry.sha256 and entry.sha256 != sha256:
+            message = f"{source} gives another '{entry.chart}' {entry.version} than the one that is locked"
+            told = f"its sha256 is {sha256}; where that is right, set sha256 to null at {entry.where} and vendor again"
+            raise ConfigError(message, hint=told)
+        target = self._charts.archive(entry)
+        lock = self._charts.directory / LOCK
+        changed = not target.exists() or sha256_of(target) != sha256
+        try:
+            new = None if entry.sha256 else with_sha256(lock.read_bytes(), entry.chart, sha256, self._charts.lock.file)
+            if changed:
+                write_atomically(target, archive.read_bytes())
+            if new is not None:
+                write_atomically(lock, new)
+            for other in target.parent.glob("*.tgz"):
+                if other != target:
+                    other.unlink()  # of a version that was pinned before
+        except OSError as error:
+            message = f"cannot write '{entry.chart}' into the tree: {error.strerror or error}"
+            raise EnvironmentFault(message, hint="invoke charts.verify") from error
+        return changed
+
+    def _run(self, command: Command, failed: str, hint: str = "") -> None:
+        """Run helm; its complaint follows `failed`."""
+        result = self._runner.run(command)
+        if result.ok:
+            return
+        if result.cancelled:
+            raise Interrupted("interrupted while helm ran")
+        if result.timed_out:
+            raise TimedOut(f"{failed}: helm took longer than {command.timeout:.0f} s")
+        text, unreachable = parse_failure(result.stderr)
+        if unreachable:
+            raise EnvironmentFault(
+                f"{failed}: {text}", hint=hint or "is the network there? --from takes a directory, too"
+            )
+        raise ConfigError(f"{failed}: {text}", hint=hint)
+
+
+def _missing_dependencies(archive: Path, entry: LockEntry) -> tuple[str, ...]:
+    """Dependencies that Chart.yaml asks for and that the archive does not hold."""
+    with tarfile.open(archive) as file:
+        names = [member.name for member in file]
+        chart = file.extractfile(f"{entry.name}/Chart.yaml")
+        data = _chart_yaml(chart.read() if chart else b"")
+    held = {name.split("/")[2] for name in names if name.startswith(f"{entry.name}/charts/")}
+    wanted = [str(item.get("name", "")) for item in data.get("dependencies") or ()]
+    return tuple(
+        dict.fromkeys(name for name in wanted if name not in held and not any(_packs(item, name) for item in held))
+    )
+
+
+def _packs(file: str, name: str) -> bool:
+    """Whether `redis-1.2.3.tgz` packs `redis`; `redis-cluster-1.2.3.tgz` does not."""
+    return re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", file) is not None
+
+
+def _repositories(chart: Mapping[str, Any]) -> list[str]:
+    """The chart repositories that dependencies come from, each once."""
+    found = [str(item.get("repository") or "") for item in chart.get("dependencies") or ()]
+    return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://"))))
+
+
+def _chart_yaml(raw: bytes) -> Mapping[str, Any]:
+    return dict(parse(raw, Path("Chart.yaml")).data)
+
+
+def _repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:
+    """The same files (but for some) without the times that packing gave them."""
+    with tarfile.open(archive) as file:
+        members = [(member.name, file.extractfile(member)) for member in file if member.isfile()]
+        files = {name: content.read() for name, content in members if content and name not in without}
+    into.write_bytes(packed(files))
+    return into

@@ -1,0 +1,66 @@
+"""On a cluster that had a stand-in, the real chart's CRDs take over: no version is lost, no field is fought over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from devtools.charts.crds import objects_in_crds
+from devtools.charts.lock import load_lock
+from devtools.charts.standin import StandIns
+from devtools.errors import ExitCode
+from devtools.run.crds import CRDS
+from devtools.run.events import Notice
+from devtools.stack.model import Action, ChartRef
+from tests.run.kit import Bench, config_map, plan, step
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = {
+    "strimzi/strimzi-kafka-operator": ("strimzi-1.2.0.yaml", "strimzi.io"),
+    "altinity/altinity-clickhouse-operator": ("altinity-clickhouse-operator-0.25.6.yaml", "altinity.com"),
+    "envoyproxy/gateway-helm": ("envoy-gateway-1.9.0.yaml", "envoyproxy.io"),
+}
+
+
+@pytest.fixture
+def domain(bench: Bench) -> Iterator[str]:
+    """In place of the real domain of API groups: the cluster is shared. What is below it is removed."""
+    name = f"d{uuid4().hex[:8]}.example.com"
+    yield name
+    for item in bench.kube.metadata(CRDS):
+        if item["name"].endswith(f".{name}"):
+            bench.kube.delete(f"{CRDS}/{item['name']}")
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("name", REAL)
+def test_from_the_stand_in_to_the_real_crds(bench: Bench, domain: str, name: str) -> None:
+    file, real_domain = REAL[name]
+    source = Path(os.environ.get("DEVTOOLS_CRDS") or ROOT.parent / "shared" / "crds") / file
+    if not source.exists():
+        pytest.skip("the operators' own CRDs are not here: DEVTOOLS_CRDS names the directory that holds them")
+    entry = load_lock(ROOT / "charts", ROOT).entries[name]
+    ours = tuple(crd for crd in entry.contract.crds if crd.group.endswith(real_domain))
+    moved = tuple(replace(crd, group=crd.group.replace(real_domain, domain)) for crd in ours)
+    made = StandIns(bench.root)(replace(entry, contract=replace(entry.contract, crds=moved, workloads=(), services=())))
+    stand_in = bench.release(ChartRef(name=name, path=made, kind="stand-in", version="1.0.0"), name="op")
+    assert bench.run(plan(step(stand_in))).code is ExitCode.OK
+    chart = bench.chart("op", config_map("op"))
+    (chart.path / "crds").mkdir()
+    (chart.path / "crds" / "all.yaml").write_text(source.read_text().replace(real_domain, domain))
+    assert len(objects_in_crds(chart.path, {})) == len(moved)
+    ran = bench.run(plan(step(bench.release(chart, name="op"), action=Action.UPGRADE)))
+    assert ran.code is ExitCode.OK, ran.events[-3:]
+    assert ran.all(Notice) == [], "the stand-in had every version"
+    for crd in moved:
+        live = bench.kube.get(f"{CRDS}/{crd.name}")
+        assert live is not None
+        served = {item["name"]: (item["served"], item["storage"]) for item in live["spec"]["versions"]}
+        assert served == {item.name: (item.served, item.storage) for item in crd.versions}
+        schemas = [item["schema"]["openAPIV3Schema"]["properties"] for item in live["spec"]["versions"]]
+        assert any(schema.get("spec", {}).get("properties") for schema in schemas), f"{crd.name} has its own schema now"

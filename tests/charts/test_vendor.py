@@ -1,0 +1,386 @@
+"""Vendoring from a real chart repository, a real registry and directories: what goes in, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.app import charts as verbs
+from devtools.app.shell import run
+from devtools.app.wiring import App
+from devtools.charts import vendor as module
+from devtools.charts.archive import sha256_of
+from devtools.errors import ExitCode
+from tests.charts.kit import CHART, archive, link
+from tests.charts.servers import Packer, http_repository, oci_registry
+from tests.stack.kit import write
+
+LOCK = "charts/third_party/lock.yaml"
+WEB = "charts/third_party/acme/web/web-1.0.0.tgz"
+
+
+@pytest.fixture
+def packer(tool: Callable[[str], Path], tmp_path: Path) -> Packer:
+    (tmp_path / "home").mkdir()
+    return Packer(helm=tool("helm"), home=tmp_path / "home")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A directory, and the URL it is served at."""
+    with http_repository(tmp_path / "served") as url:
+        yield tmp_path / "served", url
+
+
+class Repo:
+    """A repository of a user, and its tasks."""
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root, self._home = root, home
+        self.out, self.err = io.StringIO(), io.StringIO()
+
+    def pin(self, *entries: str) -> Repo:
+        """Each entry is the inside of a flow map, its sha256 included."""
+        lines = "".join(f"  - {{publisher: acme, {entry}}} # kept\n" for entry in entries)
+        write(self.root, {"devtools.yaml": "cluster: {provider: kwok}\n", LOCK: f"# ours\ncharts:\n{lines}"})
+        return self
+
+    def app(self) -> App:
+        self.out, self.err = io.StringIO(), io.StringIO()
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self._home), "DEVTOOLS_STATE": str(self._home / "state")}
+        environ["DEVTOOLS_CACHE"] = os.environ.get("DEVTOOLS_CACHE", "") or str(Path.home() / ".cache/ameide-devtools")
+        return App(environ=environ, cwd=self.root, out=self.out, err=self.err)
+
+    def vendor(self, *names: str, source: str = "", keyring: str = "", output: str = "text") -> ExitCode:
+        return run(self.app(), lambda app: verbs.vendor(app, names, source, keyring, output), output)
+
+    def verify(self) -> ExitCode:
+        return run(self.app(), lambda app: verbs.verify(app, "text"))
+
+    @property
+    def lock(self) -> str:
+        return (self.root / LOCK).read_text()
+
+    def tree(self) -> list[str]:
+        """Everything in the tree of vendored charts but the lock."""
+        below = self.root / "charts/third_party"
+        return sorted(
+            p.relative_to(below).as_posix() for p in below.rglob("*") if p.is_file() and p.name != "lock.yaml"
+        )
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo(tmp_path / "repo", tmp_path / "home")
+
+
+def test_from_a_chart_repository(repo: Repo, packer: Packer, source: tuple[Path, str]) -> None:
+    """The digest goes into the lock, and nothing else in it changes."""
+    directory, url = source
+    packer.pack(packer.chart("web"), directory)
+    packer.index(directory)
+    repo.pin(f"name: web, version: 1.0.0, sha256: null, repository: '{url}'")
+    before = repo.lock
+    assert repo.vendor() is ExitCode.OK, repo.err.getvalue()
+    sha256 = sha256_of(repo.root / WEB)
+    assert repo.lock == before.replace("sha256: null", f"sha256: {sha256}")
+    assert sha256 == sha256_of(directory / "web-1.0.0.tgz")
+    assert repo.tree() == ["acme/web/web-1.0.0.tgz"]
+    assert repo.out.getvalue() == "acme/web  1.0.0  vendored  provenance: none\n"
+    assert repo.verify() is ExitCode.OK
+    assert "acme/web  1.0.0  vendored" in repo.out.getvalue()
+    assert repo.vendor(output="json") is ExitCode.OK, "nothing is left to do"
+    assert json.loads(repo.out.getvalue()) == {"version": 1, "kind": "charts-vendor", "charts": []}
+    assert repo.vendor("web") is ExitCode.OK
+    assert "unchanged" in repo.out.getvalue()
+
+
+def test_from_a_registry(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    """The same bytes as were pushed, by an `oci` entry and by `--from`."""
+    with oci_registry(tmp_path / "home") as reference:
+        packed = packer.pack(packer.chart("web", "1.0.0+build.1"), tmp_path / "packed")
+        packer.run(packer.helm, "push", packed, f"{reference}/charts", "--plain-http")
+        repo.pin(f"name: web, version: 1.0.0+build.1, sha256: null, oci: '{reference}/charts/web'")
+        assert repo.vendor() is ExitCode.OK, repo.err.getvalue()
+        sha256 = sha256_of(packed)
+        assert f"sha256: {sha256}," in repo.lock
+        assert sha256_of(repo.root / "charts/third_party/acme/web/web-1.0.0+build.1.tgz") == sha256
+        repo.pin("name: web, version: 1.0.0+build.1, sha256: null, oci: 'oci://nowhere.invalid/web'")
+        shutil.rmtree(repo.root / "charts/third_party/acme")
+        assert repo.vendor("acme/web", source=f"{reference}/charts", output="json") is ExitCode.OK, repo.err.getvalue()
+        (row,) = json.loads(repo.out.getvalue())["charts"]
+        assert (row["sha256"], row["source"]) == (sha256, f"{reference}/charts/web")
+        repo.pin("name: web, version: 9.9.9, sha256: null, oci: 'oci://nowhere.invalid/web'")
+        assert repo.vendor(source=f"{reference}/charts") is ExitCode.CONFIG
+        assert f"'acme/web' cannot be pulled from {reference}/charts/web" in repo.err.getvalue()
+
+
+@pytest.mark.parametrize("place", ["", "acme", "acme/web"])
+def test_from_a_directory_of_archives(repo: Repo, packer: Packer, tmp_path: Path, place: str) -> None:
+    packed = packer.pack(packer.chart("web"), tmp_path / "archives" / place)
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert sha256_of(repo.root / WEB) == sha256_of(packed)
+
+
+def test_from_a_directory_of_charts_the_same_bytes_each_time(repo: Repo, packer: Packer) -> None:
+    chart = packer.chart("web")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    assert repo.vendor(source=str(chart.parent)) is ExitCode.OK, repo.err.getvalue()
+    for path in chart.rglob("*"):
+        os.utime(path, (1, 1))
+    assert repo.vendor("web", source=str(chart.parent)) is ExitCode.OK, repo.err.getvalue()
+    assert "unchanged" in repo.out.getvalue()
+
+
+def test_dependencies_that_are_not_in_the_archive_are_packed(
+    repo: Repo, packer: Packer, source: tuple[Path, str]
+) -> None:
+    directory, url = source
+    packer.pack(packer.chart("redis", "2.1.0"), directory)
+    packer.index(directory)
+    wanted = [{"name": "redis", "version": "2.x.x", "repository": url, "condition": "redis.enabled"}]
+    chart = packer.chart("web", dependencies=wanted)
+    bare = {f"web/{path.relative_to(chart)}": path.read_bytes() for path in chart.rglob("*") if path.is_file()}
+    archive(directory, bare)
+    packer.index(directory)
+    repo.pin(f"name: web, version: 1.0.0, sha256: null, repository: '{url}'")
+    assert repo.vendor(output="json") is ExitCode.OK, repo.err.getvalue()
+    (row,) = json.loads(repo.out.getvalue())["charts"]
+    assert row["packed"] == ["redis"]
+    with tarfile.open(repo.root / WEB) as file:
+        assert "web/charts/redis/Chart.yaml" in file.getnames()
+    assert repo.verify() is ExitCode.OK
+    rendered = packer.run(packer.helm, "template", "x", repo.root / WEB).stdout
+    assert "name: redis" in rendered
+    assert repo.vendor("web") is ExitCode.OK, repo.err.getvalue()
+    assert "unchanged" in repo.out.getvalue(), "packed again, it has the same bytes"
+
+
+def test_dependencies_in_the_archive_are_left_alone(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    redis = packer.pack(packer.chart("redis"), tmp_path / "r")
+    wanted = [{"name": "redis", "version": "1.0.0", "repository": "https://nowhere.invalid"}]
+    chart = packer.chart("web", dependencies=wanted)
+    write(chart, {"charts/redis-1.0.0.tgz": redis.read_bytes()})
+    packed = packer.pack(chart, tmp_path / "archives")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert sha256_of(repo.root / WEB) == sha256_of(packed)
+
+
+BIG = b"\0" * (5 * 2**20 + 1)
+UNSAFE: dict[str, tuple[dict[str, bytes], list[tarfile.TarInfo], str]] = {
+    "path traversal": ({"web/Chart.yaml": CHART, "web/../../x": b""}, [], "holds a path that points out of it"),
+    "a symlink out": ({"web/Chart.yaml": CHART}, [link("web/l", "../../x")], "holds a link that points out of it"),
+    "a zip bomb": ({"web/Chart.yaml": CHART, "web/big": BIG}, [], "which is larger than 5 MiB"),
+    "another name": ({"web/Chart.yaml": CHART.replace(b"web", b"other")}, [], "holds name 'other' where the lock says"),
+    "another version": (
+        {"web/Chart.yaml": CHART.replace(b"1.0.0", b"2.0.0")},
+        [],
+        "holds version '2.0.0' where the lock says '1.0.0'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "links", "why"), UNSAFE.values(), ids=UNSAFE)
+def test_what_is_unsafe_is_refused_named_and_leaves_nothing(
+    repo: Repo, tmp_path: Path, members: dict[str, bytes], links: list[tarfile.TarInfo], why: str
+) -> None:
+    archive(tmp_path / "archives", members, *links)
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    before = repo.lock
+    assert repo.vendor(source="../archives") is ExitCode.CONFIG
+    assert "chart archive web-1.0.0.tgz of 'acme/web'" in repo.err.getvalue()
+    assert why in " ".join(repo.err.getvalue().split())
+    assert (repo.lock, repo.tree()) == (before, [])
+
+
+def test_another_digest_than_the_locked_one_is_refused(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    repo.pin(f"name: web, version: 1.0.0, sha256: {'a' * 64}, repository: 'https://nowhere.invalid'")
+    before = repo.lock
+    assert repo.vendor(source="../archives") is ExitCode.CONFIG
+    said = " ".join(repo.err.getvalue().split())
+    assert "gives another 'acme/web' 1.0.0 than the one that is locked" in said
+    assert "set sha256 to null" in said
+    assert (repo.lock, repo.tree()) == (before, [])
+
+
+def test_one_that_fails_does_not_keep_the_others_out(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    nowhere = "repository: 'https://nowhere.invalid'"
+    repo.pin(
+        f"name: api, version: 1.0.0, sha256: null, {nowhere}", f"name: web, version: 1.0.0, sha256: null, {nowhere}"
+    )
+    assert repo.vendor(source="../archives") is ExitCode.CONFIG
+    assert repo.tree() == ["acme/web/web-1.0.0.tgz"]
+    assert "vendored" in repo.out.getvalue()
+    assert "holds no api-1.0.0.tgz" in repo.err.getvalue()
+    assert repo.vendor(source="../archives", output="json") is ExitCode.CONFIG
+    assert json.loads(repo.out.getvalue())["kind"] == "error"
+
+
+def test_a_source_that_does_not_answer_is_the_environments_fault(repo: Repo) -> None:
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'http://127.0.0.1:1'")
+    assert repo.vendor() is ExitCode.ENVIRONMENT
+    assert "'acme/web' cannot be pulled from http://127.0.0.1:1" in repo.err.getvalue()
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(repo: Repo) -> None:
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    assert repo.vendor("acme/wab") is ExitCode.CONFIG
+    assert "did you mean 'acme/web'?" in repo.err.getvalue()
+
+
+def test_the_archive_of_the_version_before_goes(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        packer.pack(packer.chart("web", version), tmp_path / "archives")
+        repo.pin(f"name: web, version: {version}, sha256: null, repository: 'https://nowhere.invalid'")
+        assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.tree() == ["acme/web/web-1.1.0.tgz"]
+
+
+def test_what_a_killed_vendoring_left_is_said_and_settled(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    """The archive is renamed into place first: killed right then, the lock knows nothing of it yet."""
+    packed = packer.pack(packer.chart("web"), tmp_path / "archives")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    below = {"acme/web/web-1.0.0.tgz": packed.read_bytes(), f"{module.WORK}x/pulled/web-1.0.0.tgz": b"half"}
+    write(repo.root / "charts/third_party", below)
+    assert repo.verify() is ExitCode.CONFIG
+    said = " ".join(repo.err.getvalue().split())
+    assert "lies there, but the lock has no sha256 for it" in said
+    assert "invoke charts.vendor --name acme/web" in said
+    assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.verify() is ExitCode.OK
+    assert repo.tree() == ["acme/web/web-1.0.0.tgz"]
+
+
+def test_a_lock_that_cannot_be_written_leaves_the_tree_alone(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    """An alias is no place to write a value to: it would change another chart's, too."""
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    repo.pin(
+        "name: api, version: 1.0.0, sha256: &none null, repository: 'https://nowhere.invalid'",
+        "name: web, version: 1.0.0, sha256: *none, repository: 'https://nowhere.invalid'",
+    )
+    before = repo.lock
+    assert repo.vendor("web", source="../archives") is ExitCode.CONFIG
+    assert "the sha256 of 'acme/web' cannot be written" in " ".join(repo.err.getvalue().split())
+    assert (repo.lock, repo.tree()) == (before, [])
+
+
+def test_verify_names_whatever_does_not_belong(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    nowhere = "repository: 'https://nowhere.invalid'"
+    repo.pin(f"name: web, version: 1.0.0, sha256: null, {nowhere}")
+    repo.vendor(source="../archives")
+    raw = (repo.root / WEB).read_bytes()
+    write(repo.root, {"charts/third_party/acme/web/web-0.9.0.tgz": raw, WEB: raw[:-1]})
+    assert repo.verify() is ExitCode.CONFIG
+    said = " ".join(repo.err.getvalue().split())
+    assert "acme/web/web-0.9.0.tgz lies there, and the lock does not speak of it" in said
+    assert "web-1.0.0.tgz of 'acme/web' is corrupted" in said
+
+
+@pytest.fixture
+def keyring(packer: Packer, tmp_path: Path) -> dict[str, str]:
+    """A signing key, and the public keys to trust: its own, and somebody else's."""
+    if shutil.which("gpg") is None:
+        pytest.skip("no gpg to sign charts with")
+    rings = {}
+    for name in ("ours", "theirs"):
+        home = tmp_path / f"gpg-{name}"
+        home.mkdir(mode=0o700)
+        gpg = ("gpg", "--homedir", home, "--batch", "--quiet")
+        who = f"{name}@example.com"
+        packer.run(*gpg, "--passphrase", "", "--quick-generate-key", who, "rsa2048", "sign", "never")
+        packer.run(*gpg, "--output", home / "public.gpg", "--export", who)
+        packer.run(*gpg, "--output", home / "secret.gpg", "--export-secret-keys", who)
+        packer.run("gpgconf", "--homedir", home, "--kill", "gpg-agent")
+        rings[name] = str(home)
+    return rings
+
+
+def test_provenance(
+    repo: Repo, packer: Packer, tmp_path: Path, source: tuple[Path, str], keyring: dict[str, str]
+) -> None:
+    directory, url = source
+    sign = ("--sign", "--key", "ours@example.com", "--keyring", f"{keyring['ours']}/secret.gpg")
+    packed = packer.pack(packer.chart("web"), directory, *sign)
+    packer.index(directory)
+
+    def vendor(**more: Any) -> tuple[ExitCode, str]:
+        shutil.rmtree(repo.root, ignore_errors=True)
+        repo.pin(f"name: web, version: 1.0.0, sha256: null, repository: '{url}'")
+        code = repo.vendor(**more)
+        return code, " ".join((repo.out.getvalue() + repo.err.getvalue()).split())
+
+    code, said = vendor(keyring=f"{keyring['ours']}/public.gpg")
+    assert (code, "provenance: verified" in said) == (ExitCode.OK, True), said
+    code, said = vendor()
+    assert (code, "provenance: not verified: there is no keyring" in said) == (ExitCode.OK, True), said
+    code, said = vendor(keyring=f"{keyring['theirs']}/public.gpg")
+    assert (code, "the signature of chart archive web-1.0.0.tgz of 'acme/web' is not trusted" in said) == (
+        ExitCode.CONFIG,
+        True,
+    ), said
+    assert repo.tree() == []
+    code, said = vendor(keyring="missing.gpg")
+    assert (code, "there is no keyring" in said) == (ExitCode.CONFIG, True), said
+    proof = packed.with_name(f"{packed.name}.prov")
+    proof.write_text(proof.read_text().replace(sha256_of(packed), "b" * 64))
+    code, said = vendor()
+    assert (code, "is not the one its provenance file signs" in said) == (ExitCode.CONFIG, True), said
+    assert repo.tree() == []
+
+
+def test_what_is_outdated(repo: Repo, packer: Packer, source: tuple[Path, str]) -> None:
+    directory, url = source
+    for version in ("1.0.0", "1.10.0", "1.9.0", "2.0.0-rc.1"):
+        packer.pack(packer.chart("web", version), directory)
+    packer.index(directory)
+    nowhere = "http://127.0.0.1:1"
+    repo.pin(
+        f"name: web, version: 1.9.0, sha256: null, repository: '{url}'",
+        f"name: api, version: 1.0.0, sha256: null, repository: '{nowhere}'",
+    )
+
+    def rows(source: str = "") -> list[dict[str, str]]:
+        assert run(repo.app(), lambda app: verbs.outdated(app, source, "json")) is ExitCode.OK, repo.err.getvalue()
+        return [dict(row) for row in json.loads(repo.out.getvalue())["charts"]]
+
+    web, api = rows()
+    assert (web["latest"], web["state"], web["problem"]) == ("1.10.0", "outdated", "")
+    assert (api["latest"], api["state"]) == ("", "unknown")
+    assert api["problem"]
+    for place in (str(directory), str(directory / "index.yaml"), "../served"):
+        assert [(row["latest"], row["state"]) for row in rows(place)] == [("1.10.0", "outdated"), ("", "unknown")]
+    assert rows(f"{url}/index.yaml")[0]["latest"] == "1.10.0"
+    assert run(repo.app(), lambda app: verbs.outdated(app, nowhere, "text")) is ExitCode.ENVIRONMENT
+    write(repo.root, {"bad.yaml": "entries: 3\n"})
+    assert run(repo.app(), lambda app: verbs.outdated(app, "bad.yaml", "text")) is ExitCode.CONFIG
+    assert "is no index of a chart repository" in repo.err.getvalue()
+
+
+def test_the_list_says_stand_in(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    nowhere = "repository: 'https://nowhere.invalid'"
+    repo.pin(
+        f"name: api, version: 1.0.0, sha256: null, license: MIT, {nowhere}",
+        f"name: web, version: 1.0.0, sha256: null, {nowhere}",
+        f"name: gone, version: 1.0.0, sha256: {'a' * 64}, {nowhere}",
+    )
+    repo.vendor("web", source="../archives")
+    assert run(repo.app(), lambda app: verbs.show(app, "json")) is ExitCode.OK
+    states = {row["chart"]: row["state"] for row in json.loads(repo.out.getvalue())["charts"]}
+    assert states == {"acme/api": "stand-in", "acme/web": "vendored", "acme/gone": "missing"}
+    write(repo.root, {"devtools.yaml": "cluster: {provider: k3d}\n"})
+    assert run(repo.app(), lambda app: verbs.show(app, "text")) is ExitCode.OK
+    assert "acme/api   1.0.0  not vendored  MIT" in repo.out.getvalue()
