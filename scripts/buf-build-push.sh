@@ -30,15 +30,15 @@ for word in "$@"; do
     esac
 done
 
-# Before the minute that a setup can take: a checkout that is set up asks the library, which reads .env properly.
-if [ $wanted = yes ] && [ ! -x "$root/.venv/bin/invoke" ] && [ -z "${BUF_TOKEN:-}" ] &&
+. "$root/scripts/_setup.sh"
+# Before the minute that a setup can take; a checkout that is set up asks the library, which reads .env properly.
+if [ $wanted = yes ] && [ -z "${BUF_TOKEN:-}" ] && ! is_installed runtime &&
     ! grep -q 'BUF_TOKEN.*=.' "$root/.env" 2>/dev/null; then
-    printf '%s\n' "error: there is no BUF_TOKEN: clusters read the published API, so it is pushed first, before Helm installs anything" \
-        "  hint: write BUF_TOKEN=… into $root/.env, or export it; make one at https://buf.build/settings/user" \
-        "        to build without publishing: --no-push" >&2
+    say "error: there is no BUF_TOKEN: clusters read the published API, so it is pushed first, before Helm installs anything"
+    say "  hint: write BUF_TOKEN=… into $root/.env, or export it; make one at https://buf.build/settings/user"
+    say "        to build without publishing: --no-push"
     exit 2
 fi
-. "$root/scripts/_setup.sh"
 set_up runtime
 cd "$root"
 exec "$root/.venv/bin/invoke" proto.push "$@"

@@ -58,7 +58,8 @@ _SIGNS: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
         Outcome.UNREACHABLE,
         re.compile(
             r"at that remote is unavailable|\b(unavailable|deadline_exceeded|resource_exhausted)\b"
-            r"|context deadline exceeded|timed out|no such host|connection (refused|reset)|network is unreachable|x509:|tls:|proxyconnect"
+            r"|context deadline exceeded|timed out|no such host|connection (refused|reset)|network is unreachable"
+            r"|x509:|tls:|proxyconnect"
         ),
     ),
 )
