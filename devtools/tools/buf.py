@@ -26,7 +26,7 @@ EXTRA_FILES = ("buf.yaml", "buf.lock", "buf.md", "README.md", "LICENSE")
 _SLOW = 30.0  # seconds; local work takes a tenth of one
 _PUSH = 60.0  # seconds that the registry has
 _FAILURE = "Failure: "
-_COMMIT = re.compile(r"^(?P<module>[^\s:/]+(?:/[^\s:/]+){2}):(?P<commit>[0-9a-f]{32})$", re.MULTILINE)
+_COMMIT = re.compile(r"[0-9a-f]{32}")
 _ONE_TOKEN = re.compile(r"[^\s,@]+")
 _TOKENS = re.compile(r"[^\s,@]+@[^\s,@]+(,[^\s,@]+@[^\s,@]+)*")
 
@@ -168,10 +168,11 @@ def findings(result: Result) -> tuple[Finding, ...]:
 
 
 def commit(result: Result, module: str) -> str:
-    """The commit that a push made of `module`, or found to be there; empty where buf named none."""
-    for match in _COMMIT.finditer(result.stdout):
-        if match["module"] == module:
-            return match["commit"]
+    """The commit that a push made of `module`, or found to be there: `MODULE:COMMIT` on stdout; empty without one."""
+    for line in result.stdout.splitlines():
+        name, _, made = line.strip().rpartition(":")  # the last colon: a registry may have a port
+        if name == module and _COMMIT.fullmatch(made):
+            return made
     return ""
 
 

@@ -1,4 +1,8 @@
-"""A repository with a protobuf module, and a registry that speaks Connect on loopback and says no."""
+"""A repository with a protobuf module, and a registry on loopback.
+
+The registry speaks as much of Connect (https://connectrpc.com/docs/protocol/) and of buf's registry API
+(https://buf.build/bufbuild/registry, buf/registry/module/v1) as a push of buf 1.75 needs.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from devtools.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-f00d-2718281828"
+COMMIT = "0123456789abcdef" * 2
 HTTP = {"unauthenticated": 401, "permission_denied": 403, "not_found": 404, "unavailable": 503, "internal": 500}
 
 
@@ -111,17 +116,31 @@ class Repo:
                 yield path, path.read_bytes()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    method: str
+    authorization: str
+    size: int  # bytes of the request
+
+
 @contextlib.contextmanager
-def registry(code: str, seen: list[str]) -> Iterator[int]:
-    """A server that answers every call with a Connect error; yields its port and notes what it was authorized with."""
+def registry(answer: str, calls: list[Call]) -> Iterator[int]:
+    """A server that takes every push (`ok`), or answers every call with that Connect error; yields its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
-            seen.append(self.headers.get("authorization") or "")
-            body = json.dumps({"code": code, "message": f"says {code}"}).encode()
-            self.send_response(HTTP[code])
-            self.send_header("content-type", "application/json")
+            size = len(self.rfile.read(int(self.headers.get("content-length") or 0)))
+            method = self.path.rpartition("/")[2]
+            calls.append(Call(method=method, authorization=self.headers.get("authorization") or "", size=size))
+            if answer == "ok":
+                self.reply(200, "application/proto", _ANSWERS[method])
+            else:
+                body = json.dumps({"code": answer, "message": f"says {answer}"}).encode()
+                self.reply(HTTP[answer], "application/json", body)
+
+        def reply(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -138,3 +157,21 @@ def registry(code: str, seen: list[str]) -> Iterator[int]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _bytes(number: int, value: bytes) -> bytes:
+    """A protobuf field of bytes, a string or a message; shorter than 2**14."""
+    size = bytes([len(value) & 127 | 128, len(value) >> 7]) if len(value) > 127 else bytes([len(value)])
+    return bytes([number << 3 | 2]) + size + value
+
+
+def _number(number: int, value: int) -> bytes:
+    """A protobuf field of a number below 128."""
+    return bytes([number << 3, value])
+
+
+_ID = COMMIT.encode()
+_MODULE = _bytes(1, _ID) + _bytes(4, b"ameide") + _bytes(5, _ID) + _number(6, 1) + _number(7, 1) + _bytes(10, b"main")
+_DIGEST = _number(1, 1) + _bytes(2, b"x" * 64)  # B5
+_COMMIT = _bytes(1, _ID) + _bytes(2, _number(1, 1)) + _bytes(3, _ID) + _bytes(4, _ID) + _bytes(5, _DIGEST)
+_ANSWERS = {"GetModules": _bytes(1, _MODULE), "Upload": _bytes(1, _COMMIT)}

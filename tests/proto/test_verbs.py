@@ -1,8 +1,7 @@
-"""The verbs with the real buf, and a registry on loopback that says no."""
+"""The verbs with the real buf, and a registry on loopback."""
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import subprocess
@@ -14,9 +13,9 @@ import pytest
 
 from devtools.app import proto
 from devtools.errors import ExitCode
-from tests.proto.kit import CANARY, ROOT, Repo, registry
+from tests.proto.kit import CANARY, COMMIT, ROOT, Call, Repo, registry
 
-push = functools.partial(proto.push)
+push = proto.push
 NAME = "buf.build/ameideio/ameide"
 
 
@@ -128,13 +127,13 @@ def test_no_push_needs_no_token(repo: Repo) -> None:
     ],
 )
 def test_answers_of_a_registry_are_told_apart(repo: Repo, answer: str, code: ExitCode, says: str) -> None:
-    seen: list[str] = []
-    with registry(answer, seen) as port:
+    calls: list[Call] = []
+    with registry(answer, calls) as port:
         repo.use_registry(port)
         done = repo.run(push, BUF_TOKEN=CANARY)
     assert done.code is code
     assert says in done.err
-    assert set(seen) == {f"Bearer {CANARY}"}  # it did arrive
+    assert {call.authorization for call in calls} == {f"Bearer {CANARY}"}  # it did arrive
     assert CANARY not in done.out + done.err
     assert not repo.state.exists()
     assert not [path for path, content in repo.files() if CANARY.encode() in content]
@@ -153,22 +152,28 @@ def test_a_registry_that_is_not_there(repo: Repo) -> None:
 
 
 def test_a_module_is_not_pushed_twice(repo: Repo) -> None:
-    commit = "0123456789abcdef" * 2
-    calls = repo.fake_buf(f"echo {NAME}:{commit}")
-    done = repo.run(lambda app: proto.push(app, output="json"), "json", BUF_TOKEN=CANARY)
-    assert (done.document["result"], done.document["commit"]) == ("pushed", commit)
-    done = repo.run(push, BUF_TOKEN=CANARY)
-    assert done.code is ExitCode.OK
-    assert "as it was last pushed" in done.out
-    assert commit in done.out
-    assert _pushes(calls) == 1
-    assert repo.run(lambda app: proto.push(app, force=True), BUF_TOKEN=CANARY).code is ExitCode.OK
-    assert _pushes(calls) == 2
-    repo.edit("// Only planned.", "// Planned only.")
-    assert "is pushed" in repo.run(push, BUF_TOKEN=CANARY).out
-    assert _pushes(calls) == 3
-    repo.state.write_text("{}")  # nobody can tell any more
-    assert "is pushed" in repo.run(push, BUF_TOKEN=CANARY).out
+    calls: list[Call] = []
+    with registry("ok", calls) as port:
+        repo.use_registry(port)
+        done = repo.run(lambda app: proto.push(app, output="json"), "json", BUF_TOKEN=CANARY)
+        assert (done.document["result"], done.document["commit"]) == ("pushed", COMMIT)
+        assert [call.method for call in calls] == ["GetModules", "Upload"]
+        assert calls[1].size > len(repo.proto.read_bytes())  # the files themselves
+        assert {call.authorization for call in calls} == {f"Bearer {CANARY}"}
+
+        done = repo.run(push, BUF_TOKEN=CANARY)
+        assert done.code is ExitCode.OK
+        assert f"as it was last pushed (commit {COMMIT}): not pushed again" in done.out
+        assert len(calls) == 2
+        assert repo.run(lambda app: proto.push(app, force=True), BUF_TOKEN=CANARY).code is ExitCode.OK
+        assert len(calls) == 4
+        repo.edit("// Only planned.", "// Planned only.")
+        assert "is pushed" in repo.run(push, BUF_TOKEN=CANARY).out
+        assert len(calls) == 6
+        repo.state.write_text("{}")  # nobody can tell any more
+        assert "is pushed" in repo.run(push, BUF_TOKEN=CANARY).out
+        assert len(calls) == 8
+    assert not [path for path, content in repo.files() if CANARY.encode() in content]
 
 
 def test_a_file_saved_during_a_push_is_pushed_again(repo: Repo) -> None:
@@ -206,7 +211,7 @@ def test_a_module_that_cannot_be_used(repo: Repo, text: str | None, says: str) -
 def test_the_result_document_is_as_documented(repo: Repo) -> None:
     text = (ROOT / "docs/proto.md").read_text("utf-8")
     documented = set(re.findall(r"^\| `([a-z]+)` \|", text.split("## `proto`")[1], re.MULTILINE))
-    repo.fake_buf(f"echo {NAME}:{'0123456789abcdef' * 2}")
+    repo.fake_buf(f"echo {NAME}:{COMMIT}")
     done = repo.run(lambda app: proto.push(app, output="json"), "json", BUF_TOKEN=CANARY)
     assert set(done.document) == documented
     assert done.err == f"building {NAME}\npushing {NAME}\n"

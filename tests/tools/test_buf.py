@@ -94,7 +94,7 @@ def test_findings_are_read_from_both_streams() -> None:
 
 
 def test_a_push_names_its_commit() -> None:
-    name, made = "buf.build/ameideio/ameide", "0123456789abcdef" * 2
+    name, made = "buf.example:8443/ameideio/ameide", "0123456789abcdef" * 2
     assert buf.commit(Result(returncode=0, stdout=f"{name}:{made}\n"), name) == made
     assert buf.commit(Result(returncode=0, stdout=f"buf.build/other/module:{made}\n"), name) == ""
     assert buf.commit(Result(returncode=0), name) == ""
