@@ -31,9 +31,11 @@ for word in "$@"; do
 done
 
 . "$root/scripts/_setup.sh"
-# Before the minute that a setup can take; a checkout that is set up asks the library, which reads .env properly.
-if [ $wanted = yes ] && [ -z "${BUF_TOKEN:-}" ] && ! is_installed runtime &&
-    ! grep -q 'BUF_TOKEN.*=.' "$root/.env" 2>/dev/null; then
+# Said here where it is plain, before a setup that can take a minute and before Python starts. Where there is an .env,
+# a checkout that is set up asks the library, which reads it properly.
+if [ $wanted = yes ] && [ -z "${BUF_TOKEN:-}" ] && {
+    [ ! -e "$root/.env" ] || { ! is_installed runtime && ! grep -q 'BUF_TOKEN.*=.' "$root/.env"; }
+}; then
     say "error: there is no BUF_TOKEN: clusters read the published API, so it is pushed first, before Helm installs anything"
     say "  hint: write BUF_TOKEN=… into $root/.env, or export it; make one at https://buf.build/settings/user"
     say "        to build without publishing: --no-push"

@@ -254,9 +254,20 @@ def test_a_dead_setups_lock_is_not_waited_for(checkout: Checkout) -> None:
 
 
 def test_a_push_is_the_task(checkout: Checkout) -> None:
-    result = checkout.run("scripts/buf-build-push.sh", "--force", "--output", "json")
+    result = checkout.run("scripts/buf-build-push.sh", "--force", "--output", "json", BUF_TOKEN="t")
     assert result.ok, result.stderr
-    assert checkout.calls() == ["invoke proto.push --force --output json"]
+    assert checkout.run("scripts/buf-build-push.sh", "--no-push").ok  # needs no token
+    (checkout.root / ".env").write_text("who knows\n")  # the library reads it, and says what is wrong with it
+    assert checkout.run("scripts/buf-build-push.sh").ok
+    calls = ["invoke proto.push --force --output json", "invoke proto.push --no-push", "invoke proto.push"]
+    assert checkout.calls() == calls
+
+
+def test_without_a_token_nothing_is_started(checkout: Checkout) -> None:
+    result = checkout.run("scripts/buf-build-push.sh")
+    assert result.returncode == 2
+    assert result.seconds < 1
+    assert not checkout.calls()
 
 
 def test_without_a_token_nothing_is_set_up_for_a_push(checkout: Checkout) -> None:
@@ -267,7 +278,6 @@ def test_without_a_token_nothing_is_set_up_for_a_push(checkout: Checkout) -> Non
         assert result.returncode == 2
         assert "there is no BUF_TOKEN" in result.stderr
         assert f"{checkout.root}/.env" in result.stderr
-        assert result.seconds < 1
     assert not (checkout.root / ".venv").exists()
 
 
