@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from devtools.app import proto
+from devtools.app.wiring import App
 from devtools.errors import ExitCode
 from tests.proto.kit import CANARY, COMMIT, ROOT, Call, Repo, registry
 
@@ -190,6 +192,24 @@ def test_the_token_reaches_the_push_alone_and_is_shown_nowhere(repo: Repo) -> No
     assert "I was given ***" in done.err
     assert [line.rpartition("=")[2] for line in calls.read_text().splitlines()] == ["0", str(len(CANARY))]
     assert CANARY not in done.err + done.out + calls.read_text()
+
+
+def test_a_push_that_is_stopped_says_so_and_remembers_nothing(repo: Repo) -> None:
+    repo.fake_buf("sleep 30")
+    timers: list[Timer] = []
+
+    def verb(app: App) -> ExitCode:
+        timers.append(Timer(0.5, app.cancel.set, ["asked to stop"]))
+        timers[0].start()
+        return proto.push(app)
+
+    started = time.monotonic()
+    done = repo.run(verb, BUF_TOKEN=CANARY)
+    timers[0].join()
+    assert time.monotonic() - started < 10
+    assert done.code is ExitCode.INTERRUPTED
+    assert "asked to stop" in done.err
+    assert not repo.state.exists()
 
 
 @pytest.mark.parametrize(
