@@ -13,6 +13,7 @@ from typing import Any
 from devtools.app.running import Options
 from devtools.app.specs import specs
 from devtools.app.wiring import App
+from devtools.clusters.choose import ProviderName
 from devtools.errors import ExitCode
 from devtools.tilt.harness import Loaded, TiltfileError, load_tiltfile
 from tests.stack.kit import repository
@@ -51,11 +52,14 @@ class Repo:
     """A repository on this disk."""
 
     root: Path
+    provider: ProviderName = "k3d"
     env: Mapping[str, str] = field(default_factory=dict)
 
     def app(self) -> App:
-        environ = {"PATH": os.environ["PATH"], "DEVTOOLS_PROVIDER": "k3d", "DEVTOOLS_STATE": str(self.root / "state")}
-        return App(environ={**environ, **self.env}, cwd=self.root, out=io.StringIO(), err=io.StringIO())
+        environ = {"PATH": os.environ["PATH"], "DEVTOOLS_STATE": str(self.root / "state"), **self.env}
+        app = App(environ=environ, cwd=self.root, out=io.StringIO(), err=io.StringIO())
+        app.provider_name = self.provider  # as chosen where there is k3d and Docker, or neither
+        return app
 
     def specs(self, **options: Any) -> tuple[str, str]:
         """`invoke specs`: what it said on stdout and stderr."""
@@ -84,11 +88,18 @@ class Repo:
         raise AssertionError("it loads")
 
 
-def made(root: Path, files: Mapping[str, str] = THREE, tiltfile: str = TILTFILE + APPS, *, proto: bool = True) -> Repo:
+def made(
+    root: Path,
+    files: Mapping[str, str] = THREE,
+    tiltfile: str = TILTFILE + APPS,
+    *,
+    proto: bool = True,
+    provider: ProviderName = "k3d",
+) -> Repo:
     """A repository with these layers, its specs written."""
     more = {"scripts/buf-build-push.sh": SCRIPT} if proto else {}
     repository(root, {"devtools.yaml": "name: demo\n", "Tiltfile": tiltfile, **more, **files})
-    repo = Repo(root=root)
+    repo = Repo(root=root, provider=provider)
     repo.specs()
     return repo
 

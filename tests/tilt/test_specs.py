@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devtools.app.layer import expected
+from devtools.clusters.base import Cluster
+from devtools.clusters.layout import Layout
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.stack.model import Facts
 from devtools.stack.plan import Selection, make_plan
 from devtools.tilt.harness import load_tiltfile
+from devtools.tools.k3d import Config, Registry
 from tests.stack.kit import load
 from tests.tilt.kit import PYTHON, ROOT, THREE, Repo, layer, made
 
@@ -144,15 +147,6 @@ def test_another_output_is_refused(tmp_path: Path) -> None:
         made(tmp_path).specs(output="yaml")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_disk_that_refuses_is_said_in_a_sentence(tmp_path: Path) -> None:
-    repo = made(tmp_path)
-    (tmp_path / ".devtools/layer-specs.json").unlink()
-    (tmp_path / ".devtools").chmod(0o500)
-    with pytest.raises(EnvironmentFault, match="cannot write"):
-        repo.specs()
-
-
 def test_a_file_where_the_directory_should_be_is_said_in_a_sentence(tmp_path: Path) -> None:
     repo = made(tmp_path)
     for path in (tmp_path / ".devtools").iterdir():
@@ -162,6 +156,23 @@ def test_a_file_where_the_directory_should_be_is_said_in_a_sentence(tmp_path: Pa
     with pytest.raises(EnvironmentFault, match="cannot write") as refused:
         repo.specs()
     assert refused.value.exit_code is ExitCode.ENVIRONMENT
+
+
+def test_context_and_kubeconfig_are_those_that_the_providers_make(tmp_path: Path) -> None:
+    embedded = document(made(tmp_path / "a", provider="kwok"))["cluster"]
+    layout = Layout(name="demo", state=tmp_path / "a/state/clusters/demo")
+    assert (embedded["context"], embedded["kubeconfig"]) == (layout.context, str(layout.kubeconfig))
+    k3d = Config(name="demo", api_port=1, registry=Registry(name="r", port=2))
+    assert document(made(tmp_path / "b"))["cluster"]["context"] == k3d.context
+
+
+def test_a_command_refuses_another_cluster_than_the_one_it_names(tmp_path: Path) -> None:
+    there = Cluster(name="demo", provider="kwok", context="kwok-demo", kubeconfig=tmp_path / "kubeconfig")
+    assert expected(there, "", "") is there
+    assert expected(there, "kwok-demo", str(tmp_path / "kubeconfig")) is there
+    for context, kubeconfig in (("k3d-demo", ""), ("kwok-demo", "/elsewhere")):
+        with pytest.raises(EnvironmentFault, match="but the cluster that is there has"):
+            expected(there, context, kubeconfig)
 
 
 def test_its_order_is_the_plans(tmp_path: Path) -> None:
@@ -220,7 +231,7 @@ def problems(schema: dict[str, Any], value: Any, root: dict[str, Any], path: str
 
 
 @pytest.mark.parametrize("proto", [True, False])
-def test_it_is_as_the_schema_says(tmp_path: Path, proto: bool) -> None:
+def test_it_is_as_the_schema_says(tmp_path: Path, *, proto: bool) -> None:
     schema = json.loads(SCHEMA.read_text())
     assert problems(schema, document(made(tmp_path, proto=proto)), schema) == []
 
