@@ -149,7 +149,7 @@ def _proto(stack: Stack, around: Surroundings) -> dict[str, Any] | None:
     script = stack.root / "scripts" / "buf-build-push.sh"
     if not around.exists(script):
         return None
-    watched = [stack.root / name for name in ("proto", "buf.yaml", "buf.gen.yaml", "scripts/buf-build-push.sh")]
+    watched = [stack.root / name for name in ("proto", "scripts/buf-build-push.sh", ".env")]
     return _resource(PROTO, "infra.proto", [str(script)], stack, around, watched)
 
 

@@ -114,6 +114,15 @@ def test_what_may_run_at_the_same_time_does_when_asked(tmp_path: Path) -> None:
     assert "infra:30-extra" not in loaded.waits_for("web")
 
 
+def test_the_protobuf_module_is_published_unless_that_is_not_wanted(tmp_path: Path) -> None:
+    repo = own(tmp_path)
+    repo.specs()
+    path = repo.root / "Tiltfile"
+    script = str(repo.root / "scripts/buf-build-push.sh")
+    assert assert_loads(path).resource("ameide_core_proto").cmd == (script,)
+    assert assert_loads(path, args=["--no-push"]).resource("ameide_core_proto").cmd == (script, "--no-push")
+
+
 def test_buttons_replay_a_layer_by_hand_only(tmp_path: Path) -> None:
     loaded = made(tmp_path).load()
     for flag in ("force", "only-test"):
@@ -295,8 +304,7 @@ def test_this_repositorys_tiltfile_loads_without_a_cluster(tmp_path: Path) -> No
     assert len(layers_of(loaded)) == len(layers)
     assert set(loaded.resource("hello").resource_deps) >= set(layers_of(loaded))
     assert loaded.order()[-1] == "hello"
-    if (ROOT / "scripts/buf-build-push.sh").exists():
-        assert loaded.order()[0] == "ameide_core_proto"
+    assert loaded.order()[0] == "ameide_core_proto"
     assert [step.values["remote_path"] for step in loaded.images[0].live_update] == ["/app"]
 
 
