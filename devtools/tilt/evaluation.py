@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.tilt import values
 from devtools.tilt.arguments import Arguments
+from devtools.tilt.given import Exit, Given, Restart
 from devtools.tilt.loaded import Loaded, Resource, Step, TiltfileError
 from devtools.tilt.names import (
     SETTINGS,
@@ -22,33 +23,11 @@ from devtools.tilt.names import (
     step_function,
 )
 from devtools.tilt.recording import Recorder
-from devtools.tilt.surface import Local, Render, Surface
+from devtools.tilt.surface import Surface
 from devtools.tilt.values import Blob, Refused
 
 if TYPE_CHECKING:
     from starlark import FrozenModule, Module
-
-
-class Restart(Exception):
-    """A module must be loaded before the file that loads it dynamically: begin again."""
-
-
-class Exit(Exception):
-    """The Tiltfile ends here, and has loaded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What the caller says about the machine."""
-
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    context: str = ""
-    namespace: str = "default"
-    subcommand: str = "up"
-    local: Local | None = None
-    render: Render | None = None
-    extensions: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Evaluation:

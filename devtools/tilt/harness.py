@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devtools.tilt.evaluation import Evaluation, Given, Restart
+from devtools.tilt.evaluation import Evaluation
+from devtools.tilt.given import Given, Restart
 from devtools.tilt.loaded import Image, Loaded, Resource, Step, TiltfileError
 from devtools.tilt.names import check_starlark
 from devtools.tilt.surface import Local, Render
