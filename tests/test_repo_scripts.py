@@ -11,7 +11,14 @@ import pytest
 from devtools.process import Cancel, Command, Result, SubprocessRunner
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("scripts/up", "scripts/test", "scripts/lock", "scripts/run-helm-layer.sh", ".ci/run")
+SCRIPTS = (
+    "scripts/up",
+    "scripts/test",
+    "scripts/lock",
+    "scripts/run-helm-layer.sh",
+    "scripts/buf-build-push.sh",
+    ".ci/run",
+)
 RECORDER = """#!/bin/sh
 echo "${0##*/} $*" >> "$CALLS"
 case " $FAILS " in *" ${0##*/} "*) exit 9;; esac
@@ -247,3 +254,44 @@ def test_a_dead_setups_lock_is_not_waited_for(checkout: Checkout) -> None:
     assert result.stderr.startswith("installing Python packages: requirements/runtime.txt (")
     assert not lock.exists()
     assert checkout.run("scripts/up").stderr == ""
+
+
+def test_a_push_is_the_task(checkout: Checkout) -> None:
+    result = checkout.run("scripts/buf-build-push.sh", "--force", "--output", "json", BUF_TOKEN="t")
+    assert result.ok, result.stderr
+    assert checkout.run("scripts/buf-build-push.sh", "--no-push").ok  # needs no token
+    (checkout.root / ".env").write_text("who knows\n")  # the library reads it, and says what is wrong with it
+    assert checkout.run("scripts/buf-build-push.sh").ok
+    calls = ["invoke proto.push --force --output json", "invoke proto.push --no-push", "invoke proto.push"]
+    assert checkout.calls() == calls
+
+
+def test_without_a_token_nothing_is_started(checkout: Checkout) -> None:
+    result = checkout.run("scripts/buf-build-push.sh")
+    assert result.returncode == 2
+    assert result.seconds < 1
+    assert not checkout.calls()
+
+
+def test_without_a_token_nothing_is_set_up_for_a_push(checkout: Checkout) -> None:
+    shutil.rmtree(checkout.root / ".venv")
+    for text in ("", "BUF_TOKEN=\n"):
+        (checkout.root / ".env").write_text(text)
+        result = checkout.run("scripts/buf-build-push.sh")
+        assert result.returncode == 2
+        assert "there is no BUF_TOKEN" in result.stderr
+        assert f"{checkout.root}/.env" in result.stderr
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_both_places_say_the_same_of_a_missing_token() -> None:
+    script, library = (
+        (ROOT / name).read_text("utf-8") for name in ("scripts/buf-build-push.sh", "devtools/app/buf_token.py")
+    )
+    for words in (
+        "clusters read the published API, so it is pushed first, before Helm installs anything",
+        "make one at https://buf.build/settings/user",
+        "to build without publishing: --no-push",
+    ):
+        assert words in script
+        assert words in library

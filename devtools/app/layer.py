@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from devtools.app.running import Inputs, Options, Work, execute, load, typed
 from devtools.app.wiring import App
-from devtools.errors import ConfigError, ExitCode
+from devtools.clusters.base import Cluster
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.stack.model import Facts, Plan
 from devtools.stack.plan import Selection, make_plan
 
 
-def replay(app: App, name: str, options: Options) -> ExitCode:
-    """Sync one layer in dependency order on the cluster that is there, then test it."""
+def replay(app: App, name: str, options: Options, *, context: str = "", kubeconfig: str = "") -> ExitCode:
+    """Sync one layer in dependency order on the cluster that is there, then test it.
+
+    With `context` and `kubeconfig` only on that cluster: raises EnvironmentFault where another one is there.
+    """
     from devtools.stack.select import find_layer  # noqa: PLC0415
 
     if not options.sync and not options.test:
@@ -22,5 +26,20 @@ def replay(app: App, name: str, options: Options) -> ExitCode:
     def plan(inputs: Inputs, facts: Facts) -> Plan:
         return make_plan(stack, selection, facts, inputs.digests, force=options.force)
 
+    def cluster() -> Cluster:
+        return expected(app.find_cluster(), context, kubeconfig)
+
     what = typed(f"layer {layer.name}", options)
-    return execute(app, Work(what=what, stack=stack, selection=selection, plan=plan, cluster=app.find_cluster), options)
+    return execute(app, Work(what=what, stack=stack, selection=selection, plan=plan, cluster=cluster), options)
+
+
+def expected(cluster: Cluster, context: str, kubeconfig: str) -> Cluster:
+    """The cluster, if it is the one meant ("": any): a command that Tilt keeps may outlive its cluster."""
+    for what, wanted, there in (
+        ("context", context, cluster.context),
+        ("kubeconfig", kubeconfig, str(cluster.kubeconfig)),
+    ):
+        if wanted and wanted != there:
+            message = f"this is meant for {what} {wanted}, but the cluster that is there has {there}"
+            raise EnvironmentFault(message, hint="type: invoke specs, then start Tilt again")
+    return cluster

@@ -1,0 +1,293 @@
+"""`invoke proto.*`: builds, checks and publishes the protobuf module that clusters read."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.app.buf_token import find_token
+from devtools.app.wiring import App
+from devtools.errors import (
+    ConfigError,
+    DevtoolsError,
+    EnvironmentFault,
+    ExitCode,
+    Interrupted,
+    Location,
+    Problem,
+    TimedOut,
+)
+from devtools.process import Command, Result
+from devtools.stack.settings import find_root
+from devtools.tools import buf
+from devtools.tools.buf import Buf, Outcome
+
+DIRECTORY = "proto"
+STATE = Path(".devtools", "proto.json")
+VERSION = 1  # of the JSON document, and of the state file
+DEFAULT_REFS = ("origin/main", "main")  # what clusters see comes from there
+
+
+class ProtoFault(ConfigError):
+    """The module's files do not compile, or break a rule; the problems say where."""
+
+    exit_code = ExitCode.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A protobuf module: the repository's root, the directory in it, and the name it is published under."""
+
+    root: Path
+    directory: Path
+    name: str  # remote/owner/module
+
+    @property
+    def remote(self) -> str:
+        """The registry's host."""
+        return self.name.partition("/")[0]
+
+
+def build(app: App, output: str = "text") -> ExitCode:
+    """Compile the module. ProtoFault where it does not compile."""
+    _known(output)
+    module = load_module(app)
+    _check(app, module, _buf(app, module).build(), "does not compile")
+    return _done(app, output, module, "build", "passed", f"{module.name} compiles")
+
+
+def lint(app: App, output: str = "text") -> ExitCode:
+    """Check the module against its lint rules. ProtoFault where it breaks one."""
+    _known(output)
+    module = load_module(app)
+    _check(app, module, _buf(app, module).lint(), "breaks lint rules")
+    return _done(app, output, module, "lint", "passed", f"{module.name} keeps the lint rules of {DIRECTORY}/buf.yaml")
+
+
+def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
+    """Compare the module with the one at a git ref; empty: origin/main, else main. ProtoFault where users would break.
+
+    A ref that has no module yet is nothing to break, and said so.
+    """
+    from devtools.tools.git import Git  # noqa: PLC0415 - only here
+
+    _known(output)
+    module = load_module(app)
+    program = app.which("git")
+    if program is None:
+        raise EnvironmentFault("git is not there: an older version of the API cannot be read", hint="install git")
+    git = Git(program=program, directory=module.root)
+    ref, commit = _resolve(app, git.commit_of, against)
+    if not _must(app, git.listing(commit, f"{DIRECTORY}/buf.yaml"), f"cannot read {ref}").strip():
+        text = f"{ref} has no {DIRECTORY}/buf.yaml: there is nothing to break yet"
+        return _done(app, output, module, "breaking", "nothing to compare", text)
+    with tempfile.TemporaryDirectory(prefix="devtools-proto-") as scratch:
+        archive = Path(scratch) / "against.tar"
+        _must(app, git.archive(commit, DIRECTORY, archive), f"cannot read {DIRECTORY} of {ref}")
+        _check(app, module, _buf(app, module).breaking(archive), f"would break who uses {ref}")
+    return _done(app, output, module, "breaking", "passed", f"{module.name} breaks nobody who uses {ref}")
+
+
+def push(app: App, *, publish: bool = True, force: bool = False, output: str = "text") -> ExitCode:
+    """Build the module and publish it, unless its files are those of the last push (`force` publishes anyway).
+
+    Without `publish` it is only built. Raises ConfigError without a token, before anything else, and where the
+    registry rejects it; EnvironmentFault where the registry cannot be reached; ProtoFault where it does not compile.
+    """
+    _known(output)
+    token = find_token(app.environ, find_root(app.cwd)) if publish else ""
+    module = load_module(app)
+    before = module_digest(module)
+    tool = _buf(app, module)
+    app.say(f"building {module.name}")
+    _check(app, module, tool.build(), "does not compile")
+    if not publish:
+        text = f"{module.name} compiles; not pushed, as asked: clusters will see the last published module"
+        return _done(app, output, module, "push", "built", text, digest=before)
+    last = last_push(module)
+    if not force and last.get("digest") == before:
+        text = f"{module.name} is as it was last pushed{_named(last.get('commit', ''))}: not pushed again"
+        return _done(app, output, module, "push", "unchanged", text, digest=before, commit=last.get("commit", ""))
+    app.say(f"pushing {module.name}")
+    result = _ran(app, tool.push(token))
+    if (outcome := buf.classify(result)) is not Outcome.OK:
+        raise _fault(module, outcome, result)
+    commit = buf.commit(result, module.name)
+    if module_digest(module) == before:  # else someone saved a file meanwhile, and nobody knows which one was pushed
+        _remember(module, before, commit)
+    text = f"{module.name} is pushed{_named(commit)}"
+    return _done(app, output, module, "push", "pushed", text, digest=before, commit=commit)
+
+
+def load_module(app: App) -> Module:
+    """The repository's module. ConfigError where it has none, or one without a name."""
+    import yaml  # noqa: PLC0415 - only here
+
+    root = find_root(app.cwd)
+    path = root / DIRECTORY / "buf.yaml"
+    try:
+        data = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"there is no protobuf module: {path}: {error.strerror}", hint="see docs/proto.md") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = Location(file=path, line=mark.line + 1 if mark else 1, column=mark.column + 1 if mark else 1)
+        problem = Problem(where=where, message=str(getattr(error, "problem", None) or "not YAML"))
+        raise ConfigError("buf.yaml cannot be read", problems=(problem,)) from error
+    name = _name(data)
+    if name.count("/") != 2:  # noqa: PLR2004 - remote/owner/module
+        problem = Problem(where=Location(file=path), message="the module has no name REMOTE/OWNER/MODULE")
+        raise ConfigError("the module cannot be published", hint="give modules[0].name", problems=(problem,))
+    return Module(root=root, directory=root / DIRECTORY, name=name)
+
+
+def module_digest(module: Module) -> str:
+    """The digest of everything that a push publishes."""
+    return buf.digest((path.relative_to(module.directory).as_posix(), path.read_bytes()) for path in _files(module))
+
+
+def last_push(module: Module) -> dict[str, str]:
+    """`digest` and `commit` of the last push from this checkout; empty where there was none, or nobody can tell."""
+    try:
+        entry = json.loads((module.root / STATE).read_bytes())["pushed"][module.name]
+        return {key: str(entry[key]) for key in ("digest", "commit")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _files(module: Module) -> Iterator[Path]:
+    yield from (path for path in module.directory.rglob("*.proto") if path.is_file())
+    yield from (path for name in buf.EXTRA_FILES if (path := module.directory / name).is_file())
+
+
+def _name(data: Any) -> str:
+    """The module's name in a buf.yaml of version 2, or 1."""
+    if not isinstance(data, dict):
+        return ""
+    modules = data.get("modules")
+    first = modules[0] if isinstance(modules, list) and modules and isinstance(modules[0], dict) else {}
+    return str(first.get("name") or data.get("name") or "")
+
+
+def _buf(app: App, module: Module) -> Buf:
+    return Buf(program=app.toolchain.path("buf"), root=module.root, directory=DIRECTORY)
+
+
+def _resolve(app: App, commit_of: Any, against: str) -> tuple[str, str]:
+    """A ref and its commit."""
+    refs = (against,) if against else DEFAULT_REFS
+    for ref in refs:
+        found = _ran(app, commit_of(ref))
+        if found.ok:
+            return ref, found.stdout.strip()
+    raise ConfigError(
+        f"git knows no {' and no '.join(refs)} here", hint="name what to compare with: --against REF; or fetch it"
+    )
+
+
+def _ran(app: App, command: Command) -> Result:
+    """The result of a command that ended by itself or by its time."""
+    result = app.runner.run(command)
+    if result.cancelled:
+        raise Interrupted(app.cancel.reason or "interrupted")
+    return result
+
+
+def _must(app: App, command: Command, what: str) -> str:
+    """What a command printed that has to succeed."""
+    result = _ran(app, command)
+    if not result.ok:
+        raise EnvironmentFault(f"{what}: {result.stderr.strip() or 'no reason given'}")
+    return result.stdout
+
+
+def _check(app: App, module: Module, command: Command, what: str) -> None:
+    """Run a command that only reads files; ProtoFault with every finding."""
+    result = _ran(app, command)
+    if result.timed_out:
+        raise TimedOut(f"buf {command.argv[1]} did not end within {command.timeout:g} s")
+    outcome = buf.classify(result)
+    if outcome is Outcome.FINDINGS:
+        raise ProtoFault(f"{module.name} {what}", problems=_problems(module, result))
+    if outcome is not Outcome.OK:
+        raise ConfigError(f"buf {command.argv[1]}: {buf.failure(result)}", hint="see docs/proto.md")
+
+
+def _problems(module: Module, result: Result) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(
+            where=Location(
+                file=module.root / (item.path or f"{DIRECTORY}/buf.yaml"), line=item.line, column=item.column
+            ),
+            message=item.message,
+            hint=item.rule,
+        )
+        for item in buf.findings(result)
+    )
+
+
+def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
+    """The error for a push that failed, with an exit code of its own for whose fault it is."""
+    said = buf.failure(result) or f"exit code {result.returncode}"
+    if outcome is Outcome.FINDINGS:
+        return ProtoFault(f"{module.name} does not compile", problems=_problems(module, result))
+    if outcome is Outcome.REJECTED:
+        return ConfigError(
+            f"{module.remote} rejected the token in {buf.TOKEN}: it is wrong, or has expired",
+            hint=f"make a new one at https://{module.remote}/settings/user and put it into .env",
+        )
+    if outcome is Outcome.DENIED:
+        return ConfigError(
+            f"{module.remote} refused to let this token push {module.name}: {said}",
+            hint="ask an owner of the module for write access; a proxy on the way can answer so, too",
+        )
+    if outcome is Outcome.MISSING:
+        return ConfigError(
+            f"{module.remote} has no module {module.name}: {said}",
+            hint=f"its owner makes it once: buf registry module create {module.name}",
+        )
+    if outcome is Outcome.UNREACHABLE:
+        return EnvironmentFault(
+            f"{module.remote} cannot be reached, so {module.name} was not pushed: "
+            f"{'no answer in time' if result.timed_out else said}",
+            hint="check the network and HTTPS_PROXY; to go on with the last published module: --no-push",
+        )
+    return EnvironmentFault(f"{module.name} was not pushed: {said}", hint="run it again; see docs/proto.md")
+
+
+def _remember(module: Module, digest: str, commit: str) -> None:
+    """Write down what was pushed; whole or not at all."""
+    path = module.root / STATE
+    try:
+        old = json.loads(path.read_bytes())["pushed"]
+        pushed = dict(old)
+    except (OSError, ValueError, KeyError, TypeError):
+        pushed = {}
+    pushed[module.name] = {"digest": digest, "commit": commit}
+    path.parent.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="proto-", delete=False) as sink:
+        json.dump({"version": VERSION, "pushed": pushed}, sink, indent=2)
+    Path(sink.name).replace(path)
+
+
+def _named(commit: str) -> str:
+    return f" (commit {commit})" if commit else ""
+
+
+def _known(output: str) -> None:
+    if output not in {"text", "json"}:
+        raise ConfigError(f"unknown output {output!r}", hint="choose one of text, json")
+
+
+def _done(app: App, output: str, module: Module, verb: str, result: str, text: str, **more: str) -> ExitCode:
+    """Print the result: a sentence, or the documented `proto` document."""
+    if output == "json":
+        document = {"version": VERSION, "kind": "proto", "verb": verb, "module": module.name, "result": result, **more}
+        app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        app.out.write(text + "\n")
+    return ExitCode.OK

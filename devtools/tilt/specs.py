@@ -1,0 +1,209 @@
+"""(Stack, surroundings) → the layer-specs document that Tiltfiles read; pure.
+
+The document is described in docs/layer-specs.md, its JSON Schema is docs/schema/layer-specs.schema.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devtools.stack.model import Layer, Release, Stack
+
+VERSION = 1
+FILE = Path(".devtools/layer-specs.json")
+TWIN = Path(".devtools/layer-specs.star")
+LIBRARY = Path(".devtools/infra.star")
+PROTO = "ameide_core_proto"
+PREFIX = "infra:"
+GROUP = "infra.layer-tests."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the commands must carry, because Tilt freezes its own surroundings when it starts."""
+
+    cluster: str  # its name
+    provider: str
+    context: str
+    kubeconfig: Path
+    invoke: tuple[str, ...]  # the words before the task's name
+    env: Mapping[str, str] = field(default_factory=dict)  # laid over Tilt's own, for every command
+    layers: Path  # the directory of layer files
+    environments: Path  # the directory of overlays
+    exists: Callable[[Path], bool]  # Tilt watches real paths only
+
+
+def layer_specs(stack: Stack, around: Surroundings) -> dict[str, Any]:
+    """The document, as JSON data: the same arguments give the same bytes.
+
+    Layers that this environment leaves out are not in it.
+    """
+    active = [layer for layer in stack.layers if not layer.inactive]
+    proto = _proto(stack, around)
+    first = [PROTO] if proto else []
+    needs = _needs(active, first)
+    beside = _beside(needs)
+    layers = [
+        _layer(stack, layer, around, needs[resource_name(layer)], beside=resource_name(layer) in beside)
+        for layer in active
+    ]
+    return {
+        "version": VERSION,
+        "kind": "layer-specs",
+        "stack": stack.name,
+        "root": str(stack.root),
+        "environment": stack.environment.name,
+        "environments": list(stack.environments),
+        "cluster": {
+            "name": around.cluster,
+            "provider": around.provider,
+            "context": around.context,
+            "kubeconfig": str(around.kubeconfig),
+        },
+        "proto": proto,
+        "refresh": _refresh(stack, around),
+        "critical_path": [*first, *(resource_name(layer) for layer in active if layer.critical)],
+        "layers": layers,
+    }
+
+
+def resource_name(layer: Layer) -> str:
+    """What Tilt calls a layer: `infra:` and its alias or name."""
+    return PREFIX + (layer.alias or layer.name)
+
+
+def label(stage: str) -> str:
+    """The group Tilt shows a stage's layers in; legal, because a stage has at most 45 characters of a label's."""
+    return GROUP + stage
+
+
+def to_json(document: Mapping[str, Any]) -> str:
+    """The document as its file holds it."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_starlark(document: Mapping[str, Any]) -> str:
+    """The document as a Starlark file that sets INFRA_LAYER_SPECS: for Tiltfiles that load and do not read."""
+    head = '"""Written by `invoke specs --output starlark`; the same as layer-specs.json."""\n\n'
+    return f"{head}INFRA_LAYER_SPECS = {_literal(document, 0)}\n"
+
+
+def _literal(value: Any, depth: int) -> str:
+    """JSON data as a Starlark expression; a JSON string is a Starlark string but for its surrogate pairs."""
+    pad, end = "    " * (depth + 1), "    " * depth
+    if isinstance(value, Mapping) and value:
+        rows = "".join(f"{pad}{_literal(key, 0)}: {_literal(item, depth + 1)},\n" for key, item in value.items())
+        return f"{{\n{rows}{end}}}"
+    if isinstance(value, list) and value:
+        return "[\n" + "".join(f"{pad}{_literal(item, depth + 1)},\n" for item in value) + f"{end}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)
+
+
+def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], *, beside: bool) -> dict[str, Any]:
+    command = _invoke(around, "layer", layer.name, "--env", stack.environment.name)
+    return {
+        "layer": layer.name,
+        "number": layer.number,
+        "stage": layer.stage,
+        **_resource(
+            resource_name(layer),
+            label(layer.stage),
+            [*command, "--context", around.context, "--kubeconfig", str(around.kubeconfig)],
+            stack,
+            around,
+            _watched(stack, layer, around),
+        ),
+        "resource_deps": list(needs),
+        "allow_parallel": beside,
+        "critical": layer.critical,
+    }
+
+
+def _resource(
+    name: str, group: str, command: list[str], stack: Stack, around: Surroundings, watched: Iterable[Path]
+) -> dict[str, Any]:
+    """What every local resource of Tilt has."""
+    return {
+        "resource": name,
+        "labels": [group],
+        "cmd": command,
+        "dir": str(stack.root),
+        "env": dict(sorted(around.env.items())),
+        "deps": list(dict.fromkeys(str(path) for path in watched if around.exists(path))),
+        "links": [],
+    }
+
+
+def _invoke(around: Surroundings, *words: str) -> list[str]:
+    return [*around.invoke, *words]
+
+
+def _proto(stack: Stack, around: Surroundings) -> dict[str, Any] | None:
+    """The protobuf module is published before any layer: charts and apps are built on what is published."""
+    script = stack.root / "scripts" / "buf-build-push.sh"
+    if not around.exists(script):
+        return None
+    watched = [stack.root / name for name in ("proto", "scripts/buf-build-push.sh", ".env")]
+    return _resource(PROTO, "infra.proto", [str(script)], stack, around, watched)
+
+
+def _refresh(stack: Stack, around: Surroundings) -> dict[str, Any]:
+    """Writes this document anew when what it is made of changes, so that nobody edits a Tiltfile for a new layer."""
+    command = _invoke(around, "specs", "--env", stack.environment.name)
+    watched = [around.layers, around.environments / stack.environment.name, stack.root / "devtools.yaml"]
+    return _resource(PREFIX + "specs", "infra.specs", command, stack, around, watched)
+
+
+def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
+    """What a layer is made of: its file, the defaults, the environment's switches, charts and overlays."""
+    environment = around.environments / stack.environment.name / "environment.yaml"
+    paths = [stack.root / layer.file, around.layers / "_defaults.yaml", environment]
+    for release in layer.releases:
+        paths += _made_of(release)
+    return paths
+
+
+def _made_of(release: Release) -> list[Path]:
+    """A stand-in is generated: nobody edits it."""
+    chart = [] if release.chart.kind == "stand-in" else [release.chart.path]
+    return [*chart, *release.values_files]
+
+
+def _needs(layers: Sequence[Layer], first: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What each layer's resource waits for: the nearest earlier layer on the critical path, and declared needs."""
+    home = {release.id: resource_name(layer) for layer in layers for release in layer.releases}
+    needs: dict[str, tuple[str, ...]] = {}
+    previous = tuple(first)
+    for layer in layers:
+        name = resource_name(layer)
+        enabled = [release for release in layer.releases if release.installed]
+        declared = {home[need.release] for release in enabled for need in release.needs if need.release in home}
+        known = _reached(previous, needs) | {name}
+        needs[name] = (*previous, *(other for other in needs if other in declared - known))
+        if layer.critical:
+            previous = (name,)
+    return needs
+
+
+def _reached(start: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """What `start` waits for, directly or not, and `start` itself."""
+    reached: set[str] = set()
+    rest = list(start)
+    while rest:
+        name = rest.pop()
+        if name not in reached:
+            reached.add(name)
+            rest += needs.get(name, ())
+    return reached
+
+
+def _beside(needs: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Those that neither wait for each other nor are waited for, directly or not: they may run at the same time."""
+    before = {name: _reached([name], needs) for name in needs}
+    return {name for name in needs if any(name not in before[other] and other not in before[name] for other in needs)}

@@ -1,0 +1,135 @@
+"""Tilt 0.37: commands to give it, and what its answers mean.
+
+Commands: https://docs.tilt.dev/cli/tilt.html, objects: https://api.tilt.dev/. Tilt writes the kubeconfig's context down
+when it starts, so both are given, and the cluster is there first.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.process import Command, Result
+
+TILTFILE_ERROR = 5  # exit code of `alpha tiltfile-result` for a Tiltfile that does not load; 1 is any other failure
+PORT = 10350  # Tilt's own default
+_ASKING = 20.0  # seconds
+_LOADING = 120.0  # seconds that a Tiltfile has
+_TEARING_DOWN = 600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiltResource:
+    """One resource of a running Tilt.
+
+    `update` is `ok`, `error`, `pending`, `in_progress`, `none` or `not_applicable`; `runtime` the same without
+    `in_progress`; `waiting_on` are the resources it waits for; `error` is why its last build failed.
+    """
+
+    name: str
+    update: str
+    runtime: str
+    error: str = ""
+    waiting_on: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Its last build, or what it runs, failed."""
+        return "error" in {self.update, self.runtime}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tilt:
+    """One tilt program in one repository on one cluster; its UI listens on `host` and `port`."""
+
+    program: Path
+    root: Path  # where the Tiltfile is
+    kubeconfig: Path
+    context: str
+    host: str = "127.0.0.1"
+    port: int = PORT
+
+    @property
+    def url(self) -> str:
+        """Where its UI is, for a browser on this machine."""
+        host = "127.0.0.1" if self.host in {"", "0.0.0.0"} else self.host  # noqa: S104 - compared, not listened on
+        return f"http://{host}:{self.port}/"
+
+    def up(self, *args: str) -> Command:
+        """Start Tilt, to be spawned: it streams logs, for want of a terminal to ask. `args` are the Tiltfile's own."""
+        return self._command(*("up", "--stream", *self._server(), "--context", self.context), args=args)
+
+    def ci(self, *args: str, timeout: int) -> Command:
+        """Run every resource once, and end when all are ready; `timeout` in seconds."""
+        flags = ("ci", *self._server(), "--context", self.context, "--timeout", f"{timeout}s")
+        return self._command(*flags, args=args, timeout=timeout + _ASKING)
+
+    def down(self, *args: str) -> Command:
+        """Delete what the Tiltfile deployed; layers are not Tilt's, and stay."""
+        return self._command("down", "--context", self.context, args=args, timeout=_TEARING_DOWN)
+
+    def load(self, *args: str) -> Command:
+        """Evaluate the Tiltfile and print what it makes as JSON; starts nothing."""
+        return self._command("alpha", "tiltfile-result", "--context", self.context, args=args, timeout=_LOADING)
+
+    def trigger(self, resource: str) -> Command:
+        """Ask the running Tilt to build a resource now. Its dependents are not built again."""
+        return self._command("trigger", resource, *self._server(), timeout=_ASKING)
+
+    def resources(self) -> Command:
+        """Print the running Tilt's resources; see `resources`."""
+        return self._command("get", "uiresources", "--output", "json", *self._server(), timeout=_ASKING)
+
+    def session(self) -> Command:
+        """Print the running Tilt's session; see `pid`. Fails where no Tilt listens."""
+        return self._command("get", "session", "--output", "json", *self._server(), timeout=_ASKING)
+
+    def _server(self) -> tuple[str, ...]:
+        return ("--host", self.host, "--port", str(self.port))
+
+    def _command(self, *words: str, args: tuple[str, ...] = (), timeout: float | None = None) -> Command:
+        argv = (str(self.program), *words, *(("--", *args) if args else ()))
+        return Command(argv=argv, env={"KUBECONFIG": str(self.kubeconfig)}, cwd=self.root, timeout=timeout)
+
+
+def resources(output: str) -> tuple[TiltResource, ...]:
+    """The resources in what `get uiresources` printed, as the UI orders them. ValueError where it is something else."""
+    items = sorted(_items(output), key=lambda item: (item.get("status") or {}).get("order") or 0)
+    return tuple(_resource(item) for item in items)
+
+
+def pid(output: str) -> int | None:
+    """The process number in what `get session` printed; None where it has none."""
+    for item in _items(output):
+        number = (item.get("status") or {}).get("pid")
+        if isinstance(number, int) and number > 0:
+            return number
+    return None
+
+
+def load_error(result: Result) -> str:
+    """Why a Tiltfile does not load, as Tilt says it; empty where it does, or where something else failed."""
+    return result.stderr.strip() if result.returncode == TILTFILE_ERROR else ""
+
+
+def _resource(item: dict[str, Any]) -> TiltResource:
+    status = item.get("status") or {}
+    history = status.get("buildHistory") or [{}]
+    waiting = status.get("waiting") or {}
+    return TiltResource(
+        name=str(item["metadata"]["name"]),
+        update=str(status.get("updateStatus") or "none"),
+        runtime=str(status.get("runtimeStatus") or "none"),
+        error=str(history[0].get("error") or ""),  # the last build comes first
+        waiting_on=tuple(str(on.get("name", "")) for on in waiting.get("on") or ()),
+    )
+
+
+def _items(output: str) -> list[dict[str, Any]]:
+    data = json.loads(output)
+    items = data.get("items") if isinstance(data, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError("not a list of Tilt's objects")
+    return items

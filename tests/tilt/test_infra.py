@@ -1,0 +1,363 @@
+"""The library: what it makes of the specs, in which order, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from devtools.tilt.harness import Step, assert_loads
+from tests.tilt.kit import APPS, LIBRARY, ROOT, THREE, TILTFILE, Repo, layer, layers_of, made
+
+LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+PATH = ("ameide_core_proto", "infra:10-base", "infra:20-operators", "infra:40-data")
+
+
+def test_every_app_waits_for_the_whole_critical_path(tmp_path: Path) -> None:
+    loaded = made(tmp_path).load()
+    assert loaded.warnings == ()
+    assert loaded.resource("web").resource_deps == PATH
+    assert loaded.resource("api").resource_deps == (*PATH, "web")
+    assert loaded.order() == (*PATH, "web", "api")
+
+
+def test_the_protobuf_module_comes_first(tmp_path: Path) -> None:
+    loaded = made(tmp_path).load()
+    assert loaded.order()[0] == "ameide_core_proto"
+    assert loaded.resource("ameide_core_proto").resource_deps == ()
+    assert loaded.resource("ameide_core_proto").cmd == (str(tmp_path / "scripts/buf-build-push.sh"),)
+    for resource in loaded.resources:
+        if resource.auto_init and resource.name != "ameide_core_proto":
+            assert "ameide_core_proto" in loaded.waits_for(resource.name), resource.name
+
+
+def test_layers_run_one_after_the_other(tmp_path: Path) -> None:
+    loaded = made(tmp_path).load()
+    layers = [loaded.resource(name) for name in layers_of(loaded)]
+    assert [layer.resource_deps for layer in layers] == [(name,) for name in PATH[:-1]]
+    assert not any(layer.allow_parallel for layer in layers)
+
+
+def test_a_command_is_words_with_environment_context_and_kubeconfig_in_it(tmp_path: Path) -> None:
+    command = made(tmp_path).load().resource("infra:40-data").cmd
+    assert isinstance(command, tuple)
+    pairs = dict(pairwise(command))
+    assert (pairs["--env"], pairs["--context"]) == ("local", "k3d-demo")
+    assert pairs["--kubeconfig"] == str(tmp_path / "state/k3d/demo/kubeconfig")
+
+
+def test_labels_are_legal_and_say_the_stage(tmp_path: Path) -> None:
+    long = "s" * 45
+    loaded = made(tmp_path, {**THREE, "layers/50-x.yaml": layer(long, name="x")}).load()
+    assert loaded.resource("infra:50-x").labels == (f"infra.layer-tests.{long}",)
+    assert all(LABEL.fullmatch(label) for resource in loaded.resources for label in resource.labels)
+
+
+def test_a_layer_that_is_removed_disappears(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    (tmp_path / "layers/20-core-operators.yaml").unlink()
+    repo.specs()
+    loaded = repo.load()
+    assert loaded.order() == ("ameide_core_proto", "infra:10-base", "infra:40-data", "web", "api")
+    assert not [resource for resource in loaded.resources if "20-operators" in resource.name]
+
+
+def test_a_layer_that_is_added_is_in_its_place(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    repo.write("layers/15-secrets.yaml", layer("secrets"))
+    repo.specs()
+    loaded = repo.load()
+    assert loaded.order()[1:4] == ("infra:10-base", "infra:15-secrets", "infra:20-operators")
+    assert "infra:15-secrets" in loaded.resource("web").resource_deps
+    assert loaded.resource("infra:20-operators").resource_deps == ("infra:15-secrets",)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(numbers=st.sets(st.integers(1, 99), min_size=1, max_size=8), off=st.sets(st.integers(1, 99)))
+def test_any_set_of_layers_runs_in_the_order_of_its_numbers(
+    tmp_path_factory: pytest.TempPathFactory, numbers: set[int], off: set[int]
+) -> None:
+    names = {number: f"{number:02d}-l{number}" for number in sorted(numbers)}
+    files = {
+        f"layers/{name}.yaml": layer(f"s{number}", more="critical_path: false\n" if number in off else "")
+        for number, name in names.items()
+    }
+    loaded = made(tmp_path_factory.mktemp("any"), files).load()
+    assert layers_of(loaded) == [f"infra:{name}" for name in names.values()]
+    critical = {f"infra:{name}" for number, name in names.items() if number not in off}
+    for app in ("web", "api"):
+        assert set(loaded.resource(app).resource_deps) - {"web"} == critical | {"ameide_core_proto"}
+    assert loaded.warnings == ()
+
+
+def test_what_may_run_at_the_same_time_does_when_asked(tmp_path: Path) -> None:
+    files = {**THREE, "layers/30-extra.yaml": layer("extra", more="critical_path: false\n")}
+    repo = made(tmp_path, files)
+    assert not any(resource.allow_parallel for resource in repo.load().resources if resource.auto_init)
+    repo.write("Tiltfile", TILTFILE.replace("infra_layers(INFRA", "infra_layers(parallel=True, specs=INFRA") + APPS)
+    loaded = repo.load()
+    assert {item.name for item in loaded.resources if item.allow_parallel and item.auto_init} == {
+        "infra:30-extra",
+        "infra:40-data",
+    }
+    assert "infra:30-extra" not in loaded.waits_for("web")
+
+
+def test_the_protobuf_module_is_published_unless_that_is_not_wanted(tmp_path: Path) -> None:
+    repo = own(tmp_path)
+    repo.specs()
+    path = repo.root / "Tiltfile"
+    script = str(repo.root / "scripts/buf-build-push.sh")
+    assert assert_loads(path).resource("ameide_core_proto").cmd == (script,)
+    assert assert_loads(path, args=["--no-push"]).resource("ameide_core_proto").cmd == (script, "--no-push")
+
+
+def test_buttons_replay_a_layer_by_hand_only(tmp_path: Path) -> None:
+    loaded = made(tmp_path).load()
+    for flag in ("force", "only-test"):
+        button = loaded.resource(f"infra:40-data:{flag}")
+        assert button.cmd == (*loaded.resource("infra:40-data").cmd, f"--{flag}")
+        assert (button.trigger_mode, button.auto_init, button.deps) == ("manual", False, ())
+        assert button.name not in loaded.order()
+
+
+def test_specs_are_written_anew_when_a_layer_changes_and_not_on_tilt_up(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    refresh = repo.load().resource("infra:specs")
+    assert str(tmp_path / "layers") in refresh.deps
+    assert (refresh.auto_init, refresh.trigger_mode) == (False, "auto")
+    assert refresh.cmd[-3:] == ("specs", "--env", "local")
+    assert "infra:specs" not in repo.load().order()
+
+
+def test_links_are_shown_beside_a_layer(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    repo.write("Tiltfile", TILTFILE.replace("env=cfg", "links={'40-data': [link('http://x/', 'x')]}, env=cfg"))
+    assert repo.load().resource("infra:40-data").links == ("http://x/",)
+
+
+# --- what Tilt's arguments choose
+
+
+@pytest.mark.parametrize(
+    ("args", "wanted"),
+    [
+        (("--layers", "10"), PATH[:2]),
+        (("--layers", "10,20"), PATH[:3]),
+        (("--layers", "10", "--layers", "operators"), PATH[:3]),
+        (("--layers=20-core-operators",), PATH[:3]),
+        (("--layers", " 20-operators , "), PATH[:3]),
+        (("--layers", "infra:40-data"), PATH),
+        (("--layers", ""), PATH),
+        (("--env", "local"), PATH),
+    ],
+)
+def test_layers_are_chosen_with_what_they_wait_for(tmp_path: Path, args: tuple[str, ...], wanted: tuple[str]) -> None:
+    loaded = made(tmp_path).load(*args)
+    assert loaded.order() == (*wanted, "web", "api")
+    assert loaded.resource("web").resource_deps == wanted
+    assert loaded.warnings == ()
+
+
+def test_resources_are_still_chosen_by_name(tmp_path: Path) -> None:
+    loaded = made(tmp_path).load("infra:20-operators")
+    assert loaded.order() == PATH[:3]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--layers", "40-dta"), "--layers: unknown layer '40-dta'; did you mean '40-data'?"),
+        (("--layers", "99"), "--layers: unknown layer '99'; there are: 10, 20, 40"),
+        (("--env", "dev"), "the layer specs are those of environment 'local'; type: invoke specs --env dev"),
+        (("--env", "lokal"), "unknown environment 'lokal'; did you mean 'local'?"),
+        (("--layer", "10"), "unknown flag: --layer"),
+        (("nowhere",), "could not be found: nowhere"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str, ...], said: str) -> None:
+    environments = {"environments/dev/environment.yaml": "", "environments/local/environment.yaml": ""}
+    assert said in made(tmp_path, {**THREE, **environments}).refusal(*args)
+
+
+# --- what it refuses in a Tiltfile
+
+WEB = "blob('apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: web}\\n')"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            "app('web', resource_deps=['infra:40-dat'])",
+            "unknown resource_deps 'infra:40-dat'; did you mean 'infra:40-data'?",
+        ),
+        (
+            "app('web', resource_deps=['qqqqqqqqqqqq'])",
+            "unknown resource_deps 'qqqqqqqqqqqq'; there are: ameide_core_proto",
+        ),
+        (f"app('web', yaml={WEB})\napp('web', yaml={WEB})", "app('web'): there is a resource of this name already"),
+        (f"app('infra:40-data', yaml={WEB})", "there is a resource of this name already"),
+        (f"app('wbe', yaml={WEB})", "k8s_resource specified unknown resource 'wbe'"),
+        ("infra_layers(INFRA_LAYER_SPECS)", "ameide_core_proto has been defined multiple times"),
+        ("infra_layers(INFRA_LAYER_SPECS, links={'40-dat': []})", "unknown layer '40-dat'; did you mean '40-data'?"),
+        ("infra_layers({})", "there are no layer specs yet; type: invoke specs"),
+        ("infra_layers({'version': 7})", "the layer specs are of version 7, this library reads version 1"),
+    ],
+)
+def test_mistakes_are_said_with_what_is_near(tmp_path: Path, lines: str, said: str) -> None:
+    assert said in made(tmp_path, tiltfile=TILTFILE + lines + "\n").refusal()
+
+
+def test_an_app_before_the_layers_is_refused(tmp_path: Path) -> None:
+    first, rest = TILTFILE.split("\n", 1)
+    repo = made(tmp_path, tiltfile=f"{first}\napp('web', yaml={WEB})\n{rest}")
+    assert repo.refusal() == "app('web'): call infra_layers(...) first"
+
+
+def test_without_specs_it_says_what_to_type(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    (tmp_path / ".devtools/layer-specs.json").unlink()
+    assert repo.refusal() == "there are no layer specs yet; type: invoke specs"
+
+
+def test_apps_never_go_to_another_context_than_the_layers(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    assert repo.load(context="k3d-demo").resource("web").resource_deps == PATH
+    said = repo.refusal(context="k3d-other")
+    assert said.startswith("app('web') would go to context k3d-other, the layers go to k3d-demo; type: KUBECONFIG=")
+    assert said.endswith(f"{tmp_path}/state/k3d/demo/kubeconfig tilt up --context k3d-demo")
+
+
+def test_only_our_own_context_is_allowed(tmp_path: Path) -> None:
+    repo = made(tmp_path, provider="kwok")
+    assert repo.load(context="kwok-demo").allowed_contexts == ("kwok-demo",)
+    assert made(tmp_path / "k3d").load().allowed_contexts == ("k3d-demo",)
+
+
+def test_nothing_is_run_while_loading_and_the_specs_are_read_once(tmp_path: Path) -> None:
+    loaded = made(tmp_path).load()
+    assert loaded.locals == ()
+    text = TILTFILE + LIBRARY.read_text()
+    assert len(re.findall(r"\bread_(?:json|file|yaml)\(", text.split('"""', 2)[0] + text.split('"""', 2)[2])) == 1
+    assert str(tmp_path / ".devtools/layer-specs.json") in loaded.reads
+
+
+DEPLOYMENT = (
+    "blob('apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: web}\\n"
+    "spec: {template: {spec: {containers: [{name: web, image: web}]}}}\\n')"
+)
+IMAGE = (
+    f"app('web', image='web', context='apps/web', yaml={DEPLOYMENT}, port_forwards=['8010:80'],\n"
+    "    live_update=[sync('apps/web', '/app')])\n"
+)
+
+
+def test_an_app_is_built_deployed_and_updated_live(tmp_path: Path) -> None:
+    loaded = made(tmp_path, {**THREE, "apps/web/Dockerfile": "FROM scratch\n"}, TILTFILE + IMAGE).load()
+    (image,) = loaded.images
+    assert (image.context, image.dockerfile) == (f"{tmp_path}/apps/web", f"{tmp_path}/apps/web/Dockerfile")
+    assert [step.kind for step in image.live_update] == ["sync"]
+    assert loaded.resource("web").images == ("web",)
+    assert loaded.resource("web").port_forwards == ("8010:80",)
+
+
+def test_on_simulated_nodes_no_image_is_built_and_no_port_forwarded(tmp_path: Path) -> None:
+    repo = made(tmp_path, {**THREE, "apps/web/Dockerfile": "FROM scratch\n"}, TILTFILE + IMAGE, provider="kwok")
+    loaded = repo.load(context="kwok-demo")
+    assert (loaded.images, loaded.resource("web").port_forwards) == ((), ())
+    assert loaded.resource("web").resource_deps == PATH
+
+
+# --- this repository's own
+
+
+def own(tmp_path: Path) -> Repo:
+    """This repository, with its specs in a directory of the test's: what is checked out stays as it is."""
+    root = tmp_path / "repo"
+    root.mkdir()
+    for name in ("apps", "charts", "devtools", "environments", "layers", "scripts", "proto"):
+        if (ROOT / name).exists():
+            (root / name).symlink_to(ROOT / name)
+    for name in ("Tiltfile", "devtools.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    return Repo(root=root)
+
+
+def test_this_repositorys_tiltfile_loads_without_a_cluster(tmp_path: Path) -> None:
+    repo = own(tmp_path)
+    assert repo.refusal() == "there are no layer specs yet; type: invoke specs"
+    repo.specs()
+    loaded = assert_loads(repo.root / "Tiltfile")
+    layers = sorted(path.stem for path in (ROOT / "layers").glob("[0-9]*.yaml"))
+    assert len(layers_of(loaded)) == len(layers)
+    assert set(loaded.resource("hello").resource_deps) >= set(layers_of(loaded))
+    assert loaded.order()[-1] == "hello"
+    assert loaded.order()[0] == "ameide_core_proto"
+    assert [step.values["remote_path"] for step in loaded.images[0].live_update] == ["/app"]
+
+
+def test_the_sample_app_is_deployed_with_the_image_that_is_built(tmp_path: Path, tool: Callable[[str], Path]) -> None:
+    repo = own(tmp_path)
+    repo.specs()
+
+    def render(call: Step) -> str:
+        words = [call.values["name"], call.values["chart"], "--namespace", call.values["namespace"]]
+        argv = [str(tool("helm")), "template", *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    loaded = assert_loads(repo.root / "Tiltfile", render=render)
+    hello = loaded.resource("hello")
+    assert hello.objects == ("deployment/hello",)
+    assert hello.images == ("ameide-hello",)
+    assert hello.port_forwards == ("8010:8000",)
+    assert loaded.warnings == ()
+
+
+def test_the_sample_app_answers_and_restarts_when_its_code_changes(tmp_path: Path) -> None:
+    code = shutil.copy(ROOT / "apps/hello/src/hello.py", tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, code], env={"PORT": str(port), "HOSTNAME": "pod-1"})
+    try:
+        assert answer(port, "/", "hello from pod-1\n") == 200
+        assert answer(port, "/healthz", "ok\n") == 200
+        assert answer(port, "/nothing", "not found\n") == 404
+        Path(code).write_text(Path(code).read_text().replace("hello from", "good day from"))
+        assert answer(port, "/", "good day from pod-1\n") == 200
+        assert server.poll() is None
+    finally:
+        server.kill()
+        server.wait()
+
+
+def answer(port: int, path: str, wanted: str) -> int:
+    """The status, once the answer is what is wanted; fails after ten seconds."""
+    last = ""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        connection = HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            last = response.read().decode()
+            if last == wanted:
+                return response.status
+        except OSError as error:
+            last = str(error)
+        finally:
+            connection.close()
+        time.sleep(0.1)
+    raise AssertionError(f"{path}: {last}")
