@@ -13,7 +13,9 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from devtools.tasks_charts import charts
+from devtools.tasks_cluster import namespace as cluster
 from devtools.tasks_kit import our_task
+from devtools.tasks_proto import namespace as proto
 
 if TYPE_CHECKING:
     from devtools.app.running import Options
@@ -46,6 +48,8 @@ def _help(*names: str, **more: str) -> dict[str, str]:
     help=_help(
         *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose", "output"),
         name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
+        context="refuse a cluster whose kube context is another",
+        kubeconfig="refuse a cluster whose kubeconfig is another file",
     )
 )
 def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
@@ -58,6 +62,8 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     dry_run: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
+    context: str = "",
+    kubeconfig: str = "",
     output: str = "text",
 ) -> None:
     """Replay one layer: sync its releases in order, then run its smoke tests.
@@ -71,7 +77,8 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.app.shell import main
 
     options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.replay(app, name, _with(options, test=not no_test, sync=not only_test)), output)
+    options = _with(options, test=not no_test, sync=not only_test)
+    main(lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig), output)
 
 
 @our_task(
@@ -207,6 +214,20 @@ def values(_: Context, name: str, env: str = "", explain: bool = False, output: 
     main(lambda app: verb.show(app, name, _options(env, output), explain=explain), output)
 
 
+@our_task(help=_help("env", output="text, json (the document) or starlark (the document, for Tiltfiles that load it)"))
+def specs(_: Context, env: str = "", output: str = "text") -> None:
+    """Write what Tilt reads about the layers, where it would read differently.
+
+    Examples:
+      invoke specs
+      invoke specs --env dev --output json
+    """
+    from devtools.app import specs as verb
+    from devtools.app.shell import main
+
+    main(lambda app: verb.specs(app, _options(env, output)), output)
+
+
 @our_task(help={"output": "text or json"})
 def toolchain(_: Context, output: str = "text") -> None:
     """Get the pinned tools that are missing and show where each comes from.
@@ -219,44 +240,6 @@ def toolchain(_: Context, output: str = "text") -> None:
     from devtools.app.shell import main
 
     main(lambda app: tools.show(app, output), output)
-
-
-@our_task(help={"output": "text or json"})
-def create(_: Context, output: str = "text") -> None:
-    """Make the cluster, start it, or find it running.
-
-    Example: invoke cluster.create
-    """
-    from devtools.app import cluster
-    from devtools.app.shell import main
-
-    main(lambda app: cluster.create(app, output), output)
-
-
-@our_task(help={"output": "text or json"})
-def status(_: Context, output: str = "text") -> None:
-    """Show the cluster, how to reach it, and what differs from a production one.
-
-    Examples:
-      invoke cluster.status
-      invoke cluster.status --output json
-    """
-    from devtools.app import cluster
-    from devtools.app.shell import main
-
-    main(lambda app: cluster.status(app, output), output)
-
-
-@our_task
-def delete(_: Context) -> None:
-    """Remove the cluster and everything it left on this machine.
-
-    Example: invoke cluster.delete
-    """
-    from devtools.app import cluster
-    from devtools.app.shell import main
-
-    main(cluster.delete)
 
 
 def _options(
@@ -283,6 +266,7 @@ def _with(options: Options, **changes: bool | Selector) -> Options:
     return dataclasses.replace(options, **changes)  # type: ignore[arg-type] # each caller's keys are right
 
 
-namespace = Collection(layer, layers, up, down, plan, values, toolchain)
-namespace.add_collection(Collection("cluster", create, status, delete))
+namespace = Collection(layer, layers, up, down, plan, values, specs, toolchain)
+namespace.add_collection(cluster)
 namespace.add_collection(charts)
+namespace.add_collection(proto)

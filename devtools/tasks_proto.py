@@ -1,5 +1,4 @@
 """The `proto.*` tasks: build, check and publish the protobuf module. Nothing heavy is imported until one runs."""
-# ruff: noqa: PLC0415, FBT001, FBT002 - lazy by design; invoke makes flags of booleans
 
 from __future__ import annotations
 

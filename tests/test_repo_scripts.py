@@ -84,10 +84,10 @@ def test_help_is_there_from_anywhere(checkout: Checkout, script: str) -> None:
     assert not checkout.calls()
 
 
-SCRIPTS = sorted(path for path in (ROOT / "scripts").rglob("*") if path.is_file() and path.suffix != ".pyc")
+FILES = sorted(path for path in (ROOT / "scripts").rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_syntax(path: Path) -> None:
     first = path.read_text("utf-8").splitlines()[0]
     if "python" in first or path.is_dir() or path.suffix == ".py":
