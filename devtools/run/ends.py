@@ -33,6 +33,13 @@ class Tally:
     fault: EnvironmentFault | None = None
     bug: DevtoolsError | None = None
 
+    def note(self, error: DevtoolsError) -> None:
+        """Remember what concerns the whole run: a cluster or machine that failed it, a bug of ours."""
+        if isinstance(error, EnvironmentFault):
+            self.fault = self.fault or error
+        if error.exit_code is ExitCode.BUG:
+            self.bug = self.bug or error
+
     def result(self, cancel: Cancel, plan: Plan) -> tuple[ExitCode, str, str]:
         """Exit code, reason and hint: interrupted before a bug of ours, that before unreachable, failed, timed out."""
         if cancel.is_set():

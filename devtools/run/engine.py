@@ -43,8 +43,8 @@ class Engine:
         self._plan = plan
         self._facts = facts
         self._steps = Steps(session, plan.stack.name)
-        self._smoke = Smoke(session)
         self._tally = Tally()
+        self._smoke = Smoke(session, self._tally.note)
         self._layers = {layer: layer_digest(plan, layer) for layer in plan.layers}
 
     def run(self) -> ExitCode:
@@ -128,10 +128,7 @@ class Engine:
         """A failure, and what it means for the rest."""
         if isinstance(error, Interrupted):
             return Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
-        if isinstance(error, EnvironmentFault):
-            self._tally.fault = self._tally.fault or error
-        if error.exit_code is ExitCode.BUG:
-            self._tally.bug = self._tally.bug or error
+        self._tally.note(error)
         return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
 
     def _tell(self, step: Step, ended: Ended, seconds: float, revision: int = 0) -> Ended:
@@ -170,7 +167,7 @@ class Engine:
         except Interrupted as error:
             ended.tests = (self._skipped(step, error.message),)
         except EnvironmentFault as error:
-            self._tally.fault = self._tally.fault or error
+            self._tally.note(error)
             ended.tests = (self._skipped(step, error.message),)
         except DevtoolsError as error:
             ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)

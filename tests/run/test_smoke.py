@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from threading import Timer
+from threading import Thread, Timer
+from typing import Any
 
 import pytest
 
+from devtools.clusters.base import Cluster
 from devtools.errors import ExitCode
 from devtools.process import Cancel
 from devtools.run.events import Notice, TestFinished, TestOutput, Verdict
@@ -129,7 +131,85 @@ def test_a_run_that_was_stopped_in_its_tests_leaves_them_all_in_the_record(bench
     stopped = replace(bench, cancel=Cancel())
     timer = Timer(3.0, lambda: stopped.cancel.set("stopped"))
     timer.start()
-    assert stopped.run(plan(step(smoke))).code is ExitCode.INTERRUPTED
+    interrupted = stopped.run(plan(step(smoke)))
     timer.join()
+    assert interrupted.code is ExitCode.INTERRUPTED
+    assert [(event.verdict, event.reason) for event in interrupted.all(TestFinished)] == [
+        (Verdict.SKIPPED, "stopped")
+    ] * 3
     ran = bench.run(plan(step(smoke, action=Action.UNCHANGED, revision=1)))
     assert sorted(event.test for event in ran.all(TestFinished)) == names
+
+
+def _pod(name: str, *command: str, cluster: Cluster) -> dict[str, Any]:
+    """A bare Pod as a test, on the real node."""
+    made = job(name, "test", *command, cluster=cluster)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": made["metadata"], "spec": made["spec"]["template"]["spec"]}
+
+
+@pytest.mark.real
+def test_what_a_test_says_of_itself_decides(bench: Bench) -> None:
+    def says(name: str, script: str, *, optional: bool = False) -> dict[str, Any]:
+        made = job(name, "test", "sh", "-c", script, cluster=bench.cluster)
+        made["metadata"]["annotations"]["devtools.ameide.io/optional"] = str(optional).lower()
+        made["spec"]["template"]["metadata"] = {"labels": {"app": "twins"}}  # the same for all of them
+        return made
+
+    tests = [
+        says("absent", "echo skipped none; echo 'result: skipped (there is none (yet))'", optional=True),
+        says("there", "echo 'result: passed (1)'", optional=True),
+        says("silent", "true", optional=True),
+        says("unasked", "echo 'result: skipped (nothing to check)'"),
+        says("noisy", "head -c 200000 /dev/zero | tr '\\0' x; printf '\\n\\377\\n'"),
+        _pod("pod-good", "sh", "-c", "echo from a pod", cluster=bench.cluster),
+        _pod("pod-bad", "sh", "-c", "echo no; exit 4", cluster=bench.cluster),
+    ]
+    ran = bench.run(plan(step(bench.release(bench.chart("smoke", *tests), smoke=True))))
+    ends = {event.test: (event.verdict, event.reason) for event in ran.all(TestFinished)}
+    assert ends.pop("silent")[0] is Verdict.SKIPPED
+    assert ends == {
+        "absent": (Verdict.SKIPPED, "there is none (yet)"),
+        "there": (Verdict.PASSED, ""),
+        "unasked": (Verdict.SKIPPED, "nothing to check"),
+        "noisy": (Verdict.PASSED, ""),
+        "pod-good": (Verdict.PASSED, ""),
+        "pod-bad": (Verdict.FAILED, "container test exited with 4"),
+    }
+    said = {test: [event.line for event in ran.all(TestOutput) if event.test == test] for test in ends}
+    assert "".join(said["noisy"]) == "x" * 200000 + "\\xff"
+    assert (said["pod-good"], said["pod-bad"]) == (["from a pod"], ["no"])
+    assert ran.after.releases[bench.id("smoke")].tested == ""  # what was skipped was not tested
+
+
+@pytest.mark.real
+def test_tests_that_helm_would_wait_for_until_the_end(bench: Bench) -> None:
+    names = ("deleted", "short-lived", "refused")
+    deleted, short, refused = (job(name, "test", "sleep", "1", cluster=bench.cluster) for name in names)
+    deleted["spec"]["template"]["spec"] |= {"terminationGracePeriodSeconds": 0}
+    deleted["spec"]["template"]["spec"]["containers"][0]["command"] = ["sleep", "100"]
+    short["spec"]["ttlSecondsAfterFinished"] = 0
+    refused["spec"]["template"]["spec"]["serviceAccountName"] = "nobody"
+    path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/deleted"
+
+    def delete() -> None:
+        while not bench.cancel.wait(0.1):
+            found = bench.kube.get(path)
+            if found and found["status"].get("ready"):
+                bench.kube.delete(path)
+                return
+
+    thread = Thread(target=delete)
+    thread.start()
+    smoke = bench.release(bench.chart("smoke", deleted, short, refused), smoke=True, timeout=120.0)
+    try:
+        ran = bench.run(plan(step(smoke)))
+    finally:
+        bench.cancel.set("the end")
+        thread.join()
+    ends = {event.test: event for event in ran.all(TestFinished)}
+    assert (ends["deleted"].verdict, ends["deleted"].reason) == (Verdict.FAILED, "its Job was deleted while it ran")
+    assert ends["short-lived"].verdict is Verdict.PASSED
+    assert ends["refused"].verdict is Verdict.FAILED
+    assert ends["refused"].reason.startswith("Job/refused: FailedCreate: ")
+    assert 'serviceaccount "nobody" not found' in ends["refused"].reason
+    assert all(event.seconds < 40 for event in ends.values())
