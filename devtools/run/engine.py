@@ -29,7 +29,7 @@ from devtools.run.session import Session
 from devtools.run.smoke import Smoke
 from devtools.run.steps import Done, Steps, timed
 from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
-from devtools.stack.plan import layer_digest
+from devtools.stack.plan import behind, digest_behind
 
 MOST_THREADS = 64
 
@@ -45,7 +45,6 @@ class Engine:
         self._steps = Steps(session, plan.stack.name)
         self._tally = Tally()
         self._smoke = Smoke(session, self._tally.note)
-        self._layers = {layer: layer_digest(plan, layer) for layer in plan.layers}
 
     def run(self) -> ExitCode:
         """Do every step; emits the events of each and a final RunFinished.
@@ -153,17 +152,17 @@ class Engine:
         return ended
 
     def _run_tests(self, step: Step, done: Done, ended: Ended) -> None:
-        """A smoke release's tests, unless nothing in its layer changed since they passed."""
+        """A smoke release's tests, unless nothing that they rest on changed since they went well."""
         session, fact = self._session, self._facts.releases.get(step.id)
-        digest = self._layers[step.release.layer]
-        unchanged = all(item.action in {Action.UNCHANGED, Action.DISABLED} for item in self._of(step.release.layer))
+        digest = digest_behind(self._plan, step)
+        unchanged = all(item.action is Action.UNCHANGED for item in behind(self._plan, step))
         if not session.retest and unchanged and fact and fact.tested == digest:
-            ended.tests = (self._skipped(step, "nothing changed since they passed"),)
+            ended.tests = (self._skipped(step, "nothing changed since they went well"),)
             return
         try:
             ended.tests = self._smoke.run(step.release)
             is_this = session.sync or unchanged  # else they ran on something older than what is declared
-            self._remark(step, done, fact, digest if is_this and _all_passed(ended.tests) else None)
+            self._remark(step, done, fact, digest if is_this and self._went_well(ended.tests) else None)
         except Interrupted as error:
             ended.tests = (self._skipped(step, error.message),)
         except EnvironmentFault as error:
@@ -194,8 +193,11 @@ class Engine:
         self._session.bus.emit(finished)
         return finished
 
-    def _of(self, layer: str) -> list[Step]:
-        return [step for step in self._plan.steps if step.release.layer == layer]
+    def _went_well(self, tests: Sequence[TestFinished]) -> bool:
+        """Passed, or skipped by their own word and not because the run ended; what was simulated proves nothing."""
+        good = {Verdict.PASSED, Verdict.SKIPPED}
+        whole = not self._session.cancel.is_set() and not self._tally.fault
+        return whole and bool(tests) and all(test.verdict in good for test in tests)
 
     def _finish(self, seconds: float) -> ExitCode:
         """Exit code and reason of the whole run."""
@@ -222,7 +224,3 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
             for step in plan.steps
         ),
     )
-
-
-def _all_passed(tests: Sequence[TestFinished]) -> bool:
-    return bool(tests) and all(test.verdict is Verdict.PASSED for test in tests)

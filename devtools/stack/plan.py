@@ -102,9 +102,22 @@ def down_plan(stack: Stack, selection: Selection, facts: Facts) -> Plan:
     return Plan(stack=stack, layers=layers, steps=steps)
 
 
-def layer_digest(plan: Plan, layer: str) -> str:
-    """One digest of all enabled releases of a layer: what its smoke tests passed on; 40 hexadecimal digits."""
-    parts = sorted(f"{step.id}={step.digest}" for step in plan.steps if step.release.layer == layer and step.digest)
+def behind(plan: Plan, step: Step) -> tuple[Step, ...]:
+    """A step and all that it needs, however indirectly: what the tests of a smoke release rest on."""
+    steps = {item.id: item for item in plan.steps}
+    found: dict[ReleaseId, Step] = {}
+    waiting = [step.id]
+    while waiting:
+        name = waiting.pop()
+        if name in steps and name not in found:
+            found[name] = steps[name]
+            waiting += steps[name].needs
+    return tuple(item for item in plan.steps if item.id in found)
+
+
+def digest_behind(plan: Plan, step: Step) -> str:
+    """One digest of all that a smoke release's tests rest on, so what they passed on; 40 hexadecimal digits."""
+    parts = sorted(f"{item.id}={item.digest}" for item in behind(plan, step) if item.digest)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 

@@ -178,7 +178,26 @@ def test_what_a_test_says_of_itself_decides(bench: Bench) -> None:
     said = {test: [event.line for event in ran.all(TestOutput) if event.test == test] for test in ends}
     assert "".join(said["noisy"]) == "x" * 200000 + "\\xff"
     assert (said["pod-good"], said["pod-bad"]) == (["from a pod"], ["no"])
-    assert ran.after.releases[bench.id("smoke")].tested == ""  # what was skipped was not tested
+    assert ran.after.releases[bench.id("smoke")].tested == ""
+
+
+@pytest.mark.real
+def test_tests_that_went_well_are_repeated_when_what_they_rest_on_changed(bench: Bench) -> None:
+    skips = job("skips", "test", "echo", "result: skipped (there is none)", cluster=bench.cluster)
+    smoke = bench.release(bench.chart("smoke", skips, job("good", "test", "true", cluster=bench.cluster)), smoke=True)
+    conf = replace(bench.release(bench.chart("conf", config_map("conf"))), layer="10-base")
+    bench.run(plan(step(conf), step(smoke, conf)))
+    same = [step(conf, action=Action.UNCHANGED, revision=1), step(smoke, conf, action=Action.UNCHANGED, revision=1)]
+    ran = bench.run(plan(*same), retest=False)
+    assert [(event.verdict, event.reason) for event in ran.all(TestFinished)] == [
+        (Verdict.SKIPPED, "nothing changed since they went well")
+    ]
+    changed = step(conf, action=Action.UPGRADE, digest="e" * 40, revision=1)
+    ran = bench.run(plan(changed, same[1]), retest=False)
+    assert {event.test for event in ran.all(TestFinished)} == {"good", "skips"}
+    # a run that was stopped between the change and the tests leaves the tests to the next one
+    ran = bench.run(plan(replace(same[0], digest="f" * 40), same[1]), retest=False)
+    assert {event.test for event in ran.all(TestFinished)} == {"good", "skips"}
 
 
 @pytest.mark.real

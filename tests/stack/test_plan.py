@@ -11,7 +11,7 @@ import yaml
 
 from devtools.errors import ConfigError
 from devtools.stack.model import Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
-from devtools.stack.plan import Selection, down_plan, layer_digest, make_plan
+from devtools.stack.plan import Selection, behind, digest_behind, down_plan, make_plan
 from tests.stack.kit import cases, load, repository, said
 
 SAME = "same"
@@ -81,12 +81,30 @@ def test_a_broken_graph_is_no_plan(tmp_path: Path) -> None:
     assert said(caught.value) == [f"{release.where}: ns/a needs ns/b, which is not declared (did you mean 'ns/a'?)"]
 
 
-def test_the_step_knows_the_revision_and_the_layer_its_digest(tmp_path: Path) -> None:
+def test_the_step_knows_the_revision(tmp_path: Path) -> None:
     layers = {"10-a": {"releases": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}
     facts = {"ns/a": {"revision": 4}, "ns/b": {"status": "failed", "revision": 3}}
     case = {"layers": layers, "facts": facts}
     plan = plan_of(stack_of(tmp_path / "repo", case), case)
     assert [step.revision for step in plan.steps] == [4, 2, 0]
     assert [step.digest for step in plan.steps] == [SAME] * 3
-    assert len(layer_digest(plan, "10-a")) == 40
-    assert layer_digest(plan, "10-a") != layer_digest(plan, "20-b")
+
+
+def test_what_tests_rest_on_reaches_through_the_layers_before(tmp_path: Path) -> None:
+    layers = {
+        "10-a": {"releases": [{"name": "a"}, {"name": "b", "needs": ["ns/a"]}]},
+        "20-b": {"releases": [{"name": "c"}, {"name": "c-smoke", "smoke": True}]},
+        "60-qa": {"releases": [{"name": "all-smoke", "smoke": True}]},
+    }
+    case = {"layers": layers}
+    stack = stack_of(tmp_path / "repo", case)
+    plan = plan_of(stack, case)
+    steps = {step.id.name: step for step in plan.steps}
+    assert [step.id.name for step in behind(plan, steps["b"])] == ["a", "b"]
+    assert {step.id.name for step in behind(plan, steps["all-smoke"])} == {"a", "b", "c", "all-smoke"}
+    before = digest_behind(plan, steps["all-smoke"])
+    changed = replace(
+        plan, steps=tuple(replace(step, digest="other") if step.id.name == "a" else step for step in plan.steps)
+    )
+    assert (len(before), digest_behind(changed, steps["all-smoke"]) == before) == (40, False)
+    assert digest_behind(changed, steps["all-smoke"]) != digest_behind(changed, steps["c-smoke"])
