@@ -22,6 +22,7 @@ from devtools.tools.helm import LABEL_STACK
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _LOOK = 0.1  # seconds between looks
+_ABSENT: Mapping[str, Any] = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
 Found = TypeVar("Found")
 
 
@@ -111,7 +112,7 @@ def _established(kube: Kube, name: str, wait: Wait) -> None:
     """Wait until the CRD's kind can be used; Failure where its names belong to another CRD."""
 
     def look() -> tuple[None, str]:
-        live = kube.get(f"{CRDS}/{name}") or {"kind": "CustomResourceDefinition"}
+        live = kube.get(f"{CRDS}/{name}") or _ABSENT
         names = condition(live, "NamesAccepted")
         if names.get("status") == "False":
             raise Failure(f"CRD {name} cannot be used: {names.get('message') or names.get('reason')}")

@@ -12,11 +12,13 @@ from typing import Any
 
 from devtools.clients.kube import CONFLICT, ApiError
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Command, Result
+from devtools.process import Command, Result, redact
 from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
 from devtools.run.events import ContractChecked, Notice, Outcome, StepOutput, StepWaiting, Verdict
-from devtools.run.facts import mark_ready
+from devtools.run.facts import mark_ready, record_path
+from devtools.run.recovery import records, recovery
+from devtools.run.secrets import secret_values
 from devtools.run.session import Session
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
 from devtools.stack.model import Action, Contract, ObjectRef, Release, Step
@@ -134,6 +136,7 @@ class Steps:
             if step.recover:
                 self._recover(step)
             values = self._values_file(release, session.values[release.id])
+            secrets = secret_values(session.values[release.id])
             try:
                 command = session.helm.upgrade(
                     release.id,
@@ -143,10 +146,10 @@ class Steps:
                     history=release.history,
                     labels=labels,
                 )
-                result = self._run(release, command, quiet=True)
+                result = self._run(release, command, quiet=True, secrets=secrets)
             finally:
                 values.unlink(missing_ok=True)
-        self._must(result, release, "upgrade")
+        self._must(result, release, "upgrade", secrets)
         return parse_upgrade(result.stdout, release.namespace)
 
     def _namespace(self, name: str) -> None:
@@ -164,15 +167,19 @@ class Steps:
                     raise
 
     def _recover(self, step: Step) -> None:
-        """A release stuck in `pending-*` or never deployed: back to the revision before, or away."""
-        release, helm = step.release, self._session.helm
-        back = step.recover in {"pending-upgrade", "pending-rollback"}
-        how = "rolled back" if back else "uninstalled"
-        cause = "never deployed" if step.recover == "failed" else f"was left {step.recover} by a run that was killed"
-        message = f"{release.id} {cause}: {how} first"
+        """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
+        release, helm, kube = step.release, self._session.helm, self._session.kube
+        way = recovery(step.recover, records(kube, release.id))
+        message = way.told(release.id, step.recover)
         self._session.bus.emit(Notice(level="warning", message=message, release=str(release.id)))
-        command = helm.rollback if back else helm.uninstall
-        self._must(self._run(release, command(release.id, timeout=release.timeout)), release, "recover")
+        if way.how == "forget":
+            kube.delete(record_path(release.id, way.revision))
+        elif way.how == "rollback":
+            command = helm.rollback(release.id, way.revision, timeout=release.timeout)
+            self._must(self._run(release, command), release, "rollback")
+        else:
+            command = helm.uninstall(release.id, timeout=release.timeout)
+            self._must(self._run(release, command), release, "uninstall")
 
     def _hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
         """One `before` command, in the repository's root, never through a shell."""
@@ -186,8 +193,11 @@ class Steps:
             last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-10:]
             raise Failure(f"hook {argv[0]} ended with {result.returncode}", details=last)
 
-    def _run(self, release: Release, command: Command, *, quiet: bool = False) -> Result:
-        """Run and stream what is printed, but no flood; `quiet` keeps stdout back (it may hold secrets)."""
+    def _run(self, release: Release, command: Command, *, quiet: bool = False, secrets: tuple[str, ...] = ()) -> Result:
+        """Run and stream what is printed, but no flood and no `secrets`; `quiet` keeps stdout back: it is full of them.
+
+        They are not the command's: redacting helm's answer would change names in it.
+        """
         told = 0
 
         def on_output(stream: Any, line: str) -> None:
@@ -196,11 +206,12 @@ class Steps:
                 return
             told += 1
             line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
+            line = redact(line, secrets)
             self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
 
         return self._session.runner.run(command, on_output)
 
-    def _must(self, result: Result, release: Release, verb: str) -> None:
+    def _must(self, result: Result, release: Release, verb: str, secrets: tuple[str, ...] = ()) -> None:
         """Raise what a helm process that did not end well means.
 
         Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
@@ -209,7 +220,7 @@ class Steps:
             return
         if result.cancelled:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
-        text, unreachable = parse_failure(result.stderr)
+        text, unreachable = parse_failure(redact(result.stderr, secrets))
         self._session.kube.version()
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")

@@ -53,7 +53,7 @@ class Helm:
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
             ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
-            ("--namespace", release.namespace, "--values", str(values)),
+            ("--namespace", release.namespace, "--values", _listed(values)),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
             ("--labels", pairs, "--output", "json"),
             timeout=timeout + 30,
@@ -65,7 +65,7 @@ class Helm:
         return Command(
             argv=(
                 *(str(self.program), "template", release.name, str(chart), "--include-crds"),
-                *("--namespace", release.namespace, "--values", str(values), *version),
+                *("--namespace", release.namespace, "--values", _listed(values), *version),
             ),
             timeout=60,
         )
@@ -78,10 +78,10 @@ class Helm:
             timeout=timeout + 30,
         )
 
-    def rollback(self, release: ReleaseId, *, timeout: float) -> Command:
-        """Go back to the revision before the current one."""
+    def rollback(self, release: ReleaseId, revision: int, *, timeout: float) -> Command:
+        """Go back to a revision."""
         return self._command(
-            ("rollback", release.name, "--namespace", release.namespace),
+            ("rollback", release.name, str(revision), "--namespace", release.namespace),
             ("--wait=hookOnly", "--timeout", _seconds(timeout)),
             timeout=timeout + 30,
         )
@@ -190,6 +190,12 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
+
+
+def _listed(path: Path) -> str:
+    """A path for a flag that takes several with commas between, as CSV."""
+    text = str(path)
+    return '"' + text.replace('"', '""') + '"' if {",", '"'} & set(text) else text
 
 
 def _seconds(value: float) -> str:

@@ -35,13 +35,18 @@ def test_upgrade_is_one_explicit_command() -> None:
 def test_every_command_names_kubeconfig_and_context() -> None:
     commands = [
         HELM.uninstall(KAFKA, timeout=30),
-        HELM.rollback(KAFKA, timeout=30),
+        HELM.rollback(KAFKA, 3, timeout=30),
         HELM.test(KAFKA, "t", timeout=30),
         HELM.hooks(KAFKA),
     ]
     for command in commands:
         assert "--kubeconfig /kube --kube-context kwok-x" in _words(command)
         assert command.timeout is not None
+
+
+def test_a_path_with_a_comma_is_one_file() -> None:
+    command = HELM.upgrade(KAFKA, Path("/c"), Path('/a, "b"/v.json'), timeout=1, history=1, labels={})
+    assert command.argv[command.argv.index("--values") + 1] == '"/a, ""b""/v.json"'
 
 
 def test_a_test_runs_alone() -> None:

@@ -1,0 +1,61 @@
+"""What to do with a release that a killed run, or a failed first install, left behind; pure, but for `forget`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from devtools.clients.kube import Kube
+from devtools.stack.model import ReleaseId
+
+_BACK = frozenset({"pending-upgrade", "pending-rollback"})
+_WORKED = ("deployed", "superseded")  # the last such revision is the one to go back to
+How = Literal["rollback", "forget", "uninstall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """How to clear the way for an upgrade; `revision` is the one to go back to, or the one to forget."""
+
+    how: How
+    revision: int = 0
+
+    def told(self, release: ReleaseId, state: str) -> str:
+        """What a user is told of it."""
+        cause = "never deployed" if state == "failed" else f"was left {state} by a run that was killed"
+        does = {
+            "rollback": f"rolled back to revision {self.revision} first",
+            "forget": "that revision is forgotten, and what it made is taken over",
+            "uninstall": "uninstalled first",
+        }
+        return f"{release} {cause}: {does[self.how]}"
+
+
+def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
+    """The way out of a state, from the metadata of the release's records (Helm's Secrets).
+
+    Back to the last revision that worked, which need not be the one before: that may have failed. Where an upgrade
+    was under way and none that worked is left, only the pending revision is forgotten; uninstalling would take
+    away what had worked.
+    """
+    states = {_number(record): str((record.get("labels") or {}).get("status", "")) for record in records}
+    if state not in _BACK:
+        return Recovery(how="uninstall")
+    newest = max(states, default=0)
+    for wanted in _WORKED:
+        worked = [number for number, status in states.items() if status == wanted and number < newest]
+        if worked:
+            return Recovery(how="rollback", revision=max(worked))
+    return Recovery(how="forget", revision=newest)
+
+
+def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:
+    """The metadata of a release's records."""
+    path = f"/api/v1/namespaces/{release.namespace}/secrets"
+    return kube.metadata(path, labelSelector=f"owner=helm,name={release.name}")
+
+
+def _number(record: Mapping[str, Any]) -> int:
+    text = str((record.get("labels") or {}).get("version", "0"))
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,46 @@
+"""Finds what in a release's values is secret, so that helm's complaints can be shown without it; pure.
+
+Helm quotes values in what it says of templates and schemas. Which values are secret is guessed from their keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SECRET = re.compile(
+    r"passw|passphrase|secret|token|credential|private.?key|api.?key|access.?key|signing.?key|encryption.?key"
+    r"|connection.?string|dsn$|stringdata|htpasswd|salt$",
+    re.IGNORECASE,
+)
+_HARMLESS = re.compile(
+    r"(name|names|namespace|ref|refs|key|keys|path|type|kind|class|store|version|enabled|annotations|labels|provider)$"
+    r"|^existing",
+    re.IGNORECASE,
+)
+SHORTEST = 6  # characters; shorter ones are ordinary words, and would blank them out
+
+
+def secret_values(values: Any) -> tuple[str, ...]:
+    """Strings of `SHORTEST` or more characters under keys that sound secret, at any depth."""
+    return tuple(dict.fromkeys(_walk(values, secret=False)))
+
+
+def _walk(value: Any, *, secret: bool) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _walk(item, secret=_sounds_secret(str(key), inside=secret, leaf=isinstance(item, str)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _walk(item, secret=secret)
+    elif secret and isinstance(value, str) and len(value) >= SHORTEST:
+        yield value
+
+
+def _sounds_secret(key: str, *, inside: bool, leaf: bool) -> bool:
+    """`password`, and what is inside `credentials`; but not `secretName`, nor the `name` of a secret."""
+    sounds = bool(_SECRET.search(key)) and not key.lower().endswith("pullsecrets")
+    if leaf and _HARMLESS.search(key):
+        return sounds and bool(re.search(r"(private|api|access|signing|encryption).?key$", key, re.IGNORECASE))
+    return sounds or inside
