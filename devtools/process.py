@@ -153,6 +153,11 @@ class SubprocessRunner:
         with self._lock:
             return frozenset(self._groups)
 
+    def kill(self) -> None:
+        """End everything that runs now, without grace."""
+        for group in self.groups():
+            _kill(group, signal.SIGKILL)
+
     def _start(self, command: Command, out: int | IO[bytes], *, new_session: bool = False) -> subprocess.Popen[bytes]:
         """Start the command in a group of its own."""
         stdin = subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL

@@ -74,11 +74,11 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
       invoke layer data-plane --only-test --output json
     """
     from devtools.app import layer as verb
-    from devtools.app.shell import main
+    from devtools.app.shell import EVENTS, main
 
     options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = _with(options, test=not no_test, sync=not only_test)
-    main(lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig), output)
+    main(lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig), output, EVENTS)
 
 
 @our_task(
@@ -112,11 +112,11 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
       invoke up -l layer=12-crds
     """
     from devtools.app import up as verb
-    from devtools.app.shell import main
+    from devtools.app.shell import EVENTS, main
 
     chosen = _selector(stage, release, label, with_needs=with_needs)
     options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest, selector=chosen)), output)
+    main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest, selector=chosen)), output, EVENTS)
 
 
 @our_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
@@ -135,9 +135,13 @@ def down(
       invoke down --dry-run
     """
     from devtools.app import up as verb
-    from devtools.app.shell import main
+    from devtools.app.shell import EVENTS, main
 
-    main(lambda app: verb.down(app, _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)), output)
+    main(
+        lambda app: verb.down(app, _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)),
+        output,
+        EVENTS,
+    )
 
 
 @our_task(iterable=_SELECTORS, help=_help("env", *_SELECTORS, "with-needs", output="text or json"))
@@ -186,11 +190,11 @@ def plan(
       invoke plan --name 40 --env dev
     """
     from devtools.app import show
-    from devtools.app.shell import main
+    from devtools.app.shell import EVENTS, main
 
     chosen = _selector(stage, release, label, with_needs=with_needs)
     options = _with(_options(env, output, force=force), selector=chosen)
-    main(lambda app: show.plan(app, name, options), output)
+    main(lambda app: show.plan(app, name, options), output, EVENTS)
 
 
 @our_task(
@@ -225,7 +229,7 @@ def specs(_: Context, env: str = "", output: str = "text") -> None:
     from devtools.app import specs as verb
     from devtools.app.shell import main
 
-    main(lambda app: verb.specs(app, _options(env, output)), output)
+    main(lambda app: verb.specs(app, _options(env, output)), output, verb.OUTPUTS)
 
 
 @our_task(help={"output": "text or json"})

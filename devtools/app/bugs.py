@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import tempfile
 import traceback
 from pathlib import Path
 
-from devtools.errors import DevtoolsError, ExitCode
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
 
 DISTRIBUTION = "ameide-devtools"
 
 
-def bug(error: Exception) -> DevtoolsError:
-    """The error for users, exit code 3; it names the file that holds the traceback, which only they can read."""
+# What the operating system refuses anyone at any moment.
+_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def bug(error: BaseException) -> DevtoolsError:
+    """The error for users, exit code 3; it names the file that holds the traceback, which only they can read.
+
+    A machine that is full or broken is no bug of ours.
+    """
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        return EnvironmentFault(f"this machine cannot go on: {where}{error.strerror}", hint="make room, or repair it")
     what = f"{type(error).__name__} in devtools itself"
     hint = "please report it with that file"
     try:
@@ -25,7 +36,7 @@ def bug(error: Exception) -> DevtoolsError:
         return DevtoolsError(text, hint="please report it", exit_code=ExitCode.BUG)
 
 
-def _kept(error: Exception) -> Path:
+def _kept(error: BaseException) -> Path:
     """The file with the traceback, and with what ran where."""
     descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as sink:

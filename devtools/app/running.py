@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.wiring import App
@@ -21,9 +19,8 @@ from devtools.stack.model import Facts, Plan, Release, ReleaseId, Stack
 from devtools.stack.plan import Selection
 
 if TYPE_CHECKING:
-    from devtools.clients.kube import Kube
     from devtools.clusters.base import Cluster
-    from devtools.run.session import Session
+    from devtools.report.files import RunFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +59,6 @@ class Work:
     cluster: Callable[[], Cluster]  # finds or makes it
 
 
-@dataclass(slots=True, kw_only=True)
-class _Screen:
-    """Where events go: renderer, run directory."""
-
-    bus: Bus
-    directory: Path | None
-    warnings: list[str] = field(default_factory=list)
-
-
 def load(app: App, options: Options) -> Stack:
     """The stack as one environment sees it, with its graph checked; ConfigError with every problem."""
     from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
@@ -85,12 +73,14 @@ def execute(app: App, work: Work, options: Options) -> ExitCode:
     if options.dry_run:
         return _dry_run(app, work, options)
     target = work.cluster()
-    screen = _screen(app, work, options)
+    bus = Bus((_renderer(app, options),), app.clock)
     try:
-        with _locked(app, screen, f"stack {work.stack.name} on {target.context}", work.what, options):
-            return _run(app, work, options, target, screen)
+        with _locked(app, bus, f"stack {work.stack.name} on {target.context}", work.what, options):
+            directory, files = _run_files(app, work)  # only now: `latest` names runs that began
+            bus.add(files)
+            return _run(app, work, options, target, bus, directory)
     finally:
-        screen.bus.close()
+        bus.close()
 
 
 def verify_charts(app: App, work: Work) -> None:
@@ -121,6 +111,7 @@ def _enabled(work: Work) -> list[Release]:
 
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     """The plan and nothing else: reads the cluster where there is one, writes nothing anywhere."""
+    from devtools.app.session import kube_of  # noqa: PLC0415
     from devtools.run.engine import announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
 
@@ -142,74 +133,43 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     return ExitCode.OK
 
 
-def _run(app: App, work: Work, options: Options, cluster: Cluster, screen: _Screen) -> ExitCode:
-    """Observe, plan, do; whatever goes wrong before the engine ends the run in its events, too."""
+def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:
+    """Observe, plan, do; whatever goes wrong before the engine's end ends the run in its events, too."""
+    from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
+    from devtools.app.session import kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
 
-    screen.bus.emit(_started(app, work, cluster, screen.directory))
-    kube = kube_of(app, cluster)
+    bus.emit(_started(app, work, cluster, directory))
+    kube = kube_of(app, cluster, lambda line: bus.emit(Notice(level="warning", message=line)))
     started = app.clock()
     try:
         facts = observe(kube)
         inputs = read_inputs(app, work, cluster.smoke_values)
         made = work.plan(inputs, facts)
-        screen.bus.emit(announce(made, dry_run=False))
-        with _session(app, options, inputs, cluster, screen.bus, kube) as session:
-            return Engine(session, made, facts).run()
+        bus.emit(announce(made, dry_run=False))
+        with session(app, cluster, bus, kube, inputs, options) as given:
+            return Engine(given, made, facts).run()
     except DevtoolsError as error:
-        error = Interrupted(app.cancel.reason) if app.cancel.is_set() else error
-        problems = error.problems if isinstance(error, ConfigError) else ()
-        reason = "\n".join((error.message, *map(str, problems)))
-        seconds, code = app.clock() - started, error.exit_code
-        screen.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=error.hint))
-        return code
+        return _ended_early(app, bus, error, started)
+    except KeyboardInterrupt:
+        return _ended_early(app, bus, Interrupted(app.cancel.reason), started)
+    except Exception as error:  # noqa: BLE001 - readers of events must be told of the end
+        return _ended_early(app, bus, bug(error), started)
+
+
+def _ended_early(app: App, bus: Bus, error: DevtoolsError, started: float) -> ExitCode:
+    """The last event of a run that did not get to the engine's end."""
+    error = Interrupted(app.cancel.reason) if app.cancel.is_set() else error
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    reason = "\n".join((error.message, *map(str, problems)))
+    seconds = app.clock() - started
+    bus.emit(RunFinished(exit_code=int(error.exit_code), seconds=seconds, reason=reason, hint=error.hint))
+    return error.exit_code
 
 
 @contextlib.contextmanager
-def _session(app: App, options: Options, inputs: Inputs, cluster: Cluster, bus: Bus, kube: Kube) -> Iterator[Session]:
-    """What the engine works with; the values files' directory is private and goes away."""
-    from devtools.app.bugs import bug  # noqa: PLC0415
-    from devtools.run.observer import Observer  # noqa: PLC0415
-    from devtools.run.session import Session  # noqa: PLC0415
-    from devtools.tools.helm import Helm  # noqa: PLC0415
-
-    helm = Helm(program=app.toolchain.path("helm"), kubeconfig=cluster.kubeconfig, context=cluster.context)
-    with tempfile.TemporaryDirectory(prefix="devtools-values-") as private:
-        yield Session(
-            kube=kube,
-            observer=Observer(kube),
-            helm=helm,
-            runner=app.runner,
-            bus=bus,
-            cancel=app.cancel,
-            slots=BoundedSemaphore(max(2, os.cpu_count() or 1)),
-            private=Path(private),
-            root=inputs.stack.root,
-            hook_env={
-                "KUBECONFIG": str(cluster.kubeconfig),
-                "DEVTOOLS_CONTEXT": cluster.context,
-                "DEVTOOLS_PROVIDER": cluster.provider,
-                "DEVTOOLS_ENVIRONMENT": inputs.stack.environment.name,
-            },
-            values=inputs.values,
-            real_node=cluster.real_node if cluster.simulated else None,
-            bug=bug,
-            test=options.test,
-            sync=options.sync,
-            retest=options.retest,
-        )
-
-
-def kube_of(app: App, cluster: Cluster) -> Kube:
-    """A client of the cluster's API server."""
-    from devtools.clients.kube import Kube  # noqa: PLC0415
-
-    return Kube(cluster.kubeconfig, cluster.context, app.cancel)
-
-
-@contextlib.contextmanager
-def _locked(app: App, screen: _Screen, subject: str, what: str, options: Options) -> Iterator[None]:
+def _locked(app: App, bus: Bus, subject: str, what: str, options: Options) -> Iterator[None]:
     """The run lock of this stack and context."""
     from devtools.run.lock import run_lock  # noqa: PLC0415
 
@@ -220,18 +180,17 @@ def _locked(app: App, screen: _Screen, subject: str, what: str, options: Options
         {"what": f"invoke {what}", "pid": os.getpid(), "started": now},
         wait=options.wait,
         cancel=app.cancel,
-        say=lambda line: screen.bus.emit(Notice(level="info", message=line)),
+        say=lambda line: bus.emit(Notice(level="info", message=line)),
     ):
         yield
 
 
-def _screen(app: App, work: Work, options: Options) -> _Screen:
-    """The renderer for what was asked, and the run directory."""
+def _run_files(app: App, work: Work) -> tuple[Path, RunFiles]:
+    """The run's directory, and the sink that fills it."""
     from devtools.report.files import RunFiles, run_directory  # noqa: PLC0415
 
     directory = run_directory(app.settings.root, work.what, app.clock())
-    files = RunFiles(directory, app.say)
-    return _Screen(bus=Bus((files, _renderer(app, options)), app.clock), directory=directory)
+    return directory, RunFiles(directory, app.say)
 
 
 def _renderer(app: App, options: Options) -> Sink:

@@ -1,88 +1,82 @@
-"""Runs a verb as the body of a process: signals, exit codes, and the only mapping from errors to either."""
+"""Runs a verb as the body of a process: its exit code, and the only mapping from errors to that."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
+from devtools.app.signals import signals
 from devtools.app.wiring import App, real_app
-from devtools.errors import DevtoolsError, ExitCode, Interrupted
+from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 
 Verb = Callable[[App], ExitCode]
+DOCUMENTS = ("text", "json")  # what a verb that shows something can print
+EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
 
 
-def main(verb: Verb, output: str = "text") -> None:
+def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> None:
     """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task.
 
-    With `output` json an error before there is a result is a document on stdout, too.
+    `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
     """
     app = real_app()
-    code = run(app, verb, output)
-    with contextlib.suppress(BrokenPipeError):
-        app.out.flush()
+    code = _flushed(app, run(app, verb, output, outputs))
     if code is not ExitCode.OK:
         sys.exit(int(code))
 
 
-def run(app: App, verb: Verb, output: str = "text") -> ExitCode:
+def run(app: App, verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> ExitCode:
     """Run a verb; every error becomes a sentence on stderr and an exit code."""
     with signals(app):
         try:
+            if output not in outputs:
+                raise ConfigError(f"unknown output {output!r}", hint=f"choose one of {', '.join(outputs)}")
             return verb(app)
-        except DevtoolsError as error:
-            return _fail(app, error, output)
         except BrokenPipeError:
             _silence(app)
             return ExitCode.OK  # who reads us has seen enough
-        except KeyboardInterrupt:
-            return _fail(app, Interrupted(app.cancel.reason or "interrupted"), output)
-        except Exception as error:  # noqa: BLE001 - the one place that classifies whatever comes
-            from devtools.app.bugs import bug  # noqa: PLC0415 - hopefully not needed
-
-            return _fail(app, bug(error), output)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that classifies whatever comes
+            return _fail(app, _classified(app, error), output)
 
 
-@contextlib.contextmanager
-def signals(app: App) -> Iterator[None]:
-    """INT, TERM and HUP ask everything under way to stop; a second INT stops us where we are."""
+def _classified(app: App, error: BaseException) -> DevtoolsError:
+    """What an exception means to a user."""
+    if app.cancel.is_set() or isinstance(error, KeyboardInterrupt):
+        return Interrupted(app.cancel.reason or "interrupted")
+    if isinstance(error, DevtoolsError):
+        return error
+    from devtools.app.bugs import bug  # noqa: PLC0415 - hopefully not needed
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if app.cancel.is_set() and number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            raise KeyboardInterrupt
-        app.cancel.set(_REASONS[signal.Signals(number)])
-
-    previous = {number: signal.signal(number, handle) for number in _REASONS}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-_REASONS = {
-    signal.SIGINT: "interrupted by Ctrl-C",
-    signal.SIGTERM: "asked to stop (SIGTERM)",
-    signal.SIGHUP: "the terminal went away (SIGHUP)",
-}
+    return bug(error)
 
 
 def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
-    """Say what went wrong."""
+    """Say what went wrong, as far as anyone can be told."""
     from devtools.report.choose import use_color  # noqa: PLC0415 - only failures need it
     from devtools.report.problems import error_json, render_error  # noqa: PLC0415
 
-    if app.cancel.is_set():
-        error = Interrupted(app.cancel.reason)
-    render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
+    with contextlib.suppress(OSError, ValueError):
+        render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
     if output == "json":
-        app.out.write(json.dumps(error_json(error, app.cwd), indent=2) + "\n")
+        with contextlib.suppress(OSError, ValueError):
+            app.out.write(json.dumps(error_json(error, app.cwd), indent=2) + "\n")
+            app.out.flush()
     return error.exit_code
+
+
+def _flushed(app: App, code: ExitCode) -> ExitCode:
+    """Everything is written, or nobody is told so again by the interpreter's end."""
+    try:
+        app.out.flush()
+    except BrokenPipeError:
+        _silence(app)
+    except (OSError, ValueError) as error:
+        _silence(app)
+        return code if code is not ExitCode.OK else _fail(app, _classified(app, error), "text")
+    return code
 
 
 def _silence(app: App) -> None:

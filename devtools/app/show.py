@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from devtools.app.running import Inputs, Options, Work, execute, kube_of, load, typed, with_only
+from devtools.app.running import Inputs, Options, Work, execute, load, typed, with_only
 from devtools.app.wiring import App
 from devtools.errors import EnvironmentFault, ExitCode
 from devtools.stack.choice import choose_releases
@@ -51,9 +51,11 @@ def _chosen(stack: Stack, options: Options) -> Stack:
 
 def _facts(app: App) -> tuple[Facts | None, str]:
     """What the cluster holds, or why that cannot be told."""
+    from devtools.app.session import kube_of  # noqa: PLC0415
+    from devtools.clients.kube import ApiError  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
 
     try:
         return observe(kube_of(app, app.provider.find())), ""
-    except EnvironmentFault as error:
+    except (EnvironmentFault, ApiError) as error:
         return None, error.message

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -12,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from devtools.errors import EnvironmentFault
-from devtools.process import Cancel, Runner, SubprocessRunner
+from devtools.errors import ConfigError, EnvironmentFault
+from devtools.process import Cancel, SubprocessRunner
 from devtools.stack.settings import Settings, find_root, load_settings
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from devtools.toolchain import Toolchain
 
 APP = "ameide-devtools"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # as devtools.yaml's
 # What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
 _DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN")
 
@@ -59,13 +62,16 @@ class App:
         from platformdirs import user_cache_path, user_state_path  # noqa: PLC0415 - not every task needs it
 
         cache, state = self.environ.get("DEVTOOLS_CACHE"), self.environ.get("DEVTOOLS_STATE")
-        return Folders(
-            cache=Path(cache) if cache else user_cache_path(APP),
-            state=Path(state) if state else user_state_path(APP),
+        found = Folders(
+            cache=self.cwd / cache if cache else user_cache_path(APP),
+            state=self.cwd / state if state else user_state_path(APP),
         )
+        if not (found.cache.is_absolute() and found.state.is_absolute()):
+            raise EnvironmentFault("this user has no home directory", hint="set DEVTOOLS_CACHE and DEVTOOLS_STATE")
+        return found
 
     @cached_property
-    def runner(self) -> Runner:
+    def runner(self) -> SubprocessRunner:
         """Runs every tool."""
         kept = {key: value for key, value in self.environ.items() if not key.startswith(_DROPPED)}
         return SubprocessRunner(kept, self.cancel)
@@ -108,7 +114,11 @@ class App:
     @cached_property
     def cluster_name(self) -> str:
         """The cluster's name: DEVTOOLS_CLUSTER, else what devtools.yaml says."""
-        return self.environ.get("DEVTOOLS_CLUSTER") or self.settings.cluster.name
+        typed = self.environ.get("DEVTOOLS_CLUSTER", "")
+        if typed and not _NAME.fullmatch(typed):
+            hint = "lower-case letters, digits and '-', a letter or digit at both ends, at most 32 characters"
+            raise ConfigError(f"DEVTOOLS_CLUSTER={typed!r} cannot be a cluster's name", hint=hint)
+        return typed or self.settings.cluster.name
 
     @cached_property
     def provider_name(self) -> ProviderName:
@@ -148,5 +158,18 @@ class App:
 
 
 def real_app() -> App:
-    """The app of this process."""
-    return App(environ=dict(os.environ), cwd=Path.cwd(), out=sys.stdout, err=sys.stderr)
+    """The app of this process.
+
+    A stream that is closed (`>&-`) takes what is written and forgets it; one that cannot show a character shows its
+    escape.
+    """
+    out, err = _open(sys.stdout), _open(sys.stderr)
+    return App(environ=dict(os.environ), cwd=Path.cwd(), out=out, err=err)
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream

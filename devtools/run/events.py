@@ -215,6 +215,11 @@ class Bus:
         self._clock = clock
         self._lock = Lock()
 
+    def add(self, sink: Sink) -> None:
+        """One more sink, before the others; it gets what comes from now on."""
+        with self._lock:
+            self._sinks = (sink, *self._sinks)
+
     def emit(self, event: Event) -> None:
         """Hand the event to every sink, from any thread."""
         with self._lock:
@@ -223,9 +228,10 @@ class Bus:
                 sink.emit(event, at)
 
     def close(self) -> None:
-        """Close every sink."""
+        """Close every sink; whatever a straggler says after that is lost."""
         with self._lock:
-            for sink in self._sinks:
+            sinks, self._sinks = self._sinks, ()
+            for sink in sinks:
                 sink.close()
 
 

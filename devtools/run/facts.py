@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from devtools.clients.kube import Kube
+from devtools.clients.kube import ApiError, Kube
 from devtools.stack.model import Facts, ObjectRef, ReleaseFact, ReleaseId
 from devtools.tools.helm import (
     ANNOTATION_OBJECTS,
@@ -33,7 +33,11 @@ def observe(kube: Kube) -> Facts:
     Costs one list of Secrets' metadata, and one metadata list per kind that the releases own, in parallel.
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
-    newest = _newest(kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+    try:
+        newest = _newest(kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+    except ApiError as error:
+        error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
+        raise
     owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
     there = _existing(kube, {ref for refs in owned.values() for ref in refs})
     return Facts(

@@ -1,0 +1,240 @@
+"""Odd surroundings: pipes that break, disks that are full, locales, closed streams, names, places, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from devtools.app.private import private_directory
+from devtools.clusters.base import Cluster
+from devtools.errors import EnvironmentFault
+from tests.e2e.repo import Repo
+from tests.e2e.test_runs import SLOW, with_mark
+
+INVOKE = str(Path(sys.executable).parent / "invoke")
+NOWHERE = {"DEVTOOLS_CLUSTER": "nothing-here"}
+
+
+def _sh(repo: Repo, line: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> tuple[int, str, str]:
+    """A line as typed into a shell; `$INVOKE` is the program."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {line}"],
+        cwd=cwd or repo.path,
+        env={**repo.environ, **NOWHERE, "INVOKE": INVOKE, **(env or {})},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    assert "Traceback" not in out + err, out + err
+    assert "Exception ignored" not in out + err, out + err
+    return done.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("$INVOKE layers | head -1", 0, ""),
+        ("$INVOKE layers --output json | true", 0, ""),
+        ("$INVOKE plan > /dev/full", 4, "No space left on device"),
+        ("$INVOKE layers --output json > /dev/full", 4, "No space left on device"),
+        ("$INVOKE layers >&-", 0, ""),
+        ("$INVOKE layers 2>&-", 0, ""),
+        ("$INVOKE layers <&-", 0, ""),
+        ("$INVOKE layers --env no <&- >&- 2>&-", 2, ""),
+        ("$INVOKE layer no-such-layer 2>&1 >/dev/null | head -c 1", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_full_or_not_read(offline: Repo, line: str, code: int, says: str) -> None:
+    got, out, err = _sh(offline, line)
+    assert (got, says in err) == (code, True), out + err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "utf-8"])
+def test_terminals_that_cannot_show_everything(offline: Repo, encoding: str) -> None:
+    offline.write("environments/local/10-base/conf.yaml", "say: grüße, 世界\n")
+    env = {"PYTHONIOENCODING": encoding, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for words in ("layers", "plan", "values conf", "layer zürich"):
+        code, out, err = _sh(offline, f"$INVOKE {words}", env)
+        assert code == (2 if "zürich" in words else 0), out + err
+        assert "in devtools itself" not in err
+
+
+@pytest.mark.parametrize("task", ["up", "layer 10", "layers", "plan", "toolchain", "cluster.create", "cluster.status"])
+def test_an_output_nobody_knows_is_refused_before_anything_is_done(offline: Repo, task: str) -> None:
+    started = time.monotonic()
+    code, out, err = _sh(offline, f"$INVOKE {task} --output yaml")
+    assert (code, out) == (2, ""), out + err
+    assert err.startswith("error: unknown output 'yaml'\n  hint: choose one of text, json")
+    assert not (offline.path / ".devtools").exists()
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("name", ["../up", "Has Space", "-x", "a" * 33, "UPPER"])
+def test_a_cluster_name_that_is_none(offline: Repo, name: str) -> None:
+    code, _, err = _sh(offline, "$INVOKE cluster.status", {"DEVTOOLS_CLUSTER": name})
+    assert (code, "cannot be a cluster's name" in err) == (2, True), err
+
+
+def test_from_below_in_a_path_with_blanks_and_without_a_home(offline: Repo, tmp_path: Path) -> None:
+    place = tmp_path / "my repo, v1"
+    offline.path.rename(place)
+    below = place / "layers"
+    env = {"HOME": "", "XDG_STATE_HOME": "", "XDG_CACHE_HOME": ""}
+    code, out, err = _sh(offline, "unset HOME; $INVOKE layers", env, cwd=below)
+    assert (code, "conf" in out) == (0, True), out + err
+    code, out, err = _sh(offline, "$INVOKE plan --output json", {"DEVTOOLS_STATE": "relative"}, cwd=below)
+    assert (code, json.loads(out)["exit_code"]) == (0, 0), out + err
+
+
+def test_errors_are_one_document_too(offline: Repo) -> None:
+    for words, expected in (
+        ("layer 10", 4),
+        ("layer no", 2),
+        ("up --env no", 2),
+        ("plan --env no", 2),
+        ("layers --env no", 2),
+        ("down", 4),
+    ):
+        code, out, err = _sh(offline, f"$INVOKE {words} --output json")
+        document = json.loads(out)
+        assert (code, document["kind"], document["exit_code"]) == (expected, "error", expected), out + err
+        assert err.startswith("error: ")
+    code, out, err = _sh(offline, "$INVOKE cluster.status --output json")
+    assert (code, json.loads(out)["state"]) == (4, "absent"), err
+
+
+STUCK = """
+import os, signal, sys, threading, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from devtools.app.signals import signals
+from devtools.app.wiring import App
+app = App(environ={{}}, cwd=Path("/"), out=sys.stdout, err=sys.stderr)
+with signals(app):
+    with app.cancel._event._cond:  # as the main thread does for an instant in every wait
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+    assert app.cancel.wait(5)
+print(app.cancel.reason)
+"""
+
+
+def test_a_signal_in_the_middle_of_a_wait_does_not_deadlock() -> None:
+    root = str(Path(__file__).parent.parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK.format(root=root)], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "asked to stop (SIGTERM)\n"), done.stderr
+
+
+def _stubborn(repo: Repo) -> None:
+    """A `before` command that no polite signal ends."""
+    script = "trap '' INT TERM; echo begun > begun; while :; do sleep 0.1; done"
+    repo.write("stubborn.sh", script)
+    repo.edit("layers/10-base.yaml", "    values:", "    before:\n      - {run: [sh, stubborn.sh]}\n    values:")
+
+
+def _begun(repo: Repo) -> None:
+    limit = time.monotonic() + 30
+    while not (repo.path / "begun").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+@pytest.mark.cluster
+def test_a_second_ctrl_c_kills_what_the_first_one_asked(repo: Repo) -> None:
+    _stubborn(repo)
+    child = repo.start("layer", "10", "--output", "json")
+    _begun(repo)
+    child.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    started = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert time.monotonic() - started < 2.5  # the ladder alone would take six seconds
+    document = json.loads(out)
+    assert (child.returncode, document["exit_code"], document["result"]) == (130, 130, "interrupted"), out + err
+    assert [item["outcome"] for item in document["releases"]] == ["interrupted"]
+    assert "Traceback" not in err
+
+
+@pytest.mark.cluster
+def test_stopped_while_waiting_for_the_lock(repo: Repo) -> None:
+    _stubborn(repo)
+    holder = repo.start("layer", "10")
+    _begun(repo)
+    waiting = repo.start("layer", "60", "--output", "json")
+    said: list[str] = []
+    assert waiting.stderr is not None
+    reader = Thread(target=lambda: said.extend(waiting.stderr or ()))
+    reader.start()
+    limit = time.monotonic() + 20
+    while not any("waiting for another run" in line for line in said):
+        assert time.monotonic() < limit, said
+        time.sleep(0.05)
+    waiting.send_signal(signal.SIGTERM)
+    assert waiting.stdout is not None
+    document = json.loads(waiting.stdout.read())
+    waiting.wait(10)
+    reader.join()
+    waiting.stdout.close()
+    waiting.stderr.close()
+    assert (waiting.returncode, document["kind"], document["exit_code"]) == (130, "error", 130)
+    runs = [path.name for path in (repo.path / ".devtools" / "runs").iterdir() if not path.is_symlink()]
+    assert len(runs) == 1, "what never began leaves no run behind"
+    for _ in range(2):
+        holder.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    holder.communicate(timeout=30)
+
+
+@pytest.mark.cluster
+def test_nothing_private_stays_after_a_kill(repo: Repo, cluster: Cluster) -> None:
+    repo.edit("layers/10-base.yaml", "say: hello", "say: canary-c0ffee")
+    repo.edit("layers/10-base.yaml", "equals: hello", "equals: canary-c0ffee")
+    repo.chart("conf", (repo.path / "charts/platform/conf/templates/0.yaml").read_text(), SLOW)
+    state = Path(repo.environ["DEVTOOLS_STATE"])
+    child = repo.start("layer", "10", env={"DEVTOOLS_MARK": repo.namespace})
+    limit = time.monotonic() + 30
+    while not (found := list(state.glob("private/*/*.json"))):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    assert all(path.stat().st_mode & 0o077 == 0 for item in found for path in (item, item.parent))
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate(timeout=10)
+    for pid in with_mark(f"DEVTOOLS_MARK={repo.namespace}"):  # the helm that the kill left
+        os.kill(pid, signal.SIGKILL)
+    (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
+    assert any(path.is_dir() for path in (state / "private").iterdir())
+    assert repo.invoke("layer", "10", timeout=60).code == 0
+    assert [path.name for path in (state / "private").iterdir()] == ["all.lock"]
+
+
+def test_a_private_directory_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "private"
+    with private_directory(root) as first:
+        (first / "values").write_text("x")
+        with private_directory(root) as second:
+            assert first != second
+            assert (first / "values").exists()
+        assert not second.exists()
+    assert [path.name for path in root.iterdir()] == ["all.lock"]
+    (root / "4711-dead").mkdir()
+    with private_directory(root):
+        assert not (root / "4711-dead").exists()
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(EnvironmentFault, match="cannot make a private directory"),
+        private_directory(tmp_path / "file" / "x"),
+    ):
+        pass
