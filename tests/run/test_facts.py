@@ -1,0 +1,55 @@
+"""Facts from lists that are long, refused or odd; the usual ones are seen by every engine test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.clients.kube import ApiError
+from devtools.errors import ExitCode
+from devtools.run.facts import observe
+from devtools.stack.model import ReleaseId
+from tests.clients.script import Say, Script, refusal, served
+
+SECRETS = "GET /api/v1/secrets"
+
+
+def _record(name: str, version: object, status: str, **labels: str) -> dict[str, Any]:
+    more = {"owner": "helm", "name": name, "version": str(version), "status": status, **labels}
+    return {"metadata": {"name": f"sh.helm.release.v1.{name}.v{version}", "namespace": "ns", "labels": more}}
+
+
+def test_thousands_of_records_come_in_pages_and_the_newest_revision_counts(tmp_path: Path) -> None:
+    records = [_record(f"r{number % 200}", number // 200 + 1, "superseded") for number in range(2000)]
+    records += [_record(f"r{number}", 11, "deployed") for number in range(200)]
+    pages = [
+        Say(body={"items": records[start : start + 500], "metadata": {"continue": "x" if start < 2000 else ""}})
+        for start in range(0, 2200, 500)
+    ]
+    with served(Script().on(SECRETS, *pages), tmp_path) as kube:
+        facts = observe(kube)
+    assert len(facts.releases) == 200
+    assert {(fact.revision, fact.status) for fact in facts.releases.values()} == {(11, "deployed")}
+
+
+def test_who_may_not_list_secrets_is_told_why_that_is_needed(tmp_path: Path) -> None:
+    with served(Script().on(SECRETS, refusal(403, "Forbidden")), tmp_path) as kube, pytest.raises(ApiError) as caught:
+        observe(kube)
+    assert caught.value.exit_code is ExitCode.ENVIRONMENT
+    assert "Helm keeps its releases in Secrets" in caught.value.hint
+
+
+def test_records_that_are_not_quite_helms_do_no_harm(tmp_path: Path) -> None:
+    odd = [
+        _record("good", 2, "deployed"),
+        _record("good", "x", "failed"),
+        {"metadata": {"name": "no-labels", "namespace": "ns"}},
+        {"metadata": {"name": "null", "namespace": "ns", "labels": None, "annotations": None}},
+    ]
+    odd[0]["metadata"]["annotations"] = {"devtools.ameide.io/objects": '[["v1", "ConfigMap"], 7]'}
+    with served(Script().on(SECRETS, Say(body={"items": odd, "metadata": {}})), tmp_path) as kube:
+        facts = observe(kube)
+    good = facts.releases[ReleaseId("ns", "good")]
+    assert (good.revision, good.status, good.objects) == (2, "deployed", ())
