@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -94,7 +95,8 @@ def served(script: Script, tmp_path: Path, **kube: Any) -> Iterator[Kube]:
                 return
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(ConnectionError):  # who asked may have hung up
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - the base class's names
 
