@@ -31,7 +31,7 @@ def _kwok(app: App) -> Provider:
     return KwokProvider(
         app.cluster_name,
         runner=app.runner,
-        tool=app.toolchain.path,
+        tool=lambda name: app.toolchain.path(name),  # noqa: PLW0108 - only now: a cluster that runs needs none
         state=_state(app),
         nodes=app.settings.cluster.nodes,
         stages=tuple(sorted(app.settings.simulation.glob("*.yaml"))),

@@ -95,7 +95,7 @@ def _custom(check: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
     return PlainValidator(check), WithJsonSchema(schema)
 
 
-_STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+_STRICT = ConfigDict(strict=True, extra="forbid")
 
 Duration = Annotated[float, *_custom(duration, {"anyOf": [
     {"type": "integer", "minimum": 1, "maximum": 86400}, {"type": "string", "pattern": DURATION}]})]  # fmt: skip
