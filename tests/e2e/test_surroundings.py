@@ -113,6 +113,15 @@ def test_errors_are_one_document_too(offline: Repo) -> None:
     assert (code, json.loads(out)["state"]) == (4, "absent"), err
 
 
+@pytest.mark.parametrize(("told", "kept"), [("", True), ("1", False)])
+def test_our_modules_are_compiled_once_unless_python_was_told_otherwise(
+    offline: Repo, tmp_path: Path, told: str, kept: bool
+) -> None:
+    env = {"PYTHONDONTWRITEBYTECODE": told, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
+    assert _sh(offline, "$INVOKE layers", env)[0] == 0
+    assert any("devtools/stack/config." in str(path) for path in tmp_path.rglob("*.pyc")) == kept
+
+
 STUCK = """
 import os, signal, sys, threading, time
 sys.path.insert(0, {root!r})
