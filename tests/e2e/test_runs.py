@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devtools.app.wiring import App
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.process import Cancel
@@ -57,13 +59,23 @@ def _verdict(repo: Repo) -> str:
     return "passed" if repo.app.provider.find().real_node else "simulated"
 
 
-def test_a_dry_run_touches_nothing(repo: Repo, cluster: Cluster) -> None:
-    before = _everything(cluster)
-    typed = repo.invoke("layer", "10", "--dry-run")
-    assert typed.code == 0, typed.text
-    assert "not on the cluster" in typed.text
-    assert _everything(cluster) == before
-    assert not (repo.path / ".devtools").exists()
+def test_a_dry_run_touches_nothing(offline: Repo, tmp_path: Path) -> None:
+    """On a cluster of its own, where nobody else changes anything."""
+    offline.env = {"DEVTOOLS_CLUSTER": f"quiet-{offline.namespace[-6:]}", "DEVTOOLS_STATE": str(tmp_path / "state")}
+    try:
+        assert offline.invoke("up", "--no-test").code == 0
+        offline.edit("layers/10-base.yaml", "say: hello", "say: world")
+        quiet = App(environ=offline.environ, cwd=offline.path, out=sys.stdout, err=sys.stderr).provider.find()
+        before = _everything(quiet)
+        files = sorted(offline.path.rglob("*"))
+        for words in (("layer", "10"), ("up", "--force"), ("down",)):
+            typed = offline.invoke(*words, "--dry-run")
+            assert typed.code == 0, typed.text
+        assert "inputs changed" in offline.invoke("layer", "10", "--dry-run").text
+        assert _everything(quiet) == before
+        assert sorted(offline.path.rglob("*")) == files
+    finally:
+        offline.invoke("cluster.delete")
 
 
 def test_a_change_is_an_upgrade_and_a_removal_goes_with_down(repo: Repo, cluster: Cluster) -> None:

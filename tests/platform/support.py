@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.process import Cancel, Command, Result, SubprocessRunner
 
@@ -82,11 +84,22 @@ def documents(text: str) -> list[dict[str, Any]]:
 
 
 def render(helm: Path, release: Declared) -> list[dict[str, Any]]:
-    """Everything that the release renders to, test hooks included."""
-    files = [word for file in release.overlays for word in ("-f", file)]
-    result = run([helm, "template", release.name, release.chart, "-n", release.namespace, *files])
+    """Everything that the release renders to, test hooks included; the caller may change it."""
+    return documents(_rendered(helm, release.name, release.chart, release.namespace, tuple(release.overlays)))
+
+
+@cache
+def _rendered(helm: Path, name: str, chart: Path, namespace: str, overlays: tuple[Path, ...]) -> str:
+    """What helm prints; many tests ask for the same."""
+    files = [word for file in overlays for word in ("-f", file)]
+    result = run([helm, "template", name, chart, "-n", namespace, *files])
     assert result.ok, result.stderr
-    return documents(result.stdout)
+    return result.stdout
+
+
+@cache
+def _kube(kubeconfig: Path, context: str) -> Kube:
+    return Kube(kubeconfig, context, Cancel())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,10 @@ class Kubectl:
     def run(self, *words: str, stdin: str | None = None) -> Result:
         argv = [self.binary, "--kubeconfig", self.kubeconfig, "--context", self.context, *words]
         return run(argv, stdin)
+
+    def kube(self) -> Kube:
+        """Our own client of the same cluster: no process a question."""
+        return _kube(self.kubeconfig, self.context)
 
     def __call__(self, *words: str, stdin: str | None = None) -> str:
         result = self.run(*words, stdin=stdin)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.clients.kube import ApiError
 from tests.platform.support import CHARTS, ENVIRONMENTS, Declared, Kubectl, Tool, documents, releases, render, run
 
 pytestmark = pytest.mark.cluster
@@ -21,9 +22,15 @@ def dry_run(kubectl: Kubectl, item: dict[str, Any]) -> tuple[bool, str]:
     """Whether the server takes it, unknown fields being errors; what it said."""
     if "namespace" in item["metadata"]:
         item["metadata"]["namespace"] = "default"  # the release's own is not made here
-    words = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
-    result = kubectl.run(*words, stdin=yaml.safe_dump(item))
-    return result.ok, result.stderr
+    kube = kubectl.kube()
+    resource = kube.resource(item["kind"], item["apiVersion"])
+    if resource is None:
+        return False, f"no kind {item['kind']} in {item['apiVersion']}"
+    try:
+        kube.create(f"{resource.path('default')}?dryRun=All&fieldValidation=Strict", item)
+    except ApiError as error:
+        return False, error.message
+    return True, ""
 
 
 @pytest.mark.parametrize("release", [release for release in DATA if not release.smoke], ids=str)
@@ -75,10 +82,13 @@ def test_more_of_the_values_is_valid(real_crds: Kubectl, tool: Tool) -> None:
 
 
 def test_an_unknown_field_is_refused(real_crds: Kubectl, tool: Tool) -> None:
-    """The check above can fail."""
+    """The check above can fail, for every kind."""
+    seen: set[tuple[str, str]] = set()
     for release in DATA:
-        for item in render(tool("helm"), release):
-            if OPERATED.search(item["apiVersion"]) and not release.smoke:
+        for item in [] if release.smoke else render(tool("helm"), release):
+            kind = (item["apiVersion"], item["kind"])
+            if OPERATED.search(item["apiVersion"]) and kind not in seen:
+                seen.add(kind)
                 item["spec"]["replcias"] = 1
                 ok, said = dry_run(real_crds, item)
                 assert not ok
