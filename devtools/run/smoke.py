@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
+from threading import BoundedSemaphore
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.process import Cancel, Result
@@ -18,7 +19,7 @@ from devtools.run.watch import Test, Watch
 from devtools.stack.model import Release, ReleaseId
 from devtools.tools.helm import parse_failure, parse_tests
 
-AT_ONCE = 16  # tests of one release that run at the same time: each has a helm that waits
+AT_ONCE = 16  # tests of a run that go on at the same time: each has a helm that waits, of 60 MB
 MORE = 15  # seconds that helm may wait longer than the test may run
 CLEARED_IN = 30.0  # seconds that the leftovers of an earlier run may take to go
 
@@ -41,6 +42,7 @@ class Smoke:
         self._note = note
         self._kube = session.kube
         self._bus = session.bus
+        self._slots = BoundedSemaphore(AT_ONCE)
 
     def run(self, release: Release) -> tuple[TestFinished, ...]:
         """Run every test hook of a deployed release and say how each ended; emits the events of each.
@@ -78,6 +80,10 @@ class Smoke:
 
     def _test(self, test: Test, record: Record) -> TestFinished:
         """One test, start to end, whatever happens."""
+        with self._slots:
+            return self._finished(test, record)
+
+    def _finished(self, test: Test, record: Record) -> TestFinished:
         release, started = test.release, time.monotonic()
         where = str(release.id)
         if not self._session.cancel.is_set():

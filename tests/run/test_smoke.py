@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from threading import Thread, Timer
+from threading import Lock, Thread, Timer
 from typing import Any
 
 import pytest
 
 from devtools.clusters.base import Cluster
 from devtools.errors import ExitCode
-from devtools.process import Cancel
+from devtools.process import Cancel, Command, OnOutput, Result
 from devtools.run.events import Notice, TestFinished, TestOutput, Verdict
+from devtools.run.smoke import AT_ONCE
 from devtools.stack.model import Action
-from tests.run.kit import Bench, config_map, job, plan, step
+from tests.run.kit import Bench, Recorder, config_map, job, plan, step
 
 pytestmark = pytest.mark.cluster
 
@@ -232,3 +233,27 @@ def test_tests_that_helm_would_wait_for_until_the_end(bench: Bench) -> None:
     assert ends["refused"].reason.startswith("Job/refused: FailedCreate: ")
     assert 'serviceaccount "nobody" not found' in ends["refused"].reason
     assert all(event.seconds < 40 for event in ends.values())
+
+
+def test_only_so_many_helms_wait_at_once(bench: Bench) -> None:
+    class Counting(Recorder):
+        lock, now, most = Lock(), 0, 0
+
+        def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
+            with self.lock:
+                self.now += command.argv[1] == "test"
+                self.most = max(self.most, self.now)
+            try:
+                return super().run(command, on_output)
+            finally:
+                with self.lock:
+                    self.now -= command.argv[1] == "test"
+
+    releases = [
+        bench.release(bench.chart(name, *(job(f"{name}{number}", "test", "true") for number in range(10))), smoke=True)
+        for name in ("one", "two")
+    ]
+    runner = Counting(bench.cancel)
+    ran = bench.run(plan(*(step(item) for item in releases)), runner=runner)
+    assert [event.verdict for event in ran.all(TestFinished)] == [Verdict.SIMULATED] * 20
+    assert 1 < runner.most <= AT_ONCE < 20
