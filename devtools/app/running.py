@@ -118,12 +118,7 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     bus = Bus((_renderer(app, options),), app.clock)
     started = app.clock()
     try:
-        target: Cluster | None = work.cluster()
-        facts = observe(kube_of(app, target)) if target else Facts()
-    except EnvironmentFault as error:
-        bus.emit(Notice(level="warning", message=f"{error.message}: planning for an empty cluster"))
-        target, facts = None, Facts()
-    try:
+        target, facts = _seen(work, bus, lambda cluster: observe(kube_of(app, cluster)))
         made = work.plan(read_inputs(app, work, target.smoke_values if target else {}), facts)
         bus.emit(_started(app, work, target, None))
         bus.emit(announce(made, dry_run=True))
@@ -131,6 +126,16 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     finally:
         bus.close()
     return ExitCode.OK
+
+
+def _seen(work: Work, bus: Bus, look: Callable[[Cluster], Facts]) -> tuple[Cluster | None, Facts]:
+    """The cluster and what it holds; nothing where there is none, which is said."""
+    try:
+        target = work.cluster()
+        return target, look(target)
+    except EnvironmentFault as error:
+        bus.emit(Notice(level="warning", message=f"{error.message}: planning for an empty cluster"))
+        return None, Facts()
 
 
 def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:

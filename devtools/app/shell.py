@@ -35,10 +35,9 @@ def run(app: App, verb: Verb, output: str = "text", outputs: tuple[str, ...] = D
             if output not in outputs:
                 raise ConfigError(f"unknown output {output!r}", hint=f"choose one of {', '.join(outputs)}")
             return verb(app)
-        except BrokenPipeError:
-            _silence(app)
-            return ExitCode.OK  # who reads us has seen enough
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that classifies whatever comes
+            if isinstance(error, BrokenPipeError) and _is_left(app):
+                return ExitCode.OK  # who reads us has seen enough
             return _fail(app, _classified(app, error), output)
 
 
@@ -70,17 +69,28 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
 def _flushed(app: App, code: ExitCode) -> ExitCode:
     """Everything is written, or nobody is told so again by the interpreter's end."""
     try:
-        app.out.flush()
-    except BrokenPipeError:
-        _silence(app)
+        if not _is_left(app):
+            app.out.flush()
     except (OSError, ValueError) as error:
         _silence(app)
         return code if code is not ExitCode.OK else _fail(app, _classified(app, error), "text")
     return code
 
 
+def _is_left(app: App) -> bool:
+    """Whether the reader of stdout is gone; then nothing more may be written there, not even at exit."""
+    try:
+        app.out.flush()
+    except BrokenPipeError:
+        _silence(app)
+        return True
+    except (OSError, ValueError):
+        return False  # something else is wrong with it, and comes up again
+    return False
+
+
 def _silence(app: App) -> None:
-    """The reader of stdout is gone: nothing more may be written there, not even at exit."""
+    """Let what is written to stdout from now on go nowhere."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, app.out.fileno())

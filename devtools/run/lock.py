@@ -54,10 +54,12 @@ def run_lock(
         except OSError as error:
             raise EnvironmentFault(f"cannot lock {path}: {error.strerror}") from error
     try:
-        note.write_text(json.dumps(holder), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            note.write_text(json.dumps(holder), encoding="utf-8")
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            note.unlink(missing_ok=True)
         lock.release()
 
 

@@ -23,8 +23,10 @@ from devtools.stack.model import ObjectRef, Release
 
 TAIL = 40  # log lines shown with a failure
 MOST_LINES = 10_000  # of one container that become events
-LINGER = 5.0  # seconds that helm may take to notice what has happened to a test, and logs to arrive after its end
+LINGER = 10.0  # seconds that helm may take to notice what has happened to a test
+LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
 NO_PODS = 8.0  # seconds a Job may be without any pod before its events are looked at
+ASK_AGAIN = 2.0  # seconds between looks at events
 _JOB_LABEL = "job-name"
 _OPTIONAL = "devtools.ameide.io/optional"
 _SKIPPED = re.compile(r"^result: skipped(?: \((?P<why>.*)\))?$")
@@ -100,6 +102,8 @@ class Watch:
     _patience: Patience = field(default_factory=Patience)
     _logs: dict[tuple[str, str], _Log] = field(default_factory=dict)
     _over: bool = False
+    _asked: float = 0.0
+    _refusals: tuple[Trouble, ...] = ()
 
     def look(self) -> None:
         """Look again; what cannot be seen now is left to the next look, and helm says what is wrong."""
@@ -115,7 +119,7 @@ class Watch:
                     self._follow(pod, container)
         self._judge(item)
         self.trouble = self.trouble or self._patience.lost(
-            [trouble for pod in self.pods.values() for trouble in pod_troubles(pod)] + self._refused()
+            [*(trouble for pod in self.pods.values() for trouble in pod_troubles(pod)), *self._refused()]
         )
 
     def needs_no_helm(self) -> bool:
@@ -130,7 +134,7 @@ class Watch:
     def finish(self) -> None:
         """A last look, and a moment for the logs to drain; nothing is followed after that."""
         self.look()
-        deadline = time.monotonic() + LINGER
+        deadline = time.monotonic() + LOGS_LATE
         for log in list(self._logs.values()):
             log.thread.join(max(0.0, deadline - time.monotonic()))
         self._over = True
@@ -168,17 +172,19 @@ class Watch:
         if self.ended or self._gone:
             self.settled = self.settled or time.monotonic()
 
-    def _refused(self) -> list[Trouble]:
+    def _refused(self) -> tuple[Trouble, ...]:
         """A Job whose pods the API server refuses has no status that says so, only events."""
-        if self.pods or self.ended or not self.was_there or time.monotonic() - self.began < NO_PODS:
-            return []
-        ref = self.test.ref
-        lines = events_about(self.session.kube, ref.namespace, ref.kind, ref.name)
-        refused = [line.partition("FailedCreate: ")[2] for line in lines if "FailedCreate: " in line]
-        return [
-            Trouble(object=str(ref), reason="FailedCreate", message=line, namespace=ref.namespace)
-            for line in refused[-1:]
-        ]
+        now = time.monotonic()
+        if self.pods or self.ended or not self.was_there or now - self.began < NO_PODS:
+            return ()
+        if now - self._asked >= ASK_AGAIN:
+            ref, self._asked = self.test.ref, now
+            lines = events_about(self.session.kube, ref.namespace, ref.kind, ref.name)
+            said = [line.partition("FailedCreate: ")[2] for line in lines if "FailedCreate: " in line][-1:]
+            self._refusals = tuple(
+                Trouble(object=str(ref), reason="FailedCreate", message=line, namespace=ref.namespace) for line in said
+            )
+        return self._refusals
 
     def _follow(self, pod: Mapping[str, Any], container: str) -> None:
         """Follow one container's log in a thread of its own, once; simulated pods have none."""
