@@ -141,19 +141,25 @@ def _seen(work: Work, bus: Bus, look: Callable[[Cluster], Facts]) -> tuple[Clust
 def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:
     """Observe, plan, do; whatever goes wrong before the engine's end ends the run in its events, too."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
+    from devtools.app.private import private_directory  # noqa: PLC0415
     from devtools.app.session import kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
 
     bus.emit(_started(app, work, cluster, directory))
-    kube = kube_of(app, cluster, lambda line: bus.emit(Notice(level="warning", message=line)))
     started = app.clock()
+
+    def warn(line: str) -> None:
+        bus.emit(Notice(level="warning", message=line))
+
     try:
-        facts = observe(kube)
-        inputs = read_inputs(app, work, cluster.smoke_values)
-        made = work.plan(inputs, facts)
-        bus.emit(announce(made, dry_run=False))
-        with session(app, cluster, bus, kube, inputs, options) as given:
+        with private_directory(app.folders.state / "private", warn) as private:
+            kube = kube_of(app, cluster, warn)
+            facts = observe(kube)
+            inputs = read_inputs(app, work, cluster.smoke_values)
+            made = work.plan(inputs, facts)
+            bus.emit(announce(made, dry_run=False))
+            given = session(app, cluster, bus, kube, inputs=inputs, options=options, private=private)
             return Engine(given, made, facts).run()
     except DevtoolsError as error:
         return _ended_early(app, bus, error, started)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
@@ -25,37 +25,40 @@ def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None
     return Kube(cluster.kubeconfig, cluster.context, app.cancel, say=say or app.say)
 
 
-@contextlib.contextmanager
-def session(app: App, cluster: Cluster, bus: Bus, kube: Kube, inputs: Inputs, options: Options) -> Iterator[Session]:
-    """The session of a run; the directory of its values files is private and goes away."""
+def session(
+    app: App, cluster: Cluster, bus: Bus, kube: Kube, *, inputs: Inputs, options: Options, private: Path
+) -> Session:
+    """The session of a run; `private` is the directory of its values files."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
-    from devtools.app.private import private_directory  # noqa: PLC0415
+    from devtools.app.private import MARK  # noqa: PLC0415
     from devtools.run.observer import Observer  # noqa: PLC0415
     from devtools.run.session import Session  # noqa: PLC0415
     from devtools.tools.helm import Helm  # noqa: PLC0415
 
-    helm = Helm(program=app.toolchain.path("helm"), kubeconfig=cluster.kubeconfig, context=cluster.context)
-    with private_directory(app.folders.state / "private") as private:
-        yield Session(
-            kube=kube,
-            observer=Observer(kube),
-            helm=helm,
-            runner=app.runner,
-            bus=bus,
-            cancel=app.cancel,
-            slots=BoundedSemaphore(max(2, os.cpu_count() or 1)),
-            private=private,
-            root=inputs.stack.root,
-            hook_env={
-                "KUBECONFIG": str(cluster.kubeconfig),
-                "DEVTOOLS_CONTEXT": cluster.context,
-                "DEVTOOLS_PROVIDER": cluster.provider,
-                "DEVTOOLS_ENVIRONMENT": inputs.stack.environment.name,
-            },
-            values=inputs.values,
-            real_node=cluster.real_node if cluster.simulated else None,
-            bug=bug,
-            test=options.test,
-            sync=options.sync,
-            retest=options.retest,
-        )
+    mark = {MARK: str(private)}
+    program = app.toolchain.path("helm")
+    helm = Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=mark)
+    return Session(
+        kube=kube,
+        observer=Observer(kube),
+        helm=helm,
+        runner=app.runner,
+        bus=bus,
+        cancel=app.cancel,
+        slots=BoundedSemaphore(max(2, os.cpu_count() or 1)),
+        private=private,
+        root=inputs.stack.root,
+        hook_env={
+            **mark,
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "DEVTOOLS_CONTEXT": cluster.context,
+            "DEVTOOLS_PROVIDER": cluster.provider,
+            "DEVTOOLS_ENVIRONMENT": inputs.stack.environment.name,
+        },
+        values=inputs.values,
+        real_node=cluster.real_node if cluster.simulated else None,
+        bug=bug,
+        test=options.test,
+        sync=options.sync,
+        retest=options.retest,
+    )

@@ -21,15 +21,15 @@ class Recovery:
     how: How
     revision: int = 0
 
-    def told(self, release: ReleaseId, state: str) -> str:
+    def told(self, state: str) -> str:
         """What a user is told of it."""
-        cause = "never deployed" if state == "failed" else f"was left {state} by a run that was killed"
+        cause = "was never deployed" if state == "failed" else f"was left {state} by a run that was killed"
         does = {
             "rollback": f"rolled back to revision {self.revision} first",
             "forget": "that revision is forgotten, and what it made is taken over",
             "uninstall": "uninstalled first",
         }
-        return f"{release} {cause}: {does[self.how]}"
+        return f"{cause}: {does[self.how]}"
 
 
 def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:

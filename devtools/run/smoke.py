@@ -51,7 +51,7 @@ class Smoke:
         """
         tests = self._tests(release)
         if not tests:
-            self._warn(release, f"{release.id} has no tests")
+            self._warn(release, "has no tests")
             return ()
         self._prune(release.id, {test.name for test in tests})
         record = Record(self._kube, release.id)

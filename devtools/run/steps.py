@@ -170,7 +170,7 @@ class Steps:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
         release, helm, kube = step.release, self._session.helm, self._session.kube
         way = recovery(step.recover, records(kube, release.id))
-        message = way.told(release.id, step.recover)
+        message = way.told(step.recover)
         self._session.bus.emit(Notice(level="warning", message=message, release=str(release.id)))
         if way.how == "forget":
             kube.delete(record_path(release.id, way.revision))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Helm:
     program: Path
     kubeconfig: Path
     context: str
+    env: Mapping[str, str] = field(default_factory=dict)  # of every command
 
     def upgrade(
         self, release: ReleaseId, chart: Path, values: Path, *, timeout: float, history: int, labels: Mapping[str, str]
@@ -102,7 +103,7 @@ class Helm:
         """Words with the cluster they are for."""
         where = ("--kubeconfig", str(self.kubeconfig), "--kube-context", self.context)
         flat = tuple(word for group in words for word in group)
-        return Command(argv=(str(self.program), *flat, *where, "--color", "never"), timeout=timeout)
+        return Command(argv=(str(self.program), *flat, *where, "--color", "never"), env=self.env, timeout=timeout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,10 @@ from threading import Thread
 import pytest
 
 from devtools.app.private import private_directory
+from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.errors import EnvironmentFault
+from devtools.process import Cancel
 from tests.e2e.repo import Repo
 from tests.e2e.test_runs import SLOW, with_mark
 
@@ -219,31 +221,37 @@ def test_nothing_private_stays_after_a_kill(repo: Repo, cluster: Cluster) -> Non
         assert time.monotonic() < limit
         time.sleep(0.02)
     assert all(path.stat().st_mode & 0o077 == 0 for item in found for path in (item, item.parent))
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
     os.kill(child.pid, signal.SIGKILL)
     child.communicate(timeout=10)
-    for pid in with_mark(f"DEVTOOLS_MARK={repo.namespace}"):  # the helm that the kill left
-        os.kill(pid, signal.SIGKILL)
+    assert with_mark(f"DEVTOOLS_MARK={repo.namespace}"), "the helm that the kill left goes on"
     (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
     assert any(path.is_dir() for path in (state / "private").iterdir())
-    assert repo.invoke("layer", "10", timeout=60).code == 0
+    again = repo.invoke("layer", "10", timeout=60)
+    assert again.code == 0, again.text
+    assert "ending what a killed run left: helm (pid " in again.err
+    assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
     assert [path.name for path in (state / "private").iterdir()] == ["all.lock"]
 
 
 def test_a_private_directory_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     root = tmp_path / "private"
-    with private_directory(root) as first:
+    with private_directory(root, print) as first:
         (first / "values").write_text("x")
-        with private_directory(root) as second:
+        with private_directory(root, print) as second:
             assert first != second
             assert (first / "values").exists()
         assert not second.exists()
     assert [path.name for path in root.iterdir()] == ["all.lock"]
     (root / "4711-dead").mkdir()
-    with private_directory(root):
+    with private_directory(root, print):
         assert not (root / "4711-dead").exists()
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(EnvironmentFault, match="cannot make a private directory"),
-        private_directory(tmp_path / "file" / "x"),
+        private_directory(tmp_path / "file" / "x", print),
     ):
         pass

@@ -92,7 +92,8 @@ def test_jobs_of_an_earlier_revision_are_pruned(bench: Bench) -> None:
 def test_a_smoke_release_without_tests_is_remarked_on(bench: Bench) -> None:
     smoke = bench.release(bench.chart("smoke", config_map("only")), smoke=True)
     ran = bench.run(plan(step(smoke)))
-    assert ran.one(Notice).message == f"{smoke.id} has no tests"
+    notice = ran.one(Notice)
+    assert (notice.release, notice.message) == (str(smoke.id), "has no tests")
 
 
 def test_tests_of_an_unchanged_layer_are_not_repeated_by_up(bench: Bench) -> None:
