@@ -35,9 +35,12 @@ def session(
     from devtools.run.session import Session  # noqa: PLC0415
     from devtools.tools.helm import Helm  # noqa: PLC0415
 
-    mark = {MARK: str(private)}
+    mark, own = {MARK: str(private)}, cluster.kubeconfig.parent / "helm"
+    # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
+    homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
+    env = {**mark, **{key: str(own / name) for key, name in homes.items()}}
     program = app.toolchain.path("helm")
-    helm = Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=mark)
+    helm = Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)
     return Session(
         kube=kube,
         observer=Observer(kube),

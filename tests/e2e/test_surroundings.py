@@ -163,6 +163,20 @@ def _begun(repo: Repo) -> None:
 
 
 @pytest.mark.cluster
+def test_helm_leaves_nothing_in_the_repository_or_the_users_home(repo: Repo, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "XDG_DATA_HOME": ""}
+    cluster = {"DEVTOOLS_CLUSTER": repo.environ["DEVTOOLS_CLUSTER"], "DEVTOOLS_CACHE": str(repo.app.folders.cache)}
+    before = {path.name for path in repo.path.iterdir()}
+    for line in ("$INVOKE layer 10 --no-test", "unset HOME; $INVOKE layer 10 --force --no-test"):
+        code, out, err = _sh(repo, line, {**env, **cluster})
+        assert code == 0, out + err
+    assert list(home.iterdir()) == []
+    assert {path.name for path in repo.path.iterdir()} - before == {".devtools"}
+
+
+@pytest.mark.cluster
 def test_a_second_ctrl_c_kills_what_the_first_one_asked(repo: Repo) -> None:
     _stubborn(repo)
     child = repo.start("layer", "10", "--output", "json")
