@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import DevtoolsError
+from tests.dockerd import engine
 from tests.run.kit import Bench
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +75,13 @@ def cluster(app: App) -> Cluster:
         return app.provider.ensure(print)
     except DevtoolsError as error:
         pytest.fail(f"{error.message} ({error.hint})")
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> Iterator[str]:
+    """DOCKER_HOST of a Docker engine of this session's own; its tests are skipped, and counted, where none can run."""
+    with TemporaryDirectory(prefix="dt-engine-") as home, engine(Path(home)) as host:
+        yield host
 
 
 @pytest.fixture(autouse=True)

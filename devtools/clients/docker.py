@@ -83,9 +83,12 @@ class DockerEngine:
         import docker  # noqa: PLC0415 - see the module
         from docker.errors import DockerException  # noqa: PLC0415 - see the module
 
+        client: Any = None
         try:
             client = docker.from_env(environment=self._environ, timeout=TIMEOUT)
             client.ping()
         except (DockerException, OSError, ValueError) as error:
+            if client is not None:
+                client.close()
             raise EnvironmentFault("no Docker engine answers") from error
         return client
