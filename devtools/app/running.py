@@ -141,6 +141,7 @@ def _seen(work: Work, bus: Bus, look: Callable[[Cluster], Facts]) -> tuple[Clust
 def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:
     """Observe, plan, do; whatever goes wrong before the engine's end ends the run in its events, too."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
+    from devtools.app.durations import durations_file, save_durations  # noqa: PLC0415
     from devtools.app.private import private_directory  # noqa: PLC0415
     from devtools.app.session import kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
@@ -160,7 +161,9 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))
             given = session(app, cluster, bus, kube, inputs=inputs, options=options, private=private)
-            return Engine(given, made, facts).run()
+            code = Engine(given, made, facts).run()
+            save_durations(durations_file(app.folders.state, work.stack.name, cluster.context), given.durations)
+            return code
     except DevtoolsError as error:
         return _ended_early(app, bus, error, started)
     except KeyboardInterrupt:

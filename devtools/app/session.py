@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from devtools.app.wiring import App
@@ -30,9 +29,11 @@ def session(
 ) -> Session:
     """The session of a run; `private` is the directory of its values files."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
+    from devtools.app.durations import durations_file, load_durations  # noqa: PLC0415
     from devtools.app.private import MARK  # noqa: PLC0415
     from devtools.run.observer import Observer  # noqa: PLC0415
     from devtools.run.session import Session  # noqa: PLC0415
+    from devtools.run.slots import Slots  # noqa: PLC0415
     from devtools.tools.helm import Helm  # noqa: PLC0415
 
     mark, own = {MARK: str(private)}, cluster.kubeconfig.parent / "helm"
@@ -48,7 +49,7 @@ def session(
         runner=app.runner,
         bus=bus,
         cancel=app.cancel,
-        slots=BoundedSemaphore(max(2, os.cpu_count() or 1)),
+        slots=Slots(max(2, os.cpu_count() or 1)),
         private=private,
         root=inputs.stack.root,
         hook_env={
@@ -59,6 +60,7 @@ def session(
             "DEVTOOLS_ENVIRONMENT": inputs.stack.environment.name,
         },
         values=inputs.values,
+        durations=load_durations(durations_file(app.folders.state, inputs.stack.name, cluster.context)),
         real_node=cluster.real_node if cluster.simulated else None,
         bug=bug,
         test=options.test,

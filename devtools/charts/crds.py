@@ -46,6 +46,22 @@ def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject
     return tuple(_objects(files, values, ""))
 
 
+def has_crds(chart: Path) -> bool:
+    """Whether anything in a chart (directory or archive) may be of a `crds/` directory: a quick look at names.
+
+    Says yes where the chart cannot be read: `objects_in_crds` says why.
+    """
+    try:
+        if chart.is_dir():
+            names = [path.relative_to(chart).as_posix() for path in chart.rglob("*")]
+        else:
+            with tarfile.open(chart, mode="r:gz") as archive:
+                names = archive.getnames()
+    except (OSError, tarfile.TarError, zlib.error, EOFError):
+        return True
+    return any("crds" in name.split("/") or name.endswith(".tgz") for name in names)
+
+
 def _objects(files: _Files, values: Mapping[str, Any], where: str) -> Iterator[ChartObject]:
     """Those of one chart, its subcharts' after its own; `values` are what its parent or the user gives it."""
     all_values = _laid_over(_yaml(files, "values.yaml", where), values)

@@ -25,13 +25,14 @@ from devtools.run.events import (
     Verdict,
 )
 from devtools.run.facts import mark_ready, mark_tested
+from devtools.run.schedule import expected, levels
 from devtools.run.session import Session
 from devtools.run.smoke import Smoke
 from devtools.run.steps import Done, Steps, timed
 from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.stack.plan import behind, digest_behind
 
-MOST_THREADS = 64
+MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
 
 
 class Engine:
@@ -56,22 +57,49 @@ class Engine:
         return self._finish(time.monotonic() - started)
 
     def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:
-        """Hand each step to a thread as soon as those that it needs are done."""
-        sorter: TopologicalSorter[ReleaseId] = TopologicalSorter(
-            {step.id: [need for need in step.needs if need in steps] for step in self._plan.steps}
-        )
+        """Hand each step to a thread as soon as those that it needs are done, the most urgent first."""
+        needs = {name: [need for need in step.needs if need in steps] for name, step in steps.items()}
+        urgency, order = self._urgency(steps, needs), {name: index for index, name in enumerate(steps)}
+        sorter = TopologicalSorter(needs)
         sorter.prepare()
-        order = {step.id: index for index, step in enumerate(self._plan.steps)}
         with ThreadPoolExecutor(min(MOST_THREADS, len(steps) or 1), thread_name_prefix="step") as pool:
             running: dict[Future[Ended], ReleaseId] = {}
             while sorter.is_active():
-                for ready in sorted(sorter.get_ready(), key=order.__getitem__):
-                    running[pool.submit(self._do_safely, steps[ready])] = ready
+                for ready in sorted(sorter.get_ready(), key=lambda name: (-urgency[name], order[name])):
+                    if self._is_quick(steps[ready]):
+                        self._tally.ended[ready] = self._do_safely(steps[ready])
+                        sorter.done(ready)
+                    else:
+                        running[pool.submit(self._do_timed, steps[ready])] = ready
+                if not running:
+                    continue
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     release = running.pop(future)
                     self._tally.ended[release] = future.result()
                     sorter.done(release)
+
+    def _urgency(
+        self, steps: Mapping[ReleaseId, Step], needs: Mapping[ReleaseId, Sequence[ReleaseId]]
+    ) -> dict[ReleaseId, float]:
+        """Expected seconds from each step to the end of the run: who gets a slot first."""
+        known, test = self._session.durations.known, self._session.test
+        urgency = levels(needs, lambda name: expected(steps[name], known, test=test))
+        self._session.slots.order(urgency)
+        return urgency
+
+    def _is_quick(self, step: Step) -> bool:
+        """Whether nothing will be asked of anybody: not worth a thread."""
+        return step.action is Action.DISABLED or (step.action is Action.UNCHANGED and not self._session.test)
+
+    def _do_timed(self, step: Step) -> Ended:
+        """One step; how long its own work took is remembered for the next run's order."""
+        started = time.monotonic()
+        ended = self._do_safely(step)
+        seconds = time.monotonic() - started - self._session.slots.queued(step.id)
+        if ended.outcome in {Outcome.INSTALLED, Outcome.UPGRADED} and (self._session.test or not step.release.smoke):
+            self._session.durations.note(step.id, seconds)
+        return ended
 
     def _do_safely(self, step: Step) -> Ended:
         """One step, start to end, whatever happens: even where a sink breaks."""

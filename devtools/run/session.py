@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any
 
 from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError
 from devtools.process import Cancel, Runner
+from devtools.run.durations import Durations
 from devtools.run.events import Bus
 from devtools.run.observer import Observer
+from devtools.run.slots import Slots
 from devtools.stack.model import ReleaseId
 from devtools.tools.helm import Helm
 
@@ -32,13 +33,14 @@ class Session:
     runner: Runner
     bus: Bus
     cancel: Cancel
-    slots: BoundedSemaphore
+    slots: Slots
     private: Path
     root: Path  # of the repository: where hooks run
     hook_env: Mapping[str, str]
     values: Mapping[ReleaseId, Mapping[str, Any]]  # merged, as Helm gets them
     real_node: str | None
     bug: Callable[[Exception], DevtoolsError]
+    durations: Durations = field(default_factory=Durations)  # of earlier runs
     retest: bool = True  # run tests of layers in which nothing changed, too
     test: bool = True
     sync: bool = True

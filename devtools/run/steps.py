@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.charts.crds import has_crds
 from devtools.clients.kube import CONFLICT, ApiError
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Command, Result, redact
@@ -86,7 +87,7 @@ class Steps:
     def uninstall(self, step: Step) -> Done:
         """Remove a release and wait until its objects are gone."""
         release = step.release
-        with self._session.slots:
+        with self._session.slots.hold(release.id):
             result = self._run(release, self._session.helm.uninstall(release.id, timeout=release.timeout))
         self._must(result, release, "uninstall")
         return Done(outcome=Outcome.UNINSTALLED, revision=0)
@@ -127,30 +128,40 @@ class Steps:
         return Wait(deadline=deadline(release.timeout), say=say, cancel=self._session.cancel)
 
     def _upgrade(self, step: Step) -> Deployed:
-        """Clear what a killed run left, then `helm upgrade --install`."""
+        """Namespace, CRDs and `helm upgrade --install`, each when it is the release's turn."""
+        release, session = step.release, self._session
+        with session.slots.hold(release.id):
+            self._namespace(release.namespace)
+            crds = has_crds(release.chart.path)
+            answer = "" if crds else self._helm(step)
+        if crds:
+            apply_crds(session, release, self._stack, self._wait(release))  # it waits, so it holds no slot
+            with session.slots.hold(release.id):
+                answer = self._helm(step)
+        return parse_upgrade(answer, release.namespace)
+
+    def _helm(self, step: Step) -> str:
+        """Clear what a killed run left, then `helm upgrade --install`; its answer."""
         release, session = step.release, self._session
         labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
-        self._namespace(release.namespace)
-        apply_crds(session, release, self._stack, self._wait(release))
-        with session.slots:
-            if step.recover:
-                self._recover(step)
-            values = self._values_file(release, session.values[release.id])
-            secrets = secret_values(session.values[release.id])
-            try:
-                command = session.helm.upgrade(
-                    release.id,
-                    release.chart.path,
-                    values,
-                    timeout=release.timeout,
-                    history=release.history,
-                    labels=labels,
-                )
-                result = self._run(release, command, quiet=True, secrets=secrets)
-            finally:
-                values.unlink(missing_ok=True)
+        if step.recover:
+            self._recover(step)
+        values = self._values_file(release, session.values[release.id])
+        secrets = secret_values(session.values[release.id])
+        try:
+            command = session.helm.upgrade(
+                release.id,
+                release.chart.path,
+                values,
+                timeout=release.timeout,
+                history=release.history,
+                labels=labels,
+            )
+            result = self._run(release, command, quiet=True, secrets=secrets)
+        finally:
+            values.unlink(missing_ok=True)
         self._must(result, release, "upgrade", secrets)
-        return parse_upgrade(result.stdout, release.namespace)
+        return result.stdout
 
     def _namespace(self, name: str) -> None:
         """Make the namespace where nobody declared it.

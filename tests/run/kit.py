@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 import yaml
@@ -24,6 +23,7 @@ from devtools.run.events import Bus, Event
 from devtools.run.facts import observe
 from devtools.run.observer import Observer
 from devtools.run.session import Session
+from devtools.run.slots import Slots
 from devtools.stack.model import (
     Action,
     ChartRef,
@@ -185,7 +185,7 @@ class Bench:
                 runner=Recorder(self.cancel),
                 bus=Bus((sink,), time.time),
                 cancel=self.cancel,
-                slots=BoundedSemaphore(2),
+                slots=Slots(2),
                 private=Path(private),
                 root=self.root,
                 hook_env={"DEVTOOLS_CONTEXT": self.cluster.context},

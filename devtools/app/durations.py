@@ -1,0 +1,42 @@
+"""Where the durations of earlier runs are kept: one small file for each stack and context, in the state directory.
+
+It is a hint for the order of the next run and nothing else: one that is lost, odd or cannot be written costs no more
+than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from devtools.run.durations import Durations, read_durations
+
+
+def durations_file(state: Path, stack: str, context: str) -> Path:
+    """The file of one stack on one context."""
+    name = hashlib.sha256(f"{stack}\0{context}".encode()).hexdigest()[:16]
+    return state / "durations" / f"{name}.json"
+
+
+def load_durations(file: Path) -> Durations:
+    """What earlier runs noted; nothing where there is no such file."""
+    try:
+        return read_durations(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return Durations()
+
+
+def save_durations(file: Path, durations: Durations) -> None:
+    """Keep what this run saw, whole or not at all; where nothing was synced nothing is written."""
+    if not durations.seen:
+        return
+    partial = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(durations.dump(), "utf-8")
+        partial.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,47 @@
+"""How long each release took when it was last synced: what the order of the next run goes by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from devtools.stack.model import ReleaseId
+
+_KEPT = 0.5  # of what was known before: one slow run is no rule
+_VERSION = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Durations:
+    """Expected seconds by release, waiting for a turn left out, and what this run has seen."""
+
+    known: Mapping[ReleaseId, float] = field(default_factory=dict)
+    seen: dict[ReleaseId, float] = field(default_factory=dict)
+
+    def note(self, release: ReleaseId, seconds: float) -> None:
+        """A release was synced and, where it has tests, tested in so many seconds."""
+        before = self.known.get(release, seconds)
+        self.seen[release] = _KEPT * before + (1 - _KEPT) * seconds
+
+    def dump(self) -> str:
+        """Everything known, as the text of a file."""
+        rows = {str(release): round(seconds, 3) for release, seconds in sorted({**self.known, **self.seen}.items())}
+        return json.dumps({"version": _VERSION, "seconds": rows}, indent=1) + "\n"
+
+
+def read_durations(text: str) -> Durations:
+    """What `dump` wrote; nothing known where the text is anything else: it is only a hint."""
+    try:
+        document = json.loads(text)
+        if document["version"] != _VERSION:
+            return Durations()
+        rows = {_id(name): float(seconds) for name, seconds in document["seconds"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Durations()
+    return Durations(known={release: seconds for release, seconds in rows.items() if 0.0 <= seconds < float("inf")})
+
+
+def _id(name: str) -> ReleaseId:
+    namespace, _, release = name.partition("/")
+    return ReleaseId(namespace, release)
