@@ -119,10 +119,15 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     main(lambda app: verb.up(app, _with(options, test=not no_test, retest=retest, selector=chosen)), output, EVENTS)
 
 
-@our_task(help=_help("env", "dry-run", "no-wait", "verbose", "output"))
+@our_task(
+    help=_help(
+        *("env", "dry-run", "no-wait", "verbose", "output"), undeclared="only releases that no layer declares any more"
+    )
+)
 def down(
     _: Context,
     env: str = "",
+    undeclared: bool = False,
     dry_run: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
@@ -133,15 +138,13 @@ def down(
     Examples:
       invoke down
       invoke down --dry-run
+      invoke down --undeclared
     """
     from devtools.app import up as verb
     from devtools.app.shell import EVENTS, main
 
-    main(
-        lambda app: verb.down(app, _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)),
-        output,
-        EVENTS,
-    )
+    options = _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.down(app, options, undeclared=undeclared), output, EVENTS)
 
 
 @our_task(iterable=_SELECTORS, help=_help("env", *_SELECTORS, "with-needs", output="text or json"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.wiring import App
-from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 from devtools.run.events import Bus, Notice, RunFinished, RunStarted, Sink
 from devtools.stack.choice import Selector
 from devtools.stack.model import Facts, Plan, Release, ReleaseId, Stack
@@ -118,24 +119,40 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     bus = Bus((_renderer(app, options),), app.clock)
     started = app.clock()
     try:
-        target, facts = _seen(work, bus, lambda cluster: observe(kube_of(app, cluster)))
+        target = _found(work, bus)
+        facts = observe(kube_of(app, target)) if target else Facts()
         made = work.plan(read_inputs(app, work, target.smoke_values if target else {}), facts)
         bus.emit(_started(app, work, target, None))
         bus.emit(announce(made, dry_run=True))
+        _tell_undeclared(bus, made, options)
         bus.emit(RunFinished(exit_code=0, seconds=app.clock() - started, reason="dry run: nothing was touched"))
     finally:
         bus.close()
     return ExitCode.OK
 
 
-def _seen(work: Work, bus: Bus, look: Callable[[Cluster], Facts]) -> tuple[Cluster | None, Facts]:
-    """The cluster and what it holds; nothing where there is none, which is said."""
+def _found(work: Work, bus: Bus) -> Cluster | None:
+    """The cluster, None where there is none at all, which is said.
+
+    Of one that is there and does not answer nobody knows what it holds, so that is no empty one: EnvironmentFault.
+    """
+    from devtools.clusters.base import ClusterAbsent  # noqa: PLC0415 - the imports of a run
+
     try:
-        target = work.cluster()
-        return target, look(target)
-    except EnvironmentFault as error:
+        return work.cluster()
+    except ClusterAbsent as error:
         bus.emit(Notice(level="warning", message=f"{error.message}: planning for an empty cluster"))
-        return None, Facts()
+        return None
+
+
+def _tell_undeclared(bus: Bus, plan: Plan, options: Options) -> None:
+    """Name what the run leaves alone, though it came from the layers that it is about."""
+    if plan.undeclared:
+        names, verb = ", ".join(map(str, plan.undeclared)), "is" if len(plan.undeclared) == 1 else "are"
+        message = f"{names} {verb} on the cluster, but not declared any more"
+        environment = f" --env {options.environment}" if options.environment else ""
+        command = f"invoke down --undeclared{environment}"
+        bus.emit(Notice(level="warning", message=f"{message}: {command} removes what no layer declares"))
 
 
 def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:
@@ -160,6 +177,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
             inputs = read_inputs(app, work, cluster.smoke_values)
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))
+            _tell_undeclared(bus, made, options)
             given = session(app, cluster, bus, kube, inputs=inputs, options=options, private=private)
             code = Engine(given, made, facts).run()
             save_durations(durations_file(app.folders.state, work.stack.name, cluster.context), given.durations)
@@ -236,13 +254,23 @@ def _started(app: App, work: Work, cluster: Cluster | None, directory: Path | No
     )
 
 
-def typed(what: str, options: Options) -> str:
-    """What was typed, so that it can be typed again."""
+def typed(what: str, options: Options, **flags: bool) -> str:
+    """What was typed after `invoke`, so that it can be typed again; `flags` are those that only one task has.
+
+    Without what says only how to show it, and without the guards that Tilt's commands carry: they change nothing.
+    """
     selector = options.selector
     words = [what, *(["--env", options.environment] if options.environment else [])]
     for flag, given in (("stage", selector.stages), ("release", selector.releases), ("label", selector.labels)):
-        words += [word for value in given for word in (f"--{flag}", value)]
-    return " ".join([*words, *(["--with-needs"] if selector.with_needs else [])])
+        words += [word for value in given for word in (f"--{flag}", shlex.quote(value))]
+    switches = {
+        "with-needs": selector.with_needs,
+        "only-test": not options.sync,
+        "no-test": not options.test,
+        "force": options.force,
+        "no-wait": not options.wait,
+    }
+    return " ".join([*words, *(f"--{name.replace('_', '-')}" for name, on in (switches | flags).items() if on)])
 
 
 def with_only(options: Options, **changes: Any) -> Options:

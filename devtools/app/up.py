@@ -25,18 +25,18 @@ def up(app: App, options: Options) -> ExitCode:
         app.toolchain.ensure(progress=app.say)
         return app.provider.ensure(app.say)
 
-    what = typed("up", options)
+    what = typed("up", options, retest=options.retest)
     return execute(app, Work(what=what, stack=stack, selection=selection, plan=plan, cluster=cluster), options)
 
 
-def down(app: App, options: Options) -> ExitCode:
-    """Uninstall what this stack put on the cluster, in reverse order."""
+def down(app: App, options: Options, *, undeclared: bool = False) -> ExitCode:
+    """Uninstall what this stack put on the cluster, in reverse order; with `undeclared` what no layer declares."""
     stack = load(app, options)
     selection = Selection(layers=tuple(layer.name for layer in stack.layers))
 
     def plan(_: Inputs, facts: Facts) -> Plan:
-        return down_plan(stack, selection, facts)
+        return down_plan(stack, selection, facts, declared_too=not undeclared)
 
-    what = typed("down", options)
+    what = typed("down", options, undeclared=undeclared)
     nothing = Selection(layers=())  # to remove a release neither its chart nor its values are needed
     return execute(app, Work(what=what, stack=stack, selection=nothing, plan=plan, cluster=app.find_cluster), options)

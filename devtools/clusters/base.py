@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from devtools.errors import EnvironmentFault
+
 Progress = Callable[[str], None]  # one line of what is being done, for people
 State = Literal["absent", "stopped", "running", "broken"]
+
+
+class ClusterAbsent(EnvironmentFault):
+    """There is no such cluster at all; one that is stopped or does not answer is no absent one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +55,10 @@ class Provider(Protocol):
         """Make it, start it, or find it running; raises EnvironmentFault, never replaces a broken one."""
 
     def find(self) -> Cluster:
-        """The running cluster, without changing anything; raises EnvironmentFault where there is none."""
+        """The running cluster, without changing anything.
+
+        Raises ClusterAbsent where there is none, another EnvironmentFault where one is there that does not run.
+        """
 
     def status(self) -> ClusterStatus:
         """What is there now, without changing anything."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster, ClusterStatus, Progress
+from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.clusters.private import write_private
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.process import Cancel
@@ -106,7 +106,8 @@ def _entry(sources: tuple[tuple[Path, Mapping[str, Any]], ...], kind: str, name:
                 return path, entry
             known.append(str(entry.get("name")))
     where = ", ".join(str(path) for path, _ in sources) or "no kubeconfig"
-    raise EnvironmentFault(f"there is no {kind} {name!r} in {where}", hint=f"known: {', '.join(known) or 'none'}")
+    fault = ClusterAbsent if kind == "context" else EnvironmentFault
+    raise fault(f"there is no {kind} {name!r} in {where}", hint=f"known: {', '.join(known) or 'none'}")
 
 
 def _absolute(entry: Mapping[str, Any] | None, path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from devtools.clients.docker import Engine
 from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster, ClusterStatus, Progress
+from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import holder, is_free
 from devtools.clusters.private import write_private
@@ -69,10 +69,11 @@ class K3dProvider:
     def find(self) -> Cluster:
         """See `Provider`."""
         listed = self._listed()
-        if listed is None or not listed.is_running or not self._kubeconfig.is_file():
-            raise EnvironmentFault(
-                f"cluster {self._config.name} is {'stopped' if listed else 'not there'}", hint="invoke cluster.create"
-            )
+        if listed is None:
+            raise ClusterAbsent(f"cluster {self._config.name} is not there", hint="invoke cluster.create")
+        if not listed.is_running or not self._kubeconfig.is_file():
+            what = "has no kubeconfig here" if listed.is_running else "is stopped"
+            raise EnvironmentFault(f"cluster {self._config.name} {what}", hint="invoke cluster.create")
         return self._cluster()
 
     def status(self) -> ClusterStatus:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from devtools.clusters import real_node, residue, simulation
-from devtools.clusters.base import Cluster, ClusterStatus, Progress, State
+from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.clusters.control_plane import ControlPlane
 from devtools.clusters.layout import Layout, Link
 from devtools.clusters.links import reserved_link
@@ -77,7 +77,8 @@ class KwokProvider:
         """See `Provider`."""
         seen = self._look()
         if seen.state != "running":
-            raise EnvironmentFault(seen.sentence(self._layout.name), hint=seen.hint)
+            fault = ClusterAbsent if seen.state == "absent" else EnvironmentFault
+            raise fault(seen.sentence(self._layout.name), hint=seen.hint)
         has_real = not real_node.missing(seen.running)
         return Cluster(
             name=self._layout.name,

@@ -36,6 +36,11 @@ def retry_layer(fold: Fold, layer: str) -> str:
     return f"invoke layer {layer}{_environment(fold)}"
 
 
+def _verb(fold: Fold) -> str:
+    """`up`, `down` or `layer`; empty where nothing is known."""
+    return fold.run.what.partition(" ")[0] if fold.run else ""
+
+
 def everything(fold: Fold) -> str:
     """The command that does every layer: what to type where one lacks what an earlier one makes."""
     return f"invoke up{_environment(fold)}"
@@ -50,13 +55,19 @@ def _environment(fold: Fold) -> str:
 def retries(fold: Fold) -> tuple[str, ...]:
     """One command for each layer in which something failed.
 
-    Not `--only-test`, even where only a test failed: whoever mended its script has something to sync first, and
-    nobody else pays for it.
+    What was typed where that was such a command. Else not `--only-test`, even where only a test failed: whoever mended
+    its script has something to sync first, and nobody else pays for it.
     """
+    if _verb(fold) == "down":
+        return ()  # replaying a layer would bring back what was to go
     broken = {item.layer for item in fold.releases.values() if item.word == "failed"}
     broken |= {item.layer for item in fold.contracts if item.verdict is Verdict.FAILED}
     broken |= {item.layer for item in fold.tests.values() if item.verdict is Verdict.FAILED}
-    return tuple(retry_layer(fold, layer) for layer in sorted(broken))
+    typed = again(fold)
+    words = [
+        typed if typed.startswith(f"invoke layer {layer} ") else retry_layer(fold, layer) for layer in sorted(broken)
+    ]
+    return (*words, *(retry_layer(fold, layer) for layer in sorted(broken) if "--only-test" in typed))
 
 
 def next_commands(fold: Fold) -> tuple[str, ...]:

@@ -247,3 +247,4 @@ class Plan:
     layers: tuple[str, ...]  # selected ones, in order
     steps: tuple[Step, ...]
     tested: Mapping[str, str] = field(default_factory=dict)  # layer → digest its tests last passed on
+    undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more

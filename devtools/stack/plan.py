@@ -68,24 +68,20 @@ def make_plan(
         layers=tuple(layer.name for layer in stack.layers if layer.name in selection.layers),
         steps=tuple(steps[name] for name in in_order(selected, everything)),
         tested=_tested(selected.values(), facts),
+        undeclared=_undeclared(stack, selection, facts),
     )
 
 
-def down_plan(stack: Stack, selection: Selection, facts: Facts) -> Plan:
+def down_plan(stack: Stack, selection: Selection, facts: Facts, *, declared_too: bool = True) -> Plan:
     """The selected releases that this stack put on the cluster, uninstalled in reverse order.
 
-    Releases that a selected layer once declared and no longer does are among them.
+    Releases that a selected layer, or one that is no more, once declared and no longer does are among them; without
+    `declared_too` nothing else is.
     """
-    there = {
-        fact.id: fact for fact in facts.releases.values() if fact.stack == stack.name and fact.status != "uninstalled"
-    }
-    declared = [release for release in stack.releases() if selection.takes(release) and release.id in there]
-    known = {release.id for release in stack.releases()}
-    orphans = [
-        _orphan(fact, stack)
-        for fact in sorted(there.values(), key=lambda fact: fact.id)
-        if fact.id not in known and selection.releases is None and fact.layer in selection.layers
-    ]
+    there = _ours(stack, facts)
+    chosen = [release for release in stack.releases() if declared_too and selection.takes(release)]
+    declared = [release for release in chosen if release.id in there]
+    orphans = [_orphan(there[name], stack) for name in _undeclared(stack, selection, facts)]
     releases = {release.id: release for release in (*reversed(orphans), *reversed(declared))}
     off = {release.id: _needs_among(release, releases) for release in declared if not release.installed}
     edges = _reversed(releases.values(), {**edges_of(stack, releases), **off})
@@ -225,9 +221,30 @@ def _reversed(
     return {name: tuple(dependents) for name, dependents in found.items()}
 
 
+def _ours(stack: Stack, facts: Facts) -> dict[ReleaseId, ReleaseFact]:
+    """What this stack put on the cluster and nobody has taken away."""
+    found = facts.releases.values()
+    return {fact.id: fact for fact in found if fact.stack == stack.name and fact.status != "uninstalled"}
+
+
+def _undeclared(stack: Stack, selection: Selection, facts: Facts) -> tuple[ReleaseId, ...]:
+    """Releases on the cluster that a selected layer once declared and none does any more.
+
+    Those of a layer that is gone go with the whole of the stack.
+    """
+    if selection.releases is not None:
+        return ()
+    known, layers = {release.id for release in stack.releases()}, {layer.name for layer in stack.layers}
+    taken = {fact.layer for fact in facts.releases.values()} - layers if layers <= {*selection.layers} else set()
+    taken |= {*selection.layers}
+    ours = _ours(stack, facts)
+    return tuple(name for name in sorted(ours) if name not in known and ours[name].layer in taken)
+
+
 def _orphan(fact: ReleaseFact, stack: Stack) -> Release:
     """A stand-in for a declaration that is gone: enough to uninstall by."""
-    where = Location(file=stack.layer(fact.layer).file)
+    files = (layer.file for layer in stack.layers if layer.name == fact.layer)
+    where = Location(file=next(files, stack.root))
     chart = ChartRef(name="unknown", path=Path())
     return Release(name=fact.id.name, namespace=fact.id.namespace, layer=fact.layer, chart=chart, where=where)
 

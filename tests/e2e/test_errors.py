@@ -121,6 +121,47 @@ def test_a_plan_needs_no_cluster(offline: Repo) -> None:
     assert [item["action"] for item in typed.document["releases"]] == ["install", "install"]
 
 
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "cluster quiet is stopped"),
+        ("{", "ready.json is damaged"),
+        ("", "the making of cluster quiet was interrupted"),
+    ],
+    ids=["stopped", "broken", "half-made"],
+)
+def test_a_cluster_that_does_not_answer_is_not_planned_for_as_if_it_were_empty(
+    offline: Repo, tmp_path: Path, record: str, says: str
+) -> None:
+    home = tmp_path / "state/clusters/quiet"
+    home.mkdir(parents=True)
+    if record:
+        (home / "ready.json").write_text(record)
+    env = {"DEVTOOLS_CLUSTER": "quiet", "DEVTOOLS_STATE": str(tmp_path / "state")}
+    for words in (("plan",), ("up", "--dry-run"), ("layer", "10", "--dry-run"), ("down", "--dry-run")):
+        typed = offline.invoke(*words, "--output", "json", env=env)
+        assert (typed.code, typed.document["exit_code"]) == (4, 4), typed.text
+        assert says in typed.err
+        assert "empty cluster" not in typed.text
+
+
+def test_an_api_server_that_does_not_answer_is_no_empty_cluster(offline: Repo, tmp_path: Path) -> None:
+    cluster = {"name": "away", "cluster": {"server": "http://127.0.0.1:1"}}
+    user = {"name": "me", "user": {"token": "x"}}
+    context = {"name": "away", "context": {"cluster": "away", "user": "me"}}
+    kubeconfig = {"contexts": [context], "clusters": [cluster], "users": [user]}
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    settings = f"name: {offline.namespace}\ncluster: {{provider: context, context: away}}\nallowed_contexts: [away]\n"
+    offline.write("devtools.yaml", settings)
+    env = {"DEVTOOLS_PROVIDER": "context", "KUBECONFIG": str(tmp_path / "kubeconfig")}
+    typed = offline.invoke("plan", env=env)
+    assert typed.code == 4, typed.text
+    assert "empty cluster" not in typed.text
+    (tmp_path / "kubeconfig").write_text("{}")
+    typed = offline.invoke("plan", env=env)
+    assert (typed.code, "planning for an empty cluster" in typed.err) == (0, True), typed.text
+
+
 def test_a_missing_tool_names_the_command_that_gets_it(offline: Repo, tmp_path: Path) -> None:
     env = {"DEVTOOLS_CACHE": str(tmp_path / "empty"), "DEVTOOLS_CLUSTER": "nothing-here", "PATH": "/usr/bin:/bin"}
     typed = offline.invoke("cluster.status", env=env)

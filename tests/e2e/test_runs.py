@@ -78,6 +78,37 @@ def test_a_dry_run_touches_nothing(offline: Repo, tmp_path: Path) -> None:
         offline.invoke("cluster.delete")
 
 
+def test_what_is_no_longer_declared_is_named_with_what_removes_it(repo: Repo) -> None:
+    more = "  - {name: extra, chart: platform/conf, values: {say: more}}\n"
+    path = repo.path / "layers/10-base.yaml"
+    whole = path.read_text()
+    path.write_text(whole + more)
+    assert repo.invoke("layer", "10").code == 0
+    path.write_text(whole)
+    said = f"{repo.namespace}/extra is on the cluster, but not declared any more: invoke down --undeclared removes"
+    for words in (("layer", "10", "--no-test"), ("up", "--no-test", "--dry-run"), ("plan",)):
+        typed = repo.invoke(*words)
+        assert typed.code == 0, typed.text
+        assert said in " ".join(typed.err.split()), typed.text
+    assert "not declared" not in repo.invoke("layer", "60", "--dry-run").err
+    document = repo.invoke("down", "--undeclared", "--output", "json").document
+    assert [(item["release"], item["outcome"]) for item in document["releases"]] == [
+        (f"{repo.namespace}/extra", "uninstalled")
+    ]
+    assert "not declared" not in repo.invoke("plan").err
+
+
+def test_what_was_typed_is_what_is_offered_again(repo: Repo) -> None:
+    repo.edit("layers/10-base.yaml", "equals: hello", "equals: bye, timeout: 1s")
+    typed = repo.invoke("layer", "10", "--no-test", "--force", "--no-wait", "--verbose")
+    assert typed.code != 0
+    assert "Retry:  invoke layer 10-base --no-test --force --no-wait\n" in typed.out
+    document = repo.invoke("layer", "10", "--only-test", "--output", "json").document
+    assert document["next"] == ["invoke layer 10-base --only-test", "invoke layer 10-base"]
+    document = repo.invoke("up", "--release", "conf", "--retest", "--output", "json").document
+    assert document["next"] == ["invoke layer 10-base", "invoke up --release conf --retest"]
+
+
 def test_a_change_is_an_upgrade_and_a_removal_goes_with_down(repo: Repo, cluster: Cluster) -> None:
     repo.invoke("up")
     repo.edit("layers/10-base.yaml", "say: hello", "say: world")

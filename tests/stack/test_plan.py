@@ -55,7 +55,7 @@ def plan_of(stack: Stack, case: Any) -> Plan:
         releases=frozenset(map(release_id, names)) if names else None,
     )
     if case.get("down"):
-        return down_plan(stack, selection, facts_of(case))
+        return down_plan(stack, selection, facts_of(case), declared_too=not case.get("undeclared", False))
     digests = dict.fromkeys((release.id for release in stack.releases()), SAME)
     return make_plan(stack, selection, facts_of(case), digests, force=case.get("force", False))
 
@@ -66,6 +66,8 @@ def test_plan(case: Any, tmp_path: Path) -> None:
     plan = plan_of(stack, case)
     assert [line(step) for step in plan.steps] == case["steps"]
     assert plan == plan_of(stack, case)
+    if "left" in case:
+        assert list(map(str, plan.undeclared)) == case["left"]
     if "tested" in case:
         assert plan.tested == case["tested"]
 
