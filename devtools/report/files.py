@@ -49,7 +49,7 @@ def run_directory(root: Path, what: str, at: float) -> Path:
     """
     runs = root / ".devtools" / "runs"
     moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = f"{moment}-{advice.file_name(what.replace(' --', '-'), _LONGEST)}"
+    name = f"{moment}-{advice.file_name(what, _LONGEST)}"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         _ignore(runs.parent)
