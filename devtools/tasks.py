@@ -14,6 +14,7 @@ from invoke.context import Context
 
 from devtools.tasks_charts import charts
 from devtools.tasks_cluster import namespace as cluster
+from devtools.tasks_images import namespace as images
 from devtools.tasks_kit import our_task
 from devtools.tasks_proto import namespace as proto
 
@@ -277,3 +278,4 @@ namespace = Collection(layer, layers, up, down, plan, values, specs, toolchain)
 namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)
+namespace.add_collection(images)

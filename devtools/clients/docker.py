@@ -43,7 +43,8 @@ class DockerEngine:
 
     def answers(self) -> bool:
         """See `Engine`; never raises, and takes `TIMEOUT` at most."""
-        if not self._environ.get("DOCKER_HOST") and not SOCKET.exists():
+        host = self._environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
+        if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
             return False
         try:
             client = self._client()

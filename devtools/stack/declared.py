@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, with_con
 from typing_extensions import TypedDict  # pydantic needs it for Python < 3.12
 
 from devtools.stack.model import ReleaseId
+from devtools.stack.references import DIGEST, REPOSITORY, TAG
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
@@ -46,6 +47,9 @@ WORDS = {
     VERSION: "must be a version such as 1.2.3 or v1.2.3-rc.1",
     URL: "must begin with https:// or http://",
     OCI: "must begin with oci://",
+    REPOSITORY: "must be an image's name without tag and digest, such as docker.io/alpine/k8s",
+    TAG: "must be an image's tag: letters, digits, '_', '.' and '-', at most 128",
+    DIGEST: "must be 'sha256:' and 64 lower-case hexadecimal digits, or null",
 }
 """What a mismatch of each pattern means to a person."""
 

@@ -1,0 +1,152 @@
+"""`images.yaml`: the pinned images that clusters are given before charts want them, and how each comes to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from devtools.errors import ConfigError, Location, Problem
+from devtools.stack.references import Reference, parse
+from devtools.stack.settings import failed
+from devtools.stack.validate import suggestion, validated
+from devtools.stack.yamlpos import Document, KeyPath, read
+
+FILE = Path("images.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What an image is built from; `context` and `file` are absolute."""
+
+    context: Path
+    file: Path
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """One image of the catalog; `build` and `archive` say where it comes from, a registry where there is neither."""
+
+    reference: Reference  # with the tag, and without the digest
+    digest: str  # empty until it is pulled for the first time
+    purpose: str
+    where: Location
+    build: Build | None = None
+    archive: Path | None = None
+
+    @property
+    def source(self) -> Literal["build", "archive", "pull"]:
+        """How it comes to be."""
+        return "build" if self.build else "archive" if self.archive else "pull"
+
+    def __str__(self) -> str:
+        """Its name and tag."""
+        return str(self.reference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The file: images by name and tag, in its order; empty where there is no such file."""
+
+    file: Path
+    images: Mapping[str, Pinned] = field(default_factory=dict)
+
+    def find(self, reference: Reference) -> Pinned | None:
+        """The entry of the image that a chart names."""
+        return self.images.get(reference.tagged)
+
+    def chosen(self, names: Iterable[str]) -> tuple[Pinned, ...]:
+        """The images of these names (`docker.io/alpine/k8s`, with or without tag, or `k8s`), all without any.
+
+        Raises ConfigError with near matches for a name that none has, or several.
+        """
+        found = {str(item): item for item in map(self._one, names)}
+        return tuple((found or self.images).values())
+
+    def _one(self, name: str) -> Pinned:
+        known = [item for item in self.images.values() if name in _forms(item.reference)]
+        if len(known) == 1:
+            return known[0]
+        if known:
+            raise ConfigError(f"'{name}' could be {' or '.join(map(str, known))}", hint="type more of it")
+        every = [form for item in self.images.values() for form in (item.reference.short, item.reference.name)]
+        raise ConfigError(f"no image '{name}' in {self.file}", hint=suggestion(name, every, "images"))
+
+
+def load_catalog(root: Path) -> Catalog:
+    """The catalog of the repository at `root`; ConfigError with every problem of the file."""
+    path = root / FILE
+    if not path.exists():
+        return Catalog(file=FILE)
+    from devtools.images.declared import ImagesFile  # noqa: PLC0415 - imports pydantic
+
+    document = read(path, FILE)
+    data, problems = validated(ImagesFile, document)
+    images: dict[str, Pinned] = {}
+    found = list(problems)
+    for index, keys in enumerate(data.get("images", ())):
+        entry = _entry(keys, root, document.at(("images", index)))
+        found += [*_entry_problems(keys, document, index), *_missing(entry, document, index, root)]
+        if first := images.get(str(entry)):
+            message = f"image {entry} is listed twice"
+            found.append(document.problem(("images", index), message, f"first at {first.where}"))
+        images.setdefault(str(entry), entry)
+    if found:
+        raise failed(found)
+    return Catalog(file=FILE, images=images)
+
+
+def _entry(keys: Mapping[str, Any], root: Path, where: Location) -> Pinned:
+    build: Mapping[str, Any] | None = keys.get("build")
+    made = None
+    if build is not None:
+        context = root / build["context"]
+        file = context / build.get("file", "Dockerfile")
+        made = Build(context=context, file=file, target=build.get("target", ""), args=build.get("args", {}))
+    return Pinned(
+        reference=parse(f"{keys['name']}:{keys['tag']}"),
+        digest=keys.get("digest") or "",
+        purpose=keys["purpose"],
+        build=made,
+        archive=root / keys["archive"] if "archive" in keys else None,
+        where=where,
+    )
+
+
+def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> list[Problem]:
+    """What one entry cannot say together, and paths that leave the repository."""
+    path: KeyPath = ("images", index)
+    problems = []
+    if "build" in keys and "archive" in keys:
+        problems.append(document.problem((*path, "archive"), "'archive' and 'build' exclude each other"))
+    if keys.get("digest") and ("build" in keys or "archive" in keys):
+        message = "only what is pulled has a 'digest'"
+        problems.append(document.problem((*path, "digest"), message, "take it out, or make it null"))
+    build = keys.get("build", {})
+    named = {("archive",): keys.get("archive"), ("build", "context"): build.get("context")}
+    named["build", "file"] = build.get("file")
+    for key, value in named.items():
+        if value is not None and (PurePosixPath(value).is_absolute() or {"..", "\0"} & set(PurePosixPath(value).parts)):
+            message = f"'{key[-1]}' must be a path inside the repository"
+            problems.append(document.problem((*path, *key), message))
+    return problems
+
+
+def _missing(entry: Pinned, document: Document, index: int, root: Path) -> list[Problem]:
+    """A build without its Dockerfile; an archive need not be there before it is wanted."""
+    if entry.build is None or entry.build.file.is_file():
+        return []
+    key = "context" if not entry.build.context.is_dir() else "file"
+    missing = entry.build.context if key == "context" else entry.build.file
+    shown = missing.relative_to(root) if missing.is_relative_to(root) else missing
+    what = "directory" if key == "context" else "file"
+    return [document.problem(("images", index, "build", key), f"there is no {what} {shown}")]
+
+
+def _forms(reference: Reference) -> tuple[str, ...]:
+    """The ways to write it."""
+    names = (reference.short, reference.name.removeprefix("docker.io/"), reference.name)
+    return tuple(form for name in names for form in (name, f"{name}:{reference.tag}"))

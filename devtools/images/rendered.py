@@ -1,0 +1,100 @@
+"""The images that rendered manifests name: of pods, wherever they are written, and of custom resources.
+
+A pod's containers are found by their shape, so those inside a custom resource's pod template are, too. What operators
+start for a custom resource that names no image is not in the manifests, except where the operator is told by an
+environment variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+_LISTS = ("containers", "initContainers", "ephemeralContainers")
+# Of what an operator starts: the Operator Lifecycle Manager's convention, Strimzi's, CloudNativePG's.
+_OPERANDS = re.compile(r"RELATED_IMAGE_\w+|STRIMZI_DEFAULT_\w+_IMAGE|POSTGRES_IMAGE_NAME")
+# Fields that hold an image's name, by kind; `[]` is every item of a list. From the operators' CRDs.
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "Cluster": ("spec.imageName",),  # postgresql.cnpg.io
+    "ImageCatalog": ("spec.images[].image",),
+    "ClusterImageCatalog": ("spec.images[].image",),
+    "Kafka": (
+        "spec.kafka.image",
+        "spec.zookeeper.image",
+        "spec.entityOperator.topicOperator.image",
+        "spec.entityOperator.userOperator.image",
+        "spec.kafkaExporter.image",
+        "spec.cruiseControl.image",
+    ),
+    "KafkaConnect": ("spec.image",),
+    "KafkaBridge": ("spec.image",),
+    "KafkaMirrorMaker2": ("spec.image",),
+    "RedisFailover": (
+        "spec.redis.image",
+        "spec.redis.exporter.image",
+        "spec.sentinel.image",
+        "spec.sentinel.exporter.image",
+    ),
+    "Keycloak": ("spec.image",),
+    "EnvoyProxy": (
+        "spec.provider.kubernetes.envoyDeployment.container.image",
+        "spec.provider.kubernetes.envoyDaemonSet.container.image",
+    ),
+    "Prometheus": ("spec.image",),
+    "PrometheusAgent": ("spec.image",),
+    "Alertmanager": ("spec.image",),
+    "ThanosRuler": ("spec.image",),
+    "OpenTelemetryCollector": ("spec.image",),
+}
+
+
+def images_of(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The images that these objects name, as they write them, sorted; schemas of CRDs are no pods."""
+    found: set[str] = set()
+    for document in documents:
+        if document.get("kind") == "CustomResourceDefinition":
+            continue
+        found |= set(_of_pods(document))
+        for field in _FIELDS.get(str(document.get("kind")), ()):
+            found |= set(_at(document, field.split(".")))
+    return tuple(sorted(image for image in found if image))
+
+
+def _of_pods(value: Any) -> Iterator[str]:
+    """Images of every list of containers, however deep it lies."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in _LISTS and isinstance(item, list):
+                yield from _of_containers(item)
+            yield from _of_pods(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _of_pods(item)
+
+
+def _of_containers(containers: Iterable[Any]) -> Iterator[str]:
+    for container in containers:
+        if not isinstance(container, Mapping):
+            continue
+        if isinstance(image := container.get("image"), str):
+            yield image.strip()
+        variables = container.get("env")
+        for variable in variables if isinstance(variables, list) else ():
+            if isinstance(variable, Mapping) and _OPERANDS.fullmatch(str(variable.get("name"))):
+                yield str(variable.get("value") or "").strip()
+
+
+def _at(value: Any, path: list[str]) -> Iterator[str]:
+    """The texts at a path."""
+    if not path:
+        if isinstance(value, str):
+            yield value.strip()
+        return
+    key, many = path[0].removesuffix("[]"), path[0].endswith("[]")
+    found = value.get(key) if isinstance(value, Mapping) else None
+    if many:
+        for item in found if isinstance(found, list) else ():
+            yield from _at(item, path[1:])
+    elif found is not None:
+        yield from _at(found, path[1:])
