@@ -89,7 +89,7 @@ def load_catalog(root: Path) -> Catalog:
     found = list(problems)
     for index, keys in enumerate(data.get("images", ())):
         entry = _entry(keys, root, document.at(("images", index)))
-        found += [*_entry_problems(keys, document, index), *_missing(entry, document, index, root)]
+        found += _entry_problems(keys, document, index) or _missing(entry, document, index, root)
         if first := images.get(str(entry)):
             message = f"image {entry} is listed twice"
             found.append(document.problem(("images", index), message, f"first at {first.where}"))
@@ -141,9 +141,9 @@ def _missing(entry: Pinned, document: Document, index: int, root: Path) -> list[
         return []
     key = "context" if not entry.build.context.is_dir() else "file"
     missing = entry.build.context if key == "context" else entry.build.file
-    shown = missing.relative_to(root) if missing.is_relative_to(root) else missing
     what = "directory" if key == "context" else "file"
-    return [document.problem(("images", index, "build", key), f"there is no {what} {shown}")]
+    message = f"there is no {what} {missing.relative_to(root)}"
+    return [document.problem(("images", index, "build", key), message)]
 
 
 def _forms(reference: Reference) -> tuple[str, ...]:

@@ -109,6 +109,8 @@ images:
     archive: ../a.tar
     build: {{context: here, file: Other}}
   - {{name: b, tag: "1", purpose: x, build: {{context: /etc}}}}
+  - {{name: c, tag: "1", purpose: x, build: {{context: gone}}}}
+  - {{name: d, tag: "1", purpose: x, build: {{context: here, file: Other}}}}
 """
 
 
@@ -117,13 +119,12 @@ def test_what_keys_cannot_say_together(tmp_path: Path) -> None:
         load_catalog(write(tmp_path, {"images.yaml": WRONG, "here/Dockerfile": "FROM scratch\n"}))
     assert said(caught.value) == [
         "images.yaml:2:37: only what is pulled has a 'digest' (take it out, or make it null)",
-        "images.yaml:2:128: there is no directory gone",
         "images.yaml:3:5: image docker.io/library/a:1 is listed twice (first at images.yaml:2:5)",
         "images.yaml:6:5: 'archive' and 'build' exclude each other",
         "images.yaml:6:5: 'archive' must be a path inside the repository",
-        "images.yaml:7:28: there is no file here/Other",
-        "images.yaml:8:46: 'context' must be a path inside the repository",
-        "images.yaml:8:46: there is no file /etc/Dockerfile",
+        "images.yaml:8:45: 'context' must be a path inside the repository",
+        "images.yaml:9:45: there is no directory gone",
+        "images.yaml:10:60: there is no file here/Other",
     ]
 
 
