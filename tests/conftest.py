@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +25,35 @@ from tests.run.kit import Bench
 ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
 KEEP = "DEVTOOLS_TEST_KEEP"
+LONGEST = (
+    "platform/test_smoke_data.py",
+    "clusters/test_real_node.py",
+    "platform/test_smoke_services.py",
+    "e2e/test_runs.py",
+    "run/test_smoke.py",
+    "clusters/test_embedded.py",
+    "platform/test_stages.py",
+    "charts/test_standin_to_real.py",
+    "platform/test_resources.py",
+    "e2e/test_surroundings.py",
+    "run/test_contracts.py",
+    "run/test_engine.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the run before workers start, so that all share one cluster."""
+    """Name the run before workers start, so that all share one cluster; hear signals, also under nohup."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     if not hasattr(config, "workerinput"):
         os.environ[RUN] = os.environ.get(KEEP) or f"t{uuid4().hex[:8]}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest begin first: a run of several workers lasts as long as its last file."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(ROOT / "tests").as_posix(), len(order)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -24,6 +24,16 @@ REAL_CRDS = (
     "spotahome-redis-operator-*.yaml",
     "strimzi-*.yaml",
 )
+
+
+def broken_platform() -> dict[str, str]:
+    """The environment in which this test run's second cluster is the cluster."""
+    name = f"{os.environ['DEVTOOLS_TEST_RUN']}-platform"
+    env = {key: value for key, value in os.environ.items() if not key.startswith("DEVTOOLS_")}
+    cache = {key: os.environ[key] for key in ("DEVTOOLS_CACHE",) if key in os.environ}
+    state = f"/tmp/devtools-{name}"
+    return {**env, **cache, "DEVTOOLS_CLUSTER": name, "DEVTOOLS_STATE": state, "DEVTOOLS_PROVIDER": "kwok"}
+
 
 ALONE = ("--disable-kube-scheduler", "--disable-kube-controller-manager")
 
@@ -51,15 +61,20 @@ def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def slice_of_local(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """kubectl on a cluster that `invoke up` made: what these tests break would be seen by every other."""
-    name, state = f"stages-{uuid4().hex[:8]}", tmp_path_factory.mktemp("stages") / "state"
-    env = {key: value for key, value in os.environ.items() if not key.startswith("DEVTOOLS_")}
-    env |= {"DEVTOOLS_CLUSTER": name, "DEVTOOLS_STATE": str(state), "DEVTOOLS_PROVIDER": "kwok"}
-    invoke = [sys.executable, "-m", "invoke"]
-    try:
-        up = run([*invoke, "up", "--no-test"], env=env, timeout=400)
-        assert up.ok, up.stdout + up.stderr
-        yield Kubectl(tool("kubectl"), state / "clusters" / name / "kubeconfig", f"kwok-{name}")
-    finally:
-        run([*invoke, "cluster.delete"], env=env)
+def slice_of_local(tool: Tool) -> Kubectl:
+    """kubectl on a cluster that `invoke up` made: what these tests break would be seen by every other.
+
+    Workers share it: the second to come waits for the first one's lock and finds nothing to do.
+    """
+    up = run([sys.executable, "-m", "invoke", "up", "--no-test"], env=broken_platform(), timeout=400)
+    assert up.ok, up.stdout + up.stderr
+    name = broken_platform()["DEVTOOLS_CLUSTER"]
+    kubeconfig = Path(broken_platform()["DEVTOOLS_STATE"]) / "clusters" / name / "kubeconfig"
+    return Kubectl(tool("kubectl"), kubeconfig, f"kwok-{name}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The controller removes the platform when every worker is done."""
+    if not hasattr(session.config, "workerinput") and (state := Path(broken_platform()["DEVTOOLS_STATE"])).exists():
+        run([sys.executable, "-m", "invoke", "cluster.delete"], env=broken_platform())
+        shutil.rmtree(state, ignore_errors=True)
