@@ -169,7 +169,7 @@ def test_test_stops_at_the_first_failure_and_names_it(checkout: Checkout, fails:
 
 def test_test_runs_on_several_cores_when_told_to(checkout: Checkout) -> None:
     assert checkout.run("scripts/test", "tests", DEVTOOLS_TEST_JOBS="2").ok
-    assert checkout.calls()[-1] == "pytest -n 2 --dist loadfile tests"
+    assert checkout.calls()[-1] == "pytest -n 2 --dist loadfile --no-loadscope-reorder tests"
 
 
 @debian
