@@ -21,7 +21,7 @@ def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None
     """A client of the cluster's API server; `say` is told when that is waited for (default: a line for people)."""
     from devtools.clients.kube import Kube  # noqa: PLC0415 - not every task needs it
 
-    return Kube(cluster.kubeconfig, cluster.context, app.cancel, say=say or app.say)
+    return Kube(cluster.kubeconfig, cluster.context, app.cancel, app.patience, say=say or app.say)
 
 
 def session(

@@ -121,6 +121,16 @@ class App:
         return typed or self.settings.cluster.name
 
     @cached_property
+    def patience(self) -> float:
+        """Seconds that an API server which does not answer is waited for; ConfigError for what is no number of them."""
+        from devtools.clients.kube import RETRY_FOR  # noqa: PLC0415 - not every task needs it
+
+        typed = self.environ.get("DEVTOOLS_PATIENCE", "")
+        if typed and not re.fullmatch(r"\d{1,4}", typed, re.ASCII):
+            raise ConfigError(f"DEVTOOLS_PATIENCE={typed!r} is no number of seconds", hint="such as 30, at most 9999")
+        return float(typed) if typed else RETRY_FOR
+
+    @cached_property
     def provider_name(self) -> ProviderName:
         """Which provider makes the cluster."""
         from devtools.clients.docker import docker_answers  # noqa: PLC0415 - not every task needs it

@@ -32,7 +32,7 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 REFUSED = 400  # and above
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 401, 403, 404, 409, 410
-RETRY_FOR = 15.0  # seconds an unreachable API server is waited for
+RETRY_FOR = 30.0  # seconds an unreachable API server is waited for: a restart of one takes ten
 READ_FOR = 30.0  # seconds without a byte of an answer
 PAGE = 500
 RESTARTS = 3  # of a list whose later pages have expired
@@ -68,7 +68,7 @@ class Kube:
         """Nothing is read or connected to yet.
 
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
-        an answer; `say` is told when a server begins to be waited for.
+        an answer; `say` is told when a server begins to be waited for, and when it answers again.
         """
         self._kubeconfig = kubeconfig
         self._context = context
@@ -132,6 +132,10 @@ class Kube:
             yield from split(response, self._cancel)
         finally:
             response.close()  # half-read, it would be of no use to the next request
+
+    def was_away(self, since: float) -> bool:
+        """Whether a request of ours went without an answer after `since` (monotonic seconds)."""
+        return self._wire.failed_at >= since
 
     def version(self) -> str:
         """The server's version, `v1.34.4`."""

@@ -60,7 +60,7 @@ class Wire:
         """Nothing is read or connected to yet.
 
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
-        an answer; `say` is told once, when the server begins to be waited for.
+        an answer; `say` is told when the server begins to be waited for, and when it answers again.
         """
         self._kubeconfig = kubeconfig
         self._context = context
@@ -70,7 +70,8 @@ class Wire:
         self._say = say
         self._making = Lock()
         self._telling = Lock()
-        self._away = False
+        self._told: float | None = None  # since when the server is away, once that was said
+        self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
 
     @property
     def server(self) -> str:
@@ -96,12 +97,12 @@ class Wire:
             try:
                 response = self._once(request)
                 if response.status not in _BUSY or time.monotonic() - started >= self._retry_for:
-                    self._away = False
+                    self._answers()
                     return Answer(response=response, repeated=repeated)
                 wanted, why = _retry_after(response), f"answers {response.status}"
                 response.drain_conn()
             except (HTTPError, OSError) as error:
-                why = _short(error)
+                why, self.failed_at = _short(error), time.monotonic()
                 if hopeless := _distrust(error) or (why if isinstance(error, LocationValueError) else ""):
                     raise EnvironmentFault(f"cannot talk to the API server at {self.server}: {hopeless}") from error
                 if time.monotonic() - started >= self._retry_for:
@@ -135,10 +136,19 @@ class Wire:
         if time.monotonic() - started < QUIET or left <= 0:
             return
         with self._telling:
-            if self._away:
+            if self._told is not None:
                 return
-            self._away = True
-        self._say(f"the API server at {self.server} does not answer ({why}): waiting up to {self._retry_for:.0f} s")
+            self._told = started
+        self._say(f"the API server at {self.server} does not answer ({why}): trying again for {self._retry_for:.0f} s")
+
+    def _answers(self) -> None:
+        """Say that a server is back that was said to be away."""
+        if self._told is None:
+            return
+        with self._telling:
+            since, self._told = self._told, None
+        if since is not None:
+            self._say(f"the API server at {self.server} answers again after {time.monotonic() - since:.0f} s")
 
     def _authorization(self) -> dict[str, str]:
         """The header that says who we are, where that is said in a header."""

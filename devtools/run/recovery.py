@@ -10,6 +10,7 @@ from devtools.clients.kube import Kube
 from devtools.stack.model import ReleaseId
 
 _BACK = frozenset({"pending-upgrade", "pending-rollback"})
+_STUCK = _BACK | {"pending-install", "uninstalling"}
 _WORKED = ("deployed", "superseded")  # the last such revision is the one to go back to
 How = Literal["rollback", "forget", "uninstall"]
 
@@ -23,7 +24,7 @@ class Recovery:
 
     def told(self, state: str) -> str:
         """What a user is told of it."""
-        cause = "was never deployed" if state == "failed" else f"was left {state} by a run that was killed"
+        cause = "was never deployed" if state == "failed" else f"was left {state} by a helm that was cut off"
         does = {
             "rollback": f"rolled back to revision {self.revision} first",
             "forget": "that revision is forgotten, and what it made is taken over",
@@ -48,6 +49,14 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
         if worked:
             return Recovery(how="rollback", revision=max(worked))
     return Recovery(how="forget", revision=newest)
+
+
+def left(records: Iterable[Mapping[str, Any]]) -> str:
+    """The state of a release's newest revision where it has to be recovered from, else empty."""
+    states = {_number(record): str((record.get("labels") or {}).get("status", "")) for record in records}
+    newest = max(states, default=0)
+    state = states.get(newest, "")
+    return state if state in _STUCK or (state == "failed" and newest == 1) else ""
 
 
 def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import BoundedSemaphore
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.process import Cancel, Result
 from devtools.run.events import Notice, TestFinished, TestStarted, Verdict
+from devtools.run.outages import Outage, despite_outages
 from devtools.run.record import Record
 from devtools.run.session import Session
 from devtools.run.waiting import Failure, events_about, explain
@@ -49,7 +51,7 @@ class Smoke:
 
         Raises Interrupted or DevtoolsError where the tests cannot even be found.
         """
-        tests = self._tests(release)
+        tests = despite_outages(lambda _: self._tests(release), partial(self._warn, release))
         if not tests:
             self._warn(release, "has no tests")
             return ()
@@ -65,7 +67,9 @@ class Smoke:
             raise Interrupted(self._session.cancel.reason or "interrupted")
         if not result.ok:
             text, unreachable = parse_failure(result.stderr)
-            raise (EnvironmentFault if unreachable else DevtoolsError)(f"cannot read the tests of {release.id}: {text}")
+            if unreachable:
+                self._kube.version()
+            raise (Outage if unreachable else DevtoolsError)(f"cannot read the tests of {release.id}: {text}")
         hooks = parse_tests(result.stdout)
         return [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in {"Job", "Pod"}]
 
@@ -104,7 +108,7 @@ class Smoke:
     def _safely(self, test: Test, record: Record) -> _End:
         """How it ended; what is not its own fault is noted for the whole run."""
         try:
-            return self._run(test, record)
+            return despite_outages(lambda _: self._run(test, record), partial(self._warn, test.release))
         except Interrupted as error:
             return _End(verdict=Verdict.SKIPPED, reason=error.message)
         except EnvironmentFault as error:
@@ -199,9 +203,8 @@ class Smoke:
             self._warn(test.release, f"{test.name} succeeded, but {said}")
             return self._success(watch)
         if unreachable:
-            raise EnvironmentFault(
-                f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status"
-            )
+            self._kube.version()
+            raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")
         reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)
         details = tuple(watch.tail) or events_about(self._kube, test.ref.namespace, test.kind, test.name)
         return _End(verdict=Verdict.FAILED, reason=reason, details=details)

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from devtools.charts.crds import has_crds
-from devtools.clients.kube import CONFLICT, ApiError
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Command, Result, redact
 from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
 from devtools.run.events import ContractChecked, Notice, Outcome, StepOutput, StepWaiting, Verdict
 from devtools.run.facts import mark_ready, record_path
-from devtools.run.recovery import records, recovery
+from devtools.run.namespaces import make_namespace
+from devtools.run.outages import Outage, despite_outages
+from devtools.run.recovery import left, records, recovery
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
@@ -87,9 +88,9 @@ class Steps:
     def uninstall(self, step: Step) -> Done:
         """Remove a release and wait until its objects are gone."""
         release = step.release
+        command = self._session.helm.uninstall(release.id, timeout=release.timeout)
         with self._session.slots.hold(release.id):
-            result = self._run(release, self._session.helm.uninstall(release.id, timeout=release.timeout))
-        self._must(result, release, "uninstall")
+            despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
         return Done(outcome=Outcome.UNINSTALLED, revision=0)
 
     def keep_contract(self, release: Release, wait: Wait) -> None:
@@ -130,8 +131,8 @@ class Steps:
     def _upgrade(self, step: Step) -> Deployed:
         """Namespace, CRDs and `helm upgrade --install`, each when it is the release's turn."""
         release, session = step.release, self._session
+        make_namespace(session.kube, release.namespace, self._wait(release))  # it may wait, so it holds no slot
         with session.slots.hold(release.id):
-            self._namespace(release.namespace)
             crds = has_crds(release.chart.path)
             answer = "" if crds else self._helm(step)
         if crds:
@@ -144,8 +145,17 @@ class Steps:
         """Clear what a killed run left, then `helm upgrade --install`; its answer."""
         release, session = step.release, self._session
         labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
-        if step.recover:
-            self._recover(step)
+
+        def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
+            if state := left(records(session.kube, release.id)) if again else step.recover:
+                self._recover(release, state)
+            return self._helm_upgrade(release, labels)
+
+        return despite_outages(work, self._warner(release))
+
+    def _helm_upgrade(self, release: Release, labels: Mapping[str, str]) -> str:
+        """One `helm upgrade --install`, its values in a file for as long as it runs; its answer."""
+        session = self._session
         values = self._values_file(release, session.values[release.id])
         secrets = secret_values(session.values[release.id])
         try:
@@ -157,40 +167,25 @@ class Steps:
                 history=release.history,
                 labels=labels,
             )
-            result = self._run(release, command, quiet=True, secrets=secrets)
+            return self._must(release, "upgrade", command, quiet=True, secrets=secrets).stdout
         finally:
             values.unlink(missing_ok=True)
-        self._must(result, release, "upgrade", secrets)
-        return result.stdout
 
-    def _namespace(self, name: str) -> None:
-        """Make the namespace where nobody declared it.
+    def _warner(self, release: Release) -> Callable[[str], None]:
+        """Emits warnings about a release."""
+        return lambda line: self._session.bus.emit(Notice(level="warning", message=line, release=str(release.id)))
 
-        Not by `helm --create-namespace`: Helm 4 applies the Namespace as field manager `helm` even when it exists, and
-        so takes away the labels that a release of ours gave it.
-        """
-        kube = self._session.kube
-        if kube.get(f"/api/v1/namespaces/{name}") is None:
-            try:
-                kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
-            except ApiError as error:
-                if error.status != CONFLICT:  # another step was first
-                    raise
-
-    def _recover(self, step: Step) -> None:
+    def _recover(self, release: Release, state: str) -> None:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
-        release, helm, kube = step.release, self._session.helm, self._session.kube
-        way = recovery(step.recover, records(kube, release.id))
-        message = way.told(step.recover)
-        self._session.bus.emit(Notice(level="warning", message=message, release=str(release.id)))
+        helm, kube = self._session.helm, self._session.kube
+        way = recovery(state, records(kube, release.id))
+        self._warner(release)(way.told(state))
         if way.how == "forget":
             kube.delete(record_path(release.id, way.revision))
         elif way.how == "rollback":
-            command = helm.rollback(release.id, way.revision, timeout=release.timeout)
-            self._must(self._run(release, command), release, "rollback")
+            self._must(release, "rollback", helm.rollback(release.id, way.revision, timeout=release.timeout))
         else:
-            command = helm.uninstall(release.id, timeout=release.timeout)
-            self._must(self._run(release, command), release, "uninstall")
+            self._must(release, "uninstall", helm.uninstall(release.id, timeout=release.timeout))
 
     def _hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
         """One `before` command, in the repository's root, never through a shell."""
@@ -222,21 +217,25 @@ class Steps:
 
         return self._session.runner.run(command, on_output)
 
-    def _must(self, result: Result, release: Release, verb: str, secrets: tuple[str, ...] = ()) -> None:
-        """Raise what a helm process that did not end well means.
+    def _must(
+        self, release: Release, verb: str, command: Command, *, quiet: bool = False, secrets: tuple[str, ...] = ()
+    ) -> Result:
+        """Run helm; raises what it means when it does not end well.
 
         Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
         """
+        started = time.monotonic()
+        result = self._run(release, command, quiet=quiet, secrets=secrets)
         if result.ok:
-            return
+            return result
         if result.cancelled:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
         text, unreachable = parse_failure(redact(result.stderr, secrets))
         self._session.kube.version()
+        if unreachable or self._session.kube.was_away(started):
+            raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        if unreachable:
-            raise EnvironmentFault(f"the API server went away for a while: {text}", hint="run the same command again")
         raise Failure(text)
 
     def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:

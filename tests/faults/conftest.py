@@ -1,0 +1,70 @@
+"""Faults are made on the test run's cluster, behind a door that can be shut, or on a cluster of the test's own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from devtools.app.wiring import App
+from devtools.clients.kube import Kube
+from devtools.clusters.base import Cluster
+from devtools.clusters.kwok import KwokProvider
+from devtools.process import Cancel
+from tests.e2e.repo import Repo
+from tests.run.kit import Bench
+
+NIGHTLY = bool(os.environ.get("DEVTOOLS_NIGHTLY"))
+
+
+def until(done: Callable[[], object], limit: float = 40.0) -> None:
+    """Wait for something; it has to come."""
+    end = time.monotonic() + limit
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """A repository with a control plane of its own, that may be harmed."""
+
+    repo: Repo
+    cluster: Cluster
+
+    @property
+    def kube(self) -> Kube:
+        return Kube(self.cluster.kubeconfig, self.cluster.context, Cancel())
+
+
+@pytest.fixture
+def offline(tmp_path: Path, app: App, namespace: str) -> Repo:
+    """A repository; whether there is a cluster does not matter."""
+    return Repo(path=tmp_path / "repo", namespace=namespace, app=app).make()
+
+
+@pytest.fixture
+def repo(offline: Repo, cluster: Cluster, tool: Callable[[str], Path]) -> Iterator[Repo]:
+    """A repository and the test run's cluster."""
+    yield offline
+    kube = Bench(cluster=cluster, helm=tool("helm"), namespace=offline.namespace, root=offline.path).kube
+    kube.delete(f"/api/v1/namespaces/{offline.namespace}")
+
+
+@pytest.fixture
+def own(offline: Repo, tmp_path: Path, app: App, tool: Callable[[str], Path]) -> Iterator[Own]:
+    """A repository and a cluster for it alone, without a real node."""
+    name, state = f"f{uuid4().hex[:8]}", tmp_path / "state"
+    offline.env = {"DEVTOOLS_CLUSTER": name, "DEVTOOLS_STATE": str(state)}
+    stages = tuple(sorted(app.settings.simulation.glob("*.yaml")))
+    place = state / "clusters" / name
+    provider = KwokProvider(name, runner=app.runner, tool=tool, state=place, stages=stages, real_node="off")
+    try:
+        yield Own(repo=offline, cluster=provider.ensure(print))
+    finally:
+        provider.delete(print)

@@ -1,0 +1,173 @@
+"""An API server that goes away in the middle of a run, and comes back: behind a door, killed, and hanging."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from devtools.clients.kube import Kube
+from devtools.clients.kubeconfig import read_credentials
+from devtools.clusters.base import Cluster
+from devtools.errors import DevtoolsError
+from devtools.process import Cancel
+from tests.clients.test_kube import Door
+from tests.e2e.repo import CONFIG_MAP, Repo
+from tests.e2e.test_runs import SLOW, _door_context
+from tests.faults.conftest import NIGHTLY, Own, until
+
+pytestmark = pytest.mark.cluster
+nightly = pytest.mark.skipif(not NIGHTLY, reason="nightly: set DEVTOOLS_NIGHTLY=1")
+AWAY = 10.0 if NIGHTLY else 3.0  # seconds
+LAYER = """\
+stage: base
+releases:
+  - {name: bulk, chart: platform/bulk}
+  - {name: hooked, chart: platform/hooked}
+  - name: waiting
+    chart: platform/empty
+    contract: [{kind: ConfigMap, name: go}]
+  - name: after
+    chart: platform/empty
+    needs: [NS/bulk, NS/hooked]
+"""
+MAPS = 100
+BULK = f"""\
+{{{{- range until {MAPS} }}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: "bulk-{{{{ . }}}}"}}
+{{{{- end }}}}
+"""
+
+
+def _let_go_on(kube: Kube, namespace: str, stop: Callable[[], bool]) -> None:
+    """Give everything that waits what it waits for, as long as the run lasts; the server may be away."""
+    jobs, maps = f"/apis/batch/v1/namespaces/{namespace}/jobs", f"/api/v1/namespaces/{namespace}/configmaps"
+    while not stop():
+        with contextlib.suppress(DevtoolsError):
+            for job in kube.items(jobs):
+                if job["spec"].get("suspend"):
+                    kube.merge(f"{jobs}/{job['metadata']['name']}", {"spec": {"suspend": False}})
+            kube.apply(f"{maps}/go", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "go"}})
+        time.sleep(0.2)
+
+
+def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> str:
+    """What `layer 10` says, with the fault while helm applies, another waits for a hook, and we for a contract."""
+    repo.write("layers/10-base.yaml", LAYER.replace("NS", repo.namespace))
+    repo.chart("empty", "{{/* nothing */}}")
+    repo.chart("hooked", CONFIG_MAP, SLOW)
+    repo.chart("bulk", BULK)
+    child = repo.start("layer", "10")
+    namespace = f"/api/v1/namespaces/{repo.namespace}"
+    until(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"))
+    until(lambda: kube.get(f"{namespace}/secrets/sh.helm.release.v1.bulk.v1"))
+    with fault:
+        helper = Thread(target=_let_go_on, args=(kube, repo.namespace, lambda: child.poll() is not None))
+        helper.start()
+        out, err = child.communicate(timeout=150)
+        helper.join()
+        records = kube.metadata(f"{namespace}/secrets", labelSelector="owner=helm")
+        maps = [item["name"] for item in kube.metadata(f"{namespace}/configmaps")]
+    assert child.returncode == 0, out + err
+    assert "Traceback" not in err
+    states = {(record["labels"]["name"], record["labels"]["status"]) for record in records}
+    assert states == {(name, "deployed") for name in ("bulk", "hooked", "waiting", "after")}
+    assert len(records) == 4
+    assert len([name for name in maps if name.startswith("bulk-")]) == MAPS
+    return " ".join(err.split())
+
+
+def _is_said(said: str) -> None:
+    for words in (
+        "does not answer (",
+        "trying again for 30 s",
+        "answers again after ",
+        "the API server went away for a while: ",
+        "it is back: trying again",
+    ):
+        assert words in said, said
+
+
+@contextlib.contextmanager
+def _shut(door: Door) -> Iterator[None]:
+    door.shut()
+    time.sleep(AWAY)
+    door.open = True
+    yield
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for_and_the_run_goes_well(
+    repo: Repo, cluster: Cluster, tmp_path: Path
+) -> None:
+    port = urlsplit(read_credentials(cluster.kubeconfig, cluster.context).server).port
+    assert port
+    door = Door(port)
+    repo.env = _door_context(repo, cluster, door, tmp_path)
+    _is_said(_run_with(repo, Kube(cluster.kubeconfig, cluster.context, Cancel()), _shut(door)))
+    door.close()
+
+
+def _processes(own: Own) -> dict[str, psutil.Process]:
+    """The control plane's processes, of this cluster alone."""
+    state = own.repo.environ["DEVTOOLS_STATE"]
+    every = psutil.process_iter(["name", "cmdline"])
+    mine = [process for process in every if any(state in word for word in process.info["cmdline"] or ())]
+    return {str(process.info["name"]): process for process in mine}
+
+
+@contextlib.contextmanager
+def _killed(own: Own, log: Path) -> Iterator[None]:
+    """Gone for `AWAY` seconds, then started again; so is whatever does not survive that, as an init system would."""
+    known = {name: (item, item.cmdline(), item.environ()) for name, item in _processes(own).items()}
+    known["kube-apiserver"][0].send_signal(signal.SIGKILL)
+    time.sleep(AWAY)
+    with log.open("wb") as sink, contextlib.ExitStack() as stack:
+
+        def start(argv: list[str], environ: dict[str, str]) -> None:
+            child = stack.enter_context(subprocess.Popen(argv, env=environ, stdout=sink, stderr=sink))
+            stack.callback(child.kill)
+
+        start(*known["kube-apiserver"][1:])
+        until(lambda: _answers(own))
+        time.sleep(1)  # who lost a lease says so now
+        for name, (item, argv, environ) in known.items():
+            if name != "kube-apiserver" and (not item.is_running() or item.status() == psutil.STATUS_ZOMBIE):
+                start(argv, environ)
+        yield
+
+
+def _answers(own: Own) -> bool:
+    try:
+        return bool(Kube(own.cluster.kubeconfig, own.cluster.context, Cancel(), retry_for=0.0).version())
+    except DevtoolsError:
+        return False
+
+
+@contextlib.contextmanager
+def _stopped(server: psutil.Process) -> Iterator[None]:
+    server.suspend()
+    time.sleep(AWAY)
+    server.resume()
+    yield
+
+
+@nightly
+def test_a_server_that_is_killed_and_started_again(own: Own, tmp_path: Path) -> None:
+    _is_said(_run_with(own.repo, own.kube, _killed(own, tmp_path / "log")))
+
+
+@nightly
+def test_a_server_that_hangs_for_a_while(own: Own) -> None:
+    _run_with(own.repo, own.kube, _stopped(_processes(own)["kube-apiserver"]))
