@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import pytest
 import yaml
 
 from devtools.app.wiring import App
+from devtools.errors import ConfigError
+from devtools.report.tables import show_layers
 from devtools.stack.config import load_stack
 from devtools.stack.model import Action, Facts, Stack
 from devtools.stack.plan import Selection, make_plan
@@ -101,14 +105,19 @@ def test_migrations_are_local(app: App) -> None:
     assert installed == {"local": [True], "dev": [False], "staging": [False], "production": [False]}
 
 
-def test_every_switch_is_used_and_every_environment_has_it(app: App) -> None:
-    """A switch that nothing names is a typo; one that an environment lacks would stop it."""
-    named = {
+def switches() -> set[str]:
+    """The keys that the layers name."""
+    return {
         line.split("installed: ")[1].strip()
         for file in (ROOT / "layers").glob("[0-9]*.yaml")
         for line in file.read_text().splitlines()
         if "installed: " in line and not line.strip().startswith("#")
     }
+
+
+def test_every_switch_is_used_and_every_environment_has_it(app: App) -> None:
+    """A switch that nothing names is a typo; one that an environment lacks would stop it."""
+    named = switches()
     for environment in ENVIRONMENTS:
         flat = set()
         for key, value in stack_of(app, environment).environment.values.items():
@@ -133,6 +142,7 @@ def test_what_was_retired_stays_out() -> None:
 
 def flipped(tmp_path: Path, switch: str) -> App:
     """This repository with one switch of `local` the other way round."""
+    tmp_path.mkdir(exist_ok=True)
     for name in ("layers", "charts", "simulation", "devtools.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "environments", tmp_path / "environments")
@@ -149,22 +159,30 @@ def flipped(tmp_path: Path, switch: str) -> App:
     return App(environ={"HOME": str(tmp_path)}, cwd=tmp_path, out=sys.stdout, err=sys.stderr)
 
 
-@pytest.mark.parametrize(
-    ("switch", "releases", "on"),
-    [
-        ("productServices.installViaHelmfile", {"workflow-runtime", "inference", "web", "jobs"}, True),
-        ("releases.vault-secrets-argocd.installed", {"vault-secrets-argocd"}, True),
-        ("releases.vault.installed", {"vault"}, False),
-        ("releases.coredns-config.installed", {"coredns-config"}, False),
-        ("releases.gitlab-operator.installed", {"gitlab-operator"}, False),
-        ("releases.tekton-operator.installed", {"tekton-operator"}, False),
-        ("releases.coredns.installed", {"coredns"}, False),
-        ("releases.minio.installed", {"minio"}, False),
-        ("releases.neo4j.installed", {"neo4j"}, False),
-        ("releases.temporal.installed", {"temporal"}, False),
-        ("releases.langfuse.installed", {"langfuse", "langfuse-bootstrap"}, False),
-    ],
-)
+# Switch → the releases that it is for; the third word is whether turning it over switches them on.
+SWITCHES: list[tuple[str, set[str], bool]] = [
+    ("productServices.installViaHelmfile", {"workflow-runtime", "inference", "web", "jobs"}, True),
+    ("releases.vault-secrets-argocd.installed", {"vault-secrets-argocd"}, True),
+    ("releases.vault.installed", {"vault"}, False),
+    ("releases.secrets-smoke.installed", {"secrets-smoke"}, False),
+    ("releases.coredns-config.installed", {"coredns-config"}, False),
+    ("releases.gitlab-operator.installed", {"gitlab-operator"}, False),
+    ("releases.tekton-operator.installed", {"tekton-operator"}, False),
+    ("releases.coredns.installed", {"coredns"}, False),
+    ("releases.minio.installed", {"minio"}, False),
+    ("releases.neo4j.installed", {"neo4j"}, False),
+    ("releases.temporal.installed", {"temporal"}, False),
+    ("releases.langfuse.installed", {"langfuse", "langfuse-bootstrap"}, False),
+]
+# Switching these off alone would take away what others need: who says so first.
+NEEDED = {
+    "releases.cert-manager.installed": "cert-manager/cert-manager",
+    "releases.external-secrets.installed": "external-secrets/external-secrets",
+    "releases.vault-secrets.installed": "ameide/vault-secrets",
+}
+
+
+@pytest.mark.parametrize(("switch", "releases", "on"), SWITCHES)
 def test_a_switch_switches(switch: str, releases: set[str], on: bool, tmp_path: Path, app: App) -> None:  # noqa: FBT001
     before = {release.name: release for layer in stack_of(app, "local").layers for release in layer.releases}
     after = {
@@ -177,3 +195,27 @@ def test_a_switch_switches(switch: str, releases: set[str], on: bool, tmp_path: 
     off = before if on else after
     for name in releases:
         assert off[name].disabled_by.startswith(f"{switch}: false (environments/local/"), off[name].disabled_by
+    assert told_off(stack_of(app, "local") if on else stack_of(flipped(tmp_path / "b", switch), "local")) >= {
+        (name, switch) for name in releases
+    }
+
+
+def told_off(stack: Stack) -> set[tuple[str, str]]:
+    """What `invoke layers` says is off, and by which key."""
+    out = io.StringIO()
+    show_layers(stack, None, note="", output="text", out=out, environ={})
+    rows = re.sub(r"\n {4,}", " ", out.getvalue())
+    return set(re.findall(r"(?m)^ +\S*?([\w-]+) +disabled .*?disabled by ([\w.-]+): false", rows))
+
+
+@pytest.mark.parametrize(("switch", "needed"), NEEDED.items())
+def test_what_others_need_is_not_switched_off_alone(switch: str, needed: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        stack_of(flipped(tmp_path, switch), "local")
+    said = [problem.message for problem in refused.value.problems]
+    assert said
+    assert all(needed in message and f"{switch}: false" in message for message in said), said
+
+
+def test_every_switch_is_tried() -> None:
+    assert {switch for switch, _, _ in SWITCHES} | set(NEEDED) == switches()
