@@ -246,5 +246,4 @@ class Plan:
     stack: Stack
     layers: tuple[str, ...]  # selected ones, in order
     steps: tuple[Step, ...]
-    tested: Mapping[str, str] = field(default_factory=dict)  # layer → digest its tests last passed on
     undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more

@@ -67,7 +67,6 @@ def make_plan(
         stack=stack,
         layers=tuple(layer.name for layer in stack.layers if layer.name in selection.layers),
         steps=tuple(steps[name] for name in in_order(selected, everything)),
-        tested=_tested(selected.values(), facts),
         undeclared=_undeclared(stack, selection, facts),
     )
 
@@ -247,13 +246,3 @@ def _orphan(fact: ReleaseFact, stack: Stack) -> Release:
     where = Location(file=next(files, stack.root))
     chart = ChartRef(name="unknown", path=Path())
     return Release(name=fact.id.name, namespace=fact.id.namespace, layer=fact.layer, chart=chart, where=where)
-
-
-def _tested(selected: Iterable[Release], facts: Facts) -> dict[str, str]:
-    """For each layer with smoke releases, the one digest that the tests of all of them last passed on."""
-    seen: dict[str, set[str]] = {}
-    for release in selected:
-        if release.smoke and release.installed:
-            fact = facts.releases.get(release.id)
-            seen.setdefault(release.layer, set()).add(fact.tested if fact else "")
-    return {layer: digests.pop() for layer, digests in seen.items() if len(digests) == 1 and "" not in digests}
