@@ -122,30 +122,36 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
 @our_task(
     help=_help(
-        *("env", "dry-run", "no-wait", "verbose", "output"), undeclared="only releases that no layer declares any more"
+        *("env", "dry-run", "no-wait", "verbose", "output"),
+        crds="CRDs too, when every release is gone; without it they stay, with what is stored in their kinds",
+        force="with --crds: also where objects of their kinds are left, which go with them",
+        undeclared="only releases that no layer declares any more",
     )
 )
 def down(
     _: Context,
     env: str = "",
+    crds: bool = False,
+    force: bool = False,
     undeclared: bool = False,
     dry_run: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
     output: str = "text",
 ) -> None:
-    """Uninstall every release of the stack, in reverse order; the cluster stays.
+    """Uninstall every release of the stack, in reverse order; the cluster stays, and so do CRDs without --crds.
 
     Examples:
       invoke down
       invoke down --dry-run
+      invoke down --crds
       invoke down --undeclared
     """
     from devtools.app import up as verb
     from devtools.app.shell import EVENTS, main
 
-    options = _options(env, output, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.down(app, options, undeclared=undeclared), output, EVENTS)
+    options = _options(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS)
 
 
 @our_task(iterable=_SELECTORS, help=_help("env", *_SELECTORS, "with-needs", output="text or json"))

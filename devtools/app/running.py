@@ -20,6 +20,7 @@ from devtools.stack.model import Facts, Plan, Release, ReleaseId, Stack
 from devtools.stack.plan import Selection
 
 if TYPE_CHECKING:
+    from devtools.clients.kube import Kube
     from devtools.clusters.base import Cluster
     from devtools.report.files import RunFiles
 
@@ -58,6 +59,7 @@ class Work:
     selection: Selection  # whose charts and values are read
     plan: Callable[[Inputs, Facts], Plan]
     cluster: Callable[[], Cluster]  # finds or makes it
+    look: Callable[[Kube], Facts] | None = None  # at more than the releases
 
 
 def load(app: App, options: Options) -> Stack:
@@ -120,7 +122,7 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     started = app.clock()
     try:
         target = _found(work, bus)
-        facts = observe(kube_of(app, target)) if target else Facts()
+        facts = (work.look or observe)(kube_of(app, target)) if target else Facts()
         made = work.plan(read_inputs(app, work, target.smoke_values if target else {}), facts)
         bus.emit(_started(app, work, target, None))
         bus.emit(announce(made, dry_run=True))
@@ -173,7 +175,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     try:
         with private_directory(app.folders.state / "private", warn) as private:
             kube = kube_of(app, cluster, warn)
-            facts = observe(kube)
+            facts = (work.look or observe)(kube)
             inputs = read_inputs(app, work, cluster.smoke_values)
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))

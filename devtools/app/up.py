@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from devtools.app.running import Inputs, Options, Work, execute, load, typed
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
-from devtools.errors import ExitCode
+from devtools.errors import ConfigError, ExitCode
 from devtools.stack.choice import choose_releases
+from devtools.stack.down import with_sweeps
 from devtools.stack.model import Facts, Plan
 from devtools.stack.plan import Selection, down_plan, make_plan
+
+if TYPE_CHECKING:
+    from devtools.clients.kube import Kube
 
 
 def up(app: App, options: Options) -> ExitCode:
@@ -29,14 +36,29 @@ def up(app: App, options: Options) -> ExitCode:
     return execute(app, Work(what=what, stack=stack, selection=selection, plan=plan, cluster=cluster), options)
 
 
-def down(app: App, options: Options, *, undeclared: bool = False) -> ExitCode:
-    """Uninstall what this stack put on the cluster, in reverse order; with `undeclared` what no layer declares."""
+def down(app: App, options: Options, *, undeclared: bool = False, crds: bool = False) -> ExitCode:
+    """Uninstall what this stack put on the cluster, in reverse order; with `undeclared` only what no layer declares.
+
+    With `crds` the CRDs go last; without, they stay, and with them what is stored in their kinds.
+    """
+    if crds and undeclared:
+        raise ConfigError("--crds and --undeclared do not go together", hint="CRDs go when every release is gone")
+    if options.force and not crds:
+        raise ConfigError("--force says that CRDs go with the objects of their kinds", hint="give it with --crds")
     stack = load(app, options)
     selection = Selection(layers=tuple(layer.name for layer in stack.layers))
 
     def plan(_: Inputs, facts: Facts) -> Plan:
-        return down_plan(stack, selection, facts, declared_too=not undeclared)
+        found = down_plan(stack, selection, facts, declared_too=not undeclared)
+        return found if undeclared else with_sweeps(found, facts, crds=crds, force=options.force)
 
-    what = typed("down", options, undeclared=undeclared)
+    def look(kube: Kube) -> Facts:
+        from devtools.run.facts import observe  # noqa: PLC0415 - the imports of a run
+        from devtools.run.sweep import stack_crds, stack_namespaces  # noqa: PLC0415
+
+        return replace(observe(kube), namespaces=stack_namespaces(kube, stack.name), crds=stack_crds(kube, stack.name))
+
+    what = typed("down", options, undeclared=undeclared, crds=crds)
     nothing = Selection(layers=())  # to remove a release neither its chart nor its values are needed
-    return execute(app, Work(what=what, stack=stack, selection=nothing, plan=plan, cluster=app.find_cluster), options)
+    work = Work(what=what, stack=stack, selection=nothing, plan=plan, cluster=app.find_cluster, look=look)
+    return execute(app, work, options)

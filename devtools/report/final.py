@@ -213,7 +213,7 @@ def _headline(fold: Fold) -> list[Line]:
     result = fold.result()
     what = clean(fold.run.what) if fold.run else "the run"
     head = (Span(_loud(fold), _STYLES.get(result, "good")), Span(f" {what} in {duration(fold.seconds)}", "strong"))
-    releases = counted((item.word for item in fold.releases.values()), _OUTCOMES)
+    releases = counted((item.word for item in fold.releases.values() if item.is_release), _OUTCOMES)
     tests = (
         f"not repeated: {fold.left_out}"
         if fold.left_out

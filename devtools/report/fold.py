@@ -51,6 +51,11 @@ class ReleaseResult:
     revision: int = 0
 
     @property
+    def is_release(self) -> bool:
+        """No step about what is left of all releases, whose name begins as no namespace can."""
+        return not self.release[:1].isupper()
+
+    @property
     def word(self) -> str:
         """The one word shown for it."""
         if self.action == "blocked" and self.outcome in {None, Outcome.SKIPPED}:

@@ -54,7 +54,8 @@ class Summary(Fold):
         checks = [str(verdict) for verdict in Verdict]
         return {
             "releases": _tally(
-                (item.word for item in self.releases.values()), [*map(str, Outcome), "blocked", "not reached"]
+                (item.word for item in self.releases.values() if item.is_release),
+                [*map(str, Outcome), "blocked", "not reached"],
             ),
             "tests": _tally((item.word for item in self.tests.values()), [*checks, "interrupted"]),
             "contracts": _tally((str(item.verdict) for item in self.contracts), checks),

@@ -29,6 +29,7 @@ from devtools.run.schedule import expected, levels
 from devtools.run.session import Session
 from devtools.run.smoke import Smoke
 from devtools.run.steps import Done, Steps, timed
+from devtools.run.sweep import stack_crds
 from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.stack.plan import behind, digest_behind
 
@@ -230,8 +231,18 @@ class Engine:
     def _finish(self, seconds: float) -> ExitCode:
         """Exit code and reason of the whole run."""
         code, reason, hint = self._tally.result(self._session.cancel, self._plan)
+        if code is ExitCode.OK and self._plan.kept_crds:
+            reason, hint = self._kept()
         self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
         return code
+
+    def _kept(self) -> tuple[str, str]:
+        """What is said of the CRDs that an uninstall left, and what removes them."""
+        count = len(stack_crds(self._session.kube, self._plan.stack.name))
+        if not count:
+            return "", ""
+        told = "1 CRD is kept" if count == 1 else f"{count} CRDs are kept"
+        return f"{told}, with every object of their kinds", "invoke down --crds removes them"
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from devtools.clients.kube import CONFLICT, ApiError, Kube
@@ -10,9 +11,10 @@ from devtools.run.waiting import LateFailure, Wait
 _PAUSE = 0.25  # seconds
 
 
-def make_namespace(kube: Kube, name: str, wait: Wait) -> None:
-    """Make the namespace where it is missing; one that is being deleted is waited for first: it takes nothing new.
+def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait) -> None:
+    """Make the namespace, with these labels, where it is missing.
 
+    One that is being deleted is waited for first: it takes nothing new.
     Not by `helm --create-namespace`: Helm 4 applies the Namespace as field manager `helm` even when it exists, and
     so takes away the labels that a release of ours gave it. Raises LateFailure, with what keeps it, when it does not
     go in time.
@@ -28,7 +30,7 @@ def make_namespace(kube: Kube, name: str, wait: Wait) -> None:
         wait.pause(_PAUSE)
     if found is None:
         try:
-            kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+            kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {**labels}}})
         except ApiError as error:
             if error.status != CONFLICT:  # another step was first
                 raise

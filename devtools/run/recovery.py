@@ -65,6 +65,11 @@ def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:
     return kube.metadata(path, labelSelector=f"owner=helm,name={release.name}")
 
 
+def newest(kube: Kube, release: ReleaseId) -> int:
+    """The newest revision that Helm has of a release; 0 where it has none."""
+    return max(map(_number, records(kube, release)), default=0)
+
+
 def _number(record: Mapping[str, Any]) -> int:
     text = str((record.get("labels") or {}).get("version", "0"))
     return int(text) if text.isdecimal() else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -20,10 +21,12 @@ from devtools.run.facts import mark_ready, record_path
 from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
+from devtools.run.removal import await_gone, await_pods, remove_tests, spare_crds
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
+from devtools.run.sweep import remove_crds, remove_namespaces
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
-from devtools.stack.model import Action, Contract, ObjectRef, Release, Step
+from devtools.stack.model import Action, Contract, ObjectRef, Release, Step, Sweep
 from devtools.tools.helm import (
     LABEL_DIGEST,
     LABEL_LAYER,
@@ -86,12 +89,32 @@ class Steps:
         return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
 
     def uninstall(self, step: Step) -> Done:
-        """Remove a release and wait until its objects are gone."""
-        release = step.release
-        command = self._session.helm.uninstall(release.id, timeout=release.timeout)
-        with self._session.slots.hold(release.id):
-            despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
+        """Remove a release but for its CRDs, and wait until its objects are gone.
+
+        Their pods may still be ending then; only who takes away a namespace waits for them.
+        """
+        if step.sweep is Sweep.NAMESPACES:
+            remove_namespaces(self._session, self._stack, self._wait(step.release))
+        elif step.sweep is Sweep.CRDS:
+            remove_crds(self._session, self._stack, self._wait(step.release), force=step.force)
+        else:
+            self._remove(step.release, self._session.slots.hold(step.release.id))
         return Done(outcome=Outcome.UNINSTALLED, revision=0)
+
+    def _remove(self, release: Release, slot: contextlib.AbstractContextManager[Any]) -> None:
+        """See `uninstall`; `slot` is held while helm runs."""
+        kube, observer, wait = self._session.kube, self._session.observer, self._wait(release)
+        stored = spare_crds(kube, release.id, self._stack)
+        objects = tuple(self._scoped(ref) for ref in stored.objects()) if stored else ()
+        if namespaces := [ref.name for ref in objects if (ref.api_version, ref.kind) == ("v1", "Namespace")]:
+            await_pods(observer, namespaces, wait)
+        command = self._session.helm.uninstall(release.id, timeout=release.timeout)
+        with slot:
+            despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
+        if stored:
+            remove_tests(kube, stored)
+            observer.renew()
+            await_gone(kube, observer, objects, wait)
 
     def keep_contract(self, release: Release, wait: Wait) -> None:
         """Wait for each contract; all verdicts are told, the first failed one raises Failure."""
@@ -131,7 +154,8 @@ class Steps:
     def _upgrade(self, step: Step) -> Deployed:
         """Namespace, CRDs and `helm upgrade --install`, each when it is the release's turn."""
         release, session = step.release, self._session
-        make_namespace(session.kube, release.namespace, self._wait(release))  # it may wait, so it holds no slot
+        # it may wait, so it holds no slot
+        make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, self._wait(release))
         with session.slots.hold(release.id):
             crds = has_crds(release.chart.path)
             answer = "" if crds else self._helm(step)
@@ -185,7 +209,7 @@ class Steps:
         elif way.how == "rollback":
             self._must(release, "rollback", helm.rollback(release.id, way.revision, timeout=release.timeout))
         else:
-            self._must(release, "uninstall", helm.uninstall(release.id, timeout=release.timeout))
+            self._remove(release, contextlib.nullcontext())  # it is the release's turn already
 
     def _hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
         """One `before` command, in the repository's root, never through a shell."""

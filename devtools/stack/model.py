@@ -208,6 +208,8 @@ class Facts:
     """What the cluster holds now, by release."""
 
     releases: Mapping[ReleaseId, ReleaseFact] = field(default_factory=dict)
+    namespaces: tuple[str, ...] = ()  # made for releases of the stack; looked at only where they may go
+    crds: tuple[str, ...] = ()  # that came with the stack; looked at only where they may go
 
 
 class Action(StrEnum):
@@ -221,6 +223,16 @@ class Action(StrEnum):
     DISABLED = "disabled"
 
 
+class Sweep(StrEnum):
+    """What is left of a stack when its releases are gone; the value stands where a release has its namespace.
+
+    No namespace has a capital letter, so no release can be meant.
+    """
+
+    NAMESPACES = "Namespaces"
+    CRDS = "CRDs"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What a run will do to one release, and why; `needs` are edges inside the plan."""
@@ -232,6 +244,8 @@ class Step:
     digest: str = ""
     recover: str = ""  # the pending-* or failed state to clear first
     revision: int = 0  # the deployed revision now; 0: none
+    sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
+    force: bool = False  # of CRDs: with whatever objects of their kinds there are
 
     @property
     def id(self) -> ReleaseId:
@@ -246,4 +260,5 @@ class Plan:
     stack: Stack
     layers: tuple[str, ...]  # selected ones, in order
     steps: tuple[Step, ...]
+    kept_crds: bool = False  # releases go and their CRDs stay, which is to be said
     undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more

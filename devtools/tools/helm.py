@@ -72,10 +72,10 @@ class Helm:
         )
 
     def uninstall(self, release: ReleaseId, *, timeout: float) -> Command:
-        """Remove a release and wait until its objects are gone; fine when it is absent."""
+        """Delete a release's objects, waiting for its hooks only; fine when it is absent."""
         return self._command(
             ("uninstall", release.name, "--namespace", release.namespace),
-            ("--ignore-not-found", "--cascade=foreground", "--wait", "--timeout", _seconds(timeout)),
+            ("--ignore-not-found", "--cascade=background", "--wait=hookOnly", "--timeout", _seconds(timeout)),
             timeout=timeout + 30,
         )
 

@@ -1,0 +1,97 @@
+"""Helm's stored releases: what is read out of them, and that only CRDs are changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from devtools.errors import DevtoolsError
+from devtools.tools.helm import documents
+from devtools.tools.helm_record import KEEP, Stored, read_record
+
+CONFIG_MAP = (
+    "# Source: x/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  x: |\n    kind: b\n"
+)
+
+
+def crd(name: str, **metadata: Any) -> dict[str, Any]:
+    spec = {"versions": [{"schema": {"enum": ["=", "=~"]}}]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": name, **metadata},
+        "spec": spec,
+    }
+
+
+def text(item: dict[str, Any]) -> str:
+    """As charts write it: a bare `=`."""
+    return yaml.safe_dump(item).replace("'='", "=")
+
+
+def stored(*parts: str, hooks: list[Any] | None = None) -> Stored:
+    return Stored(namespace="ns", document={"manifest": "".join(f"---\n{part}" for part in parts), "hooks": hooks})
+
+
+def kept(made: Stored) -> dict[str, bool]:
+    found = documents(made.manifest)
+    return {item["metadata"]["name"]: KEEP in (item["metadata"].get("annotations") or {}) for item in found}
+
+
+@pytest.mark.parametrize(
+    ("parts", "crds", "spared"),
+    [
+        ((CONFIG_MAP,), (), {"a": False}),
+        ((CONFIG_MAP, text(crd("x.y"))), ("x.y",), {"a": False, "x.y": True}),
+        ((text(crd("x.y", annotations={"note": "1"})), CONFIG_MAP), ("x.y",), {"x.y": True, "a": False}),
+        ((text(crd("x.y", annotations={KEEP: "keep"})),), ("x.y",), {"x.y": True}),
+        (
+            (text({"apiVersion": "v1", "kind": "List", "items": [crd("x.y"), yaml.safe_load(CONFIG_MAP)]}),),
+            ("x.y",),
+            {"x.y": True, "a": False},
+        ),
+        ((CONFIG_MAP.replace("kind: b", "kind: CustomResourceDefinition"),), (), {"a": False}),
+        ((), (), {}),
+    ],
+    ids=["none", "one", "annotated", "kept by the chart", "in a list", "in words only", "empty"],
+)
+def test_only_crds_are_marked_to_be_kept(
+    parts: tuple[str, ...], crds: tuple[str, ...], spared: dict[str, bool]
+) -> None:
+    made = stored(*parts)
+    assert made.crds() == crds
+    after = made.sparing_crds()
+    assert kept(after) == spared
+    assert after.objects() == made.objects()
+    for part in parts:
+        assert "CustomResourceDefinition" in part or part in after.manifest
+    for item in documents(after.manifest):
+        if item["kind"] == "CustomResourceDefinition":
+            assert item["spec"] == crd("x.y")["spec"]
+
+
+def test_it_is_written_as_it_is_read() -> None:
+    made = stored(CONFIG_MAP, text(crd("x.y")))
+    secret = {"metadata": {"namespace": "ns"}, "data": {"release": made.encoded()}}
+    assert read_record(secret) == made
+    assert made.encoded() == made.encoded()
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"release": "?"}, {"release": "bm90IGd6aXA="}], ids=["none", "no base64", "no gzip"]
+)
+def test_a_record_that_cannot_be_read_is_no_release(data: dict[str, str]) -> None:
+    with pytest.raises(DevtoolsError, match="cannot be read"):
+        read_record({"metadata": {"namespace": "ns"}, "data": data})
+
+
+def test_what_tests_leave_is_known() -> None:
+    def hook(name: str, *events: str, **metadata: str) -> dict[str, Any]:
+        item = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, **metadata}}
+        return {"events": list(events), "manifest": json.dumps(item)}
+
+    made = stored(hooks=[hook("a", "test"), hook("b", "pre-install"), hook("c", "test", "post-install", namespace="z")])
+    assert [(ref.namespace, ref.name) for ref in made.tests()] == [("ns", "a"), ("z", "c")]
