@@ -51,6 +51,7 @@ SMOKE_VALUES: dict[str, Any] = {
     "imagePullPolicy": "Never",
     "nodeSelector": {realnode.LABEL: "true"},
     "tolerations": [{"key": realnode.LABEL, "operator": "Equal", "value": "true", "effect": "NoSchedule"}],
+    "dnsPolicy": "Default",  # there is no DNS in the cluster, and kubelet warns of every pod that asks for it
 }
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from devtools.clients.kube import Kube
 from devtools.run.events import Verdict
+from devtools.run.explain import events_about, explain
 from devtools.run.http import Checked, HttpProbe
 from devtools.run.measure import measure
 from devtools.run.observer import Observer
-from devtools.run.readiness import Trouble, is_workload, pod_troubles, troubles
-from devtools.run.waiting import Patience, Wait, events_about, explain
+from devtools.run.readiness import is_simulators, is_workload
+from devtools.run.troubles import Trouble
+from devtools.run.waiting import Patience, Suspicions, Wait
 from devtools.stack.model import Contract, ObjectRef
-
-SIMULATOR = "kwok"  # prefix of the field managers that Stages write with
 
 
 class Contracts:
@@ -40,15 +40,17 @@ class Contracts:
         What cannot heal is what lasts beyond its patience in the pods behind the object, however far behind: those
         of a database behind its custom resource, too.
         """
+        suspicions = Suspicions(kube=self._kube, observer=self._observer)
         patience, pause, last = Patience(), 0.05, ""
         while True:
             checked = self.check(contract, namespace)
             if checked.verdict is not Verdict.FAILED:
                 return checked
-            found = self._troubles(contract, namespace)
+            found = self._troubles(suspicions, contract, namespace)
             if trouble := patience.lost(found):
-                reason = ": ".join(part for part in (checked.reason, str(trouble)) if part)
-                return replace(checked, reason=reason, details=tuple(explain(self._kube, trouble)))
+                failure = suspicions.failure(trouble)
+                reason = ": ".join(part for part in (checked.reason, failure.message) if part)
+                return replace(checked, reason=reason, details=failure.details)
             if checked.final or wait.over():
                 return replace(checked, details=tuple(self._details(contract, namespace, found)))
             if checked.reason != last:
@@ -86,16 +88,17 @@ class Contracts:
         why = self._simulation(item)
         return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=seen.value, reason=why)
 
-    def _troubles(self, contract: Contract, namespace: str) -> list[Trouble]:
+    def _troubles(self, suspicions: Suspicions, contract: Contract, namespace: str) -> list[Trouble]:
         """What looks hopeless behind the contract's object."""
         if contract.http:
-            pods: Sequence[Mapping[str, Any]] = self._http.pods(contract.http, contract.namespace or namespace)
-            return [trouble for pod in pods for trouble in pod_troubles(pod)]
+            pods = self._http.pods(contract.http, contract.namespace or namespace)
+            found = [trouble for pod in pods for trouble in suspicions.of(pod, [pod])]
+            return [trouble for trouble in found if trouble.reason != "Failed"]  # its owner starts another
         ref = self._ref(contract, namespace)
         item = self._observer.get(ref) if ref else None
         if item is None or not ref or not ref.namespace:
             return []
-        return troubles(item, self._observer.pods_of(item))
+        return suspicions.of(item)
 
     def _details(self, contract: Contract, namespace: str, found: Sequence[Trouble]) -> list[str]:
         """What else is known about the object of a broken contract."""
@@ -110,7 +113,7 @@ class Contracts:
         if not self._simulated:
             return ""
         for field in item["metadata"].get("managedFields") or ():
-            if field.get("subresource") == "status" and str(field.get("manager", "")).startswith(SIMULATOR):
+            if is_simulators(field):
                 return "its status is simulated"
         runs_pods = is_workload(item) or item.get("kind") in {"Pod", "Job"}
         if runs_pods and any(self._is_simulated_pod(pod) for pod in self._observer.pods_of(item)):

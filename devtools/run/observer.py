@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -13,6 +14,7 @@ from devtools.run.readiness import is_workload, newest_pods, selects
 from devtools.stack.model import ObjectRef
 
 FRESH = 0.1  # seconds a look stays fresh
+FRESH_EVENTS = 2.0  # there may be thousands in a namespace
 OWNERS = 5  # steps from a pod up to what made it
 _LARGE = frozenset({"Secret", "ConfigMap"})  # a namespace may hold megabytes of them: looked at one by one
 
@@ -64,6 +66,25 @@ class Observer:
         """The pods of a namespace."""
         return self.items("v1", "Pod", namespace)
 
+    def events(self, namespace: str) -> list[dict[str, Any]]:
+        """The warnings of a namespace, and all that was said of its claims; at most `FRESH_EVENTS` seconds old."""
+        path, found = f"/api/v1/namespaces/{namespace or 'default'}/events", []
+        for selector in ("type=Warning", "type=Normal,involvedObject.kind=PersistentVolumeClaim"):
+            look = partial(self._kube.items, path, fieldSelector=selector)
+            found += self._look(f"{path}?{selector}", look, FRESH_EVENTS)
+        return found
+
+    def claims_of(self, pods: Iterable[Item]) -> list[dict[str, Any]]:
+        """The volume claims that pods mount."""
+        names = {
+            (str(pod["metadata"].get("namespace", "")), str(volume["persistentVolumeClaim"].get("claimName")))
+            for pod in pods
+            for volume in (pod.get("spec") or {}).get("volumes") or ()
+            if volume.get("persistentVolumeClaim")
+        }
+        refs = (ObjectRef("v1", "PersistentVolumeClaim", namespace, name) for namespace, name in sorted(names))
+        return [claim for ref in refs if (claim := self.get(ref))]
+
     def pods_of(self, item: Item) -> list[dict[str, Any]]:
         """The pods behind an object: a workload's or Job's own, those that something it owns has made, a pod itself."""
         namespace, kind = str(item["metadata"].get("namespace", "")), item.get("kind")
@@ -90,12 +111,12 @@ class Observer:
                 return True
         return False
 
-    def _look(self, path: str, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    def _look(self, path: str, look: Callable[[], list[dict[str, Any]]], fresh: float = FRESH) -> list[dict[str, Any]]:
         with self._lock:
             lock = self._locks.setdefault(path, Lock())
         with lock:  # who comes meanwhile waits, and shares what was seen
             seen = self._seen.get(path)
-            if seen is None or seen.began < self._floor or time.monotonic() - seen.ended > FRESH:
+            if seen is None or seen.began < self._floor or time.monotonic() - seen.ended > fresh:
                 began = time.monotonic()
                 items = look()
                 seen = self._seen[path] = _Look(began=began, ended=time.monotonic(), items=items)

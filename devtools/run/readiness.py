@@ -1,49 +1,18 @@
-"""When an object is ready, what it still waits for, and when waiting is in vain; pure, on API objects as JSON.
+"""When an object is ready, and what it still waits for; pure, on API objects as JSON.
 
-Rules follow kubectl's `rollout status` and the pod lifecycle's documented reasons
-(https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/).
+Rules follow kubectl's `rollout status`; for Jobs and claims those of kstatus
+(https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md), with exceptions that are named here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 Object = Mapping[str, Any]
 
-PATIENCE: Mapping[str, float] = {
-    # reason → seconds it may last before waiting is given up; what another release may still deliver gets longer
-    "InvalidImageName": 0.0,
-    "ErrImageNeverPull": 2.0,
-    "ErrImagePull": 10.0,
-    "ImagePullBackOff": 5.0,
-    "CreateContainerConfigError": 15.0,
-    "CreateContainerError": 15.0,
-    "RunContainerError": 15.0,
-    "CrashLoopBackOff": 10.0,
-    "Unschedulable": 15.0,
-    "FailedCreate": 5.0,
-    "ProgressDeadlineExceeded": 0.0,
-    "Failed": 0.0,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """Something that may never heal: which object, Kubernetes' reason, its message, whose log to show."""
-
-    object: str
-    reason: str
-    message: str
-    namespace: str = ""
-    pod: str = ""
-    container: str = ""
-
-    def __str__(self) -> str:
-        """`Pod/web-1 container app: ImagePullBackOff: Back-off pulling …`."""
-        where = f"{self.object} container {self.container}" if self.container else self.object
-        return f"{where}: {self.reason}" + (f": {self.message}" if self.message else "")
+PROVEN = 30.0  # seconds after which a container that runs has shown that it does
 
 
 def condition(item: Object, kind: str) -> Mapping[str, Any]:
@@ -62,7 +31,7 @@ def waits_for(item: Object) -> str:
 
 def _deployment(item: Object) -> str:
     wanted, status = _replicas(item), item.get("status") or {}
-    if _stale(item) or status.get("updatedReplicas", 0) < wanted:
+    if is_stale(item) or status.get("updatedReplicas", 0) < wanted:
         return f"{status.get('updatedReplicas', 0)} of {wanted} pods updated"
     if status.get("replicas", 0) > status.get("updatedReplicas", 0):
         return "old pods to go"
@@ -76,7 +45,7 @@ def _stateful_set(item: Object) -> str:
     rolling = strategy.get("type", "RollingUpdate") == "RollingUpdate"
     kept = (strategy.get("rollingUpdate") or {}).get("partition", 0) if rolling else wanted
     updated = status.get("updatedReplicas", 0)
-    if _stale(item) or (updated < wanted - kept and status.get("updateRevision") != status.get("currentRevision")):
+    if is_stale(item) or (updated < wanted - kept and status.get("updateRevision") != status.get("currentRevision")):
         return f"{updated} of {wanted} pods updated"
     ready = status.get("readyReplicas", 0)
     return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
@@ -86,7 +55,7 @@ def _daemon_set(item: Object) -> str:
     status = item.get("status") or {}
     wanted = status.get("desiredNumberScheduled", 0)
     strategy = ((item.get("spec") or {}).get("updateStrategy") or {}).get("type", "RollingUpdate")
-    if _stale(item) or (strategy == "RollingUpdate" and status.get("updatedNumberScheduled", 0) < wanted):
+    if is_stale(item) or (strategy == "RollingUpdate" and status.get("updatedNumberScheduled", 0) < wanted):
         return f"{status.get('updatedNumberScheduled', 0)} of {wanted} pods updated"
     ready = status.get("numberReady", 0)
     return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
@@ -99,6 +68,19 @@ def _pod(item: Object) -> str:
     return f"pod {phase}"
 
 
+def _job(item: Object) -> str:
+    """That it runs is enough, as for Helm: a contract waits for its end."""
+    status, suspended = item.get("status") or {}, (item.get("spec") or {}).get("suspend")
+    result = job_result(item)[0]
+    if result == "complete" or suspended or status.get("ready") or status.get("succeeded"):
+        return ""
+    return result or "its pod to run"
+
+
+def _claim(item: Object) -> str:
+    return "" if (item.get("status") or {}).get("phase") in {"Bound", "Lost"} else "to be bound"
+
+
 def _established(item: Object) -> str:
     return "" if condition(item, "Established").get("status") == "True" else "to be established"
 
@@ -109,6 +91,8 @@ _RULES: Mapping[tuple[str, str], Callable[[Object], str]] = {
     ("apps", "StatefulSet"): _stateful_set,
     ("apps", "DaemonSet"): _daemon_set,
     ("", "Pod"): _pod,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("batch", "Job"): _job,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _established,
 }
 
@@ -138,90 +122,37 @@ def job_result(item: Object) -> tuple[str, str]:
     return "", ""
 
 
-def troubles(item: Object, pods: Sequence[Object]) -> list[Trouble]:
-    """What in a workload or its pods looks as if it would not heal.
+def lacks_pods(item: Object, pods: Sequence[Object]) -> bool:
+    """Whether a controller that has no condition for it has yet to make pods of an object."""
+    kind, status = item.get("kind"), item.get("status") or {}
+    if is_workload(item):
+        wanted = status.get("desiredNumberScheduled", 0) if kind == "DaemonSet" else _replicas(item)
+        return kind != "Deployment" and len(pods) < wanted
+    return kind == "Job" and not pods and not job_result(item)[0] and not status.get("succeeded")
 
-    Nothing before its controller has seen the newest spec: what the status says until then is about an older one.
+
+def unproven(pod: Object, now: datetime) -> list[tuple[str, int]]:
+    """Containers that count as ready only because they run: no probe asks them; with how often they were restarted.
+
+    None that has run for `PROVEN` seconds; nor those that a simulator plays: they do not crash.
     """
-    if _stale(item):
+    fields = pod["metadata"].get("managedFields") or ()
+    if pod["metadata"].get("deletionTimestamp") or any(is_simulators(field) for field in fields):
         return []
-    found: list[Trouble] = []
-    metadata = item["metadata"]
-    name, namespace = f"{item.get('kind')}/{metadata['name']}", str(metadata.get("namespace", ""))
-    refused = condition(item, "ReplicaFailure")
-    if refused.get("status") == "True":
-        message = str(refused.get("message", ""))
-        found.append(Trouble(object=name, reason="FailedCreate", message=message, namespace=namespace))
-    progress = condition(item, "Progressing")
-    if progress.get("reason") == "ProgressDeadlineExceeded":
-        message = str(progress.get("message", ""))
-        found.append(Trouble(object=name, reason="ProgressDeadlineExceeded", message=message, namespace=namespace))
-    if item.get("kind") == "Pod" or (item.get("kind") == "Job" and job_result(item)[0] == "failed"):
-        found += [_ended_badly(pod) for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"][:1]
-    for pod in pods:
-        found += pod_troubles(pod)
+    asked = {item["name"] for item in (pod.get("spec") or {}).get("containers") or () if item.get("readinessProbe")}
+    found = []
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        started = str(((container.get("state") or {}).get("running") or {}).get("startedAt") or "")
+        if container["name"] not in asked and started:
+            age = now - datetime.fromisoformat(started)
+            if age.total_seconds() < PROVEN:
+                found.append((str(container["name"]), int(container.get("restartCount", 0))))
     return found
 
 
-def _ended_badly(pod: Object) -> Trouble:
-    """A pod that nobody will start again."""
-    name, status = str(pod["metadata"]["name"]), pod.get("status") or {}
-    ends = {
-        str(container.get("name")): (container.get("state") or {}).get("terminated") or {}
-        for key in ("initContainerStatuses", "containerStatuses")
-        for container in status.get(key) or ()
-    }
-    container, code = next(((name, end["exitCode"]) for name, end in ends.items() if end.get("exitCode")), ("", 0))
-    said = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
-    return Trouble(
-        object=f"Pod/{name}",
-        reason="Failed",
-        message=said or (f"exit code {code}" if container else ""),
-        namespace=str(pod["metadata"].get("namespace", "")),
-        pod=name,
-        container=container,
-    )
-
-
-def pod_troubles(pod: Object) -> list[Trouble]:
-    """A pod that cannot be scheduled, and containers that cannot start; nothing of one that is on its way out."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    if metadata.get("deletionTimestamp"):
-        return []
-    name, namespace = str(metadata["name"]), str(metadata.get("namespace", ""))
-    found: list[Trouble] = []
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        message = str(scheduled.get("message", ""))
-        found.append(
-            Trouble(object=f"Pod/{name}", reason="Unschedulable", message=message, namespace=namespace, pod=name)
-        )
-    for key in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(key) or ():
-            found += _container_trouble(name, namespace, container)
-    return found
-
-
-def _container_trouble(pod: str, namespace: str, container: Object) -> list[Trouble]:
-    """A container that waits for a reason which seldom goes away."""
-    waiting = (container.get("state") or {}).get("waiting") or {}
-    reason = str(waiting.get("reason", ""))
-    if reason not in PATIENCE:
-        return []
-    message = str(waiting.get("message", ""))
-    last = (container.get("lastState") or {}).get("terminated") or {}
-    if reason == "CrashLoopBackOff" and last:
-        message = f"exit code {last.get('exitCode')} after {container.get('restartCount', 0)} restarts"
-    return [
-        Trouble(
-            object=f"Pod/{pod}",
-            reason=reason,
-            message=message,
-            namespace=namespace,
-            pod=pod,
-            container=str(container.get("name", "")),
-        )
-    ]
+def is_simulators(field: Object) -> bool:
+    """Whether an entry of `managedFields` says that a Stage wrote the status."""
+    return field.get("subresource") == "status" and str(field.get("manager", "")).startswith("kwok")
 
 
 def newest_pods(item: Object, pods: Sequence[Object], sets: Sequence[Object]) -> list[Object]:
@@ -259,7 +190,7 @@ def _replicas(item: Object) -> int:
     return int((item.get("spec") or {}).get("replicas", 1))
 
 
-def _stale(item: Object) -> bool:
-    """The controller has not seen the newest spec yet."""
+def is_stale(item: Object) -> bool:
+    """A workload's controller has not seen the newest spec yet."""
     seen = (item.get("status") or {}).get("observedGeneration", 0)
     return bool(is_workload(item) and seen < item["metadata"].get("generation", 0))

@@ -13,10 +13,11 @@ from threading import BoundedSemaphore
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.process import Cancel, Result
 from devtools.run.events import Notice, TestFinished, TestStarted, Verdict
+from devtools.run.explain import events_about
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.record import Record
 from devtools.run.session import Session
-from devtools.run.waiting import Failure, events_about, explain
+from devtools.run.waiting import Failure
 from devtools.run.watch import Test, Watch
 from devtools.stack.model import Release, ReleaseId
 from devtools.tools.helm import parse_failure, parse_tests
@@ -167,8 +168,8 @@ class Smoke:
     def _end(self, watch: Watch, result: Result) -> _End:
         """What Helm said, in the light of what was seen."""
         if watch.trouble:
-            details = [*explain(self._kube, replace(watch.trouble, container="")), *watch.tail]
-            return _End(verdict=Verdict.FAILED, reason=str(watch.trouble), details=details)
+            failure = watch.suspicions.failure(watch.trouble, logs=False)
+            return _End(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
         if self._session.cancel.is_set() and not result.ok:
             return _End(verdict=Verdict.SKIPPED, reason=self._session.cancel.reason, details=tuple(watch.tail))
         if watch.is_gone and not result.ok:

@@ -18,6 +18,7 @@ from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
 from devtools.run.events import ContractChecked, Notice, Outcome, StepOutput, StepWaiting, Verdict
 from devtools.run.facts import mark_ready, record_path
+from devtools.run.hooked import HookWatch
 from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
@@ -26,6 +27,7 @@ from devtools.run.secrets import secret_values
 from devtools.run.session import Session
 from devtools.run.sweep import remove_crds, remove_namespaces
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
+from devtools.run.webhooks import despite_webhooks, unanswered
 from devtools.stack.model import Action, Contract, ObjectRef, Release, Step, Sweep
 from devtools.tools.helm import (
     LABEL_DIGEST,
@@ -67,7 +69,7 @@ class Steps:
         release, session = step.release, self._session
         for hook in release.before:
             self._hook(release, hook.argv, hook.timeout)
-        deployed = self._upgrade(step)
+        deployed = despite_webhooks(lambda: self._upgrade(step), self._wait(release), self._warner(release))
         session.observer.renew()
         objects = tuple(self._scoped(ref) for ref in deployed.objects)
         wait = self._wait(release)
@@ -249,7 +251,8 @@ class Steps:
         Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
         """
         started = time.monotonic()
-        result = self._run(release, command, quiet=quiet, secrets=secrets)
+        watch = HookWatch(session=self._session, release=release.id)
+        result = watch.run(command, lambda given: self._run(release, given, quiet=quiet, secrets=secrets))
         if result.ok:
             return result
         if result.cancelled:
@@ -260,7 +263,7 @@ class Steps:
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        raise Failure(text)
+        raise unanswered(text) or Failure(text)
 
     def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:
         """Merged values in a file only we can read; JSON is YAML."""

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
 
 from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
 from devtools.process import Cancel
+from devtools.run.explain import events_about, explain, explain_pods, probe_that_ended
 from devtools.run.observer import Observer
-from devtools.run.readiness import PATIENCE, Trouble, is_waited_for, is_workload, troubles, waits_for
+from devtools.run.readiness import condition, is_waited_for, is_workload, unproven, waits_for
+from devtools.run.troubles import Trouble, gone, newest, troubles
 from devtools.stack.model import ObjectRef
 
-LOG_LINES = 15
-LOG_BYTES = 64 * 1024
-EVENT_LINES = 6
+LOOK_AT_EVENTS = 3.0  # seconds after which a release that is not ready is worth a list of events
+STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
+STAYS_UP_AGAIN = 10.0  # the same, of one that was restarted: as long as kubelet first backs off
+_API_VERSIONS = {  # of the kinds that troubles are looked for in
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "Job": "batch/v1",
+    "Pod": "v1",
+    "PersistentVolumeClaim": "v1",
+}
 
 
 class Failure(DevtoolsError):
@@ -60,108 +72,156 @@ class Patience:
 
     since: dict[tuple[str, str, str], float] = field(default_factory=dict)
 
-    def lost(self, found: Iterable[Trouble]) -> Trouble | None:
-        """The first trouble that outlasted its patience; one that is gone is forgotten."""
+    def lost(self, found: Sequence[Trouble], *, alone: bool = True) -> Trouble | None:
+        """A trouble that has lasted longer than it may, if any; one that is gone is forgotten.
+
+        `alone` says that nothing else is on its way that could heal it.
+        """
         now = time.monotonic()
-        current = {(trouble.namespace, trouble.object, _family(trouble.reason)): trouble for trouble in found}
+        current = {(trouble.namespace, trouble.object, trouble.family): trouble for trouble in found}
         for key in [key for key in self.since if key not in current]:
             del self.since[key]
         for key, trouble in current.items():
-            if now - self.since.setdefault(key, now) >= PATIENCE[trouble.reason]:
+            if now - self.since.setdefault(key, now) >= trouble.patience(alone=alone):
                 return trouble
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicions:
+    """Finds what looks hopeless behind an object: in its status, its pods, their claims, and what events say."""
+
+    kube: Kube
+    observer: Observer
+    began: float = field(default_factory=time.monotonic)
+
+    def of(self, item: Mapping[str, Any], pods: Sequence[Mapping[str, Any]] | None = None) -> list[Trouble]:
+        """Its troubles, but for those that heal now: what they lack has been made; `pods` where they are known."""
+        observer, namespace = self.observer, str(item["metadata"].get("namespace", ""))
+        pods = observer.pods_of(item) if pods is None else pods
+        claims = [item] if item.get("kind") == "PersistentVolumeClaim" else observer.claims_of(pods)
+        late = namespace and time.monotonic() - self.began >= LOOK_AT_EVENTS
+        found = troubles(item, pods, claims, observer.events(namespace) if late else ())
+        return [trouble for trouble in found if not self._heals(trouble)]
+
+    def failure(self, trouble: Trouble, *, logs: bool = True) -> Failure:
+        """What a trouble means for who waits for its object; without `logs` where they are shown already."""
+        message, probe = str(trouble), probe_that_ended(self.kube, trouble)
+        message += f"; kubelet ended it: {probe}" if probe else ""
+        details = explain(self.kube, trouble if logs else replace(trouble, container=""))
+        if not trouble.pod:
+            details += self._pods_behind(trouble)
+        return Failure(message, hint=trouble.hint, details=details)
+
+    def probe(self, item: Mapping[str, Any]) -> str:
+        """What the probe of a pod that runs and is not ready says, where anything."""
+        namespace = str(item["metadata"].get("namespace", ""))
+        if time.monotonic() - self.began < LOOK_AT_EVENTS:
+            return ""
+        pods = [pod for pod in self.observer.pods_of(item) if condition(pod, "Ready").get("status") != "True"]
+        told = [newest(pod, self.observer.events(namespace), ("Unhealthy",)) for pod in pods]
+        return next((" ".join(str(event["message"]).split()) for event in told if event), "")
+
+    def _heals(self, trouble: Trouble) -> bool:
+        """Whether the ConfigMap or Secret it is about is there now: kubelet looks again within seconds."""
+        if not trouble.wanted:
+            return False
+        kind, name = trouble.wanted
+        return self.observer.get(ObjectRef("v1", kind, trouble.namespace, name)) is not None
+
+    def _pods_behind(self, trouble: Trouble) -> list[str]:
+        """What is known of the pods of a workload that is in trouble itself."""
+        kind, _, name = trouble.object.partition("/")
+        if kind not in _API_VERSIONS:
+            return []
+        item = self.observer.get(ObjectRef(_API_VERSIONS[kind], kind, trouble.namespace, name))
+        return explain_pods(self.kube, self.observer, item) if item else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """That a container which no probe asks stays up: one that ends at once has run for a moment, too."""
+
+    observer: Observer
+    since: dict[tuple[str, str, int], float] = field(default_factory=dict)
+
+    def lacks(self, item: Mapping[str, Any]) -> str:
+        """What a workload that is available has yet to show; empty where it has."""
+        if not is_workload(item):
+            return ""
+        now, moment = time.monotonic(), datetime.now(UTC)
+        for pod in self.observer.pods_of(item):
+            for name, restarts in unproven(pod, moment):
+                key = (str(pod["metadata"].get("uid")), name, restarts)
+                needed = STAYS_UP_AGAIN if restarts else STAYS_UP
+                if now - self.since.setdefault(key, now) < needed:
+                    return f"container {name} to stay up" + (f", restarted {restarts} times" if restarts else "")
+        return ""
+
+
 def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
-    """Wait until every workload, pod and CRD among `objects` is ready.
+    """Wait until every workload, pod, Job, claim and CRD among `objects` is ready.
 
     Raises Failure for what lasts beyond its patience, LateFailure when time runs out, Interrupted on cancel.
     """
     watched = [ref for ref in objects if is_waited_for(ref.api_version, ref.kind)]
-    patience, pause, last = Patience(), 0.05, ""
+    suspicions, patience, pause, last = Suspicions(kube=kube, observer=observer), Patience(), 0.05, ""
+    proof = _Proof(observer=observer)
     while watched:
-        waiting = [(ref, reason) for ref in watched if (reason := _pending(observer, ref))]
+        waiting = [(ref, reason) for ref in watched if (reason := _pending(suspicions, proof, ref))]
         watched = [ref for ref, _ in waiting]
         if not watched:
             return
-        if trouble := patience.lost(_troubles(observer, watched)):
-            raise Failure(str(trouble), details=explain(kube, trouble))
+        found = {ref: _troubles(suspicions, ref) for ref in watched}
+        alone = all(found.values())
+        if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
+            raise suspicions.failure(trouble)
         said = ", ".join(f"{ref} ({reason})" for ref, reason in waiting[:3])
         said += f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""  # noqa: PLR2004 - three fit a line
         if said != last:
             wait.say(said)
             last = said
         if wait.over():
-            raise LateFailure(f"timed out waiting for {said}", details=_why_late(kube, observer, watched))
+            raise LateFailure(f"timed out waiting for {said}", details=_why_late(suspicions, watched))
         wait.pause(pause)
         pause = min(pause * 1.5, 0.5)
 
 
-def _pending(observer: Observer, ref: ObjectRef) -> str:
+def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
     """What one object waits for."""
+    observer = suspicions.observer
     item = observer.get(ref)
-    return waits_for(item) if item else "to exist"
+    if item is None:
+        return "" if ref.kind == "Job" else "to exist"  # a Job's time to live may be over
+    waits = waits_for(item)
+    if waits and ref.kind == "PersistentVolumeClaim" and _waits_for_a_pod(observer, item):
+        return ""
+    probe = suspicions.probe(item) if waits and is_workload(item) else ""
+    return f"{waits}: {probe}" if probe else waits or proof.lacks(item)
 
 
-def _troubles(observer: Observer, watched: Sequence[ObjectRef]) -> list[Trouble]:
-    """Everything that looks hopeless among what is waited for."""
-    found: list[Trouble] = []
-    for ref in watched:
-        item = observer.get(ref)
-        if item is not None and (is_workload(item) or ref.kind == "Pod"):
-            found += troubles(item, observer.pods_of(item))
-    return found
+def _waits_for_a_pod(observer: Observer, claim: Mapping[str, Any]) -> bool:
+    """Whether a claim is only bound once a pod mounts it."""
+    name = str((claim.get("spec") or {}).get("storageClassName") or "")
+    found = observer.get(ObjectRef("storage.k8s.io/v1", "StorageClass", "", name)) if name else None
+    return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
-def _family(reason: str) -> str:
-    """Kubelet alternates between a failed pull and its back-off: the same trouble."""
-    return "image" if "Image" in reason else reason
+def _troubles(suspicions: Suspicions, ref: ObjectRef) -> list[Trouble]:
+    """Everything that looks hopeless about one thing that is waited for."""
+    item = suspicions.observer.get(ref)
+    if item is None:
+        return [gone(ref.kind, ref.namespace, ref.name)]
+    return suspicions.of(item) if ref.kind in _API_VERSIONS else []
 
 
-def explain(kube: Kube, trouble: Trouble) -> list[str]:
-    """Last events about the object, and the last lines of the container that failed."""
-    kind, _, name = trouble.object.partition("/")
-    lines = events_about(kube, trouble.namespace, kind, name)
-    if trouble.pod and trouble.container:
-        lines += last_logs(kube, trouble.namespace, trouble.pod, trouble.container)
-    return lines
-
-
-def events_about(kube: Kube, namespace: str, kind: str, name: str) -> list[str]:
-    """The newest events about one object, `event: Reason: message`, warnings only where there are any.
-
-    Those about an object without a namespace are in `default`.
-    """
-    where = f"involvedObject.kind={kind},involvedObject.name={name}"
-    try:
-        events = kube.items(f"/api/v1/namespaces/{namespace or 'default'}/events", fieldSelector=where)
-    except DevtoolsError:
-        return []
-    events = [event for event in events if event.get("type") == "Warning"] or events
-    events.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-    texts = dict.fromkeys(f"event: {event.get('reason')}: {event.get('message')}" for event in events)
-    return list(texts)[-EVENT_LINES:]
-
-
-def last_logs(kube: Kube, namespace: str, pod: str, container: str) -> list[str]:
-    """The last lines of a container, of its previous life where it has died."""
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-    bounds = {"tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
-    for previous in ("true", "false"):
-        try:
-            lines = list(kube.lines(path, container=container, previous=previous, **bounds))
-        except DevtoolsError:
-            continue
-        if lines:
-            return [f"log {container}: {line}" for line in lines]
-    return []
-
-
-def _why_late(kube: Kube, observer: Observer, watched: Sequence[ObjectRef]) -> list[str]:
+def _why_late(suspicions: Suspicions, watched: Sequence[ObjectRef]) -> list[str]:
     """Whatever is known about what did not get ready."""
-    lines: list[str] = []
-    for trouble in _troubles(observer, watched)[:2]:
+    kube, observer, lines = suspicions.kube, suspicions.observer, list[str]()
+    for trouble in [trouble for ref in watched for trouble in _troubles(suspicions, ref)][:2]:
         lines += [str(trouble), *explain(kube, trouble)]
     for ref in watched[:2]:
-        lines += events_about(kube, ref.namespace, ref.kind, ref.name)
+        item = observer.get(ref)
+        behind = explain_pods(kube, observer, item) if item and ref.kind in _API_VERSIONS else []
+        lines += behind or events_about(kube, ref.namespace, ref.kind, ref.name)
     return list(dict.fromkeys(lines))

@@ -16,17 +16,16 @@ from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.run.events import TestOutput
-from devtools.run.readiness import Trouble, condition, job_result, pod_troubles
+from devtools.run.readiness import condition, job_result
 from devtools.run.session import Session
-from devtools.run.waiting import Patience, events_about
+from devtools.run.troubles import Trouble
+from devtools.run.waiting import Patience, Suspicions
 from devtools.stack.model import ObjectRef, Release
 
 TAIL = 40  # log lines shown with a failure
 MOST_LINES = 10_000  # of one container that become events
 LINGER = 10.0  # seconds that helm may take to notice what has happened to a test
 LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
-NO_PODS = 8.0  # seconds a Job may be without any pod before its events are looked at
-ASK_AGAIN = 2.0  # seconds between looks at events
 _JOB_LABEL = "job-name"
 _OPTIONAL = "devtools.ameide.io/optional"
 _SKIPPED = re.compile(r"^result: skipped(?: \((?P<why>.*)\))?$")
@@ -102,8 +101,11 @@ class Watch:
     _patience: Patience = field(default_factory=Patience)
     _logs: dict[tuple[str, str], _Log] = field(default_factory=dict)
     _over: bool = False
-    _asked: float = 0.0
-    _refusals: tuple[Trouble, ...] = ()
+    suspicions: Suspicions = field(init=False)
+
+    def __post_init__(self) -> None:
+        """It looks for trouble from now on."""
+        self.suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
 
     def look(self) -> None:
         """Look again; what cannot be seen now is left to the next look, and helm says what is wrong."""
@@ -118,9 +120,7 @@ class Watch:
                 for container in _started(pod):
                     self._follow(pod, container)
         self._judge(item)
-        self.trouble = self.trouble or self._patience.lost(
-            [*(trouble for pod in self.pods.values() for trouble in pod_troubles(pod)), *self._refused()]
-        )
+        self.trouble = self.trouble or self._patience.lost(self._troubles(item))
 
     def needs_no_helm(self) -> bool:
         """Helm waits in vain: for what cannot heal, or for what has ended or was deleted some time ago."""
@@ -172,19 +172,12 @@ class Watch:
         if self.ended or self._gone:
             self.settled = self.settled or time.monotonic()
 
-    def _refused(self) -> tuple[Trouble, ...]:
-        """A Job whose pods the API server refuses has no status that says so, only events."""
-        now = time.monotonic()
-        if self.pods or self.ended or not self.was_there or now - self.began < NO_PODS:
-            return ()
-        if now - self._asked >= ASK_AGAIN:
-            ref, self._asked = self.test.ref, now
-            lines = events_about(self.session.kube, ref.namespace, ref.kind, ref.name)
-            said = [line.partition("FailedCreate: ")[2] for line in lines if "FailedCreate: " in line][-1:]
-            self._refusals = tuple(
-                Trouble(object=str(ref), reason="FailedCreate", message=line, namespace=ref.namespace) for line in said
-            )
-        return self._refusals
+    def _troubles(self, item: Mapping[str, Any] | None) -> list[Trouble]:
+        """What looks hopeless; that it failed is for helm to say, which then clears up."""
+        pods = list(self.pods.values())
+        if self.ended or item is None or str(item["metadata"]["uid"]) == self.before:
+            return []
+        return [trouble for trouble in self.suspicions.of(item, pods) if trouble.reason != "Failed"]
 
     def _follow(self, pod: Mapping[str, Any], container: str) -> None:
         """Follow one container's log in a thread of its own, once; simulated pods have none."""

@@ -178,7 +178,8 @@ def parse_failure(stderr: str) -> tuple[str, bool]:
     if text.endswith(":"):  # a schema's complaints stand on lines of their own
         text = " ".join((text, *lines[lines.index(errors[-1]) + 1 :]))
     text = re.sub(r"^(UPGRADE FAILED|INSTALLATION FAILED): ", "", text)
-    return text, bool(_ENVIRONMENT.search(text))
+    is_webhooks = "failed calling webhook" in text  # the API server answered: it could not reach somebody else
+    return text, bool(_ENVIRONMENT.search(text)) and not is_webhooks
 
 
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, Any]:

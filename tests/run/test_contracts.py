@@ -110,7 +110,10 @@ def test_a_job_that_failed_ends_the_waiting_with_its_log(bench: Bench) -> None:
     migrate = job("migrate", "none", "sh", "-c", "echo no such table; exit 3", cluster=bench.cluster)
     del migrate["metadata"]["annotations"]
     item = bench.release(
-        bench.chart("db", migrate), timeout=120.0, contract=(Contract(where=HERE, kind="Job", name="migrate"),)
+        bench.chart("db", migrate),
+        timeout=120.0,
+        wait=False,
+        contract=(Contract(where=HERE, kind="Job", name="migrate"),),
     )
     ran = bench.run(plan(step(item)))
     end = ran.one(StepFinished)

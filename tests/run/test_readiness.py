@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import yaml
 
 from devtools.errors import ConfigError
 from devtools.run.measure import measure
-from devtools.run.readiness import PATIENCE, job_result, selects, troubles, waits_for
+from devtools.run.readiness import job_result, selects, unproven, waits_for
+from devtools.run.troubles import PATIENCE, Trouble, troubles
 from devtools.stack.model import Contract
 from tests.run.kit import HERE
 
@@ -28,9 +31,48 @@ def test_what_an_object_waits_for(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", _cases("troubles.yaml"))
 def test_what_will_not_heal(case: dict[str, Any]) -> None:
-    found = troubles(case["object"], case["pods"])
+    found = troubles(case["object"], case["pods"], case.get("claims", ()), case.get("events", ()))
     assert [str(trouble) for trouble in found] == case["says"]
     assert all(trouble.reason in PATIENCE for trouble in found)
+
+
+PATIENT = {
+    "a clear word": (Trouble(object="Pod/a", reason="ErrImagePull", message="manifest unknown"), 3.0),
+    "a registry that may be slow": (Trouble(object="Pod/a", reason="ImagePullBackOff", message="i/o timeout"), 25.0),
+    "a name that is none": (Trouble(object="Pod/a", reason="InvalidImageName", message="not found"), 0.0),
+    "ended twice": (Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=1), math.inf),
+    "ended three times": (Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=2), 0.0),
+    "a quota": (Trouble(object="Job/a", reason="FailedCreate", message="exceeded quota"), 5.0),
+    "a webhook": (Trouble(object="Job/a", reason="FailedCreate", message="failed calling webhook"), 20.0),
+}
+
+
+@pytest.mark.parametrize("case", PATIENT)
+def test_how_long_a_trouble_may_last(case: str) -> None:
+    trouble, seconds = PATIENT[case]
+    assert trouble.patience() == seconds
+
+
+def test_what_else_is_on_its_way_may_end_a_crash_loop() -> None:
+    def ended(restarts: int) -> Trouble:
+        return Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=restarts)
+
+    assert [ended(number).patience(alone=False) for number in (2, 3, 4)] == [math.inf, math.inf, 0.0]
+
+
+def test_containers_that_have_only_just_begun_to_run() -> None:
+    now = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+
+    def pod(started: str, **more: Any) -> dict[str, Any]:
+        states = [{"name": name, "restartCount": 1, "state": {"running": {"startedAt": started}}} for name in "ab"]
+        containers = [{"name": "a"}, {"name": "b", "readinessProbe": {"exec": {}}}]
+        return {"metadata": more, "spec": {"containers": containers}, "status": {"containerStatuses": states}}
+
+    stage = {"manager": "kwok-controller", "subresource": "status"}
+    assert unproven(pod("2026-01-01T00:00:58Z"), now) == [("a", 1)]
+    assert unproven(pod("2026-01-01T00:00:01Z"), now) == []
+    assert unproven(pod("2026-01-01T00:00:58Z", deletionTimestamp="2026-01-01T00:00:59Z"), now) == []
+    assert unproven(pod("2026-01-01T00:00:58Z", managedFields=[stage]), now) == []
 
 
 @pytest.mark.parametrize("case", _cases("contracts.yaml"))

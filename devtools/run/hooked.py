@@ -1,0 +1,133 @@
+"""Watches the hooks that a helm process waits for: it says neither why one does not end nor what one that failed said.
+
+Which they are stands in the release's record, which helm writes before it runs the first: a Secret that holds gzipped
+JSON, base64-encoded once more (https://helm.sh/docs/topics/advanced/#storage-backends).
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from devtools.errors import DevtoolsError
+from devtools.process import Cancel, Command, Result
+from devtools.run.readiness import job_result
+from devtools.run.recovery import records
+from devtools.run.session import Session
+from devtools.run.troubles import Trouble, gone
+from devtools.run.waiting import Failure, Patience, Suspicions
+from devtools.stack.model import ObjectRef, ReleaseId
+
+FIRST_LOOK = 1.0  # seconds; most releases have no hooks that take longer
+PAUSE = 0.3
+LINGER = 10.0  # seconds that helm may take to notice that a hook has failed
+_API_VERSIONS = {"Job": "batch/v1", "Pod": "v1"}
+_VERBS = {  # what helm does, by the status it gives the release meanwhile
+    "pending-install": "install",
+    "pending-upgrade": "upgrade",
+    "pending-rollback": "rollback",
+    "uninstalling": "delete",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class HookWatch:
+    """Runs one helm process and looks after the hooks that it makes."""
+
+    session: Session
+    release: ReleaseId
+    _hooks: dict[ObjectRef, str] = field(default_factory=dict)  # and when each is run: `pre-install`
+    _since: str = ""  # creation time of the record: what is older is of an earlier run
+    _patience: Patience = field(default_factory=Patience)
+    _suspicions: Suspicions = field(init=False)
+    _failure: Failure | None = None
+    _running: set[ObjectRef] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """It looks for trouble from now on."""
+        self._suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
+
+    def run(self, command: Command, work: Callable[[Command], Result]) -> Result:
+        """What `work` gives for the command; raises Failure where a hook fails or cannot end, which ends helm."""
+        stop = Cancel()
+        with ThreadPoolExecutor(1, thread_name_prefix="helm") as own:
+            helm = own.submit(work, replace(command, cancel=stop))
+            wait_for((helm,), FIRST_LOOK)
+            self._watch(helm, stop)
+        result = helm.result()
+        if not result.ok and not self._failure:
+            self._look()
+        if self._failure and not result.ok and not self.session.cancel.is_set():
+            raise self._failure
+        return result
+
+    def _watch(self, helm: Future[Result], stop: Cancel) -> None:
+        """Look until helm has ended; end it where it waits in vain."""
+        deadline = 0.0
+        while not helm.done():
+            if self._failure is None:
+                deadline = time.monotonic() + (LINGER if self._look() else 0.0)
+            elif time.monotonic() >= deadline:
+                stop.set("it waits in vain")
+            wait_for((helm,), PAUSE)
+
+    def _look(self) -> bool:
+        """Look at every hook; what is seen of one in trouble is kept. Says whether helm will see it by itself."""
+        try:
+            self._hooks = self._hooks or self._read()
+            found = [(trouble, event) for ref, event in self._hooks.items() for trouble in self._troubles(ref)]
+            if lost := self._patience.lost([trouble for trouble, _ in found]):
+                event = next(event for trouble, event in found if trouble is lost)
+                failure = self._suspicions.failure(lost)
+                self._failure = Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=failure.details)
+                return lost.reason == "Failed"
+        except DevtoolsError:  # what cannot be seen now is left to the next look, and helm says what is wrong
+            return False
+        return False
+
+    def _troubles(self, ref: ObjectRef) -> list[Trouble]:
+        """What looks hopeless about one hook that runs."""
+        item = self.session.observer.get(ref)
+        if item is None:
+            return [gone(ref.kind, ref.namespace, ref.name)] if ref in self._running else []
+        if str(item["metadata"]["creationTimestamp"]) < self._since:
+            return []
+        done = job_result(item)[0] == "complete" or (item.get("status") or {}).get("phase") == "Succeeded"
+        (self._running.discard if done else self._running.add)(ref)
+        return self._suspicions.of(item)
+
+    def _read(self) -> dict[ObjectRef, str]:
+        """The Jobs and Pods among the hooks that helm runs now; none before the release's record says what it does."""
+        kube = self.session.kube
+        found = records(kube, self.release)
+        newest = max(found, key=lambda item: int((item.get("labels") or {}).get("version", "0")), default={})
+        verb = _VERBS.get(str((newest.get("labels") or {}).get("status", "")))
+        if verb is None:
+            return {}
+        record = kube.get(f"/api/v1/namespaces/{self.release.namespace}/secrets/{newest['name']}") or {}
+        self._since = str(newest.get("creationTimestamp", ""))
+        return hooks(record, verb, self.release.namespace)
+
+
+def hooks(record: Mapping[str, Any], verb: str, namespace: str) -> dict[ObjectRef, str]:
+    """The Jobs and Pods among a record's hooks that belong to a verb, each with when; none of an odd record."""
+    try:
+        packed = base64.b64decode(base64.b64decode(record["data"]["release"]))
+        release = json.loads(gzip.decompress(packed))
+        when = {f"pre-{verb}", f"post-{verb}"}
+        return {
+            ObjectRef(_API_VERSIONS[hook["kind"]], hook["kind"], namespace, hook["name"]): event
+            for hook in release.get("hooks") or ()
+            for event in hook.get("events") or ()
+            if hook.get("kind") in _API_VERSIONS and event in when
+        }
+    except (KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, zlib.error):
+        return {}
