@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.context import Context
 
+from devtools.tasks_bootstrap import namespace as bootstrap
 from devtools.tasks_charts import charts
 from devtools.tasks_cluster import namespace as cluster
 from devtools.tasks_images import namespace as images
@@ -281,6 +282,7 @@ def _with(options: Options, **changes: bool | Selector) -> Options:
 
 
 namespace = Collection(layer, layers, up, down, plan, values, specs, toolchain)
+namespace.add_collection(bootstrap)
 namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)

@@ -71,7 +71,8 @@ def complaint(command: str) -> str:
     words = shlex.split(re.sub(r"\b(NAME|RELEASE)\b", "x", command))[1:]
     if words[0] in {"--help", "--list"} or (len(words) == 1 and not words[0].startswith("-")):
         # help on a task, or a task that is only spoken of
-        return "" if {*words} - {"--help", "--list", "TASK"} <= set(namespace.task_names) else "no such task"
+        known = {*namespace.task_names, *(alias for more in namespace.task_names.values() for alias in more)}
+        return "" if {*words} - {"--help", "--list", "TASK"} <= known else "no such task"
     try:
         PARSER.parse_argv(words)
     except ParseError as error:

@@ -77,6 +77,12 @@ class App:
         return SubprocessRunner(kept, self.cancel)
 
     @cached_property
+    def tilt_runner(self) -> SubprocessRunner:
+        """Runs Tilt, whose resources publish the protobuf module: it alone is handed BUF_TOKEN."""
+        kept = {key: value for key, value in self.environ.items() if key == "BUF_TOKEN" or not key.startswith(_DROPPED)}
+        return SubprocessRunner(kept, self.cancel)
+
+    @cached_property
     def toolchain(self) -> Toolchain:
         """The pinned tools."""
         from devtools.toolchain import Toolchain  # noqa: PLC0415 - not every task needs it

@@ -1,4 +1,4 @@
-"""The Docker engine, as far as we need it: does it answer, and are we a container of it.
+"""The Docker engine, as far as we need it: does it answer, are we a container of it, which ports has it given away.
 
 The SDK is imported only when an engine may be there: it costs a fifth of a second.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from devtools.clients.docker_endpoint import SOCKET, find_endpoint
 from devtools.errors import EnvironmentFault
 
-SOCKET = Path("/var/run/docker.sock")
 TIMEOUT = 2  # seconds
 
 
@@ -35,23 +35,42 @@ def docker_answers(environ: Mapping[str, str]) -> bool:
 
 
 class DockerEngine:
-    """The engine that DOCKER_HOST names, or the local one."""
+    """The engine that DOCKER_HOST or docker's context names, or the local one."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], local: Path = SOCKET) -> None:
         """Nothing is connected to yet; `environ` may hold DOCKER_HOST and its companions."""
         self._environ = dict(environ)
+        self._local = local
 
     def answers(self) -> bool:
         """See `Engine`; never raises, and takes `TIMEOUT` at most."""
-        host = self._environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
-        if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
-            return False
+        return self.problem() is None
+
+    def problem(self) -> EnvironmentFault | None:
+        """Why it cannot be used, with what to do about it; None where it answers. Takes `TIMEOUT` at most."""
         try:
-            client = self._client()
-        except EnvironmentFault:
-            return False
-        client.close()
-        return True
+            self._client().close()
+        except EnvironmentFault as error:
+            return error
+        return None
+
+    def published(self) -> dict[int, str]:
+        """Ports of the host that running containers have, and the containers' names."""
+        from docker.errors import DockerException  # noqa: PLC0415 - see the module
+
+        client = self._client()
+        try:
+            rows = client.api.containers()
+        except DockerException as error:
+            raise EnvironmentFault(f"cannot list Docker's containers: {error}") from error
+        finally:
+            client.close()
+        return {
+            int(port["PublicPort"]): str((row.get("Names") or ["?"])[0]).lstrip("/")
+            for row in rows
+            for port in row.get("Ports") or ()
+            if port.get("PublicPort")
+        }
 
     def own_container(self) -> str:
         """See `Engine`: a container's host name is its id unless someone changed it."""
@@ -81,15 +100,38 @@ class DockerEngine:
 
     def _client(self) -> Any:
         """A client whose engine has just answered."""
+        endpoint = find_endpoint(self._environ, self._local)
+        if path := endpoint.socket:
+            _knock(path, endpoint.source)
         import docker  # noqa: PLC0415 - see the module
         from docker.errors import DockerException  # noqa: PLC0415 - see the module
 
         client: Any = None
         try:
-            client = docker.from_env(environment=self._environ, timeout=TIMEOUT)
+            client = docker.from_env(environment=endpoint.environ(self._environ), timeout=TIMEOUT)
             client.ping()
         except (DockerException, OSError, ValueError) as error:
             if client is not None:
                 client.close()
-            raise EnvironmentFault("no Docker engine answers") from error
+            message = f"no Docker engine answers at {endpoint.host} ({endpoint.source})"
+            raise EnvironmentFault(message, hint="start Docker; docker info says more") from error
         return client
+
+
+def _knock(path: Path, source: str) -> None:
+    """Tell a socket's three troubles apart, without importing the SDK: a machine without Docker is common."""
+    where = f"at unix://{path} ({source})"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(TIMEOUT)
+            probe.connect(str(path))
+    except FileNotFoundError as error:
+        hint = "install or start Docker; in a container, add docker-in-docker or mount the socket"
+        raise EnvironmentFault(f"no Docker engine {where}: there is no such socket", hint=hint) from error
+    except PermissionError as error:
+        hint = "sudo usermod -aG docker $USER, then log in again"
+        raise EnvironmentFault(f"this user may not talk to the Docker engine {where}", hint=hint) from error
+    except OSError as error:
+        reason = str(error.strerror or error).lower()
+        hint = "start Docker; docker info says more"
+        raise EnvironmentFault(f"no Docker engine answers {where}: {reason}", hint=hint) from error

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from devtools.clients.docker import Engine
 from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress
+from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import holder, is_free
 from devtools.clusters.private import write_private
@@ -53,7 +53,7 @@ class K3dProvider:
     def ensure(self, progress: Progress) -> Cluster:
         """See `Provider`. A cluster of another configuration is kept, saying what differs, unless told otherwise."""
         name = self._config.name
-        with locked(self._state.with_name(f".{self._state.name}.lock"), self._cancel, progress):
+        with locked(self._lock, self._cancel, progress):
             listed = self._listed()
             if listed and listed.digest != k3d.digest(self._config):
                 listed = self._settle_difference(listed, progress)
@@ -91,15 +91,67 @@ class K3dProvider:
             return replace(found, state="stopped", nodes=nodes, problem=f"{up} of its {nodes} nodes run")
         return self._running_status(replace(found, nodes=nodes), listed)
 
+    def ensure_registry(self, progress: Progress) -> None:
+        """Make the registry or start it, whatever there is of the cluster; raises EnvironmentFault."""
+        with locked(self._lock, self._cancel, progress):
+            self._ensure_registry(progress)
+
+    def registry_state(self) -> State:
+        """Whether the registry is there and runs; raises EnvironmentFault where k3d cannot tell."""
+        found = self._registries()
+        host = self._config.registry.host
+        return "absent" if host not in found else "running" if found[host] else "stopped"
+
+    def delete_registry(self, progress: Progress) -> None:
+        """Remove the registry and its images; fine when absent."""
+        host = self._config.registry.host
+        with locked(self._lock, self._cancel, progress):
+            if host in self._registries():
+                self._run(k3d.delete_registry(self._k3d, self._config.registry), f"delete registry {host}")
+                progress(f"removed registry {host} and its images")
+
+    def planned(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+        """What `ensure_registry`, and then `ensure`, would run now, in order; asks k3d, changes nothing.
+
+        Where k3d cannot tell what there is (it is not installed, or Docker does not answer), all that an empty machine
+        needs.
+        """
+        try:
+            registry, listed = self.registry_state(), self._listed()
+        except EnvironmentFault:
+            registry, listed = "absent", None
+        registries, program = k3d.list_registries(self._k3d), self._k3d
+        make = {
+            "absent": (k3d.create_registry(program, self._config.registry),),
+            "stopped": (k3d.start_node(program, self._config.registry.host),),
+        }
+        missing = {
+            True: (registries, k3d.create(program, self._config)),
+            False: (registries, k3d.start(program, self._config)),
+        }
+        steps = () if listed and listed.is_running else missing[listed is None]
+        last = k3d.get_kubeconfig(program, self._config.name)
+        return (registries, *make.get(registry, ())), (k3d.list_clusters(program), *steps, last)
+
+    def beside(self) -> tuple[str, str, str] | None:
+        """In docker-outside-of-docker: the network to join, our own container, and the API server's address there."""
+        own = self._engine.own_container() if self._in_container and self._engine.answers() else ""
+        return (f"k3d-{self._config.name}", own, k3d.server_url(self._config, beside=True)) if own else None
+
     def delete(self, progress: Progress) -> None:
         """See `Provider`. The registry and its images stay, for the next cluster."""
         name = self._config.name
-        with locked(self._state.with_name(f".{self._state.name}.lock"), self._cancel, progress):
+        with locked(self._lock, self._cancel, progress):
             if self._listed() is not None:
                 self._run(k3d.delete(self._k3d, name), f"delete cluster {name}")
                 progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
             if self._state.exists():
                 shutil.rmtree(self._state)
+
+    @property
+    def _lock(self) -> Path:
+        """Beside the state, which goes with the cluster."""
+        return self._state.with_name(f".{self._state.name}.lock")
 
     @property
     def _kubeconfig(self) -> Path:
@@ -144,7 +196,7 @@ class K3dProvider:
     def _ensure_registry(self, progress: Progress) -> None:
         """The registry runs."""
         registry = self._config.registry
-        found = self._parsed(k3d.list_registries(self._k3d), "list registries", k3d.parse_registries)
+        found = self._registries()
         if registry.host not in found:
             progress(f"making registry {registry.host} on port {registry.port}")
             self._run(k3d.create_registry(self._k3d, registry), f"make registry {registry.host}")
@@ -152,14 +204,18 @@ class K3dProvider:
             progress(f"starting registry {registry.host}")
             self._run(k3d.start_node(self._k3d, registry.host), f"start registry {registry.host}")
 
+    def _registries(self) -> dict[str, bool]:
+        """Registries of k3d's, and whether each runs; raises EnvironmentFault where k3d cannot tell."""
+        return self._parsed(k3d.list_registries(self._k3d), "list registries", k3d.parse_registries)
+
     def _connect(self) -> None:
         """Our own kubeconfig, with an address that works from where we are."""
-        own = self._engine.own_container() if self._in_container else ""
-        if own:
-            self._engine.join(f"k3d-{self._config.name}", own)
+        beside = self.beside()
+        if beside:
+            self._engine.join(*beside[:2])
         result = self._run(k3d.get_kubeconfig(self._k3d, self._config.name), "get the kubeconfig")
         try:
-            text = k3d.kubeconfig(result.stdout, k3d.server_url(self._config, beside=True) if own else "")
+            text = k3d.kubeconfig(result.stdout, beside[2] if beside else "")
         except ValueError as error:
             raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
         write_private(self._kubeconfig, text)

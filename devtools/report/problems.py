@@ -72,4 +72,5 @@ def error_json(error: DevtoolsError, cwd: Path | None = None) -> dict[str, Any]:
             }
             for item in problems
         ],
+        "details": [clean(line) for line in getattr(error, "details", ())],
     }

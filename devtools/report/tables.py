@@ -62,15 +62,15 @@ def show_layers(
     Where `stack` has only some of its releases, `whole` has all of them.
     """
     document = layers_json(stack, facts, note, whole)
-    _show(document, layers_lines, output, out, environ)
+    show_document(document, layers_lines, output, out, environ)
 
 
 def show_cluster(status: ClusterView, *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
     """Write what cluster there is, and what differs there from a production one."""
-    _show(cluster_json(status), cluster_lines, output, out, environ)
+    show_document(cluster_json(status), cluster_lines, output, out, environ)
 
 
-def _show(document: dict[str, Any], lines: Any, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
+def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
     """Write a document as asked for; ConfigError for an output that is not for documents."""
     if output == "json":
         Writer(out).write(json.dumps(document, indent=2))

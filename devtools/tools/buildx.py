@@ -66,29 +66,44 @@ class Buildx:
         """Print every builder and node; see `builders`."""
         return self._command("ls", "--no-trunc", "--format", _FORMAT, timeout=_ASKING)
 
-    def create(self, name: str, namespace: str, options: Mapping[str, str], *, timeout: int) -> Command:
+    def create(
+        self, name: str, namespace: str, options: Mapping[str, str], *, timeout: int, config: Path | None = None
+    ) -> Command:
         """Make a builder in the cluster and wait for its pod, `timeout` seconds.
 
-        `options` are further driver options, https://docs.docker.com/build/builders/drivers/kubernetes/. It does not
-        become the current builder: the user's own `docker build` stays what it was.
+        `config` is BuildKit's own configuration; see `registry_config`. `options` are further driver options,
+        https://docs.docker.com/build/builders/drivers/kubernetes/. It does not become the current builder: the user's
+        own `docker build` stays what it was.
         """
         chosen = {"namespace": namespace, "timeout": f"{timeout}s", **options}
         words = [word for key, value in sorted(chosen.items()) for word in ("--driver-opt", _option(key, value))]
+        given = ("--buildkitd-config", str(config)) if config else ()
         return self._command(
-            *("create", "--name", name, "--driver", DRIVER, *words, "--bootstrap"), timeout=timeout + _ASKING
+            *("create", "--name", name, "--driver", DRIVER, *words, *given, "--bootstrap"), timeout=timeout + _ASKING
         )
 
     def boot(self, name: str, *, timeout: int) -> Command:
         """Start a builder that is there and wait for it."""
         return self._command("inspect", name, "--bootstrap", timeout=timeout + _ASKING)
 
-    def remove(self, name: str) -> Command:
-        """Remove a builder and what it left in its cluster; fails where there is none."""
-        return self._command("rm", name, timeout=2 * _ASKING)
+    def remove(self, name: str, *, keep_daemon: bool = False) -> Command:
+        """Remove a builder and what it left in its cluster; fails where there is none.
+
+        With `keep_daemon` its cluster is not asked: for a builder whose cluster is gone.
+        """
+        return self._command("rm", *(("--keep-daemon",) if keep_daemon else ()), name, timeout=2 * _ASKING)
 
     def _command(self, *words: str, timeout: float) -> Command:
         env = {"KUBECONFIG": str(self.kubeconfig)}
         return Command(argv=(str(self.program), "buildx", *words), env=env, timeout=timeout)
+
+
+def registry_config(registry: str) -> str:
+    """BuildKit's configuration for pushing to a registry that speaks plain HTTP: `host:port` as seen in the cluster.
+
+    https://github.com/moby/buildkit/blob/master/docs/buildkitd.toml.md
+    """
+    return f"[registry.{json.dumps(registry)}]\n  http = true\n"
 
 
 def builders(output: str) -> tuple[Builder, ...]:

@@ -157,6 +157,11 @@ def create_registry(k3d: Path, registry: Registry) -> Command:
     return Command(argv=argv, timeout=180)
 
 
+def delete_registry(k3d: Path, registry: Registry) -> Command:
+    """Remove a registry with what was pushed to it; it is called by its container's name."""
+    return Command(argv=(str(k3d), "registry", "delete", registry.host), timeout=60)
+
+
 def start_node(k3d: Path, name: str) -> Command:
     """Start a stopped container of k3d's: a registry."""
     return Command(argv=(str(k3d), "node", "start", name), timeout=60)

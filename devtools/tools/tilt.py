@@ -86,6 +86,10 @@ class Tilt:
         """Print the running Tilt's session; see `pid`. Fails where no Tilt listens."""
         return self._command("get", "session", "--output", "json", *self._server(), timeout=_ASKING)
 
+    def cluster(self) -> Command:
+        """Print the cluster that the running Tilt works on; see `context`."""
+        return self._command("get", "cluster", "default", "--output", "json", *self._server(), timeout=_ASKING)
+
     def _server(self) -> tuple[str, ...]:
         return ("--host", self.host, "--port", str(self.port))
 
@@ -107,6 +111,20 @@ def pid(output: str) -> int | None:
         if isinstance(number, int) and number > 0:
             return number
     return None
+
+
+def context(output: str) -> str:
+    """The kube context in what `get cluster` printed; empty where it is connected to none.
+
+    `status.connection.kubernetes.context` of https://api.tilt.dev/core/cluster-v1alpha1.html. ValueError where it is
+    something else.
+    """
+    data = json.loads(output)
+    status = data.get("status") if isinstance(data, dict) else None
+    if status is None:
+        raise ValueError("not one of Tilt's clusters")
+    connection = status.get("connection") or {}
+    return str((connection.get("kubernetes") or {}).get("context") or "")
 
 
 def load_error(result: Result) -> str:

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from devtools.app.values import values_json
+from devtools.bootstrap.script import Line
+from devtools.bootstrap.showing import document as bootstrap_document
+from devtools.bootstrap.showing import plan_document
+from devtools.bootstrap.stages import Stage
 from devtools.errors import ConfigError, ExitCode, Location
+from devtools.process import Command
 from devtools.report.problems import error_json
 from devtools.report.summary import Summary
 from devtools.report.tables import cluster_json, layers_json
@@ -57,6 +62,15 @@ def test_planned_steps_are_documented() -> None:
     assert all(f"`{field.name}`" in section for field in fields(ev.PlannedStep))
 
 
+PLANNED = Line(stage="specs", command=Command(argv=("invoke", "specs"), env={"DEVTOOLS_PROVIDER": "kwok"}))
+
+
+def test_every_field_of_a_bootstraps_parts_is_documented() -> None:
+    found = sections("output.md")
+    assert documented(found["stages[]"]) == list(document("bootstrap")["stages"][0])
+    assert documented(found["commands[]"]) == list(document("bootstrap-plan")["commands"][0])
+
+
 def summary() -> dict[str, Any]:
     fold = Summary()
     play(SCENARIOS["simulated"](), fold)
@@ -68,6 +82,14 @@ def document(kind: str) -> dict[str, Any]:
         "run-summary": summary(),
         "layers": layers_json(STACK, FACTS),
         "cluster-status": cluster_json(STATUS),
+        "bootstrap": bootstrap_document(
+            "status",
+            provider="k3d",
+            context="k3d-ameide",
+            kubeconfig="x",
+            stages=(Stage(stage="tilt", state="missing"),),
+        ),
+        "bootstrap-plan": plan_document(provider="kwok", context="kwok-ameide", findings=(), lines=(PLANNED,)),
         "error": error_json(ConfigError("x", problems=(problem(1, "y"),))),
         "values": values_json(
             "ameide/clickhouse",
@@ -90,7 +112,9 @@ def shape(value: Any) -> Any:
     return None
 
 
-@pytest.mark.parametrize("kind", ["run-summary", "layers", "cluster-status", "error", "values"])
+@pytest.mark.parametrize(
+    "kind", ["run-summary", "layers", "cluster-status", "bootstrap", "bootstrap-plan", "error", "values"]
+)
 def test_every_field_of_a_document_is_documented(kind: str) -> None:
     made = document(kind)
     assert made["kind"] == kind
@@ -110,7 +134,15 @@ def test_every_field_of_a_layer_is_documented() -> None:
 
 def test_every_example_has_the_shape_of_the_real_document() -> None:
     found = examples((DOCS / "output.md").read_text(encoding="utf-8"))
-    assert [item["kind"] for item in found] == ["run-summary", "layers", "cluster-status", "error", "values"]
+    assert [item["kind"] for item in found] == [
+        "run-summary",
+        "layers",
+        "cluster-status",
+        "error",
+        "bootstrap",
+        "bootstrap-plan",
+        "values",
+    ]
     for item in found:
         assert shape(item) == shape(document(item["kind"]))
 

@@ -1,0 +1,1 @@
+"""What `invoke bootstrap` needs besides a cluster: prerequisites, a builder, Tilt in the background."""

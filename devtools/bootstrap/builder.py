@@ -1,0 +1,99 @@
+"""A Buildx builder in the cluster: images are built where they will run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from devtools.clusters.base import Progress
+from devtools.clusters.private import write_private
+from devtools.errors import EnvironmentFault, Interrupted, TimedOut
+from devtools.process import Command, Result, Runner
+from devtools.tools import buildx
+from devtools.tools.buildx import Buildx
+
+State = Literal["absent", "stopped", "running", "foreign"]
+NAMESPACE = "default"  # the driver makes none, and every cluster has this one
+TIMEOUT = 180  # seconds that BuildKit's image has to be pulled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterBuilder:
+    """One builder of one cluster; `registry` is where it may push without TLS, as the cluster sees it."""
+
+    name: str
+    tool: Buildx
+    runner: Runner
+    registry: str
+
+    @property
+    def config(self) -> Path:
+        """BuildKit's configuration, beside the kubeconfig."""
+        return self.tool.kubeconfig.with_name("buildkitd.toml")
+
+    @property
+    def configuration(self) -> str:
+        """What stands in it."""
+        return buildx.registry_config(self.registry)
+
+    def state(self) -> State:
+        """What there is: `foreign` is one of this name for another cluster. Raises EnvironmentFault, TimedOut."""
+        found = buildx.find(self._listed(), self.name)
+        if found is None:
+            return "absent"
+        if not found.is_for(self.tool.kubeconfig):
+            return "foreign"
+        return "running" if found.is_running else "stopped"
+
+    def planned(self, state: State | None = None) -> tuple[Command, ...]:
+        """What `ensure` would run in this state, in order; `state` is asked for where it is not given."""
+        create = self.tool.create(self.name, NAMESPACE, {}, timeout=TIMEOUT, config=self.config)
+        steps: dict[State, tuple[Command, ...]] = {
+            "absent": (create,),
+            "foreign": (self.tool.remove(self.name, keep_daemon=True), create),
+            "stopped": (self.tool.boot(self.name, timeout=TIMEOUT),),
+            "running": (),
+        }
+        return steps[self.state() if state is None else state]
+
+    def ensure(self, progress: Progress) -> None:
+        """Make it, start it, or find it running. Raises EnvironmentFault, TimedOut or Interrupted."""
+        state = self.state()
+        if state == "running":
+            return
+        write_private(self.config, self.configuration)
+        progress(f"{'starting' if state == 'stopped' else 'making'} builder {self.name} in the cluster")
+        for command in self.planned(state):
+            self._run(command, f"make builder {self.name}")
+
+    def remove(self, progress: Progress) -> None:
+        """Remove it and its pods; fine when absent, and when its cluster is gone. Raises EnvironmentFault."""
+        if self.state() == "absent":
+            return
+        result = self.runner.run(self.tool.remove(self.name))
+        if result.cancelled:
+            raise Interrupted(f"interrupted: docker buildx did not remove builder {self.name}")
+        if not result.ok:  # a cluster that does not answer keeps nobody from forgetting it
+            self._run(self.tool.remove(self.name, keep_daemon=True), f"remove builder {self.name}")
+        progress(f"removed builder {self.name}")
+
+    def _listed(self) -> tuple[buildx.Builder, ...]:
+        result = self._run(self.tool.list(), "list builders")
+        try:
+            return buildx.builders(result.stdout)
+        except ValueError as error:
+            raise EnvironmentFault("docker buildx could not list builders: its answer is not JSON") from error
+
+    def _run(self, command: Command, what: str) -> Result:
+        result = self.runner.run(command)
+        if result.cancelled:
+            raise Interrupted(f"interrupted: docker buildx did not {what}")
+        if result.timed_out:
+            raise TimedOut(f"docker buildx did not {what} in {command.timeout:g} s")
+        if not result.ok:
+            said = [line.strip() for line in (result.stderr or result.stdout).splitlines() if line.strip()]
+            reason = said[-1].removeprefix("ERROR: ") if said else "no reason given"
+            hint = "docker buildx version must be 0.13 or newer; invoke bootstrap goes on from here"
+            raise EnvironmentFault(f"docker buildx could not {what}: {reason}", hint=hint)
+        return result

@@ -1,0 +1,67 @@
+"""What this machine has to offer, as far as a bootstrap asks: read once, then judged by `prerequisites`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devtools.clusters.ports import holder, is_free
+
+INOTIFY = Path("/proc/sys/fs/inotify")  # inotify(7); Linux only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Facts. `docker` and `docker_hint` are why no engine answers, empty where one does; sizes are in bytes."""
+
+    docker: str = ""
+    docker_hint: str = ""
+    programs: Mapping[str, Path | None] = field(default_factory=dict)
+    taken: Mapping[int, str] = field(default_factory=dict)  # port → who holds it
+    disk_free: int
+    disk_of: Path  # where that is
+    memory_free: int
+    inotify: Mapping[str, int] = field(default_factory=dict)  # limit → value; empty where there is no inotify
+
+
+def taken_ports(ports: Iterable[int], published: Callable[[], Mapping[int, str]]) -> dict[int, str]:
+    """Which of the ports are taken, and by whom.
+
+    `published` tells which containers have which ports of the host: for a container beside ours (docker-outside-of-
+    docker) or an engine without a proxy, our own look at the port says nothing; and a proxy's name says little.
+    """
+    found: dict[int, str] = {}
+    wanted = sorted(set(ports))
+    containers = published() if wanted else {}
+    for port in wanted:
+        if port in containers:
+            found[port] = f"container {containers[port]}"
+        elif not is_free(port):
+            found[port] = holder(port)
+    return found
+
+
+def disk_free(path: Path) -> tuple[int, Path]:
+    """Free bytes where `path` is, or will be; and the nearest directory that is there."""
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    return shutil.disk_usage(there).free, there
+
+
+def memory_free() -> int:
+    """Bytes of memory that could be had without swapping."""
+    import psutil  # noqa: PLC0415 - only a bootstrap asks
+
+    return int(psutil.virtual_memory().available)
+
+
+def inotify_limits(directory: Path = INOTIFY) -> dict[str, int]:
+    """`max_user_watches` and `max_user_instances`; empty where there is no inotify."""
+    found: dict[str, int] = {}
+    for name in ("max_user_watches", "max_user_instances"):
+        try:
+            found[name] = int((directory / name).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            continue
+    return found

@@ -1,0 +1,123 @@
+"""What a bootstrap wants of the machine: every finding at once, each with what to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from devtools.bootstrap.machine import Machine
+
+GIB = 1024**3
+# Bytes: below the first nothing can work, below the second it may not for long.
+DISK: Mapping[str, tuple[int, int]] = {"k3d": (4 * GIB, 20 * GIB), "kwok": (1 * GIB, 6 * GIB)}
+MEMORY: Mapping[str, tuple[int, int]] = {"k3d": (1 * GIB, 4 * GIB), "kwok": (GIB // 2, 2 * GIB)}
+# https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files: k3s in Docker and Tilt share
+# the machine's limits, and fail with "too many open files" only once layers are going up.
+INOTIFY: Mapping[str, int] = {"max_user_watches": 524288, "max_user_instances": 512}
+TILT = "https://docs.tilt.dev/install.html"
+K3D = "https://k3d.io/stable/#installation"
+BUILDX = "https://github.com/docker/buildx#installing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be; a problem stops the bootstrap, a warning does not."""
+
+    check: str
+    level: Literal["problem", "warning"]
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a bootstrap is about to use.
+
+    `asked` is whether the provider was asked for by name: what it needs is a problem then, and otherwise a reason for
+    the embedded cluster. `ports` are those that must be free, and which setting moves each.
+    """
+
+    provider: str
+    asked: bool = False
+    ports: Mapping[int, str]
+    tiltfile: bool = True
+    token: bool = True  # BUF_TOKEN is there, or nothing will be published
+
+
+def check(machine: Machine, wanted: Wanted) -> tuple[Finding, ...]:
+    """Everything that is in the way, problems first."""
+    found = [
+        *_docker(machine, wanted),
+        *_ports(machine, wanted),
+        *_sizes(machine, wanted),
+        *_inotify(machine),
+        *_programs(machine, wanted),
+    ]
+    return tuple(sorted(found, key=lambda finding: finding.level != "problem"))
+
+
+def _docker(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+    """Docker and k3d: needed for k3d; and where they are missing, why the cluster is another."""
+    if wanted.provider == "context" or (wanted.provider == "kwok" and wanted.asked):
+        return
+    level: Literal["problem", "warning"] = "problem" if wanted.provider == "k3d" else "warning"
+    instead = "" if level == "problem" else "; the embedded cluster is used instead"
+    if machine.docker:
+        yield Finding(check="docker", level=level, message=machine.docker + instead, hint=machine.docker_hint)
+    if machine.programs.get("k3d") is None:
+        hint = f"install k3d 5: {K3D}"
+        yield Finding(check="k3d", level=level, message=f"k3d is not installed{instead}", hint=hint)
+    if wanted.provider == "k3d" and machine.programs.get("docker") is None:
+        message = "the docker program is not installed: there will be no builder in the cluster"
+        yield Finding(check="buildx", level="warning", message=message, hint=f"install docker with buildx: {BUILDX}")
+
+
+def _ports(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+    for port, setting in wanted.ports.items():
+        if port in machine.taken:
+            message = f"port {port} is taken by {machine.taken[port]}"
+            yield Finding(check="ports", level="problem", message=message, hint=f"end it, or {setting}")
+
+
+def _sizes(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+    disk = DISK.get(wanted.provider, (0, GIB))
+    memory = MEMORY.get(wanted.provider, (0, GIB))
+    for name, free, (least, enough), hint in (
+        (f"disk at {machine.disk_of}", machine.disk_free, disk, "docker system prune, or make room otherwise"),
+        ("memory", machine.memory_free, memory, "end other programs, or give Docker's virtual machine more"),
+    ):
+        if free < enough:
+            message = f"{_gib(free)} of {name} are free; {_gib(enough)} are wanted, {_gib(least)} are the least"
+            level: Literal["problem", "warning"] = "problem" if free < least else "warning"
+            yield Finding(check=name.split(maxsplit=1)[0], level=level, message=message, hint=hint)
+
+
+def _inotify(machine: Machine) -> Iterator[Finding]:
+    for name, enough in INOTIFY.items():
+        value = machine.inotify.get(name, enough)
+        if value < enough:
+            message = f"fs.inotify.{name} is {value}; with Tilt and a cluster {enough} are wanted"
+            hint = f"sudo sysctl -w fs.inotify.{name}={enough}"
+            yield Finding(check="inotify", level="warning", message=message, hint=hint)
+
+
+def _programs(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+    """Tilt, and what it will trip over."""
+    if not wanted.tiltfile:
+        message = "there is no Tiltfile here: Tilt is not started"
+        yield Finding(
+            check="tilt", level="warning", message=message, hint="write one: docs/tilt.md; or type: invoke up"
+        )
+        return
+    if machine.programs.get("tilt") is None:
+        hint = f"install it: {TILT}; or bring the layers up without it: invoke up"
+        yield Finding(check="tilt", level="warning", message="tilt is not installed", hint=hint)
+    elif not wanted.token:
+        message = "there is no BUF_TOKEN: ameide_core_proto will fail, and every layer waits for it in Tilt"
+        hint = "put it into .env (docs/proto.md); or start without publishing: invoke bootstrap --no-push"
+        yield Finding(check="token", level="warning", message=message, hint=hint)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"

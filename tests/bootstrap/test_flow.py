@@ -1,0 +1,341 @@
+"""The whole bootstrap, with doubles of k3d, docker and tilt: what is called, in which order, and when not."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devtools.app import bootstrap as verb
+from devtools.app.bootstrap import Options
+from devtools.errors import ExitCode
+from tests.bootstrap.kit import Done, Machine, free_port, is_alive, members
+
+QUIET = {"registry": "ready", "cluster": "ready", "builder": "ready", "images": "unused", "specs": "ready"}
+ALL = {**QUIET, "tilt": "ready"}
+UP = Options(output="json")
+MAKE = [
+    "k3d registry list",
+    "k3d registry create",
+    "k3d cluster list",
+    "k3d registry list",
+    "k3d cluster create",
+    "k3d kubeconfig get",
+    "docker buildx ls",
+    "docker buildx create",
+    "tilt up --stream",
+]
+
+
+def up(machine: Machine, options: Options = UP, **environ: str) -> Done:
+    return machine.run(lambda app: verb.bootstrap(app, options), options.output, **environ)
+
+
+def status(machine: Machine) -> Done:
+    return machine.run(lambda app: verb.status(app, "json"))
+
+
+def down(machine: Machine, **flags: bool) -> Done:
+    return machine.run(lambda app: verb.down(app, "json", **flags))
+
+
+def short(calls: list[str]) -> list[str]:
+    """The first three words of each."""
+    return [" ".join(call.split()[:3]) for call in calls]
+
+
+def made(calls: list[str]) -> list[str]:
+    """Those that change something, and the questions before each: what is only looked at first is left out."""
+    words = short(calls)
+    return words[words.index("k3d registry create") - 1 :] if "k3d registry create" in words else words
+
+
+def test_an_empty_machine_gets_everything_in_order(machine: Machine) -> None:
+    done = up(machine)
+    assert (done.code, done.states) == (ExitCode.OK, ALL), done.err
+    calls = machine.calls()
+    assert made(calls) == MAKE
+    kubeconfig = machine.root.parent / "state/k3d/demo/kubeconfig"
+    assert all(call.endswith(f"KUBECONFIG={kubeconfig}") for call in calls if not call.startswith("k3d"))
+    tilt = calls[-1]
+    port = machine.environ["TILT_PORT"]
+    assert tilt.startswith(f"tilt up --stream --host 127.0.0.1 --port {port} --context k3d-demo")
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
+    document = done.document
+    assert document["ui"] == f"http://127.0.0.1:{port}/"
+    assert document["log"] == str(machine.run_directory / "tilt.log")
+    assert "Tilt started" in Path(document["log"]).read_text()
+    assert members(machine.pid()), "it leads a session of its own"
+    assert os.getsid(machine.pid()) == machine.pid()
+    assert (machine.root / ".devtools/layer-specs.json").is_file()
+
+
+def test_a_second_time_changes_nothing(machine: Machine) -> None:
+    up(machine)
+    pid = machine.pid()
+    machine.calls()
+    done = up(machine)
+    assert (done.code, done.states) == (ExitCode.OK, ALL)
+    assert f"Tilt runs already (pid {pid})" in done.err
+    assert set(short(machine.calls())) == {
+        *("k3d registry list", "k3d cluster list", "k3d kubeconfig get", "docker buildx ls"),
+    }
+    assert machine.pid() == pid
+
+
+@pytest.mark.parametrize("broken", ["registry-create", "cluster-create", "kubeconfig-get"])
+def test_a_half_done_try_is_gone_on_with(machine: Machine, broken: str) -> None:
+    failed = up(machine, K3D_FAILS=broken)
+    assert failed.code is ExitCode.ENVIRONMENT
+    assert "k3d is out of order" in failed.err
+    assert not (machine.run_directory / "tilt.pid").exists()
+    assert up(machine).states == ALL
+
+
+def test_a_builder_that_cannot_be_made_is_made_next_time(machine: Machine) -> None:
+    failed = up(machine, DOCKER_FAILS="create")
+    assert failed.code is ExitCode.ENVIRONMENT
+    assert "docker is out of order" in failed.err
+    assert status(machine).states == {**QUIET, "builder": "missing", "specs": "missing", "tilt": "missing"}
+    machine.calls()
+    assert up(machine).states == ALL
+    assert "k3d cluster create" not in short(machine.calls())
+
+
+def test_what_is_stopped_is_started(machine: Machine) -> None:
+    up(machine)
+    down(machine, keep_cluster=True)
+    for name, old, new in (
+        ("registries", "true", "false"),
+        ("clusters", '"serversRunning": 1', '"serversRunning": 0'),
+        ("builders", "running", "inactive"),
+    ):
+        path = machine.fake / name
+        path.write_text(path.read_text().replace(old, new))
+    looked = status(machine)
+    assert looked.code is ExitCode.FAILED
+    stopped = {"registry": "stopped", "cluster": "stopped", "builder": "stopped", "tilt": "missing"}
+    assert looked.states == {**ALL, **stopped}
+    machine.calls()
+    assert up(machine).states == ALL
+    words = short(machine.calls())
+    assert {"k3d node start", "k3d cluster start", "docker buildx inspect", "tilt up --stream"} <= set(words)
+    assert not {"k3d registry create", "k3d cluster create", "docker buildx create"} & set(words)
+
+
+def test_status_says_what_is_missing(machine: Machine) -> None:
+    empty = status(machine)
+    assert empty.code is ExitCode.FAILED
+    missing = dict.fromkeys(("registry", "cluster", "builder", "specs", "tilt"), "missing")
+    assert empty.states == {**missing, "images": "unused"}
+    assert empty.document["next"] == ["invoke bootstrap"]
+    assert not machine.run_directory.exists(), "only looked"
+    up(machine)
+    assert (status(machine).code, status(machine).states) == (ExitCode.OK, ALL)
+    (machine.root / "layers/20-more.yaml").write_text("stage: more\nreleases: []\n")
+    assert status(machine).states == {**ALL, "specs": "stale"}
+
+
+def test_down_ends_everything_but_the_registry(machine: Machine) -> None:
+    up(machine)
+    pid = machine.pid()
+    machine.calls()
+    done = down(machine)
+    assert done.code is ExitCode.OK
+    assert not members(pid), "its children, too"
+    words = short(machine.calls())
+    assert words.index("docker buildx rm") < words.index("k3d cluster delete"), "its pods go before their cluster"
+    assert "k3d registry delete" not in words
+    left = {"registry": "ready", "cluster": "missing", "builder": "missing", "tilt": "missing"}
+    assert done.states == {**ALL, **left}
+    again = down(machine, registry=True)
+    assert (again.code, again.states["registry"]) == (ExitCode.OK, "missing")
+    assert down(machine, registry=True).code is ExitCode.OK, "nothing is there, and that is fine"
+
+
+def test_down_can_keep_the_cluster(machine: Machine) -> None:
+    up(machine)
+    pid = machine.pid()
+    machine.calls()
+    assert down(machine, keep_cluster=True).states == {**ALL, "tilt": "missing"}
+    assert not is_alive(pid)
+    assert not {"docker buildx rm", "k3d cluster delete"} & set(short(machine.calls()))
+
+
+def test_a_builder_whose_cluster_is_gone_is_forgotten(machine: Machine) -> None:
+    up(machine)
+    fails = '[ "$2 $3" = "rm devtools-demo" ] && { echo "ERROR: no route to host" >&2; exit 1; }\n'
+    machine.program("docker", (machine.programs / "docker").read_text().replace("case", fails + "case", 1))
+    machine.calls()
+    assert down(machine).code is ExitCode.OK
+    assert any("buildx rm --keep-daemon devtools-demo" in call for call in machine.calls())
+
+
+def test_every_problem_is_said_at_once_and_nothing_is_changed(machine: Machine) -> None:
+    machine.without("tilt")
+    machine.environ["DOCKER_HOST"] = f"tcp://127.0.0.1:{free_port()}"
+    machine.without("k3d")
+    done = up(machine, Options(), DEVTOOLS_PROVIDER="k3d")
+    assert done.code is ExitCode.ENVIRONMENT
+    assert "2 prerequisites are not met; nothing was changed" in done.err
+    assert "no Docker engine answers at tcp://127.0.0.1" in done.err
+    assert "k3d is not installed: install k3d 5" in done.err
+    assert "warning: tilt is not installed; install it: https://docs.tilt.dev/install.html" in done.err
+    assert not (machine.root / ".devtools").exists()
+
+
+def test_taken_ports_are_named_with_their_holders(machine: Machine) -> None:
+    settings = machine.app().settings.cluster
+    tilt = int(machine.environ["TILT_PORT"])
+    with (
+        socket.create_server(("127.0.0.1", settings.api_port)),
+        socket.create_server(("127.0.0.1", settings.registry_port)),
+        socket.create_server(("127.0.0.1", tilt)),
+    ):
+        done = up(machine, Options())
+    assert done.code is ExitCode.ENVIRONMENT
+    for port, hint in (
+        (settings.api_port, "cluster.api_port"),
+        (settings.registry_port, "cluster.registry_port"),
+        (tilt, f"TILT_PORT={tilt + 1} invoke bootstrap"),
+    ):
+        (line,) = [line for line in done.err.splitlines() if f"port {port} is taken by" in line]
+        assert f"({os.getpid()})" in line
+        assert hint in line
+    assert not {"create", "start"} & {word for call in machine.calls() for word in call.split()}
+
+
+def test_tilt_that_ends_early_shows_its_last_lines(machine: Machine) -> None:
+    done = up(machine, Options(), TILT_DOES="dies")
+    assert done.code is ExitCode.ENVIRONMENT
+    assert "Tilt ended before its UI answered" in done.err
+    assert "  | Error: Tiltfile:3:1: no such thing" in done.err
+    assert not (machine.run_directory / "tilt.pid").exists()
+    assert up(machine).states == ALL, "and the next one goes on"
+    assert "no such thing" in (machine.run_directory / "tilt.log.old").read_text()
+
+
+def test_a_stale_pid_file_is_taken_over(machine: Machine) -> None:
+    machine.run_directory.mkdir(parents=True)
+    (machine.run_directory / "tilt.pid").write_text(f"{os.getpid()}\n")  # somebody else's by now: ours
+    assert up(machine).states == ALL
+    assert machine.pid() != os.getpid()
+
+
+def test_a_tilt_of_somebody_else_on_the_same_cluster_is_left_alone(machine: Machine) -> None:
+    port = machine.environ["TILT_PORT"]
+    argv = [str(machine.programs / "tilt"), "up", "--port", port, "--context", "k3d-demo"]
+    with subprocess.Popen(argv, env=machine.environ, start_new_session=True, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout
+            other.stdout.readline()
+            _until_listens(int(port))
+            done = up(machine)
+            assert done.states == ALL, done.err
+            assert f"pid {other.pid}, started by somebody else" in done.out
+            assert "tilt up --stream" not in short(machine.calls())
+            assert "it is left alone" in down(machine, keep_cluster=True).err
+            assert other.poll() is None
+        finally:
+            os.killpg(other.pid, 9)
+            for pid in members(other.pid):
+                os.kill(pid, 9)
+
+
+def test_a_tilt_of_another_cluster_is_in_the_way(machine: Machine) -> None:
+    up(machine)
+    done = up(machine, Options(), DEVTOOLS_CLUSTER="other")
+    assert done.code is ExitCode.ENVIRONMENT
+    assert f"Tilt (pid {machine.pid()}) runs for k3d-demo, not for k3d-other" in done.err
+    assert "invoke bootstrap.down --keep-cluster, then: invoke bootstrap" in done.err
+
+
+def test_tilt_gets_the_token_and_the_tiltfile_its_flags(machine: Machine) -> None:
+    machine.program("scripts", "")
+    (machine.root / "scripts").mkdir()
+    (machine.root / "scripts/buf-build-push.sh").write_text("#!/bin/sh\n")
+    assert "warning: there is no BUF_TOKEN" in up(machine, Options(dry_run=True)).err
+    up(machine, Options(push=False, output="json"), BUF_TOKEN="x" * 7)
+    assert machine.calls()[-1].split(" KUBECONFIG")[0].endswith("--context k3d-demo -- --no-push")
+    assert "token 7" in (machine.run_directory / "tilt.log").read_text()
+
+
+def test_without_tilt_it_says_what_to_do_instead(machine: Machine) -> None:
+    machine.without("tilt")
+    done = up(machine)
+    assert (done.code, done.states) == (ExitCode.OK, {**QUIET, "tilt": "missing"})
+    assert "invoke up" in done.document["next"]
+    assert "https://docs.tilt.dev/install.html" in done.out
+    assert status(machine).code is ExitCode.FAILED
+    assert status(machine).document["next"] == ["invoke up"]
+
+
+def test_dry_run_touches_nothing_and_pastes_to_the_same(machine: Machine) -> None:
+    """The printed script, given to sh(1), calls the same programs with the same words and input as a bootstrap does."""
+    printed = up(machine, Options(dry_run=True))
+    assert printed.code is ExitCode.OK
+    assert not (machine.root / ".devtools").exists()
+    assert not (machine.root.parent / "state").exists()
+    machine.calls()
+    _paste(machine, printed.out)
+    _until_listens(int(machine.environ["TILT_PORT"]))
+    pasted, config = machine.calls(), (machine.fake / "config.json").read_text()
+    state = machine.root.parent / "state/k3d/demo"
+    files = {path.name: path.read_bytes() for path in state.iterdir()}
+    assert machine.pid() in [pid for pid in (machine.pid(),) if is_alive(pid)]
+    down(machine)
+    machine.run(lambda app: verb.down(app, "json", registry=True))
+    machine.calls()
+    up(machine)
+    real = machine.calls()
+    assert made(pasted) == made(real) == MAKE
+    assert pasted[-len(MAKE) :] == real[-len(MAKE) :]
+    assert (machine.fake / "config.json").read_text() == config
+    for name in ("kubeconfig", "buildkitd.toml"):
+        assert (state / name).read_bytes() == files[name]
+
+
+def test_dry_run_knows_what_is_there(machine: Machine) -> None:
+    up(machine)
+    printed = up(machine, Options(dry_run=True, output="json"))
+    shown = [" ".join(item["argv"][:3]) for item in printed.document["commands"]]
+    assert [word.rpartition("/")[2] for word in shown[:-1]] == [
+        *("k3d registry list", "k3d cluster list", "k3d kubeconfig get", "docker buildx ls"),
+    ]
+    assert printed.document["commands"][-1]["argv"][-1] == "specs"
+
+
+def test_without_docker_the_embedded_cluster_is_planned(machine: Machine) -> None:
+    machine.without("k3d")
+    printed = up(machine, Options(dry_run=True))
+    assert "DEVTOOLS_PROVIDER=kwok" in printed.out
+    assert "cluster.create" in printed.out
+    assert "tilt up --stream" in printed.out
+    assert "k3d is not installed; the embedded cluster is used instead" in printed.err
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "x"])
+def test_a_port_that_is_none_is_refused(machine: Machine, port: str) -> None:
+    done = up(machine, Options(), TILT_PORT=port)
+    assert done.code is ExitCode.CONFIG
+    assert "TILT_PORT" in done.err
+
+
+def _paste(machine: Machine, script: str) -> None:
+    path = machine.fake / "pasted.sh"
+    path.write_text(script)
+    # not with our own runner: that ends whatever a command leaves in the background
+    subprocess.run(["sh", "-eu", str(path)], env=machine.environ, check=True, timeout=60, start_new_session=True)
+
+
+def _until_listens(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        subprocess.run(["sleep", "0.05"], check=True)
+    raise AssertionError("nobody listens")
