@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ class Summary(Fold):
 
     def to_json(self) -> dict[str, Any]:
         """The documented run summary."""
+        before = {step.release: step.before for step in (self.plan.steps if self.plan else ())}
         run, end = self.run, self.finished
         return {
             "version": VERSION,
@@ -42,7 +43,7 @@ class Summary(Fold):
             "seconds": round(self.seconds, 3),
             "layers": list(self.plan.layers) if self.plan else [],
             "counts": self._counts(),
-            "releases": [self._release_json(item) for item in self.releases.values()],
+            "releases": [self._release_json(item, before.get(name, ())) for name, item in self.releases.items()],
             "tests": [self._test_json(item) for item in self.tests.values()],
             "contracts": [_contract_json(item) for item in self.contracts],
             "notices": [{"level": n.level, "message": n.message, "release": n.release} for n in self.notices],
@@ -62,8 +63,8 @@ class Summary(Fold):
             "stand_in": {"releases": sum(item.stand_in for item in self.releases.values())},
         }
 
-    def _release_json(self, item: ReleaseResult) -> dict[str, Any]:
-        """One element of `releases`."""
+    def _release_json(self, item: ReleaseResult, before: Sequence[str]) -> dict[str, Any]:
+        """One element of `releases`; `before` are the commands that its plan shows."""
         return {
             "release": item.release,
             "layer": item.layer,
@@ -76,6 +77,7 @@ class Summary(Fold):
             "hint": item.hint,
             "details": list(item.details),
             "needs": list(item.needs),
+            "before": list(before),
             "chart": item.chart,
             "revision": item.revision,
             "stand_in": item.stand_in,

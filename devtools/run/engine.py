@@ -7,6 +7,7 @@ a cluster that went away or a cancel stops everything that has not started.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -33,6 +34,7 @@ from devtools.run.sweep import stack_crds
 from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.stack.plan import behind, digest_behind
 
+_SYNCED = (Action.INSTALL, Action.UPGRADE)
 MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
 
 
@@ -259,6 +261,7 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
                 needs=tuple(map(str, step.needs)),
                 chart=f"{step.release.chart.name} {step.release.chart.version}".strip(),
                 stand_in=step.release.chart.kind == "stand-in",
+                before=tuple(shlex.join(hook.argv) for hook in step.release.before) if step.action in _SYNCED else (),
             )
             for step in plan.steps
         ),

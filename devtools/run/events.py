@@ -63,6 +63,7 @@ class PlannedStep:
     needs: tuple[str, ...]
     chart: str
     stand_in: bool
+    before: tuple[str, ...] = ()  # commands run before it is synced, as they could be typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

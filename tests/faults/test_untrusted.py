@@ -1,0 +1,159 @@
+"""A repository that one does not trust: reading it runs nothing of it. (Its `tasks.py` is code, and is not ours.)"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from devtools.app import charts, layer, show, specs, up, values
+from devtools.app.buf_token import find_token
+from devtools.app.running import Options
+from devtools.app.shell import run
+from devtools.app.wiring import App
+from devtools.errors import ConfigError, ExitCode
+from tests.e2e.repo import Repo
+
+DRY = Options(dry_run=True)
+READERS: dict[str, Callable[[App], ExitCode]] = {
+    "layers": lambda app: show.layers(app, Options()),
+    "plan": lambda app: show.plan(app, "", Options(output="json")),
+    "values": lambda app: values.show(app, "conf", Options(), explain=True),
+    "specs": lambda app: specs.specs(app, Options()),
+    "layer": lambda app: layer.replay(app, "10", DRY),
+    "up": lambda app: up.up(app, DRY),
+    "down": lambda app: up.down(app, DRY),
+    "charts.list": lambda app: charts.show(app, "text"),
+    "charts.verify": lambda app: charts.verify(app, "text"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a verb ended with, and what it printed."""
+
+    code: ExitCode
+    out: str
+    err: str
+
+
+def _ask(repo: Repo, verb: str) -> Said:
+    """A verb as a task calls it, in this process: a test of reading needs no fifty new ones."""
+    out, err = io.StringIO(), io.StringIO()
+    app = App(environ={**repo.environ, **NOWHERE}, cwd=repo.path, out=out, err=err)
+    code = run(app, READERS[verb])
+    assert "Traceback" not in out.getvalue() + err.getvalue()
+    return Said(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+NOWHERE = {"DEVTOOLS_CLUSTER": "nothing-here"}
+PYTHON = "!!python/object/apply:os.system ['touch {mark}']"
+WAYS: dict[str, Callable[[Repo, str], object]] = {
+    "layer file": lambda repo, tag: repo.edit("layers/10-base.yaml", "say: hello", f"say: {tag}"),
+    "defaults": lambda repo, tag: repo.write("layers/_defaults.yaml", f"helm: {tag}\n"),
+    "overlay": lambda repo, tag: repo.write("environments/local/10-base/conf.yaml", f"say: {tag}\n"),
+    "environment": lambda repo, tag: repo.write("environments/local/environment.yaml", f"a: {tag}\n"),
+    "settings": lambda repo, tag: repo.write("devtools.yaml", f"name: {tag}\n"),
+    "lock": lambda repo, tag: repo.write("charts/third_party/lock.yaml", f"charts: {tag}\n"),
+    "chart": lambda repo, tag: repo.write("charts/platform/conf/Chart.yaml", f"name: conf\nversion: {tag}\n"),
+    "defaults of a chart": lambda repo, tag: repo.write("charts/platform/conf/values.yaml", f"say: {tag}\n"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_tag_that_would_call_something_is_refused_or_is_text(offline: Repo, way: str) -> None:
+    mark = offline.path / "executed"
+    WAYS[way](offline, PYTHON.format(mark=mark))
+    for verb in READERS:
+        said = _ask(offline, verb)
+        assert said.code in (ExitCode.OK, ExitCode.CONFIG, ExitCode.ENVIRONMENT), said
+        assert not mark.exists()
+
+
+def test_commands_before_a_sync_are_shown_by_the_plan_and_run_by_no_reader(offline: Repo) -> None:
+    mark = offline.path / "executed"
+    hook = f'    before:\n      - {{run: [touch, "{mark}"]}}\n    values:'
+    offline.edit("layers/10-base.yaml", "    values:", hook)
+    for verb in READERS:
+        said = _ask(offline, verb)
+        assert said.code in (ExitCode.OK, ExitCode.ENVIRONMENT), said
+        assert not mark.exists(), verb
+    (conf, _) = json.loads(_ask(offline, "plan").out)["releases"]
+    assert conf["before"] == [f"touch {mark}"]
+    assert f"runs touch {mark}".replace(" ", "") in "".join(_ask(offline, "layer").out.split())
+
+
+@pytest.mark.cluster
+def test_commands_before_a_sync_are_read_by_no_shell(repo: Repo) -> None:
+    words = ["printf", "%s|", "a; touch executed", "$(touch executed)", "`touch executed`", "*", "$HOME", "&&", "> x"]
+    hook = f"    before:\n      - {{run: {json.dumps(words)}}}\n    values:"
+    repo.edit("layers/10-base.yaml", "    values:", hook)
+    typed = repo.invoke("layer", "10", "--verbose")
+    assert typed.code == 0, typed.text
+    assert "a; touch executed|$(touch executed)|`touch executed`|*|$HOME|&&|> x|" in typed.out + typed.err
+    assert not (repo.path / "executed").exists()
+    assert not (repo.path / "x").exists()
+
+
+@pytest.mark.parametrize("value", ["$(touch executed)", "`touch executed`", "'$(touch executed)'", "a\ntouch executed"])
+def test_an_env_file_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"BUF_TOKEN={value}\n")
+    with pytest.raises(ConfigError) as caught:
+        find_token({}, tmp_path)
+    assert "touch" not in str(caught.value.problems)
+    assert not (tmp_path / "executed").exists()
+
+
+def _archive(*members: tuple[str, str], link: str = "") -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for name, text in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+        if link:
+            info = tarfile.TarInfo("tool/templates/link.yaml")
+            info.type, info.linkname = tarfile.SYMTYPE, link
+            tar.addfile(info)
+    return gzip.compress(raw.getvalue())
+
+
+CHART = ("tool/Chart.yaml", "apiVersion: v2\nname: tool\nversion: 1.0.0\n")
+ARCHIVES = {
+    "out of its directory": _archive(CHART, ("tool/../../../executed", "x")),
+    "an absolute path": _archive(CHART, ("/tmp/executed-by-a-chart", "x")),
+    "a link to elsewhere": _archive(CHART, link="/etc/passwd"),
+    "a tag that would call something": _archive(("tool/Chart.yaml", "name: !!python/object/apply:os.getcwd []\n")),
+}
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_an_archive_that_reaches_out_is_refused_before_anything_is_touched(offline: Repo, case: str) -> None:
+    raw = ARCHIVES[case]
+    folder = offline.path / "charts/third_party/acme/tool"
+    folder.mkdir(parents=True)
+    (folder / "tool-1.0.0.tgz").write_bytes(raw)
+    entry = {
+        "publisher": "acme",
+        "name": "tool",
+        "version": "1.0.0",
+        "repository": "https://charts.example.com",
+        "sha256": hashlib.sha256(raw).hexdigest(),
+        "license": "MIT",
+    }
+    offline.write("charts/third_party/lock.yaml", json.dumps({"charts": [entry]}))
+    offline.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
+    before = sorted(offline.path.parent.rglob("*"))
+    for verb in ("plan", "layer", "up"):
+        said = _ask(offline, verb)
+        assert said.code is ExitCode.CONFIG, said
+    assert [path for path in sorted(offline.path.parent.rglob("*")) if path not in before] == []
+    assert not Path("/tmp/executed-by-a-chart").exists()
