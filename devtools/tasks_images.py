@@ -31,4 +31,35 @@ def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str
     main(lambda app: verbs.show(app, layer or (), Options(environment=env, output=output)), output)
 
 
-namespace = Collection("images", list_)
+@our_task(
+    iterable=["name"],
+    help={
+        "name": "only this image of images.yaml, in full or its last part; can be given again (default: all)",
+        "via": "registry (the cluster's own, the default) or import (k3d image import); both look on every node",
+        "timeout": "how long each pull, build, push or import may take: 90s, 5m (the default)",
+        "dry-run": "print the commands and touch nothing",
+        "output": "text or json",
+    },
+)
+def preload(
+    _: Context,
+    name: list[str] | None = None,
+    via: str = "registry",
+    timeout: str = "5m",
+    dry_run: bool = False,
+    output: str = "text",
+) -> None:
+    """Bring the images of images.yaml into every node of the cluster, and look whether they came.
+
+    Examples:
+      invoke images.preload
+      invoke images.preload --name ameide-migrations --via import
+      invoke images.preload --dry-run
+    """
+    from devtools.app import images as verbs
+    from devtools.app.shell import main
+
+    main(lambda app: verbs.preload(app, name or (), via=via, timeout=timeout, dry_run=dry_run, output=output), output)
+
+
+namespace = Collection("images", list_, preload)

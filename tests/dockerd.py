@@ -66,6 +66,16 @@ def engine(home: Path) -> Iterator[str]:
     finally:
         cancel.set("the tests are over")
         thread.join(20)
+        _unmount(home)
+
+
+def _unmount(home: Path) -> None:
+    """What an engine that was ended in a hurry left mounted."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [point for line in lines if (point := line.split()[4]).startswith(f"{home}/")]
+    runner = SubprocessRunner({"PATH": PATH}, Cancel())
+    for point in sorted(points, reverse=True):
+        runner.run(Command(argv=("umount", "--lazy", point), timeout=10))
 
 
 def _await(place: Path, ended: list[Result]) -> None:

@@ -1,4 +1,4 @@
-"""`invoke images.list`: the images that the stack's charts want."""
+"""`invoke images.list` and `images.preload`: the images that charts want, and those that clusters are given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devtools.app.preload import preload, preload_commands
 from devtools.app.running import Options, load
 from devtools.app.wiring import App
 from devtools.errors import ExitCode
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from devtools.images.catalog import Catalog
     from devtools.images.wanted import Wanted
     from devtools.stack.model import Release, Stack
+
+__all__ = ["preload", "preload_commands", "show", "wanted_by"]
 
 VERSION = 1  # of the JSON documents
 _SHOWN = 3  # releases on a line

@@ -10,6 +10,8 @@ from devtools.clusters.base import Provider
 
 if TYPE_CHECKING:
     from devtools.app.wiring import App
+    from devtools.clusters.layout import Layout
+    from devtools.tools.k3d import Config
 
 
 def make_provider(app: App) -> Provider:
@@ -40,16 +42,29 @@ def _kwok(app: App) -> Provider:
     )
 
 
+def embedded_layout(app: App) -> Layout:
+    """Where the embedded cluster keeps what it has."""
+    from devtools.clusters.layout import Layout  # noqa: PLC0415 - one of three
+
+    return Layout(name=app.cluster_name, state=_state(app).resolve())
+
+
+def k3d_config(app: App) -> Config:
+    """What the k3d cluster is to be."""
+    from devtools.tools.k3d import Config, Registry  # noqa: PLC0415 - one of three
+
+    name, settings = app.cluster_name, app.settings.cluster
+    registry = Registry(name=f"{name}-registry", port=settings.registry_port)
+    return Config(name=name, api_port=settings.api_port, registry=registry)
+
+
 def _k3d(app: App) -> Provider:
     """A k3d cluster with a registry that outlives it."""
     from devtools.clients.docker import DockerEngine  # noqa: PLC0415 - one of three
     from devtools.clusters.k3d import K3dProvider  # noqa: PLC0415
-    from devtools.tools.k3d import Config, Registry  # noqa: PLC0415
 
-    name, settings = app.cluster_name, app.settings.cluster
-    registry = Registry(name=f"{name}-registry", port=settings.registry_port)
     return K3dProvider(
-        Config(name=name, api_port=settings.api_port, registry=registry),
+        k3d_config(app),
         runner=app.runner,
         program=app.which("k3d") or Path("k3d"),
         state=_state(app),

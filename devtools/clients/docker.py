@@ -100,22 +100,30 @@ class DockerEngine:
 
     def _client(self) -> Any:
         """A client whose engine has just answered."""
-        endpoint = find_endpoint(self._environ, self._local)
-        if path := endpoint.socket:
-            _knock(path, endpoint.source)
-        import docker  # noqa: PLC0415 - see the module
-        from docker.errors import DockerException  # noqa: PLC0415 - see the module
+        return connect(self._environ, local=self._local)
 
-        client: Any = None
-        try:
-            client = docker.from_env(environment=endpoint.environ(self._environ), timeout=TIMEOUT)
-            client.ping()
-        except (DockerException, OSError, ValueError) as error:
-            if client is not None:
-                client.close()
-            message = f"no Docker engine answers at {endpoint.host} ({endpoint.source})"
-            raise EnvironmentFault(message, hint="start Docker; docker info says more") from error
-        return client
+
+def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SOCKET) -> Any:
+    """A client of the SDK whose engine has just answered; EnvironmentFault where none does.
+
+    `timeout` is how long the engine may be silent, in seconds.
+    """
+    endpoint = find_endpoint(environ, local)
+    if path := endpoint.socket:
+        _knock(path, endpoint.source)
+    import docker  # noqa: PLC0415 - see the module
+    from docker.errors import DockerException  # noqa: PLC0415 - see the module
+
+    client: Any = None
+    try:
+        client = docker.from_env(environment=endpoint.environ(environ), timeout=timeout)
+        client.ping()
+    except (DockerException, OSError, ValueError) as error:
+        if client is not None:
+            client.close()
+        message = f"no Docker engine answers at {endpoint.host} ({endpoint.source})"
+        raise EnvironmentFault(message, hint="start Docker; docker info says more") from error
+    return client
 
 
 def _knock(path: Path, source: str) -> None:

@@ -107,10 +107,10 @@ class RealNode:
             archives = pool.submit(self._archives)
             self._run(realnode.make_namespaces(node), "make namespaces")
             self._run(realnode.make_link(node, SERVICE_RANGE, SIMULATED_PODS.replace(".1/", ".0/")), "make the network")
-            self._spawn("containerd", realnode.containerd(node, _found("containerd")))
+            self._spawn("containerd", realnode.containerd(node, found("containerd")))
             self._await("containerd", lambda: _answers(node.socket))
             for archive in archives.result():
-                self._run(realnode.import_image(node, _found("ctr"), archive), "load an image")
+                self._run(realnode.import_image(node, found("ctr"), archive), "load an image")
                 archive.unlink()
 
     def join(self, kube: Kube) -> None:
@@ -233,7 +233,7 @@ def _system(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def _found(name: str) -> Path:
+def found(name: str) -> Path:
     """A program of the system that `obstacle` has seen."""
     if (path := _system(name)) is None:
         raise EnvironmentFault(f"{name} is gone", hint=f"apt-get install {PACKAGES[name]}")

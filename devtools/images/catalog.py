@@ -10,7 +10,7 @@ from typing import Any, Literal
 from devtools.errors import ConfigError, Location, Problem
 from devtools.stack.references import Reference, parse
 from devtools.stack.settings import failed
-from devtools.stack.validate import suggestion, validated
+from devtools.stack.validate import did_you_mean, suggestion, validated
 from devtools.stack.yamlpos import Document, KeyPath, read
 
 FILE = Path("images.yaml")
@@ -72,8 +72,10 @@ class Catalog:
             return known[0]
         if known:
             raise ConfigError(f"'{name}' could be {' or '.join(map(str, known))}", hint="type more of it")
-        every = [form for item in self.images.values() for form in (item.reference.short, item.reference.name)]
-        raise ConfigError(f"no image '{name}' in {self.file}", hint=suggestion(name, every, "images"))
+        every = [item.reference for item in self.images.values()]
+        near = did_you_mean(name, [form for item in every for form in _forms(item)])
+        hint = near or suggestion(name, [item.short for item in every], "images")
+        raise ConfigError(f"no image '{name}' in {self.file}", hint=hint)
 
 
 def load_catalog(root: Path) -> Catalog:

@@ -18,6 +18,7 @@ from devtools.process import Command
 
 LABEL = "devtools.ameide.io/config"  # runtime label of the server containers: the configuration's digest
 REGISTRY_PORT = 5000  # inside the cluster's network, whatever it is outside
+_PODS = ("server", "agent")  # roles of nodes that run pods
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _COLOURED = re.compile(r"^(?:ERRO|FATA)\[\d+\]\s+(.*)$")
 _PLAIN = re.compile(r'level=(?:error|fatal) msg="?(.*?)"?$')
@@ -59,6 +60,11 @@ class Config:
         return f"k3d-{self.name}-serverlb"
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """The containers of its server and its agents."""
+        return (f"k3d-{self.name}-server-0", *(f"k3d-{self.name}-agent-{number}" for number in range(self.agents)))
+
+    @property
     def host_ports(self) -> tuple[int, ...]:
         """Ports of the host that it takes, the API server's first."""
         return (self.api_port, *(int(port.split(":")[0]) for port in self.ports))
@@ -74,6 +80,7 @@ class Listed:
     agents_running: int
     agents: int
     digest: str = ""  # of the configuration it was made from
+    nodes: tuple[str, ...] = ()  # containers that run pods: servers and agents
 
     @property
     def is_running(self) -> bool:
@@ -167,6 +174,15 @@ def start_node(k3d: Path, name: str) -> Command:
     return Command(argv=(str(k3d), "node", "start", name), timeout=60)
 
 
+def import_images(k3d: Path, cluster: str, images: tuple[str, ...], *, timeout: float) -> Command:
+    """Copy images from the engine into every node; that it ends well does not mean that they are there (k3d#1484).
+
+    By a tools container, because `direct` can hang.
+    """
+    argv = (str(k3d), "image", "import", *images, "--cluster", cluster, "--mode", "tools-node")
+    return Command(argv=argv, timeout=timeout)
+
+
 def get_kubeconfig(k3d: Path, name: str) -> Command:
     """Print the cluster's kubeconfig; it holds a private key, so its output is not for logs."""
     return Command(argv=(str(k3d), "kubeconfig", "get", name), timeout=30)
@@ -182,6 +198,7 @@ def parse_clusters(output: str) -> tuple[Listed, ...]:
             agents_running=int(item.get("agentsRunning", 0)),
             agents=int(item.get("agentsCount", 0)),
             digest=_digest_of(item),
+            nodes=tuple(str(node["name"]) for node in item.get("nodes") or () if node.get("role") in _PODS),
         )
         for item in _array(output)
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.process import Command
+from devtools.tools.ctr import Ctr
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, whatever the user's is
 POD_RANGE = "10.88.0.0/16"  # seen inside the node's namespace only: every cluster can have the same
@@ -113,8 +114,7 @@ def containerd(node: Node, program: Path) -> Command:
 
 def import_image(node: Node, ctr: Path, archive: Path) -> Command:
     """Load a docker-archive for the kubelet's use."""
-    argv = (str(ctr), "--address", str(node.socket), "--namespace", "k8s.io", "images", "import", str(archive))
-    return Command(argv=argv, env={"PATH": PATH}, timeout=60)
+    return Command(argv=Ctr(program=ctr, socket=node.socket).load(archive), env={"PATH": PATH}, timeout=60)
 
 
 def kubelet(node: Node, program: Path) -> Command:

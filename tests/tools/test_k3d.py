@@ -41,6 +41,10 @@ def test_create_reads_its_configuration_on_stdin() -> None:
     assert command.timeout == 210
 
 
+def test_nodes_that_run_pods() -> None:
+    assert CONFIG.nodes == ("k3d-dev-server-0", "k3d-dev-agent-0")
+
+
 def test_an_image_is_named_only_where_one_is_wanted() -> None:
     pinned = k3d.Config(name="dev", api_port=6445, registry=CONFIG.registry, image="rancher/k3s:v1.34.4-k3s1")
     assert k3d.document(pinned)["image"] == "rancher/k3s:v1.34.4-k3s1"
@@ -57,6 +61,9 @@ def test_words() -> None:
         "registry list -o json": k3d.list_registries(K3D),
         "registry create dev-registry --port 127.0.0.1:5111 --no-help": k3d.create_registry(K3D, CONFIG.registry),
         "node start k3d-dev-registry": k3d.start_node(K3D, CONFIG.registry.host),
+        "image import a:1 b:2 --cluster dev --mode tools-node": k3d.import_images(
+            K3D, "dev", ("a:1", "b:2"), timeout=9
+        ),
         "kubeconfig get dev": k3d.get_kubeconfig(K3D, "dev"),
     }
     for words, command in commands.items():
@@ -67,9 +74,10 @@ def test_words() -> None:
 def listed(**changes: object) -> str:
     """As k3d prints it, without what we do not read."""
     node = {"name": "k3d-dev-server-0", "role": "server", "runtimeLabels": {"devtools.ameide.io/config": "abc"}}
+    balancer = {"name": "k3d-dev-serverlb", "role": "loadbalancer"}
     item = {
         "name": "dev",
-        "nodes": [node],
+        "nodes": [balancer, node],
         "serversRunning": 1,
         "serversCount": 1,
         "agentsRunning": 0,
@@ -80,7 +88,9 @@ def listed(**changes: object) -> str:
 
 def test_clusters() -> None:
     (found,) = k3d.parse_clusters(listed())
-    assert found == k3d.Listed(name="dev", servers_running=1, servers=1, agents_running=0, agents=0, digest="abc")
+    assert found == k3d.Listed(
+        name="dev", servers_running=1, servers=1, agents_running=0, agents=0, digest="abc", nodes=("k3d-dev-server-0",)
+    )
     assert found.is_running
     assert k3d.parse_clusters("[]") == ()
     assert k3d.parse_clusters("null") == ()

@@ -1,0 +1,40 @@
+"""Writes digests of what was pulled for the first time into `images.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from devtools.charts.packing import write_atomically
+from devtools.errors import EnvironmentFault
+from devtools.images.catalog import FILE
+from devtools.stack.references import parse
+from devtools.stack.yamledit import with_scalar
+from devtools.stack.yamlpos import parse as parse_yaml
+
+
+def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
+    """Set `digest` of these images (`name:tag`) where it is null; those that were set.
+
+    An entry without the key is left alone: its tag is meant to move. Raises EnvironmentFault where the file cannot be
+    written.
+    """
+    if not digests:
+        return ()
+    path = root / FILE
+    raw, done = path.read_bytes(), []
+    data = parse_yaml(raw, FILE).data
+    for index, item in enumerate(data.get("images", ())):
+        name = str(parse(f"{item['name']}:{item['tag']}"))
+        if name not in digests or item.get("digest", "") is not None:
+            continue
+        changed = with_scalar(raw, FILE, ("images", index, "digest"), digests[name])
+        if changed is not None:
+            raw = changed
+            done.append(name)
+    try:
+        if done:
+            write_atomically(path, raw)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {FILE}: {error.strerror or error}") from error
+    return tuple(done)
