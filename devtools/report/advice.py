@@ -8,6 +8,7 @@ from devtools.report.fold import Fold
 from devtools.run.events import Verdict
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_NO_IMAGE = re.compile(r"\b(ImagePullBackOff|ErrImagePull|ErrImageNeverPull)\b")
 _ENVIRONMENT = re.compile(r"(?:^|\s)(--env(?:=|\s+)\S+|-e\s*\S+)")
 
 
@@ -70,6 +71,14 @@ def retries(fold: Fold) -> tuple[str, ...]:
     return (*words, *(retry_layer(fold, layer) for layer in sorted(broken) if "--only-test" in typed))
 
 
+def _images(fold: Fold) -> tuple[str, ...]:
+    """What brings an image that a node could not pull; k3d's nodes alone are given any."""
+    if fold.run is None or fold.run.provider != "k3d":
+        return ()
+    reasons = [item.reason for item in fold.releases.values()] + [item.reason for item in fold.tests.values()]
+    return ("invoke images.preload",) if any(_NO_IMAGE.search(reason) for reason in reasons) else ()
+
+
 def next_commands(fold: Fold) -> tuple[str, ...]:
     """What to type next, the best first."""
     result = fold.result()
@@ -79,7 +88,7 @@ def next_commands(fold: Fold) -> tuple[str, ...]:
     if result == "failed":
         found = retries(fold)
         wider = (everything(fold),) if blocked else ()
-        return tuple(dict.fromkeys((*found, *wider, again(fold))))
+        return tuple(dict.fromkeys((*_images(fold), *found, *wider, again(fold))))
     if result == "planned":
         return (everything(fold) if blocked else again(fold),)
     gone = bool(fold.releases) and all(item.word == "uninstalled" for item in fold.releases.values())

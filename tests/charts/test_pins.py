@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.app.running import Options, load
+from devtools.app.wiring import App
 from devtools.charts.lock import LockEntry, load_lock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +36,11 @@ def entry(request: pytest.FixtureRequest) -> LockEntry:
 @pytest.fixture
 def fact(entry: LockEntry, facts: dict[tuple[str, str, str], dict[str, Any]]) -> dict[str, Any]:
     return facts[entry.publisher, entry.name, entry.version]
+
+
+def test_every_pin_is_of_use(app: App) -> None:
+    used = {release.chart.name for release in load(app, Options()).releases()}
+    assert set(LOCK.entries) - used == set()
 
 
 def test_the_source(entry: LockEntry, fact: dict[str, Any]) -> None:

@@ -110,6 +110,21 @@ def test_what_to_type_after_a_failure(what: str, failed: str, commands: list[str
     assert document([(run, 0.0), *rest])["next"] == commands
 
 
+@pytest.mark.parametrize(
+    ("provider", "reason", "first"),
+    [
+        ("k3d", "Job/m container job: ImagePullBackOff: Back-off pulling image", "invoke images.preload"),
+        ("k3d", "Job/m container job: CrashLoopBackOff: back-off", "invoke layer 40-data-plane"),
+        ("kwok", "Job/m container job: ErrImagePull: no such host", "invoke layer 40-data-plane"),
+    ],
+)
+def test_an_image_that_a_node_cannot_pull_is_brought_there(provider: str, reason: str, first: str) -> None:
+    run = ev.RunStarted(run="r", what="up", stack="s", environment="l", provider=provider, context="c", directory="/r")
+    release = (done("ameide/redis", 1, ev.Outcome.FAILED, reason), 1.0)
+    found = document([(run, 0.0), (planned(), 0.0), release, (ev.RunFinished(exit_code=1, seconds=1), 1.0)])["next"]
+    assert (found[0], found[-1]) == (first, "invoke up")
+
+
 def test_what_to_type_after_everything_was_taken_down() -> None:
     script: Script = [(started(), 0), (done("ameide/redis", 1, ev.Outcome.UNINSTALLED), 1)]
     assert document([*script, (ev.RunFinished(exit_code=0, seconds=1), 1)])["next"] == ["invoke up"]
