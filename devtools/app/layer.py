@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from devtools.app.running import Inputs, Options, Work, execute, load, typed
+from devtools.app.insisting import planner
+from devtools.app.running import Options, Work, execute, load, typed
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
-from devtools.stack.model import Facts, Plan
-from devtools.stack.plan import Selection, make_plan
+from devtools.stack.plan import Selection
 
 
 def replay(app: App, name: str, options: Options, *, context: str = "", kubeconfig: str = "") -> ExitCode:
@@ -23,8 +23,7 @@ def replay(app: App, name: str, options: Options, *, context: str = "", kubeconf
     layer = find_layer(stack, name)
     selection = Selection(layers=(layer.name,))
 
-    def plan(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(stack, selection, facts, inputs.digests, force=options.force)
+    plan = planner(stack, selection, options)
 
     def cluster() -> Cluster:
         return expected(app.find_cluster(), context, kubeconfig)

@@ -39,6 +39,8 @@ class Options:
     output: str = "text"
     verbose: bool = False
     selector: Selector = field(default_factory=Selector)
+    recreate: tuple[str, ...] = ()  # releases
+    take: tuple[str, ...] = ()  # releases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +266,8 @@ def typed(what: str, options: Options, **flags: bool) -> str:
     selector = options.selector
     words = [what, *(["--env", options.environment] if options.environment else [])]
     for flag, given in (("stage", selector.stages), ("release", selector.releases), ("label", selector.labels)):
+        words += [word for value in given for word in (f"--{flag}", shlex.quote(value))]
+    for flag, given in (("recreate", options.recreate), ("take-ownership", options.take)):
         words += [word for value in given for word in (f"--{flag}", shlex.quote(value))]
     switches = {
         "with-needs": selector.with_needs,

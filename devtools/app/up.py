@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devtools.app.insisting import planner
 from devtools.app.running import Inputs, Options, Work, execute, load, typed
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
@@ -12,7 +13,7 @@ from devtools.errors import ConfigError, ExitCode
 from devtools.stack.choice import choose_releases
 from devtools.stack.down import with_sweeps
 from devtools.stack.model import Facts, Plan
-from devtools.stack.plan import Selection, down_plan, make_plan
+from devtools.stack.plan import Selection, down_plan
 
 if TYPE_CHECKING:
     from devtools.clients.kube import Kube
@@ -23,8 +24,7 @@ def up(app: App, options: Options) -> ExitCode:
     stack = load(app, options)
     selection = choose_releases(stack, options.selector)
 
-    def plan(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(stack, selection, facts, inputs.digests, force=options.force)
+    plan = planner(stack, selection, options)
 
     def cluster() -> Cluster:
         if options.dry_run:

@@ -114,6 +114,11 @@ class Kube:
         """Server-side apply of an object as ours, taking over fields that others hold."""
         return self._json("PATCH", path, body=body, content=APPLY, query={"fieldManager": "devtools", "force": "true"})
 
+    def rehearse(self, path: str, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run."""
+        query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": "Ignore"}
+        return self._json("PATCH", path, body=body, content=APPLY, query=query)
+
     def delete(self, path: str, propagation: str = "Background") -> bool:
         """Delete an object; False where it was already gone."""
         try:

@@ -34,7 +34,7 @@ def observe(kube: Kube) -> Facts:
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
     try:
-        newest = _newest(kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+        newest = newest_records(kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
     except ApiError as error:
         error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
@@ -74,8 +74,8 @@ def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
         return ()
 
 
-def _newest(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
-    """The newest revision's record of each release."""
+def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
+    """The newest revision's record of each release, from the metadata of records."""
     newest: dict[ReleaseId, Mapping[str, Any]] = {}
     for record in records:
         labels = record.get("labels") or {}

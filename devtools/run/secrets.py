@@ -6,7 +6,7 @@ Helm quotes values in what it says of templates and schemas. Which values are se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _SECRET = re.compile(
@@ -25,6 +25,15 @@ SHORTEST = 6  # characters; shorter ones are ordinary words, and would blank the
 def secret_values(values: Any) -> tuple[str, ...]:
     """Strings of `SHORTEST` or more characters under keys that sound secret, at any depth."""
     return tuple(dict.fromkeys(_walk(values, secret=False)))
+
+
+def is_secret(path: Iterable[str]) -> bool:
+    """Whether the keys that lead to a value, or the name beside it, sound secret."""
+    *above, last = path
+    inside = False
+    for key in above:
+        inside = _sounds_secret(key, inside=inside, leaf=False)
+    return _sounds_secret(last, inside=inside, leaf=True)
 
 
 def _walk(value: Any, *, secret: bool) -> Iterator[str]:

@@ -22,6 +22,7 @@ from devtools.run.hooked import HookWatch
 from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
+from devtools.run.refused import despite_refusals, refused
 from devtools.run.removal import await_gone, await_pods, remove_tests, spare_crds
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
@@ -37,6 +38,7 @@ from devtools.tools.helm import (
     parse_failure,
     parse_upgrade,
 )
+from devtools.tools.helm_refusals import without_values
 
 MOST_LINES = 10_000  # of one command that become events
 
@@ -175,11 +177,13 @@ class Steps:
         def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
             if state := left(records(session.kube, release.id)) if again else step.recover:
                 self._recover(release, state)
-            return self._helm_upgrade(release, labels)
+            return self._helm_upgrade(release, labels, take=step.take)
 
-        return despite_outages(work, self._warner(release))
+        warn = self._warner(release)
+        done = despite_refusals(work, session.kube, self._wait(release), warn) if step.recreate else work
+        return despite_outages(done, warn)
 
-    def _helm_upgrade(self, release: Release, labels: Mapping[str, str]) -> str:
+    def _helm_upgrade(self, release: Release, labels: Mapping[str, str], *, take: bool) -> str:
         """One `helm upgrade --install`, its values in a file for as long as it runs; its answer."""
         session = self._session
         values = self._values_file(release, session.values[release.id])
@@ -192,6 +196,7 @@ class Steps:
                 timeout=release.timeout,
                 history=release.history,
                 labels=labels,
+                take=take,
             )
             return self._must(release, "upgrade", command, quiet=True, secrets=secrets).stdout
         finally:
@@ -238,7 +243,7 @@ class Steps:
                 return
             told += 1
             line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
-            line = redact(line, secrets)
+            line = redact(without_values(line), secrets)
             self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
 
         return self._session.runner.run(command, on_output)
@@ -257,13 +262,14 @@ class Steps:
             return result
         if result.cancelled:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
-        text, unreachable = parse_failure(redact(result.stderr, secrets))
+        said = redact(result.stderr, secrets)
+        text, unreachable = parse_failure(said)
         self._session.kube.version()
         if unreachable or self._session.kube.was_away(started):
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        raise unanswered(text) or Failure(text)
+        raise refused(self._session.kube, release, said) or unanswered(text) or Failure(text)
 
     def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:
         """Merged values in a file only we can read; JSON is YAML."""
@@ -274,8 +280,8 @@ class Steps:
                 json.dump(values, sink)
         except OSError as error:
             path.unlink(missing_ok=True)
-            hint = f"make room in {path.parent.parent}"
-            raise EnvironmentFault(f"cannot write the values for helm: {error.strerror}", hint=hint) from error
+            said = f"cannot write the values for helm: {error.strerror}"
+            raise EnvironmentFault(said, hint=f"make room in {path.parent.parent}") from error
         return path
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:

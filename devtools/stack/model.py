@@ -246,6 +246,8 @@ class Step:
     revision: int = 0  # the deployed revision now; 0: none
     sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
     force: bool = False  # of CRDs: with whatever objects of their kinds there are
+    recreate: bool = False  # objects that refuse a change because it is to what cannot change are deleted first
+    take: bool = False  # fields and objects that are somebody else's are taken over
 
     @property
     def id(self) -> ReleaseId:

@@ -27,6 +27,8 @@ LABEL_STACK = "devtools.ameide.io/stack"
 ANNOTATION_OBJECTS = "devtools.ameide.io/objects"
 
 _HOOK = "helm.sh/hook"
+# Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
+_TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -48,15 +50,26 @@ class Helm:
     env: Mapping[str, str] = field(default_factory=dict)  # of every command
 
     def upgrade(
-        self, release: ReleaseId, chart: Path, values: Path, *, timeout: float, history: int, labels: Mapping[str, str]
+        self,
+        release: ReleaseId,
+        chart: Path,
+        values: Path,
+        *,
+        timeout: float,
+        history: int,
+        labels: Mapping[str, str],
+        take: bool = False,
     ) -> Command:
-        """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone."""
+        """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone.
+
+        `take` takes over fields that others own, and objects that are no release's. Without it both are refused.
+        """
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
             ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
             ("--namespace", release.namespace, "--values", _listed(values)),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
-            ("--labels", pairs, "--output", "json"),
+            ("--labels", pairs, "--output", "json", *(_TAKE if take else ())),
             timeout=timeout + 30,
         )
 

@@ -17,12 +17,14 @@ from devtools.bootstrap.showing import plan_document
 from devtools.bootstrap.stages import Stage
 from devtools.errors import ConfigError, ExitCode, Location
 from devtools.process import Command
+from devtools.report.drift import drift_json
 from devtools.report.problems import error_json
 from devtools.report.summary import Summary
 from devtools.report.tables import cluster_json, layers_json
 from devtools.run import events as ev
 from devtools.stack.values import Merged
 from tests.report.scenarios import SCENARIOS, play
+from tests.report.test_drift import DRIFT
 from tests.report.test_tables import FACTS, STACK, STATUS, problem
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -81,6 +83,7 @@ def document(kind: str) -> dict[str, Any]:
     return {
         "run-summary": summary(),
         "layers": layers_json(STACK, FACTS),
+        "drift": drift_json("ameide", "local", "kwok-ameide", DRIFT, 1.4),
         "cluster-status": cluster_json(STATUS),
         "bootstrap": bootstrap_document(
             "status",
@@ -113,7 +116,7 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", ["run-summary", "layers", "cluster-status", "bootstrap", "bootstrap-plan", "error", "values"]
+    "kind", ["run-summary", "layers", "drift", "cluster-status", "bootstrap", "bootstrap-plan", "error", "values"]
 )
 def test_every_field_of_a_document_is_documented(kind: str) -> None:
     made = document(kind)
@@ -132,11 +135,21 @@ def test_every_field_of_a_layer_is_documented() -> None:
     assert documented(sections("output.md")["layers[].releases[]"]) == list(layer["releases"][0])
 
 
+def test_every_field_of_a_drift_is_documented() -> None:
+    (release,) = document("drift")["releases"]
+    assert documented(sections("output.md")["drift.releases[]"]) == list(release)
+    (drift,) = release["drifts"]
+    assert all(f"`{key}`" in sections("output.md")["drift.releases[]"] for key in drift)
+    (field,) = drift["fields"]
+    assert documented(sections("output.md")["drift.releases[].drifts[].fields[]"]) == list(field)
+
+
 def test_every_example_has_the_shape_of_the_real_document() -> None:
     found = examples((DOCS / "output.md").read_text(encoding="utf-8"))
     assert [item["kind"] for item in found] == [
         "run-summary",
         "layers",
+        "drift",
         "cluster-status",
         "error",
         "bootstrap",

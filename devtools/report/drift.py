@@ -1,0 +1,159 @@
+"""What `invoke drift` shows, for people and for machines; both come from one document (`docs/output.md`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from devtools.report.text import Line, Span, clean, plural, with_note, wrapped
+from devtools.run.difference import ABSENT
+from devtools.run.drift import Field, ObjectDrift, ReleaseDrift
+
+VERSION = 1
+_VALUE = 60  # characters of a value that are shown
+
+
+def drift_json(
+    stack: str, environment: str, context: str, found: Sequence[ReleaseDrift], seconds: float
+) -> dict[str, Any]:
+    """The documented `drift` document, before anything is mended."""
+    return {
+        "version": VERSION,
+        "kind": "drift",
+        "stack": stack,
+        "environment": environment,
+        "context": context,
+        "seconds": round(seconds, 3),
+        "drifted": any(item.drifts or not item.compared for item in found),
+        "counts": {
+            "releases": len(found),
+            "objects": sum(item.objects for item in found),
+            "drifted_releases": sum(bool(item.drifts) for item in found),
+            "drifted_objects": sum(len(item.drifts) for item in found),
+            "not_compared": sum(not item.compared for item in found),
+        },
+        "releases": [_release_json(item) for item in found],
+        "fix": None,
+    }
+
+
+def fix_json(exit_code: int, fixed: Iterable[str], left: Sequence[ReleaseDrift]) -> dict[str, Any]:
+    """The `fix` of the document: what was re-synced, and what still differs after that."""
+    return {
+        "exit_code": exit_code,
+        "releases": list(fixed),
+        "left": [str(item.release.id) for item in left if item.drifts or not item.compared],
+    }
+
+
+def _release_json(item: ReleaseDrift) -> dict[str, Any]:
+    """One element of `releases`."""
+    return {
+        "release": str(item.release.id),
+        "layer": item.release.layer,
+        "status": item.status,
+        "revision": item.revision,
+        "compared": item.compared,
+        "objects": item.objects,
+        "drifts": [_object_json(drift) for drift in item.drifts],
+    }
+
+
+def _object_json(item: ObjectDrift) -> dict[str, Any]:
+    """One element of a release's `drifts`."""
+    return {
+        "api_version": item.ref.api_version,
+        "kind": item.ref.kind,
+        "namespace": item.ref.namespace,
+        "name": item.ref.name,
+        "state": item.state,
+        "reason": item.reason,
+        "fields": [_field_json(field) for field in item.fields],
+    }
+
+
+def _field_json(field: Field) -> dict[str, Any]:
+    """One element of an object's `fields`; a value that is absent or hidden is null."""
+    change = field.change
+    return {
+        "path": change.path,
+        "hidden": field.hidden,
+        "added": change.declared is ABSENT,
+        "removed": change.live is ABSENT,
+        "declared": None if change.declared is ABSENT else change.declared,
+        "live": None if change.live is ABSENT else change.live,
+        "manager": change.manager,
+        "at": change.at,
+    }
+
+
+def drift_lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """The `drift` document for people."""
+    lines: list[Line] = []
+    for release in document["releases"]:
+        if release["drifts"]:
+            head = (Span(release["release"], "strong"), Span(f"  {release['layer']}", "dim"))
+            lines.append(head)
+            lines += [line for drift in release["drifts"] for line in _object_lines(drift, width)]
+    for release in document["releases"]:
+        if not release["compared"]:
+            state = "not on the cluster" if release["status"] == "absent" else release["status"]
+            note = f"nothing to compare with: {state} (invoke layer {release['layer']})"
+            lines += with_note((Span(release["release"], "strong"),), note, width, "warn")
+    return [*lines, *_summary(document, width)]
+
+
+def _object_lines(drift: Mapping[str, Any], width: int) -> list[Line]:
+    """One object and its fields."""
+    where = f" in {drift['namespace']}" if drift["namespace"] else ""
+    said = {"changed": "", "missing": "is gone", "refused": "cannot be applied any more"}[drift["state"]]
+    said = ": ".join(part for part in (said, drift["reason"]) if part)
+    lines = with_note((Span(f"  {drift['kind']}/{drift['name']}{where}"),), said, width, "bad")
+    for field in drift["fields"]:
+        lines += wrapped(f"{field['path']}: {_told(field)}", width, "    ")
+        lines += wrapped(_by(field), width, "      ", "dim")
+    return lines
+
+
+def _told(field: Mapping[str, Any]) -> str:
+    """Declared → live."""
+    if field["hidden"]:
+        return "is gone (its value is not shown)" if field["removed"] else "differs (its values are not shown)"
+    declared, live = _clipped(field["declared"], field["live"])
+    return f"{'not declared' if field['added'] else declared} → {'gone' if field['removed'] else live}"
+
+
+def _clipped(declared: Any, live: Any) -> tuple[str, str]:
+    """Two values on one line: of long texts the part where they begin to differ."""
+    texts = [json.dumps(value, ensure_ascii=False, default=str) for value in (declared, live)]
+    same = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
+    start = max(0, same - _VALUE // 3) if max(map(len, texts)) > _VALUE else 0
+    return _part(texts[0], start), _part(texts[1], start)
+
+
+def _part(text: str, start: int) -> str:
+    part = text[start : start + _VALUE]
+    return clean(("…" if start else "") + part + ("…" if start + _VALUE < len(text) else ""))
+
+
+def _by(field: Mapping[str, Any]) -> str:
+    """Who made it so."""
+    if not field["manager"]:
+        return "nobody owns it now: the cluster does not say who removed it"
+    return f"by {field['manager']}" + (f" at {field['at']}" if field["at"] else "")
+
+
+def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
+    """What it all comes to."""
+    counts = document["counts"]
+    compared = (
+        f"{plural(counts['objects'], 'object')} of {plural(counts['releases'] - counts['not_compared'], 'release')}"
+    )
+    if counts["drifted_objects"]:
+        much = f"{plural(counts['drifted_objects'], 'object')} of {plural(counts['drifted_releases'], 'release')}"
+        return wrapped(f"{much} drifted, of {compared} compared in {document['seconds']:.1f}s", width, "", "bad")
+    if document["drifted"]:
+        text = f"{compared} compared, nothing to compare with for {plural(counts['not_compared'], 'release')}"
+        return wrapped(text, width, "", "warn")
+    return wrapped(f"no drift: {compared} compared in {document['seconds']:.1f}s", width, "", "good")

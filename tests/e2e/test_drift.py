@@ -1,0 +1,214 @@
+"""`invoke drift` as a user types it, against what hands have changed on the embedded cluster."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from devtools.clients.kube import MERGE_PATCH, Kube
+from devtools.clusters.base import Cluster
+from devtools.process import Cancel
+from tests.e2e.repo import Repo
+
+pytestmark = pytest.mark.cluster
+
+WEB = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {nothing: null}}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: app
+          image: example.invalid/app:1
+          resources: {requests: {cpu: 1000m, memory: 1024Mi}, limits: {}}
+          env: [{name: LEVEL, value: debug}, {name: DB_PASSWORD, value: "{{ .Values.db.password }}"}]
+          ports: [{containerPort: 80}]
+"""
+SCALED = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: scaled}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: scaled}}
+  template:
+    metadata: {labels: {app: scaled}}
+    spec: {containers: [{name: app, image: example.invalid/app:1}]}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: scaled}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: scaled}
+  minReplicas: 1
+  maxReplicas: 5
+"""
+DATA = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data: {app.conf: "level: info\\nport: 80\\n"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: web}
+stringData: {password: "{{ .Values.db.password }}"}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: web}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
+LAYER = """\
+stage: apps
+releases:
+  - name: web
+    chart: platform/web
+    values: {db: {password: DECLARED-marker}}
+"""
+
+
+class Hands:
+    """Somebody with kubectl."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._root = kube, namespace
+
+    def path(self, kind: str, name: str = "web") -> str:
+        resource = self._kube.resource(kind)
+        assert resource
+        return resource.path(self._root, name)
+
+    def edit(self, kind: str, patch: Mapping[str, Any], name: str = "web", manager: str = "kubectl-edit") -> None:
+        query = {"fieldManager": manager}
+        self._kube._json("PATCH", self.path(kind, name), body=patch, content=MERGE_PATCH, query=query)
+
+    def delete(self, kind: str, name: str = "web") -> None:
+        assert self._kube.delete(self.path(kind, name))
+
+    def get(self, kind: str, name: str = "web") -> dict[str, Any]:
+        found = self._kube.get(self.path(kind, name))
+        assert found
+        return found
+
+
+@pytest.fixture
+def web(repo: Repo) -> Repo:
+    """A release with something of everything, installed."""
+    repo.chart("web", WEB, SCALED, DATA)
+    repo.write("layers/20-apps.yaml", LAYER)
+    first = repo.invoke("up", "--no-test")
+    assert first.code == 0, first.text
+    return repo
+
+
+@pytest.fixture
+def hands(web: Repo, cluster: Cluster) -> Hands:
+    return Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), web.namespace)
+
+
+def fields(document: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """The fields by their paths in which the only object of a kind differs."""
+    (item,) = [drift for release in document["releases"] for drift in release["drifts"] if drift["kind"] == kind]
+    return {field["path"]: field for field in item["fields"]}
+
+
+IMAGE = '.spec.template.spec.containers[name="app"].image'
+PASSWORD = '.spec.template.spec.containers[name="app"].env[name="DB_PASSWORD"].value'
+
+
+def test_what_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
+    clean = web.invoke("drift", "--output", "json")
+    assert (clean.code, clean.document["drifted"]) == (0, False), clean.text
+    assert clean.document["counts"]["releases"] == 3  # the two of every repository
+
+    container = {"name": "app", "image": "evil:2", "env": [{"name": "DB_PASSWORD", "value": "LIVE-marker"}]}
+    hands.edit("Deployment", {"spec": {"replicas": 3, "template": {"spec": {"containers": [container]}}}})
+    hands.edit("Deployment", {"spec": {"replicas": 2}}, name="scaled", manager="kube-controller-manager")
+    hands.delete("ConfigMap")
+    hands.edit("Secret", {"data": {"password": base64.b64encode(b"LIVE-marker").decode()}})
+    hands.edit("Service", {"metadata": {"labels": {"mine": "yes"}}, "spec": {"selector": {"app": "other"}}})
+
+    found = web.invoke("drift", "--output", "json")
+    assert found.code == 1
+    document = found.document
+    assert document["counts"]["drifted_objects"] == 4
+    deployment = fields(document, "Deployment")
+    replicas = deployment[".spec.replicas"]
+    assert (replicas["declared"], replicas["live"], replicas["manager"]) == (1, 3, "kubectl-edit")
+    assert replicas["at"].endswith("Z")
+    assert (deployment[IMAGE]["declared"], deployment[IMAGE]["live"]) == ("example.invalid/app:1", "evil:2")
+    assert deployment[PASSWORD]["hidden"]
+    assert deployment['.spec.template.spec.containers[name="app"].env[name="LEVEL"]']["removed"]
+    secret = fields(document, "Secret")[".data.password"]
+    assert (secret["hidden"], secret["declared"], secret["live"]) == (True, None, None)
+    assert secret["manager"] == "kubectl-edit"
+    assert list(fields(document, "Service")) == [
+        ".spec.selector.app"
+    ]  # a label that nobody declared is nobody's affair
+    assert fields(document, "ConfigMap") == {}
+
+    told = web.invoke("drift", "--name", "20")
+    assert told.code == 1
+    assert f"  Deployment/web in {web.namespace}\n    .spec.replicas: 1 → 3\n      by kubectl-edit at 2" in told.out
+    assert "Secret/web" in told.out
+    assert ".data.password: differs (its values are not shown)" in told.out
+    assert f"ConfigMap/web in {web.namespace}  is gone" in told.out
+    assert "4 objects of 1 release drifted, of 7 objects of 1 release compared" in told.out
+
+    fixed = web.invoke("drift", "--fix", "--output", "json")
+    assert fixed.code == 0, fixed.text
+    assert fixed.document["fix"] == {"exit_code": 0, "releases": [f"{web.namespace}/web"], "left": []}
+    assert "1 object is gone: ConfigMap/web" in fixed.err
+    assert hands.get("Deployment")["spec"]["replicas"] == 1
+    assert hands.get("Deployment", "scaled")["spec"]["replicas"] == 1
+    assert base64.b64decode(hands.get("Secret")["data"]["password"]) == b"DECLARED-marker"
+    assert hands.get("ConfigMap")["data"]
+    assert "no drift: 7 objects of 1 release compared" in web.invoke("drift", "--release", "web").out
+    for typed in (clean, found, told, fixed):
+        for word in ("marker", *(base64.b64encode(start).decode()[:8] for start in (b"LIVE-mar", b"DECLARED"))):
+            assert word not in typed.text
+
+
+def test_what_cannot_be_compared_is_named(web: Repo, hands: Hands) -> None:
+    web.write("layers/30-more.yaml", LAYER.replace("name: web\n    chart", "name: later\n    chart"))
+    later = web.invoke("drift")
+    assert later.code == 1
+    said = " ".join(later.out.split())
+    assert f"{web.namespace}/later nothing to compare with: not on the cluster (invoke layer 30-more)" in said
+    assert "nothing to compare with for 1 release" in later.out
+    (web.path / "layers/30-more.yaml").unlink()
+    none = web.invoke("drift", "--name", "nowhere", "--output", "json")
+    assert (none.code, none.document["kind"]) == (2, "error")
+
+
+def test_what_was_made_anew_by_hand_is_taken_back(web: Repo, hands: Hands) -> None:
+    hands.delete("Service")
+    hands._kube.create(
+        hands.path("Service").rpartition("/")[0],
+        {
+            "metadata": {"name": "web"},
+            "spec": {"clusterIP": "None", "selector": {"app": "web"}, "ports": [{"port": 80}]},
+        },
+    )
+    found = web.invoke("drift", "--output", "json")
+    drifts = {drift["kind"]: drift for release in found.document["releases"] for drift in release["drifts"]}
+    assert set(drifts) == {"Service"}, found.out
+    assert drifts["Service"]["state"] == "changed"
+    assert fields(found.document, "Service")[".metadata.labels"]["removed"]
+    fixed = web.invoke("drift", "--fix")
+    assert fixed.code == 0, fixed.text
+    assert "no drift" in fixed.out

@@ -1,0 +1,78 @@
+"""What `invoke drift` prints of what was found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from devtools.report.drift import drift_json, drift_lines, fix_json
+from devtools.report.text import plain
+from devtools.run.difference import ABSENT, Change
+from devtools.run.drift import Field, ObjectDrift, ReleaseDrift
+from devtools.stack.model import ObjectRef
+from tests.report.test_tables import release
+
+REF = ObjectRef("apps/v1", "Deployment", "ameide", "clickhouse")
+MADE = Change(steps=("spec", "replicas"), declared=1, live=3, manager="kubectl-edit", at="2026-01-01T00:00:00Z")
+CHANGED = ObjectDrift(ref=REF, state="changed", fields=(Field(change=MADE),))
+ONE = ReleaseDrift(
+    release=release("clickhouse", "40-data-plane"), status="deployed", revision=2, objects=6, drifts=(CHANGED,)
+)
+DRIFT = [ONE]
+
+
+def lines(*found: ReleaseDrift, width: int = 100) -> list[str]:
+    return [plain(line) for line in drift_lines(drift_json("ameide", "local", "kwok", found, 1.26), width)]
+
+
+def of(**change: Any) -> str:
+    """The line of a field."""
+    field = Field(change=replace(MADE, **change))
+    return lines(replace(ONE, drifts=(replace(CHANGED, fields=(field,)),)), width=400)[2].strip()
+
+
+def test_a_field() -> None:
+    assert lines(ONE) == [
+        "ameide/clickhouse  40-data-plane",
+        "  Deployment/clickhouse in ameide",
+        "    .spec.replicas: 1 → 3",
+        "      by kubectl-edit at 2026-01-01T00:00:00Z",
+        "1 object of 1 release drifted, of 6 objects of 1 release compared in 1.3s",
+    ]
+
+
+def test_what_is_there_on_one_side_only() -> None:
+    assert of(live=ABSENT) == ".spec.replicas: 1 → gone"
+    assert of(declared=ABSENT) == ".spec.replicas: not declared → 3"
+
+
+def test_of_long_values_the_part_that_differs() -> None:
+    told = of(declared="x" * 500 + "a" + "y" * 500, live="x" * 500 + "b" + "y" * 500)
+    assert "a" in told
+    assert "b" in told
+    assert len(told) < 180
+    assert of(declared="a\x1b[31m\nb", live="c") == '.spec.replicas: "a\\u001b[31m\\nb" → "c"'
+
+
+def test_other_states() -> None:
+    gone = ObjectDrift(ref=ObjectRef("v1", "Namespace", "", "n"), state="missing")
+    refused = ObjectDrift(ref=REF, state="refused", reason="spec: Forbidden")
+    hidden = replace(CHANGED, fields=(Field(change=replace(MADE, manager="", at=""), hidden=True),))
+    absent = replace(ONE, status="absent", revision=0, objects=0, drifts=())
+    assert lines(replace(ONE, drifts=(gone, refused, hidden)), absent)[1:-1] == [
+        "  Namespace/n  is gone",
+        "  Deployment/clickhouse in ameide  cannot be applied any more: spec: Forbidden",
+        "  Deployment/clickhouse in ameide",
+        "    .spec.replicas: differs (its values are not shown)",
+        "      nobody owns it now: the cluster does not say who removed it",
+        "ameide/clickhouse  nothing to compare with: not on the cluster (invoke layer 40-data-plane)",
+    ]
+    assert lines(replace(ONE, drifts=())) == ["no drift: 6 objects of 1 release compared in 1.3s"]
+    assert lines(replace(ONE, drifts=()), replace(absent, status="failed"))[-1] == (
+        "6 objects of 1 release compared, nothing to compare with for 1 release"
+    )
+
+
+def test_what_is_left_after_a_fix() -> None:
+    assert fix_json(0, ["a/b"], [replace(ONE, drifts=())]) == {"exit_code": 0, "releases": ["a/b"], "left": []}
+    assert fix_json(1, [], [ONE])["left"] == ["ameide/clickhouse"]
