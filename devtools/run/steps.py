@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from devtools.charts.crds import has_crds
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.errors import DevtoolsError, Interrupted, TimedOut
 from devtools.process import Command, Result, redact
 from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
@@ -27,6 +24,7 @@ from devtools.run.removal import await_gone, await_pods, remove_tests, spare_crd
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
 from devtools.run.sweep import remove_crds, remove_namespaces
+from devtools.run.values_file import values_file
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
 from devtools.run.webhooks import despite_webhooks, unanswered
 from devtools.stack.model import Action, Contract, ObjectRef, Release, Step, Sweep
@@ -186,7 +184,7 @@ class Steps:
     def _helm_upgrade(self, release: Release, labels: Mapping[str, str], *, take: bool) -> str:
         """One `helm upgrade --install`, its values in a file for as long as it runs; its answer."""
         session = self._session
-        values = self._values_file(release, session.values[release.id])
+        values = values_file(session.private, release.id, session.values[release.id])
         secrets = secret_values(session.values[release.id])
         try:
             command = session.helm.upgrade(
@@ -270,19 +268,6 @@ class Steps:
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
         raise refused(self._session.kube, release, said) or unanswered(text) or Failure(text)
-
-    def _values_file(self, release: Release, values: Mapping[str, Any]) -> Path:
-        """Merged values in a file only we can read; JSON is YAML."""
-        path = self._session.private / f"{release.namespace}_{release.name}.json"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as sink:
-                json.dump(values, sink)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            said = f"cannot write the values for helm: {error.strerror}"
-            raise EnvironmentFault(said, hint=f"make room in {path.parent.parent}") from error
-        return path
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:
         """The manifest does not tell namespaced kinds from others; the API server does."""
