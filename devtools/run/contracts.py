@@ -22,12 +22,17 @@ from devtools.run.troubles import Trouble
 from devtools.run.waiting import Patience, Suspicions, Wait
 from devtools.stack.model import Contract, ObjectRef
 
+REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
+
 
 class Contracts:
     """Evaluates contracts on one cluster; `real_node` is empty where every node is real or none is."""
 
-    def __init__(self, kube: Kube, observer: Observer, *, simulated: bool, real_node: str) -> None:
-        """`simulated` says that some nodes of the cluster are."""
+    def __init__(
+        self, kube: Kube, observer: Observer, *, simulated: bool, real_node: str, refused_for: float = REFUSED_FOR
+    ) -> None:
+        """`simulated` says that some nodes of the cluster are; `refused_for` seconds a refusal must last."""
+        self._refused_for = refused_for
         self._kube = kube
         self._observer = observer
         self._simulated = simulated
@@ -38,10 +43,10 @@ class Contracts:
         """Look until the contract holds, cannot heal, or time is over; Interrupted on cancel.
 
         What cannot heal is what lasts beyond its patience in the pods behind the object, however far behind: those
-        of a database behind its custom resource, too.
+        of a database behind its custom resource, too; and what the object's operator refuses for as long.
         """
         suspicions = Suspicions(kube=self._kube, observer=self._observer)
-        patience, pause, last = Patience(), 0.05, ""
+        patience, pause, last, refused = Patience(), 0.05, "", 0.0  # since when
         while True:
             checked = self.check(contract, namespace)
             if checked.verdict is not Verdict.FAILED:
@@ -51,7 +56,9 @@ class Contracts:
                 failure = suspicions.failure(trouble)
                 reason = ": ".join(part for part in (checked.reason, failure.message) if part)
                 return replace(checked, reason=reason, details=failure.details)
-            if checked.final or wait.over():
+            refused = (refused or time.monotonic()) if checked.refused else 0.0
+            lost = refused and time.monotonic() - refused >= self._refused_for
+            if checked.final or lost or wait.over():
                 return replace(checked, details=tuple(self._details(contract, namespace, found)))
             if checked.reason != last:
                 wait.say(f"{contract}: {checked.reason}")
@@ -84,7 +91,8 @@ class Contracts:
         """The object against the contract."""
         seen = measure(contract, item)
         if not seen.good:
-            return Checked(verdict=Verdict.FAILED, value=seen.value, reason=seen.reason, final=seen.final)
+            failed = Checked(verdict=Verdict.FAILED, value=seen.value, reason=seen.reason)
+            return replace(failed, final=seen.final, refused=seen.refused)
         why = self._simulation(item)
         return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=seen.value, reason=why)
 

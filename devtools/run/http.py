@@ -17,12 +17,16 @@ BODY = 256 * 1024  # bytes of an answer that are looked at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """How one look at a contract ended; `final` failures cannot heal by waiting, `details` tell why."""
+    """How one look at a contract ended.
+
+    `final` failures cannot heal by waiting, `refused` ones hardly; `details` tell why.
+    """
 
     verdict: Verdict
     value: str
     reason: str = ""
     final: bool = False
+    refused: bool = False
     details: tuple[str, ...] = ()
 
 

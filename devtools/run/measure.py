@@ -13,16 +13,26 @@ from devtools.stack.model import Contract
 
 _BAD = re.compile("^(not|un)|fail|error|degraded|stalled|invalid|conflict|pressure", re.IGNORECASE)
 _SAID = 2  # conditions that a reason quotes
+# Reasons of a condition that is False which blame the object itself: Gateway API's (GatewayConditionReason and its
+# siblings) and what others call the same. Not those that wait for something else, such as `AddressNotAssigned`.
+_REFUSED = frozenset(
+    {"Invalid", "InvalidParameters", "InvalidSpec", "InvalidConfiguration", "Unsupported", "UnsupportedAddress"}
+)
+_STALLED = "Stalled"  # kstatus: no progress without somebody's help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The value seen, whether it keeps the contract, and if not what is wrong; `final`: it will not change."""
+    """The value seen, whether it keeps the contract, and if not what is wrong.
+
+    `final`: it will not change. `refused`: its operator says that the object itself is wrong.
+    """
 
     value: str
     good: bool
     reason: str = ""
     final: bool = False
+    refused: bool = False
 
 
 def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
@@ -35,7 +45,10 @@ def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
         if good and ".status" in contract.jsonpath and (old := _outdated(item, {})):
             return Measured(value=value, good=False, reason=f"{contract.jsonpath} is {value}, {old}")
         return Measured(
-            value=value, good=good, reason=f"{contract.jsonpath} is {value or 'absent'}" + _complaints(item)
+            value=value,
+            good=good,
+            reason=f"{contract.jsonpath} is {value or 'absent'}" + _complaints(item),
+            refused=_is_stalled(item),
         )
     if item.get("kind") == "Job":
         result, message = job_result(item)
@@ -64,7 +77,15 @@ def _condition(kind: str, item: Mapping[str, Any]) -> Measured:
         value=f"{kind}={value}",
         good=False,
         reason=f"{kind} is {value}" + (f" ({said})" if found.get("message") else _complaints(item)),
+        refused=(value == "False" and found.get("reason") in _REFUSED and not _outdated(item, found))
+        or _is_stalled(item),
     )
+
+
+def _is_stalled(item: Mapping[str, Any]) -> bool:
+    """Whether its operator has given the newest spec up."""
+    found = condition(item, _STALLED)
+    return found.get("status") == "True" and not _outdated(item, found)
 
 
 def _outdated(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:

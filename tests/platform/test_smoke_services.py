@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.platform.smoke import BROKEN, HEALTHY, OPERATED, check_broken, check_healthy, wait_until_healthy
-from tests.platform.support import Kubectl
+from tests.platform.conftest import broken_platform
+from tests.platform.smoke import BROKEN, HEALTHY, OPERATED, broken, check_broken, check_healthy, wait_until_healthy
+from tests.platform.support import Kubectl, run
 
 pytestmark = pytest.mark.cluster
 
@@ -35,3 +37,46 @@ def test_fails(case: dict[str, Any], healthy: Kubectl, tmp_path: Path) -> None:
 
 def test_every_job_has_a_broken_case() -> None:
     assert {(case["release"], case["job"]) for case in BROKEN} == set(HEALTHY)
+
+
+SCREEN = 24  # lines
+REFUSED = [
+    pytest.param(
+        "22-control-plane",
+        "gateway/ameide",
+        "no-address",
+        "Programmed",
+        "contract Gateway/ameide Programmed: Programmed is False (Invalid: simulated failure: no-address)",
+        id="Gateway",
+    ),
+    pytest.param(
+        "24-auth",
+        "cluster.postgresql.cnpg.io/postgres",
+        "disk-lost",
+        "Ready",
+        "contract Cluster/postgres Ready: Ready is False (ClusterIsNotReady: simulated failure: disk-lost",
+        id="Cluster",
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "target", "fail", "condition", "says"), REFUSED)
+def test_what_an_operator_refuses_fails_its_layer_in_the_operators_words_on_the_first_screen(
+    layer: str, target: str, fail: str, condition: str, says: str, healthy: Kubectl
+) -> None:
+    """Told to fail by its label; sooner than the contract's time is over, and long before the release's."""
+    ask = ["get", target, "-o", f'jsonpath={{.status.conditions[?(@.type=="{condition}")].status}}']
+    case = {
+        "namespace": "ameide",
+        "break": [["label", target, f"simulation.devtools.ameide.io/fail={fail}"]],
+        "mend": [["label", target, "simulation.devtools.ameide.io/fail-"]],
+        "until": {"ask": ask, "answer": "False"},
+        "mended": {"ask": ask, "answer": "True"},
+    }
+    with broken(healthy, case):
+        typed = run([sys.executable, "-m", "invoke", "layer", layer], env=broken_platform(), timeout=90)
+    seen = (typed.stderr + typed.stdout).splitlines()
+    assert typed.returncode == 1, "\n".join(seen)
+    for screen in (seen[:SCREEN], seen[-SCREEN:]):  # where it is begun to be read, and what stays before the prompt
+        assert says in " ".join(" ".join(screen).split()), "\n".join(seen)
+    assert f"Retry:  invoke layer {layer}" in typed.stdout

@@ -60,6 +60,24 @@ def test_pods_that_cannot_heal_behind_an_object_end_the_waiting_for_it(bench: Be
     assert any(line.startswith("event: ") for line in checked.details)
 
 
+def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, kube: Kube) -> None:
+    item = config_map("gateway") | {
+        "status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Invalid", "message": "no listener"}]}
+    }
+
+    class Seen(Observer):
+        def get(self, ref: ObjectRef) -> dict[str, Any]:
+            return {**item, "metadata": {"name": ref.name}}
+
+    contracts = Contracts(kube, Seen(kube), simulated=False, real_node="", refused_for=0.3)
+    wait = Wait(deadline=deadline(60), say=lambda _: None, cancel=bench.cancel)
+    started = time.monotonic()
+    contract = Contract(where=HERE, kind="ConfigMap", name="gateway", condition="Ready")
+    checked = contracts.settle(contract, bench.namespace, wait)
+    assert 0.3 <= time.monotonic() - started < 30
+    assert (checked.verdict, checked.reason) == (Verdict.FAILED, "Ready is False (Invalid: no listener)")
+
+
 def test_broken_pods_of_the_revision_before_are_not_taken_for_those_of_this_one(bench: Bench, kube: Kube) -> None:
     path, observer = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments", Observer(kube)
     kube.create(path, deployment("web", **{FAIL: "image"}))

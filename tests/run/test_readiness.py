@@ -80,6 +80,7 @@ def test_an_object_against_its_contract(case: dict[str, Any]) -> None:
     seen = measure(Contract(where=HERE, **case["contract"]), case["object"])
     assert (seen.value, "" if seen.good else seen.reason) == (case["value"], case["wrong"])
     assert seen.final == (case["value"] == "failed")
+    assert seen.refused == case.get("refused", False)
 
 
 @pytest.mark.parametrize("path", ["{.status[", "{.a}{.b}", "{range .items[*]}{.x}{end}", "{$$}"])
