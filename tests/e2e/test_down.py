@@ -1,0 +1,182 @@
+"""Taking everything away again, on a cluster of its own: whatever is on it is listed before and after."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devtools.app.wiring import App
+from devtools.clients.kube import ApiError, Kube
+from devtools.process import Cancel
+from tests.e2e.repo import Repo
+
+pytestmark = pytest.mark.cluster
+PASSING = {"events", "leases", "endpoints", "endpointslices"}  # what only tells of what was there
+LAYER = """\
+stage: things
+releases:
+  - {name: kinds, namespace: operators, chart: platform/kinds, contract: [{kind: CustomResourceDefinition, name: things.example.com}]}
+  - {name: app, namespace: app, chart: platform/app, needs: [operators/kinds], contract: [{kind: Deployment, name: app}, {kind: PersistentVolumeClaim, name: data}]}
+"""  # noqa: E501
+RULES = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: things}
+rules: [{apiGroups: [example.com], resources: [things], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: things}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: things}
+subjects: [{kind: ServiceAccount, name: things, namespace: operators}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: things}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: things}
+webhooks:
+  - name: things.example.com
+    sideEffects: None
+    admissionReviewVersions: [v1]
+    clientConfig: {service: {name: things, namespace: operators}}
+    rules: [{apiGroups: [example.com], apiVersions: [v1], resources: [things], operations: [CREATE]}]
+"""
+APP = """\
+apiVersion: example.com/v1
+kind: Thing
+metadata: {name: ours}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: settings}
+stringData: {a: b}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app}
+spec:
+  selector: {matchLabels: {app: app}}
+  template:
+    metadata: {labels: {app: app}}
+    spec:
+      containers: [{name: app, image: example.invalid/app:1, volumeMounts: [{name: data, mountPath: /data}]}]
+      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+"""
+
+
+def crd(kind: str) -> str:
+    plural = f"{kind.lower()}s"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    spec = {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+    }
+    head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    return yaml.safe_dump({**head, "metadata": {"name": f"{plural}.example.com"}, "spec": spec})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """A repository and a cluster that nobody else uses."""
+
+    repo: Repo
+    kube: Kube
+
+    def everything(self) -> set[str]:
+        """Each object of the cluster."""
+        found = set()
+        self.kube.discover()
+        for resource in self.kube.served():
+            if resource.plural in PASSING or "/" in resource.plural:
+                continue
+            try:
+                items = self.kube.metadata(resource.path())
+            except ApiError:
+                continue  # a kind that cannot be listed
+            found |= {f"{resource.plural} {item.get('namespace', '')}/{item['name']}" for item in items}
+        return found
+
+    def more_than(self, before: set[str], wanted: set[str]) -> set[str]:
+        """What there is now and was not before, once it is what is wanted: volumes follow their claims in a moment."""
+        deadline = time.monotonic() + 10
+        while (more := self.everything() - before) != wanted and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return more
+
+
+@pytest.fixture
+def own(offline: Repo, tmp_path: Path) -> Iterator[Own]:
+    offline.env = {"DEVTOOLS_CLUSTER": f"own-{offline.namespace[-6:]}", "DEVTOOLS_STATE": str(tmp_path / "state")}
+    offline.write("layers/20-things.yaml", LAYER)
+    offline.chart("kinds", crd("Thing"), RULES)
+    offline.write("charts/platform/kinds/crds/other.yaml", crd("Other"))
+    offline.chart("app", APP)
+    try:
+        assert offline.invoke("cluster.create").code == 0
+        found = App(environ=offline.environ, cwd=offline.path, out=sys.stdout, err=sys.stderr).provider.find()
+        yield Own(repo=offline, kube=Kube(found.kubeconfig, found.context, Cancel()))
+    finally:
+        offline.invoke("cluster.delete")
+
+
+def test_nothing_remains(own: Own) -> None:
+    repo, before = own.repo, own.everything()
+    kinds = {"customresourcedefinitions /things.example.com", "customresourcedefinitions /others.example.com"}
+    kinds.add("apiservices /v1.example.com")
+    assert repo.invoke("up").code == 0
+    assert {"namespaces /app", "things app/ours", "clusterroles /things"} < own.everything() - before
+
+    typed = repo.invoke("down", "--output", "json")  # CRDs stay
+    assert typed.code == 0, typed.text
+    assert typed.document["reason"] == "2 CRDs are kept, with every object of their kinds"
+    assert own.more_than(before, kinds) == kinds
+
+    typed = repo.invoke("up", "--no-test", "--output", "json")  # and are taken over
+    assert typed.code == 0, typed.text
+    assert {item["outcome"] for item in typed.document["releases"]} == {"installed"}
+
+    own.kube.create("/api/v1/namespaces", {"metadata": {"name": "theirs"}})
+    thing = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "precious"}}
+    own.kube.create("/apis/example.com/v1/namespaces/theirs/things", thing)
+    planned = repo.invoke("down", "--crds", "--dry-run")
+    assert "  cluster\n" in planned.out
+    assert f"CRDs/{repo.namespace}" in planned.out
+    assert planned.out.index(f"CRDs/{repo.namespace}") > planned.out.index("operators/kinds")
+
+    typed = repo.invoke("down", "--crds")  # not with what is theirs
+    assert typed.code == 1, typed.text
+    for said in ("1 Thing", "theirs/Thing/precious", "invoke down --crds --force", "Retry:  invoke down --crds\n"):
+        assert said in typed.out
+    theirs = {"namespaces /theirs", "configmaps theirs/kube-root-ca.crt", "serviceaccounts theirs/default"}
+    assert own.more_than(before, kinds | theirs | {"things theirs/precious"}) == kinds | theirs | {
+        "things theirs/precious"
+    }
+
+    typed = repo.invoke("down", "--crds", "--force", "--output", "json")
+    assert typed.code == 0, typed.text
+    assert [(item["release"], item["outcome"]) for item in typed.document["releases"]] == [
+        (f"CRDs/{repo.namespace}", "uninstalled")
+    ]
+    assert own.more_than(before, theirs) == theirs
+
+
+def test_what_does_not_go_together_is_refused(offline: Repo) -> None:
+    for words, says in ((("--crds", "--undeclared"), "do not go together"), (("--force",), "give it with --crds")):
+        typed = offline.invoke("down", *words)
+        assert (typed.code, says in typed.err) == (2, True), typed.text
