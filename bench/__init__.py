@@ -1,0 +1,1 @@
+"""This tool beside helmfile and plain helm: `bench/run` measures, docs/benchmarks/README.md explains."""
