@@ -66,10 +66,30 @@ class Work:
 
 def load(app: App, options: Options) -> Stack:
     """The stack as one environment sees it, with its graph checked; ConfigError with every problem."""
-    from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
+    settings = app.settings
+    environment = options.environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or settings.environment
 
-    environment = options.environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or app.settings.environment
-    return load_stack(app.settings, environment, app.charts)
+    def read() -> Stack:
+        from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
+
+        return load_stack(settings, environment, app.charts)
+
+    name = f"stack {settings.root} {environment} {_provider(app)}"
+    inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
+    return app.remembered(name, inputs, read, kind=Stack, good=_has_its_charts)
+
+
+def _provider(app: App) -> str:
+    """The provider's name, which decides whether there are stand-ins; whoever needs a cluster is told of the rest."""
+    try:
+        return app.provider_name
+    except EnvironmentFault:
+        return ""
+
+
+def _has_its_charts(stack: Stack) -> bool:
+    """Whether what was generated is still there: it lies in a cache that people empty."""
+    return all(r.chart.path.exists() for r in stack.releases() if r.chart.kind == "stand-in")
 
 
 def execute(app: App, work: Work, options: Options) -> ExitCode:

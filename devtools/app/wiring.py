@@ -8,15 +8,14 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from devtools.errors import ConfigError, EnvironmentFault
 from devtools.process import Cancel, SubprocessRunner
-from devtools.stack.settings import Settings, find_root, load_settings
 
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
     from devtools.charts.standin import StandIns
     from devtools.clusters.base import Cluster, Provider
     from devtools.clusters.choose import ProviderName
+    from devtools.stack.settings import Settings
     from devtools.toolchain import Toolchain
 
 APP = "ameide-devtools"
+Value = TypeVar("Value")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # as devtools.yaml's
 # What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
 _DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN")
@@ -54,7 +55,28 @@ class App:
     @cached_property
     def settings(self) -> Settings:
         """What devtools.yaml says."""
-        return load_settings(find_root(self.cwd))
+        from devtools.stack.settings import FILE, Settings, find_root, load_settings  # noqa: PLC0415 - heavy
+
+        root = find_root(self.cwd)
+        return self.remembered(f"settings {root}", (root / FILE,), lambda: load_settings(root), kind=Settings)
+
+    def remembered(
+        self,
+        name: str,
+        inputs: Iterable[Path],
+        make: Callable[[], Value],
+        *,
+        kind: type[Value],
+        good: Callable[[Value], bool] = lambda _: True,
+    ) -> Value:
+        """See `devtools.app.kept`; without a cache directory it is made each time."""
+        from devtools.app.kept import remembered  # noqa: PLC0415 - not every task needs it
+
+        try:
+            directory = self.folders.cache / "kept"
+        except EnvironmentFault:
+            return make()
+        return remembered(directory, name, inputs, make, kind=kind, good=good)
 
     @cached_property
     def folders(self) -> Folders:
@@ -99,9 +121,12 @@ class App:
     @cached_property
     def charts(self) -> Charts:
         """The charts of the repository."""
-        from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
+        from devtools.charts.lock import LOCK, Lock, load_lock  # noqa: PLC0415 - not every task needs it
+        from devtools.charts.resolve import Charts  # noqa: PLC0415
 
-        return Charts(self.settings.charts, self.settings.root, self._stand_in)
+        directory, root = self.settings.charts, self.settings.root
+        kept = self.remembered(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
+        return Charts(directory, root, self._stand_in, lock=kept)
 
     def _stand_in(self, entry: LockEntry) -> Path | None:
         """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""

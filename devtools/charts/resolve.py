@@ -28,11 +28,16 @@ class Charts:
     generated archive; where it gives None, `verify` says how to vendor the chart.
     """
 
-    def __init__(self, directory: Path, root: Path | None = None, stand_in: StandIn | None = None) -> None:
-        """Read the lock; raises ConfigError when it is wrong. Files are named from `root` (else from above)."""
+    def __init__(
+        self, directory: Path, root: Path | None = None, stand_in: StandIn | None = None, *, lock: Lock | None = None
+    ) -> None:
+        """Read the lock where it is not given; raises ConfigError when it is wrong.
+
+        Files are named from `root` (else from above).
+        """
         self.directory = directory
         self._root = root or directory.parent
-        self.lock: Lock = load_lock(directory, self._root)
+        self.lock: Lock = lock or load_lock(directory, self._root)
         self._stand_in = stand_in
         self._digests: dict[Path, str] = {}
         self._mutex = Mutex()

@@ -1,0 +1,124 @@
+"""What was read from files the last time, for as long as the files are the same.
+
+Reading and validating a stack costs a third of a second, most of it to find out again what was found out before. So
+the result is kept in the user's cache, beside Python's own bytecode in kind: made again whenever anything differs, and
+never needed. A file counts as the same by size, inode, time of change and time of status change: the last cannot be
+set, so no edit goes unseen. What was changed just now is not kept: another change might get the same time (as git's
+"racy" index entries, https://git-scm.com/docs/racy-git).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import os
+import pickle
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value")
+Stamp = tuple[tuple[str, int, int, int, int], ...]
+
+_MOST = 64  # files kept: repositories and environments that one works with
+_RACY = 100_000_000  # nanoseconds: file systems' clocks tick slower than ours
+_CODE = ("errors.py", "stack", "charts")  # below devtools/: what decides what is read
+
+
+def remembered(
+    directory: Path,
+    name: str,
+    inputs: Iterable[Path],
+    make: Callable[[], Value],
+    *,
+    kind: type[Value],
+    good: Callable[[Value], bool] = lambda _: True,
+) -> Value:
+    """What `make` gave when these files and directories were as they are now, else what it gives now.
+
+    `name` tells values of one directory apart; a value that is no `kind` or not `good` any more is made anew.
+    """
+    now = time.time_ns()
+    stamp = _stamp((*inputs, *(Path(__file__).parents[1] / part for part in _CODE)))
+    file = directory / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.pickle"
+    if stamp is None:
+        return make()
+    found = _read(file, stamp)
+    if isinstance(found, kind) and good(found):
+        return found
+    value = make()
+    if all(entry[-1] < now - _RACY for entry in stamp):
+        _write(file, stamp, value)
+    return value
+
+
+def _stamp(paths: Iterable[Path]) -> Stamp | None:
+    """Every file of the paths with what tells it from another; None where that is not enough to go by."""
+    try:
+        return (*_entries(paths), (sys.version, 0, 0, 0, 0))
+    except OSError:
+        return None
+
+
+def _entries(paths: Iterable[Path]) -> Iterator[tuple[str, int, int, int, int]]:
+    """Raises OSError for a link, whose target may change unseen."""
+    waiting = [str(path) for path in paths]
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            yield (path, -1, 0, 0, 0)
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path) as entries:
+                waiting += sorted(entry.path for entry in entries if entry.name != "__pycache__")
+        elif stat.S_ISREG(status.st_mode):
+            yield (path, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        else:
+            raise OSError(f"{path} is neither file nor directory")
+
+
+def _read(file: Path, stamp: Stamp) -> object:
+    """The value kept with this stamp; None where there is none that can be read and is our own."""
+    collects = gc.isenabled()
+    gc.disable()  # it would look at thousands of objects that all stay
+    try:
+        with file.open("rb") as source:
+            status = os.fstat(source.fileno())
+            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return None
+            if pickle.load(source) != stamp:  # noqa: S301 - a file that only we can write, as Python's bytecode
+                return None
+            return pickle.load(source)  # noqa: S301
+    except Exception:  # noqa: BLE001 - whatever is wrong with it: it is made anew
+        return None
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _write(file: Path, stamp: Stamp, value: object) -> None:
+    """Keep it whole or not at all, for us alone: a stack holds values."""
+    partial = file.with_suffix(f".{os.getpid()}.part")
+    with contextlib.suppress(OSError, pickle.PicklingError, RecursionError):
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink:
+                pickle.dump(stamp, sink, pickle.HIGHEST_PROTOCOL)
+                pickle.dump(value, sink, pickle.HIGHEST_PROTOCOL)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+        _prune(file.parent)
+
+
+def _prune(directory: Path) -> None:
+    """Let go of those that were made longest ago."""
+    files = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    for path in files[:-_MOST]:
+        path.unlink(missing_ok=True)
