@@ -66,30 +66,9 @@ class Work:
 
 def load(app: App, options: Options) -> Stack:
     """The stack as one environment sees it, with its graph checked; ConfigError with every problem."""
-    settings = app.settings
-    environment = options.environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or settings.environment
+    from devtools.app.loading import kept_stack  # noqa: PLC0415 - not every task needs it
 
-    def read() -> Stack:
-        from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
-
-        return load_stack(settings, environment, app.charts)
-
-    name = f"stack {settings.root} {environment} {_provider(app)}"
-    inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
-    return app.remembered(name, inputs, read, kind=Stack, good=_has_its_charts)
-
-
-def _provider(app: App) -> str:
-    """The provider's name, which decides whether there are stand-ins; whoever needs a cluster is told of the rest."""
-    try:
-        return app.provider_name
-    except EnvironmentFault:
-        return ""
-
-
-def _has_its_charts(stack: Stack) -> bool:
-    """Whether what was generated is still there: it lies in a cache that people empty."""
-    return all(r.chart.path.exists() for r in stack.releases() if r.chart.kind == "stand-in")
+    return kept_stack(app, options.environment)
 
 
 def execute(app: App, work: Work, options: Options) -> ExitCode:

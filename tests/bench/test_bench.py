@@ -173,8 +173,8 @@ def test_helmfile_reads_what_is_generated(app: App, tmp_path: Path) -> None:
     (tmp_path / "helmfile.yaml").write_text(
         helmfile_yaml(bed(tmp_path).items(root, tmp_path / "peers"), "some-context")
     )
-    log = tmp_path / "log"
-    argv = (str(program), "--helm-binary", str(app.toolchain.path("helm")), "-f", "helmfile.yaml", "list", "--output", "json")
+    log = tmp_path / "log"  # helmfile.yaml is its usual name
+    argv = (str(program), "--helm-binary", str(app.toolchain.path("helm")), "list", "--output", "json")
     code = run(argv, cwd=tmp_path, env={**bed(tmp_path).env}, log=log).code
     assert code == 0, log.read_text()
     assert all(f'"{node.name}"' in log.read_text() for node in graph("skewed", 6))
