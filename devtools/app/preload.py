@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from devtools.app.providers import embedded_layout, k3d_config
 from devtools.app.wiring import App
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from devtools.clusters.obtain import Obtain
     from devtools.clusters.preload import K3dImages, Preloaded, Via
     from devtools.images.catalog import Pinned
+    from devtools.process import Command
 
 VERSION = 1  # of the JSON document
 DEFAULT_TIMEOUT = "5m"
@@ -35,40 +37,58 @@ def preload(
     `timeout` is a duration for each command, pull, build or push. Raises ConfigError for an existing cluster, an
     unknown name or a wrong word; EnvironmentFault where there is no running cluster.
     """
-    chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
     if dry_run:
         return _planned(app, preload_commands(app, names, via=via, timeout=timeout), output)
-    if app.provider_name == "context":
-        raise ConfigError(f"cluster {app.cluster_name} is not made here: images.preload leaves it alone", hint=_HINT)
-    if app.provider_name == "kwok":
-        results, there = _embedded(app, chosen, seconds, asked=bool(names))
-    else:
-        results, there = _k3d(app, seconds).load(chosen, way), ()
-        _pin(app, results)
+    results, there = load_images(app, names, via=via, timeout=timeout)
     _show(app, results, there, output)
     return _code(results)
 
 
+def load_images(
+    app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
+) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
+    """What `preload` does, without showing it: what became of each image, and what the embedded real node has."""
+    chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
+    if app.provider_name == "context":
+        raise ConfigError(f"cluster {app.cluster_name} is not made here: images.preload leaves it alone", hint=_HINT)
+    if app.provider_name == "kwok":
+        return _embedded(app, chosen, seconds, asked=bool(names))
+    results = _k3d(app, seconds).load(chosen, way)
+    _pin(app, results)
+    return results, ()
+
+
 def preload_commands(
     app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
-) -> tuple[str, ...]:
+) -> tuple[Command, ...]:
     """What `preload` would do, as commands that a person could type; nothing is asked but files.
 
     Empty on a cluster that nothing is brought into: the embedded one fetches nothing unless it is asked by name.
     """
     chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
-    if app.provider_name == "context":
-        return ()
     if app.provider_name == "k3d":
         return _k3d(app, seconds).commands(chosen, way)
-    if not names:
+    if app.provider_name == "context" or not names:
         return ()
-    obtain = _obtain(app, seconds)
-    saved = [
-        (f"docker save --output image.tar {image}", "ctr --namespace k8s.io images import image.tar")
-        for image in chosen
-    ]
-    return tuple(word for image, pair in zip(chosen, saved, strict=True) for word in (*obtain.commands(image), *pair))
+    from devtools.process import Command  # noqa: PLC0415
+    from devtools.tools.ctr import Ctr  # noqa: PLC0415
+
+    obtain, archive = _obtain(app, seconds), Path("image.tar")
+    ctr = Ctr(socket=embedded_layout(app).runtime / "containerd.sock")
+    found: list[Command] = []
+    for image in chosen:
+        save = obtain.docker_command("save", "--output", str(archive), str(image))
+        found += [*obtain.commands(image), save, Command(argv=ctr.load(archive), timeout=seconds)]
+    return tuple(found)
+
+
+def missing_images(app: App) -> tuple[str, ...]:
+    """Images of images.yaml that some node of a k3d cluster does not have; none for any other provider.
+
+    Raises EnvironmentFault where there is no running cluster, or no Docker engine.
+    """
+    chosen = _chosen(app, ())
+    return _k3d(app, _seconds(DEFAULT_TIMEOUT)).missing(chosen) if app.provider_name == "k3d" and chosen else ()
 
 
 def _chosen(app: App, names: Sequence[str]) -> tuple[Pinned, ...]:
@@ -110,7 +130,6 @@ def _obtain(app: App, timeout: float) -> Obtain:
 
 
 def _k3d(app: App, timeout: float) -> K3dImages:
-    from devtools.app.providers import k3d_config  # noqa: PLC0415
     from devtools.clusters.preload import K3dImages  # noqa: PLC0415
 
     obtain = _obtain(app, timeout)
@@ -144,7 +163,6 @@ def _embedded(
 
 
 def _node_images(app: App, node: str, timeout: float) -> NodeImages:
-    from devtools.app.providers import embedded_layout  # noqa: PLC0415
     from devtools.clients.docker import docker_answers  # noqa: PLC0415
     from devtools.clusters.node_images import NodeImages  # noqa: PLC0415
     from devtools.clusters.real_node import found  # noqa: PLC0415
@@ -172,12 +190,16 @@ def _code(results: Iterable[Preloaded]) -> ExitCode:
     return next((code for code in order if code in codes), ExitCode.OK)
 
 
-def _planned(app: App, commands: Sequence[str], output: str) -> ExitCode:
+def _planned(app: App, commands: Sequence[Command], output: str) -> ExitCode:
     if output == "json":
-        document = {"version": VERSION, "kind": "images-preload-plan", "commands": list(commands)}
+        document = {
+            "version": VERSION,
+            "kind": "images-preload-plan",
+            "commands": [command.display() for command in commands],
+        }
         app.out.write(json.dumps(document, indent=2) + "\n")
     else:
-        app.out.writelines(f"{command}\n" for command in commands)
+        app.out.writelines(f"{command.display()}\n" for command in commands)
         if not commands:
             app.say(f"nothing is brought into cluster {app.cluster_name} (provider {app.provider_name})")
     return ExitCode.OK

@@ -43,16 +43,20 @@ class Obtain:
             raise EnvironmentFault(f"the Docker engine has no image {image}, though nothing failed")
         return held
 
-    def commands(self, image: Pinned) -> tuple[str, ...]:
+    def commands(self, image: Pinned) -> tuple[Command, ...]:
         """The same as commands of docker's."""
         if image.build:
-            return (build(self.docker, image.reference, image.build, timeout=self.timeout).display(),)
+            return (build(self.docker, image.reference, image.build, timeout=self.timeout),)
         if image.archive:
-            return (shlex.join(("docker", "load", "--input", str(image.archive))),)
+            return (self.docker_command("load", "--input", str(image.archive)),)
         if not image.digest:
-            return (f"docker pull {image}",)
+            return (self.docker_command("pull", str(image)),)
         exact = f"{image.reference.name}@{image.digest}"
-        return (f"docker pull {exact}", f"docker tag {exact} {image}")
+        return (self.docker_command("pull", exact), self.docker_command("tag", exact, str(image)))
+
+    def docker_command(self, *words: str) -> Command:
+        """What a person would type for what we ask the engine."""
+        return Command(argv=(str(self.docker), *words), timeout=self.timeout)
 
     def _pull(self, image: Pinned) -> None:
         """Unless the engine has it, with the pinned digest where there is one."""

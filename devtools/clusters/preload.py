@@ -61,24 +61,29 @@ class K3dImages:
             return tuple(self._guarded(image, nodes) for image in images)
         return self._imported(tuple(images), nodes)
 
-    def commands(self, images: Iterable[Pinned], via: Via) -> tuple[str, ...]:
+    def missing(self, images: Iterable[Pinned]) -> tuple[str, ...]:
+        """Those that some node does not have, by name; raises EnvironmentFault without a running cluster."""
+        there = [self._images(node) for node in self._nodes()]
+        return tuple(str(image) for image in images if not all(str(image) in found for found in there))
+
+    def commands(self, images: Iterable[Pinned], via: Via) -> tuple[Command, ...]:
         """What `load` would do on a cluster that has none of them, as commands."""
         chosen = tuple(images)
         found = [command for image in chosen for command in self.obtain.commands(image)]
+        looks = [self._typed(node, self.ctr.list()) for node in self.config.nodes]
         if via == "import":
             names = tuple(map(str, chosen))
-            imported = k3d.import_images(self.program, self.config.name, names, timeout=self.timeout)
-            return (
-                *found,
-                imported.display(),
-                *(f"docker exec {node} {' '.join(self.ctr.list())}" for node in self.config.nodes),
-            )
+            return (*found, k3d.import_images(self.program, self.config.name, names, timeout=self.timeout), *looks)
         for image in chosen:
             outside, inside = self._kept(image)
-            found += [f"docker tag {image} {outside}", f"docker push {outside}"]
-            words = (self.ctr.pull(inside), self.ctr.tag(inside, str(image)), self.ctr.list())
-            found += [f"docker exec {node} {' '.join(argv)}" for node in self.config.nodes for argv in words]
-        return tuple(found)
+            found += [self.obtain.docker_command("tag", str(image), outside)]
+            found += [self.obtain.docker_command("push", outside)]
+            for node in self.config.nodes:
+                found += [self._typed(node, self.ctr.pull(inside)), self._typed(node, self.ctr.tag(inside, str(image)))]
+        return (*found, *looks) if chosen else ()
+
+    def _typed(self, node: str, argv: tuple[str, ...]) -> Command:
+        return self.obtain.docker_command("exec", node, *argv)
 
     def _guarded(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
         try:
