@@ -20,7 +20,7 @@ from threading import Event, Lock, Thread
 from typing import IO, Protocol
 
 from devtools.errors import EnvironmentFault
-from devtools.pump import OnOutput, Pump, Stream, redact
+from devtools.pump import KEEP, OnOutput, Pump, Stream, redact
 
 __all__ = ["Cancel", "Command", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
 
@@ -61,6 +61,7 @@ class Command:
     stdin: bytes | None = None
     timeout: float | None = None  # seconds
     secrets: tuple[str, ...] = ()
+    keep: int = KEEP  # bytes of each stream that the result holds
     cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
 
     def display(self) -> str:
@@ -115,7 +116,7 @@ class SubprocessRunner:
         child = self._start(command, subprocess.PIPE)
         with self._lock:
             self._groups.add(child.pid)
-        pump = Pump(child, command.stdin, command.secrets, on_output)
+        pump = Pump(child, command.stdin, command.secrets, on_output, command.keep)
         try:
             deadline = None if command.timeout is None else started + command.timeout
             ended = pump.until(lambda: self._stop_reason(command, deadline))

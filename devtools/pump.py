@@ -79,8 +79,19 @@ def ended(child: Child) -> bool:
 class Pump:
     """One child's streams."""
 
-    def __init__(self, child: Child, stdin: bytes | None, secrets: tuple[str, ...], on_output: OnOutput | None) -> None:
-        """Feeds `stdin` to the child; `on_output` gets each line as it comes, if there is one."""
+    def __init__(
+        self,
+        child: Child,
+        stdin: bytes | None,
+        secrets: tuple[str, ...],
+        on_output: OnOutput | None,
+        keep: int = KEEP,
+    ) -> None:
+        """Feeds `stdin` to the child; `on_output` gets each line as it comes, if there is one.
+
+        The first `keep` bytes of each stream are kept.
+        """
+        self._keep = keep
         self._child = child
         self._needles = needles(secrets)
         self._bytes = tuple(needle.encode(errors="surrogateescape") for needle in self._needles)
@@ -177,7 +188,7 @@ class Pump:
             selector.unregister(key.fileobj)
             self._open.discard(name)
             return
-        room = KEEP - len(self._kept[name])
+        room = self._keep - len(self._kept[name])
         self._kept[name] += data[:room]
         self.truncated = self.truncated or len(data) > room
         if self._on_output is not None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,7 +121,7 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     from devtools.run.facts import observe  # noqa: PLC0415
 
     bus = Bus((_renderer(app, options),), app.clock)
-    started = app.clock()
+    started = time.monotonic()
     try:
         target = _found(work, bus)
         facts = (work.look or observe)(kube_of(app, target)) if target else Facts()
@@ -128,7 +129,7 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
         bus.emit(_started(app, work, target, None))
         bus.emit(announce(made, dry_run=True))
         _tell_undeclared(bus, made, options)
-        bus.emit(RunFinished(exit_code=0, seconds=app.clock() - started, reason="dry run: nothing was touched"))
+        bus.emit(RunFinished(exit_code=0, seconds=time.monotonic() - started, reason="dry run: nothing was touched"))
     finally:
         bus.close()
     return ExitCode.OK
@@ -168,7 +169,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     from devtools.run.facts import observe  # noqa: PLC0415
 
     bus.emit(_started(app, work, cluster, directory))
-    started = app.clock()
+    started = time.monotonic()
 
     def warn(line: str) -> None:
         bus.emit(Notice(level="warning", message=line))
@@ -198,7 +199,7 @@ def _ended_early(app: App, bus: Bus, error: DevtoolsError, started: float) -> Ex
     error = Interrupted(app.cancel.reason) if app.cancel.is_set() else error
     problems = error.problems if isinstance(error, ConfigError) else ()
     reason = "\n".join((error.message, *map(str, problems)))
-    seconds = app.clock() - started
+    seconds = time.monotonic() - started
     bus.emit(RunFinished(exit_code=int(error.exit_code), seconds=seconds, reason=reason, hint=error.hint))
     return error.exit_code
 

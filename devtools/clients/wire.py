@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONNECT = 5.0  # seconds
 QUIET = 0.5  # seconds that a server may be away before a word is said of it
+_TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 _BUSY = frozenset({429, 503})
 
 
@@ -203,7 +204,8 @@ def _distrust(error: BaseException) -> str:
     """Why the server's certificate does not check out, if that is it: waiting does not make it better."""
     for cause in (error, error.__cause__, error.__context__, *error.args):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
+            clock = "; is this machine's clock right?" if cause.verify_code in _TIMES else ""
+            return f"its certificate is not trusted: {cause.verify_message}{clock}"
     return ""
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.charts.crds import has_crds
-from devtools.errors import DevtoolsError, Interrupted, TimedOut
+from devtools.errors import DevtoolsError, Interrupted
 from devtools.process import Command, Result, redact
+from devtools.run.commands import Commands
 from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
-from devtools.run.events import ContractChecked, Notice, Outcome, StepOutput, StepWaiting, Verdict
+from devtools.run.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
 from devtools.run.facts import mark_ready, record_path
 from devtools.run.hooked import HookWatch
+from devtools.run.kinds import unknown
 from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
@@ -36,9 +38,6 @@ from devtools.tools.helm import (
     parse_failure,
     parse_upgrade,
 )
-from devtools.tools.helm_refusals import without_values
-
-MOST_LINES = 10_000  # of one command that become events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,7 @@ class Steps:
         """`stack` is the name that marks releases as this stack's."""
         self._session = session
         self._stack = stack
+        self._commands = Commands(session)
         self._contracts = Contracts(
             session.kube,
             session.observer,
@@ -68,7 +68,7 @@ class Steps:
         """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
         release, session = step.release, self._session
         for hook in release.before:
-            self._hook(release, hook.argv, hook.timeout)
+            self._commands.hook(release, hook.argv, hook.timeout)
         deployed = despite_webhooks(lambda: self._upgrade(step), self._wait(release), self._warner(release))
         session.observer.renew()
         objects = tuple(self._scoped(ref) for ref in deployed.objects)
@@ -216,36 +216,6 @@ class Steps:
         else:
             self._remove(release, contextlib.nullcontext())  # it is the release's turn already
 
-    def _hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
-        """One `before` command, in the repository's root, never through a shell."""
-        command = Command(argv=argv, timeout=timeout, cwd=self._session.root, env=self._session.hook_env)
-        result = self._run(release, command)
-        if result.timed_out:
-            raise TimedOut(f"hook {argv[0]} took longer than {timeout:.0f} s")
-        if result.cancelled:
-            raise Interrupted(self._session.cancel.reason)
-        if not result.ok:
-            last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-10:]
-            raise Failure(f"hook {argv[0]} ended with {result.returncode}", details=last)
-
-    def _run(self, release: Release, command: Command, *, quiet: bool = False, secrets: tuple[str, ...] = ()) -> Result:
-        """Run and stream what is printed, but no flood and no `secrets`; `quiet` keeps stdout back: it is full of them.
-
-        They are not the command's: redacting helm's answer would change names in it.
-        """
-        told = 0
-
-        def on_output(stream: Any, line: str) -> None:
-            nonlocal told
-            if (quiet and stream == "stdout") or told > MOST_LINES:
-                return
-            told += 1
-            line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
-            line = redact(without_values(line), secrets)
-            self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
-
-        return self._session.runner.run(command, on_output)
-
     def _must(
         self, release: Release, verb: str, command: Command, *, quiet: bool = False, secrets: tuple[str, ...] = ()
     ) -> Result:
@@ -255,7 +225,7 @@ class Steps:
         """
         started = time.monotonic()
         watch = HookWatch(session=self._session, release=release.id)
-        result = watch.run(command, lambda given: self._run(release, given, quiet=quiet, secrets=secrets))
+        result = watch.run(command, lambda given: self._commands.run(release, given, quiet=quiet, secrets=secrets))
         if result.ok:
             return result
         if result.cancelled:
@@ -267,7 +237,7 @@ class Steps:
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        raise refused(self._session.kube, release, said) or unanswered(text) or Failure(text)
+        raise refused(self._session.kube, release, said) or unanswered(text) or unknown(text) or Failure(text)
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:
         """The manifest does not tell namespaced kinds from others; the API server does."""

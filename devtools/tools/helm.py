@@ -195,6 +195,12 @@ def parse_failure(stderr: str) -> tuple[str, bool]:
     return text, bool(_ENVIRONMENT.search(text)) and not is_webhooks
 
 
+def missing_kinds(text: str) -> tuple[str, ...]:
+    """The kinds that helm's complaint says the cluster does not have: `Widget of example.com/v1`."""
+    found = re.findall(r'no matches for kind "([^"]+)" in version "([^"]+)"', text)
+    return tuple(dict.fromkeys(f"{kind} of {version}" for kind, version in found))
+
+
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping(_mapping(item.get("metadata")).get("annotations"))
 
