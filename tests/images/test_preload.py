@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +13,9 @@ from uuid import uuid4
 
 import pytest
 
+from devtools.app.preload import preload as verb
+from devtools.app.shell import run
+from devtools.app.wiring import App
 from devtools.clients.images import DockerImages
 from devtools.clusters.obtain import Obtain
 from devtools.clusters.preload import K3dImages, Preloaded, Via
@@ -20,7 +25,7 @@ from devtools.process import Cancel, Command, SubprocessRunner
 from devtools.stack.references import parse
 from devtools.tools import k3d
 from tests.charts.servers import oci_registry
-from tests.images.nodes import NODES, Nodes, nodes
+from tests.images.nodes import NODES, PATH, Nodes, nodes
 from tests.stack.kit import write
 
 WHERE = Location(file=Path("images.yaml"))
@@ -317,3 +322,42 @@ def test_the_commands_that_would_be_run(bench: Bench) -> None:
 
 def typed(commands: tuple[Command, ...]) -> tuple[str, ...]:
     return tuple(command.display() for command in commands)
+
+
+def test_the_task_loads_pins_and_says_what_came(bench: Bench) -> None:
+    """On provider k3d, as a user types it."""
+    served = bench.served()
+    name = f"docker.io/acme/{uuid4().hex[:8]}"
+    text = (
+        f"images:\n  - {{name: {served.reference.name}, tag: dev, digest: null, purpose: x}}\n"
+        f"  - {{name: {name}, tag: dev, purpose: x, build: {{context: context}}}}\n"
+    )
+    root = write(bench.root, {"images.yaml": text, "devtools.yaml": "", "context/file": "x"})
+    write(root, {"context/Dockerfile": "FROM scratch\nCOPY file /\n"})
+    environ = {
+        **bench.nodes.environ,
+        "PATH": f"{bench.nodes.home}:{PATH}",
+        "DEVTOOLS_PROVIDER": "k3d",
+        "DEVTOOLS_CLUSTER": "t",
+        "DEVTOOLS_STATE": str(bench.root / "state"),
+    }
+
+    def preload() -> tuple[ExitCode, dict[str, list[str | None]], str]:
+        out, err = io.StringIO(), io.StringIO()
+        app = App(environ=environ, cwd=root, out=out, err=err)
+        code = run(app, lambda app: verb(app, via="import", output="json"), "json")
+        rows = json.loads(out.getvalue())["images"]
+        return code, {row["image"]: [row["state"], row["digest"]] for row in rows}, err.getvalue()
+
+    code, rows, said = preload()
+    (loaded, digest), (built, none) = rows[str(served)], rows[f"{name}:dev"]
+    assert (code, loaded, built, none) == (ExitCode.OK, "loaded", "loaded", None)
+    assert (root / "images.yaml").read_text() == text.replace("null", str(digest))
+    assert f"pinned {served} at {digest}\n" in said
+    assert all(bench.nodes.has(node, image) for node in NODES for image in rows)
+    code, rows, said = preload()
+    assert (code, [state for state, _ in rows.values()]) == (ExitCode.OK, ["unchanged", "unchanged"])
+    assert "pinned" not in said
+    write(root, {"context/Dockerfile": "FROM scratch\nCOPY nothing /\n"})
+    code, rows, _ = preload()
+    assert (code, [state for state, _ in rows.values()]) == (ExitCode.FAILED, ["unchanged", "failed"])
