@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ from devtools.app import images as verbs
 from devtools.app.shell import run
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
+from devtools.clusters.real_node import SMOKE_VALUES
 from devtools.errors import ExitCode
+from devtools.process import Cancel, Command, SubprocessRunner
+from tests.dockerd import PATH
 from tests.stack.kit import write
 
 IMAGES = """\
@@ -87,6 +92,33 @@ def test_an_engine_fills_the_real_node(embedded: Repo, docker_host: str) -> None
     assert [row["state"] for row in document["images"]] == ["unchanged", "not needed"]
     write(embedded.root, {"app/file": "changed"})
     assert embedded.rows(embedded.name)[1]["images"][0]["state"] == "loaded"
+
+
+@pytest.mark.real
+def test_pods_of_the_real_node_run_what_was_loaded(
+    embedded: Repo, docker_host: str, cluster: Cluster, tool: Callable[[str], Path]
+) -> None:
+    embedded.environ["DOCKER_HOST"] = docker_host
+    shutil.copy(shutil.which("busybox", path=PATH) or "", embedded.root / "app" / "busybox")
+    write(embedded.root, {"app/Dockerfile": "FROM scratch\nCOPY busybox file /\n"})
+    assert embedded.preload(embedded.name) is ExitCode.OK
+    container = {"name": "c", "image": f"acme/{embedded.name}:dev", "imagePullPolicy": "IfNotPresent"}
+    spec = {key: SMOKE_VALUES[key] for key in ("nodeSelector", "tolerations")} | {"restartPolicy": "Never"}
+    spec["containers"] = [container | {"command": ["/busybox", "cat", "/file"]}]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": embedded.name}, "spec": spec}
+
+    def kubectl(*words: str, stdin: str = "") -> str:
+        argv = (str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", "default", *words)
+        result = SubprocessRunner({}, Cancel()).run(Command(argv=argv, stdin=stdin.encode(), timeout=60))
+        assert result.ok, result.stderr
+        return result.stdout
+
+    kubectl("create", "--filename", "-", stdin=json.dumps(pod))
+    try:
+        kubectl("wait", f"pod/{embedded.name}", "--for", "jsonpath={.status.phase}=Succeeded", "--timeout", "45s")
+        assert kubectl("logs", embedded.name) == embedded.name
+    finally:
+        kubectl("delete", "pod", embedded.name, "--wait=false")
 
 
 @pytest.mark.real
