@@ -125,10 +125,12 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     try:
         target = _found(work, bus)
         facts = (work.look or observe)(kube_of(app, target)) if target else Facts()
-        made = work.plan(read_inputs(app, work, target.smoke_values if target else {}), facts)
+        inputs = read_inputs(app, work, target.smoke_values if target else {})
+        made = work.plan(inputs, facts)
         bus.emit(_started(app, work, target, None))
         bus.emit(announce(made, dry_run=True))
         _tell_undeclared(bus, made, options)
+        _tell_random(bus, made, inputs)
         bus.emit(RunFinished(exit_code=0, seconds=time.monotonic() - started, reason="dry run: nothing was touched"))
     finally:
         bus.close()
@@ -159,6 +161,14 @@ def _tell_undeclared(bus: Bus, plan: Plan, options: Options) -> None:
         bus.emit(Notice(level="warning", message=f"{message}: {command} removes what no layer declares"))
 
 
+def _tell_random(bus: Bus, plan: Plan, inputs: Inputs) -> None:
+    """Warn of upgrades whose templates render differently each time."""
+    from devtools.app.remarks import random_notices  # noqa: PLC0415 - the imports of a run
+
+    for notice in random_notices(plan, inputs.values):
+        bus.emit(notice)
+
+
 def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:
     """Observe, plan, do; whatever goes wrong before the engine's end ends the run in its events, too."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
@@ -182,6 +192,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))
             _tell_undeclared(bus, made, options)
+            _tell_random(bus, made, inputs)
             given = session(app, cluster, bus, kube, inputs=inputs, options=options, private=private)
             code = Engine(given, made, facts).run()
             save_durations(durations_file(app.folders.state, work.stack.name, cluster.context), given.durations)

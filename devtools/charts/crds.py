@@ -11,7 +11,7 @@ import posixpath
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,37 @@ def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject
     Raises ConfigError, naming the file, where the chart cannot be read or a file is not YAML.
     """
     try:
-        files = _of_directory(chart) if chart.is_dir() else _of_archive(chart.read_bytes())
+        files = _of_directory(chart, _wanted) if chart.is_dir() else _of_archive(chart.read_bytes(), _wanted)
     except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
         raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
     if not any("crds" in name.split("/") or name.endswith(".tgz") for name in files):
         return ()
-    return tuple(_objects(files, values, ""))
+    return tuple(
+        item
+        for where, own in _enabled_charts(files, values, "", _wanted)
+        for name in sorted(own)
+        if name.startswith("crds/") and name.endswith(_MANIFEST)
+        for item in _documents(own[name], f"{where}{name}")
+    )
+
+
+def files_of(
+    chart: Path, values: Mapping[str, Any], wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+    """A chart (directory or archive) and each of its subcharts that these values switch on: where it lies, its files.
+
+    Only files of the wanted names are read, and those that it takes to know the subcharts. Raises ConfigError where
+    the chart cannot be read.
+    """
+
+    def needed(name: str) -> bool:
+        return _wanted(name) or wanted(name)
+
+    try:
+        files = _of_directory(chart, needed) if chart.is_dir() else _of_archive(chart.read_bytes(), needed)
+        yield from _enabled_charts(files, values, "", needed)
+    except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
+        raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
 
 
 def has_crds(chart: Path) -> bool:
@@ -62,20 +87,20 @@ def has_crds(chart: Path) -> bool:
     return any("crds" in name.split("/") or name.endswith(".tgz") for name in names)
 
 
-def _objects(files: _Files, values: Mapping[str, Any], where: str) -> Iterator[ChartObject]:
-    """Those of one chart, its subcharts' after its own; `values` are what its parent or the user gives it."""
+def _enabled_charts(
+    files: _Files, values: Mapping[str, Any], where: str, wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, _Files]]:
+    """One chart's files, its subcharts' after its own; `values` are what its parent or the user gives it."""
+    yield where, files
     all_values = _laid_over(_yaml(files, "values.yaml", where), values)
-    for name in sorted(files):
-        if name.startswith("crds/") and name.endswith(_MANIFEST):
-            yield from _documents(files[name], f"{where}{name}")
     declared: list[Mapping[str, Any]] = _yaml(files, "Chart.yaml", where).get("dependencies") or []
-    for path, subchart in sorted(_subcharts(files).items()):
+    for path, subchart in sorted(_subcharts(files, wanted).items()):
         name = _yaml(subchart, "Chart.yaml", f"{where}{path}/").get("name") or posixpath.basename(path)
         entries = [item for item in declared if item.get("name") == name]
         for item in entries or [{"name": name}]:
             if _enabled(item, all_values):
                 own = all_values.get(item.get("alias") or name)
-                yield from _objects(subchart, own if isinstance(own, Mapping) else {}, f"{where}{path}/")
+                yield from _enabled_charts(subchart, own if isinstance(own, Mapping) else {}, f"{where}{path}/", wanted)
                 break
 
 
@@ -110,7 +135,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _subcharts(files: _Files) -> dict[str, _Files]:
+def _subcharts(files: _Files, wanted: Callable[[str], bool]) -> dict[str, _Files]:
     """The files of each chart in `charts/`, by its path; those that Helm leaves out begin with `_` or `.`."""
     found: dict[str, dict[str, bytes]] = {}
     for name, content in files.items():
@@ -118,7 +143,7 @@ def _subcharts(files: _Files) -> dict[str, _Files]:
         if parts[0] != "charts" or len(parts) == 1 or parts[1][0] in "._":
             continue
         if len(parts) == 2 and name.endswith(".tgz"):  # noqa: PLR2004 - charts/<file>
-            found[name] = dict(_of_archive(content))
+            found[name] = dict(_of_archive(content, wanted))
         elif len(parts) > 2:  # noqa: PLR2004 - charts/<name>/…
             found.setdefault("/".join(parts[:2]), {})["/".join(parts[2:])] = content
     return {path: subchart for path, subchart in found.items() if "Chart.yaml" in subchart}
@@ -148,17 +173,17 @@ def _wanted(name: str) -> bool:
     return parts[-1] in {"Chart.yaml", "values.yaml"} or "crds" in parts[:-1] or name.endswith(".tgz")
 
 
-def _of_directory(directory: Path) -> dict[str, bytes]:
+def _of_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     found = ((path, path.relative_to(directory).as_posix()) for path in directory.rglob("*"))
-    return {name: path.read_bytes() for path, name in found if _wanted(name) and path.is_file()}
+    return {name: path.read_bytes() for path, name in found if wanted(name) and path.is_file()}
 
 
-def _of_archive(raw: bytes) -> dict[str, bytes]:
+def _of_archive(raw: bytes, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """The files of an archive by path below the chart's directory; it is verified before a run."""
     files: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
         for member in archive:
             _, _, name = posixpath.normpath(member.name).partition("/")
-            if name and member.isfile() and _wanted(name) and (file := archive.extractfile(member)):
+            if name and member.isfile() and wanted(name) and (file := archive.extractfile(member)):
                 files[name] = file.read()
     return files

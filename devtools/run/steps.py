@@ -23,6 +23,7 @@ from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
 from devtools.run.refused import despite_refusals, refused
 from devtools.run.removal import await_gone, await_pods, remove_tests, spare_crds
+from devtools.run.rerendered import rerendered
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
 from devtools.run.sweep import remove_crds, remove_namespaces
@@ -78,6 +79,8 @@ class Steps:
         if any(ref.kind == "CustomResourceDefinition" for ref in objects):
             session.kube.discover()  # once they are established, not before
         self.keep_contract(release, wait)
+        if step.action is Action.UPGRADE and (fields := rerendered(session.kube, release.id, deployed.revision)):
+            self._warner(release)(f"rendered differently from the same inputs: {fields}")
         mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
         outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
         return Done(outcome=outcome, revision=deployed.revision, objects=objects)

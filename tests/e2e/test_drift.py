@@ -212,3 +212,39 @@ def test_what_was_made_anew_by_hand_is_taken_back(web: Repo, hands: Hands) -> No
     fixed = web.invoke("drift", "--fix")
     assert fixed.code == 0, fixed.text
     assert "no drift" in fixed.out
+
+
+RANDOM = """\
+apiVersion: v1
+kind: Secret
+metadata: {name: random}
+stringData: {password: {{ randAlphaNum 20 | quote }}, level: {{ .Values.level | quote }}}
+"""
+
+
+def test_a_chart_that_renders_differently_each_time_is_left_alone_and_warned_of(repo: Repo, cluster: Cluster) -> None:
+    repo.chart("random", RANDOM)
+    repo.write(
+        "layers/20-apps.yaml", "stage: apps\nreleases: [{name: random, chart: platform/random, values: {level: a}}]\n"
+    )
+    first = repo.invoke("layer", "20", "--output", "json")
+    assert (first.code, first.document["notices"]) == (0, []), first.text
+    hands = Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), repo.namespace)
+    password = hands.get("Secret", "random")["data"]["password"]
+    again = repo.invoke("layer", "20", "--output", "json")
+    assert ([item["outcome"] for item in again.document["releases"]], again.document["notices"]) == (["unchanged"], [])
+    assert repo.invoke("drift", "--name", "20").code == 0
+    assert hands.get("Secret", "random")["data"]["password"] == password
+
+    repo.edit("layers/20-apps.yaml", "level: a", "level: b")
+    warning = "may render differently each time (randAlphaNum in templates/0.yaml)"
+    planned = repo.invoke("plan", "--name", "20", "--output", "json").document["notices"]
+    assert [notice["message"].partition(":")[0] for notice in planned] == [warning]
+    assert repo.invoke("layer", "20").code == 0
+    forced = repo.invoke("layer", "20", "--force", "--output", "json").document["notices"]
+    assert [notice["message"].partition(":")[0] for notice in forced] == [
+        warning,
+        "rendered differently from the same inputs",
+    ]
+    assert forced[1]["message"].endswith(": Secret/random .stringData.password")
+    assert hands.get("Secret", "random")["data"]["password"] != password

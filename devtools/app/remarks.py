@@ -1,0 +1,28 @@
+"""What is worth a word before a plan is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from devtools.run.events import Notice
+from devtools.stack.model import Action, Plan, ReleaseId
+
+_NAMED = 3  # templates
+
+
+def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:
+    """A warning for each release that is to be upgraded and whose templates render differently each time.
+
+    Only those are looked at: what is unchanged is not rendered again, whatever its templates call.
+    """
+    from devtools.charts.randomness import random_templates, told  # noqa: PLC0415 - most plans upgrade nothing
+
+    for step in plan.steps:
+        if step.action is not Action.UPGRADE or step.sweep:
+            continue
+        if found := list(told(random_templates(step.release.chart.path, values[step.id]))):
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            what = "; ".join(found[:_NAMED]) + more
+            message = f"may render differently each time ({what}): what is made there may change with this upgrade"
+            yield Notice(level="warning", message=message, release=str(step.id))

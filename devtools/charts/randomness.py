@@ -1,0 +1,103 @@
+"""Finds templates that render differently each time, by what they call.
+
+Such a release would look changed at every look at what it renders; here inputs are compared, so it does not, but each
+upgrade changes it all the same: passwords, keys and certificates are made anew. That is worth a word before.
+Functions: https://masterminds.github.io/sprig/, https://helm.sh/docs/chart_template_guide/function_list/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.charts.crds import files_of
+
+_RANDOM = (
+    r"rand(?:AlphaNum|Alpha|Numeric|Ascii|Bytes|Int)|uuidv4|shuffle|htpasswd|bcrypt|encryptAES|now"
+    r"|gen(?:PrivateKey|CAWithKey|CA|SelfSignedCertWithKey|SelfSignedCert|SignedCertWithKey|SignedCert)"
+)
+_CALL = re.compile(rf"(?<![\w.$\-])(?:{_RANDOM})(?![\w\-])|(?<![\w)])\.Release\.Revision\b|\$\.Release\.Revision\b")
+_LOOKUP = re.compile(r"(?<![\w.$\-])lookup(?![\w\-])")
+_ACTION = re.compile(r"\{\{-?\s*(?!/\*)(.*?)\}\}", re.DOTALL)
+_COMMENT = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_DEFINE = re.compile(r'\{\{-?\s*define\s+"([^"]+)"')
+_INCLUDE = re.compile(r'(?<![\w.$\-])(?:include|template)\s+"([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Random:
+    """A template file that calls something random, itself or by a template that it includes.
+
+    With `lookup` it also looks at what is on the cluster, most often to keep what it made before.
+    """
+
+    file: str
+    calls: tuple[str, ...]
+    lookup: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """What a piece of a template calls and includes."""
+
+    calls: frozenset[str]
+    includes: frozenset[str]
+
+
+def random_templates(chart: Path, values: Mapping[str, Any]) -> tuple[Random, ...]:
+    """The random templates of a chart (directory or archive) and the subcharts that these values switch on, sorted.
+
+    Whether the values lead to such a call is not known without rendering. Raises ConfigError where it cannot be read.
+    """
+    rendered: dict[str, _Text] = {}
+    named: dict[str, _Text] = {}
+    for where, files in files_of(chart, values, _is_template):
+        for name in files:
+            if name.startswith("templates/") and _is_template(name):
+                text = _COMMENT.sub("", files[name].decode("utf-8", "replace"))
+                _, *defined = _DEFINE.split(text)
+                named |= {key: _text(body) for key, body in zip(defined[::2], defined[1::2], strict=True)}
+                if not name.rpartition("/")[2].startswith("_"):
+                    rendered[where + name] = _text(text)
+    found = ((file, _reached(text, named)) for file, text in sorted(rendered.items()))
+    return tuple(
+        Random(file=file, calls=tuple(sorted(calls - {"lookup"})), lookup="lookup" in calls)
+        for file, calls in found
+        if calls - {"lookup"}
+    )
+
+
+def _is_template(name: str) -> bool:
+    """Whether it is a file of `templates/` whose result reaches the cluster, at whatever depth of charts."""
+    *above, last = name.split("/")
+    return "templates" in above and last != "NOTES.txt" and "tests" not in above
+
+
+def _text(text: str) -> _Text:
+    actions = " ".join(_ACTION.findall(text))
+    bare = _QUOTED.sub('""', actions)
+    calls = {item.removeprefix("$") for item in _CALL.findall(bare)} | ({"lookup"} if _LOOKUP.search(bare) else set())
+    return _Text(calls=frozenset(calls), includes=frozenset(_INCLUDE.findall(actions)))
+
+
+def _reached(text: _Text, named: Mapping[str, _Text]) -> set[str]:
+    """Everything that a template calls, through whatever it includes."""
+    calls, open_, seen = set(text.calls), list(text.includes), set(text.includes)
+    while open_:
+        below = named.get(open_.pop())
+        if below:
+            calls |= below.calls
+            open_ += below.includes - seen
+            seen |= below.includes
+    return calls
+
+
+def told(found: tuple[Random, ...]) -> Iterator[str]:
+    """`randAlphaNum in templates/secret.yaml`, one for each file."""
+    for item in found:
+        kept = ", unless its lookup finds what is there" if item.lookup else ""
+        yield f"{', '.join(item.calls)} in {item.file}{kept}"
