@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import time
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app.kept import remembered
+from devtools.app.kept import _Declared, remembered
+from devtools.app.running import Options, load
+from devtools.app.wiring import App
 from tests.e2e.repo import ROOT
 
 
@@ -167,3 +170,36 @@ def test_the_stack_of_this_repository_is_the_same_kept(tmp_path: Path) -> None:
     assert [str(release.where) for release in kept.releases()] == [str(release.where) for release in read.releases()]
     other = load(app(), Options(environment="dev"))
     assert other.environment.name == "dev"
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.system, (f"touch {self.path}",))
+
+
+@pytest.mark.parametrize("where", ["stamp", "value"])
+def test_what_somebody_else_put_there_runs_nothing(where: str, reader: Reader, tmp_path: Path) -> None:
+    reader.read()
+    (file,) = reader.kept.iterdir()
+    with file.open("rb") as source:
+        stamp = pickle.load(source)
+    exploded = tmp_path / "exploded"
+    with file.open("wb") as sink:
+        pickle.dump(Bomb(exploded) if where == "stamp" else stamp, sink)
+        pickle.dump(Bomb(exploded), sink)
+    assert reader.read() == "onetwo"
+    assert reader.made == 2
+    assert not exploded.exists()
+
+
+def test_a_stack_is_kept_with_all_that_it_holds(app: App) -> None:
+    """Every class in it is one that may be read back: else it would be read anew each time."""
+    whole = (load(app, Options()), app.settings, app.charts.lock)
+    settle()
+    fresh = App(environ=app.environ, cwd=app.cwd, out=app.out, err=app.err)
+    assert load(fresh, Options()) == whole[0]
+    for index, value in enumerate(whole):
+        assert _Declared(io.BytesIO(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))).load() == value, index

@@ -10,6 +10,7 @@ set, so no edit goes unseen. What was changed just now is not kept: another chan
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import hashlib
 import os
@@ -18,14 +19,19 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 _MOST = 64  # files kept: repositories and environments that one works with
 _RACY = 100_000_000  # nanoseconds: file systems' clocks tick slower than ours
+_RECORDS = frozenset(
+    f"devtools.{name}" for name in ("errors", "stack.model", "stack.settings", "charts.lock", "charts.contract")
+)
+_PATHS = frozenset((("pathlib", "PosixPath"), ("pathlib._local", "PosixPath")))  # the second: Python 3.13
 _CODE = ("errors.py", "stack", "charts")  # below devtools/: what decides what is read
 
 
@@ -83,6 +89,23 @@ def _entries(paths: Iterable[Path]) -> Iterator[tuple[str, int, int, int, int]]:
             raise OSError(f"{path} is neither file nor directory")
 
 
+class _Declared(pickle.Unpickler):
+    """Gives what is declared and nothing else: a pickle of somebody else's making could otherwise run anything.
+
+    As in https://docs.python.org/3/library/pickle.html#restricting-globals. The file should be ours alone; where the
+    cache was put into a checkout of somebody else's, it is not.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The class of one of our records, or of a path."""
+        if (module, name) in _PATHS:
+            return super().find_class(module, name)
+        found = super().find_class(module, name) if module in _RECORDS and "." not in name else None
+        if not isinstance(found, type) or not (dataclasses.is_dataclass(found) or issubclass(found, Enum)):
+            raise pickle.UnpicklingError(f"{module}.{name} is nothing that is kept")
+        return found
+
+
 def _read(file: Path, stamp: Stamp) -> object:
     """The value kept with this stamp; None where there is none that can be read and is our own."""
     collects = gc.isenabled()
@@ -92,9 +115,9 @@ def _read(file: Path, stamp: Stamp) -> object:
             status = os.fstat(source.fileno())
             if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
-            if pickle.load(source) != stamp:  # noqa: S301 - a file that only we can write, as Python's bytecode
+            if _Declared(source).load() != stamp:
                 return None
-            return pickle.load(source)  # noqa: S301
+            return _Declared(source).load()
     except Exception:  # noqa: BLE001 - whatever is wrong with it: it is made anew
         return None
     finally:
