@@ -109,7 +109,8 @@ def test_pods_of_the_real_node_run_what_was_loaded(
 
     def kubectl(*words: str, stdin: str = "") -> str:
         argv = (str(tool("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", "default", *words)
-        result = SubprocessRunner({}, Cancel()).run(Command(argv=argv, stdin=stdin.encode(), timeout=60))
+        runner = SubprocessRunner({"HOME": str(embedded.root)}, Cancel())
+        result = runner.run(Command(argv=argv, stdin=stdin.encode(), timeout=60))
         assert result.ok, result.stderr
         return result.stdout
 
