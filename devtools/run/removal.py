@@ -45,7 +45,7 @@ def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
     if crds:
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="crds") as pool:
             list(pool.map(lambda name: _label(kube, name, stack), crds))
-        kube.merge(path, {"data": {"release": stored.sparing_crds().encoded()}})
+        kube.merge(path, {"data": {"release": stored.encoded_sparing_crds()}})
     return stored
 
 

@@ -25,6 +25,7 @@ _NOT_ALLOWED = 405  # a kind that cannot be listed
 _NAMED = 8
 # what Kubernetes itself puts into a namespace, and what only tells of what was there
 _FURNITURE = frozenset({("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")})
+_Found = tuple[Resource, Mapping[str, Any]]  # and the object's metadata
 _TRACES = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"})
 
 
@@ -60,7 +61,11 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
     kube = session.kube
     kube.discover()
     names = stack_crds(kube, stack)
-    found = _of_kinds(session, [resource for name in names if (resource := _served(kube, name))], wait)
+    kinds = [resource for name in names if (resource := _served(kube, name))]
+    found = sorted(
+        ObjectRef(resource.api_version, resource.kind, item.get("namespace", ""), item["name"])
+        for resource, item in _standing(session, kinds, wait)
+    )
     if found and not force:
         counts = Counter(ref.kind for ref in found)
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
@@ -76,28 +81,39 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
 
 
 def _settled(session: Session, names: Sequence[str], wait: Wait) -> dict[str, Counter[str]]:
-    """How many objects of which kinds the namespaces hold, by namespace, once what is leaving has left."""
+    """How many objects of which kinds the namespaces hold, by namespace."""
     held: dict[str, Counter[str]] = {}
-    kinds = _namespaced(session.kube)
-
-    def look() -> list[str]:
-        held.clear()
-        leaving: list[str] = []
-        for kind, item in _inside(session.kube, kinds, {*names}):
-            if is_leaving(session.observer, {"metadata": item}):
-                leaving.append(f"{kind}/{item['name']} (to be gone)")
-            else:
-                held.setdefault(item["namespace"], Counter())[kind] += 1
-        return leaving
-
-    until(look, wait)
+    for resource, item in _standing(session, _namespaced(session.kube), wait, inside={*names}):
+        held.setdefault(item["namespace"], Counter())[resource.kind] += 1
     return held
 
 
-def _inside(kube: Kube, kinds: Iterable[Resource], namespaces: Collection[str]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Kind and metadata of whatever is in the namespaces, but for what is in every one."""
+def _standing(
+    session: Session, kinds: Sequence[Resource], wait: Wait, inside: Collection[str] | None = None
+) -> list[_Found]:
+    """Every object of the kinds, in these namespaces or anywhere, once what is leaving has left.
 
-    def of(resource: Resource) -> list[tuple[str, Mapping[str, Any]]]:
+    Only the kinds of what is leaving are looked at again and again: there may be two hundred.
+    """
+
+    def going(looked_at: Sequence[Resource]) -> list[_Found]:
+        found[:] = _listed(session.kube, looked_at, inside)
+        return [(resource, item) for resource, item in found if is_leaving(session.observer, {"metadata": item})]
+
+    def look() -> list[str]:
+        left[:] = going([*{id(resource): resource for resource, _ in left}.values()])
+        return [f"{resource.kind}/{item['name']} (to be gone)" for resource, item in left]
+
+    found: list[_Found] = []
+    while left := going(kinds):
+        until(look, wait)
+    return found
+
+
+def _listed(kube: Kube, kinds: Sequence[Resource], inside: Collection[str] | None) -> list[_Found]:
+    """The objects of the kinds, but for what is in every namespace."""
+
+    def of(resource: Resource) -> list[_Found]:
         try:
             found = kube.metadata(resource.path())
         except ApiError as error:
@@ -105,9 +121,9 @@ def _inside(kube: Kube, kinds: Iterable[Resource], namespaces: Collection[str]) 
                 return []
             raise
         return [
-            (resource.kind, item)
+            (resource, item)
             for item in found
-            if item.get("namespace") in namespaces and (resource.kind, item["name"]) not in _FURNITURE
+            if (inside is None or item.get("namespace") in inside) and (resource.kind, item["name"]) not in _FURNITURE
         ]
 
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="sweep") as pool:
@@ -121,29 +137,6 @@ def _namespaced(kube: Kube) -> list[Resource]:
         if resource.namespaced and resource.kind not in _TRACES and "/" not in resource.plural:
             kinds.setdefault((resource.api_version.rpartition("/")[0], resource.plural), resource)
     return list(kinds.values())
-
-
-def _of_kinds(session: Session, kinds: Sequence[Resource], wait: Wait) -> list[ObjectRef]:
-    """Every object of these kinds that is not on its way out."""
-    kube, found = session.kube, list[ObjectRef]()
-
-    def of(resource: Resource) -> list[tuple[Resource, Mapping[str, Any]]]:
-        return [(resource, item) for item in kube.metadata(resource.path())]
-
-    def look() -> list[str]:
-        found.clear()
-        leaving: list[str] = []
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="sweep") as pool:
-            for resource, item in (pair for pairs in pool.map(of, kinds) for pair in pairs):
-                ref = ObjectRef(resource.api_version, resource.kind, item.get("namespace", ""), item["name"])
-                if is_leaving(session.observer, {"metadata": item}):
-                    leaving.append(f"{ref} (to be gone)")
-                else:
-                    found.append(ref)
-        return leaving
-
-    until(look, wait)
-    return sorted(found)
 
 
 def _served(kube: Kube, crd: str) -> Resource | None:

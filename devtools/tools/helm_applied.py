@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.stack.model import ReleaseId
-from devtools.tools.helm import documents
 from devtools.tools.helm_record import read_record
 
 MANAGER = "helm"  # the field manager: the name of the program
@@ -30,7 +29,7 @@ def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
     """
     record = read_record(secret)
     values = record.document.get("config")
-    found = {_key(item): item for item in documents(record.manifest) if (item.get("metadata") or {}).get("name")}
+    found = {_key(item): item for item in record.items() if (item.get("metadata") or {}).get("name")}
     return Applied(
         objects=tuple(_as_applied(item, release) for item in found.values()),
         values=values if isinstance(values, Mapping) else {},

@@ -17,7 +17,7 @@ from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.stack.model import ObjectRef
-from devtools.tools.helm import documents, parse_manifest
+from devtools.tools.helm import documents
 
 KEEP = "helm.sh/resource-policy"
 _CRD = "CustomResourceDefinition"
@@ -26,45 +26,66 @@ _TEST = frozenset({"test", "test-success"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One document of a manifest: its text, and the objects in it. Parsed once: CRDs are megabytes."""
+
+    text: str
+    items: tuple[dict[str, Any], ...]
+
+    def spared(self) -> Iterator[str]:
+        """Itself, or, where there are CRDs in it, its objects with the CRDs marked as ones to keep."""
+        if not any(item["kind"] == _CRD for item in self.items):
+            yield self.text.rstrip()
+            return
+        for item in self.items:
+            metadata = item.get("metadata") or {}
+            if item["kind"] == _CRD:
+                metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), KEEP: "keep"}}
+            yield json.dumps({**item, "metadata": metadata})  # JSON is YAML
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """One revision as Helm stored it."""
 
     namespace: str
     document: Mapping[str, Any]
+    parts: tuple[Part, ...]
 
-    @property
-    def manifest(self) -> str:
-        """The rendered objects without hooks."""
-        return str(self.document.get("manifest") or "")
+    @classmethod
+    def of(cls, namespace: str, document: Mapping[str, Any]) -> Stored:
+        """The revision in Helm's document; raises DevtoolsError where its manifest is not YAML."""
+        texts = (text for text in _SEPARATOR.split(str(document.get("manifest") or "")) if text.strip())
+        parts = tuple(Part(text=text, items=tuple(documents(text))) for text in texts)
+        return cls(namespace=namespace, document=document, parts=parts)
+
+    def items(self) -> tuple[dict[str, Any], ...]:
+        """The objects of the manifest, hooks left out."""
+        return tuple(item for part in self.parts for item in part.items)
 
     def objects(self) -> tuple[ObjectRef, ...]:
-        """What the manifest holds; namespaced or not is the API server's to say."""
-        return parse_manifest(self.manifest, self.namespace)
+        """Which they are; namespaced or not is the API server's to say."""
+        return tuple(map(self._ref, self.items()))
 
     def crds(self) -> tuple[str, ...]:
         """The names of the CRDs in the manifest."""
-        return tuple(ref.name for ref in self.objects() if ref.kind == _CRD) if _CRD in self.manifest else ()
+        return tuple(ref.name for ref in self.objects() if ref.kind == _CRD)
 
     def tests(self) -> tuple[ObjectRef, ...]:
         """The objects of its test hooks, which an uninstall leaves behind."""
         hooks = [hook for hook in self.document.get("hooks") or () if not _TEST.isdisjoint(hook.get("events") or ())]
-        return tuple(
-            ObjectRef(item["apiVersion"], item["kind"], metadata.get("namespace") or self.namespace, metadata["name"])
-            for hook in hooks
-            for item in documents(str(hook.get("manifest") or ""))
-            if (metadata := item["metadata"])
-        )
+        return tuple(self._ref(item) for hook in hooks for item in documents(str(hook.get("manifest") or "")))
 
-    def sparing_crds(self) -> Stored:
-        """The same with every CRD marked as one to keep; what is no CRD stays as it is, byte for byte."""
-        parts = [part for text in _SEPARATOR.split(self.manifest) if text.strip() for part in _spared(text)]
-        manifest = "".join(f"---\n{part.rstrip()}\n" for part in parts)
-        return Stored(namespace=self.namespace, document={**self.document, "manifest": manifest})
-
-    def encoded(self) -> str:
-        """As the Secret's `data.release`."""
-        packed = gzip.compress(json.dumps(self.document).encode(), mtime=0)
+    def encoded_sparing_crds(self) -> str:
+        """As the Secret's `data.release`, every CRD marked as one to keep; the rest stays as it is."""
+        manifest = "".join(f"---\n{text}\n" for part in self.parts for text in part.spared())
+        packed = gzip.compress(json.dumps({**self.document, "manifest": manifest}).encode(), mtime=0)
         return base64.b64encode(base64.b64encode(packed)).decode()
+
+    def _ref(self, item: Mapping[str, Any]) -> ObjectRef:
+        metadata = item.get("metadata") or {}
+        where, name = str(metadata.get("namespace") or self.namespace), str(metadata.get("name", ""))
+        return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
 
 
 def read_record(secret: Mapping[str, Any]) -> Stored:
@@ -72,19 +93,6 @@ def read_record(secret: Mapping[str, Any]) -> Stored:
     try:
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
         document = json.loads(gzip.decompress(packed))
-        return Stored(namespace=str(secret["metadata"]["namespace"]), document={**document})
+        return Stored.of(str(secret["metadata"]["namespace"]), {**document})
     except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
         raise DevtoolsError("its Helm record cannot be read", hint="is it of another version of Helm?") from error
-
-
-def _spared(text: str) -> Iterator[str]:
-    """One document of a manifest: itself, or, where there are CRDs in it, its objects with the CRDs marked."""
-    found = list(documents(text)) if _CRD in text else []
-    if not any(item["kind"] == _CRD for item in found):
-        yield text
-        return
-    for item in found:
-        metadata = item["metadata"]
-        if item["kind"] == _CRD:
-            metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), KEEP: "keep"}}
-        yield json.dumps({**item, "metadata": metadata})  # JSON is YAML
