@@ -101,7 +101,7 @@ class DockerImages:
         self._bounded(
             f"pull {reference}",
             timeout,
-            lambda api: _last(api.pull(reference.name, tag=wanted, stream=True, decode=True)),
+            lambda api: _ended(api.pull(reference.name, tag=wanted, stream=True, decode=True)),
         )
         if reference.digest and reference.tag:
             self.tag(f"{reference.name}@{reference.digest}", reference.tagged)
@@ -115,9 +115,9 @@ class DockerImages:
         """See `ImageStore`."""
         name, _, tag = target.rpartition(":")
         said = self._bounded(
-            f"push {target}", timeout, lambda api: _last(api.push(name, tag=tag, stream=True, decode=True))
+            f"push {target}", timeout, lambda api: _ended(api.push(name, tag=tag, stream=True, decode=True))
         )
-        digest = str((said.get("aux") or {}).get("Digest", ""))
+        digest = str(said.get("Digest", ""))
         if not digest:
             raise EnvironmentFault(f"the Docker engine pushed {target} and did not say what it is there")
         return digest
@@ -127,7 +127,7 @@ class DockerImages:
 
         def send(api: Any) -> None:
             with archive.open("rb") as file:
-                _last(api.load_image(file, quiet=False) or ())
+                _ended(api.load_image(file, quiet=False) or ())
 
         self._bounded(f"load {archive.name}", timeout, send)
 
@@ -202,21 +202,21 @@ def _fault(what: str, error: BaseException) -> BaseException:
     return EnvironmentFault(f"the Docker engine could not {what}: {' '.join(said.split())[:400]}")
 
 
-def _last(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The last line of a stream that carries something; EnvironmentFault where one says that it failed.
+def _ended(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the lines of a stream carry beside progress, all of it; raises where one says that it failed.
 
     A stream is read to its end in any case: the SDK closes its connection only then.
     """
-    last: Mapping[str, Any] = {}
+    carried: dict[str, Any] = {}
     errors: list[str] = []
     for line in lines:
         if "error" in line:
             errors.append(str(line["error"]))
-        if line.get("aux"):
-            last = line
+        if isinstance(line.get("aux"), Mapping):
+            carried |= line["aux"]  # an engine may note there, too, that it pushed one platform of several
     if errors:
         raise _Refused(errors[0])
-    return last
+    return carried
 
 
 class _Refused(Exception):
