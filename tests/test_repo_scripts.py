@@ -18,6 +18,7 @@ SCRIPTS = (
     "scripts/run-helm-layer.sh",
     "scripts/buf-build-push.sh",
     ".ci/run",
+    ".devcontainer/post-create.sh",
 )
 RECORDER = """#!/bin/sh
 echo "${0##*/} $*" >> "$CALLS"
@@ -37,7 +38,7 @@ class Checkout:
         self.bin = tmp / "bin"
         self.calls_file = tmp / "calls"
         self.bin.mkdir()
-        for name in ("scripts", "requirements", ".ci"):
+        for name in ("scripts", "requirements", ".ci", ".devcontainer"):
             shutil.copytree(ROOT / name, self.root / name)
         for path in (ROOT / "tools").glob("*/go.mod"):
             target = self.root / "tools" / path.parent.name

@@ -57,7 +57,7 @@ def bootstrap(app: App, options: Options) -> ExitCode:
     with locked(parts.server.pid_file.with_name(LOCK), app.cancel, app.say):
         done = tuple(_each(parts, options))
     _show(parts, "up", done, findings, options.output)
-    return ExitCode.OK
+    return next((stage.code for stage in done if stage.code), ExitCode.OK)
 
 
 def status(app: App, output: str) -> ExitCode:
@@ -106,10 +106,11 @@ def _dry_run(parts: Parts, findings: tuple[Finding, ...], options: Options) -> E
     """Every command that would be run, in order, on stdout; nothing is touched."""
     import json  # noqa: PLC0415
 
+    from devtools.app.bootstrap_plan import planned  # noqa: PLC0415
     from devtools.bootstrap.script import script  # noqa: PLC0415
     from devtools.bootstrap.showing import plan_document  # noqa: PLC0415
 
-    lines = stages.planned(parts, push=options.push)
+    lines = planned(parts, push=options.push)
     if options.output == "text":
         parts.app.out.write(script(lines))
         return ExitCode.OK

@@ -1,18 +1,16 @@
-"""The stages of a bootstrap, one by one: make sure, look, and say what would be run."""
+"""The stages of a bootstrap, one by one: make sure, and look."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from devtools.app.bootstrap_parts import Parts
 from devtools.bootstrap.prerequisites import TILT
-from devtools.bootstrap.script import Line
 from devtools.bootstrap.stages import Stage, State
-from devtools.errors import DevtoolsError, EnvironmentFault
-from devtools.process import Command
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
 
-_NO_PUSH = "--no-push"  # of infra_config() in infra.star
+NO_PUSH = "--no-push"  # of infra_config() in infra.star
 
 
 def registry(parts: Parts) -> Stage:
@@ -44,8 +42,17 @@ def builder(parts: Parts) -> Stage:
 
 
 def images(parts: Parts) -> Stage:
-    """Images are pulled when pods first need them."""
-    return _images_state(parts)
+    """Every node has the images of images.yaml; one that cannot be had is told, and stops nothing."""
+    from devtools.app.preload import load_images  # noqa: PLC0415
+
+    if not wants_images(parts):
+        return _no_images(parts)
+    results, _ = load_images(parts.app)
+    failed = [result for result in results if result.problem]
+    detail = "; ".join(f"{result.image}: {result.problem}" for result in failed) or f"{len(results)} in every node"
+    state: State = "broken" if failed else "ready"
+    code = next((result.code for result in failed), ExitCode.OK)
+    return Stage(stage="images", state=state, detail=detail, hint="invoke images.preload", code=code)
 
 
 def specs(parts: Parts) -> Stage:
@@ -64,7 +71,7 @@ def tilt(parts: Parts, *, push: bool) -> Stage:
     if parts.tilt:
         parts.app.say(f"Tilt runs already (pid {parts.tilt.pid}): it is left alone")
     else:
-        parts.tilt = parts.server.start(parts.app.say, *(() if push else (_NO_PUSH,)))
+        parts.tilt = parts.server.start(parts.app.say, *(() if push else (NO_PUSH,)))
     return _tilt_state(parts)
 
 
@@ -89,78 +96,6 @@ def states(parts: Parts) -> tuple[Stage, ...]:
         ("tilt", _tilt_state),
     )
     return tuple(_looked(name, one, parts) for name, one in look)
-
-
-def planned(parts: Parts, *, push: bool) -> tuple[Line, ...]:
-    """Every command that a bootstrap would run now, in order; nothing is changed."""
-    return (
-        *_planned_cluster(parts),
-        *_planned_builder(parts),
-        *_planned_specs(parts),
-        *_planned_tilt(parts, push=push),
-    )
-
-
-def _planned_cluster(parts: Parts) -> Iterator[Line]:
-    if parts.k3d is None:
-        if parts.provider == "kwok":  # many commands, and what is no command: one task makes it
-            yield Line(stage="cluster", command=_invoke(parts, "cluster.create"))
-        return
-    if not _has_helm(parts):
-        yield Line(stage="tools", command=_invoke(parts, "toolchain"))
-    registry, cluster = parts.k3d.planned()
-    for command in registry:
-        yield Line(stage="registry", command=command)
-    for command in cluster[:-1]:
-        yield Line(stage="cluster", command=command)
-    through: tuple[str, ...] = ()
-    if beside := parts.k3d.beside():
-        # An API call where we do it ourselves.
-        yield Line(stage="cluster", command=Command(argv=("docker", "network", "connect", *beside[:2])))
-        through = ("sed", f"s|^\\( *server:\\) .*|\\1 {beside[2]}|")
-    yield Line(stage="cluster", command=cluster[-1], to=parts.kubeconfig, through=through)
-
-
-def _has_helm(parts: Parts) -> bool:
-    try:
-        parts.app.toolchain.path("helm")
-    except EnvironmentFault:
-        return False
-    return True
-
-
-def _planned_builder(parts: Parts) -> Iterator[Line]:
-    if parts.builder is None:
-        return
-    try:
-        state = parts.builder.state()
-    except DevtoolsError:
-        state = "absent"  # docker cannot tell: all that an empty machine needs
-    yield Line(stage="builder", command=parts.builder.tool.list())
-    if state != "running":
-        text = parts.builder.configuration.encode()
-        yield Line(stage="builder", command=Command(argv=("cat",), stdin=text), to=parts.builder.config)
-    for command in parts.builder.planned(state):
-        yield Line(stage="builder", command=command)
-
-
-def _planned_specs(parts: Parts) -> Iterator[Line]:
-    yield Line(stage="specs", command=_invoke(parts, "specs"))
-
-
-def _planned_tilt(parts: Parts, *, push: bool) -> Iterator[Line]:
-    if parts.tilt is None and parts.has_tiltfile:
-        skipped = "" if parts.program else "tilt is not installed; with it"
-        command = parts.server.command(*(() if push else (_NO_PUSH,)))
-        yield Line(stage="tilt", command=command, log=parts.server.log, pid=parts.server.pid_file, skipped=skipped)
-
-
-def _invoke(parts: Parts, task: str) -> Command:
-    """One of our tasks, on the cluster that this one means."""
-    from devtools.app.specs import surroundings  # noqa: PLC0415
-
-    around = surroundings(parts.app)
-    return Command(argv=(*around.invoke, task), env=around.env)
 
 
 def _looked(name: str, look: Callable[[Parts], Stage], parts: Parts) -> Stage:
@@ -222,8 +157,28 @@ def _builder_state(parts: Parts) -> Stage:
     return Stage(stage="builder", state=names.get(state, "stopped"), hint="invoke bootstrap")
 
 
-def _images_state(_: Parts) -> Stage:
-    return Stage(stage="images", state="unused", detail="pulled when pods first need them")
+def wants_images(parts: Parts) -> bool:
+    """Whether there are images to bring into this cluster."""
+    from devtools.images.catalog import load_catalog  # noqa: PLC0415
+
+    return parts.k3d is not None and bool(load_catalog(parts.app.settings.root).images)
+
+
+def _no_images(parts: Parts) -> Stage:
+    detail = "nothing is pulled into this cluster" if parts.k3d is None else "images.yaml names none"
+    return Stage(stage="images", state="unused", detail=detail)
+
+
+def _images_state(parts: Parts) -> Stage:
+    from devtools.app.preload import lacking  # noqa: PLC0415
+
+    if not wants_images(parts):
+        return _no_images(parts)
+    if _cluster_state(parts).state != "ready":
+        return Stage(stage="images", state="missing", detail="without a cluster", hint="invoke bootstrap")
+    if left := lacking(parts.app):
+        return Stage(stage="images", state="missing", detail=", ".join(left), hint="invoke images.preload")
+    return Stage(stage="images", state="ready", detail="in every node")
 
 
 def _specs_state(parts: Parts) -> Stage:

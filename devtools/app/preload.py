@@ -58,6 +58,14 @@ def load_images(
     return results, ()
 
 
+def lacking(app: App) -> tuple[str, ...] | None:
+    """Images of images.yaml that some node of the k3d cluster has not; None where it wants none."""
+    chosen = _chosen(app, ())
+    if app.provider_name != "k3d" or not chosen:
+        return None
+    return tuple(map(str, _k3d(app, _seconds(DEFAULT_TIMEOUT)).lacking(chosen)))
+
+
 def preload_commands(
     app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
 ) -> tuple[Command, ...]:

@@ -114,23 +114,17 @@ def _enabled(work: Work) -> list[Release]:
     return [release for release in work.stack.releases() if release.installed and work.selection.takes(release)]
 
 
-def _observe(work: Work, kube: Kube) -> Facts:
-    """What the cluster holds, in detail where the plan asks for it."""
-    from devtools.run.facts import observe  # noqa: PLC0415 - the imports of a run
-
-    return work.look(kube) if work.look else observe(kube, {release.id for release in _enabled(work)})
-
-
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     """The plan and nothing else: reads the cluster where there is one, writes nothing anywhere."""
     from devtools.app.session import kube_of  # noqa: PLC0415
     from devtools.run.engine import announce  # noqa: PLC0415
+    from devtools.run.facts import observe  # noqa: PLC0415
 
     bus = Bus((_renderer(app, options),), app.clock)
     started = time.monotonic()
     try:
         target = _found(work, bus)
-        facts = _observe(work, kube_of(app, target)) if target else Facts()
+        facts = (work.look or observe)(kube_of(app, target)) if target else Facts()
         inputs = read_inputs(app, work, target.smoke_values if target else {})
         made = work.plan(inputs, facts)
         bus.emit(_started(app, work, target, None))
@@ -182,6 +176,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     from devtools.app.private import private_directory  # noqa: PLC0415
     from devtools.app.session import kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
+    from devtools.run.facts import observe  # noqa: PLC0415
 
     bus.emit(_started(app, work, cluster, directory))
     started = time.monotonic()
@@ -192,7 +187,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     try:
         with private_directory(app.folders.state / "private", warn) as private:
             kube = kube_of(app, cluster, warn)
-            facts = _observe(work, kube)
+            facts = (work.look or observe)(kube)
             inputs = read_inputs(app, work, cluster.smoke_values)
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))

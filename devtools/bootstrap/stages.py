@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from devtools.errors import ExitCode
+
 STAGES = ("registry", "cluster", "builder", "images", "specs", "tilt")
 State = Literal["ready", "unused", "missing", "stopped", "stale", "foreign", "broken"]
 
@@ -17,6 +19,7 @@ class Stage:
     state: State
     detail: str = ""
     hint: str = ""
+    code: ExitCode = ExitCode.OK  # of what failed in it and stopped nothing
 
     @property
     def ok(self) -> bool:

@@ -85,6 +85,11 @@ class K3dImages:
     def _typed(self, node: str, argv: tuple[str, ...]) -> Command:
         return self.obtain.docker_command("exec", node, *argv)
 
+    def lacking(self, images: Iterable[Pinned]) -> tuple[Pinned, ...]:
+        """Those that some node has not by name; nothing is changed. EnvironmentFault without a running cluster."""
+        there = [self._images(node) for node in self._nodes()]
+        return tuple(image for image in images if any(str(image) not in names for names in there))
+
     def _guarded(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
         try:
             return self._pushed(image, nodes)

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from devtools.clusters.layout import MARK, Layout
 from devtools.errors import EnvironmentFault
 
 CGROUPS = Path("/sys/fs/cgroup")
-_PROC = Path("/proc")
 _DETACH = 2  # MNT_DETACH of umount2(2)
 _KILL_AGAIN = 0.05
 _KILL_FOR = 5.0
@@ -37,8 +36,6 @@ class Process:
 
 def processes(layout: Layout) -> tuple[Process, ...]:
     """The cluster's processes: those that carry its mark or live in its control group. Zombies do not count."""
-    if _PROC.joinpath("self", "environ").exists():
-        return tuple(sorted(_of_proc(layout)))  # each command begins with this, and psutil looks at far more
     import psutil  # noqa: PLC0415 - only clusters need it
 
     found = []
@@ -46,27 +43,9 @@ def processes(layout: Layout) -> tuple[Process, ...]:
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == layout.mark:
                 found.append(Process(pid=process.pid, name=Path((process.cmdline() or [process.name()])[0]).name))
+            elif in_cgroup(_read(Path(f"/proc/{process.pid}/cgroup")), layout.cgroup):
+                found.append(Process(pid=process.pid, name=process.name()))
     return tuple(sorted(found))
-
-
-def _of_proc(layout: Layout) -> Iterator[Process]:
-    """See `processes`; proc_pid_environ(5), proc_pid_cgroup(5), proc_pid_stat(5)."""
-    mark = f"{MARK}={layout.mark}".encode()
-    for pid in filter(str.isdecimal, os.listdir(_PROC)):  # noqa: PTH208 - names are all we need
-        home = _PROC / pid
-        with contextlib.suppress(OSError):  # it is gone, or another user's
-            is_marked = mark in (home / "environ").read_bytes().split(b"\0")
-            if is_marked or in_cgroup(_read(home / "cgroup"), layout.cgroup):
-                name, state = _name_and_state(home)
-                if state != "Z":
-                    yield Process(pid=int(pid), name=name)
-
-
-def _name_and_state(home: Path) -> tuple[str, str]:
-    """The program's file name, and the state's letter; the kernel keeps but 15 characters of the name."""
-    short, _, rest = (home / "stat").read_text("utf-8", "replace").partition("(")[2].rpartition(")")
-    whole = Path(os.fsdecode((home / "cmdline").read_bytes().split(b"\0")[0])).name
-    return whole or short, rest.split()[0]
 
 
 def in_cgroup(text: str, name: str) -> bool:

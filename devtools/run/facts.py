@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,13 +24,13 @@ from devtools.tools.helm import (
     LABEL_TESTED,
 )
 
-_PARALLEL = 4  # each has a connection of its own, whose handshake costs as much as a list
+_PARALLEL = 8
 
 
-def observe(kube: Kube, about: Collection[ReleaseId] | None = None) -> Facts:
-    """All releases on the cluster and, of those that it is `about` (None: all), which of their objects are gone.
+def observe(kube: Kube) -> Facts:
+    """All releases on the cluster and which of their objects are gone.
 
-    Costs one list of Secrets' metadata, and one metadata list per kind that those releases own, in parallel.
+    Costs one list of Secrets' metadata, and one metadata list per kind that the releases own, in parallel.
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
     try:
@@ -39,10 +39,9 @@ def observe(kube: Kube, about: Collection[ReleaseId] | None = None) -> Facts:
         error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
     owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
-    looked_for = {ref for release, refs in owned.items() if about is None or release in about for ref in refs}
-    gone = looked_for - _existing(kube, looked_for)
+    there = _existing(kube, {ref for refs in owned.values() for ref in refs})
     return Facts(
-        releases={release: _fact(release, metadata, owned[release], gone) for release, metadata in newest.items()}
+        releases={release: _fact(release, metadata, owned[release], there) for release, metadata in newest.items()}
     )
 
 
@@ -92,7 +91,7 @@ def _revision(record: Mapping[str, Any]) -> int:
 
 
 def _fact(
-    release: ReleaseId, record: Mapping[str, Any], objects: tuple[ObjectRef, ...], gone: set[ObjectRef]
+    release: ReleaseId, record: Mapping[str, Any], objects: tuple[ObjectRef, ...], there: set[ObjectRef]
 ) -> ReleaseFact:
     labels: Mapping[str, str] = record.get("labels") or {}
     inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
@@ -105,7 +104,7 @@ def _fact(
         ready=labels.get(LABEL_READY, "") if inventoried else "",
         tested=labels.get(LABEL_TESTED, ""),
         objects=objects,
-        missing=tuple(ref for ref in objects if ref in gone),
+        missing=tuple(ref for ref in objects if ref not in there),
         layer=labels.get(LABEL_LAYER, ""),
         stack=labels.get(LABEL_STACK, ""),
     )

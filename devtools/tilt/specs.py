@@ -106,7 +106,8 @@ def _literal(value: Any, depth: int) -> str:
 
 
 def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], *, beside: bool) -> dict[str, Any]:
-    command = _invoke(around, "layer", layer.name, "--env", stack.environment.name)
+    environment = ("--env", stack.environment.name)
+    command = _invoke(around, "layer", layer.name, *environment)
     return {
         "layer": layer.name,
         "number": layer.number,
@@ -122,6 +123,7 @@ def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str
         "resource_deps": list(needs),
         "allow_parallel": beside,
         "critical": layer.critical,
+        "drift_cmd": _invoke(around, "drift", "--name", layer.name, *environment),
     }
 
 

@@ -263,6 +263,18 @@ def test_tilt_gets_the_token_and_the_tiltfile_its_flags(machine: Machine) -> Non
     assert "token 7" in (machine.run_directory / "tilt.log").read_text()
 
 
+def test_an_image_that_cannot_be_had_is_told_and_tilt_starts_all_the_same(machine: Machine) -> None:
+    image = "{name: docker.io/acme/tools, tag: '1', purpose: tests, archive: tools.tar}"
+    (machine.root / "images.yaml").write_text(f"images:\n  - {image}\n")
+    printed = up(machine, Options(dry_run=True))
+    assert "docker load --input" in printed.out.partition("# images\n")[2].partition("# specs")[0]
+    done = up(machine)
+    assert done.code is ExitCode.ENVIRONMENT
+    assert done.states == {**ALL, "images": "broken"}
+    assert "docker.io/acme/tools:1" in done.out
+    assert is_alive(machine.pid())
+
+
 def test_without_tilt_it_says_what_to_do_instead(machine: Machine) -> None:
     machine.without("tilt")
     done = up(machine)

@@ -248,21 +248,3 @@ def test_a_chart_that_renders_differently_each_time_is_left_alone_and_warned_of(
     ]
     assert forced[1]["message"].endswith(": Secret/random .stringData.password")
     assert hands.get("Secret", "random")["data"]["password"] != password
-
-
-def test_the_hint_of_a_refused_change_can_be_typed(repo: Repo, cluster: Cluster) -> None:
-    assert repo.invoke("layer", "10").code == 0
-    hands = Hands(Kube(cluster.kubeconfig, cluster.context, Cancel()), repo.namespace)
-    hands.edit("ConfigMap", {"data": {"say": "mine"}}, name="conf")
-    repo.edit("layers/10-base.yaml", "say: hello", "say: again")
-    repo.edit("layers/10-base.yaml", "equals: hello", "equals: again")
-    refused = repo.invoke("layer", "10", "--output", "json")
-    (release,) = refused.document["releases"]
-    assert (refused.code, release["reason"]) == (1, "ConfigMap/conf: kubectl-edit owns .data.say")
-    assert release["hint"] == f"invoke layer 10-base --take-ownership {repo.namespace}/conf"
-    planned = repo.invoke(*release["hint"].split()[1:], "--dry-run", "--output", "json").document["releases"]
-    assert planned[0]["planned"] == "last revision failed; what others hold is to be taken over"
-    assert repo.invoke(*release["hint"].split()[1:]).code == 0
-    assert hands.get("ConfigMap", "conf")["data"] == {"say": "again"}
-    unknown = repo.invoke("layer", "10", "--recreate", "cnof")
-    assert (unknown.code, "did you mean 'conf'?" in unknown.err) == (2, True)

@@ -12,7 +12,6 @@ from devtools.errors import ExitCode
 from devtools.run.facts import observe
 from devtools.stack.model import ReleaseId
 from tests.clients.script import Say, Script, refusal, served
-from tests.run.kit import Bench, config_map, plan, step
 
 SECRETS = "GET /api/v1/secrets"
 
@@ -54,16 +53,3 @@ def test_records_that_are_not_quite_helms_do_no_harm(tmp_path: Path) -> None:
         facts = observe(kube)
     good = facts.releases[ReleaseId("ns", "good")]
     assert (good.revision, good.status, good.objects) == (2, "deployed", ())
-
-
-def test_only_what_is_asked_about_is_looked_for(bench: Bench) -> None:
-    """A layer's replay does not list the kinds of all other layers; what they hold is known all the same."""
-    one, two = (bench.release(bench.chart(name, config_map(name, a="b"))) for name in ("one", "two"))
-    bench.run(plan(step(one), step(two)))
-    for name in ("one", "two"):
-        assert bench.kube.delete(f"/api/v1/namespaces/{bench.namespace}/configmaps/{name}")
-    facts = observe(bench.kube, {one.id}).releases
-    assert [ref.name for ref in facts[one.id].missing] == ["one"]
-    assert facts[two.id].missing == ()
-    assert [ref.name for ref in facts[two.id].objects] == ["two"]
-    assert [ref.name for ref in observe(bench.kube).releases[two.id].missing] == ["two"]

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from devtools.tasks import namespace
 from devtools.tilt.harness import Step, assert_loads
 from tests.tilt.kit import APPS, LIBRARY, ROOT, THREE, TILTFILE, Repo, layer, layers_of, made
 
@@ -131,6 +132,14 @@ def test_buttons_replay_a_layer_by_hand_only(tmp_path: Path) -> None:
         assert button.cmd == (*loaded.resource("infra:40-data").cmd, f"--{flag}")
         assert (button.trigger_mode, button.auto_init, button.deps) == ("manual", False, ())
         assert button.name not in loaded.order()
+
+
+def test_a_button_looks_for_drift_and_is_a_command_that_the_tasks_know(tmp_path: Path) -> None:
+    button = made(tmp_path).load().resource("infra:40-data:drift")
+    assert isinstance(button.cmd, tuple)
+    assert button.cmd[-5:] == ("drift", "--name", "40-data", "--env", "local")
+    assert (button.trigger_mode, button.auto_init, button.deps) == ("manual", False, ())
+    assert {argument.name for argument in namespace["drift"].get_arguments()} >= {"name", "env"}
 
 
 def test_specs_are_written_anew_when_a_layer_changes_and_not_on_tilt_up(tmp_path: Path) -> None:

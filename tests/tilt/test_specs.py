@@ -54,6 +54,9 @@ def test_a_layer_says_what_its_resource_is(tmp_path: Path) -> None:
         "resource_deps": ["infra:20-operators"],
         "allow_parallel": False,
         "critical": True,
+        "drift_cmd": [
+            *(PYTHON, "-m", "invoke", "--search-root", root, "drift", "--name", "40-data", "--env", "local"),
+        ],
     }
 
 
