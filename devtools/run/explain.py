@@ -16,6 +16,7 @@ LOG_BYTES = 64 * 1024
 EVENT_LINES = 4
 _PODS = 2  # pods of one workload that are looked into
 _NOISE = frozenset({"MissingClusterDNS", "DNSConfigForming"})
+_NO_LOG = "unable to retrieve container logs for "  # kubelet's answer where it has cleared the container away
 _ENDED_BY_PROBE = ("Liveness probe ", "Startup probe ")
 
 Item = Mapping[str, Any]
@@ -84,14 +85,14 @@ def _said(events: Sequence[Item]) -> list[str]:
 
 
 def last_logs(kube: Kube, namespace: str, pod: str, container: str) -> list[str]:
-    """The last lines of a container, of its previous life where it has died."""
+    """The last lines of a container, of its previous life where it has said nothing in this one."""
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
     bounds = {"tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
-    for previous in ("true", "false"):
+    for previous in ("false", "true"):
         try:
             lines = list(kube.lines(path, container=container, previous=previous, **bounds))
         except DevtoolsError:
             continue
-        if lines:
+        if lines and not lines[0].startswith(_NO_LOG):
             return [f"log {container}: {line}" for line in lines]
     return []

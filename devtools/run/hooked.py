@@ -7,18 +7,22 @@ JSON, base64-encoded once more (https://helm.sh/docs/topics/advanced/#storage-ba
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
+from threading import Thread
 from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.process import Cancel, Command, Result
+from devtools.run.explain import LOG_LINES
 from devtools.run.readiness import job_result
 from devtools.run.recovery import records
 from devtools.run.session import Session
@@ -50,6 +54,7 @@ class HookWatch:
     _suspicions: Suspicions = field(init=False)
     _failure: Failure | None = None
     _running: set[ObjectRef] = field(default_factory=set)
+    _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
     def __post_init__(self) -> None:
         """It looks for trouble from now on."""
@@ -86,12 +91,37 @@ class HookWatch:
             found = [(trouble, event) for ref, event in self._hooks.items() for trouble in self._troubles(ref)]
             if lost := self._patience.lost([trouble for trouble, _ in found]):
                 event = next(event for trouble, event in found if trouble is lost)
-                failure = self._suspicions.failure(lost)
-                self._failure = Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=failure.details)
+                self._failure = self._failed(lost, event)
                 return lost.reason == "Failed"
         except DevtoolsError:  # what cannot be seen now is left to the next look, and helm says what is wrong
             return False
         return False
+
+    def _failed(self, trouble: Trouble, event: str) -> Failure:
+        """What a hook's trouble means for the release, with what its container printed."""
+        failure = self._suspicions.failure(trouble)
+        details = list(failure.details)
+        if not any(line.startswith("log ") for line in details):  # helm may have removed the pod
+            tail = self._tails.get((trouble.pod, trouble.container), ())
+            details += [f"log {trouble.container}: {line}" for line in tail]
+        return Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=details)
+
+    def _follow(self, item: Mapping[str, Any]) -> None:
+        """Read the logs of a hook's containers while they run: helm may remove the pod as soon as it has failed."""
+        for pod in self.session.observer.pods_of(item):
+            status, name = pod.get("status") or {}, str(pod["metadata"]["name"])
+            for state in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+                key = (name, str(state["name"]))
+                if key not in self._tails and {"running", "terminated"} & set(state.get("state") or ()):
+                    self._tails[key] = deque(maxlen=LOG_LINES)
+                    path = f"/api/v1/namespaces/{self.release.namespace}/pods/{name}/log"
+                    Thread(target=self._read, args=(path, key), name=f"log-{name}", daemon=True).start()
+
+    def _read(self, path: str, key: tuple[str, str]) -> None:
+        """The end of one container's log."""
+        with contextlib.suppress(DevtoolsError):
+            for line in self.session.kube.lines(path, container=key[1], follow="true"):
+                self._tails[key].append(line)
 
     def _troubles(self, ref: ObjectRef) -> list[Trouble]:
         """What looks hopeless about one hook that runs."""
@@ -102,6 +132,7 @@ class HookWatch:
             return []
         done = job_result(item)[0] == "complete" or (item.get("status") or {}).get("phase") == "Succeeded"
         (self._running.discard if done else self._running.add)(ref)
+        self._follow(item)
         return self._suspicions.of(item)
 
     def _read(self) -> dict[ObjectRef, str]:

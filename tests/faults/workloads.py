@@ -14,7 +14,7 @@ SLEEP = ("sh", "-c", "trap exit TERM; echo started; while :; do sleep 1; done")
 def container(cluster: Cluster, *command: str, name: str = "app", **more: Any) -> Object:
     """A container of the utility image."""
     values = cluster.smoke_values
-    made = {"name": name, "image": values["image"], "imagePullPolicy": values["imagePullPolicy"]}
+    made: Object = {"name": name, "image": values["image"], "imagePullPolicy": values["imagePullPolicy"]}
     return {**made, "command": list(command or SLEEP), **more}
 
 
@@ -67,4 +67,47 @@ def mounted(source: Object) -> Object:
     return {"volumes": [{"name": "data", **source}]}
 
 
-MOUNT = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+MOUNT: Object = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+
+
+def probe(kind: str, **more: Any) -> Object:
+    """A probe that asks every second and means its first answer."""
+    return {kind: {"periodSeconds": 1, "failureThreshold": 1, **more}}
+
+
+def storage_class(name: str) -> Object:
+    """A class whose volumes are made when a pod wants them, by a provisioner that is nowhere."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": "example.com/nobody",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+
+
+def refusal(namespace: str, app: str, message: str) -> tuple[Object, Object]:
+    """A policy that refuses the pods of an app in a namespace, and what makes it hold."""
+    name = f"{namespace}-{app}"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    where = {
+        "resourceRules": [rule],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "objectSelector": {"matchLabels": {"app": app}},
+    }
+    group = "admissionregistration.k8s.io/v1"
+    checks = [{"expression": "false", "message": message}]
+    return (
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {"matchConstraints": where, "validations": checks},
+        },
+        {
+            "apiVersion": group,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        },
+    )
