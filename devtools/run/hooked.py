@@ -74,6 +74,10 @@ class HookWatch:
             raise self._failure
         return result
 
+    def said(self) -> tuple[str, ...]:
+        """What the containers of its hooks printed last."""
+        return tuple(f"log {name}: {line}" for (_, name), tail in self._tails.items() for line in tail)
+
     def _watch(self, helm: Future[Result], stop: Cancel) -> None:
         """Look until helm has ended; end it where it waits in vain."""
         deadline = 0.0
@@ -115,9 +119,9 @@ class HookWatch:
                 if key not in self._tails and {"running", "terminated"} & set(state.get("state") or ()):
                     self._tails[key] = deque(maxlen=LOG_LINES)
                     path = f"/api/v1/namespaces/{self.release.namespace}/pods/{name}/log"
-                    Thread(target=self._read, args=(path, key), name=f"log-{name}", daemon=True).start()
+                    Thread(target=self._tail, args=(path, key), name=f"log-{name}", daemon=True).start()
 
-    def _read(self, path: str, key: tuple[str, str]) -> None:
+    def _tail(self, path: str, key: tuple[str, str]) -> None:
         """The end of one container's log."""
         with contextlib.suppress(DevtoolsError):
             for line in self.session.kube.lines(path, container=key[1], follow="true"):

@@ -12,6 +12,7 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
+ENDED = -1  # in place of a number of restarts: it does not run now
 PROVEN = 30.0  # seconds after which a container that runs has shown that it does
 
 
@@ -136,17 +137,17 @@ def unproven(pod: Object, now: datetime) -> list[tuple[str, int]]:
 
     None that has run for `PROVEN` seconds; nor those that a simulator plays: they do not crash.
     """
-    fields = pod["metadata"].get("managedFields") or ()
-    if pod["metadata"].get("deletionTimestamp") or any(is_simulators(field) for field in fields):
+    fields, status = pod["metadata"].get("managedFields") or (), pod.get("status") or {}
+    is_over = status.get("phase") in {"Succeeded", "Failed"} or pod["metadata"].get("deletionTimestamp")
+    if is_over or any(is_simulators(field) for field in fields):
         return []
     asked = {item["name"] for item in (pod.get("spec") or {}).get("containers") or () if item.get("readinessProbe")}
     found = []
-    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+    for container in status.get("containerStatuses") or ():
         started = str(((container.get("state") or {}).get("running") or {}).get("startedAt") or "")
-        if container["name"] not in asked and started:
-            age = now - datetime.fromisoformat(started)
-            if age.total_seconds() < PROVEN:
-                found.append((str(container["name"]), int(container.get("restartCount", 0))))
+        age = (now - datetime.fromisoformat(started)).total_seconds() if started else 0.0
+        if container["name"] not in asked and age < PROVEN:
+            found.append((str(container["name"]), int(container.get("restartCount", 0)) if started else ENDED))
     return found
 
 

@@ -240,7 +240,8 @@ class Steps:
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        raise refused(self._session.kube, release, said) or unanswered(text) or unknown(text) or Failure(text)
+        known = refused(self._session.kube, release, said) or unanswered(text) or unknown(text)
+        raise known or Failure(text, details=[redact(line, secrets) for line in watch.said()])
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:
         """The manifest does not tell namespaced kinds from others; the API server does."""

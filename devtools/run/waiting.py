@@ -13,7 +13,7 @@ from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
 from devtools.process import Cancel
 from devtools.run.explain import events_about, explain, explain_pods, probe_that_ended
 from devtools.run.observer import Observer
-from devtools.run.readiness import condition, is_waited_for, is_workload, unproven, waits_for
+from devtools.run.readiness import ENDED, condition, is_waited_for, is_workload, unproven, waits_for
 from devtools.run.troubles import Trouble, gone, newest, troubles
 from devtools.stack.model import ObjectRef
 
@@ -146,16 +146,19 @@ class _Proof:
     since: dict[tuple[str, str, int], float] = field(default_factory=dict)
 
     def lacks(self, item: Mapping[str, Any]) -> str:
-        """What a workload that is available has yet to show; empty where it has."""
-        if not is_workload(item):
+        """What a workload or Job that is ready has yet to show; empty where it has."""
+        if not is_workload(item) and item.get("kind") != "Job":
             return ""
-        now, moment = time.monotonic(), datetime.now(UTC)
-        for pod in self.observer.pods_of(item):
+        now, moment, pods = time.monotonic(), datetime.now(UTC), self.observer.pods_of(item)
+        phases = {(pod.get("status") or {}).get("phase") for pod in pods}
+        if item.get("kind") == "Job" and item["status"].get("ready") and not phases & {"Running", "Succeeded"}:
+            return "its pod to run"
+        for pod in pods:
             for name, restarts in unproven(pod, moment):
                 key = (str(pod["metadata"].get("uid")), name, restarts)
                 needed = STAYS_UP_AGAIN if restarts else STAYS_UP
-                if now - self.since.setdefault(key, now) < needed:
-                    return f"container {name} to stay up" + (f", restarted {restarts} times" if restarts else "")
+                if restarts == ENDED or now - self.since.setdefault(key, now) < needed:
+                    return f"container {name} to stay up" + (f", {restarts} restarts" if restarts > 0 else "")
         return ""
 
 

@@ -91,7 +91,8 @@ FAULTS: dict[str, Fault] = {
                 {"helm.sh/hook-delete-policy": "before-hook-creation,hook-failed"},
             )
         ],
-        says=r"pre-install hook: Pod/fails-\S+ container app: Failed: exit code 2",
+        # helm may have seen it first, and removed it
+        says=r"(pre-install hook: Pod/fails-\S+ .*: exit code 2|failed pre-install: .*Job/\S+/fails )",
         shows=("log app: migrating", "log app: no table"),
         within=80,
     ),

@@ -12,7 +12,7 @@ import yaml
 
 from devtools.errors import ConfigError
 from devtools.run.measure import measure
-from devtools.run.readiness import job_result, selects, unproven, waits_for
+from devtools.run.readiness import ENDED, job_result, selects, unproven, waits_for
 from devtools.run.troubles import PATIENCE, Trouble, troubles
 from devtools.stack.model import Contract
 from tests.run.kit import HERE
@@ -71,6 +71,7 @@ def test_containers_that_have_only_just_begun_to_run() -> None:
     stage = {"manager": "kwok-controller", "subresource": "status"}
     assert unproven(pod("2026-01-01T00:00:58Z"), now) == [("a", 1)]
     assert unproven(pod("2026-01-01T00:00:01Z"), now) == []
+    assert unproven(pod(""), now) == [("a", ENDED)]
     assert unproven(pod("2026-01-01T00:00:58Z", deletionTimestamp="2026-01-01T00:00:59Z"), now) == []
     assert unproven(pod("2026-01-01T00:00:58Z", managedFields=[stage]), now) == []
 
