@@ -112,6 +112,8 @@ class Trouble:
             return min(_NO_IMAGE, PATIENCE[self.reason])
         if self.reason == "FailedCreate" and _MAY_COME.search(self.message):
             return _DELIVERED
+        if "unbound immediate PersistentVolumeClaims" in self.message:
+            return 2 * PATIENCE[self.reason]  # its claim says why, and is given up first
         return PATIENCE[self.reason]
 
 

@@ -42,6 +42,11 @@ PATIENT = {
     "a name that is none": (Trouble(object="Pod/a", reason="InvalidImageName", message="not found"), 0.0),
     "ended twice": (Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=1), math.inf),
     "ended three times": (Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=2), 0.0),
+    "no room": (Trouble(object="Pod/a", reason="Unschedulable", message="Insufficient cpu"), 15.0),
+    "no volume": (
+        Trouble(object="Pod/a", reason="Unschedulable", message="pod has unbound immediate PersistentVolumeClaims"),
+        30.0,
+    ),
     "a quota": (Trouble(object="Job/a", reason="FailedCreate", message="exceeded quota"), 5.0),
     "a webhook": (Trouble(object="Job/a", reason="FailedCreate", message="failed calling webhook"), 20.0),
 }
