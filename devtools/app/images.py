@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.app.preload import load_images, missing_images, preload, preload_commands
+from devtools.app.preload import load_images, preload, preload_commands
 from devtools.app.running import Options, load
 from devtools.app.wiring import App
 from devtools.errors import ExitCode
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devtools.images.wanted import Wanted
     from devtools.stack.model import Release, Stack
 
-__all__ = ["load_images", "missing_images", "preload", "preload_commands", "show", "wanted_by"]
+__all__ = ["load_images", "preload", "preload_commands", "show", "wanted_by"]
 
 VERSION = 1  # of the JSON documents
 _SHOWN = 3  # releases on a line

@@ -40,6 +40,8 @@ def preload(
     if dry_run:
         return _planned(app, preload_commands(app, names, via=via, timeout=timeout), output)
     results, there = load_images(app, names, via=via, timeout=timeout)
+    if not results:
+        app.say("images.yaml names no image")
     _show(app, results, there, output)
     return _code(results)
 
@@ -88,15 +90,6 @@ def preload_commands(
         save = obtain.docker_command("save", "--output", str(archive), str(image))
         found += [*obtain.commands(image), save, Command(argv=ctr.load(archive), timeout=seconds)]
     return tuple(found)
-
-
-def missing_images(app: App) -> tuple[str, ...]:
-    """Images of images.yaml that some node of a k3d cluster does not have; none for any other provider.
-
-    Raises EnvironmentFault where there is no running cluster, or no Docker engine.
-    """
-    chosen = _chosen(app, ())
-    return _k3d(app, _seconds(DEFAULT_TIMEOUT)).missing(chosen) if app.provider_name == "k3d" and chosen else ()
 
 
 def _chosen(app: App, names: Sequence[str]) -> tuple[Pinned, ...]:

@@ -61,11 +61,6 @@ class K3dImages:
             return tuple(self._guarded(image, nodes) for image in images)
         return self._imported(tuple(images), nodes)
 
-    def missing(self, images: Iterable[Pinned]) -> tuple[str, ...]:
-        """Those that some node does not have, by name; raises EnvironmentFault without a running cluster."""
-        there = [self._images(node) for node in self._nodes()]
-        return tuple(str(image) for image in images if not all(str(image) in found for found in there))
-
     def commands(self, images: Iterable[Pinned], via: Via) -> tuple[Command, ...]:
         """What `load` would do on a cluster that has none of them, as commands."""
         chosen = tuple(images)

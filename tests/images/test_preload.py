@@ -361,3 +361,5 @@ def test_the_task_loads_pins_and_says_what_came(bench: Bench) -> None:
     write(root, {"context/Dockerfile": "FROM scratch\nCOPY nothing /\n"})
     code, rows, _ = preload()
     assert (code, [state for state, _ in rows.values()]) == (ExitCode.FAILED, ["unchanged", "failed"])
+    (root / "images.yaml").unlink()
+    assert preload() == (ExitCode.OK, {}, "images.yaml names no image\n")
