@@ -116,6 +116,8 @@ def test_by_registry_every_node_has_what_was_pushed(bench: Bench) -> None:
     found = {bench.nodes.has(node, str(image)) for node in NODES}
     assert len(found) == 1
     assert all(on_node and on_node.managed for on_node in found)
+    other = replace(image, reference=parse("acme/other:1"))
+    assert bench.images().lacking([image, other]) == (other,)
     assert states(bench.images().load([image], "registry")) == ["unchanged"]
 
 
