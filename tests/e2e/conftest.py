@@ -21,9 +21,8 @@ def offline(tmp_path: Path, app: App, namespace: str) -> Repo:
 
 @pytest.fixture
 def repo(offline: Repo, cluster: Cluster, tool: Callable[[str], Path]) -> Iterator[Repo]:
-    """A repository and the test run's cluster."""
+    """A repository and the test run's cluster; all that it makes is in one namespace."""
     yield offline
-    offline.invoke("down")
     Bench(cluster=cluster, helm=tool("helm"), namespace=offline.namespace, root=offline.path).kube.delete(
         f"/api/v1/namespaces/{offline.namespace}"
     )

@@ -116,9 +116,10 @@ def test_a_change_is_an_upgrade_and_a_removal_goes_with_down(repo: Repo, cluster
     document = repo.invoke("layer", "base", "--output", "json").document
     assert [(item["outcome"], item["reason"]) for item in document["releases"]] == [("upgraded", "inputs changed")]
     down = repo.invoke("down", "--output", "json").document
-    assert [item["release"].partition("/")[2] for item in down["releases"]] == ["smoke", "conf"]
+    assert [item["release"].partition("/")[2] for item in down["releases"]] == ["smoke", "conf", repo.namespace]
+    assert down["counts"]["releases"]["uninstalled"] == 2
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
-    assert kube.items(f"/api/v1/namespaces/{repo.namespace}/secrets", labelSelector="owner=helm") == []
+    assert kube.get(f"/api/v1/namespaces/{repo.namespace}") is None
 
 
 WRONG: dict[str, tuple[tuple[str, str], str]] = {
