@@ -118,10 +118,14 @@ def _summary(rows: Sequence[Mapping[str, Any]], releases: int) -> str:
     """The count, and what a stand-in's image is worth."""
     placeholders = sum(1 for row in rows if row["stand_in"])
     pinned = sum(1 for row in rows if row["pinned"])
-    text = f"{len(rows)} images of {releases} releases, {pinned} of them in images.yaml"
+    text = f"{_counted(len(rows), 'image')} of {_counted(releases, 'release')}, {pinned} in images.yaml"
     if placeholders:
-        text += f"; {placeholders} are placeholders of stand-ins: the real charts name others"
+        text += f"; {_counted(placeholders, 'placeholder')} of stand-ins: the real charts name others"
     return text
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _write(app: App, cells: Sequence[tuple[str, ...]]) -> None:

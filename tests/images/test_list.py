@@ -101,8 +101,7 @@ def test_people_read_a_table_and_a_summary(repo: Repo) -> None:
         "docker.io/library/tool:3   images.yaml: pull  no release",
     ]
     assert repo.err == (
-        "3 images of 3 releases, 2 of them in images.yaml; "
-        "1 are placeholders of stand-ins: the real charts name others\n"
+        "3 images of 3 releases, 2 in images.yaml; 1 placeholder of stand-ins: the real charts name others\n"
     )
 
 
