@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devtools.clusters.ports import holder, is_free
+from devtools.clusters.ports import holders, is_free
 
 INOTIFY = Path("/proc/sys/fs/inotify")  # inotify(7); Linux only
 
@@ -32,15 +32,10 @@ def taken_ports(ports: Iterable[int], published: Callable[[], Mapping[int, str]]
     `published` tells which containers have which ports of the host: for a container beside ours (docker-outside-of-
     docker) or an engine without a proxy, our own look at the port says nothing; and a proxy's name says little.
     """
-    found: dict[int, str] = {}
     wanted = sorted(set(ports))
     containers = published() if wanted else {}
-    for port in wanted:
-        if port in containers:
-            found[port] = f"container {containers[port]}"
-        elif not is_free(port):
-            found[port] = holder(port)
-    return found
+    taken = [port for port in wanted if port not in containers and not is_free(port)]
+    return {port: f"container {containers[port]}" for port in wanted if port in containers} | holders(taken)
 
 
 def disk_free(path: Path) -> tuple[int, Path]:

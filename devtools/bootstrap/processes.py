@@ -34,6 +34,9 @@ class Processes(Protocol):
         A cluster that was made by something Tilt runs has inherited Tilt's environment, and is no part of it.
         """
 
+    def is_alive(self, pid: int) -> bool:
+        """Whether there is such a process: a quick look, before the long one at all of them."""
+
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Send a signal; the process may be gone."""
 
@@ -57,6 +60,12 @@ class MachineProcesses:
                 started = process.create_time()
                 found.append(Process(pid=process.pid, started=started, leads=leads, environ=environ))
         return tuple(sorted(found, key=lambda item: (item.started, item.pid)))
+
+    def is_alive(self, pid: int) -> bool:
+        """See `Processes`."""
+        import psutil  # noqa: PLC0415 - only a bootstrap asks
+
+        return bool(psutil.pid_exists(pid))
 
     def signal(self, pid: int, number: signal.Signals) -> None:
         """See `Processes`."""

@@ -164,7 +164,7 @@ class TiltServer:
         """Until the UI answers."""
         deadline = time.monotonic() + self._wait
         while not self._is_up(self._tool.host, self._tool.port):
-            if all(process.pid != pid for process in self._all()) and self._leader() is None:
+            if not self._processes.is_alive(pid) and self._leader() is None:
                 message = "Tilt ended before its UI answered"
                 raise TiltFault(message, hint=f"see {self.log}; then: invoke bootstrap", details=self.tail())
             if time.monotonic() >= deadline:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterable
 
 from devtools.errors import EnvironmentFault
 
@@ -33,13 +35,17 @@ def is_free(port: int) -> bool:
 
 def holder(port: int) -> str:
     """Who listens on a port: `name (pid)`, or that it cannot be told."""
+    return holders((port,))[port]
+
+
+def holders(ports: Iterable[int]) -> dict[int, str]:
+    """Who listens on each port, by one look at all processes; see `holder`."""
     import psutil  # noqa: PLC0415 - only for a message
 
-    try:
-        for connection in psutil.net_connections("tcp"):
+    found = dict.fromkeys(ports, "another program")
+    with contextlib.suppress(psutil.Error):  # other users' programs are not ours to see
+        for connection in psutil.net_connections("tcp") if found else ():
             taken = connection.laddr[1] if connection.laddr else 0
-            if connection.status == psutil.CONN_LISTEN and taken == port and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} ({connection.pid})"
-    except psutil.Error:
-        pass  # other users' programs are not ours to see
-    return "another program"
+            if connection.status == psutil.CONN_LISTEN and taken in found and connection.pid:
+                found[taken] = f"{psutil.Process(connection.pid).name()} ({connection.pid})"
+    return found

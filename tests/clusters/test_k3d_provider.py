@@ -223,3 +223,62 @@ def test_delete_leaves_the_registry_and_can_be_repeated(bench: Bench) -> None:
     assert bench.lines == ["removed cluster dev; its registry k3d-reg stays"]
     with pytest.raises(EnvironmentFault, match="not there"):
         bench.provider().find()
+
+
+def test_the_registry_is_made_started_and_removed_by_itself(bench: Bench) -> None:
+    stopped = Reply(stdout=json.dumps([{"name": "k3d-reg", "State": {"Running": False}}]))
+    bench.runner.on("k3d registry list", NONE, stopped, REGISTRY, REGISTRY, NONE, NONE)
+    bench.runner.on("k3d registry create").on("k3d node start").on("k3d registry delete")
+    provider = bench.provider()
+    for _ in range(3):
+        provider.ensure_registry(bench.lines.append)
+    assert provider.registry_state() == "running"
+    bench.runner.on("k3d registry delete")
+    assert provider.registry_state() == "absent"
+    provider.delete_registry(bench.lines.append)
+    assert bench.ran().count("registry create") == bench.ran().count("node start") == 1
+    assert "registry delete" not in bench.ran()
+
+
+def test_a_registry_is_called_by_its_containers_name_when_removed(bench: Bench) -> None:
+    bench.runner.on("k3d registry list", REGISTRY).on("k3d registry delete")
+    bench.provider().delete_registry(bench.lines.append)
+    assert bench.runner.commands[-1].argv == ("k3d", "registry", "delete", "k3d-reg")
+
+
+@pytest.mark.parametrize("there", ["nothing", "stopped", "running"])
+def test_what_is_planned_is_what_is_done(bench: Bench, server: str, there: str) -> None:
+    """The commands of a dry run, word by word and with their input, are those of the real one."""
+    registries = {"nothing": NONE, "stopped": Reply(stdout=REGISTRY.stdout.replace("true", "false"))}
+    clusters = {"nothing": NONE, "stopped": listed(running=0)}
+    for runner in (FakeRunner(), FakeRunner()):
+        runner.on("k3d registry list", registries.get(there, REGISTRY), *([REGISTRY] if bench.lines else []))
+        runner.on("k3d cluster list", clusters.get(there, listed())).on("k3d kubeconfig get", kubeconfig(server))
+        for words in ("registry create", "node start", "cluster create", "cluster start"):
+            runner.on(f"k3d {words}")
+        bench.runner = runner
+        provider = bench.provider()
+        if not bench.lines:
+            registry, cluster = provider.planned()
+            planned = [(command.argv, command.stdin) for command in (*registry, *cluster)]
+            assert {command.argv[2] for command in runner.commands} == {"list"}, "only asked"
+            bench.lines.append("planned")
+            continue
+        provider.ensure_registry(bench.lines.append)
+        provider.ensure(bench.lines.append)
+        assert [(command.argv, command.stdin) for command in runner.commands] == planned
+
+
+def test_without_k3d_all_that_an_empty_machine_needs_is_planned(bench: Bench) -> None:
+    bench.runner.on("k3d registry list", Reply(raises=EnvironmentFault("cannot run k3d")))
+    registry, cluster = bench.provider().planned()
+    assert [command.argv[1:3] for command in registry] == [("registry", "list"), ("registry", "create")]
+    assert ("cluster", "create") in [command.argv[1:3] for command in cluster]
+
+
+def test_what_is_joined_beside_the_cluster(bench: Bench) -> None:
+    bench.engine.own = "abc"
+    assert bench.provider(inside=True).beside() == ("k3d-dev", "abc", "https://k3d-dev-serverlb:6443")
+    assert bench.provider().beside() is None
+    bench.engine.own = ""
+    assert bench.provider(inside=True).beside() is None, "docker-in-docker: the engine runs no container of ours"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,15 @@ def test_a_builder_of_another_cluster_is_not_ours() -> None:
 def test_another_output_is_refused(output: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         buildx.builders(output)
+
+
+def test_a_builder_may_push_to_the_clusters_registry() -> None:
+    command = BUILDX.create("dev", "default", {}, timeout=60, config=Path("/state/buildkitd.toml"))
+    assert command.argv[-3:] == ("--buildkitd-config", "/state/buildkitd.toml", "--bootstrap")
+    assert tomllib.loads(buildx.registry_config("k3d-dev-registry:5000")) == {
+        "registry": {"k3d-dev-registry:5000": {"http": True}}
+    }
+
+
+def test_a_builder_whose_cluster_is_gone_is_only_forgotten() -> None:
+    assert BUILDX.remove("dev", keep_daemon=True).argv == ("/bin/docker", "buildx", "rm", "--keep-daemon", "dev")

@@ -88,3 +88,13 @@ def test_a_tiltfile_that_does_not_load_has_its_own_exit_code() -> None:
     )
     assert tilt.load_error(Result(returncode=1, stderr="wiring dependencies")) == ""
     assert tilt.load_error(Result(returncode=0, stdout="{}", stderr="a warning")) == ""
+
+
+def test_the_cluster_that_a_running_tilt_works_on() -> None:
+    assert TILT.cluster().argv == ("/bin/tilt", "get", "cluster", "default", "--output", "json", *SERVER)
+    connected = {"status": {"connection": {"kubernetes": {"context": "k3d-dev", "namespace": "default"}}}}
+    assert tilt.context(json.dumps(connected)) == "k3d-dev"
+    assert tilt.context('{"status": {"error": "no route"}}') == ""
+    for output in ("", "[]", "{}"):
+        with pytest.raises(ValueError, match=r".+"):
+            tilt.context(output)
