@@ -21,7 +21,8 @@ from devtools.tools.helm import documents
 
 KEEP = "helm.sh/resource-policy"
 _CRD = "CustomResourceDefinition"
-_SEPARATOR = re.compile(r"(?:^|\s*\n)---\s*")  # Helm's own, in pkg/release/v1/util
+# Where Helm splits (pkg/release/v1/util), but each document keeps its last line ends: they are part of a block scalar.
+_SEPARATOR = re.compile(r"^---\s*", re.MULTILINE)
 _TEST = frozenset({"test", "test-success"})
 
 

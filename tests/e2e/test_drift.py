@@ -55,7 +55,10 @@ DATA = """\
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: web}
-data: {app.conf: "level: info\\nport: 80\\n"}
+data:
+  app.conf: |
+    level: info
+    port: 80
 ---
 apiVersion: v1
 kind: Secret

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from devtools.errors import DevtoolsError
+from devtools.tools.helm import documents
 from devtools.tools.helm_record import KEEP, Stored, read_record
 
 CONFIG_MAP = (
@@ -97,3 +98,11 @@ def test_what_tests_leave_is_known() -> None:
 
     made = stored(hooks=[hook("a", "test"), hook("b", "pre-install"), hook("c", "test", "post-install", namespace="z")])
     assert [(ref.namespace, ref.name) for ref in made.tests()] == [("ns", "a"), ("z", "c")]
+
+
+def test_the_last_line_end_of_a_document_is_kept() -> None:
+    first, second = "kind: A\ndata: |\n  x\n", "kind: B\ndata: |\n  y\n\n"
+    manifest = f"---\n# Source: a\n{first}---\n# Source: b\n{second}---\nkind: C\ndata: |-\n  z\n"
+    items = Stored.of("ns", {"manifest": manifest}).items()
+    assert [item["data"] for item in items] == ["x\n", "y\n", "z"]
+    assert list(items) == list(documents(manifest))
