@@ -27,7 +27,8 @@ def main() -> int:
         bed = Bed(work=Path(work), say=_say, diff=typed.diff_plugins)
         with signals(bed.app):
             try:
-                return _all(bed, chosen, out, quick=typed.quick, resume=typed.resume)
+                minutes = typed.minutes or float("inf")
+                return _all(bed, chosen, out, quick=typed.quick, resume=typed.resume, minutes=minutes)
             except KeyboardInterrupt:
                 _say("stopped: what was measured is kept; bench/run --resume goes on")
                 return int(ExitCode.INTERRUPTED)
@@ -38,13 +39,16 @@ def main() -> int:
                 bed.forget()
 
 
-def _all(bed: Bed, chosen: Sequence[Case], out: Path, *, quick: bool, resume: bool) -> int:
+def _all(bed: Bed, chosen: Sequence[Case], out: Path, *, quick: bool, resume: bool, minutes: float) -> int:
     document, commit = read_results(out / "results.json"), _commit(bed)
     done = document["cases"]
     left = [case for case in chosen if not (resume and done.get(case.name, {}).get("commit") == commit)]
     bed.say(f"helmfile: {bed.helmfile}")
     started, planned, failed = time.monotonic(), 0.0, 0
     for number, case in enumerate(left, 1):
+        if (time.monotonic() - started + case.estimate) / 60 > minutes:
+            bed.say(f"[{number}/{len(left)}] {case.name}: left out, there is no time for it")
+            continue
         pace = (time.monotonic() - started) / planned if planned else 1.0
         rest = sum(item.estimate for item in left[number - 1 :]) * pace / 60
         bed.say(
@@ -84,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="leave out what was measured at this commit")
     parser.add_argument("--out", type=Path, help="directory of results.json and README.md (default: docs/benchmarks)")
     parser.add_argument("--diff-plugins", type=Path, help="Helm plugin directory with helm-diff: adds helmfile apply")
+    parser.add_argument("--minutes", type=float, help="begin no case that would probably end later than this")
     typed = parser.parse_args()
     if unknown := set(typed.cases) - set(names):
         parser.error(f"no case {', '.join(sorted(unknown))}: choose from {', '.join(names)}")

@@ -93,7 +93,7 @@ def _interleaved(
 ) -> Samples:
     """Every tool in each round. The peers write new revisions, so ours syncs once, unmeasured, before it is unchanged.
 
-    Only every other round has ours (that sync is the dearest part), three times; the plain loop is run twice.
+    Only every other round has ours (that sync is the dearest part), two times; the plain loop is run twice in all.
     """
     samples: Samples = {}
     for number in range(rounds):
