@@ -49,7 +49,7 @@ def session(
         runner=app.runner,
         bus=bus,
         cancel=app.cancel,
-        slots=Slots(max(2, os.cpu_count() or 1)),
+        slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
         private=private,
         root=inputs.stack.root,
         hook_env={
