@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -51,23 +52,30 @@ def breaking(_: Context, against: str = "", output: str = "text") -> None:
 
 
 @_task(
+    iterable=["label"],
     help={
+        "label": "the label that the commit gets instead of the registry's default one (may be given again)",
         "no-push": "build only: clusters will see the last published module",
         "force": "push files that were pushed before, too",
         **_OUTPUT,
-    }
+    },
 )
-def push(_: Context, no_push: bool = False, force: bool = False, output: str = "text") -> None:
+def push(
+    _: Context, no_push: bool = False, force: bool = False, label: Sequence[str] | None = None, output: str = "text"
+) -> None:
     """Build the protobuf module and publish it with BUF_TOKEN, unless it is as it was last pushed.
 
     Examples:
       invoke proto.push
       invoke proto.push --no-push
+      invoke proto.push --label my-branch
     """
     from devtools.app import proto
     from devtools.app.shell import main
 
-    main(lambda app: proto.push(app, publish=not no_push, force=force, output=output), output)
+    main(
+        lambda app: proto.push(app, publish=not no_push, force=force, labels=tuple(label or ()), output=output), output
+    )
 
 
 namespace = Collection("proto", build, lint, breaking, push)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,13 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
     return _done(app, output, module, "breaking", "passed", f"{module.name} breaks nobody who uses {ref}")
 
 
-def push(app: App, *, publish: bool = True, force: bool = False, output: str = "text") -> ExitCode:
+def push(
+    app: App, *, publish: bool = True, force: bool = False, labels: Sequence[str] = (), output: str = "text"
+) -> ExitCode:
     """Build the module and publish it, unless its files are those of the last push (`force` publishes anyway).
 
-    Without `publish` it is only built. Raises ConfigError without a token, before anything else, and where the
+    The commit gets `labels`, else the registry's default one; a push with other labels is another push. Without
+    `publish` it is only built. Raises ConfigError without a token, before anything else, and where the
     registry rejects it; EnvironmentFault where the registry cannot be reached; ProtoFault where it does not compile.
     """
     _known(output)
@@ -109,16 +112,16 @@ def push(app: App, *, publish: bool = True, force: bool = False, output: str = "
         text = f"{module.name} compiles; not pushed, as asked: clusters will see the last published module"
         return _done(app, output, module, "push", "built", text, digest=before)
     last = last_push(module)
-    if not force and last.get("digest") == before:
+    if not force and (last.get("digest"), last.get("labels")) == (before, _joined(labels)):
         text = f"{module.name} is as it was last pushed{_named(last.get('commit', ''))}: not pushed again"
         return _done(app, output, module, "push", "unchanged", text, digest=before, commit=last.get("commit", ""))
     app.say(f"pushing {module.name}")
-    result = _ran(app, tool.push(token))
+    result = _ran(app, tool.push(token, labels))
     if (outcome := buf.classify(result)) is not Outcome.OK:
         raise _fault(module, outcome, result)
     commit = buf.commit(result, module.name)
     if module_digest(module) == before:  # else someone saved a file meanwhile, and nobody knows which one was pushed
-        _remember(module, before, commit)
+        _remember(module, before, commit, _joined(labels))
     text = f"{module.name} is pushed{_named(commit)}"
     return _done(app, output, module, "push", "pushed", text, digest=before, commit=commit)
 
@@ -151,10 +154,10 @@ def module_digest(module: Module) -> str:
 
 
 def last_push(module: Module) -> dict[str, str]:
-    """`digest` and `commit` of the last push from this checkout; empty where there was none, or nobody can tell."""
+    """`digest`, `commit` and `labels` of the last push from this checkout; empty where none is known."""
     try:
         entry = json.loads((module.root / STATE).read_bytes())["pushed"][module.name]
-        return {key: str(entry[key]) for key in ("digest", "commit")}
+        return {"labels": str(entry.get("labels", "")), **{key: str(entry[key]) for key in ("digest", "commit")}}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -259,7 +262,12 @@ def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
     return EnvironmentFault(f"{module.name} was not pushed: {said}", hint="run it again; see docs/proto.md")
 
 
-def _remember(module: Module, digest: str, commit: str) -> None:
+def _joined(labels: Sequence[str]) -> str:
+    """Labels as they are written down: the order in which they were typed does not matter."""
+    return ",".join(sorted(set(labels)))
+
+
+def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
     """Write down what was pushed; whole or not at all."""
     path = module.root / STATE
     try:
@@ -267,7 +275,7 @@ def _remember(module: Module, digest: str, commit: str) -> None:
         pushed = dict(old)
     except (OSError, ValueError, KeyError, TypeError):
         pushed = {}
-    pushed[module.name] = {"digest": digest, "commit": commit}
+    pushed[module.name] = {"digest": digest, "commit": commit, "labels": labels}
     path.parent.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="proto-", delete=False) as sink:
         json.dump({"version": VERSION, "pushed": pushed}, sink, indent=2)

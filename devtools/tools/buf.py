@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -102,10 +102,15 @@ class Buf:
             "breaking", self.directory, "--against", old, "--exclude-imports", "--error-format", "json"
         )
 
-    def push(self, token: str) -> Command:
-        """Publish the module; the token is in the child's environment alone."""
+    def push(self, token: str, labels: Sequence[str] = ()) -> Command:
+        """Publish the module; the token is in the child's environment alone.
+
+        Without `labels` the commit gets the registry's default one, with some these alone:
+        https://buf.build/docs/reference/cli/buf/push/.
+        """
+        words = [word for name in labels for word in ("--label", name)]
         return self._command(
-            *("push", self.directory, "--error-format", "json", "--timeout", f"{_PUSH:g}s"),
+            *("push", self.directory, *words, "--error-format", "json", "--timeout", f"{_PUSH:g}s"),
             env={TOKEN: token},
             timeout=_PUSH + 10,
             secrets=pieces(token),

@@ -178,6 +178,21 @@ def test_a_module_is_not_pushed_twice(repo: Repo) -> None:
     assert not [path for path, content in repo.files() if CANARY.encode() in content]
 
 
+def test_a_push_with_another_label_is_another_push(repo: Repo) -> None:
+    calls = repo.fake_buf("exit 0")
+
+    def labelled(*labels: str) -> str:
+        return repo.run(lambda app: proto.push(app, labels=labels), BUF_TOKEN=CANARY).out
+
+    assert "is pushed" in labelled("b", "a")
+    assert "not pushed again" in labelled("a", "b")
+    assert "is pushed" in labelled()
+    assert "not pushed again" in labelled()
+    assert "is pushed" in labelled("a")
+    said = [line for line in calls.read_text().splitlines() if line.startswith("push")]
+    assert [line.count("--label") for line in said] == [2, 0, 1]
+
+
 def test_a_file_saved_during_a_push_is_pushed_again(repo: Repo) -> None:
     calls = repo.fake_buf("echo '// more' >> proto/ameide/core/v1/run_summary.proto")
     for _ in range(2):

@@ -116,3 +116,8 @@ FILES = st.dictionaries(st.text(min_size=1, max_size=5), st.binary(max_size=5), 
 @given(one=FILES, other=FILES)
 def test_only_equal_files_have_equal_digests(one: dict[str, bytes], other: dict[str, bytes]) -> None:
     assert (buf.digest(one.items()) == buf.digest(reversed(other.items()))) is (one == other)
+
+
+def test_a_push_names_its_labels_before_anything_that_buf_might_take_for_one() -> None:
+    assert BUF.push("t", ("a", "b")).argv[1:7] == ("push", "proto", "--label", "a", "--label", "b")
+    assert "--label" not in BUF.push("t").argv
