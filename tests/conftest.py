@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
@@ -25,6 +26,9 @@ from tests.run.kit import Bench
 ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
 KEEP = "DEVTOOLS_TEST_KEEP"
+settings.register_profile("usual", deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=10_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before tests are imported: theirs rest on it
 LONGEST = (
     "platform/test_smoke_data.py",
     "clusters/test_real_node.py",

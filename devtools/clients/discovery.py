@@ -74,8 +74,10 @@ class Discovery:
                 raise EnvironmentFault(
                     "the API server does not tell its kinds at once", hint="Kubernetes 1.27 or newer is needed"
                 )
-            for group in groups:
-                found += _served(group)
+            try:
+                found += [kind for group in groups for kind in _served(group)]
+            except (AttributeError, KeyError, TypeError) as error:
+                raise EnvironmentFault(f"what answers at {root} is no list of a Kubernetes API's kinds") from error
         return tuple(found)
 
 

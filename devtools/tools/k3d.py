@@ -18,6 +18,7 @@ from devtools.process import Command
 
 LABEL = "devtools.ameide.io/config"  # runtime label of the server containers: the configuration's digest
 REGISTRY_PORT = 5000  # inside the cluster's network, whatever it is outside
+_STRANGE = "not a list of k3d's"
 _PODS = ("server", "agent")  # roles of nodes that run pods
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _COLOURED = re.compile(r"^(?:ERRO|FATA)\[\d+\]\s+(.*)$")
@@ -190,26 +191,34 @@ def get_kubeconfig(k3d: Path, name: str) -> Command:
 
 def parse_clusters(output: str) -> tuple[Listed, ...]:
     """From `cluster list -o json`; raises ValueError where that is not what it is."""
-    return tuple(
-        Listed(
-            name=str(item["name"]),
-            servers_running=int(item.get("serversRunning", 0)),
-            servers=int(item.get("serversCount", 0)),
-            agents_running=int(item.get("agentsRunning", 0)),
-            agents=int(item.get("agentsCount", 0)),
-            digest=_digest_of(item),
-            nodes=tuple(str(node["name"]) for node in item.get("nodes") or () if node.get("role") in _PODS),
-        )
-        for item in _array(output)
+    try:
+        return tuple(_listed(item) for item in _array(output))
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError(_STRANGE) from error
+
+
+def _listed(item: Mapping[str, Any]) -> Listed:
+    """One element of the list."""
+    return Listed(
+        name=str(item["name"]),
+        servers_running=int(item.get("serversRunning", 0)),
+        servers=int(item.get("serversCount", 0)),
+        agents_running=int(item.get("agentsRunning", 0)),
+        agents=int(item.get("agentsCount", 0)),
+        digest=_digest_of(item),
+        nodes=tuple(str(node["name"]) for node in item.get("nodes") or () if node.get("role") in _PODS),
     )
 
 
 def parse_registries(output: str) -> dict[str, bool]:
     """From `registry list -o json`: each registry's container name, and whether it runs; raises ValueError."""
-    return {
-        str(item["name"]).lstrip("/"): bool((item.get("State") or item.get("state") or {}).get("Running"))
-        for item in _array(output)
-    }
+    try:
+        return {
+            str(item["name"]).lstrip("/"): bool((item.get("State") or item.get("state") or {}).get("Running"))
+            for item in _array(output)
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(_STRANGE) from error
 
 
 def first_error(output: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.errors import DevtoolsError, ExitCode
@@ -182,7 +182,6 @@ PARSERS: tuple[Callable[[str], object], ...] = (
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(JSON, st.text(max_size=60))
 def test_whatever_helm_says_is_read_or_refused(document: object, text: str) -> None:
     plain = json.dumps(document)
