@@ -48,7 +48,7 @@ class HookWatch:
 
     session: Session
     release: ReleaseId
-    _hooks: dict[ObjectRef, str] = field(default_factory=dict)  # and when each is run: `pre-install`
+    _hooks: dict[ObjectRef, str] | None = None  # and when each is run: `pre-install`; None before the record is there
     _since: str = ""  # creation time of the record: what is older is of an earlier run
     _patience: Patience = field(default_factory=Patience)
     _suspicions: Suspicions = field(init=False)
@@ -68,7 +68,7 @@ class HookWatch:
             wait_for((helm,), FIRST_LOOK)
             self._watch(helm, stop)
         result = helm.result()
-        if not result.ok and not self._failure:
+        if not result.ok and self._hooks and not self._failure:
             self._look()
         if self._failure and not result.ok and not self.session.cancel.is_set():
             raise self._failure
@@ -81,18 +81,19 @@ class HookWatch:
     def _watch(self, helm: Future[Result], stop: Cancel) -> None:
         """Look until helm has ended; end it where it waits in vain."""
         deadline = 0.0
-        while not helm.done():
+        while not helm.done() and self._hooks != {}:
             if self._failure is None:
                 deadline = time.monotonic() + (LINGER if self._look() else 0.0)
             elif time.monotonic() >= deadline:
                 stop.set("it waits in vain")
-            wait_for((helm,), PAUSE)
+            wait_for((helm,), PAUSE if self._hooks else FIRST_LOOK)
 
     def _look(self) -> bool:
         """Look at every hook; what is seen of one in trouble is kept. Says whether helm will see it by itself."""
         try:
-            self._hooks = self._hooks or self._read()
-            found = [(trouble, event) for ref, event in self._hooks.items() for trouble in self._troubles(ref)]
+            if self._hooks is None:
+                self._hooks = self._read()
+            found = [(trouble, event) for ref, event in (self._hooks or {}).items() for trouble in self._troubles(ref)]
             if lost := self._patience.lost([trouble for trouble, _ in found]):
                 event = next(event for trouble, event in found if trouble is lost)
                 self._failure = self._failed(lost, event)
@@ -139,14 +140,14 @@ class HookWatch:
         self._follow(item)
         return self._suspicions.of(item)
 
-    def _read(self) -> dict[ObjectRef, str]:
-        """The Jobs and Pods among the hooks that helm runs now; none before the release's record says what it does."""
+    def _read(self) -> dict[ObjectRef, str] | None:
+        """The Jobs and Pods among the hooks that helm runs now; None before the release's record says what it does."""
         kube = self.session.kube
         found = records(kube, self.release)
         newest = max(found, key=lambda item: int((item.get("labels") or {}).get("version", "0")), default={})
         verb = _VERBS.get(str((newest.get("labels") or {}).get("status", "")))
         if verb is None:
-            return {}
+            return None
         record = kube.get(f"/api/v1/namespaces/{self.release.namespace}/secrets/{newest['name']}") or {}
         self._since = str(newest.get("creationTimestamp", ""))
         return hooks(record, verb, self.release.namespace)

@@ -9,6 +9,7 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import BoundedSemaphore
+from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.process import Cancel, Result
@@ -24,6 +25,7 @@ from devtools.tools.helm import parse_failure, parse_tests
 
 AT_ONCE = 16  # tests of a run that go on at the same time: each has a helm that waits, of 60 MB
 MORE = 15  # seconds that helm may wait longer than the test may run
+_TESTS = frozenset({"Job", "Pod"})
 CLEARED_IN = 30.0  # seconds that the leftovers of an earlier run may take to go
 
 
@@ -52,17 +54,19 @@ class Smoke:
 
         Raises Interrupted or DevtoolsError where the tests cannot even be found.
         """
-        tests = despite_outages(lambda _: self._tests(release), partial(self._warn, release))
+        hooks = despite_outages(lambda _: self._hooks(release), partial(self._warn, release))
+        tests = [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in _TESTS]
         if not tests:
             self._warn(release, "has no tests")
             return ()
         self._prune(release.id, {test.name for test in tests})
+        self._make(release.id, [hook for hook in hooks if hook["kind"] not in _TESTS])
         record = Record(self._kube, release.id)
         with ThreadPoolExecutor(min(len(tests), AT_ONCE), thread_name_prefix="smoke") as pool:
             return tuple(pool.map(lambda test: self._test(test, record), tests))
 
-    def _tests(self, release: Release) -> list[Test]:
-        """The tests of the deployed revision: Jobs and bare Pods."""
+    def _hooks(self, release: Release) -> tuple[dict[str, Any], ...]:
+        """The test hooks of the deployed revision: Jobs and bare Pods, and what they need."""
         result = self._session.runner.run(self._session.helm.hooks(release.id))
         if result.cancelled:
             raise Interrupted(self._session.cancel.reason or "interrupted")
@@ -71,8 +75,20 @@ class Smoke:
             if unreachable:
                 self._kube.version()
             raise (Outage if unreachable else DevtoolsError)(f"cannot read the tests of {release.id}: {text}")
-        hooks = parse_tests(result.stdout)
-        return [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in {"Job", "Pod"}]
+        return parse_tests(result.stdout)
+
+    def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
+        """Make the ConfigMaps, accounts and the like that are test hooks themselves.
+
+        `helm test` leaves out every hook but the one it is told to run, also those that the one needs.
+        """
+        for hook in hooks:
+            metadata = hook["metadata"]
+            resource = self._kube.resource(hook["kind"], str(hook.get("apiVersion", "")))
+            if resource is None:
+                raise DevtoolsError(f"the cluster serves no kind {hook['kind']}, which a test of {release} needs")
+            where = str(metadata.get("namespace") or release.namespace) if resource.namespaced else ""
+            self._kube.apply(resource.path(where, str(metadata["name"])), hook)
 
     def _prune(self, release: ReleaseId, kept: set[str]) -> None:
         """Delete test Jobs of earlier revisions that the chart no longer has."""

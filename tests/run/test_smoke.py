@@ -44,6 +44,22 @@ def test_a_job_that_fails_shows_its_log_and_stays_for_kubectl(bench: Bench) -> N
 
 
 @pytest.mark.real
+def test_what_a_test_needs_may_be_a_test_hook_itself(bench: Bench) -> None:
+    needed = config_map("needed", WORD="made")
+    account: dict[str, Any] = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "needed"}}
+    for item in (needed, account):
+        item["metadata"]["annotations"] = {"helm.sh/hook": "test", "helm.sh/hook-weight": "-1"}
+    test = job("asks", "test", "sh", "-c", 'echo "$WORD"', cluster=bench.cluster)
+    test["spec"]["template"]["spec"]["serviceAccountName"] = "needed"
+    test["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "needed"}}]
+    smoke = bench.release(bench.chart("smoke", needed, account, test), smoke=True)
+    for action in (Action.INSTALL, Action.UNCHANGED):  # the second finds what the first made
+        ran = bench.run(plan(step(smoke, action=action, revision=1)))
+        assert ran.one(TestFinished).verdict is Verdict.PASSED
+        assert [event.line for event in ran.all(TestOutput)] == ["made"]
+
+
+@pytest.mark.real
 def test_one_failure_does_not_stop_the_others(bench: Bench) -> None:
     ref = bench.chart(
         "smoke",
