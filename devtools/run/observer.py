@@ -16,7 +16,7 @@ from devtools.stack.model import ObjectRef
 FRESH = 0.1  # seconds a look stays fresh
 FRESH_EVENTS = 2.0  # there may be thousands in a namespace
 OWNERS = 5  # steps from a pod up to what made it
-_LARGE = frozenset({"Secret", "ConfigMap"})  # a namespace may hold megabytes of them: looked at one by one
+_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # lists of megabytes: looked at one by one
 
 Item = Mapping[str, Any]
 
