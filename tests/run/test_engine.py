@@ -143,7 +143,7 @@ def test_a_release_left_pending_by_a_killed_helm_is_recovered(bench: Bench, befo
     helm.send_signal(signal.SIGKILL)
     helm.wait()
     bench.chart("conf", config_map("conf", again="1"))
-    ran = bench.run(plan(step(conf, action=Action.UPGRADE, recover=before)))
+    ran = bench.run(plan(step(conf, action=Action.UPGRADE, recover=before, digest="e" * 40)))
     assert ran.before.releases[conf.id].status == before
     assert ran.code is ExitCode.OK, ran.events
     assert f"was left {before}" in ran.one(Notice).message
