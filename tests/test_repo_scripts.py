@@ -86,6 +86,7 @@ def test_help_is_there_from_anywhere(checkout: Checkout, script: str) -> None:
 
 
 FILES = sorted(path for path in (ROOT / "scripts").rglob("*") if path.is_file() and path.suffix != ".pyc")
+FILES.append(ROOT / ".devcontainer/post-create.sh")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
