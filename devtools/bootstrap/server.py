@@ -113,6 +113,8 @@ class TiltServer:
 
     def others(self) -> Running | None:
         """A Tilt on our port that somebody else started, by what it says of itself."""
+        if not self._is_up(self._tool.host, self._tool.port):
+            return None  # no HTTP server: tilt would wait for its answer
         session = self._runner.run(self._tool.session())
         if not session.ok:
             return None
