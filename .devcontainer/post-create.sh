@@ -2,9 +2,9 @@
 # From a new container to Tilt's UI; may be run again at any time, by any user who may write to this checkout.
 set -eu
 
-# https://github.com/k3d-io/k3d/releases, https://github.com/tilt-dev/tilt/releases
+# https://github.com/k3d-io/k3d/releases, https://github.com/tilt-dev/tilt/releases; pinned in checksums.txt, too
 K3D_VERSION=5.9.0
-TILT_VERSION=0.37.8
+TILT_VERSION=0.37.7
 
 usage() {
     cat <<'TEXT'
@@ -51,16 +51,14 @@ wait_for_docker() {
     done
 }
 
-# fetch BASE FILE: into $scratch, checked against the release's own checksums.txt; fails where that cannot be
+# fetch BASE NAME FILE: BASE/NAME/FILE into $scratch, checked against checksums.txt beside this script; fails where
+# that cannot be. A release's own list comes from the same place as what it should vouch for.
 fetch() {
-    curl -fsSL --retry 3 --max-time 300 -o "$scratch/$2" "$1/$2" &&
-        curl -fsSL --retry 3 --max-time 60 -o "$scratch/checksums.txt" "$1/checksums.txt" || return 1
-    # names in k3d's list have a directory before them
-    wanted=$(awk -v name="$2" '{ file = $2; sub(/^.*\//, "", file); sub(/^\*/, "", file) } file == name { print $1 }' \
-        "$scratch/checksums.txt")
-    found=$(sha256sum "$scratch/$2" | cut -d ' ' -f 1)
+    curl -fsSL --retry 3 --max-time 300 -o "$scratch/$3" "$1/${2#*/}/$3" || return 1
+    wanted=$(awk -v name="$2/$3" '$2 == name { print $1 }' "$root/.devcontainer/checksums.txt")
+    found=$(sha256sum "$scratch/$3" | cut -d ' ' -f 1)
     [ -n "$wanted" ] && [ "$wanted" = "$found" ] || {
-        say "    $2 is not what its release's checksums.txt says: it is not used"
+        say "    $3 is not what .devcontainer/checksums.txt pins: it is not used"
         return 1
     }
 }
@@ -84,14 +82,14 @@ get() {
 
 get_k3d() {
     case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) return 1 ;; esac
-    fetch "${K3D_RELEASES:-https://github.com/k3d-io/k3d/releases/download}/v$K3D_VERSION" "k3d-linux-$arch" &&
+    fetch "${K3D_RELEASES:-https://github.com/k3d-io/k3d/releases/download}" "k3d/v$K3D_VERSION" "k3d-linux-$arch" &&
         mv "$scratch/k3d-linux-$arch" "$scratch/k3d"
 }
 
 get_tilt() {
     case $(uname -m) in x86_64) arch=x86_64 ;; aarch64) arch=arm64 ;; *) return 1 ;; esac
     file=tilt.$TILT_VERSION.linux.$arch.tar.gz
-    fetch "${TILT_RELEASES:-https://github.com/tilt-dev/tilt/releases/download}/v$TILT_VERSION" "$file" &&
+    fetch "${TILT_RELEASES:-https://github.com/tilt-dev/tilt/releases/download}" "tilt/v$TILT_VERSION" "$file" &&
         tar -xzf "$scratch/$file" -C "$scratch" tilt
 }
 

@@ -22,6 +22,7 @@ from tests.test_repo_scripts import ROOT, Checkout
 
 FILE = ROOT / ".devcontainer/devcontainer.json"
 SCRIPT = ".devcontainer/post-create.sh"
+PINS = ".devcontainer/checksums.txt"
 INVOKE = '#!/bin/sh\necho "invoke $* k3d=$(command -v k3d) tilt=$(command -v tilt)" >> "$CALLS"\n'
 
 
@@ -38,6 +39,11 @@ def test_everything_is_pinned() -> None:
     script = (ROOT / SCRIPT).read_text("utf-8")
     assert re.search(r"^K3D_VERSION=5\.\d+\.\d+$", script, re.MULTILINE)
     assert re.search(r"^TILT_VERSION=0\.37\.\d+$", script, re.MULTILINE)
+    found = versions()
+    pinned = dict(re.findall(r"(?m)^[0-9a-f]{64}  (\S+)/(\S+)$", (ROOT / PINS).read_text("utf-8")))
+    assert set(pinned) == {f"k3d/v{found['K3D']}", f"tilt/v{found['TILT']}"}
+    lines = (ROOT / PINS).read_text("utf-8").splitlines()
+    assert len(lines) == len(set(lines)) == 4  # two programs, two architectures
 
 
 def test_it_forwards_tilt_and_keeps_what_takes_long() -> None:
@@ -58,6 +64,7 @@ class Container(Checkout):
     def __init__(self, tmp: Path, pages: Path, port: int) -> None:
         super().__init__(tmp)
         self.program(self.root / ".venv/bin", "invoke", INVOKE)
+        (self.root / PINS).write_text("")
         self.program(self.bin, "docker", "#!/bin/sh\nexit ${DOCKER_SAYS:-0}\n")
         self.home = tmp / "home"
         self.home.mkdir()
@@ -69,12 +76,14 @@ class Container(Checkout):
         names = {"K3D_RELEASES": f"{page}/k3d", "TILT_RELEASES": f"{page}/tilt"}
         return self.run(SCRIPT, *words, HOME=str(self.home), **{"DOCKER_WAIT": "1", **names, **env})
 
-    def release(self, name: str, version: str, file: str, data: bytes, *, said: str = "") -> None:
-        """Put a file and its release's list of checksums onto the pages."""
+    def release(self, name: str, version: str, file: str, data: bytes, *, pin: bool = True) -> None:
+        """Put a file onto the pages, and pin it as what it is."""
         directory = self.pages / name / f"v{version}"
         directory.mkdir(parents=True)
         (directory / file).write_bytes(data)
-        (directory / "checksums.txt").write_text(f"{said or hashlib.sha256(data).hexdigest()}  _dist/{file}\n")
+        if pin:
+            with (self.root / PINS).open("a", encoding="utf-8") as sink:
+                sink.write(f"{hashlib.sha256(data).hexdigest()}  {name}/v{version}/{file}\n")
 
 
 @pytest.fixture
@@ -130,10 +139,11 @@ def test_the_programs_are_checked_and_installed_for_this_user(container: Contain
 
 
 def test_another_file_than_the_release_lists_is_not_used(container: Container) -> None:
-    container.release("k3d", versions()["K3D"], f"k3d-linux-{arch(k3d=True)}", b"evil", said="0" * 64)
+    container.release("k3d", versions()["K3D"], f"k3d-linux-{arch(k3d=True)}", b"evil", pin=False)
+    (container.root / PINS).write_text((ROOT / PINS).read_text())
     result = container.create()
     assert result.ok
-    assert "is not what its release's checksums.txt says" in result.stderr
+    assert "is not what .devcontainer/checksums.txt pins" in result.stderr
     assert not (container.home / ".local/bin/k3d").exists()
     assert container.calls() == ["invoke bootstrap k3d= tilt="]
 
