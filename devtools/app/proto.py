@@ -271,8 +271,7 @@ def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
     """Write down what was pushed; whole or not at all."""
     path = module.root / STATE
     try:
-        old = json.loads(path.read_bytes())["pushed"]
-        pushed = dict(old)
+        pushed = dict(json.loads(path.read_bytes())["pushed"])
     except (OSError, ValueError, KeyError, TypeError):
         pushed = {}
     pushed[module.name] = {"digest": digest, "commit": commit, "labels": labels}
