@@ -239,6 +239,7 @@ def test_an_error_as_json() -> None:
         "message": "1 problem",
         "hint": "",
         "exit_code": 2,
+        "details": [],
         "problems": [
             {
                 "file": "layers/40-data-plane.yaml",
