@@ -150,6 +150,11 @@ def failure(result: Result) -> str:
     return lines[-1] if lines else ""
 
 
+def _number(value: object) -> int:
+    """A line or column, from 1; buf leaves out those that it does not know."""
+    return value if isinstance(value, int) and value > 0 else 1
+
+
 def findings(result: Result) -> tuple[Finding, ...]:
     """The faults in what a command printed, in its order; log lines between them are passed over."""
     found: list[Finding] = []
@@ -163,8 +168,8 @@ def findings(result: Result) -> tuple[Finding, ...]:
         found.append(
             Finding(
                 path=str(item.get("path", "")),
-                line=int(item.get("start_line", 1)),
-                column=int(item.get("start_column", 1)),
+                line=_number(item.get("start_line")),
+                column=_number(item.get("start_column")),
                 rule=str(item.get("type", "")),
                 message=str(item.get("message", "")),
             )

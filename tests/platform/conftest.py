@@ -6,10 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 
+from devtools.run.crds import CRDS
 from tests.platform.control_plane import control_plane
 from tests.platform.support import ROOT, Kubectl, Tool, run
 
@@ -54,9 +57,12 @@ def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFac
     home = tmp_path_factory.mktemp("crds")
     with control_plane(f"crds-{os.getpid()}", home, tool, *ALONE) as cluster:
         kubectl = Kubectl.on(cluster, tool)
-        for file in crds:
-            kubectl("apply", "--server-side", "-f", str(file))
+        kube = kubectl.kube()
+        items = [item for file in crds for item in yaml.load_all(file.read_bytes(), yaml.CSafeLoader) if item]
+        with ThreadPoolExecutor(4) as pool:  # an API server needs no kubectl, which would ask what there is each time
+            list(pool.map(lambda item: kube.apply(f"{CRDS}/{item['metadata']['name']}", item), items))
         kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        kube.discover()
         yield kubectl
 
 
