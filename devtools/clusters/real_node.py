@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +34,7 @@ from devtools.tools.kwokctl import COMPONENTS, SERVICE_RANGE, SIMULATED_PODS
 NAME = "real-0"
 UTILITY_IMAGE = "localhost/devtools/ops:1"
 SANDBOX_IMAGE = "localhost/devtools/pause:1"
+PROXY_HEALTH = 10256  # https://kubernetes.io/docs/reference/command-line-tools-reference/kube-proxy/
 PROGRAMS = ("containerd", "kubelet", "kube-proxy")
 PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
     "containerd": "containerd",
@@ -114,12 +117,14 @@ class RealNode:
                 archive.unlink()
 
     def join(self, kube: Kube) -> None:
-        """Start kubelet and kube-proxy, and wait until the node is Ready."""
+        """Start kubelet and kube-proxy, and wait until the node is Ready and Services lead somewhere."""
         node = self._node()
         for name in ("kubelet", "kube-proxy"):
             start = realnode.kubelet if name == "kubelet" else realnode.kube_proxy
             self._spawn(name, start(node, self.tool(name)))
         self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{NAME}") or {}))
+        # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
+        self._await("kube-proxy", lambda: _proxies(node.address))
 
     def clear(self) -> None:
         """Remove what is left of it on the machine, keeping the control plane and the node's files."""
@@ -215,6 +220,18 @@ def _answers(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def _proxies(address: str) -> bool:
+    """Whether the node's kube-proxy has written its rules once: its health endpoint says so, on its default port."""
+    connection = HTTPConnection(address, PROXY_HEALTH, timeout=1.0)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _can_overlay(directory: Path) -> bool:
