@@ -29,19 +29,36 @@ KEEP = "DEVTOOLS_TEST_KEEP"
 settings.register_profile("usual", deadline=None)
 settings.register_profile("nightly", deadline=None, max_examples=10_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before tests are imported: theirs rest on it
+# The second of those that need the platform comes when the first has made it.
 LONGEST = (
     "platform/test_smoke_data.py",
     "clusters/test_real_node.py",
-    "platform/test_smoke_services.py",
     "e2e/test_runs.py",
     "run/test_smoke.py",
-    "clusters/test_embedded.py",
+    "platform/test_smoke_services.py",
     "platform/test_stages.py",
-    "charts/test_standin_to_real.py",
+    "faults/test_workloads.py",
     "platform/test_resources.py",
+    "clusters/test_embedded.py",
+    "faults/test_workloads_admission.py",
     "e2e/test_surroundings.py",
-    "run/test_contracts.py",
+    "platform/test_charts.py",
+    "e2e/test_down.py",
+    "faults/test_machine.py",
+    "e2e/test_errors.py",
+    "images/test_preload.py",
     "run/test_engine.py",
+    "run/test_removal.py",
+    "charts/test_standin_to_real.py",
+    "run/test_hardships.py",
+    "faults/test_outages.py",
+    "faults/test_canary.py",
+    "e2e/test_drift.py",
+    "bootstrap/test_flow.py",
+    "run/test_recovery.py",
+    "run/test_contracts.py",
+    "run/test_crds.py",
+    "faults/test_kills.py",
 )
 
 

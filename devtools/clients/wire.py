@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import urllib3
 
 CONNECT = 5.0  # seconds
+FIRST = 5.0  # seconds that a server is waited for which did not answer once: it is more likely not there at all
 QUIET = 0.5  # seconds that a server may be away before a word is said of it
 _TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 _BUSY = frozenset({429, 503})
@@ -71,6 +72,7 @@ class Wire:
         self._say = say
         self._making = Lock()
         self._telling = Lock()
+        self._met = False  # whether it ever answered
         self._told: float | None = None  # since when the server is away, once that was said
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
 
@@ -83,7 +85,7 @@ class Wire:
         """Send, and again with growing pauses while the server cannot be reached or is overloaded.
 
         Any other answer is returned, refusals too. Raises EnvironmentFault when the server stays away for longer than
-        `retry_for` seconds, Interrupted on cancel.
+        `retry_for` seconds (FIRST where it never was there), Interrupted on cancel.
         """
         from urllib3.exceptions import (  # noqa: PLC0415 - see _pool
             ConnectTimeoutError,
@@ -94,10 +96,10 @@ class Wire:
 
         started, pause, repeated = time.monotonic(), 0.1, False
         while True:
-            wanted = 0.0
+            wanted, limit = 0.0, self._retry_for if self._met else min(self._retry_for, FIRST)
             try:
                 response = self._once(request)
-                if response.status not in _BUSY or time.monotonic() - started >= self._retry_for:
+                if response.status not in _BUSY or time.monotonic() - started >= limit:
                     self._answers()
                     return Answer(response=response, repeated=repeated)
                 wanted, why = _retry_after(response), f"answers {response.status}"
@@ -106,11 +108,11 @@ class Wire:
                 why, self.failed_at = _short(error), time.monotonic()
                 if hopeless := _distrust(error) or (why if isinstance(error, LocationValueError) else ""):
                     raise EnvironmentFault(f"cannot talk to the API server at {self.server}: {hopeless}") from error
-                if time.monotonic() - started >= self._retry_for:
+                if time.monotonic() - started >= limit:
                     raise self._fault(why) from error
                 repeated = repeated or not isinstance(error, NewConnectionError | ConnectTimeoutError)
-            left = started + self._retry_for - time.monotonic()
-            self._tell(started, why, left)
+            left = started + limit - time.monotonic()
+            self._tell(started, why, left, limit)
             if self._cancel.wait(max(0.0, min(max(pause, wanted), left))):
                 raise Interrupted(self._cancel.reason or "interrupted")
             pause = min(pause * 2, 2.0)
@@ -132,7 +134,7 @@ class Wire:
     def _fault(self, why: str) -> EnvironmentFault:
         return EnvironmentFault(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
 
-    def _tell(self, started: float, why: str, left: float) -> None:
+    def _tell(self, started: float, why: str, left: float, limit: float) -> None:
         """Say that the server is waited for: once for all threads, and not for a hiccup."""
         if time.monotonic() - started < QUIET or left <= 0:
             return
@@ -140,10 +142,11 @@ class Wire:
             if self._told is not None:
                 return
             self._told = started
-        self._say(f"the API server at {self.server} does not answer ({why}): trying again for {self._retry_for:.0f} s")
+        self._say(f"the API server at {self.server} does not answer ({why}): trying again for {limit:.0f} s")
 
     def _answers(self) -> None:
         """Say that a server is back that was said to be away."""
+        self._met = True
         if self._told is None:
             return
         with self._telling:

@@ -49,6 +49,7 @@ def script(kubectl: Kubectl, release: str, job: str, home: Path) -> Result:
     env = {
         "PATH": f"{home}:/usr/bin:/bin",
         "HOME": str(home),
+        **kubectl.env,
         "TEST_NAMESPACE": namespace,
         "TEST_WAIT": "2",
         "TEST_OPTIONAL": "true",

@@ -114,9 +114,14 @@ class Kubectl:
     def on(cls, cluster: Cluster, tool: Tool) -> Kubectl:
         return cls(tool("kubectl"), cluster.kubeconfig, cluster.context)
 
+    @property
+    def env(self) -> dict[str, str]:
+        """Where it remembers what the API server serves: asking for some two hundred kinds is most of its work."""
+        return {"KUBECACHEDIR": str(self.kubeconfig.with_name("kubectl"))}
+
     def run(self, *words: str, stdin: str | None = None) -> Result:
         argv = [self.binary, "--kubeconfig", self.kubeconfig, "--context", self.context, *words]
-        return run(argv, stdin)
+        return run(argv, stdin, self.env)
 
     def kube(self) -> Kube:
         """Our own client of the same cluster: no process a question."""
