@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, TimedOut
 from devtools.process import Cancel
 from devtools.run.events import Outcome, TestFinished, Verdict
-from devtools.stack.model import Action, Plan, ReleaseId
+from devtools.stack.model import Action, ObjectRef, Plan, ReleaseId
 
 GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
 _GO_ON = "run the same command again: it goes on from here"
 _NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a step went well."""
+
+    outcome: Outcome
+    revision: int
+    objects: tuple[ObjectRef, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,3 +80,14 @@ def _list(names: Sequence[object]) -> str:
     """`a, b and 3 more`."""
     shown, more = ", ".join(map(str, names[:_NAMED])), len(names) - _NAMED
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def timed(work: Callable[[], Done], bug: Callable[[Exception], DevtoolsError]) -> tuple[Done | DevtoolsError, float]:
+    """Run it; its result or its failure, and the seconds it took. What nobody foresaw is made a failure by `bug`."""
+    started = time.monotonic()
+    try:
+        return work(), time.monotonic() - started
+    except DevtoolsError as error:
+        return error, time.monotonic() - started
+    except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
+        return bug(error), time.monotonic() - started

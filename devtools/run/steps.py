@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from devtools.charts.crds import has_crds
-from devtools.errors import DevtoolsError, Interrupted
+from devtools.errors import Interrupted
 from devtools.process import Command, Result, redact
 from devtools.run.commands import Commands
 from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
+from devtools.run.ends import Done
 from devtools.run.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
 from devtools.run.facts import mark_ready, record_path
 from devtools.run.hooked import HookWatch
@@ -39,15 +39,6 @@ from devtools.tools.helm import (
     parse_failure,
     parse_upgrade,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """How a step went well."""
-
-    outcome: Outcome
-    revision: int
-    objects: tuple[ObjectRef, ...] = ()
 
 
 class Steps:
@@ -249,14 +240,3 @@ class Steps:
         if resource is None or resource.namespaced:
             return ref
         return ObjectRef(ref.api_version, ref.kind, "", ref.name)
-
-
-def timed(work: Callable[[], Done], bug: Callable[[Exception], DevtoolsError]) -> tuple[Done | DevtoolsError, float]:
-    """Run it; its result or its failure, and the seconds it took. What nobody foresaw is made a failure by `bug`."""
-    started = time.monotonic()
-    try:
-        return work(), time.monotonic() - started
-    except DevtoolsError as error:
-        return error, time.monotonic() - started
-    except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
-        return bug(error), time.monotonic() - started
