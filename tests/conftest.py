@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -21,6 +21,7 @@ from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import DevtoolsError
 from tests.dockerd import engine
+from tests.platform.broken_platform import broken_platform
 from tests.run.kit import Bench
 
 ROOT = Path(__file__).parent.parent
@@ -78,17 +79,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controller removes the cluster when every worker is done."""
-    if not hasattr(session.config, "workerinput") and not os.environ.get(KEEP) and _state().exists():
-        _app().provider.delete(print)
-        shutil.rmtree(_state(), ignore_errors=True)
+    """The controller removes the clusters when every worker is done."""
+    if hasattr(session.config, "workerinput") or os.environ.get(KEEP):
+        return
+    for app in (_app(), _app(broken_platform())):
+        if app.folders.state.exists():
+            app.provider.delete(print)
+            shutil.rmtree(app.folders.state, ignore_errors=True)
 
 
 def _state() -> Path:
     return Path("/tmp") / f"devtools-{os.environ[RUN]}"
 
 
-def _app() -> App:
+def _app(more: Mapping[str, str] | None = None) -> App:
     """The app as this repository's user has it, with a cluster and state of its own."""
     import sys
 
@@ -97,6 +101,7 @@ def _app() -> App:
         "DEVTOOLS_CLUSTER": os.environ[RUN],
         "DEVTOOLS_PROVIDER": "kwok",
         "DEVTOOLS_STATE": str(_state()),
+        **(more or {}),
     }
     return App(environ=environ, cwd=ROOT, out=sys.stdout, err=sys.stderr)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from devtools.run.crds import CRDS
+from tests.platform.broken_platform import broken_platform
 from tests.platform.control_plane import control_plane
 from tests.platform.support import ROOT, Kubectl, Tool, run
 
@@ -27,15 +27,6 @@ REAL_CRDS = (
     "spotahome-redis-operator-*.yaml",
     "strimzi-*.yaml",
 )
-
-
-def broken_platform() -> dict[str, str]:
-    """The environment in which this test run's second cluster is the cluster."""
-    name = f"{os.environ['DEVTOOLS_TEST_RUN']}-platform"
-    env = {key: value for key, value in os.environ.items() if not key.startswith("DEVTOOLS_")}
-    cache = {key: os.environ[key] for key in ("DEVTOOLS_CACHE",) if key in os.environ}
-    state = f"/tmp/devtools-{name}"
-    return {**env, **cache, "DEVTOOLS_CLUSTER": name, "DEVTOOLS_STATE": state, "DEVTOOLS_PROVIDER": "kwok"}
 
 
 ALONE = ("--disable-kube-scheduler", "--disable-kube-controller-manager")
@@ -77,10 +68,3 @@ def slice_of_local(tool: Tool) -> Kubectl:
     name = broken_platform()["DEVTOOLS_CLUSTER"]
     kubeconfig = Path(broken_platform()["DEVTOOLS_STATE"]) / "clusters" / name / "kubeconfig"
     return Kubectl(tool("kubectl"), kubeconfig, f"kwok-{name}")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controller removes the platform when every worker is done."""
-    if not hasattr(session.config, "workerinput") and (state := Path(broken_platform()["DEVTOOLS_STATE"])).exists():
-        run([sys.executable, "-m", "invoke", "cluster.delete"], env=broken_platform())
-        shutil.rmtree(state, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.platform.conftest import broken_platform
+from tests.platform.broken_platform import broken_platform
 from tests.platform.smoke import BROKEN, HEALTHY, OPERATED, broken, check_broken, check_healthy, wait_until_healthy
 from tests.platform.support import Kubectl, run
 
