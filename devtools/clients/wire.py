@@ -96,9 +96,10 @@ class Wire:
 
         started, pause, repeated = time.monotonic(), 0.1, False
         while True:
-            wanted, limit = 0.0, self._retry_for if self._met else min(self._retry_for, FIRST)
+            wanted, limit = 0.0, self._limit
             try:
                 response = self._once(request)
+                self._met, limit = True, self._retry_for
                 if response.status not in _BUSY or time.monotonic() - started >= limit:
                     self._answers()
                     return Answer(response=response, repeated=repeated)
@@ -116,6 +117,11 @@ class Wire:
             if self._cancel.wait(max(0.0, min(max(pause, wanted), left))):
                 raise Interrupted(self._cancel.reason or "interrupted")
             pause = min(pause * 2, 2.0)
+
+    @property
+    def _limit(self) -> float:
+        """Seconds that the server is waited for."""
+        return self._retry_for if self._met else min(self._retry_for, FIRST)
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
         import urllib3  # noqa: PLC0415 - see _pool
@@ -146,7 +152,6 @@ class Wire:
 
     def _answers(self) -> None:
         """Say that a server is back that was said to be away."""
-        self._met = True
         if self._told is None:
             return
         with self._telling:

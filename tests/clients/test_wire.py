@@ -91,8 +91,9 @@ def test_forbidden_is_the_environments_fault(tmp_path: Path) -> None:
 def test_an_outage_is_told_once_whoever_waits_and_again_when_it_comes_back(tmp_path: Path) -> None:
     said: list[str] = []
     away = [Say(lost=True)] * 16
-    script = Script().on("GET /version", *away, Say(body=VERSION))
+    script = Script().on("GET /version", Say(body=VERSION), *away, Say(body=VERSION))
     with served(script, tmp_path, say=said.append) as kube:
+        kube.version()
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda _: kube.version(), range(4))) == {"v1.34.4"}
         assert "does not answer (" in said[0]
@@ -102,6 +103,15 @@ def test_an_outage_is_told_once_whoever_waits_and_again_when_it_comes_back(tmp_p
         script.on("GET /version", *[Say(lost=True)] * 4, Say(body=VERSION))
         kube.version()
     assert len(said) == 4
+
+
+def test_a_server_that_never_answered_is_not_waited_for_as_long(tmp_path: Path) -> None:
+    said: list[str] = []
+    script = Script().on("GET /version", Say(lost=True))
+    with served(script, tmp_path, say=said.append) as kube, pytest.raises(EnvironmentFault, match="does not answer"):
+        kube.version()
+    assert len(said) == 1
+    assert "trying again for 5 s" in said[0]
 
 
 def test_waiting_for_a_server_can_be_interrupted(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def _let_go_on(kube: Kube, namespace: str, stop: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+BULK_RECORD = "sh.helm.release.v1.bulk.v1"
+
+
 def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> str:
     """What `layer 10` says, with the fault while helm applies, another waits for a hook, and we for a contract."""
     repo.write("layers/10-base.yaml", LAYER.replace("NS", repo.namespace))
@@ -71,8 +74,8 @@ def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> st
     repo.chart("bulk", BULK)
     child = repo.start("layer", "10")
     namespace = f"/api/v1/namespaces/{repo.namespace}"
-    until(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"))
-    until(lambda: kube.get(f"{namespace}/secrets/sh.helm.release.v1.bulk.v1"))
+    for path in (f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow", f"{namespace}/secrets/{BULK_RECORD}"):
+        until(lambda path=path: kube.get(path) or child.poll() is not None, 90)  # type: ignore[misc]
     with fault:
         helper = Thread(target=_let_go_on, args=(kube, repo.namespace, lambda: child.poll() is not None))
         helper.start()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,6 +44,12 @@ def crds() -> list[Path]:
     return files
 
 
+def is_established(crd: dict[str, Any]) -> bool:
+    """Whether objects of it can be stored."""
+    conditions = (crd.get("status") or {}).get("conditions") or []
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+
 @pytest.fixture(scope="session")
 def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """kubectl on an API server that knows the operators' own CRDs and runs nothing."""
@@ -52,7 +60,10 @@ def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFac
         items = [item for file in crds for item in yaml.load_all(file.read_bytes(), yaml.CSafeLoader) if item]
         with ThreadPoolExecutor(4) as pool:  # an API server needs no kubectl, which would ask what there is each time
             list(pool.map(lambda item: kube.apply(f"{CRDS}/{item['metadata']['name']}", item), items))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        deadline = time.monotonic() + 60
+        while not all(map(is_established, kube.items(CRDS))):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
         kube.discover()
         yield kubectl
 
