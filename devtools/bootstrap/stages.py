@@ -7,7 +7,6 @@ from typing import Literal
 
 from devtools.errors import ExitCode
 
-STAGES = ("registry", "cluster", "builder", "images", "specs", "tilt")
 State = Literal["ready", "unused", "missing", "stopped", "stale", "foreign", "broken"]
 
 

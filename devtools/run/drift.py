@@ -18,7 +18,7 @@ from devtools.clients.kube import NOT_FOUND, ApiError, Kube
 from devtools.errors import Interrupted
 from devtools.process import Cancel
 from devtools.run.difference import Change, changes
-from devtools.run.facts import newest_records, record_path
+from devtools.run.facts import newest_records, record_path, revision_of
 from devtools.run.secrets import secret_values
 from devtools.run.veil import is_hidden, veiled
 from devtools.stack.model import ObjectRef, Release, ReleaseId
@@ -224,7 +224,7 @@ def _known(release: Release, record: Mapping[str, Any] | None) -> ReleaseDrift:
     """A release by the metadata of its newest record."""
     labels = (record or {}).get("labels") or {}
     status = str(labels.get("status", "unknown")) if record else "absent"
-    return ReleaseDrift(release=release, status=status, revision=int(labels.get("version", "0")))
+    return ReleaseDrift(release=release, status=status, revision=revision_of(record or {}))
 
 
 def _version(item: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError
 from devtools.run.observer import Observer
-from devtools.run.readiness import condition
+from devtools.run.readiness import condition, container_statuses, has_begun
 from devtools.run.troubles import Trouble, when
 
 LOG_LINES = 8  # with `EVENT_LINES` as much as the last screen shows of one failure
@@ -40,10 +40,7 @@ def explain_pods(kube: Kube, observer: Observer, item: Item) -> list[str]:
     for pod in pods[:_PODS]:
         namespace, name = str(pod["metadata"].get("namespace", "")), str(pod["metadata"]["name"])
         found = events_about(kube, namespace, "Pod", name)
-        status = pod.get("status") or {}
-        states = [state for key in ("initContainerStatuses", "containerStatuses") for state in status.get(key) or ()]
-        begun = {"running", "terminated"}
-        failing = [state for state in states if not state.get("ready") and begun & set(state.get("state") or ())]
+        failing = [state for state in container_statuses(pod) if not state.get("ready") and has_begun(state)]
         for state in failing[:1]:
             found += last_logs(kube, namespace, name, str(state.get("name")))
         lines += [f"Pod/{name} is not ready:", *found] if found else []

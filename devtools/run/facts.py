@@ -80,12 +80,13 @@ def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapp
     for record in records:
         labels = record.get("labels") or {}
         release = ReleaseId(str(record["namespace"]), str(labels.get("name", "")))
-        if release not in newest or _revision(record) > _revision(newest[release]):
+        if release not in newest or revision_of(record) > revision_of(newest[release]):
             newest[release] = record
     return newest
 
 
-def _revision(record: Mapping[str, Any]) -> int:
+def revision_of(record: Mapping[str, Any]) -> int:
+    """The revision that a record is of, from its metadata; 0 where it does not say so."""
     text = str((record.get("labels") or {}).get("version", "0"))
     return int(text) if text.isdecimal() else 0
 
@@ -98,7 +99,7 @@ def _fact(
     return ReleaseFact(
         id=release,
         status=labels.get("status", "unknown"),
-        revision=_revision(record),
+        revision=revision_of(record),
         digest=labels.get(LABEL_DIGEST, ""),
         # `helm test` rewrites the record and drops annotations: without an inventory nothing is known to be there
         ready=labels.get(LABEL_READY, "") if inventoried else "",

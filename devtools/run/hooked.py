@@ -1,17 +1,12 @@
 """Watches the hooks that a helm process waits for: it says neither why one does not end nor what one that failed said.
 
-Which they are stands in the release's record, which helm writes before it runs the first: a Secret that holds gzipped
-JSON, base64-encoded once more (https://helm.sh/docs/topics/advanced/#storage-backends).
+Which they are stands in the release's record, which helm writes before it runs the first.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import gzip
-import json
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,12 +18,14 @@ from typing import Any
 from devtools.errors import DevtoolsError
 from devtools.process import Cancel, Command, Result
 from devtools.run.explain import LOG_LINES
-from devtools.run.readiness import job_result
+from devtools.run.facts import revision_of
+from devtools.run.readiness import container_statuses, has_begun, job_result
 from devtools.run.recovery import records
 from devtools.run.session import Session
 from devtools.run.troubles import Trouble, gone
 from devtools.run.waiting import Failure, Patience, Suspicions
 from devtools.stack.model import ObjectRef, ReleaseId
+from devtools.tools.helm_record import read_document
 
 FIRST_LOOK = 1.0  # seconds; most releases have no hooks that take longer
 PAUSE = 0.3
@@ -114,10 +111,10 @@ class HookWatch:
     def _follow(self, item: Mapping[str, Any]) -> None:
         """Read the logs of a hook's containers while they run: helm may remove the pod as soon as it has failed."""
         for pod in self.session.observer.pods_of(item):
-            status, name = pod.get("status") or {}, str(pod["metadata"]["name"])
-            for state in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            name = str(pod["metadata"]["name"])
+            for state in container_statuses(pod):
                 key = (name, str(state["name"]))
-                if key not in self._tails and {"running", "terminated"} & set(state.get("state") or ()):
+                if key not in self._tails and has_begun(state):
                     self._tails[key] = deque(maxlen=LOG_LINES)
                     path = f"/api/v1/namespaces/{self.release.namespace}/pods/{name}/log"
                     Thread(target=self._tail, args=(path, key), name=f"log-{name}", daemon=True).start()
@@ -144,7 +141,7 @@ class HookWatch:
         """The Jobs and Pods among the hooks that helm runs now; None before the release's record says what it does."""
         kube = self.session.kube
         found = records(kube, self.release)
-        newest = max(found, key=lambda item: int((item.get("labels") or {}).get("version", "0")), default={})
+        newest = max(found, key=revision_of, default={})
         verb = _VERBS.get(str((newest.get("labels") or {}).get("status", "")))
         if verb is None:
             return None
@@ -156,8 +153,7 @@ class HookWatch:
 def hooks(record: Mapping[str, Any], verb: str, namespace: str) -> dict[ObjectRef, str]:
     """The Jobs and Pods among a record's hooks that belong to a verb, each with when; none of an odd record."""
     try:
-        packed = base64.b64decode(base64.b64decode(record["data"]["release"]))
-        release = json.loads(gzip.decompress(packed))
+        release = read_document(record)
         when = {f"pre-{verb}", f"post-{verb}"}
         return {
             ObjectRef(_API_VERSIONS[hook["kind"]], hook["kind"], namespace, hook["name"]): event
@@ -165,5 +161,5 @@ def hooks(record: Mapping[str, Any], verb: str, namespace: str) -> dict[ObjectRe
             for event in hook.get("events") or ()
             if hook.get("kind") in _API_VERSIONS and event in when
         }
-    except (KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, zlib.error):
+    except (DevtoolsError, KeyError, TypeError, AttributeError):
         return {}

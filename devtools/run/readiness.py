@@ -16,6 +16,17 @@ ENDED = -1  # in place of a number of restarts: it does not run now
 PROVEN = 30.0  # seconds after which a container that runs has shown that it does
 
 
+def container_statuses(pod: Object) -> list[Object]:
+    """What kubelet says of each container, init containers first."""
+    status = pod.get("status") or {}
+    return [item for key in ("initContainerStatuses", "containerStatuses") for item in status.get(key) or ()]
+
+
+def has_begun(container: Object) -> bool:
+    """Whether a container runs or ran, so that there is a log; by its status."""
+    return bool({"running", "terminated"} & set(container.get("state") or ()))
+
+
 def condition(item: Object, kind: str) -> Mapping[str, Any]:
     """The status condition of this type, or nothing."""
     for entry in (item.get("status") or {}).get("conditions") or ():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from devtools.clients.kube import Kube
+from devtools.run.facts import revision_of
 from devtools.stack.model import ReleaseId
 
 _BACK = frozenset({"pending-upgrade", "pending-rollback"})
@@ -40,7 +41,7 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
     was under way and none that worked is left, only the pending revision is forgotten; uninstalling would take
     away what had worked.
     """
-    states = {_number(record): str((record.get("labels") or {}).get("status", "")) for record in records}
+    states = {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
     if state not in _BACK:
         return Recovery(how="uninstall")
     newest = max(states, default=0)
@@ -53,7 +54,7 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
 
 def left(records: Iterable[Mapping[str, Any]]) -> str:
     """The state of a release's newest revision where it has to be recovered from, else empty."""
-    states = {_number(record): str((record.get("labels") or {}).get("status", "")) for record in records}
+    states = {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
     newest = max(states, default=0)
     state = states.get(newest, "")
     return state if state in _STUCK or (state == "failed" and newest == 1) else ""
@@ -67,9 +68,4 @@ def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:
 
 def newest(kube: Kube, release: ReleaseId) -> int:
     """The newest revision that Helm has of a release; 0 where it has none."""
-    return max(map(_number, records(kube, release)), default=0)
-
-
-def _number(record: Mapping[str, Any]) -> int:
-    text = str((record.get("labels") or {}).get("version", "0"))
-    return int(text) if text.isdecimal() else 0
+    return max(map(revision_of, records(kube, release)), default=0)

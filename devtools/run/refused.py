@@ -10,7 +10,7 @@ from typing import Any
 from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError
 from devtools.run.difference import ABSENT, changes
-from devtools.run.facts import record_path
+from devtools.run.facts import record_path, revision_of
 from devtools.run.recovery import records
 from devtools.run.secrets import secret_values
 from devtools.run.veil import is_hidden, veiled
@@ -74,7 +74,7 @@ def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> 
 
 def _last_two(kube: Kube, release: ReleaseId) -> tuple[Applied | None, Applied | None]:
     """What worked last, and what came after it."""
-    found = {int(item["labels"]["version"]): item["labels"]["status"] for item in records(kube, release)}
+    found = {revision_of(item): item["labels"]["status"] for item in records(kube, release)}
     newest = max(found)
     worked = max((number for number, status in found.items() if status in {"deployed", "superseded"}), default=newest)
     secrets = [kube.get(record_path(release, number)) for number in (worked, newest)]

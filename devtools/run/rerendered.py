@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devtools.clients.kube import Kube
 from devtools.run.difference import changes
-from devtools.run.facts import record_path
+from devtools.run.facts import record_path, revision_of
 from devtools.run.recovery import records
 from devtools.stack.model import ReleaseId
 from devtools.tools.helm import LABEL_DIGEST
@@ -18,7 +18,7 @@ def rerendered(kube: Kube, release: ReleaseId, revision: int) -> str:
 
     Costs one list of metadata where the inputs changed, two more requests where they did not. No values are told.
     """
-    found = {int(item["labels"]["version"]): item["labels"] for item in records(kube, release)}
+    found = {revision_of(item): item["labels"] for item in records(kube, release)}
     digest = found.get(revision, {}).get(LABEL_DIGEST, "")
     same = [number for number, labels in found.items() if number < revision and labels.get(LABEL_DIGEST) == digest]
     if not digest or not same:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devtools.run.readiness import condition, is_stale, is_workload, job_result, lacks_pods
+from devtools.run.readiness import condition, container_statuses, is_stale, is_workload, job_result, lacks_pods
 
 Object = Mapping[str, Any]
 
@@ -164,16 +164,13 @@ def gone(kind: str, namespace: str, name: str) -> Trouble:
 
 def pod_troubles(pod: Object, events: Sequence[Object] = ()) -> list[Trouble]:
     """A pod that cannot be scheduled, and containers that cannot start; nothing of one that is on its way out."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    if metadata.get("deletionTimestamp"):
+    if pod["metadata"].get("deletionTimestamp"):
         return []
     found: list[Trouble] = []
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         found.append(_about(pod, "Unschedulable", str(scheduled.get("message", ""))))
-    states = [
-        container for key in ("initContainerStatuses", "containerStatuses") for container in status.get(key) or ()
-    ]
+    states = container_statuses(pod)
     for container in states:
         found += _container_trouble(pod, container)
     waiting = {str(((container.get("state") or {}).get("waiting") or {}).get("reason", "")) for container in states}
@@ -256,8 +253,7 @@ def _ended_badly(pod: Object) -> Trouble:
     status = pod.get("status") or {}
     ends = {
         str(container.get("name")): (container.get("state") or {}).get("terminated") or {}
-        for key in ("initContainerStatuses", "containerStatuses")
-        for container in status.get(key) or ()
+        for container in container_statuses(pod)
     }
     container = next((name for name, end in ends.items() if end.get("exitCode")), "")
     said = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))

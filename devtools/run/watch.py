@@ -16,7 +16,7 @@ from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.run.events import TestOutput
-from devtools.run.readiness import condition, job_result
+from devtools.run.readiness import condition, container_statuses, has_begun, job_result
 from devtools.run.session import Session
 from devtools.run.troubles import Trouble
 from devtools.run.waiting import Patience, Suspicions
@@ -214,16 +214,7 @@ class Watch:
 
 def _started(pod: Mapping[str, Any]) -> list[str]:
     """Containers that have run or run now."""
-    return [
-        str(container["name"])
-        for container in _statuses(pod)
-        if {"running", "terminated"} & set(container.get("state") or ())
-    ]
-
-
-def _statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    status = pod.get("status") or {}
-    return [item for key in ("initContainerStatuses", "containerStatuses") for item in status.get(key) or ()]
+    return [str(container["name"]) for container in container_statuses(pod) if has_begun(container)]
 
 
 def _pod_result(pod: Mapping[str, Any]) -> tuple[str, str]:
@@ -235,7 +226,7 @@ def _pod_result(pod: Mapping[str, Any]) -> tuple[str, str]:
 
 def _exit(pod: Mapping[str, Any]) -> str:
     """How a failed container ended: `container test exited with 1`, or why the pod was ended."""
-    for container in _statuses(pod):
+    for container in container_statuses(pod):
         ended = (container.get("state") or {}).get("terminated") or {}
         if ended.get("exitCode"):
             reason = ended.get("reason", "Error")

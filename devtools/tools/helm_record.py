@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,11 +90,23 @@ class Stored:
         return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
 
 
-def read_record(secret: Mapping[str, Any]) -> Stored:
-    """The revision in a Secret of Helm's; raises DevtoolsError where it is not what Helm writes."""
+def read_document(secret: Mapping[str, Any]) -> dict[str, Any]:
+    """Helm's document in a Secret, its manifest unread; raises DevtoolsError where it is not what Helm writes."""
     try:
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-        document = json.loads(gzip.decompress(packed))
-        return Stored.of(str(secret["metadata"]["namespace"]), {**document})
-    except (KeyError, TypeError, ValueError, OSError, EOFError) as error:
-        raise DevtoolsError("its Helm record cannot be read", hint="is it of another version of Helm?") from error
+        return {**json.loads(gzip.decompress(packed))}
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
+        raise _unreadable() from error
+
+
+def read_record(secret: Mapping[str, Any]) -> Stored:
+    """The revision in a Secret of Helm's; raises DevtoolsError where it is not what Helm writes."""
+    document = read_document(secret)
+    try:
+        return Stored.of(str(secret["metadata"]["namespace"]), document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable() from error
+
+
+def _unreadable() -> DevtoolsError:
+    return DevtoolsError("its Helm record cannot be read", hint="is it of another version of Helm?")
