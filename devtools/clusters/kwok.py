@@ -233,11 +233,9 @@ class KwokProvider:
         log = self._layout.state / "simulated.log"
         if not log.exists():
             log.write_text(simulation.NO_LOG)
-        return (
-            *simulation.base_objects(self._layout.state / "volumes", log),
-            *simulation.policies(),
-            *simulation.stack_objects(self._stages),
-        )
+        stack = simulation.stack_objects(self._stages)
+        base = simulation.base_objects(self._layout.state / "volumes", log, simulation.custom_kinds(stack))
+        return (*base, *simulation.policies(), *stack)
 
     def _await_nodes(self) -> None:
         """Until every simulated node is Ready."""

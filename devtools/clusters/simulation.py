@@ -9,7 +9,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,23 @@ _CONFLICT = 409
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def base_objects(volumes: Path, logs: Path) -> tuple[dict[str, Any], ...]:
-    """Our own objects; `volumes` is where simulated volumes would be, `logs` the file shown as every pod's log."""
-    return _packaged(DATA, {"@VOLUMES@": str(volumes), "@LOGS@": str(logs)})
+def base_objects(volumes: Path, logs: Path, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
+    """Our own objects.
+
+    `volumes` is where simulated volumes would be, `logs` the file shown as every pod's log, `kinds` those whose CRDs
+    are worth noticing, as `custom_kinds` names them.
+    """
+    # An empty list is refused; no kind is called `none`.
+    replaced = {"@VOLUMES@": str(volumes), "@LOGS@": str(logs), "[@KINDS@]": json.dumps([*kinds] or ["none"])}
+    return _packaged(DATA, replaced)
+
+
+def custom_kinds(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The kinds that Stages play and CRDs declare, as `cert-manager.io/Issuer`; Kubernetes' own have no dot."""
+    stages = (item.get("spec") or {} for item in objects if item["kind"] == "Stage")
+    played = [ref for spec in stages if isinstance(ref := spec.get("resourceRef"), dict)]
+    names = {f"{str(ref.get('apiGroup')).partition('/')[0]}/{ref.get('kind')}" for ref in played}
+    return tuple(sorted(name for name in names if "." in name))
 
 
 def policies() -> tuple[dict[str, Any], ...]:

@@ -19,7 +19,7 @@ from devtools.run.measure import measure
 from devtools.run.observer import Observer
 from devtools.run.readiness import is_simulators, is_workload
 from devtools.run.troubles import Trouble
-from devtools.run.waiting import Patience, Suspicions, Wait
+from devtools.run.waiting import Patience, Suspicions, Wait, longer
 from devtools.stack.model import Contract, ObjectRef
 
 REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
@@ -64,7 +64,7 @@ class Contracts:
                 wait.say(f"{contract}: {checked.reason}")
                 last = checked.reason
             wait.pause(pause)
-            pause = min(pause * 1.5, 0.5)
+            pause = longer(pause)
 
     def check(self, contract: Contract, namespace: str) -> Checked:
         """One look; `namespace` is the release's."""

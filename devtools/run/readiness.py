@@ -75,9 +75,12 @@ def _daemon_set(item: Object) -> str:
 
 def _pod(item: Object) -> str:
     phase = (item.get("status") or {}).get("phase", "Pending")
-    if phase == "Succeeded" or condition(item, "Ready").get("status") == "True":
-        return ""
-    return f"pod {phase}"
+    return "" if has_run(item) else f"pod {phase}"
+
+
+def has_run(pod: Object) -> bool:
+    """Whether a pod was ready or has ended well: a Job's controller counts such pods up to a second later."""
+    return (pod.get("status") or {}).get("phase") == "Succeeded" or condition(pod, "Ready").get("status") == "True"
 
 
 def _job(item: Object) -> str:

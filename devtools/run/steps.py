@@ -169,15 +169,15 @@ class Steps:
         def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
             if state := left(records(session.kube, release.id)) if again else step.recover:
                 self._recover(release, state)
-            return self._helm_upgrade(release, labels, take=step.take)
+            return self._helm_upgrade(step, labels)
 
         warn = self._warner(release)
         done = despite_refusals(work, session.kube, self._wait(release), warn) if step.recreate else work
         return despite_outages(done, warn)
 
-    def _helm_upgrade(self, release: Release, labels: Mapping[str, str], *, take: bool) -> str:
+    def _helm_upgrade(self, step: Step, labels: Mapping[str, str]) -> str:
         """One `helm upgrade --install`, its values in a file for as long as it runs; its answer."""
-        session = self._session
+        release, session = step.release, self._session
         values = values_file(session.private, release.id, session.values[release.id])
         secrets = secret_values(session.values[release.id])
         try:
@@ -188,7 +188,8 @@ class Steps:
                 timeout=release.timeout,
                 history=release.history,
                 labels=labels,
-                take=take,
+                take=step.take,
+                first=step.action is Action.INSTALL,
             )
             return self._must(release, "upgrade", command, quiet=True, secrets=secrets).stdout
         finally:

@@ -13,7 +13,7 @@ from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
 from devtools.process import Cancel
 from devtools.run.explain import events_about, explain, explain_pods, probe_that_ended
 from devtools.run.observer import Observer
-from devtools.run.readiness import ENDED, condition, is_waited_for, is_workload, unproven, waits_for
+from devtools.run.readiness import ENDED, condition, has_run, is_waited_for, is_workload, unproven, waits_for
 from devtools.run.troubles import Trouble, gone, newest, troubles
 from devtools.stack.model import ObjectRef
 
@@ -28,6 +28,11 @@ _API_VERSIONS = {  # of the kinds that troubles are looked for in
     "Pod": "v1",
     "PersistentVolumeClaim": "v1",
 }
+
+
+def longer(pause: float) -> float:
+    """Seconds until the look after the next: what is ready is noticed a tenth late, half a second at most."""
+    return min(pause * 1.2, 0.5)
 
 
 class Failure(DevtoolsError):
@@ -187,7 +192,7 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
         if wait.over():
             raise LateFailure(f"timed out waiting for {said}", details=_why_late(suspicions, watched))
         wait.pause(pause)
-        pause = min(pause * 1.5, 0.5)
+        pause = longer(pause)
 
 
 def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
@@ -199,6 +204,8 @@ def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
     waits = waits_for(item)
     if waits and ref.kind == "PersistentVolumeClaim" and _waits_for_a_pod(observer, item):
         return ""
+    if waits and ref.kind == "Job" and any(map(has_run, observer.pods_of(item))):
+        waits = ""
     probe = suspicions.probe(item) if waits and is_workload(item) else ""
     return f"{waits}: {probe}" if probe else waits or proof.lacks(item)
 

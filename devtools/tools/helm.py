@@ -29,6 +29,9 @@ ANNOTATION_OBJECTS = "devtools.ameide.io/objects"
 _HOOK = "helm.sh/hook"
 # Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
 _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
+# Helm installs by server-side apply, which refuses fields that are in no schema by itself, in the same words. The check
+# only asks whether the server can be told to: two documents of OpenAPI, a third of what a small release costs.
+_FIRST = ("--disable-openapi-validation",)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -59,17 +62,20 @@ class Helm:
         history: int,
         labels: Mapping[str, str],
         take: bool = False,
+        first: bool = False,
     ) -> Command:
         """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone.
 
         `take` takes over fields that others own, and objects that are no release's. Without it both are refused.
+        `first` says that no release is there yet.
         """
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
             ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
             ("--namespace", release.namespace, "--values", _listed(values)),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
-            ("--labels", pairs, "--output", "json", *(_TAKE if take else ())),
+            ("--labels", pairs, "--output", "json"),
+            (*(_TAKE if take else ()), *(_FIRST if first else ())),
             timeout=timeout + 30,
         )
 

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 from threading import Thread
 
 import pytest
@@ -123,7 +124,7 @@ def test_static_programs(tmp_path: Path, tool: object) -> None:
 
 
 def test_objects_of_ours_are_complete() -> None:
-    objects = simulation.base_objects(Path("/v"), Path("/l"))
+    objects = simulation.base_objects(Path("/v"), Path("/l"), ())
     names = {(item["kind"], item["metadata"]["name"]) for item in objects}
     assert {("Stage", "node-initialize"), ("Stage", "pod-ready"), ("Stage", "pod-delete")} <= names
     assert {("StorageClass", "standard"), ("StorageClass", "local-path"), ("ClusterLogs", "simulated")} <= names
@@ -134,6 +135,19 @@ def test_objects_of_ours_are_complete() -> None:
         "MutatingAdmissionPolicy",
         "MutatingAdmissionPolicyBinding",
     }
+
+
+def test_only_kinds_that_are_played_are_noticed() -> None:
+    stages: list[dict[str, Any]] = [
+        {"kind": "Stage", "spec": {"resourceRef": {"apiGroup": "cert-manager.io/v1", "kind": "Issuer"}}},
+        {"kind": "Stage", "spec": {"resourceRef": {"apiGroup": "v1", "kind": "Pod"}}},
+        {"kind": "Stage", "spec": {"resourceRef": None}},
+        {"kind": "Stage"},
+        {"kind": "ConfigMap"},
+    ]
+    assert simulation.custom_kinds(stages) == ("cert-manager.io/Issuer",)
+    objects = simulation.base_objects(Path("/v"), Path("/l"), simulation.custom_kinds(stages))
+    assert '"values": ["cert-manager.io/Issuer"]' in json.dumps(objects)
 
 
 def test_every_wrong_simulation_file_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from devtools.errors import ConfigError
 from devtools.run.measure import measure
-from devtools.run.readiness import ENDED, job_result, selects, unproven, waits_for
+from devtools.run.readiness import ENDED, has_run, job_result, selects, unproven, waits_for
 from devtools.run.troubles import PATIENCE, Trouble, troubles
 from devtools.stack.model import Contract
 from tests.run.kit import HERE
@@ -27,6 +27,21 @@ def _cases(name: str) -> list[Any]:
 @pytest.mark.parametrize("case", _cases("readiness.yaml"))
 def test_what_an_object_waits_for(case: dict[str, Any]) -> None:
     assert waits_for(case["object"]) == case["waits"]
+
+
+@pytest.mark.parametrize(
+    ("status", "has"),
+    [
+        ({}, False),
+        ({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}, False),
+        ({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}, True),
+        ({"phase": "Succeeded"}, True),
+        ({"phase": "Failed"}, False),
+    ],
+    ids=["new", "unready", "ready", "ended well", "failed"],
+)
+def test_a_job_has_begun_when_a_pod_of_it_has_run(status: dict[str, Any], has: bool) -> None:  # noqa: FBT001
+    assert has_run({"metadata": {"name": "a"}, "status": status}) is has
 
 
 @pytest.mark.parametrize("case", _cases("troubles.yaml"))

@@ -32,6 +32,11 @@ def test_upgrade_is_one_explicit_command() -> None:
     assert command.timeout == 90.4 + 30
 
 
+def test_a_first_install_leaves_the_schemas_to_the_server() -> None:
+    command = HELM.upgrade(KAFKA, Path("/c"), Path("/v"), timeout=1, history=1, labels={}, first=True)
+    assert " --output json --disable-openapi-validation --kubeconfig" in _words(command)
+
+
 def test_every_command_names_kubeconfig_and_context() -> None:
     commands = [
         HELM.uninstall(KAFKA, timeout=30),
