@@ -21,7 +21,7 @@ PORTS = 6  # that one control plane listens on
 SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of kube-apiserver's default Service range
 SERVICE_RANGE = "10.0.0.0/24"
 SIMULATED_PODS = "10.244.0.1/16"  # kwok's own default lies inside the Service range
-# Their defaults, 20 and 50 requests in a second, are for clusters that many share: a Deployment waited a second for pods.
+# Their defaults, 20 and 50 requests in a second, are for clusters that many share: Deployments waited for pods.
 _UNTHROTTLED = {"kube-api-qps": "500", "kube-api-burst": "1000"}
 FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok plays
 

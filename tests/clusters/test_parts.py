@@ -9,8 +9,8 @@ import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 from threading import Thread
+from typing import Any
 
 import pytest
 import yaml
