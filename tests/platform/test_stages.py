@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.platform.support import HERE, Kubectl, load
+from devtools.clusters import simulation
+from tests.platform.support import HERE, ROOT, Kubectl, load
 
 pytestmark = pytest.mark.cluster
 FAIL = "simulation.devtools.ameide.io/fail"
@@ -84,7 +87,15 @@ def test_it_is_quiet_when_nothing_changes(slice_of_local: Kubectl, namespace: st
     assert kubectl(*words, path) == before
 
 
-def test_a_kind_that_comes_later_in_a_known_group_is_played(slice_of_local: Kubectl) -> None:
+def declare(kubectl: Kubectl, *more: Path) -> None:
+    """Apply what `up` would, had the repository's simulation these files, too."""
+    stack = simulation.stack_objects([*sorted((ROOT / "simulation").glob("*.yaml")), *more])
+    kinds, state = simulation.custom_kinds(stack), kubectl.kubeconfig.parent
+    base = simulation.base_objects(state / "volumes", state / "simulated.log", kinds)
+    simulation.apply(kubectl.kube(), (*base, *simulation.policies(), *stack))
+
+
+def test_a_kind_that_comes_later_in_a_known_group_is_played(slice_of_local: Kubectl, tmp_path: Path) -> None:
     """Operators bring their CRDs long after the Stages; kwok would not look again by itself."""
     kubectl = slice_of_local
     crd = kubectl.get("crd", "kafkatopics.kafka.strimzi.io")
@@ -101,7 +112,9 @@ def test_a_kind_that_comes_later_in_a_known_group_is_played(slice_of_local: Kube
             ],
         },
     }
-    kubectl.apply(stage)
+    file = tmp_path / "later.yaml"
+    file.write_text(json.dumps(stage))  # JSON is YAML
+    declare(kubectl, file)
     time.sleep(1)
     kubectl.apply(
         {
@@ -115,4 +128,6 @@ def test_a_kind_that_comes_later_in_a_known_group_is_played(slice_of_local: Kube
     eventually(lambda: kubectl.run("get", "laters.kafka.strimzi.io").ok, True)
     kubectl.apply({"apiVersion": "kafka.strimzi.io/v1", "kind": "Later", "metadata": {"name": "x"}, "spec": {}})
     eventually(lambda: kubectl("get", "laters.kafka.strimzi.io/x", "-o", "jsonpath={.status.seen}"), "yes!")
-    kubectl("delete", "crd/laters.kafka.strimzi.io", "stage/later")
+    kubectl("delete", "crd/laters.kafka.strimzi.io")
+    declare(kubectl)
+    assert not kubectl.run("get", "stage/later").ok
