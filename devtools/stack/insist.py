@@ -17,7 +17,7 @@ _SYNCED = frozenset({Action.INSTALL, Action.UPGRADE, Action.UNCHANGED})
 
 def chosen(stack: Stack, selection: Selection, typed: Collection[str], flag: str) -> frozenset[ReleaseId]:
     """The releases that were named with a flag; ConfigError for one that nobody knows, or that this run leaves out."""
-    found = {find_release(stack, name) for name in typed}
+    found = [find_release(stack, name) for name in typed]
     for release in found:
         if not (selection.takes(release) and release.installed):
             why = "is not among what this is about" if release.installed else f"is disabled by {release.disabled_by}"
