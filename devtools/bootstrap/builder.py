@@ -8,7 +8,8 @@ from typing import Literal
 
 from devtools.clusters.base import Progress
 from devtools.clusters.private import write_private
-from devtools.errors import EnvironmentFault, Interrupted, TimedOut
+from devtools.clusters.programs import Program, last_line
+from devtools.errors import Interrupted
 from devtools.process import Command, Result, Runner
 from devtools.tools import buildx
 from devtools.tools.buildx import Buildx
@@ -65,7 +66,7 @@ class ClusterBuilder:
         write_private(self.config, self.configuration)
         progress(f"{'starting' if state == 'stopped' else 'making'} builder {self.name} in the cluster")
         for command in self.planned(state):
-            self._run(command, f"make builder {self.name}")
+            self._buildx.run(command, f"make builder {self.name}")
 
     def remove(self, progress: Progress) -> None:
         """Remove it and its pods; fine when absent, and when its cluster is gone. Raises EnvironmentFault."""
@@ -75,25 +76,18 @@ class ClusterBuilder:
         if result.cancelled:
             raise Interrupted(f"interrupted: docker buildx did not remove builder {self.name}")
         if not result.ok:  # a cluster that does not answer keeps nobody from forgetting it
-            self._run(self.tool.remove(self.name, keep_daemon=True), f"remove builder {self.name}")
+            self._buildx.run(self.tool.remove(self.name, keep_daemon=True), f"remove builder {self.name}")
         progress(f"removed builder {self.name}")
 
     def _listed(self) -> tuple[buildx.Builder, ...]:
-        result = self._run(self.tool.list(), "list builders")
-        try:
-            return buildx.builders(result.stdout)
-        except ValueError as error:
-            raise EnvironmentFault("docker buildx could not list builders: its answer is not JSON") from error
+        return self._buildx.read(self.tool.list(), "list builders", buildx.builders)
 
-    def _run(self, command: Command, what: str) -> Result:
-        result = self.runner.run(command)
-        if result.cancelled:
-            raise Interrupted(f"interrupted: docker buildx did not {what}")
-        if result.timed_out:
-            raise TimedOut(f"docker buildx did not {what} in {command.timeout:g} s")
-        if not result.ok:
-            said = [line.strip() for line in (result.stderr or result.stdout).splitlines() if line.strip()]
-            reason = said[-1].removeprefix("ERROR: ") if said else "no reason given"
-            hint = "docker buildx version must be 0.13 or newer; invoke bootstrap goes on from here"
-            raise EnvironmentFault(f"docker buildx could not {what}: {reason}", hint=hint)
-        return result
+    @property
+    def _buildx(self) -> Program:
+        hint = "docker buildx version must be 0.13 or newer; invoke bootstrap goes on from here"
+        return Program(runner=self.runner, name="docker buildx", reason=_reason, hint=hint)
+
+
+def _reason(result: Result) -> str:
+    """Its last line."""
+    return last_line(result).strip().removeprefix("ERROR: ")

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from devtools.clients.kube import Kube
 from devtools.clusters.layout import Layout
+from devtools.clusters.programs import Program, last_line
 from devtools.clusters.residue import Process
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Cancel, Command, Runner
+from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.process import Cancel, Command, Result, Runner
 from devtools.tools import kwokctl
 
 WAIT = 60.0  # seconds for it to answer
@@ -87,14 +88,13 @@ class ControlPlane:
 
     def _run(self, command: Command, what: str) -> None:
         """Run kwokctl, with its errors as ours."""
-        result = self.runner.run(command)
-        if result.cancelled:
-            raise Interrupted(f"interrupted while waiting for kwokctl to {what} cluster {self.layout.name}")
-        if result.timed_out:
-            raise TimedOut(f"kwokctl did not {what} cluster {self.layout.name} in {command.timeout:g} s")
-        if not result.ok:
-            said = kwokctl.messages(result.stdout + result.stderr) or (result.stderr.strip()[-300:],)
-            raise EnvironmentFault(f"kwokctl could not {what} cluster {self.layout.name}: {said[0]}{self.last_words()}")
+        program = Program(runner=self.runner, name="kwokctl", reason=self._reason)
+        program.run(command, f"{what} cluster {self.layout.name}")
+
+    def _reason(self, result: Result) -> str:
+        """What kwokctl says, and the components whose logs say more."""
+        said = kwokctl.messages(result.stdout + result.stderr) or (last_line(result),)
+        return f"{said[0]}{self.last_words()}"
 
     def _finish(self, what: str) -> None:
         """Kwokctl ends well even when its waiting did not."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from devtools.clients.docker import Engine
 from devtools.clients.kube import Kube
@@ -15,12 +14,12 @@ from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progre
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import holder, is_free
 from devtools.clusters.private import write_private
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Cancel, Command, Result, Runner
+from devtools.clusters.programs import Program
+from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.process import Cancel, Command, Runner
 from devtools.tools import k3d
 
 RECREATE = "invoke cluster.delete && invoke cluster.create"
-T = TypeVar("T")
 
 
 class K3dProvider:
@@ -41,7 +40,7 @@ class K3dProvider:
     ) -> None:
         """`program` is k3d; `in_container` says where we run; `recreate` replaces a cluster that was made otherwise."""
         self._config = config
-        self._runner = runner
+        self._program = Program(runner=runner, name="k3d", reason=k3d.reason)
         self._k3d = program
         self._state = state
         self._engine = engine
@@ -62,7 +61,7 @@ class K3dProvider:
             elif not listed.is_running:
                 progress(f"starting stopped cluster {name}")
                 self._ensure_registry(progress)
-                self._run(k3d.start(self._k3d, self._config), f"start cluster {name}")
+                self._program.run(k3d.start(self._k3d, self._config), f"start cluster {name}")
             self._connect()
         return self._checked()
 
@@ -107,7 +106,7 @@ class K3dProvider:
         host = self._config.registry.host
         with locked(self._lock, self._cancel, progress):
             if host in self._registries():
-                self._run(k3d.delete_registry(self._k3d, self._config.registry), f"delete registry {host}")
+                self._program.run(k3d.delete_registry(self._k3d, self._config.registry), f"delete registry {host}")
                 progress(f"removed registry {host} and its images")
 
     def planned(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
@@ -143,7 +142,7 @@ class K3dProvider:
         name = self._config.name
         with locked(self._lock, self._cancel, progress):
             if self._listed() is not None:
-                self._run(k3d.delete(self._k3d, name), f"delete cluster {name}")
+                self._program.run(k3d.delete(self._k3d, name), f"delete cluster {name}")
                 progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
             if self._state.exists():
                 shutil.rmtree(self._state)
@@ -170,7 +169,7 @@ class K3dProvider:
             progress(f"keeping it as it is; {RECREATE} applies the change and loses what is in it")
             return listed
         progress(f"replacing cluster {listed.name}")
-        self._run(k3d.delete(self._k3d, listed.name), f"delete cluster {listed.name}")
+        self._program.run(k3d.delete(self._k3d, listed.name), f"delete cluster {listed.name}")
         return None
 
     def _changes(self) -> tuple[str, ...]:
@@ -190,7 +189,7 @@ class K3dProvider:
                 )
         self._ensure_registry(progress)
         progress(f"making cluster {self._config.name}")
-        self._run(k3d.create(self._k3d, self._config), f"make cluster {self._config.name}")
+        self._program.run(k3d.create(self._k3d, self._config), f"make cluster {self._config.name}")
         write_private(self._made_from, json.dumps(k3d.document(self._config), indent=2) + "\n")
 
     def _ensure_registry(self, progress: Progress) -> None:
@@ -199,21 +198,21 @@ class K3dProvider:
         found = self._registries()
         if registry.host not in found:
             progress(f"making registry {registry.host} on port {registry.port}")
-            self._run(k3d.create_registry(self._k3d, registry), f"make registry {registry.host}")
+            self._program.run(k3d.create_registry(self._k3d, registry), f"make registry {registry.host}")
         elif not found[registry.host]:
             progress(f"starting registry {registry.host}")
-            self._run(k3d.start_node(self._k3d, registry.host), f"start registry {registry.host}")
+            self._program.run(k3d.start_node(self._k3d, registry.host), f"start registry {registry.host}")
 
     def _registries(self) -> dict[str, bool]:
         """Registries of k3d's, and whether each runs; raises EnvironmentFault where k3d cannot tell."""
-        return self._parsed(k3d.list_registries(self._k3d), "list registries", k3d.parse_registries)
+        return self._program.read(k3d.list_registries(self._k3d), "list registries", k3d.parse_registries)
 
     def _connect(self) -> None:
         """Our own kubeconfig, with an address that works from where we are."""
         beside = self.beside()
         if beside:
             self._engine.join(*beside[:2])
-        result = self._run(k3d.get_kubeconfig(self._k3d, self._config.name), "get the kubeconfig")
+        result = self._program.run(k3d.get_kubeconfig(self._k3d, self._config.name), "get the kubeconfig")
         try:
             text = k3d.kubeconfig(result.stdout, beside[2] if beside else "")
         except ValueError as error:
@@ -245,24 +244,5 @@ class K3dProvider:
 
     def _listed(self) -> k3d.Listed | None:
         """Our cluster among all; raises EnvironmentFault where k3d cannot tell: that is not the same as absent."""
-        clusters = self._parsed(k3d.list_clusters(self._k3d), "list clusters", k3d.parse_clusters)
+        clusters = self._program.read(k3d.list_clusters(self._k3d), "list clusters", k3d.parse_clusters)
         return next((cluster for cluster in clusters if cluster.name == self._config.name), None)
-
-    def _parsed(self, command: Command, what: str, parse: Callable[[str], T]) -> T:
-        """What a listing says."""
-        result = self._run(command, what)
-        try:
-            return parse(result.stdout)
-        except (ValueError, KeyError, TypeError) as error:
-            raise EnvironmentFault(f"k3d could not {what}: its answer is not the JSON expected") from error
-
-    def _run(self, command: Command, what: str) -> Result:
-        """Run k3d; raises with its first error."""
-        result = self._runner.run(command)
-        if result.cancelled:
-            raise Interrupted(f"interrupted: k3d did not {what}")
-        if result.timed_out:
-            raise TimedOut(f"k3d did not {what} in {command.timeout:g} s")
-        if not result.ok:
-            raise EnvironmentFault(f"k3d could not {what}: {k3d.first_error(result.stderr or result.stdout)}")
-        return result

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from devtools.clusters.obtain import Obtain, Progress
 from devtools.clusters.preload import Preloaded, failure
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.clusters.programs import Program
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.images.catalog import Pinned
 from devtools.process import Command, Runner
 from devtools.tools.ctr import Ctr, OnNode, parse_images
@@ -84,12 +85,5 @@ class NodeImages:
             raise EnvironmentFault(f"node {self.node} does not say which images it has: {error}") from error
 
     def _run(self, argv: tuple[str, ...], what: str) -> str:
-        result = self.runner.run(Command(argv=argv, env={"PATH": PATH}, timeout=self.timeout))
-        if result.cancelled:
-            raise Interrupted("interrupted while loading images")
-        if result.timed_out:
-            raise TimedOut(f"node {self.node} did not {what} in {self.timeout:g} s", hint="--timeout gives it longer")
-        if not result.ok:
-            said = (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1]
-            raise EnvironmentFault(f"node {self.node} could not {what}: {said[:300]}")
-        return result.stdout
+        node = Program(runner=self.runner, name=f"node {self.node}", longer="--timeout gives it longer")
+        return node.run(Command(argv=argv, env={"PATH": PATH}, timeout=self.timeout), what).stdout

@@ -15,7 +15,8 @@ from typing import Literal
 
 from devtools.clients.images import Held, ImageStore
 from devtools.clusters.obtain import Obtain, Progress
-from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted, TimedOut
+from devtools.clusters.programs import Program
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.images.catalog import Pinned
 from devtools.process import Cancel, Command, Runner
 from devtools.tools import k3d
@@ -132,7 +133,7 @@ class K3dImages:
         """Import, then look on every node."""
         results = {}
         try:
-            self._run(
+            self._k3d.run(
                 k3d.import_images(self.program, self.config.name, tuple(wanted), timeout=self.timeout), "import images"
             )
         except Interrupted:
@@ -188,26 +189,16 @@ class K3dImages:
 
     def _nodes(self) -> tuple[str, ...]:
         """The cluster's nodes; EnvironmentFault unless all of them run."""
-        output = self._run(k3d.list_clusters(self.program), "list clusters")
-        try:
-            clusters = k3d.parse_clusters(output)
-        except (ValueError, KeyError, TypeError) as error:
-            raise EnvironmentFault("k3d could not list clusters: its answer is not the JSON expected") from error
+        clusters = self._k3d.read(k3d.list_clusters(self.program), "list clusters", k3d.parse_clusters)
         found = next((cluster for cluster in clusters if cluster.name == self.config.name), None)
         if found is None or not found.is_running:
             state = "stopped" if found else "not there"
             raise EnvironmentFault(f"cluster {self.config.name} is {state}", hint="invoke cluster.create")
         return found.nodes or self.config.nodes
 
-    def _run(self, command: Command, what: str) -> str:
-        result = self.runner.run(command)
-        if result.cancelled:
-            raise Interrupted(f"interrupted: k3d did not {what}")
-        if result.timed_out:
-            raise TimedOut(f"k3d did not {what} in {command.timeout:g} s", hint="--timeout gives it longer")
-        if not result.ok:
-            raise EnvironmentFault(f"k3d could not {what}: {k3d.first_error(result.stderr or result.stdout)}")
-        return result.stdout
+    @property
+    def _k3d(self) -> Program:
+        return Program(runner=self.runner, name="k3d", reason=k3d.reason, longer="--timeout gives it longer")
 
 
 def failure(image: Pinned, error: DevtoolsError) -> Preloaded:

@@ -25,6 +25,7 @@ from devtools.clients.kubeconfig import read_credentials
 from devtools.clusters import image, residue
 from devtools.clusters.layout import Layout, Link
 from devtools.clusters.links import keep_link
+from devtools.clusters.programs import Program
 from devtools.clusters.simulation import NODES, is_ready, wait_until
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process import Cancel, Command, Runner
@@ -187,12 +188,7 @@ class RealNode:
 
     def _run(self, command: Command, what: str) -> None:
         """Run one of the system's programs."""
-        result = self.runner.run(command)
-        if result.cancelled:
-            raise Interrupted("interrupted while starting the real node")
-        if not result.ok:
-            said = (result.stderr.strip() or result.stdout.strip()).splitlines() or ["no reason given"]
-            raise EnvironmentFault(f"cannot {what} for the real node: {said[-1]}")
+        Program(runner=self.runner, name="the real node").run(command, what)
 
     def _spawn(self, name: str, command: Command) -> None:
         self.runner.spawn(command, self.layout.node / "logs" / f"{name}.log")

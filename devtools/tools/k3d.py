@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.process import Command
+from devtools.process import Command, Result
 
 LABEL = "devtools.ameide.io/config"  # runtime label of the server containers: the configuration's digest
 REGISTRY_PORT = 5000  # inside the cluster's network, whatever it is outside
@@ -219,6 +219,11 @@ def parse_registries(output: str) -> dict[str, bool]:
         }
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(_STRANGE) from error
+
+
+def reason(result: Result) -> str:
+    """Why k3d failed: see `first_error`."""
+    return first_error(result.stderr or result.stdout)
 
 
 def first_error(output: str) -> str:

@@ -166,7 +166,7 @@ def test_another_configuration_is_applied_only_when_asked_for(bench: Bench, serv
             EnvironmentFault,
             "k3d could not list clusters: no docker",
         ),
-        (Reply(stdout="?"), EnvironmentFault, "not the JSON expected"),
+        (Reply(stdout="?"), EnvironmentFault, "not what was expected"),
     ],
 )
 def test_a_failed_list_is_not_absent(bench: Bench, reply: Reply, error: type[Exception], message: str) -> None:
