@@ -82,11 +82,6 @@ def badge(word: str, marks: Marks, pad: int = WORD) -> Span:
     return Span(f"{getattr(marks, mark)} {word:<{pad}}", style)
 
 
-def style_of(word: str) -> Style:
-    """The style in which an outcome, verdict or result is shown."""
-    return _LOOKS.get(word, ("", ""))[1]
-
-
 def plain(line: Line) -> str:
     """The line without its styles or trailing blanks."""
     return "".join(span.text for span in line).rstrip()

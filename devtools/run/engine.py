@@ -184,7 +184,7 @@ class Engine:
                 hint=error.hint if error else "",
                 details=tuple(getattr(error, "details", ())),
                 revision=revision or step.revision,
-                stand_in=step.release.chart.kind == "stand-in",
+                stand_in=step.is_on_stand_in,
             )
         )
         return ended
@@ -269,7 +269,7 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
                 reason=step.reason,
                 needs=tuple(map(str, step.needs)),
                 chart=f"{step.release.chart.name} {step.release.chart.version}".strip(),
-                stand_in=step.release.chart.kind == "stand-in",
+                stand_in=step.is_on_stand_in,
                 before=tuple(shlex.join(hook.argv) for hook in step.release.before) if step.action in _SYNCED else (),
             )
             for step in plan.steps

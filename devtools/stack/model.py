@@ -254,6 +254,11 @@ class Step:
         """The release it is about."""
         return self.release.id
 
+    @property
+    def is_on_stand_in(self) -> bool:
+        """Whether it rests on a stand-in; what removes a release, or leaves it out, uses no chart at all."""
+        return self.release.chart.kind == "stand-in" and self.action not in {"uninstall", "disabled"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

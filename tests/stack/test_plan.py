@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from devtools.errors import ConfigError
+from devtools.run.engine import announce
 from devtools.stack.model import Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
 from devtools.stack.plan import Selection, behind, digest_behind, down_plan, make_plan
 from tests.stack.kit import cases, load, repository, said
@@ -88,6 +89,27 @@ def test_the_step_knows_the_revision(tmp_path: Path) -> None:
     plan = plan_of(stack_of(tmp_path / "repo", case), case)
     assert [step.revision for step in plan.steps] == [4, 2, 0]
     assert [step.digest for step in plan.steps] == [SAME] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, ["install True", "install False"]),
+        ({"facts": {"ns/op": {}, "ns/app": {}}}, ["unchanged True", "unchanged False"]),
+        ({"facts": {"ns/op": {}, "ns/app": {}}, "down": True}, ["uninstall False", "uninstall False"]),
+    ],
+    ids=["install", "unchanged", "down"],
+)
+def test_a_stand_in_is_told_where_it_is_used(given: dict[str, Any], told: list[str], tmp_path: Path) -> None:
+    """What takes a release away uses no chart."""
+    case = {"layers": {"10-a": {"releases": [{"name": "op"}, {"name": "app", "needs": ["ns/op"]}]}}, **given}
+    stack = stack_of(tmp_path / "repo", case)
+    (layer,) = stack.layers
+    op, app = layer.releases
+    op = replace(op, chart=replace(op.chart, kind="stand-in"))
+    plan = plan_of(replace(stack, layers=(replace(layer, releases=(op, app)),)), case)
+    made = announce(plan, dry_run=True)
+    assert [f"{step.action} {step.stand_in}" for step in made.steps] == told
 
 
 def test_what_tests_rest_on_reaches_through_the_layers_before(tmp_path: Path) -> None:
