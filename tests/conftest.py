@@ -21,6 +21,7 @@ from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import DevtoolsError
 from tests.dockerd import engine
+from tests.e2e.repo import Repo
 from tests.platform.broken_platform import broken_platform
 from tests.run.kit import Bench
 
@@ -158,3 +159,17 @@ def bench(cluster: Cluster, tool: Callable[[str], Path], namespace: str, tmp_pat
     made = Bench(cluster=cluster, helm=tool("helm"), namespace=namespace, root=tmp_path)
     yield made
     made.kube.delete(f"/api/v1/namespaces/{namespace}")
+
+
+@pytest.fixture
+def offline(tmp_path: Path, app: App, namespace: str) -> Repo:
+    """A user's repository; whether there is a cluster does not matter."""
+    return Repo(path=tmp_path / "repo", namespace=namespace, app=app).make()
+
+
+@pytest.fixture
+def repo(offline: Repo, cluster: Cluster, tool: Callable[[str], Path]) -> Iterator[Repo]:
+    """The same and the test run's cluster; all that it makes is in one namespace, removed afterwards."""
+    yield offline
+    made = Bench(cluster=cluster, helm=tool("helm"), namespace=offline.namespace, root=offline.path)
+    made.kube.delete(f"/api/v1/namespaces/{offline.namespace}")

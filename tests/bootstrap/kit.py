@@ -18,9 +18,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from devtools.app.shell import run
 from devtools.app.wiring import App
-from devtools.errors import ExitCode
+from tests import verbs
 from tests.stack.kit import repository
 
 K3D = """#!/bin/sh
@@ -139,16 +138,7 @@ def http(answers: dict[str, Any]) -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    code: ExitCode
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
+class Done(verbs.Done):
     @property
     def states(self) -> dict[str, str]:
         return {item["stage"]: item["state"] for item in self.document["stages"]}
@@ -212,11 +202,8 @@ class Machine:
 
     def run(self, verb: Any, output: str = "json", **environ: str) -> Done:
         """Run a verb as a task does."""
-        app = self.app(**environ)
-        code = run(app, verb, output)
-        assert isinstance(app.out, io.StringIO)
-        assert isinstance(app.err, io.StringIO)
-        return Done(code=code, out=app.out.getvalue(), err=app.err.getvalue())
+        done = verbs.call(verb, output, environ={**self.environ, **environ}, cwd=self.root)
+        return Done(code=done.code, out=done.out, err=done.err)
 
     def calls(self) -> list[str]:
         """How programs were called since this was asked last."""

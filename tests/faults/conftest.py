@@ -17,7 +17,6 @@ from devtools.clusters.base import Cluster
 from devtools.clusters.kwok import KwokProvider
 from devtools.process import Cancel
 from tests.e2e.repo import Repo
-from tests.run.kit import Bench
 
 NIGHTLY = bool(os.environ.get("DEVTOOLS_NIGHTLY"))
 
@@ -40,20 +39,6 @@ class Own:
     @property
     def kube(self) -> Kube:
         return Kube(self.cluster.kubeconfig, self.cluster.context, Cancel())
-
-
-@pytest.fixture
-def offline(tmp_path: Path, app: App, namespace: str) -> Repo:
-    """A repository; whether there is a cluster does not matter."""
-    return Repo(path=tmp_path / "repo", namespace=namespace, app=app).make()
-
-
-@pytest.fixture
-def repo(offline: Repo, cluster: Cluster, tool: Callable[[str], Path]) -> Iterator[Repo]:
-    """A repository and the test run's cluster."""
-    yield offline
-    kube = Bench(cluster=cluster, helm=tool("helm"), namespace=offline.namespace, root=offline.path).kube
-    kube.delete(f"/api/v1/namespaces/{offline.namespace}")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,10 @@ import pytest
 from devtools.app import charts, layer, show, specs, up, values
 from devtools.app.buf_token import find_token
 from devtools.app.running import Options
-from devtools.app.shell import run
 from devtools.app.wiring import App
 from devtools.errors import ConfigError, ExitCode
 from tests.e2e.repo import Repo
+from tests.verbs import Done, call
 
 DRY = Options(dry_run=True)
 READERS: dict[str, Callable[[App], ExitCode]] = {
@@ -35,22 +34,9 @@ READERS: dict[str, Callable[[App], ExitCode]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What a verb ended with, and what it printed."""
-
-    code: ExitCode
-    out: str
-    err: str
-
-
-def _ask(repo: Repo, verb: str) -> Said:
+def _ask(repo: Repo, verb: str) -> Done:
     """A verb as a task calls it, in this process: a test of reading needs no fifty new ones."""
-    out, err = io.StringIO(), io.StringIO()
-    app = App(environ={**repo.environ, **NOWHERE}, cwd=repo.path, out=out, err=err)
-    code = run(app, READERS[verb])
-    assert "Traceback" not in out.getvalue() + err.getvalue()
-    return Said(code=code, out=out.getvalue(), err=err.getvalue())
+    return call(READERS[verb], "text", environ={**repo.environ, **NOWHERE}, cwd=repo.path)
 
 
 NOWHERE = {"DEVTOOLS_CLUSTER": "nothing-here"}

@@ -7,7 +7,6 @@ The registry speaks as much of Connect (https://connectrpc.com/docs/protocol/) a
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import shutil
 import subprocess
@@ -18,26 +17,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from devtools.app.shell import Verb, run
-from devtools.app.wiring import App
-from devtools.errors import ExitCode
+from devtools.app.shell import Verb
+from tests.verbs import Done, call
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary-f00d-2718281828"
 COMMIT = "0123456789abcdef" * 2
 HTTP = {"unauthenticated": 401, "permission_denied": 403, "not_found": 404, "unavailable": 503, "internal": 500}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    code: ExitCode
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
 
 @dataclass(kw_only=True)
@@ -71,10 +57,7 @@ class Repo:
         self.proto.write_text(text.replace(old, new), "utf-8")
 
     def run(self, verb: Verb, output: str = "text", **environ: str) -> Done:
-        out, err = io.StringIO(), io.StringIO()
-        app = App(environ={**self.environ, **environ}, cwd=self.root, out=out, err=err)
-        code = run(app, verb, output)
-        return Done(code=code, out=out.getvalue(), err=err.getvalue())
+        return call(verb, output, environ={**self.environ, **environ}, cwd=self.root)
 
     def git(self, *words: str) -> None:
         who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
