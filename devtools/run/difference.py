@@ -3,23 +3,22 @@
 Both states are the API server's own answers: the live object, and what an apply of the declared one would make of it.
 So defaults, quantities and fields that nobody declared are the same in both, and whatever differs is a difference.
 `managedFields` says how lists are merged and who owns what:
-https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management,
-https://github.com/kubernetes-sigs/structured-merge-diff (`fieldpath` has the form of `fieldsV1`).
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from devtools.run.fields import Step, Steps, below, by_key, entries, key_names, managed, owns
 
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
 # What the API server itself writes, whoever applies.
 _SERVERS = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
-Step = str | tuple[tuple[str, Any], ...] | int  # a key, the keys that tell an item of a list from others, an index
-Steps = tuple[Step, ...]
 
 
 class _Absent:
@@ -53,12 +52,8 @@ class Change:
 
 def changes(live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
     """The fields in which the live object is not what applying as `manager` would make of it; `status` never counts."""
-    entries = [*_entries(live), *_entries(wanted)]
-    tree: dict[str, Any] = {}
-    for entry in entries:
-        _add(tree, entry.get("fieldsV1") or {})
-    found = _compared(_own(live), _own(wanted), tree, ())
-    return tuple(_told(live, steps, declared, is_, manager) for steps, declared, is_ in found)
+    found = _compared(_own(live), _own(wanted), managed(live, wanted), ())
+    return tuple(told(live, steps, declared, is_, manager) for steps, declared, is_ in found)
 
 
 def path_of(steps: Steps) -> str:
@@ -79,18 +74,6 @@ def _own(item: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in (item.get("metadata") or {}).items() if key not in _SERVERS}
     left_out = {"status", "metadata", "kind", "apiVersion"}
     return {key: value for key, value in item.items() if key not in left_out} | {"metadata": metadata}
-
-
-def _entries(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Who manages which of its fields, but for the status."""
-    found = (item.get("metadata") or {}).get("managedFields") or ()
-    return [entry for entry in found if entry.get("subresource") != "status"]
-
-
-def _add(tree: dict[str, Any], fields: Mapping[str, Any]) -> None:
-    """Lay one set of fields over another."""
-    for key, below in fields.items():
-        _add(tree.setdefault(key, {}), below or {})
 
 
 def _compared(live: Any, wanted: Any, tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
@@ -119,12 +102,12 @@ def _same(one: Any, other: Any) -> bool:
 
 def _lists(live: list[Any], wanted: list[Any], tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
     """Two lists: by key where they have keys, as sets where they are sets, else as wholes."""
-    names = _key_names(tree)
-    ours, theirs = _by_key(live, names), _by_key(wanted, names)
+    names = key_names(tree)
+    ours, theirs = by_key(live, names), by_key(wanted, names)
     if ours is not None and theirs is not None:
         for step in [*theirs, *(step for step in ours if step not in theirs)]:
-            below = _below(tree, step)
-            yield from _compared(ours.get(step, ABSENT), theirs.get(step, ABSENT), below, (*at, step))
+            under = below(tree, step) or {}
+            yield from _compared(ours.get(step, ABSENT), theirs.get(step, ABSENT), under, (*at, step))
     elif any(key.startswith("v:") for key in tree):
         yield from (((*at, (("", item),)), item, ABSENT) for item in wanted if item not in live)
         yield from (((*at, (("", item),)), ABSENT, item) for item in live if item not in wanted)
@@ -149,42 +132,9 @@ def _places(live: list[Any], wanted: list[Any]) -> list[Step]:
     return [(("name", name),) for name in ours] if unique and ours == theirs else []
 
 
-def _key_names(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the keys by which a list's items are told apart; none where it is not merged by key."""
-    return next((tuple(json.loads(key[2:])) for key in tree if key.startswith("k:")), ())
-
-
-def _by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None:
-    """Items by their keys; None where they have none, or where two have the same."""
-    found: dict[Step, Any] = {}
-    for item in items:
-        if not names or not isinstance(item, dict):
-            return None
-        found[tuple((name, item[name]) for name in names if name in item)] = item
-    return found if names and len(found) == len(items) else None
-
-
-def _below(fields: Mapping[str, Any], step: Step) -> Mapping[str, Any]:
-    """What is under a step in a set of fields; nothing where it is not in it."""
-    return _node(fields, step) or {}
-
-
-def _node(fields: Mapping[str, Any], step: Step) -> Mapping[str, Any] | None:
-    if isinstance(step, str):
-        return fields.get(f"f:{step}")
-    if isinstance(step, int):
-        return fields.get(f"i:{step}")
-    for key, below in fields.items():
-        if key.startswith("k:") and json.loads(key[2:]) == dict(step):
-            return below or {}
-        if key.startswith("v:") and step[0][0] == "" and json.loads(key[2:]) == step[0][1]:
-            return below or {}
-    return None
-
-
-def _told(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manager: str) -> Change:
+def told(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manager: str) -> Change:
     """A change with who made it: others before the one who would apply, and of them the latest."""
-    owners = [entry for entry in _entries(live) if is_ is not ABSENT and _owns(entry.get("fieldsV1") or {}, steps)]
+    owners = [entry for entry in entries(live) if is_ is not ABSENT and owns(entry, steps)]
     owners.sort(key=lambda entry: (entry.get("manager") != manager, str(entry.get("time") or "")))
     owner = owners[-1] if owners else {}
     return Change(
@@ -194,14 +144,3 @@ def _told(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manage
         manager=str(owner.get("manager") or ""),
         at=str(owner.get("time") or ""),
     )
-
-
-def _owns(fields: Mapping[str, Any], steps: Steps) -> bool:
-    """Whether a set of fields has this one, or a whole that it is part of."""
-    node = fields
-    for depth, step in enumerate(steps):
-        below = _node(node, step)
-        if below is None:
-            return depth > 0 and not node  # a leaf: a list or map that is owned as a whole
-        node = below
-    return True

@@ -19,6 +19,7 @@ from devtools.errors import Interrupted
 from devtools.process import Cancel
 from devtools.run.difference import Change, changes
 from devtools.run.facts import newest_records, record_path, revision_of
+from devtools.run.replaced import replaced
 from devtools.run.secrets import secret_values
 from devtools.run.veil import is_hidden, veiled
 from devtools.stack.model import ObjectRef, Release, ReleaseId
@@ -29,6 +30,7 @@ _FEW = 3  # objects of a kind that are got one by one; more of them cost one lis
 _LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # got one by one: others may be megabytes
 _SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 _FORBIDDEN = 403
+_INVALID = 422
 _AGAIN = 3  # times that an object is compared anew because it changed meanwhile
 _VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
 Given = TypeVar("Given")
@@ -188,13 +190,28 @@ class _Look:
             try:
                 wanted = self._kube.rehearse(item.path, item.body, MANAGER)
             except ApiError as error:
-                return self._refused(item, error)
+                return self._replaced(item, live, error) or self._refused(item, error)
             found = changes(live, wanted, MANAGER)
             if not found or _version(live) == _version(wanted):
                 break
             live = self._kube.get(item.path)  # it changed in between
+        return self._changed(item, found)
+
+    def _changed(self, item: _Item, found: Iterable[Change]) -> ObjectDrift | None:
+        """A drift of these fields, but for those that an autoscaler sets."""
         fields = tuple(_field(item, change) for change in found if not self._is_scaled(item, change))
         return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
+
+    def _replaced(self, item: _Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
+        """What somebody put in the place of declared items, and whatever else differs; None where that is not why."""
+        found = replaced(live, item.body, MANAGER) if error.status == _INVALID else None
+        if found is None:
+            return None
+        try:
+            wanted = self._kube.rehearse(item.path, found.rest, MANAGER)
+        except ApiError:
+            return None  # it is refused for another reason, too
+        return self._changed(item, (*changes(live, wanted, MANAGER), *found.lost, *found.strange))
 
     def _refused(self, item: _Item, error: ApiError) -> ObjectDrift:
         """What cannot be applied any more has drifted, too; a user who may not even try is told so."""

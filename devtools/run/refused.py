@@ -10,14 +10,14 @@ from typing import Any
 from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError
 from devtools.run.difference import ABSENT, changes
-from devtools.run.facts import record_path, revision_of
-from devtools.run.recovery import records
+from devtools.run.revisions import last_two, object_of
 from devtools.run.secrets import secret_values
+from devtools.run.strays import Stray, strays_of, take_over
 from devtools.run.veil import is_hidden, veiled
 from devtools.run.waiting import Failure, LateFailure, Wait
-from devtools.stack.model import ObjectRef, Release, ReleaseId
-from devtools.tools.helm_applied import Applied, applied
-from devtools.tools.helm_refusals import Refusal, refusals
+from devtools.stack.model import ObjectRef, Release, ReleaseId, Step
+from devtools.tools.helm_applied import Applied
+from devtools.tools.helm_refusals import Refusal, invalid, refusals
 
 KEPT = frozenset({"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition"})
 # What may change of a StatefulSet's spec: the API server says only that something else did.
@@ -33,14 +33,25 @@ class Refused(Failure):
     """An upgrade that the API server refused for reasons that a flag of ours can overcome."""
 
     def __init__(
-        self, release: Release, found: Sequence[Refusal], changed: Mapping[ObjectRef, Mapping[str, str]]
+        self,
+        release: Release,
+        found: Sequence[Refusal],
+        changed: Mapping[ObjectRef, Mapping[str, str]],
+        strays: Sequence[Stray] = (),
     ) -> None:
-        """`changed` is what `fields_changed` knows."""
+        """`changed` is what `fields_changed` knows, `strays` what others put in the place of declared items."""
+        found = (*found, *(refusal for stray in strays for refusal in stray.refusals()))
         named = [replace(item, fields=tuple(changed.get(item.ref) or item.fields)) for item in found]
         told = [f"{ref} {path}: {what}" for ref, fields in changed.items() for path, what in fields.items()]
         super().__init__(str(named[0]), hint=_hint(release, found), details=(*map(str, named[1:]), *told))
         self.immutable = immutable(found)
-        self.curable = len(self.immutable) == len(found) and not any(ref.kind in KEPT for ref in self.immutable)
+        self.strays = tuple(strays)
+        self._why = {item.why for item in found}
+
+    def is_cured(self, *, recreating: bool, taking: bool) -> bool:
+        """Whether what the user insists on overcomes all of it (conflicts are Helm's to overcome)."""
+        able = {"immutable"} if recreating and not any(ref.kind in KEPT for ref in self.immutable) else set()
+        return self._why <= able | ({"replaced"} if taking else set())
 
 
 def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
@@ -63,7 +74,7 @@ def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> 
     From the records of that revision and of the one before it that worked; nothing where either cannot be had.
     """
     try:
-        before, after = _last_two(kube, release)
+        before, after = last_two(kube, release)
     except (DevtoolsError, KeyError, ValueError):
         return {}
     if before is None or after is None:
@@ -72,20 +83,10 @@ def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> 
     return {item.ref: _fields(item, before, after, secrets) for item in found if item.why == "immutable"}
 
 
-def _last_two(kube: Kube, release: ReleaseId) -> tuple[Applied | None, Applied | None]:
-    """What worked last, and what came after it."""
-    found = {revision_of(item): item["labels"]["status"] for item in records(kube, release)}
-    newest = max(found)
-    worked = max((number for number, status in found.items() if status in {"deployed", "superseded"}), default=newest)
-    secrets = [kube.get(record_path(release, number)) for number in (worked, newest)]
-    before, after = (applied(secret, release) if secret else None for secret in secrets)
-    return before, after
-
-
 def _fields(refusal: Refusal, before: Applied, after: Applied, secrets: Sequence[str]) -> dict[str, str]:
     """What changed of one object that could not."""
     ref = refusal.ref
-    old, new = _object(before, ref), _object(after, ref)
+    old, new = object_of(before, ref), object_of(after, ref)
     found = {}
     for change in changes(old, new, "") if old and new else ():
         free = ref.kind == "StatefulSet" and change.steps[1:2] and change.steps[1] in _MUTABLE
@@ -97,15 +98,6 @@ def _fields(refusal: Refusal, before: Applied, after: Applied, secrets: Sequence
     return found
 
 
-def _object(revision: Applied, ref: ObjectRef) -> dict[str, Any] | None:
-    """The object of a revision by kind and name; the namespace need not be in the manifest."""
-    for item in revision.objects:
-        where = item["metadata"].get("namespace") or ref.namespace
-        if (item["kind"], item["metadata"]["name"], where) == (ref.kind, ref.name, ref.namespace):
-            return item
-    return None
-
-
 def _short(value: Any) -> str:
     text = "nothing" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
@@ -113,22 +105,24 @@ def _short(value: Any) -> str:
 
 def refused(kube: Kube, release: Release, said: str) -> Refused | None:
     """What a helm upgrade means that ended with these words; None where it failed for other reasons."""
-    found = refusals(said)
-    return Refused(release, found, fields_changed(kube, release.id, found)) if found else None
+    found, strays = refusals(said), strays_of(kube, release.id, invalid(said))
+    return Refused(release, found, fields_changed(kube, release.id, found), strays) if found or strays else None
 
 
 def despite_refusals(
-    work: Callable[[bool], str], kube: Kube, wait: Wait, say: Callable[[str], None]
+    work: Callable[[bool], str], kube: Kube, wait: Wait, say: Callable[[str], None], step: Step
 ) -> Callable[[bool], str]:
-    """The same work, but where objects refuse a change for good, done once more without them."""
+    """The same work, done once more after what the API server refused is out of the way, as far as the step may."""
 
     def done(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
         try:
             return work(again)
         except Refused as error:
-            if not error.curable:
+            if not error.is_cured(recreating=step.recreate, taking=step.take):
                 raise
             recreate(kube, error.immutable, wait, say)
+            for stray in error.strays:
+                take_over(kube, stray, say)
             return work(True)
 
     return done

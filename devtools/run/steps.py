@@ -172,8 +172,7 @@ class Steps:
             return self._helm_upgrade(step, labels)
 
         warn = self._warner(release)
-        done = despite_refusals(work, session.kube, self._wait(release), warn) if step.recreate else work
-        return despite_outages(done, warn)
+        return despite_outages(despite_refusals(work, session.kube, self._wait(release), warn, step), warn)
 
     def _helm_upgrade(self, step: Step, labels: Mapping[str, str]) -> str:
         """One `helm upgrade --install`, its values in a file for as long as it runs; its answer."""

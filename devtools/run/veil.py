@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from devtools.process import redact
-from devtools.run.difference import ABSENT, Step, Steps
+from devtools.run.difference import ABSENT
+from devtools.run.fields import Step, Steps
 from devtools.run.secrets import is_secret
 
 HIDDEN = "***"

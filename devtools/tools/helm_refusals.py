@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,7 @@ _FOREIGN = re.compile(
 )
 _OTHER = re.compile(r'"meta\.helm\.sh/release-(name|namespace)" must equal "[^"]*": current value is "([^"]*)"')
 _IMMUTABLE = re.compile(r"immutab|may not change once set|cannot change|updates to statefulset spec", re.IGNORECASE)
+_INVALID = " is invalid: "
 _FIELD = re.compile(r"(?:is invalid: \[?|, )(?P<field>[a-z][\w.\[\]\"-]*): (?:Forbidden|Invalid value)")
 _VALUE = re.compile(r"Invalid value: ")
 _DECODER = json.JSONDecoder()
@@ -41,9 +43,10 @@ class Refusal:
 
     `immutable`: `fields` cannot be changed. `conflict`: `holder`, a field manager, owns them. `foreign`: the object is
     there and not this release's, but `holder`'s, another release, or nobody's (Helm does not say its API version).
+    `replaced`: `holder`, a field manager, put `fields` in the place of declared ones, and both together are invalid.
     """
 
-    why: Literal["immutable", "conflict", "foreign"]
+    why: Literal["immutable", "conflict", "foreign", "replaced"]
     ref: ObjectRef
     fields: tuple[str, ...] = ()
     holder: str = ""
@@ -53,6 +56,8 @@ class Refusal:
         named = ", ".join(self.fields)
         if self.why == "conflict":
             return f"{self.ref}: {self.holder} owns {named}"
+        if self.why == "replaced":
+            return f"{self.ref}: {self.holder} put {named} in the place of what is declared"
         if self.why == "immutable":
             return f"{self.ref}: {named or 'a field'} cannot be changed"
         return f"{self.ref} is there already, and " + (
@@ -62,13 +67,9 @@ class Refusal:
 
 def refusals(stderr: str) -> tuple[Refusal, ...]:
     """Every refusal in what a helm upgrade said; none where it failed for other reasons."""
-    text = without_values(stderr[max(stderr.rfind("\nError: "), 0) :].rstrip())
-    if "Error: " not in text:
-        return ()
+    text = _end_of(stderr)
     found: list[Refusal] = []
-    for match in _APPLIED.finditer(text):
-        ref = ObjectRef(match["version"].removeprefix("/"), match["kind"], match["namespace"], match["name"])
-        said = match["said"]
+    for ref, said in _applied(text):
         held = [
             Refusal(why="conflict", ref=ref, fields=_fields(item["fields"]), holder=item["manager"])
             for item in _HELD.finditer(said)
@@ -83,6 +84,25 @@ def refusals(stderr: str) -> tuple[Refusal, ...]:
             Refusal(why="foreign", ref=ObjectRef("", match["kind"], match["namespace"], match["name"]), holder=holder)
         )
     return tuple(found)
+
+
+def invalid(stderr: str) -> tuple[ObjectRef, ...]:
+    """The objects that were refused as invalid, but for those that refuse a change for good."""
+    every = _applied(_end_of(stderr))
+    return tuple(ref for ref, said in every if _INVALID in said and not _IMMUTABLE.search(said))
+
+
+def _end_of(stderr: str) -> str:
+    """What helm said at its end, without values; nothing where it did not end with an error."""
+    text = without_values(stderr[max(stderr.rfind("\nError: "), 0) :].rstrip())
+    return text if "Error: " in text else ""
+
+
+def _applied(text: str) -> Iterator[tuple[ObjectRef, str]]:
+    """Each object that could not be applied, with what the API server said of it."""
+    for match in _APPLIED.finditer(text):
+        ref = ObjectRef(match["version"].removeprefix("/"), match["kind"], match["namespace"], match["name"])
+        yield ref, match["said"]
 
 
 def without_values(text: str) -> str:

@@ -30,7 +30,7 @@ spec:
           image: example.invalid/app:1
           resources: {requests: {cpu: 1000m, memory: 1024Mi}, limits: {}}
           env: [{name: LEVEL, value: debug}, {name: DB_PASSWORD, value: "{{ .Values.db.password }}"}]
-          ports: [{containerPort: 80}]
+          ports: [{name: http, containerPort: 80}]
 """
 SCALED = """\
 apiVersion: apps/v1
@@ -184,6 +184,37 @@ def test_what_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
     for typed in (clean, found, told, fixed):
         for word in ("marker", *(base64.b64encode(start).decode()[:8] for start in (b"LIVE-mar", b"DECLARED"))):
             assert word not in typed.text
+
+
+def test_a_port_that_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
+    """Ports are told apart by number and have one name: an apply puts the declared one beside the changed one."""
+    container = {"name": "app", "image": "example.invalid/app:1", "ports": [{"name": "http", "containerPort": 81}]}
+    hands.edit("Deployment", {"spec": {"replicas": 3, "template": {"spec": {"containers": [container]}}}})
+    hands.edit("Service", {"spec": {"ports": [{"port": 81}]}}, manager="somebody")
+    document = web.invoke("drift", "--output", "json").document
+    ports = '.spec.template.spec.containers[name="app"].ports'
+    deployment = fields(document, "Deployment")
+    assert deployment[".spec.replicas"]["live"] == 3
+    assert (
+        deployment[f"{ports}[containerPort=80]"]["removed"],
+        deployment[f"{ports}[containerPort=80]"]["manager"],
+    ) == (
+        True,
+        "",
+    )
+    strange = deployment[f'{ports}[containerPort=81,protocol="TCP"]']
+    assert (strange["added"], strange["manager"]) == (True, "kubectl-edit")
+    service = fields(document, "Service")
+    assert {path: field["manager"] for path, field in service.items()} == {
+        ".spec.ports[port=80]": "",
+        '.spec.ports[port=81,protocol="TCP"]': "somebody",
+    }
+    fixed = web.invoke("drift", "--fix")
+    assert fixed.code == 0, fixed.text
+    assert "no drift" in fixed.out
+    assert [port["port"] for port in hands.get("Service")["spec"]["ports"]] == [80]
+    live = hands.get("Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]
+    assert [port["containerPort"] for port in live] == [80]
 
 
 def test_what_cannot_be_compared_is_named(web: Repo, hands: Hands) -> None:

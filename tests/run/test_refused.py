@@ -144,6 +144,46 @@ def test_a_conflict_names_the_manager_and_is_won_where_that_is_asked_for(bench: 
     assert upgrade(bench, app).code is ExitCode.OK
 
 
+def test_what_somebody_put_in_the_place_of_ours_is_named_and_taken_away_where_that_is_asked_for(bench: Bench) -> None:
+    def service(port: int) -> dict[str, Any]:
+        spec = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": port}]}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+
+    app = bench.release(bench.chart("app", service(80)))
+    assert bench.run(plan(step(app))).code is ExitCode.OK
+    web = f"/api/v1/namespaces/{bench.namespace}/services/web"
+    address = (bench.kube.get(web) or {})["spec"]["clusterIP"]
+    edit(bench, web, {"spec": {"ports": [{"name": "http", "port": 81}]}})
+    refused = upgrade(bench, app)
+    end = refused.one(StepFinished)
+    strange = '.spec.ports[port=81,protocol="TCP"]'
+    said = f"Service/web: kubectl-edit put {strange} in the place of what is declared"
+    assert (refused.code, end.reason) == (ExitCode.FAILED, said)
+    assert end.hint == f"invoke layer 40-data-plane --take-ownership {app.id}"
+    ran = upgrade(bench, app, take=True)
+    assert ran.code is ExitCode.OK, ran.all(StepFinished)
+    assert [notice.message for notice in ran.all(Notice)] == [f"{said}: taken away"]
+    for port in (80, 82):  # and Helm alone manages the ports again: nothing of the old ones stays with a new one
+        live = bench.kube.get(web)
+        assert live
+        assert (live["spec"]["clusterIP"], [item["port"] for item in live["spec"]["ports"]]) == (address, [port])
+        bench.chart("app", service(82))
+        assert upgrade(bench, app).code is ExitCode.OK
+
+
+def test_a_chart_that_is_invalid_by_itself_is_nobodys_doing(bench: Bench) -> None:
+    def service(*ports: int) -> dict[str, Any]:
+        spec = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": port} for port in ports]}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+
+    app = bench.release(bench.chart("app", service(80)))
+    assert bench.run(plan(step(app))).code is ExitCode.OK
+    bench.chart("app", service(80, 81))
+    end = upgrade(bench, app, take=True).one(StepFinished)
+    assert 'spec.ports[1].name: Duplicate value: "http"' in end.reason
+    assert end.hint == ""
+
+
 def test_an_object_that_is_nobodys_or_anothers_is_named_and_taken_where_that_is_asked_for(bench: Bench) -> None:
     root = f"/api/v1/namespaces/{bench.namespace}/configmaps"
     other = bench.release(bench.chart("other", config_map("theirs", a="1")))
