@@ -42,6 +42,7 @@ class ReleaseResult:
     stand_in: bool = False
     started: float | None = None  # seconds since the epoch
     waiting: str = ""
+    patient_until: float | None = None  # seconds since the epoch; None where nobody says
     logged: bool = False  # whether anything was said that its log keeps
     outcome: Outcome | None = None
     seconds: float = 0.0
@@ -166,9 +167,9 @@ class Fold:
         self.releases[event.release] = replace(known, action=event.action, started=at, logged=True)
 
     @_take.register
-    def _(self, event: StepWaiting, at: float) -> None:  # noqa: ARG002
-        known = self._release(event.release, event.layer)
-        self.releases[event.release] = replace(known, waiting=event.what, logged=True)
+    def _(self, event: StepWaiting, at: float) -> None:
+        known, until = self._release(event.release, event.layer), at + event.left if event.left else None
+        self.releases[event.release] = replace(known, waiting=event.what, patient_until=until, logged=True)
 
     @_take.register
     def _(self, event: StepOutput, at: float) -> None:  # noqa: ARG002

@@ -36,6 +36,7 @@ from devtools.run.events import (
 ACTIONS = ("install", "upgrade", "uninstall", "unchanged", "blocked", "disabled")
 QUIET = frozenset({"unchanged", "disabled"})
 _MANY = 3  # more quiet steps of one layer than this are counted, not listed
+_WONDER = 5.0  # seconds after which one asks how long it may still take
 _TO_DO = frozenset({"install", "upgrade", "uninstall"})
 
 
@@ -150,10 +151,17 @@ def contracts_told(fold: Fold, releases: Sequence[str]) -> str:
     return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
 
 
-def waiting_lines(item: ReleaseResult, seconds: float, marks: Marks, width: int) -> list[Line]:
-    """What a release waits for, and since when."""
+def waiting_lines(item: ReleaseResult, at: float, marks: Marks, width: int) -> list[Line]:
+    """What a release waits for, since when, and how long still; `at` is now."""
     head = (Span("  "), badge("waiting", marks), Span(f" {item.release}"))
-    return with_note(head, f"for {item.waiting} ({duration(seconds)})", width)
+    return with_note(head, f"for {item.waiting} ({how_long(item, at)})", width)
+
+
+def how_long(item: ReleaseResult, at: float) -> str:
+    """For how long a release has been worked at and, where it waits, when that ends: `12s, 4m 48s left`."""
+    elapsed = at - (item.started or at)
+    is_told = item.waiting and item.patient_until is not None and elapsed >= _WONDER
+    return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if is_told else "")
 
 
 def notice_lines(event: Notice, marks: Marks, width: int) -> list[Line]:

@@ -132,9 +132,10 @@ class View:
         for item in sorted(running, key=lambda each: each.started or 0.0):
             subject = f"{item.action} {item.release}" if isinstance(item, ReleaseResult) else lines.test_label(item)
             waiting = item.waiting if isinstance(item, ReleaseResult) else item.release
+            took = lines.how_long(item, now) if isinstance(item, ReleaseResult) else duration(now - item.started)
             yield (
                 Span(f"  {frame} ", "good"),
-                Span(f"{subject}  {duration(now - (item.started or now))}"),
+                Span(f"{subject}  {took}"),
                 Span(f"  {clean(waiting)}" if waiting else "", "dim"),
             )
 

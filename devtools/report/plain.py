@@ -82,7 +82,7 @@ class Plain:
             pause = REMIND if what == item.waiting else REPEAT
             if elapsed >= PATIENCE and at - said >= pause:
                 self._told[item.release] = (item.waiting, at)
-                self._progress(lines.waiting_lines(item, elapsed, self._marks, self._width))
+                self._progress(lines.waiting_lines(item, at, self._marks, self._width))
 
     def _progress(self, worth: list[Line]) -> None:
         """Write lines to `err`, after an empty one where the plan has just ended."""

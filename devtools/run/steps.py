@@ -117,7 +117,7 @@ class Steps:
         broken: list[str] = []
         details: tuple[str, ...] = ()
         for contract in release.contract:
-            checked = self._contracts.settle(contract, release.namespace, self._contract_wait(contract, wait))
+            checked = self._contracts.settle(contract, release.namespace, self._contract_wait(release, contract, wait))
             self._session.bus.emit(
                 ContractChecked(
                     release=str(release.id),
@@ -134,18 +134,20 @@ class Steps:
         if broken:
             raise Failure(broken[0], details=(*broken[1:], *details))
 
-    def _contract_wait(self, contract: Contract, wait: Wait) -> Wait:
+    def _contract_wait(self, release: Release, contract: Contract, wait: Wait) -> Wait:
         """Its own time where it has one, else what is left of the release's."""
-        limit = deadline(contract.timeout) if contract.timeout else wait.deadline
-        return Wait(deadline=limit, say=wait.say, cancel=wait.cancel)
+        return self._wait(release, contract.timeout) if contract.timeout else wait
 
-    def _wait(self, release: Release) -> Wait:
-        """Patience of a release's timeout, telling events what for."""
+    def _wait(self, release: Release, timeout: float = 0.0) -> Wait:
+        """Patience of so many seconds, or of the release's timeout, telling events what for and how long still."""
+        limit = deadline(timeout or release.timeout)
 
         def say(what: str) -> None:
-            self._session.bus.emit(StepWaiting(release=str(release.id), layer=release.layer, what=what))
+            left = round(max(limit - time.monotonic(), 0.1), 1)
+            event = StepWaiting(release=str(release.id), layer=release.layer, what=what, left=left)
+            self._session.bus.emit(event)
 
-        return Wait(deadline=deadline(release.timeout), say=say, cancel=self._session.cancel)
+        return Wait(deadline=limit, say=say, cancel=self._session.cancel)
 
     def _upgrade(self, step: Step) -> Deployed:
         """Namespace, CRDs and `helm upgrade --install`, each when it is the release's turn."""

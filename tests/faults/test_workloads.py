@@ -393,6 +393,15 @@ def test_what_heals_is_waited_for(run: Clocked, name: str) -> None:
     assert end.outcome is Outcome.INSTALLED, end
 
 
+def test_a_probe_that_says_not_yet_is_told_with_the_time_that_is_left(run: Clocked) -> None:
+    waits = [event for event, _ in run.of("readiness-deadline") if isinstance(event, StepWaiting)]
+    told = "Deployment/readiness-deadline (0 of 1 pods available: Readiness probe failed: not alive)"
+    assert told in [event.what for event in waits]
+    left = [event.left for event in waits]
+    assert left == sorted(left, reverse=True)
+    assert all(TIMEOUT - 40 < seconds <= TIMEOUT for seconds in left), left
+
+
 def test_nobody_waited_for_the_timeout(run: Clocked) -> None:
     end, _ = run.pairs[-1]
     assert isinstance(end, RunFinished)

@@ -114,7 +114,10 @@ def synced() -> Script:
         (done("ameide/kafka", 2.0), 2.3),
         (
             ev.StepWaiting(
-                release="ameide/clickhouse", layer=LAYER, what="ClickHouseInstallation/clickhouse: Creating"
+                release="ameide/clickhouse",
+                layer=LAYER,
+                what="ClickHouseInstallation/clickhouse: Creating",
+                left=299.3,
             ),
             2.4,
         ),
@@ -174,7 +177,15 @@ def failed_release() -> Script:
     return [
         *script,
         (done("ameide/kafka", 2.0), 2.3),
-        (ev.StepWaiting(release="ameide/clickhouse", layer=LAYER, what="StatefulSet/clickhouse: 0 of 1 ready"), 4.0),
+        (
+            ev.StepWaiting(
+                release="ameide/clickhouse",
+                layer=LAYER,
+                what="StatefulSet/clickhouse: 0 of 1 ready",
+                left=57.7,
+            ),
+            4.0,
+        ),
         (ev.Notice(level="info", message="rolled back to revision 1", release="ameide/redis"), 9.0),
         (
             ev.StepFinished(

@@ -40,6 +40,11 @@ def test_what_runs_and_what_it_waits_for() -> None:
     ]
 
 
+def test_a_long_wait_says_how_much_of_it_is_left() -> None:
+    line = next(line for line in drawn(synced()[:10], 42.0, width=120) if "install ameide/clickhouse" in line)
+    assert line.endswith("install ameide/clickhouse  40s, 4m 20s left  ClickHouseInstallation/clickhouse: Creating")
+
+
 def test_a_finished_layer_is_one_line_once_its_tests_ended() -> None:
     testing = drawn(synced(), 12.0)
     assert "  ⠦ test redis-ping  1.5s  ameide/data-plane-smoke" in testing

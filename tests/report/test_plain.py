@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from devtools.report import lines, text
 from devtools.report.final import final_lines
-from devtools.report.fold import Fold
+from devtools.report.fold import Fold, ReleaseResult
 from devtools.report.plain import Plain, Ticking
 from devtools.run import events as ev
 from devtools.testing import FakeClock
@@ -82,6 +83,26 @@ def test_waiting_is_said_only_when_it_takes_long_and_not_too_often() -> None:
         "· waiting     ameide/redis  for 8 of 9 ready (1m 05s)",
         "· waiting     ameide/redis  for 8 of 9 ready (2m 05s)",
     ]
+
+
+def test_a_probes_words_and_the_time_left_are_said_while_it_is_waited_for() -> None:
+    says = "Deployment/web (0 of 1 pods available: Readiness probe failed: migrations are running)"
+    script: Script = [(started(), 0.0), (begin("ameide/web"), 0.0)]
+    script += [(ev.StepWaiting(release="ameide/web", layer=LAYER, what=says, left=59.0), 1.0)]
+    script += [(begin("ameide/redis"), 30.0), (done("ameide/redis", 1.0), 31.0), (done("ameide/web", 55.0), 55.0)]
+    _, err = shown(script, width=120)
+    assert [line.strip() for line in err.splitlines() if "waiting" in line or "for Deployment" in line] == [
+        "· waiting     ameide/web",
+        f"for {says} (5.0s, 55s left)",
+    ]
+
+
+def test_nobody_counts_below_zero_or_without_a_limit() -> None:
+    late = ReleaseResult(release="ameide/web", layer=LAYER, started=START, waiting="it", patient_until=START + 60)
+    assert lines.how_long(late, START + 61) == "1m 01s, 0.0s left"
+    assert lines.how_long(replace(late, patient_until=None), START + 61) == "1m 01s"
+    assert lines.how_long(replace(late, waiting=""), START + 61) == "1m 01s"
+    assert lines.how_long(late, START + 4) == "4.0s", "nobody wonders yet"
 
 
 def test_the_ticker_speaks_while_nothing_happens_and_stops_at_close() -> None:
