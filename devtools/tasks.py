@@ -229,18 +229,29 @@ def specs(_: Context, env: str = "", output: str = "text") -> None:
     main(lambda app: verb.specs(app, options_of(env, output)), output, verb.OUTPUTS)
 
 
-@our_task(help={"output": "text or json"})
-def toolchain(_: Context, output: str = "text") -> None:
+@our_task(
+    help={
+        "prune": "instead: remove builds that no pin names and that nobody has used lately",
+        "days": "with --prune: how many days a build may lie unused",
+        "dry-run": "with --prune: say what would be removed, and remove nothing",
+        "output": "text or json",
+    }
+)
+def toolchain(_: Context, prune: bool = False, days: int = 30, dry_run: bool = False, output: str = "text") -> None:
     """Get the pinned tools that are missing and show where each comes from.
 
     Examples:
       invoke toolchain
       invoke toolchain --output json
+      invoke toolchain --prune --dry-run
     """
     from devtools.app import tools
     from devtools.app.shell import main
 
-    main(lambda app: tools.show(app, output), output)
+    if prune:
+        main(lambda app: tools.prune(app, output, days=days, dry_run=dry_run), output)
+    else:
+        main(lambda app: tools.show(app, output, dry_run=dry_run), output)
 
 
 namespace = Collection(layer, layers, up, down, plan, drift, values, specs, toolchain)

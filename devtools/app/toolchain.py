@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from devtools.toolchain import Toolchain, ToolRow
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from devtools.toolchain.prune import Judged
 
 VERSION = 1  # of the JSON document
 
@@ -38,6 +42,46 @@ def render(toolchain: Toolchain, console: Console) -> None:
         line = "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), *row[3:]))
         style = "bold" if number == 0 else "red" if row[2] == "missing" else ""
         console.print(Text(line.rstrip(), style=style), soft_wrap=True)  # a path cut in two is no path
+
+
+def pruned_document(judged: Sequence[Judged], *, dry_run: bool) -> str:
+    """What `invoke toolchain --prune --output json` prints: `{"v": 1, "dry_run": …, "freed": bytes, "builds": […]}`."""
+    builds = [
+        {
+            "build": item.build.name,
+            "family": item.build.family,
+            "version": item.build.version,
+            "bytes": item.build.size,
+            "used": datetime.fromtimestamp(item.build.used, UTC).isoformat(timespec="seconds"),
+            "goes": item.goes,
+            "reason": item.reason,
+        }
+        for item in judged
+    ]
+    data = {"v": VERSION, "dry_run": dry_run, "freed": _freed(judged), "builds": builds}
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def pruned_text(judged: Sequence[Judged], *, dry_run: bool) -> str:
+    """The same for people: a line for each build, and how much that frees."""
+    word = {True: "to remove" if dry_run else "removed", False: "kept"}
+    names = [f"{item.build.family} {item.build.version or '(unfinished)'}" for item in judged]
+    pad = max(map(len, names), default=0)
+    lines = [
+        f"{word[item.goes]:<9}  {name:<{pad}}  {_mebibytes(item.build.size):>9}  {item.reason}"
+        for item, name in zip(judged, names, strict=True)
+    ]
+    freed = f"{_mebibytes(_freed(judged))} {'would be freed' if dry_run else 'freed'}"
+    return "\n".join([*lines, freed if _freed(judged) else "nothing to remove"]) + "\n"
+
+
+def _freed(judged: Sequence[Judged]) -> int:
+    """Bytes of all that goes."""
+    return sum(item.build.size for item in judged if item.goes)
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
 def _plain(row: ToolRow) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,3 +115,12 @@ class Layout:
     def context(self) -> str:
         """The context's name, as kwokctl gives it."""
         return f"kwok-{self.name}"
+
+
+def programs(clusters: Path) -> Mapping[Path, str]:
+    """The programs of all embedded clusters below a directory, stopped ones too, each with whose it is.
+
+    Kwokctl puts links into a cluster's `bin`, and starts a stopped cluster by them again.
+    """
+    found = clusters.glob("*/kwok/clusters/*/bin/*")
+    return {link.resolve(): f"cluster {link.parent.parent.name}" for link in sorted(found)}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from devtools.errors import EnvironmentFault
 from devtools.process import Cancel, Runner
 from devtools.toolchain.go import GoBuilder, go_platform, key
 from devtools.toolchain.probe import Probe
 from devtools.toolchain.store import Store
-from devtools.tools.versions import TOOLS, Family, Tool, family, tool
+from devtools.tools.versions import FAMILIES, TOOLS, Family, Tool, family, tool
+
+if TYPE_CHECKING:
+    from devtools.toolchain.prune import Judged
 
 Source = Literal["PATH", "cache", "PyPI", "missing"]
 Progress = Callable[[str], None]
@@ -54,7 +57,7 @@ class Toolchain:
         go.mod files, `beside` where PyPI's programs are (default: beside the interpreter), `tick` the seconds between
         two lines of progress.
         """
-        root = cache / "toolchain"
+        self._root = root = cache / "toolchain"
         self._sources = sources
         self._beside = beside or Path(sys.executable).parent
         self._store = Store(root, cancel, tick)
@@ -86,6 +89,16 @@ class Toolchain:
     def table(self) -> tuple[ToolRow, ...]:
         """A row for each tool that this machine can use."""
         return tuple(self._row(item) for item in _usable())
+
+    def prune(self, held: Mapping[Path, str], *, days: int, dry_run: bool) -> tuple[Judged, ...]:
+        """Remove builds that no pin names and that were not used for so many days; says what becomes of each build.
+
+        `held` are programs that something will start again, and what that is. Raises EnvironmentFault.
+        """
+        from devtools.toolchain.prune import Pruner  # noqa: PLC0415 - only one who prunes needs it
+
+        pinned = frozenset(map(self._entry, FAMILIES))
+        return Pruner(root=self._root, pinned=pinned, held=held, days=days).run(dry_run=dry_run)
 
     def _row(self, item: Tool) -> ToolRow:
         """Look for one tool: PATH, cache, PyPI; what was found once stays found."""

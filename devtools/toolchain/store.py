@@ -19,7 +19,9 @@ from pathlib import Path
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process import Cancel
 
-_MANIFEST = "built.json"
+MANIFEST = "built.json"  # in each build; its time of change says on which day the build was used last
+SCRATCH = ".building-"  # begins the name of what is not there yet, or goes
+DAY = 86400.0  # seconds
 _LOOK = 0.2  # seconds between tries for the lock
 
 
@@ -34,12 +36,16 @@ class Store:
 
     def find(self, entry: str, program: str) -> Path | None:
         """The program of a published build, or None: also where its size is not the one that was published."""
+        manifest = self._root / entry / MANIFEST
         try:
-            sizes = json.loads((self._root / entry / _MANIFEST).read_text("utf-8"))["sizes"]
+            sizes = json.loads(manifest.read_text("utf-8"))["sizes"]
             path = self._root / entry / "bin" / program
-            return path if path.stat().st_size == sizes[program] else None
+            if path.stat().st_size != sizes[program]:
+                return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        _stamp(manifest)
+        return path
 
     @contextlib.contextmanager
     def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
@@ -85,7 +91,7 @@ class Store:
     def scratch(self, entry: str) -> Iterator[Path]:
         """A directory to build in, gone afterwards unless it was published. Needs the claim."""
         self._sweep(entry)
-        path = self._root / f".building-{entry}-{secrets.token_hex(4)}"
+        path = self._root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
         (path / "bin").mkdir(parents=True)
         try:
             yield path
@@ -95,18 +101,18 @@ class Store:
     def publish(self, scratch: Path, entry: str, facts: Mapping[str, object]) -> None:
         """Make a finished build visible in one step; an incomplete one of the same key is replaced."""
         sizes = {program.name: program.stat().st_size for program in sorted((scratch / "bin").iterdir())}
-        (scratch / _MANIFEST).write_text(json.dumps({**facts, "sizes": sizes}, indent=2) + "\n", "utf-8")
+        (scratch / MANIFEST).write_text(json.dumps({**facts, "sizes": sizes}, indent=2) + "\n", "utf-8")
         target = self._root / entry
         if target.exists():
-            aside = self._root / f".building-{entry}-{secrets.token_hex(4)}"
+            aside = self._root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
             target.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
         scratch.rename(target)
 
     def _sweep(self, entry: str) -> None:
         """Remove what dead builders of this entry left; whoever holds the claim is the only live one."""
-        for path in self._root.glob(f".building-{entry}-*"):
-            _end_users_of(path)
+        for path in self._root.glob(f"{SCRATCH}{entry}-*"):
+            end_users_of(path)
             shutil.rmtree(path, ignore_errors=True)
 
     def _make_root(self) -> None:
@@ -120,6 +126,13 @@ class Store:
             raise _unusable(self._root, "no permission to write")
 
 
+def _stamp(manifest: Path) -> None:
+    """Note that a build is used today, for who prunes; a cache that cannot be written is used all the same."""
+    with contextlib.suppress(OSError):
+        if time.time() - manifest.stat().st_mtime >= DAY:
+            os.utime(manifest)
+
+
 def _unusable(root: Path, why: str) -> EnvironmentFault:
     """The one error about the cache directory."""
     return EnvironmentFault(
@@ -127,7 +140,7 @@ def _unusable(root: Path, why: str) -> EnvironmentFault:
     )
 
 
-def _end_users_of(scratch: Path) -> None:
+def end_users_of(scratch: Path) -> None:
     """Kill a compiler whose builder was killed: it would go on for minutes and write where nobody looks."""
     import psutil  # noqa: PLC0415 - only after a kill
 

@@ -1,0 +1,150 @@
+"""Removes builds that are of no use any more: no pin of ours names them, and nobody has used them for long.
+
+Other checkouts have other pins, so what another one used lately stays. A build goes under the lock of who would build
+it, and by a rename first: whoever finds it finds all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.errors import EnvironmentFault
+from devtools.toolchain.store import DAY, MANIFEST, SCRATCH, end_users_of
+
+_BUILD = re.compile(r"(?P<family>[a-z0-9][a-z0-9-]*)-[0-9a-f]{16}")
+_LEFT = re.compile(re.escape(SCRATCH) + r"(?P<entry>.+)-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A directory of the cache; `version` is empty where a build was stopped, `used` is seconds since the epoch."""
+
+    name: str
+    entry: str  # the build that its lock is for
+    family: str
+    version: str
+    size: int  # bytes
+    used: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What becomes of a build, and why."""
+
+    build: Build
+    goes: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruner:
+    """Looks through one cache, the directory `root`.
+
+    `pinned` are the builds that our pins name, `held` the programs that something will start again, and what that is.
+    """
+
+    root: Path
+    pinned: Collection[str]
+    held: Mapping[Path, str]
+    days: int  # that a build may lie unused
+
+    def run(self, *, dry_run: bool) -> tuple[Judged, ...]:
+        """Judge every build and, unless it is a dry run, remove what goes. Raises EnvironmentFault where that fails."""
+        judged = tuple(self._judge(build) for build in _builds(self.root))
+        return judged if dry_run else tuple(self._removed(item) if item.goes else item for item in judged)
+
+    def _judge(self, build: Build) -> Judged:
+        """Whether a build goes."""
+        path, age = self.root / build.name, (time.time() - build.used) / DAY
+        if build.name in self.pinned:
+            return Judged(build=build, goes=False, reason="pinned")
+        if user := self._holder(path) or _process(path):
+            return Judged(build=build, goes=False, reason=f"used by {user}")
+        if not build.version:
+            return Judged(build=build, goes=True, reason="left by a build that was stopped")
+        if age < self.days:
+            return Judged(build=build, goes=False, reason=f"used {_ago(age)}")
+        return Judged(build=build, goes=True, reason=f"no pin names it, last used {_ago(age)}")
+
+    def _holder(self, path: Path) -> str:
+        """Who will start a program of it again."""
+        real = path.resolve()
+        return next((user for program, user in self.held.items() if program.is_relative_to(real)), "")
+
+    def _removed(self, item: Judged) -> Judged:
+        """Remove a build; it is kept where somebody builds it or has begun to use it."""
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - only where something goes
+
+        build = item.build
+        try:
+            with FileLock(self.root / f"{build.entry}.lock", timeout=0):
+                return self._taken_away(item) if build.version else self._swept(item)
+        except Timeout:
+            return Judged(build=build, goes=False, reason="being built")
+        except FileNotFoundError:
+            return item  # another process was faster
+        except OSError as error:
+            hint = f"remove {self.root / build.name} by hand"
+            raise EnvironmentFault(f"cannot remove {build.name}: {error.strerror or error}", hint=hint) from error
+
+    def _taken_away(self, item: Judged) -> Judged:
+        """Remove a finished build, after a last look at who uses it."""
+        path = self.root / item.build.name
+        aside = self.root / f"{SCRATCH}{item.build.entry}-{secrets.token_hex(4)}"
+        path.rename(aside)
+        if (aside / MANIFEST).stat().st_mtime > item.build.used or _process(aside):
+            aside.rename(path)
+            return Judged(build=item.build, goes=False, reason="used just now")
+        shutil.rmtree(aside)
+        return item
+
+    def _swept(self, item: Judged) -> Judged:
+        """Remove what a killed builder left, its compiler included."""
+        path = self.root / item.build.name
+        end_users_of(path)
+        shutil.rmtree(path)
+        return item
+
+
+def _builds(root: Path) -> Iterator[Build]:
+    """Every build of the cache, and what killed builders left there."""
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        left, built = _LEFT.fullmatch(path.name), _BUILD.fullmatch(path.name)
+        if not path.is_dir() or path.is_symlink() or not (left or built):
+            continue
+        entry = left["entry"] if left else path.name
+        family = entry.rpartition("-")[0]
+        try:
+            facts, used = json.loads((path / MANIFEST).read_text("utf-8")), (path / MANIFEST).stat().st_mtime
+            version = "" if left else str(facts["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            version, used = "", path.stat().st_mtime
+        yield Build(name=path.name, entry=entry, family=family, version=version, size=_size(path), used=used)
+
+
+def _size(path: Path) -> int:
+    """What its files hold, in bytes."""
+    return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _process(path: Path) -> str:
+    """A process that runs a program below a directory; empty where there is none."""
+    import psutil  # noqa: PLC0415 - only to prune
+
+    real = path.resolve()
+    for process in psutil.process_iter(["exe", "name"]):
+        if process.info["exe"] and Path(process.info["exe"]).is_relative_to(real):
+            return f"process {process.pid} ({process.info['name']})"
+    return ""
+
+
+def _ago(days: float) -> str:
+    """`today`, `1 day ago`, `40 days ago`."""
+    return "today" if days < 1 else f"{days:.0f} day{'' if round(days) == 1 else 's'} ago"
