@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from devtools.run.session import Session
 
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
-_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "192MiB"}
+_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
 
 def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None) -> Kube:
