@@ -41,10 +41,13 @@ _VERBS = {  # what helm does, by the status it gives the release meanwhile
 
 @dataclass(slots=True, kw_only=True)
 class HookWatch:
-    """Runs one helm process and looks after the hooks that it makes."""
+    """Runs one helm process and looks after the hooks that it makes; `say` is told what takes so long."""
 
     session: Session
     release: ReleaseId
+    verb: str  # of helm
+    say: Callable[[str], None]
+    _told: str = ""
     _hooks: dict[ObjectRef, str] | None = None  # and when each is run: `pre-install`; None before the record is there
     _since: str = ""  # creation time of the record: what is older is of an earlier run
     _patience: Patience = field(default_factory=Patience)
@@ -78,12 +81,23 @@ class HookWatch:
     def _watch(self, helm: Future[Result], stop: Cancel) -> None:
         """Look until helm has ended; end it where it waits in vain."""
         deadline = 0.0
+        if not helm.done():
+            self._tell()
         while not helm.done() and self._hooks != {}:
             if self._failure is None:
                 deadline = time.monotonic() + (LINGER if self._look() else 0.0)
+                self._tell()
             elif time.monotonic() >= deadline:
                 stop.set("it waits in vain")
             wait_for((helm,), PAUSE if self._hooks else FIRST_LOOK)
+
+    def _tell(self) -> None:
+        """Say which hooks run, else that helm does, where that is news."""
+        running = sorted(f"{ref} ({(self._hooks or {})[ref]} hook)" for ref in self._running)
+        what = ", ".join(running) or f"helm {self.verb}"
+        if what != self._told:
+            self._told = what
+            self.say(what)
 
     def _look(self) -> bool:
         """Look at every hook; what is seen of one in trouble is kept. Says whether helm will see it by itself."""

@@ -60,6 +60,7 @@ class Steps:
         """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
         release, session = step.release, self._session
         for hook in release.before:
+            self._wait(release).say(f"hook {hook.argv[0]}")
             self._commands.hook(release, hook.argv, hook.timeout)
         deployed = despite_webhooks(lambda: self._upgrade(step), self._wait(release), self._warner(release))
         session.observer.renew()
@@ -220,7 +221,7 @@ class Steps:
         Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
         """
         started = time.monotonic()
-        watch = HookWatch(session=self._session, release=release.id)
+        watch = HookWatch(session=self._session, release=release.id, verb=verb, say=self._wait(release).say)
         result = watch.run(command, lambda given: self._commands.run(release, given, quiet=quiet, secrets=secrets))
         if result.ok:
             return result

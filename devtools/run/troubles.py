@@ -13,7 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devtools.run.readiness import condition, container_statuses, is_stale, is_workload, job_result, lacks_pods
+from devtools.run.readiness import (
+    condition,
+    container_statuses,
+    is_stale,
+    is_workload,
+    job_result,
+    lacks_pods,
+    waits_for,
+)
 
 Object = Mapping[str, Any]
 
@@ -37,6 +45,7 @@ PATIENCE: Mapping[str, float] = {
     "ExternalProvisioning": 20.0,  # nobody has begun to make the volume
     "Unhealthy": 20.0,  # only answers that more time does not change, see _HOPELESS_PROBE
     "ProgressDeadlineExceeded": 0.0,
+    "DeploymentPaused": 0.0,
     "Failed": 0.0,
     "Deleted": 5.0,
 }
@@ -66,6 +75,7 @@ _HINTS = {
     "Unschedulable": "compare what the pod asks for with `kubectl describe nodes`",
     "ProvisioningFailed": "`kubectl get storageclasses` shows what there is",
     "FailedBinding": "`kubectl get storageclasses` shows what there is",
+    "DeploymentPaused": "`kubectl rollout resume` lets it go on",
     "ExternalProvisioning": "the provisioner of its storage class does not answer: is it installed?",
 }
 
@@ -150,6 +160,8 @@ def _own(item: Object) -> Iterator[Trouble]:
         yield _about(item, "FailedCreate", str(refused.get("message", "")))
     if progress.get("reason") == "ProgressDeadlineExceeded":
         yield _about(item, "ProgressDeadlineExceeded", str(progress.get("message", "")))
+    if (item.get("spec") or {}).get("paused") and waits_for(item):
+        yield _about(item, "DeploymentPaused", "its rollout is paused, so that no pod is updated")
 
 
 def gone(kind: str, namespace: str, name: str) -> Trouble:

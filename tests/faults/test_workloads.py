@@ -44,6 +44,7 @@ TIMEOUT = 120.0  # seconds of every release: who waits for it has failed the tes
 SAYS_NO = "echo not alive; exit 1"
 NO_IMAGE = {"image": "registry.invalid/none:1", "imagePullPolicy": "IfNotPresent"}
 LATE_CLASS = "devtools-tests-late"  # its volumes wait for a pod, and then for a provisioner that is nowhere
+BY_HELM = re.compile(r"^helm upgrade$|hook\)$")  # what it waits for before its objects are made
 QUOTA = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
 
 
@@ -238,6 +239,12 @@ FAULTS: dict[str, Fault] = {
         says=r"Deployment/policy: FailedCreate: .*ValidatingAdmissionPolicy .* denied request: no pods like this",
         within=30,
     ),
+    "paused": Fault(
+        makes=lambda c: [workload("paused", pod(c, container(c)), paused=True)],
+        says="Deployment/paused: DeploymentPaused: its rollout is paused, so that no pod is updated",
+        hint="`kubectl rollout resume` lets it go on",
+        within=30,
+    ),
     "job-fails": Fault(
         makes=lambda c: [job("job-fails", _says(c, "echo loading; exit 4"))],
         says=r"Pod/job-fails-\S+ container app: Failed: exit code 4",
@@ -312,7 +319,11 @@ class Clocked:
 
     def waited(self, name: str) -> float:
         """Seconds from when helm had made its objects (or began, where a hook failed) until it ended."""
-        begun = [at for event, at in self.of(name) if isinstance(event, StepWaiting | StepStarted)]
+        begun = [
+            at
+            for event, at in self.of(name)
+            if isinstance(event, StepStarted) or (isinstance(event, StepWaiting) and not BY_HELM.search(event.what))
+        ]
         return (
             next(at for event, at in self.of(name) if isinstance(event, StepFinished)) - begun[min(1, len(begun) - 1)]
         )
@@ -395,11 +406,17 @@ def test_what_heals_is_waited_for(run: Clocked, name: str) -> None:
 
 def test_a_probe_that_says_not_yet_is_told_with_the_time_that_is_left(run: Clocked) -> None:
     waits = [event for event, _ in run.of("readiness-deadline") if isinstance(event, StepWaiting)]
+    waits = [event for event in waits if not BY_HELM.search(event.what)]  # helm has a time of its own
     told = "Deployment/readiness-deadline (0 of 1 pods available: Readiness probe failed: not alive)"
     assert told in [event.what for event in waits]
     left = [event.left for event in waits]
     assert left == sorted(left, reverse=True)
     assert all(TIMEOUT - 40 < seconds <= TIMEOUT for seconds in left), left
+
+
+def test_a_hook_that_helm_waits_for_is_named_meanwhile(run: Clocked) -> None:
+    said = [event.what for event, _ in run.of("image-of-hook") if isinstance(event, StepWaiting)]
+    assert said == ["helm upgrade", "Job/migrate (pre-install hook)"]
 
 
 def test_nobody_waited_for_the_timeout(run: Clocked) -> None:

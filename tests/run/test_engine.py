@@ -193,6 +193,7 @@ def test_hooks_run_before_in_the_repository_and_can_fail(bench: Bench) -> None:
     conf = bench.release(bench.chart("conf", config_map("conf")), before=(touch, boom))
     ran = bench.run(plan(step(conf)), hook_env={"DEVTOOLS_CONTEXT": bench.cluster.context})
     assert (bench.root / "seen").read_text().strip() == bench.cluster.context
+    assert [waiting.what for waiting in ran.all(StepWaiting)] == ["hook sh", "hook sh"]
     end = ran.one(StepFinished)
     assert (end.reason, end.details) == ("hook sh ended with 3", ("no vault here",))
     assert conf.id not in ran.after.releases
