@@ -76,7 +76,10 @@ is_installed() { [ -x "$python" ] && stamp "$1" | cmp -s - "$root/.venv/.install
 
 pip_install() {
     say "installing Python packages: requirements/$1.txt ($(grep -c '==' "$root/requirements/$1.txt"))"
-    PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$python" -m pip install --quiet --no-input --require-hashes \
+    # Of what is developed with, most is never imported: each module is compiled when it is, unless Python may not.
+    compile=--compile
+    [ "$1" != dev ] || [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || compile=--no-compile
+    PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$python" -m pip install --quiet --no-input --require-hashes $compile \
         -r "$root/requirements/$1.txt" </dev/null >&2 ||
         die "pip could not install requirements/$1.txt" "see above; the machine must reach a Python package index"
     stamp "$1" >"$root/.venv/.installed-$1"

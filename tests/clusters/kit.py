@@ -93,7 +93,9 @@ class Machine:
             "processes": self.processes(),
             "mounts": mounts,
             "link": self.layout.veth in psutil.net_if_addrs(),
-            "cgroups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{self.layout.cgroup}")],
+            "cgroups": [
+                at for at, below, _ in os.walk("/sys/fs/cgroup") if self.layout.cgroup in below
+            ],  # others come and go
             "runtime": self.layout.runtime.exists(),
             "state": self.layout.state.exists(),
         }

@@ -28,14 +28,14 @@ HEALTHY = [
 # What the checks of these look at, the breaking of the others leaves alone, and the other way round.
 OPERATED = ("secrets-smoke", "operators-smoke", "data-plane-smoke", "platform-smoke")
 BROKEN = [case for file in sorted((HERE / "broken").glob("*.yaml")) for case in load(file)]
-PAUSE = 0.3  # seconds between questions: each is a kubectl
+PAUSE = 0.1  # seconds between questions
 OWN = ("name", "namespace", "labels", "annotations", "ownerReferences")  # what of an object's metadata is put back
 
 
-def script(kubectl: Kubectl, release: str, job: str, home: Path) -> Result:
-    """Run one job's script as it is on the cluster."""
+def script(kubectl: Kubectl, release: str, job: str, home: Path, wait: int = 2) -> Result:
+    """Run one job's script as it is on the cluster; `wait` seconds for what is not yet as it should be."""
     namespace = SMOKE[release].namespace
-    data = kubectl.get("configmap", f"{release}-scripts", "-n", namespace)["data"]
+    data = kubectl.object(f"configmap/{release}-scripts", namespace)["data"]
     (home / "smoke").mkdir(exist_ok=True)
     for name, text in data.items():
         (home / "smoke" / name).write_text(text.replace("/smoke/prelude.sh", f"{home}/smoke/prelude.sh"))
@@ -51,7 +51,7 @@ def script(kubectl: Kubectl, release: str, job: str, home: Path) -> Result:
         "HOME": str(home),
         **kubectl.env,
         "TEST_NAMESPACE": namespace,
-        "TEST_WAIT": "2",
+        "TEST_WAIT": str(wait),
         "TEST_OPTIONAL": "true",
     }
     busybox = shutil.which("busybox")
@@ -60,7 +60,10 @@ def script(kubectl: Kubectl, release: str, job: str, home: Path) -> Result:
 
 def settled(kubectl: Kubectl, question: dict[str, Any], namespace: str = "ameide") -> None:
     deadline = time.monotonic() + 20
-    while (seen := kubectl.run(*question["ask"], "-n", namespace).stdout) != question["answer"]:
+    get, *words, flag, path = question["ask"]
+    assert (get, flag, path.startswith("jsonpath=")) == ("get", "-o", True), question
+    template = path.removeprefix("jsonpath=")
+    while (seen := kubectl.look(*words, template=template, namespace=namespace)) != question["answer"]:
         assert time.monotonic() < deadline, f"{question['ask']} is {seen!r}"
         time.sleep(PAUSE)
 
@@ -69,7 +72,7 @@ def settled(kubectl: Kubectl, question: dict[str, Any], namespace: str = "ameide
 def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
     """The platform with one thing wrong, put right afterwards."""
     namespace = case.get("namespace") or SMOKE[case["release"]].namespace
-    kept = [kubectl.get(name, "-n", namespace) for name in case.get("keep", [])]
+    kept = [kubectl.object(name, namespace) for name in case.get("keep", [])]
     stdin = yaml.safe_dump(case["stdin"]) if "stdin" in case else None
     try:
         for words in case["break"]:
@@ -83,7 +86,7 @@ def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
         for item in kept:
             item["metadata"] = {key: item["metadata"][key] for key in OWN if key in item["metadata"]}
             item.pop("status", None)
-            kubectl.apply(item, namespace=namespace)
+            kubectl.put(item, namespace)
         if "mended" in case:
             settled(kubectl, case["mended"], namespace)
 
@@ -112,7 +115,7 @@ def check_healthy(kubectl: Kubectl, release: str, job: str, home: Path) -> None:
 def check_broken(kubectl: Kubectl, case: dict[str, Any], home: Path) -> None:
     """The job's script says what is wrong."""
     with broken(kubectl, case):
-        result = script(kubectl, case["release"], case["job"], home)
+        result = script(kubectl, case["release"], case["job"], home, wait=0)  # it was waited for until it is wrong
     assert result.returncode == 1, result.stdout + result.stderr
     assert case["log"] in result.stdout + result.stderr
     assert "result: failed" in result.stdout

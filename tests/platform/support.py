@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from devtools.clients.discovery import Resource
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.process import Cancel, Command, Result, SubprocessRunner
@@ -19,6 +22,7 @@ CHARTS = ROOT / "charts" / "platform"
 HERE = Path(__file__).parent
 ENVIRONMENTS = ("local", "dev", "staging", "production")
 Tool = Callable[[str], Path]
+SHORT = {"CustomResourceDefinition": "crd"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +75,11 @@ def releases(environment: str) -> Iterator[Declared]:
 def run(
     argv: Sequence[object], stdin: str | None = None, env: Mapping[str, str] | None = None, timeout: float = 120
 ) -> Result:
-    """Run to the end, with nothing but `env` and a PATH of the system's own directories in the environment."""
-    runner = SubprocessRunner({"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **(env or {})}, Cancel())
+    """Run to the end, with nothing but `env` and a PATH of the system's own directories in the environment.
+
+    And nobody collects garbage in processes that live for a moment: a fifth of a helm's work.
+    """
+    runner = SubprocessRunner({"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "GOGC": "off", **(env or {})}, Cancel())
     command = Command(
         argv=tuple(str(arg) for arg in argv), stdin=stdin.encode() if stdin is not None else None, timeout=timeout
     )
@@ -138,3 +145,76 @@ class Kubectl:
 
     def get(self, *words: str) -> Any:
         return yaml.safe_load(self("get", *words, "-o", "yaml"))
+
+    def served(self, word: str) -> Resource | None:
+        """The served kind of which a user says `deployment`, `gateways` or `cluster.postgresql.cnpg.io`."""
+        short, _, group = word.partition(".")
+        for look_again in (False, True):
+            if look_again:
+                self.kube().discover()  # it may have come since
+            for item in self.kube().served():
+                same_group = not group or item.api_version.startswith(f"{group}/")
+                if same_group and short in {item.plural, item.kind.lower(), SHORT.get(item.kind)}:
+                    return item
+        return None
+
+    def object(self, target: str, namespace: str = "default") -> dict[str, Any]:
+        """What `kubectl get KIND/NAME` says of an object that is there."""
+        kind, _, name = target.partition("/")
+        resource = self.served(kind)
+        found = self.kube().get(resource.path(namespace, name)) if resource else None
+        assert found, f"{target} in {namespace}"
+        return found
+
+    def put(self, item: Mapping[str, Any], namespace: str = "default") -> None:
+        """`kubectl apply --server-side` of one object."""
+        resource = self.kube().resource(item["kind"], item["apiVersion"])
+        assert resource, item
+        self.kube().apply(resource.path(namespace, item["metadata"]["name"]), item)
+
+    def look(self, *words: str, template: str, namespace: str = "default") -> str:
+        """What `kubectl get WORDS -o jsonpath=TEMPLATE` prints, or nothing where it fails; no process a question.
+
+        The words are `kind/name`, or a kind with `-l` and a selector.
+        """
+        kind, _, name = words[0].partition("/")
+        resource = self.served(kind)
+        if resource is None:
+            return ""
+        kube = self.kube()
+        if name:
+            found = kube.get(resource.path(namespace, name))
+        else:
+            found = {"items": kube.items(resource.path(namespace), labelSelector=words[words.index("-l") + 1])}
+        return "" if found is None else fill(template, found)
+
+
+STEP = re.compile(r'\.((?:[^.\[\\]|\\.)+)|\[(\*|\d+)\]|\[\?\(@\.(\w+)=="([^"]*)"\)\]')
+
+
+def fill(template: str, item: Any) -> str:
+    """A template of kubectl's jsonpath: `{.paths}` with keys, indices, `[*]` and `[?(@.key=="value")]`, and text."""
+    return re.sub(r"\{([^}]*)\}", lambda match: " ".join(map(_shown, _at(match[1], item))), template)
+
+
+def _at(path: str, item: Any) -> list[Any]:
+    """The values at a path; none where something on the way is not there."""
+    assert not STEP.sub("", path), f"not read here: {path}"
+    found = [item]
+    for key, index, name, value in STEP.findall(path):
+        if key:
+            plain = key.replace("\\", "")
+            found = [each[plain] for each in found if isinstance(each, dict) and plain in each]
+            continue
+        lists = [each for each in found if isinstance(each, list)]
+        if name:
+            found = [entry for each in lists for entry in each if str(entry.get(name)) == value]
+        elif index == "*":
+            found = [entry for each in lists for entry in each]
+        else:
+            found = [each[int(index)] for each in lists if int(index) < len(each)]
+    return found
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -27,47 +27,58 @@ def eventually(look: Callable[[], Any], wanted: Any, seconds: float = SOON) -> N
     deadline = time.monotonic() + seconds
     while (seen := look()) != wanted:
         assert time.monotonic() < deadline, f"{seen!r} is not {wanted!r}"
-        time.sleep(0.3)  # each look is a kubectl
+        time.sleep(0.1)
+
+
+def _namespace(kubectl: Kubectl) -> Iterator[str]:
+    name = f"stages-{uuid4().hex[:6]}"
+    kubectl.kube().create("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    kubectl.kube().delete(f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture
 def namespace(slice_of_local: Kubectl) -> Iterator[str]:
-    name = f"stages-{uuid4().hex[:6]}"
-    slice_of_local("create", "namespace", name)
-    yield name
-    slice_of_local("delete", "namespace", name, "--wait=false")
+    yield from _namespace(slice_of_local)
+
+
+@pytest.fixture(scope="module")
+def shared(slice_of_local: Kubectl) -> Iterator[str]:
+    """A namespace of all kinds: deleting one looks for objects of each kind that is served."""
+    yield from _namespace(slice_of_local)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["object"]["kind"])
-def test_answers(case: dict[str, Any], slice_of_local: Kubectl, namespace: str) -> None:
-    kubectl = slice_of_local
+def test_answers(case: dict[str, Any], slice_of_local: Kubectl, shared: str) -> None:
+    kubectl, kube = slice_of_local, slice_of_local.kube()
     singular = case["object"]["kind"].lower()
     plural = singular + ("es" if singular.endswith("s") else "s")
     kind = f"{plural}.{case['object']['apiVersion'].partition('/')[0]}"
-    name = f"{namespace}-x"
-    target = f"{kind}/{name}"
-    manifest = {**case["object"], "metadata": {"name": name}}
+    name = f"{shared}-{singular}"
+    resource = kube.resource(case["object"]["kind"], case["object"]["apiVersion"])
+    assert resource
+    path = resource.path(shared, name)
 
     def ask(question: dict[str, str]) -> Callable[[], str]:
-        about = question.get("about", target).replace("NAME", name)
-        return lambda: kubectl.run("get", about, "-n", namespace, "-o", f"jsonpath={question['path']}").stdout
+        about = question.get("about", f"{kind}/{name}").replace("NAME", name)
+        return lambda: kubectl.look(about, template=question["path"], namespace=shared)
 
-    kubectl.apply(manifest, namespace=namespace)
+    kubectl.put({**case["object"], "metadata": {"name": name}}, shared)
     for question in case["good"]:
         eventually(ask(question), question["is"].replace("NAME", name))
-    kubectl("label", target, "-n", namespace, f"{FAIL}=by-request")
+    kube.merge(path, {"metadata": {"labels": {FAIL: "by-request"}}})
     for question in case["failed"]:
         eventually(ask(question), question["is"])
-    kubectl("label", target, "-n", namespace, f"{FAIL}-")
+    kube.merge(path, {"metadata": {"labels": {FAIL: None}}})
     for question in case["good"]:
         eventually(ask(question), question["is"].replace("NAME", name))
-    kubectl("patch", target, "-n", namespace, "--type=merge", "-p", case["change"]["patch"])
+    kube.merge(path, json.loads(case["change"]["patch"]))
     for question in case["change"]["then"]:
         eventually(ask(question), question["is"])
-    kubectl("delete", target, "-n", namespace)
+    assert kube.delete(path)
     for gone in case.get("gone", []):
-        words = ("get", gone.replace("NAME", name), "-n", namespace, "--ignore-not-found", "-o", "name")
-        eventually(lambda words=words: kubectl(*words), "", COLLECTED)  # type: ignore[misc]
+        what = gone.replace("NAME", name)
+        eventually(lambda what=what: kubectl.look(what, template="{.kind}", namespace=shared), "", COLLECTED)  # type: ignore[misc]
 
 
 def test_it_is_quiet_when_nothing_changes(slice_of_local: Kubectl, namespace: str) -> None:
