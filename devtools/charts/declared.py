@@ -7,10 +7,7 @@ from typing import Annotated, Literal, Required
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it for Python < 3.12
 
-from devtools.stack.declared import CHART_PART, DNS_LABEL, DOTTED, OCI, SHA256, URL, VERSION, Text
-
-# A Kubernetes name in which {release} and {fullname} may stand for what the release's name makes of it.
-OBJECT_NAME = r"^(\{release\}|\{fullname\})?[-a-z0-9.]*$"
+from devtools.stack.declared import CHART_PART, DNS_LABEL, DOTTED, OBJECT_NAME, OCI, SHA256, URL, VERSION, Text
 
 _STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError, Interrupted
+from devtools.machine_yaml import read_yaml
 from devtools.process import Runner
 from devtools.stack.yamlpos import parse
 from devtools.tools.helm import parse_failure
@@ -36,11 +34,10 @@ def latest_in_index(path: Path) -> dict[str, str]:
     Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError where it is none.
     """
     file = path / INDEX if path.is_dir() else path
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # indexes are larger than files people write
     try:
-        data = yaml.load(file.read_bytes(), Loader=loader)  # noqa: S506 - a safe one
+        data = read_yaml(file.read_bytes())
         return {name: newest([str(item["version"]) for item in items]) for name, items in data["entries"].items()}
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{file} is no index of a chart repository", hint="helm repo index DIR makes one") from error

@@ -7,12 +7,12 @@ DOCKER_HOST, else the context that DOCKER_CONTEXT or `docker context use` chose,
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.errors import EnvironmentFault
+from devtools.machine_json import read_json
 
 SOCKET = Path("/var/run/docker.sock")
 _DEFAULT = "default"  # the context that is no file
@@ -51,7 +51,7 @@ def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint
     key = hashlib.sha256(name.encode()).hexdigest()  # contexts are filed under their name's digest
     path = config / "contexts" / "meta" / key / "meta.json"
     try:
-        host = json.loads(path.read_bytes())["Endpoints"]["docker"]["Host"]
+        host = read_json(path.read_bytes())["Endpoints"]["docker"]["Host"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "docker context ls shows which there are; docker context use default goes back"
         raise EnvironmentFault(f"Docker's context {name!r} cannot be read", hint=hint) from error
@@ -67,6 +67,6 @@ def _config_directory(environ: Mapping[str, str]) -> Path:
 def _chosen(config: Path) -> str:
     """The context that `docker context use` wrote down; a configuration that cannot be read has none."""
     try:
-        return str(json.loads((config / "config.json").read_bytes()).get("currentContext") or "")
+        return str(read_json((config / "config.json").read_bytes()).get("currentContext") or "")
     except (OSError, ValueError, AttributeError):
         return ""

@@ -18,6 +18,7 @@ from devtools.clients.discovery import ACCEPT, Discovery, Resource
 from devtools.clients.lines import split
 from devtools.clients.wire import Answer, Request, Wire
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
+from devtools.machine_json import read_json
 from devtools.process import Cancel
 from devtools.stack.model import ObjectRef
 
@@ -203,7 +204,7 @@ class Kube:
         """The JSON object of an answer; ApiError for a refusal."""
         data = _accepted(answer).response.data
         with contextlib.suppress(ValueError):
-            document = json.loads(data)
+            document = read_json(data)
             if isinstance(document, dict):
                 return document
         raise EnvironmentFault(
@@ -248,7 +249,7 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
     """The `Status` object of a refusal as an error."""
     data = response.data
     try:
-        status = json.loads(data)
+        status = read_json(data)
     except ValueError:
         status = {}
     if not isinstance(status, dict):

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import ssl
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devtools.errors import EnvironmentFault
+from devtools.machine_yaml import read_yaml
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_HEADER = re.compile(r"[\x20-\x7e]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,12 @@ class Credentials:
 def read_credentials(kubeconfig: Path, context: str) -> Credentials:
     """The context's credentials; raises EnvironmentFault where file, context, cluster or user is missing."""
     try:
-        document = yaml.load(kubeconfig.read_bytes(), Loader=_Loader) or {}  # noqa: S506 - a safe loader
+        document = read_yaml(kubeconfig.read_bytes()) or {}
     except OSError as error:
         raise EnvironmentFault(
             f"cannot read kubeconfig {kubeconfig}: {error.strerror}", hint="invoke cluster.create"
         ) from error
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise EnvironmentFault(f"kubeconfig {kubeconfig} is not YAML", hint="invoke cluster.create") from error
     if not isinstance(document, dict):
         raise EnvironmentFault(f"{kubeconfig} is not a kubeconfig", hint="invoke cluster.create")
@@ -75,8 +75,8 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
         token=_token(user, base),
         username=str(user.get("username") or ""),
         password=str(user.get("password") or ""),
-        server_name=cluster.get("tls-server-name", ""),
-        proxy=cluster.get("proxy-url", ""),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        proxy=str(cluster.get("proxy-url") or ""),
         needs_sdk="exec" in user or "auth-provider" in user,
     )
 
@@ -109,7 +109,8 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
 
 def _named(document: dict[str, Any], kind: str, name: str, path: Path) -> dict[str, Any]:
     """The entry `name` of the list `kind`s."""
-    entries = [entry for entry in document.get(f"{kind}s") or () if isinstance(entry, dict)]
+    listed = document.get(f"{kind}s")
+    entries = [entry for entry in (listed if isinstance(listed, list) else ()) if isinstance(entry, dict)]
     for entry in entries:
         if entry.get("name") == name and isinstance(entry.get(kind) or {}, dict):
             return dict(entry.get(kind) or {})
@@ -122,21 +123,26 @@ def _bytes(entry: dict[str, Any], key: str, base: Path) -> bytes:
     if data := entry.get(f"{key}-data"):
         try:
             return base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError) as error:
+        except (binascii.Error, TypeError, ValueError) as error:
             raise EnvironmentFault(f"kubeconfig's {key}-data is not base64") from error
-    return _file(base / entry[key]) if entry.get(key) else b""
+    return _file(base / str(entry[key])) if entry.get(key) else b""
 
 
 def _token(user: dict[str, Any], base: Path) -> str:
     """A bearer token, inline or from a file."""
     if user.get("tokenFile"):
-        return _file(base / user["tokenFile"]).decode().strip()
-    return str(user.get("token", ""))
+        token = _file(base / str(user["tokenFile"])).decode("utf-8", "replace").strip()
+    else:
+        token = str(user.get("token") or "")
+    if not _HEADER.fullmatch(token):
+        raise EnvironmentFault("the kubeconfig's token holds what no HTTP header can")  # it is not shown
+    return token
 
 
 def _file(path: Path) -> bytes:
     """A credentials file."""
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        said = getattr(error, "strerror", None) or error
+        raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {said}") from error

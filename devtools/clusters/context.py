@@ -13,9 +13,9 @@ from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.clusters.private import write_private
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
+from devtools.machine_yaml import read_yaml
 from devtools.process import Cancel
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
@@ -84,7 +84,7 @@ def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -
     """A kubeconfig of this context alone, its files named absolutely; raises EnvironmentFault without a part."""
     sources = tuple(documents)
     chosen = _entry(sources, "context", context)
-    parts = chosen[1].get("context") or {}
+    parts = _mapping(chosen[1].get("context"))
     cluster = _entry(sources, "cluster", str(parts.get("cluster", "")))
     user = _entry(sources, "user", str(parts.get("user", "")))
     return {
@@ -101,7 +101,8 @@ def _entry(sources: tuple[tuple[Path, Mapping[str, Any]], ...], kind: str, name:
     """The first entry of this kind and name, and the file it is in."""
     known: list[str] = []
     for path, document in sources:
-        for entry in document.get(f"{kind}s") or ():
+        listed = document.get(f"{kind}s")
+        for entry in filter(None, map(_mapping, listed if isinstance(listed, list) else ())):
             if entry.get("name") == name:
                 return path, entry
             known.append(str(entry.get("name")))
@@ -110,11 +111,15 @@ def _entry(sources: tuple[tuple[Path, Mapping[str, Any]], ...], kind: str, name:
     raise fault(f"there is no {kind} {name!r} in {where}", hint=f"known: {', '.join(known) or 'none'}")
 
 
-def _absolute(entry: Mapping[str, Any] | None, path: Path) -> dict[str, Any]:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _absolute(entry: Any, path: Path) -> dict[str, Any]:
     """File names are relative to the kubeconfig they stand in; ours lies elsewhere."""
     return {
-        key: str(path.parent.absolute() / value) if key in _FILES and value else value
-        for key, value in (entry or {}).items()
+        key: str(path.parent.absolute() / str(value)) if key in _FILES and value else value
+        for key, value in _mapping(entry).items()
     }
 
 
@@ -125,8 +130,8 @@ def _documents(paths: Iterable[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
         if not path.is_file():
             continue
         try:
-            document = yaml.load(path.read_bytes(), Loader=_Loader) or {}  # noqa: S506 - a safe loader
-        except (OSError, yaml.YAMLError) as error:
+            document = read_yaml(path.read_bytes()) or {}
+        except (OSError, ValueError) as error:
             raise EnvironmentFault(f"cannot read kubeconfig {path}") from error
         if not isinstance(document, Mapping):
             raise EnvironmentFault(f"{path} is not a kubeconfig")

@@ -16,6 +16,7 @@ from devtools.clusters.ports import holder, is_free
 from devtools.clusters.private import write_private
 from devtools.clusters.programs import Program
 from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.machine_json import read_json
 from devtools.process import Cancel, Command, Runner
 from devtools.tools import k3d
 
@@ -175,7 +176,7 @@ class K3dProvider:
     def _changes(self) -> tuple[str, ...]:
         """How the configuration differs from the one the cluster was made from, where that is known."""
         try:
-            old: Any = json.loads(self._made_from.read_text())
+            old: Any = read_json(self._made_from.read_text())
         except (OSError, ValueError):
             return ()
         return k3d.differences(old, k3d.document(self._config)) if isinstance(old, dict) else ()

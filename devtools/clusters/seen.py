@@ -10,6 +10,7 @@ from devtools.clusters import residue
 from devtools.clusters.base import State
 from devtools.clusters.control_plane import ControlPlane
 from devtools.clusters.layout import Layout
+from devtools.machine_json import read_json
 from devtools.tools.kwokctl import COMPONENTS
 
 CREATE = "invoke cluster.create"
@@ -58,7 +59,7 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
     if not layout.ready.exists():
         return Seen(state="half-made", running=running)
     try:
-        record = Record(**json.loads(layout.ready.read_text()))
+        record = Record(**read_json(layout.ready.read_text()))
     except (OSError, ValueError, TypeError):
         return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
     if not any(process.name in COMPONENTS for process in running):

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devtools.clients.kube import ApiError, Kube
 from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
+from devtools.machine_json import read_json
+from devtools.machine_yaml import read_documents
 from devtools.stack.model import ObjectRef
 from devtools.tools.kwokctl import FAKE_NODE
 
@@ -28,7 +28,6 @@ NODES = "/api/v1/nodes"
 _STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
 _SERVED_WITHIN = 10.0  # seconds a new CRD takes at most to be served
 _CONFLICT = 409
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def base_objects(volumes: Path, logs: Path, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
@@ -62,7 +61,7 @@ def _packaged(directory: Path, replaced: Mapping[str, str]) -> tuple[dict[str, A
         text = path.read_text()
         for token, value in replaced.items():
             text = text.replace(token, value)
-        found += [_owned(item, "base") for item in yaml.load_all(text, Loader=_Loader) if item]
+        found += [_owned(item, "base") for item in read_documents(text) if item]
     return tuple(found)
 
 
@@ -72,9 +71,9 @@ def stack_objects(files: Iterable[Path]) -> tuple[dict[str, Any], ...]:
     problems: list[Problem] = []
     for path in files:
         try:
-            items = [item for item in yaml.load_all(path.read_bytes(), Loader=_Loader) if item]
+            items = [item for item in read_documents(path.read_bytes()) if item]
             found += [_owned(item, "stack") for item in items]
-        except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+        except (OSError, TypeError, KeyError, ValueError) as error:
             where = Location(file=path, line=_line(error))
             problems.append(Problem(where=where, message=f"not Kubernetes objects: {_first_line(error)}"))
     if problems:
@@ -188,16 +187,19 @@ def _owned(item: Any, owner: str) -> dict[str, Any]:
     """The object with our label, once it is seen to be one."""
     if not isinstance(item, dict) or not item.get("kind") or not item.get("apiVersion"):
         raise ValueError("an object without apiVersion or kind")
-    item["metadata"]["labels"] = {**(item["metadata"].get("labels") or {}), OWNER_LABEL: owner}
-    item["metadata"]["name"]
-    return item
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise TypeError("an object without a name")
+    metadata["labels"] = {**(metadata.get("labels") or {}), OWNER_LABEL: owner}
+    owned: dict[str, Any] = read_json(json.dumps(item))  # as it is sent: every key is text
+    return owned
 
 
 def _line(error: Exception) -> int:
     """The 1-based line of a YAML error."""
-    mark = getattr(error, "problem_mark", None)
+    mark = getattr(error.__cause__, "problem_mark", None)
     return int(mark.line) + 1 if mark else 1
 
 
 def _first_line(error: Exception) -> str:
-    return str(getattr(error, "problem", "") or error).splitlines()[0]
+    return str(getattr(error.__cause__, "problem", "") or error).splitlines()[0]

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devtools.errors import ConfigError
+from devtools.machine_yaml import read_yaml
 
 RELEASE = "15-secrets-certificates/vault-secrets.yaml"
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +62,8 @@ def random_value(name: str) -> str:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        data = yaml.load(file.read_bytes(), Loader=_Loader)  # noqa: S506 - a safe loader
-    except (OSError, yaml.YAMLError) as error:
+        data = read_yaml(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {file}: {type(error).__name__}", hint="invoke layers checks it") from error
     return data if isinstance(data, dict) else {}
 

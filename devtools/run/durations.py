@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from devtools.machine_json import read_json
 from devtools.stack.model import ReleaseId
 
 _KEPT = 0.5  # of what was known before: one slow run is no rule
@@ -33,7 +34,7 @@ class Durations:
 def read_durations(text: str) -> Durations:
     """What `dump` wrote; nothing known where the text is anything else: it is only a hint."""
     try:
-        document = json.loads(text)
+        document = read_json(text)
         if document["version"] != _VERSION:
             return Durations()
         rows = {_id(name): float(seconds) for name, seconds in document["seconds"].items()}

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from devtools.clients.kube import ApiError, Kube
+from devtools.machine_json import read_json
 from devtools.stack.model import Facts, ObjectRef, ReleaseFact, ReleaseId
 from devtools.tools.helm import (
     ANNOTATION_OBJECTS,
@@ -68,7 +69,7 @@ def record_path(release: ReleaseId, revision: int) -> str:
 def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
     """The inventory that `mark_ready` left; nothing where there is none."""
     try:
-        rows = json.loads((metadata.get("annotations") or {}).get(ANNOTATION_OBJECTS, "[]"))
+        rows = read_json((metadata.get("annotations") or {}).get(ANNOTATION_OBJECTS, "[]"))
         return tuple(ObjectRef(*map(str, row)) for row in rows)
     except (ValueError, TypeError):
         return ()

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from devtools.errors import EnvironmentFault, Interrupted
+from devtools.machine_json import read_json
 from devtools.process import Cancel
 
 
@@ -66,7 +67,7 @@ def run_lock(
 def _holder(note: Path) -> str:
     """Who holds it, as far as the note tells."""
     try:
-        data = json.loads(note.read_text(encoding="utf-8"))
+        data = read_json(note.read_text(encoding="utf-8"))
         return f"{data['what']} (pid {data['pid']}, since {data['started']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "a run that is just starting"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.errors import ConfigError, Problem
-from devtools.run.readiness import condition, job_result, waits_for
+from devtools.run.readiness import condition, conditions, job_result, status_of, waits_for
 from devtools.stack.model import Contract
 
 _BAD = re.compile("^(not|un)|fail|error|degraded|stalled|invalid|conflict|pressure", re.IGNORECASE)
@@ -59,7 +59,7 @@ def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
             final=result == "failed",
         )
     if item.get("kind") == "PersistentVolumeClaim":
-        phase = str((item.get("status") or {}).get("phase", "Pending"))
+        phase = str(status_of(item).get("phase", "Pending"))
         return Measured(value=phase, good=phase == "Bound", reason=f"is {phase}")
     reason = waits_for(item)
     return Measured(value=reason or "ready", good=not reason, reason=reason)
@@ -91,16 +91,16 @@ def _is_stalled(item: Mapping[str, Any]) -> bool:
 def _outdated(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """Whether a status, or one condition of it, speaks of an older spec: its operator has yet to look."""
     newest = item["metadata"].get("generation")
-    seen = entry.get("observedGeneration") or (item.get("status") or {}).get("observedGeneration")
+    seen = entry.get("observedGeneration") or status_of(item).get("observedGeneration")
     late = isinstance(newest, int) and isinstance(seen, int) and seen < newest
     return f"but of generation {seen}, not {newest}" if late else ""
 
 
 def _complaints(item: Mapping[str, Any]) -> str:
     """What a status complains of: its message, and conditions that are not as they should be."""
-    status = item.get("status") or {}
+    status = status_of(item)
     said = [str(status["message"])] if isinstance(status.get("message"), str) and status["message"] else []
-    for entry in status.get("conditions") or ():
+    for entry in conditions(item):
         is_bad_name = bool(_BAD.search(str(entry.get("type", ""))))
         if entry.get("status") == ("True" if is_bad_name else "False"):
             words = [f"{entry.get('type')}={entry.get('status')}", *(entry.get(key) for key in ("reason", "message"))]

@@ -16,6 +16,18 @@ ENDED = -1  # in place of a number of restarts: it does not run now
 PROVEN = 30.0  # seconds after which a container that runs has shown that it does
 
 
+def status_of(item: Object) -> Mapping[str, Any]:
+    """An object's status; empty where it has none, or, as a custom resource may, one that is no map."""
+    status = item.get("status")
+    return status if isinstance(status, Mapping) else {}
+
+
+def conditions(item: Object) -> list[Object]:
+    """The conditions of a status; a custom resource may have other things under that name."""
+    found = status_of(item).get("conditions")
+    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+
+
 def container_statuses(pod: Object) -> list[Object]:
     """What kubelet says of each container, init containers first."""
     status = pod.get("status") or {}
@@ -29,7 +41,7 @@ def has_begun(container: Object) -> bool:
 
 def condition(item: Object, kind: str) -> Mapping[str, Any]:
     """The status condition of this type, or nothing."""
-    for entry in (item.get("status") or {}).get("conditions") or ():
+    for entry in conditions(item):
         if entry.get("type") == kind:
             return dict(entry)
     return {}
@@ -42,7 +54,7 @@ def waits_for(item: Object) -> str:
 
 
 def _deployment(item: Object) -> str:
-    wanted, status = _replicas(item), item.get("status") or {}
+    wanted, status = _replicas(item), status_of(item)
     if is_stale(item) or status.get("updatedReplicas", 0) < wanted:
         return f"{status.get('updatedReplicas', 0)} of {wanted} pods updated"
     if status.get("replicas", 0) > status.get("updatedReplicas", 0):
@@ -52,7 +64,7 @@ def _deployment(item: Object) -> str:
 
 
 def _stateful_set(item: Object) -> str:
-    wanted, status = _replicas(item), item.get("status") or {}
+    wanted, status = _replicas(item), status_of(item)
     strategy = (item.get("spec") or {}).get("updateStrategy") or {}
     rolling = strategy.get("type", "RollingUpdate") == "RollingUpdate"
     kept = (strategy.get("rollingUpdate") or {}).get("partition", 0) if rolling else wanted
@@ -64,7 +76,7 @@ def _stateful_set(item: Object) -> str:
 
 
 def _daemon_set(item: Object) -> str:
-    status = item.get("status") or {}
+    status = status_of(item)
     wanted = status.get("desiredNumberScheduled", 0)
     strategy = ((item.get("spec") or {}).get("updateStrategy") or {}).get("type", "RollingUpdate")
     if is_stale(item) or (strategy == "RollingUpdate" and status.get("updatedNumberScheduled", 0) < wanted):
@@ -74,7 +86,7 @@ def _daemon_set(item: Object) -> str:
 
 
 def _pod(item: Object) -> str:
-    phase = (item.get("status") or {}).get("phase", "Pending")
+    phase = status_of(item).get("phase", "Pending")
     return "" if has_run(item) else f"pod {phase}"
 
 
@@ -85,7 +97,7 @@ def has_run(pod: Object) -> bool:
 
 def _job(item: Object) -> str:
     """That it runs is enough, as for Helm: a contract waits for its end."""
-    status, suspended = item.get("status") or {}, (item.get("spec") or {}).get("suspend")
+    status, suspended = status_of(item), (item.get("spec") or {}).get("suspend")
     result = job_result(item)[0]
     if result == "complete" or suspended or status.get("ready") or status.get("succeeded"):
         return ""
@@ -93,7 +105,7 @@ def _job(item: Object) -> str:
 
 
 def _claim(item: Object) -> str:
-    return "" if (item.get("status") or {}).get("phase") in {"Bound", "Lost"} else "to be bound"
+    return "" if status_of(item).get("phase") in {"Bound", "Lost"} else "to be bound"
 
 
 def _established(item: Object) -> str:
@@ -139,7 +151,7 @@ def job_result(item: Object) -> tuple[str, str]:
 
 def lacks_pods(item: Object, pods: Sequence[Object]) -> bool:
     """Whether a controller that has no condition for it has yet to make pods of an object."""
-    kind, status = item.get("kind"), item.get("status") or {}
+    kind, status = item.get("kind"), status_of(item)
     if is_workload(item):
         wanted = status.get("desiredNumberScheduled", 0) if kind == "DaemonSet" else _replicas(item)
         return kind != "Deployment" and len(pods) < wanted
@@ -207,5 +219,5 @@ def _replicas(item: Object) -> int:
 
 def is_stale(item: Object) -> bool:
     """A workload's controller has not seen the newest spec yet."""
-    seen = (item.get("status") or {}).get("observedGeneration", 0)
+    seen = status_of(item).get("observedGeneration", 0)
     return bool(is_workload(item) and seen < item["metadata"].get("generation", 0))

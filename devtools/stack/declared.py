@@ -28,6 +28,8 @@ PROVIDER = r"^(auto|kwok|k3d|context)$"
 ROOTED = r"^/"
 JSONPATH = r"^\{.+\}$"
 SHA256 = r"^[0-9a-f]{64}$"
+# A Kubernetes name in which {release} and {fullname} may stand for what the release's name makes of it.
+OBJECT_NAME = r"^(\{release\}|\{fullname\})?[-a-z0-9.]*$"
 CHART_PART = r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$"
 VERSION = r"^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 URL = r"^https?://"
@@ -39,6 +41,8 @@ WORDS = {
     LABEL_VALUE: f"must be a Kubernetes label value: letters, digits, '-', '_' and '.', {_ENDS}",
     LABEL_KEY: "must be a Kubernetes label key: a name, or prefix/name",
     CHART: "must be platform/<chart> or <publisher>/<chart>",
+    DOTTED: "must be a dotted path into values, such as crds.enabled",
+    OBJECT_NAME: "must be a Kubernetes name, which may begin with {release} or {fullname}",
     PROVIDER: "must be auto, kwok, k3d or context",
     ROOTED: "must begin with '/'",
     JSONPATH: "must be a field in kubectl's form, such as {.status.phase}",

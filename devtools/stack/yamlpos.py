@@ -6,7 +6,6 @@ into data, because a constructor would lose their places. Everything wrong is a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,6 @@ Mark = tuple[int, int]  # line and column, 1-based
 LARGEST = 8 * 2**20  # bytes of a file
 _DEEPEST = 60  # levels
 _SAFE = 1000  # levels that the C stack surely holds
-_SMALL = 200_000  # characters
-_COMPACT = re.compile(r"(?:[-?][ \t]+){60}")
 _MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
 _PLAIN = "plain"
 _STANDARD = "tag:yaml.org,2002:"
@@ -77,8 +74,6 @@ def parse(raw: bytes, file: Path) -> Document:
         before = raw[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
         return _broken(file, "is not UTF-8 text", (before.count(b"\n") + 1, column))
-    if _too_deep(text):
-        return _broken(file, f"is nested deeper than {_DEEPEST} levels")
     return _compose(text, file)
 
 
@@ -91,6 +86,8 @@ def _compose(text: str, file: Path) -> Document:
             extra = loader.get_node() if loader.check_node() else None
         finally:
             loader.dispose()
+    except _TooDeep:
+        return _broken(file, f"is nested deeper than {_DEEPEST} levels")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return _broken(file, f"is not YAML: {_words(error)}", _place(mark) if mark else (1, 1))
@@ -127,30 +124,27 @@ def _place(mark: Any) -> Mark:
     return (mark.line + 1, mark.column + 1)
 
 
-def _too_deep(text: str) -> bool:
-    """Whether composing could exhaust the C stack: libyaml's composer recurses without a limit.
-
-    Block nesting needs indentation, which a small file cannot hold; brackets and `- - -` do not.
-    """
-    opening = text.count("[") + text.count("{")
-    if opening <= _SAFE and len(text) < _SMALL and not _COMPACT.search(text):
-        return False
-    depth = 0
-    try:
-        for event in yaml.parse(text, Loader=_Loader):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > _SAFE:
-                    return True
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-    except (yaml.YAMLError, ValueError):
-        return False  # composing stops at the same place and says what is wrong
-    return False
+class _TooDeep(yaml.YAMLError):
+    """What is nested so deeply that libyaml's composer, which recurses without a limit, could end the process."""
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Composes nodes only; an unquoted scalar is tagged `plain` and read by `scalars`."""
+
+    def __init__(self, stream: str) -> None:
+        """At the top."""
+        super().__init__(stream)
+        self._depth = 0
+
+    def descend_resolver(self, node: Any, index: Any) -> None:  # noqa: ARG002 - PyYAML's signature
+        """The composer goes a level down; raises _TooDeep where it must not."""
+        self._depth += 1
+        if self._depth > _SAFE:
+            raise _TooDeep
+
+    def ascend_resolver(self) -> None:
+        """And up again."""
+        self._depth -= 1
 
     def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
         """The tag of a node that has none."""
@@ -187,7 +181,7 @@ class _Builder:
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
-        if len(path) >= _DEEPEST:
+        if len(self._open) >= _DEEPEST:  # not the path's length: `<<` in `<<` does not lengthen that
             self.report(node, f"is nested deeper than {_DEEPEST} levels")
             return None
         if id(node) in self._open:

@@ -9,13 +9,13 @@ on stderr, with exit code 1; where the registry answered, it starts with the Con
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from devtools.machine_json import read_json
 from devtools.process import Command, Result
 
 FINDINGS = 100  # the exit code for faults in the files
@@ -162,7 +162,7 @@ def findings(result: Result) -> tuple[Finding, ...]:
         if not line.startswith("{"):
             continue
         try:
-            item = json.loads(line)
+            item = read_json(line)
         except ValueError:
             continue
         found.append(

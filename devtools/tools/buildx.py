@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from devtools.machine_json import read_json
 from devtools.process import Command
 
 DRIVER = "kubernetes"
@@ -129,7 +130,7 @@ def find(listed: Iterable[Builder], name: str) -> Builder | None:
 
 
 def _row(line: str) -> list[str]:
-    row = json.loads(line)
+    row = read_json(line)
     if not isinstance(row, list) or [type(item) for item in row] != [str] * 5:
         raise ValueError(f"not a row of buildx ls: {line}")
     return row

@@ -6,10 +6,11 @@ name. The kubelet's images are those of namespace k8s.io that containerd's CRI p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from devtools.machine_json import read_json
 
 NAMESPACE = "k8s.io"
 _MANAGED = "io.cri-containerd.image=managed"
@@ -72,7 +73,7 @@ def parse_images(output: str) -> Mapping[str, OnNode]:
 def config_of(manifest: str) -> str:
     """The digest of the configuration that a manifest names; empty where it is an index, or no manifest."""
     try:
-        found = json.loads(manifest)["config"]["digest"]
+        found = read_json(manifest)["config"]["digest"]
     except (ValueError, KeyError, TypeError):
         return ""
     return str(found)

@@ -6,16 +6,15 @@ neither what it waits for nor gives up on what cannot heal.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devtools.errors import DevtoolsError
+from devtools.machine_json import read_json
+from devtools.machine_yaml import read_documents
 from devtools.process import Command
 from devtools.stack.model import ObjectRef, ReleaseId
 
@@ -32,15 +31,6 @@ _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
 # Helm installs by server-side apply, which refuses fields that are in no schema by itself, in the same words. The check
 # only asks whether the server can be told to: two documents of OpenAPI, a third of what a small release costs.
 _FIRST = ("--disable-openapi-validation",)
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _ManifestLoader(_Loader):  # type: ignore[misc] # the C loader's type is Any
-    """YAML as charts write it: a bare `=` is a string (prometheus-operator's CRDs hold one), and so is a date."""
-
-
-for _tag in ("value", "timestamp"):
-    _ManifestLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", lambda loader, node: loader.construct_scalar(node))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +129,10 @@ def parse_upgrade(stdout: str, namespace: str) -> Deployed:
     The document holds values and manifest, secrets included: it is never logged.
     """
     try:
-        document = json.loads(stdout[stdout.index("{") :])  # warnings may come first
+        document = read_json(stdout[stdout.index("{") :])  # warnings may come first
         manifest, revision = document.get("manifest") or "", int(document["version"])
         objects = parse_manifest(str(manifest), namespace)
-    except (ValueError, KeyError, TypeError, DevtoolsError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, DevtoolsError) as error:
         raise DevtoolsError("helm's answer was not the release it made") from error
     return Deployed(revision=revision, objects=objects)
 
@@ -154,8 +144,8 @@ def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
     """
     found = []
     for item in documents(text):
-        metadata = _mapping(item.get("metadata"))
-        if _HOOK not in _mapping(metadata.get("annotations")):
+        metadata = item.get("metadata") or {}
+        if _HOOK not in _annotations(item):
             where, name = str(metadata.get("namespace") or namespace), str(metadata.get("name", ""))
             found.append(ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name))
     return tuple(found)
@@ -171,17 +161,20 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
 
 
 def documents(text: str) -> Iterable[dict[str, Any]]:
-    """The objects of a multi-document YAML text, `List`s opened; raises DevtoolsError where it is not YAML."""
+    """The objects of a multi-document YAML text, `List`s opened.
+
+    Where they have metadata, labels or annotations these are maps. Raises DevtoolsError for what is not, or not YAML.
+    """
     try:
-        for document in yaml.load_all(text, Loader=_ManifestLoader):
+        for document in read_documents(text):
             if not isinstance(document, dict) or "kind" not in document:
                 continue
             if document["kind"] == "List" and isinstance(document.get("items"), list):
-                yield from (item for item in document["items"] if isinstance(item, dict) and "kind" in item)
+                yield from (_checked(item) for item in document["items"] if isinstance(item, dict) and "kind" in item)
             else:
-                yield document
-    except (yaml.YAMLError, ValueError) as error:
-        raise DevtoolsError(f"what helm rendered is not YAML: {_first_line(error)}") from error
+                yield _checked(document)
+    except ValueError as error:
+        raise DevtoolsError(f"what helm rendered is not YAML: {error}") from error
 
 
 _ENVIRONMENT = re.compile(
@@ -207,16 +200,17 @@ def missing_kinds(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{kind} of {version}" for kind, version in found))
 
 
+def _checked(item: dict[str, Any]) -> dict[str, Any]:
+    """The object; raises DevtoolsError where no API server would take its metadata."""
+    metadata = item.get("metadata") or {}
+    parts = (metadata, *(metadata.get(key) or {} for key in ("labels", "annotations") if isinstance(metadata, dict)))
+    if not all(isinstance(part, dict) for part in parts):
+        raise DevtoolsError(f"what helm rendered is no Kubernetes object: the metadata of a {item['kind']} is no map")
+    return item
+
+
 def _annotations(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(_mapping(item.get("metadata")).get("annotations"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return (item.get("metadata") or {}).get("annotations") or {}
 
 
 def _listed(path: Path) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.errors import DevtoolsError
+from devtools.machine_json import read_json
 from devtools.stack.model import ObjectRef
 from devtools.tools.helm import documents
 
@@ -53,13 +54,18 @@ class Stored:
     namespace: str
     document: Mapping[str, Any]
     parts: tuple[Part, ...]
+    hooks: tuple[tuple[frozenset[str], str], ...] = ()  # the events of each, and its manifest
 
     @classmethod
     def of(cls, namespace: str, document: Mapping[str, Any]) -> Stored:
-        """The revision in Helm's document; raises DevtoolsError where its manifest is not YAML."""
+        """The revision in Helm's document.
+
+        Raises DevtoolsError where its manifest is not YAML, TypeError where its hooks are none.
+        """
         texts = (text for text in _SEPARATOR.split(str(document.get("manifest") or "")) if text.strip())
         parts = tuple(Part(text=text, items=tuple(documents(text))) for text in texts)
-        return cls(namespace=namespace, document=document, parts=parts)
+        hooks = tuple(map(_hook, document.get("hooks") or ()))
+        return cls(namespace=namespace, document=document, parts=parts, hooks=hooks)
 
     def items(self) -> tuple[dict[str, Any], ...]:
         """The objects of the manifest, hooks left out."""
@@ -75,8 +81,8 @@ class Stored:
 
     def tests(self) -> tuple[ObjectRef, ...]:
         """The objects of its test hooks, which an uninstall leaves behind."""
-        hooks = [hook for hook in self.document.get("hooks") or () if not _TEST.isdisjoint(hook.get("events") or ())]
-        return tuple(self._ref(item) for hook in hooks for item in documents(str(hook.get("manifest") or "")))
+        manifests = [manifest for events, manifest in self.hooks if events & _TEST]
+        return tuple(self._ref(item) for manifest in manifests for item in documents(manifest))
 
     def encoded_sparing_crds(self) -> str:
         """As the Secret's `data.release`, every CRD marked as one to keep; the rest stays as it is."""
@@ -94,7 +100,7 @@ def read_document(secret: Mapping[str, Any]) -> dict[str, Any]:
     """Helm's document in a Secret, its manifest unread; raises DevtoolsError where it is not what Helm writes."""
     try:
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-        return {**json.loads(gzip.decompress(packed))}
+        return {**read_json(gzip.decompress(packed))}
     except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise _unreadable() from error
 
@@ -106,6 +112,11 @@ def read_record(secret: Mapping[str, Any]) -> Stored:
         return Stored.of(str(secret["metadata"]["namespace"]), document)
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable() from error
+
+
+def _hook(hook: Mapping[str, Any]) -> tuple[frozenset[str], str]:
+    data = {**hook}
+    return frozenset(data.get("events") or ()), str(data.get("manifest") or "")
 
 
 def _unreadable() -> DevtoolsError:

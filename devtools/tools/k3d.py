@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.machine_json import read_json
 from devtools.process import Command, Result
 
 LABEL = "devtools.ameide.io/config"  # runtime label of the server containers: the configuration's digest
@@ -275,7 +276,7 @@ def _array(output: str) -> list[dict[str, Any]]:
     """The JSON array in an output that log lines may precede."""
     text = _ANSI.sub("", output)
     start_at = 0 if text.lstrip().startswith("[{") or text.strip() in {"[]", "null"} else text.find("\n[")
-    found = json.loads(text[max(start_at, 0) :])
+    found = read_json(text[max(start_at, 0) :])
     if found is None:
         return []
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):

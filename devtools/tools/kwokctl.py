@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.machine_json import read_json
 from devtools.process import Command
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
@@ -174,7 +175,7 @@ def _flag(binary: str) -> str:
 def _entry(line: str) -> dict[str, Any]:
     """One JSON log line, empty where it is not one."""
     try:
-        entry = json.loads(line)
+        entry = read_json(line)
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}

@@ -6,16 +6,17 @@ when it starts, so both are given, and the cluster is there first.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.machine_json import read_json
 from devtools.process import Command, Result
 
 TILTFILE_ERROR = 5  # exit code of `alpha tiltfile-result` for a Tiltfile that does not load; 1 is any other failure
 PORT = 10350  # Tilt's own default
 _ASKING = 20.0  # seconds
+_STRANGE = "not a list of Tilt's objects"
 _LOADING = 120.0  # seconds that a Tiltfile has
 _TEARING_DOWN = 600.0  # seconds
 
@@ -100,14 +101,18 @@ class Tilt:
 
 def resources(output: str) -> tuple[TiltResource, ...]:
     """The resources in what `get uiresources` printed, as the UI orders them. ValueError where it is something else."""
-    items = sorted(_items(output), key=lambda item: (item.get("status") or {}).get("order") or 0)
-    return tuple(_resource(item) for item in items)
+    try:
+        items = sorted(_items(output), key=lambda item: (item.get("status") or {}).get("order") or 0)
+        return tuple(_resource(item) for item in items)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(_STRANGE) from error
 
 
 def pid(output: str) -> int | None:
     """The process number in what `get session` printed; None where it has none."""
     for item in _items(output):
-        number = (item.get("status") or {}).get("pid")
+        status = item.get("status")
+        number = status.get("pid") if isinstance(status, dict) else None
         if isinstance(number, int) and number > 0:
             return number
     return None
@@ -119,12 +124,11 @@ def context(output: str) -> str:
     `status.connection.kubernetes.context` of https://api.tilt.dev/core/cluster-v1alpha1.html. ValueError where it is
     something else.
     """
-    data = json.loads(output)
-    status = data.get("status") if isinstance(data, dict) else None
-    if status is None:
-        raise ValueError("not one of Tilt's clusters")
-    connection = status.get("connection") or {}
-    return str((connection.get("kubernetes") or {}).get("context") or "")
+    try:
+        connection = read_json(output)["status"].get("connection") or {}
+        return str((connection.get("kubernetes") or {}).get("context") or "")
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError("not one of Tilt's clusters") from error
 
 
 def load_error(result: Result) -> str:
@@ -146,8 +150,8 @@ def _resource(item: dict[str, Any]) -> TiltResource:
 
 
 def _items(output: str) -> list[dict[str, Any]]:
-    data = json.loads(output)
+    data = read_json(output)
     items = data.get("items") if isinstance(data, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("not a list of Tilt's objects")
+        raise ValueError(_STRANGE)
     return items

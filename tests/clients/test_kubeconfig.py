@@ -67,3 +67,23 @@ def test_no_file_not_yaml_and_not_base64(tmp_path: Path, kubeconfig: Path) -> No
     kubeconfig.write_text(CONFIG.replace(B64, "'??'"))
     with pytest.raises(EnvironmentFault, match="is not base64"):
         read_credentials(kubeconfig, "token")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "message"),
+    [
+        ("abc", "a\\u00e9", "token holds what no HTTP header can"),
+        ("{token: abc}", "{tokenFile: kubeconfig}", "token holds what no HTTP header can"),
+        ("{token: abc}", '{tokenFile: "a\\0"}', "cannot read .*null byte"),
+        ("{token: abc}", "{client-key-data: true}", "client-key-data is not base64"),
+        ("{token: abc}", "{client-key: 7}", "cannot read .*/7"),
+        ("current-context: token", "users: 5", "has no user 'token'"),
+        ("current-context: token", "a: !!bool x", "is not YAML"),
+        ("current-context: token", "a: " + "[" * 100_000, "is not YAML"),
+    ],
+)
+def test_what_no_kubeconfig_can_hold_is_refused(kubeconfig: Path, was: str, now: str, message: str) -> None:
+    now = f'"{now}"' if was == "abc" else now
+    kubeconfig.write_text(CONFIG.replace(was, now))
+    with pytest.raises(EnvironmentFault, match=message):
+        read_credentials(kubeconfig, "token")

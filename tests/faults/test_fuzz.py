@@ -1,4 +1,7 @@
-"""Whatever files hold and tools print, it is read or refused in a sentence: HYPOTHESIS_PROFILE=nightly tries 10,000."""
+"""Whatever files hold, tools print and API servers answer, it is read or refused in a sentence.
+
+`HYPOTHESIS_PROFILE=nightly` tries 10,000 of each; `--hypothesis-show-statistics` tells how many of them were read.
+"""
 
 from __future__ import annotations
 
@@ -6,71 +9,64 @@ import base64
 import contextlib
 import gzip
 import json
-import random
+import re
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from devtools.app.buf_token import find_token
+from devtools.charts.declared import LockFile
 from devtools.charts.lock import load_lock
+from devtools.charts.newer import latest_in_index
+from devtools.charts.standin import chart_files
 from devtools.clients.discovery import Discovery
-from devtools.clients.kubeconfig import read_credentials
-from devtools.errors import ConfigError, DevtoolsError
+from devtools.clients.kubeconfig import read_credentials, ssl_context
+from devtools.clusters.context import extract
+from devtools.clusters.simulation import digest, stack_objects
+from devtools.errors import ConfigError, DevtoolsError, Location
+from devtools.images.catalog import load_catalog
+from devtools.images.declared import ImagesFile
+from devtools.images.rendered import images_of
+from devtools.machine_json import read_json
+from devtools.machine_yaml import read_yaml
 from devtools.process import Result
-from devtools.stack.model import ReleaseId
+from devtools.run.durations import read_durations
+from devtools.run.facts import newest_records, owned_objects
+from devtools.run.measure import measure
+from devtools.run.troubles import troubles
+from devtools.stack import declared
+from devtools.stack.declared import WORDS, DefaultsFile, LayerFile, SettingsFile
+from devtools.stack.model import Contract, Facts, ReleaseId, Stack
+from devtools.stack.plan import Selection, make_plan
 from devtools.stack.settings import load_settings
-from devtools.stack.values import merge
-from devtools.tools import buf, buildx, ctr, helm, helm_applied, helm_refusals, k3d, kwokctl, versions
+from devtools.stack.values import inputs_digest, merge
+from devtools.tilt.specs import Surroundings, layer_specs, to_json, to_starlark
+from devtools.tools import (
+    buf,
+    buildx,
+    ctr,
+    helm,
+    helm_applied,
+    helm_record,
+    helm_refusals,
+    k3d,
+    kwokctl,
+    tilt,
+    versions,
+)
+from tests.fuzzing import LAX_JSON, ODD_JSON, documents, texts
 from tests.stack.kit import load, repository, write
 from tests.stack.test_config import GOOD
 
-WORDS = (
-    *("name", "version", "metadata", "labels", "annotations", "namespace", "kind", "items", "status", "manifest"),
-    *("hooks", "apiVersion", "charts", "publisher", "repository", "sha256", "contract", "cluster", "provider"),
-    *("clusters", "users", "contexts", "user", "context", "server", "token", "resources", "versions", "scope"),
-    *("releases", "values", "helm", "timeout", "serversRunning", "nodes", "role", "State", "path", "start_line"),
-    *("spec", "conditions", "replicas", "containerStatuses", "state", "waiting", "reason", "message", "type"),
-)
-SCALARS: st.SearchStrategy[Any] = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(WORDS)
-)
-DOCUMENTS: st.SearchStrategy[Any] = st.recursive(
-    SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=4), inner, max_size=5)
-    ),
-    max_leaves=14,
-)
-BYTES = st.binary(max_size=200) | st.text(alphabet="ab:-[]{}&*!<>|\n\t '\"#?%=~1.", max_size=80).map(str.encode)
-
-
-def damaged(good: bytes, seed: int) -> bytes:
-    """Something good with a few bytes, lines or words changed."""
-    dice, raw = random.Random(seed), bytearray(good)
-    for _ in range(dice.randint(1, 4)):
-        at = dice.randrange(len(raw))
-        match dice.randrange(3):
-            case 0:
-                raw[at] = dice.choice(b"ab:-[]{}&*!<>|\n\t '\"#?,0\xff")
-            case 1:
-                del raw[at : at + dice.randint(1, 20)]
-            case _:
-                raw[at:at] = dice.choice([b"null", b"[]", b"{}", b"1", b": ", b"- ", b'"', b"\n"])
-        raw = raw or bytearray(b"\n")
-    return bytes(raw)
-
-
-def texts(good: str) -> st.SearchStrategy[bytes]:
-    """Bytes, documents as JSON, and damaged copies of what is good."""
-    whole = st.integers(0, 2**32).map(lambda seed: damaged(good.encode(), seed))
-    return BYTES | DOCUMENTS.map(lambda item: json.dumps(item).encode()) | whole
-
+ROOT = Path(__file__).parents[2]
 
 # --- files
 
@@ -83,77 +79,240 @@ charts:
     sha256: 0000000000000000000000000000000000000000000000000000000000000000
     license: MIT
     contract: {crds: [{group: a.example.com, kind: Tool, versions: [v1]}], workloads: []}
+  - publisher: acme
+    name: other
+    version: v2.0.1-rc.1+x
+    oci: oci://example.com/charts/other
+    sha256: null
+    contract:
+      crds_in: templates
+      crds_keep: true
+      crds_switch: crds.enabled
+      crds:
+        - {group: gateway.networking.k8s.io, kind: Tool, plural: tools, scope: Namespaced, status: false,
+           versions: [{name: v1, storage: true}, {name: v1beta1, served: false}]}
+      workloads: [{kind: Deployment, name: "{release}"}, {kind: StatefulSet, name: "{fullname}-db"}]
+      services:
+        - {name: "{release}", ports: [{port: 80}]}
+        - {name: "{fullname}-db", headless: true, ports: [{name: a, port: 5432}, {name: b, port: 53, protocol: UDP}]}
 """
-FILES = {
-    "devtools.yaml": "name: shop\ncluster: {provider: kwok, nodes: 3}\npaths: {charts: charts}\n",
-    "layers/_defaults.yaml": GOOD["layers/_defaults.yaml"],
-    "layers/20-app.yaml": GOOD["layers/20-app.yaml"],
-    "environments/_shared/environment.yaml": GOOD["environments/_shared/environment.yaml"],
-    "environments/local/20-app/web.yaml": "replicas: 3\nimage: {tag: c}\n",
-    "charts/platform/web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 0.1.0\n",
-    "charts/platform/web/values.yaml": "replicas: 1\nimage: {tag: a, name: img}\n",
-    "charts/third_party/lock.yaml": LOCK,
+LAYER = """\
+stage: app
+alias: front
+critical_path: true
+environments: [local, dev]
+releases:
+  - &web
+    name: web
+    namespace: ameide
+    chart: platform/web
+    values: {image: {tag: b}, list: [a, {b: c}], nothing: null, number: 0x1F, text: "on"}
+    needs: [data/db, {release: ameide/other, optional: true}]
+    contract:
+      - {apiVersion: v1, kind: Service, name: web, namespace: ameide, timeout: 1h30m}
+      - {kind: Gateway, name: web, condition: Programmed}
+      - {kind: Deployment, name: web, jsonpath: "{.status.phase}", equals: Ready}
+      - {http: {service: web, port: 80, path: /healthz, status: 200, contains: ok}, timeout: 10s}
+    before: [{run: [python, seed.py, "--x=1"], timeout: 5s}]
+    labels: {team: web, example.com/tier: front}
+    installed: flags.db
+    timeout: 90
+    wait: false
+    history: 3
+    optional: false
+  - <<: *web
+    name: other
+    needs: []
+    installed: false
+  - {name: front-smoke, chart: platform/web, smoke: true, environments: [dev]}
+"""
+SETTINGS = """\
+name: shop
+environment: local
+paths: {layers: layers, charts: charts, environments: environments, simulation: simulation}
+cluster: {name: shop-x, provider: context, context: team, nodes: 3, api_port: 6550, registry_port: 5550}
+allowed_contexts: [team, other]
+"""
+IMAGES = """\
+images:
+  - {name: docker.io/alpine/k8s, tag: 1.34.1, digest: null, purpose: hooks}
+  - name: localhost:5000/app
+    tag: dev
+    purpose: ours
+    build: {context: charts, file: platform/web/Chart.yaml, target: a, args: {A: b}}
+  - {name: app/archive, tag: "1", purpose: given, archive: devtools.yaml}
+"""
+OVERLAY = (ROOT / "environments/production/24-auth/postgres-clusters.yaml").read_text()
+FILES: dict[str, tuple[str, ...]] = {
+    "devtools.yaml": ("name: shop\ncluster: {provider: kwok, nodes: 3}\npaths: {charts: charts}\n", SETTINGS),
+    "layers/_defaults.yaml": (GOOD["layers/_defaults.yaml"], (ROOT / "layers/_defaults.yaml").read_text()),
+    "layers/20-app.yaml": (GOOD["layers/20-app.yaml"], LAYER),
+    "environments/_shared/environment.yaml": (GOOD["environments/_shared/environment.yaml"],),
+    "environments/local/20-app/web.yaml": ("replicas: 3\nimage: {tag: c}\n", OVERLAY),
+    "charts/platform/web/Chart.yaml": ("apiVersion: v2\nname: web\nversion: 0.1.0\n",),
+    "charts/platform/web/values.yaml": ("replicas: 1\nimage: {tag: a, name: img}\n", OVERLAY),
+    "charts/third_party/lock.yaml": (
+        LOCK.replace("[v1]", "[{name: v1, storage: true}], plural: tools, scope: Cluster"),
+    ),
+    "images.yaml": (IMAGES,),
 }
 
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
-        yield repository(Path(directory), {**GOOD, **FILES})
+        yield repository(Path(directory), {**GOOD, **{name: goods[0] for name, goods in FILES.items()}})
 
 
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
 def test_whatever_a_file_of_a_repository_holds(root: Path, name: str, data: st.DataObject) -> None:
     good = (root / name).read_bytes()
-    write(root, {name: data.draw(texts(FILES[name]))})
-    refused: ConfigError | None = None
+    write(root, {name: data.draw(documents(*FILES[name]))})
     try:
-        _read_all(root)
+        _use(_read_all(root), root)
+        event("read")
     except ConfigError as error:
-        refused = error
+        event("not YAML" if any("YAML" in problem.message for problem in error.problems) else "refused")
+        for problem in error.problems:
+            assert problem.where.line > 0
+            assert problem.where.column > 0
+            assert not problem.where.file.is_absolute()
+            assert str(problem).encode()
     finally:
         (root / name).write_bytes(good)
-    for problem in refused.problems if refused else ():
-        assert problem.where.line > 0
-        assert problem.where.column > 0
-        assert not problem.where.file.is_absolute()
 
 
-def _read_all(root: Path) -> None:
+def _read_all(root: Path) -> Stack:
     """What a run reads before it looks for a cluster."""
     stack = load(root)
     settings = load_settings(root)
-    load_lock(settings.charts, settings.root)
+    load_catalog(settings.root)
+    for entry in load_lock(settings.charts, settings.root).entries.values():
+        chart_files(entry)
+    return stack
+
+
+def _use(stack: Stack, root: Path) -> None:
+    """What is made of a stack without a cluster."""
+    digests = {}
     for release in stack.releases():
-        merge(release, root=stack.root)
+        merged = merge(release, root=stack.root)
+        json.dumps(merge(release, root=stack.root, charts_default=True).data, allow_nan=False).encode()
+        digests[release.id] = inputs_digest(release, merged.data, "a" * 64)
+        json.dumps(merged.data, allow_nan=False).encode()  # what helm is given
+    names = tuple(layer.name for layer in stack.layers)
+    make_plan(stack, Selection(layers=names), Facts(), digests)
+    around = Surroundings(
+        cluster="c",
+        provider="kwok",
+        context="c",
+        kubeconfig=root / "kubeconfig",
+        invoke=("invoke",),
+        layers=root / "layers",
+        environments=root / "environments",
+        exists=Path.exists,
+    )
+    specs = layer_specs(stack, around)
+    assert json.loads(to_json(specs)) == specs
+    assert to_starlark(specs).encode()
 
 
-@given(texts("BUF_TOKEN=abc\nexport OTHER='x y' # z\n"))
+ENV = "# a\nBUF_TOKEN=abc\nexport OTHER='x y' # z\nBUF_TOKEN=\"a\\\"b\"\nA=${BUF_TOKEN:-x}\nB='''\n"
+
+
+@given(texts("BUF_TOKEN=abc\nexport OTHER='x y' # z\n", ENV, ENV.replace("\n", "\r\n")))
 def test_whatever_an_env_file_holds(raw: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / ".env").write_bytes(raw)
-        with contextlib.suppress(ConfigError):
-            find_token({}, Path(directory))
+        try:
+            assert find_token({}, Path(directory)).encode()
+            event("read")
+        except ConfigError:
+            event("refused")
 
 
 KUBECONFIG = yaml.safe_dump(
     {
         "apiVersion": "v1",
-        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1", "certificate-authority-data": "YQ=="}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
+        "current-context": "x",
+        "preferences": {},
+        "clusters": [
+            {
+                "name": "c",
+                "cluster": {
+                    "server": "https://127.0.0.1:1",
+                    "certificate-authority-data": "YQ==",
+                    "insecure-skip-tls-verify": False,
+                    "tls-server-name": "x",
+                    "proxy-url": "http://127.0.0.1:2",
+                },
+            }
+        ],
+        "users": [{"name": "u", "user": {"token": "t", "client-certificate-data": "YQ==", "client-key-data": "YQ=="}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "n"}}],
+    }
+)
+FILED = yaml.safe_dump(
+    {
+        "clusters": [{"name": "c", "cluster": {"server": "https://h:1", "certificate-authority": "kubeconfig"}}],
+        "users": [{"name": "u", "user": {"tokenFile": "kubeconfig", "username": "a", "password": "b"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
 )
 
 
-@given(texts(KUBECONFIG))
+@given(documents(KUBECONFIG, FILED))
 def test_whatever_a_kubeconfig_holds(raw: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "kubeconfig"
         path.write_bytes(raw)
-        with contextlib.suppress(DevtoolsError):
-            read_credentials(path, "x")
+        try:
+            credentials = read_credentials(path, "x")
+            event("read")
+            assert credentials.authorization.isascii()
+            ssl_context(credentials)
+        except DevtoolsError as error:
+            event(type(error).__name__)
+
+
+@given(documents(KUBECONFIG, FILED))
+def test_whatever_a_kubeconfig_holds_a_context_is_taken_from_it(raw: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        if isinstance(document := read_yaml(raw), dict):
+            try:
+                assert yaml.safe_dump(extract([(Path("kubeconfig"), document)], "x"), sort_keys=False)
+                event("taken")
+            except DevtoolsError:
+                event("refused")
+
+
+STAGES = "---\napiVersion: kwok.x-k8s.io/v1alpha1\nkind: Stage\nmetadata: {name: a, labels: {x: y}}\nspec: {a: [1]}\n"
+INDEX = "apiVersion: v1\nentries:\n  a: [{version: 1.0.0, name: a}, {version: 1.0.1-rc.1}]\n  b: [{version: v2.0.0}]\n"
+
+
+@given(documents(STAGES.removeprefix("---\n")))
+def test_whatever_a_simulation_file_holds(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "kinds.yaml"
+        path.write_bytes(raw)
+        try:
+            assert digest(stack_objects([path]))
+            event("read")
+        except ConfigError:
+            event("refused")
+
+
+@given(documents(INDEX))
+def test_whatever_an_index_of_charts_holds(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "index.yaml"
+        path.write_bytes(raw)
+        try:
+            latest_in_index(path)
+            event("read")
+        except ConfigError:
+            event("refused")
 
 
 # --- what tools print
@@ -165,62 +324,175 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: a, annotations: {helm.sh/hook: test}, labels: {x: y}}
 data: {a: b}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: a.example.com
+spec: {}
+---
+apiVersion: v1
+kind: List
+items:
+  - {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: [{name: a, image: "a:1"}]}}
 """
+OBJECT: dict[str, Any] = next(iter(yaml.safe_load_all(MANIFEST)))
 REFUSED = """\
 Error: UPGRADE FAILED: server-side apply failed for object ns/a apps/v1, Kind=Deployment: conflict occurred while \
 applying object ns/a apps/v1, Kind=Deployment: Apply failed with 1 conflict: conflict with "kubectl" using apps/v1: \
 .spec.replicas
 """
+INVALID = """\
+Error: UPGRADE FAILED: server-side apply failed for object ns/j batch/v1, Kind=Job: Job.batch "j" is invalid: \
+spec.template: Invalid value: {"a":{"b":[1]}}: field is immutable && conflict occurred while applying object ns/b v1, \
+Kind=ConfigMap: Apply failed with 2 conflicts: conflicts with "a" using v1 at 2024-01-01T00:00:00Z:
+- .data.x
+- .data.y
+"""
+FOREIGN = """\
+Error: INSTALLATION FAILED: unable to continue with install: ConfigMap "a" in namespace "n" exists and cannot be \
+imported into the current release: invalid ownership metadata; annotation validation error: key \
+"meta.helm.sh/release-name" must equal "x": current value is "y"; "meta.helm.sh/release-namespace" must equal "n": \
+current value is "m"
+"""
 CLUSTERS = (
-    '[{"name": "a", "serversCount": 1, "serversRunning": 1, "nodes": [{"name": "k3d-a-server-0", "role": "server", '
-    '"State": {"Running": true}, "runtimeLabels": {"devtools": "x"}}]}]'
+    '[{"name": "a", "serversCount": 1, "serversRunning": 1, "agentsCount": 0, "agentsRunning": 0, '
+    '"nodes": [{"name": "k3d-a-server-0", "role": "server", '
+    f'"State": {{"Running": true}}, "runtimeLabels": {{"{k3d.LABEL}": "x"}}}}]}}]'
 )
+RELEASE = {
+    "name": "x",
+    "namespace": "ns",
+    "version": 1,
+    "manifest": MANIFEST,
+    "config": {"a": {"b": 1}},
+    "info": {"status": "deployed"},
+    "hooks": [{"name": "t", "kind": "Job", "events": ["test"], "manifest": MANIFEST, "last_run": {"phase": "Failed"}}],
+}
+TILT = {
+    "items": [
+        {
+            "metadata": {"name": "a"},
+            "status": {
+                "order": 1,
+                "pid": 7,
+                "updateStatus": "ok",
+                "runtimeStatus": "ok",
+                "buildHistory": [{"error": "x"}],
+                "waiting": {"on": [{"name": "b"}]},
+            },
+        }
+    ]
+}
+CONNECTED = {"status": {"connection": {"kubernetes": {"context": "k3d-a"}}}}
+KWOK = '{"time": "x", "level": "ERROR", "msg": "y", "err": "z"}\n{"level": "INFO"}\nnot JSON\n'
+FINDING = '{"path":"a.proto","start_line":1,"start_column":2,"end_line":1,"type":"X","message":"m"}\n'
+IMAGE_TABLE = (
+    "REF TYPE DIGEST SIZE PLATFORMS LABELS\na:1 x sha256:0 1.0 MiB linux/amd64 io.cri-containerd.image=managed\n"
+)
+INVENTORY = '[["v1", "ConfigMap", "ns", "a"], ["apps/v1", "Deployment", "ns", "b"]]'
 
 
 def _record(said: str) -> dict[str, Any]:
-    packed = base64.b64encode(base64.b64encode(gzip.compress(said.encode(errors="replace")))).decode()
+    packed = base64.b64encode(base64.b64encode(gzip.compress(said.encode(errors="replace"), 1))).decode()
     return {"metadata": {"namespace": "ns", "name": "x"}, "data": {"release": packed}}
+
+
+def _read_record(said: str) -> object:
+    stored = helm_record.read_record(_record(said))
+    return stored.objects(), stored.crds(), stored.tests(), stored.encoded_sparing_crds()
+
+
+def _refusals(said: str) -> str:
+    return "".join(map(str, helm_refusals.refusals(said)))
+
+
+def _facts(said: str) -> object:
+    records = json.loads(said)
+    if not isinstance(records, list) or not all(isinstance(item, dict) for item in records):
+        return ()
+    texts = {key: str(value) for item in records for key, value in item.items()}
+    labelled = {"namespace": "n", "labels": texts, "annotations": texts}
+    return newest_records([labelled, labelled])
 
 
 def _printed(said: str) -> Result:
     return Result(returncode=1, stdout=said, stderr=said)
 
 
-PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
-    "helm upgrade": (lambda said: helm.parse_upgrade(said, "ns"), json.dumps({"version": 1, "manifest": MANIFEST})),
-    "helm manifest": (lambda said: helm.parse_manifest(said, "ns"), MANIFEST),
-    "helm hooks": (helm.parse_tests, MANIFEST),
-    "helm failure": (helm.parse_failure, REFUSED),
-    "helm refusals": (helm_refusals.refusals, REFUSED),
-    "helm values": (helm_refusals.without_values, 'Invalid value: {"a": "b"}: field is immutable'),
-    "helm kinds": (helm.missing_kinds, 'no matches for kind "A" in version "b/v1"'),
-    "helm record": (
-        lambda said: helm_applied.applied(_record(said), ReleaseId("ns", "x")),
-        json.dumps({"name": "x", "manifest": MANIFEST, "config": {}, "version": 1, "info": {"status": "deployed"}}),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parser:
+    """What reads a tool's answer, and answers that are good; `raises` is what its callers catch."""
+
+    parse: Callable[[str], object]
+    goods: tuple[str, ...]
+    structured: bool = True  # JSON or YAML
+    raises: tuple[type[Exception], ...] = ()
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What it may raise."""
+        return (DevtoolsError, *self.raises)
+
+    def answers(self) -> Any:
+        """Answers, good and less so."""
+        odd = (*ODD_JSON, *LAX_JSON)
+        return documents(*self.goods, odd=odd) if self.structured else texts(*self.goods)
+
+
+def _lines(parse: Callable[[str], object], *goods: str, raises: tuple[type[Exception], ...] = ()) -> Parser:
+    return Parser(parse=parse, goods=goods, structured=False, raises=raises)
+
+
+PARSERS: dict[str, Parser] = {
+    "helm upgrade": Parser(parse=lambda said: helm.parse_upgrade(said, "ns"), goods=(json.dumps(RELEASE),)),
+    "helm manifest": _lines(lambda said: helm.parse_manifest(said, "ns"), MANIFEST),
+    "helm object": Parser(parse=lambda said: helm.parse_manifest(said, "ns"), goods=(json.dumps(OBJECT),)),
+    "helm images": _lines(lambda said: images_of(helm.documents(said)), MANIFEST),
+    "helm hooks": _lines(helm.parse_tests, MANIFEST),
+    "helm failure": _lines(helm.parse_failure, REFUSED, INVALID, FOREIGN),
+    "helm refusals": _lines(_refusals, REFUSED, INVALID, FOREIGN),
+    "helm values": _lines(helm_refusals.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),
+    "helm kinds": _lines(helm.missing_kinds, 'no matches for kind "A" in version "b/v1"'),
+    "helm applied": Parser(
+        parse=lambda said: helm_applied.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
     ),
-    "k3d clusters": (k3d.parse_clusters, CLUSTERS),
-    "k3d registries": (k3d.parse_registries, CLUSTERS.replace("server", "registry")),
-    "k3d error": (k3d.first_error, "INFO[0000] x\nERRO[0001] y\nFATA[0002] z\n"),
-    "k3d kubeconfig": (lambda said: k3d.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG),
-    "kwokctl": (kwokctl.messages, 'time="x" level=ERROR msg="y" err="z"\n'),
-    "ctr images": (ctr.parse_images, "REF TYPE DIGEST SIZE PLATFORMS LABELS\na:1 x sha256:0 1.0 MiB linux/amd64 -\n"),
-    "buf findings": (lambda said: buf.findings(_printed(said)), '{"path":"a.proto","start_line":1,"type":"X"}\n'),
-    "buf commit": (lambda said: buf.commit(_printed(said), "buf.build/a/b"), "buf.build/a/b:0123456789abcdef\n"),
-    "buildx": (buildx.builders, '["a", "a", "kubernetes", "running", ""]\n'),
-    "a version": (versions.read_version, "v1.34.4+gabc\n"),
+    "helm record": Parser(parse=_read_record, goods=(json.dumps(RELEASE),)),
+    "inventory": Parser(
+        parse=lambda said: owned_objects({"annotations": {helm.ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
+    ),
+    "durations": Parser(parse=read_durations, goods=('{"version": 1, "seconds": {"a/b": 1.5}}',)),
+    "k3d clusters": Parser(parse=k3d.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
+    "k3d registries": Parser(
+        parse=k3d.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
+    ),
+    "k3d error": _lines(k3d.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'),
+    "k3d kubeconfig": _lines(
+        lambda said: k3d.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
+    ),
+    "kwokctl": _lines(kwokctl.messages, 'time="x" level=ERROR msg="y" err="z"\n', KWOK),
+    "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),
+    "ctr content": Parser(parse=ctr.config_of, goods=('{"config": {"digest": "sha256:0"}, "layers": []}',)),
+    "buf findings": _lines(lambda said: buf.findings(_printed(said)), FINDING),
+    "a buf finding": Parser(parse=lambda said: buf.findings(_printed(said)), goods=(FINDING,)),
+    "buf commit": _lines(lambda said: buf.commit(_printed(said), "buf.build/a/b"), "buf.build/a/b:0123456789abcdef\n"),
+    "buildx": _lines(buildx.builders, '["a", "a", "kubernetes", "running", ""]\n' * 2, raises=(ValueError,)),
+    "tilt resources": Parser(parse=tilt.resources, goods=(json.dumps(TILT),), raises=(ValueError,)),
+    "tilt session": Parser(parse=tilt.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
+    "tilt cluster": Parser(parse=tilt.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
+    "a version": _lines(lambda said: versions.parts(versions.read_version(said) or "0"), "v1.34.4+gabc\n"),
 }
-
-
-PROMISED = {"k3d clusters", "k3d registries", "k3d kubeconfig", "ctr images", "buildx"}  # ValueError, which is caught
 
 
 @pytest.mark.parametrize("tool", PARSERS)
 @given(data=st.data())
 def test_whatever_a_tool_prints(tool: str, data: st.DataObject) -> None:
-    parse, good = PARSERS[tool]
-    said = data.draw(texts(good)).decode("utf-8", "backslashreplace")
-    with contextlib.suppress(DevtoolsError, *((ValueError,) if tool in PROMISED else ())):
-        parse(said)
+    parser = PARSERS[tool]
+    said = data.draw(parser.answers()).decode("utf-8", "backslashreplace")
+    try:
+        event("read something" if parser.parse(said) else "read nothing")
+    except parser.refusals:
+        event("refused")
 
 
 # --- what an API server answers
@@ -231,12 +503,64 @@ GROUPS = (
 )
 
 
-@given(texts(GROUPS))
+@given(documents(GROUPS, odd=(*ODD_JSON, *LAX_JSON)))
 def test_whatever_an_api_server_says_of_its_kinds(raw: bytes) -> None:
     try:
         document = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(document, dict):  # what is not is refused before
         with contextlib.suppress(DevtoolsError):
             Discovery(lambda _: document).served()
+            event("read")
+
+
+RESOURCE = {
+    "apiVersion": "x.example.com/v1",
+    "kind": "Tool",
+    "metadata": {"name": "a", "generation": 2, "uid": "u"},
+    "spec": {"a": 1},
+    "status": {
+        "observedGeneration": 1,
+        "message": "m",
+        "phase": "Ready",
+        "conditions": [
+            {"type": "Ready", "status": "False", "reason": "Invalid", "message": "m", "observedGeneration": 2},
+            {"type": "Stalled", "status": "True", "reason": "x", "message": "y"},
+        ],
+    },
+}
+CONTRACTS: tuple[dict[str, Any], ...] = (
+    {"condition": "Ready"},
+    {"jsonpath": "{.status.phase}", "equals": "Ready"},
+    {"jsonpath": "{.status.conditions[?(@.type=='Ready')].status}", "equals": "True"},
+    {},
+)
+
+
+@example(b'{"status": "Ready"}', CONTRACTS[0])
+@example(b'{"status": {"conditions": {"Ready": true}}}', CONTRACTS[1])
+@example(b'{"status": {"conditions": ["Ready"], "observedGeneration": "x"}}', CONTRACTS[0])
+@given(documents(json.dumps(RESOURCE), odd=ODD_JSON), st.sampled_from(CONTRACTS))
+def test_whatever_an_operator_writes_into_a_status(raw: bytes, asked: dict[str, Any]) -> None:
+    """An API server keeps to a custom resource's schema, which may take anything."""
+    try:
+        document = read_json(raw)
+    except ValueError:
+        return
+    if isinstance(document, dict):
+        item = {**RESOURCE, "status": document.get("status", document)}
+        contract = replace(Contract(where=Location(file=Path("a")), kind="Tool", name="a"), **asked)
+        event("good" if measure(contract, item).good else "not yet")
+        troubles(item, ())
+
+
+FORMS = (LayerFile, DefaultsFile, SettingsFile, LockFile, ImagesFile)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_every_pattern_of_a_file_has_its_words(form: type) -> None:
+    schema = json.dumps(TypeAdapter(form).json_schema())
+    patterns = {json.loads(found) for found in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', schema)}
+    custom = {declared.NEED, declared.DURATION} | ({declared.DOTTED} if form is LayerFile else set())
+    assert patterns - custom <= WORDS.keys()

@@ -82,6 +82,8 @@ def test_anchors_aliases_and_merges() -> None:
         (b"a: " + b"[" * 100 + b"]" * 100, "f.yaml:1:63: is nested deeper than 60 levels"),
         (b"[" * 200_000, "f.yaml:1:1: is nested deeper than 60 levels"),
         (b"- " * 100_000, "f.yaml:1:1: is nested deeper than 60 levels"),
+        (b"{<<: " * 70 + b"{}" + b"}" * 70, "f.yaml:1:301: is nested deeper than 60 levels"),
+        (b"{<<: " * 900 + b"{}" + b"}" * 900, "f.yaml:1:301: is nested deeper than 60 levels"),
         (b"a: " + b"-  " * 100_000, "f.yaml:1:4: is not YAML: block sequence entries are not allowed in this context"),
         (b" " * (LARGEST + 1), "f.yaml:1:1: is larger than 8 MiB"),
     ],
