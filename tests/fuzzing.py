@@ -7,9 +7,12 @@ out, doubled or moved, and a good text in which lines were. It is drawn, not rol
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -267,6 +270,13 @@ def texts(*goods: str, data: Sequence[Any] = (), odd: Sequence[str] = (*ODD_JSON
     return st.one_of(BYTES, DOCUMENTS.map(lambda item: json.dumps(item).encode()), *[near] * 4)
 
 
+@cache
 def documents(*goods: str, odd: Sequence[str] = (*ODD_JSON, *LAX_JSON, *ODD_YAML)) -> Any:
     """The same of texts that are YAML or JSON."""
     return texts(*goods, data=[yaml.safe_load(good) for good in goods], odd=odd)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A directory for files that are written ten thousand times: in memory where the machine has such a place."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)

@@ -21,7 +21,6 @@ from devtools.errors import (
     Problem,
     TimedOut,
 )
-from devtools.machine_json import read_json
 from devtools.process import Command, Result
 from devtools.stack.settings import find_root
 from devtools.tools import buf
@@ -157,7 +156,7 @@ def module_digest(module: Module) -> str:
 def last_push(module: Module) -> dict[str, str]:
     """`digest`, `commit` and `labels` of the last push from this checkout; empty where none is known."""
     try:
-        entry = read_json((module.root / STATE).read_bytes())["pushed"][module.name]
+        entry = json.loads((module.root / STATE).read_bytes())["pushed"][module.name]
         return {"labels": str(entry.get("labels", "")), **{key: str(entry[key]) for key in ("digest", "commit")}}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -272,7 +271,7 @@ def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
     """Write down what was pushed; whole or not at all."""
     path = module.root / STATE
     try:
-        pushed = dict(read_json(path.read_bytes())["pushed"])
+        pushed = dict(json.loads(path.read_bytes())["pushed"])
     except (OSError, ValueError, KeyError, TypeError):
         pushed = {}
     pushed[module.name] = {"digest": digest, "commit": commit, "labels": labels}

@@ -10,7 +10,6 @@ import contextlib
 import gzip
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +61,7 @@ from devtools.tools import (
     tilt,
     versions,
 )
-from tests.fuzzing import LAX_JSON, ODD_JSON, documents, texts
+from tests.fuzzing import LAX_JSON, ODD_JSON, documents, scratch, texts
 from tests.stack.kit import load, repository, write
 from tests.stack.test_config import GOOD
 
@@ -76,7 +75,7 @@ charts:
     name: tool
     version: 1.0.0
     repository: https://charts.example.com
-    sha256: 0000000000000000000000000000000000000000000000000000000000000000
+    sha256: ab00000000000000000000000000000000000000000000000000000000000000
     license: MIT
     contract: {crds: [{group: a.example.com, kind: Tool, versions: [v1]}], workloads: []}
   - publisher: acme
@@ -160,8 +159,18 @@ FILES: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as directory:
+    with scratch() as directory:
         yield repository(Path(directory), {**GOOD, **{name: goods[0] for name, goods in FILES.items()}})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_good_ones_among_the_files_are_read(root: Path, name: str) -> None:
+    """Else all that is made of them would be refused for the same reason."""
+    before = (root / name).read_bytes()
+    for good in FILES[name]:
+        write(root, {name: good})
+        _use(_read_all(root), root)
+    write(root, {name: before})
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -223,7 +232,7 @@ ENV = "# a\nBUF_TOKEN=abc\nexport OTHER='x y' # z\nBUF_TOKEN=\"a\\\"b\"\nA=${BUF
 
 @given(texts("BUF_TOKEN=abc\nexport OTHER='x y' # z\n", ENV, ENV.replace("\n", "\r\n")))
 def test_whatever_an_env_file_holds(raw: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with scratch() as directory:
         (Path(directory) / ".env").write_bytes(raw)
         try:
             assert find_token({}, Path(directory)).encode()
@@ -264,7 +273,7 @@ FILED = yaml.safe_dump(
 
 @given(documents(KUBECONFIG, FILED))
 def test_whatever_a_kubeconfig_holds(raw: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with scratch() as directory:
         path = Path(directory) / "kubeconfig"
         path.write_bytes(raw)
         try:
@@ -293,7 +302,7 @@ INDEX = "apiVersion: v1\nentries:\n  a: [{version: 1.0.0, name: a}, {version: 1.
 
 @given(documents(STAGES.removeprefix("---\n")))
 def test_whatever_a_simulation_file_holds(raw: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with scratch() as directory:
         path = Path(directory) / "kinds.yaml"
         path.write_bytes(raw)
         try:
@@ -305,7 +314,7 @@ def test_whatever_a_simulation_file_holds(raw: bytes) -> None:
 
 @given(documents(INDEX))
 def test_whatever_an_index_of_charts_holds(raw: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with scratch() as directory:
         path = Path(directory) / "index.yaml"
         path.write_bytes(raw)
         try:
@@ -336,7 +345,7 @@ kind: List
 items:
   - {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: [{name: a, image: "a:1"}]}}
 """
-OBJECT: dict[str, Any] = next(iter(yaml.safe_load_all(MANIFEST)))
+OBJECT: dict[str, Any] = {**next(iter(yaml.safe_load_all(MANIFEST))), "metadata": {"name": "a", "labels": {"x": "y"}}}
 REFUSED = """\
 Error: UPGRADE FAILED: server-side apply failed for object ns/a apps/v1, Kind=Deployment: conflict occurred while \
 applying object ns/a apps/v1, Kind=Deployment: Apply failed with 1 conflict: conflict with "kubectl" using apps/v1: \
@@ -470,18 +479,26 @@ PARSERS: dict[str, Parser] = {
     "k3d kubeconfig": _lines(
         lambda said: k3d.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
     ),
-    "kwokctl": _lines(kwokctl.messages, 'time="x" level=ERROR msg="y" err="z"\n', KWOK),
+    "kwokctl": _lines(kwokctl.messages, KWOK),
     "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),
     "ctr content": Parser(parse=ctr.config_of, goods=('{"config": {"digest": "sha256:0"}, "layers": []}',)),
     "buf findings": _lines(lambda said: buf.findings(_printed(said)), FINDING),
     "a buf finding": Parser(parse=lambda said: buf.findings(_printed(said)), goods=(FINDING,)),
-    "buf commit": _lines(lambda said: buf.commit(_printed(said), "buf.build/a/b"), "buf.build/a/b:0123456789abcdef\n"),
+    "buf commit": _lines(
+        lambda said: buf.commit(_printed(said), "buf.build/a/b"), f"buf.build/a/b:{'0123456789abcdef' * 2}\n"
+    ),
     "buildx": _lines(buildx.builders, '["a", "a", "kubernetes", "running", ""]\n' * 2, raises=(ValueError,)),
     "tilt resources": Parser(parse=tilt.resources, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt session": Parser(parse=tilt.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
     "tilt cluster": Parser(parse=tilt.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
     "a version": _lines(lambda said: versions.parts(versions.read_version(said) or "0"), "v1.34.4+gabc\n"),
 }
+
+
+@pytest.mark.parametrize("tool", PARSERS)
+def test_the_good_ones_among_the_answers_are_read(tool: str) -> None:
+    parser = PARSERS[tool]
+    assert all(parser.parse(good) for good in parser.goods)
 
 
 @pytest.mark.parametrize("tool", PARSERS)
