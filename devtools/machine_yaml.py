@@ -15,7 +15,7 @@ import yaml
 DEEPEST = 400
 """Levels: no CRD's schema has as many, and code that walks over a document stays within Python's stack."""
 
-_MOST = 1_000_000  # values once aliases are expanded
+_MOST = 500_000  # values once aliases are expanded
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&[^\s&]")
 _STANDARD = "tag:yaml.org,2002:"
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -75,18 +75,19 @@ def read_documents(text: str | bytes) -> Iterator[Any]:
 
 def _check(value: Any) -> None:
     """Aliases make a document contain itself, grow without measure, or nest deeper than it was written."""
-    open_: list[tuple[int, Iterator[Any]]] = [(id(value), _inside(value))]
+    around: dict[int, Iterator[Any]] = {id(value): _inside(value)}  # by identity, outermost first
     count = 0
-    while open_:
-        inner = next(open_[-1][1], open_)
-        if inner is open_:
-            open_.pop()
-            continue
-        count += 1
-        if len(open_) > DEEPEST or count > _MOST or any(known == id(inner) for known, _ in open_):
-            raise ValueError("its aliases are endless, or nearly so")
-        if isinstance(inner, dict | list):
-            open_.append((id(inner), _inside(inner)))
+    while around:
+        innermost = next(reversed(around))
+        for inner in around[innermost]:
+            count += 1
+            if isinstance(inner, dict | list):
+                if len(around) >= DEEPEST or count > _MOST or id(inner) in around:
+                    raise ValueError("its aliases are endless, or nearly so")
+                around[id(inner)] = _inside(inner)
+                break
+        else:
+            del around[innermost]
 
 
 def _inside(value: Any) -> Iterator[Any]:
