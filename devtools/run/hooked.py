@@ -1,5 +1,7 @@
 """Watches the hooks that a helm process waits for: it says neither why one does not end nor what one that failed said.
 
+Nor does helm, while it waits for one, notice before its own timeout that the API server is away.
+
 Which they are stands in the release's record, which helm writes before it runs the first.
 """
 
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from threading import Thread
 from typing import Any
 
-from devtools.errors import DevtoolsError
+from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.process import Cancel, Command, Result
 from devtools.run.explain import LOG_LINES
 from devtools.run.facts import revision_of
@@ -30,6 +32,7 @@ from devtools.tools.helm_record import read_document
 FIRST_LOOK = 1.0  # seconds; most releases have no hooks that take longer
 PAUSE = 0.3
 LINGER = 10.0  # seconds that helm may take to notice that a hook has failed
+_GO_ON = "invoke cluster.status; when the server is back, the same command goes on from here"
 _API_VERSIONS = {"Job": "batch/v1", "Pod": "v1"}
 _VERBS = {  # what helm does, by the status it gives the release meanwhile
     "pending-install": "install",
@@ -52,7 +55,7 @@ class HookWatch:
     _since: str = ""  # creation time of the record: what is older is of an earlier run
     _patience: Patience = field(default_factory=Patience)
     _suspicions: Suspicions = field(init=False)
-    _failure: Failure | None = None
+    _failure: DevtoolsError | None = None
     _running: set[ObjectRef] = field(default_factory=set)
     _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
@@ -61,7 +64,11 @@ class HookWatch:
         self._suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
 
     def run(self, command: Command, work: Callable[[Command], Result]) -> Result:
-        """What `work` gives for the command; raises Failure where a hook fails or cannot end, which ends helm."""
+        """What `work` gives for the command.
+
+        Raises Failure where a hook fails or cannot end, EnvironmentFault where the API server stays away for longer
+        than its client waits for it; both end helm.
+        """
         stop = Cancel()
         with ThreadPoolExecutor(1, thread_name_prefix="helm") as own:
             helm = own.submit(work, replace(command, cancel=stop))
@@ -109,6 +116,8 @@ class HookWatch:
                 event = next(event for trouble, event in found if trouble is lost)
                 self._failure = self._failed(lost, event)
                 return lost.reason == "Failed"
+        except EnvironmentFault as error:  # it was asked again for as long as anybody has patience
+            self._failure = EnvironmentFault(f"{error.message} (helm waited for a hook)", hint=_GO_ON)
         except DevtoolsError:  # what cannot be seen now is left to the next look, and helm says what is wrong
             return False
         return False

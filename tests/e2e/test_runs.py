@@ -217,20 +217,24 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     assert port
     door = Door(port)
     env = _door_context(repo, cluster, door, tmp_path)
-    repo.edit("layers/_defaults.yaml", "60s", "10s")
+    repo.edit("layers/_defaults.yaml", "60s", "600s")
     repo.chart("conf", CONFIG_MAP, SLOW)
-    child = repo.start("layer", "10", env={**env, "DEVTOOLS_PATIENCE": "3"})
+    child = repo.start("layer", "10", env={**env, "DEVTOOLS_PATIENCE": "3", "DEVTOOLS_MARK": repo.namespace})
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     deadline = time.monotonic() + 30
     while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
         assert time.monotonic() < deadline, child.communicate(timeout=5)
         time.sleep(0.1)
     door.shut()
+    away = time.monotonic()
     out, err = child.communicate(timeout=90)
+    assert time.monotonic() - away < 30, "helm was not waited for, whose patience is ten minutes"
     assert child.returncode == 4, out + err
     assert "Traceback" not in err
     assert "trying again for 3 s" in " ".join(err.split())
-    assert "invoke cluster.status" in out
+    assert "(helm waited for a hook)" in " ".join(out.split())
+    assert "invoke cluster.status; when the server is back, the same command goes on" in " ".join(out.split())
+    assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
     door.open = True
     (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
     finished = repo.invoke("layer", "10", env=env)
