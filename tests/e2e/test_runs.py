@@ -225,6 +225,7 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
         assert time.monotonic() < deadline, child.communicate(timeout=5)
         time.sleep(0.1)
+    time.sleep(2)  # by now helm watches the Job; before, it would notice by itself
     door.shut()
     away = time.monotonic()
     out, err = child.communicate(timeout=90)

@@ -22,7 +22,7 @@ from devtools.errors import DevtoolsError
 from devtools.process import Cancel
 from tests.clients.test_kube import Door
 from tests.e2e.repo import CONFIG_MAP, Repo
-from tests.e2e.test_runs import SLOW, _door_context
+from tests.e2e.test_runs import SLOW, _door_context, with_mark
 from tests.faults.conftest import NIGHTLY, Own, until
 
 pytestmark = pytest.mark.cluster
@@ -174,3 +174,21 @@ def test_a_server_that_is_killed_and_started_again(own: Own, tmp_path: Path) -> 
 @nightly
 def test_a_server_that_hangs_for_a_while(own: Own) -> None:
     _run_with(own.repo, own.kube, _stopped(_processes(own)["kube-apiserver"]))
+
+
+@nightly
+def test_a_server_that_is_gone_for_good_ends_a_helm_that_waits_for_a_hook(own: Own) -> None:
+    repo, limit = own.repo, 40.0
+    repo.edit("layers/_defaults.yaml", "60s", "600s")
+    repo.chart("conf", CONFIG_MAP, SLOW)
+    child = repo.start("layer", "10", env={"DEVTOOLS_PATIENCE": "3", "DEVTOOLS_MARK": repo.namespace})
+    job = f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"
+    until(lambda: own.kube.get(job) or child.poll() is not None, 90)
+    _processes(own)["kube-apiserver"].kill()
+    gone = time.monotonic()
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 4, out + err
+    assert "does not answer" in " ".join(out.split())
+    assert "(helm waited for a hook)" in " ".join(out.split())
+    assert time.monotonic() - gone < limit, "and not when helm's ten minutes are over"
+    assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
