@@ -194,13 +194,15 @@ def plan(
 
 @our_task(
     help=with_help(
-        "env",
+        *("env", "show-secrets"),
         name="the release, name or namespace/name",
         explain="chart defaults, too, and for each key the file and line that set it",
         output="text or json",
     )
 )
-def values(_: Context, name: str, env: str = "", explain: bool = False, output: str = "text") -> None:
+def values(
+    _: Context, name: str, env: str = "", explain: bool = False, show_secrets: bool = False, output: str = "text"
+) -> None:
     """Show the values a release is given, and with --explain where each key comes from.
 
     Examples:
@@ -210,7 +212,7 @@ def values(_: Context, name: str, env: str = "", explain: bool = False, output: 
     from devtools.app import values as verb
     from devtools.app.shell import main
 
-    main(lambda app: verb.show(app, name, options_of(env, output), explain=explain), output)
+    main(lambda app: verb.show(app, name, options_of(env, output), explain=explain, secrets=show_secrets), output)
 
 
 @our_task(

@@ -42,6 +42,7 @@ _HELP = {
     "with-needs": "and everything that the chosen releases need",
     "recreate": "recreate what this release cannot change in place (may be given again)",
     "take-ownership": "take over what others hold of this release (may be given again)",
+    "show-secrets": "what sounds secret by its key, too; without it *** stands there",
     "verbose": "show what helm and the hooks print",
 }
 SELECTORS = ["stage", "release", "label"]

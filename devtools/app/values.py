@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from devtools.app.running import Options, load
@@ -14,8 +15,12 @@ from devtools.stack.values import Merged
 VERSION = 1  # of the JSON document
 
 
-def show(app: App, typed: str, options: Options, *, explain: bool) -> ExitCode:
-    """Print a release's merged values as YAML; with `explain`, each key with the file and line that set it."""
+def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool = False) -> ExitCode:
+    """Print a release's merged values as YAML; with `explain`, each key with the file and line that set it.
+
+    What sounds secret by its key is left out, but with `secrets`.
+    """
+    from devtools.run.secrets import without_secrets  # noqa: PLC0415
     from devtools.stack.choice import find_release  # noqa: PLC0415
     from devtools.stack.values import merge  # noqa: PLC0415
 
@@ -24,6 +29,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool) -> ExitCode:
     stack = load(app, options)
     release = find_release(stack, typed)
     merged = merge(release, charts_default=explain, root=stack.root)
+    merged = merged if secrets else replace(merged, data=without_secrets(merged.data))
     if options.output == "json":
         document = values_json(str(release.id), stack.environment.name, merged, explain=explain)
         app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

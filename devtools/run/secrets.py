@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from devtools.process import redact
+
 _SECRET = re.compile(
     r"passw|passphrase|secret|token|credential|private.?key|api.?key|access.?key|signing.?key|encryption.?key"
     r"|connection.?string|dsn$|stringdata|htpasswd|salt$",
@@ -19,12 +21,29 @@ _HARMLESS = re.compile(
     r"|^existing",
     re.IGNORECASE,
 )
+HIDDEN = "***"
 SHORTEST = 6  # characters; shorter ones are ordinary words, and would blank them out
 
 
 def secret_values(values: Any) -> tuple[str, ...]:
     """Strings of `SHORTEST` or more characters under keys that sound secret, at any depth."""
     return tuple(dict.fromkeys(_walk(values, secret=False)))
+
+
+def without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with `HIDDEN` under keys that sound secret, and wherever else such a value stands."""
+    known = secret_values(values)
+
+    def shown(value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, Mapping):
+            return {key: shown(item, (*path, str(key))) for key, item in value.items()}
+        if isinstance(value, list):
+            return [shown(item, path) for item in value]
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value and is_secret(path):
+            return HIDDEN
+        return redact(value, known) if isinstance(value, str) else value
+
+    return {key: shown(item, (str(key),)) for key, item in values.items()}
 
 
 def is_secret(path: Iterable[str]) -> bool:

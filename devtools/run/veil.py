@@ -12,9 +12,8 @@ from typing import Any
 from devtools.process import redact
 from devtools.run.difference import ABSENT
 from devtools.run.fields import Step, Steps
-from devtools.run.secrets import is_secret
+from devtools.run.secrets import HIDDEN, is_secret
 
-HIDDEN = "***"
 _SHOWN_OF_SECRETS = (("type",), ("immutable",), ("metadata", "labels"))
 _SOUNDS = "passw|passphrase|secret|token|credential|private.?key|api.?key|access.?key"
 _LINE = re.compile(rf"^(?P<key>.*?(?:{_SOUNDS})[^:=\n]*[:=][ \t]*)\S.*$", re.IGNORECASE | re.MULTILINE)

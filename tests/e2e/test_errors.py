@@ -185,3 +185,13 @@ def test_values_say_where_each_key_comes_from(offline: Repo) -> None:
     ]
     document = offline.invoke("values", "conf", "--output", "json").document
     assert document["values"] == {"say": "world", "more": {"deep": [1]}}
+
+
+def test_values_are_shown_without_the_secret_ones_unless_they_are_asked_for(offline: Repo) -> None:
+    text = "auth: {password: hunter22, port: 5432, existingSecret: mine}\nurl: postgres://me:hunter22@db\n"
+    offline.write("environments/local/10-base/conf.yaml", text)
+    hidden = offline.invoke("values", "conf", "--output", "json").document["values"]
+    assert hidden["auth"] == {"password": "***", "port": 5432, "existingSecret": "mine"}
+    assert hidden["url"] == "postgres://me:***@db"
+    assert "hunter22" not in offline.invoke("values", "conf", "--explain").text
+    assert "password: hunter22\n" in offline.invoke("values", "conf", "--show-secrets").out

@@ -100,6 +100,12 @@ def _break_object(repo: Repo) -> None:
     repo.chart("conf", SECRET.replace("metadata:", "type: [1]\nmetadata:"))
 
 
+READERS = (
+    ("drift",),
+    ("plan", "--output", "json"),
+    ("values", "conf", "--explain"),
+    ("values", "conf", "--output", "json"),
+)
 FAULTS: dict[str, tuple[Callable[[Repo], None] | None, ...]] = {
     "text": (None, _break_template),
     "json": (None, _break_contract),
@@ -119,6 +125,7 @@ def test_a_secret_is_nowhere_after_runs_and_failures(marked: Repo, cluster: Clus
             typed = marked.invoke(*words, "--verbose", "--output", output)
             assert typed.code == (1 if fail else 0), typed.text
             printed.append(typed.text)
+        printed += [marked.invoke(*words).text for words in READERS]
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     secret = kube.get(f"/api/v1/namespaces/{marked.namespace}/secrets/conf-auth")
     assert secret, "the mark did go where it belongs"

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.app import layer, show, up
+from devtools.app import drift, layer, show, up
 from devtools.app.running import Options
 from devtools.app.shell import run
 from devtools.app.wiring import App
@@ -239,6 +239,8 @@ VERBS: dict[str, Callable[[App], ExitCode]] = {
     "layer": lambda app: layer.replay(app, "10", Options()),
     "down": lambda app: up.down(app, Options()),
     "plan": lambda app: show.plan(app, "", Options()),
+    "layers": lambda app: show.layers(app, Options()),
+    "drift": lambda app: drift.drift(app, "", Options(), fix=True),
 }
 
 
