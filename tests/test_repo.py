@@ -62,6 +62,14 @@ def test_a_module_is_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 300
 
 
+def test_whatever_has_more_to_do_at_night_is_done_at_night(tracked: list[Path]) -> None:
+    words = (ROOT / ".github/workflows/nightly.yml").read_text("utf-8").split()
+    tests = [path for path in tracked if path.name.startswith("test_") and path != Path(__file__)]
+    more = [path for path in tests if re.search(r"^@given\(|NIGHTLY", path.read_text("utf-8"), re.MULTILINE)]
+    assert len(more) > 10
+    assert not [name_of(path) for path in more if not any(path.is_relative_to(ROOT / word) for word in words)]
+
+
 def test_annotations_are_never_evaluated_early(tracked: list[Path]) -> None:
     missing = []
     for path in tracked:

@@ -40,18 +40,21 @@ def read_seeds(environments: Path, environment: str) -> Seeds:
             _lay_over(merged, _load(file))
     if not merged.get("secrets"):
         raise ConfigError("no secrets are declared", hint=f"look at {files[0]}")
-    store = merged.get("store") or {}
-    token = ((store.get("auth") or {}).get("token") or {}).get("development", "")
-    return Seeds(
-        secrets=wanted(merged["secrets"].values()), mount=store.get("path", "secret"), development_token=str(token)
-    )
+    try:
+        store = merged.get("store") or {}
+        token = ((store.get("auth") or {}).get("token") or {}).get("development", "")
+        found, mount = wanted(merged["secrets"].values()), str(store.get("path", "secret"))
+    except (AttributeError, KeyError, TypeError) as error:
+        hint = f"compare them with values.yaml of the chart; they are in {files[0]}"
+        raise ConfigError("the values of vault-secrets have not the form of its chart's", hint=hint) from error
+    return Seeds(secrets=found, mount=mount, development_token=str(token))
 
 
 def wanted(declared: Iterable[Mapping[str, Any]]) -> tuple[Wanted, ...]:
     """Each path once, sorted, with all properties that any of the Secrets takes from it."""
     found: dict[str, set[str]] = {}
     for secret in declared:
-        found.setdefault(secret["path"], set()).update(secret["keys"].values())
+        found.setdefault(str(secret["path"]), set()).update(map(str, secret["keys"].values()))
     return tuple(Wanted(path=path, properties=tuple(sorted(names))) for path, names in sorted(found.items()))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from devtools.machine_json import read_json
 from devtools.tilt import values
 from devtools.tilt.values import Refused
 
@@ -67,11 +67,14 @@ class Arguments:
         self.watch(str(path))
         if not path.is_file():
             return {}
-        found = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            found = dict(read_json(path.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise Refused(f"{path} does not hold JSON settings by name") from error
         for name in found:
             if name not in self.kinds:
                 raise Refused(f"{path} specified unknown setting name {name!r}")
-        return dict(found)
+        return found
 
     def _words(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

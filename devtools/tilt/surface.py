@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devtools.machine_json import read_json
 from devtools.tilt import values
 from devtools.tilt.loaded import Step
 from devtools.tilt.values import Blob, Refused
@@ -237,7 +238,7 @@ def _texts(value: Any, what: str) -> tuple[str, ...]:
 
 def _json_of(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError as error:
         raise Refused(f"not JSON: {error}") from error
 

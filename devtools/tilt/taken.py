@@ -12,11 +12,11 @@ from devtools.tilt.values import Refused
 
 def documents(text: str) -> Iterator[Mapping[str, Any]]:
     """The objects of a YAML stream; those of a List one by one."""
-    import yaml  # noqa: PLC0415 - not every Tiltfile has any
+    from devtools.machine_yaml import read_documents  # noqa: PLC0415 - not every Tiltfile has any
 
     try:
-        found = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
-    except yaml.YAMLError as error:
+        found = list(read_documents(text))
+    except ValueError as error:
         raise Refused(f"k8s_yaml: not YAML: {error}") from error
     for item in found:
         if item is None:

@@ -31,6 +31,8 @@ from devtools.clients.kubeconfig import read_credentials, ssl_context
 from devtools.clusters.context import extract
 from devtools.clusters.simulation import digest, stack_objects
 from devtools.errors import ConfigError, DevtoolsError, Location
+from devtools.hooks.wanted import RELEASE as OF_SECRETS
+from devtools.hooks.wanted import read_seeds
 from devtools.images.catalog import load_catalog
 from devtools.images.declared import ImagesFile
 from devtools.images.rendered import images_of
@@ -297,6 +299,19 @@ def test_whatever_a_kubeconfig_holds_a_context_is_taken_from_it(raw: bytes) -> N
 
 
 STAGES = "---\napiVersion: kwok.x-k8s.io/v1alpha1\nkind: Stage\nmetadata: {name: a, labels: {x: y}}\nspec: {a: [1]}\n"
+SEEDS = (ROOT / "environments/_shared/15-secrets-certificates/vault-secrets.yaml").read_text()
+
+
+@given(documents(SEEDS))
+def test_whatever_the_values_of_the_secrets_hold(raw: bytes) -> None:
+    with scratch() as directory:
+        write(Path(directory), {f"_shared/{OF_SECRETS}": raw, f"local/{OF_SECRETS}": "store: {path: other}\n"})
+        try:
+            event("read" if read_seeds(Path(directory), "local").secrets else "none")
+        except ConfigError:
+            event("refused")
+
+
 INDEX = "apiVersion: v1\nentries:\n  a: [{version: 1.0.0, name: a}, {version: 1.0.1-rc.1}]\n  b: [{version: v2.0.0}]\n"
 
 
