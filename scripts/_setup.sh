@@ -76,7 +76,7 @@ is_installed() { [ -x "$python" ] && stamp "$1" | cmp -s - "$root/.venv/.install
 
 pip_install() {
     say "installing Python packages: requirements/$1.txt ($(grep -c '==' "$root/requirements/$1.txt"))"
-    # Of what is developed with, most is never imported: each module is compiled when it is, unless Python may not.
+    # Of what is developed with, most is never imported: a module is compiled when it is, unless Python may not.
     compile=--compile
     [ "$1" != dev ] || [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || compile=--no-compile
     PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$python" -m pip install --quiet --no-input --require-hashes $compile \

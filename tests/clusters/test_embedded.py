@@ -41,7 +41,8 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="there is no cluster") as caught:
         provider.find()
     assert caught.value.hint == "invoke cluster.create"
-    cluster = provider.ensure(machine.say)
+    check_two_at_once_make_one(machine)
+    cluster = provider.find()
     assert (cluster.real_node, dict(cluster.smoke_values), cluster.simulated) == ("", {}, True)
     assert "127.0.0.1" in cluster.kubeconfig.read_text()
     assert provider.status().notes[-1] == "no real node: switched off"
@@ -51,6 +52,26 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
     check_broken_is_named(machine)
+    check_an_interrupted_making_is_cleared_away_and_made_anew(machine)
+
+
+def check_two_at_once_make_one(machine: Machine) -> None:
+    failures: list[DevtoolsError] = []
+
+    def make() -> None:
+        try:
+            machine.provider().ensure(machine.say)
+        except DevtoolsError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(machine.pids("kube-apiserver")) == 1
+    assert machine.lines.count("waiting for another process that is changing the cluster") == 1
 
 
 def check_listens_on_loopback_only(machine: Machine) -> None:
@@ -122,36 +143,16 @@ def check_broken_is_named(machine: Machine) -> None:
         machine.provider().ensure(machine.say)
 
 
-def test_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) -> None:
-    """Killed in the middle: no record, a control plane that runs."""
-    machine.provider().ensure(machine.say)
+def check_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) -> None:
+    """Killed in the middle: no record, and some of a control plane that runs."""
     machine.layout.ready.unlink()
     old = machine.pids("etcd")
     status = machine.provider().status()
-    assert (status.state, status.hint) == ("broken", "invoke cluster.create")
+    assert (len(old), status.state, status.hint) == (1, "broken", "invoke cluster.create")
     machine.provider().ensure(machine.say)
     assert any("interrupted" in line for line in machine.lines)
     assert machine.pids("etcd") != old
-    assert len(machine.pids("etcd")) == 1
-
-
-def test_two_at_once_make_one(machine: Machine) -> None:
-    failures: list[DevtoolsError] = []
-
-    def make() -> None:
-        try:
-            machine.provider().ensure(machine.say)
-        except DevtoolsError as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=make) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(machine.pids("kube-apiserver")) == 1
-    assert machine.lines.count("waiting for another process that is changing the cluster") == 1
+    assert len(machine.pids("etcd")) == len(machine.pids("kube-apiserver")) == 1
 
 
 def test_an_interrupt_leaves_nothing_behind(machine: Machine) -> None:

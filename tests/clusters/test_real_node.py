@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,16 @@ def firewall(machine: Machine) -> str:
     return "".join(line for line in result.stdout.splitlines(keepends=True) if not line.startswith("#"))
 
 
-def test_from_nothing_to_jobs_through_crashes_to_nothing(machine: Machine) -> None:
+@pytest.fixture
+def neighbour(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
+    """A second cluster on the machine, removed whatever happens."""
+    other = Machine(tool=machine.tool, root=tmp_path / "other")
+    yield other
+    other.provider().delete(other.say)
+    assert other.traces() == {}
+
+
+def test_from_nothing_to_jobs_through_crashes_to_nothing_beside_another(machine: Machine, neighbour: Machine) -> None:
     before = (host_settings(), firewall(machine), machine.traces())
     assert before[2] == {}
     provider = machine.provider(real="auto")
@@ -73,12 +83,16 @@ def test_from_nothing_to_jobs_through_crashes_to_nothing(machine: Machine) -> No
     assert any("real node real-0 Ready" in note for note in status.notes)
 
     check_jobs(machine)
+    assert neighbour.provider(real="auto").ensure(neighbour.say).real_node == "real-0"
     check_restart(machine)
     pids = machine.processes()
     provider.delete(machine.say)
     assert machine.traces() == {}
     assert pids  # the container that slept on, its shim, what was not killed
     assert (host_settings(), firewall(machine)) == before[:2]
+    check_works(neighbour)  # whatever crashed and went beside it
+    neighbour.provider().delete(neighbour.say)
+    assert (host_settings(), firewall(machine), neighbour.traces()) == before
     provider.delete(machine.say)
     assert provider.status().state == "absent"
 
@@ -105,6 +119,12 @@ def check_jobs(machine: Machine) -> None:
     machine.kubectl("wait", "--for=condition=Ready", "pod/elsewhere", "--timeout=30s")
     assert machine.get("pod", "elsewhere")["spec"]["nodeName"].startswith("simulated-")
     assert "simulated" in machine.kubectl("logs", "elsewhere")
+
+
+def check_works(machine: Machine) -> None:
+    assert machine.provider().status().state == "running"
+    machine.kubectl("apply", "-f", "-", stdin=job("still", "true"))
+    machine.kubectl("wait", "--for=condition=Complete", "job/still", "--timeout=60s")
 
 
 def check_restart(machine: Machine) -> None:
@@ -158,21 +178,6 @@ def test_a_machine_with_nothing_but_loopback_and_a_cluster_that_outlives_its_mak
     assert {"etcd", "kube-apiserver", "kubelet"} <= {
         Path(argv[0]).name for argv in machine.processes().values() if argv
     }
-
-
-def test_two_clusters_side_by_side(machine: Machine, tmp_path: Path) -> None:
-    other = Machine(tool=machine.tool, root=tmp_path / "other")
-    try:
-        first = machine.provider(real="auto").ensure(machine.say)
-        second = other.provider(real="auto").ensure(other.say)
-        assert (first.real_node, second.real_node) == ("real-0", "real-0")
-        machine.provider().delete(machine.say)
-        assert other.provider().status().state == "running"
-        other.kubectl("apply", "-f", "-", stdin=job("still", "true"))
-        other.kubectl("wait", "--for=condition=Complete", "job/still", "--timeout=60s")
-    finally:
-        other.provider().delete(other.say)
-    assert other.traces() == {}
 
 
 def test_this_machine_lacks_nothing() -> None:

@@ -1,22 +1,26 @@
-"""Taking everything away again, on a cluster of its own: whatever is on it is listed before and after."""
+"""What must not touch anything, and what must leave nothing: on a cluster of their own, listed before and after."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
 
 from devtools.app.wiring import App
 from devtools.clients.kube import ApiError, Kube
+from devtools.clusters.base import Cluster
+from devtools.clusters.kwok import KwokProvider
 from devtools.process import Cancel
 from tests.e2e.repo import Repo
 
 pytestmark = pytest.mark.cluster
+# What a cluster changes by itself; of the Stages, the one that makes kwok look for new kinds.
+QUIET = {"events", "leases", "nodes", "endpointslices", "endpoints", "stages"}
 PASSING = {"events", "leases", "endpoints", "endpointslices"}  # what only tells of what was there
 LAYER = """\
 stage: things
@@ -92,25 +96,39 @@ def crd(kind: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """A cluster that nobody else uses, and what makes a command take it."""
+
+    cluster: Cluster
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
     """A repository and a cluster that nobody else uses."""
 
     repo: Repo
     kube: Kube
 
-    def everything(self) -> set[str]:
-        """Each object of the cluster."""
-        found = set()
+    def versions(self, without: set[str]) -> dict[tuple[str, str, str], str]:
+        """Each object of the cluster (API version, plural, place and name), with its resource version."""
+        found = {}
         self.kube.discover()
         for resource in self.kube.served():
-            if resource.plural in PASSING or "/" in resource.plural:
+            if resource.plural in without or "/" in resource.plural:
                 continue
             try:
                 items = self.kube.metadata(resource.path())
             except ApiError:
                 continue  # a kind that cannot be listed
-            found |= {f"{resource.plural} {item.get('namespace', '')}/{item['name']}" for item in items}
+            for item in items:
+                name = f"{item.get('namespace', '')}/{item['name']}"
+                found[resource.api_version, resource.plural, name] = str(item.get("resourceVersion", ""))
         return found
+
+    def everything(self) -> set[str]:
+        """Each object of the cluster."""
+        return {f"{plural} {name}" for _, plural, name in self.versions(PASSING)}
 
     def more_than(self, before: set[str], wanted: set[str]) -> set[str]:
         """What there is now and was not before, once it is what is wanted: volumes follow their claims in a moment."""
@@ -120,23 +138,48 @@ class Own:
         return more
 
 
-@pytest.fixture
-def own(offline: Repo, tmp_path: Path) -> Iterator[Own]:
-    offline.env = {"DEVTOOLS_CLUSTER": f"own-{offline.namespace[-6:]}", "DEVTOOLS_STATE": str(tmp_path / "state")}
-    offline.write("layers/20-things.yaml", LAYER)
-    offline.chart("kinds", crd("Thing"), RULES)
-    offline.write("charts/platform/kinds/crds/other.yaml", crd("Other"))
-    offline.chart("app", APP)
+@pytest.fixture(scope="module")
+def alone(app: App, tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
+    """A cluster for the tests of this file, one after the other; without a real node."""
+    name, state = f"own-{uuid4().hex[:6]}", tmp_path_factory.mktemp("own")
+    stages, place = tuple(sorted(app.settings.simulation.glob("*.yaml"))), state / "clusters" / name
+    provider = KwokProvider(name, runner=app.runner, tool=tool, state=place, stages=stages, real_node="off")
     try:
-        assert offline.invoke("cluster.create").code == 0
-        found = App(environ=offline.environ, cwd=offline.path, out=sys.stdout, err=sys.stderr).provider.find()
-        yield Own(repo=offline, kube=Kube(found.kubeconfig, found.context, Cancel()))
+        yield Alone(env={"DEVTOOLS_CLUSTER": name, "DEVTOOLS_STATE": str(state)}, cluster=provider.ensure(print))
     finally:
-        offline.invoke("cluster.delete")
+        provider.delete(print)
+
+
+@pytest.fixture
+def own(alone: Alone, offline: Repo) -> Own:
+    offline.env = dict(alone.env)
+    return Own(repo=offline, kube=Kube(alone.cluster.kubeconfig, alone.cluster.context, Cancel()))
+
+
+def test_a_dry_run_touches_nothing(own: Own) -> None:
+    repo = own.repo
+    assert repo.invoke("up", "--no-test").code == 0
+    repo.edit("layers/10-base.yaml", "say: hello", "say: world")
+    before = own.versions(QUIET)
+    files = sorted(repo.path.rglob("*"))
+    for words in (("layer", "10"), ("up", "--force"), ("down",)):
+        typed = repo.invoke(*words, "--dry-run")
+        assert typed.code == 0, typed.text
+    assert "inputs changed" in repo.invoke("layer", "10", "--dry-run").text
+    assert own.versions(QUIET) == before
+    assert sorted(repo.path.rglob("*")) == files
+
+
+def _declare_things(repo: Repo) -> None:
+    repo.write("layers/20-things.yaml", LAYER)
+    repo.chart("kinds", crd("Thing"), RULES)
+    repo.write("charts/platform/kinds/crds/other.yaml", crd("Other"))
+    repo.chart("app", APP)
 
 
 def test_nothing_remains(own: Own) -> None:
     repo, before = own.repo, own.everything()
+    _declare_things(repo)
     kinds = {"customresourcedefinitions /things.example.com", "customresourcedefinitions /others.example.com"}
     kinds.add("apiservices /v1.example.com")
     assert repo.invoke("up").code == 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devtools.app.wiring import App
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.process import Cancel
@@ -20,23 +18,6 @@ from tests.clients.test_kube import Door, _through
 from tests.e2e.repo import CONFIG_MAP, Repo
 
 pytestmark = pytest.mark.cluster
-# What a cluster changes by itself; of the Stages, the one that makes kwok look for new kinds.
-QUIET = {"events", "leases", "nodes", "endpointslices", "endpoints", "stages"}
-
-
-def _everything(cluster: Cluster) -> dict[str, str]:
-    """Each object of the cluster with its resource version."""
-    kube, found = Kube(cluster.kubeconfig, cluster.context, Cancel()), {}
-    for resource in kube.served():
-        if resource.plural in QUIET or "/" in resource.plural:
-            continue
-        try:
-            for item in kube.metadata(resource.path()):
-                key = f"{resource.api_version}/{resource.plural}/{item.get('namespace', '')}/{item['name']}"
-                found[key] = str(item["resourceVersion"])
-        except Exception:  # noqa: BLE001 - kinds that cannot be listed
-            continue
-    return found
 
 
 def test_up_then_up_again(repo: Repo) -> None:
@@ -58,25 +39,6 @@ def test_up_then_up_again(repo: Repo) -> None:
 def _verdict(repo: Repo) -> str:
     """What a test that succeeded is called here."""
     return "passed" if repo.app.provider.find().real_node else "simulated"
-
-
-def test_a_dry_run_touches_nothing(offline: Repo, tmp_path: Path) -> None:
-    """On a cluster of its own, where nobody else changes anything."""
-    offline.env = {"DEVTOOLS_CLUSTER": f"quiet-{offline.namespace[-6:]}", "DEVTOOLS_STATE": str(tmp_path / "state")}
-    try:
-        assert offline.invoke("up", "--no-test").code == 0
-        offline.edit("layers/10-base.yaml", "say: hello", "say: world")
-        quiet = App(environ=offline.environ, cwd=offline.path, out=sys.stdout, err=sys.stderr).provider.find()
-        before = _everything(quiet)
-        files = sorted(offline.path.rglob("*"))
-        for words in (("layer", "10"), ("up", "--force"), ("down",)):
-            typed = offline.invoke(*words, "--dry-run")
-            assert typed.code == 0, typed.text
-        assert "inputs changed" in offline.invoke("layer", "10", "--dry-run").text
-        assert _everything(quiet) == before
-        assert sorted(offline.path.rglob("*")) == files
-    finally:
-        offline.invoke("cluster.delete")
 
 
 def test_what_is_no_longer_declared_is_named_with_what_removes_it(repo: Repo) -> None:

@@ -49,7 +49,7 @@ class Declared:
 
 
 def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
+    return yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
 
 
 def releases(environment: str) -> Iterator[Declared]:
@@ -87,12 +87,16 @@ def run(
 
 
 def documents(text: str) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
-def render(helm: Path, release: Declared) -> list[dict[str, Any]]:
-    """Everything that the release renders to, test hooks included; the caller may change it."""
-    return documents(_rendered(helm, release.name, release.chart, release.namespace, tuple(release.overlays)))
+def render(helm: Path, release: Declared, *, again: bool = False) -> list[dict[str, Any]]:
+    """Everything that the release renders to, test hooks included; the caller may change it.
+
+    `again`: by a helm of its own, not as it was rendered before.
+    """
+    rendered = _rendered.__wrapped__ if again else _rendered
+    return documents(rendered(helm, release.name, release.chart, release.namespace, tuple(release.overlays)))
 
 
 @cache

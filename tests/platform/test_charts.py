@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from devtools.charts.randomness import random_templates
+from devtools.process import Result
 from tests.platform.support import CHARTS, ENVIRONMENTS, HERE, Declared, Tool, documents, load, releases, render, run
 
 NAMES = sorted(path.name for path in CHARTS.iterdir())
@@ -35,16 +38,27 @@ def test_lints_strictly(name: str, tool: Tool) -> None:
     assert result.ok, result.stdout + result.stderr
 
 
+@cache
+def lint(helm: Path, chart: Path, overlays: tuple[Path, ...]) -> Result:
+    """Many releases of several environments have the same overlays."""
+    return run([helm, "lint", "--strict", chart, *(word for file in overlays for word in ("-f", file))])
+
+
 @pytest.mark.parametrize("release", DECLARED, ids=str)
 def test_lints_with_the_overlays_of_each_environment(release: Declared, tool: Tool) -> None:
-    files = [word for file in release.overlays for word in ("-f", file)]
-    result = run([tool("helm"), "lint", "--strict", release.chart, *files])
+    result = lint(tool("helm"), release.chart, release.overlays)
     assert result.ok, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("release", DECLARED, ids=str)
+@pytest.mark.parametrize("release", list(releases("local")), ids=str)
 def test_renders_the_same_each_time(release: Declared, tool: Tool) -> None:
-    assert render(tool("helm"), release) == render(tool("helm"), release)
+    assert render(tool("helm"), release) == render(tool("helm"), release, again=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_in_it_is_random(name: str) -> None:
+    """Whatever the values, so in every environment."""
+    assert random_templates(CHARTS / name, {}) == ()
 
 
 @pytest.mark.parametrize("name", NAMES)

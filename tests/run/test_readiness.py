@@ -21,7 +21,7 @@ CASES = Path(__file__).parent.parent / "cases"
 
 
 def _cases(name: str) -> list[Any]:
-    return [pytest.param(case, id=case["name"]) for case in yaml.safe_load((CASES / name).read_text())]
+    return [pytest.param(case, id=case["name"]) for case in yaml.load((CASES / name).read_text(), yaml.CSafeLoader)]
 
 
 @pytest.mark.parametrize("case", _cases("readiness.yaml"))

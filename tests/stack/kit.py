@@ -24,7 +24,7 @@ def cases(folder: str) -> list[Any]:
     return [
         pytest.param(case, id=f"{path.stem}: {case['name']}")
         for path in sorted((CASES / folder).glob("*.yaml"))
-        for case in yaml.safe_load(path.read_text())
+        for case in yaml.load(path.read_text(), yaml.CSafeLoader)
     ]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from devtools.tools.helm_refusals import refusals, without_values
 
-CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "refusals.yaml").read_text(encoding="utf-8"))
+CASES = yaml.load((Path(__file__).parents[1] / "cases" / "refusals.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
