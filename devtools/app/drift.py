@@ -26,20 +26,25 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     The exit code is 1 where anything differs or could not be compared, else 0. With `fix` the releases that drifted are
     synced again, taking back what others hold, and are compared once more.
     """
+    from devtools.app.remarks import others_notice  # noqa: PLC0415 - the imports of this verb
     from devtools.report.drift import fix_json  # noqa: PLC0415 - the imports of this verb
 
     stack = load(app, options)
     selection = _selection(stack, name, options)
     releases = [item for item in stack.releases() if item.installed and selection.takes(item)]
     target = app.find_cluster()
+    if other := others_notice(app, stack.name, target.context):
+        app.say(other.message)
     found, document = _look(app, target, stack, releases)
     drifted = [item for item in found if item.drifts]
+    what = typed("drift", options, fix=True) + (f" --name {name}" if name else "")
     if not (fix and drifted):
         _show(app, document, options)
+        if drifted and options.output == "text":
+            app.say(f"put back what was deployed: invoke {what}")
         return ExitCode.FAILED if document["drifted"] else ExitCode.OK
     if options.output == "text":
         _show(app, document, options)
-    what = typed("drift", options, fix=True) + (f" --name {name}" if name else "")
     code = _fix(app, stack, drifted, what, options)
     left, after = _look(app, target, stack, releases)
     made = fix_json(code, [str(item.release.id) for item in drifted], left)

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from devtools.app.wiring import App
 from devtools.run.events import Notice
 from devtools.stack.model import Action, Plan, ReleaseId
 
 _NAMED = 3  # templates
+
+
+def others_notice(app: App, stack: str, context: str) -> Notice | None:
+    """That another run changes what is being looked at, where one does."""
+    from devtools.run.lock import under_way  # noqa: PLC0415 - of who only looks
+
+    if other := under_way(app.folders.state / "locks", run_subject(stack, context)):
+        return Notice(level="warning", message=f"another run is under way, and changes what is seen here: {other}")
+    return None
+
+
+def run_subject(stack: str, context: str) -> str:
+    """What a run holds the lock of."""
+    return f"stack {stack} on {context}"
 
 
 def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:

@@ -77,10 +77,12 @@ def execute(app: App, work: Work, options: Options) -> ExitCode:
     verify_charts(app, work)
     if options.dry_run:
         return _dry_run(app, work, options)
+    from devtools.app.remarks import run_subject  # noqa: PLC0415 - the imports of a run
+
     target = work.cluster()
     bus = Bus((_renderer(app, options),), app.clock)
     try:
-        with _locked(app, bus, f"stack {work.stack.name} on {target.context}", work.what, options):
+        with _locked(app, bus, run_subject(work.stack.name, target.context), work.what, options):
             directory, files = _run_files(app, work)  # only now: `latest` names runs that began
             bus.add(files)
             return _run(app, work, options, target, bus, directory)
@@ -116,6 +118,7 @@ def _enabled(work: Work) -> list[Release]:
 
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     """The plan and nothing else: reads the cluster where there is one, writes nothing anywhere."""
+    from devtools.app.remarks import others_notice  # noqa: PLC0415
     from devtools.app.session import kube_of  # noqa: PLC0415
     from devtools.run.engine import announce  # noqa: PLC0415
     from devtools.run.facts import observe  # noqa: PLC0415
@@ -128,6 +131,8 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
         inputs = read_inputs(app, work, target.smoke_values if target else {})
         made = work.plan(inputs, facts)
         bus.emit(_started(app, work, target, None))
+        if target and (other := others_notice(app, work.stack.name, target.context)):
+            bus.emit(other)
         bus.emit(announce(made, dry_run=True))
         _tell_undeclared(bus, made, options)
         _tell_random(bus, made, inputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def run_lock(
     `holder` (pid, what, started) is what others are told. The system frees the lock of a dead process, so a stale
     one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
     """
-    path = directory / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.lock"
+    path = _path(directory, subject)
     note = path.with_suffix(".json")
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,25 @@ def run_lock(
         with contextlib.suppress(OSError):
             note.unlink(missing_ok=True)
         lock.release()
+
+
+def under_way(directory: Path, subject: str) -> str:
+    """The run that holds the lock of `subject` now, as others are told of it; empty where none does.
+
+    The lock itself is not tried: whoever only looks must not keep a run from beginning.
+    """
+    note = _path(directory, subject).with_suffix(".json")
+    try:
+        os.kill(int(json.loads(note.read_text(encoding="utf-8"))["pid"]), 0)
+    except PermissionError:  # it lives, and is somebody else's
+        pass
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return _holder(note)
+
+
+def _path(directory: Path, subject: str) -> Path:
+    return directory / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.lock"
 
 
 def _holder(note: Path) -> str:

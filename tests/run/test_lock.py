@@ -14,7 +14,7 @@ import pytest
 
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process import Cancel
-from devtools.run.lock import run_lock
+from devtools.run.lock import run_lock, under_way
 
 HOLDER = """
 import sys, time
@@ -97,3 +97,16 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> Non
         run_lock(tmp_path / "file" / "locks", "s", _note(), wait=False, cancel=Cancel(), say=print),
     ):
         pass
+
+
+def test_who_only_looks_is_told_of_a_living_run_alone(tmp_path: Path) -> None:
+    with run_lock(tmp_path, "s", _note(), wait=False, cancel=Cancel(), say=print):
+        assert under_way(tmp_path, "s") == f"invoke layer 40 (pid {os.getpid()}, since 10:00:01 UTC)"
+        assert under_way(tmp_path, "other") == ""
+        (note,) = tmp_path.glob("*.json")
+        left = note.read_text()
+    assert under_way(tmp_path, "s") == ""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    note.write_text(left.replace(str(os.getpid()), str(ended.pid)))  # what `kill -9` leaves
+    assert under_way(tmp_path, "s") == ""
