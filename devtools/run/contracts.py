@@ -123,8 +123,10 @@ class Contracts:
         for field in item["metadata"].get("managedFields") or ():
             if is_simulators(field):
                 return "its status is simulated"
-        runs_pods = is_workload(item) or item.get("kind") in {"Pod", "Job"}
-        if runs_pods and any(self._is_simulated_pod(pod) for pod in self._observer.pods_of(item)):
+        if not is_workload(item) and item.get("kind") not in {"Pod", "Job"}:
+            return ""
+        pods = self._observer.pods_of(item, since=time.monotonic())  # that are at least as new as what it says
+        if any(map(self._is_simulated_pod, pods)):
             return "its pods are simulated"
         return ""
 

@@ -45,13 +45,16 @@ class Observer:
         """Something was changed on purpose: looks that began before now no longer count."""
         self._floor = time.monotonic()
 
-    def items(self, api_version: str, kind: str, namespace: str) -> list[dict[str, Any]]:
-        """Objects of a kind in a namespace (all when the kind has none), at most `FRESH` seconds old."""
+    def items(self, api_version: str, kind: str, namespace: str, since: float = 0.0) -> list[dict[str, Any]]:
+        """Objects of a kind in a namespace (all when the kind has none), at most `FRESH` seconds old.
+
+        None of them was looked at before `since` (monotonic seconds).
+        """
         resource = self._kube.resource(kind, api_version)
         if resource is None:
             return []
         path, start = resource.path(namespace), {"apiVersion": api_version, "kind": kind}
-        return self._look(path, lambda: [{**start, **item} for item in self._kube.items(path)])
+        return self._look(path, lambda: [{**start, **item} for item in self._kube.items(path)], since=since)
 
     def get(self, ref: ObjectRef) -> dict[str, Any] | None:
         """One object, by way of its list where that is cheap."""
@@ -62,9 +65,9 @@ class Observer:
             found = self.items(ref.api_version, ref.kind, ref.namespace)
         return next((item for item in found if item["metadata"]["name"] == ref.name), None)
 
-    def pods(self, namespace: str) -> list[dict[str, Any]]:
-        """The pods of a namespace."""
-        return self.items("v1", "Pod", namespace)
+    def pods(self, namespace: str, since: float = 0.0) -> list[dict[str, Any]]:
+        """The pods of a namespace; `since` as for `items`."""
+        return self.items("v1", "Pod", namespace, since)
 
     def events(self, namespace: str) -> list[dict[str, Any]]:
         """The warnings of a namespace, and all that was said of its claims; at most `FRESH_EVENTS` seconds old."""
@@ -85,14 +88,18 @@ class Observer:
         refs = (ObjectRef("v1", "PersistentVolumeClaim", namespace, name) for namespace, name in sorted(names))
         return [claim for ref in refs if (claim := self.get(ref))]
 
-    def pods_of(self, item: Item) -> list[dict[str, Any]]:
-        """The pods behind an object: a workload's or Job's own, those that something it owns has made, a pod itself."""
+    def pods_of(self, item: Item, since: float = 0.0) -> list[dict[str, Any]]:
+        """The pods behind an object: a workload's or Job's own, those that something it owns has made, a pod itself.
+
+        Who concludes something from what the object says gives as `since` when it was seen: older pods may not have
+        had a node yet, or not have begun.
+        """
         namespace, kind = str(item["metadata"].get("namespace", "")), item.get("kind")
-        pods = self.pods(namespace)
+        pods = self.pods(namespace, since)
         if kind == "Pod":
             return [pod for pod in pods if pod["metadata"]["name"] == item["metadata"]["name"]]
         if kind == "Deployment" and is_workload(item):
-            sets = self.items("apps/v1", "ReplicaSet", namespace)
+            sets = self.items("apps/v1", "ReplicaSet", namespace, since)
             return [dict(pod) for pod in newest_pods(item, [pod for pod in pods if selects(item, pod)], sets)]
         if is_workload(item) or (kind == "Job" and item.get("apiVersion") == "batch/v1"):
             return [pod for pod in pods if selects(item, pod)]
@@ -111,12 +118,14 @@ class Observer:
                 return True
         return False
 
-    def _look(self, path: str, look: Callable[[], list[dict[str, Any]]], fresh: float = FRESH) -> list[dict[str, Any]]:
+    def _look(
+        self, path: str, look: Callable[[], list[dict[str, Any]]], fresh: float = FRESH, since: float = 0.0
+    ) -> list[dict[str, Any]]:
         with self._lock:
             lock = self._locks.setdefault(path, Lock())
         with lock:  # who comes meanwhile waits, and shares what was seen
             seen = self._seen.get(path)
-            if seen is None or seen.began < self._floor or time.monotonic() - seen.ended > fresh:
+            if seen is None or seen.began < max(self._floor, since) or time.monotonic() - seen.ended > fresh:
                 began = time.monotonic()
                 items = look()
                 seen = self._seen[path] = _Look(began=began, ended=time.monotonic(), items=items)

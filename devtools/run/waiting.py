@@ -149,14 +149,20 @@ class _Proof:
 
     observer: Observer
     since: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    ready: dict[str, float] = field(default_factory=dict)  # when an object was first seen ready, by uid
 
     def lacks(self, item: Mapping[str, Any]) -> str:
         """What a workload or Job that is ready has yet to show; empty where it has."""
         if not is_workload(item) and item.get("kind") != "Job":
             return ""
-        now, moment, pods = time.monotonic(), datetime.now(UTC), self.observer.pods_of(item)
+        now, moment = time.monotonic(), datetime.now(UTC)
+        pods = self.observer.pods_of(item, since=self.ready.setdefault(str(item["metadata"].get("uid")), now))
         phases = {(pod.get("status") or {}).get("phase") for pod in pods}
-        if item.get("kind") == "Job" and item["status"].get("ready") and not phases & {"Running", "Succeeded"}:
+        if (
+            item.get("kind") == "Job"
+            and (item.get("status") or {}).get("ready")
+            and not phases & {"Running", "Succeeded"}
+        ):
             return "its pod to run"
         for pod in pods:
             for name, restarts in unproven(pod, moment):

@@ -107,6 +107,30 @@ def test_a_look_from_before_a_change_does_not_count_after_it(bench: Bench, kube:
     assert [item["metadata"]["name"] for item in observer.items("v1", "Service", bench.namespace)] == ["late"]
 
 
+def test_nothing_is_concluded_from_pods_that_were_seen_before_their_object(bench: Bench, kube: Kube) -> None:
+    made = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments"
+
+    class Slow(Kube):
+        """The first list of pods takes until the Deployment, made meanwhile, is there: so it holds none of its pods."""
+
+        late = True
+
+        def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+            found = super().items(path, **query)
+            if self.late and path.endswith("/pods"):
+                self.late = False
+                self.create(made, deployment("web"))
+                _until(lambda: (self.get(f"{made}/web") or {}).get("status", {}).get("availableReplicas"))
+            return found
+
+    slow = Slow(bench.cluster.kubeconfig, bench.cluster.context, bench.cancel)
+    observer = Observer(slow)
+    assert observer.pods(bench.namespace) == []
+    contracts = Contracts(slow, observer, simulated=True, real_node=bench.cluster.real_node)
+    checked = contracts.check(Contract(where=HERE, kind="Deployment", name="web"), bench.namespace)
+    assert (checked.verdict, checked.reason) == (Verdict.SIMULATED, "its pods are simulated")
+
+
 def test_large_kinds_are_looked_at_one_by_one(bench: Bench, kube: Kube) -> None:
     asked: list[str] = []
 
