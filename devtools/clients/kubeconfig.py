@@ -90,12 +90,14 @@ def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
         return None
     try:
         return _context(credentials)
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise EnvironmentFault(f"the kubeconfig's certificates cannot be used: {error}") from error
 
 
 def _context(credentials: Credentials) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=credentials.ca.decode() if credentials.ca else None)
+    # Bundles name their certificates in comments, in any script; ssl takes ASCII alone.
+    trusted = credentials.ca.decode("ascii", "ignore") if credentials.ca else None
+    context = ssl.create_default_context(cadata=trusted)
     if credentials.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -103,7 +105,7 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
         with tempfile.TemporaryDirectory(prefix="devtools-") as private:  # mode 0700; ssl reads files only
             pair = Path(private) / "pair.pem"
             pair.write_bytes(credentials.certificate + b"\n" + credentials.key)
-            context.load_cert_chain(pair)
+            context.load_cert_chain(pair, password="")  # else a key with a passphrase asks for it on the terminal
     return context
 
 

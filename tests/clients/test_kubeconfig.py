@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.clients.kubeconfig import read_credentials
+from devtools.clients.kubeconfig import Credentials, read_credentials, ssl_context
 from devtools.errors import EnvironmentFault
 
 B64 = base64.b64encode(b"PEM").decode()
@@ -24,6 +24,25 @@ contexts:
 - {{name: plugin, context: {{cluster: c, user: plugin}}}}
 - {{name: torn, context: {{cluster: c, user: nobody}}}}
 current-context: token
+"""
+
+CERTIFICATE = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBLDCB36ADAgECAhQQiM53he5nrHqq+3+LAYMCudn1NjAFBgMrZXAwDDEKMAgG
+A1UEAwwBeDAeFw0yNjExMjEyMDM2MTZaFw0zNjExMTgyMDM2MTZaMAwxCjAIBgNV
+BAMMAXgwKjAFBgMrZXADIQBaBwozs+ERRNHSRRPYGfu/yOUbBDiciLEtqrBhxpS7
+SKNTMFEwHQYDVR0OBBYEFMweR72m1dymXJSKcVupPNa/M20cMB8GA1UdIwQYMBaA
+FMweR72m1dymXJSKcVupPNa/M20cMA8GA1UdEwEB/wQFMAMBAf8wBQYDK2VwA0EA
+ieYLicujMc2SQPjxp2Gm7l+XlmSnOaNpBsMYSWvGqz198aL2A2cor6fKLRA/sbe0
+4Yir8dV/KrH/z2/ABzQ/Bw==
+-----END CERTIFICATE-----
+"""
+LOCKED = b"""\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGKME4GCSqGSIb3DQEFDTBBMCkGCSqGSIb3DQEFDDAcBAjWhe/pzs5NJQICCAAw
+DAYIKoZIhvcNAgkFADAUBggqhkiG9w0DBwQIaOtx4WnSMUQEOBd0scUQaeOmCvkt
+G6WoFkHJ8S/OLMNRUL5+6AMvCNpXEu9c3nx2pkjJEBza5jfTLsoReZ7woXAh
+-----END ENCRYPTED PRIVATE KEY-----
 """
 
 
@@ -87,3 +106,15 @@ def test_what_no_kubeconfig_can_hold_is_refused(kubeconfig: Path, was: str, now:
     kubeconfig.write_text(CONFIG.replace(was, now))
     with pytest.raises(EnvironmentFault, match=message):
         read_credentials(kubeconfig, "token")
+
+
+def test_a_bundle_may_name_its_certificates_in_any_script() -> None:
+    ca = "# Főtanúsítvány\n".encode() + CERTIFICATE
+    context = ssl_context(Credentials(server="https://127.0.0.1:1", ca=ca))
+    assert context is not None
+    assert context.cert_store_stats()["x509"] == 1
+
+
+def test_a_key_with_a_passphrase_is_refused_and_not_asked_for() -> None:
+    with pytest.raises(EnvironmentFault, match="certificates cannot be used"):
+        ssl_context(Credentials(server="https://127.0.0.1:1", certificate=CERTIFICATE, key=LOCKED))
