@@ -77,7 +77,7 @@ def _condition(kind: str, item: Mapping[str, Any]) -> Measured:
         value=f"{kind}={value}",
         good=False,
         reason=f"{kind} is {value}" + (f" ({said})" if found.get("message") else _complaints(item)),
-        refused=(value == "False" and found.get("reason") in _REFUSED and not _outdated(item, found))
+        refused=(value == "False" and str(found.get("reason")) in _REFUSED and not _outdated(item, found))
         or _is_stalled(item),
     )
 

@@ -49,9 +49,9 @@ def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
     return stored
 
 
-def remove_tests(kube: Kube, stored: Stored) -> None:
-    """Remove what the release's test hooks left."""
-    for ref in stored.tests():
+def remove_hooks(kube: Kube, stored: Stored) -> None:
+    """Remove what the release's test hooks left, and Jobs and Pods of its others: they would hold the namespace."""
+    for ref in (*stored.tests(), *stored.ended_hooks()):
         if path := kube.path_of(ref):
             kube.delete(path)
 

@@ -22,7 +22,7 @@ from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
 from devtools.run.refused import despite_refusals, refused
-from devtools.run.removal import await_gone, await_pods, remove_tests, spare_crds
+from devtools.run.removal import await_gone, await_pods, remove_hooks, spare_crds
 from devtools.run.rerendered import rerendered
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
@@ -109,7 +109,7 @@ class Steps:
         with slot:
             despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
         if stored:
-            remove_tests(kube, stored)
+            remove_hooks(kube, stored)
             observer.renew()
             await_gone(kube, observer, objects, wait)
 

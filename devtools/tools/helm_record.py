@@ -26,6 +26,7 @@ _CRD = "CustomResourceDefinition"
 # Where Helm splits (pkg/release/v1/util), but each document keeps its last line ends: they are part of a block scalar.
 _SEPARATOR = re.compile(r"^---\s*", re.MULTILINE)
 _TEST = frozenset({"test", "test-success"})
+_RUNS = frozenset({"Job", "Pod"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,18 @@ class Stored:
 
     def tests(self) -> tuple[ObjectRef, ...]:
         """The objects of its test hooks, which an uninstall leaves behind."""
-        manifests = [manifest for events, manifest in self.hooks if events & _TEST]
-        return tuple(self._ref(item) for manifest in manifests for item in documents(manifest))
+        return tuple(self._ref(item) for events, item in self._hooked() if events & _TEST)
+
+    def ended_hooks(self) -> tuple[ObjectRef, ...]:
+        """The Jobs and Pods of its other hooks, which an uninstall leaves behind, too, but for those to be kept."""
+        runs = [item for events, item in self._hooked() if not events & _TEST and item["kind"] in _RUNS]
+        return tuple(self._ref(item) for item in runs if KEEP not in (_metadata(item).get("annotations") or {}))
+
+    def _hooked(self) -> Iterator[tuple[frozenset[str], dict[str, Any]]]:
+        """The objects of its hooks, each with its events."""
+        for events, manifest in self.hooks:
+            for item in documents(manifest):
+                yield events, item
 
     def encoded_sparing_crds(self) -> str:
         """As the Secret's `data.release`, every CRD marked as one to keep; the rest stays as it is."""
@@ -91,9 +102,13 @@ class Stored:
         return base64.b64encode(base64.b64encode(packed)).decode()
 
     def _ref(self, item: Mapping[str, Any]) -> ObjectRef:
-        metadata = item.get("metadata") or {}
+        metadata = _metadata(item)
         where, name = str(metadata.get("namespace") or self.namespace), str(metadata.get("name", ""))
         return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
+
+
+def _metadata(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    return item.get("metadata") or {}
 
 
 def read_document(secret: Mapping[str, Any]) -> dict[str, Any]:

@@ -424,7 +424,7 @@ def _record(said: str) -> dict[str, Any]:
 
 def _read_record(said: str) -> object:
     stored = helm_record.read_record(_record(said))
-    return stored.objects(), stored.crds(), stored.tests(), stored.encoded_sparing_crds()
+    return stored.objects(), stored.crds(), stored.tests(), stored.ended_hooks(), stored.encoded_sparing_crds()
 
 
 def _refusals(said: str) -> str:

@@ -149,3 +149,15 @@ def test_a_record_that_cannot_be_read_is_left_alone(bench: Bench) -> None:
     assert "cannot be uninstalled safely: its Helm record cannot be read" in ran.one(StepFinished).reason
     assert ran.runner.commands == []
     bench.kube.delete(path)
+
+
+def test_what_hooks_left_does_not_hold_the_namespace(bench: Bench) -> None:
+    kept = job("kept", "pre-install", "true")
+    kept["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep"
+    app = bench.release(bench.chart("app", config_map("conf"), job("migrate", "pre-install", "true"), kept))
+    assert bench.run(named(bench, step(app))).code is ExitCode.OK
+    jobs = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
+    assert {item["name"] for item in bench.kube.metadata(jobs)} == {"migrate", "kept"}
+    ran = down(bench, step(app, action=Action.UNINSTALL))
+    assert ran.code is ExitCode.OK, ran.all(StepFinished)
+    assert {item["name"] for item in bench.kube.metadata(jobs)} == {"kept"}

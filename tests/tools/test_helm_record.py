@@ -98,6 +98,7 @@ def test_what_tests_leave_is_known() -> None:
 
     made = stored(hooks=[hook("a", "test"), hook("b", "pre-install"), hook("c", "test", "post-install", namespace="z")])
     assert [(ref.namespace, ref.name) for ref in made.tests()] == [("ns", "a"), ("z", "c")]
+    assert [ref.name for ref in made.ended_hooks()] == ["b"]
 
 
 def test_the_last_line_end_of_a_document_is_kept() -> None:
