@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hypothesis import settings
 from hypothesis import strategies as st
 
 WORDS = (
@@ -36,6 +37,9 @@ DOCUMENTS: st.SearchStrategy[Any] = st.recursive(
     max_leaves=14,
 )
 BYTES = st.binary(max_size=200) | st.text(alphabet="ab:-[]{}&*!<>|\n\t '\"#?%=~1.", max_size=80).map(str.encode)
+
+SLOW = settings(max_examples=40 if settings().max_examples == 100 else settings().max_examples)
+"""Fewer cases of what reads a whole repository each time; at night as many as of others."""
 
 DEEP = (70, 400, 1500)  # more than we take, than Python's stack takes, than a C stack should
 # What is written in the place of a value. JSON has these ...

@@ -63,7 +63,7 @@ from devtools.tools import (
     tilt,
     versions,
 )
-from tests.fuzzing import LAX_JSON, ODD_JSON, documents, scratch, texts
+from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch, texts
 from tests.stack.kit import load, repository, write
 from tests.stack.test_config import GOOD
 
@@ -176,6 +176,7 @@ def test_the_good_ones_among_the_files_are_read(root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+@SLOW
 @given(data=st.data())
 def test_whatever_a_file_of_a_repository_holds(root: Path, name: str, data: st.DataObject) -> None:
     good = (root / name).read_bytes()
