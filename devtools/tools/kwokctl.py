@@ -24,6 +24,9 @@ SERVICE_RANGE = "10.0.0.0/24"
 SIMULATED_PODS = "10.244.0.1/16"  # kwok's own default lies inside the Service range
 # Their defaults, 20 and 50 requests in a second, are for clusters that many share: Deployments waited for pods.
 _UNTHROTTLED = {"kube-api-qps": "500", "kube-api-burst": "1000"}
+# There is one of each: renewing a lease every two seconds is most of what an idle control plane does, and one that
+# could not in time, on a busy machine, would end itself.
+_ALONE = {"leader-elect": "false"}
 FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok plays
 
 
@@ -99,7 +102,10 @@ def config(settings: Settings) -> str:
                 },
                 replaced=("bind-address",),
             ),
-            *(_patch(name, _UNTHROTTLED, replaced=()) for name in ("kube-controller-manager", "kube-scheduler")),
+            *(
+                _patch(name, {**_UNTHROTTLED, **_ALONE}, replaced=())
+                for name in ("kube-controller-manager", "kube-scheduler")
+            ),
         ],
     }
     return json.dumps(document, indent=2) + "\n"

@@ -10,9 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from devtools.app import layer, show, up
+from devtools.app.running import Options
+from devtools.app.shell import Verb
 from tests.e2e.repo import Repo
+from tests.verbs import call
 
 Break = Callable[[Repo], None]
+DRY = Options(dry_run=True, output="json")
+READERS: tuple[Verb, ...] = (
+    lambda app: show.plan(app, "", DRY),
+    lambda app: up.up(app, DRY),
+    lambda app: layer.replay(app, "10", DRY),
+    lambda app: up.down(app, DRY),
+)
 
 
 def _typo(repo: Repo) -> None:
@@ -138,11 +149,13 @@ def test_a_cluster_that_does_not_answer_is_not_planned_for_as_if_it_were_empty(
     if record:
         (home / "ready.json").write_text(record)
     env = {"DEVTOOLS_CLUSTER": "quiet", "DEVTOOLS_STATE": str(tmp_path / "state")}
-    for words in (("plan",), ("up", "--dry-run"), ("layer", "10", "--dry-run"), ("down", "--dry-run")):
-        typed = offline.invoke(*words, "--output", "json", env=env)
-        assert (typed.code, typed.document["exit_code"]) == (4, 4), typed.text
-        assert says in typed.err
-        assert "empty cluster" not in typed.text
+    for verb in READERS:
+        seen = call(verb, "json", environ={**offline.environ, **env}, cwd=offline.path)
+        assert (seen.code, seen.document["exit_code"]) == (4, 4), seen
+        assert says in seen.err
+        assert "empty cluster" not in seen.out + seen.err
+    typed = offline.invoke("plan", env=env)  # and as a user types it
+    assert (typed.code, says in typed.err) == (4, True), typed.text
 
 
 def test_an_api_server_that_does_not_answer_is_no_empty_cluster(offline: Repo, tmp_path: Path) -> None:

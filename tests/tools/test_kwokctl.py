@@ -56,6 +56,7 @@ def test_configuration() -> None:
     webhooks = patches["kube-apiserver"]["disable-admission-plugins"]
     assert webhooks == "MutatingAdmissionWebhook,ValidatingAdmissionWebhook"
     assert patches["kube-apiserver"]["advertise-address"] == "10.200.0.1"
+    assert {patches[name]["leader-elect"] for name in ("kube-controller-manager", "kube-scheduler")} == {"false"}
 
 
 def test_errors_are_found_among_log_lines() -> None:
