@@ -8,14 +8,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devtools.clients.kube import Kube
 from devtools.clusters.layout import Layout
-from devtools.clusters.programs import Program, last_line
 from devtools.clusters.residue import Process
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.process import Cancel, Command, Result, Runner
-from devtools.tools import kwokctl
+from devtools.tools.embedded import COMPONENTS
+
+if TYPE_CHECKING:
+    from devtools.tools import kwokctl
 
 WAIT = 60.0  # seconds for it to answer
 TAIL = 5  # lines of a log worth showing
@@ -32,6 +35,8 @@ class ControlPlane:
 
     def create(self, *, ports: tuple[int, ...], advertise: str, bind: str) -> None:
         """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
+        from devtools.tools import kwokctl  # noqa: PLC0415 - only who starts it
+
         home = self._home()
         home.workdir.mkdir(parents=True)
         settings = kwokctl.Settings(
@@ -47,6 +52,8 @@ class ControlPlane:
 
     def start(self) -> None:
         """Start it again with what etcd holds."""
+        from devtools.tools import kwokctl  # noqa: PLC0415 - only who starts it
+
         home = self._home()
         for note in (self.layout.plane / "pids").glob("*.pid"):
             note.unlink()  # of dead processes: after a reboot their numbers may be others'
@@ -60,7 +67,7 @@ class ControlPlane:
     def problem(self, running: Iterable[Process]) -> str:
         """What is wrong, in a sentence; empty when every component runs and the API server is ready."""
         names = {process.name for process in running}
-        missing = [name for name in kwokctl.COMPONENTS if name not in names]
+        missing = [name for name in COMPONENTS if name not in names]
         if missing:
             return f"{' and '.join(missing)} of cluster {self.layout.name} {_is(missing)} not running"
         if not self.layout.kubeconfig.is_file():
@@ -77,6 +84,8 @@ class ControlPlane:
 
     def _home(self) -> kwokctl.Home:
         """For kwokctl; its paths are absolute because it changes directory."""
+        from devtools.tools import kwokctl  # noqa: PLC0415 - see create
+
         return kwokctl.Home(
             kwokctl=self.tool("kwokctl"),
             name=self.layout.name,
@@ -88,12 +97,17 @@ class ControlPlane:
 
     def _run(self, command: Command, what: str) -> None:
         """Run kwokctl, with its errors as ours."""
+        from devtools.clusters.programs import Program  # noqa: PLC0415 - see create
+
         program = Program(runner=self.runner, name="kwokctl", reason=self._reason)
         program.run(command, f"{what} cluster {self.layout.name}")
 
     def _reason(self, result: Result) -> str:
         """What kwokctl says, and the components whose logs say more."""
-        said = kwokctl.messages(result.stdout + result.stderr) or (last_line(result),)
+        from devtools.clusters.programs import last_line  # noqa: PLC0415 - see create
+        from devtools.tools.kwokctl import messages  # noqa: PLC0415
+
+        said = messages(result.stdout + result.stderr) or (last_line(result),)
         return f"{said[0]}{self.last_words()}"
 
     def _finish(self, what: str) -> None:

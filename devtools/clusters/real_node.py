@@ -11,13 +11,12 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from devtools.clients.kube import Kube
@@ -30,13 +29,11 @@ from devtools.clusters.simulation import NODES, is_ready, wait_until
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process import Cancel, Command, Runner
 from devtools.tools import realnode
-from devtools.tools.kwokctl import COMPONENTS, SERVICE_RANGE, SIMULATED_PODS
+from devtools.tools.embedded import COMPONENTS, REAL_NODE, UTILITY_IMAGE
+from devtools.tools.kwokctl import SERVICE_RANGE, SIMULATED_PODS
 
-NAME = "real-0"
-UTILITY_IMAGE = "localhost/devtools/ops:1"
 SANDBOX_IMAGE = "localhost/devtools/pause:1"
 PROXY_HEALTH = 10256  # https://kubernetes.io/docs/reference/command-line-tools-reference/kube-proxy/
-PROGRAMS = ("containerd", "kubelet", "kube-proxy")
 PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
     "containerd": "containerd",
     "ctr": "containerd",
@@ -49,14 +46,6 @@ PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
 CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("bridge", "host-local", "loopback")
 STARTS_IN = 30.0  # seconds
-
-SMOKE_VALUES: dict[str, Any] = {
-    "image": UTILITY_IMAGE,
-    "imagePullPolicy": "Never",
-    "nodeSelector": {realnode.LABEL: "true"},
-    "tolerations": [{"key": realnode.LABEL, "operator": "Equal", "value": "true", "effect": "NoSchedule"}],
-    "dnsPolicy": "Default",  # there is no DNS in the cluster, and kubelet warns of every pod that asks for it
-}
 
 
 def missing_packages() -> tuple[str, ...]:
@@ -78,12 +67,6 @@ def obstacle(*, is_root: bool) -> str:
     if missing := missing_packages():
         return f"a real node needs packages: apt-get install --no-install-recommends {' '.join(missing)}"
     return ""
-
-
-def missing(running: Iterable[residue.Process]) -> tuple[str, ...]:
-    """Programs of the node that do not run."""
-    names = {process.name for process in running}
-    return tuple(name for name in PROGRAMS if name not in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +106,7 @@ class RealNode:
         for name in ("kubelet", "kube-proxy"):
             start = realnode.kubelet if name == "kubelet" else realnode.kube_proxy
             self._spawn(name, start(node, self.tool(name)))
-        self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{NAME}") or {}))
+        self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
         # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
         self._await("kube-proxy", lambda: _proxies(node.address))
 
@@ -150,7 +133,7 @@ class RealNode:
 
     def _node(self) -> realnode.Node:
         return realnode.Node(
-            name=NAME,
+            name=REAL_NODE,
             home=self.layout.node,
             runtime=self.layout.runtime,
             veth=self.layout.veth,

@@ -7,19 +7,20 @@ Starts no program: it must work when everything has been asked to stop.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from devtools.clusters.layout import MARK, Layout
 from devtools.errors import EnvironmentFault
+from devtools.tools.embedded import REAL_PROGRAMS
 
 CGROUPS = Path("/sys/fs/cgroup")
+PROC = Path("/proc")
 _DETACH = 2  # MNT_DETACH of umount2(2)
 _KILL_AGAIN = 0.05
 _KILL_FOR = 5.0
@@ -35,17 +36,56 @@ class Process:
 
 
 def processes(layout: Layout) -> tuple[Process, ...]:
-    """The cluster's processes: those that carry its mark or live in its control group. Zombies do not count."""
-    import psutil  # noqa: PLC0415 - only clusters need it
+    """The cluster's processes: those that carry its mark or live in its control group. Zombies do not count.
 
-    found = []
+    Where there is a proc(5), it is read directly: every command looks, and that takes a fifth of psutil's time.
+    """
+    found = _in_proc(layout) if (PROC / "self" / "environ").exists() else _on_this_machine(layout)
+    return tuple(sorted(found))
+
+
+def missing_programs(running: Iterable[Process]) -> tuple[str, ...]:
+    """Programs of the real node that are not among the processes."""
+    names = {process.name for process in running}
+    return tuple(name for name in REAL_PROGRAMS if name not in names)
+
+
+def _in_proc(layout: Layout) -> Iterator[Process]:
+    """See `processes`. What has an environment is no zombie."""
+    mark, group = f"{MARK}={layout.mark}".encode(), layout.cgroup
+    for pid in filter(str.isdecimal, os.listdir(PROC)):  # noqa: PTH208 - names are all it takes
+        place = f"{PROC}/{pid}/"
+        if mark in _bytes(place + "environ").split(b"\0"):
+            words = _bytes(place + "cmdline").split(b"\0")
+            yield Process(pid=int(pid), name=PurePath(os.fsdecode(words[0])).name or _comm(place))
+        elif group.encode() in (text := _bytes(place + "cgroup")) and in_cgroup(text.decode(), group):
+            state = _bytes(place + "stat").rpartition(b") ")[2][:1]  # it follows a name in brackets, proc_pid_stat(5)
+            if state not in {b"", b"Z", b"X"}:
+                yield Process(pid=int(pid), name=_comm(place))
+
+
+def _comm(place: str) -> str:
+    """The name that a process has for the kernel."""
+    return os.fsdecode(_bytes(place + "comm").rstrip(b"\n"))
+
+
+def _bytes(path: str) -> bytes:
+    """What a file of /proc says; nothing where its process is gone or somebody else's."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - thousands of them
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _on_this_machine(layout: Layout) -> Iterator[Process]:
+    """See `processes`; a system without proc(5) has no control groups either."""
+    import psutil  # noqa: PLC0415 - most systems have a proc(5)
+
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == layout.mark:
-                found.append(Process(pid=process.pid, name=Path((process.cmdline() or [process.name()])[0]).name))
-            elif in_cgroup(_read(Path(f"/proc/{process.pid}/cgroup")), layout.cgroup):
-                found.append(Process(pid=process.pid, name=process.name()))
-    return tuple(sorted(found))
+                yield Process(pid=process.pid, name=Path((process.cmdline() or [process.name()])[0]).name)
 
 
 def in_cgroup(text: str, name: str) -> bool:
@@ -133,6 +173,8 @@ def _remove_tree(directory: Path) -> None:
 
 def _umount(point: str, flags: int) -> int:
     """umount2(2): Python has none."""
+    import ctypes  # noqa: PLC0415 - only who clears away
+
     return int(ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(point), flags))
 
 

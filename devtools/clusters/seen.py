@@ -11,7 +11,7 @@ from devtools.clusters.base import State
 from devtools.clusters.control_plane import ControlPlane
 from devtools.clusters.layout import Layout
 from devtools.machine_json import read_json
-from devtools.tools.kwokctl import COMPONENTS
+from devtools.tools.embedded import COMPONENTS
 
 CREATE = "invoke cluster.create"
 RECREATE = f"invoke cluster.delete && {CREATE}"

@@ -16,7 +16,6 @@ from typing import Any
 from devtools.machine_json import read_json
 from devtools.process import Command
 
-COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 PORTS = 6  # that one control plane listens on
 SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of kube-apiserver's default Service range

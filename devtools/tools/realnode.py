@@ -14,10 +14,10 @@ from pathlib import Path
 
 from devtools.process import Command
 from devtools.tools.ctr import Ctr
+from devtools.tools.embedded import REAL_LABEL
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, whatever the user's is
 POD_RANGE = "10.88.0.0/16"  # seen inside the node's namespace only: every cluster can have the same
-LABEL = "devtools.ameide.io/real"
 TUNABLES = {  # what kubelet would set for the whole machine; it is shown files that say so instead
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -131,7 +131,7 @@ def kubelet(node: Node, program: Path) -> Command:
         "--node-ip",
         node.address,
         "--node-labels",
-        f"{LABEL}=true",
+        f"{REAL_LABEL}=true",
     )
 
 
@@ -246,7 +246,7 @@ def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
         "failCgroupV1": False,
         "failSwapOn": False,
         "healthzPort": 0,
-        "registerWithTaints": [{"key": LABEL, "value": "true", "effect": "NoSchedule"}],
+        "registerWithTaints": [{"key": REAL_LABEL, "value": "true", "effect": "NoSchedule"}],
         "resolvConf": str(node.home / "resolv.conf"),
         "serializeImagePulls": False,
         "volumePluginDir": str(node.home / "volume-plugins"),

@@ -26,6 +26,7 @@ from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
 from devtools.errors import ConfigError, EnvironmentFault, TimedOut
 from devtools.process import Cancel
 from devtools.tools import realnode
+from devtools.tools.embedded import REAL_LABEL
 
 MOUNTINFO = """\
 28 1 254:0 / / rw - ext4 /dev/vda rw
@@ -270,7 +271,7 @@ def test_what_the_real_node_reads() -> None:
     )
     kubelet = json.loads(files["kubelet.json"])
     assert kubelet["authentication"]["anonymous"] == {"enabled": False}
-    assert kubelet["registerWithTaints"] == [{"key": realnode.LABEL, "value": "true", "effect": "NoSchedule"}]
+    assert kubelet["registerWithTaints"] == [{"key": REAL_LABEL, "value": "true", "effect": "NoSchedule"}]
     import tomllib
 
     containerd = tomllib.loads(files["containerd.toml"])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools.clusters.real_node import SMOKE_VALUES, missing_packages, obstacle
+from devtools.clusters.real_node import missing_packages, obstacle
+from devtools.tools.embedded import SMOKE_VALUES
 from devtools.tools.realnode import TUNABLES
 from tests.clusters.kit import Machine, eventually
 

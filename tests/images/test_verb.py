@@ -19,9 +19,9 @@ from devtools.app import images as verbs
 from devtools.app.shell import run
 from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
-from devtools.clusters.real_node import SMOKE_VALUES
 from devtools.errors import ExitCode
 from devtools.process import Cancel, Command, SubprocessRunner
+from devtools.tools.embedded import SMOKE_VALUES
 from tests.dockerd import PATH
 from tests.stack.kit import write
 

@@ -1,0 +1,19 @@
+"""What every part of an embedded cluster calls by name; it imports nothing, so that to look at one costs little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
+REAL_NODE = "real-0"  # the one node that is real
+REAL_PROGRAMS = ("containerd", "kubelet", "kube-proxy")  # what runs for it
+REAL_LABEL = "devtools.ameide.io/real"  # of that node, and its taint
+UTILITY_IMAGE = "localhost/devtools/ops:1"
+
+SMOKE_VALUES: dict[str, Any] = {
+    "image": UTILITY_IMAGE,
+    "imagePullPolicy": "Never",
+    "nodeSelector": {REAL_LABEL: "true"},
+    "tolerations": [{"key": REAL_LABEL, "operator": "Equal", "value": "true", "effect": "NoSchedule"}],
+    "dnsPolicy": "Default",  # there is no DNS in the cluster, and kubelet warns of every pod that asks for it
+}
