@@ -15,7 +15,9 @@ def kept_stack(app: App, environment: str) -> Stack:
     def read() -> Stack:
         from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
 
-        return load_stack(settings, environment, app.charts)
+        charts = app.charts
+        _ = charts.lock  # what is wrong with it is told first, whether or not a chart of it is used
+        return load_stack(settings, environment, charts)
 
     name = f"stack {settings.root} {environment} {_provider(app)}"
     inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)

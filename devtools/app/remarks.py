@@ -31,11 +31,12 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
 
     Only those are looked at: what is unchanged is not rendered again, whatever its templates call.
     """
+    upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
+    if not upgrades:
+        return
     from devtools.charts.randomness import random_templates, told  # noqa: PLC0415 - most plans upgrade nothing
 
-    for step in plan.steps:
-        if step.action is not Action.UPGRADE or step.sweep:
-            continue
+    for step in upgrades:
         if found := list(told(random_templates(step.release.chart.path, values[step.id]))):
             more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             what = "; ".join(found[:_NAMED]) + more

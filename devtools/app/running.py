@@ -121,13 +121,12 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     from devtools.app.remarks import others_notice  # noqa: PLC0415
     from devtools.app.session import kube_of  # noqa: PLC0415
     from devtools.run.engine import announce  # noqa: PLC0415
-    from devtools.run.facts import observe  # noqa: PLC0415
 
     bus = Bus((_renderer(app, options),), app.clock)
     started = time.monotonic()
     try:
         target = _found(work, bus)
-        facts = (work.look or observe)(kube_of(app, target)) if target else Facts()
+        facts = _facts(work, kube_of(app, target)) if target else Facts()
         inputs = read_inputs(app, work, target.smoke_values if target else {})
         made = work.plan(inputs, facts)
         bus.emit(_started(app, work, target, None))
@@ -140,6 +139,13 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     finally:
         bus.close()
     return ExitCode.OK
+
+
+def _facts(work: Work, kube: Kube) -> Facts:
+    """What the cluster holds; objects are looked for of the releases that the run is about."""
+    from devtools.run.facts import observe  # noqa: PLC0415 - the imports of a run
+
+    return work.look(kube) if work.look else observe(kube, {release.id for release in _enabled(work)}.__contains__)
 
 
 def _found(work: Work, bus: Bus) -> Cluster | None:
@@ -181,7 +187,6 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     from devtools.app.private import private_directory  # noqa: PLC0415
     from devtools.app.session import kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
-    from devtools.run.facts import observe  # noqa: PLC0415
 
     bus.emit(_started(app, work, cluster, directory))
     started = time.monotonic()
@@ -192,7 +197,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     try:
         with private_directory(app.folders.state / "private", warn) as private:
             kube = kube_of(app, cluster, warn)
-            facts = (work.look or observe)(kube)
+            facts = _facts(work, kube)
             inputs = read_inputs(app, work, cluster.smoke_values)
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from devtools.clients.kube import Kube
     from devtools.clusters.base import Cluster
     from devtools.run.session import Session
+    from devtools.tools.helm import Helm
 
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
@@ -24,7 +25,11 @@ def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None
     """A client of the cluster's API server; `say` is told when that is waited for (default: a line for people)."""
     from devtools.clients.kube import Kube  # noqa: PLC0415 - not every task needs it
 
-    return Kube(cluster.kubeconfig, cluster.context, app.cancel, app.patience, say=say or app.say)
+    return Kube(
+        *(cluster.kubeconfig, cluster.context, app.cancel, app.patience),
+        say=say or app.say,
+        connections=cluster.connections,
+    )
 
 
 def session(
@@ -34,21 +39,23 @@ def session(
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
     from devtools.app.durations import durations_file, load_durations  # noqa: PLC0415
     from devtools.app.private import MARK  # noqa: PLC0415
-    from devtools.run.observer import Observer  # noqa: PLC0415
     from devtools.run.session import Session  # noqa: PLC0415
     from devtools.run.slots import Slots  # noqa: PLC0415
-    from devtools.tools.helm import Helm  # noqa: PLC0415
 
     mark, own = {MARK: str(private)}, cluster.kubeconfig.parent / "helm"
     # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
     env = {**mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
-    program = app.toolchain.path("helm")
-    helm = Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)
+
+    def helm() -> Helm:
+        from devtools.tools.helm import Helm  # noqa: PLC0415 - where nothing is to do, none is looked for
+
+        program = app.toolchain.path("helm")
+        return Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)
+
     return Session(
         kube=kube,
-        observer=Observer(kube),
-        helm=helm,
+        find_helm=helm,
         runner=app.runner,
         bus=bus,
         cancel=app.cancel,

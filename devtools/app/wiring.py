@@ -18,7 +18,7 @@ from devtools.errors import ConfigError, EnvironmentFault
 from devtools.process import Cancel, SubprocessRunner
 
 if TYPE_CHECKING:
-    from devtools.charts.lock import LockEntry
+    from devtools.charts.lock import Lock, LockEntry
     from devtools.charts.resolve import Charts
     from devtools.charts.standin import StandIns
     from devtools.clusters.base import Cluster, Provider
@@ -121,12 +121,16 @@ class App:
     @cached_property
     def charts(self) -> Charts:
         """The charts of the repository."""
-        from devtools.charts.lock import LOCK, Lock, load_lock  # noqa: PLC0415 - not every task needs it
-        from devtools.charts.resolve import Charts  # noqa: PLC0415
+        from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
 
         directory, root = self.settings.charts, self.settings.root
-        kept = self.remembered(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
-        return Charts(directory, root, self._stand_in, lock=kept)
+
+        def lock() -> Lock:
+            from devtools.charts.lock import LOCK, Lock, load_lock  # noqa: PLC0415 - only for vendored charts
+
+            return self.remembered(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
+
+        return Charts(directory, root, self._stand_in, lock=lock)
 
     def _stand_in(self, entry: LockEntry) -> Path | None:
         """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""
@@ -164,13 +168,15 @@ class App:
     @cached_property
     def provider_name(self) -> ProviderName:
         """Which provider makes the cluster."""
-        from devtools.clients.docker import docker_answers  # noqa: PLC0415 - not every task needs it
         from devtools.clusters.choose import choose  # noqa: PLC0415 - not every task needs it
 
+        def answers() -> bool:
+            from devtools.clients.docker import docker_answers  # noqa: PLC0415 - only where the answer matters
+
+            return docker_answers(self.environ)
+
         wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
-        return choose(
-            wanted, docker_answers=lambda: docker_answers(self.environ), k3d_installed=self.which("k3d") is not None
-        )
+        return choose(wanted, docker_answers=answers, k3d_installed=self.which("k3d") is not None)
 
     @cached_property
     def provider(self) -> Provider:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from threading import Lock as Mutex
+from typing import TYPE_CHECKING
 
-from devtools.charts.archive import chart_yaml_of, sha256_of, verify_archive
-from devtools.charts.lock import Lock, LockEntry, load_lock
-from devtools.charts.standin import version_of
 from devtools.errors import ConfigError, Problem
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef, Release
-from devtools.stack.validate import did_you_mean
+from devtools.stack.near import did_you_mean
+
+if TYPE_CHECKING:
+    from devtools.charts.lock import Lock, LockEntry
 
 PLATFORM = "platform"
 THIRD_PARTY = "third_party"
-StandIn = Callable[[LockEntry], Path | None]
+StandIn = Callable[["LockEntry"], Path | None]
 
 
 class Charts:
@@ -29,18 +31,35 @@ class Charts:
     """
 
     def __init__(
-        self, directory: Path, root: Path | None = None, stand_in: StandIn | None = None, *, lock: Lock | None = None
+        self,
+        directory: Path,
+        root: Path | None = None,
+        stand_in: StandIn | None = None,
+        *,
+        lock: Callable[[], Lock] | None = None,
     ) -> None:
-        """Read the lock where it is not given; raises ConfigError when it is wrong.
+        """Nothing is read yet; `lock` gives the lock where it is not to be read from its file.
 
         Files are named from `root` (else from above).
         """
         self.directory = directory
         self._root = root or directory.parent
-        self.lock: Lock = lock or load_lock(directory, self._root)
+        self._load = lock
         self._stand_in = stand_in
         self._digests: dict[Path, str] = {}
         self._mutex = Mutex()
+
+    @cached_property
+    def lock(self) -> Lock:
+        """The lock, read when it is first asked for: a run that finds nothing to do may do without it.
+
+        Raises ConfigError when it is wrong.
+        """
+        if self._load:
+            return self._load()
+        from devtools.charts.lock import load_lock  # noqa: PLC0415
+
+        return load_lock(self.directory, self._root)
 
     def find(self, name: str) -> ChartRef:
         """The chart; raises ChartUnknown, with near matches. An archive need not be there yet: `verify` asks that."""
@@ -67,6 +86,8 @@ class Charts:
 
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
         """What is wrong with the archives that enabled releases use; each archive is looked at once."""
+        from devtools.charts.archive import verify_archive  # noqa: PLC0415 - where nothing is vendored, not needed
+
         problems: list[Problem] = []
         names = dict.fromkeys(r.chart.name for r in releases if r.installed and r.chart.kind == "vendored")
         for name in names:
@@ -82,6 +103,8 @@ class Charts:
         return self.directory / THIRD_PARTY / entry.archive
 
     def _local(self, name: str, chart: str) -> ChartRef:
+        from devtools.charts.archive import chart_yaml_of  # noqa: PLC0415 - only who loads a stack anew
+
         path = self.directory / PLATFORM / chart
         if not path.is_dir():
             raise ChartUnknown(f"no chart '{name}'", self._near(name))
@@ -94,6 +117,8 @@ class Charts:
         return ChartRef(name=name, path=path, kind="local", version=str(data.get("version", "")))
 
     def _vendored(self, name: str) -> ChartRef:
+        from devtools.charts.standin import version_of  # noqa: PLC0415 - see _local
+
         entry = self.lock.entries.get(name)
         if entry is None:
             raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", self._near(name))
@@ -112,13 +137,18 @@ class Charts:
 
     def _digest(self, chart: ChartRef) -> str:
         try:
-            return _directory_digest(chart.path) if chart.path.is_dir() else sha256_of(chart.path)
+            return _directory_digest(chart.path) if chart.path.is_dir() else _file_digest(chart.path)
         except OSError as error:
             why = error.strerror or str(error)
             raise ConfigError(f"chart '{chart.name}' cannot be read: {why}", hint=f"it is {chart.path}") from error
 
     def _shown(self, path: Path) -> Path:
         return path.relative_to(self._root) if path.is_relative_to(self._root) else path
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _directory_digest(directory: Path) -> str:

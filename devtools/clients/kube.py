@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devtools.clients.connections import Connections
 from devtools.clients.discovery import ACCEPT, Discovery, Resource
 from devtools.clients.lines import split
 from devtools.clients.wire import Answer, Request, Wire
@@ -65,8 +66,9 @@ class Kube:
         retry_for: float = RETRY_FOR,
         read_for: float = READ_FOR,
         say: Callable[[str], None] = lambda _: None,
+        connections: Connections | None = None,
     ) -> None:
-        """Nothing is read or connected to yet.
+        """Nothing is read or connected to yet; `connections` are those of another client of this server and user.
 
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
         an answer; `say` is told when a server begins to be waited for, and when it answers again.
@@ -74,7 +76,8 @@ class Kube:
         self._kubeconfig = kubeconfig
         self._context = context
         self._cancel = cancel
-        self._wire = Wire(kubeconfig, context, cancel, retry_for=retry_for, read_for=read_for, say=say)
+        self.connections = connections or Connections(kubeconfig, context)
+        self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say)
         self._discovery = Discovery(lambda path: self._json("GET", path, accept=ACCEPT))
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:

@@ -6,13 +6,11 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from devtools.clients.kubeconfig import Credentials, read_credentials, ssl_context
+from devtools.clients.connections import Connections
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process import Cancel
 
@@ -51,8 +49,7 @@ class Wire:
 
     def __init__(
         self,
-        kubeconfig: Path,
-        context: str,
+        connections: Connections,
         cancel: Cancel,
         *,
         retry_for: float,
@@ -64,13 +61,11 @@ class Wire:
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
         an answer; `say` is told when the server begins to be waited for, and when it answers again.
         """
-        self._kubeconfig = kubeconfig
-        self._context = context
+        self._connections = connections
         self._cancel = cancel
         self._retry_for = retry_for
         self._read_for = read_for
         self._say = say
-        self._making = Lock()
         self._telling = Lock()
         self._met = False  # whether it ever answered
         self._told: float | None = None  # since when the server is away, once that was said
@@ -79,7 +74,7 @@ class Wire:
     @property
     def server(self) -> str:
         """The server's URL."""
-        return self._credentials.server
+        return self._connections.server
 
     def send(self, request: Request) -> Answer:
         """Send, and again with growing pauses while the server cannot be reached or is overloaded.
@@ -87,7 +82,7 @@ class Wire:
         Any other answer is returned, refusals too. Raises EnvironmentFault when the server stays away for longer than
         `retry_for` seconds (FIRST where it never was there), Interrupted on cancel.
         """
-        from urllib3.exceptions import (  # noqa: PLC0415 - see _pool
+        from urllib3.exceptions import (  # noqa: PLC0415 - see Connections.pool
             ConnectTimeoutError,
             HTTPError,
             LocationValueError,
@@ -124,13 +119,13 @@ class Wire:
         return self._retry_for if self._met else min(self._retry_for, FIRST)
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
-        import urllib3  # noqa: PLC0415 - see _pool
+        import urllib3  # noqa: PLC0415 - see Connections.pool
 
         query = f"?{urlencode(request.query)}" if request.query else ""
-        return self._pool.request(
+        return self._connections.pool.request(
             request.method,
             self.server.rstrip("/") + request.path + query,
-            headers={"User-Agent": "devtools", **request.headers, **self._authorization()},
+            headers={"User-Agent": "devtools", **request.headers, **self._connections.authorization()},
             body=request.body,
             timeout=urllib3.Timeout(connect=CONNECT, read=None if request.stream else self._read_for),
             retries=False,
@@ -158,48 +153,6 @@ class Wire:
             since, self._told = self._told, None
         if since is not None:
             self._say(f"the API server at {self.server} answers again after {time.monotonic() - since:.0f} s")
-
-    def _authorization(self) -> dict[str, str]:
-        """The header that says who we are, where that is said in a header."""
-        if self._credentials.needs_sdk:
-            with self._making:  # a plugin that asks the user something must ask once
-                settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
-            return {"Authorization": str(settings["value"])} if settings.get("value") else {}
-        header = self._credentials.authorization
-        return {"Authorization": header} if header else {}
-
-    @cached_property
-    def _credentials(self) -> Credentials:
-        return read_credentials(self._kubeconfig, self._context)
-
-    @cached_property
-    def _pool(self) -> urllib3.PoolManager:
-        """The connections."""
-        import urllib3  # noqa: PLC0415 - only what talks to a cluster pays for it
-
-        credentials = self._credentials
-        if credentials.needs_sdk:
-            return self._sdk.rest_client.pool_manager  # type: ignore[no-any-return]
-        extra: dict[str, Any] = {"server_hostname": credentials.server_name} if credentials.server_name else {}
-        options: dict[str, Any] = {"maxsize": 16, "block": False, "ssl_context": ssl_context(credentials), **extra}
-        if credentials.proxy:
-            return urllib3.ProxyManager(credentials.proxy, **options)
-        return urllib3.PoolManager(**options)
-
-    @cached_property
-    def _sdk(self) -> Any:
-        """The SDK's client: for exec plugins."""
-        return sdk_client(self._kubeconfig, self._context)
-
-
-def sdk_client(kubeconfig: Path, context: str) -> Any:
-    """A client of the official SDK for a context; raises EnvironmentFault where it cannot use it."""
-    from kubernetes import config  # noqa: PLC0415 - a fifth of a second, rarely needed
-
-    try:
-        return config.new_client_from_config(str(kubeconfig), context)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError) as error:
-        raise EnvironmentFault(f"cannot use context {context}: {error}") from error
 
 
 def _retry_after(response: urllib3.BaseHTTPResponse) -> float:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from devtools.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from devtools.clients.connections import Connections
 
 Progress = Callable[[str], None]  # one line of what is being done, for people
 State = Literal["absent", "stopped", "running", "broken"]
@@ -29,6 +32,8 @@ class Cluster:
     real_node: str = ""  # name of the one real node of an embedded cluster
     smoke_values: Mapping[str, Any] = field(default_factory=dict)
     """Values laid over those of smoke releases: image, nodeSelector and tolerations of the real node."""
+    connections: Connections | None = field(default=None, repr=False, compare=False)
+    """Those over which it was found: a handshake costs as much as several requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

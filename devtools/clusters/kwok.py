@@ -94,6 +94,7 @@ class KwokProvider:
             simulated=self._nodes > 0,
             real_node=REAL_NODE if has_real else "",
             smoke_values=SMOKE_VALUES if has_real else {},
+            connections=seen.connections,
         )
 
     def status(self) -> ClusterStatus:

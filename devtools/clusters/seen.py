@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from devtools.clusters import residue
 from devtools.clusters.base import State
@@ -12,6 +12,9 @@ from devtools.clusters.control_plane import ControlPlane
 from devtools.clusters.layout import Layout
 from devtools.machine_json import read_json
 from devtools.tools.embedded import COMPONENTS
+
+if TYPE_CHECKING:
+    from devtools.clients.connections import Connections
 
 CREATE = "invoke cluster.create"
 RECREATE = f"invoke cluster.delete && {CREATE}"
@@ -36,6 +39,7 @@ class Seen:
     running: tuple[residue.Process, ...] = ()
     record: Record | None = None
     problem: str = ""
+    connections: Connections | None = None  # over which a running one answered
 
     def sentence(self, name: str) -> str:
         """What is wrong, where it does not run."""
@@ -64,8 +68,10 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
         return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
     if not any(process.name in COMPONENTS for process in running):
         return Seen(state="stopped", running=running, record=record)
-    problem = plane.problem(running)
-    return Seen(state="broken" if problem else "running", running=running, record=record, problem=problem)
+    kube = plane.kube()
+    if problem := plane.problem(running, kube):
+        return Seen(state="broken", running=running, record=record, problem=problem)
+    return Seen(state="running", running=running, record=record, connections=kube.connections)
 
 
 def remember(layout: Layout, record: Record) -> None:

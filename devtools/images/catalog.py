@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from devtools.errors import ConfigError, Location, Problem
+from devtools.stack.near import did_you_mean
 from devtools.stack.references import Reference, parse
 from devtools.stack.settings import failed
-from devtools.stack.validate import did_you_mean, suggestion, validated
+from devtools.stack.validate import suggestion, validated
 from devtools.stack.yamlpos import Document, KeyPath, read
 
 FILE = Path("images.yaml")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from devtools.errors import ConfigError
-from devtools.report.jsonl import JsonLines, JsonSummary
-from devtools.report.plain import Plain, Ticking
 from devtools.run.events import Event, Sink
 
 if TYPE_CHECKING:
@@ -63,6 +61,8 @@ def renderer(
     """
     kind = choose(output, isatty=is_terminal, environ=environ)
     if kind == "jsonl":
+        from devtools.report.jsonl import JsonLines  # noqa: PLC0415 - one of several
+
         return JsonLines(out)
     if kind == "live":
         from devtools.report.live import LiveView  # noqa: PLC0415 - rich, only when a terminal is there
@@ -70,8 +70,14 @@ def renderer(
         view_out, view_err = console(out, environ), console(err, environ)
         if view_err.width >= _NARROW:
             return LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose)
+    from devtools.report.plain import Plain, Ticking  # noqa: PLC0415 - one of several
+
     plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
-    return Several((plain, JsonSummary(out))) if kind == "json" else plain
+    if kind != "json":
+        return plain
+    from devtools.report.jsonl import JsonSummary  # noqa: PLC0415 - one of several
+
+    return Several((plain, JsonSummary(out)))
 
 
 class Several:

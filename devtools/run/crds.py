@@ -18,7 +18,7 @@ from devtools.run.readiness import condition, waits_for
 from devtools.run.session import Session
 from devtools.run.waiting import Failure, LateFailure, Wait
 from devtools.stack.model import ObjectRef, Release
-from devtools.tools.helm import LABEL_STACK
+from devtools.tools.helm_labels import LABEL_STACK
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _LOOK = 0.1  # seconds between looks

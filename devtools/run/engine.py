@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
 
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.run.ends import GOOD, Done, Ended, Tally, timed
@@ -27,9 +28,11 @@ from devtools.run.events import (
 )
 from devtools.run.facts import mark_ready, mark_tested
 from devtools.run.schedule import expected, levels
-from devtools.run.session import Session
 from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.stack.plan import behind, digest_behind
+
+if TYPE_CHECKING:
+    from devtools.run.session import Session
 
 _SYNCED = (Action.INSTALL, Action.UPGRADE)
 MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
@@ -61,6 +64,7 @@ class Engine:
         from devtools.run.smoke import Smoke  # noqa: PLC0415
         from devtools.run.steps import Steps  # noqa: PLC0415
 
+        _ = self._session.helm, self._session.observer  # once, before there are threads; no helm, no run
         self._steps = Steps(self._session, self._plan.stack.name)
         self._smoke = Smoke(self._session, self._tally.note)
 

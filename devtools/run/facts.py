@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from devtools.clients.kube import ApiError, Kube
 from devtools.machine_json import read_json
 from devtools.stack.model import Facts, ObjectRef, ReleaseFact, ReleaseId
-from devtools.tools.helm import (
+from devtools.tools.helm_labels import (
     ANNOTATION_OBJECTS,
     LABEL_DIGEST,
     LABEL_LAYER,
@@ -25,13 +25,14 @@ from devtools.tools.helm import (
     LABEL_TESTED,
 )
 
-_PARALLEL = 8
+_MOST = 8  # connections
+_EACH = 8  # lists that are worth another one: its handshake costs both sides as much as several of them
 
 
-def observe(kube: Kube) -> Facts:
-    """All releases on the cluster and which of their objects are gone.
+def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> Facts:
+    """All releases on the cluster, and which objects are gone of those that `about` is true of.
 
-    Costs one list of Secrets' metadata, and one metadata list per kind that the releases own, in parallel.
+    Costs one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel.
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
     try:
@@ -40,9 +41,10 @@ def observe(kube: Kube) -> Facts:
         error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
     owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
-    there = _existing(kube, {ref for refs in owned.values() for ref in refs})
+    wanted = {ref for release, refs in owned.items() if about(release) for ref in refs}
+    gone = wanted - _existing(kube, wanted)
     return Facts(
-        releases={release: _fact(release, metadata, owned[release], there) for release, metadata in newest.items()}
+        releases={release: _fact(release, metadata, owned[release], gone) for release, metadata in newest.items()}
     )
 
 
@@ -93,7 +95,7 @@ def revision_of(record: Mapping[str, Any]) -> int:
 
 
 def _fact(
-    release: ReleaseId, record: Mapping[str, Any], objects: tuple[ObjectRef, ...], there: set[ObjectRef]
+    release: ReleaseId, record: Mapping[str, Any], objects: tuple[ObjectRef, ...], gone: set[ObjectRef]
 ) -> ReleaseFact:
     labels: Mapping[str, str] = record.get("labels") or {}
     inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
@@ -106,7 +108,7 @@ def _fact(
         ready=labels.get(LABEL_READY, "") if inventoried else "",
         tested=labels.get(LABEL_TESTED, ""),
         objects=objects,
-        missing=tuple(ref for ref in objects if ref not in there),
+        missing=tuple(ref for ref in objects if ref in gone),
         layer=labels.get(LABEL_LAYER, ""),
         stack=labels.get(LABEL_STACK, ""),
     )
@@ -120,7 +122,8 @@ def _existing(kube: Kube, wanted: set[ObjectRef]) -> set[ObjectRef]:
     if not kinds:
         return set()
     kube.resource("Namespace")  # discover once, before the threads
-    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="facts") as pool:
+    workers = min(_MOST, len(kinds) // _EACH + 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="facts") as pool:
         return set().union(*pool.map(lambda item: _existing_of(kube, *item), kinds.items()))
 
 

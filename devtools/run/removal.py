@@ -18,7 +18,7 @@ from devtools.run.observer import Observer
 from devtools.run.recovery import newest
 from devtools.run.waiting import Failure, LateFailure, Wait
 from devtools.stack.model import ObjectRef, ReleaseId
-from devtools.tools.helm import LABEL_STACK
+from devtools.tools.helm_labels import LABEL_STACK
 from devtools.tools.helm_record import Stored, read_record
 
 PARALLEL = 8

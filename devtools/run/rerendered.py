@@ -7,8 +7,8 @@ from devtools.run.difference import changes
 from devtools.run.facts import record_path, revision_of
 from devtools.run.recovery import records
 from devtools.stack.model import ReleaseId
-from devtools.tools.helm import LABEL_DIGEST
 from devtools.tools.helm_applied import applied
+from devtools.tools.helm_labels import LABEL_DIGEST
 
 _NAMED = 3  # fields
 

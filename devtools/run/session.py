@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from devtools.clients.kube import Kube
-from devtools.errors import DevtoolsError
-from devtools.process import Cancel, Runner
 from devtools.run.durations import Durations
-from devtools.run.events import Bus
-from devtools.run.observer import Observer
-from devtools.run.slots import Slots
-from devtools.stack.model import ReleaseId
-from devtools.tools.helm import Helm
+
+if TYPE_CHECKING:
+    from devtools.clients.kube import Kube
+    from devtools.errors import DevtoolsError
+    from devtools.process import Cancel, Runner
+    from devtools.run.events import Bus
+    from devtools.run.observer import Observer
+    from devtools.run.slots import Slots
+    from devtools.stack.model import ReleaseId
+    from devtools.tools.helm import Helm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One run against one cluster.
 
@@ -28,8 +31,7 @@ class Session:
     """
 
     kube: Kube
-    observer: Observer
-    helm: Helm
+    find_helm: Callable[[], Helm]
     runner: Runner
     bus: Bus
     cancel: Cancel
@@ -44,3 +46,15 @@ class Session:
     retest: bool = True  # run tests of layers in which nothing changed, too
     test: bool = True
     sync: bool = True
+
+    @cached_property
+    def helm(self) -> Helm:
+        """Builds the commands; found when there is something to do: EnvironmentFault where it cannot be had."""
+        return self.find_helm()
+
+    @cached_property
+    def observer(self) -> Observer:
+        """What all parts look through, so that they share what was seen."""
+        from devtools.run.observer import Observer  # noqa: PLC0415 - where nothing is to do, nothing is looked at
+
+        return Observer(self.kube)

@@ -31,14 +31,8 @@ from devtools.run.values_file import values_file
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
 from devtools.run.webhooks import despite_webhooks, unanswered
 from devtools.stack.model import Action, Contract, ObjectRef, Release, Step, Sweep
-from devtools.tools.helm import (
-    LABEL_DIGEST,
-    LABEL_LAYER,
-    LABEL_STACK,
-    Deployed,
-    parse_failure,
-    parse_upgrade,
-)
+from devtools.tools.helm import Deployed, parse_failure, parse_upgrade
+from devtools.tools.helm_labels import LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
 
 
 class Steps:

@@ -18,7 +18,7 @@ from devtools.run.removal import PARALLEL, is_leaving, until
 from devtools.run.session import Session
 from devtools.run.waiting import Failure, Wait
 from devtools.stack.model import ObjectRef
-from devtools.tools.helm import LABEL_STACK
+from devtools.tools.helm_labels import LABEL_STACK
 
 NAMESPACES = "/api/v1/namespaces"
 _NOT_ALLOWED = 405  # a kind that cannot be listed

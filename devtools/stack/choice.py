@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from devtools.errors import ConfigError
 from devtools.stack.model import Release, ReleaseId, Stack
+from devtools.stack.near import did_you_mean
 from devtools.stack.plan import Selection
-from devtools.stack.validate import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

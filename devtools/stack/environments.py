@@ -15,8 +15,9 @@ from typing import Any
 
 from devtools.errors import ConfigError, Location, Problem
 from devtools.stack.merging import Origins, dotted, lay_over
+from devtools.stack.near import did_you_mean
 from devtools.stack.settings import Settings
-from devtools.stack.validate import did_you_mean, suggestion
+from devtools.stack.validate import suggestion
 from devtools.stack.yamlpos import Document, read
 
 SHARED = "_shared"

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from devtools.errors import Problem
 from devtools.stack.model import Layer, Need, Release, ReleaseId, Stack
-from devtools.stack.validate import did_you_mean
+from devtools.stack.near import did_you_mean
 
 Edges = Mapping[ReleaseId, tuple[ReleaseId, ...]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devtools.errors import ConfigError
 from devtools.stack.model import Layer, Stack
-from devtools.stack.validate import did_you_mean
+from devtools.stack.near import did_you_mean
 
 
 def find_layer(stack: Stack, typed: str) -> Layer:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from devtools.errors import ConfigError, Problem
-from devtools.stack.validate import validated
-from devtools.stack.yamlpos import Document, read
+
+if TYPE_CHECKING:
+    from devtools.stack.yamlpos import Document
 
 FILE = "devtools.yaml"
 _NAME_AT_MOST = 32  # k3d's limit for a cluster's name
@@ -58,6 +59,8 @@ def find_root(start: Path) -> Path:
 def load_settings(root: Path) -> Settings:
     """Settings of the repository at `root`; ConfigError with every problem of the file."""
     from devtools.stack.declared import SettingsFile  # noqa: PLC0415 - imports pydantic
+    from devtools.stack.validate import validated  # noqa: PLC0415 - only who reads a file anew
+    from devtools.stack.yamlpos import Document, read  # noqa: PLC0415
 
     root = root.resolve()
     path = root / FILE

@@ -8,13 +8,8 @@ from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from devtools.errors import Problem
+from devtools.stack.near import did_you_mean
 from devtools.stack.yamlpos import Document, KeyPath
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'chart'?`, or nothing where nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else ""
 
 
 def suggestion(word: str, known: Iterable[str], what: str) -> str:

@@ -18,13 +18,6 @@ from devtools.machine_yaml import read_documents
 from devtools.process import Command
 from devtools.stack.model import ObjectRef, ReleaseId
 
-LABEL_DIGEST = "devtools.ameide.io/digest"
-LABEL_READY = "devtools.ameide.io/ready"
-LABEL_TESTED = "devtools.ameide.io/tested"
-LABEL_LAYER = "devtools.ameide.io/layer"
-LABEL_STACK = "devtools.ameide.io/stack"
-ANNOTATION_OBJECTS = "devtools.ameide.io/objects"
-
 _HOOK = "helm.sh/hook"
 # Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
 _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")

@@ -21,7 +21,6 @@ from devtools.process import Cancel, Command, OnOutput, Result, SubprocessRunner
 from devtools.run.engine import Engine
 from devtools.run.events import Bus, Event
 from devtools.run.facts import observe
-from devtools.run.observer import Observer
 from devtools.run.session import Session
 from devtools.run.slots import Slots
 from devtools.stack.model import (
@@ -180,8 +179,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as private:
             yield Session(
                 kube=kube,
-                observer=Observer(kube),
-                helm=helm,
+                find_helm=lambda: helm,
                 runner=Recorder(self.cancel),
                 bus=Bus((sink,), time.time),
                 cancel=self.cancel,

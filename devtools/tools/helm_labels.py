@@ -1,0 +1,8 @@
+"""What is noted on Helm's record of a release, so that no state file is needed."""
+
+LABEL_DIGEST = "devtools.ameide.io/digest"
+LABEL_READY = "devtools.ameide.io/ready"
+LABEL_TESTED = "devtools.ameide.io/tested"
+LABEL_LAYER = "devtools.ameide.io/layer"
+LABEL_STACK = "devtools.ameide.io/stack"
+ANNOTATION_OBJECTS = "devtools.ameide.io/objects"
