@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
 from devtools.app.wiring import App
 from devtools.errors import EnvironmentFault
-from devtools.stack.model import Stack
+from devtools.stack.model import Release, Stack
 
 
 def kept_stack(app: App, environment: str) -> Stack:
@@ -20,8 +24,36 @@ def kept_stack(app: App, environment: str) -> Stack:
         return load_stack(settings, environment, charts)
 
     name = f"stack {settings.root} {environment} {_provider(app)}"
-    inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
-    return app.remembered(name, inputs, read, kind=Stack, good=_has_its_charts)
+    return app.remembered(name, _inputs(app), read, kind=Stack, good=_has_its_charts)
+
+
+def kept_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
+    """The merged values of releases by `namespace/name`; raises ConfigError where an overlay cannot be read."""
+    wanted = {str(release.id): release for release in releases}
+
+    def read() -> dict[str, Any]:
+        from devtools.stack.values import merge  # noqa: PLC0415 - only where something differs
+
+        return {name: (_own(release), merge(release, root=stack.root).data) for name, release in wanted.items()}
+
+    def is_of_these(kept: dict[str, Any]) -> bool:
+        # the stack may have been read from what its files held before: a run that waited for its lock has an old one
+        return all(name in kept and kept[name][0] == _own(release) for name, release in wanted.items())
+
+    name = f"values {stack.root} {stack.environment.name} {_provider(app)} {' '.join(wanted)}"
+    kept = app.remembered(name, _inputs(app), read, kind=dict, good=is_of_these)
+    return {name: data for name, (_, data) in kept.items()}
+
+
+def _own(release: Release) -> str:
+    """What of a release decides its values, beside what is in the files it names; tells 1 from true."""
+    return repr((release.values, release.values_files))
+
+
+def _inputs(app: App) -> tuple[Path, ...]:
+    """Every place that a stack is read from."""
+    settings = app.settings
+    return (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
 
 
 def _provider(app: App) -> str:

@@ -100,12 +100,15 @@ def verify_charts(app: App, work: Work) -> None:
 
 def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs:
     """Merge each enabled release's values and digest its inputs, once."""
-    from devtools.stack.values import inputs_digest, merge, overlaid  # noqa: PLC0415
+    from devtools.app.loading import kept_values  # noqa: PLC0415
+    from devtools.stack.values import inputs_digest, overlaid  # noqa: PLC0415
 
+    releases = _enabled(work)
+    all_merged = kept_values(app, work.stack, releases)
     values: dict[ReleaseId, Mapping[str, Any]] = {}
     digests: dict[ReleaseId, str] = {}
-    for release in _enabled(work):
-        merged = merge(release, root=work.stack.root).data
+    for release in releases:
+        merged = all_merged[str(release.id)]
         values[release.id] = overlaid(merged, smoke_values) if release.smoke else merged
         digests[release.id] = inputs_digest(release, values[release.id], app.charts.digest(release.chart))
     return Inputs(stack=work.stack, values=values, digests=digests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 Verb = Callable[[App], ExitCode]
 DOCUMENTS = ("text", "json")  # what a verb that shows something can print
 EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
+_GARBAGE = 50_000  # objects until the collector looks for rings of them: importing makes none, and thousands of objects
 
 
 def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> None:
@@ -22,8 +24,10 @@ def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS)
 
     `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
     """
+    gc.set_threshold(_GARBAGE)
     app = real_app()
     code = _flushed(app, run(app, verb, output, outputs))
+    gc.freeze()  # nobody needs the interpreter's last look through all there is: it goes with the process
     if code is not ExitCode.OK:
         sys.exit(int(code))
 

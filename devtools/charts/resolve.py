@@ -86,10 +86,12 @@ class Charts:
 
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
         """What is wrong with the archives that enabled releases use; each archive is looked at once."""
-        from devtools.charts.archive import verify_archive  # noqa: PLC0415 - where nothing is vendored, not needed
+        names = dict.fromkeys(r.chart.name for r in releases if r.installed and r.chart.kind == "vendored")
+        if not names:
+            return []
+        from devtools.charts.archive import verify_archive  # noqa: PLC0415 - brings the lock
 
         problems: list[Problem] = []
-        names = dict.fromkeys(r.chart.name for r in releases if r.installed and r.chart.kind == "vendored")
         for name in names:
             entry = self.lock.entries[name]
             try:

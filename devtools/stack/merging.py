@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.errors import Location
-from devtools.stack.yamlpos import KeyPath
 
-Origins = dict[KeyPath, Location]
-At = Callable[[KeyPath], Location]
+if TYPE_CHECKING:
+    from devtools.stack.yamlpos import KeyPath
+
+Origins = dict["KeyPath", Location]
+At = Callable[["KeyPath"], Location]
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any], origins: Origins, at: At, path: KeyPath = ()) -> Any:

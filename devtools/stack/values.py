@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.errors import Location
 from devtools.stack.merging import Origins, lay_over
 from devtools.stack.model import Release
 from devtools.stack.settings import failed
-from devtools.stack.yamlpos import Document, KeyPath, parse, read
+
+if TYPE_CHECKING:
+    from devtools.stack.yamlpos import Document, KeyPath
 
 PLAN_VERSION = 1
 """Part of every digest: raise it when the same inputs would be deployed in another way."""
@@ -35,6 +36,8 @@ def merge(release: Release, *, charts_default: bool = False, root: Path | None =
     underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
     overlay files; raises ConfigError when one of them changed into something that is no YAML map.
     """
+    from devtools.stack.yamlpos import read  # noqa: PLC0415 - what is kept is not read again
+
     origins: Origins = {}
     data: Mapping[str, Any] = lay_over({}, release.values, origins, _inline(release))
     for path in release.values_files:
@@ -83,6 +86,10 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
 
     What is wrong with it is not our user's problem: what can be read of it is used.
     """
+    import tarfile  # noqa: PLC0415 - only who explains values
+
+    from devtools.stack.yamlpos import Document, parse, read  # noqa: PLC0415
+
     if chart.is_dir():
         path = chart / "values.yaml"
         return read(path, _shown(path, root)) if path.is_file() else Document(file=path)
