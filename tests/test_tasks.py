@@ -51,9 +51,28 @@ def test_every_environment_variable_of_ours_is_documented() -> None:
 HEAVY = ("kubernetes", "docker", "rich", "urllib3", "pydantic", "jsonpath_ng")
 
 
+# What a run that finds nothing to do has no use for: each costs it milliseconds.
+UNUSED = frozenset(
+    (
+        *("psutil", "filelock", "pydantic", "tarfile", "ctypes", "jsonpath_ng", "rich", "kubernetes"),
+        *("devtools.charts.archive", "devtools.charts.lock", "devtools.charts.randomness", "devtools.charts.standin"),
+        *("devtools.clients.docker", "devtools.clusters.locks", "devtools.clusters.making"),
+        *("devtools.clusters.real_node", "devtools.clusters.simulation", "devtools.report.jsonl"),
+        *("devtools.run.observer", "devtools.run.smoke", "devtools.run.steps", "devtools.stack.config"),
+        *("devtools.stack.validate", "devtools.stack.yamlpos", "devtools.toolchain", "devtools.tools.helm"),
+        *("devtools.tools.kwokctl", "devtools.tools.realnode"),
+    )
+)
+UNCHANGED = (
+    *("app.layer", "app.loading", "app.private", "app.providers", "app.remarks", "app.session", "app.shell"),
+    *("charts.resolve", "clients.kube", "clusters.kwok", "report.choose", "report.files", "report.plain"),
+    *("run.engine", "run.facts", "run.lock", "run.session", "run.slots", "stack.select", "stack.values"),
+)
+
+
 def _imported(code: str) -> set[str]:
-    """Top-level packages that a fresh interpreter has after running `code`."""
-    script = f"{code}\nimport sys\nprint(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
+    """Modules, and packages by their first name, that a fresh interpreter has after running `code`."""
+    script = f"{code}\nimport sys\nprint(' '.join({{*sys.modules, *(name.partition('.')[0] for name in sys.modules)}}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
@@ -77,3 +96,8 @@ def test_loading_the_stack_imports_no_cluster_client() -> None:
 def test_looking_at_the_cluster_does_not_import_the_sdks_or_rich() -> None:
     code = "import devtools.run.facts, devtools.run.engine, devtools.clients.kube, devtools.report.plain"
     assert not _imported(code) & {"kubernetes", "docker", "rich", "jsonpath_ng"}
+
+
+def test_a_run_that_finds_nothing_to_do_imports_no_more_than_it_needs() -> None:
+    code = "import " + ", ".join(f"devtools.{name}" for name in UNCHANGED)
+    assert _imported(code) & UNUSED == set()
