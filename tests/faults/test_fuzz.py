@@ -63,6 +63,7 @@ from devtools.tools import (
     tilt,
     versions,
 )
+from devtools.tools.helm_labels import ANNOTATION_OBJECTS
 from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch, texts
 from tests.stack.kit import load, repository, write
 from tests.stack.test_config import GOOD
@@ -484,7 +485,7 @@ PARSERS: dict[str, Parser] = {
     ),
     "helm record": Parser(parse=_read_record, goods=(json.dumps(RELEASE),)),
     "inventory": Parser(
-        parse=lambda said: owned_objects({"annotations": {helm.ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
+        parse=lambda said: owned_objects({"annotations": {ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
     ),
     "durations": Parser(parse=read_durations, goods=('{"version": 1, "seconds": {"a/b": 1.5}}',)),
     "k3d clusters": Parser(parse=k3d.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
