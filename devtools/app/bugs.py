@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import tempfile
 import traceback
 from pathlib import Path
@@ -38,6 +37,8 @@ def bug(error: BaseException) -> DevtoolsError:
 
 def _kept(error: BaseException) -> Path:
     """The file with the traceback, and with what ran where."""
+    import platform  # noqa: PLC0415 - hopefully not needed
+
     descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as sink:
         sink.write(f"devtools {_version()}, python {platform.python_version()}, {platform.platform()}\n")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import socket
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -54,6 +56,18 @@ def test_mounts_are_found_by_whole_names_last_first() -> None:
 )
 def test_membership_of_a_control_group(*, text: str, inside: bool) -> None:
     assert residue.in_cgroup(text, "devtools-1") is inside
+
+
+def test_a_process_is_found_by_its_mark_for_as_long_as_it_lives(tmp_path: Path) -> None:
+    ours, others = (Layout(name="dev", state=tmp_path / name) for name in ("a", "ab"))
+    with subprocess.Popen(["/bin/sleep", "60"], env=ours.env) as process:
+        started = residue.Process(pid=process.pid, name="sleep")
+        while residue.processes(ours) != (started,):  # until it is the program it becomes
+            assert process.poll() is None
+        assert residue.processes(others) == ()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has been told: a zombie
+        assert residue.processes(ours) == ()
 
 
 def test_names_are_short_and_differ(tmp_path: Path) -> None:
