@@ -103,12 +103,11 @@ def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs
     from devtools.app.loading import kept_values  # noqa: PLC0415
     from devtools.stack.values import inputs_digest, overlaid  # noqa: PLC0415
 
-    releases = _enabled(work)
-    all_merged = kept_values(app, work.stack, releases)
+    kept = kept_values(app, work.stack, _enabled(work))
     values: dict[ReleaseId, Mapping[str, Any]] = {}
     digests: dict[ReleaseId, str] = {}
-    for release in releases:
-        merged = all_merged[str(release.id)]
+    for release in _enabled(work):
+        merged = kept[str(release.id)]
         values[release.id] = overlaid(merged, smoke_values) if release.smoke else merged
         digests[release.id] = inputs_digest(release, values[release.id], app.charts.digest(release.chart))
     return Inputs(stack=work.stack, values=values, digests=digests)
@@ -122,14 +121,14 @@ def _enabled(work: Work) -> list[Release]:
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     """The plan and nothing else: reads the cluster where there is one, writes nothing anywhere."""
     from devtools.app.remarks import others_notice  # noqa: PLC0415
-    from devtools.app.session import kube_of  # noqa: PLC0415
+    from devtools.app.session import facts_of, kube_of  # noqa: PLC0415
     from devtools.run.engine import announce  # noqa: PLC0415
 
     bus = Bus((_renderer(app, options),), app.clock)
     started = time.monotonic()
     try:
         target = _found(work, bus)
-        facts = _facts(work, kube_of(app, target)) if target else Facts()
+        facts = facts_of(work, kube_of(app, target)) if target else Facts()
         inputs = read_inputs(app, work, target.smoke_values if target else {})
         made = work.plan(inputs, facts)
         bus.emit(_started(app, work, target, None))
@@ -142,13 +141,6 @@ def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     finally:
         bus.close()
     return ExitCode.OK
-
-
-def _facts(work: Work, kube: Kube) -> Facts:
-    """What the cluster holds; objects are looked for of the releases that the run is about."""
-    from devtools.run.facts import observe  # noqa: PLC0415 - the imports of a run
-
-    return work.look(kube) if work.look else observe(kube, {release.id for release in _enabled(work)}.__contains__)
 
 
 def _found(work: Work, bus: Bus) -> Cluster | None:
@@ -188,7 +180,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
     from devtools.app.durations import durations_file, save_durations  # noqa: PLC0415
     from devtools.app.private import private_directory  # noqa: PLC0415
-    from devtools.app.session import kube_of, session  # noqa: PLC0415
+    from devtools.app.session import facts_of, kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
 
     bus.emit(_started(app, work, cluster, directory))
@@ -200,7 +192,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     try:
         with private_directory(app.folders.state / "private", warn) as private:
             kube = kube_of(app, cluster, warn)
-            facts = _facts(work, kube)
+            facts = facts_of(work, kube)
             inputs = read_inputs(app, work, cluster.smoke_values)
             made = work.plan(inputs, facts)
             bus.emit(announce(made, dry_run=False))

@@ -11,10 +11,11 @@ from devtools.app.wiring import App
 from devtools.run.events import Bus
 
 if TYPE_CHECKING:
-    from devtools.app.running import Inputs, Options
+    from devtools.app.running import Inputs, Options, Work
     from devtools.clients.kube import Kube
     from devtools.clusters.base import Cluster
     from devtools.run.session import Session
+    from devtools.stack.model import Facts
     from devtools.tools.helm import Helm
 
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
@@ -30,6 +31,16 @@ def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None
         say=say or app.say,
         connections=cluster.connections,
     )
+
+
+def facts_of(work: Work, kube: Kube) -> Facts:
+    """What the cluster holds; objects are looked for of the enabled releases that the run is about."""
+    from devtools.run.facts import observe  # noqa: PLC0415 - the imports of a run
+
+    if work.look:
+        return work.look(kube)
+    about = {release.id for release in work.stack.releases() if release.installed and work.selection.takes(release)}
+    return observe(kube, about.__contains__)
 
 
 def session(
