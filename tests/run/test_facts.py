@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,20 @@ def test_records_that_are_not_quite_helms_do_no_harm(tmp_path: Path) -> None:
         facts = observe(kube)
     good = facts.releases[ReleaseId("ns", "good")]
     assert (good.revision, good.status, good.objects) == (2, "deployed", ())
+
+
+def test_objects_are_looked_for_of_those_that_it_is_about_alone(tmp_path: Path) -> None:
+    records = [_record(name, 1, "deployed") for name in ("mine", "other")]
+    for record, name in zip(records, ("here", "gone"), strict=True):
+        inventory = json.dumps([["v1", "ConfigMap", "ns", name], ["v1", "ConfigMap", "ns", f"{name}-too"]])
+        record["metadata"]["annotations"] = {"devtools.ameide.io/objects": inventory}
+    kind = {"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}, "scope": "Namespaced"}
+    core = {"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": [kind]}]}
+    there = [{"metadata": {"name": "here", "namespace": "ns"}}]
+    script = Script().on(SECRETS, Say(body={"items": records, "metadata": {}}))
+    script.on("GET /api", Say(body={"items": [core]})).on("GET /apis", Say(body={"items": []}))
+    script.on("GET /api/v1/configmaps", Say(body={"items": there, "metadata": {}}))
+    with served(script, tmp_path) as kube:
+        facts = observe(kube, {ReleaseId("ns", "mine")}.__contains__)
+    assert [ref.name for ref in facts.releases[ReleaseId("ns", "mine")].missing] == ["here-too"]
+    assert facts.releases[ReleaseId("ns", "other")].missing == ()
