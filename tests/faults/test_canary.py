@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import subprocess
 import threading
 import time
@@ -31,10 +32,11 @@ FAILING = '{{ fail (printf "cannot use password %s of %v" .Values.auth.password 
 
 
 class Argv:
-    """Samples the argv of every process until the body ends."""
+    """Samples the argv of every process that begins before the body ends."""
 
     def __init__(self) -> None:
         self.seen: set[bytes] = set()
+        self._old = _processes()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -48,11 +50,16 @@ class Argv:
 
     def _sample(self) -> None:
         while not self._stop.is_set():
-            for entry in Path("/proc").iterdir():
-                if entry.name.isdecimal():
-                    with contextlib.suppress(OSError):
-                        self.seen.add((entry / "cmdline").read_bytes())
-            time.sleep(0.02)
+            now = _processes()
+            self._old &= now  # a number may be given again
+            for pid in now - self._old:
+                with contextlib.suppress(OSError):
+                    self.seen.add(Path("/proc", pid, "cmdline").read_bytes())
+            time.sleep(0.01)
+
+
+def _processes() -> set[str]:
+    return {name for name in os.listdir("/proc") if name.isdecimal()}  # noqa: PTH208 - a hundred times in a second
 
 
 def _forms() -> tuple[bytes, ...]:

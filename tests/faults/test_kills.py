@@ -54,13 +54,14 @@ def _declare(repo: Repo, number: int) -> None:
     repo.write("layers/10-base.yaml", LAYER.replace("NS", repo.namespace).replace("ROUND", f"round {number}"))
 
 
-def _a_helm(mark: str) -> psutil.Process | None:
-    """A helm of the run, if there is one at this moment."""
-    for pid in with_mark(mark):
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            if process.name() == "helm":
-                return process
+def _a_helm(engine: int) -> psutil.Process | None:
+    """A helm of the engine, if there is one at this moment: whichever thread of it began it."""
+    with contextlib.suppress(OSError, psutil.Error):
+        for children in Path(f"/proc/{engine}/task").glob("*/children"):
+            for pid in map(int, children.read_text().split()):
+                process = psutil.Process(pid)
+                if process.name() == "helm":
+                    return process
     return None
 
 
@@ -71,12 +72,12 @@ def _kill_engine(child: subprocess.Popen[str], after: float) -> str:
     return f"engine after {after:.2f} s"
 
 
-def _kill_helm(child: subprocess.Popen[str], mark: str, after: float) -> str:
+def _kill_helm(child: subprocess.Popen[str], after: float) -> str:
     """A helm that is found after a while, or the next one that begins."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(after)
     while child.poll() is None:
-        if helm := _a_helm(mark):
+        if helm := _a_helm(child.pid):
             with contextlib.suppress(psutil.Error):
                 helm.kill()
                 return f"helm after {after:.2f} s"
@@ -98,7 +99,7 @@ def test_after_any_number_of_kills_one_run_puts_everything_right(repo: Repo, clu
         child = repo.start("layer", "10", env={"DEVTOOLS_MARK": repo.namespace})
         after = dice.uniform(0, whole)
         killed.append(
-            _kill_engine(child, after) if dice.random() < 0.5 else _kill_helm(child, mark, dice.uniform(0, whole / 2))
+            _kill_engine(child, after) if dice.random() < 0.5 else _kill_helm(child, dice.uniform(0, whole / 2))
         )
         out, err = child.communicate(timeout=120)
         assert "Traceback" not in out + err, (seed, killed, err)
