@@ -54,7 +54,7 @@ HEAVY = ("kubernetes", "docker", "rich", "urllib3", "pydantic", "jsonpath_ng")
 # What a run that finds nothing to do has no use for: each costs it milliseconds.
 UNUSED = frozenset(
     (
-        *("psutil", "filelock", "pydantic", "tarfile", "ctypes", "jsonpath_ng", "rich", "kubernetes"),
+        *("psutil", "pydantic", "tarfile", "ctypes", "jsonpath_ng", "rich", "kubernetes"),
         *("devtools.charts.archive", "devtools.charts.lock", "devtools.charts.randomness", "devtools.charts.standin"),
         *("devtools.clients.docker", "devtools.clusters.locks", "devtools.clusters.making"),
         *("devtools.clusters.real_node", "devtools.clusters.simulation", "devtools.report.jsonl"),

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from devtools.errors import EnvironmentFault
-from devtools.flock import Flock
 
 if TYPE_CHECKING:
     import psutil
@@ -33,11 +34,11 @@ def private_directory(root: Path, say: Callable[[str], None]) -> Iterator[Path]:
     """
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with Flock(root / "all.lock").held():  # so that nobody's is swept before it is locked
+        with FileLock(root / "all.lock", is_singleton=False):  # so that nobody's is swept before it is locked
             _sweep(root, say)
             made = root / f"{os.getpid()}-{os.urandom(4).hex()}"
-            own = Flock(_lock_of(made))
-            own.take(wait=True)
+            own = FileLock(_lock_of(made), is_singleton=False)
+            own.acquire()
             made.mkdir(mode=0o700)
     except OSError as error:
         hint = "make room there, or set DEVTOOLS_STATE"
@@ -53,8 +54,9 @@ def _sweep(root: Path, say: Callable[[str], None]) -> None:
     for path in root.iterdir():
         if not path.is_dir():
             continue
-        lock = Flock(_lock_of(path))
-        if lock.take():
+        lock = FileLock(_lock_of(path), is_singleton=False)
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
             _end_all(path, say)
             _remove(path, lock)
 
@@ -83,11 +85,11 @@ def _mark(process: psutil.Process) -> str:
     return ""
 
 
-def _remove(path: Path, lock: Flock) -> None:
+def _remove(path: Path, lock: FileLock) -> None:
     shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         _lock_of(path).unlink(missing_ok=True)
-    lock.free()
+    lock.release()
 
 
 def _lock_of(path: Path) -> Path:

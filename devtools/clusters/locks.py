@@ -8,7 +8,6 @@ from pathlib import Path
 
 from devtools.clusters.base import Progress
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
-from devtools.flock import Flock
 from devtools.process import Cancel
 
 LOCK_FOR = 180.0  # seconds another process may take
@@ -18,20 +17,26 @@ _LOOK = 0.2
 @contextlib.contextmanager
 def locked(path: Path, cancel: Cancel, progress: Progress, seconds: float = LOCK_FOR) -> Iterator[None]:
     """Hold the lock; waits up to `seconds` for another process, saying so. A dead process holds no lock."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - only who changes something needs it
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock, waited = Flock(path), 0.0
-        while not lock.take():
-            if waited == 0.0:
-                progress("waiting for another process that is changing the cluster")
-            if waited >= seconds:
-                raise TimedOut(f"another process has held {path} for {seconds:g} s")
-            if cancel.wait(_LOOK):
-                raise Interrupted("interrupted while waiting for another process")
-            waited += _LOOK
+        lock = FileLock(path)
+        waited = 0.0
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waited == 0.0:
+                    progress("waiting for another process that is changing the cluster")
+                if waited >= seconds:
+                    raise TimedOut(f"another process has held {path} for {seconds:g} s") from None
+                if cancel.wait(_LOOK):
+                    raise Interrupted("interrupted while waiting for another process") from None
+                waited += _LOOK
     except OSError as error:
         raise EnvironmentFault(f"cannot lock {path}: {error.strerror or error}") from error
     try:
         yield
     finally:
-        lock.free()
+        lock.release()

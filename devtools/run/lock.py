@@ -9,8 +9,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from devtools.errors import EnvironmentFault, Interrupted
-from devtools.flock import Flock
 from devtools.machine_json import read_json
 from devtools.process import Cancel
 
@@ -36,17 +37,24 @@ def run_lock(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(f"cannot write to {directory}: {error.strerror}") from error
-    lock, told = Flock(path), ""
-    while not _taken(lock, path):
-        other = _holder(note)
-        if not wait:
-            hint = "wait for it, or leave out --no-wait"
-            raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint)
-        if other != told:
-            say(f"waiting for another run: {other}")
-            told = other
-        if cancel.wait(0.2):
-            raise Interrupted(cancel.reason)
+    lock = FileLock(path, is_singleton=False)
+    told = ""
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            other = _holder(note)
+            if not wait:
+                hint = "wait for it, or leave out --no-wait"
+                raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint) from None
+            if other != told:
+                say(f"waiting for another run: {other}")
+                told = other
+            if cancel.wait(0.2):
+                raise Interrupted(cancel.reason) from None
+        except OSError as error:
+            raise EnvironmentFault(f"cannot lock {path}: {error.strerror}") from error
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
             note.write_text(json.dumps(holder), encoding="utf-8")
@@ -54,14 +62,7 @@ def run_lock(
     finally:
         with contextlib.suppress(OSError):
             note.unlink(missing_ok=True)
-        lock.free()
-
-
-def _taken(lock: Flock, path: Path) -> bool:
-    try:
-        return lock.take()
-    except OSError as error:
-        raise EnvironmentFault(f"cannot lock {path}: {error.strerror}") from error
+        lock.release()
 
 
 def under_way(directory: Path, subject: str) -> str:
