@@ -170,8 +170,13 @@ def documents(text: str) -> Iterable[dict[str, Any]]:
         raise DevtoolsError(f"what helm rendered is not YAML: {error}") from error
 
 
+# Of the network, and of an API server that hung or lost its etcd for a while (as quota, apiserver and etcd say it).
 _ENVIRONMENT = re.compile(
-    r"connection refused|no such host|i/o timeout|TLS handshake|EOF$|cluster unreachable", re.IGNORECASE
+    r"connection refused|no such host|i/o timeout|TLS handshake|EOF$|cluster unreachable|connection reset by peer"
+    r"|http2: (client connection lost|server sent GOAWAY)|apiserver is shutting down"
+    r"|resource quota evaluation timed out|unable to return a response in the time allotted"
+    r"|etcdserver: (request timed out|leader changed|no leader)",
+    re.IGNORECASE,
 )
 
 

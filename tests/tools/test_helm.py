@@ -126,6 +126,12 @@ def test_any_other_answer_is_a_clear_error(text: str) -> None:
             'kubernetes cluster unreachable: Get "https://127.0.0.1:1/version": connection refused',
             True,
         ),
+        (
+            "Error: failed to create resource: Internal error occurred: resource quota evaluation timed out",
+            "failed to create resource: Internal error occurred: resource quota evaluation timed out",
+            True,
+        ),
+        ("Error: UPGRADE FAILED: etcdserver: request timed out", "etcdserver: request timed out", True),
         ("something odd", "something odd", False),
         ("", "helm failed and said nothing", False),
     ],
