@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from devtools.process import Result
-from tests.platform.support import HERE, Kubectl, load, releases, run
+from tests.platform.support import BRIEF, HERE, Kubectl, load, releases, run
 
 SMOKE = {release.name: release for release in releases("local") if release.smoke}
 HEALTHY = [
@@ -50,6 +50,7 @@ def script(kubectl: Kubectl, release: str, job: str, home: Path, wait: int = 2) 
         "PATH": f"{home}:/usr/bin:/bin",
         "HOME": str(home),
         **kubectl.env,
+        **BRIEF,
         "TEST_NAMESPACE": namespace,
         "TEST_WAIT": str(wait),
         "TEST_OPTIONAL": "true",
