@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ STRANGE: dict[str, tuple[str, Callable[[str], bool]]] = {
 def test_a_helm_that_does_not_behave(bench: Bench, case: str) -> None:
     text, expected = STRANGE[case]
     conf = bench.release(bench.chart("conf", config_map("conf")))
-    ran = bench.run(plan(step(conf)), helm=_script(bench, text))
+    ran = bench.run(plan(step(conf)), find_helm=partial(_script, bench, text))
     assert ran.code is ExitCode.FAILED
     assert expected(ran.one(StepFinished).reason), ran.one(StepFinished).reason[:300]
 
@@ -135,7 +136,7 @@ def test_a_helm_that_hangs_is_ended_with_its_children(bench: Bench) -> None:
 
     conf = bench.release(bench.chart("conf", config_map("conf")), timeout=7.0)
     runner = Hasty(bench.cancel)
-    ran = bench.run(plan(step(conf)), helm=_script(bench, "sleep 1000 & wait"), runner=runner)
+    ran = bench.run(plan(step(conf)), find_helm=partial(_script, bench, "sleep 1000 & wait"), runner=runner)
     assert ran.code is ExitCode.TIMEOUT
     assert ran.one(StepFinished).reason.startswith("helm upgrade took longer than 7 s")
     assert runner.groups() == frozenset()
