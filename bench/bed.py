@@ -60,6 +60,7 @@ class Bed:
     def env(self) -> dict[str, str]:
         """Of every command: this machine's, with our cluster, and no update check of helmfile's."""
         dropped = ("KUBECONFIG", "HELM_", "DEVTOOLS_CLUSTER", "DEVTOOLS_STATE", "DEVTOOLS_PROVIDER")
+        dropped += ("PYTHONDONTWRITEBYTECODE",)  # else every run of ours compiles itself anew, as nobody's does
         kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         homes = {f"HELM_{name}_HOME": str(self.work / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         plugins = {"HELM_PLUGINS": str(self.diff)} if self.diff else {}
