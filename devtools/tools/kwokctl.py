@@ -18,8 +18,8 @@ from devtools.process import Command
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 PORTS = 6  # that one control plane listens on
-SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of kube-apiserver's default Service range
-SERVICE_RANGE = "10.0.0.0/24"
+SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of the Service range
+SERVICE_RANGE = "10.0.0.0/20"  # kube-apiserver's default, /24, is full with 254 Services
 SIMULATED_PODS = "10.244.0.1/16"  # kwok's own default lies inside the Service range
 # Their defaults, 20 and 50 requests in a second, are for clusters that many share: Deployments waited for pods.
 _UNTHROTTLED = {"kube-api-qps": "500", "kube-api-burst": "1000"}
@@ -92,6 +92,7 @@ def config(settings: Settings) -> str:
                 {
                     "bind-address": settings.bind,
                     "advertise-address": settings.advertise,
+                    "service-cluster-ip-range": SERVICE_RANGE,
                     "kubelet-preferred-address-types": "InternalIP",
                     "kubelet-client-certificate": str(settings.pki / "admin.crt"),
                     "kubelet-client-key": str(settings.pki / "admin.key"),

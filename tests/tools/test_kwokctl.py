@@ -53,6 +53,8 @@ def test_configuration() -> None:
         for patch in document["componentsPatches"]
     }
     assert patches["kwok-controller"]["manage-nodes-with-annotation-selector"] == "kwok.x-k8s.io/node=fake"
+    # the real node routes there, too
+    assert patches["kube-apiserver"]["service-cluster-ip-range"] == kwokctl.SERVICE_RANGE
     webhooks = patches["kube-apiserver"]["disable-admission-plugins"]
     assert webhooks == "MutatingAdmissionWebhook,ValidatingAdmissionWebhook"
     assert patches["kube-apiserver"]["advertise-address"] == "10.200.0.1"
