@@ -12,35 +12,23 @@ from typing import Any
 
 import yaml
 
+from devtools.bounded_yaml import BoundedLoader
+
 DEEPEST = 400
 """Levels: no CRD's schema has as many, and code that walks over a document stays within Python's stack."""
 
 _MOST = 500_000  # values once aliases are expanded
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&[^\s&]")
 _STANDARD = "tag:yaml.org,2002:"
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Loader(_Base):  # type: ignore[misc] # the C loader's type is Any
+class Loader(BoundedLoader):
     """Gives what JSON can hold: a date, a bare `=` and bytes are text, a set is a map of nulls.
 
     prometheus-operator's CRDs hold a bare `=`.
     """
 
-    def __init__(self, stream: Any) -> None:
-        """At the top."""
-        super().__init__(stream)
-        self._depth = 0
-
-    def descend_resolver(self, node: Any, index: Any) -> None:  # noqa: ARG002 - PyYAML's signature
-        """The composer goes a level down; raises YAMLError where that is too deep."""
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise yaml.YAMLError(f"it is nested deeper than {DEEPEST} levels")
-
-    def ascend_resolver(self) -> None:
-        """And up again."""
-        self._depth -= 1
+    deepest = DEEPEST
 
 
 for _tag in ("value", "timestamp"):

@@ -31,7 +31,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
 
     stack = load(app, options)
     selection = _selection(stack, name, options)
-    releases = [item for item in stack.releases() if item.installed and selection.takes(item)]
+    releases = selection.enabled(stack)
     target = app.find_cluster()
     if other := others_notice(app, stack.name, target.context):
         app.say(other.message)

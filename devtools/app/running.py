@@ -17,7 +17,7 @@ from devtools.app.wiring import App
 from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 from devtools.run.events import Bus, Notice, RunFinished, RunStarted, Sink
 from devtools.stack.choice import Selector
-from devtools.stack.model import Facts, Plan, Release, ReleaseId, Stack
+from devtools.stack.model import Facts, Plan, ReleaseId, Stack
 from devtools.stack.plan import Selection
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def verify_charts(app: App, work: Work) -> None:
     """Every archive that will be used is what the lock says; ConfigError with all that are not."""
     from devtools.stack.settings import failed  # noqa: PLC0415
 
-    if problems := app.charts.verify(_enabled(work)):
+    if problems := app.charts.verify(work.selection.enabled(work.stack)):
         raise failed(problems)
 
 
@@ -103,19 +103,15 @@ def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs
     from devtools.app.loading import kept_values  # noqa: PLC0415
     from devtools.stack.values import inputs_digest, overlaid  # noqa: PLC0415
 
-    kept = kept_values(app, work.stack, _enabled(work))
+    enabled = work.selection.enabled(work.stack)
+    kept = kept_values(app, work.stack, enabled)
     values: dict[ReleaseId, Mapping[str, Any]] = {}
     digests: dict[ReleaseId, str] = {}
-    for release in _enabled(work):
+    for release in enabled:
         merged = kept[str(release.id)]
         values[release.id] = overlaid(merged, smoke_values) if release.smoke else merged
         digests[release.id] = inputs_digest(release, values[release.id], app.charts.digest(release.chart))
     return Inputs(stack=work.stack, values=values, digests=digests)
-
-
-def _enabled(work: Work) -> list[Release]:
-    """The chosen releases that this environment installs."""
-    return [release for release in work.stack.releases() if release.installed and work.selection.takes(release)]
 
 
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:

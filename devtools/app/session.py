@@ -39,7 +39,7 @@ def facts_of(work: Work, kube: Kube) -> Facts:
 
     if work.look:
         return work.look(kube)
-    about = {release.id for release in work.stack.releases() if release.installed and work.selection.takes(release)}
+    about = {release.id for release in work.selection.enabled(work.stack)}
     return observe(kube, about.__contains__)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import tarfile
 import zlib
@@ -10,18 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from devtools.charts.lock import LockEntry
+from devtools.checksum import sha256_of
 from devtools.errors import ConfigError
 from devtools.stack.yamlpos import parse
 
 LARGEST_ARCHIVE = 100 * 2**20  # bytes unpacked: Helm's own limit
 LARGEST_FILE = 5 * 2**20  # bytes: Helm's own limit
 MOST_FILES = 10_000
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256, lower-case hexadecimal; OSError where it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_archive(path: Path, entry: LockEntry) -> None:

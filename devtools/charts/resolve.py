@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock as Mutex
 from typing import TYPE_CHECKING
 
+from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, Problem
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef, Release
@@ -139,18 +140,13 @@ class Charts:
 
     def _digest(self, chart: ChartRef) -> str:
         try:
-            return _directory_digest(chart.path) if chart.path.is_dir() else _file_digest(chart.path)
+            return _directory_digest(chart.path) if chart.path.is_dir() else sha256_of(chart.path)
         except OSError as error:
             why = error.strerror or str(error)
             raise ConfigError(f"chart '{chart.name}' cannot be read: {why}", hint=f"it is {chart.path}") from error
 
     def _shown(self, path: Path) -> Path:
         return path.relative_to(self._root) if path.is_relative_to(self._root) else path
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _directory_digest(directory: Path) -> str:

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.charts.archive import inspect_archive, sha256_of
+from devtools.charts.archive import inspect_archive
 from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
 from devtools.charts.packing import packed, write_atomically
 from devtools.charts.resolve import THIRD_PARTY, Charts
+from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Command, Runner
 from devtools.stack.yamlpos import parse

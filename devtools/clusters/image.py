@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devtools.checksum import sha256_of
+
 USER = 65532  # charts with runAsNonRoot take a numeric user only
 _DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777, "usr": 0o755}
 _ETC = {
@@ -60,7 +62,7 @@ def write(image: Image, archive: Path) -> None:
     layer = archive.with_suffix(".layer")
     with tarfile.open(layer, "w") as tar:
         _fill(tar, image)
-    sha = _sha256(layer)
+    sha = sha256_of(layer)
     config = _json(
         {
             "architecture": architecture(),
@@ -133,8 +135,3 @@ def _add_file(tar: tarfile.TarFile, name: str, source: Path, mode: int = 0o644) 
 
 def _json(document: object) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -44,7 +45,7 @@ def run_lock(
             lock.acquire(timeout=0)
             break
         except Timeout:
-            other = _holder(note)
+            other = _told(_noted(note))
             if not wait:
                 hint = "wait for it, or leave out --no-wait"
                 raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint) from None
@@ -70,24 +71,31 @@ def under_way(directory: Path, subject: str) -> str:
 
     The lock itself is not tried: whoever only looks must not keep a run from beginning.
     """
-    note = _path(directory, subject).with_suffix(".json")
+    note = _noted(_path(directory, subject).with_suffix(".json"))
     try:
-        os.kill(int(json.loads(note.read_text(encoding="utf-8"))["pid"]), 0)
+        os.kill(int(note["pid"]), 0)
     except PermissionError:  # it lives, and is somebody else's
         pass
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return ""
-    return _holder(note)
+    return _told(note)
 
 
 def _path(directory: Path, subject: str) -> Path:
     return directory / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.lock"
 
 
-def _holder(note: Path) -> str:
+def _noted(note: Path) -> Any:
+    """What the holder noted; nothing where that cannot be read."""
+    try:
+        return read_json(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _told(data: Any) -> str:
     """Who holds it, as far as the note tells."""
     try:
-        data = read_json(note.read_text(encoding="utf-8"))
         return f"{data['what']} (pid {data['pid']}, since {data['started']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return "a run that is just starting"

@@ -92,7 +92,7 @@ def _pod(item: Object) -> str:
 
 def has_run(pod: Object) -> bool:
     """Whether a pod was ready or has ended well: a Job's controller counts such pods up to a second later."""
-    return (pod.get("status") or {}).get("phase") == "Succeeded" or condition(pod, "Ready").get("status") == "True"
+    return status_of(pod).get("phase") == "Succeeded" or condition(pod, "Ready").get("status") == "True"
 
 
 def _job(item: Object) -> str:

@@ -37,6 +37,10 @@ class Selection:
         """Whether the release was asked for."""
         return release.layer in self.layers and (self.releases is None or release.id in self.releases)
 
+    def enabled(self, stack: Stack) -> list[Release]:
+        """The releases of a stack that were asked for and that its environment installs, as they are declared."""
+        return [release for release in stack.releases() if release.installed and self.takes(release)]
+
 
 def make_plan(
     stack: Stack, selection: Selection, facts: Facts, digests: Mapping[ReleaseId, str], *, force: bool = False

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from devtools.bounded_yaml import BoundedLoader, TooDeep
 from devtools.errors import Location, Problem
 from devtools.stack.scalars import BadScalar, plain, tagged
 
@@ -22,7 +23,6 @@ Mark = tuple[int, int]  # line and column, 1-based
 
 LARGEST = 8 * 2**20  # bytes of a file
 _DEEPEST = 60  # levels
-_SAFE = 1000  # levels that the C stack surely holds
 _MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
 _PLAIN = "plain"
 _STANDARD = "tag:yaml.org,2002:"
@@ -86,7 +86,7 @@ def _compose(text: str, file: Path) -> Document:
             extra = loader.get_node() if loader.check_node() else None
         finally:
             loader.dispose()
-    except _TooDeep:
+    except TooDeep:
         return _broken(file, f"is nested deeper than {_DEEPEST} levels")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -124,27 +124,8 @@ def _place(mark: Any) -> Mark:
     return (mark.line + 1, mark.column + 1)
 
 
-class _TooDeep(yaml.YAMLError):
-    """What is nested so deeply that libyaml's composer, which recurses without a limit, could end the process."""
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(BoundedLoader):
     """Composes nodes only; an unquoted scalar is tagged `plain` and read by `scalars`."""
-
-    def __init__(self, stream: str) -> None:
-        """At the top."""
-        super().__init__(stream)
-        self._depth = 0
-
-    def descend_resolver(self, node: Any, index: Any) -> None:  # noqa: ARG002 - PyYAML's signature
-        """The composer goes a level down; raises _TooDeep where it must not."""
-        self._depth += 1
-        if self._depth > _SAFE:
-            raise _TooDeep
-
-    def ascend_resolver(self) -> None:
-        """And up again."""
-        self._depth -= 1
 
     def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
         """The tag of a node that has none."""

@@ -135,13 +135,7 @@ def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
 
     Raises DevtoolsError where it is not YAML.
     """
-    found = []
-    for item in documents(text):
-        metadata = item.get("metadata") or {}
-        if _HOOK not in _annotations(item):
-            where, name = str(metadata.get("namespace") or namespace), str(metadata.get("name", ""))
-            found.append(ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name))
-    return tuple(found)
+    return tuple(ref_of(item, namespace) for item in documents(text) if _HOOK not in annotations_of(item))
 
 
 def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
@@ -149,7 +143,7 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
     return tuple(
         item
         for item in documents(text)
-        if {"test", "test-success"} & set(re.split(r"\s*,\s*", str(_annotations(item).get(_HOOK, ""))))
+        if {"test", "test-success"} & set(re.split(r"\s*,\s*", str(annotations_of(item).get(_HOOK, ""))))
     )
 
 
@@ -207,7 +201,15 @@ def _checked(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _annotations(item: Mapping[str, Any]) -> Mapping[str, Any]:
+def ref_of(item: Mapping[str, Any], namespace: str) -> ObjectRef:
+    """Which object one of `documents` is; `namespace` is the release's, where it names none of its own."""
+    metadata = item.get("metadata") or {}
+    where, name = str(metadata.get("namespace") or namespace), str(metadata.get("name", ""))
+    return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
+
+
+def annotations_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The annotations of one of `documents`."""
     return (item.get("metadata") or {}).get("annotations") or {}
 
 

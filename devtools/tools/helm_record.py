@@ -19,7 +19,7 @@ from typing import Any
 from devtools.errors import DevtoolsError
 from devtools.machine_json import read_json
 from devtools.stack.model import ObjectRef
-from devtools.tools.helm import documents
+from devtools.tools.helm import annotations_of, documents, ref_of
 
 KEEP = "helm.sh/resource-policy"
 _CRD = "CustomResourceDefinition"
@@ -87,7 +87,7 @@ class Stored:
     def ended_hooks(self) -> tuple[ObjectRef, ...]:
         """The Jobs and Pods of its other hooks, which an uninstall leaves behind, too, but for those to be kept."""
         runs = [item for events, item in self._hooked() if not events & _TEST and item["kind"] in _RUNS]
-        return tuple(self._ref(item) for item in runs if KEEP not in (_metadata(item).get("annotations") or {}))
+        return tuple(self._ref(item) for item in runs if KEEP not in annotations_of(item))
 
     def _hooked(self) -> Iterator[tuple[frozenset[str], dict[str, Any]]]:
         """The objects of its hooks, each with its events."""
@@ -102,13 +102,7 @@ class Stored:
         return base64.b64encode(base64.b64encode(packed)).decode()
 
     def _ref(self, item: Mapping[str, Any]) -> ObjectRef:
-        metadata = _metadata(item)
-        where, name = str(metadata.get("namespace") or self.namespace), str(metadata.get("name", ""))
-        return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
-
-
-def _metadata(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    return item.get("metadata") or {}
+        return ref_of(item, self.namespace)
 
 
 def read_document(secret: Mapping[str, Any]) -> dict[str, Any]:

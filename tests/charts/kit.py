@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from devtools.charts.archive import sha256_of
+from devtools.checksum import sha256_of
 from tests.stack.kit import repository
 
 CHART = b"apiVersion: v2\nname: web\nversion: 1.0.0\n"

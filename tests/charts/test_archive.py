@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from devtools.charts import archive as module
-from devtools.charts.archive import sha256_of, verify_archive
+from devtools.charts.archive import verify_archive
 from devtools.charts.lock import LockEntry
 from devtools.charts.resolve import Charts
 from devtools.charts.verify import verify_charts
+from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, ExitCode, Location
 from tests.charts.kit import CHART, archive, link, vendored
 from tests.stack.kit import load, said, write

@@ -17,7 +17,7 @@ from devtools.app import charts as verbs
 from devtools.app.shell import run
 from devtools.app.wiring import App
 from devtools.charts import vendor as module
-from devtools.charts.archive import sha256_of
+from devtools.checksum import sha256_of
 from devtools.errors import ExitCode
 from tests.charts.kit import CHART, archive, link
 from tests.charts.servers import Packer, http_repository, oci_registry

@@ -110,3 +110,5 @@ def test_who_only_looks_is_told_of_a_living_run_alone(tmp_path: Path) -> None:
     ended.wait()
     note.write_text(left.replace(str(os.getpid()), str(ended.pid)))  # what `kill -9` leaves
     assert under_way(tmp_path, "s") == ""
+    note.write_text(left.replace(str(os.getpid()), "9" * 30))  # no process has such a number
+    assert under_way(tmp_path, "s") == ""
