@@ -25,13 +25,14 @@ def drift_json(
         "environment": environment,
         "context": context,
         "seconds": round(seconds, 3),
-        "drifted": any(item.drifts or not item.compared for item in found),
+        "drifted": not all(item.settled for item in found),
         "counts": {
             "releases": len(found),
             "objects": sum(item.objects for item in found),
             "drifted_releases": sum(bool(item.drifts) for item in found),
             "drifted_objects": sum(len(item.drifts) for item in found),
-            "not_compared": sum(not item.compared for item in found),
+            "not_deployed": sum(item.status != "deployed" for item in found),
+            "not_compared": sum(item.basis is None for item in found),
         },
         "releases": [_release_json(item) for item in found],
         "fix": None,
@@ -43,7 +44,7 @@ def fix_json(exit_code: int, fixed: Iterable[str], left: Sequence[ReleaseDrift])
     return {
         "exit_code": exit_code,
         "releases": list(fixed),
-        "left": [str(item.release.id) for item in left if item.drifts or not item.compared],
+        "left": [str(item.release.id) for item in left if not item.settled],
     }
 
 
@@ -54,7 +55,9 @@ def _release_json(item: ReleaseDrift) -> dict[str, Any]:
         "layer": item.release.layer,
         "status": item.status,
         "revision": item.revision,
-        "compared": item.compared,
+        "compared": item.basis is not None,
+        "compared_revision": item.basis.number if item.basis else 0,
+        "compared_status": item.basis.status if item.basis else "",
         "objects": item.objects,
         "drifts": [_object_json(drift) for drift in item.drifts],
     }
@@ -95,19 +98,35 @@ def drift_lines(document: Mapping[str, Any], width: int) -> list[Line]:
         if release["drifts"]:
             head = (Span(release["release"], "strong"), Span(f"  {release['layer']}", "dim"))
             lines.append(head)
-            lines += [line for drift in release["drifts"] for line in _object_lines(drift, width)]
+            lines += wrapped(_standing(release), width, "  ", "warn") if release["status"] != "deployed" else []
+            lines += [line for drift in release["drifts"] for line in _object_lines(release, drift, width)]
     for release in document["releases"]:
-        if not release["compared"]:
-            state = "not on the cluster" if release["status"] == "absent" else release["status"]
-            note = f"nothing to compare with: {state} (invoke layer {release['layer']})"
+        if release["status"] != "deployed" and not release["drifts"]:
+            note = f"{_standing(release)} (invoke layer {release['layer']})"
             lines += with_note((Span(release["release"], "strong"),), note, width, "warn")
     return [*lines, *_summary(document, width)]
 
 
-def _object_lines(drift: Mapping[str, Any], width: int) -> list[Line]:
+def _standing(release: Mapping[str, Any]) -> str:
+    """What a release that is not deployed was compared with."""
+    if not release["compared"]:
+        return (
+            f"nothing to compare with: {'not on the cluster' if release['status'] == 'absent' else release['status']}"
+        )
+    number, is_ = release["compared_revision"], f"revision {release['revision']} is {release['status']}"
+    what = "compared with" if release["drifts"] else "nothing differs from"
+    if release["compared_status"] == "deployed":
+        return f"{is_}: {what} revision {number}, the last that is deployed"
+    return f"{is_}, and none is deployed: {what} what that revision declares"
+
+
+def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: int) -> list[Line]:
     """One object and its fields."""
+    once = release["compared_status"] == "deployed"  # else nobody knows whether it was ever there
     where = f" in {drift['namespace']}" if drift["namespace"] else ""
-    said = {"changed": "", "missing": "is gone", "refused": "cannot be applied any more"}[drift["state"]]
+    said = {"changed": "", "missing": "is gone" if once else "is not there", "refused": "cannot be applied"}[
+        drift["state"]
+    ]
     said = ": ".join(part for part in (said, drift["reason"]) if part)
     lines = with_note((Span(f"  {drift['kind']}/{drift['name']}{where}"),), said, width, "bad")
     for field in drift["fields"]:
@@ -154,6 +173,10 @@ def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
         much = f"{plural(counts['drifted_objects'], 'object')} of {plural(counts['drifted_releases'], 'release')}"
         return wrapped(f"{much} drifted, of {compared} compared in {document['seconds']:.1f}s", width, "", "bad")
     if document["drifted"]:
-        text = f"{compared} compared, nothing to compare with for {plural(counts['not_compared'], 'release')}"
+        text = f"{compared} compared in {document['seconds']:.1f}s"
+        if half := counts["not_deployed"] - counts["not_compared"]:
+            text += f", {plural(half, 'release')} not deployed"
+        if counts["not_compared"]:
+            text += f", nothing to compare with for {plural(counts['not_compared'], 'release')}"
         return wrapped(text, width, "", "warn")
     return wrapped(f"no drift: {compared} compared in {document['seconds']:.1f}s", width, "", "good")

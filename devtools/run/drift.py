@@ -18,8 +18,9 @@ from devtools.clients.kube import NOT_FOUND, ApiError, Kube
 from devtools.errors import Interrupted
 from devtools.process import Cancel
 from devtools.run.difference import Change, changes
-from devtools.run.facts import newest_records, record_path, revision_of
+from devtools.run.facts import record_path
 from devtools.run.replaced import replaced
+from devtools.run.revisions import Revision, basis, revisions
 from devtools.run.secrets import secret_values
 from devtools.run.veil import is_hidden, veiled
 from devtools.stack.model import ObjectRef, Release, ReleaseId
@@ -57,18 +58,22 @@ class ObjectDrift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseDrift:
-    """A release with the number of objects compared; `status` is Helm's, `absent` where there is no record."""
+    """A release with the number of objects compared, and the revision that they were compared with, if any.
+
+    `status` is Helm's, of the newest revision; `absent` where there is no record.
+    """
 
     release: Release
     status: str
     revision: int = 0
+    basis: Revision | None = None
     objects: int = 0
     drifts: tuple[ObjectDrift, ...] = ()
 
     @property
-    def compared(self) -> bool:
-        """Whether there was something to compare with."""
-        return self.status == "deployed"
+    def settled(self) -> bool:
+        """Whether it is deployed, and as it was deployed."""
+        return self.status == "deployed" and not self.drifts
 
 
 def find_drift(
@@ -76,7 +81,8 @@ def find_drift(
 ) -> list[ReleaseDrift]:
     """Compare every object of these releases with the live one, in the order of the releases.
 
-    Only what is deployed can be compared. Lists Helm's records once (their metadata), and each kind at most once.
+    Where the newest revision is not deployed, it is the last one that is which counts, else the newest itself (see
+    `basis`). Lists Helm's records once (their metadata), and each kind at most once.
     Raises EnvironmentFault where the API server does not answer or refuses, Interrupted on cancel.
     """
     return _Look(kube, cancel, say).at(releases)
@@ -100,17 +106,14 @@ class _Look:
 
     def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
         """See `find_drift`."""
-        records = newest_records(self._kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
-        known = [_known(release, records.get(release.id)) for release in releases]
-        deployed = [item for item in known if item.compared]
+        records = revisions(self._kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+        known = [_known(release, records.get(release.id, ())) for release in releases]
+        given = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
         self._kube.resource("Namespace")  # discover once, before the threads
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="drift") as pool:
-            items = {
-                item.release.id: self._items(item.release.id, found)
-                for item, found in self._each(pool, self._revision, deployed)
-            }
+            items = {name: found for (name, *_), found in self._each(pool, self._declared, given)}
             every = [item for found in items.values() for item in found]
-            self._say(f"comparing {len(every)} objects of {len(deployed)} releases")
+            self._say(f"comparing {len(every)} objects of {len(given)} release{'' if len(given) == 1 else 's'}")
             live = self._live(pool, every)
             drifts = {
                 item.ref: drift
@@ -135,16 +138,26 @@ class _Look:
 
         return zip(given, pool.map(done, given), strict=True)
 
-    def _revision(self, item: ReleaseDrift) -> Applied | None:
-        """What Helm stored of it; nothing where it went away just now."""
-        secret = self._kube.get(record_path(item.release.id, item.revision))
-        return applied(secret, item.release.id) if secret else None
+    def _declared(self, given: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item]:
+        """The objects that a revision declares.
 
-    def _items(self, release: ReleaseId, found: Applied | None) -> list[_Item]:
+        What is live may be of a later one that failed, so what is secret there is not shown either.
+        """
+        release, against, every = given
+        found = self._stored(release, against)
+        later = [self._stored(release, one) for one in every if one.number > against.number]
+        secrets = (value for one in (found, *later) if one for value in secret_values(one.values))
+        return self._items(release, found, tuple(dict.fromkeys(secrets))) if found else []
+
+    def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
+        """What Helm stored of it; nothing where it went away just now."""
+        secret = self._kube.get(record_path(release, revision.number))
+        return applied(secret, release) if secret else None
+
+    def _items(self, release: ReleaseId, found: Applied, secrets: tuple[str, ...]) -> list[_Item]:
         """The declared objects of a release."""
-        secrets = secret_values(found.values) if found else ()
         items = []
-        for body in found.objects if found else ():
+        for body in found.objects:
             metadata, kind, version = body["metadata"], str(body["kind"]), str(body.get("apiVersion", ""))
             resource = self._kube.resource(kind, version)
             namespace = str(metadata.get("namespace") or release.namespace)
@@ -237,11 +250,11 @@ class _Look:
         return frozenset((str(space), str(target.get("kind")), str(target.get("name"))) for space, target in targets)
 
 
-def _known(release: Release, record: Mapping[str, Any] | None) -> ReleaseDrift:
-    """A release by the metadata of its newest record."""
-    labels = (record or {}).get("labels") or {}
-    status = str(labels.get("status", "unknown")) if record else "absent"
-    return ReleaseDrift(release=release, status=status, revision=revision_of(record or {}))
+def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
+    """A release by its revisions."""
+    if not found:
+        return ReleaseDrift(release=release, status="absent")
+    return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
 
 
 def _version(item: Mapping[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from devtools.clients.kube import Kube
@@ -9,6 +12,36 @@ from devtools.run.facts import record_path, revision_of
 from devtools.run.recovery import records
 from devtools.stack.model import ObjectRef, ReleaseId
 from devtools.tools.helm_applied import Applied, applied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Revision:
+    """One revision and Helm's status of it."""
+
+    number: int
+    status: str
+
+
+def revisions(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, tuple[Revision, ...]]:
+    """The revisions of each release, oldest first, from the metadata of records."""
+    found: dict[ReleaseId, list[Revision]] = defaultdict(list)
+    for record in records:
+        labels = record.get("labels") or {}
+        release = ReleaseId(str(record["namespace"]), str(labels.get("name", "")))
+        status = str(labels.get("status", "unknown"))
+        found[release].append(Revision(number=revision_of(record), status=status))
+    return {release: tuple(sorted(items)) for release, items in found.items()}
+
+
+def basis(found: Sequence[Revision]) -> Revision | None:
+    """Of a release's revisions, oldest first, the one that says what should be there; None where nothing should.
+
+    The last that is deployed, else the last of all: what Helm itself lets an upgrade start from (`prepareUpgrade` in
+    its `pkg/action/upgrade.go`). A release that was uninstalled with its history kept should not be there at all.
+    """
+    if not found or found[-1].status == "uninstalled":
+        return None
+    return next((one for one in reversed(found) if one.status == "deployed"), found[-1])
 
 
 def last_two(kube: Kube, release: ReleaseId) -> tuple[Applied | None, Applied | None]:

@@ -9,6 +9,7 @@ from devtools.report.drift import drift_json, drift_lines, fix_json
 from devtools.report.text import plain
 from devtools.run.difference import ABSENT, Change
 from devtools.run.drift import Field, ObjectDrift, ReleaseDrift
+from devtools.run.revisions import Revision
 from devtools.stack.model import ObjectRef
 from tests.report.test_tables import release
 
@@ -16,7 +17,12 @@ REF = ObjectRef("apps/v1", "Deployment", "ameide", "clickhouse")
 MADE = Change(steps=("spec", "replicas"), declared=1, live=3, manager="kubectl-edit", at="2026-01-01T00:00:00Z")
 CHANGED = ObjectDrift(ref=REF, state="changed", fields=(Field(change=MADE),))
 ONE = ReleaseDrift(
-    release=release("clickhouse", "40-data-plane"), status="deployed", revision=2, objects=6, drifts=(CHANGED,)
+    release=release("clickhouse", "40-data-plane"),
+    status="deployed",
+    revision=2,
+    basis=Revision(number=2, status="deployed"),
+    objects=6,
+    drifts=(CHANGED,),
 )
 DRIFT = [ONE]
 
@@ -58,21 +64,47 @@ def test_other_states() -> None:
     gone = ObjectDrift(ref=ObjectRef("v1", "Namespace", "", "n"), state="missing")
     refused = ObjectDrift(ref=REF, state="refused", reason="spec: Forbidden")
     hidden = replace(CHANGED, fields=(Field(change=replace(MADE, manager="", at=""), hidden=True),))
-    absent = replace(ONE, status="absent", revision=0, objects=0, drifts=())
+    absent = replace(ONE, status="absent", revision=0, basis=None, objects=0, drifts=())
     assert lines(replace(ONE, drifts=(gone, refused, hidden)), absent)[1:-1] == [
         "  Namespace/n  is gone",
-        "  Deployment/clickhouse in ameide  cannot be applied any more: spec: Forbidden",
+        "  Deployment/clickhouse in ameide  cannot be applied: spec: Forbidden",
         "  Deployment/clickhouse in ameide",
         "    .spec.replicas: differs (its values are not shown)",
         "      nobody owns it now: the cluster does not say who removed it",
         "ameide/clickhouse  nothing to compare with: not on the cluster (invoke layer 40-data-plane)",
     ]
     assert lines(replace(ONE, drifts=())) == ["no drift: 6 objects of 1 release compared in 1.3s"]
-    assert lines(replace(ONE, drifts=()), replace(absent, status="failed"))[-1] == (
-        "6 objects of 1 release compared, nothing to compare with for 1 release"
-    )
+    assert lines(replace(ONE, drifts=()), replace(absent, status="uninstalled"))[-2:] == [
+        "ameide/clickhouse  nothing to compare with: uninstalled (invoke layer 40-data-plane)",
+        "6 objects of 1 release compared in 1.3s, nothing to compare with for 1 release",
+    ]
+
+
+def test_what_a_release_that_is_not_deployed_is_compared_with() -> None:
+    failed = replace(ONE, status="failed", revision=3)
+    gone = ObjectDrift(ref=REF, state="missing")
+    assert lines(replace(failed, drifts=(gone,)), width=120)[:3] == [
+        "ameide/clickhouse  40-data-plane",
+        "  revision 3 is failed: compared with revision 2, the last that is deployed",
+        "  Deployment/clickhouse in ameide  is gone",
+    ]
+    assert lines(replace(failed, drifts=()), width=160) == [
+        (
+            "ameide/clickhouse  revision 3 is failed: nothing differs from revision 2, the last that is deployed"
+            " (invoke layer 40-data-plane)"
+        ),
+        "6 objects of 1 release compared in 1.3s, 1 release not deployed",
+    ]
+    first = replace(failed, revision=1, basis=Revision(number=1, status="failed"), drifts=(gone,))
+    assert lines(first, width=120)[1:3] == [
+        "  revision 1 is failed, and none is deployed: compared with what that revision declares",
+        "  Deployment/clickhouse in ameide  is not there",
+    ]
+    document = drift_json("ameide", "local", "kwok", [replace(failed, drifts=())], 1.0)
+    assert (document["drifted"], document["counts"]["not_deployed"]) == (True, 1)
 
 
 def test_what_is_left_after_a_fix() -> None:
     assert fix_json(0, ["a/b"], [replace(ONE, drifts=())]) == {"exit_code": 0, "releases": ["a/b"], "left": []}
     assert fix_json(1, [], [ONE])["left"] == ["ameide/clickhouse"]
+    assert fix_json(1, [], [replace(ONE, status="failed", drifts=())])["left"] == ["ameide/clickhouse"]

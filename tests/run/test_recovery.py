@@ -14,8 +14,9 @@ from devtools.errors import ExitCode
 from devtools.run.events import Notice, StepFinished, StepOutput
 from devtools.run.facts import observe, record_path
 from devtools.run.recovery import Recovery, recovery
+from devtools.run.revisions import basis, revisions
 from devtools.run.secrets import secret_values
-from devtools.stack.model import Environment, Layer, Plan, Release, Stack
+from devtools.stack.model import Environment, Layer, Plan, Release, ReleaseId, Stack
 from devtools.stack.plan import Selection, make_plan
 from tests.run.kit import HERE, LAYER, Bench, config_map, plan, step
 
@@ -45,6 +46,29 @@ def test_the_way_out_of_a_state(state: str, revisions: dict[int, str], way: Reco
     records = [{"labels": {"version": str(number), "status": status}} for number, status in revisions.items()]
     assert recovery(state, records) == way
     assert recovery(state, list(reversed(records))) == way
+
+
+@pytest.mark.parametrize(
+    ("statuses", "number"),
+    [
+        ((), 0),
+        (("deployed",), 1),
+        (("superseded", "deployed", "failed"), 2),
+        (("deployed", "failed", "pending-upgrade"), 1),
+        (("deployed", "superseded", "failed"), 1),
+        (("superseded", "failed"), 2),
+        (("failed", "failed"), 2),
+        (("pending-install",), 1),
+        (("superseded", "uninstalling"), 2),
+        (("deployed", "uninstalled"), 0),
+    ],
+)
+def test_the_revision_that_says_what_should_be_there(statuses: tuple[str, ...], number: int) -> None:
+    labels = [{"name": "web", "version": str(i), "status": status} for i, status in enumerate(statuses, start=1)]
+    records = [{"namespace": "a", "labels": one} for one in reversed(labels)]
+    found = basis(revisions(records).get(ReleaseId("a", "web"), ()))
+    assert (found.number if found else 0) == number
+    assert found is None or found.status == statuses[number - 1]
 
 
 def _set(bench: Bench, name: str, revision: int, status: str) -> None:
