@@ -17,6 +17,9 @@ from tests.clusters.kit import eventually
 pytestmark = pytest.mark.cluster
 
 Apply = Callable[..., None]
+STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NOTICED = "simulation.devtools.ameide.io/noticed"
 
 
 @pytest.fixture
@@ -158,3 +161,59 @@ def test_a_daemonset_that_tolerates_everything_is_complete_without_the_real_node
         return status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)
 
     eventually(lambda: numbers() == (simulated, simulated))
+
+
+def thing(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A Stage that plays a kind of this test's own, and the CRD of that kind."""
+    group = f"{namespace}.example.com"
+    stage = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": namespace},
+        "spec": {
+            "resourceRef": {"apiGroup": f"{group}/v1", "kind": "Thing"},
+            "selector": {"matchExpressions": [{"jq": {"key": ".status.seen", "operator": "DoesNotExist"}}]},
+            "steps": [
+                {"patch": {"subresource": "status", "root": "status", "type": "merge", "template": "seen: yes!"}}
+            ],
+        },
+    }
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Thing", "plural": "things", "singular": "thing", "listKind": "ThingList"},
+            "versions": [{**version, "subresources": {"status": {}}}],
+        },
+    }
+    return stage, crd
+
+
+@pytest.mark.parametrize("when", ["together", "later"])
+def test_a_stage_applied_by_hand_is_played_for_a_crd_that_comes_with_it_or_later(
+    kube: Kube, namespace: str, when: str
+) -> None:
+    """kwok looks for the kinds of its Stages when a Stage changes, and never again."""
+    stage, crd = thing(namespace)
+    path, noticing = f"{STAGES}/{namespace}", f"{STAGES}/kind-established-for-{namespace}"
+    try:
+        kube.create(STAGES, stage)
+        if when == "later":
+            eventually(lambda: kube.get(noticing))
+        kube.create(CRDS, crd)
+        things = f"/apis/{crd['spec']['group']}/v1/namespaces/{namespace}/things"
+        eventually(lambda: kube.get(things), 10)
+        kube.create(things, {"apiVersion": f"{crd['spec']['group']}/v1", "kind": "Thing", "metadata": {"name": "one"}})
+        eventually(lambda: (kube.get(f"{things}/one") or {}).get("status") == {"seen": "yes!"}, 20)
+        if when == "later":
+            made = kube.get(f"{CRDS}/{crd['metadata']['name']}") or {}
+            assert made["metadata"]["annotations"] == {NOTICED: "true"}  # so kwok was told to look again
+    finally:
+        kube.delete(f"{CRDS}/{crd['metadata']['name']}")
+        kube.delete(path)
+    eventually(lambda: kube.get(noticing) is None, 10)
