@@ -38,8 +38,14 @@ DOCUMENTS: st.SearchStrategy[Any] = st.recursive(
 )
 BYTES = st.binary(max_size=200) | st.text(alphabet="ab:-[]{}&*!<>|\n\t '\"#?%=~1.", max_size=80).map(str.encode)
 
-SLOW = settings(max_examples=40 if settings().max_examples == 100 else settings().max_examples)
-"""Fewer cases of what reads a whole repository each time; at night as many as of others."""
+
+def cases(by_day: int) -> settings:
+    """So many cases, where the usual number is too few or takes too long; at night as many as of others."""
+    return settings(max_examples=by_day if settings().max_examples == USUAL else settings().max_examples)
+
+
+USUAL = 100  # Hypothesis's own number
+SLOW = cases(40)  # of what reads a whole repository each time
 
 DEEP = (70, 400, 1500)  # more than we take, than Python's stack takes, than a C stack should
 # What is written in the place of a value. JSON has these ...

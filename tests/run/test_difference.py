@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.run.difference import ABSENT, Change, changes
 from devtools.run.veil import is_hidden, veiled
+from tests.fuzzing import cases
 
 CASES = yaml.load((Path(__file__).parents[1] / "cases" / "drift.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
@@ -59,7 +60,7 @@ def mended(live: Any, found: tuple[Change, ...]) -> Any:
     return whole[""]
 
 
-@settings(max_examples=300, deadline=None)
+@cases(300)
 @given(OBJECTS, OBJECTS)
 def test_undoing_the_differences_gives_what_is_wanted(live: dict[str, Any], wanted: dict[str, Any]) -> None:
     found = changes(live, wanted, "helm")
@@ -77,7 +78,7 @@ FIELDS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(OBJECTS, OBJECTS, FIELDS)
 def test_whoever_manages_an_object_it_does_not_differ_from_itself(
     item: dict[str, Any], other: dict[str, Any], fields: dict[str, Any]
@@ -94,7 +95,7 @@ def value(items: dict[str, Any], name: str) -> str:
 ITEMS = st.lists(st.fixed_dictionaries({"name": st.sampled_from("abc"), "v": SCALARS}), max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
+@cases(200)
 @given(ITEMS, ITEMS)
 def test_lists_with_keys_differ_by_key(live: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
     managed = [{"manager": "m", "fieldsV1": {"f:l": {'k:{"name":"a"}': {}}}}]

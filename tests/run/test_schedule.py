@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.app.durations import durations_file, load_durations, save_durations
@@ -20,6 +20,7 @@ from devtools.run.events import Outcome, StepFinished
 from devtools.run.schedule import expected, levels
 from devtools.run.slots import Slots
 from devtools.stack.model import Action, ChartRef, ReleaseId
+from tests.fuzzing import cases
 from tests.run.kit import HERE, Bench, config_map, deployment, plan, release, step
 
 Needs = Mapping[str, Sequence[str]]
@@ -55,7 +56,7 @@ def graphs(draw: st.DrawFn) -> tuple[Needs, Mapping[str, float]]:
 
 
 @given(graphs(), st.integers(2, 3))
-@settings(max_examples=60, deadline=None)
+@cases(60)
 def test_the_longest_way_first_is_within_grahams_bound_of_the_best_order(
     graph: tuple[Needs, Mapping[str, float]], slots: int
 ) -> None:

@@ -15,11 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.tasks import namespace
 from devtools.tilt.harness import Step, assert_loads
+from tests.fuzzing import cases, scratch
 from tests.tilt.kit import APPS, LIBRARY, ROOT, THREE, TILTFILE, Repo, layer, layers_of, made
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -85,17 +86,16 @@ def test_a_layer_that_is_added_is_in_its_place(tmp_path: Path) -> None:
     assert loaded.resource("infra:20-operators").resource_deps == ("infra:15-secrets",)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@cases(25)
 @given(numbers=st.sets(st.integers(1, 99), min_size=1, max_size=8), off=st.sets(st.integers(1, 99)))
-def test_any_set_of_layers_runs_in_the_order_of_its_numbers(
-    tmp_path_factory: pytest.TempPathFactory, numbers: set[int], off: set[int]
-) -> None:
+def test_any_set_of_layers_runs_in_the_order_of_its_numbers(numbers: set[int], off: set[int]) -> None:
     names = {number: f"{number:02d}-l{number}" for number in sorted(numbers)}
     files = {
         f"layers/{name}.yaml": layer(f"s{number}", more="critical_path: false\n" if number in off else "")
         for number, name in names.items()
     }
-    loaded = made(tmp_path_factory.mktemp("any"), files).load()
+    with scratch() as directory:
+        loaded = made(Path(directory), files).load()
     assert layers_of(loaded) == [f"infra:{name}" for name in names.values()]
     critical = {f"infra:{name}" for number, name in names.items() if number not in off}
     for app in ("web", "api"):
