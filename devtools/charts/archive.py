@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from devtools.archives import UNREADABLE, members
 from devtools.charts.lock import LockEntry
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError
@@ -49,7 +50,7 @@ def inspect_archive(path: Path, entry: LockEntry) -> None:
     try:
         with tarfile.open(path, "r:gz") as archive:
             chart_yaml = _walk(path, entry, archive)
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise _bad(path, entry, f"is not a gzipped tar archive: {str(error) or type(error).__name__}") from error
     if chart_yaml is None:
         raise _bad(path, entry, f"holds no {entry.name}/Chart.yaml")
@@ -63,7 +64,7 @@ def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | Non
     """Look at every member; the bytes of the chart's own Chart.yaml."""
     size = 0
     chart_yaml: bytes | None = None
-    for count, member in enumerate(archive, 1):
+    for count, member in enumerate(members(archive), 1):
         size += member.size
         if wrong := _wrong(member, entry.name):
             raise _bad(path, entry, wrong)
@@ -101,6 +102,22 @@ def _top(path: str) -> str:
 def _bad(path: Path, entry: LockEntry, why: str, hint: str = "") -> ConfigError:
     message = f"chart archive {entry.archive.name} of '{entry.chart}' {why}"
     return ConfigError(message, hint=hint or f"it is {path}")
+
+
+def dependencies_of(data: Mapping[str, Any], file: str) -> tuple[Mapping[str, Any], ...]:
+    """What a Chart.yaml asks for; raises ConfigError, naming `file`, where that is none of the maps that Helm takes."""
+    found = data.get("dependencies") or ()
+    if not isinstance(found, list | tuple) or not all(isinstance(item, Mapping) and _is_read(item) for item in found):
+        hint = "Helm takes a list of maps there, each with a name"
+        raise ConfigError(f"{file} of the chart has dependencies that cannot be read", hint=hint)
+    return tuple(found)
+
+
+def _is_read(dependency: Mapping[str, Any]) -> bool:
+    """Whether what is looked at is of the type that Helm wants."""
+    tags = dependency.get("tags") or ()
+    plain = all(isinstance(dependency.get(key) or "", str) for key in ("name", "alias", "condition", "repository"))
+    return plain and isinstance(tags, list | tuple) and all(isinstance(tag, str) for tag in tags)
 
 
 def chart_yaml_of(directory: Path) -> dict[str, Any]:

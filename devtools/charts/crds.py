@@ -10,12 +10,13 @@ import io
 import posixpath
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.archives import UNREADABLE, members
+from devtools.charts.archive import dependencies_of
 from devtools.errors import ConfigError
 from devtools.stack.yamlpos import parse
 
@@ -31,16 +32,18 @@ class ChartObject:
     file: str
     data: Mapping[str, Any]
 
+    @property
+    def is_crd(self) -> bool:
+        """Whether it is a CustomResourceDefinition."""
+        return bool(self.data["kind"] == "CustomResourceDefinition")
+
 
 def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
     """The objects that Helm would install from `crds/` of a chart (directory or archive) with these values.
 
     Raises ConfigError, naming the file, where the chart cannot be read or a file is not YAML.
     """
-    try:
-        files = _of_directory(chart, _wanted) if chart.is_dir() else _of_archive(chart.read_bytes(), _wanted)
-    except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
-        raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
+    files = _opened(chart, _wanted)
     if not any("crds" in name.split("/") or name.endswith(".tgz") for name in files):
         return ()
     return tuple(
@@ -64,11 +67,7 @@ def files_of(
     def needed(name: str) -> bool:
         return _wanted(name) or wanted(name)
 
-    try:
-        files = _of_directory(chart, needed) if chart.is_dir() else _of_archive(chart.read_bytes(), needed)
-        yield from _enabled_charts(files, values, "", needed)
-    except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
-        raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
+    yield from _enabled_charts(_opened(chart, needed), values, "", needed)
 
 
 def has_crds(chart: Path) -> bool:
@@ -81,8 +80,8 @@ def has_crds(chart: Path) -> bool:
             names = [path.relative_to(chart).as_posix() for path in chart.rglob("*")]
         else:
             with tarfile.open(chart, mode="r:gz") as archive:
-                names = archive.getnames()
-    except (OSError, tarfile.TarError, zlib.error, EOFError):
+                names = [member.name for member in members(archive)]
+    except UNREADABLE:
         return True
     return any("crds" in name.split("/") or name.endswith(".tgz") for name in names)
 
@@ -93,9 +92,9 @@ def _enabled_charts(
     """One chart's files, its subcharts' after its own; `values` are what its parent or the user gives it."""
     yield where, files
     all_values = _laid_over(_yaml(files, "values.yaml", where), values)
-    declared: list[Mapping[str, Any]] = _yaml(files, "Chart.yaml", where).get("dependencies") or []
-    for path, subchart in sorted(_subcharts(files, wanted).items()):
-        name = _yaml(subchart, "Chart.yaml", f"{where}{path}/").get("name") or posixpath.basename(path)
+    declared = dependencies_of(_yaml(files, "Chart.yaml", where), f"{where}Chart.yaml")
+    for path, subchart in sorted(_subcharts(files, where, wanted).items()):
+        name = str(_yaml(subchart, "Chart.yaml", f"{where}{path}/").get("name") or posixpath.basename(path))
         entries = [item for item in declared if item.get("name") == name]
         for item in entries or [{"name": name}]:
             if _enabled(item, all_values):
@@ -135,7 +134,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _subcharts(files: _Files, wanted: Callable[[str], bool]) -> dict[str, _Files]:
+def _subcharts(files: _Files, where: str, wanted: Callable[[str], bool]) -> dict[str, _Files]:
     """The files of each chart in `charts/`, by its path; those that Helm leaves out begin with `_` or `.`."""
     found: dict[str, dict[str, bytes]] = {}
     for name, content in files.items():
@@ -143,7 +142,7 @@ def _subcharts(files: _Files, wanted: Callable[[str], bool]) -> dict[str, _Files
         if parts[0] != "charts" or len(parts) == 1 or parts[1][0] in "._":
             continue
         if len(parts) == 2 and name.endswith(".tgz"):  # noqa: PLR2004 - charts/<file>
-            found[name] = dict(_of_archive(content, wanted))
+            found[name] = dict(_of_archive(content, wanted, f"{where}{name} of the chart"))
         elif len(parts) > 2:  # noqa: PLR2004 - charts/<name>/…
             found.setdefault("/".join(parts[:2]), {})["/".join(parts[2:])] = content
     return {path: subchart for path, subchart in found.items() if "Chart.yaml" in subchart}
@@ -157,8 +156,38 @@ def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
         if document.problems:
             message = f"{file} of the chart {document.problems[0].message}"
             raise ConfigError(message, hint="Helm renders nothing in crds/: template braces do not belong there")
-        if document.data.get("kind") and document.data.get("apiVersion"):
-            yield ChartObject(file=file, data=document.data)
+        yield from _objects(document.data, file)
+
+
+def _objects(data: Any, file: str) -> Iterator[ChartObject]:
+    """The object that a document is, or those of a `List`; ConfigError for one that no API server would take."""
+    if not isinstance(data, Mapping) or not (data.get("kind") and data.get("apiVersion")):
+        return
+    if data["kind"] == "List" and isinstance(data.get("items"), list):
+        for item in data["items"]:
+            yield from _objects(item, file)
+        return
+    if wrong := _wrong(data):
+        raise ConfigError(f"{file} of the chart holds what is no Kubernetes object: {wrong}")
+    yield ChartObject(file=file, data=data)
+
+
+def _wrong(data: Mapping[str, Any]) -> str:
+    """What makes an object none; empty where it is one, as far as anything looks at it."""
+    metadata, spec = data.get("metadata"), data.get("spec")
+    if not (isinstance(data["kind"], str) and isinstance(data["apiVersion"], str)):
+        return "its kind or apiVersion is no text"
+    if not (isinstance(metadata, Mapping) and isinstance(metadata.get("name"), str) and metadata["name"]):
+        return f"a {data['kind']} without a name"
+    if not isinstance(metadata.get("labels") or {}, Mapping):
+        return f"the labels of {data['kind']} {metadata['name']} are no map"
+    if data["kind"] != "CustomResourceDefinition":
+        return ""
+    versions = spec.get("versions") or () if isinstance(spec, Mapping) else None
+    named = isinstance(versions, list | tuple) and all(isinstance(one, Mapping) and "name" in one for one in versions)
+    if not named:
+        return f"the versions of {data['kind']} {metadata['name']} have no names"
+    return ""
 
 
 def _yaml(files: _Files, name: str, where: str) -> dict[str, Any]:
@@ -173,17 +202,31 @@ def _wanted(name: str) -> bool:
     return parts[-1] in {"Chart.yaml", "values.yaml"} or "crds" in parts[:-1] or name.endswith(".tgz")
 
 
+def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The files of a chart (directory or archive) by path; ConfigError where it cannot be read."""
+    try:
+        if chart.is_dir():
+            return _of_directory(chart, wanted)
+        raw = chart.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
+    return _of_archive(raw, wanted, f"chart {chart.name}")
+
+
 def _of_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     found = ((path, path.relative_to(directory).as_posix()) for path in directory.rglob("*"))
     return {name: path.read_bytes() for path, name in found if wanted(name) and path.is_file()}
 
 
-def _of_archive(raw: bytes, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """The files of an archive by path below the chart's directory; it is verified before a run."""
+def _of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[str, bytes]:
+    """The files of an archive by path below the chart's directory; ConfigError where it cannot be read."""
     files: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
-        for member in archive:
-            _, _, name = posixpath.normpath(member.name).partition("/")
-            if name and member.isfile() and wanted(name) and (file := archive.extractfile(member)):
-                files[name] = file.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
+            for member in members(archive):
+                _, _, name = posixpath.normpath(member.name).partition("/")
+                if name and member.isfile() and wanted(name) and (file := archive.extractfile(member)):
+                    files[name] = file.read()
+    except UNREADABLE as error:
+        raise ConfigError(f"{shown} cannot be read: {str(error) or type(error).__name__}") from error
     return files

@@ -7,6 +7,7 @@ and vendoring again settles it. A lock never names bytes that were not there.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shutil
 import tarfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.charts.archive import inspect_archive
+from devtools.charts.archive import dependencies_of, inspect_archive
 from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
 from devtools.charts.packing import packed, write_atomically
@@ -68,7 +69,7 @@ class Vendor:
             archive, shown = self._fetched(helm, entry, source, work)
             inspect_archive(archive, entry)
             provenance = self._provenance(helm, entry, archive)
-            missing = _missing_dependencies(archive, entry)
+            missing = missing_dependencies(archive, entry)
             if missing:
                 archive = self._packed(helm, entry, archive, work)
                 inspect_archive(archive, entry)
@@ -154,7 +155,7 @@ class Vendor:
             file.extractall(work / "chart", filter="data")
         chart = work / "chart" / entry.name
         locked = (chart / "Chart.lock").exists()
-        for number, url in enumerate(_repositories(_chart_yaml(chart.joinpath("Chart.yaml").read_bytes()))):
+        for number, url in enumerate(_repositories((chart / "Chart.yaml").read_bytes())):
             self._run(
                 helm.add_repository(f"dependency-{number}", url), f"a dependency of '{entry.chart}' is out of reach"
             )
@@ -205,14 +206,16 @@ class Vendor:
         raise ConfigError(f"{failed}: {text}", hint=hint)
 
 
-def _missing_dependencies(archive: Path, entry: LockEntry) -> tuple[str, ...]:
-    """Dependencies that Chart.yaml asks for and that the archive does not hold."""
+def missing_dependencies(archive: Path, entry: LockEntry) -> tuple[str, ...]:
+    """Dependencies that the Chart.yaml of an archive asks for and that it does not hold; it was inspected before.
+
+    Raises ConfigError where what it asks for cannot be read.
+    """
     with tarfile.open(archive) as file:
-        names = [member.name for member in file]
-        chart = file.extractfile(f"{entry.name}/Chart.yaml")
-        data = _chart_yaml(chart.read() if chart else b"")
-    held = {name.split("/")[2] for name in names if name.startswith(f"{entry.name}/charts/")}
-    wanted = [str(item.get("name", "")) for item in data.get("dependencies") or ()]
+        inside = {posixpath.normpath(member.name): member for member in file}
+        chart = file.extractfile(inside[f"{entry.name}/Chart.yaml"])
+        wanted = [str(item.get("name") or "") for item in _dependencies(chart.read() if chart else b"")]
+    held = {name.split("/")[2] for name in inside if name.startswith(f"{entry.name}/charts/")}
     return tuple(
         dict.fromkeys(name for name in wanted if name not in held and not any(_packs(item, name) for item in held))
     )
@@ -223,14 +226,15 @@ def _packs(file: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", file) is not None
 
 
-def _repositories(chart: Mapping[str, Any]) -> list[str]:
-    """The chart repositories that dependencies come from, each once."""
-    found = [str(item.get("repository") or "") for item in chart.get("dependencies") or ()]
+def _repositories(chart: bytes) -> list[str]:
+    """The chart repositories that the dependencies of a Chart.yaml come from, each once."""
+    found = [str(item.get("repository") or "") for item in _dependencies(chart)]
     return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://"))))
 
 
-def _chart_yaml(raw: bytes) -> Mapping[str, Any]:
-    return dict(parse(raw, Path("Chart.yaml")).data)
+def _dependencies(chart: bytes) -> tuple[Mapping[str, Any], ...]:
+    """Those of a Chart.yaml."""
+    return dependencies_of(parse(chart, Path("Chart.yaml")).data, "Chart.yaml")
 
 
 def _repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:

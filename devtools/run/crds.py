@@ -52,7 +52,7 @@ def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> No
     found = objects_in_crds(release.chart.path, session.values[release.id])
     if not found:
         return
-    crds = {_name(item): item for item in found if _is_crd(item)}
+    crds = {_name(item): item for item in found if item.is_crd}
     live = {name: _settled(session.kube, name, wait) for name in crds}
     changes = [compare(item.data, before) for name, item in crds.items() if (before := live[name])]
     _refuse(changes)
@@ -62,7 +62,7 @@ def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> No
         _established(session.kube, name, wait)
     session.kube.discover()
     for item in found:
-        if not _is_crd(item):
+        if not item.is_crd:
             _apply(session.kube, _path(session.kube, item, release.namespace), item, {})
     if told := [change.told for change in changes if change.told]:
         level: Literal["info", "warning"] = "warning" if any(change.dropped for change in changes) else "info"
@@ -159,9 +159,5 @@ def _path(kube: Kube, item: ChartObject, namespace: str) -> str:
     return path
 
 
-def _is_crd(item: ChartObject) -> bool:
-    return bool(item.data["kind"] == "CustomResourceDefinition")
-
-
 def _name(item: ChartObject) -> str:
-    return str((item.data.get("metadata") or {}).get("name", ""))
+    return str(item.data["metadata"]["name"])

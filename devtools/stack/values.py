@@ -88,6 +88,7 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
     """
     import tarfile  # noqa: PLC0415 - only who explains values
 
+    from devtools.archives import UNREADABLE, members  # noqa: PLC0415
     from devtools.stack.yamlpos import Document, parse, read  # noqa: PLC0415
 
     if chart.is_dir():
@@ -96,11 +97,11 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
     shown = _shown(chart, root) / "values.yaml"
     try:
         with tarfile.open(chart) as archive:
-            for member in archive:
+            for member in members(archive):
                 if member.isfile() and member.name.count("/") == 1 and member.name.endswith("/values.yaml"):
                     file = archive.extractfile(member)
                     return parse(file.read(), shown) if file else Document(file=shown)
-    except (OSError, tarfile.TarError, EOFError):
+    except UNREADABLE:
         return Document(file=shown)  # verifying the archive says what is wrong with it
     return Document(file=shown)
 

@@ -11,11 +11,13 @@ import pytest
 
 from devtools.charts import archive as module
 from devtools.charts.archive import verify_archive
+from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry
 from devtools.charts.resolve import Charts
 from devtools.charts.verify import verify_charts
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, ExitCode, Location
+from devtools.stack.values import chart_values
 from tests.charts.kit import CHART, archive, link, vendored
 from tests.stack.kit import load, said, write
 
@@ -94,6 +96,32 @@ def test_not_an_archive(tmp_path: Path, raw: bytes) -> None:
     with pytest.raises(ConfigError) as caught:
         verify_archive(path, entry(path))
     assert caught.value.message.startswith("chart archive web-1.0.0.tgz of 'acme/web' is not a gzipped tar archive: ")
+
+
+def header(kind: bytes, size: bytes) -> bytes:
+    """Of a tar's member, with a size as it stands."""
+    blank = tarfile.TarInfo("web/x").tobuf()[:124] + size + b"00000000000\0" + b" " * 8 + kind + b"\0" * 355
+    return blank[:148] + b"%06o\0 " % sum(blank) + blank[156:]
+
+
+@pytest.mark.parametrize(
+    "tar",
+    [
+        header(b"0", b"\xff" * 10 + b"\xfe\0"),  # where the next one begins, this one does
+        header(b"0", b"\x80" + b"\0" * 3 + b"\x7f" * 8),
+        header(b"x", b"00000000000\0") * 2000,
+    ],
+    ids=["backwards", "endless", "headers of headers"],
+)
+def test_a_tar_that_no_tool_makes(tmp_path: Path, tar: bytes) -> None:
+    path = tmp_path / "web-1.0.0.tgz"
+    path.write_bytes(gzip.compress(tar + b"\0" * 1024))
+    with pytest.raises(ConfigError):
+        verify_archive(path, entry(path))
+    with pytest.raises(ConfigError, match=r"^chart web-1\.0\.0\.tgz cannot be read: "):
+        objects_in_crds(path, {})
+    assert has_crds(path)  # which is asked further, and said then
+    assert chart_values(path).data == {}
 
 
 def test_truncated_after_its_first_members(tmp_path: Path) -> None:

@@ -174,7 +174,27 @@ def test_scalars_are_read_as_helm_reads_them(tmp_path: Path) -> None:
     assert item.file == "crds/a.yaml"
 
 
-@pytest.mark.parametrize("text", ["kind: {{ .Values.x }}\n", "a: [\n", "- a\n"])
+def test_a_list_is_opened(tmp_path: Path) -> None:
+    items = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(crd("A")), {}, None]})
+    chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/a.yaml": items})
+    assert kinds(chart, {}) == ["A"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: {{ .Values.x }}\n",
+        "a: [\n",
+        "- a\n",
+        crd("A").replace("metadata:\n  name: as.acme.io\n", ""),
+        crd("A").replace("name: as.acme.io", "generateName: as"),
+        crd("A").replace("metadata:\n", "metadata:\n  labels: [a]\n"),
+        crd("A").replace("kind: CustomResourceDefinition", "kind: [a]"),
+        crd("A").replace("name: v1\n", "x: v1\n"),
+        crd("A").partition("spec:")[0] + "spec: {versions: [v1]}\n",
+        crd("A").partition("spec:")[0] + "spec: []\n",
+    ],
+)
 def test_a_file_that_helm_could_not_read_is_named(tmp_path: Path, text: str) -> None:
     chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/bad.yaml": text})
     with pytest.raises(ConfigError, match=r"crds/bad\.yaml of the chart "):
@@ -184,3 +204,20 @@ def test_a_file_that_helm_could_not_read_is_named(tmp_path: Path, text: str) -> 
 def test_a_chart_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"chart web\.tgz cannot be read"):
         objects_in_crds(tmp_path / "web.tgz", {})
+
+
+@pytest.mark.parametrize(
+    "dependencies", ["5", "[5]", "[null]", "[{name: {a: b}}]", "[{name: one, alias: [a]}]", "[{name: one, tags: a}]"]
+)
+def test_dependencies_that_are_none(tmp_path: Path, dependencies: str) -> None:
+    """Helm refuses them, too."""
+    text = f"{chart_yaml('web')}dependencies: {dependencies}\n"
+    chart = write(tmp_path, {"Chart.yaml": text, "crds/a.yaml": crd("A"), **ONE})
+    with pytest.raises(ConfigError, match=r"^Chart\.yaml of the chart has dependencies that cannot be read$"):
+        objects_in_crds(chart, {})
+
+
+def test_a_packed_subchart_that_is_broken_is_named(tmp_path: Path) -> None:
+    chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "charts/one-1.0.0.tgz": TGZ[:60]})
+    with pytest.raises(ConfigError, match=r"^charts/one-1\.0\.0\.tgz of the chart cannot be read: "):
+        objects_in_crds(chart, {})
