@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -135,7 +136,7 @@ def _builder(app: App, kubeconfig: Path) -> ClusterBuilder | None:
 def _address(app: App) -> tuple[str, int]:
     """Where Tilt's UI listens: TILT_HOST and TILT_PORT, as Tilt itself reads them."""
     typed = app.environ.get("TILT_PORT", "")
-    if typed and not (typed.isdigit() and 0 < int(typed) < 2**16):  # 0 would be no UI at all
+    if typed and not (re.fullmatch(r"\d{1,5}", typed, re.ASCII) and 0 < int(typed) < 2**16):  # 0 would be no UI at all
         raise ConfigError(f"TILT_PORT={typed!r} is not a port", hint="a number from 1 to 65535, or nothing")
     return app.environ.get("TILT_HOST") or "127.0.0.1", int(typed) if typed else PORT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,14 +22,17 @@ from devtools.errors import (
     Problem,
     TimedOut,
 )
+from devtools.machine_json import read_json
 from devtools.process import Command, Result
 from devtools.stack.settings import find_root
+from devtools.stack.yamlpos import parse
 from devtools.tools import buf
 from devtools.tools.buf import Buf, Outcome
 
 DIRECTORY = "proto"
 STATE = Path(".devtools", "proto.json")
 VERSION = 1  # of the JSON document, and of the state file
+_MODULE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")  # remote/owner/module
 DEFAULT_REFS = ("origin/main", "main")  # what clusters see comes from there
 
 
@@ -128,21 +132,20 @@ def push(
 
 def load_module(app: App) -> Module:
     """The repository's module. ConfigError where it has none, or one without a name."""
-    import yaml  # noqa: PLC0415 - only here
+    return module_of(find_root(app.cwd))
 
-    root = find_root(app.cwd)
+
+def module_of(root: Path) -> Module:
+    """The module of the repository at `root`; see `load_module`."""
     path = root / DIRECTORY / "buf.yaml"
     try:
-        data = yaml.safe_load(path.read_bytes())
+        document = parse(path.read_bytes(), path)
     except OSError as error:
         raise ConfigError(f"there is no protobuf module: {path}: {error.strerror}", hint="see docs/proto.md") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = Location(file=path, line=mark.line + 1 if mark else 1, column=mark.column + 1 if mark else 1)
-        problem = Problem(where=where, message=str(getattr(error, "problem", None) or "not YAML"))
-        raise ConfigError("buf.yaml cannot be read", problems=(problem,)) from error
-    name = _name(data)
-    if name.count("/") != 2:  # noqa: PLR2004 - remote/owner/module
+    if document.problems:
+        raise ConfigError("buf.yaml cannot be read", problems=document.problems)
+    name = _name(document.data)
+    if not _MODULE.fullmatch(name):
         problem = Problem(where=Location(file=path), message="the module has no name REMOTE/OWNER/MODULE")
         raise ConfigError("the module cannot be published", hint="give modules[0].name", problems=(problem,))
     return Module(root=root, directory=root / DIRECTORY, name=name)
@@ -156,9 +159,9 @@ def module_digest(module: Module) -> str:
 def last_push(module: Module) -> dict[str, str]:
     """`digest`, `commit` and `labels` of the last push from this checkout; empty where none is known."""
     try:
-        entry = json.loads((module.root / STATE).read_bytes())["pushed"][module.name]
+        entry = read_json((module.root / STATE).read_bytes())["pushed"][module.name]
         return {"labels": str(entry.get("labels", "")), **{key: str(entry[key]) for key in ("digest", "commit")}}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -271,7 +274,7 @@ def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
     """Write down what was pushed; whole or not at all."""
     path = module.root / STATE
     try:
-        pushed = dict(json.loads(path.read_bytes())["pushed"])
+        pushed = dict(read_json(path.read_bytes())["pushed"])
     except (OSError, ValueError, KeyError, TypeError):
         pushed = {}
     pushed[module.name] = {"digest": digest, "commit": commit, "labels": labels}

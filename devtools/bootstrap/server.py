@@ -108,7 +108,7 @@ class TiltServer:
             return None
         port = leader.environ.get("TILT_PORT", "")
         host = leader.environ.get("TILT_HOST", self._tool.host)
-        url = replace(self._tool, host=host, port=int(port) if port.isdigit() else self._tool.port).url
+        url = replace(self._tool, host=host, port=int(port) if port.isdecimal() else self._tool.port).url
         return Running(pid=leader.pid, context=leader.environ.get(CONTEXT, ""), url=url)
 
     def others(self) -> Running | None:

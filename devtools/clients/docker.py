@@ -55,46 +55,39 @@ class DockerEngine:
         return None
 
     def published(self) -> dict[int, str]:
-        """Ports of the host that running containers have, and the containers' names."""
-        from docker.errors import DockerException  # noqa: PLC0415 - see the module
-
+        """Ports of the host that running containers have, and the containers' names; raises EnvironmentFault."""
         client = self._client()
         try:
-            rows = client.api.containers()
-        except DockerException as error:
-            raise EnvironmentFault(f"cannot list Docker's containers: {error}") from error
+            return {
+                int(port["PublicPort"]): str((row.get("Names") or ["?"])[0]).lstrip("/")
+                for row in client.api.containers()
+                for port in row.get("Ports") or ()
+                if port.get("PublicPort")
+            }
+        except Exception as error:
+            raise EnvironmentFault(f"cannot list Docker's containers: {said_by(error)}") from error
         finally:
             client.close()
-        return {
-            int(port["PublicPort"]): str((row.get("Names") or ["?"])[0]).lstrip("/")
-            for row in rows
-            for port in row.get("Ports") or ()
-            if port.get("PublicPort")
-        }
 
     def own_container(self) -> str:
         """See `Engine`: a container's host name is its id unless someone changed it."""
-        from docker.errors import DockerException  # noqa: PLC0415 - see the module
-
         client = self._client()
         try:
             return str(client.containers.get(socket.gethostname()).id)
-        except DockerException:
+        except Exception:  # noqa: BLE001 - see `said_by`; what cannot be asked for is not known to be ours
             return ""
         finally:
             client.close()
 
     def join(self, network: str, container: str) -> None:
-        """See `Engine`."""
-        from docker.errors import DockerException  # noqa: PLC0415 - see the module
-
+        """See `Engine`; raises EnvironmentFault."""
         client = self._client()
         try:
             found = client.networks.get(network)
             if container not in (found.attrs.get("Containers") or {}):
                 found.connect(container)
-        except DockerException as error:
-            raise EnvironmentFault(f"cannot join Docker network {network}: {error}") from error
+        except Exception as error:
+            raise EnvironmentFault(f"cannot join Docker network {network}: {said_by(error)}") from error
         finally:
             client.close()
 
@@ -126,6 +119,18 @@ def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SO
     return client
 
 
+def said_by(error: Exception) -> str:
+    """What the engine or its connection said, in one line.
+
+    The SDK believes what it is answered: where that is of another shape, or ends half-way, it raises what comes of it
+    (KeyError, AttributeError, urllib3's own errors, a bare Exception), so its callers catch any.
+    """
+    from docker.errors import DockerException  # noqa: PLC0415 - see the module
+
+    text = " ".join(str(getattr(error, "explanation", "") or error).split())[:400]
+    return text if isinstance(error, DockerException | OSError) else f"{type(error).__name__}: {text}"
+
+
 def _knock(path: Path, source: str) -> None:
     """Tell a socket's three troubles apart, without importing the SDK: a machine without Docker is common."""
     where = f"at unix://{path} ({source})"
@@ -139,7 +144,7 @@ def _knock(path: Path, source: str) -> None:
     except PermissionError as error:
         hint = "sudo usermod -aG docker $USER, then log in again"
         raise EnvironmentFault(f"this user may not talk to the Docker engine {where}", hint=hint) from error
-    except OSError as error:
-        reason = str(error.strerror or error).lower()
+    except (OSError, ValueError) as error:  # the second: a path that can be none
+        reason = str(getattr(error, "strerror", "") or error).lower()
         hint = "start Docker; docker info says more"
         raise EnvironmentFault(f"no Docker engine answers {where}: {reason}", hint=hint) from error

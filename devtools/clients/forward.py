@@ -52,8 +52,13 @@ class Tunnel:
         self._link = link
 
     def sendall(self, data: bytes) -> None:
-        """Send it all."""
-        self._link.send_binary(bytes((DATA,)) + data)
+        """Send it all; raises ConnectionError where the other side is gone or does not take it."""
+        from websocket import WebSocketException  # noqa: PLC0415
+
+        try:
+            self._link.send_binary(bytes((DATA,)) + data)
+        except WebSocketException as error:
+            raise ConnectionError(_first_line(error)) from error
 
     def makefile(self, *_: object, **__: object) -> io.BufferedReader:
         """What comes back."""

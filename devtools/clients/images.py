@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
-from devtools.clients.docker import connect
+from devtools.clients.docker import connect, said_by
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Cancel
 from devtools.stack.references import Reference, parse
@@ -191,18 +191,13 @@ class DockerImages:
 
 def _fault(what: str, error: BaseException) -> BaseException:
     """What the engine, its socket or the SDK said, as a sentence."""
-    from docker.errors import DockerException  # noqa: PLC0415 - costs a fifth of a second
-    from requests.exceptions import RequestException  # noqa: PLC0415 - comes with it
-
-    if isinstance(error, DevtoolsError) or not isinstance(
-        error, DockerException | RequestException | OSError | _Refused
-    ):
+    if isinstance(error, DevtoolsError) or not isinstance(error, Exception):
         return error
-    said = str(getattr(error, "explanation", "") or error)
+    said = str(error) if isinstance(error, _Refused) else said_by(error)
     return EnvironmentFault(f"the Docker engine could not {what}: {' '.join(said.split())[:400]}")
 
 
-def _ended(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _ended(lines: Iterable[Any]) -> Mapping[str, Any]:
     """What the lines of a stream carry beside progress, all of it; raises where one says that it failed.
 
     A stream is read to its end in any case: the SDK closes its connection only then.
@@ -210,6 +205,8 @@ def _ended(lines: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     carried: dict[str, Any] = {}
     errors: list[str] = []
     for line in lines:
+        if not isinstance(line, Mapping):
+            continue
         if "error" in line:
             errors.append(str(line["error"]))
         if isinstance(line.get("aux"), Mapping):

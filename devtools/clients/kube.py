@@ -95,7 +95,7 @@ class Kube:
 
     def metadata(self, path: str, **query: str) -> list[dict[str, Any]]:
         """The `metadata` of all objects of a collection: cheap where the objects are large."""
-        return [item["metadata"] for item in self._list(path, METADATA_LIST, query)]
+        return [item.get("metadata") or {} for item in self._list(path, METADATA_LIST, query)]
 
     def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object.
@@ -250,9 +250,14 @@ def _accepted(answer: Answer) -> Answer:
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
     """The `Status` object of a refusal as an error."""
-    data = response.data
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - only what talks to a cluster pays for it
+
+    data = b""
     try:
+        data = response.data
         status = read_json(data)
+    except (HTTPError, OSError):  # a stream's, that broke off
+        status = {}
     except ValueError:
         status = {}
     if not isinstance(status, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 
@@ -67,7 +68,6 @@ def _addresses() -> dict[str, str]:
 def _reservations() -> tuple[int, ...]:
     found = []
     for note in RUN.glob(f"devtools-*/{_NOTE}"):
-        text = note.read_text().strip()
-        if text.isdigit():
-            found.append(int(text))
+        with contextlib.suppress(OSError, ValueError):  # gone meanwhile, or half written
+            found.append(int(note.read_text()))
     return tuple(found)

@@ -62,9 +62,8 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
         return Seen(state="absent")
     if not layout.ready.exists():
         return Seen(state="half-made", running=running)
-    try:
-        record = Record(**read_json(layout.ready.read_text()))
-    except (OSError, ValueError, TypeError):
+    record = read_record(layout)
+    if record is None:
         return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
     if not any(process.name in COMPONENTS for process in running):
         return Seen(state="stopped", running=running, record=record)
@@ -72,6 +71,14 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
     if problem := plane.problem(running, kube):
         return Seen(state="broken", running=running, record=record, problem=problem)
     return Seen(state="running", running=running, record=record, connections=kube.connections)
+
+
+def read_record(layout: Layout) -> Record | None:
+    """What is remembered of the cluster; None where that is damaged."""
+    try:
+        return Record(**read_json(layout.ready.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def remember(layout: Layout, record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,15 @@ FAKE_NODE = "kwok.x-k8s.io/node"
 
 
 def secret(kube: Kube, namespace: str, name: str) -> dict[str, str] | None:
-    """A Secret's values as text; None where there is none."""
+    """A Secret's values as text, without those that are none; None where there is no such Secret."""
     found = kube.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     if found is None:
         return None
-    return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+    values: dict[str, str] = {}
+    for key, value in (found.get("data") or {}).items():
+        with contextlib.suppress(UnicodeDecodeError):  # a keystore beside the passwords
+            values[key] = base64.b64decode(value).decode()
+    return values
 
 
 def write_secret(kube: Kube, namespace: str, name: str, values: Mapping[str, str]) -> None:

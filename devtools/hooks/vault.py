@@ -15,6 +15,7 @@ from devtools.hooks.wanted import Wanted, random_value
 
 RACES = 5  # how often another writer may come first before we give up
 TIMEOUT = 10  # seconds for one answer
+_WHERE = "VAULT_ADDR or --address says where it is"
 
 
 class LostRace(DevtoolsError):
@@ -121,15 +122,19 @@ class VaultStore:
         try:
             answer = self._ask(path, self._read, path)
         except self._hvac.exceptions.InvalidPath as error:
-            body = error.json if isinstance(error.json, dict) else {}
-            if any("no handler for route" in str(word) for word in error.errors or ()):
+            if "no handler for route" in _said(error):
                 raise EnvironmentFault(
                     f"Vault has no secrets engine at {self._mount}/",
                     hint=f"vault secrets enable -path={self._mount} kv-v2",
                 ) from None
-            metadata = (body.get("data") or {}).get("metadata") or {}
-            return Kept(data={}, version=int(metadata.get("version", 0)))
-        return Kept(data=answer["data"]["data"] or {}, version=int(answer["data"]["metadata"]["version"]))
+            return Kept(data={}, version=_deleted(error.json))
+        except self._hvac.exceptions.InvalidRequest as error:
+            raise DevtoolsError(f"Vault does not give {path}: {_said(error)}") from None
+        try:
+            found = answer["data"]
+            return Kept(data={**(found["data"] or {})}, version=int(found["metadata"]["version"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise self._stranger() from None
 
     def write(self, path: str, data: Mapping[str, Any], version: int) -> None:
         """Put a new version after `version`; raises LostRace where that is not the newest, and as `read` does."""
@@ -168,13 +173,37 @@ class VaultStore:
             raise EnvironmentFault(
                 f"Vault cannot answer now: {_said(error)}", hint="run the same command again"
             ) from None
+        except (errors.InvalidPath, errors.InvalidRequest):
+            raise  # for who asks to judge
+        except errors.VaultError as error:
+            raise EnvironmentFault(f"Vault cannot answer: {_said(error)}") from None
         except OSError as error:  # what hvac raises where no answer comes
             raise EnvironmentFault(
                 f"no Vault answers at {self._url}: {type(error).__name__}",
-                hint="VAULT_ADDR or --address says where it is",
+                hint=_WHERE,
             ) from None
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+        ):  # hvac takes any answer for Vault's
+            raise self._stranger() from None
+
+    def _stranger(self) -> EnvironmentFault:
+        return EnvironmentFault(f"what answers at {self._url} is no Vault", hint=_WHERE)
+
+
+def _deleted(answer: Any) -> int:
+    """The version of a secret that was deleted, 0 where there never was one: both are told by a 404."""
+    try:
+        return int(answer["data"]["metadata"]["version"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _said(error: Any) -> str:
     """Vault's own words; they name paths, never values."""
-    return "; ".join(str(word) for word in error.errors or ()) or type(error).__name__
+    said = error.errors if isinstance(error.errors, list | tuple) else [error.errors] if error.errors else []
+    return "; ".join(map(str, said)) or type(error).__name__

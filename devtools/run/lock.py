@@ -33,7 +33,7 @@ def run_lock(
     one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
     """
     path = _path(directory, subject)
-    note = path.with_suffix(".json")
+    note = note_of(directory, subject)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -71,7 +71,7 @@ def under_way(directory: Path, subject: str) -> str:
 
     The lock itself is not tried: whoever only looks must not keep a run from beginning.
     """
-    note = _noted(_path(directory, subject).with_suffix(".json"))
+    note = _noted(note_of(directory, subject))
     try:
         os.kill(int(note["pid"]), 0)
     except PermissionError:  # it lives, and is somebody else's
@@ -83,6 +83,11 @@ def under_way(directory: Path, subject: str) -> str:
 
 def _path(directory: Path, subject: str) -> Path:
     return directory / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.lock"
+
+
+def note_of(directory: Path, subject: str) -> Path:
+    """The file in which the holder of the lock of `subject` says who it is."""
+    return _path(directory, subject).with_suffix(".json")
 
 
 def _noted(note: Path) -> Any:

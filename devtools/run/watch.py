@@ -57,7 +57,8 @@ class Test:
     @property
     def seconds(self) -> float:
         """How long it may run."""
-        return float((self.hook.get("spec") or {}).get("activeDeadlineSeconds") or self.release.timeout)
+        asked = (self.hook.get("spec") or {}).get("activeDeadlineSeconds")
+        return float(asked if isinstance(asked, int) and asked > 0 else self.release.timeout)
 
     @property
     def is_optional(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.errors import EnvironmentFault
+from devtools.machine_json import read_json
 from devtools.process import Command, Runner
 from devtools.tools.versions import Tool, read_version
 
@@ -63,7 +64,7 @@ class Probe:
         """What earlier processes learnt."""
         if self._known is None:
             try:
-                data = json.loads(self._memory.read_text("utf-8"))
+                data = read_json(self._memory.read_text("utf-8"))
             except (OSError, ValueError):
                 data = {}
             self._known = data if isinstance(data, dict) else {}

@@ -6,7 +6,6 @@ it, and by a rename first: whoever finds it finds all of it.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.errors import EnvironmentFault
+from devtools.machine_json import read_json
 from devtools.toolchain.store import DAY, MANIFEST, SCRATCH, end_users_of
 
 _BUILD = re.compile(r"(?P<family>[a-z0-9][a-z0-9-]*)-[0-9a-f]{16}")
@@ -57,7 +57,7 @@ class Pruner:
 
     def run(self, *, dry_run: bool) -> tuple[Judged, ...]:
         """Judge every build and, unless it is a dry run, remove what goes. Raises EnvironmentFault where that fails."""
-        judged = tuple(self._judge(build) for build in _builds(self.root))
+        judged = tuple(self._judge(build) for build in builds(self.root))
         return judged if dry_run else tuple(self._removed(item) if item.goes else item for item in judged)
 
     def _judge(self, build: Build) -> Judged:
@@ -113,7 +113,7 @@ class Pruner:
         return item
 
 
-def _builds(root: Path) -> Iterator[Build]:
+def builds(root: Path) -> Iterator[Build]:
     """Every build of the cache, and what killed builders left there."""
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         left, built = _LEFT.fullmatch(path.name), _BUILD.fullmatch(path.name)
@@ -122,7 +122,7 @@ def _builds(root: Path) -> Iterator[Build]:
         entry = left["entry"] if left else path.name
         family = entry.rpartition("-")[0]
         try:
-            facts, used = json.loads((path / MANIFEST).read_text("utf-8")), (path / MANIFEST).stat().st_mtime
+            facts, used = read_json((path / MANIFEST).read_text("utf-8")), (path / MANIFEST).stat().st_mtime
             version = "" if left else str(facts["version"])
         except (OSError, ValueError, KeyError, TypeError):
             version, used = "", path.stat().st_mtime

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from devtools.errors import EnvironmentFault, Interrupted
+from devtools.machine_json import read_json
 from devtools.process import Cancel
 
 MANIFEST = "built.json"  # in each build; its time of change says on which day the build was used last
@@ -38,7 +39,7 @@ class Store:
         """The program of a published build, or None: also where its size is not the one that was published."""
         manifest = self._root / entry / MANIFEST
         try:
-            sizes = json.loads(manifest.read_text("utf-8"))["sizes"]
+            sizes = read_json(manifest.read_text("utf-8"))["sizes"]
             path = self._root / entry / "bin" / program
             if path.stat().st_size != sizes[program]:
                 return None
@@ -75,16 +76,16 @@ class Store:
             now = time.monotonic()
             if spoken is None or now - spoken >= self._tick:
                 spoken = now
-                progress(f"waiting for {self._holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
+                progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
             if self._cancel.wait(_LOOK):
                 raise Interrupted("stopped while waiting for another build of the toolchain")
 
-    def _holder(self, entry: str) -> str:
+    def holder(self, entry: str) -> str:
         """Who builds, as far as it said."""
         try:
-            note = json.loads((self._root / f"{entry}.builder").read_text("utf-8"))
+            note = read_json((self._root / f"{entry}.builder").read_text("utf-8"))
             return f"process {int(note['pid'])} (since {max(0, time.time() - float(note['since'])):.0f} s)"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return "another process"
 
     @contextlib.contextmanager

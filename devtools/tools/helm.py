@@ -139,12 +139,21 @@ def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
 
 
 def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
-    """The test hooks among the manifests of `get hooks`, whole; raises DevtoolsError where they are not YAML."""
-    return tuple(
+    """The test hooks among the manifests of `get hooks`, whole.
+
+    Each has a kind and a name, and a map for its spec where it has one. Raises DevtoolsError where they are not YAML,
+    or one could never be run.
+    """
+    found = tuple(
         item
         for item in documents(text)
         if {"test", "test-success"} & set(re.split(r"\s*,\s*", str(annotations_of(item).get(_HOOK, ""))))
     )
+    for item in found:
+        kind, name, spec = item["kind"], (item.get("metadata") or {}).get("name"), item.get("spec") or {}
+        if not (isinstance(kind, str) and isinstance(name, str) and name and isinstance(spec, dict)):
+            raise DevtoolsError(f"a test hook is no Kubernetes object with a name: {kind} {name or 'without one'}")
+    return found
 
 
 def documents(text: str) -> Iterable[dict[str, Any]]:

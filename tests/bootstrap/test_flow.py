@@ -329,7 +329,7 @@ def test_without_docker_the_embedded_cluster_is_planned(machine: Machine) -> Non
     assert "k3d is not installed; the embedded cluster is used instead" in printed.err
 
 
-@pytest.mark.parametrize("port", ["0", "70000", "x"])
+@pytest.mark.parametrize("port", ["0", "70000", "x", "\u00b2"])
 def test_a_port_that_is_none_is_refused(machine: Machine, port: str) -> None:
     done = up(machine, Options(), TILT_PORT=port)
     assert done.code is ExitCode.CONFIG

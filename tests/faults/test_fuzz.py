@@ -43,9 +43,10 @@ from devtools.run.durations import read_durations
 from devtools.run.facts import newest_records, owned_objects
 from devtools.run.measure import measure
 from devtools.run.troubles import troubles
+from devtools.run.watch import Test
 from devtools.stack import declared
 from devtools.stack.declared import WORDS, DefaultsFile, LayerFile, SettingsFile
-from devtools.stack.model import Contract, Facts, ReleaseId, Stack
+from devtools.stack.model import ChartRef, Contract, Facts, Release, ReleaseId, Stack
 from devtools.stack.plan import Selection, make_plan
 from devtools.stack.settings import load_settings
 from devtools.stack.values import inputs_digest, merge
@@ -363,6 +364,34 @@ items:
   - {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}, spec: {containers: [{name: a, image: "a:1"}]}}
 """
 OBJECT: dict[str, Any] = {**next(iter(yaml.safe_load_all(MANIFEST))), "metadata": {"name": "a", "labels": {"x": "y"}}}
+SMOKE = Release(
+    name="smoke",
+    namespace="ns",
+    layer="10-a",
+    chart=ChartRef(name="a", path=Path("a")),
+    where=Location(file=Path("a")),
+    timeout=30.0,
+)
+HOOK: dict[str, Any] = {
+    "apiVersion": "batch/v1",
+    "kind": "Job",
+    "metadata": {"name": "t", "namespace": "n", "annotations": {"helm.sh/hook": "test", "x": "true"}},
+    "spec": {"activeDeadlineSeconds": 30, "backoffLimit": 0},
+}
+POD = {
+    "apiVersion": "apps/v1",
+    "kind": "Kafka",
+    "metadata": {"name": "p"},
+    "spec": {
+        "kafka": {"image": "k:1"},
+        "template": {
+            "spec": {
+                "initContainers": [],
+                "containers": [{"name": "a", "image": "a:1", "env": [{"name": "RELATED_IMAGE_B", "value": "b:1"}]}],
+            }
+        },
+    },
+}
 REFUSED = """\
 Error: UPGRADE FAILED: server-side apply failed for object ns/a apps/v1, Kind=Deployment: conflict occurred while \
 applying object ns/a apps/v1, Kind=Deployment: Apply failed with 1 conflict: conflict with "kubectl" using apps/v1: \
@@ -429,6 +458,12 @@ def _read_record(said: str) -> object:
     return stored.objects(), stored.crds(), stored.tests(), stored.ended_hooks(), stored.encoded_sparing_crds()
 
 
+def _tests(said: str) -> object:
+    """What is asked of a test before it is run."""
+    tests = [Test(release=SMOKE, hook=hook) for hook in helm.parse_tests(said)]
+    return [(test.name, test.kind, hash(test.ref), test.seconds, test.is_optional) for test in tests]
+
+
 def _refusals(said: str) -> str:
     return "".join(map(str, helm_refusals.refusals(said)))
 
@@ -475,7 +510,9 @@ PARSERS: dict[str, Parser] = {
     "helm manifest": _lines(lambda said: helm.parse_manifest(said, "ns"), MANIFEST),
     "helm object": Parser(parse=lambda said: helm.parse_manifest(said, "ns"), goods=(json.dumps(OBJECT),)),
     "helm images": _lines(lambda said: images_of(helm.documents(said)), MANIFEST),
-    "helm hooks": _lines(helm.parse_tests, MANIFEST),
+    "helm hooks": _lines(_tests, MANIFEST, yaml.safe_dump(HOOK)),
+    "a helm hook": Parser(parse=_tests, goods=(json.dumps(HOOK),)),
+    "images of an object": Parser(parse=lambda said: images_of(helm.documents(said)), goods=(json.dumps(POD),)),
     "helm failure": _lines(helm.parse_failure, REFUSED, INVALID, FOREIGN),
     "helm refusals": _lines(_refusals, REFUSED, INVALID, FOREIGN),
     "helm values": _lines(helm_refusals.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),

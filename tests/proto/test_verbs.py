@@ -231,8 +231,12 @@ def test_a_push_that_is_stopped_says_so_and_remembers_nothing(repo: Repo) -> Non
     ("text", "says"),
     [
         (None, "there is no protobuf module"),
-        ("version: v2\nmodules: [", "proto/buf.yaml:2:11"),
+        ("version: v2\nmodules: [", "proto/buf.yaml:3:1"),
         ("version: v2\n", "no name REMOTE/OWNER/MODULE"),
+        ("version: v2\nname: a//b\n", "no name REMOTE/OWNER/MODULE"),
+        ("version: v2\nname: !!int x\n", "proto/buf.yaml:2:7"),
+        ("version: v2\nname: 2024-99-99\n", "no name REMOTE/OWNER/MODULE"),
+        ("- " * 4000 + "a\n", "proto/buf.yaml:1:1"),
     ],
 )
 def test_a_module_that_cannot_be_used(repo: Repo, text: str | None, says: str) -> None:

@@ -95,6 +95,15 @@ def test_tests_are_found_among_hooks() -> None:
     assert [item["metadata"]["name"] for item in parse_tests(MANIFEST)] == ["t"]
 
 
+@pytest.mark.parametrize(
+    "hook",
+    ["kind: Job\nmetadata: {generateName: t", "kind: [Job]\nmetadata: {name: t", "kind: Job\nmetadata: {name: [t]"],
+)
+def test_a_test_that_nobody_could_ask_for_is_an_error(hook: str) -> None:
+    with pytest.raises(DevtoolsError, match=r"^a test hook is no Kubernetes object with a name: "):
+        parse_tests(f"{hook}, annotations: {{helm.sh/hook: test}}}}\n")
+
+
 def test_a_bare_equals_sign_is_a_string() -> None:
     assert list(documents(MANIFEST))[-1]["spec"]["enum"] == ["=", "!="]
 
