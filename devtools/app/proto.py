@@ -59,7 +59,7 @@ class Module:
 def build(app: App, output: str = "text") -> ExitCode:
     """Compile the module. ProtoFault where it does not compile."""
     _known(output)
-    module = load_module(app)
+    module = module_of(find_root(app.cwd))
     _check(app, module, _buf(app, module).build(), "does not compile")
     return _done(app, output, module, "build", "passed", f"{module.name} compiles")
 
@@ -67,7 +67,7 @@ def build(app: App, output: str = "text") -> ExitCode:
 def lint(app: App, output: str = "text") -> ExitCode:
     """Check the module against its lint rules. ProtoFault where it breaks one."""
     _known(output)
-    module = load_module(app)
+    module = module_of(find_root(app.cwd))
     _check(app, module, _buf(app, module).lint(), "breaks lint rules")
     return _done(app, output, module, "lint", "passed", f"{module.name} keeps the lint rules of {DIRECTORY}/buf.yaml")
 
@@ -80,7 +80,7 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
     from devtools.tools.git import Git  # noqa: PLC0415 - only here
 
     _known(output)
-    module = load_module(app)
+    module = module_of(find_root(app.cwd))
     program = app.which("git")
     if program is None:
         raise EnvironmentFault("git is not there: an older version of the API cannot be read", hint="install git")
@@ -107,7 +107,7 @@ def push(
     """
     _known(output)
     token = find_token(app.environ, find_root(app.cwd)) if publish else ""
-    module = load_module(app)
+    module = module_of(find_root(app.cwd))
     before = module_digest(module)
     tool = _buf(app, module)
     app.say(f"building {module.name}")
@@ -130,13 +130,8 @@ def push(
     return _done(app, output, module, "push", "pushed", text, digest=before, commit=commit)
 
 
-def load_module(app: App) -> Module:
-    """The repository's module. ConfigError where it has none, or one without a name."""
-    return module_of(find_root(app.cwd))
-
-
 def module_of(root: Path) -> Module:
-    """The module of the repository at `root`; see `load_module`."""
+    """The module of the repository at `root`. ConfigError where it has none, or one without a name."""
     path = root / DIRECTORY / "buf.yaml"
     try:
         document = parse(path.read_bytes(), path)
