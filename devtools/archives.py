@@ -6,6 +6,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 
+LARGEST_FILE = 5 * 2**20  # bytes: Helm's own limit, of a file in a chart's archive
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, tarfile.TarError, zlib.error, EOFError),
     *(ValueError, OverflowError, RecursionError),  # tarfile's own: numbers in headers, many headers of headers
@@ -22,3 +23,14 @@ def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         if member.size < 0:
             raise tarfile.ReadError(f"{member.name!r} has a negative size")
         yield member
+
+
+def content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """What a file of an archive holds; raises of `UNREADABLE`, also where that is more than Helm takes.
+
+    A sparse file's holes are read as zeros: a few bytes of an archive can stand for any number of them.
+    """
+    if member.size > LARGEST_FILE:
+        raise tarfile.ReadError(f"{member.name!r} is larger than {LARGEST_FILE // 2**20} MiB")
+    file = archive.extractfile(member)
+    return file.read() if file else b""

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devtools.archives import UNREADABLE, members
+from devtools.archives import LARGEST_FILE, UNREADABLE, content, members
 from devtools.charts.lock import LockEntry
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError
 from devtools.stack.yamlpos import parse
 
 LARGEST_ARCHIVE = 100 * 2**20  # bytes unpacked: Helm's own limit
-LARGEST_FILE = 5 * 2**20  # bytes: Helm's own limit
 MOST_FILES = 10_000
 
 
@@ -72,8 +71,7 @@ def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | Non
             limits = f"{LARGEST_ARCHIVE // 2**20} MiB or {MOST_FILES} files"
             raise _bad(path, entry, f"is larger than {limits} when unpacked")
         if member.isfile() and posixpath.normpath(member.name) == f"{entry.name}/Chart.yaml":
-            file = archive.extractfile(member)
-            chart_yaml = file.read() if file else None
+            chart_yaml = content(archive, member)
     return chart_yaml
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.archives import UNREADABLE, members
+from devtools.archives import UNREADABLE, content, members
 from devtools.charts.archive import dependencies_of
 from devtools.errors import ConfigError
 from devtools.stack.yamlpos import parse
@@ -225,8 +225,8 @@ def _of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[s
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
             for member in members(archive):
                 _, _, name = posixpath.normpath(member.name).partition("/")
-                if name and member.isfile() and wanted(name) and (file := archive.extractfile(member)):
-                    files[name] = file.read()
+                if name and member.isfile() and wanted(name):
+                    files[name] = content(archive, member)
     except UNREADABLE as error:
         raise ConfigError(f"{shown} cannot be read: {str(error) or type(error).__name__}") from error
     return files

@@ -98,9 +98,9 @@ def test_not_an_archive(tmp_path: Path, raw: bytes) -> None:
     assert caught.value.message.startswith("chart archive web-1.0.0.tgz of 'acme/web' is not a gzipped tar archive: ")
 
 
-def header(kind: bytes, size: bytes) -> bytes:
+def header(kind: bytes, size: bytes, name: str = "web/x") -> bytes:
     """Of a tar's member, with a size as it stands."""
-    blank = tarfile.TarInfo("web/x").tobuf()[:124] + size + b"00000000000\0" + b" " * 8 + kind + b"\0" * 355
+    blank = tarfile.TarInfo(name).tobuf()[:124] + size + b"00000000000\0" + b" " * 8 + kind + b"\0" * 355
     return blank[:148] + b"%06o\0 " % sum(blank) + blank[156:]
 
 
@@ -122,6 +122,24 @@ def test_a_tar_that_no_tool_makes(tmp_path: Path, tar: bytes) -> None:
         objects_in_crds(path, {})
     assert has_crds(path)  # which is asked further, and said then
     assert chart_values(path).data == {}
+
+
+def test_a_few_bytes_that_stand_for_many(tmp_path: Path) -> None:
+    """A sparse file of 8 GiB: its holes are read as zeros."""
+    records = b"".join(
+        b"%d %s\n" % (len(text) + 4, text)
+        for text in (b"GNU.sparse.major=0", b"GNU.sparse.minor=1", b"GNU.sparse.size=8589934592", b"GNU.sparse.map=0,1")
+    )
+    path = tmp_path / "web-1.0.0.tgz"
+    for name in ("web/values.yaml", "web/Chart.yaml"):
+        tar = header(b"x", b"%011o\0" % len(records)) + records.ljust(512, b"\0")
+        tar += header(b"0", b"00000000001\0", name) + b"a" * 512
+        path.write_bytes(gzip.compress(tar + b"\0" * 1024))
+        assert chart_values(path).data == {}
+        with pytest.raises(ConfigError, match="is larger than 5 MiB"):
+            objects_in_crds(path, {})
+        with pytest.raises(ConfigError, match="is larger than 5 MiB"):
+            verify_archive(path, entry(path))
 
 
 def test_truncated_after_its_first_members(tmp_path: Path) -> None:
