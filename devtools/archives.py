@@ -25,7 +25,7 @@ def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
-def content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     """What a file of an archive holds; raises of `UNREADABLE`, also where that is more than Helm takes.
 
     A sparse file's holes are read as zeros: a few bytes of an archive can stand for any number of them.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devtools.archives import LARGEST_FILE, UNREADABLE, content, members
+from devtools.archives import LARGEST_FILE, UNREADABLE, content_of, members
 from devtools.charts.lock import LockEntry
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError
@@ -71,7 +71,7 @@ def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | Non
             limits = f"{LARGEST_ARCHIVE // 2**20} MiB or {MOST_FILES} files"
             raise _bad(path, entry, f"is larger than {limits} when unpacked")
         if member.isfile() and posixpath.normpath(member.name) == f"{entry.name}/Chart.yaml":
-            chart_yaml = content(archive, member)
+            chart_yaml = content_of(archive, member)
     return chart_yaml
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.archives import UNREADABLE, content, members
+from devtools.archives import UNREADABLE, content_of, members
 from devtools.charts.archive import dependencies_of
 from devtools.errors import ConfigError
 from devtools.stack.yamlpos import parse
@@ -226,7 +226,7 @@ def _of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[s
             for member in members(archive):
                 _, _, name = posixpath.normpath(member.name).partition("/")
                 if name and member.isfile() and wanted(name):
-                    files[name] = content(archive, member)
+                    files[name] = content_of(archive, member)
     except UNREADABLE as error:
         raise ConfigError(f"{shown} cannot be read: {str(error) or type(error).__name__}") from error
     return files

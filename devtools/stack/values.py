@@ -88,7 +88,7 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
     """
     import tarfile  # noqa: PLC0415 - only who explains values
 
-    from devtools.archives import UNREADABLE, content, members  # noqa: PLC0415
+    from devtools.archives import UNREADABLE, content_of, members  # noqa: PLC0415
     from devtools.stack.yamlpos import Document, parse, read  # noqa: PLC0415
 
     if chart.is_dir():
@@ -99,7 +99,7 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
         with tarfile.open(chart) as archive:
             for member in members(archive):
                 if member.isfile() and member.name.count("/") == 1 and member.name.endswith("/values.yaml"):
-                    return parse(content(archive, member), shown)
+                    return parse(content_of(archive, member), shown)
     except UNREADABLE:
         return Document(file=shown)  # verifying the archive says what is wrong with it
     return Document(file=shown)
