@@ -22,7 +22,7 @@ from typing import IO, Protocol
 from devtools.errors import EnvironmentFault
 from devtools.pump import KEEP, OnOutput, Pump, Stream, redact
 
-__all__ = ["Cancel", "Command", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
+__all__ = ["Cancel", "Command", "Later", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
 
 GRACE = (3.0, 3.0)  # seconds after INT, then after TERM
 _LAST = 5.0  # seconds after KILL; what is not gone then hangs in the kernel
@@ -51,6 +51,37 @@ class Cancel:
         return self._event.wait(seconds)
 
 
+class Later:
+    """The stdin of one child, of which all but the beginning is given when it already runs.
+
+    If we die before that, the child sees the beginning and the end of the file: whoever needs to tell that from the
+    whole chooses a beginning that nothing whole consists of.
+    """
+
+    def __init__(self, beginning: bytes) -> None:
+        """`beginning`, less than a page, is there at once. EnvironmentFault where there are no descriptors left."""
+        try:
+            self.end, self._ours = os.pipe()
+        except OSError as error:
+            raise EnvironmentFault(f"cannot make a pipe: {error.strerror}") from error
+        os.write(self._ours, beginning)
+
+    def give(self, rest: bytes) -> None:
+        """All that was missing, and the end of the file; waits until the child has read it, or is gone."""
+        with contextlib.suppress(BrokenPipeError), os.fdopen(self._ours, "wb", buffering=0) as sink:
+            view = memoryview(rest)
+            while view:
+                view = view[sink.write(view) :]
+
+    def cut(self) -> None:
+        """No more comes: the child sees the end of the file after the beginning."""
+        os.close(self._ours)
+
+    def handed_over(self) -> None:
+        """The child has its end, or will never be: only then does its death reach who gives."""
+        os.close(self.end)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """A program to run. `env` is added to the runner's environment; `secrets` are redacted from all output."""
@@ -59,6 +90,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     stdin: bytes | None = None
+    later: Later | None = field(default=None, compare=False, repr=False)  # instead of `stdin`
     timeout: float | None = None  # seconds
     secrets: tuple[str, ...] = ()
     keep: int = KEEP  # bytes of each stream that the result holds
@@ -112,6 +144,8 @@ class SubprocessRunner:
         """See `Runner`."""
         started = time.monotonic()
         if self._stop_reason(command, None):
+            if command.later:
+                command.later.handed_over()
             return Result(returncode=-signal.SIGINT, cancelled=True)
         child = self._start(command, subprocess.PIPE)
         with self._lock:
@@ -137,7 +171,7 @@ class SubprocessRunner:
 
     def spawn(self, command: Command, log: Path) -> int:
         """See `Runner`. Takes no stdin: nobody would be there to write it."""
-        if command.stdin is not None:
+        if command.stdin is not None or command.later:
             raise ValueError("a spawned command takes no stdin")
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +196,8 @@ class SubprocessRunner:
     def _start(self, command: Command, out: int | IO[bytes], *, new_session: bool = False) -> subprocess.Popen[bytes]:
         """Start the command in a group of its own."""
         stdin = subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL
+        if command.later:
+            stdin = command.later.end
         try:
             child = subprocess.Popen(
                 command.argv,
@@ -175,6 +211,9 @@ class SubprocessRunner:
             )
         except OSError as error:
             raise _cannot_run(command, error) from error
+        finally:
+            if command.later:
+                command.later.handed_over()
         return child
 
     def _stop_reason(self, command: Command, deadline: float | None) -> str:

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread, Timer
 
@@ -15,7 +16,7 @@ import pytest
 
 from devtools import pump
 from devtools.errors import EnvironmentFault
-from devtools.process import Cancel, Command, Result, Stream, SubprocessRunner, redact
+from devtools.process import Cancel, Command, Later, Result, Stream, SubprocessRunner, redact
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 STUBBORN = "import signal,time,sys; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print('up', flush=True); "
@@ -364,3 +365,50 @@ def test_spawn_says_what_it_cannot_do(runner: SubprocessRunner, tmp_path: Path) 
         runner.spawn(Command(argv=("no-such-tool",)), tmp_path / "log")
     with pytest.raises(ValueError, match="stdin"):
         runner.spawn(Command(argv=("cat",), stdin=b"x"), tmp_path / "log")
+
+
+CAT = (sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read())")
+
+
+def test_stdin_that_is_given_later(runner: SubprocessRunner) -> None:
+    later, rest = Later(b"{"), b"x" * 300_000  # more than a pipe holds
+    Timer(0.3, later.give, [rest]).start()
+    result = runner.run(Command(argv=CAT, later=later, timeout=20))
+    assert (result.stdout, result.seconds >= 0.3) == ("{" + rest.decode(), True)
+
+
+def test_stdin_that_is_cut_short(runner: SubprocessRunner) -> None:
+    later = Later(b"{")
+    Timer(0.1, later.cut).start()
+    assert runner.run(Command(argv=CAT, later=later, timeout=20)).stdout == "{"
+
+
+@pytest.mark.parametrize("how", ["is gone", "never started", "was never to be started"])
+def test_who_gives_is_not_stuck_when_the_child(runner: SubprocessRunner, cancel: Cancel, how: str) -> None:
+    later = Later(b"{")
+    if how == "was never to be started":
+        cancel.set("no more")
+    if how == "never started":
+        with pytest.raises(EnvironmentFault, match="cannot run"):
+            runner.run(Command(argv=("/no/such/program",), later=later))
+    else:
+        runner.run(Command(argv=("true",), later=later))
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    later.give(b"x" * 300_000)
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before - 1
+
+
+def test_a_child_does_not_keep_the_stdin_of_another_open(runner: SubprocessRunner) -> None:
+    later = Later(b"")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(runner.run, Command(argv=CAT, later=later, timeout=20))
+        second = pool.submit(runner.run, Command(argv=("sleep", "600"), cancel=(stop := Cancel()), timeout=20))
+        later.give(b"all")
+        assert first.result().stdout == "all"
+        assert not second.done()
+        stop.set("enough")
+
+
+def test_what_outlives_us_gets_nothing_later(runner: SubprocessRunner, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="takes no stdin"):
+        runner.spawn(Command(argv=("true",), later=Later(b"")), tmp_path / "log")

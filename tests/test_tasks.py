@@ -64,7 +64,7 @@ UNUSED = frozenset(
     )
 )
 UNCHANGED = (
-    *("app.layer", "app.loading", "app.private", "app.providers", "app.remarks", "app.session", "app.shell"),
+    *("app.layer", "app.loading", "app.marks", "app.providers", "app.remarks", "app.session", "app.shell"),
     *("charts.resolve", "clients.kube", "clusters.kwok", "report.choose", "report.files", "report.plain"),
     *("run.engine", "run.facts", "run.lock", "run.session", "run.slots", "stack.select", "stack.values"),
 )

@@ -175,7 +175,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
     """Observe, plan, do; whatever goes wrong before the engine's end ends the run in its events, too."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
     from devtools.app.durations import durations_file, save_durations  # noqa: PLC0415
-    from devtools.app.private import private_directory  # noqa: PLC0415
+    from devtools.app.marks import marked  # noqa: PLC0415
     from devtools.app.session import facts_of, kube_of, session  # noqa: PLC0415
     from devtools.run.engine import Engine, announce  # noqa: PLC0415
 
@@ -186,7 +186,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
         bus.emit(Notice(level="warning", message=line))
 
     try:
-        with private_directory(app.folders.state / "private", warn) as private:
+        with marked(app.folders.state / "marks", warn) as mark:
             kube = kube_of(app, cluster, warn)
             facts = facts_of(work, kube)
             inputs = read_inputs(app, work, cluster.smoke_values)
@@ -194,7 +194,7 @@ def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, dir
             bus.emit(announce(made, dry_run=False))
             _tell_undeclared(bus, made, options)
             _tell_random(bus, made, inputs)
-            given = session(app, cluster, bus, kube, inputs=inputs, options=options, private=private)
+            given = session(app, cluster, bus, kube, inputs=inputs, options=options, mark=mark)
             code = Engine(given, made, facts).run()
             save_durations(durations_file(app.folders.state, work.stack.name, cluster.context), given.durations)
             return code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.app.wiring import App
@@ -44,19 +43,19 @@ def facts_of(work: Work, kube: Kube) -> Facts:
 
 
 def session(
-    app: App, cluster: Cluster, bus: Bus, kube: Kube, *, inputs: Inputs, options: Options, private: Path
+    app: App, cluster: Cluster, bus: Bus, kube: Kube, *, inputs: Inputs, options: Options, mark: str
 ) -> Session:
-    """The session of a run; `private` is the directory of its values files."""
+    """The session of a run; `mark` is that of its processes."""
     from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
     from devtools.app.durations import durations_file, load_durations  # noqa: PLC0415
-    from devtools.app.private import MARK  # noqa: PLC0415
+    from devtools.app.marks import MARK  # noqa: PLC0415
     from devtools.run.session import Session  # noqa: PLC0415
     from devtools.run.slots import Slots  # noqa: PLC0415
 
-    mark, own = {MARK: str(private)}, cluster.kubeconfig.parent / "helm"
+    own = cluster.kubeconfig.parent / "helm"
     # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-    env = {**mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
+    env = {MARK: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
         from devtools.tools.helm import Helm  # noqa: PLC0415 - where nothing is to do, none is looked for
@@ -71,10 +70,9 @@ def session(
         bus=bus,
         cancel=app.cancel,
         slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
-        private=private,
         root=inputs.stack.root,
         hook_env={
-            **mark,
+            MARK: mark,
             "KUBECONFIG": str(cluster.kubeconfig),
             "DEVTOOLS_CONTEXT": cluster.context,
             "DEVTOOLS_PROVIDER": cluster.provider,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from devtools.errors import Interrupted, TimedOut
@@ -32,15 +33,19 @@ class Commands:
         quiet: bool = False,
         secrets: tuple[str, ...] = (),
         heard: dict[str, deque[str]] | None = None,
+        hushed: Callable[[], bool] = lambda: False,
     ) -> Result:
         """Run and stream what is printed, but no flood and no `secrets`; `quiet` keeps stdout back: it is full of them.
 
-        They are not the command's: redacting helm's answer would change names in it. `heard` gets every line.
+        They are not the command's: redacting helm's answer would change names in it. `heard` gets every line, nobody
+        what is printed while `hushed`.
         """
         told = 0
 
         def on_output(stream: Any, line: str) -> None:
             nonlocal told
+            if hushed():
+                return
             if heard is not None:
                 heard[stream].append(line)
             if (quiet and stream == "stdout") or told > MOST_LINES:

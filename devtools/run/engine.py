@@ -54,9 +54,11 @@ class Engine:
         A bug of ours in one step is that step's failure: others may be in the middle of theirs.
         """
         started = time.monotonic()
-        if not all(map(self._is_quick, self._plan.steps)):
-            self._equip()
-        self._schedule({step.id: step for step in self._plan.steps})
+        with contextlib.ExitStack() as stack:
+            if not all(map(self._is_quick, self._plan.steps)):
+                self._equip()
+                stack.callback(self._steps.close)
+            self._schedule({step.id: step for step in self._plan.steps})
         return self._finish(time.monotonic() - started)
 
     def _equip(self) -> None:
@@ -65,7 +67,7 @@ class Engine:
         from devtools.run.steps import Steps  # noqa: PLC0415
 
         _ = self._session.helm, self._session.observer  # once, before there are threads; no helm, no run
-        self._steps = Steps(self._session, self._plan.stack.name)
+        self._steps = Steps(self._session, self._plan)
         self._smoke = Smoke(self._session, self._tally.note)
 
     def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:

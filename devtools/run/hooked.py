@@ -11,16 +11,17 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault
-from devtools.process import Cancel, Command, Result
+from devtools.process import Cancel, Result
 from devtools.run.explain import LOG_LINES
 from devtools.run.facts import revision_of
+from devtools.run.launch import Launch
 from devtools.run.readiness import container_statuses, has_begun, job_result
 from devtools.run.recovery import records
 from devtools.run.session import Session
@@ -44,7 +45,7 @@ _VERBS = {  # what helm does, by the status it gives the release meanwhile
 
 @dataclass(slots=True, kw_only=True)
 class HookWatch:
-    """Runs one helm process and looks after the hooks that it makes; `say` is told what takes so long."""
+    """Looks after the hooks that one helm process makes; `say` is told what takes so long."""
 
     session: Session
     release: ReleaseId
@@ -63,17 +64,18 @@ class HookWatch:
         """It looks for trouble from now on."""
         self._suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
 
-    def run(self, command: Command, work: Callable[[Command], Result]) -> Result:
-        """What `work` gives for the command.
+    def run(self, launch: Launch) -> Result:
+        """The result of a helm that works from now on.
 
         Raises Failure where a hook fails or cannot end, EnvironmentFault where the API server stays away for longer
         than its client waits for it; both end helm.
         """
-        stop = Cancel()
-        with ThreadPoolExecutor(1, thread_name_prefix="helm") as own:
-            helm = own.submit(work, replace(command, cancel=stop))
+        helm = launch.result
+        try:
             wait_for((helm,), FIRST_LOOK)
-            self._watch(helm, stop)
+            self._watch(helm, launch.stop)
+        finally:
+            wait_for((helm,))
         result = helm.result()
         if not result.ok and self._hooks and not self._failure:
             self._look()

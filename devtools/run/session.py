@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Session:
     """One run against one cluster.
 
-    `slots` bounds how many helm processes render at once; who only waits holds none. `private` is a directory of
-    mode 0700 for values files. `real_node` is None where every node is real, else the name of the only one that
-    is, empty where none is. `bug` makes an error for users of an exception nobody foresaw, and keeps its traceback.
+    `slots` bounds how many helm processes render at once; who only waits holds none. `real_node` is None
+    where every node is real, else the name of the only one that is, empty where none is. `bug` makes an error for
+    users of an exception nobody foresaw, and keeps its traceback.
     """
 
     kube: Kube
@@ -36,7 +36,6 @@ class Session:
     bus: Bus
     cancel: Cancel
     slots: Slots
-    private: Path
     root: Path  # of the repository: where hooks run
     hook_env: Mapping[str, str]
     values: Mapping[ReleaseId, Mapping[str, Any]]  # merged, as Helm gets them

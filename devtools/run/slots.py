@@ -32,6 +32,14 @@ class Slots:
         """Say whose turn comes first from now on: the greatest; who is not named comes last, equals as they came."""
         self._urgency = urgency
 
+    def urgency(self, release: ReleaseId) -> float:
+        """As `order` was told."""
+        return self._urgency.get(release, 0.0)
+
+    def idle(self) -> bool:
+        """Whether a slot is free: nobody waits then."""
+        return self._free > 0
+
     def queued(self, release: ReleaseId) -> float:
         """Seconds that a release has spent waiting for its turns."""
         return self._queued[release]
@@ -53,7 +61,7 @@ class Slots:
                 self._free -= 1
                 return
             turn = Event()
-            heapq.heappush(self._line, (-self._urgency.get(release, 0.0), next(self._arrivals), turn))
+            heapq.heappush(self._line, (-self.urgency(release), next(self._arrivals), turn))
         turn.wait()
 
     def _give(self) -> None:

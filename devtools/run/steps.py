@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from devtools.charts.crds import has_crds
 from devtools.errors import Interrupted
 from devtools.process import Command, Result, redact
+from devtools.run.ahead import LONGEST, Ahead
 from devtools.run.commands import Commands
 from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
@@ -18,6 +21,7 @@ from devtools.run.events import ContractChecked, Notice, Outcome, StepWaiting, V
 from devtools.run.facts import mark_ready, record_path
 from devtools.run.hooked import HookWatch
 from devtools.run.kinds import unknown
+from devtools.run.launch import Launch
 from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
@@ -27,10 +31,9 @@ from devtools.run.rerendered import rerendered
 from devtools.run.secrets import secret_values
 from devtools.run.session import Session
 from devtools.run.sweep import remove_crds, remove_namespaces
-from devtools.run.values_file import values_file
 from devtools.run.waiting import Failure, LateFailure, Wait, wait_ready
 from devtools.run.webhooks import despite_webhooks, unanswered
-from devtools.stack.model import Action, Contract, ObjectRef, Release, Step, Sweep
+from devtools.stack.model import Action, Contract, ObjectRef, Plan, Release, Step, Sweep
 from devtools.tools.helm import Deployed, parse_failure, parse_upgrade
 from devtools.tools.helm_labels import LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
 
@@ -38,11 +41,13 @@ from devtools.tools.helm_labels import LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
 class Steps:
     """Does steps; raises DevtoolsError where one fails."""
 
-    def __init__(self, session: Session, stack: str) -> None:
-        """`stack` is the name that marks releases as this stack's."""
+    def __init__(self, session: Session, plan: Plan) -> None:
+        """For the steps of one plan; `close` must be called after the last."""
         self._session = session
-        self._stack = stack
+        self._stack = plan.stack.name  # marks releases as this stack's
         self._commands = Commands(session)
+        steps = {step.id: step for step in plan.steps}
+        self._ahead = Ahead(steps, session.slots, partial(self._launch, longest=LONGEST))
         self._contracts = Contracts(
             session.kube,
             session.observer,
@@ -53,10 +58,12 @@ class Steps:
     def sync(self, step: Step) -> Done:
         """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
         release, session = step.release, self._session
+        self._ahead.prepare(step)
         for hook in release.before:
             self._wait(release).say(f"hook {hook.argv[0]}")
             self._commands.hook(release, hook.argv, hook.timeout)
         deployed = despite_webhooks(lambda: self._upgrade(step), self._wait(release), self._warner(release))
+        self._ahead.look_on(release.id)
         session.observer.renew()
         objects = tuple(self._scoped(ref) for ref in deployed.objects)
         wait = self._wait(release)
@@ -70,6 +77,10 @@ class Steps:
         mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
         outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
         return Done(outcome=outcome, revision=deployed.revision, objects=objects)
+
+    def close(self) -> None:
+        """End what was begun for steps that never came."""
+        self._ahead.close()
 
     def confirm(self, step: Step) -> Done:
         """A release that is not to be touched: only its contract is looked at; Failure where it is not deployed."""
@@ -161,35 +172,44 @@ class Steps:
     def _helm(self, step: Step) -> str:
         """Clear what a killed run left, then `helm upgrade --install`; its answer."""
         release, session = step.release, self._session
-        labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
 
         def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
             if state := left(records(session.kube, release.id)) if again else step.recover:
                 self._recover(release, state)
-            return self._helm_upgrade(step, labels)
+            return self._helm_upgrade(step)
 
         warn = self._warner(release)
         return despite_outages(despite_refusals(work, session.kube, self._wait(release), warn, step), warn)
 
-    def _helm_upgrade(self, step: Step, labels: Mapping[str, str]) -> str:
-        """One `helm upgrade --install`, its values in a file for as long as it runs; its answer."""
-        release, session = step.release, self._session
-        values = values_file(session.private, release.id, session.values[release.id])
-        secrets = secret_values(session.values[release.id])
-        try:
-            command = session.helm.upgrade(
-                release.id,
-                release.chart.path,
-                values,
-                timeout=release.timeout,
-                history=release.history,
-                labels=labels,
-                take=step.take,
-                first=step.action is Action.INSTALL,
-            )
-            return self._must(release, "upgrade", command, quiet=True, secrets=secrets).stdout
-        finally:
-            values.unlink(missing_ok=True)
+    def _helm_upgrade(self, step: Step) -> str:
+        """One `helm upgrade --install`, started by now or long ago; its answer."""
+        values = self._session.values[step.id]
+        launch = self._ahead.take(step) or self._launch(step)
+        launch.give(values)
+        self._ahead.look_on(step.id)
+        return self._end(step.release, "upgrade", launch, secrets=secret_values(values)).stdout
+
+    def _launch(self, step: Step, longest: float = 0.0) -> Launch:
+        """Start a release's helm, which may wait for its values for so many seconds."""
+        release, secrets = step.release, secret_values(self._session.values[step.id])
+        labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
+        command = self._session.helm.upgrade(
+            release.id,
+            release.chart.path,
+            timeout=release.timeout,
+            history=release.history,
+            labels=labels,
+            take=step.take,
+            first=step.action is Action.INSTALL,
+        )
+
+        def work(given: Command, launch: Launch) -> Result:
+            def hushed() -> bool:
+                return launch.is_hushed
+
+            return self._commands.run(release, given, quiet=True, secrets=secrets, hushed=hushed)
+
+        return Launch(replace(command, timeout=(command.timeout or 0.0) + longest), work, reads=True)
 
     def _warner(self, release: Release) -> Callable[[str], None]:
         """Emits warnings about a release."""
@@ -207,16 +227,19 @@ class Steps:
         else:
             self._remove(release, contextlib.nullcontext())  # it is the release's turn already
 
-    def _must(
-        self, release: Release, verb: str, command: Command, *, quiet: bool = False, secrets: tuple[str, ...] = ()
-    ) -> Result:
-        """Run helm; raises what it means when it does not end well.
+    def _must(self, release: Release, verb: str, command: Command) -> Result:
+        """Run helm; raises what it means when it does not end well."""
+        launch = Launch(command, lambda given, _: self._commands.run(release, given))
+        return self._end(release, verb, launch)
+
+    def _end(self, release: Release, verb: str, launch: Launch, secrets: tuple[str, ...] = ()) -> Result:
+        """Look after a helm until it has ended; raises what it means when that is not well.
 
         Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
         """
         started = time.monotonic()
         watch = HookWatch(session=self._session, release=release.id, verb=verb, say=self._wait(release).say)
-        result = watch.run(command, lambda given: self._commands.run(release, given, quiet=quiet, secrets=secrets))
+        result = watch.run(launch)
         if result.ok:
             return result
         if result.cancelled:

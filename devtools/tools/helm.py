@@ -39,7 +39,6 @@ class Helm:
         self,
         release: ReleaseId,
         chart: Path,
-        values: Path,
         *,
         timeout: float,
         history: int,
@@ -49,13 +48,14 @@ class Helm:
     ) -> Command:
         """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone.
 
+        It reads the values on stdin, late: it has found the release's history by then, and done nothing.
         `take` takes over fields that others own, and objects that are no release's. Without it both are refused.
         `first` says that no release is there yet.
         """
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
             ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
-            ("--namespace", release.namespace, "--values", _listed(values)),
+            ("--namespace", release.namespace, "--values", "-"),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
             ("--labels", pairs, "--output", "json"),
             (*(_TAKE if take else ()), *(_FIRST if first else ())),

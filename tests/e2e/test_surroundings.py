@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from devtools.app.private import private_directory
+from devtools.app.marks import marked
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.errors import EnvironmentFault
@@ -224,17 +224,11 @@ def test_stopped_while_waiting_for_the_lock(repo: Repo) -> None:
 
 
 @pytest.mark.cluster
-def test_nothing_private_stays_after_a_kill(repo: Repo, cluster: Cluster) -> None:
-    repo.edit("layers/10-base.yaml", "say: hello", "say: canary-c0ffee")
-    repo.edit("layers/10-base.yaml", "equals: hello", "equals: canary-c0ffee")
+def test_what_a_killed_run_left_is_ended_by_the_next(repo: Repo, cluster: Cluster) -> None:
     repo.chart("conf", (repo.path / "charts/platform/conf/templates/0.yaml").read_text(), SLOW)
     state = Path(repo.environ["DEVTOOLS_STATE"])
     child = repo.start("layer", "10", env={"DEVTOOLS_MARK": repo.namespace})
     limit = time.monotonic() + 30
-    while not (found := list(state.glob("private/*/*.json"))):
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-    assert all(path.stat().st_mode & 0o077 == 0 for item in found for path in (item, item.parent))
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
         assert time.monotonic() < limit
@@ -243,29 +237,25 @@ def test_nothing_private_stays_after_a_kill(repo: Repo, cluster: Cluster) -> Non
     child.communicate(timeout=10)
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}"), "the helm that the kill left goes on"
     (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
-    assert any(path.is_dir() for path in (state / "private").iterdir())
+    assert list((state / "marks").glob("*-*.lock"))
     again = repo.invoke("layer", "10", timeout=60)
     assert again.code == 0, again.text
     assert "ending what a killed run left: helm (pid " in again.err
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
-    assert [path.name for path in (state / "private").iterdir()] == ["all.lock"]
+    assert [path.name for path in (state / "marks").iterdir()] == ["all.lock"]
 
 
-def test_a_private_directory_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
-    root = tmp_path / "private"
-    with private_directory(root, print) as first:
-        (first / "values").write_text("x")
-        with private_directory(root, print) as second:
+def test_the_mark_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "marks"
+    with marked(root, print) as first:
+        with marked(root, print) as second:
             assert first != second
-            assert (first / "values").exists()
-        assert not second.exists()
+            assert Path(first).exists()
+        assert not Path(second).exists()
     assert [path.name for path in root.iterdir()] == ["all.lock"]
-    (root / "4711-dead").mkdir()
-    with private_directory(root, print):
-        assert not (root / "4711-dead").exists()
+    (root / "4711-dead.lock").touch()
+    with marked(root, print):
+        assert not (root / "4711-dead.lock").exists()
     (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(EnvironmentFault, match="cannot make a private directory"),
-        private_directory(tmp_path / "file" / "x", print),
-    ):
+    with pytest.raises(EnvironmentFault, match="cannot make a lock in"), marked(tmp_path / "file" / "x", print):
         pass

@@ -111,13 +111,13 @@ def test_after_any_number_of_kills_one_run_puts_everything_right(repo: Repo, clu
     _is_right(repo, kube, f"round {TIMES}", told)
     again = repo.invoke("layer", "10", "--output", "json").document
     assert {item["outcome"] for item in again["releases"]} == {"unchanged"}, told
-    private = Path(repo.environ["DEVTOOLS_STATE"]) / "private"
-    assert [path for path in private.iterdir() if _is_left(path)] == [], told
+    marks = Path(repo.environ["DEVTOOLS_STATE"]) / "marks"
+    assert [path for path in marks.glob("*-*.lock") if _is_left(path)] == [], told
 
 
 def _is_left(path: Path) -> bool:
-    """A private directory whose process is gone; other tests have living ones."""
-    return path.is_dir() and not psutil.pid_exists(int(path.name.partition("-")[0]))
+    """The mark of a process that is gone; other tests have living ones."""
+    return not psutil.pid_exists(int(path.name.partition("-")[0]))
 
 
 def _is_right(repo: Repo, kube: Kube, said: str, told: str) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,33 +159,29 @@ class Bench:
         """Carry out a plan on the real cluster with real helm."""
         sink, kube = RecordingSink(), self.kube
         facts = observe(kube)
-        with self.session(sink, values or {}, made) as usual:
-            session = replace(usual, **changes)
-            runner = session.runner
-            assert isinstance(runner, Recorder)
-            code = Engine(session, made, facts).run()
+        session = replace(self.session(sink, values or {}, made), **changes)
+        runner = session.runner
+        assert isinstance(runner, Recorder)
+        code = Engine(session, made, facts).run()
         try:
             after = observe(kube)
         except Exception:  # noqa: BLE001 - a test took the API server away
             after = Facts()
         return Ran(code=code, events=sink.events, runner=runner, before=facts, after=after)
 
-    @contextmanager
-    def session(self, sink: RecordingSink, values: Mapping[str, Mapping[str, Any]], made: Plan) -> Iterator[Session]:
+    def session(self, sink: RecordingSink, values: Mapping[str, Mapping[str, Any]], made: Plan) -> Session:
         kube = Kube(self.cluster.kubeconfig, self.cluster.context, self.cancel, retry_for=3.0)
         helm = Helm(program=self.helm, kubeconfig=self.cluster.kubeconfig, context=self.cluster.context)
-        with tempfile.TemporaryDirectory() as private:
-            yield Session(
-                kube=kube,
-                find_helm=lambda: helm,
-                runner=Recorder(self.cancel),
-                bus=Bus((sink,), time.time),
-                cancel=self.cancel,
-                slots=Slots(2),
-                private=Path(private),
-                root=self.root,
-                hook_env={"DEVTOOLS_CONTEXT": self.cluster.context},
-                values={item.id: values.get(item.release.name, {}) for item in made.steps},
-                real_node=self.cluster.real_node,
-                bug=bug,
-            )
+        return Session(
+            kube=kube,
+            find_helm=lambda: helm,
+            runner=Recorder(self.cancel),
+            bus=Bus((sink,), time.time),
+            cancel=self.cancel,
+            slots=Slots(2),
+            root=self.root,
+            hook_env={"DEVTOOLS_CONTEXT": self.cluster.context},
+            values={item.id: values.get(item.release.name, {}) for item in made.steps},
+            real_node=self.cluster.real_node,
+            bug=bug,
+        )

@@ -84,14 +84,6 @@ def test_a_renderer_that_breaks_does_not_hang_the_run(bench: Bench) -> None:
     Path(sink.events[-1].reason.rpartition(" ")[2]).unlink()
 
 
-@cluster
-def test_values_that_cannot_be_written_are_the_machines_fault(bench: Bench, tmp_path: Path) -> None:
-    conf = bench.release(bench.chart("conf", config_map("conf")))
-    ran = bench.run(plan(step(conf)), private=tmp_path / "gone")
-    assert ran.code is ExitCode.ENVIRONMENT
-    assert ran.one(StepFinished).reason == "cannot write the values for helm: No such file or directory"
-
-
 def _script(bench: Bench, text: str) -> Helm:
     """A helm of our own; the real one where it is not about `upgrade`."""
     path = bench.root / "helm"

@@ -21,11 +21,9 @@ def _words(command: Command) -> str:
 
 
 def test_upgrade_is_one_explicit_command() -> None:
-    command = HELM.upgrade(
-        KAFKA, Path("/charts/kafka"), Path("/v.json"), timeout=90.4, history=5, labels={"b": "2", "a": "1"}
-    )
+    command = HELM.upgrade(KAFKA, Path("/charts/kafka"), timeout=90.4, history=5, labels={"b": "2", "a": "1"})
     assert _words(command) == (
-        "/opt/helm upgrade kafka /charts/kafka --install --skip-crds --namespace ameide --values /v.json"
+        "/opt/helm upgrade kafka /charts/kafka --install --skip-crds --namespace ameide --values -"
         " --wait=hookOnly --timeout 90s --history-max 5 --labels a=1,b=2 --output json"
         " --kubeconfig /kube --kube-context kwok-x --color never"
     )
@@ -33,7 +31,7 @@ def test_upgrade_is_one_explicit_command() -> None:
 
 
 def test_a_first_install_leaves_the_schemas_to_the_server() -> None:
-    command = HELM.upgrade(KAFKA, Path("/c"), Path("/v"), timeout=1, history=1, labels={}, first=True)
+    command = HELM.upgrade(KAFKA, Path("/c"), timeout=1, history=1, labels={}, first=True)
     assert " --output json --disable-openapi-validation --kubeconfig" in _words(command)
 
 
@@ -50,7 +48,7 @@ def test_every_command_names_kubeconfig_and_context() -> None:
 
 
 def test_a_path_with_a_comma_is_one_file() -> None:
-    command = HELM.upgrade(KAFKA, Path("/c"), Path('/a, "b"/v.json'), timeout=1, history=1, labels={})
+    command = HELM.template(KAFKA, Path("/c"), Path('/a, "b"/v.json'))
     assert command.argv[command.argv.index("--values") + 1] == '"/a, ""b""/v.json"'
 
 

@@ -1,13 +1,12 @@
-"""A directory for what must not stay: gone after the run, or, where that was killed, at the next one.
+"""Marks the processes of a run, so that the next one ends what a killed one left.
 
-The processes of a killed run go then, too: a helm that goes on would work against the one that takes up its work.
+A helm that goes on would work against the one that takes up its work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,40 +20,37 @@ if TYPE_CHECKING:
     import psutil
 
 
-MARK = "DEVTOOLS_RUN"  # environment variable of every process of a run: its private directory
+MARK = "DEVTOOLS_RUN"  # environment variable of every process of a run: the path of the run's lock file
 _GRACE = 5.0  # seconds after INT: helm then notes that its release failed
 
 
 @contextlib.contextmanager
-def private_directory(root: Path, say: Callable[[str], None]) -> Iterator[Path]:
-    """A new directory under `root` that only we can read, removed afterwards; clears away what killed runs left.
+def marked(root: Path, say: Callable[[str], None]) -> Iterator[str]:
+    """A mark of our own for as long as we live; ends the processes that bear that of a run which does not.
 
-    Beside it lies a lock file that its process holds: the system lets go of it however the process ends. `say` is
-    told of processes that are ended. Raises EnvironmentFault where the directory cannot be made.
+    It is the path of a file under `root` that we hold locked: the system lets go of it however we end. `say` is told
+    of processes that are ended. Raises EnvironmentFault where the file cannot be made.
     """
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(root / "all.lock", is_singleton=False):  # so that nobody's is swept before it is locked
             _sweep(root, say)
-            made = root / f"{os.getpid()}-{os.urandom(4).hex()}"
-            own = FileLock(_lock_of(made), is_singleton=False)
+            path = root / f"{os.getpid()}-{os.urandom(4).hex()}.lock"
+            own = FileLock(path, is_singleton=False)
             own.acquire()
-            made.mkdir(mode=0o700)
     except OSError as error:
         hint = "make room there, or set DEVTOOLS_STATE"
-        raise EnvironmentFault(f"cannot make a private directory in {root}: {error.strerror}", hint=hint) from error
+        raise EnvironmentFault(f"cannot make a lock in {root}: {error.strerror}", hint=hint) from error
     try:
-        yield made
+        yield str(path)
     finally:
-        _remove(made, own)
+        _remove(path, own)
 
 
 def _sweep(root: Path, say: Callable[[str], None]) -> None:
-    """Remove the directories of runs that are gone, and end what they started."""
-    for path in root.iterdir():
-        if not path.is_dir():
-            continue
-        lock = FileLock(_lock_of(path), is_singleton=False)
+    """End what runs that are gone have started."""
+    for path in root.glob("*-*.lock"):
+        lock = FileLock(path, is_singleton=False)
         with contextlib.suppress(Timeout):
             lock.acquire(timeout=0)
             _end_all(path, say)
@@ -86,11 +82,6 @@ def _mark(process: psutil.Process) -> str:
 
 
 def _remove(path: Path, lock: FileLock) -> None:
-    shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
-        _lock_of(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     lock.release()
-
-
-def _lock_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
