@@ -139,9 +139,13 @@ def down(
     main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS)
 
 
-@our_task(iterable=SELECTORS, help=with_help("env", *SELECTORS, "with-needs", output="text or json"))
+@our_task(
+    iterable=SELECTORS,
+    help=with_help("env", *SELECTORS, "with-needs", name="only this layer (default: all)", output="text or json"),
+)
 def layers(
     _: Context,
+    name: str = "",
     env: str = "",
     stage: Sequence[str] | None = None,
     release: Sequence[str] | None = None,
@@ -153,13 +157,13 @@ def layers(
 
     Examples:
       invoke layers
-      invoke layers --output json
+      invoke layers --name 40 --output json
     """
     from devtools.app import show
     from devtools.app.shell import main
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    main(lambda app: show.layers(app, changed(options_of(env, output), selector=chosen)), output)
+    main(lambda app: show.layers(app, name, changed(options_of(env, output), selector=chosen)), output)
 
 
 @our_task(

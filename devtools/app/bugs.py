@@ -13,15 +13,18 @@ from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
 DISTRIBUTION = "ameide-devtools"
 
 
-# What the operating system refuses anyone at any moment.
+# What the operating system refuses anyone at any moment, and what it refuses of one path.
 _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_PATH = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ESTALE})
 
 
 def bug(error: BaseException) -> DevtoolsError:
     """The error for users, exit code 3; it names the file that holds the traceback, which only they can read.
 
-    A machine that is full or broken is no bug of ours.
+    A machine that is full or broken, or a path that may not be used, is no bug of ours.
     """
+    if isinstance(error, OSError) and error.errno in _PATH and error.filename:
+        return EnvironmentFault(f"cannot use {error.filename}: {error.strerror}", hint="check its owner and mode")
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return EnvironmentFault(f"this machine cannot go on: {where}{error.strerror}", hint="make room, or repair it")

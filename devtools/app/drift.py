@@ -12,7 +12,7 @@ from devtools.app.wiring import App
 from devtools.clusters.base import Cluster
 from devtools.errors import ExitCode
 from devtools.run.drift import ReleaseDrift, find_drift
-from devtools.stack.choice import choose_releases
+from devtools.stack.choice import choose
 from devtools.stack.insist import insisted
 from devtools.stack.model import Facts, Plan, Release, Stack
 from devtools.stack.plan import Selection, make_plan
@@ -21,7 +21,7 @@ _NAMED = 2  # objects that a reason names
 
 
 def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
-    """Compare the objects of the chosen releases (all, one layer's, or the selector's) with the live ones.
+    """Compare the objects of the chosen releases (all, or those of one layer and the selector) with the live ones.
 
     The exit code is 1 where anything differs or could not be compared, else 0. With `fix` the releases that drifted are
     synced again, taking back what others hold, and are compared once more.
@@ -30,7 +30,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     from devtools.report.drift import fix_json  # noqa: PLC0415 - the imports of this verb
 
     stack = load(app, options)
-    selection = _selection(stack, name, options)
+    selection = choose(stack, name, options.selector)
     releases = selection.enabled(stack)
     target = app.find_cluster()
     if other := others_notice(app, stack.name, target.context):
@@ -57,13 +57,6 @@ def _show(app: App, document: dict[str, Any], options: Options) -> None:
     from devtools.report.tables import show_document  # noqa: PLC0415
 
     show_document(document, drift_lines, options.output, app.out, app.environ)
-
-
-def _selection(stack: Stack, name: str, options: Options) -> Selection:
-    """One layer, or what the selector says."""
-    from devtools.stack.select import find_layer  # noqa: PLC0415
-
-    return Selection(layers=(find_layer(stack, name).name,)) if name else choose_releases(stack, options.selector)
 
 
 def _look(

@@ -7,17 +7,17 @@ from dataclasses import replace
 from devtools.app.running import Inputs, Options, Work, execute, load, typed, with_only
 from devtools.app.wiring import App
 from devtools.errors import EnvironmentFault, ExitCode
-from devtools.stack.choice import choose_releases
+from devtools.stack.choice import Selector, choose, narrowed
 from devtools.stack.model import Facts, Plan, Stack
-from devtools.stack.plan import Selection, make_plan
+from devtools.stack.plan import make_plan
 
 
-def layers(app: App, options: Options) -> ExitCode:
+def layers(app: App, name: str, options: Options) -> ExitCode:
     """A table of layers and releases with what the cluster holds of them."""
     from devtools.report.tables import show_layers  # noqa: PLC0415
 
     whole = load(app, options)
-    stack = _chosen(whole, options)
+    stack = _chosen(whole, name, options)
     facts, note = _facts(app)
     show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
     return ExitCode.OK
@@ -25,22 +25,23 @@ def layers(app: App, options: Options) -> ExitCode:
 
 def plan(app: App, name: str, options: Options) -> ExitCode:
     """What `up` (or `layer NAME`) would do, and why."""
-    from devtools.stack.select import find_layer  # noqa: PLC0415
-
     stack = load(app, options)
-    selection = Selection(layers=(find_layer(stack, name).name,)) if name else choose_releases(stack, options.selector)
+    selection = choose(stack, name, options.selector)
 
     def planner(inputs: Inputs, facts: Facts) -> Plan:
         return make_plan(stack, selection, facts, inputs.digests, force=options.force)
 
-    what = typed(f"layer {selection.layers[0]}" if name else "up", options)
+    if name and options.selector == Selector():
+        what = typed(f"layer {selection.layers[0]}", options)
+    else:  # `layer` knows no selectors
+        what = typed("up", with_only(options, selector=narrowed(stack, name, options.selector)))
     work = Work(what=what, stack=stack, selection=selection, plan=planner, cluster=app.find_cluster)
     return execute(app, work, with_only(options, dry_run=True))
 
 
-def _chosen(stack: Stack, options: Options) -> Stack:
+def _chosen(stack: Stack, name: str, options: Options) -> Stack:
     """The stack with the chosen releases only."""
-    selection = choose_releases(stack, options.selector)
+    selection = choose(stack, name, options.selector)
     layers = [
         replace(layer, releases=tuple(release for release in layer.releases if selection.takes(release)))
         for layer in stack.layers

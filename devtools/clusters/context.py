@@ -45,7 +45,12 @@ class ContextProvider:
         return cluster
 
     def find(self) -> Cluster:
-        """See `Provider`; raises ConfigError where the context is not allowed."""
+        """See `Provider`; raises ConfigError where the context is not allowed, or none is named."""
+        if not self._name:
+            raise ConfigError(
+                "provider context needs a context, and devtools.yaml names none",
+                hint="cluster: {provider: context, context: NAME} and allowed_contexts: [NAME]",
+            )
         if self._name not in self._allowed:
             known = ", ".join(self._allowed) or "none"
             raise ConfigError(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from devtools.errors import ConfigError
 from devtools.stack.model import Release, ReleaseId, Stack
 from devtools.stack.near import did_you_mean
 from devtools.stack.plan import Selection
+from devtools.stack.select import find_layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,19 @@ class Selector:
     releases: tuple[str, ...] = ()  # `name` or `namespace/name`
     labels: tuple[str, ...] = ()  # `key=value`
     with_needs: bool = False  # and all that the chosen ones need
+
+
+def narrowed(stack: Stack, layer: str, selector: Selector) -> Selector:
+    """The selector of those that also are of a layer, named as people type it ("": of any)."""
+    name = find_layer(stack, layer).name if layer else ""
+    return replace(selector, labels=(*selector.labels, f"layer={name}")) if name else selector
+
+
+def choose(stack: Stack, layer: str, selector: Selector) -> Selection:
+    """What a layer, named as people type it ("": any), and a selector mean together; raises ConfigError as both do."""
+    if layer and selector == Selector():
+        return Selection(layers=(find_layer(stack, layer).name,))
+    return choose_releases(stack, narrowed(stack, layer, selector))
 
 
 def choose_releases(stack: Stack, selector: Selector) -> Selection:

@@ -6,6 +6,7 @@ into data, because a constructor would lose their places. Everything wrong is a 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,8 @@ def read(path: Path, shown: Path | None = None) -> Document:
     """Parse a file; problems name it as `shown`. A file that cannot be read is a problem too."""
     shown = shown or path
     try:
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+            return _broken(shown, "cannot be read: it is no file")  # reading a pipe would wait for ever
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:

@@ -57,6 +57,12 @@ def test_what_is_not_allowed_is_refused(tmp_path: Path) -> None:
         provider("production", tmp_path, user).ensure(print)
 
 
+def test_a_context_must_be_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="yaml names none") as caught:
+        provider("", tmp_path, write(tmp_path / "config")).find()
+    assert "context: NAME" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "allowed", "message"),
     [("other", ("other",), "no context 'other'"), ("torn", ("torn",), "no cluster 'gone'")],

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +94,22 @@ def test_what_is_declared_wrongly_is_named_at_its_place(offline: Repo, damage: B
     assert not (offline.path / ".devtools").exists()
 
 
+@pytest.mark.parametrize("name", ["layers", "environments", "environments/local", "charts/platform"])
+def test_a_directory_that_may_not_be_read_is_named(offline: Repo, name: str) -> None:
+    """Root may read everything, but for one that gave up the right to."""
+    over = "--bounding-set=-dac_override,-dac_read_search"
+    given_up = [] if os.geteuid() else ["setpriv", over, over.replace("bounding-set", "inh-caps")]
+    (offline.path / name).chmod(0)
+    try:
+        argv = [*given_up, str(Path(sys.executable).parent / "invoke"), "values", "conf"]
+        typed = subprocess.run(argv, cwd=offline.path, env=offline.environ, capture_output=True, text=True, check=False)
+    finally:
+        (offline.path / name).chmod(0o755)
+    assert typed.returncode == 4, typed.stdout + typed.stderr
+    assert typed.stderr.startswith(f"error: cannot use {offline.path / name}")
+    assert typed.stderr.endswith(": Permission denied\n  hint: check its owner and mode\n")
+
+
 def test_all_errors_of_all_files_come_at_once(offline: Repo) -> None:
     _typo(offline)
     _not_yaml(offline)
@@ -117,6 +136,19 @@ def test_outside_a_repository_it_says_so(offline: Repo, tmp_path: Path) -> None:
     (elsewhere / "tasks.py").write_text("from devtools.tasks import namespace\n")
     typed = Repo(path=elsewhere, namespace="x", app=offline.app).invoke("layers")
     assert (typed.code, "no stack here" in typed.err) == (2, True), typed.err
+
+
+def test_a_layer_and_a_selector_both_hold_and_what_is_offered_can_be_typed(offline: Repo) -> None:
+    nowhere = {"DEVTOOLS_CLUSTER": "nothing-here"}
+    planned = offline.invoke("plan", "--name", "60", "--release", "smoke", "--output", "json", env=nowhere).document
+    assert [item["release"] for item in planned["releases"]] == [f"{offline.namespace}/smoke"]
+    assert planned["next"] == ["invoke up --release smoke --label layer=60-tests"]
+    again = offline.invoke("plan", *planned["next"][0].split()[2:], "--output", "json", env=nowhere).document
+    assert again["releases"] == planned["releases"]
+    for task in ("plan", "drift", "layers"):
+        neither = offline.invoke(task, "--name", "10", "--release", "smoke", env=nowhere)
+        assert (neither.code, "no release answers to all of these selectors" in neither.err) == (2, True), neither.text
+    assert "smoke" not in offline.invoke("layers", "--name", "10", env=nowhere).out
 
 
 def test_without_a_cluster_it_says_how_to_get_one(offline: Repo) -> None:

@@ -239,7 +239,7 @@ VERBS: dict[str, Callable[[App], ExitCode]] = {
     "layer": lambda app: layer.replay(app, "10", Options()),
     "down": lambda app: up.down(app, Options()),
     "plan": lambda app: show.plan(app, "", Options()),
-    "layers": lambda app: show.layers(app, Options()),
+    "layers": lambda app: show.layers(app, "", Options()),
     "drift": lambda app: drift.drift(app, "", Options(), fix=True),
 }
 

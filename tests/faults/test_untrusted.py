@@ -22,7 +22,7 @@ from tests.verbs import Done, call
 
 DRY = Options(dry_run=True)
 READERS: dict[str, Callable[[App], ExitCode]] = {
-    "layers": lambda app: show.layers(app, Options()),
+    "layers": lambda app: show.layers(app, "", Options()),
     "plan": lambda app: show.plan(app, "", Options(output="json")),
     "values": lambda app: values.show(app, "conf", Options(), explain=True),
     "specs": lambda app: specs.specs(app, Options()),

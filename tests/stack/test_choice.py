@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from devtools.errors import ConfigError, Location
-from devtools.stack.choice import Selector, choose_releases, find_release
+from devtools.stack.choice import Selector, choose, choose_releases, find_release
 from devtools.stack.model import ChartRef, Environment, Layer, Need, Release, ReleaseId, Stack
+from devtools.stack.plan import Selection
 
 HERE = Location(file=Path("layers/10-base.yaml"))
 
@@ -78,6 +79,28 @@ def test_what_selectors_choose(typed: dict[str, object], chosen: list[str]) -> N
 def test_what_nothing_answers_to_is_an_error(typed: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         _chosen(**typed)
+
+
+@pytest.mark.parametrize(
+    ("layer", "typed", "chosen"),
+    [
+        ("40", {}, ["ameide/kafka", "other/twin"]),
+        ("40", {"releases": ("kafka",)}, ["ameide/kafka"]),
+        ("ops", {"labels": ("team=t",)}, ["ameide/twin"]),
+        ("40", {"labels": ("team=k",), "with_needs": True}, ["ameide/space", "ameide/operator", "ameide/kafka"]),
+        ("", {"stages": ("ops",)}, ["ameide/operator", "ameide/twin"]),
+    ],
+)
+def test_a_layer_and_selectors_must_both_hold(layer: str, typed: dict[str, object], chosen: list[str]) -> None:
+    selection = choose(STACK, layer, Selector(**typed))  # type: ignore[arg-type]
+    assert [str(release.id) for release in STACK.releases() if selection.takes(release)] == chosen
+
+
+def test_a_whole_layer_is_more_than_its_releases() -> None:
+    """What it no longer declares is among what a run of it is about."""
+    assert choose(STACK, "40", Selector()) == Selection(layers=("40-data",))
+    with pytest.raises(ConfigError, match="no release answers to all"):
+        choose(STACK, "40", Selector(releases=("operator",)))
 
 
 def test_a_name_in_two_namespaces_must_be_told_apart() -> None:

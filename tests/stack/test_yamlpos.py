@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert [str(problem) for problem in read(tmp_path, FILE).problems] == ["f.yaml:1:1: cannot be read: Is a directory"]
     (problem,) = read(tmp_path / "none", FILE).problems
     assert problem.message == "cannot be read: No such file or directory"
+    os.mkfifo(tmp_path / "pipe")
+    (problem,) = read(tmp_path / "pipe", FILE).problems
+    assert problem.message == "cannot be read: it is no file"
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="ab:-[]{}&*!<>|\n\t '\"#?%=~1.", max_size=80).map(str.encode))
