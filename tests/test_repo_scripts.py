@@ -171,7 +171,10 @@ def test_test_stops_at_the_first_failure_and_names_it(checkout: Checkout, fails:
 
 def test_test_runs_on_several_cores_when_told_to(checkout: Checkout) -> None:
     assert checkout.run("scripts/test", "tests", DEVTOOLS_TEST_JOBS="2").ok
-    assert checkout.calls()[-1] == "pytest -n 2 --dist loadfile --no-loadscope-reorder tests"
+    *before, last = checkout.calls()
+    assert last == "pytest -n 2 --dist loadfile --no-loadscope-reorder tests"
+    assert "pytest --collect-only -q tests" in before  # compiles what the processes share
+    assert [call for call in before if not call.startswith("pytest")] == STEPS[:-1]
 
 
 @debian
