@@ -23,11 +23,12 @@ from devtools.errors import DevtoolsError
 from tests.dockerd import engine
 from tests.e2e.repo import Repo
 from tests.platform.broken_platform import broken_platform
-from tests.run.kit import Bench
+from tests.run.kit import Bench, clear
 
 ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
 KEEP = "DEVTOOLS_TEST_KEEP"
+STAYS = bool(os.environ.get(KEEP))  # a cluster that stays must not fill with the namespaces of many runs
 settings.register_profile("usual", deadline=None)
 settings.register_profile("nightly", deadline=None, max_examples=10_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before tests are imported: theirs rest on it
@@ -155,10 +156,10 @@ def namespace(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def bench(cluster: Cluster, tool: Callable[[str], Path], namespace: str, tmp_path: Path) -> Iterator[Bench]:
-    """A namespace on the cluster, removed afterwards."""
+    """A namespace on the cluster, cleared afterwards."""
     made = Bench(cluster=cluster, helm=tool("helm"), namespace=namespace, root=tmp_path)
     yield made
-    made.kube.delete(f"/api/v1/namespaces/{namespace}")
+    clear(made.kube, namespace, whole=STAYS)
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def offline(tmp_path: Path, app: App, namespace: str) -> Repo:
 
 @pytest.fixture
 def repo(offline: Repo, cluster: Cluster, tool: Callable[[str], Path]) -> Iterator[Repo]:
-    """The same and the test run's cluster; all that it makes is in one namespace, removed afterwards."""
+    """The same and the test run's cluster; all that it makes is in one namespace, cleared afterwards."""
     yield offline
     made = Bench(cluster=cluster, helm=tool("helm"), namespace=offline.namespace, root=offline.path)
-    made.kube.delete(f"/api/v1/namespaces/{offline.namespace}")
+    clear(made.kube, offline.namespace, whole=STAYS)

@@ -132,6 +132,34 @@ class Ran:
         return found[0]
 
 
+# What goes on working, or is listed by every later run, when a test has ended.
+LIVELY = (
+    "/api/v1/namespaces/{}/secrets",
+    "/apis/apps/v1/namespaces/{}/daemonsets",
+    "/apis/apps/v1/namespaces/{}/deployments",
+    "/apis/apps/v1/namespaces/{}/statefulsets",
+    "/apis/batch/v1/namespaces/{}/cronjobs",
+    "/apis/batch/v1/namespaces/{}/jobs",
+)
+
+
+def clear(kube: Kube, namespace: str, *, whole: bool) -> None:
+    """Leave nothing in a test's own namespace that later tests could notice.
+
+    The namespace itself goes only when the `whole` of it has to: the API server then looks for objects of every kind
+    that it serves, at a tenth of a second of its time, and a test run's cluster is removed at its end anyway.
+    """
+    if whole:
+        kube.delete(f"/api/v1/namespaces/{namespace}")
+        return
+    for path in LIVELY:
+        kube.delete(path.format(namespace))
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    for pod in kube.metadata(pods):
+        if not pod.get("ownerReferences"):  # the others go with their owner
+            kube.delete(f"{pods}/{pod['name']}")
+
+
 @dataclass(kw_only=True)
 class Bench:
     """A cluster, a namespace of its own, and a place for charts."""
