@@ -58,6 +58,7 @@ def _release_json(item: ReleaseDrift) -> dict[str, Any]:
         "compared": item.basis is not None,
         "compared_revision": item.basis.number if item.basis else 0,
         "compared_status": item.basis.status if item.basis else "",
+        "reason": item.reason,
         "objects": item.objects,
         "drifts": [_object_json(drift) for drift in item.drifts],
     }
@@ -101,14 +102,16 @@ def drift_lines(document: Mapping[str, Any], width: int) -> list[Line]:
             lines += wrapped(_standing(release), width, "  ", "warn") if release["status"] != "deployed" else []
             lines += [line for drift in release["drifts"] for line in _object_lines(release, drift, width)]
     for release in document["releases"]:
-        if release["status"] != "deployed" and not release["drifts"]:
-            note = f"{_standing(release)} (invoke layer {release['layer']})"
+        if not (release["drifts"] or (release["compared"] and release["status"] == "deployed")):
+            note = _standing(release) + ("" if release["reason"] else f" (invoke layer {release['layer']})")
             lines += with_note((Span(release["release"], "strong"),), note, width, "warn")
     return [*lines, *_summary(document, width)]
 
 
 def _standing(release: Mapping[str, Any]) -> str:
-    """What a release that is not deployed was compared with."""
+    """What a release that is not as it should be was compared with."""
+    if release["reason"]:
+        return f"cannot be compared: {release['reason']}"
     if not release["compared"]:
         return (
             f"nothing to compare with: {'not on the cluster' if release['status'] == 'absent' else release['status']}"
@@ -174,9 +177,9 @@ def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
         return wrapped(f"{much} drifted, of {compared} compared in {document['seconds']:.1f}s", width, "", "bad")
     if document["drifted"]:
         text = f"{compared} compared in {document['seconds']:.1f}s"
-        if half := counts["not_deployed"] - counts["not_compared"]:
+        if half := sum(one["compared"] and one["status"] != "deployed" for one in document["releases"]):
             text += f", {plural(half, 'release')} not deployed"
         if counts["not_compared"]:
-            text += f", nothing to compare with for {plural(counts['not_compared'], 'release')}"
+            text += f", {plural(counts['not_compared'], 'release')} not compared"
         return wrapped(text, width, "", "warn")
     return wrapped(f"no drift: {compared} compared in {document['seconds']:.1f}s", width, "", "good")

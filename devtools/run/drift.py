@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from devtools.clients.kube import NOT_FOUND, ApiError, Kube
-from devtools.errors import Interrupted
+from devtools.errors import DevtoolsError, Interrupted
 from devtools.process import Cancel
 from devtools.run.difference import Change, changes
 from devtools.run.facts import record_path
@@ -60,7 +60,8 @@ class ObjectDrift:
 class ReleaseDrift:
     """A release with the number of objects compared, and the revision that they were compared with, if any.
 
-    `status` is Helm's, of the newest revision; `absent` where there is no record.
+    `status` is Helm's, of the newest revision; `absent` where there is no record. `reason` says why a revision that is
+    there could not be compared with.
     """
 
     release: Release
@@ -69,11 +70,12 @@ class ReleaseDrift:
     basis: Revision | None = None
     objects: int = 0
     drifts: tuple[ObjectDrift, ...] = ()
+    reason: str = ""
 
     @property
     def settled(self) -> bool:
         """Whether it is deployed, and as it was deployed."""
-        return self.status == "deployed" and not self.drifts
+        return self.status == "deployed" and self.basis is not None and not self.drifts
 
 
 def find_drift(
@@ -98,6 +100,10 @@ class _Item:
     secrets: tuple[str, ...]
 
 
+class _Unreadable(Exception):
+    """A revision's record that cannot be read, and why."""
+
+
 class _Look:
     """One look at the cluster."""
 
@@ -111,20 +117,17 @@ class _Look:
         given = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
         self._kube.resource("Namespace")  # discover once, before the threads
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="drift") as pool:
-            items = {name: found for (name, *_), found in self._each(pool, self._declared, given)}
+            declared = {name: found for (name, *_), found in self._each(pool, self._declared, given)}
+            items = {name: found for name, found in declared.items() if not isinstance(found, str)}
             every = [item for found in items.values() for item in found]
-            self._say(f"comparing {len(every)} objects of {len(given)} release{'' if len(given) == 1 else 's'}")
+            self._say(f"comparing {len(every)} objects of {len(items)} release{'' if len(items) == 1 else 's'}")
             live = self._live(pool, every)
             drifts = {
                 item.ref: drift
                 for item, drift in self._each(pool, lambda item: self._compare(item, live.get(item.ref)), every)
                 if drift is not None
             }
-        return [
-            replace(item, objects=len(mine), drifts=tuple(drifts[one.ref] for one in mine if one.ref in drifts))
-            for item in known
-            for mine in [items.get(item.release.id, [])]
-        ]
+        return [_seen(item, declared.get(item.release.id, []), drifts) for item in known]
 
     def _each(
         self, pool: ThreadPoolExecutor, work: Callable[[Given], Made], given: Sequence[Given]
@@ -138,21 +141,27 @@ class _Look:
 
         return zip(given, pool.map(done, given), strict=True)
 
-    def _declared(self, given: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item]:
-        """The objects that a revision declares.
+    def _declared(self, given: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item] | str:
+        """The objects that a revision declares, or why nobody can tell.
 
         What is live may be of a later one that failed, so what is secret there is not shown either.
         """
         release, against, every = given
-        found = self._stored(release, against)
-        later = [self._stored(release, one) for one in every if one.number > against.number]
+        try:
+            found = self._stored(release, against)
+            later = [self._stored(release, one) for one in every if one.number > against.number]
+        except _Unreadable as error:
+            return str(error)
         secrets = (value for one in (found, *later) if one for value in secret_values(one.values))
         return self._items(release, found, tuple(dict.fromkeys(secrets))) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
         """What Helm stored of it; nothing where it went away just now."""
         secret = self._kube.get(record_path(release, revision.number))
-        return applied(secret, release) if secret else None
+        try:
+            return applied(secret, release) if secret else None
+        except DevtoolsError as error:
+            raise _Unreadable(f"revision {revision.number}: {error.message}") from error
 
     def _items(self, release: ReleaseId, found: Applied, secrets: tuple[str, ...]) -> list[_Item]:
         """The declared objects of a release."""
@@ -255,6 +264,13 @@ def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
     if not found:
         return ReleaseDrift(release=release, status="absent")
     return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
+
+
+def _seen(item: ReleaseDrift, found: Sequence[_Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]) -> ReleaseDrift:
+    """A release with what was found of it."""
+    if isinstance(found, str):
+        return replace(item, basis=None, reason=found)
+    return replace(item, objects=len(found), drifts=tuple(drifts[one.ref] for one in found if one.ref in drifts))
 
 
 def _version(item: Mapping[str, Any]) -> str:

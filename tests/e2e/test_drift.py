@@ -224,7 +224,7 @@ def test_what_cannot_be_compared_is_named(web: Repo, hands: Hands) -> None:
     assert later.code == 1
     said = " ".join(later.out.split())
     assert f"{web.namespace}/later nothing to compare with: not on the cluster (invoke layer 30-more)" in said
-    assert "nothing to compare with for 1 release" in later.out
+    assert "1 release not compared" in later.out
     (web.path / "layers/30-more.yaml").unlink()
     none = web.invoke("drift", "--name", "nowhere", "--output", "json")
     assert (none.code, none.document["kind"]) == (2, "error")

@@ -76,8 +76,14 @@ def test_other_states() -> None:
     assert lines(replace(ONE, drifts=())) == ["no drift: 6 objects of 1 release compared in 1.3s"]
     assert lines(replace(ONE, drifts=()), replace(absent, status="uninstalled"))[-2:] == [
         "ameide/clickhouse  nothing to compare with: uninstalled (invoke layer 40-data-plane)",
-        "6 objects of 1 release compared in 1.3s, nothing to compare with for 1 release",
+        "6 objects of 1 release compared in 1.3s, 1 release not compared",
     ]
+    unreadable = replace(ONE, basis=None, objects=0, drifts=(), reason="revision 2: its Helm record cannot be read")
+    assert lines(unreadable) == [
+        "ameide/clickhouse  cannot be compared: revision 2: its Helm record cannot be read",
+        "0 objects of 0 releases compared in 1.3s, 1 release not compared",
+    ]
+    assert not unreadable.settled
 
 
 def test_what_a_release_that_is_not_deployed_is_compared_with() -> None:

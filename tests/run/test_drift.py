@@ -10,6 +10,7 @@ from devtools.clients.kube import Kube
 from devtools.errors import Interrupted
 from devtools.process import Cancel
 from devtools.run.drift import find_drift
+from devtools.run.facts import record_path
 from devtools.stack.model import ObjectRef
 from tests.run.kit import Bench, config_map, deployment, plan, step
 
@@ -57,6 +58,16 @@ def test_everything_is_asked_once_and_every_object_compared(bench: Bench) -> Non
     assert len(patched) == 8
     got = [path for path in kube.asked if path.startswith("GET ") and path.count("/deployments")]
     assert got == ["GET /apis/apps/v1/deployments"]  # five of a kind and more are one list
+
+
+def test_a_record_that_cannot_be_read_is_named_and_the_others_are_compared(bench: Bench) -> None:
+    bad, good = (bench.release(bench.chart(name, config_map(name, a="1"))) for name in ("bad", "good"))
+    assert bench.run(plan(step(bad), step(good))).code == 0
+    bench.kube.merge(record_path(bad.id, 1), {"data": {"release": "Z2FyYmFnZQ=="}})
+    unread, other = find_drift(bench.kube, [bad, good], Cancel(), lambda _: None)
+    assert (unread.basis, unread.reason) == (None, "revision 1: its Helm record cannot be read")
+    assert not unread.settled
+    assert (other.settled, other.objects) == (True, 1)
 
 
 def test_a_kind_that_is_gone_and_a_user_who_has_seen_enough(bench: Bench) -> None:
