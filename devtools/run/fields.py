@@ -36,10 +36,12 @@ def key_names(tree: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None:
-    """Items by their keys; None where they have none, or where two have the same."""
+    """Items by their keys; None where they have none, where two have the same, or where one is no scalar."""
     found: dict[Step, Any] = {}
     for item in items:
         if not names or not isinstance(item, dict):
+            return None
+        if any(isinstance(item.get(name), dict | list) for name in names):
             return None
         found[tuple((name, item[name]) for name in names if name in item)] = item
     return found if names and len(found) == len(items) else None
