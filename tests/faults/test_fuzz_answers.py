@@ -186,9 +186,7 @@ def engine() -> Iterator[tuple[Path, Answer]]:
 
 
 @LEAKS
-@pytest.mark.parametrize("name", CALLS)
-@SLOW
-@given(data=st.data())
+@given(name=st.sampled_from(sorted(CALLS)), data=st.data())
 def test_whatever_a_docker_engine_answers(engine: tuple[Path, Answer], name: str, data: st.DataObject) -> None:
     home, answer = engine
     call, goods = CALLS[name]
@@ -196,9 +194,9 @@ def test_whatever_a_docker_engine_answers(engine: tuple[Path, Answer], name: str
     environ = {"DOCKER_HOST": f"unix://{home}/s"}
     try:
         call(DockerEngine(environ), DockerImages(environ, Cancel()), home)
-        event("answered")
+        event(f"{name}: answered")
     except DevtoolsError as error:
-        event(type(error).__name__)
+        event(f"{name}: {type(error).__name__}")
 
 
 @LEAKS
@@ -269,20 +267,18 @@ ASKED: dict[str, Callable[[Kube], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", ASKED)
-@SLOW
-@given(data=st.data())
-def test_whatever_answers_for_an_api_server(tcp: tuple[int, Answer], name: str, data: st.DataObject) -> None:
+@given(name=st.sampled_from(sorted(ASKED)), raw=answers(*map(json.dumps, (OBJECT, LIST, STATUS))))
+def test_whatever_answers_for_an_api_server(tcp: tuple[int, Answer], name: str, raw: bytes) -> None:
     port, answer = tcp
-    answer.raw = data.draw(answers(*map(json.dumps, (OBJECT, LIST, STATUS))))
+    answer.raw = raw
     with scratch() as directory:
         path = Path(directory) / "kubeconfig"
         path.write_text(KUBECONFIG.format(port=port))
         kube = Kube(path, "c", Cancel(), retry_for=0)
         try:
             ASKED[name](kube)
-            event("answered")
+            event(f"{name}: answered")
         except DevtoolsError as error:
-            event(type(error).__name__)
+            event(f"{name}: {type(error).__name__}")
         finally:
             kube.connections.pool.clear()
