@@ -6,6 +6,7 @@ out, doubled or moved, and a good text in which lines were. It is drawn, not rol
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -206,12 +207,29 @@ def _rekey(draw: st.DrawFn, place: Place, root: Branch, odd: Sequence[str]) -> N
             pairs.append([Raw("<<"), Raw(_written(draw(st.sampled_from(maps))))])
 
 
+def _relist(draw: st.DrawFn, place: Place, root: Branch, odd: Sequence[str]) -> None:
+    """An item of a list taken out or given twice, or the list the other way round."""
+    lists = [parent[at] for parent, at in _places(root) if isinstance(parent[at], list) and parent[at]]
+    if not lists:
+        return
+    items = draw(st.sampled_from(lists))
+    at = draw(st.integers(0, len(items) - 1))
+    match draw(st.integers(0, 2)):
+        case 0:
+            del items[at]
+        case 1:
+            items.append(copy.deepcopy(items[at]))
+        case _:
+            items.reverse()
+
+
 _CHANGES: tuple[Callable[[st.DrawFn, Place, Branch, Sequence[str]], None], ...] = (
     _replace,
     _replace,
     _move,
     _wrap,
     _rekey,
+    _relist,
 )
 
 

@@ -41,6 +41,7 @@ from devtools.machine_yaml import read_yaml
 from devtools.process import Result
 from devtools.run.durations import read_durations
 from devtools.run.facts import newest_records, owned_objects
+from devtools.run.hooked import hooks
 from devtools.run.measure import measure
 from devtools.run.troubles import troubles
 from devtools.run.watch import Test
@@ -521,6 +522,10 @@ PARSERS: dict[str, Parser] = {
         parse=lambda said: helm_applied.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
     ),
     "helm record": Parser(parse=_read_record, goods=(json.dumps(RELEASE),)),
+    "hooks of a record": Parser(
+        parse=lambda said: hooks(_record(said), "install", "ns"),
+        goods=(json.dumps({"hooks": [{"name": "a", "kind": "Job", "events": ["pre-install", "test"]}]}),),
+    ),
     "inventory": Parser(
         parse=lambda said: owned_objects({"annotations": {ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
     ),
