@@ -58,9 +58,7 @@ def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> No
     _refuse(changes)
     for name, item in crds.items():
         _apply(session.kube, f"{CRDS}/{name}", item, {LABEL_STACK: stack})
-    for name in crds:
-        _established(session.kube, name, wait)
-    session.kube.discover()
+    _await_established(session.kube, crds, wait)
     for item in found:
         if not item.is_crd:
             _apply(session.kube, _path(session.kube, item, release.namespace), item, {})
@@ -106,6 +104,23 @@ def _settled(kube: Kube, name: str, wait: Wait) -> dict[str, Any] | None:
         return live, "being deleted" if live and live["metadata"].get("deletionTimestamp") else ""
 
     return _until(look, f"CustomResourceDefinition/{name}", wait)
+
+
+def _await_established(kube: Kube, crds: Mapping[str, ChartObject], wait: Wait) -> None:
+    """Wait until every kind can be used: one look at what is served tells of most, where a CRD's answer is large."""
+    kube.discover()
+    served = {(kind.api_version, kind.plural, kind.kind) for kind in kube.served()}
+    if missing := [name for name, item in crds.items() if not served.issuperset(_promised(item.data))]:
+        for name in missing:
+            _established(kube, name, wait)
+        kube.discover()
+
+
+def _promised(crd: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    """What will be served for a CRD: API version, plural and kind; never nothing."""
+    spec, names = crd["spec"], crd["spec"]["names"]
+    versions = [name for name, served in _served(crd).items() if served] or [""]
+    return {(f"{spec['group']}/{version}", str(names["plural"]), str(names["kind"])) for version in versions}
 
 
 def _established(kube: Kube, name: str, wait: Wait) -> None:
