@@ -58,6 +58,8 @@ def test_configuration() -> None:
     webhooks = patches["kube-apiserver"]["disable-admission-plugins"]
     assert webhooks == "MutatingAdmissionWebhook,ValidatingAdmissionWebhook"
     assert patches["kube-apiserver"]["advertise-address"] == "10.200.0.1"
+    assert set(patches) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller"}
+    assert all({"name": "GOGC", "value": "200"} in patch["extraEnvs"] for patch in document["componentsPatches"])
     assert {patches[name]["leader-elect"] for name in ("kube-controller-manager", "kube-scheduler")} == {"false"}
 
 
