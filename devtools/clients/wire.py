@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ FIRST = 5.0  # seconds that a server is waited for which did not answer once: it
 QUIET = 0.5  # seconds that a server may be away before a word is said of it
 _TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 _BUSY = frozenset({429, 503})
+_TIMEOUT = re.compile(r"\. \((?:read|connect) timeout=([\d.]+)\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,5 +173,10 @@ def _distrust(error: BaseException) -> str:
 
 
 def _short(error: Exception) -> str:
-    """The last clause of urllib3's nested messages."""
-    return str(error).rpartition(": ")[2].strip("')>") or type(error).__name__
+    """The system's own words where it has any (`Connection refused`), else the last clause of urllib3's message."""
+    for cause in (error, error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    inner = next((one for one in error.args if isinstance(one, Exception)), error)
+    clause = _TIMEOUT.sub(r" after \1 s", str(inner)).rpartition(": ")[2]
+    return clause.strip("')>") or type(error).__name__

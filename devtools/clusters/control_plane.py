@@ -64,18 +64,18 @@ class ControlPlane:
         """A client of its API server."""
         return Kube(self.layout.kubeconfig, self.layout.context, self.cancel, retry_for)
 
-    def problem(self, running: Iterable[Process], kube: Kube) -> str:
-        """What is wrong, in a sentence; empty when every component runs and the API server calls itself ready."""
+    def problem(self, running: Iterable[Process]) -> str:
+        """What is broken, in a sentence; empty when every component runs and can be reached."""
         names = {process.name for process in running}
         missing = [name for name in COMPONENTS if name not in names]
         if missing:
             return f"{' and '.join(missing)} of cluster {self.layout.name} {_is(missing)} not running"
         if not self.layout.kubeconfig.is_file():
             return f"the kubeconfig of cluster {self.layout.name} is gone"
-        return self._unready(kube)
+        return ""
 
-    def _unready(self, kube: Kube) -> str:
-        """Why the API server does not call itself ready."""
+    def unready(self, kube: Kube) -> str:
+        """Why the API server does not call itself ready, in a sentence; empty when it does."""
         try:
             answer = "".join(kube.lines("/readyz"))
         except DevtoolsError as error:
@@ -112,7 +112,7 @@ class ControlPlane:
 
     def _finish(self, what: str) -> None:
         """Kwokctl ends well even when its waiting did not."""
-        if reason := self._unready(self.kube()):
+        if reason := self.unready(self.kube()):
             raise EnvironmentFault(f"cannot {what} cluster {self.layout.name}: {reason}{self.last_words()}")
         os.chmod(self.layout.kubeconfig, 0o600)  # noqa: PTH101 - it holds the way to an administrator's key
 

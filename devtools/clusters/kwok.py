@@ -61,7 +61,7 @@ class KwokProvider:
         with locked(self._layout.lock, self._cancel, progress):
             seen = self._look()
             if seen.state == "broken":
-                raise EnvironmentFault(seen.problem, hint=RECREATE)
+                raise EnvironmentFault(seen.problem, hint=seen.hint)
             making = self._making()
             if seen.state == "half-made":
                 progress(f"clearing away what an interrupted run left of cluster {self._layout.name}")

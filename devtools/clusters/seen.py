@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CREATE = "invoke cluster.create"
 RECREATE = f"invoke cluster.delete && {CREATE}"
+WAIT = f"wait a moment, this machine may be too busy; if it stays so: {RECREATE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is there now; `problem` is what is wrong with a broken one."""
+    """What is there now; `problem` is what is wrong with a broken one, `silent` whether it runs but does not answer."""
 
     state: State | Literal["half-made"]
     running: tuple[residue.Process, ...] = ()
     record: Record | None = None
     problem: str = ""
+    silent: bool = False
     connections: Connections | None = None  # over which a running one answered
 
     def sentence(self, name: str) -> str:
@@ -51,7 +53,9 @@ class Seen:
 
     @property
     def hint(self) -> str:
-        """What to type about it."""
+        """What to do about it."""
+        if self.silent:
+            return WAIT
         return RECREATE if self.state == "broken" else CREATE
 
 
@@ -67,9 +71,11 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
         return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
     if not any(process.name in COMPONENTS for process in running):
         return Seen(state="stopped", running=running, record=record)
-    kube = plane.kube()
-    if problem := plane.problem(running, kube):
-        return Seen(state="broken", running=running, record=record, problem=problem)
+    problem, kube = plane.problem(running), plane.kube()
+    silence = "" if problem else plane.unready(kube)
+    if problem or silence:
+        problem = problem or silence
+        return Seen(state="broken", running=running, record=record, problem=problem, silent=bool(silence))
     return Seen(state="running", running=running, record=record, connections=kube.connections)
 
 

@@ -39,10 +39,17 @@ def test_waiting_for_an_answer_counts_as_waiting(tmp_path: Path) -> None:
     script = Script().on("GET /version", Say(waits=30.0))
     with served(script, tmp_path, retry_for=0.8, read_for=0.5) as kube:
         started = time.monotonic()
-        with pytest.raises(EnvironmentFault, match=r"does not answer: .*Read timed out"):
+        with pytest.raises(EnvironmentFault, match=r"does not answer: Read timed out after 0\.5 s$"):
             kube.version()
         assert time.monotonic() - started < 3
     assert len(script.asked) == 2
+
+
+def test_a_connection_that_breaks_off_is_told_in_words(tmp_path: Path) -> None:
+    script = Script().on("GET /version", Say(lost=True))
+    told = pytest.raises(EnvironmentFault, match=r"does not answer: [A-Z][a-z ]+$")
+    with served(script, tmp_path, retry_for=0.0) as kube, told:
+        kube.version()
 
 
 def test_a_created_object_whose_answer_was_lost_is_found_not_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -51,6 +52,7 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     check_stages_follow_their_files(machine, stages)
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
+    check_silent_is_given_time(machine)
     check_broken_is_named(machine)
     check_an_interrupted_making_is_cleared_away_and_made_anew(machine)
 
@@ -125,6 +127,20 @@ def check_stopped_is_started(machine: Machine) -> None:
         machine.provider().find()
     machine.provider().ensure(machine.say)
     assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
+
+
+def check_silent_is_given_time(machine: Machine) -> None:
+    """All runs, and nobody answers: to delete it is not the first thing to be told."""
+    kubeconfig = machine.layout.kubeconfig
+    text = kubeconfig.read_text()
+    kubeconfig.write_text(re.sub(r"(server: https://127\.0\.0\.1):\d+", r"\1:1", text))
+    for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
+        with pytest.raises(EnvironmentFault, match=r"is not ready: .* does not answer: Connection refused") as caught:
+            look()
+        assert caught.value.hint.startswith("wait a moment")
+        assert caught.value.hint.endswith("invoke cluster.delete && invoke cluster.create")
+    kubeconfig.write_text(text)
+    assert machine.provider().status().state == "running"
 
 
 def check_broken_is_named(machine: Machine) -> None:
