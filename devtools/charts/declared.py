@@ -7,7 +7,18 @@ from typing import Annotated, Literal, Required
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it for Python < 3.12
 
-from devtools.stack.declared import CHART_PART, DNS_LABEL, DOTTED, OBJECT_NAME, OCI, SHA256, URL, VERSION, Text
+from devtools.stack.declared import (
+    CHART_PART,
+    DNS_LABEL,
+    DOTTED,
+    LONGEST_PART,
+    OBJECT_NAME,
+    OCI,
+    SHA256,
+    URL,
+    VERSION,
+    Text,
+)
 
 _STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -101,11 +112,11 @@ class ContractKeys(TypedDict, total=False):
 class LockedChart(TypedDict, total=False):
     """One pinned chart; other keys are kept as they are."""
 
-    publisher: Required[Annotated[str, Field(pattern=CHART_PART)]]
+    publisher: Required[Annotated[str, Field(pattern=CHART_PART, max_length=LONGEST_PART)]]
     """Who publishes it: the first part of its name in layer files."""
-    name: Required[Annotated[str, Field(pattern=CHART_PART)]]
+    name: Required[Annotated[str, Field(pattern=CHART_PART, max_length=LONGEST_PART)]]
     """Its name in Chart.yaml."""
-    version: Required[Annotated[str, Field(pattern=VERSION)]]
+    version: Required[Annotated[str, Field(pattern=VERSION, max_length=LONGEST_PART)]]
     """Its version in Chart.yaml."""
     sha256: Required[Annotated[str, Field(pattern=SHA256)] | None]
     """Of the archive; null until it is vendored."""

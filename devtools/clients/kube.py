@@ -210,8 +210,20 @@ class Kube:
             document = read_json(data)
             if isinstance(document, dict):
                 return document
-        raise EnvironmentFault(
-            f"what answers at {self._wire.server} is no Kubernetes API server ({request.path})",
+        raise self._stranger(request.path)
+
+    def _items(self, page: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+        """The objects of a list, which each have a map for their metadata."""
+        found = page.get("items") or []
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise self._stranger(path)
+        if not all(isinstance(one.get("metadata") or {}, dict) for one in found):
+            raise self._stranger(path)
+        return found
+
+    def _stranger(self, path: str) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"what answers at {self._wire.server} is no Kubernetes API server ({path})",
             hint="check the context's server, and whether a proxy stands in between",
         )
 
@@ -225,15 +237,16 @@ class Kube:
                     return []
                 if error.status != GONE:
                     raise
-        return list(self._json("GET", path, query=query, accept=accept).get("items") or [])
+        return self._items(self._json("GET", path, query=query, accept=accept), path)
 
     def _pages(self, path: str, accept: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         token = ""
         while True:
             params = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
             page = self._json("GET", path, query=params, accept=accept)
-            yield from page.get("items") or []
-            token = str((page.get("metadata") or {}).get("continue") or "")
+            yield from self._items(page, path)
+            metadata = page.get("metadata")
+            token = str(metadata.get("continue") or "") if isinstance(metadata, dict) else ""
             if not token:
                 return
 

@@ -46,7 +46,7 @@ def is_simulated(kube: Kube, namespace: str, pod: str) -> bool:
     found = kube.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")
     if found is None:
         raise EnvironmentFault(f"there is no pod {namespace}/{pod}", hint="invoke layer 15-secrets-certs makes it")
-    node = found.get("spec", {}).get("nodeName", "")
+    node = (found.get("spec") or {}).get("nodeName", "")
     seen = kube.get(f"/api/v1/nodes/{node}") if node else None
     return bool(seen and (seen["metadata"].get("annotations") or {}).get(FAKE_NODE) == "fake")
 

@@ -123,10 +123,7 @@ class VaultStore:
             answer = self._ask(path, self._read, path)
         except self._hvac.exceptions.InvalidPath as error:
             if "no handler for route" in _said(error):
-                raise EnvironmentFault(
-                    f"Vault has no secrets engine at {self._mount}/",
-                    hint=f"vault secrets enable -path={self._mount} kv-v2",
-                ) from None
+                raise self._no_engine() from None
             return Kept(data={}, version=_deleted(error.json))
         except self._hvac.exceptions.InvalidRequest as error:
             raise DevtoolsError(f"Vault does not give {path}: {_said(error)}") from None
@@ -144,6 +141,8 @@ class VaultStore:
             if "check-and-set" in str(error):
                 raise LostRace(f"{path} was written by somebody else") from None
             raise DevtoolsError(f"Vault does not take {path}: {_said(error)}") from None
+        except self._hvac.exceptions.InvalidPath:
+            raise self._no_engine() from None
 
     def _read(self, path: str) -> Any:
         kv = self._client.secrets.kv.v2
@@ -190,6 +189,11 @@ class VaultStore:
             RecursionError,
         ):  # hvac takes any answer for Vault's
             raise self._stranger() from None
+
+    def _no_engine(self) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"Vault has no secrets engine at {self._mount}/", hint=f"vault secrets enable -path={self._mount} kv-v2"
+        )
 
     def _stranger(self) -> EnvironmentFault:
         return EnvironmentFault(f"what answers at {self._url} is no Vault", hint=_WHERE)

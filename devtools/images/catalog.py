@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from devtools.errors import ConfigError, Location, Problem
 from devtools.stack.near import did_you_mean
 from devtools.stack.references import Reference, parse
-from devtools.stack.settings import failed
+from devtools.stack.settings import failed, is_inside
 from devtools.stack.validate import suggestion, validated
 from devtools.stack.yamlpos import Document, KeyPath, read
 
@@ -132,7 +132,7 @@ def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> 
     named = {("archive",): keys.get("archive"), ("build", "context"): build.get("context")}
     named["build", "file"] = build.get("file")
     for key, value in named.items():
-        if value is not None and (PurePosixPath(value).is_absolute() or {"..", "\0"} & set(PurePosixPath(value).parts)):
+        if value is not None and not is_inside(value):
             message = f"'{key[-1]}' must be a path inside the repository"
             problems.append(document.problem((*path, *key), message))
     return problems

@@ -31,6 +31,7 @@ SHA256 = r"^[0-9a-f]{64}$"
 # A Kubernetes name in which {release} and {fullname} may stand for what the release's name makes of it.
 OBJECT_NAME = r"^(\{release\}|\{fullname\})?[-a-z0-9.]*$"
 CHART_PART = r"^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$"
+LONGEST_PART = 100  # of a publisher, a chart's name and its version: they are parts of a file's name, of 255 bytes
 VERSION = r"^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 URL = r"^https?://"
 OCI = r"^oci://"
@@ -117,7 +118,7 @@ Switch = Annotated[Any, *_custom(_switch, {"anyOf": [{"type": "boolean"}, {"type
 Argument = Annotated[str, *_custom(_argument, {"type": "string"})]
 Name = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]
 ReleaseName = Annotated[str, Field(pattern=DNS_LABEL, max_length=53)]  # Helm's limit
-Chart = Annotated[str, Field(pattern=CHART)]
+Chart = Annotated[str, Field(pattern=CHART, max_length=2 * LONGEST_PART + 1)]
 Text = Annotated[str, Field(min_length=1)]
 Labels = dict[Annotated[str, Field(pattern=LABEL_KEY)], Annotated[str, Field(pattern=LABEL_VALUE, max_length=63)]]
 Stage = Annotated[str, Field(pattern=LABEL_VALUE, min_length=1, max_length=45)]  # Tilt's label is prefix and stage

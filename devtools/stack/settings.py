@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from devtools.stack.yamlpos import Document
 
 FILE = "devtools.yaml"
+_LONGEST_NAME = 255  # bytes: NAME_MAX of Linux and macOS
+_LONGEST_PATH = 900  # bytes: with a root before it, still less than PATH_MAX of macOS
 _NAME_AT_MOST = 32  # k3d's limit for a cluster's name
 
 
@@ -107,10 +109,18 @@ def _path_problems(document: Document, data: Mapping[str, Any]) -> list[Problem]
     """Paths stay in the repository: what they name is read, hashed and committed."""
     problems = []
     for key, value in data.get("paths", {}).items():
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\0" in value:
+        if not is_inside(value):
             problems.append(document.problem(("paths", key), f"'{key}' must be a path inside the repository"))
     return problems
+
+
+def is_inside(value: str) -> bool:
+    """Whether a path from a repository's root stays in it, and is one that a file can have."""
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\0" in value:
+        return False
+    sizes = [len(part.encode(errors="surrogatepass")) for part in path.parts]
+    return max(sizes, default=0) <= _LONGEST_NAME and sum(sizes) + len(sizes) <= _LONGEST_PATH
 
 
 def _context_problems(document: Document, data: Mapping[str, Any]) -> list[Problem]:

@@ -24,7 +24,6 @@ from devtools.clients.docker_endpoint import find_endpoint
 from devtools.clients.images import DockerImages
 from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError, EnvironmentFault
-from devtools.hooks.cluster import is_simulated, secret
 from devtools.hooks.vault import Address, VaultStore
 from devtools.process import Cancel
 from devtools.stack.references import parse
@@ -133,6 +132,7 @@ REFUSED = '{"errors": ["no handler for route \\"secret/data/a\\". route entry no
 
 @SLOW
 @example(b"")
+@example(http(b"", 404))
 @example(http(b"<html>sign in</html>", kind="text/html"))
 @example(http(b"[]"))
 @example(http(b"{}"))
@@ -232,6 +232,7 @@ CONTEXT = '{"Name": "a", "Endpoints": {"docker": {"Host": "unix:///nowhere/docke
 FILED = "contexts/meta/ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb/meta.json"
 
 
+@example(b'{"currentContext": "\\ud800"}', b"")
 @given(documents(DOCKER, odd=ODD), documents(CONTEXT, odd=ODD))
 def test_whatever_dockers_configuration_holds(config: bytes, context: bytes) -> None:
     with scratch() as directory:
@@ -262,11 +263,12 @@ ASKED: dict[str, Callable[[Kube], object]] = {
     "create": lambda kube: kube.create("/api/v1/x", OBJECT),
     "delete": lambda kube: kube.delete("/api/v1/x"),
     "log": lambda kube: list(kube.lines("/api/v1/x")),
-    "a secret": lambda kube: secret(kube, "n", "a"),
-    "a pod": lambda kube: is_simulated(kube, "n", "a"),
 }
 
 
+@example("a list", http(b'{"items": ["a"]}'))
+@example("metadata", http(b'{"items": [{"metadata": null}], "metadata": []}'))
+@example("log", http(b"ab", 400, more=b"Content-Encoding: gzip\r\n"))
 @given(name=st.sampled_from(sorted(ASKED)), raw=answers(*map(json.dumps, (OBJECT, LIST, STATUS))))
 def test_whatever_answers_for_an_api_server(tcp: tuple[int, Answer], name: str, raw: bytes) -> None:
     port, answer = tcp

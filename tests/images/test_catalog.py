@@ -160,3 +160,11 @@ def test_the_documented_example_is_read() -> None:
     document = parse(block.encode(), Path("images.yaml"))
     assert validated(ImagesFile, document)[1] == ()
     assert yaml.safe_load(block)["images"]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "9" * 5000, "a/" * 2000, "é" * 200, '"a\\0b"'])
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    entry = f"images:\n  - {{name: a, tag: b, purpose: x, build: {{context: {name}}}}}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_catalog(write(tmp_path, {"images.yaml": entry}))
+    assert len(said(caught.value)) == 1
