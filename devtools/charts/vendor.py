@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.archives import content_of
 from devtools.charts.archive import dependencies_of, inspect_archive
 from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
@@ -212,9 +213,9 @@ def missing_dependencies(archive: Path, entry: LockEntry) -> tuple[str, ...]:
     Raises ConfigError where what it asks for cannot be read.
     """
     with tarfile.open(archive) as file:
-        inside = {posixpath.normpath(member.name): member for member in file}
-        chart = file.extractfile(inside[f"{entry.name}/Chart.yaml"])
-        wanted = [str(item.get("name") or "") for item in _dependencies(chart.read() if chart else b"")]
+        inside = {posixpath.normpath(member.name): member for member in file if member.isfile()}
+        chart = content_of(file, inside[f"{entry.name}/Chart.yaml"])
+        wanted = [str(item.get("name") or "") for item in _dependencies(chart)]
     held = {name.split("/")[2] for name in inside if name.startswith(f"{entry.name}/charts/")}
     return tuple(
         dict.fromkeys(name for name in wanted if name not in held and not any(_packs(item, name) for item in held))

@@ -164,6 +164,10 @@ def plain(name: str, content: str) -> bytes:
 GOOD = b"".join(plain(f"web/{name}", text) for name, text in FILES.items())
 
 
+LINK = tarfile.TarInfo("web/Chart.yaml")  # once more, as a link to what is not there
+LINK.type, LINK.linkname = tarfile.SYMTYPE, "a"
+
+
 @st.composite
 def archives(draw: st.DrawFn) -> bytes:
     """A good archive with members put before or after; and what is wrong with the whole."""
@@ -195,6 +199,7 @@ def test_the_good_archive_is_read(tmp_path: Path) -> None:
 
 @SLOW
 @example(gzip.compress(plain("./web/Chart.yaml", CHART) + b"\0" * 1024))
+@example(gzip.compress(GOOD + LINK.tobuf() + b"\0" * 1024))
 @given(archives())
 def test_whatever_an_archive_of_a_chart_holds(raw: bytes) -> None:
     with scratch() as directory:
