@@ -14,6 +14,7 @@ from devtools.hooks.cluster import is_simulated, secret, write_secret
 from devtools.hooks.main import seed_vault, write_migrations_secret
 from devtools.hooks.migrations import URL, flyway
 from devtools.process import Cancel
+from tests.clients.script import Say, Script, served
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"FLYWAY_URL": "jdbc:a", "FLYWAY_USER": "me", "FLYWAY_PASSWORD": "mine"}
@@ -45,6 +46,14 @@ def test_sources(environ: dict[str, str], bundled: dict[str, str] | None, values
 def test_what_is_missing_is_named(bundled: dict[str, str] | None, words: str) -> None:
     with pytest.raises(DevtoolsError, match=words):
         flyway({}, bundled)
+
+
+def test_a_value_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+    """Some other program's keystore beside the passwords must not keep anyone from them."""
+    data = {"DB_USERNAME": "dQ==", "keystore.p12": "/+0="}
+    script = Script().on("GET /api/v1/namespaces/n/secrets/a", Say(body={"data": data}))
+    with served(script, tmp_path) as kube:
+        assert secret(kube, "n", "a") == {"DB_USERNAME": "u"}
 
 
 @pytest.mark.cluster
