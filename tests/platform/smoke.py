@@ -6,6 +6,7 @@ as able to fail. Two files do so at the same time, each with releases whose chec
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -69,6 +70,23 @@ def settled(kubectl: Kubectl, question: dict[str, Any], namespace: str = "ameide
         time.sleep(PAUSE)
 
 
+def change(kubectl: Kubectl, words: list[str], namespace: str, stdin: str | None = None) -> None:
+    """What kubectl with these words does; labels and merge patches without a process each."""
+    if words[0] == "label":
+        pairs = [word.partition("=") for word in words[2:]]
+        labels = {key if equals else key.removesuffix("-"): value if equals else None for key, equals, value in pairs}
+        patch: dict[str, Any] = {"metadata": {"labels": labels}}
+    elif words[0] == "patch" and words[2:4] == ["--type=merge", "-p"] and len(words) == 5:
+        patch = json.loads(words[4])
+    else:
+        kubectl("-n", namespace, *words, stdin=stdin)
+        return
+    kind, _, name = words[1].partition("/")
+    resource = kubectl.served(kind)
+    assert resource, words
+    kubectl.kube().merge(resource.path(namespace, name), patch)
+
+
 @contextmanager
 def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
     """The platform with one thing wrong, put right afterwards."""
@@ -77,13 +95,13 @@ def broken(kubectl: Kubectl, case: dict[str, Any]) -> Iterator[None]:
     stdin = yaml.safe_dump(case["stdin"]) if "stdin" in case else None
     try:
         for words in case["break"]:
-            kubectl("-n", namespace, *words, stdin=stdin)
+            change(kubectl, words, namespace, stdin)
         if "until" in case:
             settled(kubectl, case["until"], namespace)
         yield
     finally:
         for words in case.get("mend", []):
-            kubectl("-n", namespace, *words)
+            change(kubectl, words, namespace)
         for item in kept:
             item["metadata"] = {key: item["metadata"][key] for key in OWN if key in item["metadata"]}
             item.pop("status", None)
