@@ -15,7 +15,7 @@ from devtools.tasks_charts import charts
 from devtools.tasks_cluster import namespace as cluster
 from devtools.tasks_drift import drift
 from devtools.tasks_images import namespace as images
-from devtools.tasks_kit import INSISTED, SELECTORS, changed, options_of, our_task, selector_of, with_help
+from devtools.tasks_kit import INSISTED, SELECTORS, changed, layer_task, options_of, our_task, selector_of, with_help
 from devtools.tasks_proto import namespace as proto
 
 
@@ -139,7 +139,7 @@ def down(
     main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS)
 
 
-@our_task(
+@layer_task(
     iterable=SELECTORS,
     help=with_help("env", *SELECTORS, "with-needs", name="only this layer (default: all)", output="text or json"),
 )
@@ -157,7 +157,7 @@ def layers(
 
     Examples:
       invoke layers
-      invoke layers --name 40 --output json
+      invoke layers 40 --output json
     """
     from devtools.app import show
     from devtools.app.shell import main
@@ -166,10 +166,9 @@ def layers(
     main(lambda app: show.layers(app, name, changed(options_of(env, output), selector=chosen)), output)
 
 
-@our_task(
+@layer_task(
     iterable=SELECTORS,
     help=with_help("env", "force", "output", *SELECTORS, "with-needs", name="only this layer (default: all)"),
-    optional=["name"],
 )
 def plan(
     _: Context,
@@ -186,7 +185,7 @@ def plan(
 
     Examples:
       invoke plan
-      invoke plan --name 40 --env dev
+      invoke plan 40 --env dev
     """
     from devtools.app import show
     from devtools.app.shell import EVENTS, main
@@ -266,3 +265,5 @@ namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
+for told in (layers, plan, drift):
+    told.beside = namespace

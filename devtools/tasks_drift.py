@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from invoke.context import Context
 
-from devtools.tasks_kit import SELECTORS, changed, options_of, our_task, selector_of, with_help
+from devtools.tasks_kit import SELECTORS, changed, layer_task, options_of, selector_of, with_help
 
 
-@our_task(
+@layer_task(
     iterable=SELECTORS,
     help=with_help(
         *("env", "no-wait", "verbose", *SELECTORS, "with-needs"),
@@ -35,7 +35,7 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
     Examples:
       invoke drift
-      invoke drift --name 40 --output json
+      invoke drift 40 --output json
       invoke drift --release web --fix
     """
     from devtools.app import drift as verb

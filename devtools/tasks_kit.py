@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import Task, task
 
 if TYPE_CHECKING:
+    from invoke.collection import Collection
+
     from devtools.app.running import Options
     from devtools.stack.choice import Selector
 
@@ -24,7 +28,34 @@ class _OurTask(Task[Callable[..., None]]):
         return {**options, "names": (name, "l")} if name == "label" else options
 
 
+class LayerTask(_OurTask):
+    """A task that may be told a layer: `invoke drift 40` is `invoke drift --name 40`.
+
+    invoke knows positional arguments that must be given, and none that may be: so it is one where it is given.
+    """
+
+    beside: Collection | None = None  # the tasks that may come next on a command line
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """See `Task`."""
+        options = super().arg_opts(name, default, taken_names)
+        if name == "name" and any(map(self._is_layer, _words_after(self.name, sys.argv[1:]))):
+            del options["default"]
+            options["positional"] = True
+        return options
+
+    def _is_layer(self, word: str) -> bool:
+        """Whether it can only be meant as a layer: neither as a flag nor as the next task."""
+        return bool(word) and not word.startswith("-") and not (self.beside and word in self.beside.task_names)
+
+
+def _words_after(task_name: str, words: Sequence[str]) -> list[str]:
+    """What follows each mention of a task; its collection may stand in another."""
+    return [after for word, after in pairwise(words) if word.rpartition(".")[2] == task_name]
+
+
 our_task = functools.partial(task, klass=_OurTask, auto_shortflags=False)
+layer_task = functools.partial(task, klass=LayerTask, auto_shortflags=False)
 
 _ENV = "environment whose overlays apply (default: the one in devtools.yaml)"
 _OUTPUT = "text, json (one document at the end) or jsonl (events as they come)"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 import shlex
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from invoke.exceptions import ParseError
@@ -13,6 +16,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from devtools.tasks import namespace
+from devtools.tasks_kit import LayerTask
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -62,8 +66,13 @@ def commands(text: str) -> list[str]:
     return [command for command in whole if "…" not in command and command != "invoke"]
 
 
-# a copy: invoke takes the help texts out of tasks when it makes contexts of them
-PARSER = Parser(contexts=copy.deepcopy(namespace).to_contexts(), initial=Program(namespace=namespace).initial_context)
+@functools.cache
+def _parser(*words: str) -> Parser:
+    """The tasks' own; which word may follow a task without a flag depends on what is typed."""
+    with patch.object(sys, "argv", ["invoke", *words]):
+        # a copy: invoke takes the help texts out of tasks when it makes contexts of them
+        contexts = copy.deepcopy(namespace).to_contexts()
+    return Parser(contexts=contexts, initial=Program(namespace=namespace).initial_context)
 
 
 def complaint(command: str) -> str:
@@ -74,7 +83,7 @@ def complaint(command: str) -> str:
         known = {*namespace.task_names, *(alias for more in namespace.task_names.values() for alias in more)}
         return "" if {*words} - {"--help", "--list", "TASK"} <= known else "no such task"
     try:
-        PARSER.parse_argv(words)
+        _parser(*(words[:2] if isinstance(namespace.tasks.get(words[0]), LayerTask) else ())).parse_argv(words)
     except ParseError as error:
         return str(error)
     return ""

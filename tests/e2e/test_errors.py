@@ -130,6 +130,39 @@ def test_an_unknown_layer_or_environment_lists_near_matches(offline: Repo) -> No
     assert (typed.code, "did you mean 'local'?" in typed.err) == (2, True), typed.err
 
 
+@pytest.mark.parametrize(
+    ("line", "layers"),
+    [
+        ("layers 10 --output json", [["10-base"]]),
+        ("layers --output json --name 10", [["10-base"]]),
+        ("layers base --output json layers 20 --output json", [["10-base"], ["20-more"]]),
+        ("layers --output json", [["10-base", "20-more", "60-tests"]]),
+    ],
+)
+def test_a_layer_may_follow_its_task_without_a_flag(offline: Repo, line: str, layers: list[list[str]]) -> None:
+    offline.write("layers/20-more.yaml", "stage: base\nreleases: []\n")
+    typed = offline.invoke(*line.split())
+    assert typed.code == 0, typed.text
+    found, decoder, rest = [], json.JSONDecoder(), typed.out.strip()
+    while rest:
+        document, end = decoder.raw_decode(rest)
+        found.append([layer["layer"] for layer in document["layers"]])
+        rest = rest[end:].strip()
+    assert found == layers
+
+
+@pytest.mark.parametrize("line", ["layers plan", "layers cluster.status", "plan layers"])
+def test_the_next_task_is_no_layer(offline: Repo, line: str) -> None:
+    assert "unknown layer" not in offline.invoke(*line.split()).text
+
+
+@pytest.mark.parametrize("task", ["layers", "plan", "drift"])
+def test_a_layer_that_is_none_is_refused_however_it_is_given(offline: Repo, task: str) -> None:
+    for words in (("nope",), ("--name", "nope")):
+        typed = offline.invoke(task, *words)
+        assert (typed.code, "unknown layer 'nope'" in typed.err) == (2, True), typed.text
+
+
 def test_outside_a_repository_it_says_so(offline: Repo, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
