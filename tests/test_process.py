@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread, Timer
@@ -17,6 +17,7 @@ import pytest
 from devtools import pump
 from devtools.errors import EnvironmentFault
 from devtools.process import Cancel, Command, Later, Result, Stream, SubprocessRunner, redact
+from tests.waiting import eventually
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 STUBBORN = "import signal,time,sys; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print('up', flush=True); "
@@ -43,15 +44,7 @@ def runner(cancel: Cancel) -> SubprocessRunner:
 def _no_child_is_left() -> Iterator[None]:
     before = {child.pid for child in psutil.Process().children()}
     yield
-    assert not eventually(lambda: {child.pid for child in psutil.Process().children()} - before, wanted=False)
-
-
-def eventually(test: Callable[[], object], *, wanted: bool = True, seconds: float = 5.0) -> object:
-    """What `test` gives at last: as soon as its truth is `wanted`, or when time is up."""
-    deadline = time.monotonic() + seconds
-    while bool(value := test()) is not wanted and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return value
+    eventually(lambda: not {child.pid for child in psutil.Process().children()} - before)
 
 
 def alive(pid: int) -> bool:
@@ -129,7 +122,7 @@ def test_grandchildren_die_with_the_group(runner: SubprocessRunner) -> None:
     heard = Lines()
     result = runner.run(sh("(trap '' INT TERM; echo $$; exec sleep 60) & wait", timeout=0.4), heard)
     assert result.timed_out
-    assert eventually(lambda: not sleepers_of(int(heard[0][1])))
+    eventually(lambda: not sleepers_of(int(heard[0][1])))
 
 
 def sleepers_of(group: int) -> list[int]:
@@ -148,7 +141,7 @@ def test_a_grandchild_that_holds_the_pipes_is_not_waited_for(runner: SubprocessR
     result = runner.run(sh("sleep 60 & echo $$"))
     assert result.ok
     assert result.seconds < 5
-    assert eventually(lambda: not sleepers_of(int(result.stdout)))
+    eventually(lambda: not sleepers_of(int(result.stdout)))
 
 
 def test_a_grandchild_that_never_stops_talking_is_not_listened_to_for_ever(runner: SubprocessRunner) -> None:
@@ -324,7 +317,7 @@ def test_threads_share_a_runner(runner: SubprocessRunner) -> None:
     threads = [Thread(target=one, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    assert eventually(lambda: len(runner.groups()) > 1)
+    eventually(lambda: len(runner.groups()) > 1)
     for thread in threads:
         thread.join()
     assert results == {number: f"{number}\n" for number in range(8)}
@@ -335,7 +328,7 @@ def test_spawn_appends_to_its_log_and_leaves_no_zombie(runner: SubprocessRunner,
     log = tmp_path / "deep" / "some.log"
     for word in ("one", "two"):
         pid = runner.spawn(sh(f"echo {word}; echo more >&2"), log)
-        assert eventually(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
+        eventually(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
     assert log.read_text() == "one\nmore\ntwo\nmore\n"
 
 

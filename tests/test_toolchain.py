@@ -8,8 +8,6 @@ import os
 import re
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Thread, Timer
 
@@ -26,6 +24,7 @@ from devtools.testing import FakeRunner, Reply
 from devtools.toolchain import Toolchain
 from devtools.toolchain.go import go_platform
 from devtools.tools import versions
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 BASE = "/usr/bin:/bin"
@@ -92,13 +91,6 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path)
-
-
-def eventually(test: Callable[[], object], seconds: float = 10.0) -> object:
-    deadline = time.monotonic() + seconds
-    while not (value := test()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return value
 
 
 # --- what is accepted from PATH
@@ -436,9 +428,9 @@ def test_a_killed_builder_leaves_nothing_half_made(house: House) -> None:
     runner = SubprocessRunner(os.environ, Cancel())
     command, log = builder(house)
     pid = runner.spawn(command, log)
-    assert eventually(lambda: house.leftovers() and compilers(house)), log.read_text()
+    eventually(lambda: house.leftovers() and compilers(house), told=log.read_text)
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not psutil.pid_exists(pid))
+    eventually(lambda: not psutil.pid_exists(pid))
     with pytest.raises(EnvironmentFault, match="not there yet"):
         house.toolchain().path("etcd")
     assert compilers(house)  # go lives on: its builder had no time to end it
@@ -447,7 +439,7 @@ def test_a_killed_builder_leaves_nothing_half_made(house: House) -> None:
     assert not any(line.startswith("waiting") for line in house.said)  # the kernel gave the lock back
     assert house.toolchain().path("etcd").exists()
     assert house.leftovers() == []
-    assert eventually(lambda: not compilers(house))
+    eventually(lambda: not compilers(house))
 
 
 def test_two_builders_build_once(house: House) -> None:
@@ -455,12 +447,12 @@ def test_two_builders_build_once(house: House) -> None:
     runner = SubprocessRunner(os.environ, Cancel())
     command, log = builder(house)
     pid = runner.spawn(command, log)
-    assert eventually(house.calls), log.read_text()
+    eventually(house.calls, told=log.read_text)
     house.toolchain().ensure(["etcd"], house.said.append)
     assert len(house.calls()) == 1
     assert re.fullmatch(rf"waiting for process {pid} \(since \d+ s\), which builds etcd", house.said[0])
     assert len(house.said) > 1  # it goes on saying so
-    assert eventually(lambda: log.read_text().endswith(f"{house.toolchain().path('etcd')}\n"))
+    eventually(lambda: log.read_text().endswith(f"{house.toolchain().path('etcd')}\n"))
 
 
 def test_waiting_can_be_cancelled(house: House) -> None:
@@ -474,7 +466,7 @@ def test_waiting_can_be_cancelled(house: House) -> None:
 
     thread = Thread(target=build)
     thread.start()
-    assert eventually(house.calls)
+    eventually(house.calls)
     Timer(0.3, other.cancel.set, ("enough",)).start()
     with pytest.raises(Interrupted, match="while waiting for another build"):
         other.toolchain().ensure(["etcd"], other.said.append)

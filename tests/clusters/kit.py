@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,11 +99,3 @@ class Machine:
             "state": self.layout.state.exists(),
         }
         return {key: value for key, value in found.items() if value}
-
-
-def eventually(look: Callable[[], object], seconds: float = 10.0) -> None:
-    """Until `look` gives something true."""
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, f"did not happen in {seconds} s"
-        time.sleep(0.05)

@@ -15,7 +15,8 @@ import yaml
 from devtools.clusters.real_node import missing_packages, obstacle
 from devtools.tools.embedded import SMOKE_VALUES
 from devtools.tools.realnode import TUNABLES
-from tests.clusters.kit import Machine, eventually
+from tests.clusters.kit import Machine
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real]
 

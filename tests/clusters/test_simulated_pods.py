@@ -12,7 +12,7 @@ import yaml
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster
 from devtools.process import Cancel
-from tests.clusters.kit import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

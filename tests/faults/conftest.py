@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,6 @@ from devtools.process import Cancel
 from tests.e2e.repo import Repo
 
 NIGHTLY = bool(os.environ.get("DEVTOOLS_NIGHTLY"))
-
-
-def until(done: Callable[[], object], limit: float = 40.0) -> None:
-    """Wait for something; it has to come."""
-    end = time.monotonic() + limit
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

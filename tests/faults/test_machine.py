@@ -39,8 +39,8 @@ from devtools.stack.model import Hook
 from tests.e2e.repo import CONFIG_MAP, Repo
 from tests.e2e.test_runs import SLOW, with_mark
 from tests.e2e.test_surroundings import _begun, _stubborn
-from tests.faults.conftest import until
 from tests.run.kit import HERE, Bench, config_map, plan, step
+from tests.waiting import eventually
 
 INVOKE = str(Path(sys.executable).parent / "invoke")
 cluster_ = pytest.mark.cluster
@@ -147,7 +147,7 @@ def test_a_terminal_that_is_closed_ends_the_run_in_order(repo: Repo, cluster: Cl
     reader = threading.Thread(target=_drain, args=(ours, closed))
     reader.start()
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
-    until(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"))
+    eventually(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"), 40)
     closed.set()
     reader.join()
     os.close(ours)
@@ -274,7 +274,7 @@ def test_nothing_is_sent_to_a_context_that_is_not_allowed(
         code, said = typed(settings)
         assert (code, came) == (ExitCode.CONFIG, []), said
     typed(use + "allowed_contexts: [prod]\n")
-    until(lambda: came)  # the listener does count
+    eventually(lambda: came, 40)  # the listener does count
 
 
 # --- namespaces and kinds
@@ -288,7 +288,7 @@ def _leave(bench: Bench) -> str:
     kube.create("/api/v1/namespaces", {"metadata": {"name": bench.namespace}})
     kube.create(f"{path}/configmaps", {"metadata": {"name": "held", **FINALIZER}})
     kube.delete(path)
-    until(lambda: (kube.get(path) or {})["status"]["phase"] == "Terminating")
+    eventually(lambda: (kube.get(path) or {})["status"]["phase"] == "Terminating", 40)
     return f"{path}/configmaps/held"
 
 
@@ -306,7 +306,7 @@ def test_a_namespace_on_its_way_out_is_waited_for(bench: Bench) -> None:
 @cluster_
 def test_a_namespace_that_does_not_go_is_named_with_what_keeps_it(bench: Bench) -> None:
     held = _leave(bench)
-    until(lambda: "example.com/hold" in str(bench.kube.get(f"/api/v1/namespaces/{bench.namespace}")))
+    eventually(lambda: "example.com/hold" in str(bench.kube.get(f"/api/v1/namespaces/{bench.namespace}")), 40)
     ran = bench.run(plan(step(bench.release(bench.chart("conf", config_map("conf")), timeout=1.0))))
     bench.kube.merge(held, {"metadata": {"finalizers": None}})
     end = ran.one(StepFinished)

@@ -23,7 +23,8 @@ from devtools.process import Cancel
 from tests.clients.test_kube import Door
 from tests.e2e.repo import CONFIG_MAP, Repo
 from tests.e2e.test_runs import SLOW, _door_context, with_mark
-from tests.faults.conftest import NIGHTLY, Own, until
+from tests.faults.conftest import NIGHTLY, Own
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 nightly = pytest.mark.skipif(not NIGHTLY, reason="nightly: set DEVTOOLS_NIGHTLY=1")
@@ -75,7 +76,7 @@ def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> st
     child = repo.start("layer", "10")
     namespace = f"/api/v1/namespaces/{repo.namespace}"
     for path in (f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow", f"{namespace}/secrets/{BULK_RECORD}"):
-        until(lambda path=path: kube.get(path) or child.poll() is not None, 90)  # type: ignore[misc]
+        eventually(lambda path=path: kube.get(path) or child.poll() is not None, 90)  # type: ignore[misc]
     with fault:
         helper = Thread(target=_let_go_on, args=(kube, repo.namespace, lambda: child.poll() is not None))
         helper.start()
@@ -143,7 +144,7 @@ def _killed(own: Own, log: Path) -> Iterator[None]:
             stack.callback(child.kill)
 
         start(*known["kube-apiserver"][1:])
-        until(lambda: _answers(own))
+        eventually(lambda: _answers(own), 40)
         time.sleep(1)  # who lost a lease says so now
         for name, (item, argv, environ) in known.items():
             if name != "kube-apiserver" and (not item.is_running() or item.status() == psutil.STATUS_ZOMBIE):
@@ -183,7 +184,7 @@ def test_a_server_that_is_gone_for_good_ends_a_helm_that_waits_for_a_hook(own: O
     repo.chart("conf", CONFIG_MAP, SLOW)
     child = repo.start("layer", "10", env={"DEVTOOLS_PATIENCE": "3", "DEVTOOLS_MARK": repo.namespace})
     job = f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"
-    until(lambda: own.kube.get(job) or child.poll() is not None, 90)
+    eventually(lambda: own.kube.get(job) or child.poll() is not None, 90)
     _processes(own)["kube-apiserver"].kill()
     gone = time.monotonic()
     out, err = child.communicate(timeout=120)

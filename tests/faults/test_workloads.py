@@ -20,7 +20,6 @@ from devtools.errors import ExitCode
 from devtools.report.plain import Plain
 from devtools.run.events import Bus, Event, Outcome, RunFinished, StepFinished, StepStarted, StepWaiting
 from devtools.stack.model import Hook, ObjectRef
-from tests.clusters.kit import eventually
 from tests.faults.workloads import (
     MOUNT,
     Object,
@@ -37,6 +36,7 @@ from tests.faults.workloads import (
 )
 from tests.report.scenarios import started
 from tests.run.kit import HERE, Bench, config_map, plan, step
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real]
 

@@ -24,6 +24,7 @@ from devtools.run.launch import Launch
 from devtools.run.slots import Slots
 from devtools.stack.model import ReleaseId, Step
 from tests.run.kit import Bench, Recorder, config_map, deployment, plan, step
+from tests.waiting import eventually
 
 MARK = "DEVTOOLS_AHEAD"
 
@@ -151,8 +152,7 @@ def test_helm_does_nothing_when_we_are_killed_before_it_has_its_values(bench: Be
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"launched\n"
-    while not (left := _alive(bench.namespace)):
-        time.sleep(0.01)
+    left = eventually(lambda: _alive(bench.namespace))
     time.sleep(0.5)  # so that it waits for its values
     child.kill()
     child.communicate()

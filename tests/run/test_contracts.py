@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,17 +15,10 @@ from devtools.run.observer import FRESH, Observer
 from devtools.run.waiting import Wait
 from devtools.stack.model import Contract, HttpCheck, ObjectRef
 from tests.run.kit import HERE, Bench, config_map, deployment, job, plan, step
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 FAIL = "simulation.devtools.ameide.io/fail"
-
-
-def _until(check: Callable[[], Any], seconds: float = 15) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < limit
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture
@@ -81,17 +73,18 @@ def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, ku
 def test_broken_pods_of_the_revision_before_are_not_taken_for_those_of_this_one(bench: Bench, kube: Kube) -> None:
     path, observer = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments", Observer(kube)
     kube.create(path, deployment("web", **{FAIL: "image"}))
-    old = _until(lambda: observer.pods(bench.namespace))[0]["metadata"]["name"]
+    old = eventually(lambda: observer.pods(bench.namespace))[0]["metadata"]["name"]
     kube.merge(f"{path}/web", {"spec": {"template": {"metadata": {"labels": {FAIL: "unready"}}}}})
-    _until(lambda: len(observer.pods(bench.namespace)) > 1)
-    item = _until(
+    eventually(lambda: len(observer.pods(bench.namespace)) > 1)
+    item = eventually(
         lambda: (
             (found := observer.get(ObjectRef("apps/v1", "Deployment", bench.namespace, "web")))
             and found["status"].get("observedGeneration") == 2
             and found
         )
     )
-    newest = _until(lambda: observer.pods_of(item))
+    assert item
+    newest = eventually(lambda: observer.pods_of(item))
     assert [pod["metadata"]["labels"][FAIL] for pod in newest] == ["unready"]
     assert old in [pod["metadata"]["name"] for pod in observer.pods(bench.namespace)]  # and yet it is still there
 
@@ -120,7 +113,7 @@ def test_nothing_is_concluded_from_pods_that_were_seen_before_their_object(bench
             if self.late and path.endswith("/pods"):
                 self.late = False
                 self.create(made, deployment("web"))
-                _until(lambda: (self.get(f"{made}/web") or {}).get("status", {}).get("availableReplicas"))
+                eventually(lambda: (self.get(f"{made}/web") or {}).get("status", {}).get("availableReplicas"))
             return found
 
     slow = Slow(bench.cluster.kubeconfig, bench.cluster.context, bench.cancel)
