@@ -208,7 +208,8 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
 def test_a_context_that_is_not_allowed_is_refused_before_anything_is_sent(
     repo: Repo, cluster: Cluster, tmp_path: Path
 ) -> None:
-    repo.write("devtools.yaml", f"name: {repo.namespace}\n")
+    there = f"cluster: {{provider: context, context: {cluster.context}}}"
+    repo.write("devtools.yaml", f"name: {repo.namespace}\n{there}\n")
     typed = repo.invoke("layer", "10", env={"DEVTOOLS_PROVIDER": "context", "KUBECONFIG": str(cluster.kubeconfig)})
     assert typed.code == 2, typed.text
     assert "may not be written to" in typed.err
