@@ -48,9 +48,8 @@ def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint
     name = environ.get("DOCKER_CONTEXT") or _chosen(config)
     if not name or name == _DEFAULT:
         return Endpoint(host=f"unix://{socket}", source="default")
-    key = hashlib.sha256(
-        name.encode(errors="surrogatepass")
-    ).hexdigest()  # contexts are filed under their name's digest
+    # contexts are filed under their name's digest
+    key = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
     path = config / "contexts" / "meta" / key / "meta.json"
     try:
         host = read_json(path.read_bytes())["Endpoints"]["docker"]["Host"]

@@ -269,9 +269,7 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
     try:
         data = response.data
         status = read_json(data)
-    except (HTTPError, OSError):  # a stream's, that broke off
-        status = {}
-    except ValueError:
+    except (HTTPError, OSError, ValueError):  # a stream's, that broke off, or no JSON
         status = {}
     if not isinstance(status, dict):
         status = {}

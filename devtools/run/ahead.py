@@ -14,12 +14,11 @@ from threading import Lock
 
 from devtools.run.launch import Launch
 from devtools.run.slots import Slots
-from devtools.stack.model import Action, ReleaseId, Step
+from devtools.stack.model import SYNCED, Action, ReleaseId, Step
 
 MOST = 3  # processes that wait: each holds some 60 MiB
 LONGEST = 60.0  # seconds one may wait; what it has looked up gets old
 GRACE = 3.0  # seconds
-_SYNCED = (Action.INSTALL, Action.UPGRADE)
 
 
 class Ahead:
@@ -55,7 +54,7 @@ class Ahead:
             self._prepare(step)
 
     def take(self, step: Step) -> Launch | None:
-        """The step's helm if it waits; whoever takes it gives it its values. Those that come next are prepared."""
+        """The step's helm if it waits; whoever takes it gives it its values."""
         with self._lock:
             self._begun.add(step.id)
             launch = self._waiting.pop(step.id, None)
@@ -85,12 +84,12 @@ class Ahead:
 
     def _prepare(self, step: Step) -> None:
         fresh = step.id not in self._begun and step.id not in self._waiting
-        if fresh and step.action in _SYNCED and not step.recover and len(self._waiting) < MOST and self._slots.idle():
+        if fresh and step.action in SYNCED and not step.recover and len(self._waiting) < MOST and self._slots.idle():
             self._waiting[step.id] = self._launch(step)
 
     def _has_begun(self, release: ReleaseId) -> bool:
         step = self._steps.get(release)
-        return release in self._begun or step is None or step.action not in (*_SYNCED, Action.BLOCKED)
+        return release in self._begun or step is None or step.action not in {*SYNCED, Action.BLOCKED}
 
     def _drop(self, launch: Launch) -> None:
         launch.drop()

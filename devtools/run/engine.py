@@ -28,13 +28,12 @@ from devtools.run.events import (
 )
 from devtools.run.facts import mark_ready, mark_tested
 from devtools.run.schedule import expected, levels
-from devtools.stack.model import Action, Facts, Plan, ReleaseFact, ReleaseId, Step
+from devtools.stack.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.stack.plan import behind, digest_behind
 
 if TYPE_CHECKING:
     from devtools.run.session import Session
 
-_SYNCED = (Action.INSTALL, Action.UPGRADE)
 MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
 
 
@@ -276,7 +275,7 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
                 needs=tuple(map(str, step.needs)),
                 chart=f"{step.release.chart.name} {step.release.chart.version}".strip(),
                 stand_in=step.is_on_stand_in,
-                before=tuple(shlex.join(hook.argv) for hook in step.release.before) if step.action in _SYNCED else (),
+                before=tuple(shlex.join(hook.argv) for hook in step.release.before) if step.action in SYNCED else (),
             )
             for step in plan.steps
         ),

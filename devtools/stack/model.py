@@ -223,6 +223,9 @@ class Action(StrEnum):
     DISABLED = "disabled"
 
 
+SYNCED = frozenset({Action.INSTALL, Action.UPGRADE})  # helm brings these releases to what is declared
+
+
 class Sweep(StrEnum):
     """What is left of a stack when its releases are gone; the value stands where a release has its namespace.
 
