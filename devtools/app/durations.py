@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 
 from devtools.run.durations import Durations, read_durations
+from devtools.whole_file import write_whole
 
 
 def durations_file(state: Path, stack: str, context: str) -> Path:
@@ -32,11 +32,5 @@ def save_durations(file: Path, durations: Durations) -> None:
     """Keep what this run saw, whole or not at all; where nothing was synced nothing is written."""
     if not durations.seen:
         return
-    partial = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(durations.dump(), "utf-8")
-        partial.replace(file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        write_whole(file, durations.dump())

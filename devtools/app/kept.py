@@ -23,6 +23,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from devtools.whole_file import write_whole
+
 Value = TypeVar("Value")
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
@@ -127,16 +129,8 @@ def _read(file: Path, stamp: Stamp) -> object:
 
 def _write(file: Path, stamp: Stamp, value: object) -> None:
     """Keep it whole or not at all, for us alone: a stack holds values."""
-    partial = file.with_suffix(f".{os.getpid()}.part")
     with contextlib.suppress(OSError, pickle.PicklingError, RecursionError):
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink:
-                pickle.dump(stamp, sink, pickle.HIGHEST_PROTOCOL)
-                pickle.dump(value, sink, pickle.HIGHEST_PROTOCOL)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(file, b"".join(pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in (stamp, value)), mode=0o600)
         _prune(file.parent)
 
 

@@ -28,6 +28,7 @@ from devtools.stack.settings import find_root
 from devtools.stack.yamlpos import parse
 from devtools.tools import buf
 from devtools.tools.buf import Buf, Outcome
+from devtools.whole_file import write_whole
 
 DIRECTORY = "proto"
 STATE = Path(".devtools", "proto.json")
@@ -273,10 +274,7 @@ def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         pushed = {}
     pushed[module.name] = {"digest": digest, "commit": commit, "labels": labels}
-    path.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="proto-", delete=False) as sink:
-        json.dump({"version": VERSION, "pushed": pushed}, sink, indent=2)
-    Path(sink.name).replace(path)
+    write_whole(path, json.dumps({"version": VERSION, "pushed": pushed}, indent=2), mode=0o600)
 
 
 def _named(commit: str) -> str:

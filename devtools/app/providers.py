@@ -10,6 +10,7 @@ from devtools.clusters.base import Provider
 
 if TYPE_CHECKING:
     from devtools.app.wiring import App
+    from devtools.clusters.context import ContextProvider
     from devtools.clusters.layout import Layout
     from devtools.tools.k3d import Config
 
@@ -18,6 +19,12 @@ def make_provider(app: App) -> Provider:
     """The provider of this app's cluster."""
     makers = {"kwok": _kwok, "k3d": _k3d, "context": _context}
     return makers[app.provider_name](app)
+
+
+def own_kubeconfig(app: App) -> Path:
+    """The file that holds the kubeconfig of this app's cluster, absolute, whether it is there or not."""
+    is_context = app.provider_name == "context"
+    return (_context(app).kubeconfig() if is_context else _state(app) / "kubeconfig").absolute()
 
 
 def _state(app: App) -> Path:
@@ -74,7 +81,7 @@ def _k3d(app: App) -> Provider:
     )
 
 
-def _context(app: App) -> Provider:
+def _context(app: App) -> ContextProvider:
     """A context of the user's that devtools.yaml allows."""
     from devtools.clusters.context import ContextProvider  # noqa: PLC0415 - one of three
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 
+from devtools.app.providers import own_kubeconfig
 from devtools.app.running import Options, load
 from devtools.app.wiring import App
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.tilt.specs import FILE, LIBRARY, TWIN, Surroundings, layer_specs, to_json, to_starlark
+from devtools.whole_file import write_whole
 
 OUTPUTS = ("text", "json", "starlark")
 # They decide which cluster a command means; Tilt may be started where they are not set.
@@ -41,14 +41,13 @@ def specs(app: App, options: Options) -> ExitCode:
 
 def surroundings(app: App) -> Surroundings:
     """Where commands that Tilt runs will be, and on which cluster they act: the one this app means."""
-    state = app.folders.state / ("clusters" if app.provider_name == "kwok" else app.provider_name)
     carried = {key: app.environ[key] for key in _CARRIED if app.environ.get(key)}
     is_context = app.provider_name == "context"
     return Surroundings(
         cluster=app.cluster_name,
         provider=app.provider_name,
         context=app.settings.cluster.context if is_context else f"{app.provider_name}-{app.cluster_name}",
-        kubeconfig=(state / app.cluster_name / "kubeconfig").absolute(),
+        kubeconfig=own_kubeconfig(app),
         invoke=(sys.executable, "-m", "invoke", "--search-root", str(app.settings.root)),
         env={**carried, "DEVTOOLS_CLUSTER": app.cluster_name, "DEVTOOLS_PROVIDER": app.provider_name},
         layers=app.settings.layers,
@@ -71,16 +70,7 @@ def write_changed(path: Path, text: str) -> bool:
     try:
         if path.is_file() and path.read_bytes() == data:
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as sink:
-                sink.write(data)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {path}: {error.strerror}", hint="check its owner and mode") from error
     return True

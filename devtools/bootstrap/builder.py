@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from devtools.clusters.base import Progress
-from devtools.clusters.private import write_private
 from devtools.clusters.programs import Program, last_line
 from devtools.errors import Interrupted
 from devtools.process import Command, Result, Runner
 from devtools.tools import buildx
 from devtools.tools.buildx import Buildx
+from devtools.whole_file import write_whole
 
 State = Literal["absent", "stopped", "running", "foreign"]
 NAMESPACE = "default"  # the driver makes none, and every cluster has this one
@@ -63,7 +63,7 @@ class ClusterBuilder:
         state = self.state()
         if state == "running":
             return
-        write_private(self.config, self.configuration)
+        write_whole(self.config, self.configuration, mode=0o600)
         progress(f"{'starting' if state == 'stopped' else 'making'} builder {self.name} in the cluster")
         for command in self.planned(state):
             self._buildx.run(command, f"make builder {self.name}")

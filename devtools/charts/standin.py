@@ -15,8 +15,9 @@ import yaml
 
 from devtools.charts.contract import Crd, Service, Workload
 from devtools.charts.lock import LockEntry
-from devtools.charts.packing import packed, write_atomically
+from devtools.charts.packing import packed
 from devtools.errors import EnvironmentFault
+from devtools.whole_file import write_whole
 
 LABEL = "devtools.ameide.io/stand-in"
 FORM = 1  # to be raised when other files are made of the same contract: made ones are found again by it
@@ -45,7 +46,7 @@ class StandIns:
         path = self._directory / entry.publisher / f"{entry.name}-{version_of(entry)}-{key}.tgz"
         try:
             if not path.exists():
-                write_atomically(path, packed(chart_files(entry)))
+                write_whole(path, packed(chart_files(entry)), lasting=True)
         except OSError as error:
             message = f"cannot write the stand-in for chart '{entry.chart}': {error.strerror or error}"
             raise EnvironmentFault(message, hint=f"it belongs to {path.parent}") from error

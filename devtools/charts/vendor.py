@@ -22,7 +22,7 @@ from devtools.archives import content_of
 from devtools.charts.archive import dependencies_of, inspect_archive
 from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
-from devtools.charts.packing import packed, write_atomically
+from devtools.charts.packing import packed
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
@@ -30,6 +30,7 @@ from devtools.process import Command, Runner
 from devtools.stack.yamlpos import parse
 from devtools.tools.helm import parse_failure
 from devtools.tools.helm_charts import OCI, HelmCharts, oci_reference
+from devtools.whole_file import write_whole
 
 WORK = ".vendor-"  # how directories of ours begin
 
@@ -179,9 +180,9 @@ class Vendor:
         try:
             new = None if entry.sha256 else with_sha256(lock.read_bytes(), entry.chart, sha256, self._charts.lock.file)
             if changed:
-                write_atomically(target, archive.read_bytes())
+                write_whole(target, archive.read_bytes(), lasting=True)
             if new is not None:
-                write_atomically(lock, new)
+                write_whole(lock, new, lasting=True)
             for other in target.parent.glob("*.tgz"):
                 if other != target:
                     other.unlink()  # of a version that was pinned before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,10 @@ import yaml
 
 from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress
-from devtools.clusters.private import write_private
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.machine_yaml import read_yaml
 from devtools.process import Cancel
+from devtools.whole_file import write_whole
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
@@ -35,7 +37,7 @@ class ContextProvider:
         self._name = name
         self._allowed = allowed
         self._kubeconfigs = kubeconfigs
-        self._own = state / "kubeconfig"
+        self._state = state
         self._cancel = cancel or Cancel()
 
     def ensure(self, progress: Progress) -> Cluster:  # noqa: ARG002 - the protocol's
@@ -58,8 +60,24 @@ class ContextProvider:
                 hint=f"add {self._name} to allowed_contexts in devtools.yaml",
             )
         document = extract(_documents(self._kubeconfigs), self._name)
-        write_private(self._own, yaml.safe_dump(document, sort_keys=False))
-        return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=self._own)
+        own = self._own(document)
+        write_whole(own, yaml.safe_dump(document, sort_keys=False), mode=0o600)
+        return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=own)
+
+    def kubeconfig(self) -> Path:
+        """Where `find` writes its copy; somewhere else, where nothing is written, if it would refuse."""
+        try:
+            return self._own(extract(_documents(self._kubeconfigs), self._name))
+        except DevtoolsError:
+            return self._state / "kubeconfig"
+
+    def _own(self, document: Mapping[str, Any]) -> Path:
+        """A file for each cluster, whatever its context is called: a run under way must not find another in its place.
+
+        A user's new credentials make no other cluster.
+        """
+        which = json.dumps((self._name, document["clusters"][0]["cluster"]), sort_keys=True, default=str)
+        return self._state / hashlib.sha256(which.encode()).hexdigest()[:12] / "kubeconfig"
 
     def status(self) -> ClusterStatus:
         """See `Provider`."""

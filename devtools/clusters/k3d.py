@@ -13,12 +13,12 @@ from devtools.clients.kube import Kube
 from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import holder, is_free
-from devtools.clusters.private import write_private
 from devtools.clusters.programs import Program
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.machine_json import read_json
 from devtools.process import Cancel, Command, Runner
 from devtools.tools import k3d
+from devtools.whole_file import write_whole
 
 RECREATE = "invoke cluster.delete && invoke cluster.create"
 
@@ -191,7 +191,7 @@ class K3dProvider:
         self._ensure_registry(progress)
         progress(f"making cluster {self._config.name}")
         self._program.run(k3d.create(self._k3d, self._config), f"make cluster {self._config.name}")
-        write_private(self._made_from, json.dumps(k3d.document(self._config), indent=2) + "\n")
+        write_whole(self._made_from, json.dumps(k3d.document(self._config), indent=2) + "\n", mode=0o600)
 
     def _ensure_registry(self, progress: Progress) -> None:
         """The registry runs."""
@@ -218,7 +218,7 @@ class K3dProvider:
             text = k3d.kubeconfig(result.stdout, beside[2] if beside else "")
         except ValueError as error:
             raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
-        write_private(self._kubeconfig, text)
+        write_whole(self._kubeconfig, text, mode=0o600)
 
     def _checked(self) -> Cluster:
         """The cluster, once its API server has answered."""

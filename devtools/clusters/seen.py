@@ -12,6 +12,7 @@ from devtools.clusters.control_plane import ControlPlane
 from devtools.clusters.layout import Layout
 from devtools.machine_json import read_json
 from devtools.tools.embedded import COMPONENTS
+from devtools.whole_file import write_whole
 
 if TYPE_CHECKING:
     from devtools.clients.connections import Connections
@@ -89,6 +90,4 @@ def read_record(layout: Layout) -> Record | None:
 
 def remember(layout: Layout, record: Record) -> None:
     """Write the record whole or not at all: it is what makes a cluster complete."""
-    draft = layout.ready.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(record), indent=2) + "\n")
-    draft.replace(layout.ready)
+    write_whole(layout.ready, json.dumps(asdict(record), indent=2) + "\n")

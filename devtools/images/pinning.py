@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from devtools.charts.packing import write_atomically
 from devtools.errors import EnvironmentFault
 from devtools.images.catalog import FILE
 from devtools.stack.references import parse
 from devtools.stack.yamledit import with_scalar
 from devtools.stack.yamlpos import parse as parse_yaml
+from devtools.whole_file import write_whole
 
 
 def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
             done.append(name)
     try:
         if done:
-            write_atomically(path, raw)
+            write_whole(path, raw, lasting=True)
     except OSError as error:
         raise EnvironmentFault(f"cannot write {FILE}: {error.strerror or error}") from error
     return tuple(done)

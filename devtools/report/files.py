@@ -35,6 +35,7 @@ from devtools.run.events import (
     Verdict,
     to_json,
 )
+from devtools.whole_file import write_whole
 
 KEEP = 50  # runs
 LATEST = "latest"
@@ -120,15 +121,10 @@ class RunFiles:
         """Write `summary.json` whole or not at all, and let go of every file."""
         for name in list(self._open):
             self._shut(name)
-        target = self._directory / "summary.json"
-        partial = target.with_suffix(".json.part")
         try:
-            partial.write_text(json.dumps(self._summary.to_json(), indent=2) + "\n", encoding="utf-8")
-            partial.replace(target)
+            write_whole(self._directory / "summary.json", json.dumps(self._summary.to_json(), indent=2) + "\n")
         except OSError as error:
             self._complain(error)
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     @singledispatchmethod
     def _log(self, event: Event) -> list[tuple[str, str]]:  # noqa: ARG002 - the kinds below have lines

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from devtools.errors import EnvironmentFault
 from devtools.machine_json import read_json
 from devtools.process import Command, Runner
 from devtools.tools.versions import Tool, read_version
+from devtools.whole_file import write_whole
 
 _PATIENCE = 15.0  # seconds a tool may take to say its version
 
@@ -73,11 +72,8 @@ class Probe:
     def _remember(self, path: str, answer: dict[str, Any]) -> None:
         """Keep an answer; a cache that cannot be written only costs time."""
         self._known = {**self._recall(), path: answer}
-        scratch = self._memory.with_name(f".{self._memory.name}-{os.getpid()}-{secrets.token_hex(4)}")
         with contextlib.suppress(OSError):
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_text(json.dumps(self._known), "utf-8")
-            scratch.replace(self._memory)
+            write_whole(self._memory, json.dumps(self._known))
 
 
 def _is_script(path: str) -> bool:

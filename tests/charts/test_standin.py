@@ -14,7 +14,7 @@ import yaml
 from devtools.charts.archive import inspect_archive
 from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Service, Workload
 from devtools.charts.lock import Lock, LockEntry, load_lock
-from devtools.charts.packing import packed, write_atomically
+from devtools.charts.packing import packed
 from devtools.charts.standin import FORM, LABEL, StandIns, chart_files, version_of
 from devtools.clusters.base import Cluster
 from devtools.errors import EnvironmentFault, Location
@@ -160,13 +160,6 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="cannot write the stand-in for chart 'acme/web'"):
         StandIns(tmp_path / "file" / "cache")(entry())
-
-
-def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").mkdir()
-    with pytest.raises(IsADirectoryError):
-        write_atomically(tmp_path / "a", b"x")
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_packing_ignores_order() -> None:

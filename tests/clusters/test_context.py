@@ -57,6 +57,31 @@ def test_what_is_not_allowed_is_refused(tmp_path: Path) -> None:
         provider("production", tmp_path, user).ensure(print)
 
 
+def test_a_cluster_of_the_same_name_does_not_take_the_place_of_another(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    there = provider("team", tmp_path, user).find()  # a run under way, whose helm reads the file again and again
+    before = there.kubeconfig.read_text()
+    user.write_text(user.read_text().replace("https://127.0.0.1:1", "https://127.0.0.1:2"))
+    elsewhere = provider("team", tmp_path, user)
+    assert elsewhere.kubeconfig() == elsewhere.find().kubeconfig != there.kubeconfig
+    assert there.kubeconfig.read_text() == before
+
+
+def test_new_credentials_are_those_of_the_same_cluster(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    mine = provider("team", tmp_path, user)
+    before = mine.find().kubeconfig
+    user.write_text(user.read_text().replace("s3cret", "n3w"))
+    assert mine.find().kubeconfig == before
+    assert "n3w" in before.read_text()
+    assert provider("team", tmp_path, before).find().kubeconfig == before, "as it is handed to Tilt"
+
+
+def test_a_kubeconfig_is_named_where_the_context_is_not_to_be_had(tmp_path: Path) -> None:
+    assert provider("team", tmp_path, tmp_path / "absent").kubeconfig() == tmp_path / "state" / "kubeconfig"
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_context_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="yaml names none") as caught:
         provider("", tmp_path, write(tmp_path / "config")).find()
@@ -101,5 +126,7 @@ def test_a_cluster_that_is_there(cluster: Cluster, tmp_path: Path) -> None:
     found = ContextProvider(
         cluster.context, allowed=(cluster.context,), kubeconfigs=(cluster.kubeconfig,), state=tmp_path / "state"
     )
-    assert found.ensure(print).kubeconfig == tmp_path / "state" / "kubeconfig"
+    made = found.ensure(print)
+    assert made.kubeconfig == found.kubeconfig()
+    assert made.kubeconfig.is_relative_to(tmp_path / "state")
     assert found.status().state == "running"

@@ -1,0 +1,27 @@
+"""Files that others see all of or nothing of, whoever else writes them and whenever one is killed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes | str, *, mode: int = 0o644, lasting: bool = False) -> None:
+    """Write a file, text as UTF-8, in place of one that may be there; OSError where that fails.
+
+    The mode is less the umask, and directories that are made let in no more than the file does. `lasting` also waits
+    for the disk, for what must survive a crash of the machine.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o777 if mode & 0o077 else 0o700)
+    draft = path.with_name(f".{os.urandom(8).hex()}.part")  # not of its own name: that may be as long as names can be
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
