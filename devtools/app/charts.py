@@ -26,7 +26,7 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     from devtools.run.lock import run_lock  # noqa: PLC0415 - only here
     from devtools.stack.settings import failed  # noqa: PLC0415
 
-    wanted = _chosen(app, names) or [entry for entry in app.charts.lock.entries.values() if not _is_there(app, entry)]
+    wanted = _chosen(app, names) or [entry for entry in _pinned(app) if not _is_there(app, entry)]
     app.toolchain.ensure(("helm",), progress=app.say)
     maker = _vendor(app, keyring)
     now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
@@ -39,7 +39,7 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
         _show(app, "charts-vendor", rows, cells, output)
     if problems:
         raise failed(problems)
-    if not wanted:
+    if not wanted and not app.charts.lock.missing:
         app.say("every pinned chart is vendored")
     return ExitCode.OK
 
@@ -98,7 +98,7 @@ def outdated(app: App, source: str, output: str) -> ExitCode:
     if local is None:
         app.toolchain.ensure(("helm",), progress=app.say)
     rows: list[dict[str, Any]] = []
-    entries = list(app.charts.lock.entries.values())
+    entries = _pinned(app)
     with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
         for entry in entries:
             if local is not None:
@@ -132,6 +132,14 @@ def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:
     return found
 
 
+def _pinned(app: App) -> list[LockEntry]:
+    """Every entry of the lock; where there is no lock it is said why there are none."""
+    lock = app.charts.lock
+    if lock.missing:
+        app.say(f"no chart is pinned: there is no {lock.file}")
+    return list(lock.entries.values())
+
+
 def _is_there(app: App, entry: LockEntry) -> bool:
     return bool(entry.sha256) and app.charts.archive(entry).exists()
 
@@ -160,7 +168,7 @@ def _place(app: App, source: str) -> str:
 def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
     """Every pinned chart as JSON data and as cells."""
     rows: list[dict[str, Any]] = []
-    for entry in app.charts.lock.entries.values():
+    for entry in _pinned(app):
         kind = app.charts.find(entry.chart).kind
         there = _is_there(app, entry)
         rows.append(

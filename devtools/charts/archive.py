@@ -116,13 +116,3 @@ def _is_read(dependency: Mapping[str, Any]) -> bool:
     tags = dependency.get("tags") or ()
     plain = all(isinstance(dependency.get(key) or "", str) for key in ("name", "alias", "condition", "repository"))
     return plain and isinstance(tags, list | tuple) and all(isinstance(tag, str) for tag in tags)
-
-
-def chart_yaml_of(directory: Path) -> dict[str, Any]:
-    """The Chart.yaml of a chart directory; empty where it is missing or no map."""
-    path = directory / "Chart.yaml"
-    try:
-        data = parse(path.read_bytes(), path).data
-    except OSError:
-        return {}
-    return dict(data)

@@ -48,6 +48,7 @@ class Lock:
 
     file: Path
     entries: Mapping[str, LockEntry] = field(default_factory=dict)
+    missing: bool = False
 
 
 def load_lock(charts: Path, root: Path) -> Lock:
@@ -58,7 +59,7 @@ def load_lock(charts: Path, root: Path) -> Lock:
     path = charts / LOCK
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     if not path.exists():
-        return Lock(file=shown)
+        return Lock(file=shown, missing=True)
     from devtools.charts.declared import LockFile  # noqa: PLC0415 - imports pydantic
 
     document = read(path, shown)

@@ -10,7 +10,8 @@ from threading import Lock as Mutex
 from typing import TYPE_CHECKING
 
 from devtools.checksum import sha256_of
-from devtools.errors import ConfigError, Problem
+from devtools.errors import ConfigError, Location, Problem
+from devtools.stack.causes import Cause
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef, Release
 from devtools.stack.near import did_you_mean
@@ -63,7 +64,10 @@ class Charts:
         return load_lock(self.directory, self._root)
 
     def find(self, name: str) -> ChartRef:
-        """The chart; raises ChartUnknown, with near matches. An archive need not be there yet: `verify` asks that."""
+        """The chart; an archive need not be there yet: `verify` asks that.
+
+        Raises ChartUnknown, with near matches, or with the file or directory that is missing or wrong as its cause.
+        """
         publisher, _, chart = name.partition("/")
         return self._local(name, chart) if publisher == PLATFORM else self._vendored(name)
 
@@ -106,30 +110,50 @@ class Charts:
         return self.directory / THIRD_PARTY / entry.archive
 
     def _local(self, name: str, chart: str) -> ChartRef:
-        from devtools.charts.archive import chart_yaml_of  # noqa: PLC0415 - only who loads a stack anew
+        from devtools.stack.yamlpos import read  # noqa: PLC0415 - only who loads a stack anew
 
         path = self.directory / PLATFORM / chart
         if not path.is_dir():
-            raise ChartUnknown(f"no chart '{name}'", self._near(name))
-        data = chart_yaml_of(path)
-        if not data:
-            raise ChartUnknown(f"chart '{name}' has no readable Chart.yaml", f"look at {self._shown(path)}")
-        if data.get("name") != chart:
-            message = f"chart '{name}' calls itself '{data.get('name', '')}' in its Chart.yaml"
-            raise ChartUnknown(message, f"make both the same in {self._shown(path)}")
-        return ChartRef(name=name, path=path, kind="local", version=str(data.get("version", "")))
+            raise ChartUnknown(f"no chart '{name}'", self._near(name), cause=self._no_directory(path.parent))
+        document = read(path / "Chart.yaml", self._shown(path / "Chart.yaml"))
+        found = document.data.get("name")
+        if not document.data:
+            problem = next(iter(document.problems), document.problem((), "is empty"))
+            raise _wrong(name, problem, "a chart has a Chart.yaml with its name and version")
+        if found != chart:
+            problem = document.problem(("name",), f"calls itself '{found or ''}', not '{chart}' as its directory")
+            raise _wrong(name, problem, "make both the same")
+        return ChartRef(name=name, path=path, kind="local", version=str(document.data.get("version", "")))
 
     def _vendored(self, name: str) -> ChartRef:
         from devtools.charts.standin import version_of  # noqa: PLC0415 - see _local
 
         entry = self.lock.entries.get(name)
         if entry is None:
-            raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", self._near(name))
+            near = self._near(name)
+            raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", near, cause=None if near else self._no_lock())
         path = self.archive(entry)
         # An archive that lies there without a sha256 is what a vendoring that was killed left: `verify` says so.
         if self._stand_in and not entry.sha256 and not path.exists() and (generated := self._stand_in(entry)):
             return ChartRef(name=name, path=generated, kind="stand-in", version=version_of(entry))
         return ChartRef(name=name, path=path, kind="vendored", version=entry.version, sha256=entry.sha256)
+
+    def _no_lock(self) -> Cause | None:
+        """Why no chart of others is known; None where it is only this one."""
+        if not self.lock.missing:
+            return None
+        hint = "take it from version control again, or pin each chart in it, then run: invoke charts.vendor"
+        cause = Cause(where=Location(file=self.lock.file), message="is missing", hint=hint)
+        return self._no_directory(self.directory) or cause
+
+    def _no_directory(self, directory: Path) -> Cause | None:
+        """The topmost directory of charts that is not there; None where all are."""
+        missing = next((path for path in (self.directory, directory) if not path.is_dir()), None)
+        if missing is None:
+            return None
+        message = "is no directory" if missing.exists() else "is missing"
+        hint = "take it from version control again, or put the charts there"
+        return Cause(where=Location(file=self._shown(missing)), message=message, hint=hint)
 
     def _near(self, name: str) -> str:
         """The nearest name; the last part decides when the first is right or wrong alike."""
@@ -147,6 +171,12 @@ class Charts:
 
     def _shown(self, path: Path) -> Path:
         return path.relative_to(self._root) if path.is_relative_to(self._root) else path
+
+
+def _wrong(name: str, problem: Problem, hint: str) -> ChartUnknown:
+    """What is wrong with a Chart.yaml, for all who use the chart."""
+    cause = Cause(where=problem.where, message=problem.message, hint=problem.hint or hint)
+    return ChartUnknown(f"chart '{name}' cannot be used: {problem}", cause=cause)
 
 
 def _directory_digest(directory: Path) -> str:

@@ -9,6 +9,7 @@ from devtools.charts.archive import verify_archive
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.vendor import WORK
 from devtools.errors import ConfigError, Location, Problem
+from devtools.stack.causes import Cause
 from devtools.stack.model import Release
 from devtools.stack.settings import failed
 
@@ -36,9 +37,11 @@ def problems_of(charts: Charts) -> list[Problem]:
                 problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
     known = {charts.archive(entry) for entry in charts.lock.entries.values()}
     below = charts.directory / THIRD_PARTY
-    for path in sorted(below.rglob("*.tgz")):
-        if path not in known and not path.relative_to(below).parts[0].startswith(WORK):
-            message = f"{path.relative_to(below)} lies there, and the lock does not speak of it"
-            where = Location(file=charts.lock.file)
-            problems.append(Problem(where=where, message=message, hint="delete it, or pin its version"))
-    return problems
+    found = (path.relative_to(below) for path in sorted(below.rglob("*.tgz")) if path not in known)
+    unknown = [path for path in found if not path.parts[0].startswith(WORK)]
+    where = Location(file=charts.lock.file)
+    if charts.lock.missing and unknown:
+        cause = Cause(where=where, message="is missing", hint="take it from version control again")
+        return [cause.problem([str(path) for path in unknown])]
+    message, hint = "lies there, and the lock does not speak of it", "delete it, or pin its version"
+    return problems + [Problem(where=where, message=f"{path} {message}", hint=hint) for path in unknown]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.errors import Location, Problem
+from devtools.stack.causes import FEW, Cause, Causes
 from devtools.stack.environments import EnvironmentValues, Overlays
 from devtools.stack.finder import ChartFinder, ChartUnknown
 from devtools.stack.merging import At, Origins, lay_over
@@ -26,6 +27,13 @@ class Defaults:
     keys: Mapping[str, Any] = field(default_factory=dict)
     paths: Mapping[str, KeyPath] = field(default_factory=dict)
     broken: bool = False  # what is missing from it is not known
+
+    @property
+    def no_namespace(self) -> Cause:
+        """What it lacks, where many releases have no namespace of their own."""
+        message = "sets no release.namespace" if self.document.marks else "is missing or empty"
+        hint = "set release.namespace there, or 'namespace' of each release"
+        return Cause(where=self.document.at(("release",)), message=message, hint=hint, few=FEW)
 
     @classmethod
     def of(cls, document: Document, data: Mapping[str, Any], *, broken: bool) -> Defaults:
@@ -65,13 +73,14 @@ class Entry:
 
 
 class Builder:
-    """Builds layers; `problems` holds what was wrong with all of them."""
+    """Builds layers; `problems` holds what was wrong with all of them, `causes` what has its cause elsewhere."""
 
     def __init__(
         self, environment: EnvironmentValues, names: tuple[str, ...], defaults: Defaults, charts: ChartFinder
     ) -> None:
         """`names` are all environments."""
         self.problems: list[Problem] = []
+        self.causes = Causes()
         self._environment = environment
         self._names = names
         self._defaults = defaults
@@ -130,7 +139,9 @@ class Builder:
         namespace = str(entry.get("namespace", ""))
         if not namespace and not self._defaults.broken:
             message = f"release '{entry.own['name']}' has no namespace"
-            self._report(entry.at("name"), message, "set 'namespace' here, or release.namespace in _defaults.yaml")
+            hint = "set 'namespace' here, or release.namespace in _defaults.yaml"
+            alone = Problem(where=entry.at("name"), message=message, hint=hint)
+            self.causes.blame(self._defaults.no_namespace, f"release '{entry.own['name']}'", alone)
         return namespace
 
     def _chart(self, entry: Entry) -> ChartRef:
@@ -143,7 +154,11 @@ class Builder:
                 self._found[name] = unknown
         found = self._found[name]
         if isinstance(found, ChartUnknown):
-            self._report(entry.at("chart"), found.message, found.hint)
+            problem = Problem(where=entry.at("chart"), message=found.message, hint=found.hint)
+            if found.cause:
+                self.causes.blame(found.cause, f"'{name}'", problem)
+            else:
+                self.problems.append(problem)
             return ChartRef(name=name, path=Path())
         return found
 
@@ -158,10 +173,21 @@ class Builder:
             return switch, "" if switch else f"installed: false ({entry.at('installed')})"
         try:
             on, where = self._environment.switch(switch)
-        except LookupError as error:
+        except KeyError as error:
+            self._no_value(switch, Problem(where=entry.at("installed"), message=error.args[0], hint=error.args[1]))
+            return True, ""
+        except TypeError as error:
             self._report(entry.at("installed"), *error.args)
             return True, ""
         return on, "" if on else f"{switch}: false ({where})"
+
+    def _no_value(self, switch: str, problem: Problem) -> None:
+        if self._environment.broken:
+            return
+        if self._environment.missing:
+            self.causes.blame(self._environment.missing, f"'{switch}'", problem)
+        else:
+            self.problems.append(problem)
 
     def _left_out(self, environments: list[str] | None, document: Document, path: KeyPath) -> str:
         """Why this environment is left out; empty where it is not."""

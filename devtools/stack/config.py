@@ -55,7 +55,7 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
         source.document.file.stem: [entry["name"] for entry in source.data.get("releases", ())] if source.data else None
         for source in sources
     }
-    problems += [*more, *wrong, *builder.problems, *_clashes(layers)]
+    problems += [*more, *wrong, *builder.problems, *builder.causes.problems(), *_clashes(layers)]
     problems += [*overlay_problems(overlays, settings.root), *stray_problems(settings, declared)]
     stack = Stack(
         name=settings.name,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.errors import ConfigError, Location, Problem
+from devtools.stack.causes import FEW, Cause
 from devtools.stack.merging import Origins, dotted, lay_over
 from devtools.stack.near import did_you_mean
 from devtools.stack.settings import Settings
@@ -32,17 +33,22 @@ class EnvironmentValues:
     name: str
     data: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict)
+    broken: bool = False  # what is missing from its files is not known
+    missing: Cause | None = None  # its own environment.yaml, where there is none
 
     def switch(self, path: str) -> tuple[bool, Location]:
-        """The boolean at a dotted path and its place; LookupError(message, hint) where there is none."""
+        """The boolean at a dotted path and its place.
+
+        Raises KeyError(message, hint) where nothing is, TypeError(message, hint) where something else is.
+        """
         paths = dotted(self.data)
         if path not in paths:
             switches = [known for known, value in paths.items() if isinstance(value, bool)]
-            raise LookupError(f"environment '{self.name}' has no value '{path}'", did_you_mean(path, switches))
+            raise KeyError(f"environment '{self.name}' has no value '{path}'", did_you_mean(path, switches))
         where = self.origins[tuple(path.split("."))]
         value = paths[path]
         if not isinstance(value, bool):
-            raise LookupError(f"'{path}' must be true or false", f"it is set at {where}")  # noqa: TRY004 - one kind
+            raise TypeError(f"'{path}' must be true or false", f"it is set at {where}")
         return value, where
 
 
@@ -72,7 +78,14 @@ def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, 
         document = read(path, path.relative_to(settings.root))
         problems += document.problems
         data = lay_over(data, document.data, origins, document.at)
-    return EnvironmentValues(name=name, data=data, origins=origins), problems
+    missing = None if directory / _VALUES in files else _missing((directory / _VALUES).relative_to(settings.root))
+    return EnvironmentValues(name=name, data=data, origins=origins, broken=bool(problems), missing=missing), problems
+
+
+def _missing(file: Path) -> Cause:
+    """An environment's own file, which need not be; where many look for something, they may look for it there."""
+    hint = "take it from version control again, or write what they look for"
+    return Cause(where=Location(file=file), message="is missing", hint=hint, few=FEW)
 
 
 class Overlays:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from devtools.stack.causes import Cause
 from devtools.stack.model import ChartRef
 
 
 class ChartUnknown(Exception):
     """No chart of this name: a sentence, and near matches as a hint."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        """`message` is one sentence without a final full stop."""
+    def __init__(self, message: str, hint: str = "", *, cause: Cause | None = None) -> None:
+        """`message` is one sentence without a final full stop; `cause` is what to mend, where that is elsewhere."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.cause = cause
 
 
 class ChartFinder(Protocol):

@@ -289,6 +289,23 @@ def test_verify_names_whatever_does_not_belong(repo: Repo, packer: Packer, tmp_p
     assert "web-1.0.0.tgz of 'acme/web' is corrupted" in said
 
 
+def test_a_lock_that_is_gone_is_told_once(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    for name in ("web", "api", "job"):
+        packer.pack(packer.chart(name), tmp_path / "archives")
+    repo.pin(*(f"name: {n}, version: 1.0.0, sha256: null, repository: 'https://no.invalid'" for n in ("web", "api")))
+    repo.vendor(source="../archives")
+    (repo.root / LOCK).unlink()
+    assert repo.verify() is ExitCode.CONFIG
+    assert repo.err.getvalue() == (
+        f"error: 1 problem in {LOCK}\n  {LOCK}:1:1: is missing; wanted for acme/api/api-1.0.0.tgz,"
+        " acme/web/web-1.0.0.tgz (take it from version control again)\n"
+    )
+    shutil.rmtree(repo.root / "charts")
+    assert repo.verify() is ExitCode.OK, "a repository without charts of others needs no lock"
+    assert repo.vendor() is ExitCode.OK
+    assert repo.err.getvalue() == f"no chart is pinned: there is no {LOCK}\n"
+
+
 @pytest.fixture
 def keyring(packer: Packer, tmp_path: Path) -> dict[str, str]:
     """A signing key, and the public keys to trust: its own, and somebody else's."""
