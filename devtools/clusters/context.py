@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import yaml
@@ -59,25 +59,30 @@ class ContextProvider:
                 f"context {self._name} may not be written to (allowed: {known})",
                 hint=f"add {self._name} to allowed_contexts in devtools.yaml",
             )
-        document = extract(_documents(self._kubeconfigs), self._name)
-        own = self._own(document)
-        write_whole(own, yaml.safe_dump(document, sort_keys=False), mode=0o600)
+        own, text = self._copy()
+        write_whole(own, text, mode=0o600)
         return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=own)
 
     def kubeconfig(self) -> Path:
         """Where `find` writes its copy; somewhere else, where nothing is written, if it would refuse."""
         try:
-            return self._own(extract(_documents(self._kubeconfigs), self._name))
+            return self._copy()[0]
         except DevtoolsError:
             return self._state / "kubeconfig"
 
-    def _own(self, document: Mapping[str, Any]) -> Path:
-        """A file for each cluster, whatever its context is called: a run under way must not find another in its place.
+    def _copy(self) -> tuple[Path, str]:
+        """Our file, and what belongs in it; raises EnvironmentFault.
 
+        A file for each cluster, whatever its context is called: a run under way must not find another in its place.
         A user's new credentials make no other cluster.
         """
-        which = json.dumps((self._name, document["clusters"][0]["cluster"]), sort_keys=True, default=str)
-        return self._state / hashlib.sha256(which.encode()).hexdigest()[:12] / "kubeconfig"
+        document = extract(_documents(self._kubeconfigs), self._name)
+        try:  # not as JSON, whose keys cannot be sorted where some are no text
+            which = yaml.safe_dump([self._name, document["clusters"][0]["cluster"]])
+            text = yaml.safe_dump(document, sort_keys=False)
+        except RecursionError as error:  # the dumper needs more of the stack than the loader lets in
+            raise EnvironmentFault(f"context {self._name} is nested too deeply in its kubeconfig") from error
+        return self._state / hashlib.sha256(which.encode()).hexdigest()[:12] / "kubeconfig", text
 
     def status(self) -> ClusterStatus:
         """See `Provider`."""
@@ -139,21 +144,25 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _absolute(entry: Any, path: Path) -> dict[str, Any]:
-    """File names are relative to the kubeconfig they stand in; ours lies elsewhere."""
-    return {
-        key: str(path.parent.absolute() / str(value)) if key in _FILES and value else value
-        for key, value in _mapping(entry).items()
-    }
+    """File names are relative to the kubeconfig they stand in, a plugin's if it has a slash; ours lies elsewhere."""
+    home, found = path.parent.absolute(), dict(_mapping(entry))
+    found.update({key: str(home / str(found[key])) for key in _FILES if found.get(key)})
+    plugin = _mapping(found.get("exec"))
+    if "/" in str(plugin.get("command")):  # one without is looked for on PATH
+        found["exec"] = {**plugin, "command": str(home / str(plugin["command"]))}
+    return found
 
 
 def _documents(paths: Iterable[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
     """The kubeconfig files that are there."""
     found: list[tuple[Path, Mapping[str, Any]]] = []
     for path in paths:
-        if not path.is_file():
-            continue
         try:
+            if not S_ISREG(path.stat().st_mode):
+                continue
             document = read_yaml(path.read_bytes()) or {}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except (OSError, ValueError) as error:
             raise EnvironmentFault(f"cannot read kubeconfig {path}") from error
         if not isinstance(document, Mapping):

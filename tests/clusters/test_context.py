@@ -48,6 +48,16 @@ def test_find_copies_this_context_alone(tmp_path: Path) -> None:
     assert user.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("command", "copied"), [("./bin/login", "{}/bin/login"), ("aws", "aws"), ("/bin/aws", "/bin/aws")]
+)
+def test_a_plugin_is_found_where_the_user_has_it(tmp_path: Path, command: str, copied: str) -> None:
+    user = write(tmp_path / "config")
+    user.write_text(user.read_text().replace("token: s3cret", f"exec: {{command: {command}, args: [a/b]}}"))
+    made = yaml.safe_load(provider("team", tmp_path, user).find().kubeconfig.read_text())
+    assert made["users"][0]["user"]["exec"] == {"command": copied.format(tmp_path), "args": ["a/b"]}
+
+
 def test_what_is_not_allowed_is_refused(tmp_path: Path) -> None:
     user = write(tmp_path / "config")
     with pytest.raises(ConfigError, match=r"production may not be written to \(allowed: team, torn\)") as caught:
@@ -105,6 +115,10 @@ def test_files_that_are_no_kubeconfigs(tmp_path: Path) -> None:
     bad.write_text("{")
     with pytest.raises(EnvironmentFault, match="cannot read"):
         provider("team", tmp_path, bad).find()
+    long = tmp_path / ("a" * 300)  # looking at it fails, as it does where we may not look
+    with pytest.raises(EnvironmentFault, match="cannot read"):
+        provider("team", tmp_path, long).find()
+    assert provider("team", tmp_path, long).kubeconfig() == tmp_path / "state" / "kubeconfig"
 
 
 def test_a_server_that_is_away(tmp_path: Path) -> None:

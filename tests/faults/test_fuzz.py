@@ -28,16 +28,15 @@ from devtools.charts.newer import latest_in_index
 from devtools.charts.standin import chart_files
 from devtools.clients.discovery import Discovery
 from devtools.clients.kubeconfig import read_credentials, ssl_context
-from devtools.clusters.context import extract
+from devtools.clusters.context import ContextProvider
 from devtools.clusters.simulation import digest, stack_objects
-from devtools.errors import ConfigError, DevtoolsError, Location
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Location
 from devtools.hooks.wanted import RELEASE as OF_SECRETS
 from devtools.hooks.wanted import read_seeds
 from devtools.images.catalog import load_catalog
 from devtools.images.declared import ImagesFile
 from devtools.images.rendered import images_of
 from devtools.machine_json import read_json
-from devtools.machine_yaml import read_yaml
 from devtools.process import Result
 from devtools.run.durations import read_durations
 from devtools.run.facts import newest_records, owned_objects
@@ -291,15 +290,29 @@ def test_whatever_a_kubeconfig_holds(raw: bytes) -> None:
             event(type(error).__name__)
 
 
-@given(documents(KUBECONFIG, FILED))
+def _context_at(kubeconfig: Path, state: Path) -> ContextProvider:
+    return ContextProvider("x", allowed=("x",), kubeconfigs=(kubeconfig,), state=state)
+
+
+@example(KUBECONFIG.replace("certificate-authority-data", "1").encode())
+@example(KUBECONFIG.replace("YQ==", "[" * 380 + "]" * 380, 1).encode())
+@given(documents(KUBECONFIG, FILED, FILED.replace("username: a", "exec: {command: ./a}")))
 def test_whatever_a_kubeconfig_holds_a_context_is_taken_from_it(raw: bytes) -> None:
-    with contextlib.suppress(ValueError):
-        if isinstance(document := read_yaml(raw), dict):
-            try:
-                assert yaml.safe_dump(extract([(Path("kubeconfig"), document)], "x"), sort_keys=False)
-                event("taken")
-            except DevtoolsError:
-                event("refused")
+    with scratch() as directory:
+        path, state = Path(directory) / "kubeconfig", Path(directory) / "state"
+        path.write_bytes(raw)
+        provider = _context_at(path, state)
+        named = provider.kubeconfig()
+        try:
+            copied = provider.find().kubeconfig
+        except EnvironmentFault:
+            event("refused")
+            assert named == state / "kubeconfig"
+            assert not state.exists()
+            return
+        event("taken")
+        assert copied == named
+        assert _context_at(copied, state).find().kubeconfig == copied  # as it is handed to Tilt
 
 
 STAGES = "---\napiVersion: kwok.x-k8s.io/v1alpha1\nkind: Stage\nmetadata: {name: a, labels: {x: y}}\nspec: {a: [1]}\n"
