@@ -240,7 +240,7 @@ class Kube:
         return self._items(self._json("GET", path, query=query, accept=accept), path)
 
     def _pages(self, path: str, accept: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        token = ""
+        token, passed = "", set[str]()
         while True:
             params = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
             page = self._json("GET", path, query=params, accept=accept)
@@ -249,6 +249,9 @@ class Kube:
             token = str(metadata.get("continue") or "") if isinstance(metadata, dict) else ""
             if not token:
                 return
+            if token in passed:  # what answers every question the same would be asked for ever
+                raise self._stranger(path)
+            passed.add(token)
 
 
 def _accepted(answer: Answer) -> Answer:

@@ -268,6 +268,7 @@ ASKED: dict[str, Callable[[Kube], object]] = {
 
 @example("a list", http(b'{"items": ["a"]}'))
 @example("metadata", http(b'{"items": [{"metadata": null}], "metadata": []}'))
+@example("metadata", http(b'{"metadata": {"continue": "a"}}'))
 @example("log", http(b"ab", 400, more=b"Content-Encoding: gzip\r\n"))
 @given(name=st.sampled_from(sorted(ASKED)), raw=answers(*map(json.dumps, (OBJECT, LIST, STATUS))))
 def test_whatever_answers_for_an_api_server(tcp: tuple[int, Answer], name: str, raw: bytes) -> None:
