@@ -25,6 +25,7 @@ from devtools.run.launch import Launch
 from devtools.run.readiness import container_statuses, has_begun, job_result
 from devtools.run.recovery import records
 from devtools.run.session import Session
+from devtools.run.tries import last_try
 from devtools.run.troubles import Trouble, gone
 from devtools.run.waiting import Failure, Patience, Suspicions
 from devtools.stack.model import ObjectRef, ReleaseId
@@ -57,7 +58,7 @@ class HookWatch:
     _patience: Patience = field(default_factory=Patience)
     _suspicions: Suspicions = field(init=False)
     _failure: DevtoolsError | None = None
-    _running: set[ObjectRef] = field(default_factory=set)
+    _running: dict[ObjectRef, str] = field(default_factory=dict)  # and what its tries so far came to
     _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
     def __post_init__(self) -> None:
@@ -102,7 +103,10 @@ class HookWatch:
 
     def _tell(self) -> None:
         """Say which hooks run, else that helm does, where that is news."""
-        running = sorted(f"{ref} ({(self._hooks or {})[ref]} hook)" for ref in self._running)
+        hooks = self._hooks or {}
+        running = sorted(
+            f"{ref} ({hooks[ref]} hook{': ' * bool(tries)}{tries})" for ref, tries in self._running.items()
+        )
         what = ", ".join(running) or f"helm {self.verb}"
         if what != self._told:
             self._told = what
@@ -158,7 +162,9 @@ class HookWatch:
         if str(item["metadata"]["creationTimestamp"]) < self._since:
             return []
         done = job_result(item)[0] == "complete" or (item.get("status") or {}).get("phase") == "Succeeded"
-        (self._running.discard if done else self._running.add)(ref)
+        self._running.pop(ref, None)
+        if not done:
+            self._running[ref] = last_try(item, self.session.observer.pods_of(item)) if ref.kind == "Job" else ""
         self._follow(item)
         return self._suspicions.of(item)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devtools.run.hints import hint_of
 from devtools.run.readiness import (
     condition,
     container_statuses,
@@ -22,6 +23,7 @@ from devtools.run.readiness import (
     lacks_pods,
     waits_for,
 )
+from devtools.run.tries import end_of, newest_of, said_of_end, tries_in_vain
 
 Object = Mapping[str, Any]
 
@@ -47,17 +49,19 @@ PATIENCE: Mapping[str, float] = {
     "ProgressDeadlineExceeded": 0.0,
     "DeploymentPaused": 0.0,
     "Failed": 0.0,
+    "BackOff": 0.0,  # of a Job that tries again and again
     "Deleted": 5.0,
 }
 RESTARTS = 2  # of a container that keeps ending: about 15 s when it ends at once
 RESTARTS_IN_COMPANY = 4  # while other things of the release are on their way, or a Job's that tries again: about 90 s
-_NO_IMAGE = 3.0  # seconds that a registry's clear word may last
+_CLEAR = 3.0  # seconds that a clear word may last: a registry's, or kubelet's of who may not run
 _DELIVERED = 20.0  # seconds that a refusal may last which another release may end
 
 _CLEAR_WORD = re.compile(  # "on 127.0.0.1:53": the node has no DNS, as the embedded one
     r"not found|manifest unknown|does not exist|no match for platform|no such host|on 127\.0\.0\.1:53"
 )
 _MAY_COME = re.compile(r"failed calling webhook|not found")
+_MAY_NOT_RUN = re.compile(r"non-root policy|runAsNonRoot")  # as kubelet says that the user is root, or no number
 _WANTED = re.compile(r"\b(?P<kind>configmap|secret) \"(?P<name>[^\"]+)\" not found")
 _KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
 _HOPELESS_PROBE = re.compile(
@@ -67,17 +71,6 @@ _HOPELESS_PROBE = re.compile(
 _ON_NODE = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 _OF_CLAIMS = ("ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "Provisioning")
 _STARTING = {"ContainerCreating", "PodInitializing"}
-_HINTS = {
-    "Image": "is the image's name right, and does the cluster reach its registry?",
-    "CrashLoopBackOff": "where it only waits for another release, say so with `needs`",
-    "CreateContainerConfigError": "where another release makes what is missing, say so with `needs`",
-    "FailedMount": "where another release makes what is missing, say so with `needs`",
-    "Unschedulable": "compare what the pod asks for with `kubectl describe nodes`",
-    "ProvisioningFailed": "`kubectl get storageclasses` shows what there is",
-    "FailedBinding": "`kubectl get storageclasses` shows what there is",
-    "DeploymentPaused": "`kubectl rollout resume` lets it go on",
-    "ExternalProvisioning": "the provisioner of its storage class does not answer: is it installed?",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +105,16 @@ class Trouble:
     @property
     def hint(self) -> str:
         """What to look at, where there is more to say than the message does."""
-        return _HINTS.get(self.family, "")
+        return hint_of(self.reason, self.message)
 
     def patience(self, *, alone: bool = True) -> float:
         """Seconds it may last; `alone` says that nothing else is on its way that could heal it."""
         if self.reason == "CrashLoopBackOff":
             return 0.0 if self.restarts >= (self.most if alone else RESTARTS_IN_COMPANY) else math.inf
         if self.family == "Image" and _CLEAR_WORD.search(self.message):
-            return min(_NO_IMAGE, PATIENCE[self.reason])
+            return min(_CLEAR, PATIENCE[self.reason])
+        if self.reason == "CreateContainerConfigError" and _MAY_NOT_RUN.search(self.message):
+            return _CLEAR
         if self.reason == "FailedCreate" and _MAY_COME.search(self.message):
             return _DELIVERED
         if "unbound immediate PersistentVolumeClaims" in self.message:
@@ -145,12 +140,21 @@ def troubles(
         found += [_ended_badly(pod) for pod in failed][:1]
     if ended == "failed" and not failed:
         found.append(_about(item, "Failed", message))
+    if item.get("kind") == "Job" and not ended and failed and tries_in_vain(item) > RESTARTS_IN_COMPANY:
+        found.append(_again(item, failed))
     if is_workload(item):  # a pod that is put off its node is replaced: once may happen to any
         put_off = [pod for pod in failed if (pod.get("status") or {}).get("reason")]
         found += [_ended_badly(pod) for pod in put_off[1:]][:1]
     if lacks_pods(item, pods):
         found += _told(item, events, ("FailedCreate",))
     return found
+
+
+def _again(job: Object, failed: Sequence[Object]) -> Trouble:
+    """The newest of the pods in which a Job has tried in vain: a crash loop, but that each try has a pod of its own."""
+    trouble = _ended_badly(newest_of(failed))
+    said = f"{trouble.message}, as did {tries_in_vain(job) - 1} pods of Job/{job['metadata']['name']} before it"
+    return replace(trouble, reason="BackOff", message=said)
 
 
 def _own(item: Object) -> Iterator[Trouble]:
@@ -208,14 +212,6 @@ def _container_trouble(pod: Object, container: Object) -> list[Trouble]:
     return [replace(trouble, restarts=restarts, most=RESTARTS_IN_COMPANY if "Job" in owners else RESTARTS)]
 
 
-def said_of_end(ended: Object) -> str:
-    """How a container ended: `exit code 1`, `exit code 137 (OOMKilled)`, with what the runtime said of it."""
-    reason = str(ended.get("reason") or "Error")
-    said = f"exit code {ended.get('exitCode')}" + (f" ({reason})" if reason not in {"Error", "Completed"} else "")
-    message = " ".join(str(ended.get("message") or "").split())
-    return f"{said}: {message}" if message and reason != "Error" else said
-
-
 def _probe_trouble(pod: Object, container: Object, events: Sequence[Object]) -> list[Trouble]:
     """A readiness probe whose answer more time does not change; one that only says `not yet` may go on saying it."""
     if container.get("ready") or "running" not in (container.get("state") or {}):
@@ -262,14 +258,8 @@ def when(event: Object) -> str:
 
 def _ended_badly(pod: Object) -> Trouble:
     """A pod that nobody will start again."""
-    status = pod.get("status") or {}
-    ends = {
-        str(container.get("name")): (container.get("state") or {}).get("terminated") or {}
-        for container in container_statuses(pod)
-    }
-    container = next((name for name, end in ends.items() if end.get("exitCode")), "")
-    said = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
-    return _about(pod, "Failed", said or (said_of_end(ends[container]) if container else ""), container=container)
+    container, said = end_of(pod)
+    return _about(pod, "Failed", said, container=container)
 
 
 def _about(item: Object, reason: str, message: str, *, container: str = "") -> Trouble:

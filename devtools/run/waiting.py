@@ -14,6 +14,7 @@ from devtools.process import Cancel
 from devtools.run.explain import events_about, explain, explain_pods, probe_that_ended
 from devtools.run.observer import Observer
 from devtools.run.readiness import ENDED, condition, has_run, is_waited_for, is_workload, unproven, waits_for
+from devtools.run.tries import last_try
 from devtools.run.troubles import Trouble, gone, newest, troubles
 from devtools.stack.model import ObjectRef
 
@@ -212,8 +213,10 @@ def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
         return ""
     if waits and ref.kind == "Job" and any(map(has_run, observer.pods_of(item))):
         waits = ""
-    probe = suspicions.probe(item) if waits and is_workload(item) else ""
-    return f"{waits}: {probe}" if probe else waits or proof.lacks(item)
+    said = suspicions.probe(item) if waits and is_workload(item) else ""
+    if waits and ref.kind == "Job":
+        said = last_try(item, observer.pods_of(item))
+    return f"{waits}: {said}" if said else waits or proof.lacks(item)
 
 
 def _waits_for_a_pod(observer: Observer, claim: Mapping[str, Any]) -> bool:

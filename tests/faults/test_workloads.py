@@ -174,6 +174,13 @@ FAULTS: dict[str, Fault] = {
         says=r'Pod/no-secret-\S+ container app: CreateContainerConfigError: secret "absent" not found',
         within=50,
     ),
+    "root": Fault(
+        makes=lambda c: [
+            workload("root", pod(c, container(c, securityContext={"runAsNonRoot": True, "runAsUser": 0})))
+        ],
+        says=r"Pod/root-\S+ container app: CreateContainerConfigError: container's runAsUser breaks non-root policy",
+        within=30,
+    ),
     "no-volume": Fault(
         makes=lambda c: [
             workload(
@@ -222,6 +229,7 @@ FAULTS: dict[str, Fault] = {
     "quota": Fault(
         makes=lambda c: [workload("quota", pod(c, container(c)))],
         says=r"Deployment/quota: FailedCreate: pods \S+ is forbidden: exceeded quota: none",
+        hint="`kubectl describe resourcequotas` shows what is used, and by how much",
         within=30,
     ),
     "quota-set": Fault(
@@ -246,10 +254,10 @@ FAULTS: dict[str, Fault] = {
         within=30,
     ),
     "job-fails": Fault(
-        makes=lambda c: [job("job-fails", _says(c, "echo loading; exit 4"))],
+        makes=lambda c: [job("job-fails", _says(c, "echo loading; exit 4"), backoffLimit=1)],
         says=r"Pod/job-fails-\S+ container app: Failed: exit code 4",
         shows=("log app: loading",),
-        within=30,
+        within=50,  # its second try comes 10 s after the first
     ),
     "deleted": Fault(
         makes=lambda c: [workload("deleted", _web(c, "/late"), progressDeadlineSeconds=100)],
@@ -412,6 +420,11 @@ def test_a_probe_that_says_not_yet_is_told_with_the_time_that_is_left(run: Clock
     left = [event.left for event in waits]
     assert left == sorted(left, reverse=True)
     assert all(TIMEOUT - 40 < seconds <= TIMEOUT for seconds in left), left
+
+
+def test_a_job_that_tries_again_is_told_with_what_its_tries_came_to(run: Clocked) -> None:
+    said = [event.what for event, _ in run.of("job-fails") if isinstance(event, StepWaiting)]
+    assert "Job/job-fails (its pod to run: 1 pod failed, the last with exit code 4)" in said
 
 
 def test_a_hook_that_helm_waits_for_is_named_meanwhile(run: Clocked) -> None:

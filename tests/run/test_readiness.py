@@ -13,6 +13,7 @@ import yaml
 from devtools.errors import ConfigError
 from devtools.run.measure import measure
 from devtools.run.readiness import ENDED, has_run, job_result, selects, unproven, waits_for
+from devtools.run.tries import last_try
 from devtools.run.troubles import PATIENCE, Trouble, troubles
 from devtools.stack.model import Contract
 from tests.run.kit import HERE
@@ -63,6 +64,15 @@ PATIENT = {
         30.0,
     ),
     "a quota": (Trouble(object="Job/a", reason="FailedCreate", message="exceeded quota"), 5.0),
+    "a user who may not run": (
+        Trouble(object="Pod/a", reason="CreateContainerConfigError", message="container has runAsNonRoot and image …"),
+        3.0,
+    ),
+    "a key that may come": (
+        Trouble(object="Pod/a", reason="CreateContainerConfigError", message="couldn't find key a in ConfigMap b/c"),
+        20.0,
+    ),
+    "a Job that tries again and again": (Trouble(object="Pod/a", reason="BackOff", message="exit code 1"), 0.0),
     "a webhook": (Trouble(object="Job/a", reason="FailedCreate", message="failed calling webhook"), 20.0),
 }
 
@@ -71,6 +81,63 @@ PATIENT = {
 def test_how_long_a_trouble_may_last(case: str) -> None:
     trouble, seconds = PATIENT[case]
     assert trouble.patience() == seconds
+
+
+HINTS = {
+    # reason and message, and what the hint says: nothing where the message says it all
+    "a name that is none": ("InvalidImageName", 'couldn\'t parse image name "A B"', "correct the image's name"),
+    "an image that may not be pulled": ("ErrImageNeverPull", "is not present", "invoke images.preload"),
+    "a registry that wants to know who asks": ("ErrImagePull", "401 Unauthorized", "imagePullSecrets"),
+    "a registry that does not answer": ("ImagePullBackOff", "i/o timeout", "does the cluster reach its registry?"),
+    "a program that is not there": (
+        "CrashLoopBackOff",
+        'exec: "nosuch": executable file not found in $PATH',
+        "its image has no such program",
+    ),
+    "too much memory": ("CrashLoopBackOff", "exit code 137 (OOMKilled) after 2 restarts", "resources.limits.memory"),
+    "a crash loop": ("CrashLoopBackOff", "exit code 1 after 2 restarts", "`needs`"),
+    "a Job that tries again": ("BackOff", "exit code 1, as did 4 pods", "`needs`"),
+    "a Secret that is missing": ("CreateContainerConfigError", 'secret "a" not found', "`needs`"),
+    "a key that is missing": ("CreateContainerConfigError", "couldn't find key a in Secret b/c", "`needs`"),
+    "a volume of a missing Secret": ("FailedMount", 'secret "a" not found', "`needs`"),
+    "a volume of a missing key": ("FailedMount", "references non-existent secret key: a", "`needs`"),
+    "a user who may not run": ("CreateContainerConfigError", "container's runAsUser breaks non-root policy", ""),
+    "a directory that is none": ("FailedMount", "hostPath type check failed: /x is not a directory", ""),
+    "a ServiceAccount that is missing": ("FailedCreate", 'serviceaccount "a" not found', "`needs`"),
+    "a PriorityClass that is missing": ("FailedCreate", "no PriorityClass with name a was found", "`needs`"),
+    "a quota": ("FailedCreate", "exceeded quota: a", "kubectl describe resourcequotas"),
+    "a policy": ("FailedCreate", "denied request: no", ""),
+}
+
+
+@pytest.mark.parametrize("case", HINTS)
+def test_a_hint_fits_what_happened_or_there_is_none(case: str) -> None:
+    reason, message, says = HINTS[case]
+    hint = Trouble(object="Pod/a", reason=reason, message=message).hint
+    assert says in hint
+    assert bool(says) == bool(hint)
+
+
+TRIES = {
+    "none yet": ({}, []),
+    "one": ({"failed": 1}, ["1 pod failed, the last with exit code 3"]),
+    "two": ({"failed": 2}, ["2 pods failed, the last with exit code 3"]),
+    "two at a time": ({"failed": 2, "parallelism": 2}, ["1 pod failed, the last with exit code 3"]),
+    "some that did it": ({"failed": 2, "succeeded": 1}, []),
+}
+
+
+@pytest.mark.parametrize("case", TRIES)
+def test_what_the_tries_of_a_job_came_to(case: str) -> None:
+    status, says = dict(TRIES[case][0]), TRIES[case][1]
+    old, new = ({"state": {"terminated": {"exitCode": code}}, "name": "a"} for code in (1, 3))
+    pods: list[dict[str, Any]] = [
+        {"metadata": {"creationTimestamp": at}, "status": {"phase": "Failed", "containerStatuses": [state]}}
+        for at, state in (("2026-01-01T00:00:10Z", new), ("2026-01-01T00:00:00Z", old))
+    ]
+    job = {"spec": {"parallelism": status.pop("parallelism", 1)}, "status": status}
+    assert [last_try(job, pods)] == (says or [""])
+    assert last_try(job, []) == (says[0].partition(",")[0] if says else "")
 
 
 def test_what_else_is_on_its_way_may_end_a_crash_loop() -> None:

@@ -1,0 +1,41 @@
+"""What to look at where a workload cannot start, by Kubernetes' reason and what its message says; pure."""
+
+from __future__ import annotations
+
+import re
+
+_NEEDS = "where another release makes what is missing, say so with `needs`"
+_CLASSES = "`kubectl get storageclasses` shows what there is"
+# reason, what its message says, hint: the first that fits; a hint that does not fit what happened is worse than none
+_HINTS = tuple(
+    (re.compile(reason), re.compile(said, re.IGNORECASE), hint)
+    for reason, said, hint in (
+        ("InvalidImageName", "", "correct the image's name: `invoke images.list` shows what the charts want"),
+        (
+            "ErrImageNeverPull",
+            "",
+            "bring it into the nodes with `invoke images.preload`, or let them pull it: imagePullPolicy",
+        ),
+        (
+            "Image",
+            r"unauthorized|denied|forbidden|authorization failed",
+            "the registry refuses it: is the image's name right, and has the pod a pull secret (imagePullSecrets)?",
+        ),
+        ("Image", "", "is the image's name right, and does the cluster reach its registry?"),
+        ("", "executable file not found", "its image has no such program: correct the command, or the image"),
+        ("CrashLoopBackOff|^BackOff", r"\(OOMKilled\)", "it takes more memory than its limit: resources.limits.memory"),
+        ("CrashLoopBackOff|^BackOff", "", "where it only waits for another release, say so with `needs`"),
+        ("CreateContainerConfigError|FailedMount", r"not found|couldn't find|non-?existent", _NEEDS),
+        ("FailedCreate", r"not found|no PriorityClass with name", _NEEDS),
+        ("FailedCreate", "exceeded quota", "`kubectl describe resourcequotas` shows what is used, and by how much"),
+        ("Unschedulable", "", "compare what the pod asks for with `kubectl describe nodes`"),
+        ("ProvisioningFailed|FailedBinding", "", _CLASSES),
+        ("ExternalProvisioning", "", "the provisioner of its storage class does not answer: is it installed?"),
+        ("DeploymentPaused", "", "`kubectl rollout resume` lets it go on"),
+    )
+)
+
+
+def hint_of(reason: str, message: str) -> str:
+    """The hint for a trouble; empty where there is no more to say than its message does."""
+    return next((hint for of, said, hint in _HINTS if of.search(reason) and said.search(message)), "")
