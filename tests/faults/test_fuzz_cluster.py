@@ -204,7 +204,9 @@ STEPS = st.sampled_from(
     ("f:spec", "f:data", "f:a", "f:b", 'k:{"name":"a"}', 'k:{"port":1,"protocol":"TCP"}', 'v:"a"', "v:1", "i:0", ".")
 )
 FIELDS: st.SearchStrategy[Any] = st.recursive(
-    st.just({}), lambda inner: st.dictionaries(STEPS, inner, max_size=3), max_leaves=8
+    st.builds(dict),  # a new one each time, as from JSON: they are changed
+    lambda inner: st.dictionaries(STEPS, inner, max_size=3),
+    max_leaves=8,
 )
 ENTRIES = st.lists(
     st.fixed_dictionaries(
