@@ -39,7 +39,7 @@ from devtools.images.rendered import images_of
 from devtools.machine_json import read_json
 from devtools.process import Result
 from devtools.run.durations import read_durations
-from devtools.run.facts import newest_records, owned_objects
+from devtools.run.facts import owned_objects
 from devtools.run.hooked import hooks
 from devtools.run.measure import measure
 from devtools.run.troubles import troubles
@@ -480,15 +480,6 @@ def _tests(said: str) -> object:
 
 def _refusals(said: str) -> str:
     return "".join(map(str, helm_refusals.refusals(said)))
-
-
-def _facts(said: str) -> object:
-    records = json.loads(said)
-    if not isinstance(records, list) or not all(isinstance(item, dict) for item in records):
-        return ()
-    texts = {key: str(value) for item in records for key, value in item.items()}
-    labelled = {"namespace": "n", "labels": texts, "annotations": texts}
-    return newest_records([labelled, labelled])
 
 
 def _printed(said: str) -> Result:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
+from typing import Any
 
 import pytest
 from hypothesis import event, example, given
@@ -26,10 +27,25 @@ from devtools.clients.kube import Kube
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.hooks.vault import Address, VaultStore
 from devtools.process import Cancel
+from devtools.run.facts import observe
+from devtools.run.recovery import left, recovery
+from devtools.run.revisions import basis, revisions
+from devtools.stack.down import with_sweeps
+from devtools.stack.model import Action, Stack
+from devtools.stack.plan import Selection, down_plan, make_plan
 from devtools.stack.references import parse
+from devtools.tools.helm_labels import (
+    ANNOTATION_OBJECTS,
+    LABEL_DIGEST,
+    LABEL_LAYER,
+    LABEL_READY,
+    LABEL_STACK,
+    LABEL_TESTED,
+)
 from tests.clients.script import KUBECONFIG
 from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch
-from tests.stack.kit import write
+from tests.stack.kit import load, repository, write
+from tests.stack.test_config import GOOD
 
 ODD = (*ODD_JSON, *LAX_JSON)
 
@@ -285,3 +301,80 @@ def test_whatever_answers_for_an_api_server(tcp: tuple[int, Answer], name: str, 
             event(f"{name}: {type(error).__name__}")
         finally:
             kube.connections.pool.clear()
+
+
+# --- the records of releases, which are Secrets: whoever may write those may write anything into their labels
+
+INVENTORY = '[["v1", "ConfigMap", "ameide", "a"], ["v1", "Nope", "", "b"], ["x/v1", "A", "n", "c"]]'
+KINDS_SERVED = {
+    "items": [
+        {
+            "versions": [
+                {"version": "v1", "resources": [{"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}}]}
+            ]
+        }
+    ]
+}
+HELMS = ("deployed", "failed", "superseded", "uninstalled", "uninstalling", "pending-install", "pending-upgrade", "x")
+NUMBERED = ("1", "2", "10", "0", "-1", "", "x", "1.5", "\u0663", "\u00b2", "9" * 63)
+LABELS: dict[str, tuple[str, ...]] = {  # the good one first
+    "name": ("web", "db", "gone", ""),
+    "status": HELMS,
+    "version": NUMBERED,
+    LABEL_LAYER: ("20-app", "99-gone", ""),
+    LABEL_STACK: ("shop", "other", ""),
+    **dict.fromkeys((LABEL_DIGEST, LABEL_READY, LABEL_TESTED), ("d" * 40, "e" * 40, "")),
+}
+
+
+@st.composite
+def records(draw: st.DrawFn) -> dict[str, Any]:
+    """The metadata of one of Helm's records, with a few of its labels changed or taken out."""
+    labels: dict[str, str | None] = {name: values[0] for name, values in LABELS.items()}
+    for name in draw(st.lists(st.sampled_from(sorted(LABELS)), max_size=4)):
+        labels[name] = draw(st.sampled_from((None, *LABELS[name])))
+    made: dict[str, Any] = {"name": "s", "namespace": draw(st.sampled_from(("ameide", "ameide", "data")))}
+    if said := {name: value for name, value in labels.items() if value is not None}:
+        made["labels"] = said
+    if draw(st.booleans()):
+        inventory: bytes = draw(st.just(INVENTORY.encode()) | documents(INVENTORY, odd=ODD))
+        made["annotations"] = {ANNOTATION_OBJECTS: inventory.decode("utf-8", "replace")}
+    return made
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Stack]:
+    with scratch() as directory:
+        yield load(repository(Path(directory), GOOD))
+
+
+@SLOW
+@given(st.lists(records(), max_size=4))
+def test_whatever_the_records_of_releases_say(
+    tcp: tuple[int, Answer], shop: Stack, listed: list[dict[str, Any]]
+) -> None:
+    port, answer = tcp
+    page = http(json.dumps({"items": [{"metadata": record} for record in listed]}).encode())
+    kinds = http(json.dumps(KINDS_SERVED).encode())
+    answer.known = (("/secrets?", page), ("/api ", kinds), ("/apis ", http(b'{"items": []}')))
+    answer.raw = http(b'{"items": [{"metadata": {"name": "a", "namespace": "ameide"}}]}')
+    with scratch() as directory:
+        path = Path(directory) / "kubeconfig"
+        path.write_text(KUBECONFIG.format(port=port))
+        kube = Kube(path, "c", Cancel(), retry_for=0)
+        try:
+            facts = observe(kube)
+        finally:
+            answer.known = ()
+            kube.connections.pool.clear()
+    everything = Selection(layers=tuple(layer.name for layer in shop.layers))
+    digests = {release.id: "d" * 40 for release in shop.releases()}
+    actions = {step.action for step in make_plan(shop, everything, facts, digests).steps}
+    down = with_sweeps(down_plan(shop, everything, facts), facts, crds=True, force=False)
+    event(f"{', '.join(sorted(actions))}; down: {len(down.steps)}")
+    assert {Action.UNINSTALL} >= {step.action for step in down.steps}
+    for release, found in revisions(listed).items():
+        fact = facts.releases[release]
+        assert found[-1].number == fact.revision
+        basis(found)
+    assert recovery(left(listed), listed).told("failed")
