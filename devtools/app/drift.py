@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +38,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
         app.say(other.message)
     found, document = _look(app, target, stack, releases)
     drifted = [item for item in found if item.drifts]
-    what = typed("drift", options, fix=True) + (f" --name {name}" if name else "")
+    what = typed(f"drift {shlex.quote(name)}" if name else "drift", options, fix=True)
     if not (fix and drifted):
         _show(app, document, options)
         if drifted and options.output == "text":

@@ -40,6 +40,7 @@ from devtools.whole_file import write_whole
 KEEP = 50  # runs
 LATEST = "latest"
 _RUN = re.compile(r"\d{8}T\d{6}Z-")
+_DASHES = re.compile(r"-{2,}")  # of flags
 _LONGEST = 60  # characters of what was typed that go into a directory's name
 
 
@@ -50,7 +51,7 @@ def run_directory(root: Path, what: str, at: float) -> Path:
     """
     runs = root / ".devtools" / "runs"
     moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = f"{moment}-{advice.file_name(what, _LONGEST)}"
+    name = f"{moment}-{_DASHES.sub('-', advice.file_name(what))[:_LONGEST].rstrip('-.')}"
     try:
         runs.mkdir(parents=True, exist_ok=True)
         _ignore(runs.parent)

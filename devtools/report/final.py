@@ -244,7 +244,8 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
     if end and end.hint and fold.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
     if fold.result() == "unchanged":
-        lines += wrapped("Everything is as declared; there was nothing to do.", width, "  ")
+        said = "What is declared is what was deployed: there was nothing to do."
+        lines += wrapped(f"{said} `invoke drift` tells what hands changed since.", width, "  ")
     if fold.result() == "interrupted":
         lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
     checks = [*(item.verdict for item in fold.tests.values()), *(item.verdict for item in fold.contracts)]

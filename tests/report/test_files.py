@@ -20,10 +20,10 @@ def unexpected(line: str) -> NoReturn:
 def test_names_sort_by_time_and_are_never_shared(tmp_path: Path) -> None:
     made = [run_directory(tmp_path, "layer 40-data-plane --env dev", START + at) for at in (0, 0, 0, 1)]
     assert [path.name for path in made] == [
-        "20260101T000000Z-layer-40-data-plane---env-dev",
-        "20260101T000000Z-layer-40-data-plane---env-dev-2",
-        "20260101T000000Z-layer-40-data-plane---env-dev-3",
-        "20260101T000001Z-layer-40-data-plane---env-dev",
+        "20260101T000000Z-layer-40-data-plane-env-dev",
+        "20260101T000000Z-layer-40-data-plane-env-dev-2",
+        "20260101T000000Z-layer-40-data-plane-env-dev-3",
+        "20260101T000001Z-layer-40-data-plane-env-dev",
     ]
     assert all(path.is_dir() for path in made)
     assert (tmp_path / ".devtools" / ".gitignore").read_text() == "*\n"
