@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
-from devtools.clients.kube import Kube
+from devtools.clients.kube import ApiError, Kube
 from devtools.errors import DevtoolsError
 from devtools.run.difference import ABSENT, changes
+from devtools.run.readiness import is_workload
 from devtools.run.revisions import last_two, object_of
 from devtools.run.secrets import secret_values
 from devtools.run.strays import Stray, strays_of, take_over
@@ -17,7 +19,7 @@ from devtools.run.veil import is_hidden, veiled
 from devtools.run.waiting import Failure, LateFailure, Wait
 from devtools.stack.model import ObjectRef, Release, ReleaseId, Step
 from devtools.tools.helm_applied import Applied
-from devtools.tools.helm_refusals import Refusal, invalid, refusals
+from devtools.tools.helm_refusals import Refusal, invalid, refusals, without_values
 
 KEPT = frozenset({"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition"})
 # What may change of a StatefulSet's spec: the API server says only that something else did.
@@ -26,6 +28,7 @@ _MUTABLE = frozenset(
     | {"persistentVolumeClaimRetentionPolicy"}
 )
 _LONGEST = 80  # characters of a value
+_INVALID = 422
 _LOOK = 0.1  # seconds between looks
 
 
@@ -120,12 +123,40 @@ def despite_refusals(
         except Refused as error:
             if not error.is_cured(recreating=step.recreate, taking=step.take):
                 raise
+            _rehearse(kube, step.release.id, error.immutable)
             recreate(kube, error.immutable, wait, say)
             for stray in error.strays:
                 take_over(kube, stray, say)
             return work(True)
 
     return done
+
+
+def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None:
+    """Have the new workloads made under other names, by a dry run, before the old ones are deleted for them.
+
+    What refuses a change because of a field that cannot change may be wrong in other ways, too. Raises Failure where
+    the API server calls a new one invalid. Other kinds may hold what there is only once, such as a cluster IP.
+    """
+    try:
+        _, after = last_two(kube, release)
+    except (DevtoolsError, KeyError, ValueError):
+        return
+    for ref in refs:
+        item = object_of(after, ref) if after else None
+        other = replace(ref, name=f"{ref.name[:40]}-{uuid4().hex[:8]}")
+        path = kube.path_of(other)
+        if not after or not item or not path or not (is_workload(item) or ref.kind == "Job"):
+            continue
+        metadata = {**item["metadata"], "name": other.name, "namespace": ref.namespace}
+        try:
+            kube.rehearse(path, {**item, "metadata": metadata}, "helm")
+        except ApiError as error:
+            if error.status == _INVALID:
+                said = str(
+                    veiled(without_values(error.text.replace(other.name, ref.name)), secret_values(after.values))
+                )
+                raise Failure(f"{ref} was not deleted, because the new one would be refused, too: {said}") from error
 
 
 def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[str], None]) -> None:

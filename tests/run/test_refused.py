@@ -104,6 +104,25 @@ def test_a_job_and_a_stateful_set_are_recreated_where_that_is_asked_for(bench: B
     assert (again.code, again.all(Notice)) == (ExitCode.OK, [])  # nothing is refused, so nothing is deleted
 
 
+def test_nothing_is_deleted_for_a_workload_that_could_not_be_made_either(bench: Bench) -> None:
+    app = bench.release(bench.chart("app", deployment("web"), migration("1")))
+    assert bench.run(plan(step(app))).code is ExitCode.OK
+    path = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments/web"
+    before = uid(bench, path)
+    wrong = deployment("web")
+    wrong["spec"]["selector"] = {"matchLabels": {"app": "marker"}}  # not that of its pods
+    bench.chart("app", wrong, migration("1"))
+    ran = upgrade(bench, app, recreate=True)
+    end = ran.one(StepFinished)
+    assert ran.code is ExitCode.FAILED
+    assert end.reason == (
+        'Deployment/web was not deleted, because the new one would be refused, too: Deployment.apps "web" is invalid: '
+        "spec.template.metadata.labels: Invalid value: `selector` does not match template `labels`"
+    )
+    assert uid(bench, path) == before
+    assert ran.all(Notice) == []
+
+
 def test_what_holds_data_is_never_recreated(bench: Bench) -> None:
     def claim(mode: str) -> dict[str, Any]:
         spec = {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}}
