@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.process import Cancel, Command, Later, Result
+from devtools.run.waiting import Failure
 
 # What helm sees of the values when we die before we give them: no YAML, so that it does nothing.
 _BEGINNING = b"{"
@@ -38,3 +40,14 @@ class Launch:
         """It gets no values: it ends without having done anything."""
         if self._values:
             self._values.cut()
+
+
+def killed(result: Result) -> Failure | None:
+    """What it means that somebody else's signal ended a helm that could say nothing more."""
+    if result.returncode >= 0 or "Error: " in result.stderr:
+        return None
+    name = {known.value: known.name for known in signal.Signals}.get(-result.returncode, f"signal {-result.returncode}")
+    return Failure(
+        f"helm was killed ({name}) while it worked",
+        hint="where nobody did that, the system did, for want of memory; the same command puts right what helm left",
+    )

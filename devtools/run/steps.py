@@ -21,7 +21,7 @@ from devtools.run.events import ContractChecked, Notice, Outcome, StepWaiting, V
 from devtools.run.facts import mark_ready, record_path
 from devtools.run.hooked import HookWatch
 from devtools.run.kinds import unknown
-from devtools.run.launch import Launch
+from devtools.run.launch import Launch, killed
 from devtools.run.namespaces import make_namespace
 from devtools.run.outages import Outage, despite_outages
 from devtools.run.recovery import left, records, recovery
@@ -251,7 +251,7 @@ class Steps:
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        known = refused(self._session.kube, release, said) or unanswered(text) or unknown(text)
+        known = killed(result) or refused(self._session.kube, release, said) or unanswered(text) or unknown(text)
         raise known or Failure(text, details=[redact(line, secrets) for line in watch.said()])
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:

@@ -326,3 +326,12 @@ def test_an_object_of_a_kind_that_nobody_brought_is_named_with_what_to_do(bench:
     assert ran.code is ExitCode.FAILED
     assert end.reason == "the cluster has no kind Widget of widgets.example.com/v1: no CRD for it is there"
     assert end.hint == "add the release that brings the CRD to its needs"
+
+
+@cluster_
+def test_a_chart_for_another_kubernetes_is_not_told_to_bring_a_crd(bench: Bench) -> None:
+    job = {"apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": {"name": "j"}}
+    end = bench.run(plan(step(bench.release(bench.chart("conf", job))))).one(StepFinished)
+    said = "the cluster has no kind CronJob of batch/v1beta1: its Kubernetes does not serve that version of its API"
+    assert end.reason == said
+    assert end.hint == "the chart is for another Kubernetes: `kubectl api-versions` shows what this one serves"

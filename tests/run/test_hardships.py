@@ -101,7 +101,8 @@ STRANGE: dict[str, tuple[str, Callable[[str], bool]]] = {
         lambda reason: "not the release it made" in reason,
     ),
     "is not UTF-8": (r"printf 'Error: caf\351\n' >&2; exit 1", lambda reason: reason == "caf\\xe9"),
-    "dies": ("kill -9 $$", lambda reason: reason == "helm failed and said nothing"),
+    "dies": ("kill -9 $$", lambda reason: reason == "helm was killed (SIGKILL) while it worked"),
+    "fails without a word": ("exit 1", lambda reason: reason == "helm failed and said nothing"),
     "floods": ("head -c 100000000 /dev/zero | tr '\\0' x", lambda reason: "not the release it made" in reason),
     "floods stderr": (
         "head -c 1000000 /dev/zero | tr '\\0' '\\n' >&2; echo 'Error: in the end' >&2; exit 1",
