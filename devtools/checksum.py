@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from devtools.opened import opened
+
 
 def sha256_of(path: Path) -> str:
     """The file's sha256, lower-case hexadecimal; OSError where it cannot be read."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,6 +23,7 @@ from devtools.errors import (
     TimedOut,
 )
 from devtools.machine_json import read_json
+from devtools.opened import opened
 from devtools.process import Command, Result
 from devtools.stack.settings import find_root
 from devtools.stack.yamlpos import parse
@@ -135,7 +136,8 @@ def module_of(root: Path) -> Module:
     """The module of the repository at `root`. ConfigError where it has none, or one without a name."""
     path = root / DIRECTORY / "buf.yaml"
     try:
-        document = parse(path.read_bytes(), path)
+        with opened(path) as file:
+            document = parse(file.read(), path)
     except OSError as error:
         raise ConfigError(f"there is no protobuf module: {path}: {error.strerror}", hint="see docs/proto.md") from error
     if document.problems:

@@ -17,6 +17,7 @@ from typing import Any
 
 from devtools.archives import UNREADABLE, content_of, members
 from devtools.charts.archive import dependencies_of
+from devtools.charts.tree import files_of_tree
 from devtools.errors import ConfigError
 from devtools.stack.yamlpos import parse
 
@@ -77,10 +78,12 @@ def has_crds(chart: Path) -> bool:
     """
     try:
         if chart.is_dir():
-            names = [path.relative_to(chart).as_posix() for path in chart.rglob("*")]
+            names = list(files_of_tree(chart))
         else:
             with tarfile.open(chart, mode="r:gz") as archive:
                 names = [member.name for member in members(archive)]
+    except ConfigError:
+        return True
     except UNREADABLE:
         return True
     return any("crds" in name.split("/") or name.endswith(".tgz") for name in names)
@@ -214,8 +217,7 @@ def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
 
 
 def _of_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    found = ((path, path.relative_to(directory).as_posix()) for path in directory.rglob("*"))
-    return {name: path.read_bytes() for path, name in found if wanted(name) and path.is_file()}
+    return {name: path.read_bytes() for name, path in files_of_tree(directory).items() if wanted(name)}
 
 
 def _of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[str, bytes]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock as Mutex
 from typing import TYPE_CHECKING
 
+from devtools.charts.tree import Tree, tree_of
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, Location, Problem
 from devtools.stack.causes import Cause
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef, Release
 from devtools.stack.near import did_you_mean
+from devtools.stack.settings import failed
 
 if TYPE_CHECKING:
     from devtools.charts.lock import Lock, LockEntry
@@ -48,6 +51,7 @@ class Charts:
         self._root = root or directory.parent
         self._load = lock
         self._stand_in = stand_in
+        self._trees: dict[Path, Tree] = {}
         self._digests: dict[Path, str] = {}
         self._mutex = Mutex()
 
@@ -81,8 +85,8 @@ class Charts:
     def digest(self, chart: ChartRef) -> str:
         """sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
 
-        Of an archive, its bytes; of a directory, the path, size and bytes of every file in it, sorted by path.
-        Raises ConfigError when it cannot be read.
+        Of an archive, its bytes; of a directory, the path, size and bytes of every file in it, sorted by path, and by
+        way of links, too. Raises ConfigError when it cannot be read, or holds what is neither file nor directory.
         """
         with self._mutex:
             if chart.path not in self._digests:
@@ -90,8 +94,12 @@ class Charts:
             return self._digests[chart.path]
 
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
-        """What is wrong with the archives that enabled releases use; each archive is looked at once."""
-        names = dict.fromkeys(r.chart.name for r in releases if r.installed and r.chart.kind == "vendored")
+        """What is wrong with the archives and directories that enabled releases use; each is looked at once."""
+        charts = {r.chart.name: r.chart for r in releases if r.installed}
+        strange = [p for chart in charts.values() if chart.kind == "local" for p in self._strange(chart)]
+        return strange + self._verify_archives([name for name, chart in charts.items() if chart.kind == "vendored"])
+
+    def _verify_archives(self, names: Sequence[str]) -> list[Problem]:
         if not names:
             return []
         from devtools.charts.archive import verify_archive  # noqa: PLC0415 - brings the lock
@@ -164,10 +172,23 @@ class Charts:
 
     def _digest(self, chart: ChartRef) -> str:
         try:
-            return _directory_digest(chart.path) if chart.path.is_dir() else sha256_of(chart.path)
+            return _directory_digest(self._files(chart)) if chart.path.is_dir() else sha256_of(chart.path)
         except OSError as error:
             why = error.strerror or str(error)
             raise ConfigError(f"chart '{chart.name}' cannot be read: {why}", hint=f"it is {chart.path}") from error
+
+    def _files(self, chart: ChartRef) -> Mapping[str, Path]:
+        """The files of a chart's directory; raises ConfigError with all in it that are none."""
+        if problems := self._strange(chart):
+            raise failed(problems)
+        return self._trees[chart.path].files
+
+    def _strange(self, chart: ChartRef) -> list[Problem]:
+        """What lies in a chart's directory and cannot be read; each is looked at once."""
+        if chart.path not in self._trees:
+            self._trees[chart.path] = tree_of(chart.path)
+        problems = self._trees[chart.path].problems
+        return [replace(p, where=Location(file=self._shown(p.where.file))) for p in problems]
 
     def _shown(self, path: Path) -> Path:
         return path.relative_to(self._root) if path.is_relative_to(self._root) else path
@@ -179,10 +200,9 @@ def _wrong(name: str, problem: Problem, hint: str) -> ChartUnknown:
     return ChartUnknown(f"chart '{name}' cannot be used: {problem}", cause=cause)
 
 
-def _directory_digest(directory: Path) -> str:
+def _directory_digest(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
-    files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
-    for name, path in sorted(files.items()):
+    for name, path in files.items():
         content = path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)

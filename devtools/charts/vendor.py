@@ -24,6 +24,7 @@ from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
 from devtools.charts.packing import packed
 from devtools.charts.resolve import THIRD_PARTY, Charts
+from devtools.charts.tree import tree_of
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Command, Runner
@@ -129,6 +130,8 @@ class Vendor:
                 return into / file
         for place in (directory, directory / entry.publisher):
             if (place / entry.name / "Chart.yaml").is_file():
+                if strange := tree_of(place / entry.name).problems:  # helm would wait for ever for some of them
+                    raise ConfigError(f"{strange[0].where.file} {strange[0].message}", hint=strange[0].hint)
                 self._run(helm.package(place / entry.name, into), f"{place / entry.name} cannot be packed")
                 return _repacked(next(into.glob("*.tgz")), into / file)
         hint = f"it would be {directory / file}, or a chart in {directory / entry.name}"

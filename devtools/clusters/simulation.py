@@ -17,6 +17,7 @@ from devtools.clients.kube import ApiError, Kube
 from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
 from devtools.machine_json import read_json
 from devtools.machine_yaml import read_documents
+from devtools.opened import opened
 from devtools.stack.model import ObjectRef
 from devtools.tools.kwokctl import FAKE_NODE
 
@@ -71,7 +72,8 @@ def stack_objects(files: Iterable[Path]) -> tuple[dict[str, Any], ...]:
     problems: list[Problem] = []
     for path in files:
         try:
-            items = [item for item in read_documents(path.read_bytes()) if item]
+            with opened(path) as file:
+                items = [item for item in read_documents(file.read()) if item]
             found += [_owned(item, "stack") for item in items]
         except (OSError, TypeError, KeyError, ValueError) as error:
             where = Location(file=path, line=_line(error))

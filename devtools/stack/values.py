@@ -95,6 +95,8 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
         path = chart / "values.yaml"
         return read(path, _shown(path, root)) if path.is_file() else Document(file=path)
     shown = _shown(chart, root) / "values.yaml"
+    if not chart.is_file():
+        return Document(file=shown)  # nor a pipe
     try:
         with tarfile.open(chart) as archive:
             for member in members(archive):

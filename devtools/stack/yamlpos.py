@@ -6,7 +6,6 @@ into data, because a constructor would lose their places. Everything wrong is a 
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 
 from devtools.bounded_yaml import BoundedLoader, TooDeep
 from devtools.errors import Location, Problem
+from devtools.opened import opened
 from devtools.stack.scalars import BadScalar, plain, tagged
 
 Key = str | int
@@ -54,9 +54,7 @@ def read(path: Path, shown: Path | None = None) -> Document:
     """Parse a file; problems name it as `shown`. A file that cannot be read is a problem too."""
     shown = shown or path
     try:
-        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
-            return _broken(shown, "cannot be read: it is no file")  # reading a pipe would wait for ever
-        with path.open("rb") as file:
+        with opened(path) as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
         return _broken(shown, f"cannot be read: {error.strerror or error}")

@@ -139,6 +139,9 @@ def test_from_a_directory_of_charts_the_same_bytes_each_time(repo: Repo, packer:
         os.utime(path, (1, 1))
     assert repo.vendor("web", source=str(chart.parent)) is ExitCode.OK, repo.err.getvalue()
     assert "unchanged" in repo.out.getvalue()
+    os.mkfifo(chart / ".helmignore")  # helm would wait for whoever writes into it
+    assert repo.vendor("web", source=str(chart.parent)) is ExitCode.CONFIG
+    assert f"{chart / '.helmignore'} is a pipe (helm takes files and directories only" in repo.err.getvalue()
 
 
 def test_dependencies_that_are_not_in_the_archive_are_packed(

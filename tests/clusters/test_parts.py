@@ -174,11 +174,14 @@ def test_every_wrong_simulation_file_is_named(tmp_path: Path) -> None:
     nameless.write_text("kind: Stage\napiVersion: v1\nmetadata: {}\n")
     other = tmp_path / "other.yaml"
     other.write_text("just text\n")
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
     assert [item["metadata"]["name"] for item in simulation.stack_objects([good])] == ["a"]
     with pytest.raises(ConfigError) as caught:
-        simulation.stack_objects([good, broken, nameless, other, tmp_path / "absent.yaml"])
+        simulation.stack_objects([good, broken, nameless, other, tmp_path / "absent.yaml", pipe])
     files = [problem.where.file.name for problem in caught.value.problems]
-    assert files == ["broken.yaml", "nameless.yaml", "other.yaml", "absent.yaml"]
+    assert files == ["broken.yaml", "nameless.yaml", "other.yaml", "absent.yaml", "pipe.yaml"]
+    assert "it is no file" in caught.value.problems[-1].message
     assert caught.value.problems[0].where.line > 1
 
 

@@ -72,6 +72,14 @@ def _corrupted_archive(repo: Repo) -> None:
     repo.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
 
 
+def _pipe(repo: Repo) -> None:
+    os.mkfifo(repo.path / "charts/platform/conf/.helmignore")
+
+
+def _no_lock(repo: Repo) -> None:
+    repo.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
+
+
 @pytest.mark.parametrize(
     ("damage", "where", "says"),
     [
@@ -81,6 +89,12 @@ def _corrupted_archive(repo: Repo) -> None:
         (_cycle, "layers/10-base.yaml:", "/conf needs "),
         (_unknown_need, "layers/10-base.yaml:5:13: ", "(did you mean "),
         (_disabled_need, "layers/10-base.yaml:5:13: ", "installed"),
+        (_pipe, "charts/platform/conf/.helmignore:1:1: ", "is a pipe"),
+        (
+            _no_lock,
+            "charts/third_party/lock.yaml:1:1: ",
+            "is missing; wanted for 'acme/tool' at layers/10-base.yaml:4:5",
+        ),
         (_corrupted_archive, "charts/third_party/lock.yaml:1:", "sha256"),
     ],
 )

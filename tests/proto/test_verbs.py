@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -245,6 +246,21 @@ def test_a_module_that_cannot_be_used(repo: Repo, text: str | None, says: str) -
     done = repo.run(proto.build)
     assert done.code is ExitCode.CONFIG
     assert says in done.err
+
+
+def test_a_pipe_is_no_module(repo: Repo) -> None:
+    """Nobody writes into it: it is not waited for."""
+    path = repo.root / "proto/buf.yaml"
+    path.unlink()
+    os.mkfifo(path)
+    for verb in (proto.build, proto.lint):
+        done = repo.run(verb)
+        assert done.code is ExitCode.CONFIG
+        assert f"{path}: it is no file" in done.err
+    path.unlink()
+    path.write_text("version: v2\nname: buf.build/acme/api\n")
+    os.mkfifo(repo.root / "proto/pipe.proto")
+    assert repo.run(proto.build).code is ExitCode.OK, "buf passes by what is no file, and so does the digest"
 
 
 def test_the_result_document_is_as_documented(repo: Repo) -> None:
