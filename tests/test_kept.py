@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app.kept import _Declared, remembered
+from devtools.app.kept import _Declared, _sealed, _unsealed, remembered
 from devtools.app.running import Options, load
 from devtools.app.wiring import App
 from tests.e2e.repo import ROOT
@@ -104,12 +104,33 @@ def test_what_is_no_good_any_more_is_made_anew(reader: Reader) -> None:
     assert reader.made == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps("a stamp of something else"), pickle.dumps(())])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no pickle",
+        pickle.dumps(()),
+        *map(_sealed, (b"", b"no pickle", pickle.dumps("a stamp of something else"), pickle.dumps(()))),
+    ],
+    ids=["nothing", "no pickle", "a pickle", "nothing sealed", "no pickle sealed", "another stamp", "no stamp"],
+)
 def test_a_kept_file_that_is_damaged_is_made_anew(reader: Reader, content: bytes) -> None:
     reader.read()
     (file,) = reader.kept.iterdir()
     file.write_bytes(content)
     assert reader.read() == "onetwo"
+    assert reader.made == 2
+
+
+@pytest.mark.parametrize("at", [0, 40, -3])
+def test_a_kept_file_of_which_a_byte_differs_is_made_anew(reader: Reader, at: int) -> None:
+    """Else many a damaged pickle would be read, as another value, or ask for more memory than there is."""
+    reader.read()
+    (file,) = reader.kept.iterdir()
+    damaged = bytearray(file.read_bytes())
+    damaged[at] ^= 4
+    file.write_bytes(damaged)
+    assert [reader.read() for _ in range(2)] == ["onetwo"] * 2
     assert reader.made == 2
 
 
@@ -184,12 +205,10 @@ class Bomb:
 def test_what_somebody_else_put_there_runs_nothing(where: str, reader: Reader, tmp_path: Path) -> None:
     reader.read()
     (file,) = reader.kept.iterdir()
-    with file.open("rb") as source:
-        stamp = pickle.load(source)
+    stamp = pickle.loads(_unsealed(file.read_bytes()))
     exploded = tmp_path / "exploded"
-    with file.open("wb") as sink:
-        pickle.dump(Bomb(exploded) if where == "stamp" else stamp, sink)
-        pickle.dump(Bomb(exploded), sink)
+    parts = (Bomb(exploded) if where == "stamp" else stamp, Bomb(exploded))
+    file.write_bytes(_sealed(b"".join(map(pickle.dumps, parts))))
     assert reader.read() == "onetwo"
     assert reader.made == 2
     assert not exploded.exists()

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import gc
 import hashlib
+import io
 import os
 import pickle
 import stat
@@ -117,9 +118,8 @@ def _read(file: Path, stamp: Stamp) -> object:
             status = os.fstat(source.fileno())
             if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
-            if _Declared(source).load() != stamp:
-                return None
-            return _Declared(source).load()
+            parts = io.BytesIO(_unsealed(source.read()))
+        return _Declared(parts).load() if _Declared(parts).load() == stamp else None
     except Exception:  # noqa: BLE001 - whatever is wrong with it: it is made anew
         return None
     finally:
@@ -127,10 +127,23 @@ def _read(file: Path, stamp: Stamp) -> object:
             gc.enable()
 
 
+def _sealed(content: bytes) -> bytes:
+    """With its digest before it: of damaged pickles one in six would be read, as another value."""
+    return hashlib.sha256(content).digest() + content
+
+
+def _unsealed(raw: bytes) -> bytes:
+    """What was sealed; ValueError where it is not as it was."""
+    if _sealed(content := raw[hashlib.sha256().digest_size :]) != raw:
+        raise ValueError("damaged")
+    return content
+
+
 def _write(file: Path, stamp: Stamp, value: object) -> None:
     """Keep it whole or not at all, for us alone: a stack holds values."""
     with contextlib.suppress(OSError, pickle.PicklingError, RecursionError):
-        write_whole(file, b"".join(pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in (stamp, value)), mode=0o600)
+        parts = b"".join(pickle.dumps(part, pickle.HIGHEST_PROTOCOL) for part in (stamp, value))
+        write_whole(file, _sealed(parts), mode=0o600)
         _prune(file.parent)
 
 
