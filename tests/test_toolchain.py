@@ -139,6 +139,7 @@ def test_what_is_accepted(name: str, version: str, *, accepted: bool) -> None:
         ("1.75.0", "1.75.0"),
         ("go version go1.26 linux/amd64", ""),
         ("unknown flag: --version", ""),
+        (f"v{'9' * 5000}.1.1", ""),
         ("", ""),
     ],
 )
@@ -221,11 +222,22 @@ def test_a_version_managers_shim_is_asked_every_time(house: House) -> None:
         house.toolchain().path("helm")
 
 
-@pytest.mark.parametrize("memory", ["", "[]", '{"{helm}": {"stamp": 3}}', '{"{helm}": 7}', "\x00"])
+@pytest.mark.parametrize(
+    "memory",
+    [
+        *("", "[]", '{"{helm}": {"stamp": 3}}', '{"{helm}": 7}', "\x00"),
+        *(
+            f'{{"{{helm}}": {{"stamp": STAMP, "version": {version}}}}}'
+            for version in ('"a"', '"4.3.1x"', '""', "4", "null")
+        ),
+    ],
+)
 def test_a_spoilt_memory_only_costs_time(house: House, memory: str) -> None:
     helm = house.install(house.bin, "helm", "\x7fELF")
     (house.cache / "toolchain").mkdir(parents=True)
-    (house.cache / "toolchain" / "path.json").write_text(memory.replace("{helm}", str(helm)))
+    stamp = json.dumps([helm.stat().st_mtime_ns, helm.stat().st_size, ["version", "--short"]])
+    text = memory.replace("{helm}", str(helm)).replace("STAMP", stamp)
+    (house.cache / "toolchain" / "path.json").write_text(text)
     assert house.toolchain(FakeRunner().on("helm", Reply(stdout="v4.3.1"))).path("helm") == helm
 
 

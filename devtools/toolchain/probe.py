@@ -44,7 +44,7 @@ class Probe:
         stat = Path(found).stat()
         stamp = [stat.st_mtime_ns, stat.st_size, list(tool.ask)]
         known = self._recall().get(found)
-        if isinstance(known, dict) and known.get("stamp") == stamp and isinstance(known.get("version"), str):
+        if isinstance(known, dict) and known.get("stamp") == stamp and _is_version(known.get("version")):
             return OnPath(path=Path(found), version=known["version"])
         version = self._ask(found, tool)
         if version and not _is_script(found):  # a version manager's shim stays the same while what it starts changes
@@ -74,6 +74,11 @@ class Probe:
         self._known = {**self._recall(), path: answer}
         with contextlib.suppress(OSError):
             write_whole(self._memory, json.dumps(self._known))
+
+
+def _is_version(value: Any) -> bool:
+    """Whether it is as a version was read from what a tool said."""
+    return isinstance(value, str) and value != "" and read_version(value) == value
 
 
 def _is_script(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 Version = tuple[int, int, int]
 Same = Literal["major", "minor", "never"]
 
-_VERSION = re.compile(r"(?<![\w.])v?(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?")
+_VERSION = re.compile(r"(?<![\w.])v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?")
 _KUBE = "k8s.io/component-base/version"
 _EQUAL: dict[Same, int] = {"major": 1, "minor": 2}
 

@@ -454,6 +454,7 @@ TILT = {
     ]
 }
 CONNECTED = {"status": {"connection": {"kubernetes": {"context": "k3d-a"}}}}
+MADE_FROM = k3d.document(k3d.Config(name="a", api_port=1, registry=k3d.Registry(name="r", port=2), ports=("80:80",)))
 KWOK = '{"time": "x", "level": "ERROR", "msg": "y", "err": "z"}\n{"level": "INFO"}\nnot JSON\n'
 FINDING = '{"path":"a.proto","start_line":1,"start_column":2,"end_line":1,"type":"X","message":"m"}\n'
 IMAGE_TABLE = (
@@ -480,6 +481,12 @@ def _tests(said: str) -> object:
 
 def _refusals(said: str) -> str:
     return "".join(map(str, helm_refusals.refusals(said)))
+
+
+def _differences(said: str) -> object:
+    """As they are told of a cluster, from the note of what it was made from."""
+    old = read_json(said)
+    return k3d.differences(old, MADE_FROM) if isinstance(old, dict) else ()
 
 
 def _printed(said: str) -> Result:
@@ -537,6 +544,9 @@ PARSERS: dict[str, Parser] = {
     "k3d clusters": Parser(parse=k3d.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
     "k3d registries": Parser(
         parse=k3d.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
+    ),
+    "k3d differences": Parser(
+        parse=_differences, goods=(json.dumps(MADE_FROM).replace("80:80", "81:80"),), raises=(ValueError,)
     ),
     "k3d error": _lines(k3d.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'),
     "k3d kubeconfig": _lines(

@@ -5,8 +5,10 @@ A note is written whole or not at all, but a disk that was full, and hands, have
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,13 @@ from devtools.clusters.seen import Record, read_record
 from devtools.errors import ConfigError
 from devtools.process import Cancel
 from devtools.run.lock import note_of, under_way
+from devtools.testing import FakeRunner, Reply
 from devtools.tilt.arguments import FILE, Arguments
 from devtools.tilt.values import Refused
+from devtools.toolchain.probe import Probe
 from devtools.toolchain.prune import builds
 from devtools.toolchain.store import MANIFEST, Store
+from devtools.tools.versions import tool
 from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch
 from tests.stack.kit import write
 
@@ -52,6 +57,17 @@ def _arguments(root: Path) -> object:
         return str(error)
 
 
+SHELL = Path(shutil.which("sh") or "")
+HELM = tool("helm")
+STAMP = [SHELL.stat().st_mtime_ns, SHELL.stat().st_size, list(HELM.ask)]
+
+
+def _looked(root: Path) -> object:
+    runner = FakeRunner().on("sh", Reply(stdout="v4.3.1"))
+    seen = Probe(runner, str(SHELL.parent), root / "path.json").look(replace(HELM, name="sh"))
+    return seen and HELM.accepts(seen.version) and not runner.commands
+
+
 NOTES = {
     "the last push": Note(
         file=str(STATE),
@@ -77,6 +93,7 @@ NOTES = {
         good='{"link": 5, "joinable": true, "nodes": 3, "simulation": "a", "real_node": ""}',
         read=lambda root: read_record(Layout(name="c", state=root / "state")),
     ),
+    "PATH": Note(file="path.json", good=json.dumps({str(SHELL): {"stamp": STAMP, "version": "4.3.2"}}), read=_looked),
     "Tilt's settings": Note(file=FILE, good='{"a": "x", "b": ["y"]}', read=_arguments),
 }
 
