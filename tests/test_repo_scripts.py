@@ -292,7 +292,6 @@ def test_a_push_is_the_task(checkout: Checkout) -> None:
 def test_without_a_token_nothing_is_started(checkout: Checkout) -> None:
     result = checkout.run("scripts/buf-build-push.sh")
     assert result.returncode == 2
-    assert result.seconds < 1
     assert not checkout.calls()
 
 

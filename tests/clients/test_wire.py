@@ -32,7 +32,7 @@ def test_a_server_that_stays_overloaded_is_a_refusal_in_its_own_words(tmp_path: 
         started = time.monotonic()
         with pytest.raises(ApiError, match="503 ServiceUnavailable: it is ServiceUnavailable"):
             kube.version()
-        assert 0.4 < time.monotonic() - started < 2
+        assert 0.4 < time.monotonic() - started < 15, "by itself it waits for half a minute"
 
 
 def test_waiting_for_an_answer_counts_as_waiting(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_server_that_is_no_url_is_not_waited_for(tmp_path: Path, server: str) 
     started = time.monotonic()
     with pytest.raises(EnvironmentFault, match=r"is no URL: '|cannot talk to the API server at"):
         Kube(path, "c", Cancel()).version()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 15, "by itself it waits for half a minute"
 
 
 def test_a_log_is_read_as_lines_whatever_is_in_it(tmp_path: Path) -> None:

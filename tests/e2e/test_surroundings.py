@@ -21,6 +21,7 @@ from devtools.errors import EnvironmentFault
 from devtools.process import Cancel
 from tests.e2e.repo import Repo
 from tests.e2e.test_runs import SLOW, with_mark
+from tests.waiting import eventually
 
 INVOKE = str(Path(sys.executable).parent / "invoke")
 NOWHERE = {"DEVTOOLS_CLUSTER": "nothing-here"}
@@ -150,16 +151,13 @@ def test_a_signal_in_the_middle_of_a_wait_does_not_deadlock() -> None:
 
 def _stubborn(repo: Repo) -> None:
     """A `before` command that no polite signal ends."""
-    script = "trap '' INT TERM; echo begun > begun; while :; do sleep 0.1; done"
+    script = "trap 'echo asked > asked' INT; trap '' TERM; echo begun > begun; while :; do sleep 0.1; done"
     repo.write("stubborn.sh", script)
     repo.edit("layers/10-base.yaml", "    values:", "    before:\n      - {run: [sh, stubborn.sh]}\n    values:")
 
 
 def _begun(repo: Repo) -> None:
-    limit = time.monotonic() + 30
-    while not (repo.path / "begun").exists():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    eventually((repo.path / "begun").exists, 30)
 
 
 @pytest.mark.cluster
@@ -182,11 +180,11 @@ def test_a_second_ctrl_c_kills_what_the_first_one_asked(repo: Repo) -> None:
     child = repo.start("layer", "10", "--output", "json")
     _begun(repo)
     child.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    eventually((repo.path / "asked").exists)  # two signals that nobody has heard yet are one
     started = time.monotonic()
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
-    assert time.monotonic() - started < 2.5  # the ladder alone would take six seconds
+    assert time.monotonic() - started < 5  # the ladder alone would take six seconds
     document = json.loads(out)
     assert (child.returncode, document["exit_code"], document["result"]) == (130, 130, "interrupted"), out + err
     assert [item["outcome"] for item in document["releases"]] == ["interrupted"]
@@ -203,10 +201,7 @@ def test_stopped_while_waiting_for_the_lock(repo: Repo) -> None:
     assert waiting.stderr is not None
     reader = Thread(target=lambda: said.extend(waiting.stderr or ()))
     reader.start()
-    limit = time.monotonic() + 20
-    while not any("waiting for another run" in line for line in said):
-        assert time.monotonic() < limit, said
-        time.sleep(0.05)
+    eventually(lambda: any("waiting for another run" in line for line in said), told=lambda: said)
     waiting.send_signal(signal.SIGTERM)
     assert waiting.stdout is not None
     document = json.loads(waiting.stdout.read())
@@ -217,22 +212,28 @@ def test_stopped_while_waiting_for_the_lock(repo: Repo) -> None:
     assert (waiting.returncode, document["kind"], document["exit_code"]) == (130, "error", 130)
     runs = [path.name for path in (repo.path / ".devtools" / "runs").iterdir() if not path.is_symlink()]
     assert len(runs) == 1, "what never began leaves no run behind"
-    for _ in range(2):
-        holder.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+    holder.send_signal(signal.SIGINT)
+    eventually((repo.path / "asked").exists)
+    holder.send_signal(signal.SIGINT)
     holder.communicate(timeout=30)
+
+
+def _own_state(repo: Repo) -> Path:
+    """A state of this repository alone, with the cluster of all: any run on a state ends what another one left."""
+    state = repo.path / "state"
+    state.mkdir()
+    (state / "clusters").symlink_to(Path(repo.environ["DEVTOOLS_STATE"]) / "clusters")
+    repo.env = {**repo.env, "DEVTOOLS_STATE": str(state)}
+    return state
 
 
 @pytest.mark.cluster
 def test_what_a_killed_run_left_is_ended_by_the_next(repo: Repo, cluster: Cluster) -> None:
     repo.chart("conf", (repo.path / "charts/platform/conf/templates/0.yaml").read_text(), SLOW)
-    state = Path(repo.environ["DEVTOOLS_STATE"])
+    state = _own_state(repo)
     child = repo.start("layer", "10", env={"DEVTOOLS_MARK": repo.namespace})
-    limit = time.monotonic() + 30
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
-    while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    eventually(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"), 30)
     os.kill(child.pid, signal.SIGKILL)
     child.communicate(timeout=10)
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}"), "the helm that the kill left goes on"

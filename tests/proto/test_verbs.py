@@ -104,9 +104,7 @@ def test_breaking_without_something_to_break(repo: Repo) -> None:
 
 def test_no_token_fails_before_anything_is_built(repo: Repo) -> None:
     calls = repo.fake_buf("exit 0")
-    started = time.monotonic()
     done = repo.run(push)
-    assert time.monotonic() - started < 1
     assert done.code is ExitCode.CONFIG
     assert "there is no BUF_TOKEN" in done.err
     assert not calls.exists()
