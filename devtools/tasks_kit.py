@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import Task, task
 
+from devtools.tasks_interrupt import end_quietly
+
 if TYPE_CHECKING:
     from invoke.collection import Collection
 
@@ -47,6 +49,9 @@ class LayerTask(_OurTask):
     def _is_layer(self, word: str) -> bool:
         """Whether it can only be meant as a layer: neither as a flag nor as the next task."""
         return bool(word) and not word.startswith("-") and not (self.beside and word in self.beside.task_names)
+
+
+end_quietly(_OurTask)
 
 
 def _words_after(task_name: str, words: Sequence[str]) -> list[str]:
