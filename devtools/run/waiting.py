@@ -21,6 +21,7 @@ from devtools.stack.model import ObjectRef
 LOOK_AT_EVENTS = 3.0  # seconds after which a release that is not ready is worth a list of events
 STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
 STAYS_UP_AGAIN = 10.0  # the same, of one that was restarted: as long as kubelet first backs off
+MORE_TIME = "where it only needs more time, raise the release's `timeout`"
 _API_VERSIONS = {  # of the kinds that troubles are looked for in
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",
@@ -197,7 +198,7 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
             wait.say(said)
             last = said
         if wait.over():
-            raise LateFailure(f"timed out waiting for {said}", details=_why_late(suspicions, watched))
+            raise LateFailure(f"timed out waiting for {said}", hint=MORE_TIME, details=_why_late(suspicions, watched))
         wait.pause(pause)
         pause = longer(pause)
 

@@ -103,6 +103,17 @@ class Repo:
         for number, template in enumerate(templates):
             self.write(f"charts/platform/{name}/templates/{number}.yaml", template)
 
+    def apart(self) -> Path:
+        """Take a state directory of its own, with the same clusters; the directory.
+
+        For who looks at locks and marks of runs: other tests make theirs meanwhile, and their runs end what is left.
+        """
+        clusters, state = Path(self.environ["DEVTOOLS_STATE"]) / "clusters", self.path.parent / "state"
+        state.mkdir()
+        (state / "clusters").symlink_to(clusters)
+        self.env["DEVTOOLS_STATE"] = str(state)
+        return state
+
     @property
     def environ(self) -> dict[str, str]:
         kept = {key: value for key, value in self.app.environ.items() if not key.startswith("PYTEST")}

@@ -218,19 +218,10 @@ def test_stopped_while_waiting_for_the_lock(repo: Repo) -> None:
     holder.communicate(timeout=30)
 
 
-def _own_state(repo: Repo) -> Path:
-    """A state of this repository alone, with the cluster of all: any run on a state ends what another one left."""
-    state = repo.path / "state"
-    state.mkdir()
-    (state / "clusters").symlink_to(Path(repo.environ["DEVTOOLS_STATE"]) / "clusters")
-    repo.env = {**repo.env, "DEVTOOLS_STATE": str(state)}
-    return state
-
-
 @pytest.mark.cluster
 def test_what_a_killed_run_left_is_ended_by_the_next(repo: Repo, cluster: Cluster) -> None:
     repo.chart("conf", (repo.path / "charts/platform/conf/templates/0.yaml").read_text(), SLOW)
-    state = _own_state(repo)
+    state = repo.apart()
     child = repo.start("layer", "10", env={"DEVTOOLS_MARK": repo.namespace})
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     eventually(lambda: kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow"), 30)

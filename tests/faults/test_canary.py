@@ -123,7 +123,7 @@ FAULTS: dict[str, tuple[Callable[[Repo], None] | None, ...]] = {
 @pytest.mark.parametrize("output", FAULTS)
 def test_a_secret_is_nowhere_after_runs_and_failures(marked: Repo, cluster: Cluster, output: str) -> None:
     printed: list[str] = []
-    state = Path(marked.environ["DEVTOOLS_STATE"])
+    state = marked.apart()
     with Argv() as argv:
         for fail in FAULTS[output]:
             if fail:

@@ -88,6 +88,7 @@ def _kill_helm(child: subprocess.Popen[str], after: float) -> str:
 def test_after_any_number_of_kills_one_run_puts_everything_right(repo: Repo, cluster: Cluster) -> None:
     seed = int(os.environ.get("DEVTOOLS_SEED") or secrets.randbits(32))
     dice, kube, killed = random.Random(seed), Kube(cluster.kubeconfig, cluster.context, Cancel()), list[str]()
+    state = repo.apart()
     repo.chart("app", APP)
     mark = f"DEVTOOLS_MARK={repo.namespace}"
     _declare(repo, 0)
@@ -111,13 +112,7 @@ def test_after_any_number_of_kills_one_run_puts_everything_right(repo: Repo, clu
     _is_right(repo, kube, f"round {TIMES}", told)
     again = repo.invoke("layer", "10", "--output", "json").document
     assert {item["outcome"] for item in again["releases"]} == {"unchanged"}, told
-    marks = Path(repo.environ["DEVTOOLS_STATE"]) / "marks"
-    assert [path for path in marks.glob("*-*.lock") if _is_left(path)] == [], told
-
-
-def _is_left(path: Path) -> bool:
-    """The mark of a process that is gone; other tests have living ones."""
-    return not psutil.pid_exists(int(path.name.partition("-")[0]))
+    assert list((state / "marks").glob("*-*.lock")) == [], told
 
 
 def _is_right(repo: Repo, kube: Kube, said: str, told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +44,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.real]
 TIMEOUT = 120.0  # seconds of every release: who waits for it has failed the test
 SAYS_NO = "echo not alive; exit 1"
 NO_IMAGE = {"image": "registry.invalid/none:1", "imagePullPolicy": "IfNotPresent"}
-LATE_CLASS = "devtools-tests-late"  # its volumes wait for a pod, and then for a provisioner that is nowhere
+# A class of this worker alone: its volumes wait for a pod, and then for a provisioner that is nowhere.
+LATE_CLASS = f"late-{os.getpid()}"
 BY_HELM = re.compile(r"^helm upgrade$|hook\)$")  # what it waits for before its objects are made
 QUOTA = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
 

@@ -95,7 +95,9 @@ def test_waiting_says_what_for_and_ends_with_the_timeout(bench: Bench) -> None:
     ran = bench.run(plan(step(web)))
     assert ran.code is ExitCode.TIMEOUT
     assert "Deployment/web (0 of 1 pods available)" in [event.what for event in ran.all(StepWaiting)]
-    assert ran.one(StepFinished).reason == "timed out waiting for Deployment/web (0 of 1 pods available)"
+    end = ran.one(StepFinished)
+    assert end.reason == "timed out waiting for Deployment/web (0 of 1 pods available)"
+    assert end.hint == "where it only needs more time, raise the release's `timeout`"
 
 
 def test_a_contract_is_checked_with_its_value(bench: Bench) -> None:
