@@ -8,7 +8,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from devtools.clients.kubeconfig import Credentials, read_credentials, ssl_context
-from devtools.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     import urllib3
@@ -31,7 +30,9 @@ class Connections:
     def authorization(self) -> dict[str, str]:
         """The header that says who we are, where that is said in a header."""
         if self._credentials.needs_sdk:
-            with self._making:  # a plugin that asks the user something must ask once
+            from devtools.clients.sdk import refused  # noqa: PLC0415 - see sdk_client
+
+            with self._making, refused(self._context):  # a plugin that asks the user something must ask once
                 settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
             return {"Authorization": str(settings["value"])} if settings.get("value") else {}
         header = self._credentials.authorization
@@ -58,14 +59,6 @@ class Connections:
     @cached_property
     def _sdk(self) -> Any:
         """The SDK's client: for exec plugins."""
+        from devtools.clients.sdk import sdk_client  # noqa: PLC0415 - rarely needed, and then it brings the SDK
+
         return sdk_client(self._kubeconfig, self._context)
-
-
-def sdk_client(kubeconfig: Path, context: str) -> Any:
-    """A client of the official SDK for a context; raises EnvironmentFault where it cannot use it."""
-    from kubernetes import config  # noqa: PLC0415 - a fifth of a second, rarely needed
-
-    try:
-        return config.new_client_from_config(str(kubeconfig), context)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError, ValueError) as error:
-        raise EnvironmentFault(f"cannot use context {context}: {error}") from error

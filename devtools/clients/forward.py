@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devtools.clients.connections import sdk_client
 from devtools.clients.kube import ApiError
+from devtools.clients.sdk import sdk_client
 
 DATA, ERROR = 0, 1
 TIMEOUT = 5.0  # seconds for each step

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from devtools.clients.connections import Connections
 from devtools.clients.kubeconfig import Credentials, read_credentials, ssl_context
 from devtools.errors import EnvironmentFault
 
@@ -118,3 +121,37 @@ def test_a_bundle_may_name_its_certificates_in_any_script() -> None:
 def test_a_key_with_a_passphrase_is_refused_and_not_asked_for() -> None:
     with pytest.raises(EnvironmentFault, match="certificates cannot be used"):
         ssl_context(Credentials(server="https://127.0.0.1:1", certificate=CERTIFICATE, key=LOCKED))
+
+
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+
+
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ({"exec": {**PLUGIN, "command": "false"}}, "exec: process returned 1"),
+        ({"exec": {**PLUGIN, "command": "true"}}, "exec: failed to decode process output"),
+        ({"exec": {**PLUGIN, "command": "./nowhere/plugin"}}, "No such file"),
+        ({"exec": {**PLUGIN, "command": "echo", "args": ["{}"]}}, "exec: malformed response. missing key"),
+        ({"exec": 5}, "is not iterable"),
+        ({"auth-provider": 5}, "is not iterable"),
+        ({"exec": None}, "Expected key exec"),
+    ],
+    ids=["fails", "says nothing", "is missing", "says something else", "a number", "a number of old", "none"],
+)
+def test_a_plugin_that_gives_no_credentials(
+    user: dict[str, Any], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {**user, "password": "s3cret"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    connections = Connections(tmp_path / "kubeconfig", "x")
+    for ask in (connections.authorization, lambda: connections.pool):
+        with pytest.raises(EnvironmentFault, match=message) as caught:
+            ask()
+        assert caught.value.message.startswith("cannot use context x: ")
+        assert "s3cret" not in caught.value.message
+    assert capfd.readouterr() == ("", "")

@@ -26,6 +26,7 @@ from devtools.charts.declared import LockFile
 from devtools.charts.lock import load_lock
 from devtools.charts.newer import latest_in_index
 from devtools.charts.standin import chart_files
+from devtools.clients.connections import Connections
 from devtools.clients.discovery import Discovery
 from devtools.clients.kubeconfig import read_credentials, ssl_context
 from devtools.clusters.context import ContextProvider
@@ -276,16 +277,43 @@ FILED = yaml.safe_dump(
 )
 
 
-@given(documents(KUBECONFIG, FILED))
+CREDENTIAL = '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t"}}'
+PLUGGED = yaml.safe_dump(
+    {
+        "clusters": [{"name": "c", "cluster": {"server": "https://h:1"}}],
+        "users": [
+            {
+                "name": "u",
+                "user": {
+                    "exec": {
+                        "apiVersion": "client.authentication.k8s.io/v1",
+                        "command": "cat",
+                        "args": ["credential"],
+                        "env": [{"name": "a", "value": "b"}],
+                    }
+                },
+            }
+        ],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+)
+
+
+@example(PLUGGED.replace("exec:", "auth-provider: 5\n    a:").encode())
+@given(documents(KUBECONFIG, FILED, PLUGGED))
 def test_whatever_a_kubeconfig_holds(raw: bytes) -> None:
     with scratch() as directory:
         path = Path(directory) / "kubeconfig"
         path.write_bytes(raw)
+        (path.parent / "credential").write_text(CREDENTIAL)
         try:
             credentials = read_credentials(path, "x")
             event("read")
             assert credentials.authorization.isascii()
             ssl_context(credentials)
+            if credentials.needs_sdk:
+                assert set(Connections(path, "x").authorization()) <= {"Authorization"}
+                event("plugged")
         except DevtoolsError as error:
             event(type(error).__name__)
 

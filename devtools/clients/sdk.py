@@ -1,0 +1,65 @@
+"""The official SDK's way into a cluster: for plugins that give credentials, and for port-forwards."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import get_ident
+from typing import Any
+
+from devtools.errors import EnvironmentFault
+
+_ENTRY = re.compile(
+    r"\{.*\}", re.DOTALL
+)  # the SDK calls a user by all that the kubeconfig says of one, secrets and all
+
+
+def sdk_client(kubeconfig: Path, context: str) -> Any:
+    """A client of the official SDK for a context; raises EnvironmentFault where it cannot use it."""
+    from kubernetes import config  # noqa: PLC0415 - a fifth of a second, rarely needed
+
+    with refused(context):
+        return config.new_client_from_config(str(kubeconfig), context)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def refused(context: str) -> Iterator[None]:
+    """What the SDK raises about a context's credentials as EnvironmentFault, and what it only logs.
+
+    It logs why a plugin gave none, on stderr where nobody asked for it, and goes on without any.
+    """
+    from kubernetes.config import ConfigException  # noqa: PLC0415 - see above
+
+    ears = _Ears(logging.ERROR)
+    logging.getLogger().addHandler(ears)
+    try:
+        yield
+    except (ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _fault(context, str(error)) from error
+    finally:
+        logging.getLogger().removeHandler(ears)
+    if ears.heard:
+        raise _fault(context, ears.heard[0])
+
+
+class _Ears(logging.Handler):
+    """Hears what is logged on the thread that made it."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.heard: list[str] = []
+        self._thread = get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.heard.append(record.getMessage())
+
+
+def _fault(context: str, said: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"cannot use context {context}: {_ENTRY.sub('{…}', ' '.join(said.split()))}",
+        hint=f"does it work with kubectl? Try: kubectl --context {context} get nodes",
+    )
