@@ -5,6 +5,7 @@ Failures come last, next to the prompt, because that is what is on the screen wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from devtools.report import advice
@@ -15,6 +16,7 @@ from devtools.run.events import Outcome, Verdict
 
 _IN_FULL = 5  # failures shown with their details; the others get a line each
 _COMMANDS = 3  # commands offered
+_REPEATS = 'level=WARN msg="upgrade failed"'
 _DETAILS = 12  # lines of details, and of log, under a failure
 _COLLAPSE = 1  # more releases of one quiet word in a layer than this are counted, not listed
 _LISTED = 40  # in a run of more releases than this, what went well is counted too
@@ -154,13 +156,21 @@ def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> 
     for name, contract in zip(names, broken, strict=True):
         lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", width, "  ")
     tail = fold.tails.get((item.release, ""))
-    said = item.details or (tail.lines if tail and item.word == "failed" else ())
+    said = item.details or (_news(tail.lines, why) if tail and item.word == "failed" else ())
     lines += _quoted(tuple(line for line in said if not line.startswith(names)))
     return lines + _pointers(
         hint=item.hint,
         log=log_path(fold, advice.release_log(item.release), cwd) if item.logged else "",
         width=width,
     )
+
+
+def _news(printed: Sequence[str], why: str) -> tuple[str, ...]:
+    """What helm printed and the reason does not say: that is helm's last word, which helm logs before it says it."""
+    why, error = " ".join(why.split()), "Error: "
+    again = (_REPEATS,) if any(line.startswith(error) for line in printed) else ()
+    plain = {line: " ".join(line.split()).removeprefix(error).removeprefix("UPGRADE FAILED: ") for line in printed}
+    return tuple(line for line in printed if plain[line] not in why and not line.startswith(again))
 
 
 def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[Line]:

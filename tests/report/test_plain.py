@@ -31,6 +31,27 @@ def test_the_result_is_on_stdout_and_progress_on_stderr() -> None:
     assert "PASSED" not in err
 
 
+def test_what_helm_said_is_said_once() -> None:
+    why = 'Service "s" is invalid: errors: .spec.ports[0].port: expected numeric .spec.selctor: not declared'
+    printed = (
+        "pod security would warn",
+        f'level=WARN msg="upgrade failed" name=s error="{why}"',
+        'Error: UPGRADE FAILED: Service "s" is invalid: errors:',
+        "  .spec.ports[0].port: expected numeric",
+        "  .spec.selctor: not declared",
+    )
+    end = ev.StepFinished(
+        release="ameide/redis", layer=LAYER, outcome=ev.Outcome.FAILED, seconds=1.0, reason=why, hint="", details=()
+    )
+    script: Script = [(started(), 0.0), (begin("ameide/redis"), 0.1)]
+    script += [(ev.StepOutput(release="ameide/redis", stream="stderr", line=line), 0.2) for line in printed]
+    out, _ = shown([*script, (end, 1.0), (ev.RunFinished(exit_code=1, seconds=1.0), 1.0)])
+    assert [line for line in out.splitlines() if "  | " in line] == ["  | pod security would warn"]
+    script[-3:] = []  # helm was cut off before it came to its last word
+    out, _ = shown([*script, (end, 1.0), (ev.RunFinished(exit_code=1, seconds=1.0), 1.0)])
+    assert sum("  | " in line for line in out.splitlines()) == 2
+
+
 def test_a_dry_run_gives_its_plan_on_stdout() -> None:
     out, err = shown(SCENARIOS["dry-run"]())
     assert "install    ameide/kafka" in out
