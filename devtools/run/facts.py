@@ -15,7 +15,7 @@ from typing import Any
 
 from devtools.clients.kube import ApiError, Kube
 from devtools.machine_json import read_json
-from devtools.stack.model import Facts, ObjectRef, ReleaseFact, ReleaseId
+from devtools.stack.model import PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
 from devtools.tools.helm_labels import (
     ANNOTATION_OBJECTS,
     LABEL_DIGEST,
@@ -36,16 +36,18 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> 
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
     try:
-        newest = newest_records(kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+        records = kube.metadata("/api/v1/secrets", labelSelector="owner=helm")
     except ApiError as error:
         error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
+    newest, cut_off = newest_records(records), cut_off_revisions(records)
     owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
     wanted = {ref for release, refs in owned.items() if about(release) for ref in refs}
     gone = wanted - _existing(kube, wanted)
-    return Facts(
-        releases={release: _fact(release, metadata, owned[release], gone) for release, metadata in newest.items()}
+    facts = (
+        _fact(release, record, owned[release], gone, cut_off.get(release, ())) for release, record in newest.items()
     )
+    return Facts(releases={fact.id: fact for fact in facts})
 
 
 def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objects: Iterable[ObjectRef]) -> None:
@@ -81,11 +83,32 @@ def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapp
     """The newest revision's record of each release, from the metadata of records."""
     newest: dict[ReleaseId, Mapping[str, Any]] = {}
     for record in records:
-        labels = record.get("labels") or {}
-        release = ReleaseId(str(record["namespace"]), str(labels.get("name", "")))
+        release = release_of(record)
         if release not in newest or revision_of(record) > revision_of(newest[release]):
             newest[release] = record
     return newest
+
+
+def cut_off_revisions(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, tuple[int, ...]]:
+    """The revisions that Helm still calls pending though there is a newer one, where a release has such.
+
+    Their helm was cut off. A rollback takes a release back to what worked, and leaves such a record as it is
+    (`performRollback` in Helm's `pkg/action/rollback.go`).
+    """
+    pending: dict[ReleaseId, list[int]] = defaultdict(list)
+    newest: dict[ReleaseId, int] = defaultdict(int)
+    for record in records:
+        release, revision = release_of(record), revision_of(record)
+        newest[release] = max(newest[release], revision)
+        if (record.get("labels") or {}).get("status") in PENDING:
+            pending[release].append(revision)
+    found = {release: tuple(sorted(set(numbers) - {newest[release]})) for release, numbers in pending.items()}
+    return {release: numbers for release, numbers in found.items() if numbers}
+
+
+def release_of(record: Mapping[str, Any]) -> ReleaseId:
+    """The release that a record is of, from its metadata."""
+    return ReleaseId(str(record["namespace"]), str((record.get("labels") or {}).get("name", "")))
 
 
 def revision_of(record: Mapping[str, Any]) -> int:
@@ -95,7 +118,11 @@ def revision_of(record: Mapping[str, Any]) -> int:
 
 
 def _fact(
-    release: ReleaseId, record: Mapping[str, Any], objects: tuple[ObjectRef, ...], gone: set[ObjectRef]
+    release: ReleaseId,
+    record: Mapping[str, Any],
+    objects: tuple[ObjectRef, ...],
+    gone: set[ObjectRef],
+    cut_off: tuple[int, ...],
 ) -> ReleaseFact:
     labels: Mapping[str, str] = record.get("labels") or {}
     inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
@@ -111,6 +138,7 @@ def _fact(
         missing=tuple(ref for ref in objects if ref in gone),
         layer=labels.get(LABEL_LAYER, ""),
         stack=labels.get(LABEL_STACK, ""),
+        cut_off=cut_off,
     )
 
 

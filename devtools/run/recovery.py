@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from devtools.clients.kube import Kube
 from devtools.run.facts import revision_of
-from devtools.stack.model import ReleaseId
+from devtools.stack.model import PENDING, ReleaseId
 
-_BACK = frozenset({"pending-upgrade", "pending-rollback"})
-_STUCK = _BACK | {"pending-install", "uninstalling"}
+_BACK = PENDING - {"pending-install"}
+_STUCK = PENDING | {"uninstalling"}
 _WORKED = ("deployed", "superseded")  # the last such revision is the one to go back to
 How = Literal["rollback", "forget", "uninstall"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.clients.kube import Kube
-from devtools.run.facts import record_path, revision_of
+from devtools.run.facts import record_path, release_of, revision_of
 from devtools.run.recovery import records
 from devtools.stack.model import ObjectRef, ReleaseId
 from devtools.tools.helm_applied import Applied, applied
@@ -26,10 +26,8 @@ def revisions(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, tuple[Rev
     """The revisions of each release, oldest first, from the metadata of records."""
     found: dict[ReleaseId, list[Revision]] = defaultdict(list)
     for record in records:
-        labels = record.get("labels") or {}
-        release = ReleaseId(str(record["namespace"]), str(labels.get("name", "")))
-        status = str(labels.get("status", "unknown"))
-        found[release].append(Revision(number=revision_of(record), status=status))
+        status = str((record.get("labels") or {}).get("status", "unknown"))
+        found[release_of(record)].append(Revision(number=revision_of(record), status=status))
     return {release: tuple(sorted(items)) for release, items in found.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
 from devtools.run.ends import Done
 from devtools.run.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
-from devtools.run.facts import mark_ready, record_path
+from devtools.run.facts import cut_off_revisions, mark_ready, record_path
 from devtools.run.hooked import HookWatch
 from devtools.run.kinds import unknown
 from devtools.run.launch import Launch, killed
@@ -174,8 +174,8 @@ class Steps:
         release, session = step.release, self._session
 
         def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
-            if state := left(records(session.kube, release.id)) if again else step.recover:
-                self._recover(release, state)
+            if again or step.recover or step.cut_off:
+                self._clear(release)
             return self._helm_upgrade(step)
 
         warn = self._warner(release)
@@ -215,10 +215,20 @@ class Steps:
         """Emits warnings about a release."""
         return lambda line: self._session.bus.emit(Notice(level="warning", message=line, release=str(release.id)))
 
-    def _recover(self, release: Release, state: str) -> None:
+    def _clear(self, release: Release) -> None:
+        """Undo and forget what a helm that was cut off left of a release."""
+        kube = self._session.kube
+        known = records(kube, release.id)
+        if state := left(known):
+            self._recover(release, state, known)
+            known = records(kube, release.id)
+        for revision in cut_off_revisions(known).get(release.id, ()):
+            kube.delete(record_path(release.id, revision))
+
+    def _recover(self, release: Release, state: str, known: Sequence[Mapping[str, Any]]) -> None:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
         helm, kube = self._session.helm, self._session.kube
-        way = recovery(state, records(kube, release.id))
+        way = recovery(state, known)
         self._warner(release)(way.told(state))
         if way.how == "forget":
             kube.delete(record_path(release.id, way.revision))

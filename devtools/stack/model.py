@@ -187,6 +187,9 @@ class ObjectRef:
         return f"{self.kind}/{self.name}"
 
 
+PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})  # Helm's, while it works
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseFact:
     """What the cluster holds of one release now."""
@@ -201,6 +204,7 @@ class ReleaseFact:
     missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
     layer: str = ""  # the layer label it was installed with
     stack: str = ""  # the stack label it was installed with
+    cut_off: tuple[int, ...] = ()  # revisions before this one that Helm still calls pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +250,7 @@ class Step:
     needs: tuple[ReleaseId, ...] = ()
     digest: str = ""
     recover: str = ""  # the pending-* or failed state to clear first
+    cut_off: tuple[int, ...] = ()  # older revisions that Helm still calls pending, to forget
     revision: int = 0  # the deployed revision now; 0: none
     sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
     force: bool = False  # of CRDs: with whatever objects of their kinds there are

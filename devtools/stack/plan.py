@@ -10,6 +10,7 @@ from pathlib import Path
 from devtools.errors import Location
 from devtools.stack.graph import check_graph, edges_of, in_order
 from devtools.stack.model import (
+    PENDING,
     Action,
     ChartRef,
     Facts,
@@ -23,7 +24,6 @@ from devtools.stack.model import (
 from devtools.stack.settings import failed
 
 _NAMED = 3  # missing objects that a reason names
-_PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +131,17 @@ def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: 
         reason = "its first install failed"
         return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
     action, reason = _compared(fact, digest, force=force)
-    recover = fact.status if fact.status in _PENDING else ""
+    recover = fact.status if fact.status in PENDING else ""
     revision = fact.revision if fact.status == "deployed" else fact.revision - 1
-    return Step(release=release, action=action, reason=reason, digest=digest, recover=recover, revision=revision)
+    return Step(
+        release=release,
+        action=action,
+        reason=reason,
+        digest=digest,
+        recover=recover,
+        cut_off=fact.cut_off,
+        revision=revision,
+    )
 
 
 def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, str]:
@@ -144,7 +152,7 @@ def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, s
 
 def _stuck(fact: ReleaseFact) -> str:
     """What is wrong with the last revision; empty when it is deployed."""
-    if fact.status in _PENDING:
+    if fact.status in PENDING:
         return f"the last run was interrupted ({fact.status})"
     if fact.status == "failed":
         return "last revision failed"

@@ -20,7 +20,7 @@ from devtools.process import Cancel
 from tests.e2e.repo import Repo
 
 pytestmark = pytest.mark.cluster
-MARK = "canary-5ecre7"
+MARK = f"canary-{os.urandom(4).hex()}"  # of this process: argv is looked at of everybody's
 SECRET = """\
 apiVersion: v1
 kind: Secret

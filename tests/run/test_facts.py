@@ -10,7 +10,7 @@ import pytest
 
 from devtools.clients.kube import ApiError
 from devtools.errors import ExitCode
-from devtools.run.facts import observe
+from devtools.run.facts import cut_off_revisions, observe
 from devtools.stack.model import ReleaseId
 from tests.clients.script import Say, Script, refusal, served
 
@@ -26,13 +26,31 @@ def test_thousands_of_records_come_in_pages_and_the_newest_revision_counts(tmp_p
     records = [_record(f"r{number % 200}", number // 200 + 1, "superseded") for number in range(2000)]
     records += [_record(f"r{number}", 11, "deployed") for number in range(200)]
     pages = [
-        Say(body={"items": records[start : start + 500], "metadata": {"continue": "x" if start < 2000 else ""}})
+        Say(body={"items": records[start : start + 500], "metadata": {"continue": f"x{start}" if start < 2000 else ""}})
         for start in range(0, 2200, 500)
     ]
     with served(Script().on(SECRETS, *pages), tmp_path) as kube:
         facts = observe(kube)
     assert len(facts.releases) == 200
     assert {(fact.revision, fact.status) for fact in facts.releases.values()} == {(11, "deployed")}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "cut_off"),
+    [
+        (("deployed",), ()),
+        (("deployed", "pending-upgrade"), ()),  # the newest is for who recovers the release
+        (("deployed", "pending-upgrade", "pending-rollback"), (2,)),
+        (("pending-install", "superseded", "pending-upgrade", "deployed"), (1, 3)),
+        (("superseded", "failed", "uninstalling", "deployed"), ()),
+    ],
+)
+def test_revisions_that_were_cut_off_before_the_newest(statuses: tuple[str, ...], cut_off: tuple[int, ...]) -> None:
+    known = [_record("web", number, status)["metadata"] for number, status in enumerate(statuses, start=1)]
+    other = _record("other", 9, "deployed")["metadata"]
+    for records in ([*known, other], [other, *reversed(known)]):
+        found = cut_off_revisions(records)
+        assert found == ({ReleaseId("ns", "web"): cut_off} if cut_off else {})
 
 
 def test_who_may_not_list_secrets_is_told_why_that_is_needed(tmp_path: Path) -> None:

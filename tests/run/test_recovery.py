@@ -13,7 +13,7 @@ import yaml
 from devtools.errors import ExitCode
 from devtools.run.events import Notice, StepFinished, StepOutput
 from devtools.run.facts import observe, record_path
-from devtools.run.recovery import Recovery, recovery
+from devtools.run.recovery import Recovery, records, recovery
 from devtools.run.revisions import basis, revisions
 from devtools.run.secrets import secret_values
 from devtools.stack.model import Environment, Layer, Plan, Release, ReleaseId, Stack
@@ -43,9 +43,9 @@ from tests.run.kit import HERE, LAYER, Bench, config_map, plan, step
     ],
 )
 def test_the_way_out_of_a_state(state: str, revisions: dict[int, str], way: Recovery) -> None:
-    records = [{"labels": {"version": str(number), "status": status}} for number, status in revisions.items()]
-    assert recovery(state, records) == way
-    assert recovery(state, list(reversed(records))) == way
+    known = [{"labels": {"version": str(number), "status": status}} for number, status in revisions.items()]
+    assert recovery(state, known) == way
+    assert recovery(state, list(reversed(known))) == way
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_the_way_out_of_a_state(state: str, revisions: dict[int, str], way: Reco
 )
 def test_the_revision_that_says_what_should_be_there(statuses: tuple[str, ...], number: int) -> None:
     labels = [{"name": "web", "version": str(i), "status": status} for i, status in enumerate(statuses, start=1)]
-    records = [{"namespace": "a", "labels": one} for one in reversed(labels)]
-    found = basis(revisions(records).get(ReleaseId("a", "web"), ()))
+    known = [{"namespace": "a", "labels": one} for one in reversed(labels)]
+    found = basis(revisions(known).get(ReleaseId("a", "web"), ()))
     assert (found.number if found else 0) == number
     assert found is None or found.status == statuses[number - 1]
 
@@ -100,6 +100,8 @@ LEFT: dict[str, tuple[list[str], bool]] = {
     "an upgrade that was killed after one that failed": (["deployed", "failed", "pending-upgrade"], True),
     "an upgrade that was killed, and the revision before is lost": (["", "pending-upgrade"], True),
     "a rollback that was killed": (["deployed", "superseded", "pending-rollback"], True),
+    "a rollback that was killed, of an upgrade that was": (["deployed", "pending-upgrade", "pending-rollback"], True),
+    "a rollback whose engine was killed": (["superseded", "pending-upgrade", "deployed"], True),
 }
 
 
@@ -126,6 +128,8 @@ def test_whatever_was_left_ends_deployed(bench: Bench, case: str) -> None:
     assert after
     assert after["data"] == {"value": "2"}
     assert (before["metadata"]["uid"] == after["metadata"]["uid"]) == stays
+    left = {item["labels"]["status"] for item in records(bench.kube, conf.id)}
+    assert left <= {"deployed", "superseded", "failed"}, "what was cut off is no part of its history"
     assert bench.run(_made(bench, conf)).one(StepFinished).outcome == "unchanged"
 
 
