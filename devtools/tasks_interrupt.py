@@ -16,6 +16,8 @@ from typing import Any
 
 from invoke.tasks import Task
 
+from devtools.tasks_program import running_program
+
 INTERRUPTED = 130  # as `devtools.errors.ExitCode`, which is not worth an import here
 _SAID = b"interrupted: interrupted by Ctrl-C\n"
 
@@ -26,9 +28,7 @@ def end_quietly(ours: type[Task[Any]]) -> None:
     `ours` is the class of tasks that say themselves what Ctrl-C does once they run; others' tasks get it as ever.
     Does nothing in a process that somebody else's program runs, where Ctrl-C is ignored (nohup) or handled already.
     """
-    program = getattr(sys.modules.get("__main__"), "program", None)
-    mine = type(program).__module__ == "invoke.program"
-    if not mine or threading.current_thread() is not threading.main_thread():
+    if running_program() is None or threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return

@@ -6,15 +6,16 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from invoke.tasks import Task, task
 
 from devtools.tasks_interrupt import end_quietly
+from devtools.tasks_program import running_program
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
+    from invoke.parser.argument import Argument
 
     from devtools.app.running import Options
     from devtools.stack.choice import Selector
@@ -31,33 +32,30 @@ class _OurTask(Task[Callable[..., None]]):
 
 
 class LayerTask(_OurTask):
-    """A task that may be told a layer: `invoke drift 40` is `invoke drift --name 40`.
+    """A task that may be told a layer: `invoke drift 40` is `invoke drift --name 40`."""
 
-    invoke knows positional arguments that must be given, and none that may be: so it is one where it is given.
-    """
+    beside: Collection | None = None  # the tasks that may come next on a command line, where no program says it
 
-    beside: Collection | None = None  # the tasks that may come next on a command line
-
-    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """See `Task`."""
-        options = super().arg_opts(name, default, taken_names)
-        if name == "name" and any(map(self._is_layer, _words_after(self.name, sys.argv[1:]))):
-            del options["default"]
-            options["positional"] = True
-        return options
+        arguments: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
+        if self._is_told():
+            for argument in arguments:
+                if argument.name == "name":
+                    argument.positional, argument.default = True, None
+        return arguments
 
-    def _is_layer(self, word: str) -> bool:
-        """Whether it can only be meant as a layer: neither as a flag nor as the next task."""
-        return bool(word) and not word.startswith("-") and not (self.beside and word in self.beside.task_names)
+    def _is_told(self) -> bool:
+        """Whether a layer stands on the command line, which is read again and again: it is short."""
+        from devtools.tasks_told import told
+
+        program = running_program()
+        if program is not None and getattr(program, "core", None) and getattr(program, "collection", None):
+            return told(self, program.core.unparsed, program.collection)
+        return self.beside is not None and told(self, sys.argv[1:], self.beside)
 
 
 end_quietly(_OurTask)
-
-
-def _words_after(task_name: str, words: Sequence[str]) -> list[str]:
-    """What follows each mention of a task; its collection may stand in another."""
-    return [after for word, after in pairwise(words) if word.rpartition(".")[2] == task_name]
-
 
 our_task = functools.partial(task, klass=_OurTask, auto_shortflags=False)
 layer_task = functools.partial(task, klass=LayerTask, auto_shortflags=False)

@@ -83,7 +83,7 @@ def complaint(command: str) -> str:
         known = {*namespace.task_names, *(alias for more in namespace.task_names.values() for alias in more)}
         return "" if {*words} - {"--help", "--list", "TASK"} <= known else "no such task"
     try:
-        _parser(*(words[:2] if isinstance(namespace.tasks.get(words[0]), LayerTask) else ())).parse_argv(words)
+        _parser(*(words if isinstance(namespace.tasks.get(words[0]), LayerTask) else ())).parse_argv(words)
     except ParseError as error:
         return str(error)
     return ""

@@ -1,0 +1,16 @@
+"""The program of invoke's that this process is, if it is one: what was typed, and which tasks there are."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from invoke.program import Program
+
+
+def running_program() -> Program | None:
+    """None where somebody else's program uses the tasks as a library."""
+    module = sys.modules.get("invoke.program")  # where it is not imported yet, none runs
+    found = getattr(sys.modules.get("__main__"), "program", None)
+    return found if module and isinstance(found, module.Program) else None

@@ -1,0 +1,90 @@
+"""Which tasks of a command line are told a layer by a bare word: `invoke plan --env dev 40 --output json`.
+
+invoke knows positional arguments that must be given, and none that may be. So the command line is read here as invoke
+will read it (`ParseMachine` in its `parser/parser.py`), to make one of the argument where it is given.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from invoke.parser.context import ParserContext
+from invoke.tasks import Task
+
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+
+AnyTask = Task[Any]
+
+
+@dataclass(slots=True)
+class _Mention:
+    """A task on the command line, and how far its arguments are read."""
+
+    task: AnyTask
+    flags: ParserContext
+    left: int = field(init=False)  # bare words that it must be given yet
+    bare: bool = False  # it was given one more
+    waits: bool = False  # the last flag's value comes next
+
+    def __post_init__(self) -> None:
+        self.left = len(self.flags.positional_args)
+
+    def takes(self, word: str) -> bool:
+        """Whether a word is this task's for sure, were it the next task's name or not."""
+        flag, equals, _ = word.partition("=")
+        known = self.flags.flags
+        if word in known or word in self.flags.inverse_flags:
+            self.waits = word in known and known[word].takes_value
+        elif self.waits:
+            self.waits = False
+        elif equals and flag in known:
+            pass
+        elif word[:2] in known and not word.startswith("--"):
+            pass  # -lteam=core, with its value
+        elif self.left:
+            self.left -= 1
+        else:
+            return False
+        return True
+
+
+def told(task: AnyTask, words: Sequence[str], root: Collection) -> bool:
+    """Whether each mention of a task is followed by one bare word that can only be meant for it.
+
+    That is: no flag, no flag's value and no task of `root`. What follows something that is not known is not looked at:
+    invoke refuses it.
+    """
+    mentions = [mention for mention in _read(words, _tasks(root)) if mention.task is task]
+    return bool(mentions) and all(mention.bare for mention in mentions)
+
+
+def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> list[_Mention]:
+    mentions: list[_Mention] = []
+    for word in words:
+        if word == "--":
+            break
+        if mentions and mentions[-1].takes(word):
+            continue
+        if word in tasks:
+            mentions.append(_Mention(tasks[word], _flags(tasks[word])))
+        elif not mentions or mentions[-1].bare or not word or word.startswith("-"):
+            break
+        else:
+            mentions[-1].bare = True
+    return mentions
+
+
+def _tasks(root: Collection) -> dict[str, AnyTask]:
+    """Every task by each of its names."""
+    return {name: root[first] for first, others in root.task_names.items() for name in (first, *others)}
+
+
+def _flags(task: AnyTask) -> ParserContext:
+    """A task's flags, as it declares them; reading them uses up its help, so a copy is read."""
+    probe = copy.copy(task)
+    probe.help = dict(task.help)
+    return ParserContext(name="probe", args=Task.get_arguments(probe, ignore_unknown_help=True))
