@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ LOG_BYTES = 64 * 1024
 EVENT_LINES = 4
 _PODS = 2  # pods of one workload that are looked into
 _NOISE = frozenset({"MissingClusterDNS", "DNSConfigForming"})
+_BARE_REASON = re.compile(r"event: Failed: Error: \w+")  # the trouble's, or the one before it: `ErrImagePull`
 _NO_LOG = "unable to retrieve container logs for "  # kubelet's answer where it has cleared the container away
 _ENDED_BY_PROBE = ("Liveness probe ", "Startup probe ")
 
@@ -25,9 +27,10 @@ Item = Mapping[str, Any]
 def explain(kube: Kube, trouble: Trouble) -> list[str]:
     """Last events about the object, but for what the trouble says itself, and the last lines of its container."""
     kind, _, name = trouble.object.partition("/")
-    known = (f"event: {trouble.reason}: ", f"event: Failed: Error: {trouble.family}", "event: BackOff: ")
+    known = (f"event: {trouble.reason}: ", "event: BackOff: ")
     told = events_about(kube, trouble.namespace, kind, name, fallback=False)
     lines = [line for line in told if not line.startswith(known) and (trouble.message or "\n") not in line]
+    lines = [line for line in lines if not _BARE_REASON.fullmatch(line)]
     if trouble.pod and trouble.container:
         lines += last_logs(kube, trouble.namespace, trouble.pod, trouble.container)
     return lines

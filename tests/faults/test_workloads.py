@@ -414,6 +414,12 @@ def test_what_heals_is_waited_for(run: Clocked, name: str) -> None:
     assert end.outcome is Outcome.INSTALLED, end
 
 
+@pytest.mark.parametrize("name", ["image", "no-secret"])
+def test_what_the_reason_says_is_not_said_again(run: Clocked, name: str) -> None:
+    """Kubelet makes an event of a reason alone, `Error: ErrImagePull`, beside those that say more."""
+    assert [line for line in run.end(name).details if line.startswith("event: Failed: Error: ")] == []
+
+
 def test_a_probe_that_says_not_yet_is_told_with_the_time_that_is_left(run: Clocked) -> None:
     waits = [event for event, _ in run.of("readiness-deadline") if isinstance(event, StepWaiting)]
     waits = [event for event in waits if not BY_HELM.search(event.what)]  # helm has a time of its own
