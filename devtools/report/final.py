@@ -14,7 +14,7 @@ from devtools.report.lines import contract_note, contracts_told, plan_lines, rel
 from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
 from devtools.run.events import Outcome, Verdict
 
-_IN_FULL = 5  # failures shown with their details; the others get a line each
+_IN_FULL = 5  # failures shown with their details; the others get two lines each
 _COMMANDS = 3  # commands offered
 _REPEATS = 'level=WARN msg="upgrade failed"'
 _DETAILS = 12  # lines of details, and of log, under a failure
@@ -122,21 +122,29 @@ def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Lin
 
 
 def _failures(fold: Fold, width: int, cwd: Path) -> list[Line]:
-    """What failed: the first few in full, a line for each of the others."""
+    """What failed: the first few in full, of each of the others what and why."""
     releases = [item for item in fold.releases.values() if item.word in {"failed", "interrupted", "blocked"}]
     tests = [item for item in fold.tests.values() if item.word in {"failed", "interrupted"}]
     named = {item.release for item in releases}
-    blocks = [_release_failure(fold, item, width, cwd) for item in releases]
-    blocks += [_test_failure(fold, item, width, cwd) for item in tests]
+    blocks = [(_release_failure(fold, item, width, cwd), fold.why(item)) for item in releases]
+    blocks += [(_test_failure(fold, item, width, cwd), item.reason) for item in tests]
     alone = [item for item in fold.contracts if item.verdict is Verdict.FAILED and item.release not in named]
     for item in alone:
         title = (Span("FAILED", "bad"), Span(f" contract {clean(item.contract)} of {item.release}", "strong"))
-        blocks.append([title, *wrapped(contract_note(item), width, "  ")])
+        blocks.append(([title, *wrapped(contract_note(item), width, "  ")], contract_note(item)))
     lines: list[Line] = []
-    for block in blocks[:_IN_FULL]:
+    for block, _ in blocks[:_IN_FULL]:
         lines += [(), *block]
     more = blocks[_IN_FULL:]
-    return [*lines, *([()] if more else []), *(block[0] for block in more)]
+    return [*lines, *([()] if more else []), *(line for block, why in more for line in _brief(block[0], why, width))]
+
+
+def _brief(title: Line, why: str, width: int) -> list[Line]:
+    """A failure in two lines: what, and the beginning of why."""
+    text, most = clean(" ".join(why.split())), max(width - 2, 20)
+    if len(text) > most:
+        text = text[: most - 4].rpartition(" ")[0] + " ..."
+    return [title, (Span("  "), Span(text))] if text else [title]
 
 
 def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:

@@ -52,6 +52,24 @@ def test_what_helm_said_is_said_once() -> None:
     assert sum("  | " in line for line in out.splitlines()) == 2
 
 
+def test_what_failed_after_the_first_few_is_told_with_the_beginning_of_why() -> None:
+    def end(number: int) -> ev.StepFinished:
+        reason = "Pod/web: " + ("no room" if number < 6 else "a word and " * 20)
+        return ev.StepFinished(
+            release=f"a/r{number}", layer=LAYER, outcome=ev.Outcome.FAILED, seconds=1.0, reason=reason, hint="mend it"
+        )
+
+    script: Script = [(started(), 0.0)]
+    script += [(event, 1.0) for number in range(7) for event in (begin(f"a/r{number}"), end(number))]
+    out, _ = shown([*script, (ev.RunFinished(exit_code=1, seconds=1.0), 1.0)])
+    assert out.count("Hint:   mend it") == 5
+    short, long = out[out.index("FAILED a/r5") :].splitlines()[1:4:2]
+    assert short == "  Pod/web: no room"
+    assert long.startswith("  Pod/web: a word and a word")
+    assert long.endswith(" ...")
+    assert len(long) <= 80
+
+
 def test_a_dry_run_gives_its_plan_on_stdout() -> None:
     out, err = shown(SCENARIOS["dry-run"]())
     assert "install    ameide/kafka" in out
