@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-from devtools.errors import EnvironmentFault
+from devtools.errors import DevtoolsError, EnvironmentFault
 
 _ENTRY = re.compile(
     r"\{.*\}", re.DOTALL
@@ -31,13 +31,13 @@ def refused(context: str) -> Iterator[None]:
 
     It logs why a plugin gave none, on stderr where nobody asked for it, and goes on without any.
     """
-    from kubernetes.config import ConfigException  # noqa: PLC0415 - see above
-
     ears = _Ears(logging.ERROR)
     logging.getLogger().addHandler(ears)
     try:
         yield
-    except (ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except DevtoolsError:
+        raise
+    except Exception as error:  # it reads the kubeconfig by itself, with what a YAML parser and a plugin may raise
         raise _fault(context, str(error)) from error
     finally:
         logging.getLogger().removeHandler(ears)

@@ -136,8 +136,18 @@ PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "N
         ({"exec": 5}, "is not iterable"),
         ({"auth-provider": 5}, "is not iterable"),
         ({"exec": None}, "Expected key exec"),
+        ({"exec": {**PLUGIN, "command": "EQUALS"}}, "could not determine a constructor"),
     ],
-    ids=["fails", "says nothing", "is missing", "says something else", "a number", "a number of old", "none"],
+    ids=[
+        "fails",
+        "says nothing",
+        "is missing",
+        "says something else",
+        "a number",
+        "of old",
+        "none",
+        "not for its parser",
+    ],
 )
 def test_a_plugin_that_gives_no_credentials(
     user: dict[str, Any], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -147,7 +157,7 @@ def test_a_plugin_that_gives_no_credentials(
         "users": [{"name": "u", "user": {**user, "password": "s3cret"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document).replace("EQUALS", "="))
     connections = Connections(tmp_path / "kubeconfig", "x")
     for ask in (connections.authorization, lambda: connections.pool):
         with pytest.raises(EnvironmentFault, match=message) as caught:

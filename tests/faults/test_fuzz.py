@@ -300,6 +300,7 @@ PLUGGED = yaml.safe_dump(
 
 
 @example(PLUGGED.replace("exec:", "auth-provider: 5\n    a:").encode())
+@example(PLUGGED.replace("cat", "=").encode())  # which the SDK's parser does not read
 @given(documents(KUBECONFIG, FILED, PLUGGED))
 def test_whatever_a_kubeconfig_holds(raw: bytes) -> None:
     with scratch() as directory:
