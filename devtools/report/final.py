@@ -14,8 +14,9 @@ from devtools.report.lines import contract_note, contracts_told, plan_lines, rel
 from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
 from devtools.run.events import Outcome, Verdict
 
-_IN_FULL = 5  # failures shown with their details; the others get two lines each
+_IN_FULL = 5  # failures shown with their details; the others get three lines each
 _COMMANDS = 3  # commands offered
+_WHY = 2  # of which so many say why
 _REPEATS = 'level=WARN msg="upgrade failed"'
 _DETAILS = 12  # lines of details, and of log, under a failure
 _COLLAPSE = 1  # more releases of one quiet word in a layer than this are counted, not listed
@@ -140,11 +141,11 @@ def _failures(fold: Fold, width: int, cwd: Path) -> list[Line]:
 
 
 def _brief(title: Line, why: str, width: int) -> list[Line]:
-    """A failure in two lines: what, and the beginning of why."""
-    text, most = clean(" ".join(why.split())), max(width - 2, 20)
-    if len(text) > most:
-        text = text[: most - 4].rpartition(" ")[0] + " ..."
-    return [title, (Span("  "), Span(text))] if text else [title]
+    """A failure in three lines: what, and the beginning of why."""
+    lines = wrapped(" ".join(why.split()), width - 4, "  ") if why else []
+    if len(lines) > _WHY:
+        lines[_WHY - 1] = (*lines[_WHY - 1], Span(" ..."))
+    return [title, *lines[:_WHY]]
 
 
 def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:

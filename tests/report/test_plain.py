@@ -63,11 +63,12 @@ def test_what_failed_after_the_first_few_is_told_with_the_beginning_of_why() -> 
     script += [(event, 1.0) for number in range(7) for event in (begin(f"a/r{number}"), end(number))]
     out, _ = shown([*script, (ev.RunFinished(exit_code=1, seconds=1.0), 1.0)])
     assert out.count("Hint:   mend it") == 5
-    short, long = out[out.index("FAILED a/r5") :].splitlines()[1:4:2]
+    _, short, _, long, more, after = out[out.index("FAILED a/r5") :].splitlines()[:6]
     assert short == "  Pod/web: no room"
     assert long.startswith("  Pod/web: a word and a word")
-    assert long.endswith(" ...")
-    assert len(long) <= 80
+    assert more.endswith(" ...")
+    assert len(more) <= 80
+    assert after == ""
 
 
 def test_a_dry_run_gives_its_plan_on_stdout() -> None:
