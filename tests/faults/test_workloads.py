@@ -58,7 +58,7 @@ class Fault:
     says: str
     shows: tuple[str, ...] = ()
     hint: str = ""
-    within: float  # seconds of waiting; a third of it is enough where the machine has nothing else to do
+    within: float  # seconds of waiting; a quarter of it is enough where the machine has nothing else to do
 
 
 def _web(cluster: Cluster, path: str) -> Object:
@@ -78,7 +78,7 @@ FAULTS: dict[str, Fault] = {
         makes=lambda c: [workload("image", pod(c, {**container(c), **NO_IMAGE}))],
         says=r"Pod/image-\S+ container app: (ErrImagePull|ImagePullBackOff): .*registry\.invalid/none:1",
         hint="is the image's name right, and does the cluster reach its registry?",
-        within=30,
+        within=45,
     ),
     "image-of-hook": Fault(
         makes=lambda c: [job("migrate", pod(c, {**container(c), **NO_IMAGE}), "pre-install")],
@@ -181,7 +181,7 @@ FAULTS: dict[str, Fault] = {
             workload("root", pod(c, container(c, securityContext={"runAsNonRoot": True, "runAsUser": 0})))
         ],
         says=r"Pod/root-\S+ container app: CreateContainerConfigError: container's runAsUser breaks non-root policy",
-        within=30,
+        within=45,
     ),
     "no-volume": Fault(
         makes=lambda c: [
@@ -232,28 +232,28 @@ FAULTS: dict[str, Fault] = {
         makes=lambda c: [workload("quota", pod(c, container(c)))],
         says=r"Deployment/quota: FailedCreate: pods \S+ is forbidden: exceeded quota: none",
         hint="`kubectl describe resourcequotas` shows what is used, and by how much",
-        within=30,
+        within=45,
     ),
     "quota-set": Fault(
         makes=lambda c: [workload("quota-set", pod(c, container(c)), "StatefulSet")],
         says=r"StatefulSet/quota-set: FailedCreate: .*exceeded quota: none",
-        within=30,
+        within=45,
     ),
     "quota-job": Fault(
         makes=lambda c: [job("quota-job", pod(c, container(c)))],
         says=r"Job/quota-job: FailedCreate: .*exceeded quota: none",
-        within=30,
+        within=45,
     ),
     "policy": Fault(
         makes=lambda c: [workload("policy", pod(c, container(c)))],
         says=r"Deployment/policy: FailedCreate: .*ValidatingAdmissionPolicy .* denied request: no pods like this",
-        within=30,
+        within=45,
     ),
     "paused": Fault(
         makes=lambda c: [workload("paused", pod(c, container(c)), paused=True)],
         says="Deployment/paused: DeploymentPaused: its rollout is paused, so that no pod is updated",
         hint="`kubectl rollout resume` lets it go on",
-        within=30,
+        within=45,
     ),
     "job-fails": Fault(
         makes=lambda c: [job("job-fails", _says(c, "echo loading; exit 4"), backoffLimit=1)],
@@ -264,7 +264,7 @@ FAULTS: dict[str, Fault] = {
     "deleted": Fault(
         makes=lambda c: [workload("deleted", _web(c, "/late"), progressDeadlineSeconds=100)],
         says="Deployment/deleted: Deleted: something deleted it while it was waited for",
-        within=30,
+        within=45,
     ),
 }
 HEALING: dict[str, Callable[[Cluster], list[Object]]] = {
