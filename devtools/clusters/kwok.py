@@ -55,12 +55,12 @@ class KwokProvider:
         self._plane = ControlPlane(layout=self._layout, runner=runner, tool=tool, cancel=self._cancel)
 
     def ensure(self, progress: Progress) -> Cluster:
-        """See `Provider`. A cluster whose making was interrupted is cleared away and made anew, saying so."""
+        """See `Provider`. What an interrupted run left is cleared away; one of which something died is started again."""
         from devtools.clusters.locks import locked  # noqa: PLC0415 - who only looks needs none
 
         with locked(self._layout.lock, self._cancel, progress):
             seen = self._look()
-            if seen.state == "broken":
+            if seen.state == "broken" and not seen.partial:
                 raise EnvironmentFault(seen.problem, hint=seen.hint)
             making = self._making()
             if seen.state == "half-made":
@@ -68,8 +68,9 @@ class KwokProvider:
                 residue.remove_all(self._layout)
             if seen.state in {"half-made", "absent"}:
                 making.create(progress)
-            elif seen.state == "stopped":
-                making.start(progress)
+            elif seen.state != "running":
+                progress(f"{seen.sentence(self._layout.name)}: starting it again, with what it stored")
+                making.start()
             if seen.state != "running":
                 seen = self._look()
             if seen.record is not None and making.settle(seen.record, seen.running, progress):

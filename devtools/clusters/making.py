@@ -15,7 +15,7 @@ from devtools.clusters.control_plane import ControlPlane
 from devtools.clusters.layout import Layout, Link
 from devtools.clusters.links import reserved_link
 from devtools.clusters.ports import free_ports
-from devtools.clusters.seen import Record, remember
+from devtools.clusters.seen import RECREATE, Record, remember
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process import Cancel, Runner
 from devtools.tools.embedded import REAL_NODE
@@ -83,11 +83,14 @@ class Making:
             Record(link=number, joinable=joinable, nodes=self.nodes, simulation=digest, real_node=trouble),
         )
 
-    def start(self, progress: Progress) -> None:
-        """Start a stopped one; what its node had on the machine went with it."""
-        progress(f"starting stopped cluster {self.layout.name}")
+    def start(self) -> None:
+        """Start one again of which nothing runs, or not all; what its node had on the machine goes with it."""
         residue.end_processes(self.layout)
-        self.plane.start()
+        try:
+            self.plane.start()
+        except EnvironmentFault as error:
+            error.hint = error.hint or RECREATE
+            raise
 
     def settle(self, record: Record, running: Iterable[residue.Process], progress: Progress) -> bool:
         """Bring a running cluster to what is wanted now: simulation, number of nodes, real node.

@@ -35,13 +35,17 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is there now; `problem` is what is wrong with a broken one, `silent` whether it runs but does not answer."""
+    """What is there now; `problem` is what is wrong with a broken one.
+
+    Such a one may be `silent`: it runs but does not answer; or `partial`: what it stored is there, and some of it runs.
+    """
 
     state: State | Literal["half-made"]
     running: tuple[residue.Process, ...] = ()
     record: Record | None = None
     problem: str = ""
     silent: bool = False
+    partial: bool = False
     connections: Connections | None = None  # over which a running one answered
 
     def sentence(self, name: str) -> str:
@@ -57,7 +61,7 @@ class Seen:
         """What to do about it."""
         if self.silent:
             return WAIT
-        return RECREATE if self.state == "broken" else CREATE
+        return RECREATE if self.state == "broken" and not self.partial else CREATE
 
 
 def look(layout: Layout, plane: ControlPlane) -> Seen:
@@ -72,11 +76,10 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
         return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
     if not any(process.name in COMPONENTS for process in running):
         return Seen(state="stopped", running=running, record=record)
-    problem, kube = plane.problem(running), plane.kube()
-    silence = "" if problem else plane.unready(kube)
-    if problem or silence:
-        problem = problem or silence
-        return Seen(state="broken", running=running, record=record, problem=problem, silent=bool(silence))
+    kube, problem = plane.kube(), plane.problem(running)
+    silent, partial = not problem, bool(problem) and layout.kubeconfig.is_file()
+    if problem := problem or plane.unready(kube):
+        return Seen(state="broken", running=running, record=record, problem=problem, silent=silent, partial=partial)
     return Seen(state="running", running=running, record=record, connections=kube.connections)
 
 

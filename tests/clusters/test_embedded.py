@@ -54,7 +54,8 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
     check_silent_is_given_time(machine)
-    check_broken_is_named(machine)
+    check_what_died_is_started_again(machine)
+    check_damaged_is_named(machine)
     check_an_interrupted_making_is_cleared_away_and_made_anew(machine)
 
 
@@ -144,20 +145,30 @@ def check_silent_is_given_time(machine: Machine) -> None:
     assert machine.provider().status().state == "running"
 
 
-def check_broken_is_named(machine: Machine) -> None:
+def check_what_died_is_started_again(machine: Machine) -> None:
+    """As after the system ended something for want of memory: who only looks is told, and nothing stored is lost."""
     kill(machine, "kube-apiserver")
     before = machine.processes()
     status = machine.provider().status()
     assert status.state == "broken"
     assert "kube-apiserver" in status.problem
     with pytest.raises(EnvironmentFault, match=r"kube-apiserver of cluster \S+ is not running") as caught:
-        machine.provider().ensure(machine.say)
+        machine.provider().find()
     assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    assert caught.value.hint == "invoke cluster.create"
+    assert machine.processes() == before
+    machine.provider().ensure(machine.say)
+    assert any("kube-apiserver of cluster" in line and "starting it again" in line for line in machine.lines)
+    assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
+
+
+def check_damaged_is_named(machine: Machine) -> None:
+    before = machine.processes()
+    machine.layout.ready.write_text("{")
+    with pytest.raises(EnvironmentFault, match="damaged") as caught:
+        machine.provider().ensure(machine.say)
     assert caught.value.hint == "invoke cluster.delete && invoke cluster.create"
     assert machine.processes() == before
-    machine.layout.ready.write_text("{")
-    with pytest.raises(EnvironmentFault, match="damaged"):
-        machine.provider().ensure(machine.say)
 
 
 def check_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) -> None:
