@@ -55,7 +55,7 @@ class KwokProvider:
         self._plane = ControlPlane(layout=self._layout, runner=runner, tool=tool, cancel=self._cancel)
 
     def ensure(self, progress: Progress) -> Cluster:
-        """See `Provider`. What an interrupted run left is cleared away; one of which something died is started again."""
+        """See `Provider`. What an interrupted run left is cleared away; one of which a part died is started again."""
         from devtools.clusters.locks import locked  # noqa: PLC0415 - who only looks needs none
 
         with locked(self._layout.lock, self._cancel, progress):
