@@ -119,7 +119,8 @@ def _read(file: Path, stamp: Stamp) -> object:
             if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
             parts = io.BytesIO(_unsealed(source.read()))
-        return _Declared(parts).load() if _Declared(parts).load() == stamp else None
+        made_from = _Declared(parts).load()
+        return _Declared(parts).load() if made_from == stamp else None
     except Exception:  # noqa: BLE001 - whatever is wrong with it: it is made anew
         return None
     finally:

@@ -12,9 +12,8 @@ from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault
 
-_ENTRY = re.compile(
-    r"\{.*\}", re.DOTALL
-)  # the SDK calls a user by all that the kubeconfig says of one, secrets and all
+# The SDK calls a user by all that the kubeconfig says of one, secrets and all.
+_ENTRY = re.compile(r"\{.*\}", re.DOTALL)
 
 
 def sdk_client(kubeconfig: Path, context: str) -> Any:
