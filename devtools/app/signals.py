@@ -7,9 +7,9 @@ one ends us where we are.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
-from queue import SimpleQueue
 from threading import Thread
 from types import FrameType
 
@@ -21,6 +21,7 @@ _REASONS = {
     signal.SIGHUP: "the terminal went away (SIGHUP)",
 }
 _LAST = 3  # the Ctrl-C that is too many
+_OVER = 0  # no signal's number
 
 
 @contextlib.contextmanager
@@ -28,13 +29,13 @@ def signals(app: App) -> Iterator[None]:
     """Hand signals to `app.cancel` while the body runs.
 
     By way of a thread: a handler runs in the middle of anything, also while the main thread holds the very lock that
-    setting a flag takes; only putting into a SimpleQueue is safe there. What was ignored (nohup) stays so.
+    setting a flag takes, and it does not run at all where the signal came just before the main thread began to wait
+    for something that takes long. So the interpreter itself writes each signal's number into a pipe, at once
+    (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd). What was ignored (nohup) stays so.
     """
-    came: SimpleQueue[int] = SimpleQueue()
     typed: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        came.put(number)
         if number == signal.SIGINT:
             typed.append(number)
             if len(typed) >= _LAST:
@@ -42,21 +43,40 @@ def signals(app: App) -> Iterator[None]:
                 raise KeyboardInterrupt
 
     ours = [number for number in _REASONS if signal.getsignal(number) is not signal.SIG_IGN]
+    with _watched(app):
+        previous = {number: signal.signal(number, handle) for number in ours}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _watched(app: App) -> Iterator[None]:
+    """Have a thread do what signals ask for while the body runs."""
+    came, told = os.pipe()
+    os.set_blocking(told, False)
     watcher = Thread(target=_watch, args=(app, came), name="signals", daemon=True)
     watcher.start()
-    previous = {number: signal.signal(number, handle) for number in ours}
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        came.put(0)
+        signal.set_wakeup_fd(before)
+        os.write(told, bytes([_OVER]))
         watcher.join()
+        os.close(told)
+        os.close(came)
 
 
-def _watch(app: App, came: SimpleQueue[int]) -> None:
-    """Do what the signals ask for, until 0 comes."""
-    while number := came.get():
-        if number == signal.SIGINT and app.cancel.is_set():
-            app.runner.kill()
-        app.cancel.set(_REASONS[signal.Signals(number)])
+def _watch(app: App, came: int) -> None:
+    """Do what the signals ask for whose numbers can be read from a descriptor, until it is over."""
+    while True:
+        for number in os.read(came, 64):
+            if number == _OVER:
+                return
+            if number == signal.SIGINT and app.cancel.is_set():
+                app.runner.kill()
+            if number in _REASONS:
+                app.cancel.set(_REASONS[signal.Signals(number)])

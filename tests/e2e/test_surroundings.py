@@ -132,20 +132,30 @@ from pathlib import Path
 from devtools.app.signals import signals
 from devtools.app.wiring import App
 app = App(environ={{}}, cwd=Path("/"), out=sys.stdout, err=sys.stderr)
+held = threading.Lock()
 with signals(app):
-    with app.cancel._event._cond:  # as the main thread does for an instant in every wait
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.05)
+{body}
     assert app.cancel.wait(5)
 print(app.cancel.reason)
 """
+IN_A_WAIT = """
+    with app.cancel._event._cond:  # as the main thread does for an instant in every wait
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+"""
+BEFORE_A_WAIT = """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the main thread does not wake up from it
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=lambda: app.cancel.wait(9) and held.release(), daemon=True).start()
+    held.acquire()
+    assert held.acquire(timeout=10)
+"""
 
 
-def test_a_signal_in_the_middle_of_a_wait_does_not_deadlock() -> None:
-    root = str(Path(__file__).parent.parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", STUCK.format(root=root)], capture_output=True, text=True, timeout=20, check=False
-    )
+@pytest.mark.parametrize("body", [IN_A_WAIT, BEFORE_A_WAIT], ids=["in a wait", "just before one"])
+def test_a_signal_is_heard_while_the_main_thread_waits(body: str) -> None:
+    script = STUCK.format(root=str(Path(__file__).parent.parent.parent), body=body)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, "asked to stop (SIGTERM)\n"), done.stderr
 
 
