@@ -40,7 +40,8 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> 
     except ApiError as error:
         error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
-    newest, cut_off = newest_records(records), cut_off_revisions(records)
+    newest = newest_records(records)
+    cut_off = cut_off_revisions(records, newest)
     owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
     wanted = {ref for release, refs in owned.items() if about(release) for ref in refs}
     gone = wanted - _existing(kube, wanted)
@@ -89,21 +90,21 @@ def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapp
     return newest
 
 
-def cut_off_revisions(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, tuple[int, ...]]:
-    """The revisions that Helm still calls pending though there is a newer one, where a release has such.
+def cut_off_revisions(
+    records: Iterable[Mapping[str, Any]], newest: Mapping[ReleaseId, Mapping[str, Any]]
+) -> dict[ReleaseId, tuple[int, ...]]:
+    """The revisions that Helm still calls pending though there is a newer one (`newest_records`), where there are such.
 
     Their helm was cut off. A rollback takes a release back to what worked, and leaves such a record as it is
     (`performRollback` in Helm's `pkg/action/rollback.go`).
     """
-    pending: dict[ReleaseId, list[int]] = defaultdict(list)
-    newest: dict[ReleaseId, int] = defaultdict(int)
+    found: dict[ReleaseId, set[int]] = defaultdict(set)
     for record in records:
         release, revision = release_of(record), revision_of(record)
-        newest[release] = max(newest[release], revision)
-        if (record.get("labels") or {}).get("status") in PENDING:
-            pending[release].append(revision)
-    found = {release: tuple(sorted(set(numbers) - {newest[release]})) for release, numbers in pending.items()}
-    return {release: numbers for release, numbers in found.items() if numbers}
+        is_pending = (record.get("labels") or {}).get("status") in PENDING
+        if is_pending and revision < revision_of(newest[release]):
+            found[release].add(revision)
+    return {release: tuple(sorted(numbers)) for release, numbers in found.items()}
 
 
 def release_of(record: Mapping[str, Any]) -> ReleaseId:

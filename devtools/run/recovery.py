@@ -41,7 +41,7 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
     was under way and none that worked is left, only the pending revision is forgotten; uninstalling would take
     away what had worked.
     """
-    states = {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
+    states = _states(records)
     if state not in _BACK:
         return Recovery(how="uninstall")
     newest = max(states, default=0)
@@ -54,10 +54,15 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
 
 def left(records: Iterable[Mapping[str, Any]]) -> str:
     """The state of a release's newest revision where it has to be recovered from, else empty."""
-    states = {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
+    states = _states(records)
     newest = max(states, default=0)
     state = states.get(newest, "")
     return state if state in _STUCK or (state == "failed" and newest == 1) else ""
+
+
+def _states(records: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+    """Helm's status of each revision."""
+    return {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
 
 
 def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from devtools.run.contracts import Contracts, deadline
 from devtools.run.crds import apply_crds
 from devtools.run.ends import Done
 from devtools.run.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
-from devtools.run.facts import cut_off_revisions, mark_ready, record_path
+from devtools.run.facts import cut_off_revisions, mark_ready, newest_records, record_path
 from devtools.run.hooked import HookWatch
 from devtools.run.kinds import unknown
 from devtools.run.launch import Launch, killed
@@ -222,7 +222,7 @@ class Steps:
         if state := left(known):
             self._recover(release, state, known)
             known = records(kube, release.id)
-        for revision in cut_off_revisions(known).get(release.id, ()):
+        for revision in cut_off_revisions(known, newest_records(known)).get(release.id, ()):
             kube.delete(record_path(release.id, revision))
 
     def _recover(self, release: Release, state: str, known: Sequence[Mapping[str, Any]]) -> None:

@@ -39,12 +39,17 @@ def tries_in_vain(job: Object) -> int:
 
 def last_try(job: Object, pods: Sequence[Object]) -> str:
     """What a Job's tries so far came to: `2 pods failed, the last with exit code 1`; empty where none has failed."""
-    failed, many = [pod for pod in pods if status_of(pod).get("phase") == "Failed"], tries_in_vain(job)
+    failed, many = failed_of(pods), tries_in_vain(job)
     if not many:
         return ""
     said = f"{many} pod{'s' * (many > 1)} failed"
     end = end_of(newest_of(failed))[1] if failed else ""
     return f"{said}, the last with {end}" if end.startswith("exit code ") else said
+
+
+def failed_of(pods: Sequence[Object]) -> list[Object]:
+    """The pods that ended badly, and that nobody will start again."""
+    return [pod for pod in pods if status_of(pod).get("phase") == "Failed"]
 
 
 def newest_of(items: Sequence[Object]) -> Object:

@@ -23,7 +23,7 @@ from devtools.run.readiness import (
     lacks_pods,
     waits_for,
 )
-from devtools.run.tries import end_of, newest_of, said_of_end, tries_in_vain
+from devtools.run.tries import end_of, failed_of, newest_of, said_of_end, tries_in_vain
 
 Object = Mapping[str, Any]
 
@@ -134,7 +134,7 @@ def troubles(
         return []
     found = [*(trouble for pod in pods for trouble in pod_troubles(pod, events)), *_own(item)]
     found += [trouble for claim in claims for trouble in _claim_troubles(claim, events)]
-    failed = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Failed"]
+    failed = failed_of(pods)
     ended, message = job_result(item) if item.get("kind") == "Job" else ("", "")
     if item.get("kind") == "Pod" or ended == "failed":
         found += [_ended_badly(pod) for pod in failed][:1]

@@ -10,7 +10,7 @@ import pytest
 
 from devtools.clients.kube import ApiError
 from devtools.errors import ExitCode
-from devtools.run.facts import cut_off_revisions, observe
+from devtools.run.facts import cut_off_revisions, newest_records, observe
 from devtools.stack.model import ReleaseId
 from tests.clients.script import Say, Script, refusal, served
 
@@ -49,7 +49,7 @@ def test_revisions_that_were_cut_off_before_the_newest(statuses: tuple[str, ...]
     known = [_record("web", number, status)["metadata"] for number, status in enumerate(statuses, start=1)]
     other = _record("other", 9, "deployed")["metadata"]
     for records in ([*known, other], [other, *reversed(known)]):
-        found = cut_off_revisions(records)
+        found = cut_off_revisions(records, newest_records(records))
         assert found == ({ReleaseId("ns", "web"): cut_off} if cut_off else {})
 
 
