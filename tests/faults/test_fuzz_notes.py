@@ -22,8 +22,8 @@ from devtools.errors import ConfigError
 from devtools.process import Cancel
 from devtools.run.lock import note_of, under_way
 from devtools.testing import FakeRunner, Reply
-from devtools.tilt.arguments import FILE, Arguments
-from devtools.tilt.values import Refused
+from devtools.tilt.harness.config import FILE, Arguments
+from devtools.tilt.harness.values import Refused
 from devtools.toolchain.probe import Probe
 from devtools.toolchain.prune import builds
 from devtools.toolchain.store import MANIFEST, Store

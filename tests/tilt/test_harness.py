@@ -15,7 +15,7 @@ import pytest
 
 from devtools.errors import EnvironmentFault
 from devtools.tilt.harness import Loaded, Step, TiltfileError, assert_loads, load_tiltfile
-from devtools.tilt.names import check_starlark
+from devtools.tilt.harness.dialect import check_starlark
 from tests.tilt.kit import ROOT, THREE, made
 
 WEB = "k8s_yaml(blob('apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: web}\\n'))\n"
@@ -289,7 +289,7 @@ def test_without_starlark_it_says_what_to_install() -> None:
 
 
 def test_every_function_that_is_refused_is_in_the_parity_table() -> None:
-    from devtools.tilt.names import UNMODELLED
+    from devtools.tilt.harness.dialect import UNMODELLED
 
     page = (ROOT / "docs/tilt.md").read_text()
     for name in (*UNMODELLED, "workload_to_resource_function"):

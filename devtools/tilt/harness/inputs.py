@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devtools.tilt.surface import Local, Render
+from devtools.tilt.harness.files import Local, Render
 
 
 class Restart(Exception):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.errors import EnvironmentFault
-from devtools.tilt.loaded import Step, TiltfileError
-from devtools.tilt.values import Refused
+from devtools.tilt.harness.results import Step, TiltfileError
+from devtools.tilt.harness.values import Refused
 
 if TYPE_CHECKING:
     from starlark import Dialect, Globals

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from devtools.machine_json import read_json
-from devtools.tilt import values
-from devtools.tilt.values import Refused
+from devtools.tilt.harness import values
+from devtools.tilt.harness.values import Refused
 
 Kind = Literal["string_list", "string", "bool"]
 FILE = "tilt_config.json"

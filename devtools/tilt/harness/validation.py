@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from devtools.tilt import values
-from devtools.tilt.loaded import Step
-from devtools.tilt.values import Refused
+from devtools.tilt.harness import values
+from devtools.tilt.harness.results import Step
+from devtools.tilt.harness.values import Refused
 
 
 def documents(text: str) -> Iterator[Mapping[str, Any]]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from devtools.tilt import values
-from devtools.tilt.loaded import Image, Resource, Step, in_order
-from devtools.tilt.taken import bool_of, documents, forwards_of, images_in, known_only, links_of, shared_of
-from devtools.tilt.values import Blob, Refused
+from devtools.tilt.harness import values
+from devtools.tilt.harness.results import Image, Resource, Step, in_order
+from devtools.tilt.harness.validation import bool_of, documents, forwards_of, images_in, known_only, links_of, shared_of
+from devtools.tilt.harness.values import Blob, Refused
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod")
 Mode = Literal["auto", "manual"]

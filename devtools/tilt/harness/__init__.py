@@ -1,4 +1,4 @@
-"""Evaluates a Tiltfile without Tilt, so that it can be unit-tested: under Starlark, with Tilt's functions as recorders.
+"""Evaluate a Tiltfile without Tilt, so that it can be unit-tested.
 
     loaded = assert_loads(Path("Tiltfile"), args=["--layers", "10"])
     assert loaded.resource("web").resource_deps == ("ameide_core_proto", "infra:10-bootstrap")
@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devtools.tilt.evaluation import Evaluation
-from devtools.tilt.given import Given, Restart
-from devtools.tilt.loaded import Image, Loaded, Resource, Step, TiltfileError
-from devtools.tilt.names import check_starlark
-from devtools.tilt.surface import Local, Render
+from devtools.tilt.harness.dialect import check_starlark
+from devtools.tilt.harness.evaluation import Evaluation
+from devtools.tilt.harness.files import Local, Render
+from devtools.tilt.harness.inputs import Given, Restart
+from devtools.tilt.harness.results import Image, Loaded, Resource, Step, TiltfileError
 
 __all__ = ["Image", "Loaded", "Resource", "Step", "TiltfileError", "assert_loads", "load_tiltfile"]
 

@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.tilt import values
-from devtools.tilt.arguments import Arguments
-from devtools.tilt.given import Exit, Given, Restart
-from devtools.tilt.loaded import Loaded, Resource, Step, TiltfileError
-from devtools.tilt.names import (
+from devtools.tilt.harness import values
+from devtools.tilt.harness.config import Arguments
+from devtools.tilt.harness.dialect import (
     SETTINGS,
     STEPS,
     UNMODELLED,
@@ -22,9 +20,11 @@ from devtools.tilt.names import (
     library_globals,
     step_function,
 )
-from devtools.tilt.recording import Recorder
-from devtools.tilt.surface import Surface
-from devtools.tilt.values import Blob, Refused
+from devtools.tilt.harness.files import Surface
+from devtools.tilt.harness.inputs import Exit, Given, Restart
+from devtools.tilt.harness.resources import Recorder
+from devtools.tilt.harness.results import Loaded, Resource, Step, TiltfileError
+from devtools.tilt.harness.values import Blob, Refused
 
 if TYPE_CHECKING:
     from starlark import FrozenModule, Module

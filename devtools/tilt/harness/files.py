@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from devtools.machine_json import read_json
-from devtools.tilt import values
-from devtools.tilt.loaded import Step
-from devtools.tilt.values import Blob, Refused
+from devtools.tilt.harness import values
+from devtools.tilt.harness.results import Step
+from devtools.tilt.harness.values import Blob, Refused
 
 Local = Callable[[tuple[str, ...] | str], str]
 Render = Callable[[Step], str]
