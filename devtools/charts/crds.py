@@ -7,19 +7,24 @@ condition that is true or false in the values, else tags, else yes.
 from __future__ import annotations
 
 import io
+import json
 import posixpath
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.archives import UNREADABLE, content_of, members
 from devtools.charts.archive import dependencies_of
 from devtools.charts.tree import files_of_tree
 from devtools.errors import ConfigError
+from devtools.machine_yaml import read_yaml
 from devtools.stack.yamlpos import parse
+
+if TYPE_CHECKING:
+    from devtools.charts.lock import LockEntry
 
 _MANIFEST = (".yaml", ".yml", ".json")
 _SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
@@ -54,6 +59,15 @@ def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject
         if name.startswith("crds/") and name.endswith(_MANIFEST)
         for item in _documents(own[name], f"{where}{name}")
     )
+
+
+def inspect_crds(archive: Path, entry: LockEntry) -> None:
+    """Raise ConfigError, naming archive and file, unless `crds/` can be read as the chart's default values need it."""
+    try:
+        objects_in_crds(archive, {})
+    except ConfigError as error:
+        message = f"chart archive {entry.archive.name} of '{entry.chart}': {error.message}"
+        raise ConfigError(message, hint=error.hint or f"it is {archive}") from error
 
 
 def files_of(
@@ -155,11 +169,15 @@ def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
     """The objects of a file; what is no object is left out, as Helm does."""
     text = raw.decode("utf-8-sig", "replace")
     for part in _SEPARATOR.split(text):
-        document = parse(part.encode(), Path(file))
-        if document.problems:
-            message = f"{file} of the chart {document.problems[0].message}"
-            raise ConfigError(message, hint="Helm renders nothing in crds/: template braces do not belong there")
-        yield from _objects(document.data, file)
+        try:
+            data = read_yaml(part)
+            json.dumps(data, allow_nan=False)  # the API takes JSON: no infinity, no list as a key
+        except (ValueError, TypeError) as error:
+            hint = "Helm does not render crds/: remove the template braces" if "{{" in part else ""
+            raise ConfigError(f"{file} of the chart is not YAML that helm can read: {error}", hint=hint) from error
+        if data is not None and not isinstance(data, Mapping):
+            raise ConfigError(f"{file} of the chart holds a document that is not a map of keys")
+        yield from _objects(data, file)
 
 
 def _objects(data: Any, file: str) -> Iterator[ChartObject]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from devtools.archives import content_of
 from devtools.charts.archive import dependencies_of, inspect_archive
+from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
 from devtools.charts.packing import packed
@@ -76,6 +77,7 @@ class Vendor:
             if missing:
                 archive = self._packed(helm, entry, archive, work)
                 inspect_archive(archive, entry)
+            inspect_crds(archive, entry)
             sha256 = sha256_of(archive)
             changed = self._settle(entry, archive, sha256, shown)
         return Vendored(

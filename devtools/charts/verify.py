@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from devtools.charts.archive import verify_archive
+from devtools.charts.crds import inspect_crds
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.vendor import WORK
 from devtools.errors import ConfigError, Location, Problem
@@ -33,6 +34,7 @@ def problems_of(charts: Charts) -> list[Problem]:
         if entry.sha256 or charts.archive(entry).exists():
             try:
                 verify_archive(charts.archive(entry), entry)
+                inspect_crds(charts.archive(entry), entry)
             except ConfigError as error:
                 problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
     known = {charts.archive(entry) for entry in charts.lock.entries.values()}

@@ -174,6 +174,25 @@ def test_scalars_are_read_as_helm_reads_them(tmp_path: Path) -> None:
     assert item.file == "crds/a.yaml"
 
 
+def test_third_party_yaml_is_read_as_helm_reads_it(tmp_path: Path) -> None:
+    """Merges with an explicit tag are in Altinity's CRDs; repeated and integer keys are in others."""
+    text = crd("A") + "x:\n  a: &a {b: 1}\n  c:\n    !!merge <<: *a\n    d: 2\n  e: {1: one}\n  f: 1\n  f: 2\n"
+    chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/a.yaml": text})
+    (item,) = objects_in_crds(chart, {})
+    assert item.data["x"]["c"] == {"b": 1, "d": 2}
+    assert item.data["x"]["f"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "braces"), [("kind: {{ .Values.x }}\n", True), ("a: [\n", False), ("a: b: c\n", False)]
+)
+def test_the_hint_about_braces_comes_only_with_braces(tmp_path: Path, text: str, *, braces: bool) -> None:
+    chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/bad.yaml": text})
+    with pytest.raises(ConfigError) as caught:
+        objects_in_crds(chart, {})
+    assert ("template braces" in caught.value.hint) is braces
+
+
 def test_a_list_is_opened(tmp_path: Path) -> None:
     items = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(crd("A")), {}, None]})
     chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/a.yaml": items})

@@ -206,6 +206,23 @@ def test_what_is_unsafe_is_refused_named_and_leaves_nothing(
     assert (repo.lock, repo.tree()) == (before, [])
 
 
+def test_unreadable_crds_are_found_when_vendoring_and_verifying(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    chart = packer.chart("web")
+    write(chart, {"crds/a.yaml": "a: &a {x: 1}\nb: {!!merge <<: *a}\n"})
+    packer.pack(chart, tmp_path / "archives")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.verify() is ExitCode.OK
+    write(chart, {"crds/a.yaml": "kind: {{ .Values.kind }}\n"})
+    sha256 = sha256_of(packer.pack(chart, repo.root / "charts/third_party/acme/web"))
+    repo.pin(f"name: web, version: 1.0.0, sha256: {sha256}, repository: 'https://nowhere.invalid'")
+    message = "chart archive web-1.0.0.tgz of 'acme/web': crds/a.yaml of the chart is not YAML that helm can read"
+    assert repo.verify() is ExitCode.CONFIG
+    assert message in " ".join(repo.err.getvalue().split())
+    assert repo.vendor("web", source="charts/third_party/acme/web") is ExitCode.CONFIG
+    assert message in " ".join(repo.err.getvalue().split())
+
+
 def test_another_digest_than_the_locked_one_is_refused(repo: Repo, packer: Packer, tmp_path: Path) -> None:
     packer.pack(packer.chart("web"), tmp_path / "archives")
     repo.pin(f"name: web, version: 1.0.0, sha256: {'a' * 64}, repository: 'https://nowhere.invalid'")
