@@ -54,7 +54,7 @@ def parts_of(app: App) -> Parts:
     """
     from devtools.app.specs import surroundings  # noqa: PLC0415 - reads the layers' model
 
-    wanted = app.environ.get("DEVTOOLS_PROVIDER") or app.settings.cluster.provider
+    wanted = app.wanted_provider
     if wanted == "k3d":
         app.provider_name = "k3d"
     around = surroundings(app)
@@ -90,6 +90,7 @@ def parts_of(app: App) -> Parts:
 
 def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
     """Everything that is in the way, all at once: nothing is changed."""
+    from devtools.app.providers import why_embedded  # noqa: PLC0415
     from devtools.clients.docker import DockerEngine  # noqa: PLC0415 - the SDK
 
     app = parts.app
@@ -110,6 +111,7 @@ def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
     wanted = Wanted(
         provider=parts.provider,
         asked=parts.asked,
+        unvendored=why_embedded(app),
         ports=ports,
         tiltfile=parts.has_tiltfile,
         token=not push or parts.tilt is not None or _has_token(app),

@@ -8,6 +8,9 @@ from devtools.errors import ExitCode
 
 def create(app: App, output: str) -> ExitCode:
     """Make the cluster, start it, or find it running."""
+    from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
+
+    say_why_embedded(app)
     app.toolchain.ensure(progress=app.say)
     app.provider.ensure(app.say)
     return status(app, output)

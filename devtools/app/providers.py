@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.clusters.base import Provider
+from devtools.errors import ConfigError
 
 if TYPE_CHECKING:
     from devtools.app.wiring import App
@@ -21,15 +22,49 @@ def make_provider(app: App) -> Provider:
     return makers[app.provider_name](app)
 
 
+def prefers_k3d(app: App) -> bool:
+    """Whether `auto` takes k3d if it can: its cluster exists, or no embedded one does and every chart is vendored."""
+    if _state(app, "k3d").joinpath("kubeconfig").exists():
+        return True
+    return not _state(app, "kwok").is_dir() and not unvendored(app)
+
+
+def unvendored(app: App) -> tuple[str, ...]:
+    """Pinned charts that are not vendored; none if the lock cannot be read, which every run reports."""
+    try:
+        entries = app.charts.lock.entries.values()
+    except ConfigError:
+        return ()
+    return tuple(e.chart for e in entries if not e.sha256 and not app.charts.archive(e).exists())
+
+
+def why_embedded(app: App) -> str:
+    """Why `auto` takes the embedded cluster though k3d could work; empty if that is not so."""
+    if app.provider_name != "kwok" or app.wanted_provider not in {"", "auto"}:
+        return ""
+    charts = unvendored(app)
+    if not charts or app.which("k3d") is None or not app.docker_answers():
+        return ""
+    verb = "1 pinned chart is" if len(charts) == 1 else f"{len(charts)} pinned charts are"
+    return f"{verb} not vendored: the embedded cluster is used, with stand-ins for them"
+
+
+def say_why_embedded(app: App) -> None:
+    """Say once, before the cluster is made, why it will be the embedded one."""
+    if app.provider_name == "kwok" and not _state(app).is_dir() and (why := why_embedded(app)):
+        app.say(f"{why} (for k3d: invoke charts.vendor first, or set DEVTOOLS_PROVIDER=k3d)")
+
+
 def own_kubeconfig(app: App) -> Path:
     """The file that holds the kubeconfig of this app's cluster, absolute, whether it is there or not."""
     is_context = app.provider_name == "context"
     return (_context(app).kubeconfig() if is_context else _state(app) / "kubeconfig").absolute()
 
 
-def _state(app: App) -> Path:
-    """The directory of the cluster of this provider: two providers may use the same name."""
-    folder = "clusters" if app.provider_name == "kwok" else app.provider_name
+def _state(app: App, provider: str = "") -> Path:
+    """The directory of the cluster of a provider (default: this app's): two providers may use the same name."""
+    provider = provider or app.provider_name
+    folder = "clusters" if provider == "kwok" else provider
     return app.folders.state / folder / app.cluster_name
 
 

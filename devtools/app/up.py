@@ -27,8 +27,11 @@ def up(app: App, options: Options) -> ExitCode:
     plan = planner(stack, selection, options)
 
     def cluster() -> Cluster:
+        from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
+
         if options.dry_run:
             return app.find_cluster()
+        say_why_embedded(app)
         app.toolchain.ensure(progress=app.say)
         return app.provider.ensure(app.say)
 

@@ -168,15 +168,26 @@ class App:
     @cached_property
     def provider_name(self) -> ProviderName:
         """Which provider makes the cluster."""
-        from devtools.clusters.choose import choose  # noqa: PLC0415 - not every task needs it
+        from devtools.app.providers import prefers_k3d  # noqa: PLC0415 - not every task needs it
+        from devtools.clusters.choose import choose  # noqa: PLC0415
 
-        def answers() -> bool:
-            from devtools.clients.docker import docker_answers  # noqa: PLC0415 - only where the answer matters
+        return choose(
+            self.wanted_provider,
+            docker_answers=self.docker_answers,
+            k3d_installed=self.which("k3d") is not None,
+            prefers_k3d=lambda: prefers_k3d(self),
+        )
 
-            return docker_answers(self.environ)
+    @property
+    def wanted_provider(self) -> str:
+        """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or ""."""
+        return self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
 
-        wanted = self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
-        return choose(wanted, docker_answers=answers, k3d_installed=self.which("k3d") is not None)
+    def docker_answers(self) -> bool:
+        """Whether a Docker engine can be used now."""
+        from devtools.clients.docker import docker_answers  # noqa: PLC0415 - the SDK is slow to import
+
+        return docker_answers(self.environ)
 
     @cached_property
     def provider(self) -> Provider:

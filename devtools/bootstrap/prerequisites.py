@@ -40,6 +40,7 @@ class Wanted:
 
     provider: str
     asked: bool = False
+    unvendored: str = ""  # why it is the embedded cluster though Docker and k3d are there
     ports: Mapping[int, str]
     tiltfile: bool = True
     token: bool = True  # BUF_TOKEN is there, or nothing will be published
@@ -68,6 +69,9 @@ def _docker(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
     if machine.programs.get("k3d") is None:
         hint = f"install k3d 5: {K3D}"
         yield Finding(check="k3d", level=level, message=f"k3d is not installed{instead}", hint=hint)
+    if wanted.unvendored:
+        hint = "for k3d: invoke cluster.delete, invoke charts.vendor, then invoke bootstrap again"
+        yield Finding(check="charts", level="warning", message=wanted.unvendored, hint=hint)
     if wanted.provider == "k3d" and machine.programs.get("docker") is None:
         message = "the docker program is not installed: there will be no builder in the cluster"
         yield Finding(check="buildx", level="warning", message=message, hint=f"install docker with buildx: {BUILDX}")

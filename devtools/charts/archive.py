@@ -16,6 +16,7 @@ from devtools.stack.yamlpos import parse
 
 LARGEST_ARCHIVE = 100 * 2**20  # bytes unpacked: Helm's own limit
 MOST_FILES = 10_000
+EMBEDDED = ", or use the embedded cluster: DEVTOOLS_PROVIDER=kwok"
 
 
 def verify_archive(path: Path, entry: LockEntry) -> None:
@@ -26,12 +27,10 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
     """
     vendor = f"invoke charts.vendor --name {entry.chart}"
     if not entry.sha256:
-        left = (
-            "lies there, but the lock has no sha256 for it"
-            if path.exists()
-            else "is not vendored, and only the embedded cluster takes a stand-in for it"
-        )
-        raise _bad(path, entry, left, vendor)
+        if path.exists():
+            raise _bad(path, entry, "lies there, but the lock has no sha256 for it", vendor)
+        why = "is not vendored, and only the embedded cluster takes a stand-in for it"
+        raise _bad(path, entry, why, vendor + EMBEDDED)
     try:
         found = sha256_of(path)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from devtools.charts.tree import Tree, tree_of
 from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, Location, Problem
-from devtools.stack.causes import Cause
+from devtools.stack.causes import FEW, Cause
 from devtools.stack.finder import ChartUnknown
 from devtools.stack.model import ChartRef, Release
 from devtools.stack.near import did_you_mean
@@ -102,15 +102,22 @@ class Charts:
     def _verify_archives(self, names: Sequence[str]) -> list[Problem]:
         if not names:
             return []
-        from devtools.charts.archive import verify_archive  # noqa: PLC0415 - brings the lock
+        from devtools.charts.archive import EMBEDDED, verify_archive  # noqa: PLC0415 - brings the lock
 
+        entries = [self.lock.entries[name] for name in names]
+        absent = [entry for entry in entries if not entry.sha256 and not self.archive(entry).exists()]
+        if len(absent) > FEW:
+            entries = [entry for entry in entries if entry not in absent]
         problems: list[Problem] = []
-        for name in names:
-            entry = self.lock.entries[name]
+        for entry in entries:
             try:
                 verify_archive(self.archive(entry), entry)
             except ConfigError as error:
                 problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
+        if len(absent) > FEW:
+            message = f"{len(absent)} charts are not vendored, and only the embedded cluster takes stand-ins"
+            cause = Cause(where=Location(file=self.lock.file), message=message, hint=f"invoke charts.vendor{EMBEDDED}")
+            problems.append(cause.problem([entry.chart for entry in absent]))
         return problems
 
     def archive(self, entry: LockEntry) -> Path:

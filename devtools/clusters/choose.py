@@ -10,14 +10,20 @@ from devtools.errors import ConfigError, EnvironmentFault
 ProviderName = Literal["kwok", "k3d", "context"]
 
 
-def choose(wanted: str, *, docker_answers: Callable[[], bool], k3d_installed: bool) -> ProviderName:
-    """The provider: what is `wanted`, or (`auto`, empty) k3d where both it and a Docker engine are there, else kwok.
+def choose(
+    wanted: str,
+    *,
+    docker_answers: Callable[[], bool],
+    k3d_installed: bool,
+    prefers_k3d: Callable[[], bool] = lambda: True,
+) -> ProviderName:
+    """Choose the provider: `wanted`, or with `auto` (or "") k3d if it can work and `prefers_k3d` agrees, else kwok.
 
-    The engine is asked only where the answer matters. Raises ConfigError for an unknown name and EnvironmentFault
-    where k3d is wanted and cannot work here.
+    `prefers_k3d` and the Docker engine are asked only if the answer matters. Raises ConfigError for an unknown name
+    and EnvironmentFault if k3d is wanted and cannot work here.
     """
     if wanted in {"", "auto"}:
-        return "k3d" if k3d_installed and docker_answers() else "kwok"
+        return "k3d" if k3d_installed and prefers_k3d() and docker_answers() else "kwok"
     if wanted == "kwok":
         return "kwok"
     if wanted == "context":
