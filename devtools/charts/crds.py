@@ -7,9 +7,7 @@ condition that is true or false in the values, else tags, else yes.
 from __future__ import annotations
 
 import io
-import json
 import posixpath
-import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,14 +18,12 @@ from devtools.archives import UNREADABLE, content_of, members
 from devtools.charts.archive import dependencies_of
 from devtools.charts.tree import files_of_tree
 from devtools.errors import ConfigError
-from devtools.machine_yaml import read_yaml
-from devtools.stack.yamlpos import parse
+from devtools.machine_yaml import BOM, read_stream, read_yaml
 
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry
 
 _MANIFEST = (".yaml", ".yml", ".json")
-_SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
 _Files = Mapping[str, bytes]
 
 
@@ -166,18 +162,15 @@ def _subcharts(files: _Files, where: str, wanted: Callable[[str], bool]) -> dict
 
 
 def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
-    """The objects of a file; what is no object is left out, as Helm does."""
-    text = raw.decode("utf-8-sig", "replace")
-    for part in _SEPARATOR.split(text):
-        try:
-            data = read_yaml(part)
-            json.dumps(data, allow_nan=False)  # the API takes JSON: no infinity, no list as a key
-        except (ValueError, TypeError) as error:
-            hint = "Helm does not render crds/: remove the template braces" if "{{" in part else ""
-            raise ConfigError(f"{file} of the chart is not YAML that helm can read: {error}", hint=hint) from error
-        if data is not None and not isinstance(data, Mapping):
-            raise ConfigError(f"{file} of the chart holds a document that is not a map of keys")
-        yield from _objects(data, file)
+    """Yield the objects of a file; what is not an object is left out. Raises ConfigError if helm could not read it."""
+    try:
+        for document in read_stream(raw):
+            if not isinstance(document, dict | None):
+                raise ConfigError(f"{file} of the chart holds a document that is not a map of keys")
+            yield from _objects(document, file)
+    except ValueError as error:
+        hint = "Helm does not render crds/: remove the template braces" if b"{{" in raw else ""
+        raise ConfigError(f"{file} of the chart is not YAML that helm can read: {error}", hint=hint) from error
 
 
 def _objects(data: Any, file: str) -> Iterator[ChartObject]:
@@ -212,9 +205,11 @@ def _wrong(data: Mapping[str, Any]) -> str:
 
 
 def _yaml(files: _Files, name: str, where: str) -> dict[str, Any]:
-    """A map in a file of the chart; empty where there is none."""
-    document = parse(files.get(name, b""), Path(f"{where}{name}"))
-    return dict(document.data)
+    """Return the map in a file of the chart, empty if there is none; raises ConfigError if helm could not read it."""
+    try:
+        return dict(read_yaml(files.get(name, b"").removeprefix(BOM)) or {})
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{where}{name} of the chart is not a YAML map: {error}") from error
 
 
 def _wanted(name: str) -> bool:

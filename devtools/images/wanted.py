@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from devtools.errors import DevtoolsError, Interrupted, Problem, TimedOut
 from devtools.images.rendered import images_of
+from devtools.machine_yaml import json_for_yaml
 from devtools.process import Command, Result, Runner
 from devtools.stack.model import Release
 from devtools.stack.references import Reference, parse
@@ -78,7 +78,7 @@ class Renderer:
         helm = Helm(program=self.program, kubeconfig=Path(), context="")
         env = {key: str(self.home / name) for key, name in HOMES.items()}
         command = helm.template(release.id, release.chart.path, _STDIN)
-        return replace(command, env=env, stdin=json.dumps(values).encode())
+        return replace(command, env=env, stdin=json_for_yaml(values).encode())
 
 
 def _read(release: Release, result: Result) -> tuple[list[Reference], list[Problem]]:

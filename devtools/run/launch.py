@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from devtools.machine_yaml import json_for_yaml
 from devtools.process import Cancel, Command, Later, Result
 from devtools.run.waiting import Failure
 
@@ -31,10 +31,10 @@ class Launch:
         own.shutdown(wait=False)
 
     def give(self, values: Mapping[str, Any]) -> None:
-        """Its values, as JSON, which is YAML: it goes on now."""
+        """Give it its values: it goes on now."""
         assert self._values is not None  # noqa: S101 - see __init__
         self.is_hushed = False
-        self._values.give(json.dumps(values).encode().removeprefix(_BEGINNING))
+        self._values.give(json_for_yaml(values).encode().removeprefix(_BEGINNING))
 
     def drop(self) -> None:
         """It gets no values: it ends without having done anything."""

@@ -16,7 +16,7 @@ import yaml
 from devtools.bounded_yaml import BoundedLoader, TooDeep
 from devtools.errors import Location, Problem
 from devtools.opened import opened
-from devtools.stack.scalars import BadScalar, plain, tagged
+from devtools.yaml_scalars import BadScalar, plain, tagged
 
 Key = str | int
 KeyPath = tuple[Key, ...]

@@ -18,6 +18,7 @@ from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.machine_json import read_json
+from devtools.machine_yaml import json_for_yaml
 from devtools.stack.model import ObjectRef
 from devtools.tools.helm import annotations_of, documents, ref_of
 
@@ -45,7 +46,7 @@ class Part:
             metadata = item.get("metadata") or {}
             if item["kind"] == _CRD:
                 metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), KEEP: "keep"}}
-            yield json.dumps({**item, "metadata": metadata})  # JSON is YAML
+            yield json_for_yaml({**item, "metadata": metadata})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.machine_json import read_json
+from devtools.machine_yaml import json_for_yaml
 from devtools.process import Command, Result
 
 LABEL = "devtools.ameide.io/config"  # runtime label of the server containers: the configuration's digest
@@ -129,7 +130,7 @@ def create(k3d: Path, config: Config) -> Command:
     content = document(config)
     label = {"label": f"{LABEL}={digest(config)}", "nodeFilters": ["server:*"]}
     content["options"]["runtime"] = {"labels": [label]}
-    stdin = (json.dumps(content, indent=2) + "\n").encode()
+    stdin = (json_for_yaml(content) + "\n").encode()
     argv = (str(k3d), "cluster", "create", "--config", "-")
     return Command(argv=argv, stdin=stdin, timeout=config.timeout + 30)
 

@@ -7,13 +7,13 @@ user's kubeconfig nor `~/.kwok` is read or written.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devtools.machine_json import read_json
+from devtools.machine_yaml import json_for_yaml
 from devtools.process import Command
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -111,7 +111,7 @@ def config(settings: Settings) -> str:
             ),
         ],
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json_for_yaml(document) + "\n"
 
 
 def create(home: Home, binaries: Mapping[str, Path], wait: float) -> Command:

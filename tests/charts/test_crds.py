@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -191,6 +192,22 @@ def test_the_hint_about_braces_comes_only_with_braces(tmp_path: Path, text: str,
     with pytest.raises(ConfigError) as caught:
         objects_in_crds(chart, {})
     assert ("template braces" in caught.value.hint) is braces
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        crd("A").replace("\n", "\r\n"),
+        "\ufeff" + crd("A") + "---\n",
+        json.dumps(yaml.safe_load(crd("A"))) + "\n{}",
+        crd("A").replace("spec:", "x: &x {a: 1}\ny: {!!merge <<: *x}\nspec:"),
+        crd("A") + "x: 1\nx: 2\ny: {1: a, 1.5: b}\n",
+    ],
+    ids=["CRLF", "BOM and a separator", "JSON", "a tagged merge", "keys twice, and numbers as keys"],
+)
+def test_what_helm_accepts_is_read(tmp_path: Path, text: str) -> None:
+    chart = write(tmp_path, {"Chart.yaml": chart_yaml("web"), "crds/a.yaml": text})
+    assert kinds(chart, {}) == ["A"]
 
 
 def test_a_list_is_opened(tmp_path: Path) -> None:

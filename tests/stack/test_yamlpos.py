@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.stack.scalars import BadScalar, plain
 from devtools.stack.yamlpos import LARGEST, parse, read
+from devtools.yaml_scalars import BadScalar, plain
 
 FILE = Path("f.yaml")
 

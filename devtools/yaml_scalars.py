@@ -17,6 +17,7 @@ _WORDS: dict[str, bool | float | None] = {
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[oO]?([0-7]+)|0[bB]([01]+)|(0|[1-9][0-9]*))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])_(?=[0-9])")  # all that Go's ParseFloat takes
 _DIGITS_AT_MOST = 400  # Python refuses longer integers; nobody writes them
 _INT64, _UINT64 = 2**63, 2**64
 
@@ -33,7 +34,7 @@ def plain(text: str) -> str | int | float | bool | None:
         return text
     if _INFINITE.fullmatch(text):
         raise BadScalar(f"{text} cannot be passed to Helm: values are JSON, which has no such number")
-    digits = text if text[0] == "." else text.replace("_", "")
+    digits = _BETWEEN_DIGITS.sub("", text) if text[0] == "." else text.replace("_", "")
     if len(digits) > _DIGITS_AT_MOST:
         return text
     number = _integer(digits)
@@ -62,10 +63,10 @@ def _float(digits: str, text: str) -> float | str:
 
 def tagged(tag: str, text: str) -> str | int | float | bool | None:
     """A scalar with an explicit standard tag (`!!int "3"`); raises BadScalar for what cannot be read so."""
-    value = plain(text)
     wanted: dict[str, type] = {"int": int, "float": float, "bool": bool}
     if tag in ("str", "timestamp", "value"):
         return text
+    value = plain(text)
     if tag == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if (tag == "null" and value is None) or (tag in wanted and type(value) is wanted[tag]):
