@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-from devtools.app.bootstrap_parts import Parts
+from devtools.app.bootstrap_parts import TILTFILE, Parts
 from devtools.bootstrap.prerequisites import TILT
+from devtools.bootstrap.processes import Process
+from devtools.bootstrap.server import Running
 from devtools.bootstrap.stages import Stage, State
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
 
@@ -24,11 +25,11 @@ def registry(parts: Parts) -> Stage:
 def cluster(parts: Parts) -> Stage:
     """The cluster runs, and what its layers are synced with is there."""
     app = parts.app
+    # Only the embedded cluster needs the tools of a control plane; layers and Tilt need helm everywhere.
+    app.toolchain.ensure(None if parts.provider == "kwok" else ("helm",), progress=app.say)
     if parts.provider == "context":
         app.provider.find()
     else:
-        # k3d brings its own control plane: only what layers need is built
-        app.toolchain.ensure(("helm",) if parts.k3d else None, progress=app.say)
         app.provider.ensure(app.say)
     return _cluster_ready(parts)
 
@@ -71,8 +72,10 @@ def tilt(parts: Parts, *, push: bool) -> Stage:
     if parts.tilt:
         parts.app.say(f"Tilt runs already (pid {parts.tilt.pid}): it is left alone")
     else:
+        if orphans := parts.server.orphans():
+            parts.app.say(f"{_still_run(orphans)}; layers wait for what holds the run lock")
         parts.tilt = parts.server.start(parts.app.say, *(() if push else (NO_PUSH,)))
-    return _tilt_state(parts)
+    return _loaded(parts, parts.tilt, parts.server.await_load(parts.tilt, parts.app.say))
 
 
 def remove_builder(parts: Parts) -> None:
@@ -204,11 +207,42 @@ def _no_tilt(parts: Parts) -> Stage:
 
 def _tilt_state(parts: Parts) -> Stage:
     if parts.tilt is None:
-        missing = _no_tilt(parts)
-        is_there = parts.program and parts.has_tiltfile
-        return replace(missing, detail="not started", hint="invoke bootstrap") if is_there else missing
-    whose = "" if parts.tilt.ours else ", started by somebody else"
+        return _tilt_missing(parts)
     if parts.tilt.context != parts.context:
-        detail = f"pid {parts.tilt.pid} works on {parts.tilt.context or 'no cluster'}{whose}"
+        detail = f"pid {parts.tilt.pid} works on {parts.tilt.context or 'no cluster'}{_starter(parts.tilt)}"
         return Stage(stage="tilt", state="foreign", detail=detail, hint="invoke bootstrap.down --keep-cluster")
-    return Stage(stage="tilt", state="ready", detail=f"pid {parts.tilt.pid}{whose}, {parts.tilt.url}")
+    return _loaded(parts, parts.tilt, parts.server.load_error(parts.tilt))
+
+
+def _tilt_missing(parts: Parts) -> Stage:
+    """Tilt does not run: it cannot, it was not started, or it ended by itself."""
+    if not (parts.program and parts.has_tiltfile):
+        return _no_tilt(parts)
+    if orphans := parts.server.orphans():
+        hint = "invoke bootstrap, or end them first: invoke bootstrap.down --keep-cluster"
+        return Stage(stage="tilt", state="stopped", detail=_still_run(orphans), hint=hint)
+    if parts.server.ended_unasked():
+        detail = f"ended without being stopped, log in {parts.server.log}"
+        return Stage(stage="tilt", state="stopped", detail=detail, hint="invoke bootstrap")
+    return Stage(stage="tilt", state="missing", detail="not started", hint="invoke bootstrap")
+
+
+def _loaded(parts: Parts, running: Running, error: str | None) -> Stage:
+    """Tilt runs; the stage is ready once its Tiltfile is loaded."""
+    where = f"pid {running.pid}{_starter(running)}, {running.url}"
+    if error is None:
+        return Stage(stage="tilt", state="loading", detail=f"{where}, the Tiltfile is being loaded")
+    if not error:
+        return Stage(stage="tilt", state="ready", detail=where)
+    detail = f"{where}, the Tiltfile did not load:\n{error}"
+    hint = f"correct {parts.app.settings.root / TILTFILE}: Tilt then loads it by itself; invoke bootstrap.status"
+    return Stage(stage="tilt", state="broken", detail=detail, hint=hint, code=ExitCode.CONFIG)
+
+
+def _starter(running: Running) -> str:
+    return "" if running.ours else ", not started by invoke bootstrap"
+
+
+def _still_run(orphans: Sequence[Process]) -> str:
+    pids = ", ".join(str(process.pid) for process in orphans)
+    return f"Tilt has ended, and commands that it started still run (pid {pids})"

@@ -50,10 +50,19 @@ def surroundings(app: App) -> Surroundings:
         kubeconfig=own_kubeconfig(app),
         invoke=(sys.executable, "-m", "invoke", "--search-root", str(app.settings.root)),
         env={**carried, "DEVTOOLS_CLUSTER": app.cluster_name, "DEVTOOLS_PROVIDER": app.provider_name},
+        helm=_pinned_helm(app),
         layers=app.settings.layers,
         environments=app.settings.environments,
         exists=Path.exists,
     )
+
+
+def _pinned_helm(app: App) -> Path | None:
+    """Return the pinned helm, which renders the charts of apps; None if it is not built yet."""
+    try:
+        return app.toolchain.path("helm")
+    except EnvironmentFault:
+        return None
 
 
 def library() -> str:

@@ -17,11 +17,12 @@ from devtools.clusters.layout import MARK as CLUSTER_MARK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A living process; `leads` where it leads its session, as what is started in the background does."""
+    """A living process; `parent` is the process number of its parent, `command` its command line."""
 
     pid: int
+    parent: int
     started: float
-    leads: bool
+    command: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
 
 
@@ -56,9 +57,15 @@ class MachineProcesses:
                 environ = process.environ()
                 if environ.get(name) != value or CLUSTER_MARK in environ:
                     continue
-                leads = os.getsid(process.pid) == process.pid
-                started = process.create_time()
-                found.append(Process(pid=process.pid, started=started, leads=leads, environ=environ))
+                found.append(
+                    Process(
+                        pid=process.pid,
+                        parent=process.ppid(),
+                        started=process.create_time(),
+                        command=tuple(process.cmdline()),
+                        environ=environ,
+                    )
+                )
         return tuple(sorted(found, key=lambda item: (item.started, item.pid)))
 
     def is_alive(self, pid: int) -> bool:

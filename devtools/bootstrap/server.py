@@ -22,21 +22,28 @@ RUN_DIRECTORY = Path(".devtools", "run")  # in the repository: Tilt's log and pr
 MARK = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: whose it is
 CONTEXT = "DEVTOOLS_TILT_CONTEXT"  # and which cluster it was started for
 WAIT = 60.0  # seconds that Tilt's UI may take
+LOADING = 300.0  # seconds that the first load of the Tiltfile may take: charts are rendered in it
 # Tilt gives what it runs 30 s between TERM and KILL; a layer needs some of them to leave no release half-way.
 GRACE = 35.0
 _AFTER = 5.0  # seconds for what outlives Tilt
 _LOOK = 0.1
+_ASK = 0.5  # seconds between two questions to Tilt: each starts a process
 _TAIL = 15  # lines of the log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A Tilt that runs. `ours` is one that a bootstrap of this checkout started."""
+    """A Tilt that runs. `ours` is one that a bootstrap of this checkout started; `tool` asks it."""
 
     pid: int
     context: str
-    url: str
+    tool: Tilt
     ours: bool = True
+
+    @property
+    def url(self) -> str:
+        """The address of its UI."""
+        return self.tool.url
 
 
 class TiltFault(EnvironmentFault):
@@ -73,6 +80,7 @@ class TiltServer:
         processes: Processes | None = None,
         is_up: Callable[[str, int], bool] = answers,
         wait: float = WAIT,
+        loading: float = LOADING,
         grace: float = GRACE,
     ) -> None:
         """`runner` starts Tilt and asks it: its environment is Tilt's, BUF_TOKEN included."""
@@ -82,6 +90,7 @@ class TiltServer:
         self._processes = processes or MachineProcesses()
         self._is_up = is_up
         self._wait = wait
+        self._loading = loading
         self._grace = grace
         self._directory = tool.root / RUN_DIRECTORY
 
@@ -108,8 +117,61 @@ class TiltServer:
             return None
         port = leader.environ.get("TILT_PORT", "")
         host = leader.environ.get("TILT_HOST", self._tool.host)
-        url = replace(self._tool, host=host, port=int(port) if port.isdecimal() else self._tool.port).url
-        return Running(pid=leader.pid, context=leader.environ.get(CONTEXT, ""), url=url)
+        tool = replace(self._tool, host=host, port=int(port) if port.isdecimal() else self._tool.port)
+        return Running(pid=leader.pid, context=leader.environ.get(CONTEXT, ""), tool=tool)
+
+    def orphans(self) -> tuple[Process, ...]:
+        """Return the commands that a Tilt of this checkout started and that outlive it, without their children."""
+        found = self._all()
+        if any(tilt.is_server(process.command) for process in found):
+            return ()
+        pids = {process.pid for process in found}
+        return tuple(process for process in found if process.parent not in pids)
+
+    def ended_unasked(self) -> bool:
+        """Report whether Tilt was started here, was not stopped, and does not run."""
+        return self.pid_file.is_file() and self._leader() is None
+
+    def load_error(self, running: Running) -> str | None:
+        """Return why the Tiltfile did not load, as Tilt reports it; empty if it did, None while it is being loaded.
+
+        Raises EnvironmentFault if Tilt does not answer.
+        """
+        result = self._runner.run(running.tool.resources())
+        if result.cancelled:
+            raise Interrupted(self._cancel.reason or "interrupted")
+        if not result.ok:
+            message = f"Tilt at {running.url} does not answer: {result.stderr.strip() or 'no reason given'}"
+            raise TiltFault(message, hint=f"see {self.log}", details=self.tail() if running.ours else ())
+        try:
+            return tilt.tiltfile_error(result.stdout)
+        except ValueError as error:
+            raise TiltFault(
+                f"Tilt at {running.url} gave an unknown answer: {error}", hint="is it Tilt 0.37?"
+            ) from error
+
+    def await_load(self, running: Running, progress: Progress) -> str:
+        """Wait until Tilt has loaded its Tiltfile; return the error, or an empty string.
+
+        Raises TiltFault if Tilt ends meanwhile, TimedOut or Interrupted; Tilt is left running.
+        """
+        deadline = time.monotonic() + self._loading
+        progress("waiting for Tilt to load the Tiltfile")
+        while (error := self._load_error_yet(running)) is None:
+            if time.monotonic() >= deadline:
+                raise TimedOut(f"Tilt did not load the Tiltfile in {self._loading:g} s; see {running.url}")
+            if self._cancel.wait(_ASK):
+                raise Interrupted(self._cancel.reason or "interrupted")
+        return error
+
+    def _load_error_yet(self, running: Running) -> str | None:
+        """Return what `load_error` does; a Tilt that has just started may not answer every question yet."""
+        try:
+            return self.load_error(running)
+        except TiltFault:
+            if not self._processes.is_alive(running.pid):
+                raise
+            return None
 
     def others(self) -> Running | None:
         """A Tilt on our port that somebody else started, by what it says of itself."""
@@ -122,7 +184,7 @@ class TiltServer:
             if pid := tilt.pid(session.stdout):
                 cluster = self._runner.run(self._tool.cluster())
                 context = tilt.context(cluster.stdout) if cluster.ok else ""
-                return Running(pid=pid, context=context, url=self._tool.url, ours=False)
+                return Running(pid=pid, context=context, tool=self._tool, ours=False)
         return None
 
     def start(self, progress: Progress, *args: str) -> Running:
@@ -141,7 +203,7 @@ class TiltServer:
             self._end(_AFTER)
             self.pid_file.unlink(missing_ok=True)
             raise
-        return Running(pid=pid, context=self._tool.context, url=self._tool.url)
+        return Running(pid=pid, context=self._tool.context, tool=self._tool)
 
     def stop(self, progress: Progress) -> bool:
         """Stop it and everything in its session: TERM, time to end what it runs, KILL. Says whether there was any."""
@@ -178,8 +240,8 @@ class TiltServer:
         return self._processes.marked(MARK, str(self._directory))
 
     def _leader(self) -> Process | None:
-        """Tilt itself: it leads its session; what it runs does not."""
-        return next((process for process in self._all() if process.leads), None)
+        """Return Tilt itself, not what it runs."""
+        return next((process for process in self._all() if tilt.is_server(process.command)), None)
 
     def _end(self, grace: float) -> bool:
         """TERM to Tilt, which ends what it runs; TERM to what outlives it; KILL."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from devtools.errors import ExitCode
 
-State = Literal["ready", "unused", "missing", "stopped", "stale", "foreign", "broken"]
+State = Literal["ready", "unused", "missing", "stopped", "stale", "foreign", "loading", "broken"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

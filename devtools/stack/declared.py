@@ -121,7 +121,9 @@ ReleaseName = Annotated[str, Field(pattern=DNS_LABEL, max_length=53)]  # Helm's 
 Chart = Annotated[str, Field(pattern=CHART, max_length=2 * LONGEST_PART + 1)]
 Text = Annotated[str, Field(min_length=1)]
 Labels = dict[Annotated[str, Field(pattern=LABEL_KEY)], Annotated[str, Field(pattern=LABEL_VALUE, max_length=63)]]
-Stage = Annotated[str, Field(pattern=LABEL_VALUE, min_length=1, max_length=45)]  # Tilt's label is prefix and stage
+Stage = Annotated[
+    str, Field(pattern=LABEL_VALUE, min_length=1, max_length=42)
+]  # a Tilt label has 63: prefix, number, stage
 History = Annotated[int, Field(ge=1, le=100)]
 
 

@@ -34,6 +34,7 @@ class Surroundings:
     env: Mapping[str, str] = field(default_factory=dict)  # laid over Tilt's own, for every command
     layers: Path  # the directory of layer files
     environments: Path  # the directory of overlays
+    helm: Path | None = None  # the pinned helm; None if it is not built yet
     exists: Callable[[Path], bool]  # Tilt watches real paths only
 
 
@@ -46,9 +47,11 @@ def layer_specs(stack: Stack, around: Surroundings) -> dict[str, Any]:
     proto = _proto(stack, around)
     first = [PROTO] if proto else []
     needs = _needs(active, first)
-    beside = _beside(needs)
+    numbers: dict[str, int] = {}
+    for layer in active:
+        numbers.setdefault(layer.stage, layer.number)
     layers = [
-        _layer(stack, layer, around, needs[resource_name(layer)], beside=resource_name(layer) in beside)
+        _layer(stack, layer, around, needs[resource_name(layer)], label(layer.stage, numbers[layer.stage]))
         for layer in active
     ]
     return {
@@ -64,6 +67,7 @@ def layer_specs(stack: Stack, around: Surroundings) -> dict[str, Any]:
             "context": around.context,
             "kubeconfig": str(around.kubeconfig),
         },
+        "helm": str(around.helm or ""),
         "proto": proto,
         "refresh": _refresh(stack, around),
         "critical_path": [*first, *(resource_name(layer) for layer in active if layer.critical)],
@@ -76,9 +80,12 @@ def resource_name(layer: Layer) -> str:
     return PREFIX + (layer.alias or layer.name)
 
 
-def label(stage: str) -> str:
-    """The group Tilt shows a stage's layers in; legal, because a stage has at most 45 characters of a label's."""
-    return GROUP + stage
+def label(stage: str, number: int) -> str:
+    """Return the group that Tilt shows a stage's layers in; `number` is that of the stage's first layer.
+
+    Tilt sorts groups by name, so the number puts them in order. A label has at most 63 characters, a stage 42.
+    """
+    return f"{GROUP}{number:02d}-{stage}"
 
 
 def to_json(document: Mapping[str, Any]) -> str:
@@ -105,7 +112,7 @@ def _literal(value: Any, depth: int) -> str:
     return repr(value)
 
 
-def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], *, beside: bool) -> dict[str, Any]:
+def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], group: str) -> dict[str, Any]:
     environment = ("--env", stack.environment.name)
     command = _invoke(around, "layer", layer.name, *environment)
     return {
@@ -114,14 +121,14 @@ def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str
         "stage": layer.stage,
         **_resource(
             resource_name(layer),
-            label(layer.stage),
+            group,
             [*command, "--context", around.context, "--kubeconfig", str(around.kubeconfig)],
             stack,
             around,
             _watched(stack, layer, around),
         ),
         "resource_deps": list(needs),
-        "allow_parallel": beside,
+        "allow_parallel": True,  # while a resource runs that does not allow it, Tilt starts nothing else
         "critical": layer.critical,
         "drift_cmd": _invoke(around, "drift", "--name", layer.name, *environment),
     }
@@ -152,14 +159,19 @@ def _proto(stack: Stack, around: Surroundings) -> dict[str, Any] | None:
     if not around.exists(script):
         return None
     watched = [stack.root / name for name in ("proto", "scripts/buf-build-push.sh", ".env")]
-    return _resource(PROTO, "infra.proto", [str(script)], stack, around, watched)
+    return _resource(PROTO, "infra.00-proto", [str(script)], stack, around, watched)
 
 
 def _refresh(stack: Stack, around: Surroundings) -> dict[str, Any]:
-    """Writes this document anew when what it is made of changes, so that nobody edits a Tiltfile for a new layer."""
+    """Write this document anew when what it is made of changes.
+
+    What does not exist yet is watched, too: the first overlay, the first environment. (For a path that does not exist
+    Tilt watches the nearest directory that does.)
+    """
     command = _invoke(around, "specs", "--env", stack.environment.name)
-    watched = [around.layers, around.environments / stack.environment.name, stack.root / "devtools.yaml"]
-    return _resource(PREFIX + "specs", "infra.specs", command, stack, around, watched)
+    resource = _resource(PREFIX + "specs", "infra.specs", command, stack, around, ())
+    watched = (around.layers, around.environments, stack.root / "devtools.yaml")
+    return {**resource, "deps": [str(path) for path in watched]}
 
 
 def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
@@ -203,9 +215,3 @@ def _reached(start: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[
             reached.add(name)
             rest += needs.get(name, ())
     return reached
-
-
-def _beside(needs: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """Those that neither wait for each other nor are waited for, directly or not: they may run at the same time."""
-    before = {name: _reached([name], needs) for name in needs}
-    return {name for name in needs if any(name not in before[other] and other not in before[name] for other in needs)}

@@ -6,7 +6,9 @@ when it starts, so both are given, and the cluster is there first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from devtools.process import Command, Result
 TILTFILE_ERROR = 5  # exit code of `alpha tiltfile-result` for a Tiltfile that does not load; 1 is any other failure
 PORT = 10350  # Tilt's own default
 _ASKING = 20.0  # seconds
+TILTFILE = "(Tiltfile)"  # the resource that stands for the Tiltfile itself
 _STRANGE = "not a list of Tilt's objects"
+_UP = ("up", "--stream")
 _LOADING = 120.0  # seconds that a Tiltfile has
 _TEARING_DOWN = 600.0  # seconds
 
@@ -60,7 +64,7 @@ class Tilt:
 
     def up(self, *args: str) -> Command:
         """Start Tilt, to be spawned: it streams logs, for want of a terminal to ask. `args` are the Tiltfile's own."""
-        return self._command(*("up", "--stream", *self._server(), "--context", self.context), args=args)
+        return self._command(*_UP, *self._server(), "--context", self.context, args=args)
 
     def ci(self, *args: str, timeout: int) -> Command:
         """Run every resource once, and end when all are ready; `timeout` in seconds."""
@@ -106,6 +110,35 @@ def resources(output: str) -> tuple[TiltResource, ...]:
         return tuple(_resource(item) for item in items)
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(_STRANGE) from error
+
+
+def tiltfile_error(output: str) -> str | None:
+    """Return why the Tiltfile did not load, from what `get uiresources` printed; empty if it did, None while it loads.
+
+    ValueError if it is something else.
+    """
+    found = next((item for item in resources(output) if item.name == TILTFILE), None)
+    if found is None or found.update not in {"ok", "error"}:
+        return None
+    return _reason_first(found.error) if found.update == "error" else ""
+
+
+def _reason_first(error: str) -> str:
+    """Return Starlark's error with the reason before the places, the innermost of which is the first."""
+    lines = error.splitlines()
+    if not error.startswith("Traceback"):
+        return error or "no reason given"
+    places = [line for line in lines[1:] if line.startswith("  ")]
+    return "\n".join([*(line for line in lines[1:] if line not in places), *reversed(places)])
+
+
+def is_server(command: Sequence[str]) -> bool:
+    """Report whether a command line is that of a Tilt which `Tilt.up` started.
+
+    What Tilt runs has the same environment, and a session of its own (Tilt calls setsid(2) for every command), so
+    only the command line distinguishes Tilt from it.
+    """
+    return _UP in pairwise(command)
 
 
 def pid(output: str) -> int | None:

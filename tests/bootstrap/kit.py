@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -56,7 +55,8 @@ inspect) sed -i 's/inactive/running/' "$FAKE/builders";;
 rm) rm -f "$FAKE/builders";;
 esac
 """
-# `up` listens and has a child of its own; TILT_DOES says what else is wrong with it.
+# `up` listens and runs a command in a session of its own, as Tilt does; TILT_DOES says what else is wrong with it.
+# $FAKE/tiltfile is why the Tiltfile does not load. Its first answer is that the Tiltfile is being loaded.
 TILT = """#!{python} -SE
 import http.server, json, os, signal, subprocess, sys, time, urllib.request
 words = sys.argv[1:]
@@ -72,7 +72,7 @@ if words[0] == "get":
     print(page.read().decode())
     sys.exit(0)
 print("Tilt started on http://localhost:%d/" % port, "token", len(os.environ.get("BUF_TOKEN", "")), flush=True)
-child = subprocess.Popen(["sleep", "300"], process_group=0)
+child = subprocess.Popen(["sleep", "300"], start_new_session=True)
 if does == "dies":
     child.kill()
     sys.exit("Error: Tiltfile:3:1: no such thing")
@@ -81,11 +81,24 @@ if does == "stubborn":
 if does == "hangs":
     time.sleep(300)
 context = words[words.index("--context") + 1]
+asked = []
+def tiltfile():
+    asked.append(1)
+    if len(asked) == 1 or does == "loads for ever":
+        return {{"updateStatus": "in_progress"}}
+    try:
+        with open(os.environ["FAKE"] + "/tiltfile") as file:
+            return {{"updateStatus": "error", "buildHistory": [{{"error": file.read()}}]}}
+    except OSError:
+        return {{"updateStatus": "ok", "buildHistory": [{{}}]}}
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         session = {{"items": [{{"kind": "Session", "status": {{"pid": os.getpid()}}}}]}}
         cluster = {{"kind": "Cluster", "status": {{"connection": {{"kubernetes": {{"context": context}}}}}}}}
-        body = json.dumps({{"/session": session, "/cluster": cluster}}.get(self.path, {{}})).encode()
+        pages = {{"/session": session, "/cluster": cluster}}
+        if self.path == "/uiresources":
+            pages[self.path] = {{"items": [{{"metadata": {{"name": "(Tiltfile)"}}, "status": tiltfile()}}]}}
+        body = json.dumps(pages.get(self.path, {{}})).encode()
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
@@ -206,11 +219,11 @@ class Machine:
         return Done(code=done.code, out=done.out, err=done.err)
 
     def calls(self) -> list[str]:
-        """How programs were called since this was asked last."""
+        """How programs were called since the last call, without the questions to Tilt: how many depends on time."""
         path = self.fake / "calls"
         found = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
-        return found
+        return [call for call in found if not call.startswith("tilt get uiresources")]
 
     def pid(self) -> int:
         return int((self.run_directory / "tilt.pid").read_text())
@@ -224,13 +237,13 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def members(session: int) -> list[int]:
-    """Living processes of a session."""
+def carrying(variable: str) -> list[int]:
+    """Living processes with this `NAME=value` in their environment."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if os.getsid(int(entry.name)) == session and is_alive(int(entry.name)):
-                found.append(int(entry.name))
+            if variable.encode() in path.read_bytes().split(b"\0") and is_alive(int(path.parent.name)):
+                found.append(int(path.parent.name))
         except OSError:
             continue
     return found

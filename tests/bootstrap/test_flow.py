@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from devtools.app import bootstrap as verb
 from devtools.app.bootstrap import Options
+from devtools.bootstrap.server import MARK
 from devtools.errors import ExitCode
-from tests.bootstrap.kit import Done, Machine, free_port, is_alive, members
+from tests.bootstrap.kit import Done, Machine, carrying, free_port, is_alive
+from tests.waiting import eventually
 
 QUIET = {"registry": "ready", "cluster": "ready", "builder": "ready", "images": "unused", "specs": "ready"}
 ALL = {**QUIET, "tilt": "ready"}
@@ -68,7 +71,6 @@ def test_an_empty_machine_gets_everything_in_order(machine: Machine) -> None:
     assert document["ui"] == f"http://127.0.0.1:{port}/"
     assert document["log"] == str(machine.run_directory / "tilt.log")
     assert "Tilt started" in Path(document["log"]).read_text()
-    assert members(machine.pid()), "it leads a session of its own"
     assert os.getsid(machine.pid()) == machine.pid()
     assert (machine.root / ".devtools/layer-specs.json").is_file()
 
@@ -141,11 +143,10 @@ def test_status_says_what_is_missing(machine: Machine) -> None:
 
 def test_down_ends_everything_but_the_registry(machine: Machine) -> None:
     up(machine)
-    pid = machine.pid()
     machine.calls()
     done = down(machine)
     assert done.code is ExitCode.OK
-    assert not members(pid), "its children, too"
+    assert not carrying(f"{MARK}={machine.run_directory}"), "what it ran, too"
     words = short(machine.calls())
     assert words.index("docker buildx rm") < words.index("k3d cluster delete"), "its pods go before their cluster"
     assert "k3d registry delete" not in words
@@ -235,13 +236,13 @@ def test_a_tilt_of_somebody_else_on_the_same_cluster_is_left_alone(machine: Mach
             _until_listens(int(port))
             done = up(machine)
             assert done.states == ALL, done.err
-            assert f"pid {other.pid}, started by somebody else" in done.out
+            assert f"pid {other.pid}, not started by invoke bootstrap" in done.out
             assert "tilt up --stream" not in short(machine.calls())
             assert "it is left alone" in down(machine, keep_cluster=True).err
             assert other.poll() is None
         finally:
             os.killpg(other.pid, 9)
-            for pid in members(other.pid):
+            for pid in carrying(f"FAKE={machine.fake}"):
                 os.kill(pid, 9)
 
 
@@ -251,6 +252,43 @@ def test_a_tilt_of_another_cluster_is_in_the_way(machine: Machine) -> None:
     assert done.code is ExitCode.ENVIRONMENT
     assert f"Tilt (pid {machine.pid()}) runs for k3d-demo, not for k3d-other" in done.err
     assert "invoke bootstrap.down --keep-cluster, then: invoke bootstrap" in done.err
+
+
+def test_a_tiltfile_that_does_not_load_fails_the_bootstrap_and_the_status(machine: Machine) -> None:
+    error = "Traceback (most recent call last):\n  /repo/Tiltfile:3:5: in <toplevel>\nError in fail: no such thing"
+    (machine.fake / "tiltfile").write_text(error)
+    done = up(machine)
+    assert (done.code, done.states) == (ExitCode.CONFIG, {**QUIET, "tilt": "broken"}), done.err
+    detail = done.document["stages"][-1]["detail"]
+    assert detail.endswith("did not load:\nError in fail: no such thing\n  /repo/Tiltfile:3:5: in <toplevel>")
+    assert "waiting for Tilt to load the Tiltfile" in done.err
+    assert is_alive(machine.pid()), "it loads the Tiltfile by itself once that is corrected"
+    again = up(machine, Options())
+    assert again.code is ExitCode.CONFIG
+    assert "/repo/Tiltfile:3:5: in <toplevel>" in again.out
+    assert "Tilt then loads it by itself" in again.out
+    looked = status(machine)
+    assert (looked.code, looked.states["tilt"]) == (ExitCode.FAILED, "broken")
+    (machine.fake / "tiltfile").unlink()
+    assert (status(machine).code, up(machine).code) == (ExitCode.OK, ExitCode.OK)
+
+
+def test_a_tilt_that_was_killed_is_noticed_while_its_command_goes_on(machine: Machine) -> None:
+    up(machine)
+    pid = machine.pid()
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(pid))
+    looked = status(machine)
+    assert (looked.code, looked.states["tilt"]) == (ExitCode.FAILED, "stopped")
+    detail = looked.document["stages"][-1]["detail"]
+    assert detail.startswith("Tilt has ended, and commands that it started still run (pid ")
+    again = up(machine)
+    assert (again.code, again.states) == (ExitCode.OK, ALL)
+    assert "still run (pid" in again.err
+    assert machine.pid() != pid
+    os.kill(machine.pid(), signal.SIGKILL)
+    down(machine, keep_cluster=True)
+    assert status(machine).states["tilt"] == "missing"
 
 
 def test_tilt_gets_the_token_and_the_tiltfile_its_flags(machine: Machine) -> None:

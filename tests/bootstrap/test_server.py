@@ -16,7 +16,7 @@ from devtools.bootstrap.server import MARK, TiltFault, TiltServer
 from devtools.errors import Interrupted, TimedOut
 from devtools.process import Cancel, SubprocessRunner
 from devtools.tools.tilt import Tilt
-from tests.bootstrap.kit import Machine, is_alive, members
+from tests.bootstrap.kit import Machine, carrying, is_alive
 
 
 class Bench:
@@ -27,7 +27,7 @@ class Bench:
         self.cancel = Cancel()
         self.lines: list[str] = []
 
-    def server(self, does: str = "", *, wait: float = 20.0, grace: float = 1.0) -> TiltServer:
+    def server(self, does: str = "", *, wait: float = 20.0, loading: float = 20.0, grace: float = 1.0) -> TiltServer:
         tool = Tilt(
             program=self.machine.programs / "tilt",
             root=self.machine.root,
@@ -36,19 +36,11 @@ class Bench:
             port=int(self.machine.environ["TILT_PORT"]),
         )
         runner = SubprocessRunner({**self.machine.environ, "TILT_DOES": does}, self.cancel)
-        return TiltServer(tool, runner=runner, cancel=self.cancel, wait=wait, grace=grace)
+        return TiltServer(tool, runner=runner, cancel=self.cancel, wait=wait, loading=loading, grace=grace)
 
     def left(self) -> list[int]:
         """Processes that carry this checkout's mark."""
-        mark = f"{MARK}={self.machine.run_directory}".encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in path.read_bytes().split(b"\0") and is_alive(int(path.parent.name)):
-                    found.append(int(path.parent.name))
-            except OSError:
-                continue
-        return found
+        return carrying(f"{MARK}={self.machine.run_directory}")
 
 
 @pytest.fixture
@@ -67,17 +59,19 @@ def test_it_is_found_again_by_looking(bench: Bench) -> None:
     os.kill(started.pid, signal.SIGKILL)
     while is_alive(started.pid):
         time.sleep(0.01)
-    assert bench.server().ours() is None, "what it ran is not Tilt"
-    assert bench.left()
+    assert bench.server().ours() is None, "what it ran is not Tilt, though it leads a session of its own"
+    assert [process.pid for process in bench.server().orphans()] == bench.left() != []
+    assert bench.server().ended_unasked()
     assert bench.server().stop(bench.lines.append)
     assert not bench.server().stop(bench.lines.append), "nothing is left"
+    assert not bench.server().ended_unasked()
 
 
 def test_what_takes_no_term_is_killed_with_its_session(bench: Bench) -> None:
-    running = bench.server("stubborn").start(bench.lines.append)
-    assert len(members(running.pid)) == 2
+    bench.server("stubborn").start(bench.lines.append)
+    assert len(bench.left()) == 2
     bench.server(grace=0.3).stop(bench.lines.append)
-    assert members(running.pid) == []
+    assert bench.left() == []
 
 
 def test_one_that_never_answers_is_ended(bench: Bench) -> None:
@@ -93,6 +87,23 @@ def test_ctrl_c_while_waiting_ends_it(bench: Bench) -> None:
     with pytest.raises(Interrupted, match="Ctrl-C"):
         server.start(bench.lines.append)
     timer.join()
+
+
+def test_a_tiltfile_that_loads_for_ever_is_given_up(bench: Bench) -> None:
+    running = bench.server("loads for ever").start(bench.lines.append)
+    assert bench.server().load_error(running) is None
+    with pytest.raises(TimedOut, match=r"did not load the Tiltfile in 0.1 s; see http://127.0.0.1:\d+/"):
+        bench.server(loading=0.1).await_load(running, bench.lines.append)
+    timer = Timer(0.2, bench.cancel.set, ["interrupted by Ctrl-C"])
+    timer.start()
+    with pytest.raises(Interrupted, match="Ctrl-C"):
+        bench.server().await_load(running, bench.lines.append)
+    timer.join()
+    assert is_alive(running.pid), "only the wait ends"
+    bench.cancel = Cancel()
+    bench.server().stop(bench.lines.append)
+    with pytest.raises(TiltFault, match="does not answer"):
+        bench.server().load_error(running)
 
 
 def test_one_that_dies_has_its_last_words_shown(bench: Bench) -> None:

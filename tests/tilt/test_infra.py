@@ -49,7 +49,6 @@ def test_layers_run_one_after_the_other(tmp_path: Path) -> None:
     loaded = made(tmp_path).load()
     layers = [loaded.resource(name) for name in layers_of(loaded)]
     assert [layer.resource_deps for layer in layers] == [(name,) for name in PATH[:-1]]
-    assert not any(layer.allow_parallel for layer in layers)
 
 
 def test_a_command_is_words_with_environment_context_and_kubeconfig_in_it(tmp_path: Path) -> None:
@@ -61,9 +60,9 @@ def test_a_command_is_words_with_environment_context_and_kubeconfig_in_it(tmp_pa
 
 
 def test_labels_are_legal_and_say_the_stage(tmp_path: Path) -> None:
-    long = "s" * 45
+    long = "s" * 42
     loaded = made(tmp_path, {**THREE, "layers/50-x.yaml": layer(long, name="x")}).load()
-    assert loaded.resource("infra:50-x").labels == (f"infra.layer-tests.{long}",)
+    assert loaded.resource("infra:50-x").labels == (f"infra.layer-tests.50-{long}",)
     assert all(LABEL.fullmatch(label) for resource in loaded.resources for label in resource.labels)
 
 
@@ -103,17 +102,14 @@ def test_any_set_of_layers_runs_in_the_order_of_its_numbers(numbers: set[int], o
     assert loaded.warnings == ()
 
 
-def test_what_may_run_at_the_same_time_does_when_asked(tmp_path: Path) -> None:
-    files = {**THREE, "layers/30-extra.yaml": layer("extra", more="critical_path: false\n")}
-    repo = made(tmp_path, files)
-    assert not any(resource.allow_parallel for resource in repo.load().resources if resource.auto_init)
-    repo.write("Tiltfile", TILTFILE.replace("infra_layers(INFRA", "infra_layers(parallel=True, specs=INFRA") + APPS)
-    loaded = repo.load()
-    assert {item.name for item in loaded.resources if item.allow_parallel and item.auto_init} == {
-        "infra:30-extra",
-        "infra:40-data",
-    }
-    assert "infra:30-extra" not in loaded.waits_for("web")
+def test_tilt_runs_other_resources_while_a_layer_runs(tmp_path: Path) -> None:
+    """While a resource runs that does not allow it, Tilt starts nothing else: neither apps nor drift."""
+    repo = made(tmp_path)
+    assert all(resource.allow_parallel for resource in repo.load().resources if resource.kind == "local")
+    repo.write("Tiltfile", TILTFILE.replace("infra_layers(INFRA", "infra_layers(parallel=False, specs=INFRA") + APPS)
+    alone = {item.name for item in repo.load().resources if item.kind == "local" and not item.allow_parallel}
+    assert {"ameide_core_proto", "infra:10-base", "infra:40-data", "infra:40-data:force"} <= alone
+    assert not {"infra:specs", "infra:40-data:drift"} & alone
 
 
 def test_the_protobuf_module_is_published_unless_that_is_not_wanted(tmp_path: Path) -> None:
@@ -236,6 +232,24 @@ def test_an_app_before_the_layers_is_refused(tmp_path: Path) -> None:
     assert repo.refusal() == "app('web'): call infra_layers(...) first"
 
 
+def test_an_app_after_a_call_of_infra_layers_that_was_deleted_is_refused(tmp_path: Path) -> None:
+    """Tilt's environment outlives a load."""
+    first, _ = TILTFILE.split("\n", 1)
+    repo = made(tmp_path, tiltfile=f"{first}\napp('web', yaml={WEB})\n")
+    cluster = {"context": "k3d-demo", "kubeconfig": "/x", "provider": "k3d"}
+    stale = {"tiltfile": str(tmp_path / "Tiltfile"), "critical_path": [], "resources": [], "apps": []}
+    memory = json.dumps({**stale, "cluster": cluster, "helm": ""})
+    assert repo.refusal(env={"DEVTOOLS_TILT_INFRA": memory}) == "app('web'): call infra_layers(...) first"
+
+
+def test_tilt_down_says_that_layers_stay(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    assert repo.load().output == ()
+    assert repo.load(subcommand="down").output == (
+        "tilt down leaves the layers as they are; to uninstall them, type: invoke down",
+    )
+
+
 def test_without_specs_it_says_what_to_type(tmp_path: Path) -> None:
     repo = made(tmp_path)
     (tmp_path / ".devtools/layer-specs.json").unlink()
@@ -286,8 +300,12 @@ def test_an_app_is_built_deployed_and_updated_live(tmp_path: Path) -> None:
 def test_on_simulated_nodes_no_image_is_built_and_no_port_forwarded(tmp_path: Path) -> None:
     repo = made(tmp_path, {**THREE, "apps/web/Dockerfile": "FROM scratch\n"}, TILTFILE + IMAGE, provider="kwok")
     loaded = repo.load(context="kwok-demo")
-    assert (loaded.images, loaded.resource("web").port_forwards) == ((), ())
-    assert loaded.resource("web").resource_deps == PATH
+    web = loaded.resource("web")
+    assert (web.images, web.port_forwards) == ((), ())
+    assert web.resource_deps == PATH
+    (image,) = loaded.images  # the live_update steps must belong to an image: Tilt refuses those that do not
+    assert (image.ref, len(image.live_update)) == ("not-built.invalid/web", 1)
+    assert loaded.settings["update_settings"] == {"suppress_unused_image_warnings": [image.ref]}
 
 
 # --- this repository's own

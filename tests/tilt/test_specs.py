@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from devtools.stack.model import Facts
 from devtools.stack.plan import Selection, make_plan
 from devtools.tilt.harness import load_tiltfile
 from devtools.tools.k3d import Config, Registry
+from devtools.tools.versions import tool
 from tests.stack.kit import load
 from tests.tilt.kit import PYTHON, ROOT, THREE, Repo, layer, made
 
@@ -39,7 +41,7 @@ def test_a_layer_says_what_its_resource_is(tmp_path: Path) -> None:
         "number": 40,
         "stage": "data",
         "resource": "infra:40-data",
-        "labels": ["infra.layer-tests.data"],
+        "labels": ["infra.layer-tests.40-data"],
         "cmd": [
             *(PYTHON, "-m", "invoke", "--search-root", root, "layer", "40-data", "--env", "local"),
             *("--context", "k3d-demo", "--kubeconfig", kubeconfig),
@@ -52,7 +54,7 @@ def test_a_layer_says_what_its_resource_is(tmp_path: Path) -> None:
         ],
         "links": [],
         "resource_deps": ["infra:20-operators"],
-        "allow_parallel": False,
+        "allow_parallel": True,
         "critical": True,
         "drift_cmd": [
             *(PYTHON, "-m", "invoke", "--search-root", root, "drift", "--name", "40-data", "--env", "local"),
@@ -83,7 +85,6 @@ def test_nobody_waits_for_a_layer_off_the_critical_path(tmp_path: Path) -> None:
     assert found["30-extra"]["resource_deps"] == ["infra:20-operators"]
     assert found["40-data"]["resource_deps"] == ["infra:20-operators"]
     assert found["50-user"]["resource_deps"] == ["infra:40-data", "infra:30-extra"], "it needs a release of it"
-    assert [name for name, item in found.items() if item["allow_parallel"]] == ["30-extra", "40-data"]
 
 
 def test_a_layer_of_another_environment_is_not_there(tmp_path: Path) -> None:
@@ -96,12 +97,48 @@ def test_a_layer_of_another_environment_is_not_there(tmp_path: Path) -> None:
     assert by_layer(repo)["10-base"]["cmd"][8:10] == ["dev", "--context"]
 
 
-def test_only_paths_that_are_there_are_watched(tmp_path: Path) -> None:
-    repo = made(tmp_path)
-    found = document(repo)
-    paths = [path for item in (*found["layers"], found["proto"], found["refresh"]) for path in item["deps"]]
+def test_layers_watch_paths_that_exist(tmp_path: Path) -> None:
+    found = document(made(tmp_path))
+    paths = [path for item in (*found["layers"], found["proto"]) for path in item["deps"]]
     assert paths
     assert all(Path(path).exists() for path in paths)
+
+
+def test_the_first_overlay_and_the_first_environment_are_watched_for(tmp_path: Path) -> None:
+    repo = made(tmp_path)
+    root = str(tmp_path)
+    watched = [f"{root}/layers", f"{root}/environments", f"{root}/devtools.yaml"]
+    assert document(repo)["refresh"]["deps"] == watched
+    overlay = repo.write("environments/_shared/40-data/data.yaml", "a: 1\n")
+    repo.specs()
+    assert document(repo)["refresh"]["deps"] == watched
+    assert str(overlay) in by_layer(repo)["40-data"]["deps"]
+
+
+def test_groups_are_sorted_by_name_as_layers_by_number(tmp_path: Path) -> None:
+    files = {
+        "layers/05-first.yaml": layer("zero", name="zero"),
+        "layers/10-base.yaml": layer("platform", name="a"),
+        "layers/20-more.yaml": layer("middle", name="b"),
+        "layers/30-rest.yaml": layer("platform", name="c"),
+    }
+    found = document(made(tmp_path, files))
+    groups = [item["labels"] for item in (found["proto"], *found["layers"])]
+    names = ("05-zero", "10-platform", "20-middle", "10-platform")
+    assert groups == [["infra.00-proto"], *([f"infra.layer-tests.{name}"] for name in names)]
+
+
+def test_the_pinned_helm_is_named_once_it_is_built(tmp_path: Path) -> None:
+    repo = made(tmp_path / "repo")
+    program = tmp_path / "bin/helm"
+    program.parent.mkdir()
+    repo = replace(repo, env={"PATH": str(program.parent), "DEVTOOLS_CACHE": str(tmp_path / "cache")})
+    repo.specs()
+    assert document(repo)["helm"] == ""
+    program.write_text(f"#!/bin/sh\necho v{tool('helm').version}\n")
+    program.chmod(0o755)
+    repo.specs()
+    assert document(repo)["helm"] == str(program)
 
 
 def test_it_is_written_only_when_it_would_read_differently(tmp_path: Path) -> None:

@@ -98,3 +98,37 @@ def test_the_cluster_that_a_running_tilt_works_on() -> None:
     for output in ("", "[]", "{}"):
         with pytest.raises(ValueError, match=r".+"):
             tilt.context(output)
+
+
+def test_only_the_command_line_distinguishes_tilt_from_what_it_runs() -> None:
+    assert tilt.is_server(TILT.up("--no-push").argv)
+    assert tilt.is_server(("/usr/bin/python", *TILT.up().argv)), "a wrapper"
+    assert not tilt.is_server(TILT.ci(timeout=1).argv)
+    assert not tilt.is_server(("python", "-m", "invoke", "layer", "40-data-plane"))
+    assert not tilt.is_server(())
+
+
+def tiltfile(**status: Any) -> str:
+    """The answer of Tilt 0.37.6 about a Tiltfile, without what is not read."""
+    return json.dumps({"kind": "List", "items": [{"metadata": {"name": "(Tiltfile)"}, "status": status}]})
+
+
+def test_the_error_of_a_tiltfile_has_its_reason_first() -> None:
+    text = (
+        "Traceback (most recent call last):\n  /repo/Tiltfile:3:5: in <toplevel>\n"
+        "  /repo/more.star:9:9: in app\nError in fail: no such thing"
+    )
+    reason = "Error in fail: no such thing\n  /repo/more.star:9:9: in app\n  /repo/Tiltfile:3:5: in <toplevel>"
+    assert tilt.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": text}])) == reason
+    syntax = "/repo/Tiltfile:3:5: got newline, want ')'"
+    assert tilt.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": syntax}])) == syntax
+    assert tilt.tiltfile_error(tiltfile(updateStatus="error")) == "no reason given"
+
+
+def test_a_tiltfile_that_is_being_loaded_has_neither_failed_nor_loaded() -> None:
+    assert tilt.tiltfile_error(tiltfile(updateStatus="ok", buildHistory=[{"error": ""}])) == ""
+    for status in ("none", "pending", "in_progress"):
+        assert tilt.tiltfile_error(tiltfile(updateStatus=status, buildHistory=[{"error": "an earlier one"}])) is None
+    assert tilt.tiltfile_error('{"items": []}') is None
+    with pytest.raises(ValueError, match=r".+"):
+        tilt.tiltfile_error("No tilt apiserver found")

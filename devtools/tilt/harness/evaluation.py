@@ -50,7 +50,7 @@ class Evaluation:
         self.surface = Surface(
             directory=self.directory,
             watch=self.watch,
-            env=dict(given.env),
+            env={"DEVTOOLS_TILT_HARNESS": "1", **given.env},  # infra.star then runs no helm of its own
             local=given.local,
             render=given.render,
             not_rendered=self._not_rendered,
