@@ -15,7 +15,7 @@ from bench.machine import machine
 from bench.results import aims, read_results, tables, write_results
 from devtools.app.signals import signals
 from devtools.errors import DevtoolsError, ExitCode
-from devtools.process import Command
+from devtools.process.runner import Command
 
 
 def main() -> int:

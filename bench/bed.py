@@ -15,15 +15,15 @@ from typing import Any
 
 from bench.measure import Sample, run
 from bench.peers import Item, Target, helmfile_yaml, loop_script, write_values, xargs_script
+from devtools.app.environment import App
 from devtools.app.running import Inputs, Options, Work, load, read_inputs
-from devtools.app.wiring import App
-from devtools.clusters.kwok import KwokProvider
-from devtools.process import Cancel
-from devtools.stack.model import Facts, Plan, ReleaseId
-from devtools.stack.plan import Selection, make_plan
+from devtools.clusters.embedded.provider import KwokProvider
+from devtools.model import Facts, Plan, ReleaseId
+from devtools.planning.plan import Selection, make_plan
+from devtools.process.runner import Cancel
 from devtools.toolchain.go import GoBuilder, key
 from devtools.toolchain.store import Store
-from devtools.tools.versions import Family
+from devtools.toolchain.versions import Family
 
 ROOT = Path(__file__).parent.parent
 CLUSTER = "bench"
@@ -59,8 +59,9 @@ class Bed:
     @cached_property
     def env(self) -> dict[str, str]:
         """Of every command: this machine's, with our cluster, and no update check of helmfile's."""
-        dropped = ("KUBECONFIG", "HELM_", "DEVTOOLS_CLUSTER", "DEVTOOLS_STATE", "DEVTOOLS_PROVIDER")
-        dropped += ("PYTHONDONTWRITEBYTECODE",)  # else every run of ours compiles itself anew, as nobody's does
+        dropped: tuple[str, ...] = ("KUBECONFIG", "HELM_", "DEVTOOLS_CLUSTER", "DEVTOOLS_STATE", "DEVTOOLS_PROVIDER")
+        # Without bytecode every run would compile the package anew, which no user's run does.
+        dropped = (*dropped, "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         homes = {f"HELM_{name}_HOME": str(self.work / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         plugins = {"HELM_PLUGINS": str(self.diff)} if self.diff else {}

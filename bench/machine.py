@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from devtools.tools.versions import TOOLS
+from devtools.toolchain.versions import TOOLS
 
 
 def machine() -> dict[str, Any]:

@@ -6,6 +6,7 @@ Anything else that reaches `app` is a bug of ours and is reported as one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -90,3 +91,12 @@ class Interrupted(DevtoolsError):
     """The user or the system asked to stop (SIGINT, SIGTERM, SIGHUP)."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+def config_error(problems: Iterable[Problem]) -> ConfigError:
+    """Return the error that carries problems in file order, each once."""
+    ordered = sorted(dict.fromkeys(problems), key=lambda problem: (problem.where, problem.message))
+    files = list(dict.fromkeys(str(problem.where.file) for problem in ordered))
+    count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
+    place = files[0] if len(files) == 1 else f"{len(files)} files"
+    return ConfigError(f"{count} in {place}", problems=tuple(ordered))

@@ -138,7 +138,7 @@ set_up() {
 
 # missing_packages: the distribution packages that the real node needs and that are not there
 missing_packages() {
-    "$python" -c 'from devtools.clusters.real_node import missing_packages; print(*missing_packages())'
+    "$python" -c 'from devtools.clusters.embedded.node.real_node import missing_packages; print(*missing_packages())'
 }
 
 apt_install() {

@@ -18,13 +18,13 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
-from devtools.app.wiring import App
-from devtools.clusters.base import Cluster
+from devtools.app.environment import App
+from devtools.clusters.provider import Cluster
 from devtools.errors import DevtoolsError
-from tests.dockerd import engine
-from tests.e2e.repo import Repo
+from tests.kits.dockerd import engine
+from tests.kits.repository import Repo
+from tests.kits.run import Bench, clear
 from tests.platform.broken_platform import broken_platform
-from tests.run.kit import Bench, clear
 
 ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
@@ -38,7 +38,7 @@ LONGEST = (
     "platform/test_smoke_data.py",
     "clusters/test_real_node.py",
     "e2e/test_runs.py",
-    "run/test_smoke.py",
+    "smoke/test_runner.py",
     "e2e/test_drift.py",
     "platform/test_smoke_services.py",
     "faults/test_workloads.py",
@@ -54,14 +54,14 @@ LONGEST = (
     "faults/test_machine.py",
     "platform/test_charts.py",
     "e2e/test_errors.py",
-    "run/test_engine.py",
-    "run/test_removal.py",
-    "run/test_hardships.py",
+    "engine/test_engine.py",
+    "releases/test_removal.py",
+    "engine/test_unexpected.py",
     "faults/test_outages.py",
     "faults/test_canary.py",
-    "run/test_recovery.py",
-    "run/test_contracts.py",
-    "run/test_crds.py",
+    "releases/test_recovery.py",
+    "readiness/test_contracts.py",
+    "releases/test_crds.py",
     "faults/test_kills.py",
 )
 

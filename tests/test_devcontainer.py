@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from devtools.process import Result
-from devtools.tools.tilt import PORT
+from devtools.bootstrap.tilt import PORT
+from devtools.process.runner import Result
 from tests.test_repo_scripts import ROOT, Checkout
 
 FILE = ROOT / ".devcontainer/devcontainer.json"

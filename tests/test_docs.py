@@ -16,7 +16,7 @@ from invoke.parser import Parser
 from invoke.program import Program
 
 from devtools.tasks import namespace
-from devtools.tasks_kit import LayerTask
+from devtools.tasks.declaration import LayerTask
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.process import Cancel, Command, Result, SubprocessRunner
+from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = (
@@ -308,7 +308,7 @@ def test_without_a_token_nothing_is_set_up_for_a_push(checkout: Checkout) -> Non
 
 def test_both_places_say_the_same_of_a_missing_token() -> None:
     script, library = (
-        (ROOT / name).read_text("utf-8") for name in ("scripts/buf-build-push.sh", "devtools/app/buf_token.py")
+        (ROOT / name).read_text("utf-8") for name in ("scripts/buf-build-push.sh", "devtools/buf/token.py")
     )
     for words in (
         "clusters read the published API, so it is pushed first, before Helm installs anything",

@@ -10,8 +10,8 @@ import contextlib
 import hashlib
 from pathlib import Path
 
+from devtools.base.atomic_write import write_whole
 from devtools.run.durations import Durations, read_durations
-from devtools.whole_file import write_whole
 
 
 def durations_file(state: Path, stack: str, context: str) -> Path:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from devtools.app.wiring import App
+from devtools.app.environment import App
 from devtools.errors import EnvironmentFault
-from devtools.stack.model import Release, Stack
+from devtools.model import Release, Stack
 
 
 def kept_stack(app: App, environment: str) -> Stack:
@@ -17,7 +17,7 @@ def kept_stack(app: App, environment: str) -> Stack:
     environment = environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or settings.environment
 
     def read() -> Stack:
-        from devtools.stack.config import load_stack  # noqa: PLC0415 - imports pydantic
+        from devtools.config.stack import load_stack  # noqa: PLC0415 - imports pydantic
 
         charts = app.charts
         _ = charts.lock  # what is wrong with it is told first, whether or not a chart of it is used
@@ -32,7 +32,7 @@ def kept_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[
     wanted = {str(release.id): release for release in releases}
 
     def read() -> dict[str, Any]:
-        from devtools.stack.values import merge  # noqa: PLC0415 - only where something differs
+        from devtools.config.values import merge  # noqa: PLC0415 - only where something differs
 
         return {name: (_own(release), merge(release, root=stack.root).data) for name, release in wanted.items()}
 

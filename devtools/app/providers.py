@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devtools.clusters.base import Provider
+from devtools.clusters.provider import Provider
 from devtools.errors import ConfigError
 
 if TYPE_CHECKING:
-    from devtools.app.wiring import App
+    from devtools.app.environment import App
     from devtools.clusters.context import ContextProvider
-    from devtools.clusters.layout import Layout
-    from devtools.tools.k3d import Config
+    from devtools.clusters.embedded.layout import Layout
+    from devtools.clusters.k3d_commands import Config
 
 
 def make_provider(app: App) -> Provider:
@@ -70,7 +70,7 @@ def _state(app: App, provider: str = "") -> Path:
 
 def _kwok(app: App) -> Provider:
     """The embedded cluster, with the repository's Stages."""
-    from devtools.clusters.kwok import KwokProvider  # noqa: PLC0415 - one of three
+    from devtools.clusters.embedded.provider import KwokProvider  # noqa: PLC0415 - one of three
 
     return KwokProvider(
         app.cluster_name,
@@ -86,14 +86,14 @@ def _kwok(app: App) -> Provider:
 
 def embedded_layout(app: App) -> Layout:
     """Where the embedded cluster keeps what it has."""
-    from devtools.clusters.layout import Layout  # noqa: PLC0415 - one of three
+    from devtools.clusters.embedded.layout import Layout  # noqa: PLC0415 - one of three
 
     return Layout(name=app.cluster_name, state=_state(app).resolve())
 
 
 def k3d_config(app: App) -> Config:
     """What the k3d cluster is to be."""
-    from devtools.tools.k3d import Config, Registry  # noqa: PLC0415 - one of three
+    from devtools.clusters.k3d_commands import Config, Registry  # noqa: PLC0415 - one of three
 
     name, settings = app.cluster_name, app.settings.cluster
     registry = Registry(name=f"{name}-registry", port=settings.registry_port)
@@ -102,8 +102,8 @@ def k3d_config(app: App) -> Config:
 
 def _k3d(app: App) -> Provider:
     """A k3d cluster with a registry that outlives it."""
-    from devtools.clients.docker import DockerEngine  # noqa: PLC0415 - one of three
     from devtools.clusters.k3d import K3dProvider  # noqa: PLC0415
+    from devtools.docker.engine import DockerEngine  # noqa: PLC0415 - one of three
 
     return K3dProvider(
         k3d_config(app),

@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.app.wiring import App
+from devtools.app.environment import App
 from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
-from devtools.run.events import Bus, Notice, RunFinished, RunStarted, Sink
-from devtools.stack.choice import Selector
-from devtools.stack.model import Facts, Plan, ReleaseId, Stack
-from devtools.stack.plan import Selection
+from devtools.events import Bus, Notice, RunFinished, RunStarted, Sink
+from devtools.model import Facts, Plan, ReleaseId, Stack
+from devtools.planning.plan import Selection
+from devtools.planning.selection import Selector
 
 if TYPE_CHECKING:
-    from devtools.clients.kube import Kube
-    from devtools.clusters.base import Cluster
+    from devtools.clusters.provider import Cluster
+    from devtools.kube.client import Kube
     from devtools.report.files import RunFiles
 
 
@@ -77,7 +77,7 @@ def execute(app: App, work: Work, options: Options) -> ExitCode:
     verify_charts(app, work)
     if options.dry_run:
         return _dry_run(app, work, options)
-    from devtools.app.remarks import run_subject  # noqa: PLC0415 - the imports of a run
+    from devtools.app.notices import run_subject  # noqa: PLC0415 - the imports of a run
 
     target = work.cluster()
     bus = Bus((_renderer(app, options),), app.clock)
@@ -92,16 +92,16 @@ def execute(app: App, work: Work, options: Options) -> ExitCode:
 
 def verify_charts(app: App, work: Work) -> None:
     """Every archive that will be used is what the lock says; ConfigError with all that are not."""
-    from devtools.stack.settings import failed  # noqa: PLC0415
+    from devtools.errors import config_error  # noqa: PLC0415
 
     if problems := app.charts.verify(work.selection.enabled(work.stack)):
-        raise failed(problems)
+        raise config_error(problems)
 
 
 def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs:
     """Merge each enabled release's values and digest its inputs, once."""
     from devtools.app.loading import kept_values  # noqa: PLC0415
-    from devtools.stack.values import inputs_digest, overlaid  # noqa: PLC0415
+    from devtools.config.values import inputs_digest, overlaid  # noqa: PLC0415
 
     enabled = work.selection.enabled(work.stack)
     kept = kept_values(app, work.stack, enabled)
@@ -116,9 +116,9 @@ def read_inputs(app: App, work: Work, smoke_values: Mapping[str, Any]) -> Inputs
 
 def _dry_run(app: App, work: Work, options: Options) -> ExitCode:
     """The plan and nothing else: reads the cluster where there is one, writes nothing anywhere."""
-    from devtools.app.remarks import others_notice  # noqa: PLC0415
+    from devtools.app.notices import others_notice  # noqa: PLC0415
     from devtools.app.session import facts_of, kube_of  # noqa: PLC0415
-    from devtools.run.engine import announce  # noqa: PLC0415
+    from devtools.engine.engine import announce  # noqa: PLC0415
 
     bus = Bus((_renderer(app, options),), app.clock)
     started = time.monotonic()
@@ -144,7 +144,7 @@ def _found(work: Work, bus: Bus) -> Cluster | None:
 
     Of one that is there and does not answer nobody knows what it holds, so that is no empty one: EnvironmentFault.
     """
-    from devtools.clusters.base import ClusterAbsent  # noqa: PLC0415 - the imports of a run
+    from devtools.clusters.provider import ClusterAbsent  # noqa: PLC0415 - the imports of a run
 
     try:
         return work.cluster()
@@ -165,7 +165,7 @@ def _tell_undeclared(bus: Bus, plan: Plan, options: Options) -> None:
 
 def _tell_random(bus: Bus, plan: Plan, inputs: Inputs) -> None:
     """Warn of upgrades whose templates render differently each time."""
-    from devtools.app.remarks import random_notices  # noqa: PLC0415 - the imports of a run
+    from devtools.app.notices import random_notices  # noqa: PLC0415 - the imports of a run
 
     for notice in random_notices(plan, inputs.values):
         bus.emit(notice)
@@ -173,11 +173,11 @@ def _tell_random(bus: Bus, plan: Plan, inputs: Inputs) -> None:
 
 def _run(app: App, work: Work, options: Options, cluster: Cluster, bus: Bus, directory: Path) -> ExitCode:
     """Observe, plan, do; whatever goes wrong before the engine's end ends the run in its events, too."""
-    from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
+    from devtools.app.crash_reports import bug  # noqa: PLC0415 - the imports of a run
     from devtools.app.durations import durations_file, save_durations  # noqa: PLC0415
-    from devtools.app.marks import marked  # noqa: PLC0415
+    from devtools.app.orphans import marked  # noqa: PLC0415
     from devtools.app.session import facts_of, kube_of, session  # noqa: PLC0415
-    from devtools.run.engine import Engine, announce  # noqa: PLC0415
+    from devtools.engine.engine import Engine, announce  # noqa: PLC0415
 
     bus.emit(_started(app, work, cluster, directory))
     started = time.monotonic()

@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devtools.app.wiring import App
-from devtools.run.events import Bus
+from devtools.app.environment import App
+from devtools.events import Bus
 
 if TYPE_CHECKING:
     from devtools.app.running import Inputs, Options, Work
-    from devtools.clients.kube import Kube
-    from devtools.clusters.base import Cluster
+    from devtools.clusters.provider import Cluster
+    from devtools.helm.commands import Helm
+    from devtools.kube.client import Kube
+    from devtools.model import Facts
     from devtools.run.session import Session
-    from devtools.stack.model import Facts
-    from devtools.tools.helm import Helm
 
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
@@ -23,7 +23,7 @@ _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
 def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None) -> Kube:
     """A client of the cluster's API server; `say` is told when that is waited for (default: a line for people)."""
-    from devtools.clients.kube import Kube  # noqa: PLC0415 - not every task needs it
+    from devtools.kube.client import Kube  # noqa: PLC0415 - not every task needs it
 
     return Kube(
         *(cluster.kubeconfig, cluster.context, app.cancel, app.patience),
@@ -34,7 +34,7 @@ def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None
 
 def facts_of(work: Work, kube: Kube) -> Facts:
     """What the cluster holds; objects are looked for of the enabled releases that the run is about."""
-    from devtools.run.facts import observe  # noqa: PLC0415 - the imports of a run
+    from devtools.releases.facts import observe  # noqa: PLC0415 - the imports of a run
 
     if work.look:
         return work.look(kube)
@@ -46,9 +46,9 @@ def session(
     app: App, cluster: Cluster, bus: Bus, kube: Kube, *, inputs: Inputs, options: Options, mark: str
 ) -> Session:
     """The session of a run; `mark` is that of its processes."""
-    from devtools.app.bugs import bug  # noqa: PLC0415 - the imports of a run
+    from devtools.app.crash_reports import bug  # noqa: PLC0415 - the imports of a run
     from devtools.app.durations import durations_file, load_durations  # noqa: PLC0415
-    from devtools.app.marks import MARK  # noqa: PLC0415
+    from devtools.app.orphans import MARK  # noqa: PLC0415
     from devtools.run.session import Session  # noqa: PLC0415
     from devtools.run.slots import Slots  # noqa: PLC0415
 
@@ -58,7 +58,7 @@ def session(
     env = {MARK: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
-        from devtools.tools.helm import Helm  # noqa: PLC0415 - where nothing is to do, none is looked for
+        from devtools.helm.commands import Helm  # noqa: PLC0415 - where nothing is to do, none is looked for
 
         program = app.toolchain.path("helm")
         return Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from threading import Thread
 from types import FrameType
 
-from devtools.app.wiring import App
+from devtools.app.environment import App
 
 _REASONS = {
     signal.SIGINT: "interrupted by Ctrl-C",

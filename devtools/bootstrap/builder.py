@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from devtools.clusters.base import Progress
+from devtools.base.atomic_write import write_whole
 from devtools.clusters.programs import Program, last_line
+from devtools.clusters.provider import Progress
+from devtools.docker import buildx
+from devtools.docker.buildx import Buildx
 from devtools.errors import Interrupted
-from devtools.process import Command, Result, Runner
-from devtools.tools import buildx
-from devtools.tools.buildx import Buildx
-from devtools.whole_file import write_whole
+from devtools.process.runner import Command, Result, Runner
 
 State = Literal["absent", "stopped", "running", "foreign"]
 NAMESPACE = "default"  # the driver makes none, and every cluster has this one

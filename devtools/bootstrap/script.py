@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.process import Command, redact
+from devtools.process.runner import Command, redact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

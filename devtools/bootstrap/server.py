@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from devtools.bootstrap import tilt
 from devtools.bootstrap.processes import MachineProcesses, Process, Processes
-from devtools.clusters.base import Progress
+from devtools.bootstrap.tilt import Tilt
+from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Cancel, Command, Runner
-from devtools.tools import tilt
-from devtools.tools.tilt import Tilt
+from devtools.process.runner import Cancel, Command, Runner
 
 RUN_DIRECTORY = Path(".devtools", "run")  # in the repository: Tilt's log and process number
 MARK = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: whose it is

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from devtools.archives import LARGEST_FILE, UNREADABLE, content_of, members
+from devtools.base.archives import LARGEST_FILE, UNREADABLE, content_of, members
+from devtools.base.checksum import sha256_of
+from devtools.base.yaml_positions import parse
 from devtools.charts.lock import LockEntry
-from devtools.checksum import sha256_of
 from devtools.errors import ConfigError
-from devtools.stack.yamlpos import parse
 
 LARGEST_ARCHIVE = 100 * 2**20  # bytes unpacked: Helm's own limit
 MOST_FILES = 10_000

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.archives import UNREADABLE, content_of, members
+from devtools.base.archives import UNREADABLE, content_of, members
+from devtools.base.machine_yaml import BOM, read_stream, read_yaml
 from devtools.charts.archive import dependencies_of
 from devtools.charts.tree import files_of_tree
 from devtools.errors import ConfigError
-from devtools.machine_yaml import BOM, read_stream, read_yaml
 
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry

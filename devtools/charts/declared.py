@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Required
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it for Python < 3.12
 
-from devtools.stack.declared import (
+from devtools.config.declared import (
     CHART_PART,
     DNS_LABEL,
     DOTTED,

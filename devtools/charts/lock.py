@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devtools.base.yaml_positions import Document, read
 from devtools.charts.contract import ChartContract, contract_of, contract_problems
-from devtools.errors import Location, Problem
-from devtools.stack.settings import failed
-from devtools.stack.validate import validated
-from devtools.stack.yamlpos import Document, read
+from devtools.config.validate import validated
+from devtools.errors import Location, Problem, config_error
 
 LOCK = Path("third_party") / "lock.yaml"
 
@@ -71,7 +70,7 @@ def load_lock(charts: Path, root: Path) -> Lock:
         found += _entry_problems(entry, entries, document, index)
         entries.setdefault(entry.chart, entry)
     if found:
-        raise failed(found)
+        raise config_error(found)
     return Lock(file=shown, entries=entries)
 
 

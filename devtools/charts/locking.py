@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from devtools.base.yaml_edit import with_scalar
+from devtools.base.yaml_positions import parse
 from devtools.errors import ConfigError
-from devtools.stack.yamledit import with_scalar
-from devtools.stack.yamlpos import parse
 
 
 def with_sha256(raw: bytes, chart: str, sha256: str, file: Path) -> bytes:

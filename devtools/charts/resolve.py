@@ -10,14 +10,13 @@ from pathlib import Path
 from threading import Lock as Mutex
 from typing import TYPE_CHECKING
 
+from devtools.base.checksum import sha256_of
+from devtools.base.suggestions import did_you_mean
 from devtools.charts.tree import Tree, tree_of
-from devtools.checksum import sha256_of
-from devtools.errors import ConfigError, Location, Problem
-from devtools.stack.causes import FEW, Cause
-from devtools.stack.finder import ChartUnknown
-from devtools.stack.model import ChartRef, Release
-from devtools.stack.near import did_you_mean
-from devtools.stack.settings import failed
+from devtools.config.finder import ChartUnknown
+from devtools.config.root_causes import FEW, Cause
+from devtools.errors import ConfigError, Location, Problem, config_error
+from devtools.model import ChartRef, Release
 
 if TYPE_CHECKING:
     from devtools.charts.lock import Lock, LockEntry
@@ -125,7 +124,7 @@ class Charts:
         return self.directory / THIRD_PARTY / entry.archive
 
     def _local(self, name: str, chart: str) -> ChartRef:
-        from devtools.stack.yamlpos import read  # noqa: PLC0415 - only who loads a stack anew
+        from devtools.base.yaml_positions import read  # noqa: PLC0415 - only who loads a stack anew
 
         path = self.directory / PLATFORM / chart
         if not path.is_dir():
@@ -187,7 +186,7 @@ class Charts:
     def _files(self, chart: ChartRef) -> Mapping[str, Path]:
         """The files of a chart's directory; raises ConfigError with all in it that are none."""
         if problems := self._strange(chart):
-            raise failed(problems)
+            raise config_error(problems)
         return self._trees[chart.path].files
 
     def _strange(self, chart: ChartRef) -> list[Problem]:

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
+from devtools.base.atomic_write import write_whole
 from devtools.charts.contract import Crd, Service, Workload
 from devtools.charts.lock import LockEntry
 from devtools.charts.packing import packed
 from devtools.errors import EnvironmentFault
-from devtools.whole_file import write_whole
 
 LABEL = "devtools.ameide.io/stand-in"
 FORM = 1  # to be raised when other files are made of the same contract: made ones are found again by it

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools.errors import Location, Problem
-from devtools.stack.settings import failed
+from devtools.errors import Location, Problem, config_error
 
 _Directory = tuple[int, int]  # device and inode
 _KINDS = {
@@ -49,7 +48,7 @@ def files_of_tree(directory: Path) -> Mapping[str, Path]:
     """Every file; raises ConfigError with all that helm could not read."""
     tree = tree_of(directory)
     if tree.problems:
-        raise failed(tree.problems)
+        raise config_error(tree.problems)
     return tree.files
 
 

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.archives import content_of
+from devtools.base.archives import content_of
+from devtools.base.atomic_write import write_whole
+from devtools.base.checksum import sha256_of
+from devtools.base.yaml_positions import parse
 from devtools.charts.archive import dependencies_of, inspect_archive
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry
@@ -26,13 +29,10 @@ from devtools.charts.locking import with_sha256
 from devtools.charts.packing import packed
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.tree import tree_of
-from devtools.checksum import sha256_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Command, Runner
-from devtools.stack.yamlpos import parse
-from devtools.tools.helm import parse_failure
-from devtools.tools.helm_charts import OCI, HelmCharts, oci_reference
-from devtools.whole_file import write_whole
+from devtools.helm.charts import OCI, HelmCharts, oci_reference
+from devtools.helm.commands import parse_failure
+from devtools.process.runner import Command, Runner
 
 WORK = ".vendor-"  # how directories of ours begin
 

@@ -9,10 +9,9 @@ from devtools.charts.archive import verify_archive
 from devtools.charts.crds import inspect_crds
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.vendor import WORK
-from devtools.errors import ConfigError, Location, Problem
-from devtools.stack.causes import Cause
-from devtools.stack.model import Release
-from devtools.stack.settings import failed
+from devtools.config.root_causes import Cause
+from devtools.errors import ConfigError, Location, Problem, config_error
+from devtools.model import Release
 
 
 def verify_charts(releases: Iterable[Release], directory: Path, root: Path | None = None) -> None:
@@ -21,7 +20,7 @@ def verify_charts(releases: Iterable[Release], directory: Path, root: Path | Non
     `directory` is the charts directory; files are named from `root` (else from the directory above).
     """
     if problems := Charts(directory, root).verify(releases):
-        raise failed(problems)
+        raise config_error(problems)
 
 
 def problems_of(charts: Charts) -> list[Problem]:

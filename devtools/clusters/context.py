@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster, ClusterAbsent, ClusterStatus, Progress
+from devtools.base.atomic_write import write_whole
+from devtools.base.machine_yaml import read_yaml
+from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
-from devtools.machine_yaml import read_yaml
-from devtools.process import Cancel
-from devtools.whole_file import write_whole
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from devtools.clusters.base import Progress
+from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Cancel
+from devtools.process.runner import Cancel
 
 LOCK_FOR = 180.0  # seconds another process may take
 _LOOK = 0.2

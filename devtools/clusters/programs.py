@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Command, Result, Runner
+from devtools.process.runner import Command, Result, Runner
 
 LONGEST = 300  # characters of a reason
 T = TypeVar("T")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from devtools.errors import ConfigError, Location, Problem
-from devtools.stack.near import did_you_mean
-from devtools.stack.references import Reference, parse
-from devtools.stack.settings import failed, is_inside
-from devtools.stack.validate import suggestion, validated
-from devtools.stack.yamlpos import Document, KeyPath, read
+from devtools.base.image_names import Reference, parse
+from devtools.base.suggestions import did_you_mean
+from devtools.base.yaml_positions import Document, KeyPath, read
+from devtools.config.settings import is_inside
+from devtools.config.validate import suggestion, validated
+from devtools.errors import ConfigError, Location, Problem, config_error
 
 FILE = Path("images.yaml")
 
@@ -98,7 +98,7 @@ def load_catalog(root: Path) -> Catalog:
             found.append(document.problem(("images", index), message, f"first at {first.where}"))
         images.setdefault(str(entry), entry)
     if found:
-        raise failed(found)
+        raise config_error(found)
     return Catalog(file=FILE, images=images)
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Required
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it for Python < 3.12
 
-from devtools.stack.declared import Text
-from devtools.stack.references import DIGEST, LONGEST, REPOSITORY, TAG
+from devtools.base.image_names import DIGEST, LONGEST, REPOSITORY, TAG
+from devtools.config.declared import Text
 
 _STRICT = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from devtools.base.atomic_write import write_whole
+from devtools.base.image_names import parse
+from devtools.base.yaml_edit import with_scalar
+from devtools.base.yaml_positions import parse as parse_yaml
 from devtools.errors import EnvironmentFault
 from devtools.images.catalog import FILE
-from devtools.stack.references import parse
-from devtools.stack.yamledit import with_scalar
-from devtools.stack.yamlpos import parse as parse_yaml
-from devtools.whole_file import write_whole
 
 
 def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from devtools.report.fold import Fold
-from devtools.run.events import Verdict
+from devtools.events import Verdict
+from devtools.report.run_state import Fold
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NO_IMAGE = re.compile(r"\b(ImagePullBackOff|ErrImagePull|ErrImageNeverPull)\b")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from devtools.errors import ConfigError
-from devtools.run.events import Event, Sink
+from devtools.events import Event, Sink
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,12 +65,12 @@ def renderer(
 
         return JsonLines(out)
     if kind == "live":
-        from devtools.report.live import LiveView  # noqa: PLC0415 - rich, only when a terminal is there
+        from devtools.report.terminal.live import LiveView  # noqa: PLC0415 - rich, only when a terminal is there
 
         view_out, view_err = console(out, environ), console(err, environ)
         if view_err.width >= _NARROW:
             return LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose)
-    from devtools.report.plain import Plain, Ticking  # noqa: PLC0415 - one of several
+    from devtools.report.terminal.plain import Plain, Ticking  # noqa: PLC0415 - one of several
 
     plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
     if kind != "json":

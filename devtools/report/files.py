@@ -16,13 +16,9 @@ from functools import singledispatchmethod
 from pathlib import Path
 from typing import TextIO
 
+from devtools.base.atomic_write import write_whole
 from devtools.errors import EnvironmentFault
-from devtools.report import advice
-from devtools.report.fold import ALL
-from devtools.report.lines import contract_note
-from devtools.report.summary import Summary
-from devtools.report.text import duration
-from devtools.run.events import (
+from devtools.events import (
     ContractChecked,
     Event,
     StepFinished,
@@ -35,7 +31,11 @@ from devtools.run.events import (
     Verdict,
     to_json,
 )
-from devtools.whole_file import write_whole
+from devtools.report import advice
+from devtools.report.run_state import ALL
+from devtools.report.summary import Summary
+from devtools.report.terminal.lines import contract_note
+from devtools.report.text import duration
 
 KEEP = 50  # runs
 LATEST = "latest"

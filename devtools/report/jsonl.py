@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
+from devtools.events import Event, to_json
 from devtools.report.summary import Summary
 from devtools.report.text import Writer
-from devtools.run.events import Event, to_json
 
 
 class JsonLines:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from devtools.events import ContractChecked, Outcome, Verdict
 from devtools.report import advice
-from devtools.report.fold import ALL, Fold, ReleaseResult, SmokeResult
-from devtools.run.events import ContractChecked, Outcome, Verdict
+from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
 
 VERSION = 1
 

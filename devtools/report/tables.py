@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from devtools.errors import ConfigError
+from devtools.model import Facts, Layer, Release, ReleaseFact, Stack
 from devtools.report.choose import console, use_color
 from devtools.report.text import Line, Span, Style, Writer, clean, counted, with_note, wrapped
-from devtools.stack.model import Facts, Layer, Release, ReleaseFact, Stack
 
 VERSION = 1
 _WIDTH = 80  # columns where there is no terminal to ask
@@ -80,7 +80,7 @@ def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO
     if not use_color(isatty=out.isatty(), environ=environ):
         Writer(out).lines(lines(document, _width(out)))
         return
-    from devtools.report.live import rich_text  # noqa: PLC0415 - rich, only for colours
+    from devtools.report.terminal.live import rich_text  # noqa: PLC0415 - rich, only for colours
 
     screen = console(out, environ)
     for line in lines(document, screen.width):

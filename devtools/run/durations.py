@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from devtools.machine_json import read_json
-from devtools.stack.model import ReleaseId
+from devtools.base.machine_json import read_json
+from devtools.model import ReleaseId
 
 _KEPT = 0.5  # of what was known before: one slow run is no rule
 _VERSION = 1

@@ -12,9 +12,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from devtools.base.machine_json import read_json
 from devtools.errors import EnvironmentFault, Interrupted
-from devtools.machine_json import read_json
-from devtools.process import Cancel
+from devtools.process.runner import Cancel
 
 
 @contextlib.contextmanager

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from devtools.run.durations import Durations
 
 if TYPE_CHECKING:
-    from devtools.clients.kube import Kube
     from devtools.errors import DevtoolsError
-    from devtools.process import Cancel, Runner
-    from devtools.run.events import Bus
-    from devtools.run.observer import Observer
+    from devtools.events import Bus
+    from devtools.helm.commands import Helm
+    from devtools.kube.client import Kube
+    from devtools.model import ReleaseId
+    from devtools.process.runner import Cancel, Runner
+    from devtools.readiness.observer import Observer
     from devtools.run.slots import Slots
-    from devtools.stack.model import ReleaseId
-    from devtools.tools.helm import Helm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,6 @@ class Session:
     @cached_property
     def observer(self) -> Observer:
         """What all parts look through, so that they share what was seen."""
-        from devtools.run.observer import Observer  # noqa: PLC0415 - where nothing is to do, nothing is looked at
+        from devtools.readiness.observer import Observer  # noqa: PLC0415 - where nothing is to do, nothing is looked at
 
         return Observer(self.kube)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from threading import Event, Lock
 
-from devtools.stack.model import ReleaseId
+from devtools.model import ReleaseId
 
 
 class Slots:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devtools.stack.model import Layer, Release, Stack
+from devtools.model import Layer, Release, Stack
 
 VERSION = 1
 FILE = Path(".devtools/layer-specs.json")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from devtools.errors import EnvironmentFault
-from devtools.process import Cancel, Runner
+from devtools.process.runner import Cancel, Runner
 from devtools.toolchain.go import GoBuilder, go_platform, key
 from devtools.toolchain.probe import Probe
 from devtools.toolchain.store import Store
-from devtools.tools.versions import FAMILIES, TOOLS, Family, Tool, family, tool
+from devtools.toolchain.versions import FAMILIES, TOOLS, Family, Tool, family, tool
 
 if TYPE_CHECKING:
     from devtools.toolchain.prune import Judged

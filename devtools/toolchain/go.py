@@ -13,8 +13,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Command, Result, Runner, Stream
-from devtools.tools.versions import Family, parts
+from devtools.process.runner import Command, Result, Runner, Stream
+from devtools.toolchain.versions import Family, parts
 
 LIMIT = 2 * 3600.0  # seconds a build may take: only a machine that hangs is slower
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

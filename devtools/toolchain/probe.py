@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.base.atomic_write import write_whole
+from devtools.base.machine_json import read_json
 from devtools.errors import EnvironmentFault
-from devtools.machine_json import read_json
-from devtools.process import Command, Runner
-from devtools.tools.versions import Tool, read_version
-from devtools.whole_file import write_whole
+from devtools.process.runner import Command, Runner
+from devtools.toolchain.versions import Tool, read_version
 
 _PATIENCE = 15.0  # seconds a tool may take to say its version
 

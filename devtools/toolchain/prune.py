@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devtools.base.machine_json import read_json
 from devtools.errors import EnvironmentFault
-from devtools.machine_json import read_json
 from devtools.toolchain.store import DAY, MANIFEST, SCRATCH, end_users_of
 
 _BUILD = re.compile(r"(?P<family>[a-z0-9][a-z0-9-]*)-[0-9a-f]{16}")

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from devtools.base.machine_json import read_json
 from devtools.errors import EnvironmentFault, Interrupted
-from devtools.machine_json import read_json
-from devtools.process import Cancel
+from devtools.process.runner import Cancel
 
 MANIFEST = "built.json"  # in each build; its time of change says on which day the build was used last
 SCRATCH = ".building-"  # begins the name of what is not there yet, or goes

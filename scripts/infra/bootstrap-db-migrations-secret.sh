@@ -7,8 +7,8 @@ if [ ! -x "$root/.venv/bin/python" ]; then
     printf 'error: this checkout is not set up\n  hint: type scripts/up\n' >&2
     exit 4
 fi
-exec "$root/.venv/bin/python" -c '
+PYTHONPATH="$root/scripts${PYTHONPATH:+:$PYTHONPATH}" exec "$root/.venv/bin/python" -c '
 import os, sys
-from devtools.hooks.main import write_migrations_secret
+from platform_hooks.main import write_migrations_secret
 sys.exit(write_migrations_secret(sys.argv[1:], os.environ, lambda line: print(line, flush=True)))
 ' "$@"

@@ -8,8 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"
 
+sys.path.insert(0, str(ROOT / "scripts"))
 try:
-    from devtools.hooks.main import seed_vault
+    from platform_hooks.main import seed_vault
 except ImportError:
     # Started by a Python that does not have this checkout: the checkout has one that does.
     if not PYTHON.exists() or Path(sys.prefix) == PYTHON.parents[1]:

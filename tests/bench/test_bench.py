@@ -22,7 +22,7 @@ from bench.measure import Sample, run, summary
 from bench.peers import Target, helmfile_yaml
 from bench.repository import archive, write_repository
 from bench.results import BEGIN, END, aims, read_results, tables, write_results
-from devtools.app.wiring import App
+from devtools.app.environment import App
 from devtools.toolchain.go import key
 from devtools.toolchain.store import Store
 

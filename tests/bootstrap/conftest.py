@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app import bootstrap as verb
-from tests.bootstrap.kit import Machine, http
+from devtools.commands.bootstrap import verbs as verb
+from tests.kits.bootstrap import Machine, http
 
 
 @pytest.fixture(scope="module")

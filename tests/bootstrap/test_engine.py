@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app import bootstrap as verb
-from devtools.app.bootstrap import Options
-from devtools.clients.docker import DockerEngine
-from tests.bootstrap.kit import Machine
-from tests.clients.test_docker_endpoint import context
-from tests.dockerd import engine
+from devtools.commands.bootstrap import verbs as verb
+from devtools.commands.bootstrap.verbs import Options
+from devtools.docker.engine import DockerEngine
+from tests.docker.test_endpoint import context
+from tests.kits.bootstrap import Machine
+from tests.kits.dockerd import engine
 
 
 @pytest.fixture(scope="module")

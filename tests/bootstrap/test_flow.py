@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app import bootstrap as verb
-from devtools.app.bootstrap import Options
 from devtools.bootstrap.server import MARK
+from devtools.commands.bootstrap import verbs as verb
+from devtools.commands.bootstrap.verbs import Options
 from devtools.errors import ExitCode
-from tests.bootstrap.kit import Done, Machine, carrying, free_port, is_alive
-from tests.waiting import eventually
+from tests.kits.bootstrap import Done, Machine, carrying, free_port, is_alive
+from tests.kits.waiting import eventually
 
 QUIET = {"registry": "ready", "cluster": "ready", "builder": "ready", "images": "unused", "specs": "ready"}
 ALL = {**QUIET, "tilt": "ready"}

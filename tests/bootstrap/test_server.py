@@ -13,10 +13,10 @@ from threading import Timer
 import pytest
 
 from devtools.bootstrap.server import MARK, TiltFault, TiltServer
+from devtools.bootstrap.tilt import Tilt
 from devtools.errors import Interrupted, TimedOut
-from devtools.process import Cancel, SubprocessRunner
-from devtools.tools.tilt import Tilt
-from tests.bootstrap.kit import Machine, carrying, is_alive
+from devtools.process.runner import Cancel, SubprocessRunner
+from tests.kits.bootstrap import Machine, carrying, is_alive
 
 
 class Bench:
@@ -114,8 +114,8 @@ def test_one_that_dies_has_its_last_words_shown(bench: Bench) -> None:
 
 def test_a_cluster_that_tilt_made_is_no_part_of_it(bench: Bench) -> None:
     """It has Tilt's environment, and a mark of its own."""
-    from devtools.clusters.layout import MARK as CLUSTER
-    from devtools.process import Command
+    from devtools.clusters.embedded.layout import MARK as CLUSTER
+    from devtools.process.runner import Command
 
     runner = SubprocessRunner({"PATH": "/usr/bin:/bin"}, Cancel())
     env = {MARK: str(bench.machine.run_directory), CLUSTER: "x"}

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from devtools.base.checksum import sha256_of
 from devtools.charts import archive as module
 from devtools.charts.archive import verify_archive
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry
 from devtools.charts.resolve import Charts
 from devtools.charts.verify import verify_charts
-from devtools.checksum import sha256_of
+from devtools.config.values import chart_values
 from devtools.errors import ConfigError, ExitCode, Location
-from devtools.stack.values import chart_values
-from tests.charts.kit import CHART, archive, link, vendored
-from tests.stack.kit import load, said, write
+from tests.kits.charts import CHART, archive, link, vendored
+from tests.kits.stack import load, said, write
 
 LINK = "holds a link that points out of it: 'web/l'"
 BIG = "holds 'web/big', which is larger"

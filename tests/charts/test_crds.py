@@ -14,8 +14,8 @@ import yaml
 from devtools.charts.crds import objects_in_crds
 from devtools.charts.packing import packed
 from devtools.errors import ConfigError
-from devtools.process import Cancel, Command, SubprocessRunner
-from tests.stack.kit import write
+from devtools.process.runner import Cancel, Command, SubprocessRunner
+from tests.kits.stack import write
 
 Files = dict[str, str | bytes]
 

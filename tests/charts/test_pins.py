@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.app.environment import App
 from devtools.app.running import Options, load
-from devtools.app.wiring import App
 from devtools.charts.lock import LockEntry, load_lock
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from devtools.charts.nondeterminism import random_templates, told
 from devtools.charts.packing import packed
-from devtools.charts.randomness import random_templates, told
 from devtools.errors import ConfigError
 
 CHART = "apiVersion: v2\nname: c\nversion: 0.1.0\n"

@@ -8,11 +8,11 @@ import pytest
 
 from devtools.charts.lock import load_lock
 from devtools.charts.resolve import Charts
+from devtools.config.finder import ChartUnknown
 from devtools.errors import ConfigError
-from devtools.stack.finder import ChartUnknown
-from devtools.stack.model import ChartRef
-from tests.charts.kit import lock_text, vendored
-from tests.stack.kit import said, write
+from devtools.model import ChartRef
+from tests.kits.charts import lock_text, vendored
+from tests.kits.stack import said, write
 
 
 def test_local_and_vendored_charts(tmp_path: Path) -> None:

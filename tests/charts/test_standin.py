@@ -16,9 +16,9 @@ from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Servi
 from devtools.charts.lock import Lock, LockEntry, load_lock
 from devtools.charts.packing import packed
 from devtools.charts.standin import FORM, LABEL, StandIns, chart_files, version_of
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 from devtools.errors import EnvironmentFault, Location
-from devtools.process import Cancel, Command, Result, SubprocessRunner
+from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDGETS = Crd(

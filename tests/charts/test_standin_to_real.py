@@ -14,10 +14,10 @@ from devtools.charts.crds import objects_in_crds
 from devtools.charts.lock import load_lock
 from devtools.charts.standin import StandIns
 from devtools.errors import ExitCode
-from devtools.run.crds import CRDS
-from devtools.run.events import Notice
-from devtools.stack.model import Action, ChartRef
-from tests.run.kit import Bench, config_map, plan, step
+from devtools.events import Notice
+from devtools.model import Action, ChartRef
+from devtools.releases.crds import CRDS
+from tests.kits.run import Bench, config_map, plan, step
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = {

@@ -14,8 +14,8 @@ from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.resolve import Charts
 from devtools.charts.tree import files_of_tree, tree_of
 from devtools.errors import ConfigError
-from devtools.stack.model import ChartRef
-from tests.stack.kit import load, repository, said, write
+from devtools.model import ChartRef
+from tests.kits.stack import load, repository, said, write
 
 CRD = """apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

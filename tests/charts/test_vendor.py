@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from devtools.app import charts as verbs
-from devtools.app.shell import run
-from devtools.app.wiring import App
+from devtools.app.environment import App
+from devtools.app.exit_codes import run
+from devtools.base.checksum import sha256_of
 from devtools.charts import vendor as module
-from devtools.checksum import sha256_of
+from devtools.commands import charts as verbs
 from devtools.errors import ExitCode
-from tests.charts.kit import CHART, archive, link
-from tests.charts.servers import Packer, http_repository, oci_registry
-from tests.stack.kit import write
+from tests.kits.chart_servers import Packer, http_repository, oci_registry
+from tests.kits.charts import CHART, archive, link
+from tests.kits.stack import write
 
 LOCK = "charts/third_party/lock.yaml"
 WEB = "charts/third_party/acme/web/web-1.0.0.tgz"

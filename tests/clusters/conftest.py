@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clusters.kit import Machine, Tool
+from tests.kits.clusters import Machine, Tool
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from threading import Thread
 
 import pytest
 
-from devtools.app.bootstrap_parts import look, parts_of
+from devtools.app.environment import App
 from devtools.app.providers import say_why_embedded, why_embedded
 from devtools.app.running import Options, load
-from devtools.app.wiring import App
-from tests.charts.kit import lock_text
-from tests.stack.kit import repository
+from devtools.commands.bootstrap.parts import look, parts_of
+from tests.kits.charts import lock_text
+from tests.kits.stack import repository
 
 LOCK = "charts/third_party/lock.yaml"
 CHARTS = ("a", "b", "c", "d")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools.clusters.base import Cluster
 from devtools.clusters.context import ContextProvider
+from devtools.clusters.provider import Cluster
 from devtools.errors import ConfigError, EnvironmentFault
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
-from tests.clusters.kit import Machine
-from tests.waiting import eventually
+from tests.kits.clusters import Machine
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

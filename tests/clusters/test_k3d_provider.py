@@ -1,4 +1,4 @@
-"""The k3d provider against a k3d that is played; what it would say is in tests/tools/test_k3d.py."""
+"""The k3d provider against a k3d that is played; what it would say is in tests/clusters/test_k3d_commands.py."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from threading import Thread
 
 import pytest
 
+from devtools.clusters import k3d_commands
 from devtools.clusters.k3d import K3dProvider
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Cancel
+from devtools.process.runner import Cancel
 from devtools.testing import FakeRunner, Reply
-from devtools.tools import k3d
 
-CONFIG = k3d.Config(name="dev", api_port=26445, registry=k3d.Registry(name="reg", port=25111))
+CONFIG = k3d_commands.Config(name="dev", api_port=26445, registry=k3d_commands.Registry(name="reg", port=25111))
 REGISTRY = Reply(stdout=json.dumps([{"name": "k3d-reg", "State": {"Running": True}}]))
 NONE = Reply(stdout="[]")
 
@@ -42,7 +42,7 @@ class Engine:
 
 
 def listed(*, running: int = 1, digest: str = "") -> Reply:
-    labels = {k3d.LABEL: digest or k3d.digest(CONFIG)}
+    labels = {k3d_commands.LABEL: digest or k3d_commands.digest(CONFIG)}
     item = {"name": "dev", "serversRunning": running, "serversCount": 1, "nodes": [{"runtimeLabels": labels}]}
     return Reply(stdout=json.dumps([item]))
 
@@ -78,7 +78,9 @@ class Bench:
         self.state = tmp_path / "state"
         self.lines: list[str] = []
 
-    def provider(self, config: k3d.Config = CONFIG, *, recreate: bool = False, inside: bool = False) -> K3dProvider:
+    def provider(
+        self, config: k3d_commands.Config = CONFIG, *, recreate: bool = False, inside: bool = False
+    ) -> K3dProvider:
         return K3dProvider(
             config,
             runner=self.runner,

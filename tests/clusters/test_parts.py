@@ -19,16 +19,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.clients.docker import DockerEngine, docker_answers
-from devtools.clusters import image, links, residue, simulation
 from devtools.clusters.choose import choose
-from devtools.clusters.layout import POOL, Layout, Link
+from devtools.clusters.embedded import cleanup, simulation
+from devtools.clusters.embedded.layout import POOL, Layout, Link
+from devtools.clusters.embedded.names import REAL_LABEL
+from devtools.clusters.embedded.node import image, programs, subnets
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
+from devtools.docker.engine import DockerEngine, docker_answers
 from devtools.errors import ConfigError, EnvironmentFault, TimedOut
-from devtools.process import Cancel
-from devtools.tools import realnode
-from devtools.tools.embedded import REAL_LABEL
+from devtools.process.runner import Cancel
 
 MOUNTINFO = """\
 28 1 254:0 / / rw - ext4 /dev/vda rw
@@ -40,7 +40,7 @@ MOUNTINFO = """\
 
 
 def test_mounts_are_found_by_whole_names_last_first() -> None:
-    found = residue.mounts_under(MOUNTINFO, [Path("/run/devtools-1"), Path("/home/a b/state")])
+    found = cleanup.mounts_under(MOUNTINFO, [Path("/run/devtools-1"), Path("/home/a b/state")])
     assert found == ("/home/a b/state/m", "/run/devtools-1/ns/net", "/run/devtools-1/ns")
 
 
@@ -55,19 +55,19 @@ def test_mounts_are_found_by_whole_names_last_first() -> None:
     ],
 )
 def test_membership_of_a_control_group(*, text: str, inside: bool) -> None:
-    assert residue.in_cgroup(text, "devtools-1") is inside
+    assert cleanup.in_cgroup(text, "devtools-1") is inside
 
 
 def test_a_process_is_found_by_its_mark_for_as_long_as_it_lives(tmp_path: Path) -> None:
     ours, others = (Layout(name="dev", state=tmp_path / name) for name in ("a", "ab"))
     with subprocess.Popen(["/bin/sleep", "60"], env=ours.env) as process:
-        started = residue.Process(pid=process.pid, name="sleep")
-        while residue.processes(ours) != (started,):  # until it is the program it becomes
+        started = cleanup.Process(pid=process.pid, name="sleep")
+        while cleanup.processes(ours) != (started,):  # until it is the program it becomes
             assert process.poll() is None
-        assert residue.processes(others) == ()
+        assert cleanup.processes(others) == ()
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has been told: a zombie
-        assert residue.processes(ours) == ()
+        assert cleanup.processes(ours) == ()
 
 
 def test_names_are_short_and_differ(tmp_path: Path) -> None:
@@ -81,19 +81,19 @@ def test_names_are_short_and_differ(tmp_path: Path) -> None:
 @given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 16383), max_size=50))
 def test_every_link_lies_in_the_pool_and_meets_no_other(start: int, taken: set[int]) -> None:
     used = [Link.number(number).network for number in taken]
-    number = links.choose(start, used, reserved=())
+    number = subnets.choose(start, used, reserved=())
     network = Link.number(number).network
     assert network.subnet_of(POOL)
     assert not any(network.overlaps(other) for other in used)
-    assert network == Link.number(links.choose(start, (), reserved=taken)).network
+    assert network == Link.number(subnets.choose(start, (), reserved=taken)).network
     assert ipaddress.ip_address(Link.number(number).host) in network
 
 
 def test_only_networks_inside_the_pool_hinder() -> None:
     addresses = {"10.200.0.1": "255.255.255.252", "10.0.0.5": "255.0.0.0", "192.0.2.2": "255.255.255.0"}
-    assert [str(network) for network in links.networks(addresses)] == ["10.200.0.0/30"]
+    assert [str(network) for network in subnets.networks(addresses)] == ["10.200.0.0/30"]
     with pytest.raises(EnvironmentFault, match="no free addresses"):
-        links.choose(0, (), reserved=range(16384))
+        subnets.choose(0, (), reserved=range(16384))
 
 
 def test_ports_are_free_and_a_taken_block_is_passed_over() -> None:
@@ -273,7 +273,7 @@ def test_a_lock_that_is_held(tmp_path: Path) -> None:
 
 
 def test_what_the_real_node_reads() -> None:
-    node = realnode.Node(
+    node = programs.Node(
         name="real-0",
         home=Path("/s p/node"),
         runtime=Path("/run/d"),
@@ -283,7 +283,7 @@ def test_what_the_real_node_reads() -> None:
         cgroup="devtools-1",
         env={"M": "x"},
     )
-    files = realnode.files(
+    files = programs.files(
         node, server="https://10.200.0.1:1", pki=Path("/p"), cni=Path("/c"), snapshotter="native", sandbox="pause:1"
     )
     kubelet = json.loads(files["kubelet.json"])
@@ -294,8 +294,8 @@ def test_what_the_real_node_reads() -> None:
     containerd = tomllib.loads(files["containerd.toml"])
     assert containerd["root"] == "/s p/node/containerd"
     assert yaml.safe_load(files["kubeconfig"])["clusters"][0]["cluster"]["server"] == "https://10.200.0.1:1"
-    start = realnode.kubelet(node, Path("/t/kubelet"))
+    start = programs.kubelet(node, Path("/t/kubelet"))
     assert start.argv[:4] == ("nsenter", "--mount=/run/d/ns/mnt", "--net=/run/d/ns/net", "--")
-    made = realnode.make_namespaces(node).stdin
+    made = programs.make_namespaces(node).stdin
     assert made is not None
     assert b"'\"'\"'/s p/node/tunables/kernel/panic'\"'\"' /proc/sys/kernel/panic" in made

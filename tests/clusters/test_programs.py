@@ -9,7 +9,7 @@ import pytest
 
 from devtools.clusters.programs import Program
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process import Cancel, Command, SubprocessRunner
+from devtools.process.runner import Cancel, Command, SubprocessRunner
 
 
 def program(cancel: Cancel | None = None) -> Program:

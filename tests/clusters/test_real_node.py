@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools.clusters.real_node import missing_packages, obstacle
-from devtools.tools.embedded import SMOKE_VALUES
-from devtools.tools.realnode import TUNABLES
-from tests.clusters.kit import Machine
-from tests.waiting import eventually
+from devtools.clusters.embedded.names import SMOKE_VALUES
+from devtools.clusters.embedded.node.programs import TUNABLES
+from devtools.clusters.embedded.node.real_node import missing_packages, obstacle
+from tests.kits.clusters import Machine
+from tests.kits.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real]
 
@@ -150,7 +150,7 @@ def check_restart(machine: Machine) -> None:
 INSIDE = """
 import sys
 from pathlib import Path
-from tests.clusters.kit import Machine
+from tests.kits.clusters import Machine
 machine = Machine(tool=lambda name: Path(sys.argv[3], name).resolve(), root=Path(sys.argv[1]), name=sys.argv[2])
 cluster = machine.provider(real="auto").ensure(print)
 print("REAL", cluster.real_node)

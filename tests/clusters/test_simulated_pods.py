@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel
-from tests.waiting import eventually
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

@@ -11,12 +11,12 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from devtools.app.wiring import App
-from devtools.clients.kube import ApiError, Kube
-from devtools.clusters.base import Cluster
-from devtools.clusters.kwok import KwokProvider
-from devtools.process import Cancel
-from tests.e2e.repo import Repo
+from devtools.app.environment import App
+from devtools.clusters.embedded.provider import KwokProvider
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import ApiError, Kube
+from devtools.process.runner import Cancel
+from tests.kits.repository import Repo
 
 pytestmark = pytest.mark.cluster
 # What a cluster changes by itself; of the Stages, the one that makes kwok look for new kinds.

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from devtools.clients.kube import MERGE_PATCH, Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel
-from tests.e2e.repo import Repo
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import MERGE_PATCH, Kube
+from devtools.process.runner import Cancel
+from tests.kits.repository import Repo
 
 pytestmark = pytest.mark.cluster
 

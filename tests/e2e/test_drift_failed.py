@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel
-from tests.e2e.repo import Repo, Typed
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
 from tests.e2e.test_drift import Hands, fields
+from tests.kits.repository import Repo, Typed
 
 pytestmark = pytest.mark.cluster
 

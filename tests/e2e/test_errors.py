@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app import layer, show, up
+from devtools.app.exit_codes import Verb
 from devtools.app.running import Options
-from devtools.app.shell import Verb
-from tests.e2e.repo import Repo
-from tests.verbs import call
+from devtools.commands import layer, plan, up
+from tests.kits.repository import Repo
+from tests.kits.verbs import call
 
 Break = Callable[[Repo], None]
 DRY = Options(dry_run=True, output="json")
 READERS: tuple[Verb, ...] = (
-    lambda app: show.plan(app, "", DRY),
+    lambda app: plan.plan(app, "", DRY),
     lambda app: up.up(app, DRY),
     lambda app: layer.replay(app, "10", DRY),
     lambda app: up.down(app, DRY),

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel
-from tests.clients.test_kube import Door, _through
-from tests.e2e.repo import CONFIG_MAP, Repo
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from tests.kits.repository import CONFIG_MAP, Repo
+from tests.kube.test_client import Door, _through
 
 pytestmark = pytest.mark.cluster
 
@@ -173,7 +173,7 @@ def _door_context(repo: Repo, cluster: Cluster, door: Door, tmp_path: Path) -> d
 def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     from urllib.parse import urlsplit
 
-    from devtools.clients.kubeconfig import read_credentials
+    from devtools.kube.kubeconfig import read_credentials
 
     port = urlsplit(read_credentials(cluster.kubeconfig, cluster.context).server).port
     assert port

@@ -14,14 +14,14 @@ from threading import Thread
 
 import pytest
 
-from devtools.app.marks import marked
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
+from devtools.app.orphans import marked
+from devtools.clusters.provider import Cluster
 from devtools.errors import EnvironmentFault
-from devtools.process import Cancel
-from tests.e2e.repo import Repo
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
 from tests.e2e.test_runs import SLOW, with_mark
-from tests.waiting import eventually
+from tests.kits.repository import Repo
+from tests.kits.waiting import eventually
 
 INVOKE = str(Path(sys.executable).parent / "invoke")
 NOWHERE = {"DEVTOOLS_CLUSTER": "nothing-here"}
@@ -122,7 +122,7 @@ def test_our_modules_are_compiled_once_unless_python_was_told_otherwise(
 ) -> None:
     env = {"PYTHONDONTWRITEBYTECODE": told, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
     assert _sh(offline, "$INVOKE layers", env)[0] == 0
-    assert any("devtools/stack/config." in str(path) for path in tmp_path.rglob("*.pyc")) != bool(told)
+    assert any("devtools/config/stack." in str(path) for path in tmp_path.rglob("*.pyc")) != bool(told)
 
 
 STUCK = """
@@ -130,7 +130,7 @@ import os, signal, sys, threading, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
 from devtools.app.signals import signals
-from devtools.app.wiring import App
+from devtools.app.environment import App
 app = App(environ={{}}, cwd=Path("/"), out=sys.stdout, err=sys.stderr)
 held = threading.Lock()
 with signals(app):

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.app.wiring import App
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.clusters.kwok import KwokProvider
-from devtools.process import Cancel
-from tests.e2e.repo import Repo
+from devtools.app.environment import App
+from devtools.clusters.embedded.provider import KwokProvider
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from tests.kits.repository import Repo
 
 NIGHTLY = bool(os.environ.get("DEVTOOLS_NIGHTLY"))
 

@@ -14,10 +14,10 @@ from typing import Self
 
 import pytest
 
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel
-from tests.e2e.repo import Repo
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from tests.kits.repository import Repo
 
 pytestmark = pytest.mark.cluster
 MARK = f"canary-{os.urandom(4).hex()}"  # of this process: argv is looked at of everybody's

@@ -19,56 +19,51 @@ import pytest
 import yaml
 from hypothesis import event, example, given
 from hypothesis import strategies as st
+from platform_hooks.wanted import RELEASE as OF_SECRETS
+from platform_hooks.wanted import read_seeds
 from pydantic import TypeAdapter
 
-from devtools.app.buf_token import find_token
+from devtools.base.machine_json import read_json
+from devtools.bootstrap import tilt
+from devtools.buf import commands as buf
+from devtools.buf.token import find_token
 from devtools.charts.declared import LockFile
 from devtools.charts.lock import load_lock
 from devtools.charts.newer import latest_in_index
 from devtools.charts.standin import chart_files
-from devtools.clients.connections import Connections
-from devtools.clients.discovery import Discovery
-from devtools.clients.kubeconfig import read_credentials, ssl_context
+from devtools.clusters import ctr, k3d_commands
 from devtools.clusters.context import ContextProvider
-from devtools.clusters.simulation import digest, stack_objects
+from devtools.clusters.embedded import kwokctl
+from devtools.clusters.embedded.simulation import digest, stack_objects
+from devtools.config import declared
+from devtools.config.declared import WORDS, DefaultsFile, LayerFile, SettingsFile
+from devtools.config.settings import load_settings
+from devtools.config.values import inputs_digest, merge
+from devtools.docker import buildx
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Location
-from devtools.hooks.wanted import RELEASE as OF_SECRETS
-from devtools.hooks.wanted import read_seeds
+from devtools.helm import applied, record, rejections
+from devtools.helm import commands as helm
+from devtools.helm.labels import ANNOTATION_OBJECTS
 from devtools.images.catalog import load_catalog
 from devtools.images.declared import ImagesFile
 from devtools.images.rendered import images_of
-from devtools.machine_json import read_json
-from devtools.process import Result
+from devtools.kube.connections import Connections
+from devtools.kube.discovery import Discovery
+from devtools.kube.kubeconfig import read_credentials, ssl_context
+from devtools.model import ChartRef, Contract, Facts, Release, ReleaseId, Stack
+from devtools.planning.plan import Selection, make_plan
+from devtools.process.runner import Result
+from devtools.readiness.contract_evaluation import measure
+from devtools.readiness.failures import troubles
+from devtools.releases.facts import owned_objects
 from devtools.run.durations import read_durations
-from devtools.run.facts import owned_objects
-from devtools.run.hooked import hooks
-from devtools.run.measure import measure
-from devtools.run.troubles import troubles
-from devtools.run.watch import Test
-from devtools.stack import declared
-from devtools.stack.declared import WORDS, DefaultsFile, LayerFile, SettingsFile
-from devtools.stack.model import ChartRef, Contract, Facts, Release, ReleaseId, Stack
-from devtools.stack.plan import Selection, make_plan
-from devtools.stack.settings import load_settings
-from devtools.stack.values import inputs_digest, merge
+from devtools.smoke.hook_watcher import hooks
+from devtools.smoke.watch import Test
 from devtools.tilt.specs import Surroundings, layer_specs, to_json, to_starlark
-from devtools.tools import (
-    buf,
-    buildx,
-    ctr,
-    helm,
-    helm_applied,
-    helm_record,
-    helm_refusals,
-    k3d,
-    kwokctl,
-    tilt,
-    versions,
-)
-from devtools.tools.helm_labels import ANNOTATION_OBJECTS
-from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch, texts
-from tests.stack.kit import load, repository, write
-from tests.stack.test_config import GOOD
+from devtools.toolchain import versions
+from tests.config.test_stack import GOOD
+from tests.kits.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch, texts
+from tests.kits.stack import load, repository, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -456,7 +451,7 @@ current value is "m"
 CLUSTERS = (
     '[{"name": "a", "serversCount": 1, "serversRunning": 1, "agentsCount": 0, "agentsRunning": 0, '
     '"nodes": [{"name": "k3d-a-server-0", "role": "server", '
-    f'"State": {{"Running": true}}, "runtimeLabels": {{"{k3d.LABEL}": "x"}}}}]}}]'
+    f'"State": {{"Running": true}}, "runtimeLabels": {{"{k3d_commands.LABEL}": "x"}}}}]}}]'
 )
 RELEASE = {
     "name": "x",
@@ -483,7 +478,9 @@ TILT = {
     ]
 }
 CONNECTED = {"status": {"connection": {"kubernetes": {"context": "k3d-a"}}}}
-MADE_FROM = k3d.document(k3d.Config(name="a", api_port=1, registry=k3d.Registry(name="r", port=2), ports=("80:80",)))
+MADE_FROM = k3d_commands.document(
+    k3d_commands.Config(name="a", api_port=1, registry=k3d_commands.Registry(name="r", port=2), ports=("80:80",))
+)
 KWOK = '{"time": "x", "level": "ERROR", "msg": "y", "err": "z"}\n{"level": "INFO"}\nnot JSON\n'
 FINDING = '{"path":"a.proto","start_line":1,"start_column":2,"end_line":1,"type":"X","message":"m"}\n'
 IMAGE_TABLE = (
@@ -498,7 +495,7 @@ def _record(said: str) -> dict[str, Any]:
 
 
 def _read_record(said: str) -> object:
-    stored = helm_record.read_record(_record(said))
+    stored = record.read_record(_record(said))
     return stored.objects(), stored.crds(), stored.tests(), stored.ended_hooks(), stored.encoded_sparing_crds()
 
 
@@ -509,13 +506,13 @@ def _tests(said: str) -> object:
 
 
 def _refusals(said: str) -> str:
-    return "".join(map(str, helm_refusals.refusals(said)))
+    return "".join(map(str, rejections.refusals(said)))
 
 
 def _differences(said: str) -> object:
     """As they are told of a cluster, from the note of what it was made from."""
     old = read_json(said)
-    return k3d.differences(old, MADE_FROM) if isinstance(old, dict) else ()
+    return k3d_commands.differences(old, MADE_FROM) if isinstance(old, dict) else ()
 
 
 def _printed(said: str) -> Result:
@@ -556,10 +553,10 @@ PARSERS: dict[str, Parser] = {
     "images of an object": Parser(parse=lambda said: images_of(helm.documents(said)), goods=(json.dumps(POD),)),
     "helm failure": _lines(helm.parse_failure, REFUSED, INVALID, FOREIGN),
     "helm refusals": _lines(_refusals, REFUSED, INVALID, FOREIGN),
-    "helm values": _lines(helm_refusals.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),
+    "helm values": _lines(rejections.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),
     "helm kinds": _lines(helm.missing_kinds, 'no matches for kind "A" in version "b/v1"'),
     "helm applied": Parser(
-        parse=lambda said: helm_applied.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
+        parse=lambda said: applied.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
     ),
     "helm record": Parser(parse=_read_record, goods=(json.dumps(RELEASE),)),
     "hooks of a record": Parser(
@@ -570,16 +567,18 @@ PARSERS: dict[str, Parser] = {
         parse=lambda said: owned_objects({"annotations": {ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
     ),
     "durations": Parser(parse=read_durations, goods=('{"version": 1, "seconds": {"a/b": 1.5}}',)),
-    "k3d clusters": Parser(parse=k3d.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
+    "k3d clusters": Parser(parse=k3d_commands.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
     "k3d registries": Parser(
-        parse=k3d.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
+        parse=k3d_commands.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
     ),
     "k3d differences": Parser(
         parse=_differences, goods=(json.dumps(MADE_FROM).replace("80:80", "81:80"),), raises=(ValueError,)
     ),
-    "k3d error": _lines(k3d.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'),
+    "k3d error": _lines(
+        k3d_commands.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'
+    ),
     "k3d kubeconfig": _lines(
-        lambda said: k3d.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
+        lambda said: k3d_commands.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
     ),
     "kwokctl": _lines(kwokctl.messages, KWOK),
     "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),

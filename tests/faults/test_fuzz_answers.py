@@ -19,22 +19,14 @@ from typing import Any
 import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
+from platform_hooks.vault import Address, VaultStore
 
-from devtools.clients.docker import DockerEngine
-from devtools.clients.docker_endpoint import find_endpoint
-from devtools.clients.images import DockerImages
-from devtools.clients.kube import Kube
+from devtools.base.image_names import parse
+from devtools.docker.endpoint import find_endpoint
+from devtools.docker.engine import DockerEngine
+from devtools.docker.images import DockerImages
 from devtools.errors import DevtoolsError, EnvironmentFault
-from devtools.hooks.vault import Address, VaultStore
-from devtools.process import Cancel
-from devtools.run.facts import observe
-from devtools.run.recovery import left, recovery
-from devtools.run.revisions import basis, revisions
-from devtools.stack.down import with_sweeps
-from devtools.stack.model import Action, Stack
-from devtools.stack.plan import Selection, down_plan, make_plan
-from devtools.stack.references import parse
-from devtools.tools.helm_labels import (
+from devtools.helm.labels import (
     ANNOTATION_OBJECTS,
     LABEL_DIGEST,
     LABEL_LAYER,
@@ -42,10 +34,18 @@ from devtools.tools.helm_labels import (
     LABEL_STACK,
     LABEL_TESTED,
 )
-from tests.clients.script import KUBECONFIG
-from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch
-from tests.stack.kit import load, repository, write
-from tests.stack.test_config import GOOD
+from devtools.kube.client import Kube
+from devtools.model import Action, Stack
+from devtools.planning.plan import Selection, down_plan, make_plan
+from devtools.planning.uninstall import with_sweeps
+from devtools.process.runner import Cancel
+from devtools.releases.facts import observe
+from devtools.releases.recovery import left, recovery
+from devtools.releases.revisions import basis, revisions
+from tests.config.test_stack import GOOD
+from tests.kits.api_script import KUBECONFIG
+from tests.kits.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch
+from tests.kits.stack import load, repository, write
 
 ODD = (*ODD_JSON, *LAX_JSON)
 

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from devtools.charts.archive import inspect_archive
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry
-from devtools.charts.randomness import random_templates
+from devtools.charts.nondeterminism import random_templates
 from devtools.charts.vendor import missing_dependencies
+from devtools.config.values import chart_values
 from devtools.errors import ConfigError, Location
-from devtools.run.crds import compare
-from devtools.stack.values import chart_values
-from tests.fuzzing import SLOW, documents, scratch
-from tests.stack.kit import write
+from devtools.releases.crds import compare
+from tests.kits.fuzzing import SLOW, documents, scratch
+from tests.kits.stack import write
 
 ENTRY = LockEntry(publisher="acme", name="web", version="1.0.0", sha256="", where=Location(file=Path("lock.yaml")))
 CHART = """\

@@ -14,13 +14,13 @@ from typing import Any
 from hypothesis import assume, event, example, given
 from hypothesis import strategies as st
 
-from devtools.clients.kube import ApiError
-from devtools.run.difference import changes
-from devtools.run.fields import handed_over, managed, owns
-from devtools.run.readiness import lacks_pods, newest_pods, selects, unproven, waits_for
-from devtools.run.replaced import replaced
-from devtools.run.troubles import PATIENCE, newest, troubles
-from devtools.run.webhooks import unanswered
+from devtools.diff.difference import changes
+from devtools.diff.managed_fields import handed_over, managed, owns
+from devtools.diff.replaced_items import replaced
+from devtools.kube.client import ApiError
+from devtools.readiness.failures import PATIENCE, newest, troubles
+from devtools.readiness.rules import lacks_pods, newest_pods, selects, unproven, waits_for
+from devtools.releases.webhooks import unanswered
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TIME = "2026-01-01T00:00:00Z"

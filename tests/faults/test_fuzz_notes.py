@@ -15,11 +15,11 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from devtools.app.proto import STATE, last_push, module_of
-from devtools.clusters.layout import Layout
-from devtools.clusters.seen import Record, read_record
+from devtools.clusters.embedded.layout import Layout
+from devtools.clusters.embedded.status import Record, read_record
+from devtools.commands.proto import STATE, last_push, module_of
 from devtools.errors import ConfigError
-from devtools.process import Cancel
+from devtools.process.runner import Cancel
 from devtools.run.lock import note_of, under_way
 from devtools.testing import FakeRunner, Reply
 from devtools.tilt.harness.config import FILE, Arguments
@@ -27,9 +27,9 @@ from devtools.tilt.harness.values import Refused
 from devtools.toolchain.probe import Probe
 from devtools.toolchain.prune import builds
 from devtools.toolchain.store import MANIFEST, Store
-from devtools.tools.versions import tool
-from tests.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch
-from tests.stack.kit import write
+from devtools.toolchain.versions import tool
+from tests.kits.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch
+from tests.kits.stack import write
 
 BUF = "version: v2\nmodules:\n  - {path: proto, name: buf.build/acme/shop}\nlint: {use: [STANDARD]}\n"
 ENTRY = "helm-0123456789abcdef"

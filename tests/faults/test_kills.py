@@ -18,13 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel
-from devtools.run.facts import observe
-from tests.e2e.repo import Repo
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from devtools.releases.facts import observe
 from tests.e2e.test_runs import with_mark
 from tests.faults.conftest import NIGHTLY
+from tests.kits.repository import Repo
 
 pytestmark = pytest.mark.cluster
 TIMES = 50 if NIGHTLY else 5

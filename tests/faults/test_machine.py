@@ -25,22 +25,23 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.app import drift, layer, show, up
+from devtools.app.environment import App
+from devtools.app.exit_codes import run
 from devtools.app.running import Options
-from devtools.app.shell import run
-from devtools.app.wiring import App
-from devtools.clients.kube import Kube
-from devtools.clients.wire import _distrust
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
+from devtools.commands import drift, layer, up
+from devtools.commands import plan as show
 from devtools.errors import ExitCode
-from devtools.process import Cancel
-from devtools.run.events import StepFinished, StepWaiting
-from devtools.stack.model import Hook
-from tests.e2e.repo import CONFIG_MAP, Repo
+from devtools.events import StepFinished, StepWaiting
+from devtools.kube.client import Kube
+from devtools.kube.wire import _distrust
+from devtools.model import Hook
+from devtools.process.runner import Cancel
 from tests.e2e.test_runs import SLOW, with_mark
 from tests.e2e.test_surroundings import _begun, _stubborn
-from tests.run.kit import HERE, Bench, config_map, plan, step
-from tests.waiting import eventually
+from tests.kits.repository import CONFIG_MAP, Repo
+from tests.kits.run import HERE, Bench, config_map, plan, step
+from tests.kits.waiting import eventually
 
 INVOKE = str(Path(sys.executable).parent / "invoke")
 cluster_ = pytest.mark.cluster

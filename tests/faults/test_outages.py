@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from devtools.clients.kube import Kube
-from devtools.clients.kubeconfig import read_credentials
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 from devtools.errors import DevtoolsError
-from devtools.process import Cancel
-from tests.clients.test_kube import Door
-from tests.e2e.repo import CONFIG_MAP, Repo
+from devtools.kube.client import Kube
+from devtools.kube.kubeconfig import read_credentials
+from devtools.process.runner import Cancel
 from tests.e2e.test_runs import SLOW, _door_context, with_mark
 from tests.faults.conftest import NIGHTLY, Own
-from tests.waiting import eventually
+from tests.kits.repository import CONFIG_MAP, Repo
+from tests.kits.waiting import eventually
+from tests.kube.test_client import Door
 
 pytestmark = pytest.mark.cluster
 nightly = pytest.mark.skipif(not NIGHTLY, reason="nightly: set DEVTOOLS_NIGHTLY=1")

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from devtools.app import charts, layer, show, specs, up, values
-from devtools.app.buf_token import find_token
+from devtools.app.environment import App
 from devtools.app.running import Options
-from devtools.app.wiring import App
+from devtools.buf.token import find_token
+from devtools.commands import charts, layer, plan, specs, up, values
 from devtools.errors import ConfigError, ExitCode
-from tests.e2e.repo import Repo
-from tests.verbs import Done, call
+from tests.kits.repository import Repo
+from tests.kits.verbs import Done, call
 
 DRY = Options(dry_run=True)
 READERS: dict[str, Callable[[App], ExitCode]] = {
-    "layers": lambda app: show.layers(app, "", Options()),
-    "plan": lambda app: show.plan(app, "", Options(output="json")),
+    "layers": lambda app: plan.layers(app, "", Options()),
+    "plan": lambda app: plan.plan(app, "", Options(output="json")),
     "values": lambda app: values.show(app, "conf", Options(), explain=True),
     "specs": lambda app: specs.specs(app, Options()),
     "layer": lambda app: layer.replay(app, "10", DRY),

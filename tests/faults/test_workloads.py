@@ -15,12 +15,12 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.clients.kube import ApiError, Kube
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 from devtools.errors import ExitCode
-from devtools.report.plain import Plain
-from devtools.run.events import Bus, Event, Outcome, RunFinished, StepFinished, StepStarted, StepWaiting
-from devtools.stack.model import Hook, ObjectRef
+from devtools.events import Bus, Event, Outcome, RunFinished, StepFinished, StepStarted, StepWaiting
+from devtools.kube.client import ApiError, Kube
+from devtools.model import Hook, ObjectRef
+from devtools.report.terminal.plain import Plain
 from tests.faults.workloads import (
     MOUNT,
     Object,
@@ -35,9 +35,9 @@ from tests.faults.workloads import (
     storage_class,
     workload,
 )
+from tests.kits.run import HERE, Bench, config_map, plan, step
+from tests.kits.waiting import eventually
 from tests.report.scenarios import started
-from tests.run.kit import HERE, Bench, config_map, plan, step
-from tests.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real]
 

@@ -17,14 +17,14 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 from devtools.errors import ExitCode
-from devtools.run.events import Notice, Outcome, StepFinished
-from devtools.stack.model import ObjectRef
+from devtools.events import Notice, Outcome, StepFinished
+from devtools.model import ObjectRef
 from tests.faults.workloads import Object
+from tests.kits.run import Bench, config_map, deployment, plan, step
 from tests.platform.control_plane import control_plane
 from tests.platform.support import Tool
-from tests.run.kit import Bench, config_map, deployment, plan, step
 
 pytestmark = pytest.mark.cluster
 GROUP = "admissionregistration.k8s.io/v1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 
 Object = dict[str, Any]
 SLEEP = ("sh", "-c", "trap exit TERM; echo started; while :; do sleep 1; done")

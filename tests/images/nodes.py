@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from devtools.process import Cancel, Command, Result, SubprocessRunner
-from devtools.tools.ctr import Ctr, OnNode, parse_images
-from tests.stack.kit import write
+from devtools.clusters.ctr import Ctr, OnNode, parse_images
+from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
+from tests.kits.stack import write
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NODES = ("k3d-t-server-0", "k3d-t-agent-0")

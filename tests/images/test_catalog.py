@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.app.images import wanted_by
+from devtools.app.environment import App
 from devtools.app.running import Options, load
-from devtools.app.wiring import App
+from devtools.base.yaml_positions import parse
+from devtools.commands.images import wanted_by
+from devtools.config.validate import validated
 from devtools.errors import ConfigError
 from devtools.images.catalog import load_catalog
 from devtools.images.declared import BuildKeys, ImageKeys, ImagesFile
-from devtools.stack.validate import validated
-from devtools.stack.yamlpos import parse
-from tests.stack.kit import said, write
+from tests.kits.stack import said, write
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = """\

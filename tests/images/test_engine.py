@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.clients.docker import docker_answers
+from devtools.docker.engine import docker_answers
 
 
 def test_an_engine_of_our_own_answers(docker_host: str) -> None:

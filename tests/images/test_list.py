@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from devtools.app import images as verbs
+from devtools.app.environment import App
+from devtools.app.exit_codes import run
 from devtools.app.running import Options
-from devtools.app.shell import run
-from devtools.app.wiring import App
+from devtools.commands import images as verbs
 from devtools.errors import ExitCode
-from devtools.process import Cancel
-from tests.stack.kit import write
+from devtools.process.runner import Cancel
+from tests.kits.stack import write
 
 POD = """\
 apiVersion: v1

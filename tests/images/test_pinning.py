@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from devtools.base.yaml_edit import with_scalar
 from devtools.images.catalog import load_catalog
 from devtools.images.pinning import pin
-from devtools.stack.yamledit import with_scalar
-from tests.stack.kit import write
+from tests.kits.stack import write
 
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 TEXT = f"""\

@@ -13,20 +13,20 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.app.preload import preload as verb
-from devtools.app.shell import run
-from devtools.app.wiring import App
-from devtools.clients.images import DockerImages
-from devtools.clusters.obtain import Obtain
-from devtools.clusters.preload import K3dImages, Preloaded, Via
+from devtools.app.environment import App
+from devtools.app.exit_codes import run
+from devtools.base.image_names import parse
+from devtools.clusters import k3d_commands
+from devtools.clusters.k3d_images import K3dImages, Preloaded, Via
+from devtools.commands.preload import preload as verb
+from devtools.docker.images import DockerImages
 from devtools.errors import EnvironmentFault, ExitCode, Interrupted, Location
 from devtools.images.catalog import Build, Pinned
-from devtools.process import Cancel, Command, SubprocessRunner
-from devtools.stack.references import parse
-from devtools.tools import k3d
-from tests.charts.servers import oci_registry
+from devtools.images.fetch import Obtain
+from devtools.process.runner import Cancel, Command, SubprocessRunner
 from tests.images.nodes import NODES, PATH, Nodes, nodes
-from tests.stack.kit import write
+from tests.kits.chart_servers import oci_registry
+from tests.kits.stack import write
 
 WHERE = Location(file=Path("images.yaml"))
 
@@ -65,7 +65,9 @@ class Bench:
     def images(self, timeout: float = 60) -> K3dImages:
         port = int(self.registry.rpartition(":")[2])
         obtain = self.obtain(timeout)
-        config = k3d.Config(name="t", api_port=1, agents=1, registry=k3d.Registry(name="r", port=port))
+        config = k3d_commands.Config(
+            name="t", api_port=1, agents=1, registry=k3d_commands.Registry(name="r", port=port)
+        )
         return K3dImages(
             config=config,
             runner=obtain.runner,
@@ -154,7 +156,7 @@ def test_by_import_every_node_has_what_the_engine_has(bench: Bench) -> None:
 
 
 def test_an_import_that_only_says_that_it_worked_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devtools.clusters.preload._NOTICED_IN", 0.3)
+    monkeypatch.setattr("devtools.clusters.k3d_images._NOTICED_IN", 0.3)
     image = bench.built("one")
     bench.nodes.mode("lie")
     (done,) = bench.images().load([image], "import")
@@ -262,7 +264,7 @@ def test_what_cannot_be_had_does_not_keep_the_others(via: Via, bench: Bench) -> 
 def test_a_registry_that_is_gone_is_named(bench: Bench) -> None:
     image = bench.built()
     images = bench.images()
-    gone = replace(images.config, registry=k3d.Registry(name="r", port=1))
+    gone = replace(images.config, registry=k3d_commands.Registry(name="r", port=1))
     (done,) = replace(images, config=gone).load([image], "registry")
     assert done.state == "failed"
     assert done.problem.startswith("the Docker engine could not push localhost:1/docker.io/acme/")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.stack.references import Reference, parse
+from devtools.base.image_names import Reference, parse
 
 DIGEST = "sha256:" + "0a" * 32
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.helm.commands import documents
 from devtools.images.rendered import images_of
-from devtools.tools.helm import documents
 
 CASES: dict[str, tuple[str, list[str]]] = {
     "every container of a pod template": (

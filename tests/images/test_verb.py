@@ -15,15 +15,15 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.app import images as verbs
-from devtools.app.shell import run
-from devtools.app.wiring import App
-from devtools.clusters.base import Cluster
+from devtools.app.environment import App
+from devtools.app.exit_codes import run
+from devtools.clusters.embedded.names import SMOKE_VALUES
+from devtools.clusters.provider import Cluster
+from devtools.commands import images as verbs
 from devtools.errors import ExitCode
-from devtools.process import Cancel, Command, SubprocessRunner
-from devtools.tools.embedded import SMOKE_VALUES
-from tests.dockerd import PATH
-from tests.stack.kit import write
+from devtools.process.runner import Cancel, Command, SubprocessRunner
+from tests.kits.dockerd import PATH
+from tests.kits.stack import write
 
 IMAGES = """\
 images:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.run.crds import CRDS
+from devtools.releases.crds import CRDS
 from tests.platform.broken_platform import broken_platform
 from tests.platform.control_plane import control_plane
 from tests.platform.support import CHARTS, ROOT, Kubectl, Tool, run

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 from tests.platform.support import Tool, run
 
 BINARIES = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")

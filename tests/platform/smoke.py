@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from devtools.process import Result
+from devtools.process.runner import Result
 from tests.platform.support import BRIEF, HERE, Kubectl, load, releases, run
 
 SMOKE = {release.name: release for release in releases("local") if release.smoke}

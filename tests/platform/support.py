@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from devtools.clients.discovery import Resource
-from devtools.clients.kube import Kube
-from devtools.clusters.base import Cluster
-from devtools.process import Cancel, Command, Result, SubprocessRunner
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.kube.discovery import Resource
+from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 CHARTS = ROOT / "charts" / "platform"

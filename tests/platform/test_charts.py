@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.charts.randomness import random_templates
-from devtools.process import Result
+from devtools.charts.nondeterminism import random_templates
+from devtools.process.runner import Result
 from tests.platform.support import CHARTS, ENVIRONMENTS, HERE, Declared, Tool, documents, load, releases, render, run
 
 NAMES = sorted(path.name for path in CHARTS.iterdir())

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools.app.wiring import App
+from devtools.app.environment import App
+from devtools.config.stack import load_stack
 from devtools.errors import ConfigError
+from devtools.model import Action, Facts, Stack
+from devtools.planning.plan import Selection, make_plan
 from devtools.report.tables import show_layers
-from devtools.stack.config import load_stack
-from devtools.stack.model import Action, Facts, Stack
-from devtools.stack.plan import Selection, make_plan
 from tests.platform.support import ENVIRONMENTS, HERE, ROOT, load
 
 LAYERS = [

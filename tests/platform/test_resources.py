@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.clients.kube import ApiError
+from devtools.kube.client import ApiError
 from tests.platform.support import CHARTS, ENVIRONMENTS, Declared, Kubectl, Tool, documents, releases, render, run
 
 pytestmark = pytest.mark.cluster

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.clusters import simulation
+from devtools.clusters.embedded import simulation
 from tests.platform.support import HERE, ROOT, Kubectl, load
 
 pytestmark = pytest.mark.cluster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devtools.clusters.base import Cluster
+from devtools.clusters.provider import Cluster
 from tests.platform.support import Kubectl, Tool, fill
 
 pytestmark = pytest.mark.cluster

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.app.wiring import App
-from devtools.clients.kube import Kube
-from devtools.process import Cancel
-from tests.e2e.repo import Repo
+from devtools.app.environment import App
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
 from tests.e2e.test_down import Own
+from tests.kits.repository import Repo
 from tests.platform.support import ROOT
 
 pytestmark = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devtools.report.plain import Plain
-from devtools.run import events as ev
+from devtools import events as ev
+from devtools.report.terminal.plain import Plain
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 Script = list[tuple[ev.Event, float]]

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from devtools.app.values import values_json
+from devtools import events as ev
 from devtools.bootstrap.script import Line
 from devtools.bootstrap.showing import document as bootstrap_document
 from devtools.bootstrap.showing import plan_document
 from devtools.bootstrap.stages import Stage
+from devtools.commands.values import values_json
+from devtools.config.values import Merged
 from devtools.errors import ConfigError, ExitCode, Location
-from devtools.process import Command
+from devtools.process.runner import Command
 from devtools.report.drift import drift_json
 from devtools.report.problems import error_json
 from devtools.report.summary import Summary
 from devtools.report.tables import cluster_json, layers_json
-from devtools.run import events as ev
-from devtools.stack.values import Merged
 from tests.report.scenarios import SCENARIOS, play
 from tests.report.test_drift import DRIFT
 from tests.report.test_tables import FACTS, STACK, STATUS, problem

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from devtools.diff.difference import ABSENT, Change
+from devtools.drift.comparison import Field, ObjectDrift, ReleaseDrift
+from devtools.model import ObjectRef
+from devtools.releases.revisions import Revision
 from devtools.report.drift import drift_json, drift_lines, fix_json
 from devtools.report.text import plain
-from devtools.run.difference import ABSENT, Change
-from devtools.run.drift import Field, ObjectDrift, ReleaseDrift
-from devtools.run.revisions import Revision
-from devtools.stack.model import ObjectRef
 from tests.report.test_tables import release
 
 REF = ObjectRef("apps/v1", "Deployment", "ameide", "clickhouse")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from devtools import events as ev
 from devtools.errors import ConfigError
 from devtools.report.choose import choose, renderer, use_color
-from devtools.report.fold import Fold
-from devtools.report.live import LiveView, View
+from devtools.report.run_state import Fold
+from devtools.report.terminal.live import LiveView, View
 from devtools.report.text import ASCII, UNICODE, Marks
-from devtools.run import events as ev
 from devtools.testing import FakeClock
 from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, done, play, started, synced
 

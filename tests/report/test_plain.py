@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from devtools.report import lines, text
-from devtools.report.final import final_lines
-from devtools.report.fold import Fold, ReleaseResult
-from devtools.report.plain import Plain, Ticking
-from devtools.run import events as ev
+from devtools import events as ev
+from devtools.report import text
+from devtools.report.run_state import Fold, ReleaseResult
+from devtools.report.terminal import lines
+from devtools.report.terminal.final import final_lines
+from devtools.report.terminal.plain import Plain, Ticking
 from devtools.testing import FakeClock
 from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, check, done, play, say, started
 

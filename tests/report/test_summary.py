@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from devtools import events as ev
 from devtools.report import advice
 from devtools.report.jsonl import JsonLines, JsonSummary
 from devtools.report.summary import Summary
-from devtools.run import events as ev
 from tests.report.scenarios import SCENARIOS, Script, begin, check, done, planned, play, started
 
 

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from devtools.clusters.base import ClusterStatus
+from devtools.clusters.provider import ClusterStatus
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Interrupted, Location, Problem
-from devtools.report.problems import error_json, render_error
-from devtools.report.tables import layers_json, show_cluster, show_layers
-from devtools.stack.model import (
+from devtools.model import (
     ChartRef,
     Environment,
     Facts,
@@ -23,6 +21,8 @@ from devtools.stack.model import (
     ReleaseId,
     Stack,
 )
+from devtools.report.problems import error_json, render_error
+from devtools.report.tables import layers_json, show_cluster, show_layers
 
 ROOT = Path("/repo")
 

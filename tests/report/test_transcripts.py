@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.report.plain import Plain
+from devtools.report.terminal.plain import Plain
 from tests.report.scenarios import SCENARIOS, play
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"

@@ -16,7 +16,7 @@ import pytest
 from devtools.errors import EnvironmentFault
 from devtools.tilt.harness import Loaded, Step, TiltfileError, assert_loads, load_tiltfile
 from devtools.tilt.harness.dialect import check_starlark
-from tests.tilt.kit import ROOT, THREE, made
+from tests.kits.tilt import ROOT, THREE, made
 
 WEB = "k8s_yaml(blob('apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: web}\\n'))\n"
 

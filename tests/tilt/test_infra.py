@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from devtools.tasks import namespace
 from devtools.tilt.harness import Step, assert_loads
-from tests.fuzzing import cases, scratch
-from tests.tilt.kit import APPS, LIBRARY, ROOT, THREE, TILTFILE, Repo, layer, layers_of, made
+from tests.kits.fuzzing import cases, scratch
+from tests.kits.tilt import APPS, LIBRARY, ROOT, THREE, TILTFILE, Repo, layer, layers_of, made
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 PATH = ("ameide_core_proto", "infra:10-base", "infra:20-operators", "infra:40-data")

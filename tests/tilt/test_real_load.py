@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devtools.clusters.choose import ProviderName
-from tests.tilt.kit import ROOT, THREE, TILTFILE, Repo, made
+from tests.kits.tilt import ROOT, THREE, TILTFILE, Repo, made
 from tests.tilt.real import NEEDS_TILT, load
 from tests.tilt.test_infra import PATH, own
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from devtools.app.layer import expected
-from devtools.clusters.base import Cluster
-from devtools.clusters.layout import Layout
+from devtools.clusters.embedded.layout import Layout
+from devtools.clusters.k3d_commands import Config, Registry
+from devtools.clusters.provider import Cluster
+from devtools.commands.layer import expected
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
-from devtools.stack.model import Facts
-from devtools.stack.plan import Selection, make_plan
+from devtools.model import Facts
+from devtools.planning.plan import Selection, make_plan
 from devtools.tilt.harness import load_tiltfile
-from devtools.tools.k3d import Config, Registry
-from devtools.tools.versions import tool
-from tests.stack.kit import load
-from tests.tilt.kit import PYTHON, ROOT, THREE, Repo, layer, made
+from devtools.toolchain.versions import tool
+from tests.kits.stack import load
+from tests.kits.tilt import PYTHON, ROOT, THREE, Repo, layer, made
 
 SCHEMA = ROOT / "docs/schema/layer-specs.schema.json"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devtools.machine_json import read_json
+from devtools.base.machine_json import read_json
 from devtools.tilt.harness import values
 from devtools.tilt.harness.results import Step
 from devtools.tilt.harness.values import Blob, Refused

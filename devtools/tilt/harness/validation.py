@@ -12,7 +12,7 @@ from devtools.tilt.harness.values import Refused
 
 def documents(text: str) -> Iterator[Mapping[str, Any]]:
     """The objects of a YAML stream; those of a List one by one."""
-    from devtools.machine_yaml import read_documents  # noqa: PLC0415 - not every Tiltfile has any
+    from devtools.base.machine_yaml import read_documents  # noqa: PLC0415 - not every Tiltfile has any
 
     try:
         found = list(read_documents(text))

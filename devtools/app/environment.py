@@ -1,0 +1,233 @@
+"""Builds what the verbs need from the process's surroundings; the only reader of the environment."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from devtools.errors import ConfigError, EnvironmentFault
+from devtools.process.runner import Cancel, SubprocessRunner
+
+if TYPE_CHECKING:
+    from devtools.charts.lock import Lock, LockEntry
+    from devtools.charts.resolve import Charts
+    from devtools.charts.standin import StandIns
+    from devtools.clusters.choose import ProviderName
+    from devtools.clusters.provider import Cluster, Provider
+    from devtools.config.settings import Settings
+    from devtools.toolchain import Toolchain
+
+APP = "ameide-devtools"
+Value = TypeVar("Value")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # as devtools.yaml's
+# What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
+_DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where state of this machine lives; both can be moved by DEVTOOLS_CACHE and DEVTOOLS_STATE."""
+
+    cache: Path  # built tools, made images: can be made again
+    state: Path  # clusters, locks
+
+
+@dataclass(kw_only=True)
+class App:
+    """One invocation: its surroundings, and what is built from them when first asked for."""
+
+    environ: Mapping[str, str]
+    cwd: Path
+    out: TextIO
+    err: TextIO
+    cancel: Cancel = field(default_factory=Cancel)
+    clock: Callable[[], float] = time.time
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What devtools.yaml says."""
+        from devtools.config.settings import FILE, Settings, find_root, load_settings  # noqa: PLC0415 - heavy
+
+        root = find_root(self.cwd)
+        return self.remembered(f"settings {root}", (root / FILE,), lambda: load_settings(root), kind=Settings)
+
+    def remembered(
+        self,
+        name: str,
+        inputs: Iterable[Path],
+        make: Callable[[], Value],
+        *,
+        kind: type[Value],
+        good: Callable[[Value], bool] = lambda _: True,
+    ) -> Value:
+        """See `devtools.app.disk_cache`; without a cache directory it is made each time."""
+        from devtools.app.disk_cache import remembered  # noqa: PLC0415 - not every task needs it
+
+        try:
+            directory = self.folders.cache / "kept"
+        except EnvironmentFault:
+            return make()
+        return remembered(directory, name, inputs, make, kind=kind, good=good)
+
+    @cached_property
+    def folders(self) -> Folders:
+        """The user's cache and state directories."""
+        from platformdirs import user_cache_path, user_state_path  # noqa: PLC0415 - not every task needs it
+
+        cache, state = self.environ.get("DEVTOOLS_CACHE"), self.environ.get("DEVTOOLS_STATE")
+        found = Folders(
+            cache=self.cwd / cache if cache else user_cache_path(APP),
+            state=self.cwd / state if state else user_state_path(APP),
+        )
+        if not (found.cache.is_absolute() and found.state.is_absolute()):
+            raise EnvironmentFault("this user has no home directory", hint="set DEVTOOLS_CACHE and DEVTOOLS_STATE")
+        return found
+
+    @cached_property
+    def runner(self) -> SubprocessRunner:
+        """Runs every tool."""
+        kept = {key: value for key, value in self.environ.items() if not key.startswith(_DROPPED)}
+        return SubprocessRunner(kept, self.cancel)
+
+    @cached_property
+    def tilt_runner(self) -> SubprocessRunner:
+        """Runs Tilt, whose resources publish the protobuf module: it alone is handed BUF_TOKEN."""
+        kept = {key: value for key, value in self.environ.items() if key == "BUF_TOKEN" or not key.startswith(_DROPPED)}
+        return SubprocessRunner(kept, self.cancel)
+
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        """The pinned tools."""
+        from devtools.toolchain import Toolchain  # noqa: PLC0415 - not every task needs it
+
+        packaged = Path(__file__).parent.parent / "_tools"
+        return Toolchain(
+            cache=self.folders.cache,
+            runner=self.runner,
+            path=self.environ.get("PATH", ""),
+            sources=packaged if packaged.is_dir() else packaged.parent.parent / "tools",
+            cancel=self.cancel,
+        )
+
+    @cached_property
+    def charts(self) -> Charts:
+        """The charts of the repository."""
+        from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
+
+        directory, root = self.settings.charts, self.settings.root
+
+        def lock() -> Lock:
+            from devtools.charts.lock import LOCK, Lock, load_lock  # noqa: PLC0415 - only for vendored charts
+
+            return self.remembered(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
+
+        return Charts(directory, root, self._stand_in, lock=lock)
+
+    def _stand_in(self, entry: LockEntry) -> Path | None:
+        """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""
+        try:
+            embedded = self.provider_name == "kwok"
+        except EnvironmentFault:
+            return None  # whoever needs the cluster will be told
+        return self._stand_ins(entry) if embedded else None
+
+    @cached_property
+    def _stand_ins(self) -> StandIns:
+        from devtools.charts.standin import StandIns  # noqa: PLC0415 - not every task needs it
+
+        return StandIns(self.folders.cache / "stand-ins")
+
+    @cached_property
+    def cluster_name(self) -> str:
+        """The cluster's name: DEVTOOLS_CLUSTER, else what devtools.yaml says."""
+        typed = self.environ.get("DEVTOOLS_CLUSTER", "")
+        if typed and not _NAME.fullmatch(typed):
+            hint = "lower-case letters, digits and '-', a letter or digit at both ends, at most 32 characters"
+            raise ConfigError(f"DEVTOOLS_CLUSTER={typed!r} cannot be a cluster's name", hint=hint)
+        return typed or self.settings.cluster.name
+
+    @cached_property
+    def patience(self) -> float:
+        """Seconds that an API server which does not answer is waited for; ConfigError for what is no number of them."""
+        from devtools.kube.client import RETRY_FOR  # noqa: PLC0415 - not every task needs it
+
+        typed = self.environ.get("DEVTOOLS_PATIENCE", "")
+        if typed and not re.fullmatch(r"\d{1,4}", typed, re.ASCII):
+            raise ConfigError(f"DEVTOOLS_PATIENCE={typed!r} is no number of seconds", hint="such as 30, at most 9999")
+        return float(typed) if typed else RETRY_FOR
+
+    @cached_property
+    def provider_name(self) -> ProviderName:
+        """Which provider makes the cluster."""
+        from devtools.app.providers import prefers_k3d  # noqa: PLC0415 - not every task needs it
+        from devtools.clusters.choose import choose  # noqa: PLC0415
+
+        return choose(
+            self.wanted_provider,
+            docker_answers=self.docker_answers,
+            k3d_installed=self.which("k3d") is not None,
+            prefers_k3d=lambda: prefers_k3d(self),
+        )
+
+    @property
+    def wanted_provider(self) -> str:
+        """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or ""."""
+        return self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
+
+    def docker_answers(self) -> bool:
+        """Whether a Docker engine can be used now."""
+        from devtools.docker.engine import docker_answers  # noqa: PLC0415 - the SDK is slow to import
+
+        return docker_answers(self.environ)
+
+    @cached_property
+    def provider(self) -> Provider:
+        """Makes, finds and removes the cluster."""
+        from devtools.app.providers import make_provider  # noqa: PLC0415 - not every task needs it
+
+        return make_provider(self)
+
+    def which(self, program: str) -> Path | None:
+        """A program on the user's PATH."""
+        found = shutil.which(program, path=self.environ.get("PATH", ""))
+        return Path(found) if found else None
+
+    def find_cluster(self) -> Cluster:
+        """The running cluster; EnvironmentFault where there is none."""
+        return self.provider.find()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Someone watches, and can see cursor movements."""
+        return self.err.isatty() and self.out.isatty()
+
+    def say(self, line: str) -> None:
+        """One line of progress for people."""
+        print(line, file=self.err, flush=True)
+
+
+def real_app() -> App:
+    """The app of this process.
+
+    A stream that is closed (`>&-`) takes what is written and forgets it; one that cannot show a character shows its
+    escape.
+    """
+    out, err = _open(sys.stdout), _open(sys.stderr)
+    return App(environ=dict(os.environ), cwd=Path.cwd(), out=out, err=err)
+
+
+def _open(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream

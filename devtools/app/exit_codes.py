@@ -1,0 +1,100 @@
+"""Runs a verb as the body of a process: its exit code, and the only mapping from errors to that."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from devtools.app.environment import App, real_app
+from devtools.app.signals import signals
+from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
+
+Verb = Callable[[App], ExitCode]
+DOCUMENTS = ("text", "json")  # what a verb that shows something can print
+EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
+_GARBAGE = 50_000  # objects until the collector looks for rings of them: importing makes none, and thousands of objects
+
+
+def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> None:
+    """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task.
+
+    `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
+    """
+    gc.set_threshold(_GARBAGE)
+    app = real_app()
+    code = _flushed(app, run(app, verb, output, outputs))
+    gc.freeze()  # nobody needs the interpreter's last look through all there is: it goes with the process
+    if code is not ExitCode.OK:
+        sys.exit(int(code))
+
+
+def run(app: App, verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> ExitCode:
+    """Run a verb; every error becomes a sentence on stderr and an exit code."""
+    with signals(app):
+        try:
+            if output not in outputs:
+                raise ConfigError(f"unknown output {output!r}", hint=f"choose one of {', '.join(outputs)}")
+            return verb(app)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that classifies whatever comes
+            if isinstance(error, BrokenPipeError) and _is_left(app):
+                return ExitCode.OK  # who reads us has seen enough
+            return _fail(app, _classified(app, error), output)
+
+
+def _classified(app: App, error: BaseException) -> DevtoolsError:
+    """What an exception means to a user."""
+    if app.cancel.is_set() or isinstance(error, KeyboardInterrupt):
+        return Interrupted(app.cancel.reason or "interrupted")
+    if isinstance(error, DevtoolsError):
+        return error
+    from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
+
+    return bug(error)
+
+
+def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
+    """Say what went wrong, as far as anyone can be told."""
+    from devtools.report.choose import use_color  # noqa: PLC0415 - only failures need it
+    from devtools.report.problems import error_json, render_error  # noqa: PLC0415
+
+    with contextlib.suppress(OSError, ValueError):
+        render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
+    if output == "json":
+        with contextlib.suppress(OSError, ValueError):
+            app.out.write(json.dumps(error_json(error, app.cwd), indent=2) + "\n")
+            app.out.flush()
+    return error.exit_code
+
+
+def _flushed(app: App, code: ExitCode) -> ExitCode:
+    """Everything is written, or nobody is told so again by the interpreter's end."""
+    try:
+        if not _is_left(app):
+            app.out.flush()
+    except (OSError, ValueError) as error:
+        _silence(app)
+        return code if code is not ExitCode.OK else _fail(app, _classified(app, error), "text")
+    return code
+
+
+def _is_left(app: App) -> bool:
+    """Whether the reader of stdout is gone; then nothing more may be written there, not even at exit."""
+    try:
+        app.out.flush()
+    except BrokenPipeError:
+        _silence(app)
+        return True
+    except (OSError, ValueError):
+        return False  # something else is wrong with it, and comes up again
+    return False
+
+
+def _silence(app: App) -> None:
+    """Let what is written to stdout from now on go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, app.out.fileno())

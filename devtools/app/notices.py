@@ -1,0 +1,44 @@
+"""What is worth a word before a plan is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.events import Notice
+from devtools.model import Action, Plan, ReleaseId
+
+_NAMED = 3  # templates
+
+
+def others_notice(app: App, stack: str, context: str) -> Notice | None:
+    """That another run changes what is being looked at, where one does."""
+    from devtools.run.lock import under_way  # noqa: PLC0415 - of who only looks
+
+    if other := under_way(app.folders.state / "locks", run_subject(stack, context)):
+        return Notice(level="warning", message=f"another run is under way, and changes what is seen here: {other}")
+    return None
+
+
+def run_subject(stack: str, context: str) -> str:
+    """What a run holds the lock of."""
+    return f"stack {stack} on {context}"
+
+
+def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:
+    """A warning for each release that is to be upgraded and whose templates render differently each time.
+
+    Only those are looked at: what is unchanged is not rendered again, whatever its templates call.
+    """
+    upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
+    if not upgrades:
+        return
+    from devtools.charts.nondeterminism import random_templates, told  # noqa: PLC0415 - most plans upgrade nothing
+
+    for step in upgrades:
+        if found := list(told(random_templates(step.release.chart.path, values[step.id]))):
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            what = "; ".join(found[:_NAMED]) + more
+            message = f"may render differently each time ({what}): what is made there may change with this upgrade"
+            yield Notice(level="warning", message=message, release=str(step.id))

@@ -1,0 +1,228 @@
+"""YAML as Helm, kubectl and kwok read it: manifests, charts, kubeconfigs. `base.yaml_positions` reads layer files.
+
+All of them use sigs.k8s.io/yaml: go-yaml v2 builds the value (scalars as `yaml_scalars` says, the last of duplicate
+keys counts, `<<` merges where it stands), and JSON holds it (every key is text, a whole number is an integer).
+Whatever is wrong raises ValueError; libyaml's composer alone would recurse until the process ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from devtools.base.bounded_yaml import BoundedLoader
+from devtools.base.yaml_scalars import plain, tagged
+
+DEEPEST = 400
+"""Levels: no CRD's schema has as many, and code that walks over a document stays within Python's stack."""
+
+BOM = b"\xef\xbb\xbf"
+_JSON = json.JSONDecoder()
+_MOST = 500_000  # values that aliases repeat
+_STANDARD = "tag:yaml.org,2002:"
+_PLAIN = "plain"
+_RESOLVED = frozenset({"bool", "float", "int", "null", "str", "timestamp"})
+_SEPARATOR = re.compile(r"^---(?P<rest>.*)\n?", re.MULTILINE)
+_INT64 = 2**63
+_EXACT = 2**53  # floats below it hold every integer
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")  # as such, in a YAML text
+_LONGEST_KEY = 1000  # characters: go-yaml looks for the colon of a key within 1024 unless `? ` marks it
+
+
+class _Loader(BoundedLoader):
+    """Composes nodes; an unquoted scalar without a tag is tagged `plain`."""
+
+    deepest = DEEPEST
+
+    def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
+        """Return the tag of a node that has none."""
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else f"{_STANDARD}str"
+        return f"{_STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"
+
+
+def read_yaml(text: str | bytes) -> Any:
+    """Return the value of the first document, None if it is empty; raises ValueError."""
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_node() if loader.check_node() else None
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from error
+    return None if node is None else _Builder().value(node)
+
+
+def read_documents(text: str | bytes) -> Iterator[Any]:
+    """Yield the value of each document of a stream, split as Kubernetes' YAMLReader splits it; raises ValueError.
+
+    Empty documents are left out.
+    """
+    text = (text if isinstance(text, str) else text.decode("utf-8-sig")).replace("\r\n", "\n")
+    start = 0
+    for separator in _SEPARATOR.finditer(text):
+        rest = separator["rest"].strip()
+        if rest and not rest.startswith("#"):
+            raise ValueError(f"a document separator is followed by {rest[:80]!r}")
+        if separator.start() > start:
+            yield _part(text, start, separator.start())
+        start = separator.end()
+    if start < len(text):
+        yield _part(text, start, len(text))
+
+
+def read_stream(raw: bytes) -> Iterator[Any]:
+    """Yield each value of a file of manifests, JSON or YAML, as kubectl and Helm's `crds/` read it; raises ValueError.
+
+    What begins like JSON is read as JSON, one value after the other, unless it turns out not to be.
+    """
+    text = raw.removeprefix(BOM).decode()
+    values, rest = [], text.lstrip()
+    while rest.startswith("{"):
+        try:
+            value, end = _JSON.raw_decode(rest)
+        except (ValueError, RecursionError):
+            break
+        values.append(value)
+        rest = rest[end:].lstrip()
+    yield from read_documents(text) if rest or not values else values
+
+
+def _part(text: str, start: int, end: int) -> Any:
+    """Return the value of a document of a stream; errors name lines of the stream."""
+    try:
+        return read_yaml(text[start:end])
+    except ValueError:
+        return read_yaml("\n" * text.count("\n", 0, start) + text[start:end])
+
+
+def json_for_yaml(value: Any) -> str:
+    """Return JSON that go-yaml reads as the same value.
+
+    JSON is not quite YAML: go-yaml refuses surrogate escapes, which JSON has for characters beyond the Basic
+    Multilingual Plane, and keys whose colon is far away. Numbers that JSON cannot hold are written as YAML has them.
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key_for_yaml(key)}: {json_for_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(json_for_yaml, value)) + "]"
+    if isinstance(value, str):
+        return _UNSAFE.sub(_escaped, json.dumps(value, ensure_ascii=False))
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return json.dumps(value)
+
+
+def _key_for_yaml(key: Any) -> str:
+    text = json_for_yaml(key if isinstance(key, str) else json.dumps(key))
+    return f"? {text}" if len(text) > _LONGEST_KEY else text
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """Return the escape of a character; a lone surrogate becomes a replacement character, as in Go."""
+    code = ord(match[0])
+    return "\\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"  # noqa: PLR2004 - the surrogates
+
+
+class _Builder:
+    """Turns nodes into what JSON can hold."""
+
+    def __init__(self) -> None:
+        """Start with no node."""
+        self._built: set[int] = set()
+        self._repeated = 0
+
+    def value(self, node: Any, depth: int = 0) -> Any:
+        """Return the value of a node."""
+        if isinstance(node, yaml.ScalarNode):
+            return _number(_scalar(node))
+        if id(node) in self._built:
+            self._repeated += len(node.value)
+        self._built.add(id(node))
+        if depth > DEEPEST or self._repeated > _MOST:
+            raise ValueError("its aliases are endless, or nearly so")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, depth, {})
+        return [self.value(item, depth + 1) for item in node.value]
+
+    def _mapping(self, node: Any, depth: int, into: dict[str, Any]) -> dict[str, Any]:
+        """Set what a map holds: in the order written, so a later `<<` replaces what an earlier key has set."""
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.tag in {_PLAIN, f"{_STANDARD}merge"}:
+                sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                for source in reversed(sources):
+                    if not isinstance(source, yaml.MappingNode):
+                        raise ValueError("<< takes a map or a list of maps")  # noqa: TRY004 - see read_yaml
+                    into.update(self.value(source, depth + 1))
+            else:
+                into[_key(key)] = self.value(value, depth + 1)
+        return into
+
+
+def _scalar(node: Any) -> str | int | float | bool | None:
+    """Return the value of a scalar as go-yaml resolves it; an unknown tag leaves it text."""
+    if node.tag == _PLAIN:
+        return plain(node.value)
+    tag = node.tag.removeprefix(_STANDARD)
+    if tag == "binary":
+        try:
+            return base64.b64decode(re.sub(r"[\r\n]", "", node.value), validate=True).decode("utf-8", "replace")
+        except binascii.Error as error:
+            raise ValueError("a !!binary value is not base64") from error
+    return tagged(tag, node.value) if tag in _RESOLVED else str(node.value)
+
+
+def _number(value: Any) -> Any:
+    """Return a number as it comes out of Go's JSON: an integer if it is whole and fits 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if not -_INT64 <= value < _INT64:
+        return float(value)
+    if isinstance(value, int):
+        return value
+    if not value.is_integer():
+        return value
+    if abs(value) < _EXACT:
+        return int(value)
+    from decimal import Decimal  # noqa: PLC0415 - such numbers are rare
+
+    return int(Decimal(repr(value)))  # Go writes the shortest digits that stand for the float
+
+
+def _key(node: Any) -> str:
+    """Return a key as text, as sigs.k8s.io/yaml converts it."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise ValueError("a key is a list or a map")  # noqa: TRY004 - see read_yaml
+    key = _scalar(node)
+    if isinstance(key, str):
+        return key
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, int) and key < _INT64:
+        return str(key)
+    if isinstance(key, float):
+        return _float32(key)
+    raise ValueError(f"{node.value or 'null'} cannot be a key")
+
+
+def _float32(value: float) -> str:
+    """Return Go's FormatFloat(value, 'g', -1, 32)."""
+    try:
+        single = struct.pack("f", value)
+    except OverflowError:
+        return "-.inf" if value < 0 else ".inf"
+    texts = (f"{struct.unpack('f', single)[0]:.{count}e}" for count in range(9))
+    digits = next(text for text in texts if struct.pack("f", float(text)) == single)
+    mantissa, exponent = digits.split("e")
+    if -5 < int(exponent) < 6:  # noqa: PLR2004 - as strconv decides
+        return f"{float(digits):f}".rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent):+03d}"

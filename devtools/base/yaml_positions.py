@@ -1,0 +1,232 @@
+"""YAML that people write: the data, and the line and column of every key and item.
+
+libyaml composes the nodes (some thirty times quicker than a pure Python round-trip loader); this module turns them
+into data, because a constructor would lose their places. Everything wrong is a `Problem`, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devtools.base.bounded_yaml import BoundedLoader, TooDeep
+from devtools.base.open_file import opened
+from devtools.base.yaml_scalars import BadScalar, plain, tagged
+from devtools.errors import Location, Problem
+
+Key = str | int
+KeyPath = tuple[Key, ...]
+Mark = tuple[int, int]  # line and column, 1-based
+
+LARGEST = 8 * 2**20  # bytes of a file
+_DEEPEST = 60  # levels
+_MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
+_PLAIN = "plain"
+_STANDARD = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One file: its data, where each path of keys is written, and what is wrong with it."""
+
+    file: Path
+    data: Any = field(default_factory=dict)
+    marks: Mapping[KeyPath, Mark] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def at(self, path: KeyPath = ()) -> Location:
+        """The place of a key or item, or of the nearest thing around it that is written."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        line, column = self.marks.get(path, (1, 1))
+        return Location(file=self.file, line=line, column=column)
+
+    def problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
+        """Something wrong at a path."""
+        return Problem(where=self.at(path), message=message, hint=hint)
+
+
+def read(path: Path, shown: Path | None = None) -> Document:
+    """Parse a file; problems name it as `shown`. A file that cannot be read is a problem too."""
+    shown = shown or path
+    try:
+        with opened(path) as file:
+            raw = file.read(LARGEST + 1)
+    except OSError as error:
+        return _broken(shown, f"cannot be read: {error.strerror or error}")
+    return parse(raw, shown)
+
+
+def parse(raw: bytes, file: Path) -> Document:
+    """Parse one document; its top level is a map, and an empty file an empty map.
+
+    Duplicate keys, keys that are not text, several documents, unknown tags, runaway aliases, text that is not UTF-8
+    and broken syntax are problems of the result; its data then holds what could be read.
+    """
+    if len(raw) > LARGEST:
+        return _broken(file, f"is larger than {LARGEST // 2**20} MiB")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        return _broken(file, "is not UTF-8 text", (before.count(b"\n") + 1, column))
+    return _compose(text, file)
+
+
+def _compose(text: str, file: Path) -> Document:
+    """Nodes by libyaml, then data."""
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_node() if loader.check_node() else None
+            extra = loader.get_node() if loader.check_node() else None
+        finally:
+            loader.dispose()
+    except TooDeep:
+        return _broken(file, f"is nested deeper than {_DEEPEST} levels")
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return _broken(file, f"is not YAML: {_words(error)}", _place(mark) if mark else (1, 1))
+    except (yaml.YAMLError, ValueError) as error:
+        return _broken(file, f"is not YAML: {str(error).splitlines()[0]}")
+    if extra is not None:
+        return _broken(file, "holds more than one YAML document", _place(extra.start_mark))
+    if node is None:
+        return Document(file=file)
+    builder = _Builder(file)
+    data = builder.value(node, ())
+    if data is None and not builder.problems:
+        data = {}
+    if not isinstance(data, dict):
+        builder.report(node, "must be a map of keys at the top")
+        data = {}
+    return Document(file=file, data=data, marks=builder.marks, problems=tuple(builder.problems))
+
+
+def _words(error: yaml.MarkedYAMLError) -> str:
+    """The parser's message with the trap behind it, where we know it."""
+    problem = error.problem or "it cannot be read"
+    if "cannot start any token" in problem or "tab" in problem:
+        return f"{problem} (a tab? YAML indents with spaces)"
+    return f"{problem} {error.context}" if error.context and error.problem else problem
+
+
+def _broken(file: Path, message: str, mark: Mark = (1, 1)) -> Document:
+    where = Location(file=file, line=mark[0], column=mark[1])
+    return Document(file=file, problems=(Problem(where=where, message=message),))
+
+
+def _place(mark: Any) -> Mark:
+    return (mark.line + 1, mark.column + 1)
+
+
+class _Loader(BoundedLoader):
+    """Composes nodes only; an unquoted scalar is tagged `plain` and read by `scalars`."""
+
+    def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
+        """The tag of a node that has none."""
+        if kind is yaml.ScalarNode:
+            return _PLAIN if implicit[0] else f"{_STANDARD}str"
+        return f"{_STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"
+
+
+class _Builder:
+    """Turns nodes into data and keeps the place of each."""
+
+    def __init__(self, file: Path) -> None:
+        """Nothing read yet."""
+        self.marks: dict[KeyPath, Mark] = {}
+        self.problems: list[Problem] = []
+        self._file = file
+        self._count = 0
+        self._open: set[int] = set()  # nodes being read: an alias to one of them would never end
+
+    def report(self, node: Any, message: str, hint: str = "") -> None:
+        """Something wrong at a node."""
+        line, column = _place(node.start_mark)
+        self.problems.append(
+            Problem(where=Location(file=self._file, line=line, column=column), message=message, hint=hint)
+        )
+
+    def value(self, node: Any, path: KeyPath) -> Any:
+        """The node's data; where it cannot be read, None and a problem."""
+        self.marks.setdefault(path, _place(node.start_mark))
+        self._count += 1
+        if self._count == _MOST:
+            self.report(node, f"holds more than {_MOST} values once its aliases are expanded")
+        if self._count >= _MOST:
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if len(self._open) >= _DEEPEST:  # not the path's length: `<<` in `<<` does not lengthen that
+            self.report(node, f"is nested deeper than {_DEEPEST} levels")
+            return None
+        if id(node) in self._open:
+            self.report(node, "contains itself through an alias")
+            return None
+        if node.tag not in (f"{_STANDARD}map", f"{_STANDARD}seq"):
+            self.report(node, f"tag {node.tag} is not allowed")
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            return self._map(node, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _scalar(self, node: Any) -> Any:
+        try:
+            if node.tag == _PLAIN:
+                return plain(node.value)
+            if node.tag == f"{_STANDARD}str":
+                return node.value
+            return tagged(node.tag.removeprefix(_STANDARD), node.value)
+        except BadScalar as error:
+            self.report(node, str(error))
+            return None
+
+    def _map(self, node: Any, path: KeyPath) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _PLAIN and key_node.value == "<<":
+                self._merge(value_node, path, merged)
+                continue
+            key = self._key(key_node)
+            if key is None:
+                continue
+            if key in data:
+                line = self.marks[*path, key][0]
+                self.report(key_node, f"key {key!r} is given twice", f"first on line {line}")
+                continue
+            self.marks[*path, key] = _place(key_node.start_mark)
+            data[key] = self.value(value_node, (*path, key))
+        return {**merged, **data} if merged else data
+
+    def _merge(self, node: Any, path: KeyPath, into: dict[str, Any]) -> None:
+        """`<<: *anchor`, or a list of them: the first one that has a key wins, and the map's own keys over all."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        for source in sources:
+            if not isinstance(source, yaml.MappingNode):
+                self.report(source, "'<<' takes a map or a list of maps")
+                continue
+            data = self.value(source, path)
+            for key, value in data.items() if isinstance(data, dict) else ():
+                into.setdefault(key, value)
+
+    def _key(self, node: Any) -> str | None:
+        """The text of a key, or None and a problem."""
+        if not isinstance(node, yaml.ScalarNode):
+            self.report(node, "a key must be text, not a list or map")
+            return None
+        value = self._scalar(node)
+        if isinstance(value, str):
+            return value
+        hint = f'quote it: "{node.value}"' if node.value else ""
+        self.report(node, f"key {node.value or 'null'!s} is not text", hint)
+        return None

@@ -1,0 +1,1 @@
+"""The protobuf module: Buf's command lines and answers, its token, git."""

@@ -1,0 +1,208 @@
+"""buf 1.75: commands to give it, and what its answers mean.
+
+Commands and exit codes: https://buf.build/docs/reference/cli/buf/. 100 says that the files have faults, each a JSON
+object a line: lint and breaking write them to stdout, the compiler to stderr. Every other failure is a `Failure:` line
+on stderr, with exit code 1; where the registry answered, it starts with the Connect code of the answer
+(https://connectrpc.com/docs/protocol/#error-codes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from devtools.base.machine_json import read_json
+from devtools.process.runner import Command, Result
+
+FINDINGS = 100  # the exit code for faults in the files
+TOKEN = "BUF_TOKEN"  # noqa: S105 - the variable's name
+# What a module is made of beside its .proto files: https://buf.build/docs/cli/modules-workspaces/
+EXTRA_FILES = ("buf.yaml", "buf.lock", "buf.md", "README.md", "LICENSE")
+
+_SLOW = 120.0  # seconds; local work takes a tenth of one, on a machine that is not overloaded
+_PUSH = 60.0  # seconds that the registry has
+_FAILURE = "Failure: "
+_COMMIT = re.compile(r"[0-9a-f]{32}")
+_ONE_TOKEN = re.compile(r"[^\s,@]+")
+_TOKENS = re.compile(r"[^\s,@]+@[^\s,@]+(,[^\s,@]+@[^\s,@]+)*")
+
+
+class Outcome(StrEnum):
+    """How a buf command ended."""
+
+    OK = "ok"
+    FINDINGS = "findings"  # the files do not compile, or break a rule
+    REJECTED = "rejected"  # the registry does not know the token, or it has expired
+    DENIED = "denied"  # it knows the token, and says no to what was asked
+    MISSING = "missing"  # the registry has no such module
+    UNREACHABLE = "unreachable"  # no answer, or one that says "not now"
+    FAILED = "failed"  # anything else, in buf's own words
+
+
+# In this order: the first that is found in what buf said.
+_SIGNS: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
+    (
+        Outcome.REJECTED,
+        re.compile(
+            r"environment variable is (set, but is )?not valid"
+            r"|you are not authenticated|API token for \S+ is invalid|\bunauthenticated\b|invalid token"
+        ),
+    ),
+    (Outcome.DENIED, re.compile(r"\bpermission_denied\b")),
+    (Outcome.MISSING, re.compile(r"\bnot_found\b|a (module|repository) named \S+ does not exist")),
+    (
+        Outcome.UNREACHABLE,
+        re.compile(
+            r"at that remote is unavailable|\b(unavailable|deadline_exceeded|resource_exhausted)\b"
+            r"|context deadline exceeded|timed out|no such host|connection (refused|reset)|network is unreachable"
+            r"|x509:|tls:|proxyconnect"
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fault in a file; `path` is as given to buf and empty where a file is gone, line and column count from 1."""
+
+    path: str
+    line: int
+    column: int
+    rule: str  # COMPILE, or the name of a lint or breaking rule
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buf:
+    """One buf program and one module: `directory` is relative to `root`, so that findings are, too."""
+
+    program: Path
+    root: Path
+    directory: str = "proto"
+
+    def build(self) -> Command:
+        """Compile the module; nothing is kept. No network: the module has no dependencies."""
+        return self._command("build", self.directory, "--output", "/dev/null", "--error-format", "json")
+
+    def lint(self) -> Command:
+        """Check the module against the lint rules of its buf.yaml."""
+        return self._command("lint", self.directory, "--error-format", "json")
+
+    def breaking(self, against: Path) -> Command:
+        """Compare with an older version of the module, a tar archive of the repository.
+
+        Imports are left out: they are Google's files inside buf, not ours to break.
+        """
+        old = f"{against}#format=tar,subdir={self.directory}"
+        return self._command(
+            "breaking", self.directory, "--against", old, "--exclude-imports", "--error-format", "json"
+        )
+
+    def push(self, token: str, labels: Sequence[str] = ()) -> Command:
+        """Publish the module; the token is in the child's environment alone.
+
+        Without `labels` the commit gets the registry's default one, with some these alone:
+        https://buf.build/docs/reference/cli/buf/push/.
+        """
+        words = [word for name in labels for word in ("--label", name)]
+        return self._command(
+            *("push", self.directory, *words, "--error-format", "json", "--timeout", f"{_PUSH:g}s"),
+            env={TOKEN: token},
+            timeout=_PUSH + 10,
+            secrets=pieces(token),
+        )
+
+    def _command(
+        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = _SLOW, secrets: tuple[str, ...] = ()
+    ) -> Command:
+        """Without colours, whatever the user's environment says."""
+        return Command(
+            argv=(str(self.program), *words, "--log-format", "text"),
+            env=env or {},
+            cwd=self.root,
+            timeout=timeout,
+            secrets=secrets,
+        )
+
+
+def classify(result: Result) -> Outcome:
+    """What the end of a command means."""
+    if result.ok:
+        return Outcome.OK
+    if result.returncode == FINDINGS:
+        return Outcome.FINDINGS
+    if result.timed_out:
+        return Outcome.UNREACHABLE
+    said = failure(result)
+    return next((outcome for outcome, sign in _SIGNS if sign.search(said)), Outcome.FAILED)
+
+
+def failure(result: Result) -> str:
+    """Buf's own sentence; the last line of what it printed where it has none, empty where it printed nothing."""
+    lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith(_FAILURE):
+            return line.removeprefix(_FAILURE)
+    return lines[-1] if lines else ""
+
+
+def _number(value: object) -> int:
+    """A line or column, from 1; buf leaves out those that it does not know."""
+    return value if isinstance(value, int) and value > 0 else 1
+
+
+def findings(result: Result) -> tuple[Finding, ...]:
+    """The faults in what a command printed, in its order; log lines between them are passed over."""
+    found: list[Finding] = []
+    for line in (*result.stdout.splitlines(), *result.stderr.splitlines()):
+        if not line.startswith("{"):
+            continue
+        try:
+            item = read_json(line)
+        except ValueError:
+            continue
+        found.append(
+            Finding(
+                path=str(item.get("path", "")),
+                line=_number(item.get("start_line")),
+                column=_number(item.get("start_column")),
+                rule=str(item.get("type", "")),
+                message=str(item.get("message", "")),
+            )
+        )
+    return tuple(found)
+
+
+def commit(result: Result, module: str) -> str:
+    """The commit that a push made of `module`, or found to be there: `MODULE:COMMIT` on stdout; empty without one."""
+    for line in result.stdout.splitlines():
+        name, _, made = line.strip().rpartition(":")  # the last colon: a registry may have a port
+        if name == module and _COMMIT.fullmatch(made):
+            return made
+    return ""
+
+
+def is_token(value: str) -> bool:
+    """Whether buf reads `value` as a token, or as TOKEN@REMOTE, several with commas between them.
+
+    Others must not reach it: it repeats parts of them in its message (`invalid token: …`).
+    """
+    return bool(_ONE_TOKEN.fullmatch(value) or _TOKENS.fullmatch(value))
+
+
+def pieces(token: str) -> tuple[str, ...]:
+    """What must not be shown: the value as a whole, and each token in it."""
+    return (token, *(part.partition("@")[0] for part in token.split(","))) if "@" in token else (token,)
+
+
+def digest(files: Iterable[tuple[str, bytes]]) -> str:
+    """`sha256:…` of a module's files, pairs of path (relative, with slashes) and content, in any order."""
+    whole = hashlib.sha256()
+    for path, content in sorted(files):
+        for part in (path.encode(), content):
+            whole.update(len(part).to_bytes(8, "big") + part)  # the length keeps "a","bc" apart from "ab","c"
+    return f"sha256:{whole.hexdigest()}"

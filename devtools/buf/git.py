@@ -1,0 +1,36 @@
+"""git: the few commands that read an older version of a directory (https://git-scm.com/docs)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.process.runner import Command
+
+_SLOW = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Git:
+    """One git program in one directory of a checkout, which need not be its top."""
+
+    program: Path
+    directory: Path
+
+    def commit_of(self, ref: str) -> Command:
+        """Print the commit that `ref` names; fails silently where there is none."""
+        return self._command("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+
+    def listing(self, commit: str, path: str) -> Command:
+        """Print `path`, relative to our directory, where `commit` holds it; nothing where it does not."""
+        return self._command("ls-tree", "--name-only", commit, path)
+
+    def archive(self, commit: str, path: str, to: Path) -> Command:
+        """Write `path` as it was in `commit` into a tar archive.
+
+        An archive, because buf clones what it is given, which fails for linked worktrees and shallow clones.
+        """
+        return self._command("archive", "--format=tar", f"--output={to}", commit, path)
+
+    def _command(self, *words: str) -> Command:
+        return Command(argv=(str(self.program), *words), cwd=self.directory, timeout=_SLOW)

@@ -1,1 +1,0 @@
-"""Adapters over the Kubernetes and Docker SDKs, imported only by what needs them."""

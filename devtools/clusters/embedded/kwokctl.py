@@ -1,0 +1,191 @@
+"""kwokctl: commands that make, start and stop an embedded control plane, and the configuration file they read.
+
+Flags and file format: https://kwok.sigs.k8s.io/docs/generated/apis/ (config.kwok.x-k8s.io/v1alpha1), for 0.7 and
+0.8. Every binary is given by path and everything it writes by directory: nothing is downloaded, and neither the
+user's kubeconfig nor `~/.kwok` is read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.base.machine_json import read_json
+from devtools.base.machine_yaml import json_for_yaml
+from devtools.process.runner import Command
+
+BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+PORTS = 6  # that one control plane listens on
+SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of the Service range
+SERVICE_RANGE = "10.0.0.0/20"  # kube-apiserver's default, /24, is full with 254 Services
+SIMULATED_PODS = "10.244.0.1/16"  # kwok's own default lies inside the Service range
+# Their defaults, 20 and 50 requests in a second, are for clusters that many share: Deployments waited for pods.
+_UNTHROTTLED = {"kube-api-qps": "500", "kube-api-burst": "1000"}
+# There is one of each: renewing a lease every two seconds is most of what an idle control plane does, and one that
+# could not in time, on a busy machine, would end itself.
+_ALONE = {"leader-elect": "false"}
+# A control plane of one's own is made of short bursts: half of the garbage collections for a third more memory.
+_MEMORY = {"GOGC": "200"}
+FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok plays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where one control plane lives: `workdir` holds all that kwokctl writes, `env` marks its processes as ours."""
+
+    kwokctl: Path
+    name: str
+    workdir: Path
+    config: Path
+    kubeconfig: Path
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the configuration file says beyond the defaults.
+
+    `bind` is the address kube-apiserver listens on, `advertise` the one it gives to pods (kube-apiserver finds
+    none by itself where there is no default route); `ports` are `PORTS` free ones.
+    """
+
+    ports: tuple[int, ...]
+    bind: str
+    advertise: str
+    pki: Path
+
+
+def config(settings: Settings) -> str:
+    """The KwokctlConfiguration, as JSON (which is YAML).
+
+    Admission webhooks are off because their servers are simulated pods that would never answer. The API server
+    shows its client certificate to kubelets, so that a real one can refuse everyone else.
+    """
+    api, etcd, peer, manager, scheduler, kwok = settings.ports
+    document = {
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokctlConfiguration",
+        "options": {
+            "runtime": "binary",
+            "bindAddress": "127.0.0.1",
+            "kubeApiserverPort": api,
+            "etcdPort": etcd,
+            "etcdPeerPort": peer,
+            "kubeControllerManagerPort": manager,
+            "kubeSchedulerPort": scheduler,
+            "kwokControllerPort": kwok,
+            "kubeApiserverCertSANs": [SERVICE_ADDRESS, settings.advertise, "kubernetes.default.svc"],
+        },
+        "componentsPatches": [
+            _patch(
+                "kwok-controller",
+                {
+                    "manage-all-nodes": "false",
+                    "manage-nodes-with-annotation-selector": f"{FAKE_NODE}=fake",
+                    "node-ip": "127.0.0.1",
+                    "cidr": SIMULATED_PODS,
+                },
+                replaced=("manage-all-nodes", "node-ip"),
+            ),
+            _patch(
+                "kube-apiserver",
+                {
+                    "bind-address": settings.bind,
+                    "advertise-address": settings.advertise,
+                    "service-cluster-ip-range": SERVICE_RANGE,
+                    "kubelet-preferred-address-types": "InternalIP",
+                    "kubelet-client-certificate": str(settings.pki / "admin.crt"),
+                    "kubelet-client-key": str(settings.pki / "admin.key"),
+                    "disable-admission-plugins": "MutatingAdmissionWebhook,ValidatingAdmissionWebhook",
+                    "feature-gates": "MutatingAdmissionPolicy=true",
+                    "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
+                },
+                replaced=("bind-address",),
+            ),
+            _patch("etcd", {}, replaced=()),
+            *(
+                _patch(name, {**_UNTHROTTLED, **_ALONE}, replaced=())
+                for name in ("kube-controller-manager", "kube-scheduler")
+            ),
+        ],
+    }
+    return json_for_yaml(document) + "\n"
+
+
+def create(home: Home, binaries: Mapping[str, Path], wait: float) -> Command:
+    """Make the cluster and wait up to `wait` seconds until it answers; `binaries` has every one of `BINARIES`.
+
+    With a Stage among the enabled kinds kwok drops its built-in ones, so nodes and pods need Stages of ours.
+    """
+    return _command(
+        home,
+        ("create", "cluster"),
+        "--config",
+        str(home.config),
+        "--kubeconfig",
+        str(home.kubeconfig),
+        "--runtime",
+        "binary",
+        "--enable-crds=Stage,ClusterLogs",
+        *(word for name in BINARIES for word in (f"--{_flag(name)}-binary", str(binaries[name]))),
+        "--wait",
+        f"{wait:g}s",
+        timeout=wait + 30,
+    )
+
+
+def start(home: Home, wait: float) -> Command:
+    """Start a stopped cluster and wait up to `wait` seconds until it answers."""
+    return _command(home, ("start", "cluster"), "--wait", f"{wait:g}s", timeout=wait + 30)
+
+
+def stop(home: Home) -> Command:
+    """Stop every component, keeping what etcd holds."""
+    return _command(home, ("stop", "cluster"), timeout=30)
+
+
+def messages(output: str) -> tuple[str, ...]:
+    """The errors among kwokctl's log lines (JSON where it has no terminal), as `message: cause`."""
+    found = []
+    for line in output.splitlines():
+        entry = _entry(line)
+        if entry.get("level") == "ERROR":
+            cause = str(entry.get("err", entry.get("error", "")))
+            found.append(f"{entry.get('msg', '')}: {cause}" if cause else str(entry.get("msg", "")))
+    return tuple(found)
+
+
+def _command(home: Home, verb: tuple[str, ...], *words: str, timeout: float) -> Command:
+    """`kwokctl VERB --name NAME …` in its private home."""
+    env = {
+        **home.env,
+        "KWOK_WORKDIR": str(home.workdir),
+        "KUBECONFIG": str(home.kubeconfig),
+        "HOME": str(home.workdir),  # its discovery cache goes to ~/.kube/cache
+    }
+    return Command(argv=(str(home.kwokctl), *verb, "--name", home.name, *words), env=env, timeout=timeout)
+
+
+def _patch(name: str, args: Mapping[str, str], replaced: tuple[str, ...]) -> dict[str, Any]:
+    """One component's extra arguments and environment; arguments it already has must be marked as replaced."""
+    extra = [
+        {"key": key, "value": value, **({"override": True} if key in replaced else {})} for key, value in args.items()
+    ]
+    envs = [{"name": key, "value": value} for key, value in _MEMORY.items()]
+    return {"name": name, "extraArgs": extra, "extraEnvs": envs}
+
+
+def _flag(binary: str) -> str:
+    """The flag's name for a binary."""
+    return "kwok-controller" if binary == "kwok" else binary
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """One JSON log line, empty where it is not one."""
+    try:
+        entry = read_json(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}

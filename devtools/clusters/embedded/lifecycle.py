@@ -1,0 +1,177 @@
+"""Makes an embedded cluster, starts a stopped one, and brings a running one to what is wanted now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devtools.clusters.embedded import cleanup, simulation
+from devtools.clusters.embedded.control_plane import ControlPlane
+from devtools.clusters.embedded.kwokctl import PORTS
+from devtools.clusters.embedded.layout import Layout, Link
+from devtools.clusters.embedded.names import REAL_NODE
+from devtools.clusters.embedded.node import real_node
+from devtools.clusters.embedded.node.subnets import reserved_link
+from devtools.clusters.embedded.status import RECREATE, Record, remember
+from devtools.clusters.ports import free_ports
+from devtools.clusters.provider import Progress
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process.runner import Cancel, Runner
+
+NODES_READY_IN = 20.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """What changes one embedded cluster; whoever calls it holds the cluster's lock. Fields as of `KwokProvider`."""
+
+    layout: Layout
+    plane: ControlPlane
+    runner: Runner
+    tool: Callable[[str], Path]
+    nodes: int
+    stages: tuple[Path, ...]
+    wants_real: bool
+    is_root: bool
+    cancel: Cancel
+    sleep: Callable[[float], None]
+
+    def create(self, progress: Progress) -> None:
+        """Make it; a failure leaves nothing behind."""
+        started = time.monotonic()
+        try:
+            self.layout.state.mkdir(parents=True, mode=0o700)
+            self._make(progress)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot make cluster {self.layout.name}: {error}") from error
+        except DevtoolsError:
+            cleanup.remove_all(self.layout)
+            raise
+        progress(f"cluster {self.layout.name} is ready after {time.monotonic() - started:.1f} s")
+
+    def _make(self, progress: Progress) -> None:
+        """Control plane and real node side by side: neither needs the other before the kubelet joins."""
+        ports = free_ports(PORTS, self.layout.number)
+        wanted = self._wanted(progress)
+        joinable = self.wants_real and self.is_root
+        number = reserved_link(self.layout, reserve=joinable)
+        node = self._real_on(number)
+        progress(f"starting control plane {self.layout.name} on port {ports[0]}")
+        with ThreadPoolExecutor(1) as pool:
+            preparing = pool.submit(self._attempt, lambda: node.prepare(ports[0])) if wanted else None
+            bind = "0.0.0.0" if joinable else "127.0.0.1"  # noqa: S104 - the node reaches it at the link's address
+            self.plane.create(ports=ports, advertise=Link.number(number).host, bind=bind)
+            kube = self.plane.kube(retry_for=10.0)
+            objects = self._objects()
+            progress("starting simulated nodes, pods and volumes")
+            simulation.apply(kube, objects)
+            simulation.ensure_nodes(kube, self.nodes)
+            trouble = preparing.result() if preparing else ""
+        if preparing and not trouble:
+            progress(f"starting real node {REAL_NODE}")
+            trouble = self._attempt(lambda: node.join(kube))
+        if trouble:
+            progress(f"going on without a real node: {trouble}")
+            node.clear()
+        self._await_nodes()
+        digest = simulation.digest(objects)
+        remember(
+            self.layout,
+            Record(link=number, joinable=joinable, nodes=self.nodes, simulation=digest, real_node=trouble),
+        )
+
+    def start(self) -> None:
+        """Start one again of which nothing runs, or not all; what its node had on the machine goes with it."""
+        cleanup.end_processes(self.layout)
+        try:
+            self.plane.start()
+        except EnvironmentFault as error:
+            error.hint = error.hint or RECREATE
+            raise
+
+    def settle(self, record: Record, running: Iterable[cleanup.Process], progress: Progress) -> bool:
+        """Bring a running cluster to what is wanted now: simulation, number of nodes, real node.
+
+        `running` are its processes. Says whether anything was done.
+        """
+        objects = self._objects()
+        digest = simulation.digest(objects)
+        differs = record.simulation != digest or record.nodes != self.nodes
+        if differs:
+            kube = self.plane.kube(retry_for=10.0)
+            progress("applying changed simulation")
+            simulation.apply(kube, objects)
+            simulation.ensure_nodes(kube, self.nodes)
+            self._await_nodes()
+            record = replace(record, simulation=digest, nodes=self.nodes)
+            remember(self.layout, record)
+        return self._settle_real(record, running, progress) or differs
+
+    def _settle_real(self, record: Record, running: Iterable[cleanup.Process], progress: Progress) -> bool:
+        """Restart a dead real node; let it join when it has become possible. Says whether that was tried."""
+        if record.real_node or not record.joinable or not cleanup.missing_programs(running):
+            return False
+        if not self._wanted(progress):
+            return False
+        node = self._real_on(record.link)
+        progress(f"starting real node {REAL_NODE}")
+        if trouble := self._attempt(lambda: node.restart(self.plane.kube(retry_for=10.0))):
+            progress(f"going on without a real node: {trouble}")
+            node.clear()
+            remember(self.layout, replace(record, real_node=trouble))
+        return True
+
+    def _attempt(self, start: Callable[[], None]) -> str:
+        """Start the real node; where it cannot, why: the cluster is of use without it."""
+        try:
+            start()
+        except (EnvironmentFault, TimedOut) as error:
+            return error.message
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def _wanted(self, progress: Progress) -> bool:
+        """Whether a real node is to join; says once why not."""
+        if not self.wants_real:
+            return False
+        if reason := real_node.obstacle(is_root=self.is_root):
+            progress(f"simulated nodes only: {reason}")
+            return False
+        return True
+
+    def _real_on(self, link: int) -> real_node.RealNode:
+        return real_node.RealNode(
+            layout=self.layout,
+            link_number=link,
+            runner=self.runner,
+            tool=self.tool,
+            cancel=self.cancel,
+            sleep=self.sleep,
+        )
+
+    def _objects(self) -> tuple[dict[str, Any], ...]:
+        """Everything to apply; the file that stands for simulated logs is written with it."""
+        log = self.layout.state / "simulated.log"
+        if not log.exists():
+            log.write_text(simulation.NO_LOG)
+        stack = simulation.stack_objects(self.stages)
+        base = simulation.base_objects(self.layout.state / "volumes", log, simulation.custom_kinds(stack))
+        return (*base, *simulation.policies(), *stack)
+
+    def _await_nodes(self) -> None:
+        """Until every simulated node is Ready."""
+        kube = self.plane.kube(retry_for=10.0)
+
+        def ready() -> bool:
+            if self.cancel.is_set():
+                raise Interrupted(f"interrupted while making cluster {self.layout.name}")
+            return all(simulation.ready_nodes(kube).values())
+
+        if not simulation.wait_until(ready, NODES_READY_IN, self.sleep):
+            late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)
+            raise TimedOut(f"nodes {late} are not ready after {NODES_READY_IN:g} s")

@@ -1,0 +1,89 @@
+"""Images of the real node of an embedded cluster: what it has, and what is brought in.
+
+Nothing pulls there. It has the utility image of the smoke Jobs from the start; its other pods' images come from a
+Docker engine or an archive on this machine. Simulated pods need none.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.clusters.ctr import Ctr, OnNode, parse_images
+from devtools.clusters.embedded.node.programs import PATH
+from devtools.clusters.k3d_images import Preloaded, failure
+from devtools.clusters.programs import Program
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
+from devtools.images.catalog import Pinned
+from devtools.images.fetch import Obtain, Progress
+from devtools.process.runner import Command, Runner
+
+_NOT_AT_HAND = "neither a Docker engine nor an archive on this machine has it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeImages:
+    """The images of one real node; `obtain` gets them from a Docker engine, where one answers."""
+
+    node: str
+    ctr: Ctr
+    runner: Runner
+    obtain: Obtain | None
+    timeout: float
+    say: Progress
+
+    def there(self) -> tuple[str, ...]:
+        """The names of what the node has, sorted; digests and ids left out."""
+        return tuple(sorted(name for name in self._images() if "@" not in name and not name.startswith("sha256:")))
+
+    def load(self, image: Pinned, *, asked: bool) -> Preloaded:
+        """Bring one image in; unless it was asked for by name, only where it is at hand without a pull or a build."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="devtools-image-") as directory:
+                archive = self._archive(image, Path(directory), asked=asked)
+                return self._loaded(image, archive, asked=asked)
+        except Interrupted:
+            raise
+        except DevtoolsError as error:
+            return failure(image, error)
+
+    def _archive(self, image: Pinned, directory: Path, *, asked: bool) -> Path | None:
+        """The image as a file; None where it cannot be had."""
+        if image.archive and image.archive.is_file():
+            return image.archive
+        if self.obtain is None or not (asked or self.obtain.engine.held(image.reference)):
+            return None
+        if asked:
+            self.obtain(image)
+        archive = directory / "image.tar"
+        self.obtain.engine.save(str(image), archive, timeout=self.timeout)
+        return archive
+
+    def _loaded(self, image: Pinned, archive: Path | None, *, asked: bool) -> Preloaded:
+        before = self._images().get(str(image))
+        if archive is None:
+            if before is not None:
+                return Preloaded(image=image, state="unchanged", nodes=(self.node,))
+            if not asked:
+                return Preloaded(image=image, state="not needed", problem="pods that want it are simulated here")
+            hint = f"put an archive of it where images.yaml says, or start Docker: invoke images.preload --name {image}"
+            raise EnvironmentFault(f"image {image} is not at hand: {_NOT_AT_HAND}", hint=hint)
+        self.say(f"loading {image} into {self.node}")
+        self._run(self.ctr.load(archive), f"load {image}")
+        after = self._images().get(str(image))
+        if after is None:
+            hint = f"docker save --output {archive.name} {image}"
+            raise EnvironmentFault(f"archive {archive.name} holds no image {image}", hint=hint)
+        return Preloaded(image=image, state="unchanged" if after == before else "loaded", nodes=(self.node,))
+
+    def _images(self) -> Mapping[str, OnNode]:
+        try:
+            return parse_images(self._run(self.ctr.list(), "list its images"))
+        except ValueError as error:
+            raise EnvironmentFault(f"node {self.node} does not say which images it has: {error}") from error
+
+    def _run(self, argv: tuple[str, ...], what: str) -> str:
+        node = Program(runner=self.runner, name=f"node {self.node}", longer="--timeout gives it longer")
+        return node.run(Command(argv=argv, env={"PATH": PATH}, timeout=self.timeout), what).stdout

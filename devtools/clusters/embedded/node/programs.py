@@ -1,0 +1,286 @@
+"""The programs of a real node: the files they read and the commands that start them, all inside the node's namespaces.
+
+Formats: containerd's config.toml version 2 (read by 1.6 and 2.x), CNI 0.4.0 network configuration lists,
+kubelet.config.k8s.io/v1beta1, kubeconfig v1.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.clusters.ctr import Ctr
+from devtools.clusters.embedded.names import REAL_LABEL
+from devtools.process.runner import Command
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, whatever the user's is
+POD_RANGE = "10.88.0.0/16"  # seen inside the node's namespace only: every cluster can have the same
+TUNABLES = {  # what kubelet would set for the whole machine; it is shown files that say so instead
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+PRIVATE = ("/var/lib/kubelet", "/var/lib/cni", "/run/containerd")  # fixed paths that every node would write to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One real node: `home` keeps its files, `runtime` (a short path) its sockets and namespaces."""
+
+    name: str
+    home: Path
+    runtime: Path
+    veth: str
+    host: str  # address of the host's end of the link, where the API server answers
+    address: str  # of the node's end
+    cgroup: str
+    env: Mapping[str, str]
+
+    @property
+    def socket(self) -> Path:
+        """Containerd's."""
+        return self.runtime / "containerd.sock"
+
+    @property
+    def mount_namespace(self) -> Path:
+        """A file that keeps the mount namespace alive."""
+        return self.runtime / "ns" / "mnt"
+
+    @property
+    def net_namespace(self) -> Path:
+        """A file that keeps the network namespace alive."""
+        return self.runtime / "ns" / "net"
+
+
+def make_namespaces(node: Node) -> Command:
+    """Create the mount and network namespaces, with private places where programs would write to fixed ones.
+
+    Whatever is mounted in there vanishes with the last process: nothing to unmount after a crash.
+    """
+    ns = shlex.quote(str(node.runtime / "ns"))
+    inside = [
+        "mount --make-rshared /",
+        "mount -t tmpfs devtools-log /var/log",
+        "mkdir -p /var/log/pods /var/log/containers",
+        *(f"mkdir -p {path}; mount --bind {_private(node, path)} {path}" for path in PRIVATE),
+        *(f"mount --bind {shlex.quote(str(node.home / 'tunables' / key))} /proc/sys/{key}" for key in TUNABLES),
+        f"[ ! -e /etc/resolv.conf ] || mount --bind {shlex.quote(str(node.home / 'resolv.conf'))} /etc/resolv.conf",
+        "ip link set lo up",
+        "echo 1 > /proc/sys/net/ipv4/ip_forward",
+    ]
+    script = [
+        f"mkdir -p {ns}",
+        f"mount --bind {ns} {ns}",
+        f"mount --make-private {ns}",
+        f"touch {ns}/mnt {ns}/net",
+        f"exec unshare --mount={ns}/mnt --net={ns}/net sh -euc {shlex.quote('; '.join(inside))}",
+    ]
+    return _script(node, script)
+
+
+def make_link(node: Node, service_range: str, simulated_range: str) -> Command:
+    """Join the network namespace to the host by a veth pair; the host's firewall and routes stay as they are.
+
+    There is no default route: what is not the API server's or a pod's fails at once instead of after a timeout.
+    """
+    inside = [
+        f"ip addr add {node.address}/30 dev eth0",
+        "ip link set eth0 up",
+        f"ip route add {service_range} via {node.host}",
+        f"ip route add unreachable {simulated_range}",
+    ]
+    net = shlex.quote(str(node.net_namespace))
+    return _script(
+        node,
+        [
+            f"ip link add {node.veth} type veth peer name eth0 netns {net}",
+            f"ip addr add {node.host}/30 dev {node.veth}",
+            f"ip link set {node.veth} up",
+            f"exec nsenter --net={net} sh -euc {shlex.quote('; '.join(inside))}",
+        ],
+    )
+
+
+def containerd(node: Node, program: Path) -> Command:
+    """Start containerd."""
+    return _inside(node, str(program), "--config", str(node.home / "containerd.toml"))
+
+
+def import_image(node: Node, ctr: Path, archive: Path) -> Command:
+    """Load a docker-archive for the kubelet's use."""
+    return Command(argv=Ctr(program=ctr, socket=node.socket).load(archive), env={"PATH": PATH}, timeout=60)
+
+
+def kubelet(node: Node, program: Path) -> Command:
+    """Start the kubelet; its usual /var/lib/kubelet is the node's own in here, and short enough for its sockets."""
+    return _inside(
+        node,
+        str(program),
+        "--config",
+        str(node.home / "kubelet.json"),
+        "--kubeconfig",
+        str(node.home / "kubeconfig"),
+        "--hostname-override",
+        node.name,
+        "--node-ip",
+        node.address,
+        "--node-labels",
+        f"{REAL_LABEL}=true",
+    )
+
+
+def kube_proxy(node: Node, program: Path) -> Command:
+    """Start kube-proxy; its rules are in the node's network namespace, connection tracking stays as it is."""
+    return _inside(
+        node,
+        str(program),
+        "--kubeconfig",
+        str(node.home / "kubeconfig"),
+        "--hostname-override",
+        node.name,
+        "--proxy-mode",
+        "iptables",
+        "--conntrack-max-per-core",
+        "0",
+        "--conntrack-min",
+        "0",
+        "--conntrack-tcp-timeout-established",
+        "0",
+        "--conntrack-tcp-timeout-close-wait",
+        "0",
+    )
+
+
+def files(node: Node, *, server: str, pki: Path, cni: Path, snapshotter: str, sandbox: str) -> dict[str, str]:
+    """Every file the node's programs read, by path below its home.
+
+    `server` is the API server's URL as the node sees it, `pki` holds kwokctl's ca.crt, admin.crt and admin.key.
+    """
+    return {
+        "containerd.toml": _containerd_toml(node, cni=cni, snapshotter=snapshotter, sandbox=sandbox),
+        "cni/10-devtools.conflist": _json(_cni(node)),
+        "kubelet.json": _json(_kubelet_configuration(node, pki)),
+        "kubeconfig": _json(_kubeconfig(server, pki)),
+        "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",  # refuses at once: no DNS here
+        **{f"tunables/{key}": f"{value}\n" for key, value in TUNABLES.items()},
+    }
+
+
+def _private(node: Node, path: str) -> str:
+    """The directory that stands for a fixed path; on `runtime` where sockets go."""
+    base = node.runtime if path.startswith("/run") else node.home
+    return shlex.quote(str(base / "private" / path.strip("/").replace("/", "-")))
+
+
+def directories(node: Node) -> tuple[Path, ...]:
+    """Directories that must be there before anything starts."""
+    private = tuple(Path(shlex.split(_private(node, path))[0]) for path in PRIVATE)
+    return (*private, node.home / "volume-plugins")
+
+
+def _containerd_toml(node: Node, *, cni: Path, snapshotter: str, sandbox: str) -> str:
+    cri = 'plugins."io.containerd.grpc.v1.cri"'
+    return f"""version = 2
+root = {_toml(node.home / "containerd")}
+state = {_toml(node.runtime / "containerd")}
+disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
+[grpc]
+  address = {_toml(node.socket)}
+[plugins."io.containerd.internal.v1.opt"]
+  path = {_toml(node.home / "opt")}
+[{cri}]
+  sandbox_image = {_toml(sandbox)}
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [{cri}.cni]
+    bin_dir = {_toml(cni)}
+    conf_dir = {_toml(node.home / "cni")}
+  [{cri}.containerd]
+    snapshotter = {_toml(snapshotter)}
+    [{cri}.containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+"""
+
+
+def _cni(node: Node) -> dict[str, object]:
+    bridge = {
+        "type": "bridge",
+        "bridge": "pods0",
+        "isGateway": True,
+        "ipMasq": True,  # the host has no route back to pods
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(node.home / "addresses"),
+            "ranges": [[{"subnet": POD_RANGE}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    return {"cniVersion": "0.4.0", "name": "devtools", "plugins": [bridge]}
+
+
+def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
+    never = {"memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"}
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": node.address,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": False},
+            "x509": {"clientCAFile": str(pki / "ca.crt")},
+        },
+        "authorization": {"mode": "AlwaysAllow"},
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{node.cgroup}",
+        "cgroupsPerQOS": False,
+        "enforceNodeAllocatable": [],
+        "containerRuntimeEndpoint": f"unix://{node.socket}",
+        "evictionHard": never,  # a full disk is the user's to see, not a reason to drop images that no one can pull
+        "imageGCHighThresholdPercent": 100,
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "healthzPort": 0,
+        "registerWithTaints": [{"key": REAL_LABEL, "value": "true", "effect": "NoSchedule"}],
+        "resolvConf": str(node.home / "resolv.conf"),
+        "serializeImagePulls": False,
+        "volumePluginDir": str(node.home / "volume-plugins"),
+    }
+
+
+def _kubeconfig(server: str, pki: Path) -> dict[str, object]:
+    user = {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": str(pki / "ca.crt")}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+    }
+
+
+def _inside(node: Node, *argv: str) -> Command:
+    """A program in the node's namespaces; `ip netns exec` would remount /sys and hide the control groups."""
+    enter = ("nsenter", f"--mount={node.mount_namespace}", f"--net={node.net_namespace}", "--")
+    return Command(argv=(*enter, *argv), env={**node.env, "PATH": PATH, "HOME": str(node.home)}, cwd=node.home)
+
+
+def _script(node: Node, lines: list[str]) -> Command:
+    """A few commands of the system, each of which must succeed."""
+    text = "".join(f"{line}\n" for line in lines)
+    return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.env, "PATH": PATH}, timeout=20)
+
+
+def _toml(value: object) -> str:
+    """A TOML basic string; JSON's are."""
+    return json.dumps(str(value))
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2) + "\n"

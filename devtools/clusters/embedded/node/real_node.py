@@ -1,0 +1,248 @@
+"""The one real node of an embedded cluster: kubelet, containerd and kube-proxy in namespaces of their own.
+
+Linux, root, and a handful of distribution packages are needed (`requirements`). It runs pods that ask for it:
+its taint keeps all others off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devtools.clusters.embedded import cleanup
+from devtools.clusters.embedded.kwokctl import SERVICE_RANGE, SIMULATED_PODS
+from devtools.clusters.embedded.layout import Layout, Link
+from devtools.clusters.embedded.names import COMPONENTS, REAL_NODE, UTILITY_IMAGE
+from devtools.clusters.embedded.node import image, programs
+from devtools.clusters.embedded.node.subnets import keep_link
+from devtools.clusters.embedded.simulation import NODES, is_ready, wait_until
+from devtools.clusters.programs import Program
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.kube.client import Kube
+from devtools.kube.kubeconfig import read_credentials
+from devtools.process.runner import Cancel, Command, Runner
+
+SANDBOX_IMAGE = "localhost/devtools/pause:1"
+PROXY_HEALTH = 10256  # https://kubernetes.io/docs/reference/command-line-tools-reference/kube-proxy/
+PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+}
+CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+CNI_PLUGINS = ("bridge", "host-local", "loopback")
+STARTS_IN = 30.0  # seconds
+
+
+def missing_packages() -> tuple[str, ...]:
+    """Distribution packages to install before a real node can join, sorted; none where all is there."""
+    missing = {package for program, package in PACKAGES.items() if _system(program) is None}
+    if _cni() is None:
+        missing.add("containernetworking-plugins")
+    if _busybox() is None:
+        missing.add("busybox-static")
+    return tuple(sorted(missing))
+
+
+def obstacle(*, is_root: bool) -> str:
+    """Why this machine cannot have a real node, with what to type; empty when it can."""
+    if sys.platform != "linux":
+        return "a real node needs Linux"
+    if not is_root:
+        return "a real node needs root"
+    if missing := missing_packages():
+        return f"a real node needs packages: apt-get install --no-install-recommends {' '.join(missing)}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealNode:
+    """Starts the node and looks after its health; removing it is `residue`'s."""
+
+    layout: Layout
+    link_number: int
+    runner: Runner
+    tool: Callable[[str], Path]
+    cancel: Cancel
+    sleep: Callable[[float], None] = time.sleep
+
+    def prepare(self, server_port: int) -> None:
+        """Everything that needs no API server yet: namespaces, network, containerd, images."""
+        node = self._node()
+        for directory in programs.directories(node):
+            directory.mkdir(parents=True, exist_ok=True)
+        for name, text in self._files(server_port).items():
+            path = node.home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(text)
+        with ThreadPoolExecutor(1) as pool:
+            archives = pool.submit(self._archives)
+            self._run(programs.make_namespaces(node), "make namespaces")
+            self._run(programs.make_link(node, SERVICE_RANGE, SIMULATED_PODS.replace(".1/", ".0/")), "make the network")
+            self._spawn("containerd", programs.containerd(node, found("containerd")))
+            self._await("containerd", lambda: _answers(node.socket))
+            for archive in archives.result():
+                self._run(programs.import_image(node, found("ctr"), archive), "load an image")
+                archive.unlink()
+
+    def join(self, kube: Kube) -> None:
+        """Start kubelet and kube-proxy, and wait until the node is Ready and Services lead somewhere."""
+        node = self._node()
+        for name in ("kubelet", "kube-proxy"):
+            start = programs.kubelet if name == "kubelet" else programs.kube_proxy
+            self._spawn(name, start(node, self.tool(name)))
+        self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
+        # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
+        self._await("kube-proxy", lambda: _proxies(node.address))
+
+    def clear(self) -> None:
+        """Remove what is left of it on the machine, keeping the control plane and the node's files."""
+        cleanup.end_processes(self.layout, keep=frozenset(COMPONENTS))
+        cleanup.remove_mounts(self.layout)
+        cleanup.remove_cgroups(self.layout)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.layout.runtime)
+
+    def restart(self, kube: Kube) -> None:
+        """Start it anew."""
+        self.clear()
+        keep_link(self.layout, self.link_number)
+        port = urlsplit(read_credentials(self.layout.kubeconfig, self.layout.context).server).port or 0
+        self.prepare(port)
+        self.join(kube)
+
+    @property
+    def link(self) -> Link:
+        """Its /30."""
+        return Link.number(self.link_number)
+
+    def _node(self) -> programs.Node:
+        return programs.Node(
+            name=REAL_NODE,
+            home=self.layout.node,
+            runtime=self.layout.runtime,
+            veth=self.layout.veth,
+            host=self.link.host,
+            address=self.link.node,
+            cgroup=self.layout.cgroup,
+            env=self.layout.env,
+        )
+
+    def _files(self, server_port: int) -> dict[str, str]:
+        return programs.files(
+            self._node(),
+            server=f"https://{self.link.host}:{server_port}",
+            pki=self.layout.plane / "pki",
+            cni=_cni() or CNI_DIRECTORIES[0],
+            snapshotter="overlayfs" if _can_overlay(self.layout.node) else "native",
+            sandbox=SANDBOX_IMAGE,
+        )
+
+    def _archives(self) -> tuple[Path, ...]:
+        """The images as files."""
+        busybox = _busybox()
+        if busybox is None:
+            raise EnvironmentFault("busybox is not static", hint="apt-get install busybox-static")
+        images = (
+            image.sandbox_image(SANDBOX_IMAGE, busybox),
+            image.utility_image(UTILITY_IMAGE, busybox, self.tool("kubectl")),
+        )
+        archives = []
+        for number, item in enumerate(images):
+            archive = self.layout.node / f"image-{number}.tar"
+            image.write(item, archive)
+            archives.append(archive)
+        return tuple(archives)
+
+    def _run(self, command: Command, what: str) -> None:
+        """Run one of the system's programs."""
+        Program(runner=self.runner, name="the real node").run(command, what)
+
+    def _spawn(self, name: str, command: Command) -> None:
+        self.runner.spawn(command, self.layout.node / "logs" / f"{name}.log")
+
+    def _await(self, name: str, done: Callable[[], bool]) -> None:
+        """Wait for a program to be of use; fail at once when it has ended."""
+
+        def over() -> bool:
+            if self.cancel.is_set():
+                raise Interrupted("interrupted while starting the real node")
+            return done()
+
+        if wait_until(over, STARTS_IN, self.sleep):
+            return
+        log = self.layout.node / "logs" / f"{name}.log"
+        lines = log.read_text(errors="backslashreplace").splitlines()[-3:] if log.is_file() else []
+        raise EnvironmentFault(f"{name} of the real node is not ready after {STARTS_IN:g} s: {' / '.join(lines)[:600]}")
+
+
+def _answers(path: Path) -> bool:
+    """Whether something accepts connections at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _proxies(address: str) -> bool:
+    """Whether the node's kube-proxy has written its rules once: its health endpoint says so, on its default port."""
+    connection = HTTPConnection(address, PROXY_HEALTH, timeout=1.0)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _can_overlay(directory: Path) -> bool:
+    """Overlayfs cannot lie on another overlay (a container's root file system)."""
+    best, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, source = line.partition(" - ")
+        point = fields.split(" ")[4]
+        if str(directory.resolve()).startswith(point.rstrip("/") + "/") and len(point) >= len(best):
+            best, kind = point, source.split(" ")[0]
+    return kind not in {"overlay", "ecryptfs", "nfs", "nfs4", "9p", "fuse"}
+
+
+def _system(name: str) -> Path | None:
+    found = shutil.which(name, path=programs.PATH)
+    return Path(found) if found else None
+
+
+def found(name: str) -> Path:
+    """A program of the system that `obstacle` has seen."""
+    if (path := _system(name)) is None:
+        raise EnvironmentFault(f"{name} is gone", hint=f"apt-get install {PACKAGES[name]}")
+    return path
+
+
+def _cni() -> Path | None:
+    for directory in CNI_DIRECTORIES:
+        if all((directory / plugin).is_file() for plugin in CNI_PLUGINS):
+            return directory
+    return None
+
+
+def _busybox() -> Path | None:
+    path = _system("busybox")
+    return path if path and image.is_static(path) else None

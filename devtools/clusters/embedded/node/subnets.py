@@ -1,0 +1,73 @@
+"""Gives each cluster of a machine a /30 of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import Iterable, Mapping
+
+from devtools.clusters.embedded.layout import POOL, RUN, Layout, Link
+from devtools.clusters.locks import locked
+from devtools.errors import EnvironmentFault
+from devtools.process.runner import Cancel
+
+_NOTE = "link"  # file of a runtime directory: the number its cluster holds
+
+
+def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable[int]) -> int:
+    """The first number from `start` on whose /30 meets no network in use and no reservation.
+
+    Raises EnvironmentFault when the pool is used up.
+    """
+    networks, taken = tuple(used), frozenset(reserved)
+    count = POOL.num_addresses // 4
+    for step in range(count):
+        number = (start + step) % count
+        if number not in taken and not any(Link.number(number).network.overlaps(network) for network in networks):
+            return number
+    raise EnvironmentFault(f"no free addresses in {POOL} for a real node")
+
+
+def reserved_link(layout: Layout, *, reserve: bool) -> int:
+    """A free number, kept for this cluster while its runtime directory exists; without `reserve` just a number."""
+    if not reserve:
+        return layout.number % (POOL.num_addresses // 4)
+    with locked(RUN / "devtools.lock", Cancel(), lambda _: None):
+        number = choose(layout.number, networks(_addresses()), _reservations())
+        layout.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (layout.runtime / _NOTE).write_text(f"{number}\n")
+    return number
+
+
+def keep_link(layout: Layout, number: int) -> None:
+    """Note the number again, after the runtime directory was cleared."""
+    layout.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (layout.runtime / _NOTE).write_text(f"{number}\n")
+
+
+def networks(addresses: Mapping[str, str]) -> tuple[ipaddress.IPv4Network, ...]:
+    """Networks inside the pool, from addresses and their netmasks. Wider ones (a VPN's) do not hinder a /30."""
+    found = (ipaddress.IPv4Network(f"{address}/{mask}", strict=False) for address, mask in addresses.items())
+    return tuple(network for network in found if network.subnet_of(POOL) and network != POOL)
+
+
+def _addresses() -> dict[str, str]:
+    """IPv4 addresses of this machine and their netmasks."""
+    import socket  # noqa: PLC0415 - with psutil
+
+    import psutil  # noqa: PLC0415 - only clusters need it
+
+    return {
+        address.address: address.netmask or "255.255.255.255"
+        for entries in psutil.net_if_addrs().values()
+        for address in entries
+        if address.family == socket.AF_INET
+    }
+
+
+def _reservations() -> tuple[int, ...]:
+    found = []
+    for note in RUN.glob(f"devtools-*/{_NOTE}"):
+        with contextlib.suppress(OSError, ValueError):  # gone meanwhile, or half written
+            found.append(int(note.read_text()))
+    return tuple(found)

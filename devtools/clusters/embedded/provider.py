@@ -1,0 +1,174 @@
+"""The embedded cluster: a real control plane, simulated nodes, and one real node where the machine allows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from devtools.clusters.embedded import cleanup
+from devtools.clusters.embedded.control_plane import ControlPlane
+from devtools.clusters.embedded.layout import Layout
+from devtools.clusters.embedded.names import REAL_NODE, SMOKE_VALUES
+from devtools.clusters.embedded.status import RECREATE, Seen, look
+from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
+from devtools.errors import EnvironmentFault
+from devtools.process.runner import Cancel, Runner
+
+if TYPE_CHECKING:
+    from devtools.clusters.embedded.lifecycle import Making
+
+
+class KwokProvider:
+    """Makes, finds and removes one embedded cluster. Its state directory is removed with it."""
+
+    def __init__(  # noqa: PLR0913 - everything it touches is given
+        self,
+        name: str,
+        *,
+        runner: Runner,
+        tool: Callable[[str], Path],
+        state: Path,
+        nodes: int = 2,
+        stages: tuple[Path, ...] = (),
+        real_node: Literal["auto", "off"] = "auto",
+        is_root: bool = False,
+        cancel: Cancel | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Nothing is looked at yet.
+
+        `tool` finds kwokctl and the binaries of the control plane and the node; `state` is the cluster's own
+        directory; `stages` are files of objects applied on every `ensure` that finds them changed.
+        """
+        self._runner = runner
+        self._tool = tool
+        self._nodes = nodes
+        self._stages = stages
+        self._wants_real = real_node == "auto"
+        self._is_root = is_root
+        self._cancel = cancel or Cancel()
+        self._sleep = sleep
+        self._layout = Layout(name=name, state=state.resolve())
+        self._plane = ControlPlane(layout=self._layout, runner=runner, tool=tool, cancel=self._cancel)
+
+    def ensure(self, progress: Progress) -> Cluster:
+        """See `Provider`. What an interrupted run left is cleared away; one of which a part died is started again."""
+        from devtools.clusters.locks import locked  # noqa: PLC0415 - who only looks needs none
+
+        with locked(self._layout.lock, self._cancel, progress):
+            seen = self._look()
+            if seen.state == "broken" and not seen.partial:
+                raise EnvironmentFault(seen.problem, hint=seen.hint)
+            making = self._making()
+            if seen.state == "half-made":
+                progress(f"clearing away what an interrupted run left of cluster {self._layout.name}")
+                cleanup.remove_all(self._layout)
+            if seen.state in {"half-made", "absent"}:
+                making.create(progress)
+            elif seen.state != "running":
+                progress(f"{seen.sentence(self._layout.name)}: starting it again, with what it stored")
+                making.start()
+            if seen.state != "running":
+                seen = self._look()
+            if seen.record is not None and making.settle(seen.record, seen.running, progress):
+                seen = self._look()
+        return self._found(seen)
+
+    def find(self) -> Cluster:
+        """See `Provider`."""
+        return self._found(self._look())
+
+    def _found(self, seen: Seen) -> Cluster:
+        """What was seen, if it runs."""
+        if seen.state != "running":
+            fault = ClusterAbsent if seen.state == "absent" else EnvironmentFault
+            raise fault(seen.sentence(self._layout.name), hint=seen.hint)
+        has_real = not cleanup.missing_programs(seen.running)
+        return Cluster(
+            name=self._layout.name,
+            provider="kwok",
+            context=self._layout.context,
+            kubeconfig=self._layout.kubeconfig,
+            simulated=self._nodes > 0,
+            real_node=REAL_NODE if has_real else "",
+            smoke_values=SMOKE_VALUES if has_real else {},
+            connections=seen.connections,
+        )
+
+    def status(self) -> ClusterStatus:
+        """See `Provider`."""
+        seen = self._look()
+        state: State = "broken" if seen.state == "half-made" else seen.state
+        found = ClusterStatus(name=self._layout.name, provider="kwok", state=state)
+        if seen.state != "running":
+            hint = seen.hint
+            return replace(found, problem="" if state == "absent" else seen.sentence(self._layout.name), hint=hint)
+        from devtools.clusters.embedded import simulation  # noqa: PLC0415 - who only looks for it needs none of that
+
+        kube = self._plane.kube()
+        nodes = simulation.ready_nodes(kube)
+        return replace(
+            found,
+            context=self._layout.context,
+            kubeconfig=self._layout.kubeconfig,
+            version=kube.version(),
+            real_node=REAL_NODE if nodes.get(REAL_NODE) else "",
+            nodes=len(nodes),
+            notes=self._notes(seen, nodes),
+        )
+
+    def delete(self, progress: Progress) -> None:
+        """See `Provider`; also after a crash of anything, and again and again."""
+        from devtools.clusters.locks import locked  # noqa: PLC0415 - see ensure
+
+        with locked(self._layout.lock, self._cancel, progress):
+            if cleanup.remove_all(self._layout):
+                progress(f"removed cluster {self._layout.name}")
+
+    def _look(self) -> Seen:
+        return look(self._layout, self._plane)
+
+    def _making(self) -> Making:
+        """What changes it."""
+        from devtools.clusters.embedded.lifecycle import Making  # noqa: PLC0415 - see status
+
+        return Making(
+            layout=self._layout,
+            plane=self._plane,
+            runner=self._runner,
+            tool=self._tool,
+            nodes=self._nodes,
+            stages=self._stages,
+            wants_real=self._wants_real,
+            is_root=self._is_root,
+            cancel=self._cancel,
+            sleep=self._sleep,
+        )
+
+    def _notes(self, seen: Seen, nodes: Mapping[str, bool]) -> tuple[str, ...]:
+        """What differs from a production cluster, and how the real node is."""
+        simulated = [name for name in nodes if name != REAL_NODE]
+        notes = [f"{len(simulated)} simulated nodes: their pods and volumes are played, nothing runs in them"]
+        notes.append("admission webhooks are off: their servers are simulated")
+        if nodes.get(REAL_NODE) and not cleanup.missing_programs(seen.running):
+            notes.append(f"real node {REAL_NODE} Ready: runs smoke tests")
+        elif REAL_NODE in nodes:
+            notes.append(f"real node {REAL_NODE} is not Ready; invoke cluster.create starts it again")
+        else:
+            notes.append(f"no real node: {self._why_none(seen)}")
+        return tuple(notes)
+
+    def _why_none(self, seen: Seen) -> str:
+        """Why there is no real node, and what to do about it."""
+        from devtools.clusters.embedded.node.real_node import obstacle  # noqa: PLC0415 - see status
+
+        if not self._wants_real:
+            return "switched off"
+        if seen.record and seen.record.real_node:
+            return f"{seen.record.real_node}; {RECREATE} tries again"
+        if reason := obstacle(is_root=self._is_root):
+            return reason
+        return f"the cluster was made without; {RECREATE} gives it one"

@@ -1,0 +1,207 @@
+"""What plays kubelets, a volume provisioner and operators on the embedded cluster: Stages, classes, Nodes.
+
+Stage format: https://kwok.sigs.k8s.io/docs/user/stages-configuration/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from devtools.base.machine_json import read_json
+from devtools.base.machine_yaml import read_documents
+from devtools.base.open_file import opened
+from devtools.clusters.embedded.kwokctl import FAKE_NODE
+from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
+from devtools.kube.client import ApiError, Kube
+from devtools.model import ObjectRef
+
+DATA = Path(__file__).with_name("data")
+OWNER_LABEL = "devtools.ameide.io/simulation"  # on everything applied from here: `base` or `stack`
+NO_LOG = "1970-01-01T00:00:00.000000000Z stdout F This pod is simulated: no container runs, so it has no log.\n"
+"""In the format of CRI logs, which kwok parses."""
+NODES = "/api/v1/nodes"
+_STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
+_SERVED_WITHIN = 10.0  # seconds a new CRD takes at most to be served
+_CONFLICT = 409
+
+
+def base_objects(volumes: Path, logs: Path, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
+    """Our own objects.
+
+    `volumes` is where simulated volumes would be, `logs` the file shown as every pod's log, `kinds` those whose CRDs
+    are worth noticing, as `custom_kinds` names them.
+    """
+    # An empty list is refused; no kind is called `none`.
+    replaced = {"@VOLUMES@": str(volumes), "@LOGS@": str(logs), "[@KINDS@]": json.dumps([*kinds] or ["none"])}
+    return _packaged(DATA, replaced)
+
+
+def custom_kinds(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The kinds that Stages play and CRDs declare, as `cert-manager.io/Issuer`; Kubernetes' own have no dot."""
+    stages = (item.get("spec") or {} for item in objects if item["kind"] == "Stage")
+    played = [ref for spec in stages if isinstance(ref := spec.get("resourceRef"), dict)]
+    names = {f"{str(ref.get('apiGroup')).partition('/')[0]}/{ref.get('kind')}" for ref in played}
+    return tuple(sorted(name for name in names if "." in name))
+
+
+def policies() -> tuple[dict[str, Any], ...]:
+    """What keeps pods off the real node that could not run there; needs the feature gate that kwokctl's config sets."""
+    return _packaged(DATA / "policies", {})
+
+
+def _packaged(directory: Path, replaced: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
+    """Objects that come with this package."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(directory.glob("*.yaml")):
+        text = path.read_text()
+        for token, value in replaced.items():
+            text = text.replace(token, value)
+        found += [_owned(item, "base") for item in read_documents(text) if item]
+    return tuple(found)
+
+
+def stack_objects(files: Iterable[Path]) -> tuple[dict[str, Any], ...]:
+    """The objects of a repository's simulation files, in order; raises ConfigError naming every file that is wrong."""
+    found: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            with opened(path) as file:
+                items = [item for item in read_documents(file.read()) if item]
+            found += [_owned(item, "stack") for item in items]
+        except (OSError, TypeError, KeyError, ValueError) as error:
+            where = Location(file=path, line=_line(error))
+            problems.append(Problem(where=where, message=f"not Kubernetes objects: {_first_line(error)}"))
+    if problems:
+        raise ConfigError("simulation files are wrong", problems=tuple(problems))
+    return tuple(found)
+
+
+def digest(objects: Iterable[Mapping[str, Any]]) -> str:
+    """What these objects say, as sha256."""
+    return hashlib.sha256(json.dumps(list(objects), sort_keys=True).encode()).hexdigest()
+
+
+def apply(kube: Kube, objects: Iterable[Mapping[str, Any]]) -> None:
+    """Server-side apply all of them, and remove Stages applied by us before that are not among them."""
+    keep = set()
+    for item in objects:
+        kube.apply(_path(kube, item), item)
+        keep.add((item["kind"], item["metadata"]["name"]))
+    for known in kube.metadata(_STAGES, labelSelector=OWNER_LABEL):
+        if ("Stage", known["name"]) not in keep:
+            kube.delete(f"{_STAGES}/{known['name']}")
+
+
+def fake_node(number: int) -> dict[str, Any]:
+    """A Node with room for everything; the annotation makes kwok play its kubelet."""
+    name = f"simulated-{number}"
+    room = {"cpu": "1000", "memory": "8Ti", "pods": "10000", "ephemeral-storage": "100Ti"}
+    arch = "arm64" if platform.machine() in {"arm64", "aarch64"} else "amd64"
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {FAKE_NODE: "fake", "node.alpha.kubernetes.io/ttl": "0"},
+            "labels": {
+                "type": "kwok",
+                OWNER_LABEL: "base",
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": arch,
+            },
+        },
+        "status": {
+            "capacity": room,
+            "allocatable": room,
+            "nodeInfo": {
+                "architecture": arch,
+                "bootID": "",
+                "containerRuntimeVersion": "kwok",
+                "kernelVersion": "kwok",
+                "kubeProxyVersion": "kwok",
+                "kubeletVersion": "kwok",
+                "machineID": "",
+                "operatingSystem": "linux",
+                "osImage": "simulated",
+                "systemUUID": "",
+            },
+        },
+    }
+
+
+def ensure_nodes(kube: Kube, count: int) -> None:
+    """Exactly `count` simulated nodes; created whole, because an apply would drop their status."""
+    present = {item["name"] for item in kube.metadata(NODES, labelSelector="type=kwok")}
+    wanted = {f"simulated-{number}": number for number in range(count)}
+    for name in sorted(present - set(wanted)):
+        kube.delete(f"{NODES}/{name}")
+    for name in sorted(set(wanted) - present):
+        try:
+            kube.create(NODES, fake_node(wanted[name]))
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+
+
+def ready_nodes(kube: Kube) -> dict[str, bool]:
+    """Every node's name, and whether it is Ready."""
+    return {item["metadata"]["name"]: is_ready(item) for item in kube.items(NODES)}
+
+
+def is_ready(item: Mapping[str, Any]) -> bool:
+    """Whether an object's Ready condition is True."""
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
+
+
+def wait_until(done: Callable[[], bool], seconds: float, sleep: Callable[[float], None], pause: float = 0.05) -> bool:
+    """Look again and again for up to `seconds`; says whether it came true."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        sleep(pause)
+    return True
+
+
+def _path(kube: Kube, item: Mapping[str, Any]) -> str:
+    """An object's URL path; its kind may be served only in a moment."""
+    metadata = item["metadata"]
+    ref = ObjectRef(item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
+    deadline = time.monotonic() + _SERVED_WITHIN
+    while (path := kube.path_of(ref)) is None:
+        if time.monotonic() > deadline:
+            raise EnvironmentFault(f"the API server does not serve {ref.kind} ({ref.api_version})")
+        time.sleep(0.1)
+        kube.discover()
+    return path
+
+
+def _owned(item: Any, owner: str) -> dict[str, Any]:
+    """The object with our label, once it is seen to be one."""
+    if not isinstance(item, dict) or not item.get("kind") or not item.get("apiVersion"):
+        raise ValueError("an object without apiVersion or kind")
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise TypeError("an object without a name")
+    metadata["labels"] = {**(metadata.get("labels") or {}), OWNER_LABEL: owner}
+    owned: dict[str, Any] = read_json(json.dumps(item))  # as it is sent: every key is text
+    return owned
+
+
+def _line(error: Exception) -> int:
+    """The 1-based line of a YAML error."""
+    mark = getattr(error.__cause__, "problem_mark", None)
+    return int(mark.line) + 1 if mark else 1
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error.__cause__, "problem", "") or error).splitlines()[0]

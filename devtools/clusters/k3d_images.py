@@ -1,0 +1,222 @@
+"""Brings images into every node of a k3d cluster, and looks there whether they have come.
+
+By registry: pushed into the cluster's own one, pulled from it by each node, and given their own names there; then what
+a node has is what was pushed, byte by byte. By import: `k3d image import`, whose word is not taken for it (k3d#1484).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from devtools.clusters import k3d_commands
+from devtools.clusters.ctr import Ctr, OnNode, config_of, parse_images
+from devtools.clusters.programs import Program
+from devtools.docker.images import Held, ImageStore
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.images.catalog import Pinned
+from devtools.images.fetch import Obtain, Progress
+from devtools.process.runner import Cancel, Command, Runner
+
+Via = Literal["registry", "import"]
+_NOTICED_IN = 10.0  # seconds until the kubelet's side of containerd sees what came by ctr
+_QUICK = 30.0  # seconds for what copies nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preloaded:
+    """What became of one image; `digest` is what a registry calls it, `code` that of a failure."""
+
+    image: Pinned
+    state: Literal["loaded", "unchanged", "not needed", "failed"]
+    nodes: tuple[str, ...] = ()
+    digest: str = ""
+    problem: str = ""
+    hint: str = ""
+    code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class K3dImages:
+    """The images of one running k3d cluster; each external command takes `timeout` seconds at most."""
+
+    config: k3d_commands.Config
+    runner: Runner
+    program: Path
+    engine: ImageStore
+    obtain: Obtain
+    timeout: float
+    say: Progress
+    cancel: Cancel
+    registry: str = ""  # its address inside the cluster's network; empty: as k3d gives it
+    ctr: Ctr = field(default_factory=Ctr)
+
+    def load(self, images: Iterable[Pinned], via: Via) -> tuple[Preloaded, ...]:
+        """Every image is tried; what fails is among the results. Raises EnvironmentFault without a running cluster."""
+        nodes = self._nodes()
+        if via == "registry":
+            return tuple(self._guarded(image, nodes) for image in images)
+        return self._imported(tuple(images), nodes)
+
+    def commands(self, images: Iterable[Pinned], via: Via) -> tuple[Command, ...]:
+        """What `load` would do on a cluster that has none of them, as commands."""
+        chosen = tuple(images)
+        found = [command for image in chosen for command in self.obtain.commands(image)]
+        looks = [self._typed(node, self.ctr.list()) for node in self.config.nodes]
+        if via == "import":
+            names = tuple(map(str, chosen))
+            return (
+                *found,
+                k3d_commands.import_images(self.program, self.config.name, names, timeout=self.timeout),
+                *looks,
+            )
+        for image in chosen:
+            outside, inside = self._kept(image)
+            found += [self.obtain.docker_command("tag", str(image), outside)]
+            found += [self.obtain.docker_command("push", outside)]
+            for node in self.config.nodes:
+                found += [self._typed(node, self.ctr.pull(inside)), self._typed(node, self.ctr.tag(inside, str(image)))]
+        return (*found, *looks) if chosen else ()
+
+    def _typed(self, node: str, argv: tuple[str, ...]) -> Command:
+        return self.obtain.docker_command("exec", node, *argv)
+
+    def lacking(self, images: Iterable[Pinned]) -> tuple[Pinned, ...]:
+        """Those that some node has not by name; nothing is changed. EnvironmentFault without a running cluster."""
+        there = [self._images(node) for node in self._nodes()]
+        return tuple(image for image in images if any(str(image) not in names for names in there))
+
+    def _guarded(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
+        try:
+            return self._pushed(image, nodes)
+        except Interrupted:
+            raise
+        except DevtoolsError as error:
+            return failure(image, error)
+
+    def _pushed(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
+        """By registry: the digest that the push gave is the one that each node must have."""
+        held = self.obtain(image)
+        outside, inside = self._kept(image)
+        self.engine.tag(str(image), outside)
+        self.say(f"pushing {image}")
+        digest = self.engine.push(outside, timeout=self.timeout)
+        new = [node for node in nodes if not _is(digest, self._images(node).get(str(image)))]
+        for node in new:
+            self.say(f"loading {image} into {node}")
+            self._on(node, self.ctr.pull(inside), f"pull {inside}", self.timeout)
+            self._on(node, self.ctr.tag(inside, str(image)), f"tag {inside}")
+            self._await(node, image, partial(_is, digest))
+        return _done(image, nodes, held, changed=bool(new))
+
+    def _imported(self, images: tuple[Pinned, ...], nodes: tuple[str, ...]) -> tuple[Preloaded, ...]:
+        """By `k3d image import`, of all at once: it starts a container for each call."""
+        results: dict[str, Preloaded] = {}
+        wanted: dict[str, tuple[Pinned, Held]] = {}
+        for image in images:
+            try:
+                held = self.obtain(image)
+                if all(self._has(node, held, self._images(node).get(str(image))) for node in nodes):
+                    results[str(image)] = _done(image, nodes, held, changed=False)
+                else:
+                    wanted[str(image)] = (image, held)
+            except Interrupted:
+                raise
+            except DevtoolsError as error:
+                results[str(image)] = failure(image, error)
+        if wanted:
+            self.say(f"importing {', '.join(wanted)} into cluster {self.config.name}")
+            results |= self._import(wanted, nodes)
+        return tuple(results[str(image)] for image in images)
+
+    def _import(self, wanted: Mapping[str, tuple[Pinned, Held]], nodes: tuple[str, ...]) -> dict[str, Preloaded]:
+        """Import, then look on every node."""
+        results = {}
+        try:
+            self._k3d.run(
+                k3d_commands.import_images(self.program, self.config.name, tuple(wanted), timeout=self.timeout),
+                "import images",
+            )
+        except Interrupted:
+            raise
+        except DevtoolsError as error:
+            return {name: failure(image, error) for name, (image, _) in wanted.items()}
+        for name, (image, held) in wanted.items():
+            try:
+                for node in nodes:
+                    self._await(node, image, partial(self._has, node, held), "invoke images.preload --via registry")
+                results[name] = _done(image, nodes, held, changed=True)
+            except Interrupted:
+                raise
+            except DevtoolsError as error:
+                results[name] = failure(image, error)
+        return results
+
+    def _await(self, node: str, image: Pinned, arrived: Callable[[OnNode | None], bool], hint: str = "") -> None:
+        """Until a node has it and its kubelet sees it; EnvironmentFault where that does not come."""
+        deadline = time.monotonic() + _NOTICED_IN
+        while not arrived(found := self._images(node).get(str(image))):
+            if time.monotonic() >= deadline:
+                what = "does not have it" if found is None else "has another" if found.managed else "hides it from pods"
+                raise EnvironmentFault(f"nothing failed in loading {image}, but node {node} {what}", hint=hint)
+            if self.cancel.wait(0.2):
+                raise Interrupted(self.cancel.reason)
+
+    def _has(self, node: str, held: Held, found: OnNode | None) -> bool:
+        """Whether what a node has is what the engine has: the engine's id is that of the manifest, or of its config."""
+        if found is None or not found.managed:
+            return False
+        return held.id in {found.digest, config_of(self._on(node, self.ctr.content(found.digest), "read a manifest"))}
+
+    def _images(self, node: str) -> Mapping[str, OnNode]:
+        try:
+            return parse_images(self._on(node, self.ctr.list(), "list its images"))
+        except ValueError as error:
+            raise EnvironmentFault(f"node {node} does not say which images it has: {error}") from error
+
+    def _on(self, node: str, argv: tuple[str, ...], what: str, timeout: float = _QUICK) -> str:
+        """What a command printed on a node; EnvironmentFault where it fails."""
+        done = self.engine.execute(node, argv, timeout=timeout)
+        if done.code:
+            said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
+            raise EnvironmentFault(f"node {node} could not {what}: {said[:300]}")
+        return done.stdout
+
+    def _kept(self, image: Pinned) -> tuple[str, str]:
+        """Where the registry keeps it: as the engine, and as a node, reaches that."""
+        registry = self.config.registry
+        inside = self.registry or f"{registry.host}:{k3d_commands.REGISTRY_PORT}"
+        return image.reference.kept_in(f"localhost:{registry.port}"), image.reference.kept_in(inside)
+
+    def _nodes(self) -> tuple[str, ...]:
+        """The cluster's nodes; EnvironmentFault unless all of them run."""
+        clusters = self._k3d.read(
+            k3d_commands.list_clusters(self.program), "list clusters", k3d_commands.parse_clusters
+        )
+        found = next((cluster for cluster in clusters if cluster.name == self.config.name), None)
+        if found is None or not found.is_running:
+            state = "stopped" if found else "not there"
+            raise EnvironmentFault(f"cluster {self.config.name} is {state}", hint="invoke cluster.create")
+        return found.nodes or self.config.nodes
+
+    @property
+    def _k3d(self) -> Program:
+        return Program(runner=self.runner, name="k3d", reason=k3d_commands.reason, longer="--timeout gives it longer")
+
+
+def failure(image: Pinned, error: DevtoolsError) -> Preloaded:
+    """The result of an image that something went wrong with."""
+    return Preloaded(image=image, state="failed", problem=error.message, hint=error.hint, code=error.exit_code)
+
+
+def _done(image: Pinned, nodes: tuple[str, ...], held: Held, *, changed: bool) -> Preloaded:
+    digest = held.digest(image.reference) if image.source == "pull" else ""
+    return Preloaded(image=image, state="loaded" if changed else "unchanged", nodes=nodes, digest=digest)
+
+
+def _is(digest: str, found: OnNode | None) -> bool:
+    return found is not None and found.digest == digest and found.managed

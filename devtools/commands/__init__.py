@@ -1,0 +1,1 @@
+"""The verbs that users type: one module each."""

@@ -1,0 +1,1 @@
+"""`invoke bootstrap` and its companions."""

@@ -1,0 +1,201 @@
+"""`invoke charts.*`: vendor pinned charts, check them, list them, look for newer ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
+
+if TYPE_CHECKING:
+    from devtools.charts.lock import LockEntry
+    from devtools.charts.vendor import Vendor
+    from devtools.helm.charts import HelmCharts
+
+VERSION = 1  # of the JSON documents
+
+
+def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
+    """Vendor the named charts, else all that are not; every one is tried before what failed is told."""
+    from devtools.errors import config_error  # noqa: PLC0415
+    from devtools.run.lock import run_lock  # noqa: PLC0415 - only here
+
+    wanted = _chosen(app, names) or [entry for entry in _pinned(app) if not _is_there(app, entry)]
+    app.toolchain.ensure(("helm",), progress=app.say)
+    maker = _vendor(app, keyring)
+    now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
+    holder: dict[str, str | int] = {"what": "invoke charts.vendor", "pid": os.getpid(), "started": now}
+    subject = f"the charts of {app.settings.root}"
+    with run_lock(app.folders.state / "locks", subject, holder, wait=True, cancel=app.cancel, say=app.say):
+        rows, problems = _vendor_all(app, maker, wanted, _place(app, source))
+    if not problems or (rows and output == "text"):
+        cells = [(row["chart"], row["version"], row["state"], f"provenance: {row['provenance']}") for row in rows]
+        _show(app, "charts-vendor", rows, cells, output)
+    if problems:
+        raise config_error(problems)
+    if not wanted and not app.charts.lock.missing:
+        app.say("every pinned chart is vendored")
+    return ExitCode.OK
+
+
+def _vendor_all(
+    app: App, maker: Vendor, wanted: Iterable[LockEntry], source: str
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """What was vendored, as JSON data, and what could not be; a broken network ends it at once."""
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for entry in wanted:
+        app.say(f"vendoring {entry.chart} {entry.version}")
+        try:
+            done = maker.vendor(entry, source)
+        except ConfigError as error:
+            problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
+            continue
+        rows.append(
+            {
+                "chart": done.chart,
+                "version": done.version,
+                "state": "vendored" if done.changed else "unchanged",
+                "sha256": done.sha256,
+                "source": done.source,
+                "provenance": done.provenance,
+                "packed": list(done.packed),
+            }
+        )
+    return rows, problems
+
+
+def verify(app: App, output: str) -> ExitCode:
+    """Every archive that is there is what the lock says, and no other is; ConfigError with all that is wrong."""
+    from devtools.charts.verify import problems_of  # noqa: PLC0415
+    from devtools.errors import config_error  # noqa: PLC0415
+
+    if problems := problems_of(app.charts):
+        raise config_error(problems)
+    _show(app, "charts-verify", *_table(app), output)
+    return ExitCode.OK
+
+
+def show(app: App, output: str) -> ExitCode:
+    """Every pinned chart, what there is of it, and where it comes from."""
+    _show(app, "charts", *_table(app), output)
+    return ExitCode.OK
+
+
+def outdated(app: App, source: str, output: str) -> ExitCode:
+    """Newer versions of pinned charts; EnvironmentFault where no source answers."""
+    from devtools.charts.newer import latest_in_index, latest_of  # noqa: PLC0415
+    from devtools.helm.charts import newer  # noqa: PLC0415
+
+    place = _place(app, source)
+    local = latest_in_index(Path(place)) if place and "://" not in place else None
+    if local is None:
+        app.toolchain.ensure(("helm",), progress=app.say)
+    rows: list[dict[str, Any]] = []
+    entries = _pinned(app)
+    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+        for entry in entries:
+            if local is not None:
+                latest, problem = local.get(entry.name, ""), ""
+            else:
+                latest, problem = latest_of(entry, place, _helm(app, Path(home)), app.runner)
+            state = "unknown" if not latest else "outdated" if newer(latest, entry.version) else "current"
+            rows.append(
+                {"chart": entry.chart, "version": entry.version, "latest": latest, "state": state, "problem": problem}
+            )
+    if entries and all(row["problem"] for row in rows):
+        hint = "--from takes an index.yaml, or a directory that holds one"
+        raise EnvironmentFault(f"no chart repository answers: {rows[0]['problem']}", hint=hint)
+    cells = [(r["chart"], r["version"], r["latest"] or "-", r["state"], r["problem"]) for r in rows]
+    _show(app, "charts-outdated", rows, cells, output)
+    return ExitCode.OK
+
+
+def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:
+    """The entries of these names; the publisher may be left out where the rest is enough."""
+    from devtools.config.validate import suggestion  # noqa: PLC0415
+
+    entries = app.charts.lock.entries
+    found = []
+    for name in names:
+        known = [key for key in entries if name in {key, entries[key].name}]
+        if len(known) != 1:
+            why = f"'{name}' could be {' or '.join(known)}" if known else f"no chart '{name}' in {app.charts.lock.file}"
+            raise ConfigError(why, hint=suggestion(name, entries, "charts"))
+        found.append(entries[known[0]])
+    return found
+
+
+def _pinned(app: App) -> list[LockEntry]:
+    """Every entry of the lock; where there is no lock it is said why there are none."""
+    lock = app.charts.lock
+    if lock.missing:
+        app.say(f"no chart is pinned: there is no {lock.file}")
+    return list(lock.entries.values())
+
+
+def _is_there(app: App, entry: LockEntry) -> bool:
+    return bool(entry.sha256) and app.charts.archive(entry).exists()
+
+
+def _vendor(app: App, keyring: str) -> Vendor:
+    from devtools.charts.vendor import Vendor  # noqa: PLC0415
+
+    usual = Path(app.environ.get("HOME", "/nonexistent")) / ".gnupg" / "pubring.gpg"  # Helm's own default
+    ring = app.cwd / keyring if keyring else usual if usual.is_file() else None
+    if keyring and ring and not ring.is_file():
+        raise ConfigError(f"there is no keyring {ring}", hint="gpg --export >FILE writes one")
+    return Vendor(app.charts, lambda home: _helm(app, home), app.runner, ring)
+
+
+def _helm(app: App, home: Path) -> HelmCharts:
+    from devtools.helm.charts import HelmCharts  # noqa: PLC0415
+
+    return HelmCharts(program=app.toolchain.path("helm"), home=home)
+
+
+def _place(app: App, source: str) -> str:
+    """A URL as it is, a path from where the user is."""
+    return source if not source or "://" in source else str(app.cwd / source)
+
+
+def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
+    """Every pinned chart as JSON data and as cells."""
+    rows: list[dict[str, Any]] = []
+    for entry in _pinned(app):
+        kind = app.charts.find(entry.chart).kind
+        there = _is_there(app, entry)
+        rows.append(
+            {
+                "chart": entry.chart,
+                "version": entry.version,
+                "state": kind if there or kind == "stand-in" else "missing" if entry.sha256 else "not vendored",
+                "sha256": entry.sha256 or None,
+                "source": entry.repository or entry.oci,
+                "license": entry.license,
+            }
+        )
+    return rows, [(r["chart"], r["version"], r["state"], r["license"], r["source"]) for r in rows]
+
+
+def _show(
+    app: App, kind: str, rows: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, ...]], output: str
+) -> None:
+    """The rows as one JSON document, or as lines."""
+    from devtools.report.text import clean  # noqa: PLC0415
+
+    if output == "json":
+        app.out.write(json.dumps({"version": VERSION, "kind": kind, "charts": rows}, indent=2) + "\n")
+        return
+    if output not in {"text", ""}:
+        raise ConfigError(f"no output '{output}'", hint="text or json")
+    widths = [max(len(row[column]) for row in cells) for column in range(min(map(len, cells), default=0))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        app.out.write(clean(line) + "\n")

@@ -1,0 +1,31 @@
+"""`invoke cluster.create`, `cluster.status` and `cluster.delete`."""
+
+from __future__ import annotations
+
+from devtools.app.environment import App
+from devtools.errors import ExitCode
+
+
+def create(app: App, output: str) -> ExitCode:
+    """Make the cluster, start it, or find it running."""
+    from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
+
+    say_why_embedded(app)
+    app.toolchain.ensure(progress=app.say)
+    app.provider.ensure(app.say)
+    return status(app, output)
+
+
+def status(app: App, output: str) -> ExitCode:
+    """What is there now; exit code 4 unless it runs."""
+    from devtools.report.tables import show_cluster  # noqa: PLC0415
+
+    found = app.provider.status()
+    show_cluster(found, output=output, out=app.out, environ=app.environ)
+    return ExitCode.OK if found.state == "running" else ExitCode.ENVIRONMENT
+
+
+def delete(app: App) -> ExitCode:
+    """Remove the cluster and everything it left on this machine."""
+    app.provider.delete(app.say)
+    return ExitCode.OK

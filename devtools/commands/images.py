@@ -1,0 +1,138 @@
+"""`invoke images.list` and `images.preload`: the images that charts want, and those that clusters are given."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.app.running import Options, load
+from devtools.commands.preload import load_images, preload, preload_commands
+from devtools.errors import ExitCode
+
+if TYPE_CHECKING:
+    from devtools.images.catalog import Catalog
+    from devtools.images.inventory import Wanted
+    from devtools.model import Release, Stack
+
+__all__ = ["load_images", "preload", "preload_commands", "show", "wanted_by"]
+
+VERSION = 1  # of the JSON documents
+_SHOWN = 3  # releases on a line
+
+
+def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
+    """Every image that enabled releases want, who wants it, and whether images.yaml has it."""
+    from devtools.images.catalog import load_catalog  # noqa: PLC0415
+
+    catalog = load_catalog(app.settings.root)
+    stack = load(app, options)
+    releases = _chosen(stack, layers)
+    wanted = wanted_by(app, stack, releases)
+    rows = [_row(item, catalog) for item in wanted]
+    if not layers:
+        used = {item.reference.tagged for item in wanted}
+        rows += [_unused(catalog, name) for name in catalog.images if name not in used]
+    if options.output == "json":
+        document = {"version": VERSION, "kind": "images", "environment": stack.environment.name, "images": rows}
+        app.out.write(json.dumps(document, indent=2) + "\n")
+        return ExitCode.OK
+    _write(app, [(row["image"], _origin(row), _users(row["releases"])) for row in rows])
+    app.say(_summary(rows, len(releases)))
+    return ExitCode.OK
+
+
+def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Wanted, ...]:
+    """The images of releases as declared for this environment, from charts that are checked against the lock."""
+    from devtools.config.values import merge  # noqa: PLC0415
+    from devtools.errors import config_error  # noqa: PLC0415
+    from devtools.images.inventory import Renderer  # noqa: PLC0415
+
+    if problems := app.charts.verify(releases):
+        raise config_error(problems)
+    values = {str(release.id): merge(release, root=stack.root).data for release in releases}
+    app.toolchain.ensure(("helm",), progress=app.say)
+    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+        renderer = Renderer(
+            program=app.toolchain.path("helm"), home=Path(home), runner=app.runner, workers=os.cpu_count() or 1
+        )
+        return renderer.wanted(releases, values)
+
+
+def _chosen(stack: Stack, layers: Sequence[str]) -> list[Release]:
+    """The enabled releases of these layers, of all without any."""
+    from devtools.planning.layer_names import find_layer  # noqa: PLC0415
+
+    names = {find_layer(stack, typed).name for typed in layers}
+    return [release for release in stack.releases() if release.installed and (not names or release.layer in names)]
+
+
+def _row(item: Wanted, catalog: Catalog) -> dict[str, Any]:
+    """One image as JSON data."""
+    pinned = catalog.find(item.reference)
+    return {
+        "image": str(item.reference),
+        "stand_in": item.stand_in,
+        "releases": [str(release.id) for release in item.releases],
+        "pinned": pinned is not None,
+        "source": pinned.source if pinned else None,
+        "digest": (pinned.digest or None) if pinned else None,
+        "purpose": pinned.purpose if pinned else None,
+    }
+
+
+def _unused(catalog: Catalog, name: str) -> dict[str, Any]:
+    """An image of the catalog that no rendered release names."""
+    pinned = catalog.images[name]
+    return {
+        "image": name,
+        "stand_in": False,
+        "releases": [],
+        "pinned": True,
+        "source": pinned.source,
+        "digest": pinned.digest or None,
+        "purpose": pinned.purpose,
+    }
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    """Whether it is a placeholder, or how images.yaml has it."""
+    if row["stand_in"]:
+        return "stand-in"
+    if not row["pinned"]:
+        return "-"
+    return f"images.yaml: {row['source']}" + (", pinned" if row["digest"] else "")
+
+
+def _users(releases: Sequence[str]) -> str:
+    more = len(releases) - _SHOWN
+    shown = ", ".join(releases[:_SHOWN])
+    return (f"{shown} and {more} more" if more > 0 else shown) or "no release"
+
+
+def _summary(rows: Sequence[Mapping[str, Any]], releases: int) -> str:
+    """The count, and what a stand-in's image is worth."""
+    placeholders = sum(1 for row in rows if row["stand_in"])
+    pinned = sum(1 for row in rows if row["pinned"])
+    text = f"{_counted(len(rows), 'image')} of {_counted(releases, 'release')}, {pinned} in images.yaml"
+    if placeholders:
+        text += f"; {_counted(placeholders, 'placeholder')} of stand-ins: the real charts name others"
+    return text
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _write(app: App, cells: Sequence[tuple[str, ...]]) -> None:
+    """Rows as aligned lines."""
+    from devtools.report.text import clean  # noqa: PLC0415
+
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        app.out.write(clean(line).rstrip() + "\n")

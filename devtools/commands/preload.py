@@ -1,0 +1,240 @@
+"""`invoke images.preload`: brings images into the nodes of the cluster, whichever provider made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from devtools.app.environment import App
+from devtools.app.providers import embedded_layout, k3d_config
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+
+if TYPE_CHECKING:
+    from devtools.clusters.embedded.node.images import NodeImages
+    from devtools.clusters.k3d_images import K3dImages, Preloaded, Via
+    from devtools.images.catalog import Pinned
+    from devtools.images.fetch import Obtain
+    from devtools.process.runner import Command
+
+VERSION = 1  # of the JSON document
+DEFAULT_TIMEOUT = "5m"
+_HINT = "its nodes pull images themselves, from registries that they can reach"
+
+
+def preload(
+    app: App,
+    names: Sequence[str] = (),
+    *,
+    via: str = "registry",
+    timeout: str = DEFAULT_TIMEOUT,
+    dry_run: bool = False,
+    output: str = "text",
+) -> ExitCode:
+    """Bring the named images of images.yaml, else all of them, into every node; each is tried before failures are told.
+
+    `timeout` is a duration for each command, pull, build or push. Raises ConfigError for an existing cluster, an
+    unknown name or a wrong word; EnvironmentFault where there is no running cluster.
+    """
+    if dry_run:
+        return _planned(app, preload_commands(app, names, via=via, timeout=timeout), output)
+    results, there = load_images(app, names, via=via, timeout=timeout)
+    if not results:
+        app.say("images.yaml names no image")
+    _show(app, results, there, output)
+    return _code(results)
+
+
+def load_images(
+    app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
+) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
+    """What `preload` does, without showing it: what became of each image, and what the embedded real node has."""
+    chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
+    if app.provider_name == "context":
+        raise ConfigError(f"cluster {app.cluster_name} is not made here: images.preload leaves it alone", hint=_HINT)
+    if app.provider_name == "kwok":
+        return _embedded(app, chosen, seconds, asked=bool(names))
+    results = _k3d(app, seconds).load(chosen, way)
+    _pin(app, results)
+    return results, ()
+
+
+def lacking(app: App) -> tuple[str, ...] | None:
+    """Images of images.yaml that some node of the k3d cluster has not; None where it wants none."""
+    chosen = _chosen(app, ())
+    if app.provider_name != "k3d" or not chosen:
+        return None
+    return tuple(map(str, _k3d(app, _seconds(DEFAULT_TIMEOUT)).lacking(chosen)))
+
+
+def preload_commands(
+    app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
+) -> tuple[Command, ...]:
+    """What `preload` would do, as commands that a person could type; nothing is asked but files.
+
+    Empty on a cluster that nothing is brought into: the embedded one fetches nothing unless it is asked by name.
+    """
+    chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
+    if app.provider_name == "k3d":
+        return _k3d(app, seconds).commands(chosen, way)
+    if app.provider_name == "context" or not names:
+        return ()
+    from devtools.clusters.ctr import Ctr  # noqa: PLC0415
+    from devtools.process.runner import Command  # noqa: PLC0415
+
+    obtain, archive = _obtain(app, seconds), Path("image.tar")
+    ctr = Ctr(socket=embedded_layout(app).runtime / "containerd.sock")
+    found: list[Command] = []
+    for image in chosen:
+        save = obtain.docker_command("save", "--output", str(archive), str(image))
+        found += [*obtain.commands(image), save, Command(argv=ctr.load(archive), timeout=seconds)]
+    return tuple(found)
+
+
+def _chosen(app: App, names: Sequence[str]) -> tuple[Pinned, ...]:
+    from devtools.images.catalog import load_catalog  # noqa: PLC0415
+
+    return load_catalog(app.settings.root).chosen(names)
+
+
+def _via(typed: str) -> Via:
+    from devtools.clusters.k3d_images import Via  # noqa: PLC0415
+    from devtools.config.validate import suggestion  # noqa: PLC0415
+
+    for known in get_args(Via):
+        if typed == known:
+            return known  # type: ignore[no-any-return] # one of the two
+    raise ConfigError(f"images cannot be loaded via '{typed}'", hint=suggestion(typed, get_args(Via), "ways"))
+
+
+def _seconds(typed: str) -> float:
+    from devtools.config.declared import duration  # noqa: PLC0415 - imports pydantic
+
+    try:
+        return duration(int(typed) if typed.isdecimal() else typed)
+    except ValueError as error:
+        raise ConfigError(f"--timeout {error}") from error
+
+
+def _obtain(app: App, timeout: float) -> Obtain:
+    from devtools.docker.images import DockerImages  # noqa: PLC0415
+    from devtools.images.fetch import Obtain  # noqa: PLC0415
+
+    return Obtain(
+        engine=DockerImages(app.environ, app.cancel),
+        runner=app.runner,
+        docker=app.which("docker") or Path("docker"),
+        timeout=timeout,
+        say=app.say,
+    )
+
+
+def _k3d(app: App, timeout: float) -> K3dImages:
+    from devtools.clusters.k3d_images import K3dImages  # noqa: PLC0415
+
+    obtain = _obtain(app, timeout)
+    return K3dImages(
+        config=k3d_config(app),
+        runner=app.runner,
+        program=app.which("k3d") or Path("k3d"),
+        engine=obtain.engine,
+        obtain=obtain,
+        timeout=timeout,
+        say=app.say,
+        cancel=app.cancel,
+    )
+
+
+def _embedded(
+    app: App, chosen: Iterable[Pinned], timeout: float, *, asked: bool
+) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
+    """The results, and what the real node has then; without one nothing wants an image."""
+    from devtools.clusters.k3d_images import Preloaded  # noqa: PLC0415
+
+    cluster = app.find_cluster()
+    if not cluster.real_node:
+        why = f"cluster {cluster.name} has no real node: all its pods are simulated and need no image"
+        if asked:
+            raise EnvironmentFault(why, hint="invoke cluster.status")
+        app.say(why)
+        return tuple(Preloaded(image=image, state="not needed") for image in chosen), ()
+    images = _node_images(app, cluster.real_node, timeout)
+    return tuple(images.load(image, asked=asked) for image in chosen), images.there()
+
+
+def _node_images(app: App, node: str, timeout: float) -> NodeImages:
+    from devtools.clusters.ctr import Ctr  # noqa: PLC0415
+    from devtools.clusters.embedded.node.images import NodeImages  # noqa: PLC0415
+    from devtools.clusters.embedded.node.real_node import found  # noqa: PLC0415
+    from devtools.docker.engine import docker_answers  # noqa: PLC0415
+
+    socket = embedded_layout(app).runtime / "containerd.sock"
+    obtain = _obtain(app, timeout) if docker_answers(app.environ) else None
+    ctr = Ctr(program=found("ctr"), socket=socket)
+    return NodeImages(node=node, ctr=ctr, runner=app.runner, obtain=obtain, timeout=timeout, say=app.say)
+
+
+def _pin(app: App, results: Iterable[Preloaded]) -> None:
+    """Write digests of what was pulled for the first time into images.yaml, as vendoring does into the lock."""
+    from devtools.images.pinning import pin  # noqa: PLC0415
+
+    digests = {str(r.image): r.digest for r in results if r.digest and not r.image.digest}
+    for name in pin(app.settings.root, digests):
+        app.say(f"pinned {name} at {digests[name]}")
+
+
+def _code(results: Iterable[Preloaded]) -> ExitCode:
+    """Of a broken environment before that of a failed build, and of time running out where nothing else failed."""
+    codes = {result.code for result in results}
+    order = (ExitCode.BUG, ExitCode.ENVIRONMENT, ExitCode.CONFIG, ExitCode.FAILED, ExitCode.TIMEOUT)
+    return next((code for code in order if code in codes), ExitCode.OK)
+
+
+def _planned(app: App, commands: Sequence[Command], output: str) -> ExitCode:
+    if output == "json":
+        document = {
+            "version": VERSION,
+            "kind": "images-preload-plan",
+            "commands": [command.display() for command in commands],
+        }
+        app.out.write(json.dumps(document, indent=2) + "\n")
+    else:
+        app.out.writelines(f"{command.display()}\n" for command in commands)
+        if not commands:
+            app.say(f"nothing is brought into cluster {app.cluster_name} (provider {app.provider_name})")
+    return ExitCode.OK
+
+
+def _show(app: App, results: Sequence[Preloaded], there: Sequence[str], output: str) -> None:
+    if output == "json":
+        document: dict[str, Any] = {
+            "version": VERSION,
+            "kind": "images-preload",
+            "provider": app.provider_name,
+            "images": [_row(result) for result in results],
+            "there": list(there),
+        }
+        app.out.write(json.dumps(document, indent=2) + "\n")
+        return
+    from devtools.report.text import clean  # noqa: PLC0415
+
+    width = max((len(str(result.image)) for result in results), default=0)
+    for result in results:
+        note = result.problem or ", ".join(result.nodes)
+        app.out.write(clean(f"{result.state:<10}  {result.image!s:<{width}}  {note}").rstrip() + "\n")
+        if result.hint:
+            app.out.write(clean(f"{'':<10}  {result.hint}") + "\n")
+    if there:
+        app.say(f"the real node has {', '.join(there)}")
+
+
+def _row(result: Preloaded) -> dict[str, Any]:
+    return {
+        "image": str(result.image),
+        "state": result.state,
+        "nodes": list(result.nodes),
+        "digest": result.digest or result.image.digest or None,
+        "problem": result.problem,
+        "hint": result.hint,
+    }

@@ -1,0 +1,85 @@
+"""`invoke specs`: writes what Tiltfiles read, and only where it would read differently."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from devtools.app.environment import App
+from devtools.app.providers import own_kubeconfig
+from devtools.app.running import Options, load
+from devtools.base.atomic_write import write_whole
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.tilt.specs import FILE, LIBRARY, TWIN, Surroundings, layer_specs, to_json, to_starlark
+
+OUTPUTS = ("text", "json", "starlark")
+# They decide which cluster a command means; Tilt may be started where they are not set.
+_CARRIED = ("DEVTOOLS_STATE", "DEVTOOLS_CACHE")
+
+
+def specs(app: App, options: Options) -> ExitCode:
+    """Write .devtools/layer-specs.json and .devtools/infra.star; no cluster need be there.
+
+    Output `json` also prints the document; `starlark` writes its twin, .devtools/layer-specs.star, and prints that.
+    Raises ConfigError for another output or a stack that is wrong, EnvironmentFault where the disk refuses.
+    """
+    if options.output not in OUTPUTS:
+        raise ConfigError(f"unknown output {options.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
+    stack = load(app, options)
+    document = layer_specs(stack, surroundings(app))
+    files = {FILE: to_json(document), LIBRARY: library()}
+    if options.output == "starlark":
+        files[TWIN] = to_starlark(document)
+    for name, text in files.items():
+        state = "written" if write_changed(stack.root / name, text) else "unchanged"
+        app.say(f"{name} {state}")
+    printed = {"json": FILE, "starlark": TWIN}.get(options.output)
+    if printed:
+        app.out.write(files[printed])
+    return ExitCode.OK
+
+
+def surroundings(app: App) -> Surroundings:
+    """Where commands that Tilt runs will be, and on which cluster they act: the one this app means."""
+    carried = {key: app.environ[key] for key in _CARRIED if app.environ.get(key)}
+    is_context = app.provider_name == "context"
+    return Surroundings(
+        cluster=app.cluster_name,
+        provider=app.provider_name,
+        context=app.settings.cluster.context if is_context else f"{app.provider_name}-{app.cluster_name}",
+        kubeconfig=own_kubeconfig(app),
+        invoke=(sys.executable, "-m", "invoke", "--search-root", str(app.settings.root)),
+        env={**carried, "DEVTOOLS_CLUSTER": app.cluster_name, "DEVTOOLS_PROVIDER": app.provider_name},
+        helm=_pinned_helm(app),
+        layers=app.settings.layers,
+        environments=app.settings.environments,
+        exists=Path.exists,
+    )
+
+
+def _pinned_helm(app: App) -> Path | None:
+    """Return the pinned helm, which renders the charts of apps; None if it is not built yet."""
+    try:
+        return app.toolchain.path("helm")
+    except EnvironmentFault:
+        return None
+
+
+def library() -> str:
+    """The text of infra.star: copied into repositories, because `load` takes literal paths only."""
+    return (Path(__file__).parent.parent / "tilt" / "infra.star").read_text(encoding="utf-8")
+
+
+def write_changed(path: Path, text: str) -> bool:
+    """Whether the file read differently and was replaced, at once and whole.
+
+    Tilt watches it: the same content written again would make it load its Tiltfile again. Raises EnvironmentFault.
+    """
+    data = text.encode()
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return False
+        write_whole(path, data)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {path}: {error.strerror}", hint="check its owner and mode") from error
+    return True

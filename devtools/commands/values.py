@@ -1,0 +1,76 @@
+"""`invoke values RELEASE`: what Helm will be given, and where each key comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.app.running import Options, load
+from devtools.config.values import Merged
+from devtools.errors import ConfigError, ExitCode
+
+VERSION = 1  # of the JSON document
+
+
+def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool = False) -> ExitCode:
+    """Print a release's merged values as YAML; with `explain`, each key with the file and line that set it.
+
+    What sounds secret by its key is left out, but with `secrets`.
+    """
+    from devtools.config.values import merge  # noqa: PLC0415
+    from devtools.diff.secrets import without_secrets  # noqa: PLC0415
+    from devtools.planning.selection import find_release  # noqa: PLC0415
+
+    if options.output not in {"text", "json"}:
+        raise ConfigError(f"unknown output {options.output!r}", hint="choose one of text, json")
+    stack = load(app, options)
+    release = find_release(stack, typed)
+    merged = merge(release, charts_default=explain, root=stack.root)
+    merged = merged if secrets else replace(merged, data=without_secrets(merged.data))
+    if options.output == "json":
+        document = values_json(str(release.id), stack.environment.name, merged, explain=explain)
+        app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        app.out.write(_explained(merged) if explain else _yaml(merged.data))
+    return ExitCode.OK
+
+
+def values_json(release: str, environment: str, merged: Merged, *, explain: bool) -> dict[str, Any]:
+    """The documented `values` document."""
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "kind": "values",
+        "release": release,
+        "environment": environment,
+        "values": merged.data,
+    }
+    if explain:
+        document["origins"] = {".".join(map(str, key)): str(where) for key, where in merged.origins.items()}
+    return document
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    import yaml  # noqa: PLC0415 - not needed for JSON
+
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True) if data else "{}\n"
+
+
+def _explained(merged: Merged) -> str:
+    """One line a key: `jobs.image: "x"   # environments/local/…:3:1`."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(value: Any, path: tuple[str, ...]) -> None:
+        if isinstance(value, Mapping) and value:
+            for key, item in value.items():
+                walk(item, (*path, str(key)))
+        else:
+            where = merged.origins.get(path)
+            shown = json.dumps(value, ensure_ascii=False)
+            rows.append((f"{'.'.join(path)}: {shown}", str(where) if where else ""))
+
+    walk(merged.data, ())
+    width = min(60, max((len(left) for left, _ in rows), default=0))
+    return "".join(f"{left:<{width}}  # {where}\n" for left, where in rows)

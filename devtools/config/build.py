@@ -1,0 +1,259 @@
+"""One layer file's data → a `Layer` of the model, with the defaults filled in; what is wrong is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devtools.base.yaml_positions import Document, KeyPath
+from devtools.config.environments import EnvironmentValues, Overlays
+from devtools.config.finder import ChartFinder, ChartUnknown
+from devtools.config.merging import At, Origins, lay_over
+from devtools.config.root_causes import FEW, Cause, Causes
+from devtools.config.validate import suggestion
+from devtools.errors import Location, Problem
+from devtools.model import ChartRef, Contract, Hook, HttpCheck, Layer, Need, Release
+
+_PLAIN_KEYS = ("optional", "smoke", "timeout", "wait", "history")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """`_defaults.yaml`: `helm` and `release` as one set of release keys, and where each is written."""
+
+    document: Document
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    paths: Mapping[str, KeyPath] = field(default_factory=dict)
+    broken: bool = False  # what is missing from it is not known
+
+    @property
+    def no_namespace(self) -> Cause:
+        """What it lacks, where many releases have no namespace of their own."""
+        message = "sets no release.namespace" if self.document.marks else "is missing or empty"
+        hint = "set release.namespace there, or 'namespace' of each release"
+        return Cause(where=self.document.at(("release",)), message=message, hint=hint, few=FEW)
+
+    @classmethod
+    def of(cls, document: Document, data: Mapping[str, Any], *, broken: bool) -> Defaults:
+        """From the file's validated data; a key of `release` is stronger than one of `helm`."""
+        keys: dict[str, Any] = {}
+        paths: dict[str, KeyPath] = {}
+        for part in ("helm", "release"):
+            for key, value in data.get(part, {}).items():
+                keys[key] = value
+                paths[key] = (part, key)
+        return cls(document=document, keys=keys, paths=paths, broken=broken)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A release's keys, its own over the defaults, and where each is written."""
+
+    document: Document
+    path: KeyPath
+    own: Mapping[str, Any]
+    defaults: Defaults
+
+    def get(self, key: str, otherwise: Any) -> Any:
+        """The key's value."""
+        return self.own.get(key, self.defaults.keys.get(key, otherwise))
+
+    def source(self, key: str) -> tuple[Document, KeyPath]:
+        """The file and path that the key's value is written at."""
+        if key not in self.own and key in self.defaults.keys:
+            return self.defaults.document, self.defaults.paths[key]
+        return self.document, (*self.path, key)
+
+    def at(self, key: str, *rest: str | int) -> Location:
+        """Where something under a key is written."""
+        document, path = self.source(key)
+        return document.at((*path, *rest))
+
+
+class Builder:
+    """Builds layers; `problems` holds what was wrong with all of them, `causes` what has its cause elsewhere."""
+
+    def __init__(
+        self, environment: EnvironmentValues, names: tuple[str, ...], defaults: Defaults, charts: ChartFinder
+    ) -> None:
+        """`names` are all environments."""
+        self.problems: list[Problem] = []
+        self.causes = Causes()
+        self._environment = environment
+        self._names = names
+        self._defaults = defaults
+        self._charts = charts
+        self._found: dict[str, ChartRef | ChartUnknown] = {}
+
+    def layer(self, document: Document, data: Mapping[str, Any], overlays: Overlays) -> Layer:
+        """The layer that a file declares, its releases in the order they are written."""
+        name = document.file.stem
+        inactive = self._left_out(data.get("environments"), document, ("environments",))
+        entries = [
+            Entry(document=document, path=("releases", index), own=own, defaults=self._defaults)
+            for index, own in enumerate(data.get("releases", ()))
+        ]
+        labels = {"stage": data["stage"], "layer": name}
+        return Layer(
+            name=name,
+            file=document.file,
+            stage=data["stage"],
+            alias=data.get("alias", ""),
+            critical=data.get("critical_path", True),
+            inactive=inactive,
+            releases=tuple(
+                self._release(entry, labels, inactive, overlays.of(name, entry.own["name"])) for entry in entries
+            ),
+        )
+
+    def _release(
+        self, entry: Entry, labels: Mapping[str, str], inactive: str, values_files: tuple[Path, ...]
+    ) -> Release:
+        values, origins = _values(entry)
+        installed, disabled_by = self._switch(entry, inactive)
+        plain = {key: entry.get(key, None) for key in _PLAIN_KEYS if entry.get(key, None) is not None}
+        return Release(
+            name=entry.own["name"],
+            namespace=self._namespace(entry),
+            layer=labels["layer"],
+            chart=self._chart(entry),
+            where=entry.document.at(entry.path),
+            values=values,
+            values_where=origins,
+            values_files=values_files,
+            needs=tuple(
+                Need(release=release, optional=optional, where=entry.at("needs", index))
+                for index, (release, optional) in enumerate(entry.get("needs", ()))
+            ),
+            contract=tuple(self._contracts(entry)),
+            before=tuple(_hook(hook, entry.at("before", index)) for index, hook in enumerate(entry.get("before", ()))),
+            installed=installed,
+            disabled_by=disabled_by,
+            labels={**self._defaults.keys.get("labels", {}), **entry.own.get("labels", {}), **labels},
+            **plain,
+        )
+
+    def _namespace(self, entry: Entry) -> str:
+        namespace = str(entry.get("namespace", ""))
+        if not namespace and not self._defaults.broken:
+            message = f"release '{entry.own['name']}' has no namespace"
+            hint = "set 'namespace' here, or release.namespace in _defaults.yaml"
+            alone = Problem(where=entry.at("name"), message=message, hint=hint)
+            self.causes.blame(self._defaults.no_namespace, f"release '{entry.own['name']}'", alone)
+        return namespace
+
+    def _chart(self, entry: Entry) -> ChartRef:
+        """The chart, looked for once for all releases; where there is none, a problem and a reference to nothing."""
+        name = entry.own["chart"]
+        if name not in self._found:
+            try:
+                self._found[name] = self._charts.find(name)
+            except ChartUnknown as unknown:
+                self._found[name] = unknown
+        found = self._found[name]
+        if isinstance(found, ChartUnknown):
+            problem = Problem(where=entry.at("chart"), message=found.message, hint=found.hint)
+            if found.cause:
+                self.causes.blame(found.cause, f"'{name}'", problem)
+            else:
+                self.problems.append(problem)
+            return ChartRef(name=name, path=Path())
+        return found
+
+    def _switch(self, entry: Entry, inactive: str) -> tuple[bool, str]:
+        """Whether it is installed in this environment, and if not, the key that says so."""
+        document, path = entry.source("environments")
+        inactive = self._left_out(entry.get("environments", None), document, path) or inactive
+        if inactive:
+            return False, inactive
+        switch = entry.get("installed", True)
+        if isinstance(switch, bool):
+            return switch, "" if switch else f"installed: false ({entry.at('installed')})"
+        try:
+            on, where = self._environment.switch(switch)
+        except KeyError as error:
+            self._no_value(switch, Problem(where=entry.at("installed"), message=error.args[0], hint=error.args[1]))
+            return True, ""
+        except TypeError as error:
+            self._report(entry.at("installed"), *error.args)
+            return True, ""
+        return on, "" if on else f"{switch}: false ({where})"
+
+    def _no_value(self, switch: str, problem: Problem) -> None:
+        if self._environment.broken:
+            return
+        if self._environment.missing:
+            self.causes.blame(self._environment.missing, f"'{switch}'", problem)
+        else:
+            self.problems.append(problem)
+
+    def _left_out(self, environments: list[str] | None, document: Document, path: KeyPath) -> str:
+        """Why this environment is left out; empty where it is not."""
+        if environments is None:
+            return ""
+        for index, name in enumerate(environments):
+            if name not in self._names:
+                hint = suggestion(name, self._names, "environments")
+                self.problems.append(document.problem((*path, index), f"unknown environment '{name}'", hint))
+        if self._environment.name in environments:
+            return ""
+        return f"environments: [{', '.join(environments)}] ({document.at(path)})"
+
+    def _contracts(self, entry: Entry) -> Iterator[Contract]:
+        for index, data in enumerate(entry.get("contract", ())):
+            where = entry.at("contract", index)
+            if wrong := _contract_problem(data):
+                self._report(where, wrong)
+            http = data.get("http")
+            keys = {
+                key: data[key]
+                for key in ("kind", "name", "namespace", "condition", "jsonpath", "equals")
+                if key in data
+            }
+            yield Contract(
+                where=where,
+                api_version=data.get("apiVersion", ""),
+                timeout=data.get("timeout", 0.0),
+                http=HttpCheck(**http) if http else None,
+                **keys,
+            )
+
+    def _report(self, where: Location, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(where=where, message=message, hint=hint))
+
+
+def _values(entry: Entry) -> tuple[Mapping[str, Any], Origins]:
+    """The inline values over those of `_defaults.yaml`, and where each key is written."""
+    origins: Origins = {}
+    values: Mapping[str, Any] = {}
+    defaults = entry.defaults
+    if "values" in defaults.keys:
+        values = lay_over(values, defaults.keys["values"], origins, _below(defaults.document, defaults.paths["values"]))
+    if "values" in entry.own:
+        values = lay_over(values, entry.own["values"], origins, _below(entry.document, (*entry.path, "values")))
+    return values, origins
+
+
+def _below(document: Document, path: KeyPath) -> At:
+    return lambda rest: document.at((*path, *rest))
+
+
+def _hook(data: Mapping[str, Any], where: Location) -> Hook:
+    timeout = {"timeout": data["timeout"]} if "timeout" in data else {}
+    return Hook(argv=tuple(data["run"]), where=where, **timeout)
+
+
+def _contract_problem(data: Mapping[str, Any]) -> str:
+    """What makes no sense about a contract; empty when it does."""
+    about_object = [key for key in ("apiVersion", "kind", "name", "condition", "jsonpath", "equals") if key in data]
+    if "http" in data:
+        return f"a contract with 'http' takes no '{about_object[0]}'" if about_object else ""
+    if missing := [key for key in ("kind", "name") if key not in data]:
+        return f"a contract needs '{missing[0]}' (or 'http')"
+    if ("jsonpath" in data) != ("equals" in data):
+        return "a contract's 'jsonpath' and 'equals' go together"
+    if "condition" in data and "jsonpath" in data:
+        return "a contract takes 'condition' or 'jsonpath', not both: write two"
+    return ""

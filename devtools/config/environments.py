@@ -1,0 +1,175 @@
+"""Environments: what is switched on in each, and the overlays of each release.
+
+environments/_shared/environment.yaml            what `installed:` looks into, weakest
+environments/<env>/environment.yaml
+environments/<env>/platform/*.values.yaml        strongest, by file name
+environments/{_shared,<env>}/<layer>/<release>.yaml    overlays of a release's values
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devtools.base.suggestions import did_you_mean
+from devtools.base.yaml_positions import Document, read
+from devtools.config.merging import Origins, dotted, lay_over
+from devtools.config.root_causes import FEW, Cause
+from devtools.config.settings import Settings
+from devtools.config.validate import suggestion
+from devtools.errors import ConfigError, Location, Problem
+
+SHARED = "_shared"
+_VALUES = "environment.yaml"
+_PLATFORM = "platform"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentValues:
+    """What `installed:` paths look into, and where each key is written."""
+
+    name: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict)
+    broken: bool = False  # what is missing from its files is not known
+    missing: Cause | None = None  # its own environment.yaml, where there is none
+
+    def switch(self, path: str) -> tuple[bool, Location]:
+        """The boolean at a dotted path and its place.
+
+        Raises KeyError(message, hint) where nothing is, TypeError(message, hint) where something else is.
+        """
+        paths = dotted(self.data)
+        if path not in paths:
+            switches = [known for known, value in paths.items() if isinstance(value, bool)]
+            raise KeyError(f"environment '{self.name}' has no value '{path}'", did_you_mean(path, switches))
+        where = self.origins[tuple(path.split("."))]
+        value = paths[path]
+        if not isinstance(value, bool):
+            raise TypeError(f"'{path}' must be true or false", f"it is set at {where}")
+        return value, where
+
+
+def environment_names(settings: Settings) -> tuple[str, ...]:
+    """Every environment, sorted; the default one alone where no directory declares any."""
+    names = [path.name for path in _directories(settings.environments) if not path.name.startswith("_")]
+    return tuple(names) or (settings.environment,)
+
+
+def chosen(settings: Settings, name: str) -> str:
+    """The name, if there is such an environment; ConfigError with near matches otherwise."""
+    names = environment_names(settings)
+    if name not in names:
+        raise ConfigError(f"unknown environment '{name}'", hint=suggestion(name, names, "environments"))
+    return name
+
+
+def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, list[Problem]]:
+    """The environment's values, and what is wrong with the files they come from."""
+    directory = settings.environments / name
+    files = [settings.environments / SHARED / _VALUES, directory / _VALUES]
+    files = [path for path in files if path.exists()] + sorted(directory.glob(f"{_PLATFORM}/*.values.yaml"))
+    data: Mapping[str, Any] = {}
+    origins: Origins = {}
+    problems: list[Problem] = []
+    for path in files:
+        document = read(path, path.relative_to(settings.root))
+        problems += document.problems
+        data = lay_over(data, document.data, origins, document.at)
+    missing = None if directory / _VALUES in files else _missing((directory / _VALUES).relative_to(settings.root))
+    return EnvironmentValues(name=name, data=data, origins=origins, broken=bool(problems), missing=missing), problems
+
+
+def _missing(file: Path) -> Cause:
+    """An environment's own file, which need not be; where many look for something, they may look for it there."""
+    hint = "take it from version control again, or write what they look for"
+    return Cause(where=Location(file=file), message="is missing", hint=hint, few=FEW)
+
+
+class Overlays:
+    """The overlay files of one environment, found once."""
+
+    def __init__(self, settings: Settings, environment: str) -> None:
+        """Look at `_shared` and the environment's own directory."""
+        self._levels = [
+            {(path.parent.name, path.stem): path for path in _overlay_files(settings.environments / level)}
+            for level in (SHARED, environment)
+        ]
+
+    def of(self, layer: str, release: str) -> tuple[Path, ...]:
+        """The release's overlays, weakest first."""
+        return tuple(level[layer, release] for level in self._levels if (layer, release) in level)
+
+    def files(self) -> Iterator[Path]:
+        """All of them."""
+        for level in self._levels:
+            yield from level.values()
+
+
+def overlay_problems(overlays: Overlays, root: Path) -> list[Problem]:
+    """What is wrong inside the overlay files."""
+    documents: Iterable[Document] = (read(path, path.relative_to(root)) for path in overlays.files())
+    return [problem for document in documents for problem in document.problems]
+
+
+def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | None]) -> list[Problem]:
+    """Files and directories of any environment that nothing reads: a typo there would go unnoticed.
+
+    `declared` maps each layer to its releases, or to None where its file could not be read.
+    """
+    problems: list[Problem] = []
+    for level in _directories(settings.environments):
+        if level.name.startswith("_") and level.name != SHARED:
+            continue
+        unread = [path for path in _yaml_files(level) if path.name != _VALUES]
+        problems += [_stray(settings.root, path, "nothing reads this file", [_VALUES]) for path in unread]
+        for directory in _directories(level):
+            if not directory.name.startswith("_"):
+                problems += _stray_in(settings.root, directory, declared, shared=level.name == SHARED)
+    return problems
+
+
+def _stray_in(
+    root: Path, directory: Path, declared: Mapping[str, Iterable[str] | None], *, shared: bool
+) -> list[Problem]:
+    files = _yaml_files(directory)
+    if directory.name == _PLATFORM and not shared:
+        stray = [path for path in files if not path.name.endswith(".values.yaml")]
+        return [_stray(root, path, "nothing reads this file: its name must end in .values.yaml") for path in stray]
+    if directory.name not in declared:
+        return [_stray(root, directory, f"no layer is called '{directory.name}'", declared, "layers")]
+    releases = declared[directory.name]
+    if releases is None:
+        return []
+    names = [f"{release}.yaml" for release in releases]
+    message = "no release of this layer is called so"
+    return [_stray(root, path, message, names, "releases") for path in files if path.name not in names]
+
+
+def _stray(root: Path, path: Path, message: str, names: Iterable[str] = (), what: str = "") -> Problem:
+    known = list(names)
+    hint = suggestion(path.name, known, what) if what else did_you_mean(path.name, known)
+    return Problem(where=Location(file=path.relative_to(root)), message=message, hint=hint)
+
+
+def _overlay_files(level: Path) -> Iterator[Path]:
+    for directory in _directories(level):
+        if directory.name != _PLATFORM and not directory.name.startswith("_"):
+            yield from (path for path in _yaml_files(directory) if path.suffix == ".yaml")
+
+
+def _directories(directory: Path) -> list[Path]:
+    """Its directories by name, hidden ones left out; none where it is not there."""
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _yaml_files(directory: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in directory.iterdir()
+        if path.suffix in (".yaml", ".yml") and not path.name.startswith((".", "_"))
+    )

@@ -1,0 +1,52 @@
+"""Maps over maps, as Helm merges values: maps merge, everything else replaces; the place of each key is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from devtools.errors import Location
+
+if TYPE_CHECKING:
+    from devtools.base.yaml_positions import KeyPath
+
+Origins = dict["KeyPath", Location]
+At = Callable[["KeyPath"], Location]
+
+
+def lay_over(base: Mapping[str, Any], over: Mapping[str, Any], origins: Origins, at: At, path: KeyPath = ()) -> Any:
+    """A new map: `base` with `over` on top. `origins` is updated in place: the place that each key's value came from.
+
+    `at` gives the place of a path in `over`. A null stays, because Helm takes it as "delete the chart's default".
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        here = (*path, key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[key] = lay_over(below, value, origins, at, here)
+            continue
+        if isinstance(below, Mapping):
+            for gone in [known for known in origins if known[: len(here)] == here]:
+                del origins[gone]
+        merged[key] = value
+        _note(value, origins, at, here)
+    return merged
+
+
+def _note(value: Any, origins: Origins, at: At, path: KeyPath) -> None:
+    """Every key of a value comes from the same file; a list is one value."""
+    origins[path] = at(path)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _note(item, origins, at, (*path, key))
+
+
+def dotted(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every path of a map, written with dots, with its value."""
+    paths: dict[str, Any] = {}
+    for key, value in data.items():
+        paths[f"{prefix}{key}"] = value
+        if isinstance(value, Mapping):
+            paths.update(dotted(value, f"{prefix}{key}."))
+    return paths

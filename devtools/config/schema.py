@@ -1,0 +1,58 @@
+"""The JSON Schema of a layer file, made of the types that validate it; editors complete and check with it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def layer_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - 65 ms that not every task needs
+
+    from devtools.config import declared  # noqa: PLC0415 - imports pydantic
+
+    schema = _without_titles(TypeAdapter(declared.LayerFile).json_schema())
+    told = _descriptions(declared)
+    for name, kind in (("LayerFile", schema), *schema["$defs"].items()):
+        for key, text in told.get(name, {}).items():
+            if key in kind.get("properties", {}):
+                kind["properties"][key] = dict(sorted({**kind["properties"][key], "description": text}.items()))
+    return {"$schema": DIALECT, "title": "Layer of a stack", **schema}
+
+
+def _descriptions(module: ModuleType) -> dict[str, dict[str, str]]:
+    """For each class of a module, the docstrings under its keys, inherited ones too.
+
+    Pydantic would read them whenever it builds a validator: a tenth of a second of every command.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for kind in ast.parse(inspect.getsource(module)).body:
+        if isinstance(kind, ast.ClassDef):
+            inherited = (found.get(base.id, {}) for base in kind.bases if isinstance(base, ast.Name))
+            found[kind.name] = {key: text for keys in inherited for key, text in keys.items()}
+            for key, doc in pairwise(kind.body):
+                text = doc.value.value if isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant) else None
+                if isinstance(text, str) and isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name):
+                    found[kind.name][key.target.id] = inspect.cleandoc(text)
+    return found
+
+
+def layer_schema_text() -> str:
+    """The schema as its committed file holds it."""
+    return json.dumps(layer_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _without_titles(value: Any) -> Any:
+    """Without pydantic's titles, which only repeat the keys' names."""
+    if isinstance(value, dict):
+        return {
+            key: _without_titles(item) for key, item in value.items() if key != "title" or not isinstance(item, str)
+        }
+    return [_without_titles(item) for item in value] if isinstance(value, list) else value

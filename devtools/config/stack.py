@@ -1,0 +1,141 @@
+"""Layer files, environments and charts → one `Stack`; every problem of every file is reported at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.base.yaml_positions import Document, read
+from devtools.config.build import Builder, Defaults
+from devtools.config.environments import (
+    Overlays,
+    chosen,
+    environment_names,
+    load_environment,
+    overlay_problems,
+    stray_problems,
+)
+from devtools.config.finder import ChartFinder
+from devtools.config.settings import Settings
+from devtools.config.validate import validated
+from devtools.errors import ConfigError, Location, Problem, config_error
+from devtools.model import Environment, Layer, ReleaseId, Stack
+from devtools.planning.graph import check_graph
+
+DEFAULTS = "_defaults.yaml"
+_LAYER_NAME = re.compile(r"[0-9]{2}-[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NAME_AT_MOST = 63  # a label's value holds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LayerSource:
+    """A layer file that was read; `data` is empty where something is wrong with it."""
+
+    document: Document
+    data: dict[str, Any]
+
+
+def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Stack:
+    """The stack as one environment sees it (`""`: the default one); layers by number.
+
+    Nothing is run and no cluster is asked. Raises ConfigError whose `problems` are
+    all that is wrong in all files, in file order.
+    """
+    name = chosen(settings, environment or settings.environment)
+    sources, problems = _layer_sources(settings)
+    defaults, more = _defaults(settings)
+    values, wrong = load_environment(settings, name)
+    builder = Builder(values, environment_names(settings), defaults, charts)
+    overlays = Overlays(settings, name)
+    layers = [builder.layer(source.document, source.data, overlays) for source in sources if source.data]
+    declared = {
+        source.document.file.stem: [entry["name"] for entry in source.data.get("releases", ())] if source.data else None
+        for source in sources
+    }
+    problems += [*more, *wrong, *builder.problems, *builder.causes.problems(), *_clashes(layers)]
+    problems += [*overlay_problems(overlays, settings.root), *stray_problems(settings, declared)]
+    stack = Stack(
+        name=settings.name,
+        root=settings.root,
+        environment=Environment(name=name, values=values.data),
+        layers=tuple(layers),
+        environments=environment_names(settings),
+    )
+    if None not in declared.values() and all(release.namespace for release in stack.releases()):
+        problems += check_graph(stack)
+    if problems:
+        raise config_error(problems)
+    return stack
+
+
+def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
+    """What `_defaults.yaml` says; nothing where there is no such file."""
+    from devtools.config.declared import DefaultsFile  # noqa: PLC0415 - imports pydantic
+
+    path = settings.layers / DEFAULTS
+    shown = path.relative_to(settings.root)
+    document = read(path, shown) if path.exists() else Document(file=shown)
+    data, problems = validated(DefaultsFile, document)
+    return Defaults.of(document, data, broken=bool(problems)), problems
+
+
+def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem]]:
+    """Every layer file in order, read and validated; ConfigError where there is none at all."""
+    from devtools.config.declared import LayerFile  # noqa: PLC0415 - imports pydantic
+
+    shown = settings.layers.relative_to(settings.root)
+    paths = _layer_files(settings.layers)
+    if not paths:
+        raise ConfigError(f"no layer files in {shown}/", hint=f"write the first one: {shown}/10-bootstrap.yaml")
+    sources: list[_LayerSource] = []
+    problems: list[Problem] = []
+    numbers: dict[str, Path] = {}
+    for path in paths:
+        document = read(path, shown / path.name)
+        problems += _name_problems(document.file, numbers)
+        data, wrong = validated(LayerFile, document)
+        problems += wrong
+        sources.append(_LayerSource(document=document, data={} if document.problems else data))
+    return sources, problems
+
+
+def _layer_files(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    files = (path for path in directory.iterdir() if path.suffix in (".yaml", ".yml"))
+    return sorted(path for path in files if not path.name.startswith(("_", ".")))
+
+
+def _name_problems(file: Path, numbers: dict[str, Path]) -> list[Problem]:
+    """A layer file is called NN-name.yaml, and no two have the same number."""
+    where = Location(file=file)
+    if file.suffix != ".yaml":
+        return [Problem(where=where, message="a layer file ends in .yaml", hint=f"rename it to {file.stem}.yaml")]
+    if not _LAYER_NAME.fullmatch(file.stem) or len(file.stem) > _NAME_AT_MOST:
+        hint = "two digits, '-', then lower-case letters, digits and '-': 40-data-plane.yaml"
+        return [Problem(where=where, message=f"'{file.stem}' is not a layer's name", hint=hint)]
+    first = numbers.setdefault(file.stem[:2], file)
+    if first == file:
+        return []
+    return [Problem(where=where, message=f"layer number {file.stem[:2]} is taken by {first}")]
+
+
+def _clashes(layers: Iterable[Layer]) -> list[Problem]:
+    """Two releases of one identity, and two layers that answer to one name."""
+    problems: list[Problem] = []
+    releases: dict[ReleaseId, Location] = {}
+    names = {layer.name: layer.file for layer in layers}
+    for layer in layers:
+        other = names.setdefault(layer.alias, layer.file) if layer.alias else layer.file
+        if other != layer.file:
+            message = f"alias '{layer.alias}' is taken by {other}"
+            problems.append(Problem(where=Location(file=layer.file), message=message))
+        for release in layer.releases:
+            first = releases.setdefault(release.id, release.where)
+            if first is not release.where:
+                message = f"release {release.id} is declared twice"
+                problems.append(Problem(where=release.where, message=message, hint=f"first at {first}"))
+    return problems

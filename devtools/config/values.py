@@ -1,0 +1,135 @@
+"""A release's values as Helm will see them, the file and line of each key, and the digest of all its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.config.merging import Origins, lay_over
+from devtools.errors import Location, config_error
+from devtools.model import Release
+
+if TYPE_CHECKING:
+    from devtools.base.yaml_positions import Document, KeyPath
+
+PLAN_VERSION = 1
+"""Part of every digest: raise it when the same inputs would be deployed in another way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """Values after merging; `origins` has the place that each key's value came from."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[KeyPath, Location] = field(default_factory=dict)
+
+
+def merge(release: Release, *, charts_default: bool = False, root: Path | None = None) -> Merged:
+    """The release's inline values under its overlays: maps merge, lists replace, a null deletes a chart's default.
+
+    Without `charts_default` nulls are kept, because Helm needs to see them; with it, the chart's own values.yaml lies
+    underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
+    overlay files; raises ConfigError when one of them changed into something that is no YAML map.
+    """
+    from devtools.base.yaml_positions import read  # noqa: PLC0415 - what is kept is not read again
+
+    origins: Origins = {}
+    data: Mapping[str, Any] = lay_over({}, release.values, origins, _inline(release))
+    for path in release.values_files:
+        document = read(path, _shown(path, root))
+        if document.problems:
+            raise config_error(document.problems)
+        data = lay_over(data, document.data, origins, document.at)
+    if not charts_default:
+        return Merged(data=data, origins=origins)
+    defaults = chart_values(release.chart.path, root)
+    below: Origins = {}
+    base = lay_over({}, defaults.data, below, defaults.at)
+    merged = lay_over(base, data, below, lambda path: origins.get(path, release.where))
+    kept = _without_deleted(merged, data, base)
+    return Merged(data=kept, origins={path: where for path, where in below.items() if _has(kept, path)})
+
+
+def overlaid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values under what the cluster lays over them (`Cluster.smoke_values`)."""
+    nowhere = Location(file=Path())
+    merged: Mapping[str, Any] = lay_over(values, overlay, {}, lambda _path: nowhere)
+    return merged
+
+
+def inputs_digest(
+    release: Release, values: Mapping[str, Any], chart_digest: str, overlay: Mapping[str, Any] | None = None
+) -> str:
+    """40 hexadecimal digits that change when anything changes that would be deployed.
+
+    `values` are the merged ones (`Merged.data`), `overlay` what the cluster lays over them, `chart_digest` that of the
+    chart's bytes. Timeouts count: a longer one is a reason to try again what never became ready.
+    """
+    inputs = {
+        "plan": PLAN_VERSION,
+        "chart": chart_digest,
+        "values": overlaid(values, overlay or {}),
+        "helm": [release.timeout, release.wait, release.history, dict(release.labels)],
+        "before": [[*hook.argv] for hook in release.before],
+    }
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def chart_values(chart: Path, root: Path | None = None) -> Document:
+    """The chart's own values.yaml, of a directory or an archive; empty where it has none.
+
+    What is wrong with it is not our user's problem: what can be read of it is used.
+    """
+    import tarfile  # noqa: PLC0415 - only who explains values
+
+    from devtools.base.archives import UNREADABLE, content_of, members  # noqa: PLC0415
+    from devtools.base.yaml_positions import Document, parse, read  # noqa: PLC0415
+
+    if chart.is_dir():
+        path = chart / "values.yaml"
+        return read(path, _shown(path, root)) if path.is_file() else Document(file=path)
+    shown = _shown(chart, root) / "values.yaml"
+    if not chart.is_file():
+        return Document(file=shown)  # nor a pipe
+    try:
+        with tarfile.open(chart) as archive:
+            for member in members(archive):
+                if member.isfile() and member.name.count("/") == 1 and member.name.endswith("/values.yaml"):
+                    return parse(content_of(archive, member), shown)
+    except UNREADABLE:
+        return Document(file=shown)  # verifying the archive says what is wrong with it
+    return Document(file=shown)
+
+
+def _inline(release: Release) -> Any:
+    return lambda path: release.values_where.get(path, release.where)
+
+
+def _shown(path: Path, root: Path | None) -> Path:
+    return path.relative_to(root) if root and path.is_relative_to(root) else path
+
+
+def _has(data: Any, path: KeyPath) -> bool:
+    for key in path:
+        if not isinstance(data, Mapping) or key not in data:
+            return False
+        data = data[key]
+    return True
+
+
+def _without_deleted(merged: Mapping[str, Any], over: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the keys that `over` sets to null and `base` has: Helm's coalescing drops just those."""
+    kept: dict[str, Any] = {}
+    for key, value in merged.items():
+        if key in over and over[key] is None and key in base:
+            continue
+        above, below = over.get(key), base.get(key)
+        if isinstance(value, Mapping) and isinstance(above, Mapping) and isinstance(below, Mapping):
+            value = _without_deleted(value, above, below)  # noqa: PLW2901 - the same value, less what is deleted
+        kept[key] = value
+    return kept

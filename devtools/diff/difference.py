@@ -1,0 +1,146 @@
+"""In which fields two states of an object differ, and who made the second what it is; pure.
+
+Both states are the API server's own answers: the live object, and what an apply of the declared one would make of it.
+So defaults, quantities and fields that nobody declared are the same in both, and whatever differs is a difference.
+`managedFields` says how lists are merged and who owns what:
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, key_names, managed, owns
+
+_PLAIN = re.compile(r"[A-Za-z_][\w-]*")
+# What the API server itself writes, whoever applies.
+_SERVERS = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
+
+
+class _Absent:
+    """No value at all, which is not null."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One field: what it should be, what it is, who made it so, and when (RFC 3339); ABSENT where there is none.
+
+    `manager` is empty where nobody owns the field: whoever removes one leaves no trace.
+    """
+
+    steps: Steps
+    declared: Any
+    live: Any
+    manager: str = ""
+    at: str = ""
+
+    @property
+    def path(self) -> str:
+        """As the API server writes it: `.spec.template.spec.containers[name="app"].image`."""
+        return path_of(self.steps)
+
+
+def changes(live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
+    """The fields in which the live object is not what applying as `manager` would make of it; `status` never counts."""
+    found = _compared(_own(live), _own(wanted), managed(live, wanted), ())
+    return tuple(told(live, steps, declared, is_, manager) for steps, declared, is_ in found)
+
+
+def path_of(steps: Steps) -> str:
+    """The path of a field, as the API server writes it."""
+    return "".join(map(_shown, steps))
+
+
+def _shown(step: Step) -> str:
+    if isinstance(step, str):
+        return f".{step}" if _PLAIN.fullmatch(step) else f"[{json.dumps(step)}]"
+    if isinstance(step, int):
+        return f"[{step}]"
+    return "[" + ",".join(f"{key}={json.dumps(value)}" if key else f"={json.dumps(value)}" for key, value in step) + "]"
+
+
+def _own(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what is not anybody's to declare; in lists objects have no kind."""
+    metadata = {key: value for key, value in (item.get("metadata") or {}).items() if key not in _SERVERS}
+    left_out = {"status", "metadata", "kind", "apiVersion"}
+    return {key: value for key, value in item.items() if key not in left_out} | {"metadata": metadata}
+
+
+def _compared(live: Any, wanted: Any, tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
+    """The deepest places that differ: where, what should be, what is."""
+    if _same(live, wanted):
+        return
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        for key in sorted({*live, *wanted}):
+            yield from _compared(live.get(key, ABSENT), wanted.get(key, ABSENT), tree.get(f"f:{key}") or {}, (*at, key))
+    elif isinstance(live, list) and isinstance(wanted, list):
+        yield from _lists(live, wanted, tree, at)
+    else:
+        yield at, wanted, live
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, where true is not 1; 1 and 1.0 are the same in JSON."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _lists(live: list[Any], wanted: list[Any], tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
+    """Two lists: by key where they have keys, as sets where they are sets, else as wholes."""
+    names = key_names(tree)
+    ours, theirs = by_key(live, names), by_key(wanted, names)
+    if ours is not None and theirs is not None:
+        for step in [*theirs, *(step for step in ours if step not in theirs)]:
+            under = below(tree, step) or {}
+            yield from _compared(ours.get(step, ABSENT), theirs.get(step, ABSENT), under, (*at, step))
+    elif any(key.startswith("v:") for key in tree):
+        yield from (((*at, (("", item),)), item, ABSENT) for item in wanted if item not in live)
+        yield from (((*at, (("", item),)), ABSENT, item) for item in live if item not in wanted)
+    elif steps := _places(live, wanted):
+        for step, is_, should in zip(steps, live, wanted, strict=True):
+            yield from _compared(is_, should, {}, (*at, step))
+    else:
+        yield at, wanted, live
+
+
+def _places(live: list[Any], wanted: list[Any]) -> list[Step]:
+    """What to call the items of two lists that correspond one by one: by their names where they have any.
+
+    None of them where names differ: what is behind one name must not be taken for what is behind another.
+    """
+    if len(live) != len(wanted) or not all(isinstance(item, dict) for item in (*live, *wanted)):
+        return []
+    ours, theirs = ([item.get("name", ABSENT) for item in items] for items in (live, wanted))
+    if all(name is ABSENT for name in (*ours, *theirs)):
+        return list(range(len(live)))
+    unique = all(isinstance(name, str) for name in ours) and len(set(map(str, ours))) == len(ours)
+    return [(("name", name),) for name in ours] if unique and ours == theirs else []
+
+
+def told(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manager: str) -> Change:
+    """A change with who made it: others before the one who would apply, and of them the latest."""
+    owners = [entry for entry in entries(live) if is_ is not ABSENT and owns(entry, steps)]
+    owners.sort(key=lambda entry: (entry.get("manager") != manager, str(entry.get("time") or "")))
+    owner = owners[-1] if owners else {}
+    return Change(
+        steps=steps,
+        declared=declared,
+        live=is_,
+        manager=str(owner.get("manager") or ""),
+        at=str(owner.get("time") or ""),
+    )

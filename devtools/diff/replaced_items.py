@@ -1,0 +1,91 @@
+"""Items of a list that somebody put in the place of declared ones; pure.
+
+Where items are told apart by keys (a port by its number), whoever edits a key takes one item away and adds another. An
+apply adds the declared one beside it, and the API server may refuse the two together: both have the same name. It takes
+the other away only if that is the applier's own; so it is handed over to the applier, as client-go's `csaupgrade` does
+(https://pkg.go.dev/k8s.io/client-go/util/csaupgrade).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.diff.difference import ABSENT, Change, told
+from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, key_names, managed, owns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """What an object has in the place of declared items."""
+
+    lost: tuple[Change, ...]  # declared, and not there
+    strange: tuple[Change, ...]  # there, and neither declared nor the applier's
+    rest: Mapping[str, Any]  # what is declared, without what is lost
+
+
+def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str) -> Replaced | None:
+    """The items that others put in the place of those which `manager` declares; None where there are none."""
+    look = _Look(live, manager)
+    rest = look.at(live, declared, managed(live), ())
+    if not look.strange:
+        return None
+    lost = [Change(steps=steps, declared=item, live=ABSENT) for steps, item in look.lost]
+    strange = [told(live, steps, ABSENT, item, manager) for steps, item in look.strange]
+    return Replaced(lost=tuple(lost), strange=tuple(strange), rest=rest)
+
+
+class _Look:
+    """One look at an object."""
+
+    def __init__(self, live: Mapping[str, Any], manager: str) -> None:
+        self._mine = [entry for entry in entries(live) if entry.get("manager") == manager]
+        self.lost: list[tuple[Steps, Any]] = []
+        self.strange: list[tuple[Steps, Any]] = []
+
+    def at(self, live: Any, declared: Any, tree: Mapping[str, Any], steps: Steps) -> Any:
+        """What is declared here, without what is lost; all that is found on the way is kept."""
+        if isinstance(live, Mapping) and isinstance(declared, Mapping):
+            return {
+                key: self.at(live[key], value, below(tree, key) or {}, (*steps, key)) if key in live else value
+                for key, value in declared.items()
+            }
+        if isinstance(live, list) and isinstance(declared, list):
+            return self._list(live, declared, tree, steps)
+        return declared
+
+    def _list(self, live: list[Any], declared: list[Any], tree: Mapping[str, Any], steps: Steps) -> list[Any]:
+        names = key_names(tree)
+        there = by_key(live, names)
+        if there is None or not all(isinstance(item, Mapping) for item in declared):
+            return declared
+        pairs = [(item, _match(item, there, names)) for item in declared]
+        taken = {key for _, key in pairs if key is not None}
+        lost = [item for item, key in pairs if key is None]
+        strange = [key for key in there if key not in taken and not self._is_mine((*steps, key))]
+        replaces = bool(lost and strange)
+        if replaces:
+            self.lost += [((*steps, _key_of(item, names)), item) for item in lost]
+            self.strange += [((*steps, key), there[key]) for key in strange]
+        return [
+            item if key is None else self.at(there[key], item, below(tree, key) or {}, (*steps, key))
+            for item, key in pairs
+            if key is not None or not replaces
+        ]
+
+    def _is_mine(self, steps: Steps) -> bool:
+        return any(owns(entry, steps) for entry in self._mine)
+
+
+def _key_of(item: Mapping[str, Any], names: tuple[str, ...]) -> Step:
+    return tuple((name, item[name]) for name in names if name in item)
+
+
+def _match(item: Mapping[str, Any], there: Mapping[Step, Any], names: tuple[str, ...]) -> Step | None:
+    """The key of the live item that a declared one is; keys that it leaves out have defaults (`protocol`)."""
+    given = [name for name in names if name in item]
+    for key, live in there.items():
+        if given and all(live.get(name) == item[name] for name in given):
+            return key
+    return None

@@ -1,0 +1,142 @@
+"""docker buildx 0.13 or newer: a builder in the cluster, and what its answers mean.
+
+Commands: https://docs.docker.com/reference/cli/docker/buildx/. The kubernetes driver writes the value of KUBECONFIG at
+creation into the builder's endpoint, and takes the current context of that file: it is the cluster's own file that is
+given, never the user's. Creating a builder that exists is refused, so what is there is looked at first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from devtools.base.machine_json import read_json
+from devtools.process.runner import Command
+
+DRIVER = "kubernetes"
+# A row for each builder and, under it, for each of its nodes; JSON, because names and errors may hold anything.
+_FORMAT = "[{{json .Builder.Name}},{{json .Name}},{{json .DriverEndpoint}},{{json .Status}},{{json .Error}}]"
+_ASKING = 30.0  # seconds; buildx itself gives nodes 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node of a builder: `status` is `running`, `inactive`, … or `error`."""
+
+    name: str
+    endpoint: str
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """One builder as `buildx ls` gives it."""
+
+    name: str
+    driver: str
+    nodes: tuple[Node, ...] = ()
+    error: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Every node runs, and there is one."""
+        return not self.error and bool(self.nodes) and all(node.status == "running" for node in self.nodes)
+
+    def is_for(self, kubeconfig: Path) -> bool:
+        """Whether it was made for the cluster of that file; one of another cluster must be removed and made again."""
+        found = [parse_qs(urlsplit(node.endpoint).query).get("kubeconfig") for node in self.nodes]
+        return self.driver == DRIVER and bool(found) and all(item == [str(kubeconfig)] for item in found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buildx:
+    """One docker program, and the cluster that builders are made in."""
+
+    program: Path
+    kubeconfig: Path
+
+    def version(self) -> Command:
+        """Print buildx's version; fails where docker has no buildx."""
+        return self._command("version", timeout=_ASKING)
+
+    def list(self) -> Command:
+        """Print every builder and node; see `builders`."""
+        return self._command("ls", "--no-trunc", "--format", _FORMAT, timeout=_ASKING)
+
+    def create(
+        self, name: str, namespace: str, options: Mapping[str, str], *, timeout: int, config: Path | None = None
+    ) -> Command:
+        """Make a builder in the cluster and wait for its pod, `timeout` seconds.
+
+        `config` is BuildKit's own configuration; see `registry_config`. `options` are further driver options,
+        https://docs.docker.com/build/builders/drivers/kubernetes/. It does not become the current builder: the user's
+        own `docker build` stays what it was.
+        """
+        chosen = {"namespace": namespace, "timeout": f"{timeout}s", **options}
+        words = [word for key, value in sorted(chosen.items()) for word in ("--driver-opt", _option(key, value))]
+        given = ("--buildkitd-config", str(config)) if config else ()
+        return self._command(
+            *("create", "--name", name, "--driver", DRIVER, *words, *given, "--bootstrap"), timeout=timeout + _ASKING
+        )
+
+    def boot(self, name: str, *, timeout: int) -> Command:
+        """Start a builder that is there and wait for it."""
+        return self._command("inspect", name, "--bootstrap", timeout=timeout + _ASKING)
+
+    def remove(self, name: str, *, keep_daemon: bool = False) -> Command:
+        """Remove a builder and what it left in its cluster; fails where there is none.
+
+        With `keep_daemon` its cluster is not asked: for a builder whose cluster is gone.
+        """
+        return self._command("rm", *(("--keep-daemon",) if keep_daemon else ()), name, timeout=2 * _ASKING)
+
+    def _command(self, *words: str, timeout: float) -> Command:
+        env = {"KUBECONFIG": str(self.kubeconfig)}
+        return Command(argv=(str(self.program), "buildx", *words), env=env, timeout=timeout)
+
+
+def registry_config(registry: str) -> str:
+    """BuildKit's configuration for pushing to a registry that speaks plain HTTP: `host:port` as seen in the cluster.
+
+    https://github.com/moby/buildkit/blob/master/docs/buildkitd.toml.md
+    """
+    return f"[registry.{json.dumps(registry)}]\n  http = true\n"
+
+
+def builders(output: str) -> tuple[Builder, ...]:
+    """The builders in what `list` printed. ValueError where it is something else."""
+    found: dict[str, tuple[str, str, list[Node]]] = {}
+    for line in output.splitlines():
+        if not line.strip():
+            continue
+        owner, name, endpoint, status, error = _row(line)
+        if owner not in found:  # a builder's own row comes before those of its nodes, which may have the same name
+            found[owner] = (endpoint, error or (status if status == "error" else ""), [])
+        else:
+            found[owner][2].append(Node(name=name, endpoint=endpoint, status=status, error=error))
+    return tuple(
+        Builder(name=name, driver=driver, nodes=tuple(nodes), error=error)
+        for name, (driver, error, nodes) in found.items()
+    )
+
+
+def find(listed: Iterable[Builder], name: str) -> Builder | None:
+    """The builder of that name."""
+    return next((builder for builder in listed if builder.name == name), None)
+
+
+def _row(line: str) -> list[str]:
+    row = read_json(line)
+    if not isinstance(row, list) or [type(item) for item in row] != [str] * 5:
+        raise ValueError(f"not a row of buildx ls: {line}")
+    return row
+
+
+def _option(key: str, value: str) -> str:
+    """`key=value` as buildx reads it, a line of CSV: a value with a comma is quoted whole."""
+    pair = f"{key}={value}"
+    return '"' + pair.replace('"', '""') + '"' if set(pair) & set(',"\n') else pair

@@ -1,0 +1,73 @@
+"""Which Docker engine is meant, as the docker program finds it.
+
+DOCKER_HOST, else the context that DOCKER_CONTEXT or `docker context use` chose, else the local socket: the order of
+`resolveContextName` in https://github.com/docker/cli/blob/master/cli/command/cli.go. The SDK knows no contexts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.base.machine_json import read_json
+from devtools.errors import EnvironmentFault
+
+SOCKET = Path("/var/run/docker.sock")
+_DEFAULT = "default"  # the context that is no file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An engine's address, who named it, and the directory of its TLS files where it has some."""
+
+    host: str
+    source: str  # "DOCKER_HOST", "context NAME" or "default"
+    tls: Path | None = None
+
+    @property
+    def socket(self) -> Path | None:
+        """The socket's file, where it is one."""
+        return Path(self.host.removeprefix("unix://")) if self.host.startswith("unix://") else None
+
+    def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ` as the SDK reads it: with DOCKER_HOST, and the TLS files where a context has them."""
+        more = {"DOCKER_CERT_PATH": str(self.tls), "DOCKER_TLS_VERIFY": "1"} if self.tls else {}
+        return {**environ, **more, "DOCKER_HOST": self.host}
+
+
+def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint:
+    """The endpoint that `environ` and the user's docker configuration name.
+
+    Raises EnvironmentFault for a context that is not there or cannot be read.
+    """
+    if host := environ.get("DOCKER_HOST"):
+        return Endpoint(host=host, source="DOCKER_HOST")
+    config = _config_directory(environ)
+    name = environ.get("DOCKER_CONTEXT") or _chosen(config)
+    if not name or name == _DEFAULT:
+        return Endpoint(host=f"unix://{socket}", source="default")
+    # contexts are filed under their name's digest
+    key = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    path = config / "contexts" / "meta" / key / "meta.json"
+    try:
+        host = read_json(path.read_bytes())["Endpoints"]["docker"]["Host"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "docker context ls shows which there are; docker context use default goes back"
+        raise EnvironmentFault(f"Docker's context {name!r} cannot be read", hint=hint) from error
+    tls = config / "contexts" / "tls" / key / "docker"
+    return Endpoint(host=str(host), source=f"context {name}", tls=tls if tls.is_dir() else None)
+
+
+def _config_directory(environ: Mapping[str, str]) -> Path:
+    named = environ.get("DOCKER_CONFIG")
+    return Path(named) if named else Path(environ.get("HOME") or "/nonexistent") / ".docker"
+
+
+def _chosen(config: Path) -> str:
+    """The context that `docker context use` wrote down; a configuration that cannot be read has none."""
+    try:
+        return str(read_json((config / "config.json").read_bytes()).get("currentContext") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""

@@ -1,0 +1,150 @@
+"""The Docker engine, as far as we need it: does it answer, are we a container of it, which ports has it given away.
+
+The SDK is imported only when an engine may be there: it costs a fifth of a second.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from devtools.docker.endpoint import SOCKET, find_endpoint
+from devtools.errors import EnvironmentFault
+
+TIMEOUT = 2  # seconds
+
+
+class Engine(Protocol):
+    """A Docker engine."""
+
+    def answers(self) -> bool:
+        """Whether it can be used now."""
+
+    def own_container(self) -> str:
+        """The id of the container we run in, where this engine runs it; empty otherwise."""
+
+    def join(self, network: str, container: str) -> None:
+        """Attach a container to a network; fine when it is."""
+
+
+def docker_answers(environ: Mapping[str, str]) -> bool:
+    """Whether the engine that `environ` names, or the local one, can be used now; takes `TIMEOUT` at most."""
+    return DockerEngine(environ).answers()
+
+
+class DockerEngine:
+    """The engine that DOCKER_HOST or docker's context names, or the local one."""
+
+    def __init__(self, environ: Mapping[str, str], local: Path = SOCKET) -> None:
+        """Nothing is connected to yet; `environ` may hold DOCKER_HOST and its companions."""
+        self._environ = dict(environ)
+        self._local = local
+
+    def answers(self) -> bool:
+        """See `Engine`; never raises, and takes `TIMEOUT` at most."""
+        return self.problem() is None
+
+    def problem(self) -> EnvironmentFault | None:
+        """Why it cannot be used, with what to do about it; None where it answers. Takes `TIMEOUT` at most."""
+        try:
+            self._client().close()
+        except EnvironmentFault as error:
+            return error
+        return None
+
+    def published(self) -> dict[int, str]:
+        """Ports of the host that running containers have, and the containers' names; raises EnvironmentFault."""
+        client = self._client()
+        try:
+            return {
+                int(port["PublicPort"]): str((row.get("Names") or ["?"])[0]).lstrip("/")
+                for row in client.api.containers()
+                for port in row.get("Ports") or ()
+                if port.get("PublicPort")
+            }
+        except Exception as error:
+            raise EnvironmentFault(f"cannot list Docker's containers: {said_by(error)}") from error
+        finally:
+            client.close()
+
+    def own_container(self) -> str:
+        """See `Engine`: a container's host name is its id unless someone changed it."""
+        client = self._client()
+        try:
+            return str(client.containers.get(socket.gethostname()).id)
+        except Exception:  # noqa: BLE001 - see `said_by`; what cannot be asked for is not known to be ours
+            return ""
+        finally:
+            client.close()
+
+    def join(self, network: str, container: str) -> None:
+        """See `Engine`; raises EnvironmentFault."""
+        client = self._client()
+        try:
+            found = client.networks.get(network)
+            if container not in (found.attrs.get("Containers") or {}):
+                found.connect(container)
+        except Exception as error:
+            raise EnvironmentFault(f"cannot join Docker network {network}: {said_by(error)}") from error
+        finally:
+            client.close()
+
+    def _client(self) -> Any:
+        """A client whose engine has just answered."""
+        return connect(self._environ, local=self._local)
+
+
+def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SOCKET) -> Any:
+    """A client of the SDK whose engine has just answered; EnvironmentFault where none does.
+
+    `timeout` is how long the engine may be silent, in seconds.
+    """
+    endpoint = find_endpoint(environ, local)
+    if path := endpoint.socket:
+        _knock(path, endpoint.source)
+    import docker  # noqa: PLC0415 - see the module
+    from docker.errors import DockerException  # noqa: PLC0415 - see the module
+
+    client: Any = None
+    try:
+        client = docker.from_env(environment=endpoint.environ(environ), timeout=timeout)
+        client.ping()
+    except (DockerException, OSError, ValueError) as error:
+        if client is not None:
+            client.close()
+        message = f"no Docker engine answers at {endpoint.host} ({endpoint.source})"
+        raise EnvironmentFault(message, hint="start Docker; docker info says more") from error
+    return client
+
+
+def said_by(error: Exception) -> str:
+    """What the engine or its connection said, in one line.
+
+    The SDK believes what it is answered: where that is of another shape, or ends half-way, it raises what comes of it
+    (KeyError, AttributeError, urllib3's own errors, a bare Exception), so its callers catch any.
+    """
+    from docker.errors import DockerException  # noqa: PLC0415 - see the module
+
+    text = " ".join(str(getattr(error, "explanation", "") or error).split())[:400]
+    return text if isinstance(error, DockerException | OSError) else f"{type(error).__name__}: {text}"
+
+
+def _knock(path: Path, source: str) -> None:
+    """Tell a socket's three troubles apart, without importing the SDK: a machine without Docker is common."""
+    where = f"at unix://{path} ({source})"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(TIMEOUT)
+            probe.connect(str(path))
+    except FileNotFoundError as error:
+        hint = "install or start Docker; in a container, add docker-in-docker or mount the socket"
+        raise EnvironmentFault(f"no Docker engine {where}: there is no such socket", hint=hint) from error
+    except PermissionError as error:
+        hint = "sudo usermod -aG docker $USER, then log in again"
+        raise EnvironmentFault(f"this user may not talk to the Docker engine {where}", hint=hint) from error
+    except (OSError, ValueError) as error:  # the second: a path that can be none
+        reason = str(getattr(error, "strerror", "") or error).lower()
+        hint = "start Docker; docker info says more"
+        raise EnvironmentFault(f"no Docker engine answers {where}: {reason}", hint=hint) from error

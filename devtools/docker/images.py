@@ -1,0 +1,245 @@
+"""Images in a Docker engine: what it holds, and how it pulls, tags, pushes, saves and loads them.
+
+The engine's API, by the SDK: https://docs.docker.com/reference/api/engine/. Building is the docker program's, which has
+BuildKit's half of the conversation in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from devtools.base.image_names import Reference, parse
+from devtools.docker.engine import connect, said_by
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.process.runner import Cancel
+
+T = TypeVar("T")
+_TICK = 0.1  # seconds between two looks at whether someone asked to stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An image that the engine has: its id, and the digests that registries know it by, `name@sha256:…`."""
+
+    id: str
+    digests: tuple[str, ...] = ()
+
+    def digest(self, reference: Reference) -> str:
+        """What the registry of this name calls it; empty where it came from elsewhere."""
+        found = (item.partition("@") for item in self.digests)
+        return next((digest for name, _, digest in found if _same_name(name, reference)), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """How a command in a container ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class ImageStore(Protocol):
+    """A Docker engine's images, and commands in its containers.
+
+    Everything takes `timeout` seconds at most, and raises EnvironmentFault where the engine refuses or cannot be
+    reached, TimedOut and Interrupted.
+    """
+
+    def held(self, reference: Reference) -> Held | None:
+        """The image of this name and tag; None where the engine has none."""
+
+    def pull(self, reference: Reference, *, timeout: float) -> None:
+        """Fetch it, by its digest where it has one."""
+
+    def tag(self, source: str, target: str) -> None:
+        """Give an image another name."""
+
+    def push(self, target: str, *, timeout: float) -> str:
+        """Bring it into the registry that its name says; the digest it has there."""
+
+    def load(self, archive: Path, *, timeout: float) -> None:
+        """Take in what an archive holds."""
+
+    def save(self, name: str, archive: Path, *, timeout: float) -> None:
+        """Write an image as an archive."""
+
+    def execute(self, container: str, argv: tuple[str, ...], *, timeout: float) -> Executed:
+        """Run a command in a running container."""
+
+
+class DockerImages:
+    """The `ImageStore` of the engine that DOCKER_HOST names, or of the local one."""
+
+    def __init__(self, environ: Mapping[str, str], cancel: Cancel) -> None:
+        """Nothing is connected to yet."""
+        self._environ = dict(environ)
+        self._cancel = cancel
+
+    def held(self, reference: Reference) -> Held | None:
+        """See `ImageStore`."""
+        from docker.errors import ImageNotFound  # noqa: PLC0415 - costs a fifth of a second
+
+        def look(api: Any) -> Held | None:
+            try:
+                found = api.inspect_image(reference.tagged)
+            except ImageNotFound:
+                return None
+            return Held(id=str(found["Id"]), digests=tuple(found.get("RepoDigests") or ()))
+
+        return self._bounded(f"look for image {reference}", 30, look)
+
+    def pull(self, reference: Reference, *, timeout: float) -> None:
+        """See `ImageStore`."""
+        wanted = reference.digest or reference.tag
+        self._bounded(
+            f"pull {reference}",
+            timeout,
+            lambda api: _ended(api.pull(reference.name, tag=wanted, stream=True, decode=True)),
+        )
+        if reference.digest and reference.tag:
+            self.tag(f"{reference.name}@{reference.digest}", reference.tagged)
+
+    def tag(self, source: str, target: str) -> None:
+        """See `ImageStore`."""
+        name, _, tag = target.rpartition(":")
+        self._bounded(f"tag {source}", 30, lambda api: api.tag(source, name, tag))
+
+    def push(self, target: str, *, timeout: float) -> str:
+        """See `ImageStore`."""
+        name, _, tag = target.rpartition(":")
+        said = self._bounded(
+            f"push {target}", timeout, lambda api: _ended(api.push(name, tag=tag, stream=True, decode=True))
+        )
+        digest = str(said.get("Digest", ""))
+        if not digest:
+            raise EnvironmentFault(f"the Docker engine pushed {target} and did not say what it is there")
+        return digest
+
+    def load(self, archive: Path, *, timeout: float) -> None:
+        """See `ImageStore`."""
+
+        def send(api: Any) -> None:
+            with archive.open("rb") as file:
+                _ended(api.load_image(file, quiet=False) or ())
+
+        self._bounded(f"load {archive.name}", timeout, send)
+
+    def save(self, name: str, archive: Path, *, timeout: float) -> None:
+        """See `ImageStore`."""
+
+        def fetch(api: Any) -> None:
+            with archive.open("wb") as file:
+                for part in api.get_image(name):
+                    file.write(part)
+
+        self._bounded(f"save {name}", timeout, fetch)
+
+    def execute(self, container: str, argv: tuple[str, ...], *, timeout: float) -> Executed:
+        """See `ImageStore`."""
+
+        def run(api: Any) -> Executed:
+            made = api.exec_create(container, list(argv))["Id"]
+            stdout, stderr = _streams(api.exec_start(made, socket=True))
+            code = api.exec_inspect(made)["ExitCode"]
+            return Executed(code=int(code), stdout=_text(stdout), stderr=_text(stderr))
+
+        return self._bounded(f"run {argv[0]} in {container}", timeout, run)
+
+    def _bounded(self, what: str, timeout: float, call: Callable[[Any], T]) -> T:
+        """A call that ends in time, or when someone asks to stop; the SDK's own limit knows only silence.
+
+        What is given up goes on in a thread that nobody waits for; the engine stops when its connection closes.
+        """
+        answers: list[T] = []
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                with self._api(timeout) as api:
+                    answers.append(call(api))
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                errors.append(error)
+
+        thread = Thread(target=work, name=what, daemon=True)
+        thread.start()
+        deadline = time.monotonic() + timeout
+        while thread.is_alive():
+            thread.join(_TICK)
+            if self._cancel.is_set():
+                raise Interrupted(self._cancel.reason or f"interrupted: did not {what}")
+            if thread.is_alive() and time.monotonic() >= deadline:
+                raise TimedOut(f"the Docker engine did not {what} in {timeout:g} s", hint="--timeout gives it longer")
+        if errors:
+            raise _fault(what, errors[0])
+        return answers[0]
+
+    @contextmanager
+    def _api(self, timeout: float) -> Iterator[Any]:
+        client = connect(self._environ, timeout=round(timeout) + 5)
+        try:
+            yield client.api
+        finally:
+            client.close()
+
+
+def _fault(what: str, error: BaseException) -> BaseException:
+    """What the engine, its socket or the SDK said, as a sentence."""
+    if isinstance(error, DevtoolsError) or not isinstance(error, Exception):
+        return error
+    said = str(error) if isinstance(error, _Refused) else said_by(error)
+    return EnvironmentFault(f"the Docker engine could not {what}: {' '.join(said.split())[:400]}")
+
+
+def _ended(lines: Iterable[Any]) -> Mapping[str, Any]:
+    """What the lines of a stream carry beside progress, all of it; raises where one says that it failed.
+
+    A stream is read to its end in any case: the SDK closes its connection only then.
+    """
+    carried: dict[str, Any] = {}
+    errors: list[str] = []
+    for line in lines:
+        if not isinstance(line, Mapping):
+            continue
+        if "error" in line:
+            errors.append(str(line["error"]))
+        if isinstance(line.get("aux"), Mapping):
+            carried |= line["aux"]  # an engine may note there, too, that it pushed one platform of several
+    if errors:
+        raise _Refused(errors[0])
+    return carried
+
+
+class _Refused(Exception):
+    """What the engine said in a stream that began well."""
+
+
+def _streams(connection: Any) -> tuple[bytes | None, bytes | None]:
+    """What a command writes until it ends; the SDK's own way of reading leaves the connection open."""
+    from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter  # noqa: PLC0415 - see `held`
+
+    try:
+        frames = (demux_adaptor(*frame) for frame in frames_iter(connection, tty=False))  # type: ignore[no-untyped-call]
+        stdout, stderr = consume_socket_output(frames, demux=True)
+    finally:
+        response = getattr(connection, "_response", None)  # where the connection was taken from
+        (response or connection).close()
+    return stdout, stderr
+
+
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").decode(errors="backslashreplace")
+
+
+def _same_name(name: str, reference: Reference) -> bool:
+    """Whether a name as the engine writes it (`alpine/k8s`) is that of a reference."""
+    try:
+        return parse(name).name == reference.name
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Compares what Helm deployed with the live objects."""

@@ -1,0 +1,285 @@
+"""Compares what Helm deployed with what is there: live objects with the manifest of each release's record.
+
+The API server is asked what an apply of the declared object would change (a dry run, as Helm, taking over what others
+hold), so its defaults, its quantities and what nobody declared are never taken for a difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+from devtools.diff.difference import Change, changes
+from devtools.diff.redaction import is_hidden, veiled
+from devtools.diff.replaced_items import replaced
+from devtools.diff.secrets import secret_values
+from devtools.errors import DevtoolsError, Interrupted
+from devtools.helm.applied import MANAGER, Applied, applied
+from devtools.kube.client import NOT_FOUND, ApiError, Kube
+from devtools.model import ObjectRef, Release, ReleaseId
+from devtools.process.runner import Cancel
+from devtools.releases.facts import record_path
+from devtools.releases.revisions import Revision, basis, revisions
+
+_PARALLEL = 8
+_FEW = 3  # objects of a kind that are got one by one; more of them cost one list
+_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # got one by one: others may be megabytes
+_SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
+_FORBIDDEN = 403
+_INVALID = 422
+_AGAIN = 3  # times that an object is compared anew because it changed meanwhile
+_VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field that differs; `hidden` where its values are secret and neither is here."""
+
+    change: Change
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectDrift:
+    """An object that is not as declared; `reason` says why it could not be compared field by field."""
+
+    ref: ObjectRef
+    state: Literal["changed", "missing", "refused"]
+    fields: tuple[Field, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseDrift:
+    """A release with the number of objects compared, and the revision that they were compared with, if any.
+
+    `status` is Helm's, of the newest revision; `absent` where there is no record. `reason` says why a revision that is
+    there could not be compared with.
+    """
+
+    release: Release
+    status: str
+    revision: int = 0
+    basis: Revision | None = None
+    objects: int = 0
+    drifts: tuple[ObjectDrift, ...] = ()
+    reason: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is deployed, and as it was deployed."""
+        return self.status == "deployed" and self.basis is not None and not self.drifts
+
+
+def find_drift(
+    kube: Kube, releases: Sequence[Release], cancel: Cancel, say: Callable[[str], None]
+) -> list[ReleaseDrift]:
+    """Compare every object of these releases with the live one, in the order of the releases.
+
+    Where the newest revision is not deployed, it is the last one that is which counts, else the newest itself (see
+    `basis`). Lists Helm's records once (their metadata), and each kind at most once.
+    Raises EnvironmentFault where the API server does not answer or refuses, Interrupted on cancel.
+    """
+    return _Look(kube, cancel, say).at(releases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """One declared object and where it lives; `path` is empty where its kind is not served."""
+
+    ref: ObjectRef
+    body: Mapping[str, Any]
+    path: str
+    secrets: tuple[str, ...]
+
+
+class _Unreadable(Exception):
+    """A revision's record that cannot be read, and why."""
+
+
+class _Look:
+    """One look at the cluster."""
+
+    def __init__(self, kube: Kube, cancel: Cancel, say: Callable[[str], None]) -> None:
+        self._kube, self._cancel, self._say = kube, cancel, say
+
+    def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
+        """See `find_drift`."""
+        records = revisions(self._kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+        known = [_known(release, records.get(release.id, ())) for release in releases]
+        given = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
+        self._kube.resource("Namespace")  # discover once, before the threads
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="drift") as pool:
+            declared = {name: found for (name, *_), found in self._each(pool, self._declared, given)}
+            items = {name: found for name, found in declared.items() if not isinstance(found, str)}
+            every = [item for found in items.values() for item in found]
+            self._say(f"comparing {len(every)} objects of {len(items)} release{'' if len(items) == 1 else 's'}")
+            live = self._live(pool, every)
+            drifts = {
+                item.ref: drift
+                for item, drift in self._each(pool, lambda item: self._compare(item, live.get(item.ref)), every)
+                if drift is not None
+            }
+        return [_seen(item, declared.get(item.release.id, []), drifts) for item in known]
+
+    def _each(
+        self, pool: ThreadPoolExecutor, work: Callable[[Given], Made], given: Sequence[Given]
+    ) -> Iterator[tuple[Given, Made]]:
+        """What each came to; none is begun any more once the user has had enough."""
+
+        def done(item: Given) -> Made:
+            if self._cancel.is_set():
+                raise Interrupted(self._cancel.reason or "interrupted")
+            return work(item)
+
+        return zip(given, pool.map(done, given), strict=True)
+
+    def _declared(self, given: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item] | str:
+        """The objects that a revision declares, or why nobody can tell.
+
+        What is live may be of a later one that failed, so what is secret there is not shown either.
+        """
+        release, against, every = given
+        try:
+            found = self._stored(release, against)
+            later = [self._stored(release, one) for one in every if one.number > against.number]
+        except _Unreadable as error:
+            return str(error)
+        secrets = (value for one in (found, *later) if one for value in secret_values(one.values))
+        return self._items(release, found, tuple(dict.fromkeys(secrets))) if found else []
+
+    def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
+        """What Helm stored of it; nothing where it went away just now."""
+        secret = self._kube.get(record_path(release, revision.number))
+        try:
+            return applied(secret, release) if secret else None
+        except DevtoolsError as error:
+            raise _Unreadable(f"revision {revision.number}: {error.message}") from error
+
+    def _items(self, release: ReleaseId, found: Applied, secrets: tuple[str, ...]) -> list[_Item]:
+        """The declared objects of a release."""
+        items = []
+        for body in found.objects:
+            metadata, kind, version = body["metadata"], str(body["kind"]), str(body.get("apiVersion", ""))
+            resource = self._kube.resource(kind, version)
+            namespace = str(metadata.get("namespace") or release.namespace)
+            ref = ObjectRef(
+                version, kind, namespace if resource is None or resource.namespaced else "", metadata["name"]
+            )
+            path = resource.path(ref.namespace, ref.name) if resource else ""
+            items.append(_Item(ref=ref, body=body, path=path, secrets=secrets))
+        return items
+
+    def _live(self, pool: ThreadPoolExecutor, items: Iterable[_Item]) -> dict[ObjectRef, dict[str, Any] | None]:
+        """The objects as they are: one list of each kind of which there are several, else one by one."""
+        kinds: dict[tuple[str, str], list[_Item]] = defaultdict(list)
+        for item in items:
+            if item.path:
+                kinds[item.ref.api_version, item.ref.kind].append(item)
+        listed = [group for (_, kind), group in kinds.items() if kind not in _LARGE and len(group) > _FEW]
+        single = [item for group in kinds.values() if group not in listed for item in group]
+        live: dict[ObjectRef, dict[str, Any] | None] = {}
+        got = self._each(pool, lambda item: self._kube.get(item.path), single)
+        for _, found in self._each(pool, self._list, listed):
+            live |= found
+        return live | {item.ref: one for item, one in got}
+
+    def _list(self, group: Sequence[_Item]) -> dict[ObjectRef, dict[str, Any] | None]:
+        """The live objects of one kind."""
+        version, kind = group[0].ref.api_version, group[0].ref.kind
+        resource = self._kube.resource(kind, version)
+        found = self._kube.items(resource.path()) if resource else []
+        return {
+            ObjectRef(version, kind, str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])): item
+            for item in found
+        }
+
+    def _compare(self, item: _Item, live: dict[str, Any] | None) -> ObjectDrift | None:
+        """How one object differs from what is declared; None where it does not."""
+        if not item.path:
+            return ObjectDrift(ref=item.ref, state="missing", reason="the API server has no such kind")
+        found: Sequence[Change] = ()
+        for _ in range(_AGAIN):
+            if live is None:
+                return ObjectDrift(ref=item.ref, state="missing")
+            try:
+                wanted = self._kube.rehearse(item.path, item.body, MANAGER)
+            except ApiError as error:
+                return self._replaced(item, live, error) or self._refused(item, error)
+            found = changes(live, wanted, MANAGER)
+            if not found or _version(live) == _version(wanted):
+                break
+            live = self._kube.get(item.path)  # it changed in between
+        return self._changed(item, found)
+
+    def _changed(self, item: _Item, found: Iterable[Change]) -> ObjectDrift | None:
+        """A drift of these fields, but for those that an autoscaler sets."""
+        fields = tuple(_field(item, change) for change in found if not self._is_scaled(item, change))
+        return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
+
+    def _replaced(self, item: _Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
+        """What somebody put in the place of declared items, and whatever else differs; None where that is not why."""
+        found = replaced(live, item.body, MANAGER) if error.status == _INVALID else None
+        if found is None:
+            return None
+        try:
+            wanted = self._kube.rehearse(item.path, found.rest, MANAGER)
+        except ApiError:
+            return None  # it is refused for another reason, too
+        return self._changed(item, (*changes(live, wanted, MANAGER), *found.lost, *found.strange))
+
+    def _refused(self, item: _Item, error: ApiError) -> ObjectDrift:
+        """What cannot be applied any more has drifted, too; a user who may not even try is told so."""
+        if error.status == NOT_FOUND:
+            return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
+        if error.status == _FORBIDDEN and "cannot patch resource" in error.text:
+            error.hint = "drift is found by dry runs of an apply: this user must be allowed to patch what is deployed"
+            raise error
+        reason = veiled(_VALUE.sub("Invalid value", error.text), item.secrets)
+        return ObjectDrift(ref=item.ref, state="refused", reason=str(reason))
+
+    def _is_scaled(self, item: _Item, change: Change) -> bool:
+        """Whether it is the number of replicas that an autoscaler sets."""
+        return (
+            change.steps == ("spec", "replicas") and (item.ref.namespace, item.ref.kind, item.ref.name) in self._scaled
+        )
+
+    @cached_property
+    def _scaled(self) -> frozenset[tuple[str, str, str]]:
+        """What is scaled by an autoscaler; looked up by the first who asks, and seldom asked."""
+        found = self._kube.items(_SCALERS)
+        targets = ((item["metadata"].get("namespace", ""), item["spec"]["scaleTargetRef"]) for item in found)
+        return frozenset((str(space), str(target.get("kind")), str(target.get("name"))) for space, target in targets)
+
+
+def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
+    """A release by its revisions."""
+    if not found:
+        return ReleaseDrift(release=release, status="absent")
+    return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
+
+
+def _seen(item: ReleaseDrift, found: Sequence[_Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]) -> ReleaseDrift:
+    """A release with what was found of it."""
+    if isinstance(found, str):
+        return replace(item, basis=None, reason=found)
+    return replace(item, objects=len(found), drifts=tuple(drifts[one.ref] for one in found if one.ref in drifts))
+
+
+def _version(item: Mapping[str, Any]) -> str:
+    return str((item.get("metadata") or {}).get("resourceVersion", ""))
+
+
+def _field(item: _Item, change: Change) -> Field:
+    """A change without what may not be shown."""
+    if is_hidden(item.ref.kind, change.steps):
+        return Field(change=replace(change, declared=None, live=None), hidden=True)
+    declared, live = (veiled(value, item.secrets) for value in (change.declared, change.live))
+    return Field(change=replace(change, declared=declared, live=live))

@@ -1,0 +1,282 @@
+"""Carries out a plan: a true DAG on threads.
+
+A step starts as soon as what it needs is done. The failure of one skips only its dependents, each naming the cause;
+a cluster that went away or a cancel stops everything that has not started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
+
+from devtools.engine.outcome import GOOD, Done, Ended, Tally, timed
+from devtools.engine.schedule import expected, levels
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.events import (
+    Outcome,
+    PlanMade,
+    PlannedStep,
+    RunFinished,
+    StepFinished,
+    StepStarted,
+    TestFinished,
+    Verdict,
+)
+from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
+from devtools.planning.plan import behind, digest_behind
+from devtools.releases.facts import mark_ready, mark_tested
+
+if TYPE_CHECKING:
+    from devtools.run.session import Session
+
+MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
+
+
+class Engine:
+    """Carries out one plan in one session."""
+
+    def __init__(self, session: Session, plan: Plan, facts: Facts) -> None:
+        """`facts` are what the plan was made from."""
+        self._session = session
+        self._plan = plan
+        self._facts = facts
+        self._tally = Tally()
+
+    def run(self) -> ExitCode:
+        """Do every step; emits the events of each and a final RunFinished.
+
+        A bug of ours in one step is that step's failure: others may be in the middle of theirs.
+        """
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            if not all(map(self._is_quick, self._plan.steps)):
+                self._equip()
+                stack.callback(self._steps.close)
+            self._schedule({step.id: step for step in self._plan.steps})
+        return self._finish(time.monotonic() - started)
+
+    def _equip(self) -> None:
+        """Get what carries out steps: a tenth of the time of a run that finds nothing to do."""
+        from devtools.engine.steps import Steps  # noqa: PLC0415
+        from devtools.smoke.runner import Smoke  # noqa: PLC0415
+
+        _ = self._session.helm, self._session.observer  # once, before there are threads; no helm, no run
+        self._steps = Steps(self._session, self._plan)
+        self._smoke = Smoke(self._session, self._tally.note)
+
+    def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:
+        """Hand each step to a thread as soon as those that it needs are done, the most urgent first."""
+        needs = {name: [need for need in step.needs if need in steps] for name, step in steps.items()}
+        urgency, order = self._urgency(steps, needs), {name: index for index, name in enumerate(steps)}
+        sorter = TopologicalSorter(needs)
+        sorter.prepare()
+        with ThreadPoolExecutor(min(MOST_THREADS, len(steps) or 1), thread_name_prefix="step") as pool:
+            running: dict[Future[Ended], ReleaseId] = {}
+            while sorter.is_active():
+                for ready in sorted(sorter.get_ready(), key=lambda name: (-urgency[name], order[name])):
+                    if self._is_quick(steps[ready]):
+                        self._tally.ended[ready] = self._do_safely(steps[ready])
+                        sorter.done(ready)
+                    else:
+                        running[pool.submit(self._do_timed, steps[ready])] = ready
+                if not running:
+                    continue
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    release = running.pop(future)
+                    self._tally.ended[release] = future.result()
+                    sorter.done(release)
+
+    def _urgency(
+        self, steps: Mapping[ReleaseId, Step], needs: Mapping[ReleaseId, Sequence[ReleaseId]]
+    ) -> dict[ReleaseId, float]:
+        """Expected seconds from each step to the end of the run: who gets a slot first."""
+        known, test = self._session.durations.known, self._session.test
+        urgency = levels(needs, lambda name: expected(steps[name], known, test=test))
+        self._session.slots.order(urgency)
+        return urgency
+
+    def _is_quick(self, step: Step) -> bool:
+        """Whether nothing will be asked of anybody: not worth a thread."""
+        return step.action is Action.DISABLED or (step.action is Action.UNCHANGED and not self._session.test)
+
+    def _do_timed(self, step: Step) -> Ended:
+        """One step; how long its own work took is remembered for the next run's order."""
+        started = time.monotonic()
+        ended = self._do_safely(step)
+        seconds = time.monotonic() - started - self._session.slots.queued(step.id)
+        if ended.outcome in {Outcome.INSTALLED, Outcome.UPGRADED} and (self._session.test or not step.release.smoke):
+            self._session.durations.note(step.id, seconds)
+        return ended
+
+    def _do_safely(self, step: Step) -> Ended:
+        """One step, start to end, whatever happens: even where a sink breaks."""
+        try:
+            return self._do(step)
+        except Exception as error:  # noqa: BLE001 - see run
+            ended = self._failed(step, self._session.bug(error))
+            with contextlib.suppress(Exception):
+                self._tell(step, ended, 0.0)
+            return ended
+
+    def _do(self, step: Step) -> Ended:
+        """One step, start to end."""
+        if skipped := self._reason_to_skip(step):
+            return self._tell(step, skipped, 0.0)
+        if step.action is Action.DISABLED or (step.action is Action.UNINSTALL and not self._session.sync):
+            return self._tell(step, Ended(Outcome.DISABLED), 0.0)
+        release = step.release
+        if step.action is not Action.UNCHANGED:
+            self._session.bus.emit(StepStarted(release=str(step.id), layer=release.layer, action=step.action))
+        result, seconds = timed(lambda: self._work(step), self._session.bug)
+        if isinstance(result, DevtoolsError):
+            return self._tell(step, self._failed(step, result), seconds)
+        ended = self._tell(step, Ended(result.outcome), seconds, result.revision)
+        if release.smoke and self._session.test and step.action is not Action.UNINSTALL:
+            self._run_tests(step, result, ended)
+        return ended
+
+    def _work(self, step: Step) -> Done:
+        """What its action says."""
+        if self._is_quick(step):
+            return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
+        if step.action is Action.UNCHANGED or not self._session.sync:
+            return self._steps.confirm(step)
+        if step.action is Action.UNINSTALL:
+            return self._steps.uninstall(step)
+        return self._steps.sync(step)
+
+    def _reason_to_skip(self, step: Step) -> Ended | None:
+        """Why a step is not even begun."""
+        if self._session.cancel.is_set():
+            return Ended(Outcome.SKIPPED, cause=self._session.cancel.reason)
+        if self._tally.fault:
+            return Ended(Outcome.SKIPPED, cause=self._tally.fault.message)
+        if step.action is Action.BLOCKED:
+            return Ended(Outcome.SKIPPED, cause=step.reason)
+        for need in step.needs:
+            before = self._tally.ended.get(need)
+            if before and before.outcome not in GOOD:
+                cause = before.cause if before.outcome is Outcome.SKIPPED else f"{need} {before.outcome}"
+                return Ended(Outcome.SKIPPED, cause=cause)
+        return None
+
+    def _failed(self, step: Step, error: DevtoolsError) -> Ended:
+        """A failure, and what it means for the rest."""
+        if isinstance(error, Interrupted):
+            return Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
+        self._tally.note(error)
+        return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
+
+    def _tell(self, step: Step, ended: Ended, seconds: float, revision: int = 0) -> Ended:
+        """Emit the end of a step."""
+        error = ended.error
+        reason = error.message if error else ended.cause or step.reason
+        if ended.outcome is Outcome.SKIPPED and ended.cause and ended.cause.endswith((" failed", " interrupted")):
+            reason = f"because {ended.cause}"
+        self._session.bus.emit(
+            StepFinished(
+                release=str(step.id),
+                layer=step.release.layer,
+                outcome=ended.outcome,
+                seconds=seconds,
+                reason=reason,
+                hint=error.hint if error else "",
+                details=tuple(getattr(error, "details", ())),
+                revision=revision or step.revision,
+                stand_in=step.is_on_stand_in,
+            )
+        )
+        return ended
+
+    def _run_tests(self, step: Step, done: Done, ended: Ended) -> None:
+        """A smoke release's tests, unless nothing that they rest on changed since they went well."""
+        session, fact = self._session, self._facts.releases.get(step.id)
+        digest = digest_behind(self._plan, step)
+        unchanged = all(item.action is Action.UNCHANGED for item in behind(self._plan, step))
+        if not session.retest and unchanged and fact and fact.tested == digest:
+            ended.tests = (self._skipped(step, "nothing changed since they went well"),)
+            return
+        try:
+            ended.tests = self._smoke.run(step.release)
+            is_this = session.sync or unchanged  # else they ran on something older than what is declared
+            self._remark(step, done, fact, digest if is_this and self._went_well(ended.tests) else None)
+        except Interrupted as error:
+            ended.tests = (self._skipped(step, error.message),)
+        except EnvironmentFault as error:
+            self._tally.note(error)
+            ended.tests = (self._skipped(step, error.message),)
+        except DevtoolsError as error:
+            ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)
+
+    def _remark(self, step: Step, done: Done, fact: ReleaseFact | None, tested: str | None) -> None:
+        """`helm test` rewrites the release's record without our annotations: put back what was noted there."""
+        kube = self._session.kube
+        if done.outcome is not Outcome.UNCHANGED:
+            mark_ready(kube, step.id, done.revision, step.digest, done.objects)
+        elif fact and fact.ready:
+            mark_ready(kube, step.id, done.revision, fact.ready, fact.objects)
+        mark_tested(kube, step.id, done.revision, tested)
+
+    def _skipped(self, step: Step, reason: str, verdict: Verdict = Verdict.SKIPPED) -> TestFinished:
+        """One line for all tests of a release that were not run."""
+        finished = TestFinished(
+            release=str(step.id),
+            layer=step.release.layer,
+            test="all tests",
+            verdict=verdict,
+            seconds=0.0,
+            reason=reason,
+        )
+        self._session.bus.emit(finished)
+        return finished
+
+    def _went_well(self, tests: Sequence[TestFinished]) -> bool:
+        """Passed, or skipped by their own word and not because the run ended; what was simulated proves nothing."""
+        good = {Verdict.PASSED, Verdict.SKIPPED}
+        whole = not self._session.cancel.is_set() and not self._tally.fault
+        return whole and bool(tests) and all(test.verdict in good for test in tests)
+
+    def _finish(self, seconds: float) -> ExitCode:
+        """Exit code and reason of the whole run."""
+        code, reason, hint = self._tally.result(self._session.cancel, self._plan)
+        if code is ExitCode.OK and self._plan.kept_crds:
+            reason, hint = self._kept()
+        self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
+        return code
+
+    def _kept(self) -> tuple[str, str]:
+        """What is said of the CRDs that an uninstall left, and what removes them."""
+        from devtools.releases.cleanup import stack_crds  # noqa: PLC0415 - an uninstall's
+
+        count = len(stack_crds(self._session.kube, self._plan.stack.name))
+        if not count:
+            return "", ""
+        told = "1 CRD is kept" if count == 1 else f"{count} CRDs are kept"
+        return f"{told}, with every object of their kinds", "invoke down --crds removes them"
+
+
+def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
+    """A plan as the event that renderers show."""
+    return PlanMade(
+        layers=plan.layers,
+        dry_run=dry_run,
+        steps=tuple(
+            PlannedStep(
+                release=str(step.id),
+                layer=step.release.layer,
+                action=step.action,
+                reason=step.reason,
+                needs=tuple(map(str, step.needs)),
+                chart=f"{step.release.chart.name} {step.release.chart.version}".strip(),
+                stand_in=step.is_on_stand_in,
+                before=tuple(shlex.join(hook.argv) for hook in step.release.before) if step.action in SYNCED else (),
+            )
+            for step in plan.steps
+        ),
+    )

@@ -1,0 +1,93 @@
+"""How the steps of a run ended, and what that makes of the whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, TimedOut
+from devtools.events import Outcome, TestFinished, Verdict
+from devtools.model import Action, ObjectRef, Plan, ReleaseId
+from devtools.process.runner import Cancel
+
+GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
+_GO_ON = "run the same command again: it goes on from here"
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a step went well."""
+
+    outcome: Outcome
+    revision: int
+    objects: tuple[ObjectRef, ...] = ()
+
+
+@dataclass(slots=True)
+class Ended:
+    """A finished step, as its dependents see it."""
+
+    outcome: Outcome
+    cause: str = ""  # for dependents: "ameide/kafka failed"
+    error: DevtoolsError | None = None
+    tests: Sequence[TestFinished] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """How all steps ended; the engine's only state."""
+
+    ended: dict[ReleaseId, Ended] = field(default_factory=dict)
+    fault: EnvironmentFault | None = None
+    bug: DevtoolsError | None = None
+
+    def note(self, error: DevtoolsError) -> None:
+        """Remember what concerns the whole run: a cluster or machine that failed it, a bug of ours."""
+        if isinstance(error, EnvironmentFault):
+            self.fault = self.fault or error
+        if error.exit_code is ExitCode.BUG:
+            self.bug = self.bug or error
+
+    def result(self, cancel: Cancel, plan: Plan) -> tuple[ExitCode, str, str]:
+        """Exit code, reason and hint: interrupted before a bug of ours, that before unreachable, failed, timed out."""
+        if cancel.is_set():
+            return ExitCode.INTERRUPTED, cancel.reason, _GO_ON
+        if self.bug:
+            return ExitCode.BUG, self.bug.message, self.bug.hint
+        if self.fault:
+            return ExitCode.ENVIRONMENT, self.fault.message, self.fault.hint or "invoke cluster.status"
+        code, reason = self._failures(plan)
+        return code, reason, ""
+
+    def _failures(self, plan: Plan) -> tuple[ExitCode, str]:
+        """What did not go well in a run that could go on to its end."""
+        failed = [release for release, end in self.ended.items() if end.outcome is Outcome.FAILED]
+        tests = [test for end in self.ended.values() for test in end.tests if test.verdict is Verdict.FAILED]
+        blocked = [step.id for step in plan.steps if step.action is Action.BLOCKED]
+        if failed:
+            late = all(isinstance(self.ended[release].error, TimedOut) for release in failed)
+            return (ExitCode.TIMEOUT if late and not tests else ExitCode.FAILED), f"{_list(failed)} failed"
+        if tests:
+            return ExitCode.FAILED, f"{_list([test.test for test in tests])} failed"
+        if blocked:
+            return ExitCode.FAILED, f"{_list(blocked)} blocked"
+        return ExitCode.OK, ""
+
+
+def _list(names: Sequence[object]) -> str:
+    """`a, b and 3 more`."""
+    shown, more = ", ".join(map(str, names[:_NAMED])), len(names) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def timed(work: Callable[[], Done], bug: Callable[[Exception], DevtoolsError]) -> tuple[Done | DevtoolsError, float]:
+    """Run it; its result or its failure, and the seconds it took. What nobody foresaw is made a failure by `bug`."""
+    started = time.monotonic()
+    try:
+        return work(), time.monotonic() - started
+    except DevtoolsError as error:
+        return error, time.monotonic() - started
+    except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
+        return bug(error), time.monotonic() - started

@@ -1,0 +1,96 @@
+"""Starts helm before it is its turn, for steps that come next.
+
+Half of what helm takes for a small release is its own start. It reads the values late, on stdin, when it has looked up
+the release's history and done nothing yet: there it waits until the release's turn has come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from concurrent.futures import wait
+from threading import Lock
+
+from devtools.model import SYNCED, Action, ReleaseId, Step
+from devtools.releases.launch import Launch
+from devtools.run.slots import Slots
+
+MOST = 3  # processes that wait: each holds some 60 MiB
+LONGEST = 60.0  # seconds one may wait; what it has looked up gets old
+GRACE = 3.0  # seconds
+
+
+class Ahead:
+    """The helm processes that wait for their turn."""
+
+    def __init__(
+        self,
+        steps: Mapping[ReleaseId, Step],
+        slots: Slots,
+        launch: Callable[[Step], Launch],
+        *,
+        longest: float = LONGEST,
+        grace: float = GRACE,
+    ) -> None:
+        """`launch` starts the helm of a step; only while there is a free slot is it called.
+
+        One may wait for `longest` seconds, and one that gets no values has `grace` to end without a signal.
+        """
+        self._steps, self._slots, self._launch = steps, slots, launch
+        self._longest, self._grace = longest, grace
+        self._lock = Lock()
+        self._waiting: dict[ReleaseId, Launch] = {}
+        self._begun: set[ReleaseId] = set()  # those whose helm has its values, or will never need any
+        self._dropped: list[Launch] = []
+        self._dependents: defaultdict[ReleaseId, list[Step]] = defaultdict(list)
+        for step in steps.values():
+            for need in step.needs:
+                self._dependents[need].append(step)
+
+    def prepare(self, step: Step) -> None:
+        """Start a step's helm if nobody else needs the CPU."""
+        with self._lock:
+            self._prepare(step)
+
+    def take(self, step: Step) -> Launch | None:
+        """The step's helm if it waits; whoever takes it gives it its values."""
+        with self._lock:
+            self._begun.add(step.id)
+            launch = self._waiting.pop(step.id, None)
+            if launch and (launch.result.done() or time.monotonic() - launch.begun > self._longest):
+                self._drop(launch)
+                launch = None
+            return launch
+
+    def look_on(self, release: ReleaseId) -> None:
+        """Prepare those that wait for a release, and for none that has not begun."""
+        with self._lock:
+            for step in sorted(self._dependents[release], key=lambda step: -self._slots.urgency(step.id)):
+                if all(self._has_begun(need) for need in step.needs):
+                    self._prepare(step)
+
+    def close(self) -> None:
+        """End those whose turn never came."""
+        with self._lock:
+            for launch in self._waiting.values():
+                self._drop(launch)
+            self._waiting.clear()
+        results = [launch.result for launch in self._dropped]
+        wait(results, self._grace)
+        for launch in self._dropped:
+            launch.stop.set("its turn never came")
+        wait(results)
+
+    def _prepare(self, step: Step) -> None:
+        fresh = step.id not in self._begun and step.id not in self._waiting
+        if fresh and step.action in SYNCED and not step.recover and len(self._waiting) < MOST and self._slots.idle():
+            self._waiting[step.id] = self._launch(step)
+
+    def _has_begun(self, release: ReleaseId) -> bool:
+        step = self._steps.get(release)
+        return release in self._begun or step is None or step.action not in {*SYNCED, Action.BLOCKED}
+
+    def _drop(self, launch: Launch) -> None:
+        launch.drop()
+        self._dropped.append(launch)

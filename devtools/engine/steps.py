@@ -1,0 +1,272 @@
+"""What each kind of step does to one release."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from devtools.charts.crds import has_crds
+from devtools.diff.secrets import secret_values
+from devtools.engine.outcome import Done
+from devtools.engine.prestart import LONGEST, Ahead
+from devtools.errors import Interrupted
+from devtools.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
+from devtools.helm.commands import Deployed, parse_failure, parse_upgrade
+from devtools.helm.labels import LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
+from devtools.model import Action, Contract, ObjectRef, Plan, Release, Step, Sweep
+from devtools.process.runner import Command, Result, redact
+from devtools.readiness.contracts import Contracts, deadline
+from devtools.readiness.wait import Failure, LateFailure, Wait, wait_ready
+from devtools.releases.cleanup import remove_crds, remove_namespaces
+from devtools.releases.commands import Commands
+from devtools.releases.crds import apply_crds
+from devtools.releases.facts import cut_off_revisions, mark_ready, newest_records, record_path
+from devtools.releases.launch import Launch, killed
+from devtools.releases.missing_crds import unknown
+from devtools.releases.namespaces import make_namespace
+from devtools.releases.nondeterminism import rerendered
+from devtools.releases.outages import Outage, despite_outages
+from devtools.releases.recovery import left, records, recovery
+from devtools.releases.rejections import despite_refusals, refused
+from devtools.releases.removal import await_gone, await_pods, remove_hooks, spare_crds
+from devtools.releases.webhooks import despite_webhooks, unanswered
+from devtools.run.session import Session
+from devtools.smoke.hook_watcher import HookWatch
+
+
+class Steps:
+    """Does steps; raises DevtoolsError where one fails."""
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        """For the steps of one plan; `close` must be called after the last."""
+        self._session = session
+        self._stack = plan.stack.name  # marks releases as this stack's
+        self._commands = Commands(session)
+        steps = {step.id: step for step in plan.steps}
+        self._ahead = Ahead(steps, session.slots, partial(self._launch, longest=LONGEST))
+        self._contracts = Contracts(
+            session.kube,
+            session.observer,
+            simulated=session.real_node is not None,
+            real_node=session.real_node or "",
+        )
+
+    def sync(self, step: Step) -> Done:
+        """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
+        release, session = step.release, self._session
+        self._ahead.prepare(step)
+        for hook in release.before:
+            self._wait(release).say(f"hook {hook.argv[0]}")
+            self._commands.hook(release, hook.argv, hook.timeout)
+        deployed = despite_webhooks(lambda: self._upgrade(step), self._wait(release), self._warner(release))
+        self._ahead.look_on(release.id)
+        session.observer.renew()
+        objects = tuple(self._scoped(ref) for ref in deployed.objects)
+        wait = self._wait(release)
+        if release.wait:
+            wait_ready(session.kube, session.observer, objects, wait)
+        if any(ref.kind == "CustomResourceDefinition" for ref in objects):
+            session.kube.discover()  # once they are established, not before
+        self.keep_contract(release, wait)
+        if step.action is Action.UPGRADE and (fields := rerendered(session.kube, release.id, deployed.revision)):
+            self._warner(release)(f"rendered differently from the same inputs: {fields}")
+        mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
+        outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
+        return Done(outcome=outcome, revision=deployed.revision, objects=objects)
+
+    def close(self) -> None:
+        """End what was begun for steps that never came."""
+        self._ahead.close()
+
+    def confirm(self, step: Step) -> Done:
+        """A release that is not to be touched: only its contract is looked at; Failure where it is not deployed."""
+        if step.action is Action.INSTALL:
+            raise Failure(f"cannot be tested: {step.reason}", hint=f"invoke layer {step.release.layer}")
+        if self._session.test:
+            self.keep_contract(step.release, self._wait(step.release))
+        return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
+
+    def uninstall(self, step: Step) -> Done:
+        """Remove a release but for its CRDs, and wait until its objects are gone.
+
+        Their pods may still be ending then; only who takes away a namespace waits for them.
+        """
+        if step.sweep is Sweep.NAMESPACES:
+            remove_namespaces(self._session, self._stack, self._wait(step.release))
+        elif step.sweep is Sweep.CRDS:
+            remove_crds(self._session, self._stack, self._wait(step.release), force=step.force)
+        else:
+            self._remove(step.release, self._session.slots.hold(step.release.id))
+        return Done(outcome=Outcome.UNINSTALLED, revision=0)
+
+    def _remove(self, release: Release, slot: contextlib.AbstractContextManager[Any]) -> None:
+        """See `uninstall`; `slot` is held while helm runs."""
+        kube, observer, wait = self._session.kube, self._session.observer, self._wait(release)
+        stored = spare_crds(kube, release.id, self._stack)
+        objects = tuple(self._scoped(ref) for ref in stored.objects()) if stored else ()
+        if namespaces := [ref.name for ref in objects if (ref.api_version, ref.kind) == ("v1", "Namespace")]:
+            await_pods(observer, namespaces, wait)
+        command = self._session.helm.uninstall(release.id, timeout=release.timeout)
+        with slot:
+            despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
+        if stored:
+            remove_hooks(kube, stored)
+            observer.renew()
+            await_gone(kube, observer, objects, wait)
+
+    def keep_contract(self, release: Release, wait: Wait) -> None:
+        """Wait for each contract; all verdicts are told, the first failed one raises Failure."""
+        broken: list[str] = []
+        details: tuple[str, ...] = ()
+        for contract in release.contract:
+            checked = self._contracts.settle(contract, release.namespace, self._contract_wait(release, contract, wait))
+            self._session.bus.emit(
+                ContractChecked(
+                    release=str(release.id),
+                    layer=release.layer,
+                    contract=str(contract),
+                    verdict=checked.verdict,
+                    value=checked.value,
+                    reason=checked.reason,
+                )
+            )
+            if checked.verdict is Verdict.FAILED:
+                broken.append(f"contract {contract}: {checked.reason}")
+                details = details or checked.details
+        if broken:
+            raise Failure(broken[0], details=(*broken[1:], *details))
+
+    def _contract_wait(self, release: Release, contract: Contract, wait: Wait) -> Wait:
+        """Its own time where it has one, else what is left of the release's."""
+        return self._wait(release, contract.timeout) if contract.timeout else wait
+
+    def _wait(self, release: Release, timeout: float = 0.0) -> Wait:
+        """Patience of so many seconds, or of the release's timeout, telling events what for and how long still."""
+        limit = deadline(timeout or release.timeout)
+
+        def say(what: str) -> None:
+            left = round(max(limit - time.monotonic(), 0.1), 1)
+            event = StepWaiting(release=str(release.id), layer=release.layer, what=what, left=left)
+            self._session.bus.emit(event)
+
+        return Wait(deadline=limit, say=say, cancel=self._session.cancel)
+
+    def _upgrade(self, step: Step) -> Deployed:
+        """Namespace, CRDs and `helm upgrade --install`, each when it is the release's turn."""
+        release, session = step.release, self._session
+        # it may wait, so it holds no slot
+        make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, self._wait(release))
+        with session.slots.hold(release.id):
+            crds = has_crds(release.chart.path)
+            answer = "" if crds else self._helm(step)
+        if crds:
+            apply_crds(session, release, self._stack, self._wait(release))  # it waits, so it holds no slot
+            with session.slots.hold(release.id):
+                answer = self._helm(step)
+        return parse_upgrade(answer, release.namespace)
+
+    def _helm(self, step: Step) -> str:
+        """Clear what a killed run left, then `helm upgrade --install`; its answer."""
+        release, session = step.release, self._session
+
+        def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
+            if again or step.recover or step.cut_off:
+                self._clear(release)
+            return self._helm_upgrade(step)
+
+        warn = self._warner(release)
+        return despite_outages(despite_refusals(work, session.kube, self._wait(release), warn, step), warn)
+
+    def _helm_upgrade(self, step: Step) -> str:
+        """One `helm upgrade --install`, started by now or long ago; its answer."""
+        values = self._session.values[step.id]
+        launch = self._ahead.take(step) or self._launch(step)
+        launch.give(values)
+        self._ahead.look_on(step.id)
+        return self._end(step.release, "upgrade", launch, secrets=secret_values(values)).stdout
+
+    def _launch(self, step: Step, longest: float = 0.0) -> Launch:
+        """Start a release's helm, which may wait for its values for so many seconds."""
+        release, secrets = step.release, secret_values(self._session.values[step.id])
+        labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
+        command = self._session.helm.upgrade(
+            release.id,
+            release.chart.path,
+            timeout=release.timeout,
+            history=release.history,
+            labels=labels,
+            take=step.take,
+            first=step.action is Action.INSTALL,
+        )
+
+        def work(given: Command, launch: Launch) -> Result:
+            def hushed() -> bool:
+                return launch.is_hushed
+
+            return self._commands.run(release, given, quiet=True, secrets=secrets, hushed=hushed)
+
+        return Launch(replace(command, timeout=(command.timeout or 0.0) + longest), work, reads=True)
+
+    def _warner(self, release: Release) -> Callable[[str], None]:
+        """Emits warnings about a release."""
+        return lambda line: self._session.bus.emit(Notice(level="warning", message=line, release=str(release.id)))
+
+    def _clear(self, release: Release) -> None:
+        """Undo and forget what a helm that was cut off left of a release."""
+        kube = self._session.kube
+        known = records(kube, release.id)
+        if state := left(known):
+            self._recover(release, state, known)
+            known = records(kube, release.id)
+        for revision in cut_off_revisions(known, newest_records(known)).get(release.id, ()):
+            kube.delete(record_path(release.id, revision))
+
+    def _recover(self, release: Release, state: str, known: Sequence[Mapping[str, Any]]) -> None:
+        """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
+        helm, kube = self._session.helm, self._session.kube
+        way = recovery(state, known)
+        self._warner(release)(way.told(state))
+        if way.how == "forget":
+            kube.delete(record_path(release.id, way.revision))
+        elif way.how == "rollback":
+            self._must(release, "rollback", helm.rollback(release.id, way.revision, timeout=release.timeout))
+        else:
+            self._remove(release, contextlib.nullcontext())  # it is the release's turn already
+
+    def _must(self, release: Release, verb: str, command: Command) -> Result:
+        """Run helm; raises what it means when it does not end well."""
+        launch = Launch(command, lambda given, _: self._commands.run(release, given))
+        return self._end(release, verb, launch)
+
+    def _end(self, release: Release, verb: str, launch: Launch, secrets: tuple[str, ...] = ()) -> Result:
+        """Look after a helm until it has ended; raises what it means when that is not well.
+
+        Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
+        """
+        started = time.monotonic()
+        watch = HookWatch(session=self._session, release=release.id, verb=verb, say=self._wait(release).say)
+        result = watch.run(launch)
+        if result.ok:
+            return result
+        if result.cancelled:
+            raise Interrupted(f"helm {verb} of {release.id} was interrupted")
+        said = redact(result.stderr, secrets)
+        text, unreachable = parse_failure(said)
+        self._session.kube.version()
+        if unreachable or self._session.kube.was_away(started):
+            raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
+        if result.timed_out:
+            raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
+        known = killed(result) or refused(self._session.kube, release, said) or unanswered(text) or unknown(text)
+        raise known or Failure(text, details=[redact(line, secrets) for line in watch.said()])
+
+    def _scoped(self, ref: ObjectRef) -> ObjectRef:
+        """The manifest does not tell namespaced kinds from others; the API server does."""
+        resource = self._session.kube.resource(ref.kind, ref.api_version)
+        if resource is None or resource.namespaced:
+            return ref
+        return ObjectRef(ref.api_version, ref.kind, "", ref.name)

@@ -1,0 +1,51 @@
+"""What Helm applied of a release, as its record tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.helm.record import read_record
+from devtools.model import ReleaseId
+
+MANAGER = "helm"  # the field manager: the name of the program
+_OWNED = {"app.kubernetes.io/managed-by": "Helm"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A revision; both parts hold secrets, so they stay in memory."""
+
+    objects: tuple[dict[str, Any], ...]  # as Helm applied them, hooks left out
+    values: Mapping[str, Any]  # that the user gave
+
+
+def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
+    """The revision that a record Secret holds; raises DevtoolsError where it cannot be read.
+
+    Helm adds a label and two annotations to every object that it applies and keeps the manifest without them: they
+    are added here, too, since an apply without them would take them away.
+    """
+    record = read_record(secret)
+    values = record.document.get("config")
+    found = {_key(item): item for item in record.items() if (item.get("metadata") or {}).get("name")}
+    return Applied(
+        objects=tuple(_as_applied(item, release) for item in found.values()),
+        values=values if isinstance(values, Mapping) else {},
+    )
+
+
+def _key(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a manifest names an object twice, the last one stays."""
+    metadata = item["metadata"]
+    return str(item.get("apiVersion")), str(item["kind"]), str(metadata.get("namespace", "")), str(metadata["name"])
+
+
+def _as_applied(item: dict[str, Any], release: ReleaseId) -> dict[str, Any]:
+    """An object of the manifest with the marks of its release."""
+    metadata = dict(item["metadata"])
+    metadata["labels"] = {**(metadata.get("labels") or {}), **_OWNED}
+    marks = {"meta.helm.sh/release-name": release.name, "meta.helm.sh/release-namespace": release.namespace}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
+    return {**item, "metadata": metadata}

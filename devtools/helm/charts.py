@@ -1,0 +1,98 @@
+"""Helm 4 as a tool for charts: commands that fetch, check and pack them, and what they say of a chart's source.
+
+Flags: https://helm.sh/docs/helm/ for 4.x. Repositories and caches are a run's own, so what the user has added to
+Helm decides nothing; credentials for registries stay where `helm registry login` keeps them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devtools.process.runner import Command
+
+OCI = "oci://"
+_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+_PULL = 300.0  # seconds: charts are small, networks are slow
+_LOCAL = 120.0  # seconds for what needs no network
+_SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelmCharts:
+    """One helm program that keeps its caches and its list of repositories below `home`."""
+
+    program: Path
+    home: Path
+
+    def pull(self, source: str, name: str, version: str, into: Path) -> Command:
+        """Fetch a chart's archive, and its provenance file where there is one, into a directory.
+
+        `source` is the URL of a chart repository, or an OCI reference that ends with the chart's name.
+        """
+        words = ("--version", version, "--destination", str(into), "--prov")
+        return self._command(*self._chart("pull", source, name), *words, timeout=_PULL)
+
+    def latest(self, source: str, name: str) -> Command:
+        """Chart.yaml of the newest version that is no pre-release."""
+        return self._command(*self._chart("show", source, name), timeout=_PULL)
+
+    def verify(self, archive: Path, keyring: Path) -> Command:
+        """Check an archive against the provenance file beside it."""
+        return self._command("verify", str(archive), "--keyring", str(keyring), timeout=_LOCAL)
+
+    def add_repository(self, name: str, url: str) -> Command:
+        """Make a repository known: `dependency build` asks that for every one that a chart names."""
+        return self._command("repo", "add", name, url, timeout=_PULL)
+
+    def build_dependencies(self, directory: Path) -> Command:
+        """Fetch what a chart directory's Chart.lock says, else what its Chart.yaml asks for."""
+        return self._command("dependency", "build", str(directory), timeout=_PULL)
+
+    def package(self, directory: Path, into: Path) -> Command:
+        """Pack a chart directory."""
+        return self._command("package", str(directory), "--destination", str(into), timeout=_LOCAL)
+
+    def _chart(self, verb: str, source: str, name: str) -> tuple[str, ...]:
+        """A verb about a chart, wherever it is."""
+        verbs = ("show", "chart") if verb == "show" else (verb,)
+        if not source.startswith(OCI):
+            return (*verbs, name, "--repo", source)
+        host = urlsplit(source).hostname or ""
+        # A registry on this machine has no certificate.
+        return (*verbs, source, *(("--plain-http",) if _LOOPBACK.fullmatch(host) else ()))
+
+    def _command(self, *words: str, timeout: float) -> Command:
+        env = {"HELM_CACHE_HOME": str(self.home), "HELM_REPOSITORY_CONFIG": str(self.home / "repositories.yaml")}
+        return Command(argv=(str(self.program), *words, "--color", "never"), env=env, timeout=timeout)
+
+
+def oci_reference(base: str, name: str) -> str:
+    """The reference of a chart in a registry's namespace, or `base` itself where that names the chart already."""
+    base = base.rstrip("/")
+    return base if base.endswith(f"/{name}") else f"{base}/{name}"
+
+
+def newer(one: str, other: str) -> bool:
+    """Whether version `one` is newer than `other`, by Semantic Versioning 2.0.0 (a leading `v` is no part of it)."""
+    return _order(one) > _order(other)
+
+
+def newest(versions: Mapping[str, object] | list[str]) -> str:
+    """The newest of versions, pre-releases only where there is nothing else; empty where there are none."""
+    known = [version for version in versions if _SEMVER.fullmatch(version)]
+    releases = [version for version in known if "-" not in version.partition("+")[0]]
+    return max(releases or known, key=_order, default="")
+
+
+def _order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]:
+    """A key that sorts versions; what is no version comes before all."""
+    match = _SEMVER.fullmatch(version)
+    if match is None:
+        return (), False, ()
+    *numbers, pre = match.groups()
+    parts = tuple((not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in (pre or "").split("."))
+    return tuple(map(int, numbers)), pre is None, parts if pre else ()

@@ -1,0 +1,233 @@
+"""Helm 4: commands to give it, and what its answers mean.
+
+Flags and outputs: https://helm.sh/docs/helm/ for 4.x. Waiting is ours (`--wait=hookOnly`): Helm's watcher says
+neither what it waits for nor gives up on what cannot heal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devtools.base.machine_json import read_json
+from devtools.base.machine_yaml import read_documents
+from devtools.errors import DevtoolsError
+from devtools.model import ObjectRef, ReleaseId
+from devtools.process.runner import Command
+
+_HOOK = "helm.sh/hook"
+# Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
+_TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
+# Helm installs by server-side apply, which refuses fields that are in no schema by itself, in the same words. The check
+# only asks whether the server can be told to: two documents of OpenAPI, a third of what a small release costs.
+_FIRST = ("--disable-openapi-validation",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helm:
+    """One helm program against one cluster; context and kubeconfig are in every command it builds."""
+
+    program: Path
+    kubeconfig: Path
+    context: str
+    env: Mapping[str, str] = field(default_factory=dict)  # of every command
+
+    def upgrade(
+        self,
+        release: ReleaseId,
+        chart: Path,
+        *,
+        timeout: float,
+        history: int,
+        labels: Mapping[str, str],
+        take: bool = False,
+        first: bool = False,
+    ) -> Command:
+        """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone.
+
+        It reads the values on stdin, late: it has found the release's history by then, and done nothing.
+        `take` takes over fields that others own, and objects that are no release's. Without it both are refused.
+        `first` says that no release is there yet.
+        """
+        pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        return self._command(
+            ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
+            ("--namespace", release.namespace, "--values", "-"),
+            ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
+            ("--labels", pairs, "--output", "json"),
+            (*(_TAKE if take else ()), *(_FIRST if first else ())),
+            timeout=timeout + 30,
+        )
+
+    def template(self, release: ReleaseId, chart: Path, values: Path, kube_version: str = "") -> Command:
+        """Render, talking to no cluster."""
+        version = ("--kube-version", kube_version) if kube_version else ()
+        return Command(
+            argv=(
+                *(str(self.program), "template", release.name, str(chart), "--include-crds"),
+                *("--namespace", release.namespace, "--values", _listed(values), *version),
+            ),
+            timeout=60,
+        )
+
+    def uninstall(self, release: ReleaseId, *, timeout: float) -> Command:
+        """Delete a release's objects, waiting for its hooks only; fine when it is absent."""
+        return self._command(
+            ("uninstall", release.name, "--namespace", release.namespace),
+            ("--ignore-not-found", "--cascade=background", "--wait=hookOnly", "--timeout", _seconds(timeout)),
+            timeout=timeout + 30,
+        )
+
+    def rollback(self, release: ReleaseId, revision: int, *, timeout: float) -> Command:
+        """Go back to a revision."""
+        return self._command(
+            ("rollback", release.name, str(revision), "--namespace", release.namespace),
+            ("--wait=hookOnly", "--timeout", _seconds(timeout)),
+            timeout=timeout + 30,
+        )
+
+    def test(self, release: ReleaseId, test: str, *, timeout: float) -> Command:
+        """Run one test hook by itself: the first that fails would stop the others (helm/helm#12003)."""
+        return self._command(
+            ("test", release.name, "--namespace", release.namespace),
+            ("--filter", f"name={test}", "--timeout", _seconds(timeout)),
+            timeout=timeout + 15,
+        )
+
+    def hooks(self, release: ReleaseId) -> Command:
+        """The hooks' manifests of the deployed revision."""
+        return self._command(("get", "hooks", release.name, "--namespace", release.namespace), timeout=30)
+
+    def _command(self, *words: tuple[str, ...], timeout: float) -> Command:
+        """Words with the cluster they are for."""
+        where = ("--kubeconfig", str(self.kubeconfig), "--kube-context", self.context)
+        flat = tuple(word for group in words for word in group)
+        return Command(argv=(str(self.program), *flat, *where, "--color", "never"), env=self.env, timeout=timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What `upgrade --output json` says of the release it made."""
+
+    revision: int
+    objects: tuple[ObjectRef, ...]
+
+
+def parse_upgrade(stdout: str, namespace: str) -> Deployed:
+    """The release of `upgrade --output json`; raises DevtoolsError where it is not that.
+
+    The document holds values and manifest, secrets included: it is never logged.
+    """
+    try:
+        document = read_json(stdout[stdout.index("{") :])  # warnings may come first
+        manifest, revision = document.get("manifest") or "", int(document["version"])
+        objects = parse_manifest(str(manifest), namespace)
+    except (ValueError, KeyError, TypeError, OverflowError, DevtoolsError) as error:
+        raise DevtoolsError("helm's answer was not the release it made") from error
+    return Deployed(revision=revision, objects=objects)
+
+
+def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
+    """The objects of a rendered manifest, hooks left out; namespaced or not is the API server's to say.
+
+    Raises DevtoolsError where it is not YAML.
+    """
+    return tuple(ref_of(item, namespace) for item in documents(text) if _HOOK not in annotations_of(item))
+
+
+def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
+    """The test hooks among the manifests of `get hooks`, whole.
+
+    Each has a kind and a name, and a map for its spec where it has one. Raises DevtoolsError where they are not YAML,
+    or one could never be run.
+    """
+    found = tuple(
+        item
+        for item in documents(text)
+        if {"test", "test-success"} & set(re.split(r"\s*,\s*", str(annotations_of(item).get(_HOOK, ""))))
+    )
+    for item in found:
+        kind, name, spec = item["kind"], (item.get("metadata") or {}).get("name"), item.get("spec") or {}
+        if not (isinstance(kind, str) and isinstance(name, str) and name and isinstance(spec, dict)):
+            raise DevtoolsError(f"a test hook is no Kubernetes object with a name: {kind} {name or 'without one'}")
+    return found
+
+
+def documents(text: str) -> Iterable[dict[str, Any]]:
+    """The objects of a multi-document YAML text, `List`s opened.
+
+    Where they have metadata, labels or annotations these are maps. Raises DevtoolsError for what is not, or not YAML.
+    """
+    try:
+        for document in read_documents(text):
+            if not isinstance(document, dict) or "kind" not in document:
+                continue
+            if document["kind"] == "List" and isinstance(document.get("items"), list):
+                yield from (_checked(item) for item in document["items"] if isinstance(item, dict) and "kind" in item)
+            else:
+                yield _checked(document)
+    except ValueError as error:
+        raise DevtoolsError(f"what helm rendered is not YAML: {error}") from error
+
+
+# Of the network, and of an API server that hung or lost its etcd for a while (as quota, apiserver and etcd say it).
+_ENVIRONMENT = re.compile(
+    r"connection refused|no such host|i/o timeout|TLS handshake|EOF$|cluster unreachable|connection reset by peer"
+    r"|http2: (client connection lost|server sent GOAWAY)|apiserver is shutting down"
+    r"|resource quota evaluation timed out|unable to return a response in the time allotted"
+    r"|etcdserver: (request timed out|leader changed|no leader)",
+    re.IGNORECASE,
+)
+
+
+def parse_failure(stderr: str) -> tuple[str, bool]:
+    """Helm's complaint as one line without its prefixes, and whether the cluster was unreachable."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
+    text = errors[-1].removeprefix("Error:").strip() if errors else "helm failed and said nothing"
+    if text.endswith(":"):  # a schema's complaints stand on lines of their own
+        text = " ".join((text, *lines[lines.index(errors[-1]) + 1 :]))
+    text = re.sub(r"^(UPGRADE FAILED|INSTALLATION FAILED): ", "", text)
+    is_webhooks = "failed calling webhook" in text  # the API server answered: it could not reach somebody else
+    return text, bool(_ENVIRONMENT.search(text)) and not is_webhooks
+
+
+def missing_kinds(text: str) -> tuple[str, ...]:
+    """The kinds that helm's complaint says the cluster does not have: `Widget of example.com/v1`."""
+    found = re.findall(r'no matches for kind "([^"]+)" in version "([^"]+)"', text)
+    return tuple(dict.fromkeys(f"{kind} of {version}" for kind, version in found))
+
+
+def _checked(item: dict[str, Any]) -> dict[str, Any]:
+    """The object; raises DevtoolsError where no API server would take its metadata."""
+    metadata = item.get("metadata") or {}
+    parts = (metadata, *(metadata.get(key) or {} for key in ("labels", "annotations") if isinstance(metadata, dict)))
+    if not all(isinstance(part, dict) for part in parts):
+        raise DevtoolsError(f"what helm rendered is no Kubernetes object: the metadata of a {item['kind']} is no map")
+    return item
+
+
+def ref_of(item: Mapping[str, Any], namespace: str) -> ObjectRef:
+    """Which object one of `documents` is; `namespace` is the release's, where it names none of its own."""
+    metadata = item.get("metadata") or {}
+    where, name = str(metadata.get("namespace") or namespace), str(metadata.get("name", ""))
+    return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
+
+
+def annotations_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The annotations of one of `documents`."""
+    return (item.get("metadata") or {}).get("annotations") or {}
+
+
+def _listed(path: Path) -> str:
+    """A path for a flag that takes several with commas between, as CSV."""
+    text = str(path)
+    return '"' + text.replace('"', '""') + '"' if {",", '"'} & set(text) else text
+
+
+def _seconds(value: float) -> str:
+    """A Go duration."""
+    return f"{max(1, round(value))}s"

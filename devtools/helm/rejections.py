@@ -1,0 +1,130 @@
+"""What the API server would not let Helm do, read from what Helm says; pure.
+
+The wording is Helm's (`pkg/kube/client.go` and `pkg/action/validate.go` of Helm 4), around that of the API server
+(`structured-merge-diff` for conflicts, `field.Error` for what is invalid).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from devtools.model import ObjectRef
+
+_APPLIED = re.compile(
+    r"(?:server-side apply failed for object|conflict occurred while applying object) "
+    r"(?P<namespace>[^/\s]*)/(?P<name>\S+) (?P<version>\S*), Kind=(?P<kind>\w+): (?P<said>.*?)"
+    r"(?= && (?:server-side apply failed|conflict occurred)|\Z)",
+    re.DOTALL,
+)
+_HELD = re.compile(
+    r'conflicts? with "(?P<manager>[^"\n]+)"[^:\n]*?(?: using \S+?)?(?: at \S+?)?:'
+    r"(?P<fields>(?: \.[^\n]*)|(?:\s*\n- [^\n]*)+)"
+)
+_FOREIGN = re.compile(
+    r'(?P<kind>\w+) "(?P<name>[^"]+)" in namespace "(?P<namespace>[^"]*)" exists and cannot be imported into the '
+    r"current release: invalid ownership metadata; (?P<said>.*)",
+    re.DOTALL,
+)
+_OTHER = re.compile(r'"meta\.helm\.sh/release-(name|namespace)" must equal "[^"]*": current value is "([^"]*)"')
+_IMMUTABLE = re.compile(r"immutab|may not change once set|cannot change|updates to statefulset spec", re.IGNORECASE)
+_INVALID = " is invalid: "
+_FIELD = re.compile(r"(?:is invalid: \[?|, )(?P<field>[a-z][\w.\[\]\"-]*): (?:Forbidden|Invalid value)")
+_VALUE = re.compile(r"Invalid value: ")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One object that Helm could not make as declared.
+
+    `immutable`: `fields` cannot be changed. `conflict`: `holder`, a field manager, owns them. `foreign`: the object is
+    there and not this release's, but `holder`'s, another release, or nobody's (Helm does not say its API version).
+    `replaced`: `holder`, a field manager, put `fields` in the place of declared ones, and both together are invalid.
+    """
+
+    why: Literal["immutable", "conflict", "foreign", "replaced"]
+    ref: ObjectRef
+    fields: tuple[str, ...] = ()
+    holder: str = ""
+
+    def __str__(self) -> str:
+        """`Deployment/web: kubectl-edit owns .spec.replicas`."""
+        named = ", ".join(self.fields)
+        if self.why == "conflict":
+            return f"{self.ref}: {self.holder} owns {named}"
+        if self.why == "replaced":
+            return f"{self.ref}: {self.holder} put {named} in the place of what is declared"
+        if self.why == "immutable":
+            return f"{self.ref}: {named or 'a field'} cannot be changed"
+        return f"{self.ref} is there already, and " + (
+            f"belongs to release {self.holder}" if self.holder else "no release made it"
+        )
+
+
+def refusals(stderr: str) -> tuple[Refusal, ...]:
+    """Every refusal in what a helm upgrade said; none where it failed for other reasons."""
+    text = _end_of(stderr)
+    found: list[Refusal] = []
+    for ref, said in _applied(text):
+        held = [
+            Refusal(why="conflict", ref=ref, fields=_fields(item["fields"]), holder=item["manager"])
+            for item in _HELD.finditer(said)
+        ]
+        if not held and _IMMUTABLE.search(said):
+            held = [Refusal(why="immutable", ref=ref, fields=tuple(f".{name}" for name in _FIELD.findall(said)))]
+        found += held
+    for match in _FOREIGN.finditer(text):
+        other = dict(_OTHER.findall(match["said"]))
+        holder = "/".join(other[key] for key in ("namespace", "name") if key in other)
+        found.append(
+            Refusal(why="foreign", ref=ObjectRef("", match["kind"], match["namespace"], match["name"]), holder=holder)
+        )
+    return tuple(found)
+
+
+def invalid(stderr: str) -> tuple[ObjectRef, ...]:
+    """The objects that were refused as invalid, but for those that refuse a change for good."""
+    every = _applied(_end_of(stderr))
+    return tuple(ref for ref, said in every if _INVALID in said and not _IMMUTABLE.search(said))
+
+
+def _end_of(stderr: str) -> str:
+    """What helm said at its end, without values; nothing where it did not end with an error."""
+    text = without_values(stderr[max(stderr.rfind("\nError: "), 0) :].rstrip())
+    return text if "Error: " in text else ""
+
+
+def _applied(text: str) -> Iterator[tuple[ObjectRef, str]]:
+    """Each object that could not be applied, with what the API server said of it."""
+    for match in _APPLIED.finditer(text):
+        ref = ObjectRef(match["version"].removeprefix("/"), match["kind"], match["namespace"], match["name"])
+        yield ref, match["said"]
+
+
+def without_values(text: str) -> str:
+    """The text without the values that the API server repeats: they may be whole pod templates, secrets included."""
+    parts, at = [], 0
+    for match in _VALUE.finditer(text):
+        if match.start() < at:
+            continue
+        parts.append(text[at : match.end()].removesuffix(": "))
+        at = _end(text, match.end())
+    return "".join([*parts, text[at:]])
+
+
+def _end(text: str, start: int) -> int:
+    """Where the value ends that begins here: JSON as a whole, else whatever comes before the next colon."""
+    try:
+        _, end = _DECODER.raw_decode(text, start)
+    except ValueError:
+        end = text.find(": ", start)
+    return end if end >= 0 else len(text)
+
+
+def _fields(text: str) -> tuple[str, ...]:
+    """The fields of a conflict: one on the same line, or several on lines of their own."""
+    return tuple(line.strip().removeprefix("- ") for line in text.splitlines() if line.strip())

@@ -1,0 +1,102 @@
+"""Brings declared images into a Docker engine: pulled, built, or taken from an archive."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devtools.base.image_names import Reference
+from devtools.docker.images import Held, ImageStore
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.images.catalog import Build, Pinned
+from devtools.process.runner import Command, Runner
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obtain:
+    """Gets images; each step takes `timeout` seconds at most. `docker` is the program that builds."""
+
+    engine: ImageStore
+    runner: Runner
+    docker: Path
+    timeout: float
+    say: Progress
+
+    def __call__(self, image: Pinned) -> Held:
+        """The image as the engine has it now.
+
+        What is built is built each time: that is quick where nothing changed. Raises EnvironmentFault where it cannot
+        be had, DevtoolsError where its build fails.
+        """
+        if image.build:
+            self._build(image, image.build)
+        elif image.archive:
+            self._load(image, image.archive)
+        else:
+            self._pull(image)
+        held = self.engine.held(image.reference)
+        if held is None:
+            raise EnvironmentFault(f"the Docker engine has no image {image}, though nothing failed")
+        return held
+
+    def commands(self, image: Pinned) -> tuple[Command, ...]:
+        """The same as commands of docker's."""
+        if image.build:
+            return (build(self.docker, image.reference, image.build, timeout=self.timeout),)
+        if image.archive:
+            return (self.docker_command("load", "--input", str(image.archive)),)
+        if not image.digest:
+            return (self.docker_command("pull", str(image)),)
+        exact = f"{image.reference.name}@{image.digest}"
+        return (self.docker_command("pull", exact), self.docker_command("tag", exact, str(image)))
+
+    def docker_command(self, *words: str) -> Command:
+        """What a person would type for what we ask the engine."""
+        return Command(argv=(str(self.docker), *words), timeout=self.timeout)
+
+    def _pull(self, image: Pinned) -> None:
+        """Unless the engine has it, with the pinned digest where there is one."""
+        held = self.engine.held(image.reference)
+        if held and (not image.digest or held.digest(image.reference) == image.digest):
+            return
+        self.say(f"pulling {image}")
+        self.engine.pull(replace(image.reference, digest=image.digest), timeout=self.timeout)
+
+    def _load(self, image: Pinned, archive: Path) -> None:
+        if not archive.is_file():
+            hint = f"docker save --output {shlex.quote(str(archive))} {image}"
+            raise EnvironmentFault(f"there is no archive {archive} of image {image}", hint=hint)
+        self.say(f"loading {image} from {archive.name}")
+        self.engine.load(archive, timeout=self.timeout)
+
+    def _build(self, image: Pinned, how: Build) -> None:
+        self.say(f"building {image}")
+        command = build(self.docker, image.reference, how, timeout=self.timeout)
+        result = self.runner.run(command)
+        if result.cancelled:
+            raise Interrupted(f"interrupted: {image} is not built")
+        if result.timed_out:
+            raise TimedOut(f"building {image} took longer than {self.timeout:g} s", hint="--timeout gives it longer")
+        if not result.ok:
+            raise DevtoolsError(
+                f"{image} cannot be built: {_reason(result.stderr or result.stdout)}", hint=command.display()
+            )
+
+
+def build(docker: Path, reference: Reference, how: Build, *, timeout: float) -> Command:
+    """`docker build`, https://docs.docker.com/reference/cli/docker/buildx/build/; plain lines, no terminal tricks."""
+    target = ("--target", how.target) if how.target else ()
+    given = tuple(word for key, value in how.args.items() for word in ("--build-arg", f"{key}={value}"))
+    words = ("build", "--tag", reference.tagged, "--file", str(how.file), *target, *given, str(how.context))
+    return Command(argv=(str(docker), *words), env={"BUILDKIT_PROGRESS": "plain"}, timeout=timeout)
+
+
+def _reason(output: str) -> str:
+    """The builder's complaint: its last line that says ERROR, else its last one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("ERROR", "error"))]
+    return (errors or lines or ["docker gave no reason"])[-1][:400]

@@ -1,0 +1,280 @@
+"""A small client of the Kubernetes API: JSON in, JSON out.
+
+Objects of forty kinds pass through here, most of them custom, so typed models would only be in the way; with
+plain certificates the SDK is not even imported, which saves a fifth of a second on every command. The SDK is
+used where it earns that: exec plugins for credentials, and port-forwards (`forward`).
+API: https://kubernetes.io/docs/reference/using-api/api-concepts/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.base.machine_json import read_json
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
+from devtools.kube.connections import Connections
+from devtools.kube.discovery import ACCEPT, Discovery, Resource
+from devtools.kube.lines import split
+from devtools.kube.wire import Answer, Request, Wire
+from devtools.model import ObjectRef
+from devtools.process.runner import Cancel
+
+if TYPE_CHECKING:
+    import urllib3
+
+__all__ = ["CONFLICT", "NOT_FOUND", "ApiError", "Kube", "Resource"]
+
+JSON = "application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+REFUSED = 400  # and above
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 401, 403, 404, 409, 410
+RETRY_FOR = 30.0  # seconds an unreachable API server is waited for: a restart of one takes ten
+READ_FOR = 30.0  # seconds without a byte of an answer
+PAGE = 500
+RESTARTS = 3  # of a list whose later pages have expired
+
+
+class ApiError(DevtoolsError):
+    """The API server refused a request; `status` is HTTP's, `reason` is Kubernetes' (`NotFound`, `Forbidden`)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """From a `Status` object."""
+        denied = status in {UNAUTHORIZED, FORBIDDEN}
+        super().__init__(
+            f"the API server answered {status} {reason}: {message}",
+            exit_code=ExitCode.ENVIRONMENT if denied else None,
+        )
+        self.status = status
+        self.reason = reason
+        self.text = message
+
+
+class Kube:
+    """One API server, as one user. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        context: str,
+        cancel: Cancel,
+        retry_for: float = RETRY_FOR,
+        read_for: float = READ_FOR,
+        say: Callable[[str], None] = lambda _: None,
+        connections: Connections | None = None,
+    ) -> None:
+        """Nothing is read or connected to yet; `connections` are those of another client of this server and user.
+
+        `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
+        an answer; `say` is told when a server begins to be waited for, and when it answers again.
+        """
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._cancel = cancel
+        self.connections = connections or Connections(kubeconfig, context)
+        self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say)
+        self._discovery = Discovery(lambda path: self._json("GET", path, accept=ACCEPT))
+
+    def get(self, path: str, **query: str) -> dict[str, Any] | None:
+        """One object or list, None where there is none."""
+        try:
+            return self._json("GET", path, query=query)
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def items(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """All objects of a collection (in pages); none where the kind is not served."""
+        return self._list(path, JSON, query)
+
+    def metadata(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """The `metadata` of all objects of a collection: cheap where the objects are large."""
+        return [item.get("metadata") or {} for item in self._list(path, METADATA_LIST, query)]
+
+    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST an object.
+
+        When the answer to a first try was lost and a second one finds the name taken, it is the first that took it:
+        the object that is there is returned.
+        """
+        request = self._request("POST", path, body=body)
+        answer = self._wire.send(request)
+        name = str((body.get("metadata") or {}).get("name") or "")
+        if answer.response.status == CONFLICT and answer.repeated and name:
+            return self._json("GET", f"{path}/{name}")
+        return self._parsed(request, answer)
+
+    def merge(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge-patch an object."""
+        return self._json("PATCH", path, body=body, content=MERGE_PATCH, query={"fieldManager": "devtools"})
+
+    def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply of an object as ours, taking over fields that others hold."""
+        return self._json("PATCH", path, body=body, content=APPLY, query={"fieldManager": "devtools", "force": "true"})
+
+    def rehearse(self, path: str, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
+        """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run."""
+        query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": "Ignore"}
+        return self._json("PATCH", path, body=body, content=APPLY, query=query)
+
+    def delete(self, path: str, propagation: str = "Background") -> bool:
+        """Delete an object; False where it was already gone."""
+        try:
+            self._json("DELETE", path, query={"propagationPolicy": propagation})
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def lines(self, path: str, **query: str) -> Iterator[str]:
+        """A text answer line by line as it comes (pod logs); ends when the server does or on cancel."""
+        request = Request(method="GET", path=path, query=query, stream=True)
+        response = _accepted(self._wire.send(request)).response
+        try:
+            yield from split(response, self._cancel)
+        finally:
+            response.close()  # half-read, it would be of no use to the next request
+
+    def was_away(self, since: float) -> bool:
+        """Whether a request of ours went without an answer after `since` (monotonic seconds)."""
+        return self._wire.failed_at >= since
+
+    def version(self) -> str:
+        """The server's version, `v1.34.4`."""
+        return str(self._json("GET", "/version").get("gitVersion", ""))
+
+    def discover(self) -> None:
+        """Forget what kinds are served: a CRD may have come or gone."""
+        self._discovery.forget()
+
+    def served(self) -> tuple[Resource, ...]:
+        """Every served kind, in each version that serves it."""
+        return self._discovery.served()
+
+    def resource(self, kind: str, api_version: str = "") -> Resource | None:
+        """The served kind; the core groups win over others where `api_version` is empty."""
+        return self._discovery.find(kind, api_version)
+
+    def path_of(self, ref: ObjectRef) -> str | None:
+        """The URL path of an object, None where its kind is not served."""
+        resource = self.resource(ref.kind, ref.api_version)
+        return resource.path(ref.namespace, ref.name) if resource else None
+
+    @contextlib.contextmanager
+    def forward(self, namespace: str, pod: str, port: int) -> Iterator[Any]:
+        """A socket to a pod's port, through the API server, closed afterwards; raises ApiError where refused."""
+        from devtools.kube.forward import forward  # noqa: PLC0415 - brings the SDK
+
+        with forward(self._kubeconfig, self._context, namespace, pod, port) as link:
+            yield link
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str = JSON,
+        accept: str = JSON,
+    ) -> dict[str, Any]:
+        """One request with a JSON answer."""
+        request = self._request(method, path, query=query, body=body, content=content, accept=accept)
+        return self._parsed(request, self._wire.send(request))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content: str = JSON,
+        accept: str = JSON,
+    ) -> Request:
+        headers = {"Accept": accept, **({} if body is None else {"Content-Type": content})}
+        data = None if body is None else json.dumps(body).encode()
+        return Request(method=method, path=path, query=query or {}, headers=headers, body=data)
+
+    def _parsed(self, request: Request, answer: Answer) -> dict[str, Any]:
+        """The JSON object of an answer; ApiError for a refusal."""
+        data = _accepted(answer).response.data
+        with contextlib.suppress(ValueError):
+            document = read_json(data)
+            if isinstance(document, dict):
+                return document
+        raise self._stranger(request.path)
+
+    def _items(self, page: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+        """The objects of a list, which each have a map for their metadata."""
+        found = page.get("items") or []
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise self._stranger(path)
+        if not all(isinstance(one.get("metadata") or {}, dict) for one in found):
+            raise self._stranger(path)
+        return found
+
+    def _stranger(self, path: str) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"what answers at {self._wire.server} is no Kubernetes API server ({path})",
+            hint="check the context's server, and whether a proxy stands in between",
+        )
+
+    def _list(self, path: str, accept: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Items of a list, in pages; begun anew when it took so long that its next page has expired."""
+        for _ in range(RESTARTS):
+            try:
+                return list(self._pages(path, accept, query))
+            except ApiError as error:
+                if error.status == NOT_FOUND:
+                    return []
+                if error.status != GONE:
+                    raise
+        return self._items(self._json("GET", path, query=query, accept=accept), path)
+
+    def _pages(self, path: str, accept: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        token, passed = "", set[str]()
+        while True:
+            params = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
+            page = self._json("GET", path, query=params, accept=accept)
+            yield from self._items(page, path)
+            metadata = page.get("metadata")
+            token = str(metadata.get("continue") or "") if isinstance(metadata, dict) else ""
+            if not token:
+                return
+            if token in passed:  # what answers every question the same would be asked for ever
+                raise self._stranger(path)
+            passed.add(token)
+
+
+def _accepted(answer: Answer) -> Answer:
+    """The answer, unless it is a refusal."""
+    if answer.response.status < REFUSED:
+        return answer
+    try:
+        raise _refusal(answer.response)
+    finally:
+        answer.response.release_conn()
+
+
+def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
+    """The `Status` object of a refusal as an error."""
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - only what talks to a cluster pays for it
+
+    data = b""
+    try:
+        data = response.data
+        status = read_json(data)
+    except (HTTPError, OSError, ValueError):  # a stream's, that broke off, or no JSON
+        status = {}
+    if not isinstance(status, dict):
+        status = {}
+    message = str(status.get("message") or data[:200].decode("utf-8", "replace"))
+    return ApiError(response.status, str(status.get("reason") or "Error"), message)

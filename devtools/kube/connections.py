@@ -1,0 +1,64 @@
+"""The connections to one API server, as one user."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from devtools.kube.kubeconfig import Credentials, read_credentials, ssl_context
+
+if TYPE_CHECKING:
+    import urllib3
+
+
+class Connections:
+    """A pool of connections that several clients may share, from many threads."""
+
+    def __init__(self, kubeconfig: Path, context: str) -> None:
+        """Nothing is read or connected to yet."""
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._making = Lock()
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._credentials.server
+
+    def authorization(self) -> dict[str, str]:
+        """The header that says who we are, where that is said in a header."""
+        if self._credentials.needs_sdk:
+            from devtools.kube.sdk import refused  # noqa: PLC0415 - see sdk_client
+
+            with self._making, refused(self._context):  # a plugin that asks the user something must ask once
+                settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
+            return {"Authorization": str(settings["value"])} if settings.get("value") else {}
+        header = self._credentials.authorization
+        return {"Authorization": header} if header else {}
+
+    @cached_property
+    def _credentials(self) -> Credentials:
+        return read_credentials(self._kubeconfig, self._context)
+
+    @cached_property
+    def pool(self) -> urllib3.PoolManager:
+        """The connections; raises EnvironmentFault where the kubeconfig is of no use."""
+        import urllib3  # noqa: PLC0415 - only what talks to a cluster pays for it
+
+        credentials = self._credentials
+        if credentials.needs_sdk:
+            return self._sdk.rest_client.pool_manager  # type: ignore[no-any-return]
+        extra: dict[str, Any] = {"server_hostname": credentials.server_name} if credentials.server_name else {}
+        options: dict[str, Any] = {"maxsize": 16, "block": False, "ssl_context": ssl_context(credentials), **extra}
+        if credentials.proxy:
+            return urllib3.ProxyManager(credentials.proxy, **options)
+        return urllib3.PoolManager(**options)
+
+    @cached_property
+    def _sdk(self) -> Any:
+        """The SDK's client: for exec plugins."""
+        from devtools.kube.sdk import sdk_client  # noqa: PLC0415 - rarely needed, and then it brings the SDK
+
+        return sdk_client(self._kubeconfig, self._context)

@@ -1,0 +1,150 @@
+"""Reads one context of a kubeconfig file: server, trust, credentials.
+
+Format: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. Certificates, tokens and basic
+authentication are read here, which costs a few milliseconds; exec plugins and auth providers are the
+SDK's business (`Credentials.needs_sdk`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.base.machine_yaml import read_yaml
+from devtools.errors import EnvironmentFault
+
+_HEADER = re.compile(r"[\x20-\x7e]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How to reach and prove oneself to one API server."""
+
+    server: str
+    ca: bytes = b""  # PEM
+    insecure: bool = False
+    certificate: bytes = b""  # PEM
+    key: bytes = b""  # PEM
+    token: str = ""
+    username: str = ""
+    password: str = ""
+    server_name: str = ""
+    proxy: str = ""
+    needs_sdk: bool = False
+
+    @property
+    def authorization(self) -> str:
+        """The `Authorization` header; empty where a certificate says who we are."""
+        if self.token:
+            return f"Bearer {self.token}"
+        if self.username:
+            return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return ""
+
+
+def read_credentials(kubeconfig: Path, context: str) -> Credentials:
+    """The context's credentials; raises EnvironmentFault where file, context, cluster or user is missing."""
+    try:
+        document = read_yaml(kubeconfig.read_bytes()) or {}
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot read kubeconfig {kubeconfig}: {error.strerror}", hint="invoke cluster.create"
+        ) from error
+    except ValueError as error:
+        raise EnvironmentFault(f"kubeconfig {kubeconfig} is not YAML", hint="invoke cluster.create") from error
+    if not isinstance(document, dict):
+        raise EnvironmentFault(f"{kubeconfig} is not a kubeconfig", hint="invoke cluster.create")
+    chosen = _named(document, "context", context, kubeconfig)
+    cluster = _named(document, "cluster", chosen.get("cluster", ""), kubeconfig)
+    user = _named(document, "user", chosen.get("user", ""), kubeconfig)
+    base, server = kubeconfig.parent, str(cluster.get("server") or "")
+    if not server.startswith(("https://", "http://")):
+        raise EnvironmentFault(f"kubeconfig {kubeconfig}: the server of context {context} is no URL: {server!r}")
+    return Credentials(
+        server=server,
+        ca=_bytes(cluster, "certificate-authority", base),
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        certificate=_bytes(user, "client-certificate", base),
+        key=_bytes(user, "client-key", base),
+        token=_token(user, base),
+        username=str(user.get("username") or ""),
+        password=str(user.get("password") or ""),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        proxy=str(cluster.get("proxy-url") or ""),
+        needs_sdk="exec" in user or "auth-provider" in user,
+    )
+
+
+def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
+    """A TLS context for these credentials; None for a plain-text server.
+
+    Raises EnvironmentFault for a certificate or key that cannot be used.
+    """
+    if not credentials.server.startswith("https"):
+        return None
+    try:
+        return _context(credentials)
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(f"the kubeconfig's certificates cannot be used: {error}") from error
+
+
+def _context(credentials: Credentials) -> ssl.SSLContext:
+    # Bundles name their certificates in comments, in any script; ssl takes ASCII alone.
+    trusted = credentials.ca.decode("ascii", "ignore") if credentials.ca else None
+    context = ssl.create_default_context(cadata=trusted)
+    if credentials.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if credentials.certificate and credentials.key:
+        with tempfile.TemporaryDirectory(prefix="devtools-") as private:  # mode 0700; ssl reads files only
+            pair = Path(private) / "pair.pem"
+            pair.write_bytes(credentials.certificate + b"\n" + credentials.key)
+            context.load_cert_chain(pair, password="")  # else a key with a passphrase asks for it on the terminal
+    return context
+
+
+def _named(document: dict[str, Any], kind: str, name: str, path: Path) -> dict[str, Any]:
+    """The entry `name` of the list `kind`s."""
+    listed = document.get(f"{kind}s")
+    entries = [entry for entry in (listed if isinstance(listed, list) else ()) if isinstance(entry, dict)]
+    for entry in entries:
+        if entry.get("name") == name and isinstance(entry.get(kind) or {}, dict):
+            return dict(entry.get(kind) or {})
+    known = ", ".join(str(entry.get("name")) for entry in entries) or "none"
+    raise EnvironmentFault(f"kubeconfig {path} has no {kind} {name!r} (it has: {known})", hint="invoke cluster.create")
+
+
+def _bytes(entry: dict[str, Any], key: str, base: Path) -> bytes:
+    """Inline data or a file's content."""
+    if data := entry.get(f"{key}-data"):
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise EnvironmentFault(f"kubeconfig's {key}-data is not base64") from error
+    return _file(base / str(entry[key])) if entry.get(key) else b""
+
+
+def _token(user: dict[str, Any], base: Path) -> str:
+    """A bearer token, inline or from a file."""
+    if user.get("tokenFile"):
+        token = _file(base / str(user["tokenFile"])).decode("utf-8", "replace").strip()
+    else:
+        token = str(user.get("token") or "")
+    if not _HEADER.fullmatch(token):
+        raise EnvironmentFault("the kubeconfig's token holds what no HTTP header can")  # it is not shown
+    return token
+
+
+def _file(path: Path) -> bytes:
+    """A credentials file."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        said = getattr(error, "strerror", None) or error
+        raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {said}") from error

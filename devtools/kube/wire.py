@@ -1,0 +1,182 @@
+"""Requests to one API server over one pool of connections; a server that is away for a while is waited for."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.kube.connections import Connections
+from devtools.process.runner import Cancel
+
+if TYPE_CHECKING:
+    import urllib3
+
+CONNECT = 5.0  # seconds
+FIRST = 5.0  # seconds that a server is waited for which did not answer once: it is more likely not there at all
+QUIET = 0.5  # seconds that a server may be away before a word is said of it
+_TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
+_BUSY = frozenset({429, 503})
+_TIMEOUT = re.compile(r"\. \((?:read|connect) timeout=([\d.]+)\)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request; `path` begins with a slash, `body` is encoded already."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    stream: bool = False  # the answer is read bit by bit, for as long as it takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back; `repeated` when an earlier try may have been carried out before its answer was lost."""
+
+    response: urllib3.BaseHTTPResponse
+    repeated: bool
+
+
+class Wire:
+    """The way to one API server, as one user. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        cancel: Cancel,
+        *,
+        retry_for: float,
+        read_for: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """Nothing is read or connected to yet.
+
+        `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
+        an answer; `say` is told when the server begins to be waited for, and when it answers again.
+        """
+        self._connections = connections
+        self._cancel = cancel
+        self._retry_for = retry_for
+        self._read_for = read_for
+        self._say = say
+        self._telling = Lock()
+        self._met = False  # whether it ever answered
+        self._told: float | None = None  # since when the server is away, once that was said
+        self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
+
+    @property
+    def server(self) -> str:
+        """The server's URL."""
+        return self._connections.server
+
+    def send(self, request: Request) -> Answer:
+        """Send, and again with growing pauses while the server cannot be reached or is overloaded.
+
+        Any other answer is returned, refusals too. Raises EnvironmentFault when the server stays away for longer than
+        `retry_for` seconds (FIRST where it never was there), Interrupted on cancel.
+        """
+        from urllib3.exceptions import (  # noqa: PLC0415 - see Connections.pool
+            ConnectTimeoutError,
+            HTTPError,
+            LocationValueError,
+            NewConnectionError,
+        )
+
+        started, pause, repeated = time.monotonic(), 0.1, False
+        while True:
+            wanted, limit = 0.0, self._limit
+            try:
+                response = self._once(request)
+                self._met, limit = True, self._retry_for
+                if response.status not in _BUSY or time.monotonic() - started >= limit:
+                    self._answers()
+                    return Answer(response=response, repeated=repeated)
+                wanted, why = _retry_after(response), f"answers {response.status}"
+                response.drain_conn()
+            except (HTTPError, OSError) as error:
+                why, self.failed_at = _short(error), time.monotonic()
+                if hopeless := _distrust(error) or (why if isinstance(error, LocationValueError) else ""):
+                    raise EnvironmentFault(f"cannot talk to the API server at {self.server}: {hopeless}") from error
+                if time.monotonic() - started >= limit:
+                    raise self._fault(why) from error
+                repeated = repeated or not isinstance(error, NewConnectionError | ConnectTimeoutError)
+            left = started + limit - time.monotonic()
+            self._tell(started, why, left, limit)
+            if self._cancel.wait(max(0.0, min(max(pause, wanted), left))):
+                raise Interrupted(self._cancel.reason or "interrupted")
+            pause = min(pause * 2, 2.0)
+
+    @property
+    def _limit(self) -> float:
+        """Seconds that the server is waited for."""
+        return self._retry_for if self._met else min(self._retry_for, FIRST)
+
+    def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
+        import urllib3  # noqa: PLC0415 - see Connections.pool
+
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return self._connections.pool.request(
+            request.method,
+            self.server.rstrip("/") + request.path + query,
+            headers={"User-Agent": "devtools", **request.headers, **self._connections.authorization()},
+            body=request.body,
+            timeout=urllib3.Timeout(connect=CONNECT, read=None if request.stream else self._read_for),
+            retries=False,
+            preload_content=not request.stream,
+        )
+
+    def _fault(self, why: str) -> EnvironmentFault:
+        return EnvironmentFault(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
+
+    def _tell(self, started: float, why: str, left: float, limit: float) -> None:
+        """Say that the server is waited for: once for all threads, and not for a hiccup."""
+        if time.monotonic() - started < QUIET or left <= 0:
+            return
+        with self._telling:
+            if self._told is not None:
+                return
+            self._told = started
+        self._say(f"the API server at {self.server} does not answer ({why}): trying again for {limit:.0f} s")
+
+    def _answers(self) -> None:
+        """Say that a server is back that was said to be away."""
+        if self._told is None:
+            return
+        with self._telling:
+            since, self._told = self._told, None
+        if since is not None:
+            self._say(f"the API server at {self.server} answers again after {time.monotonic() - since:.0f} s")
+
+
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
+    """The seconds that an overloaded server asks for; 0 where it does not say (RFC 9110 also allows dates)."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0
+
+
+def _distrust(error: BaseException) -> str:
+    """Why the server's certificate does not check out, if that is it: waiting does not make it better."""
+    for cause in (error, error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            clock = "; is this machine's clock right?" if cause.verify_code in _TIMES else ""
+            return f"its certificate is not trusted: {cause.verify_message}{clock}"
+    return ""
+
+
+def _short(error: Exception) -> str:
+    """The system's own words where it has any (`Connection refused`), else the last clause of urllib3's message."""
+    for cause in (error, error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    inner = next((one for one in error.args if isinstance(one, Exception)), error)
+    clause = _TIMEOUT.sub(r" after \1 s", str(inner)).rpartition(": ")[2]
+    return clause.strip("')>") or type(error).__name__

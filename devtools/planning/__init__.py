@@ -1,0 +1,1 @@
+"""Facts in, plan out: graph, selection, plan, overrides. Pure."""

@@ -1,0 +1,142 @@
+"""The graph of releases: its edges, its one order, and what makes it no graph."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from devtools.base.suggestions import did_you_mean
+from devtools.errors import Problem
+from devtools.model import Layer, Need, Release, ReleaseId, Stack
+
+Edges = Mapping[ReleaseId, tuple[ReleaseId, ...]]
+
+
+def check_graph(stack: Stack) -> list[Problem]:
+    """Every unknown, later and disabled need and every cycle of the whole stack, in the order they are written."""
+    releases = {release.id: release for release in stack.releases()}
+    position = {layer.name: index for index, layer in enumerate(stack.layers)}
+    problems = [
+        problem
+        for release in releases.values()
+        for need in release.needs
+        if (problem := _need_problem(release, need, releases, position))
+    ]
+    for layer in stack.layers:
+        problems += _cycles(layer)
+    return problems
+
+
+def _need_problem(
+    release: Release, need: Need, releases: Mapping[ReleaseId, Release], position: Mapping[str, int]
+) -> Problem | None:
+    """What is wrong with one need by itself."""
+    target = releases.get(need.release)
+    if target is None:
+        hint = did_you_mean(str(need.release), map(str, releases))
+        return Problem(where=need.where, message=f"{release.id} needs {need.release}, which is not declared", hint=hint)
+    if position[target.layer] > position[release.layer]:
+        message = f"{release.id} needs {target.id}, whose layer {target.layer} comes after {release.layer}"
+        return Problem(where=need.where, message=message, hint="a need points to the same layer or an earlier one")
+    if release.installed and not target.installed and not need.optional:
+        message = f"{release.id} needs {target.id}, which is switched off by {target.disabled_by}"
+        hint = f"switch it on, or write {{release: {target.id}, optional: true}}"
+        return Problem(where=need.where, message=message, hint=hint)
+    return None
+
+
+def _cycles(layer: Layer) -> Iterator[Problem]:
+    """Cycles inside a layer (between layers, one edge points forward and is a problem by itself)."""
+    names = {release.id for release in layer.releases}
+    edges = {
+        release.id: [need.release for need in release.needs if need.release in names] + _tested_by(release, layer)
+        for release in layer.releases
+    }
+    where = {(release.id, need.release): need.where for release in layer.releases for need in release.needs}
+    for cycle in _back_edges(edges):
+        written = next((where[pair] for pair in pairwise(cycle) if pair in where), None)
+        if written is None:
+            continue  # of what is declared twice, as a smoke release and as another: a problem by itself
+        yield Problem(where=written, message="cycle: " + " needs ".join(map(str, cycle)))
+
+
+def _tested_by(release: Release, layer: Layer) -> list[ReleaseId]:
+    """What a smoke release needs by being one: all other releases of its layer."""
+    return [other.id for other in layer.releases if not other.smoke] if release.smoke else []
+
+
+def _back_edges(edges: Mapping[ReleaseId, Sequence[ReleaseId]]) -> Iterator[list[ReleaseId]]:
+    """A depth-first walk; each edge back onto the walk is a cycle, given from and to its first release.
+
+    Not recursive: a chain of a thousand releases is legal.
+    """
+    done: set[ReleaseId] = set()
+    for start in edges:
+        if start in done:
+            continue
+        walk = [start]
+        on_walk = {start}
+        rest = [iter(edges[start])]
+        while walk:
+            target = next(rest[-1], None)
+            if target is None:
+                rest.pop()
+                on_walk.discard(walk[-1])
+                done.add(walk.pop())
+            elif target in on_walk:
+                yield [*walk[walk.index(target) :], target]
+            elif target not in done:
+                walk.append(target)
+                on_walk.add(target)
+                rest.append(iter(edges[target]))
+
+
+def edges_of(stack: Stack, members: Collection[ReleaseId]) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
+    """What each enabled member must wait for among the members, by release, in the stack's order.
+
+    Its declared needs; for a smoke release all others of its layer; and for a release with no edge inside its layer,
+    all of the nearest earlier layer on the critical path, so that the layers' order holds through the chain.
+    """
+    enabled = {release.id for release in stack.releases() if release.installed and release.id in members}
+    edges: dict[ReleaseId, tuple[ReleaseId, ...]] = {}
+    previous: tuple[ReleaseId, ...] = ()
+    for layer in stack.layers:
+        inside = [release for release in layer.releases if release.id in enabled]
+        subjects = tuple(release.id for release in inside if not release.smoke)
+        names = {release.id for release in inside}
+        for release in inside:
+            needed = [need.release for need in release.needs if need.release in enabled]
+            needed += subjects if release.smoke else ()
+            if names.isdisjoint(needed):
+                needed += previous
+            edges[release.id] = tuple(dict.fromkeys(needed))
+        if layer.critical and subjects:
+            previous = subjects
+    return edges
+
+
+def in_order(declared: Iterable[ReleaseId], edges: Edges) -> list[ReleaseId]:
+    """Every edge's target before its source; otherwise as declared (Kahn's algorithm with a heap).
+
+    `edges` point to releases of `declared`. Raises ValueError on a cycle, which `check_graph` reports in words.
+    """
+    names = list(declared)
+    rank = {name: index for index, name in enumerate(names)}
+    waiting = {name: len(edges.get(name, ())) for name in names}
+    dependents: dict[ReleaseId, list[ReleaseId]] = {name: [] for name in names}
+    for name in names:
+        for target in edges.get(name, ()):
+            dependents[target].append(name)
+    ready = [rank[name] for name in names if not waiting[name]]
+    order: list[ReleaseId] = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        order.append(name)
+        for dependent in dependents[name]:
+            waiting[dependent] -= 1
+            if not waiting[dependent]:
+                heapq.heappush(ready, rank[dependent])
+    if len(order) != len(names):
+        raise ValueError("the releases need each other in a cycle")
+    return order

@@ -1,0 +1,38 @@
+"""From what people type to a layer."""
+
+from __future__ import annotations
+
+from devtools.base.suggestions import did_you_mean
+from devtools.errors import ConfigError
+from devtools.model import Layer, Stack
+
+
+def find_layer(stack: Stack, typed: str) -> Layer:
+    """The layer of this name, alias, number (`40`) or unique prefix (`40-d`, `data-plane`, `data`).
+
+    Raises ConfigError with near matches when none or several answer to it.
+    """
+    for layer in stack.layers:
+        if typed and typed in (layer.name, layer.alias):
+            return layer
+    found = [layer for layer in stack.layers if _answers(layer, typed)]
+    if len(found) == 1:
+        return found[0]
+    names = [layer.name for layer in stack.layers]
+    if found:
+        raise ConfigError(f"'{typed}' may be any of {', '.join(layer.name for layer in found)}", hint="type more of it")
+    near = [known for known in stack.layers if did_you_mean(typed, _forms(known))]
+    hint = did_you_mean(typed, names) or (f"did you mean '{near[0].name}'?" if near else "")
+    raise ConfigError(f"unknown layer '{typed}'", hint=hint or f"layers: {', '.join(names)}")
+
+
+def _forms(layer: Layer) -> tuple[str, ...]:
+    """The ways to write a layer: in full and without its number, and so its alias."""
+    names = (layer.name, layer.alias) if layer.alias else (layer.name,)
+    return tuple(form for name in names for form in (name, name.partition("-")[2]) if form)
+
+
+def _answers(layer: Layer, typed: str) -> bool:
+    if typed.isascii() and typed.isdecimal():
+        return layer.number == int(typed)
+    return bool(typed) and any(form.startswith(typed) for form in _forms(layer))

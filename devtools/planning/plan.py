@@ -1,0 +1,259 @@
+"""(Stack, selection, facts) → Plan: what a run will do to each release, in which order, and why. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devtools.errors import Location, config_error
+from devtools.model import (
+    PENDING,
+    Action,
+    ChartRef,
+    Facts,
+    Plan,
+    Release,
+    ReleaseFact,
+    ReleaseId,
+    Stack,
+    Step,
+)
+from devtools.planning.graph import check_graph, edges_of, in_order
+
+_NAMED = 3  # missing objects that a reason names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What was asked for: layers by exact name and, where not everything in them, some of their releases."""
+
+    layers: tuple[str, ...]
+    releases: frozenset[ReleaseId] | None = None
+
+    def takes(self, release: Release) -> bool:
+        """Whether the release was asked for."""
+        return release.layer in self.layers and (self.releases is None or release.id in self.releases)
+
+    def enabled(self, stack: Stack) -> list[Release]:
+        """The releases of a stack that were asked for and that its environment installs, as they are declared."""
+        return [release for release in stack.releases() if release.installed and self.takes(release)]
+
+
+def make_plan(
+    stack: Stack, selection: Selection, facts: Facts, digests: Mapping[ReleaseId, str], *, force: bool = False
+) -> Plan:
+    """One step for each selected release, in an order that respects every edge.
+
+    `digests` holds the inputs' digest of every enabled selected release. `force` upgrades what is unchanged. Raises
+    ConfigError with all problems of the stack's graph; the same arguments give the same plan.
+    """
+    if problems := check_graph(stack):
+        raise config_error(problems)
+    selected = {release.id: release for release in stack.releases() if selection.takes(release)}
+    everyone = {release.id: release for release in stack.releases()}
+    edges = edges_of(stack, selected)
+    steps: dict[ReleaseId, Step] = {}
+    for name in in_order(edges, edges):
+        release = selected[name]
+        reason = _blocked(release, edges[name], stack, everyone, facts, steps)
+        if reason:
+            step = Step(release=release, action=Action.BLOCKED, reason=reason, digest=digests[name])
+        else:
+            step = _enabled(release, facts.releases.get(name), digests[name], force=force)
+        steps[name] = replace(step, needs=edges[name])
+    off = [release for release in selected.values() if not release.installed]
+    steps.update(_switched_off(off, facts, stack.name))
+    everything = {name: steps[name].needs for name in selected}
+    return Plan(
+        stack=stack,
+        layers=tuple(layer.name for layer in stack.layers if layer.name in selection.layers),
+        steps=tuple(steps[name] for name in in_order(selected, everything)),
+        undeclared=_undeclared(stack, selection, facts),
+    )
+
+
+def down_plan(stack: Stack, selection: Selection, facts: Facts, *, declared_too: bool = True) -> Plan:
+    """The selected releases that this stack put on the cluster, uninstalled in reverse order.
+
+    Releases that a selected layer, or one that is no more, once declared and no longer does are among them; without
+    `declared_too` nothing else is.
+    """
+    there = _ours(stack, facts)
+    chosen = [release for release in stack.releases() if declared_too and selection.takes(release)]
+    declared = [release for release in chosen if release.id in there]
+    orphans = [_orphan(there[name], stack) for name in _undeclared(stack, selection, facts)]
+    releases = {release.id: release for release in (*reversed(orphans), *reversed(declared))}
+    off = {release.id: _needs_among(release, releases) for release in declared if not release.installed}
+    edges = _reversed(releases.values(), {**edges_of(stack, releases), **off})
+    try:
+        order = in_order(releases, edges)
+    except ValueError:
+        raise config_error(check_graph(stack)) from None
+    gone = {orphan.id for orphan in orphans}
+    steps = tuple(
+        _uninstall(releases[name], there[name], "no longer declared" if name in gone else "asked for", edges[name])
+        for name in order
+    )
+    layers = tuple(layer.name for layer in reversed(stack.layers) if layer.name in selection.layers)
+    return Plan(stack=stack, layers=layers, steps=steps)
+
+
+def behind(plan: Plan, step: Step) -> tuple[Step, ...]:
+    """A step and all that it needs, however indirectly: what the tests of a smoke release rest on."""
+    steps = {item.id: item for item in plan.steps}
+    found: dict[ReleaseId, Step] = {}
+    waiting = [step.id]
+    while waiting:
+        name = waiting.pop()
+        if name in steps and name not in found:
+            found[name] = steps[name]
+            waiting += steps[name].needs
+    return tuple(item for item in plan.steps if item.id in found)
+
+
+def digest_behind(plan: Plan, step: Step) -> str:
+    """One digest of all that a smoke release's tests rest on, so what they passed on; 40 hexadecimal digits."""
+    parts = sorted(f"{item.id}={item.digest}" for item in behind(plan, step) if item.digest)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
+
+
+def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: bool) -> Step:
+    """What to do with a release that should be there."""
+    if fact is None or fact.status == "uninstalled":
+        return Step(release=release, action=Action.INSTALL, reason="not on the cluster", digest=digest)
+    if fact.status in ("uninstalling", "pending-install"):
+        reason = f"the last run was interrupted ({fact.status})"
+        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
+    if fact.status == "failed" and fact.revision <= 1:
+        reason = "its first install failed"
+        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
+    action, reason = _compared(fact, digest, force=force)
+    recover = fact.status if fact.status in PENDING else ""
+    revision = fact.revision if fact.status == "deployed" else fact.revision - 1
+    return Step(
+        release=release,
+        action=action,
+        reason=reason,
+        digest=digest,
+        recover=recover,
+        cut_off=fact.cut_off,
+        revision=revision,
+    )
+
+
+def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, str]:
+    """The first difference between what is deployed and what should be."""
+    reason = _stuck(fact) or _changed(fact, digest) or ("forced" if force else "")
+    return (Action.UPGRADE, reason) if reason else (Action.UNCHANGED, "inputs and objects as deployed")
+
+
+def _stuck(fact: ReleaseFact) -> str:
+    """What is wrong with the last revision; empty when it is deployed."""
+    if fact.status in PENDING:
+        return f"the last run was interrupted ({fact.status})"
+    if fact.status == "failed":
+        return "last revision failed"
+    return "" if fact.status == "deployed" else f"its status is {fact.status}"
+
+
+def _changed(fact: ReleaseFact, digest: str) -> str:
+    """In what a deployed revision differs from what should be; empty when in nothing."""
+    if fact.digest != digest:
+        return "inputs changed" if fact.digest else "installed by other means"
+    if fact.missing:
+        named = ", ".join(map(str, fact.missing[:_NAMED])) + (", …" if len(fact.missing) > _NAMED else "")
+        gone = "1 object is gone" if len(fact.missing) == 1 else f"{len(fact.missing)} objects are gone"
+        return f"{gone}: {named}"
+    return "" if fact.ready == digest else "never became ready"
+
+
+def _blocked(
+    release: Release,
+    edges: tuple[ReleaseId, ...],
+    stack: Stack,
+    everyone: Mapping[ReleaseId, Release],
+    facts: Facts,
+    steps: Mapping[ReleaseId, Step],
+) -> str:
+    """Why the step cannot be done in this run; empty when it can. `steps` holds those of `edges`."""
+    fact = facts.releases.get(release.id)
+    if fact and fact.stack not in ("", stack.name) and fact.status != "uninstalled":
+        return f"it belongs to stack '{fact.stack}' on this cluster"
+    for need in release.needs:
+        target = everyone[need.release]
+        if target.id in steps or not target.installed:
+            continue
+        status = facts.releases[target.id].status if target.id in facts.releases else "uninstalled"
+        if status != "deployed":
+            state = "not on the cluster" if status == "uninstalled" else f"{status} there"
+            layer = target.layer
+            return f"needs {target.id} of layer {layer}, which is {state}: invoke layer {layer}"
+    blocker = next((name for name in edges if steps[name].action is Action.BLOCKED), None)
+    return f"needs {blocker}, which is blocked" if blocker else ""
+
+
+def _switched_off(off: list[Release], facts: Facts, stack: str) -> dict[ReleaseId, Step]:
+    """Disabled releases: those that this stack once installed go, dependents first."""
+    ours = {
+        release.id: release
+        for release in off
+        if (fact := facts.releases.get(release.id)) and fact.stack == stack and fact.status != "uninstalled"
+    }
+    edges = _reversed(ours.values(), {release.id: _needs_among(release, ours) for release in ours.values()})
+    steps: dict[ReleaseId, Step] = {}
+    for release in off:
+        if release.id in ours:
+            reason = f"switched off by {release.disabled_by}"
+            steps[release.id] = _uninstall(release, facts.releases[release.id], reason, edges[release.id])
+        else:
+            steps[release.id] = Step(release=release, action=Action.DISABLED, reason=release.disabled_by)
+    return steps
+
+
+def _needs_among(release: Release, names: Collection[ReleaseId]) -> tuple[ReleaseId, ...]:
+    return tuple(dict.fromkeys(need.release for need in release.needs if need.release in names))
+
+
+def _uninstall(release: Release, fact: ReleaseFact, reason: str, needs: tuple[ReleaseId, ...]) -> Step:
+    return Step(release=release, action=Action.UNINSTALL, reason=reason, needs=needs, revision=fact.revision)
+
+
+def _reversed(
+    releases: Iterable[Release], edges: Mapping[ReleaseId, tuple[ReleaseId, ...]]
+) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
+    """Edges the other way round: what must be gone first."""
+    found: dict[ReleaseId, list[ReleaseId]] = {release.id: [] for release in releases}
+    for name in found:
+        for target in edges.get(name, ()):
+            found[target].append(name)
+    return {name: tuple(dependents) for name, dependents in found.items()}
+
+
+def _ours(stack: Stack, facts: Facts) -> dict[ReleaseId, ReleaseFact]:
+    """What this stack put on the cluster and nobody has taken away."""
+    found = facts.releases.values()
+    return {fact.id: fact for fact in found if fact.stack == stack.name and fact.status != "uninstalled"}
+
+
+def _undeclared(stack: Stack, selection: Selection, facts: Facts) -> tuple[ReleaseId, ...]:
+    """Releases on the cluster that a selected layer once declared and none does any more.
+
+    Those of a layer that is gone go with the whole of the stack.
+    """
+    if selection.releases is not None:
+        return ()
+    known, layers = {release.id for release in stack.releases()}, {layer.name for layer in stack.layers}
+    taken = {fact.layer for fact in facts.releases.values()} - layers if layers <= {*selection.layers} else set()
+    taken |= {*selection.layers}
+    ours = _ours(stack, facts)
+    return tuple(name for name in sorted(ours) if name not in known and ours[name].layer in taken)
+
+
+def _orphan(fact: ReleaseFact, stack: Stack) -> Release:
+    """A stand-in for a declaration that is gone: enough to uninstall by."""
+    files = (layer.file for layer in stack.layers if layer.name == fact.layer)
+    where = Location(file=next(files, stack.root))
+    chart = ChartRef(name="unknown", path=Path())
+    return Release(name=fact.id.name, namespace=fact.id.namespace, layer=fact.layer, chart=chart, where=where)

@@ -1,0 +1,102 @@
+"""From selectors that people type to the releases a run is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from devtools.base.suggestions import did_you_mean
+from devtools.errors import ConfigError
+from devtools.model import Release, ReleaseId, Stack
+from devtools.planning.layer_names import find_layer
+from devtools.planning.plan import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """What was typed; a release is chosen when it answers to every kind of selector that was given."""
+
+    stages: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()  # `name` or `namespace/name`
+    labels: tuple[str, ...] = ()  # `key=value`
+    with_needs: bool = False  # and all that the chosen ones need
+
+
+def narrowed(stack: Stack, layer: str, selector: Selector) -> Selector:
+    """The selector of those that also are of a layer, named as people type it ("": of any)."""
+    name = find_layer(stack, layer).name if layer else ""
+    return replace(selector, labels=(*selector.labels, f"layer={name}")) if name else selector
+
+
+def choose(stack: Stack, layer: str, selector: Selector) -> Selection:
+    """What a layer, named as people type it ("": any), and a selector mean together; raises ConfigError as both do."""
+    if layer and selector == Selector():
+        return Selection(layers=(find_layer(stack, layer).name,))
+    return choose_releases(stack, narrowed(stack, layer, selector))
+
+
+def choose_releases(stack: Stack, selector: Selector) -> Selection:
+    """The selection that a selector means; all of the stack without one.
+
+    Raises ConfigError, with near matches, for a stage, release or label that nothing answers to.
+    """
+    every = tuple(layer.name for layer in stack.layers)
+    if not (selector.stages or selector.releases or selector.labels):
+        return Selection(layers=every)
+    chosen = {release.id for release in stack.releases()}
+    if selector.stages:
+        chosen &= _of_stages(stack, selector.stages)
+    if selector.releases:
+        chosen &= {find_release(stack, typed).id for typed in selector.releases}
+    for label in selector.labels:
+        chosen &= _labelled(stack, label)
+    if not chosen:
+        raise ConfigError("no release answers to all of these selectors", hint="invoke layers")
+    if selector.with_needs:
+        chosen = _with_needs(stack, chosen)
+    layers = {release.layer for release in stack.releases() if release.id in chosen}
+    return Selection(layers=tuple(name for name in every if name in layers), releases=frozenset(chosen))
+
+
+def find_release(stack: Stack, typed: str) -> Release:
+    """The release of this name or `namespace/name`; ConfigError, with near matches, for none or several."""
+    found = [release for release in stack.releases() if typed in (release.name, str(release.id))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"'{typed}' may be any of {', '.join(str(release.id) for release in found)}")
+    known = [form for release in stack.releases() for form in (release.name, str(release.id))]
+    raise ConfigError(f"unknown release '{typed}'", hint=did_you_mean(typed, known) or "invoke layers")
+
+
+def _of_stages(stack: Stack, stages: Iterable[str]) -> set[ReleaseId]:
+    known = {layer.stage for layer in stack.layers}
+    for stage in stages:
+        if stage not in known:
+            hint = did_you_mean(stage, known) or f"stages: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown stage '{stage}'", hint=hint)
+    return {release.id for layer in stack.layers if layer.stage in stages for release in layer.releases}
+
+
+def _labelled(stack: Stack, label: str) -> set[ReleaseId]:
+    key, equals, value = label.partition("=")
+    if not equals:
+        raise ConfigError(f"'{label}' is no label selector", hint="key=value, such as stage=data-plane")
+    found = {release.id for release in stack.releases() if release.labels.get(key) == value}
+    if not found:
+        near = did_you_mean(label, {f"{k}={v}" for release in stack.releases() for k, v in release.labels.items()})
+        raise ConfigError(f"no release has the label '{label}'", hint=near)
+    return found
+
+
+def _with_needs(stack: Stack, chosen: set[ReleaseId]) -> set[ReleaseId]:
+    """The chosen releases and, through declared needs, everything under them that is switched on."""
+    everyone = {release.id: release for release in stack.releases()}
+    found, open_ = set(chosen), list(chosen)
+    while open_:
+        for need in everyone[open_.pop()].needs:
+            target = everyone.get(need.release)
+            if target is not None and target.installed and target.id not in found:
+                found.add(target.id)
+                open_.append(target.id)
+    return found

@@ -1,0 +1,53 @@
+"""What goes after the last release: a plan to uninstall everything, with what else the stack brought. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from devtools.errors import Location
+from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Step, Sweep
+
+LAYER = "cluster"  # where these steps are shown: no layer is called so
+_CRD = "CustomResourceDefinition"
+_NAMED = 5  # namespaces that a reason names
+
+
+def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:
+    """The plan with steps that remove what no release owns.
+
+    The stack's namespaces go when the releases in them are gone, and, with `crds`, its CRDs when everything else is.
+
+    With `force` the CRDs go with whatever objects of their kinds there are.
+    """
+    steps = list(plan.steps)
+    if facts.namespaces:
+        named = ", ".join(facts.namespaces[:_NAMED])
+        more = len(facts.namespaces) - _NAMED
+        named += f" and {more} more" if more > 0 else ""
+        inside = tuple(step.id for step in plan.steps if step.id.namespace in facts.namespaces)
+        steps.append(_step(plan, Sweep.NAMESPACES, f"where nothing is left in them: {named}", inside))
+    found = {*facts.crds, *_installed_crds(plan, facts)}
+    if found and crds:
+        count = "1 kind" if len(found) == 1 else f"{len(found)} kinds"
+        reason = f"{count} with every object of them" if force else f"{count}, if no object of them is left"
+        steps.append(_step(plan, Sweep.CRDS, reason, tuple(step.id for step in steps), force=force))
+    return replace(plan, steps=tuple(steps), kept_crds=bool(found) and not crds)
+
+
+def _step(plan: Plan, sweep: Sweep, reason: str, needs: tuple[ReleaseId, ...], *, force: bool = False) -> Step:
+    """A step about what no release owns, under a name that no release can have."""
+    release = Release(
+        name=plan.stack.name,
+        namespace=sweep,
+        layer=LAYER,
+        chart=ChartRef(name="", path=Path()),
+        where=Location(file=plan.stack.root),
+    )
+    return Step(release=release, action=Action.UNINSTALL, reason=reason, needs=needs, sweep=sweep, force=force)
+
+
+def _installed_crds(plan: Plan, facts: Facts) -> set[str]:
+    """The CRDs that releases of the plan installed themselves."""
+    there = (facts.releases[step.id].objects for step in plan.steps if step.id in facts.releases)
+    return {ref.name for objects in there for ref in objects if ref.kind == _CRD}

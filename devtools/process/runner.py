@@ -1,0 +1,266 @@
+"""The one place that starts processes.
+
+A `Command` is argv, never a shell string. A `Runner` runs it in a process group of its own, streams its output by
+line, redacts secrets, and ends it by the ladder INT, TERM, KILL to the whole group: killing only the child
+leaves its children alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import IO, Protocol
+
+from devtools.errors import EnvironmentFault
+from devtools.process.streams import KEEP, OnOutput, Pump, Stream, redact
+
+__all__ = ["Cancel", "Command", "Later", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
+
+GRACE = (3.0, 3.0)  # seconds after INT, then after TERM
+_LAST = 5.0  # seconds after KILL; what is not gone then hangs in the kernel
+
+
+class Cancel:
+    """A flag that asks everything under way to stop; set once, by a signal or a failure."""
+
+    def __init__(self) -> None:
+        """Not set."""
+        self._event = Event()
+        self.reason = ""
+
+    def set(self, reason: str) -> None:
+        """Ask to stop; the first reason is kept."""
+        if not self._event.is_set():
+            self.reason = reason
+            self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether someone asked to stop."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep that a cancel cuts short; says whether it did."""
+        return self._event.wait(seconds)
+
+
+class Later:
+    """The stdin of one child, of which all but the beginning is given when it already runs.
+
+    If we die before that, the child sees the beginning and the end of the file: whoever needs to tell that from the
+    whole chooses a beginning that nothing whole consists of.
+    """
+
+    def __init__(self, beginning: bytes) -> None:
+        """`beginning`, less than a page, is there at once. EnvironmentFault where there are no descriptors left."""
+        try:
+            self.end, self._ours = os.pipe()
+        except OSError as error:
+            raise EnvironmentFault(f"cannot make a pipe: {error.strerror}") from error
+        os.write(self._ours, beginning)
+
+    def give(self, rest: bytes) -> None:
+        """All that was missing, and the end of the file; waits until the child has read it, or is gone."""
+        with contextlib.suppress(BrokenPipeError), os.fdopen(self._ours, "wb", buffering=0) as sink:
+            view = memoryview(rest)
+            while view:
+                view = view[sink.write(view) :]
+
+    def cut(self) -> None:
+        """No more comes: the child sees the end of the file after the beginning."""
+        os.close(self._ours)
+
+    def handed_over(self) -> None:
+        """The child has its end, or will never be: only then does its death reach who gives."""
+        os.close(self.end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to run. `env` is added to the runner's environment; `secrets` are redacted from all output."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+    stdin: bytes | None = None
+    later: Later | None = field(default=None, compare=False, repr=False)  # instead of `stdin`
+    timeout: float | None = None  # seconds
+    secrets: tuple[str, ...] = ()
+    keep: int = KEEP  # bytes of each stream that the result holds
+    cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
+
+    def display(self) -> str:
+        """The command as a user could paste it, without secrets."""
+        return shlex.join(redact(word, self.secrets) for word in self.argv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a command ended. `returncode` is negative for a signal, as in `subprocess`."""
+
+    returncode: int
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    timed_out: bool = False
+    cancelled: bool = False
+    truncated: bool = False  # more was printed than is kept
+
+    @property
+    def ok(self) -> bool:
+        """It ended by itself, with 0."""
+        return self.returncode == 0 and not self.timed_out and not self.cancelled
+
+
+class Runner(Protocol):
+    """Runs commands; the tests' double fails, hangs and streams like the real one."""
+
+    def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
+        """Run to the end; `on_output` gets each line as it comes. Raises EnvironmentFault when it cannot start."""
+
+    def spawn(self, command: Command, log: Path) -> int:
+        """Start something that outlives us, its output appended to `log`; returns its pid (also its group's)."""
+
+
+class SubprocessRunner:
+    """The real `Runner`."""
+
+    def __init__(self, environ: Mapping[str, str], cancel: Cancel, grace: tuple[float, float] = GRACE) -> None:
+        """`environ` is the base environment of every command; `cancel` ends whatever runs."""
+        self._environ = dict(environ)
+        self._cancel = cancel
+        self._grace = grace
+        self._groups: set[int] = set()
+        self._lock = Lock()
+
+    def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
+        """See `Runner`."""
+        started = time.monotonic()
+        if self._stop_reason(command, None):
+            if command.later:
+                command.later.handed_over()
+            return Result(returncode=-signal.SIGINT, cancelled=True)
+        child = self._start(command, subprocess.PIPE)
+        with self._lock:
+            self._groups.add(child.pid)
+        pump = Pump(child, command.stdin, command.secrets, on_output, command.keep)
+        try:
+            deadline = None if command.timeout is None else started + command.timeout
+            ended = pump.until(lambda: self._stop_reason(command, deadline))
+            if ended:
+                self._end(child, pump)
+            pump.finish()
+        finally:
+            self._bury(child, pump)
+        return Result(
+            returncode=child.returncode,
+            stdout=pump.text("stdout"),
+            stderr=pump.text("stderr"),
+            seconds=time.monotonic() - started,
+            timed_out=ended == "timeout",
+            cancelled=ended == "cancel",
+            truncated=pump.truncated,
+        )
+
+    def spawn(self, command: Command, log: Path) -> int:
+        """See `Runner`. Takes no stdin: nobody would be there to write it."""
+        if command.stdin is not None or command.later:
+            raise ValueError("a spawned command takes no stdin")
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as sink:
+                child = self._start(command, sink, new_session=True)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write the log {log}: {error.strerror or error}") from error
+        child.returncode = 0  # it may outlive us: keeps Popen from warning
+        Thread(target=_reap, args=(child.pid,), name=f"reap-{child.pid}", daemon=True).start()
+        return child.pid
+
+    def groups(self) -> frozenset[int]:
+        """Process groups that run now."""
+        with self._lock:
+            return frozenset(self._groups)
+
+    def kill(self) -> None:
+        """End everything that runs now, without grace."""
+        for group in self.groups():
+            _kill(group, signal.SIGKILL)
+
+    def _start(self, command: Command, out: int | IO[bytes], *, new_session: bool = False) -> subprocess.Popen[bytes]:
+        """Start the command in a group of its own."""
+        stdin = subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL
+        if command.later:
+            stdin = command.later.end
+        try:
+            child = subprocess.Popen(
+                command.argv,
+                stdin=stdin,
+                stdout=out,
+                stderr=subprocess.STDOUT if new_session else out,
+                env={**self._environ, **command.env},
+                cwd=command.cwd,
+                process_group=None if new_session else 0,
+                start_new_session=new_session,
+            )
+        except OSError as error:
+            raise _cannot_run(command, error) from error
+        finally:
+            if command.later:
+                command.later.handed_over()
+        return child
+
+    def _stop_reason(self, command: Command, deadline: float | None) -> str:
+        """Why to stop waiting: `timeout`, `cancel` or nothing."""
+        if self._cancel.is_set() or (command.cancel is not None and command.cancel.is_set()):
+            return "cancel"
+        return "timeout" if deadline is not None and time.monotonic() >= deadline else ""
+
+    def _end(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
+        """The ladder: INT, TERM, KILL, to the whole group."""
+        for number, seconds in ((signal.SIGINT, self._grace[0]), (signal.SIGTERM, self._grace[1])):
+            _kill(child.pid, number)
+            deadline = time.monotonic() + seconds
+            if not pump.until(lambda: "late" if time.monotonic() >= deadline else ""):  # noqa: B023 - used at once
+                return
+        _kill(child.pid, signal.SIGKILL)
+        deadline = time.monotonic() + _LAST
+        pump.until(lambda: "late" if time.monotonic() >= deadline else "")
+
+    def _bury(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
+        """Whatever of the group is left dies; the child is reaped after that, so that its group's number is its own."""
+        _kill(child.pid, signal.SIGKILL)
+        pump.close()
+        try:
+            child.wait(_LAST)
+        except subprocess.TimeoutExpired:  # it hangs in the kernel, and dies when that lets it
+            child.returncode = -signal.SIGKILL
+        with self._lock:
+            self._groups.discard(child.pid)
+
+
+def _cannot_run(command: Command, error: OSError) -> EnvironmentFault:
+    """Why a program did not start; a missing working directory looks like a missing program."""
+    program = command.argv[0]
+    if command.cwd is not None and not command.cwd.is_dir():
+        return EnvironmentFault(f"cannot run {program} in {command.cwd}: there is no such directory")
+    hint = "is it installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""
+    return EnvironmentFault(f"cannot run {program}: {error.strerror or error}", hint=hint)
+
+
+def _reap(pid: int) -> None:
+    """Wait for a spawned child, so that it is no zombie while we live."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def _kill(group: int, number: int) -> None:
+    """Signal a whole group; it may be gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

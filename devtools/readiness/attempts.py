@@ -1,0 +1,57 @@
+"""How pods and containers ended, and how often a Job has tried; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devtools.readiness.rules import container_statuses, status_of
+
+Object = Mapping[str, Any]
+
+
+def said_of_end(ended: Object) -> str:
+    """How a container ended: `exit code 1`, `exit code 137 (OOMKilled)`, with what the runtime said of it."""
+    reason = str(ended.get("reason") or "Error")
+    said = f"exit code {ended.get('exitCode')}" + (f" ({reason})" if reason not in {"Error", "Completed"} else "")
+    message = " ".join(str(ended.get("message") or "").split())
+    return f"{said}: {message}" if message and reason != "Error" else said
+
+
+def end_of(pod: Object) -> tuple[str, str]:
+    """Of a pod that failed: the container that ended badly, where one did, and what is said of the end."""
+    status = status_of(pod)
+    ends = {
+        str(container.get("name")): (container.get("state") or {}).get("terminated") or {}
+        for container in container_statuses(pod)
+    }
+    container = next((name for name, end in ends.items() if end.get("exitCode")), "")
+    said = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
+    return container, said or (said_of_end(ends[container]) if container else "")
+
+
+def tries_in_vain(job: Object) -> int:
+    """How often a Job has failed that makes a new pod for each try, counted once for all that it runs at a time."""
+    if status_of(job).get("succeeded"):
+        return 0
+    return int(status_of(job).get("failed") or 0) // max(int((job.get("spec") or {}).get("parallelism") or 1), 1)
+
+
+def last_try(job: Object, pods: Sequence[Object]) -> str:
+    """What a Job's tries so far came to: `2 pods failed, the last with exit code 1`; empty where none has failed."""
+    failed, many = failed_of(pods), tries_in_vain(job)
+    if not many:
+        return ""
+    said = f"{many} pod{'s' * (many > 1)} failed"
+    end = end_of(newest_of(failed))[1] if failed else ""
+    return f"{said}, the last with {end}" if end.startswith("exit code ") else said
+
+
+def failed_of(pods: Sequence[Object]) -> list[Object]:
+    """The pods that ended badly, and that nobody will start again."""
+    return [pod for pod in pods if status_of(pod).get("phase") == "Failed"]
+
+
+def newest_of(items: Sequence[Object]) -> Object:
+    """The one that was created last."""
+    return max(items, key=lambda item: str(item["metadata"].get("creationTimestamp", "")))

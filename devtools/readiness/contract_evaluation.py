@@ -1,0 +1,133 @@
+"""What an object says of itself, against a contract; pure, on API objects as JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.errors import ConfigError, Problem
+from devtools.model import Contract
+from devtools.readiness.rules import condition, conditions, job_result, status_of, waits_for
+
+_BAD = re.compile("^(not|un)|fail|error|degraded|stalled|invalid|conflict|pressure", re.IGNORECASE)
+_SAID = 2  # conditions that a reason quotes
+# Reasons of a condition that is False which blame the object itself: Gateway API's (GatewayConditionReason and its
+# siblings) and what others call the same. Not those that wait for something else, such as `AddressNotAssigned`.
+_REFUSED = frozenset(
+    {"Invalid", "InvalidParameters", "InvalidSpec", "InvalidConfiguration", "Unsupported", "UnsupportedAddress"}
+)
+_STALLED = "Stalled"  # kstatus: no progress without somebody's help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The value seen, whether it keeps the contract, and if not what is wrong.
+
+    `final`: it will not change. `refused`: its operator says that the object itself is wrong.
+    """
+
+    value: str
+    good: bool
+    reason: str = ""
+    final: bool = False
+    refused: bool = False
+
+
+def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
+    """One object against its contract; raises ConfigError for a path that cannot be read."""
+    if contract.condition:
+        return _condition(contract.condition, item)
+    if contract.jsonpath:
+        value = ", ".join(find(contract, item))
+        good = value == contract.equals if contract.equals else bool(value)
+        if good and ".status" in contract.jsonpath and (old := _outdated(item, {})):
+            return Measured(value=value, good=False, reason=f"{contract.jsonpath} is {value}, {old}")
+        return Measured(
+            value=value,
+            good=good,
+            reason=f"{contract.jsonpath} is {value or 'absent'}" + _complaints(item),
+            refused=_is_stalled(item),
+        )
+    if item.get("kind") == "Job":
+        result, message = job_result(item)
+        return Measured(
+            value=result or "running",
+            good=result == "complete",
+            reason=message or "is running",
+            final=result == "failed",
+        )
+    if item.get("kind") == "PersistentVolumeClaim":
+        phase = str(status_of(item).get("phase", "Pending"))
+        return Measured(value=phase, good=phase == "Bound", reason=f"is {phase}")
+    reason = waits_for(item)
+    return Measured(value=reason or "ready", good=not reason, reason=reason)
+
+
+def _condition(kind: str, item: Mapping[str, Any]) -> Measured:
+    """A status condition that must be True, for the newest spec."""
+    found = condition(item, kind)
+    value = str(found.get("status", "absent"))
+    if value == "True":
+        old = _outdated(item, found)
+        return Measured(value=f"{kind}=True", good=not old, reason=f"{kind} is True, {old}")
+    said = ": ".join(str(found[key]) for key in ("reason", "message") if found.get(key))
+    return Measured(
+        value=f"{kind}={value}",
+        good=False,
+        reason=f"{kind} is {value}" + (f" ({said})" if found.get("message") else _complaints(item)),
+        refused=(value == "False" and str(found.get("reason")) in _REFUSED and not _outdated(item, found))
+        or _is_stalled(item),
+    )
+
+
+def _is_stalled(item: Mapping[str, Any]) -> bool:
+    """Whether its operator has given the newest spec up."""
+    found = condition(item, _STALLED)
+    return found.get("status") == "True" and not _outdated(item, found)
+
+
+def _outdated(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """Whether a status, or one condition of it, speaks of an older spec: its operator has yet to look."""
+    newest = item["metadata"].get("generation")
+    seen = entry.get("observedGeneration") or status_of(item).get("observedGeneration")
+    late = isinstance(newest, int) and isinstance(seen, int) and seen < newest
+    return f"but of generation {seen}, not {newest}" if late else ""
+
+
+def _complaints(item: Mapping[str, Any]) -> str:
+    """What a status complains of: its message, and conditions that are not as they should be."""
+    status = status_of(item)
+    said = [str(status["message"])] if isinstance(status.get("message"), str) and status["message"] else []
+    for entry in conditions(item):
+        is_bad_name = bool(_BAD.search(str(entry.get("type", ""))))
+        if entry.get("status") == ("True" if is_bad_name else "False"):
+            words = [f"{entry.get('type')}={entry.get('status')}", *(entry.get(key) for key in ("reason", "message"))]
+            said.append(": ".join(str(word) for word in words if word))
+    return f" ({'; '.join(said[:_SAID])})" if said else ""
+
+
+def find(contract: Contract, item: Mapping[str, Any]) -> Iterator[str]:
+    """The values at a contract's path, in kubectl's notation `{.status.phase}`."""
+    from jsonpath_ng.exceptions import JSONPathError  # noqa: PLC0415 - only contracts with a path pay for it
+    from jsonpath_ng.ext.parser import parse  # noqa: PLC0415
+
+    text = contract.jsonpath.strip().removeprefix("{").removesuffix("}")
+    try:
+        found = parse(f"${_quoted(text)}").find(item)
+    except (JSONPathError, ValueError, TypeError, AttributeError, KeyError) as error:
+        problem = Problem(where=contract.where, message=f"jsonpath {contract.jsonpath!r} cannot be read: {error}")
+        raise ConfigError("a contract cannot be evaluated", problems=(problem,)) from error
+    for match in found:
+        if match.value is not None:
+            yield str(match.value).lower() if isinstance(match.value, bool) else str(match.value)
+
+
+def _quoted(path: str) -> str:
+    r"""Kubectl's `.labels.app\.kubernetes\.io/name` as `.labels['app.kubernetes.io/name']`."""
+
+    def quote(match: re.Match[str]) -> str:
+        return "['" + match[1].replace("\\.", ".") + "']"
+
+    return re.sub(r"\.((?:[\w/-]|\\\.)*\\\.(?:[\w/-]|\\\.)*)", quote, path)

@@ -1,0 +1,140 @@
+"""Evaluates contracts against the API server.
+
+A verdict is `passed` only where nothing simulated stands behind it. That is read off the objects themselves: a pod
+on a simulated node, or a status whose field manager is kwok, makes it `simulated`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from devtools.events import Verdict
+from devtools.kube.client import Kube
+from devtools.model import Contract, ObjectRef
+from devtools.readiness.contract_evaluation import measure
+from devtools.readiness.diagnostics import events_about, explain
+from devtools.readiness.failures import Trouble
+from devtools.readiness.http import Checked, HttpProbe
+from devtools.readiness.observer import Observer
+from devtools.readiness.rules import is_simulators, is_workload
+from devtools.readiness.wait import Patience, Suspicions, Wait, longer
+
+REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
+
+
+class Contracts:
+    """Evaluates contracts on one cluster; `real_node` is empty where every node is real or none is."""
+
+    def __init__(
+        self, kube: Kube, observer: Observer, *, simulated: bool, real_node: str, refused_for: float = REFUSED_FOR
+    ) -> None:
+        """`simulated` says that some nodes of the cluster are; `refused_for` seconds a refusal must last."""
+        self._refused_for = refused_for
+        self._kube = kube
+        self._observer = observer
+        self._simulated = simulated
+        self._real_node = real_node
+        self._http = HttpProbe(kube, observer, self._is_simulated_pod)
+
+    def settle(self, contract: Contract, namespace: str, wait: Wait) -> Checked:
+        """Look until the contract holds, cannot heal, or time is over; Interrupted on cancel.
+
+        What cannot heal is what lasts beyond its patience in the pods behind the object, however far behind: those
+        of a database behind its custom resource, too; and what the object's operator refuses for as long.
+        """
+        suspicions = Suspicions(kube=self._kube, observer=self._observer)
+        patience, pause, last, refused = Patience(), 0.05, "", 0.0  # since when
+        while True:
+            checked = self.check(contract, namespace)
+            if checked.verdict is not Verdict.FAILED:
+                return checked
+            found = self._troubles(suspicions, contract, namespace)
+            if trouble := patience.lost(found):
+                failure = suspicions.failure(trouble)
+                reason = ": ".join(part for part in (checked.reason, failure.message) if part)
+                return replace(checked, reason=reason, details=failure.details)
+            refused = (refused or time.monotonic()) if checked.refused else 0.0
+            lost = refused and time.monotonic() - refused >= self._refused_for
+            if checked.final or lost or wait.over():
+                return replace(checked, details=tuple(self._details(contract, namespace, found)))
+            if checked.reason != last:
+                wait.say(f"{contract}: {checked.reason}")
+                last = checked.reason
+            wait.pause(pause)
+            pause = longer(pause)
+
+    def check(self, contract: Contract, namespace: str) -> Checked:
+        """One look; `namespace` is the release's."""
+        namespace = contract.namespace or namespace
+        if contract.http:
+            return self._http.check(contract.http, namespace)
+        ref = self._ref(contract, namespace)
+        if ref is None:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"the cluster serves no kind {contract.kind}")
+        item = self._observer.get(ref)
+        if item is None:
+            return Checked(verdict=Verdict.FAILED, value="", reason=f"{ref} does not exist")
+        return self._judge(contract, item)
+
+    def _ref(self, contract: Contract, namespace: str) -> ObjectRef | None:
+        """The object that a contract is about; None where its kind is not served."""
+        resource = self._kube.resource(contract.kind, contract.api_version)
+        if resource is None:
+            return None
+        where = (contract.namespace or namespace) if resource.namespaced else ""
+        return ObjectRef(resource.api_version, resource.kind, where, contract.name)
+
+    def _judge(self, contract: Contract, item: Mapping[str, Any]) -> Checked:
+        """The object against the contract."""
+        seen = measure(contract, item)
+        if not seen.good:
+            failed = Checked(verdict=Verdict.FAILED, value=seen.value, reason=seen.reason)
+            return replace(failed, final=seen.final, refused=seen.refused)
+        why = self._simulation(item)
+        return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=seen.value, reason=why)
+
+    def _troubles(self, suspicions: Suspicions, contract: Contract, namespace: str) -> list[Trouble]:
+        """What looks hopeless behind the contract's object."""
+        if contract.http:
+            pods = self._http.pods(contract.http, contract.namespace or namespace)
+            found = [trouble for pod in pods for trouble in suspicions.of(pod, [pod])]
+            return [trouble for trouble in found if trouble.reason != "Failed"]  # its owner starts another
+        ref = self._ref(contract, namespace)
+        item = self._observer.get(ref) if ref else None
+        if item is None or not ref or not ref.namespace:
+            return []
+        return suspicions.of(item)
+
+    def _details(self, contract: Contract, namespace: str, found: Sequence[Trouble]) -> list[str]:
+        """What else is known about the object of a broken contract."""
+        lines = [line for trouble in found[:2] for line in (str(trouble), *explain(self._kube, trouble))]
+        ref = self._ref(contract, namespace) if contract.kind else None
+        if ref:
+            lines += events_about(self._kube, ref.namespace, ref.kind, ref.name)
+        return list(dict.fromkeys(lines))
+
+    def _simulation(self, item: Mapping[str, Any]) -> str:
+        """What simulated thing stands behind an object, if any."""
+        if not self._simulated:
+            return ""
+        for field in item["metadata"].get("managedFields") or ():
+            if is_simulators(field):
+                return "its status is simulated"
+        if not is_workload(item) and item.get("kind") not in {"Pod", "Job"}:
+            return ""
+        pods = self._observer.pods_of(item, since=time.monotonic())  # that are at least as new as what it says
+        if any(map(self._is_simulated_pod, pods)):
+            return "its pods are simulated"
+        return ""
+
+    def _is_simulated_pod(self, pod: Mapping[str, Any]) -> bool:
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        return self._simulated and bool(node) and node != self._real_node
+
+
+def deadline(seconds: float) -> float:
+    """`seconds` from now on the monotonic clock."""
+    return time.monotonic() + seconds

@@ -1,0 +1,98 @@
+"""What to show of a failure: the newest events, and the last lines of the container that failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devtools.errors import DevtoolsError
+from devtools.kube.client import Kube
+from devtools.readiness.failures import Trouble, when
+from devtools.readiness.observer import Observer
+from devtools.readiness.rules import condition, container_statuses, has_begun
+
+LOG_LINES = 8  # with `EVENT_LINES` as much as the last screen shows of one failure
+LOG_BYTES = 64 * 1024
+EVENT_LINES = 4
+_PODS = 2  # pods of one workload that are looked into
+_NOISE = frozenset({"MissingClusterDNS", "DNSConfigForming"})
+_BARE_REASON = re.compile(r"event: Failed: Error: \w+")  # the trouble's, or the one before it: `ErrImagePull`
+_NO_LOG = "unable to retrieve container logs for "  # kubelet's answer where it has cleared the container away
+_ENDED_BY_PROBE = ("Liveness probe ", "Startup probe ")
+
+Item = Mapping[str, Any]
+
+
+def explain(kube: Kube, trouble: Trouble) -> list[str]:
+    """Last events about the object, but for what the trouble says itself, and the last lines of its container."""
+    kind, _, name = trouble.object.partition("/")
+    known = (f"event: {trouble.reason}: ", "event: BackOff: ")
+    told = events_about(kube, trouble.namespace, kind, name, fallback=False)
+    lines = [line for line in told if not line.startswith(known) and (trouble.message or "\n") not in line]
+    lines = [line for line in lines if not _BARE_REASON.fullmatch(line)]
+    if trouble.pod and trouble.container:
+        lines += last_logs(kube, trouble.namespace, trouble.pod, trouble.container)
+    return lines
+
+
+def explain_pods(kube: Kube, observer: Observer, item: Item) -> list[str]:
+    """Events and logs of the pods behind an object that are not ready, of the first few."""
+    pods = [pod for pod in observer.pods_of(item) if condition(pod, "Ready").get("status") != "True"]
+    lines: list[str] = []
+    for pod in pods[:_PODS]:
+        namespace, name = str(pod["metadata"].get("namespace", "")), str(pod["metadata"]["name"])
+        found = events_about(kube, namespace, "Pod", name)
+        failing = [state for state in container_statuses(pod) if not state.get("ready") and has_begun(state)]
+        for state in failing[:1]:
+            found += last_logs(kube, namespace, name, str(state.get("name")))
+        lines += [f"Pod/{name} is not ready:", *found] if found else []
+    return lines
+
+
+def probe_that_ended(kube: Kube, trouble: Trouble) -> str:
+    """The liveness or startup probe for which kubelet keeps ending a container; empty where it ends by itself."""
+    if trouble.reason != "CrashLoopBackOff":
+        return ""
+    for line in reversed(events_about(kube, trouble.namespace, "Pod", trouble.pod)):
+        message = line.partition("Unhealthy: ")[2]
+        if message.startswith(_ENDED_BY_PROBE):
+            return " ".join(message.rstrip(":").split())
+    return ""
+
+
+def events_about(kube: Kube, namespace: str, kind: str, name: str, *, fallback: bool = True) -> list[str]:
+    """The newest warnings about one object, `event: Reason: message`; other events where there is none (`fallback`).
+
+    Those about an object without a namespace are in `default`.
+    """
+    where = f"involvedObject.kind={kind},involvedObject.name={name}"
+    try:
+        events = kube.items(f"/api/v1/namespaces/{namespace or 'default'}/events", fieldSelector=where)
+    except DevtoolsError:
+        return []
+    events = [event for event in events if event.get("reason") not in _NOISE]
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    events = warnings or (events if fallback else [])
+    events.sort(key=when)
+    return _said(events)
+
+
+def _said(events: Sequence[Item]) -> list[str]:
+    """The last of them as lines, each once."""
+    texts = dict.fromkeys(f"event: {event.get('reason')}: {str(event.get('message')).strip()}" for event in events)
+    return list(texts)[-EVENT_LINES:]
+
+
+def last_logs(kube: Kube, namespace: str, pod: str, container: str) -> list[str]:
+    """The last lines of a container, of its previous life where it has said nothing in this one."""
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+    bounds = {"tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
+    for previous in ("false", "true"):
+        try:
+            lines = list(kube.lines(path, container=container, previous=previous, **bounds))
+        except DevtoolsError:
+            continue
+        if lines and not lines[0].startswith(_NO_LOG):
+            return [f"log {container}: {line}" for line in lines]
+    return []

@@ -1,0 +1,275 @@
+"""What in a workload, its pods and its claims looks as if it would not heal, and how long that may last; pure.
+
+Reasons are Kubernetes' own: of container states and conditions
+(https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/), of events where no status says it (a volume
+that cannot be mounted, a pod that may not be created, a claim without a provisioner).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from devtools.readiness.attempts import end_of, failed_of, newest_of, said_of_end, tries_in_vain
+from devtools.readiness.hints import hint_of
+from devtools.readiness.rules import (
+    condition,
+    container_statuses,
+    is_stale,
+    is_workload,
+    job_result,
+    lacks_pods,
+    waits_for,
+)
+
+Object = Mapping[str, Any]
+
+PATIENCE: Mapping[str, float] = {
+    # reason → seconds it may last before waiting is given up; what something else may still deliver gets longer
+    "InvalidImageName": 0.0,
+    "ErrImageNeverPull": 2.0,
+    "ErrImagePull": 25.0,  # kubelet tries again after 10 s
+    "ImagePullBackOff": 25.0,
+    "CreateContainerConfigError": 20.0,  # kubelet looks again every 10 to 15 s
+    "CreateContainerError": 15.0,
+    "RunContainerError": 15.0,
+    "CrashLoopBackOff": 0.0,  # but only after `RESTARTS`
+    "Unschedulable": 15.0,
+    "FailedCreate": 5.0,
+    "FailedMount": 20.0,
+    "FailedAttachVolume": 30.0,
+    "FailedCreatePodSandBox": 30.0,
+    "ProvisioningFailed": 10.0,
+    "FailedBinding": 10.0,
+    "ExternalProvisioning": 20.0,  # nobody has begun to make the volume
+    "Unhealthy": 20.0,  # only answers that more time does not change, see _HOPELESS_PROBE
+    "ProgressDeadlineExceeded": 0.0,
+    "DeploymentPaused": 0.0,
+    "Failed": 0.0,
+    "BackOff": 0.0,  # of a Job that tries again and again
+    "Deleted": 5.0,
+}
+RESTARTS = 2  # of a container that keeps ending: about 15 s when it ends at once
+RESTARTS_IN_COMPANY = 4  # while other things of the release are on their way, or a Job's that tries again: about 90 s
+_CLEAR = 3.0  # seconds that a clear word may last: a registry's, or kubelet's of who may not run
+_DELIVERED = 20.0  # seconds that a refusal may last which another release may end
+
+_CLEAR_WORD = re.compile(  # "on 127.0.0.1:53": the node has no DNS, as the embedded one
+    r"not found|manifest unknown|does not exist|no match for platform|no such host|on 127\.0\.0\.1:53"
+)
+_MAY_COME = re.compile(r"failed calling webhook|not found")
+_MAY_NOT_RUN = re.compile(r"non-root policy|runAsNonRoot")  # as kubelet says that the user is root, or no number
+_WANTED = re.compile(r"\b(?P<kind>configmap|secret) \"(?P<name>[^\"]+)\" not found")
+_KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
+_HOPELESS_PROBE = re.compile(
+    r"statuscode: 40[1345]|executable file not found|no such file or directory|permission denied|unimplemented",
+    re.IGNORECASE,
+)
+_ON_NODE = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+_OF_CLAIMS = ("ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "Provisioning")
+_STARTING = {"ContainerCreating", "PodInitializing"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that may never heal: which object, Kubernetes' reason, its message, whose log to show."""
+
+    object: str
+    reason: str
+    message: str
+    namespace: str = ""
+    pod: str = ""
+    container: str = ""
+    restarts: int = 0
+    most: int = RESTARTS  # that may be tried
+
+    def __str__(self) -> str:
+        """`Pod/web-1 container app: ImagePullBackOff: Back-off pulling …`."""
+        where = f"{self.object} container {self.container}" if self.container else self.object
+        return f"{where}: {self.reason}" + (f": {self.message}" if self.message else "")
+
+    @property
+    def family(self) -> str:
+        """What stays the same where the reason changes: kubelet alternates between a failed pull and its back-off."""
+        return "Image" if "Image" in self.reason else self.reason
+
+    @property
+    def wanted(self) -> tuple[str, str] | None:
+        """Kind and name of the ConfigMap or Secret it would heal with."""
+        found = _WANTED.search(self.message)
+        return (_KINDS[found["kind"]], found["name"]) if found else None
+
+    @property
+    def hint(self) -> str:
+        """What to look at, where there is more to say than the message does."""
+        return hint_of(self.reason, self.message)
+
+    def patience(self, *, alone: bool = True) -> float:
+        """Seconds it may last; `alone` says that nothing else is on its way that could heal it."""
+        if self.reason == "CrashLoopBackOff":
+            return 0.0 if self.restarts >= (self.most if alone else RESTARTS_IN_COMPANY) else math.inf
+        if self.family == "Image" and _CLEAR_WORD.search(self.message):
+            return min(_CLEAR, PATIENCE[self.reason])
+        if self.reason == "CreateContainerConfigError" and _MAY_NOT_RUN.search(self.message):
+            return _CLEAR
+        if self.reason == "FailedCreate" and _MAY_COME.search(self.message):
+            return _DELIVERED
+        if "unbound immediate PersistentVolumeClaims" in self.message:
+            return 2 * PATIENCE[self.reason]  # its claim says why, and is given up first
+        return PATIENCE[self.reason]
+
+
+def troubles(
+    item: Object, pods: Sequence[Object], claims: Sequence[Object] = (), events: Sequence[Object] = ()
+) -> list[Trouble]:
+    """What in an object, its pods and their claims looks as if it would not heal; `events` are of their namespace.
+
+    Nothing before a workload's controller has seen the newest spec: what the status says until then is about an
+    older one.
+    """
+    if is_stale(item):
+        return []
+    found = [*(trouble for pod in pods for trouble in pod_troubles(pod, events)), *_own(item)]
+    found += [trouble for claim in claims for trouble in _claim_troubles(claim, events)]
+    failed = failed_of(pods)
+    ended, message = job_result(item) if item.get("kind") == "Job" else ("", "")
+    if item.get("kind") == "Pod" or ended == "failed":
+        found += [_ended_badly(pod) for pod in failed][:1]
+    if ended == "failed" and not failed:
+        found.append(_about(item, "Failed", message))
+    if item.get("kind") == "Job" and not ended and failed and tries_in_vain(item) > RESTARTS_IN_COMPANY:
+        found.append(_again(item, failed))
+    if is_workload(item):  # a pod that is put off its node is replaced: once may happen to any
+        put_off = [pod for pod in failed if (pod.get("status") or {}).get("reason")]
+        found += [_ended_badly(pod) for pod in put_off[1:]][:1]
+    if lacks_pods(item, pods):
+        found += _told(item, events, ("FailedCreate",))
+    return found
+
+
+def _again(job: Object, failed: Sequence[Object]) -> Trouble:
+    """The newest of the pods in which a Job has tried in vain: a crash loop, but that each try has a pod of its own."""
+    trouble = _ended_badly(newest_of(failed))
+    said = f"{trouble.message}, as did {tries_in_vain(job) - 1} pods of Job/{job['metadata']['name']} before it"
+    return replace(trouble, reason="BackOff", message=said)
+
+
+def _own(item: Object) -> Iterator[Trouble]:
+    """What its own status says."""
+    refused, progress = condition(item, "ReplicaFailure"), condition(item, "Progressing")
+    if refused.get("status") == "True":
+        yield _about(item, "FailedCreate", str(refused.get("message", "")))
+    if progress.get("reason") == "ProgressDeadlineExceeded":
+        yield _about(item, "ProgressDeadlineExceeded", str(progress.get("message", "")))
+    if (item.get("spec") or {}).get("paused") and waits_for(item):
+        yield _about(item, "DeploymentPaused", "its rollout is paused, so that no pod is updated")
+
+
+def gone(kind: str, namespace: str, name: str) -> Trouble:
+    """An object that Helm made and that is not there."""
+    return Trouble(
+        object=f"{kind}/{name}",
+        reason="Deleted",
+        message="something deleted it while it was waited for",
+        namespace=namespace,
+    )
+
+
+def pod_troubles(pod: Object, events: Sequence[Object] = ()) -> list[Trouble]:
+    """A pod that cannot be scheduled, and containers that cannot start; nothing of one that is on its way out."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return []
+    found: list[Trouble] = []
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        found.append(_about(pod, "Unschedulable", str(scheduled.get("message", ""))))
+    states = container_statuses(pod)
+    for container in states:
+        found += _container_trouble(pod, container)
+    waiting = {str(((container.get("state") or {}).get("waiting") or {}).get("reason", "")) for container in states}
+    if waiting and waiting <= _STARTING:
+        found += _told(pod, events, _ON_NODE)
+    return found + [trouble for container in states for trouble in _probe_trouble(pod, container, events)]
+
+
+def _container_trouble(pod: Object, container: Object) -> list[Trouble]:
+    """A container that waits for a reason which seldom goes away, or that has ended once more."""
+    state, restarts = container.get("state") or {}, int(container.get("restartCount", 0))
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+    reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+    if ended.get("exitCode") and restarts >= RESTARTS:  # kubelet says so seconds later
+        reason = "CrashLoopBackOff"
+    if reason not in PATIENCE:
+        return []
+    last = ended or (container.get("lastState") or {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff" and last:
+        message = f"{said_of_end(last)} after {restarts} restart{'s' * (restarts != 1)}"
+    trouble = _about(pod, reason, message, container=str(container.get("name", "")))
+    owners = {owner.get("kind") for owner in pod["metadata"].get("ownerReferences") or ()}
+    return [replace(trouble, restarts=restarts, most=RESTARTS_IN_COMPANY if "Job" in owners else RESTARTS)]
+
+
+def _probe_trouble(pod: Object, container: Object, events: Sequence[Object]) -> list[Trouble]:
+    """A readiness probe whose answer more time does not change; one that only says `not yet` may go on saying it."""
+    if container.get("ready") or "running" not in (container.get("state") or {}):
+        return []
+    name = str(container.get("name", ""))
+    told = newest(pod, events, ("Unhealthy",), name)
+    message = str(told.get("message", "")).strip()
+    if not message.startswith("Readiness") or not _HOPELESS_PROBE.search(message):
+        return []
+    return [_about(pod, "Unhealthy", message, container=name)]
+
+
+def _claim_troubles(claim: Object, events: Sequence[Object]) -> list[Trouble]:
+    """A claim that nobody makes a volume for; one that waits for its first pod has no such event."""
+    if (claim.get("status") or {}).get("phase", "Pending") != "Pending":
+        return []
+    told = newest(claim, events, _OF_CLAIMS)
+    reason = str(told.get("reason", "Provisioning"))
+    return [] if reason == "Provisioning" else [_about(claim, reason, str(told.get("message", "")))]
+
+
+def _told(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Trouble]:
+    """What the newest event of one of these reasons says, where there is one."""
+    event = newest(item, events, reasons)
+    return [_about(item, str(event["reason"]), str(event.get("message", "")))] if event else []
+
+
+def newest(item: Object, events: Iterable[Object], reasons: Sequence[str], container: str = "") -> Object:
+    """The newest event about an object (or one container of it) with one of these reasons; empty where none is."""
+    uid, found = item["metadata"].get("uid"), list[Object]()
+    for event in events:
+        about = event.get("involvedObject") or {}
+        is_it = about.get("uid") == uid and event.get("reason") in reasons
+        if is_it and (not container or f"{{{container}}}" in str(about.get("fieldPath", ""))):
+            found.append(dict(event))
+    return max(found, key=when, default={})
+
+
+def when(event: Object) -> str:
+    """When it last happened, in a form that can be compared."""
+    last = (event.get("series") or {}).get("lastObservedTime")
+    return str(last or event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _ended_badly(pod: Object) -> Trouble:
+    """A pod that nobody will start again."""
+    container, said = end_of(pod)
+    return _about(pod, "Failed", said, container=container)
+
+
+def _about(item: Object, reason: str, message: str, *, container: str = "") -> Trouble:
+    """A trouble of this object."""
+    metadata, kind = item["metadata"], str(item.get("kind") or "Pod")  # a list's items do not say their kind
+    return Trouble(
+        object=f"{kind}/{metadata['name']}",
+        reason=reason,
+        message=message,
+        namespace=str(metadata.get("namespace", "")),
+        pod=str(metadata["name"]) if kind == "Pod" else "",
+        container=container,
+    )

@@ -1,0 +1,132 @@
+"""A shared look at the cluster: all who wait ask here, so fifty waiting releases cost as many lists as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from devtools.kube.client import Kube
+from devtools.model import ObjectRef
+from devtools.readiness.rules import is_workload, newest_pods, selects
+
+FRESH = 0.1  # seconds a look stays fresh
+FRESH_EVENTS = 2.0  # there may be thousands in a namespace
+OWNERS = 5  # steps from a pod up to what made it
+_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # lists of megabytes: looked at one by one
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was seen, and when the look began and ended (monotonic seconds)."""
+
+    began: float
+    ended: float
+    items: list[dict[str, Any]]
+
+
+class Observer:
+    """A short-lived memory of lists: who asks within `FRESH` seconds shares the answer."""
+
+    def __init__(self, kube: Kube) -> None:
+        """Lists come through `kube`."""
+        self._kube = kube
+        self._lock = Lock()
+        self._locks: dict[str, Lock] = {}
+        self._seen: dict[str, _Look] = {}
+        self._floor = 0.0
+
+    def renew(self) -> None:
+        """Something was changed on purpose: looks that began before now no longer count."""
+        self._floor = time.monotonic()
+
+    def items(self, api_version: str, kind: str, namespace: str, since: float = 0.0) -> list[dict[str, Any]]:
+        """Objects of a kind in a namespace (all when the kind has none), at most `FRESH` seconds old.
+
+        None of them was looked at before `since` (monotonic seconds).
+        """
+        resource = self._kube.resource(kind, api_version)
+        if resource is None:
+            return []
+        path, start = resource.path(namespace), {"apiVersion": api_version, "kind": kind}
+        return self._look(path, lambda: [{**start, **item} for item in self._kube.items(path)], since=since)
+
+    def get(self, ref: ObjectRef) -> dict[str, Any] | None:
+        """One object, by way of its list where that is cheap."""
+        if ref.kind in _LARGE:
+            path = self._kube.path_of(ref) or ""
+            found = self._look(path, lambda: [item] if path and (item := self._kube.get(path)) else [])
+        else:
+            found = self.items(ref.api_version, ref.kind, ref.namespace)
+        return next((item for item in found if item["metadata"]["name"] == ref.name), None)
+
+    def pods(self, namespace: str, since: float = 0.0) -> list[dict[str, Any]]:
+        """The pods of a namespace; `since` as for `items`."""
+        return self.items("v1", "Pod", namespace, since)
+
+    def events(self, namespace: str) -> list[dict[str, Any]]:
+        """The warnings of a namespace, and all that was said of its claims; at most `FRESH_EVENTS` seconds old."""
+        path, found = f"/api/v1/namespaces/{namespace or 'default'}/events", []
+        for selector in ("type=Warning", "type=Normal,involvedObject.kind=PersistentVolumeClaim"):
+            look = partial(self._kube.items, path, fieldSelector=selector)
+            found += self._look(f"{path}?{selector}", look, FRESH_EVENTS)
+        return found
+
+    def claims_of(self, pods: Iterable[Item]) -> list[dict[str, Any]]:
+        """The volume claims that pods mount."""
+        names = {
+            (str(pod["metadata"].get("namespace", "")), str(volume["persistentVolumeClaim"].get("claimName")))
+            for pod in pods
+            for volume in (pod.get("spec") or {}).get("volumes") or ()
+            if volume.get("persistentVolumeClaim")
+        }
+        refs = (ObjectRef("v1", "PersistentVolumeClaim", namespace, name) for namespace, name in sorted(names))
+        return [claim for ref in refs if (claim := self.get(ref))]
+
+    def pods_of(self, item: Item, since: float = 0.0) -> list[dict[str, Any]]:
+        """The pods behind an object: a workload's or Job's own, those that something it owns has made, a pod itself.
+
+        Who concludes something from what the object says gives as `since` when it was seen: older pods may not have
+        had a node yet, or not have begun.
+        """
+        namespace, kind = str(item["metadata"].get("namespace", "")), item.get("kind")
+        pods = self.pods(namespace, since)
+        if kind == "Pod":
+            return [pod for pod in pods if pod["metadata"]["name"] == item["metadata"]["name"]]
+        if kind == "Deployment" and is_workload(item):
+            sets = self.items("apps/v1", "ReplicaSet", namespace, since)
+            return [dict(pod) for pod in newest_pods(item, [pod for pod in pods if selects(item, pod)], sets)]
+        if is_workload(item) or (kind == "Job" and item.get("apiVersion") == "batch/v1"):
+            return [pod for pod in pods if selects(item, pod)]
+        uid = str(item["metadata"].get("uid", ""))
+        return [pod for pod in pods if self._is_made_by(pod, namespace, uid, OWNERS)]
+
+    def _is_made_by(self, item: Item, namespace: str, uid: str, steps: int) -> bool:
+        """Whether the owners of an object lead up to the one with this uid."""
+        owners = item["metadata"].get("ownerReferences") or ()
+        if any(owner.get("uid") == uid for owner in owners):
+            return True
+        for owner in owners if steps else ():
+            ref = ObjectRef(str(owner.get("apiVersion")), str(owner.get("kind")), namespace, str(owner.get("name")))
+            above = self.get(ref)
+            if above and self._is_made_by(above, namespace, uid, steps - 1):
+                return True
+        return False
+
+    def _look(
+        self, path: str, look: Callable[[], list[dict[str, Any]]], fresh: float = FRESH, since: float = 0.0
+    ) -> list[dict[str, Any]]:
+        with self._lock:
+            lock = self._locks.setdefault(path, Lock())
+        with lock:  # who comes meanwhile waits, and shares what was seen
+            seen = self._seen.get(path)
+            if seen is None or seen.began < max(self._floor, since) or time.monotonic() - seen.ended > fresh:
+                began = time.monotonic()
+                items = look()
+                seen = self._seen[path] = _Look(began=began, ended=time.monotonic(), items=items)
+            return seen.items

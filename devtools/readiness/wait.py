@@ -1,0 +1,247 @@
+"""Waits for what a release made: says what it waits for, gives up on what will not heal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
+from devtools.kube.client import Kube
+from devtools.model import ObjectRef
+from devtools.process.runner import Cancel
+from devtools.readiness.attempts import last_try
+from devtools.readiness.diagnostics import events_about, explain, explain_pods, probe_that_ended
+from devtools.readiness.failures import Trouble, gone, newest, troubles
+from devtools.readiness.observer import Observer
+from devtools.readiness.rules import ENDED, condition, has_run, is_waited_for, is_workload, unproven, waits_for
+
+LOOK_AT_EVENTS = 3.0  # seconds after which a release that is not ready is worth a list of events
+STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
+STAYS_UP_AGAIN = 10.0  # the same, of one that was restarted: as long as kubelet first backs off
+MORE_TIME = "where it only needs more time, raise the release's `timeout`"
+_API_VERSIONS = {  # of the kinds that troubles are looked for in
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "Job": "batch/v1",
+    "Pod": "v1",
+    "PersistentVolumeClaim": "v1",
+}
+
+
+def longer(pause: float) -> float:
+    """Seconds until the look after the next: what is ready is noticed a tenth late, half a second at most."""
+    return min(pause * 1.2, 0.5)
+
+
+class Failure(DevtoolsError):
+    """A release, test or contract that failed, with the lines worth showing."""
+
+    def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
+        """`details` are events and last log lines."""
+        super().__init__(message, hint=hint)
+        self.details = tuple(details)
+
+
+class LateFailure(TimedOut):
+    """Time ran out, with the lines worth showing."""
+
+    def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
+        """`details` are what was waited for."""
+        super().__init__(message, hint=hint, exit_code=ExitCode.TIMEOUT)
+        self.details = tuple(details)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """How to wait: until `deadline` (monotonic seconds), telling `say` what for."""
+
+    deadline: float
+    say: Callable[[str], None]
+    cancel: Cancel
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises Interrupted on cancel."""
+        if self.cancel.wait(seconds):
+            raise Interrupted(self.cancel.reason or "interrupted")
+
+    def over(self) -> bool:
+        """No time is left."""
+        return time.monotonic() >= self.deadline
+
+
+@dataclass(slots=True)
+class Patience:
+    """When each trouble was first seen."""
+
+    since: dict[tuple[str, str, str], float] = field(default_factory=dict)
+
+    def lost(self, found: Sequence[Trouble], *, alone: bool = True) -> Trouble | None:
+        """A trouble that has lasted longer than it may, if any; one that is gone is forgotten.
+
+        `alone` says that nothing else is on its way that could heal it.
+        """
+        now = time.monotonic()
+        current = {(trouble.namespace, trouble.object, trouble.family): trouble for trouble in found}
+        for key in [key for key in self.since if key not in current]:
+            del self.since[key]
+        for key, trouble in current.items():
+            if now - self.since.setdefault(key, now) >= trouble.patience(alone=alone):
+                return trouble
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicions:
+    """Finds what looks hopeless behind an object: in its status, its pods, their claims, and what events say."""
+
+    kube: Kube
+    observer: Observer
+    began: float = field(default_factory=time.monotonic)
+
+    def of(self, item: Mapping[str, Any], pods: Sequence[Mapping[str, Any]] | None = None) -> list[Trouble]:
+        """Its troubles, but for those that heal now: what they lack has been made; `pods` where they are known."""
+        observer, namespace = self.observer, str(item["metadata"].get("namespace", ""))
+        pods = observer.pods_of(item) if pods is None else pods
+        claims = [item] if item.get("kind") == "PersistentVolumeClaim" else observer.claims_of(pods)
+        late = namespace and time.monotonic() - self.began >= LOOK_AT_EVENTS
+        found = troubles(item, pods, claims, observer.events(namespace) if late else ())
+        return [trouble for trouble in found if not self._heals(trouble)]
+
+    def failure(self, trouble: Trouble, *, logs: bool = True) -> Failure:
+        """What a trouble means for who waits for its object; without `logs` where they are shown already."""
+        message, probe = str(trouble), probe_that_ended(self.kube, trouble)
+        message += f"; kubelet ended it: {probe}" if probe else ""
+        details = explain(self.kube, trouble if logs else replace(trouble, container=""))
+        if not trouble.pod:
+            details += self._pods_behind(trouble)
+        return Failure(message, hint=trouble.hint, details=details)
+
+    def probe(self, item: Mapping[str, Any]) -> str:
+        """What the probe of a pod that runs and is not ready says, where anything."""
+        namespace = str(item["metadata"].get("namespace", ""))
+        if time.monotonic() - self.began < LOOK_AT_EVENTS:
+            return ""
+        pods = [pod for pod in self.observer.pods_of(item) if condition(pod, "Ready").get("status") != "True"]
+        told = [newest(pod, self.observer.events(namespace), ("Unhealthy",)) for pod in pods]
+        return next((" ".join(str(event["message"]).split()) for event in told if event), "")
+
+    def _heals(self, trouble: Trouble) -> bool:
+        """Whether the ConfigMap or Secret it is about is there now: kubelet looks again within seconds."""
+        if not trouble.wanted:
+            return False
+        kind, name = trouble.wanted
+        return self.observer.get(ObjectRef("v1", kind, trouble.namespace, name)) is not None
+
+    def _pods_behind(self, trouble: Trouble) -> list[str]:
+        """What is known of the pods of a workload that is in trouble itself."""
+        kind, _, name = trouble.object.partition("/")
+        if kind not in _API_VERSIONS:
+            return []
+        item = self.observer.get(ObjectRef(_API_VERSIONS[kind], kind, trouble.namespace, name))
+        return explain_pods(self.kube, self.observer, item) if item else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """That a container which no probe asks stays up: one that ends at once has run for a moment, too."""
+
+    observer: Observer
+    since: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    ready: dict[str, float] = field(default_factory=dict)  # when an object was first seen ready, by uid
+
+    def lacks(self, item: Mapping[str, Any]) -> str:
+        """What a workload or Job that is ready has yet to show; empty where it has."""
+        if not is_workload(item) and item.get("kind") != "Job":
+            return ""
+        now, moment = time.monotonic(), datetime.now(UTC)
+        pods = self.observer.pods_of(item, since=self.ready.setdefault(str(item["metadata"].get("uid")), now))
+        phases = {(pod.get("status") or {}).get("phase") for pod in pods}
+        if (
+            item.get("kind") == "Job"
+            and (item.get("status") or {}).get("ready")
+            and not phases & {"Running", "Succeeded"}
+        ):
+            return "its pod to run"
+        for pod in pods:
+            for name, restarts in unproven(pod, moment):
+                key = (str(pod["metadata"].get("uid")), name, restarts)
+                needed = STAYS_UP_AGAIN if restarts else STAYS_UP
+                if restarts == ENDED or now - self.since.setdefault(key, now) < needed:
+                    return f"container {name} to stay up" + (f", {restarts} restarts" if restarts > 0 else "")
+        return ""
+
+
+def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
+    """Wait until every workload, pod, Job, claim and CRD among `objects` is ready.
+
+    Raises Failure for what lasts beyond its patience, LateFailure when time runs out, Interrupted on cancel.
+    """
+    watched = [ref for ref in objects if is_waited_for(ref.api_version, ref.kind)]
+    suspicions, patience, pause, last = Suspicions(kube=kube, observer=observer), Patience(), 0.05, ""
+    proof = _Proof(observer=observer)
+    while watched:
+        waiting = [(ref, reason) for ref in watched if (reason := _pending(suspicions, proof, ref))]
+        watched = [ref for ref, _ in waiting]
+        if not watched:
+            return
+        found = {ref: _troubles(suspicions, ref) for ref in watched}
+        alone = all(found.values())
+        if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
+            raise suspicions.failure(trouble)
+        said = ", ".join(f"{ref} ({reason})" for ref, reason in waiting[:3])
+        said += f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""  # noqa: PLR2004 - three fit a line
+        if said != last:
+            wait.say(said)
+            last = said
+        if wait.over():
+            raise LateFailure(f"timed out waiting for {said}", hint=MORE_TIME, details=_why_late(suspicions, watched))
+        wait.pause(pause)
+        pause = longer(pause)
+
+
+def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
+    """What one object waits for."""
+    observer = suspicions.observer
+    item = observer.get(ref)
+    if item is None:
+        return "" if ref.kind == "Job" else "to exist"  # a Job's time to live may be over
+    waits = waits_for(item)
+    if waits and ref.kind == "PersistentVolumeClaim" and _waits_for_a_pod(observer, item):
+        return ""
+    if waits and ref.kind == "Job" and any(map(has_run, observer.pods_of(item))):
+        waits = ""
+    said = suspicions.probe(item) if waits and is_workload(item) else ""
+    if waits and ref.kind == "Job":
+        said = last_try(item, observer.pods_of(item))
+    return f"{waits}: {said}" if said else waits or proof.lacks(item)
+
+
+def _waits_for_a_pod(observer: Observer, claim: Mapping[str, Any]) -> bool:
+    """Whether a claim is only bound once a pod mounts it."""
+    name = str((claim.get("spec") or {}).get("storageClassName") or "")
+    found = observer.get(ObjectRef("storage.k8s.io/v1", "StorageClass", "", name)) if name else None
+    return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+
+def _troubles(suspicions: Suspicions, ref: ObjectRef) -> list[Trouble]:
+    """Everything that looks hopeless about one thing that is waited for."""
+    item = suspicions.observer.get(ref)
+    if item is None:
+        return [gone(ref.kind, ref.namespace, ref.name)]
+    return suspicions.of(item) if ref.kind in _API_VERSIONS else []
+
+
+def _why_late(suspicions: Suspicions, watched: Sequence[ObjectRef]) -> list[str]:
+    """Whatever is known about what did not get ready."""
+    kube, observer, lines = suspicions.kube, suspicions.observer, list[str]()
+    for trouble in [trouble for ref in watched for trouble in _troubles(suspicions, ref)][:2]:
+        lines += [str(trouble), *explain(kube, trouble)]
+    for ref in watched[:2]:
+        item = observer.get(ref)
+        behind = explain_pods(kube, observer, item) if item and ref.kind in _API_VERSIONS else []
+        lines += behind or events_about(kube, ref.namespace, ref.kind, ref.name)
+    return list(dict.fromkeys(lines))

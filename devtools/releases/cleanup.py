@@ -1,0 +1,151 @@
+"""What is left of a stack when its releases are gone: namespaces that were made for them, and CRDs.
+
+Neither is Helm's. A namespace goes where nothing is left in it, CRDs go when they are asked to, and only with `force`
+where objects of their kinds are still there: those are somebody's, since what our releases made went with them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from devtools.events import Notice
+from devtools.helm.labels import LABEL_STACK
+from devtools.kube.client import NOT_FOUND, ApiError, Kube, Resource
+from devtools.model import ObjectRef
+from devtools.readiness.wait import Failure, Wait
+from devtools.releases.crds import CRDS
+from devtools.releases.removal import PARALLEL, is_leaving, until
+from devtools.run.session import Session
+
+NAMESPACES = "/api/v1/namespaces"
+_NOT_ALLOWED = 405  # a kind that cannot be listed
+_NAMED = 8
+# what Kubernetes itself puts into a namespace, and what only tells of what was there
+_FURNITURE = frozenset({("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")})
+_Found = tuple[Resource, Mapping[str, Any]]  # and the object's metadata
+_TRACES = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"})
+
+
+def stack_namespaces(kube: Kube, stack: str) -> tuple[str, ...]:
+    """Namespaces that were made for the stack's releases because nobody had declared them."""
+    return _names(kube.metadata(NAMESPACES, labelSelector=f"{LABEL_STACK}={stack}"))
+
+
+def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
+    """CRDs that came with the stack: those of `crds/` directories, and those that uninstalled releases left."""
+    return _names(kube.metadata(CRDS, labelSelector=f"{LABEL_STACK}={stack}"))
+
+
+def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
+    """Remove the stack's namespaces in which nothing is left; a notice names the others and what they hold."""
+    names = stack_namespaces(session.kube, stack)
+    held = _settled(session, names, wait) if names else {}
+    for name in names:
+        if name not in held:
+            session.kube.delete(f"{NAMESPACES}/{name}")
+    for name, kinds in held.items():
+        what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        session.bus.emit(Notice(level="info", message=f"namespace {name} stays: it holds {what}"))
+    until(lambda: [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held], wait)
+
+
+def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> None:
+    """Remove the stack's CRDs, and with `force` whatever objects of their kinds there are.
+
+    Nothing is removed before everything was looked at. Raises Failure with the objects that would go where there are
+    some and `force` is not given.
+    """
+    kube = session.kube
+    kube.discover()
+    names = stack_crds(kube, stack)
+    kinds = [resource for name in names if (resource := _served(kube, name))]
+    found = sorted(
+        ObjectRef(resource.api_version, resource.kind, item.get("namespace", ""), item["name"])
+        for resource, item in _standing(session, kinds, wait)
+    )
+    if found and not force:
+        counts = Counter(ref.kind for ref in found)
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        raise Failure(
+            f"the CRDs stay, since objects of their kinds are still there and would go with them: {told}",
+            hint="look at them first: invoke down --crds --force deletes them, too",
+            details=[f"{ref.namespace + '/' if ref.namespace else ''}{ref}" for ref in found],
+        )
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="crds") as pool:
+        list(pool.map(lambda name: kube.delete(f"{CRDS}/{name}"), names))
+    until(lambda: [f"CRD {name}" for name in stack_crds(kube, stack) if name in names], wait)
+    kube.discover()
+
+
+def _settled(session: Session, names: Sequence[str], wait: Wait) -> dict[str, Counter[str]]:
+    """How many objects of which kinds the namespaces hold, by namespace."""
+    held: dict[str, Counter[str]] = {}
+    for resource, item in _standing(session, _namespaced(session.kube), wait, inside={*names}):
+        held.setdefault(item["namespace"], Counter())[resource.kind] += 1
+    return held
+
+
+def _standing(
+    session: Session, kinds: Sequence[Resource], wait: Wait, inside: Collection[str] | None = None
+) -> list[_Found]:
+    """Every object of the kinds, in these namespaces or anywhere, once what is leaving has left.
+
+    Only the kinds of what is leaving are looked at again and again: there may be two hundred.
+    """
+
+    def going(looked_at: Sequence[Resource]) -> list[_Found]:
+        found[:] = _listed(session.kube, looked_at, inside)
+        return [(resource, item) for resource, item in found if is_leaving(session.observer, {"metadata": item})]
+
+    def look() -> list[str]:
+        left[:] = going([*{id(resource): resource for resource, _ in left}.values()])
+        return [f"{resource.kind}/{item['name']} (to be gone)" for resource, item in left]
+
+    found: list[_Found] = []
+    while left := going(kinds):
+        until(look, wait)
+    return found
+
+
+def _listed(kube: Kube, kinds: Sequence[Resource], inside: Collection[str] | None) -> list[_Found]:
+    """The objects of the kinds, but for what is in every namespace."""
+
+    def of(resource: Resource) -> list[_Found]:
+        try:
+            found = kube.metadata(resource.path())
+        except ApiError as error:
+            if error.status in {NOT_FOUND, _NOT_ALLOWED}:
+                return []
+            raise
+        return [
+            (resource, item)
+            for item in found
+            if (inside is None or item.get("namespace") in inside) and (resource.kind, item["name"]) not in _FURNITURE
+        ]
+
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="sweep") as pool:
+        return [pair for pairs in pool.map(of, kinds) for pair in pairs]
+
+
+def _namespaced(kube: Kube) -> list[Resource]:
+    """Every kind that lives in namespaces, once."""
+    kinds: dict[tuple[str, str], Resource] = {}
+    for resource in kube.served():
+        if resource.namespaced and resource.kind not in _TRACES and "/" not in resource.plural:
+            kinds.setdefault((resource.api_version.rpartition("/")[0], resource.plural), resource)
+    return list(kinds.values())
+
+
+def _served(kube: Kube, crd: str) -> Resource | None:
+    """The kind of a CRD, whose name is `<plural>.<group>`."""
+    plural, _, group = crd.partition(".")
+    return next(
+        (item for item in kube.served() if item.plural == plural and item.api_version.rpartition("/")[0] == group), None
+    )
+
+
+def _names(items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(sorted(str(item["name"]) for item in items))

@@ -1,0 +1,75 @@
+"""Runs the commands of a release and tells what they print: helm's, and those before a sync."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from devtools.errors import Interrupted, TimedOut
+from devtools.events import StepOutput
+from devtools.helm.rejections import without_values
+from devtools.model import Release
+from devtools.process.runner import Command, Result, redact
+from devtools.readiness.wait import Failure
+from devtools.run.session import Session
+
+MOST_LINES = 10_000  # of one command that become events
+_LAST = 10  # lines shown of a hook that failed
+
+
+class Commands:
+    """The commands of one session."""
+
+    def __init__(self, session: Session) -> None:
+        """They run in the session's repository, and their lines go to its bus."""
+        self._session = session
+
+    def run(
+        self,
+        release: Release,
+        command: Command,
+        *,
+        quiet: bool = False,
+        secrets: tuple[str, ...] = (),
+        heard: dict[str, deque[str]] | None = None,
+        hushed: Callable[[], bool] = lambda: False,
+    ) -> Result:
+        """Run and stream what is printed, but no flood and no `secrets`; `quiet` keeps stdout back: it is full of them.
+
+        They are not the command's: redacting helm's answer would change names in it. `heard` gets every line, nobody
+        what is printed while `hushed`.
+        """
+        told = 0
+
+        def on_output(stream: Any, line: str) -> None:
+            nonlocal told
+            if hushed():
+                return
+            if heard is not None:
+                heard[stream].append(line)
+            if (quiet and stream == "stdout") or told > MOST_LINES:
+                return
+            told += 1
+            line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
+            line = redact(without_values(line), secrets)
+            self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
+
+        return self._session.runner.run(command, on_output)
+
+    def hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
+        """One `before` command, in the repository's root, never through a shell.
+
+        Raises Failure with its last lines, TimedOut, Interrupted.
+        """
+        heard: dict[str, deque[str]] = {stream: deque(maxlen=_LAST) for stream in ("stdout", "stderr")}
+        session = self._session
+        command = Command(argv=argv, timeout=timeout, cwd=session.root, env=session.hook_env, keep=0)
+        result = self.run(release, command, heard=heard)
+        if result.timed_out:
+            raise TimedOut(f"hook {argv[0]} took longer than {timeout:.0f} s")
+        if result.cancelled:
+            raise Interrupted(session.cancel.reason)
+        if not result.ok:
+            last = [line for line in heard["stderr"] or heard["stdout"] if line.strip()]
+            raise Failure(f"hook {argv[0]} ended with {result.returncode}", details=last)

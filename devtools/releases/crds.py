@@ -1,0 +1,182 @@
+"""CRDs in a chart's `crds/` directories, which Helm installs once and never upgrades (helm/helm#8972).
+
+The engine applies them before each install and upgrade, so Helm is told `--skip-crds`: one owner of the fields from
+the first day on, and a CRD that another release brought too is no conflict. Applied on the server, because many are
+larger than the annotation that a client-side apply would need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from devtools.charts.crds import ChartObject, objects_in_crds
+from devtools.events import Notice
+from devtools.helm.labels import LABEL_STACK
+from devtools.kube.client import ApiError, Kube
+from devtools.model import ObjectRef, Release
+from devtools.readiness.rules import condition, waits_for
+from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.run.session import Session
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_LOOK = 0.1  # seconds between looks
+_PARALLEL = 4  # requests: the server takes some 20 ms for a large one
+_ABSENT: Mapping[str, Any] = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What applying a CRD means for the one on the cluster: versions that come, go, and go while in use."""
+
+    name: str
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()  # no longer there, or no longer served
+    stored: tuple[str, ...] = ()  # no longer there, though objects may be stored in it
+
+    @property
+    def told(self) -> str:
+        """`kafkas.kafka.strimzi.io gains v1, loses v1beta1`; empty where the versions stay the same."""
+        parts = [f"gains {', '.join(self.added)}"] if self.added else []
+        parts += [f"loses {', '.join(self.dropped)}"] if self.dropped else []
+        return f"{self.name} {', '.join(parts)}" if parts else ""
+
+
+def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> None:
+    """Bring what the release's chart has in `crds/` to the cluster and wait until it is established.
+
+    Everything is compared before anything is applied. Raises Failure where a version would go in which objects may
+    be stored, or where the API server refuses; LateFailure where the time runs out.
+    """
+    found = objects_in_crds(release.chart.path, session.values[release.id])
+    if not found:
+        return
+    kube, crds = session.kube, {_name(item): item for item in found if item.is_crd}
+    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="crd") as pool:
+        live = dict(zip(crds, pool.map(lambda name: _settled(kube, name, wait), crds), strict=True))
+        changes = [compare(item.data, before) for name, item in crds.items() if (before := live[name])]
+        _refuse(changes)
+        labels = {LABEL_STACK: stack}
+        for _ in pool.map(lambda name: _apply(kube, f"{CRDS}/{name}", crds[name], labels), crds):
+            pass
+    _await_established(kube, crds, wait)
+    for item in found:
+        if not item.is_crd:
+            _apply(kube, _path(kube, item, release.namespace), item, {})
+    if told := [change.told for change in changes if change.told]:
+        level: Literal["info", "warning"] = "warning" if any(change.dropped for change in changes) else "info"
+        session.bus.emit(Notice(level=level, message=f"CRDs upgraded: {'; '.join(told)}", release=str(release.id)))
+
+
+def compare(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Change:
+    """What would change about the versions of a CRD; both are its API objects."""
+    before, after = _served(live), _served(wanted)
+    stored = (live.get("status") or {}).get("storedVersions") or ()
+    return Change(
+        name=str(wanted["metadata"]["name"]),
+        added=tuple(name for name, served in after.items() if served and not before.get(name)),
+        dropped=tuple(name for name, served in before.items() if served and not after.get(name)),
+        stored=tuple(name for name in stored if name not in after),
+    )
+
+
+def _served(crd: Mapping[str, Any]) -> dict[str, bool]:
+    """Versions of a CRD, and whether each is served."""
+    return {str(item["name"]): bool(item.get("served")) for item in (crd.get("spec") or {}).get("versions") or ()}
+
+
+def _refuse(changes: Sequence[Change]) -> None:
+    """Raise Failure with every CRD that objects could not be read back from."""
+    lost = [
+        f"CRD {change.name} would lose version {', '.join(change.stored)}, in which objects may be stored"
+        for change in changes
+        if change.stored
+    ]
+    if lost:
+        hint = "rewrite its objects in a newer version, then take the old one out of the CRD's status.storedVersions"
+        raise Failure(lost[0], hint=hint, details=lost[1:])
+
+
+def _settled(kube: Kube, name: str, wait: Wait) -> dict[str, Any] | None:
+    """The CRD on the cluster; one that is being deleted is waited for, since what is applied to it would go too."""
+
+    def look() -> tuple[dict[str, Any] | None, str]:
+        live = kube.get(f"{CRDS}/{name}")
+        return live, "being deleted" if live and live["metadata"].get("deletionTimestamp") else ""
+
+    return _until(look, f"CustomResourceDefinition/{name}", wait)
+
+
+def _await_established(kube: Kube, crds: Mapping[str, ChartObject], wait: Wait) -> None:
+    """Wait until every kind can be used: one look at what is served tells of most, where a CRD's answer is large."""
+    kube.discover()
+    served = {(kind.api_version, kind.plural, kind.kind) for kind in kube.served()}
+    if missing := [name for name, item in crds.items() if not served.issuperset(_promised(item.data))]:
+        for name in missing:
+            _established(kube, name, wait)
+        kube.discover()
+
+
+def _promised(crd: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    """What will be served for a CRD: API version, plural and kind; never nothing."""
+    spec, names = crd["spec"], crd["spec"]["names"]
+    versions = [name for name, served in _served(crd).items() if served] or [""]
+    return {(f"{spec['group']}/{version}", str(names["plural"]), str(names["kind"])) for version in versions}
+
+
+def _established(kube: Kube, name: str, wait: Wait) -> None:
+    """Wait until the CRD's kind can be used; Failure where its names belong to another CRD."""
+
+    def look() -> tuple[None, str]:
+        live = kube.get(f"{CRDS}/{name}") or _ABSENT
+        names = condition(live, "NamesAccepted")
+        if names.get("status") == "False":
+            raise Failure(f"CRD {name} cannot be used: {names.get('message') or names.get('reason')}")
+        return None, waits_for(live)
+
+    _until(look, f"CustomResourceDefinition/{name}", wait)
+
+
+def _until(look: Callable[[], tuple[Found, str]], what: str, wait: Wait) -> Found:
+    """Look until there is nothing more to wait for; what was found then."""
+    said = ""
+    while True:
+        found, reason = look()
+        if not reason:
+            return found
+        if reason != said:
+            wait.say(f"{what} ({reason})")
+            said = reason
+        if wait.over():
+            raise LateFailure(f"timed out waiting for {what} ({reason})")
+        wait.pause(_LOOK)
+
+
+def _apply(kube: Kube, path: str, item: ChartObject, labels: Mapping[str, str]) -> None:
+    """Apply an object without what only the API server may say about it."""
+    metadata = {key: value for key, value in item.data["metadata"].items() if key != "creationTimestamp"}
+    if labels:
+        metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+    body = {key: value for key, value in item.data.items() if key != "status"} | {"metadata": metadata}
+    try:
+        kube.apply(path, body)
+    except ApiError as error:
+        hint = f"it is in {item.file} of the chart"
+        raise Failure(f"{item.data['kind']} {_name(item)} was refused: {error.text}", hint=hint) from error
+
+
+def _path(kube: Kube, item: ChartObject, namespace: str) -> str:
+    """The URL path of an object that is no CRD."""
+    metadata = item.data["metadata"]
+    ref = ObjectRef(item.data["apiVersion"], item.data["kind"], metadata.get("namespace") or namespace, _name(item))
+    path = kube.path_of(ref)
+    if path is None:
+        raise Failure(f"{ref.kind} {ref.name} in {item.file} of the chart: the API server has no such kind")
+    return path
+
+
+def _name(item: ChartObject) -> str:
+    return str(item.data["metadata"]["name"])

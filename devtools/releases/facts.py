@@ -1,0 +1,164 @@
+"""What the cluster holds now, from metadata-only lists.
+
+Helm keeps one Secret per revision, `sh.helm.release.v1.<name>.v<revision>`, with labels `owner`, `name`, `status`,
+`version` (https://helm.sh/docs/topics/advanced/#storage-backends); `upgrade --labels` adds ours. So a single
+list tells name, status, revision and inputs' digest of every release, and no state file can be lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from devtools.base.machine_json import read_json
+from devtools.helm.labels import (
+    ANNOTATION_OBJECTS,
+    LABEL_DIGEST,
+    LABEL_LAYER,
+    LABEL_READY,
+    LABEL_STACK,
+    LABEL_TESTED,
+)
+from devtools.kube.client import ApiError, Kube
+from devtools.model import PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
+
+_MOST = 8  # connections
+_EACH = 8  # lists that are worth another one: its handshake costs both sides as much as several of them
+
+
+def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> Facts:
+    """All releases on the cluster, and which objects are gone of those that `about` is true of.
+
+    Costs one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel.
+    Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
+    """
+    try:
+        records = kube.metadata("/api/v1/secrets", labelSelector="owner=helm")
+    except ApiError as error:
+        error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
+        raise
+    newest = newest_records(records)
+    cut_off = cut_off_revisions(records, newest)
+    owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
+    wanted = {ref for release, refs in owned.items() if about(release) for ref in refs}
+    gone = wanted - _existing(kube, wanted)
+    facts = (
+        _fact(release, record, owned[release], gone, cut_off.get(release, ())) for release, record in newest.items()
+    )
+    return Facts(releases={fact.id: fact for fact in facts})
+
+
+def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objects: Iterable[ObjectRef]) -> None:
+    """Note on the release's record that this revision was seen ready, and which objects it owns.
+
+    The mark comes after readiness and contracts, so a run killed in between is finished by the next one.
+    """
+    inventory = json.dumps(sorted([ref.api_version, ref.kind, ref.namespace, ref.name] for ref in set(objects)))
+    patch = {"metadata": {"labels": {LABEL_READY: digest}, "annotations": {ANNOTATION_OBJECTS: inventory}}}
+    kube.merge(record_path(release, revision), patch)
+
+
+def mark_tested(kube: Kube, release: ReleaseId, revision: int, digest: str | None) -> None:
+    """Note on a smoke release's record which state of its layer its tests passed on; None clears it."""
+    kube.merge(record_path(release, revision), {"metadata": {"labels": {LABEL_TESTED: digest}}})
+
+
+def record_path(release: ReleaseId, revision: int) -> str:
+    """The Secret that holds one revision."""
+    return f"/api/v1/namespaces/{release.namespace}/secrets/sh.helm.release.v1.{release.name}.v{revision}"
+
+
+def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
+    """The inventory that `mark_ready` left; nothing where there is none."""
+    try:
+        rows = read_json((metadata.get("annotations") or {}).get(ANNOTATION_OBJECTS, "[]"))
+        return tuple(ObjectRef(*map(str, row)) for row in rows)
+    except (ValueError, TypeError):
+        return ()
+
+
+def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
+    """The newest revision's record of each release, from the metadata of records."""
+    newest: dict[ReleaseId, Mapping[str, Any]] = {}
+    for record in records:
+        release = release_of(record)
+        if release not in newest or revision_of(record) > revision_of(newest[release]):
+            newest[release] = record
+    return newest
+
+
+def cut_off_revisions(
+    records: Iterable[Mapping[str, Any]], newest: Mapping[ReleaseId, Mapping[str, Any]]
+) -> dict[ReleaseId, tuple[int, ...]]:
+    """The revisions that Helm still calls pending though there is a newer one (`newest_records`), where there are such.
+
+    Their helm was cut off. A rollback takes a release back to what worked, and leaves such a record as it is
+    (`performRollback` in Helm's `pkg/action/rollback.go`).
+    """
+    found: dict[ReleaseId, set[int]] = defaultdict(set)
+    for record in records:
+        release, revision = release_of(record), revision_of(record)
+        is_pending = (record.get("labels") or {}).get("status") in PENDING
+        if is_pending and revision < revision_of(newest[release]):
+            found[release].add(revision)
+    return {release: tuple(sorted(numbers)) for release, numbers in found.items()}
+
+
+def release_of(record: Mapping[str, Any]) -> ReleaseId:
+    """The release that a record is of, from its metadata."""
+    return ReleaseId(str(record["namespace"]), str((record.get("labels") or {}).get("name", "")))
+
+
+def revision_of(record: Mapping[str, Any]) -> int:
+    """The revision that a record is of, from its metadata; 0 where it does not say so."""
+    text = str((record.get("labels") or {}).get("version", "0"))
+    return int(text) if text.isdecimal() else 0
+
+
+def _fact(
+    release: ReleaseId,
+    record: Mapping[str, Any],
+    objects: tuple[ObjectRef, ...],
+    gone: set[ObjectRef],
+    cut_off: tuple[int, ...],
+) -> ReleaseFact:
+    labels: Mapping[str, str] = record.get("labels") or {}
+    inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
+    return ReleaseFact(
+        id=release,
+        status=labels.get("status", "unknown"),
+        revision=revision_of(record),
+        digest=labels.get(LABEL_DIGEST, ""),
+        # `helm test` rewrites the record and drops annotations: without an inventory nothing is known to be there
+        ready=labels.get(LABEL_READY, "") if inventoried else "",
+        tested=labels.get(LABEL_TESTED, ""),
+        objects=objects,
+        missing=tuple(ref for ref in objects if ref in gone),
+        layer=labels.get(LABEL_LAYER, ""),
+        stack=labels.get(LABEL_STACK, ""),
+        cut_off=cut_off,
+    )
+
+
+def _existing(kube: Kube, wanted: set[ObjectRef]) -> set[ObjectRef]:
+    """Those of the wanted objects that exist: one metadata list per kind."""
+    kinds: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
+    for ref in wanted:
+        kinds[ref.api_version, ref.kind].add(ref)
+    if not kinds:
+        return set()
+    kube.resource("Namespace")  # discover once, before the threads
+    workers = min(_MOST, len(kinds) // _EACH + 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="facts") as pool:
+        return set().union(*pool.map(lambda item: _existing_of(kube, *item), kinds.items()))
+
+
+def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> set[ObjectRef]:
+    resource = kube.resource(kind[1], kind[0])
+    if resource is None:
+        return set()
+    found = {(item.get("namespace", ""), item["name"]) for item in kube.metadata(resource.path())}
+    return {ref for ref in wanted if (ref.namespace if resource.namespaced else "", ref.name) in found}

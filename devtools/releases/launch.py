@@ -1,0 +1,53 @@
+"""A helm process on a thread of its own, which may wait for its values."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from devtools.base.machine_yaml import json_for_yaml
+from devtools.process.runner import Cancel, Command, Later, Result
+from devtools.readiness.wait import Failure
+
+# What helm sees of the values when we die before we give them: no YAML, so that it does nothing.
+_BEGINNING = b"{"
+
+
+class Launch:
+    """One helm process, from its start to its result; `stop` ends it."""
+
+    def __init__(self, command: Command, work: Callable[[Command, Launch], Result], *, reads: bool = False) -> None:
+        """Starts: `work` gives the result of the command; one that `reads` waits for `give`, or for `drop`."""
+        self.stop = Cancel()
+        self.begun = time.monotonic()
+        self.is_hushed = reads  # what it prints before it has its values is not its release's
+        self._values = Later(_BEGINNING) if reads else None
+        own = ThreadPoolExecutor(1, thread_name_prefix="helm")
+        self.result: Future[Result] = own.submit(work, replace(command, cancel=self.stop, later=self._values), self)
+        own.shutdown(wait=False)
+
+    def give(self, values: Mapping[str, Any]) -> None:
+        """Give it its values: it goes on now."""
+        assert self._values is not None  # noqa: S101 - see __init__
+        self.is_hushed = False
+        self._values.give(json_for_yaml(values).encode().removeprefix(_BEGINNING))
+
+    def drop(self) -> None:
+        """It gets no values: it ends without having done anything."""
+        if self._values:
+            self._values.cut()
+
+
+def killed(result: Result) -> Failure | None:
+    """What it means that somebody else's signal ended a helm that could say nothing more."""
+    if result.returncode >= 0 or "Error: " in result.stderr:
+        return None
+    name = {known.value: known.name for known in signal.Signals}.get(-result.returncode, f"signal {-result.returncode}")
+    return Failure(
+        f"helm was killed ({name}) while it worked",
+        hint="where nobody did that, the system did, for want of memory; the same command puts right what helm left",
+    )

@@ -1,0 +1,42 @@
+"""The namespaces of releases: made where nobody declared them, waited for where they are on their way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from devtools.kube.client import CONFLICT, ApiError, Kube
+from devtools.readiness.wait import LateFailure, Wait
+
+_PAUSE = 0.25  # seconds
+
+
+def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait) -> None:
+    """Make the namespace, with these labels, where it is missing.
+
+    One that is being deleted is waited for first: it takes nothing new.
+    Not by `helm --create-namespace`: Helm 4 applies the Namespace as field manager `helm` even when it exists, and
+    so takes away the labels that a release of ours gave it. Raises LateFailure, with what keeps it, when it does not
+    go in time.
+    """
+    path, said = f"/api/v1/namespaces/{name}", False
+    while (found := kube.get(path)) and (found.get("status") or {}).get("phase") == "Terminating":
+        if wait.over():
+            text = f"namespace {name} is being deleted, and does not go away"
+            raise LateFailure(text, hint=f"kubectl describe namespace {name}", details=_what_keeps(found))
+        if not said:
+            wait.say(f"namespace {name} to be gone: it is being deleted")
+            said = True
+        wait.pause(_PAUSE)
+    if found is None:
+        try:
+            kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {**labels}}})
+        except ApiError as error:
+            if error.status != CONFLICT:  # another step was first
+                raise
+
+
+def _what_keeps(namespace: dict[str, Any]) -> list[str]:
+    """What the namespace controller says of what is left."""
+    conditions = (namespace.get("status") or {}).get("conditions") or ()
+    return [str(item.get("message")) for item in conditions if item.get("status") == "True"]

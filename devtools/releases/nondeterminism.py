@@ -1,0 +1,38 @@
+"""Notices that a release rendered differently from the same inputs."""
+
+from __future__ import annotations
+
+from devtools.diff.difference import changes
+from devtools.helm.applied import applied
+from devtools.helm.labels import LABEL_DIGEST
+from devtools.kube.client import Kube
+from devtools.model import ReleaseId
+from devtools.releases.facts import record_path, revision_of
+from devtools.releases.recovery import records
+
+_NAMED = 3  # fields
+
+
+def rerendered(kube: Kube, release: ReleaseId, revision: int) -> str:
+    """In which fields a revision differs from the one before it that had the same inputs' digest; empty where in none.
+
+    Costs one list of metadata where the inputs changed, two more requests where they did not. No values are told.
+    """
+    found = {revision_of(item): item["labels"] for item in records(kube, release)}
+    digest = found.get(revision, {}).get(LABEL_DIGEST, "")
+    same = [number for number, labels in found.items() if number < revision and labels.get(LABEL_DIGEST) == digest]
+    if not digest or not same:
+        return ""
+    before, after = (kube.get(record_path(release, number)) for number in (max(same), revision))
+    if before is None or after is None:
+        return ""
+    old, new = (
+        {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]): item for item in revised.objects}
+        for revised in (applied(before, release), applied(after, release))
+    )
+    differing = [f"{kind}/{name}" for kind, _, name in sorted({*old} ^ {*new}, key=str)]
+    differing += [
+        f"{key[0]}/{key[2]} {change.path}" for key in new if key in old for change in changes(old[key], new[key], "")
+    ]
+    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+    return ", ".join(differing[:_NAMED]) + more

@@ -1,0 +1,197 @@
+"""What to tell, and what to do, where the API server refuses what Helm applies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+from devtools.diff.difference import ABSENT, changes
+from devtools.diff.redaction import is_hidden, veiled
+from devtools.diff.secrets import secret_values
+from devtools.errors import DevtoolsError
+from devtools.helm.applied import Applied
+from devtools.helm.rejections import Refusal, invalid, refusals, without_values
+from devtools.kube.client import ApiError, Kube
+from devtools.model import ObjectRef, Release, ReleaseId, Step
+from devtools.readiness.rules import is_workload
+from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.releases.revisions import last_two, object_of
+from devtools.releases.takeover import Stray, strays_of, take_over
+
+KEPT = frozenset({"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition"})
+# What may change of a StatefulSet's spec: the API server says only that something else did.
+_MUTABLE = frozenset(
+    {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
+    | {"persistentVolumeClaimRetentionPolicy"}
+)
+_LONGEST = 80  # characters of a value
+_INVALID = 422
+_LOOK = 0.1  # seconds between looks
+
+
+class Refused(Failure):
+    """An upgrade that the API server refused for reasons that a flag of ours can overcome."""
+
+    def __init__(
+        self,
+        release: Release,
+        found: Sequence[Refusal],
+        changed: Mapping[ObjectRef, Mapping[str, str]],
+        strays: Sequence[Stray] = (),
+    ) -> None:
+        """`changed` is what `fields_changed` knows, `strays` what others put in the place of declared items."""
+        found = (*found, *(refusal for stray in strays for refusal in stray.refusals()))
+        named = [replace(item, fields=tuple(changed.get(item.ref) or item.fields)) for item in found]
+        told = [f"{ref} {path}: {what}" for ref, fields in changed.items() for path, what in fields.items()]
+        super().__init__(str(named[0]), hint=_hint(release, found), details=(*map(str, named[1:]), *told))
+        self.immutable = immutable(found)
+        self.strays = tuple(strays)
+        self._why = {item.why for item in found}
+
+    def is_cured(self, *, recreating: bool, taking: bool) -> bool:
+        """Whether what the user insists on overcomes all of it (conflicts are Helm's to overcome)."""
+        able = {"immutable"} if recreating and not any(ref.kind in KEPT for ref in self.immutable) else set()
+        return self._why <= able | ({"replaced"} if taking else set())
+
+
+def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
+    """The objects that refuse a change for good."""
+    return tuple(item.ref for item in found if item.why == "immutable")
+
+
+def _hint(release: Release, found: Sequence[Refusal]) -> str:
+    """The command that goes on, or why there is none."""
+    if kept := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in KEPT]:
+        return f"{kept[0]} is not recreated, since what it holds would be lost: undo the change, or delete it yourself"
+    flags = [] if all(item.why == "immutable" for item in found) else [f"--take-ownership {release.id}"]
+    flags += [f"--recreate {release.id}"] if any(item.why == "immutable" for item in found) else []
+    return f"invoke layer {release.layer} {' '.join(flags)}"
+
+
+def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> dict[ObjectRef, dict[str, str]]:
+    """The fields that a refused revision would have changed for good, `.spec.serviceName` to `"a" → "b"`.
+
+    From the records of that revision and of the one before it that worked; nothing where either cannot be had.
+    """
+    try:
+        before, after = last_two(kube, release)
+    except (DevtoolsError, KeyError, ValueError):
+        return {}
+    if before is None or after is None:
+        return {}
+    secrets = secret_values(after.values)
+    return {item.ref: _fields(item, before, after, secrets) for item in found if item.why == "immutable"}
+
+
+def _fields(refusal: Refusal, before: Applied, after: Applied, secrets: Sequence[str]) -> dict[str, str]:
+    """What changed of one object that could not."""
+    ref = refusal.ref
+    old, new = object_of(before, ref), object_of(after, ref)
+    found = {}
+    for change in changes(old, new, "") if old and new else ():
+        free = ref.kind == "StatefulSet" and change.steps[1:2] and change.steps[1] in _MUTABLE
+        if free or not any(change.path.startswith(field) or field.startswith(change.path) for field in refusal.fields):
+            continue
+        values = ["***", "***"] if is_hidden(ref.kind, change.steps) else [change.live, change.declared]
+        was, becomes = (_short(veiled(value, secrets)) for value in values)
+        found[change.path] = f"{was} → {becomes}"
+    return found
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is ABSENT else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def refused(kube: Kube, release: Release, said: str) -> Refused | None:
+    """What a helm upgrade means that ended with these words; None where it failed for other reasons."""
+    found, strays = refusals(said), strays_of(kube, release.id, invalid(said))
+    return Refused(release, found, fields_changed(kube, release.id, found), strays) if found or strays else None
+
+
+def despite_refusals(
+    work: Callable[[bool], str], kube: Kube, wait: Wait, say: Callable[[str], None], step: Step
+) -> Callable[[bool], str]:
+    """The same work, done once more after what the API server refused is out of the way, as far as the step may."""
+
+    def done(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
+        try:
+            return work(again)
+        except Refused as error:
+            if not error.is_cured(recreating=step.recreate, taking=step.take):
+                raise
+            _rehearse(kube, step.release.id, error.immutable)
+            recreate(kube, error.immutable, wait, say)
+            for stray in error.strays:
+                take_over(kube, stray, say)
+            return work(True)
+
+    return done
+
+
+def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None:
+    """Have the new workloads made under other names, by a dry run, before the old ones are deleted for them.
+
+    What refuses a change because of a field that cannot change may be wrong in other ways, too. Raises Failure where
+    the API server calls a new one invalid. Other kinds may hold what there is only once, such as a cluster IP.
+    """
+    try:
+        _, after = last_two(kube, release)
+    except (DevtoolsError, KeyError, ValueError):
+        return
+    for ref in refs:
+        item = object_of(after, ref) if after else None
+        other = replace(ref, name=f"{ref.name[:40]}-{uuid4().hex[:8]}")
+        path = kube.path_of(other)
+        if not after or not item or not path or not (is_workload(item) or ref.kind == "Job"):
+            continue
+        metadata = {**item["metadata"], "name": other.name, "namespace": ref.namespace}
+        try:
+            kube.rehearse(path, {**item, "metadata": metadata}, "helm")
+        except ApiError as error:
+            if error.status == _INVALID:
+                said = str(
+                    veiled(without_values(error.text.replace(other.name, ref.name)), secret_values(after.values))
+                )
+                raise Failure(f"{ref} was not deleted, because the new one would be refused, too: {said}") from error
+
+
+def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[str], None]) -> None:
+    """Delete these objects, pods included, and wait until they are gone; volume claims stay. `say` is told of each.
+
+    Raises LateFailure where time runs out; ApiError where the API server refuses.
+    """
+    for ref in refs:
+        path = kube.path_of(ref)
+        live = kube.get(path) if path else None
+        if path is None or live is None:
+            continue
+        kept = _keep_claims(kube, path, live, wait) if ref.kind == "StatefulSet" else ""
+        kube.delete(path)
+        while (kube.get(path) or {"metadata": {}})["metadata"].get("uid") == live["metadata"]["uid"]:
+            _pause(wait, f"{ref} to be deleted")
+        say(f"{ref} in {ref.namespace or 'the cluster'} was deleted, to be made anew{kept}")
+
+
+def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str:
+    """Let go of the volume claims that would be deleted with a StatefulSet; what is to be said of claims."""
+    if not live["spec"].get("volumeClaimTemplates"):
+        return ""
+    policy = live["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+    if policy.get("whenDeleted") == "Delete":
+        kube.merge(path, {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}})
+        claims = f"/api/v1/namespaces/{live['metadata']['namespace']}/persistentvolumeclaims"
+        uid = live["metadata"]["uid"]
+        while any(owner["uid"] == uid for item in kube.metadata(claims) for owner in item.get("ownerReferences") or ()):
+            _pause(wait, f"StatefulSet/{live['metadata']['name']} to let go of its volume claims")
+    return "; its volume claims stay"
+
+
+def _pause(wait: Wait, what: str) -> None:
+    if wait.over():
+        raise LateFailure(f"timed out waiting for {what}")
+    wait.say(what)
+    wait.pause(_LOOK)

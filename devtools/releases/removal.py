@@ -1,0 +1,134 @@
+"""What goes with a release and what does not: its CRDs stay, its tests' Jobs go, its objects are seen to be gone.
+
+With a CRD every object of its kind would go, those of users, too; `helm uninstall` would not even ask. So CRDs are
+kept whatever the chart says, and go only when all of them are asked to (`devtools.releases.cleanup`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from devtools.errors import DevtoolsError
+from devtools.helm.labels import LABEL_STACK
+from devtools.helm.record import Stored, read_record
+from devtools.kube.client import NOT_FOUND, ApiError, Kube
+from devtools.model import ObjectRef, ReleaseId
+from devtools.readiness.observer import Observer
+from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.releases.crds import CRDS
+from devtools.releases.facts import record_path
+from devtools.releases.recovery import newest
+
+PARALLEL = 8
+_LOOK = 0.1  # seconds between looks, at first
+_OWNERS = 5  # steps from an object up to what made it
+_NAMED = 3
+
+
+def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
+    """Make the uninstall that follows keep the release's CRDs, and label them as the stack's; its record, if any.
+
+    Raises Failure where the record cannot be read: nobody knows then what an uninstall would take.
+    """
+    revision = newest(kube, release)
+    path = record_path(release, revision)
+    secret = kube.get(path) if revision else None
+    if secret is None:
+        return None
+    try:
+        stored = read_record(secret)
+        crds = stored.crds()
+    except DevtoolsError as error:
+        raise Failure(f"{release} cannot be uninstalled safely: {error.message}", hint=error.hint) from error
+    if crds:
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="crds") as pool:
+            list(pool.map(lambda name: _label(kube, name, stack), crds))
+        kube.merge(path, {"data": {"release": stored.encoded_sparing_crds()}})
+    return stored
+
+
+def remove_hooks(kube: Kube, stored: Stored) -> None:
+    """Remove what the release's test hooks left, and Jobs and Pods of its others: they would hold the namespace."""
+    for ref in (*stored.tests(), *stored.ended_hooks()):
+        if path := kube.path_of(ref):
+            kube.delete(path)
+
+
+def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
+    """Wait until those of the objects that are being deleted are gone; LateFailure names what holds them.
+
+    What is not being deleted was kept, or made anew by somebody else.
+    """
+    refs = [ref for ref in objects if kube.path_of(ref)]
+
+    def look() -> list[str]:
+        found = ((ref, observer.get(ref)) for ref in refs)
+        going = [(ref, item) for ref, item in found if item and item["metadata"].get("deletionTimestamp")]
+        refs[:] = [ref for ref, _ in going]
+        return [f"{ref} ({_held(item)})" for ref, item in going]
+
+    until(look, wait)
+
+
+def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> None:
+    """Wait until the pods of what was uninstalled are gone.
+
+    A namespace that is deleted while pods end in it is looked at again only after half of their grace period.
+    """
+
+    def look() -> list[str]:
+        return [
+            f"Pod/{pod['metadata']['name']} (to end)"
+            for namespace in namespaces
+            for pod in observer.pods(namespace)
+            if is_leaving(observer, pod)
+        ]
+
+    until(look, wait)
+
+
+def until(look: Callable[[], list[str]], wait: Wait) -> None:
+    """Look until nothing is left to wait for, saying what is; LateFailure where the time runs out."""
+    pause, said = _LOOK, ""
+    while left := look():
+        what = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
+        if what != said:
+            wait.say(what)
+            said = what
+        if wait.over():
+            raise LateFailure(f"timed out waiting for {what}", details=left[_NAMED:])
+        wait.pause(pause)
+        pause = min(pause * 1.5, 0.5)
+
+
+def is_leaving(observer: Observer, item: Mapping[str, Any], steps: int = _OWNERS) -> bool:
+    """Whether an object is being deleted, or will be collected because what owns it is gone or going."""
+    metadata = item["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return True
+    owners = metadata.get("ownerReferences") or ()
+    namespace = str(metadata.get("namespace", ""))
+    return bool(owners) and steps > 0 and all(_is_gone(observer, owner, namespace, steps - 1) for owner in owners)
+
+
+def _is_gone(observer: Observer, owner: Mapping[str, Any], namespace: str, steps: int) -> bool:
+    """Whether an owner, told by its uid, is gone or going."""
+    ref = ObjectRef(str(owner.get("apiVersion")), str(owner.get("kind")), namespace, str(owner.get("name")))
+    found = observer.get(ref)
+    return found is None or found["metadata"].get("uid") != owner.get("uid") or is_leaving(observer, found, steps)
+
+
+def _held(item: Mapping[str, Any]) -> str:
+    finalizers = item["metadata"].get("finalizers") or ()
+    return f"held by finalizer {', '.join(finalizers)}" if finalizers else "to be gone"
+
+
+def _label(kube: Kube, crd: str, stack: str) -> None:
+    """Mark a CRD as the stack's; one that is gone needs no mark."""
+    try:
+        kube.merge(f"{CRDS}/{crd}", {"metadata": {"labels": {LABEL_STACK: stack}}})
+    except ApiError as error:
+        if error.status != NOT_FOUND:
+            raise

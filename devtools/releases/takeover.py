@@ -1,0 +1,78 @@
+"""What others put in the place of declared items: found where the API server refuses both, and taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from devtools.diff.difference import Change
+from devtools.diff.managed_fields import handed_over
+from devtools.diff.replaced_items import replaced
+from devtools.errors import DevtoolsError
+from devtools.helm.applied import MANAGER
+from devtools.helm.rejections import Refusal
+from devtools.kube.client import CONFLICT, ApiError, Kube
+from devtools.model import ObjectRef, ReleaseId
+from devtools.releases.revisions import last_two, object_of
+
+_AGAIN = 3  # times that an object may change meanwhile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """An object with what others put into it; their values are not to be shown."""
+
+    ref: ObjectRef
+    path: str
+    found: tuple[Change, ...]
+
+    def refusals(self) -> list[Refusal]:
+        """What to tell of it: one for each field manager."""
+        managers = list(dict.fromkeys(change.manager for change in self.found))
+        return [
+            Refusal(
+                why="replaced",
+                ref=self.ref,
+                fields=tuple(change.path for change in self.found if change.manager == manager),
+                holder=manager or "somebody",
+            )
+            for manager in managers
+        ]
+
+
+def strays_of(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> tuple[Stray, ...]:
+    """Those of these objects, refused as invalid, in which others replaced what the newest revision declares."""
+    refs = tuple(refs)
+    try:
+        _, newest = last_two(kube, release) if refs else (None, None)
+    except (DevtoolsError, KeyError, ValueError):
+        return ()
+    strays = []
+    for ref in refs:
+        path, declared = kube.path_of(ref), object_of(newest, ref) if newest else None
+        live = kube.get(path) if path and declared else None
+        found = replaced(live, declared, MANAGER) if live and declared else None
+        if path and live and found and handed_over(live, [change.steps for change in found.strange], MANAGER):
+            strays.append(Stray(ref=ref, path=path, found=found.strange))
+    return tuple(strays)
+
+
+def take_over(kube: Kube, stray: Stray, say: Callable[[str], None]) -> None:
+    """Make Helm the manager of it, so that its next apply takes it away; `say` is told.
+
+    Raises ApiError where the API server refuses, or where somebody changes the object all the time.
+    """
+    for attempt in range(1, _AGAIN + 1):
+        live = kube.get(stray.path)
+        managers = handed_over(live, [change.steps for change in stray.found], MANAGER) if live else []
+        if live is None or not managers:
+            return
+        metadata = {"managedFields": managers, "resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            kube.merge(stray.path, {"metadata": metadata})
+        except ApiError as error:
+            if error.status != CONFLICT or attempt == _AGAIN:
+                raise
+            continue
+        say("; ".join(f"{refusal}: taken away" for refusal in stray.refusals()))
+        return

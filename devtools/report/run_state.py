@@ -1,0 +1,300 @@
+"""What a run came to so far: a pure fold over its events, from which every renderer draws."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from functools import singledispatchmethod
+
+from devtools.events import (
+    ContractChecked,
+    Event,
+    Notice,
+    Outcome,
+    PlanMade,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepOutput,
+    StepStarted,
+    StepWaiting,
+    TestFinished,
+    TestOutput,
+    TestStarted,
+    Verdict,
+)
+
+TAIL = 40  # log lines kept of each test and release
+INTERRUPTED = 130
+ALL = "all tests"  # the name under which a release's tests are left out together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseResult:
+    """One release of the run: what was planned and how it ended; `outcome` is None until it did."""
+
+    release: str
+    layer: str
+    action: str = ""
+    planned: str = ""  # the plan's reason
+    needs: tuple[str, ...] = ()
+    chart: str = ""
+    stand_in: bool = False
+    started: float | None = None  # seconds since the epoch
+    waiting: str = ""
+    patient_until: float | None = None  # seconds since the epoch; None where nobody says
+    logged: bool = False  # whether anything was said that its log keeps
+    outcome: Outcome | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    hint: str = ""
+    details: tuple[str, ...] = ()
+    revision: int = 0
+
+    @property
+    def is_release(self) -> bool:
+        """No step about what is left of all releases, whose name begins as no namespace can."""
+        return not self.release[:1].isupper()
+
+    @property
+    def word(self) -> str:
+        """The one word shown for it."""
+        if self.action == "blocked" and self.outcome in {None, Outcome.SKIPPED}:
+            return "blocked"
+        return str(self.outcome) if self.outcome is not None else "not reached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeResult:
+    """One smoke test of the run; `verdict` is None until it ended."""
+
+    release: str
+    layer: str
+    test: str
+    started: float = 0.0
+    verdict: Verdict | None = None
+    seconds: float = 0.0
+    reason: str = ""
+    details: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """The one word shown for it."""
+        return str(self.verdict) if self.verdict is not None else "interrupted"
+
+
+class Tail:
+    """The last lines of a log, and how many there were."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._kept: deque[tuple[str, str]] = deque(maxlen=TAIL)
+        self._containers: set[str] = set()
+        self.total = 0
+
+    def add(self, line: str, container: str = "") -> None:
+        """One more line, of a container where there are containers."""
+        self._kept.append((container, line))
+        self._containers.add(container)
+        self.total += 1
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """The kept lines as they were."""
+        return tuple(line for _, line in self._kept)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The kept lines; where several containers spoke, each with its speaker."""
+        if len(self._containers) <= 1:
+            return self.raw
+        return tuple(f"{container}: {line}" for container, line in self._kept)
+
+
+class Fold:
+    """A sink that remembers what a reader wants to know at the end; it writes nothing."""
+
+    def __init__(self) -> None:
+        """Nothing has happened yet."""
+        self.run: RunStarted | None = None
+        self.plan: PlanMade | None = None
+        self.finished: RunFinished | None = None
+        self.started_at: float | None = None
+        self.last_at: float | None = None
+        self.releases: dict[str, ReleaseResult] = {}
+        self.tests: dict[tuple[str, str], SmokeResult] = {}
+        self.contracts: list[ContractChecked] = []
+        self.notices: list[Notice] = []
+        self.tails: dict[tuple[str, str], Tail] = {}  # (release, test); test is empty for helm's own output
+
+    def emit(self, event: Event, at: float) -> None:
+        """Take one event into account."""
+        self.last_at = at
+        self._take(event, at)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    @singledispatchmethod
+    def _take(self, event: Event, at: float) -> None:
+        """What an event changes; one of a kind that is not known changes nothing."""
+
+    @_take.register
+    def _(self, event: RunStarted, at: float) -> None:
+        self.run, self.started_at = event, at
+
+    @_take.register
+    def _(self, event: PlanMade, at: float) -> None:  # noqa: ARG002 - one shape for all
+        self.plan = event
+        for step in event.steps:
+            self.releases[step.release] = ReleaseResult(
+                release=step.release,
+                layer=step.layer,
+                action=step.action,
+                planned=step.reason,
+                needs=step.needs,
+                chart=step.chart,
+                stand_in=step.stand_in,
+            )
+
+    @_take.register
+    def _(self, event: Notice, at: float) -> None:  # noqa: ARG002
+        self.notices.append(event)
+
+    @_take.register
+    def _(self, event: StepStarted, at: float) -> None:
+        known = self._release(event.release, event.layer)
+        self.releases[event.release] = replace(known, action=event.action, started=at, logged=True)
+
+    @_take.register
+    def _(self, event: StepWaiting, at: float) -> None:
+        known, until = self._release(event.release, event.layer), at + event.left if event.left else None
+        self.releases[event.release] = replace(known, waiting=event.what, patient_until=until, logged=True)
+
+    @_take.register
+    def _(self, event: StepOutput, at: float) -> None:  # noqa: ARG002
+        self.tails.setdefault((event.release, ""), Tail()).add(event.line)
+        self.releases[event.release] = replace(self._release(event.release, ""), logged=True)
+
+    @_take.register
+    def _(self, event: ContractChecked, at: float) -> None:  # noqa: ARG002
+        self.contracts.append(event)
+        self.releases[event.release] = replace(self._release(event.release, event.layer), logged=True)
+
+    @_take.register
+    def _(self, event: StepFinished, at: float) -> None:  # noqa: ARG002
+        known = self._release(event.release, event.layer)
+        self.releases[event.release] = replace(
+            known,
+            outcome=event.outcome,
+            seconds=event.seconds,
+            reason=event.reason,
+            hint=event.hint,
+            details=event.details,
+            revision=event.revision,
+            stand_in=known.stand_in or event.stand_in,
+            waiting="" if event.outcome is not Outcome.INTERRUPTED else known.waiting,
+        )
+
+    @_take.register
+    def _(self, event: TestStarted, at: float) -> None:
+        self.tests[event.release, event.test] = SmokeResult(
+            release=event.release, layer=event.layer, test=event.test, started=at
+        )
+
+    @_take.register
+    def _(self, event: TestOutput, at: float) -> None:  # noqa: ARG002
+        self.tails.setdefault((event.release, event.test), Tail()).add(event.line, event.container)
+
+    @_take.register
+    def _(self, event: TestFinished, at: float) -> None:
+        self.tests[event.release, event.test] = SmokeResult(
+            release=event.release,
+            layer=event.layer,
+            test=event.test,
+            started=at - event.seconds,
+            verdict=event.verdict,
+            seconds=event.seconds,
+            reason=event.reason,
+            details=event.details,
+        )
+
+    @_take.register
+    def _(self, event: RunFinished, at: float) -> None:  # noqa: ARG002
+        self.finished = event
+
+    def _release(self, release: str, layer: str) -> ReleaseResult:
+        """What is known of a release, also of one that no plan named."""
+        return self.releases.get(release) or ReleaseResult(release=release, layer=layer)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, from the run's first event to its last."""
+        begun = self.started_at if self.started_at is not None else self.last_at
+        told = self.finished.seconds if self.finished else 0.0
+        return max(told, (self.last_at or 0.0) - (begun or 0.0))
+
+    @property
+    def left_out(self) -> str:
+        """Why no test at all was run, where they were all left out for one reason; else empty."""
+        reasons = {test.reason for test in self.tests.values() if test.test == ALL and test.word == "skipped"}
+        alone = len(reasons) == 1 and all(test.test == ALL and test.word == "skipped" for test in self.tests.values())
+        return reasons.pop() if alone else ""
+
+    def result(self) -> str:
+        """The run in one word: passed, simulated, unchanged, planned, failed or interrupted."""
+        if self.finished is None or self.finished.exit_code == INTERRUPTED:
+            return "interrupted"
+        if self.finished.exit_code or self.has_failed():
+            return "failed"
+        if self.plan is not None and self.plan.dry_run:
+            return "planned"
+        tests = [test.verdict for test in self.tests.values()]
+        idle = {Outcome.UNCHANGED, Outcome.DISABLED}
+        still = bool(self.releases) and all(item.outcome in idle for item in self.releases.values())
+        if still and all(verdict is Verdict.SKIPPED for verdict in tests):
+            return "unchanged"
+        simulated = Verdict.SIMULATED in tests or any(item.verdict is Verdict.SIMULATED for item in self.contracts)
+        return "simulated" if simulated else "passed"
+
+    def has_failed(self) -> bool:
+        """Whether anything at all failed."""
+        outcomes = (item.outcome for item in self.releases.values())
+        verdicts = [test.verdict for test in self.tests.values()] + [item.verdict for item in self.contracts]
+        return Outcome.FAILED in outcomes or Verdict.FAILED in verdicts
+
+    def cause(self, release: str) -> tuple[str, ...]:
+        """The releases whose failure kept a skipped one from running, found along the plan's needs."""
+        found: list[str] = []
+        seen, todo = {release}, list(self._needs(release))
+        while todo:
+            name = todo.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            if self._broke(name):
+                found.append(name)
+            else:
+                todo += self._needs(name)
+        return tuple(found)
+
+    def _needs(self, release: str) -> tuple[str, ...]:
+        """What a release needs, as far as this run knows it."""
+        known = self.releases.get(release)
+        return known.needs if known else ()
+
+    def _broke(self, release: str) -> bool:
+        """Whether others could not go on because of this one itself."""
+        known = self.releases.get(release)
+        return known is not None and known.word in {"failed", "interrupted", "blocked"}
+
+    def why(self, item: ReleaseResult) -> str:
+        """The reason of how a release ended; a skipped one always names its cause."""
+        if item.reason or item.outcome is not Outcome.SKIPPED or item.word == "blocked":
+            return item.reason or (item.planned if item.word in {"blocked", "disabled"} else "")
+        causes = self.cause(item.release)
+        if not causes:
+            return "the run stopped before it"
+        words = {self.releases[name].word for name in causes}
+        verb = {"failed": "failed", "blocked": "is blocked"}.get(words.pop(), "did not finish")
+        return f"because {', '.join(causes)} {verb if not words else 'did not finish'}"

@@ -1,0 +1,1 @@
+"""What a run prints for people: the live view, plain lines, the last screen."""

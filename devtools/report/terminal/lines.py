@@ -1,0 +1,176 @@
+"""The wording of a run's steps as they happen; no renderer writes a sentence of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from devtools.events import (
+    ContractChecked,
+    Notice,
+    PlanMade,
+    PlannedStep,
+    RunStarted,
+    StepFinished,
+    StepOutput,
+    TestFinished,
+    Verdict,
+)
+from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
+from devtools.report.text import (
+    WORD,
+    Line,
+    Marks,
+    Span,
+    Style,
+    badge,
+    clean,
+    counted,
+    duration,
+    plain,
+    plural,
+    with_note,
+    wrapped,
+)
+
+ACTIONS = ("install", "upgrade", "uninstall", "unchanged", "blocked", "disabled")
+QUIET = frozenset({"unchanged", "disabled"})
+_MANY = 3  # more quiet steps of one layer than this are counted, not listed
+_WONDER = 5.0  # seconds after which one asks how long it may still take
+_TO_DO = frozenset({"install", "upgrade", "uninstall"})
+
+
+def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
+    """What runs, and where."""
+    where = f"stack {run.stack}, environment {run.environment}, cluster {run.context or 'none'} ({run.provider})"
+    head = (Span(clean(run.what), "strong"), Span(f" {marks.dot} {where}"))
+    if len(plain(head)) <= width:
+        return [head]
+    return [head[:1], *wrapped(where, width, "  ")]
+
+
+def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Line]:
+    """The plan: how many of each action, then each step with its reason; quiet steps are counted where many."""
+    counts = counted(map(_meant, (step.action for step in plan.steps)), tuple(map(_meant, ACTIONS)))
+    title = "Plan (dry run)" if plan.dry_run else "Plan"
+    lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
+    if not verbose and all(step.action in QUIET for step in plan.steps):
+        return lines  # the last screen says as much
+    pad = release_width([step.release for step in plan.steps], width)
+    for layer in dict.fromkeys(step.layer for step in plan.steps):
+        lines.append((Span(f"  {layer}", "strong"),))
+        steps = [step for step in plan.steps if step.layer == layer]
+        for action in QUIET:
+            quiet = [step for step in steps if step.action == action]
+            if not verbose and len(quiet) > _MANY:
+                steps = [step for step in steps if step.action != action]
+                head = (Span(f"    {action:<9}  {plural(len(quiet), 'release')}", "dim"),)
+                reasons = {step.reason for step in quiet}
+                lines += with_note(head, reasons.pop() if len(reasons) == 1 else "", width)
+        for step in steps:
+            lines += _planned(step, pad, width)
+    return lines
+
+
+def _meant(action: str) -> str:
+    """What is still to be done says so."""
+    return f"to {action}" if action in _TO_DO else action
+
+
+def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
+    """One step of a plan."""
+    style: Style = "dim" if step.action in QUIET else "bad" if step.action == "blocked" else ""
+    note = f"{step.reason} (stand-in chart)" if step.stand_in else step.reason
+    head = (Span(f"    {step.action:<9}  ", style), Span(f"{step.release:<{pad}}"))
+    commands = [line for command in step.before for line in wrapped(f"runs {clean(command)}", width, " " * 15, "dim")]
+    return [*with_note(head, note, width), *commands]
+
+
+def release_width(releases: Sequence[str], width: int) -> int:
+    """The column in which release names line up: the longest, within a share of the width."""
+    return min(max((len(name) for name in releases), default=0), max(width // 2, 12))
+
+
+def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: int) -> list[Line]:
+    """A step that ended: word, release, time, and why."""
+    item = fold.releases[event.release]
+    took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
+    quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
+    note = contracts_told(fold, [event.release]) if quiet else fold.why(item)
+    if item.stand_in and item.word not in {"skipped", "disabled"}:
+        note = f"{note} (stand-in chart)".strip()
+    return with_note(head, note, width, "bad" if item.word == "failed" else "dim")
+
+
+def test_lines(event: TestFinished, fold: Fold, marks: Marks, width: int, log: str) -> list[Line]:
+    """A smoke test that ended, and its log under it; `log` is where all of it is."""
+    what = event.test if event.test == ALL else f"test {event.test}"
+    took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    head: Line = (Span("  "), badge(str(event.verdict), marks), Span(f" {what}"))
+    whose, end = Span(f" of {event.release}"), Span(f"  {took}", "dim")
+    head = (*head, whose, end) if len(plain((*head, whose, end))) <= width else (*head, end)
+    lines = with_note(head, event.reason, width, "bad" if event.verdict == "failed" else "dim")
+    return [*lines, *log_lines(fold, event.release, event.test, log)]
+
+
+def log_lines(fold: Fold, release: str, test: str, log: str) -> list[Line]:
+    """The last lines of a test's log, marked as its own; says where the rest is."""
+    tail = fold.tails.get((release, test))
+    if tail is None:
+        return []
+    dropped = tail.total - len(tail.lines)
+    head: list[Line] = []
+    if dropped:
+        head = [(Span(f"      ({plural(dropped, 'earlier line')} in {log})", "dim"),)]
+    return head + [(Span("      | ", "dim"), Span(clean(line))) for line in tail.lines]
+
+
+def output_lines(event: StepOutput) -> list[Line]:
+    """A line that Helm or a hook printed."""
+    return [(Span(f"    {event.release} | {clean(event.line)}"),)]
+
+
+def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Line]:
+    """A contract's verdict, and the value that was seen where it is not plainly kept."""
+    head = (Span("  "), badge(str(event.verdict), marks), Span(f" {clean(event.contract)}"))
+    note = "" if event.verdict == "passed" else contract_note(event)
+    return with_note(head, note, width, "bad" if event.verdict == "failed" else "dim")
+
+
+def contract_note(event: ContractChecked) -> str:
+    """Why a contract has its verdict, with the value that was seen unless the reason says it already."""
+    told = all(re.search(rf"(?<!\w){re.escape(part)}(?!\w)", event.reason) for part in event.value.split("="))
+    saw = f"saw {event.value}" if event.value and not told else ""
+    return ", ".join(part for part in (event.reason, saw) if part)
+
+
+def contracts_told(fold: Fold, releases: Sequence[str]) -> str:
+    """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty where there are none."""
+    verdicts = [str(item.verdict) for item in fold.contracts if item.release in releases]
+    return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
+
+
+def waiting_lines(item: ReleaseResult, at: float, marks: Marks, width: int) -> list[Line]:
+    """What a release waits for, since when, and how long still; `at` is now."""
+    head = (Span("  "), badge("waiting", marks), Span(f" {item.release}"))
+    return with_note(head, f"for {item.waiting} ({how_long(item, at)})", width)
+
+
+def how_long(item: ReleaseResult, at: float) -> str:
+    """For how long a release has been worked at and, where it waits, when that ends: `12s, 4m 48s left`."""
+    elapsed = at - (item.started or at)
+    is_told = item.waiting and item.patient_until is not None and elapsed >= _WONDER
+    return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if is_told else "")
+
+
+def notice_lines(event: Notice, marks: Marks, width: int) -> list[Line]:
+    """A line about no single step; warnings say so."""
+    about = f"{event.release}: " if event.release else ""
+    head = (Span("  "), badge("warning" if event.level == "warning" else "note", marks, WORD - 1))
+    return with_note(head, about + event.message, width, "")
+
+
+def test_label(item: SmokeResult) -> str:
+    """How a test is called in a list."""
+    return item.test if item.test == ALL else f"test {item.test}"

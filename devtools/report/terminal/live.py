@@ -1,0 +1,244 @@
+"""The live view of a run on a terminal: what is running and what it waits for, over lines that stay.
+
+Only what moves is redrawn; finished tests, warnings and failures are printed above it and scroll away as in any
+log. `rich` is imported here and in `tables`, when a view is really made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from devtools.events import (
+    ContractChecked,
+    Event,
+    Notice,
+    Outcome,
+    PlanMade,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepOutput,
+    TestFinished,
+    Verdict,
+)
+from devtools.report import advice
+from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
+from devtools.report.terminal import lines
+from devtools.report.terminal.final import final_lines, log_path
+from devtools.report.text import Line, Marks, Span, Writer, badge, clean, duration, marks_for
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.text import Text
+
+RICH = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "strong": "bold"}
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ASCII_FRAMES = "|/-\\"
+_RATE = 8  # frames a second
+_LAST = 3  # finished steps that stay in view
+_AROUND = 4  # lines of the view that are no step: title, progress, and room for the cursor
+
+
+def rich_text(line: Line) -> Text:
+    """A styled line as rich has it; nothing in it is taken for markup."""
+    from rich.text import Text  # noqa: PLC0415 - only when a terminal is there
+
+    text = Text()
+    for span in line:
+        text.append(span.text, style=RICH[span.style])
+    return text
+
+
+class View:
+    """The part of the screen that is redrawn; measures the terminal each time, so that a resize is fine."""
+
+    def __init__(self, fold: Fold, clock: Callable[[], float], marks: Marks) -> None:
+        """Show `fold` as it is when drawn; `clock` gives seconds since the epoch."""
+        self.lock = Lock()  # rich draws from a thread of its own: hold this to change the fold
+        self._fold, self._clock, self._marks = fold, clock, marks
+        self._frames = _FRAMES if marks.good == "✓" else _ASCII_FRAMES
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw: rich calls it."""
+        with self.lock:
+            drawn = self.lines(max(options.size.height, _AROUND + 1))
+        for line in drawn:
+            text = rich_text(line)
+            text.no_wrap, text.overflow = True, "ellipsis" if self._marks.good == "✓" else "crop"
+            yield text
+
+    def lines(self, height: int) -> list[Line]:
+        """At most `height` lines: finished layers, the last finished steps, what runs now, and how far it is."""
+        now = self._clock()
+        room = max(height - _AROUND, 1)
+        active = list(self._active(now))
+        shown = active[:room] if len(active) <= room else active[: room - 1]
+        more = len(active) - len(shown)
+        if more:
+            shown.append((Span(f"  {self._marks.more} and {more} more running", "dim"),))
+        recent = self._recent()[-min(_LAST, room - len(shown)) :] if room > len(shown) else []
+        layers = list(self._layers())
+        free = room - len(shown) - len(recent)
+        layers = layers[-free:] if free > 0 else []
+        return [self._title(now), *layers, *recent, *shown, self._progress()]
+
+    def _title(self, now: float) -> Line:
+        """What runs, where, and for how long."""
+        run = self._fold.run
+        if run is None:
+            return (Span("starting", "dim"),)
+        elapsed = duration(now - (self._fold.started_at or now))
+        where = f" {self._marks.dot} {run.environment} on {run.context or run.provider}"
+        return (Span(clean(run.what), "strong"), Span(f"  {elapsed}{where}", "dim"))
+
+    def _layers(self) -> Iterator[Line]:
+        """A line for each layer whose steps have all ended."""
+        for layer in self._fold.plan.layers if self._fold.plan else ():
+            items = [item for item in self._fold.releases.values() if item.layer == layer]
+            if not items or any(item.outcome is None for item in items) or self._testing(layer):
+                continue
+            words = [item.word for item in items]
+            worst = next((word for word in ("failed", "interrupted", "skipped") if word in words), "")
+            mark = badge(worst or ("unchanged" if set(words) <= lines.QUIET else "installed"), self._marks, 0)
+            told = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+            yield (Span("  "), Span(mark.text[0], mark.style), Span(f" {layer}", "strong"), Span(f"  {told}", "dim"))
+
+    def _testing(self, layer: str) -> bool:
+        """Whether a test of the layer runs now."""
+        return any(test.layer == layer and test.verdict is None for test in self._fold.tests.values())
+
+    def _recent(self) -> list[Line]:
+        """Finished steps of layers that still have something to do, in the order they ended."""
+        busy = {item.layer for item in self._fold.releases.values() if item.outcome is None}
+        done = [
+            item
+            for item in self._fold.releases.values()
+            if item.started is not None and item.outcome is not None and item.layer in busy
+        ]
+        done.sort(key=lambda item: (item.started or 0.0) + item.seconds)
+        return [
+            (Span("  "), badge(item.word, self._marks), Span(f" {item.release}  {duration(item.seconds)}"))
+            for item in done
+        ]
+
+    def _active(self, now: float) -> Iterator[Line]:
+        """A line for each step and test that runs, the longest-running first."""
+        steps = [i for i in self._fold.releases.values() if i.started is not None and i.outcome is None]
+        running: list[ReleaseResult | SmokeResult] = [*steps]
+        running += [test for test in self._fold.tests.values() if test.verdict is None]
+        frame = self._frames[int(now * _RATE) % len(self._frames)]
+        for item in sorted(running, key=lambda each: each.started or 0.0):
+            subject = f"{item.action} {item.release}" if isinstance(item, ReleaseResult) else lines.test_label(item)
+            waiting = item.waiting if isinstance(item, ReleaseResult) else item.release
+            took = lines.how_long(item, now) if isinstance(item, ReleaseResult) else duration(now - item.started)
+            yield (
+                Span(f"  {frame} ", "good"),
+                Span(f"{subject}  {took}"),
+                Span(f"  {clean(waiting)}" if waiting else "", "dim"),
+            )
+
+    def _progress(self) -> Line:
+        """How many are done, running and to come."""
+        items = list(self._fold.releases.values())
+        done = sum(item.outcome is not None for item in items)
+        running = sum(item.started is not None and item.outcome is None for item in items)
+        failed = sum(item.outcome is Outcome.FAILED for item in items)
+        tests = list(self._fold.tests.values())
+        line: Line = (Span(f"  {done} of {len(items)} releases done, {running} running", "dim"),)
+        if tests:
+            judged = sum(test.verdict is not None for test in tests)
+            line += (Span(f"; {judged} of {len(tests)} tests done", "dim"),)
+        failed += sum(test.verdict is Verdict.FAILED for test in tests)
+        return (*line, Span(f"; {failed} failed", "bad")) if failed else line
+
+
+class LiveView:
+    """A sink that keeps a `View` on the terminal and prints above it what must stay."""
+
+    def __init__(
+        self,
+        out: Console,
+        err: Console,
+        *,
+        clock: Callable[[], float],
+        cwd: Path,
+        verbose: bool = False,
+        auto_refresh: bool = True,
+    ) -> None:
+        """Progress on `err`, the last screen on `out`; `auto_refresh` redraws from a thread of rich's."""
+        from rich.live import Live  # noqa: PLC0415 - only when a terminal is there
+
+        self._fold = Fold()
+        self._out, self._err = out, err
+        self._marks = marks_for(err.file)
+        self._cwd, self._verbose = cwd, verbose
+        self._view = View(self._fold, clock, self._marks)
+        self._live = Live(
+            self._view,
+            console=err,
+            auto_refresh=auto_refresh,
+            refresh_per_second=_RATE,
+            transient=True,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def emit(self, event: Event, at: float) -> None:
+        """Take the event in; what must stay is printed at once."""
+        with self._view.lock:
+            self._fold.emit(event, at)
+        self._print(self._err, self._worth(event))
+        if isinstance(event, PlanMade) and not event.dry_run:
+            self._live.start()
+        if isinstance(event, RunFinished):
+            self._live.stop()
+        elif self._live.is_started and not self._live.auto_refresh:
+            self._live.refresh()
+
+    def close(self) -> None:
+        """Take the view away and leave the last screen."""
+        self._live.stop()
+        if self._fold.run is None:
+            return
+        out = self._out
+        screen = final_lines(self._fold, marks_for(out.file), out.width, self._cwd, verbose=self._verbose)
+        if out.is_terminal:
+            self._print(out, screen)
+        else:
+            Writer(out.file).lines(screen)
+
+    def _worth(self, event: Event) -> list[Line]:  # noqa: PLR0911 - one return for each kind that stays
+        """The lines that stay of an event."""
+        width = self._err.width
+        match event:
+            case RunStarted():
+                return lines.run_lines(event, self._marks, width)
+            case PlanMade(dry_run=False):
+                return [*lines.plan_lines(event, width, verbose=self._verbose), ()]
+            case Notice():
+                return lines.notice_lines(event, self._marks, width)
+            case StepFinished(outcome=Outcome.FAILED | Outcome.INTERRUPTED):
+                return lines.step_lines(event, self._fold, self._marks, width, len(event.release))
+            case ContractChecked() if self._verbose:
+                return lines.contract_lines(event, self._marks, width)
+            case StepOutput() if self._verbose:
+                return lines.output_lines(event)
+            case TestFinished(test=test, verdict=Verdict.SKIPPED) if test == ALL and not self._verbose:
+                return []
+            case TestFinished():
+                log = log_path(self._fold, advice.test_log(event.release, event.test), self._cwd)
+                return lines.test_lines(event, self._fold, self._marks, width, log)
+            case _:
+                return []
+
+    def _print(self, console: Console, found: Iterable[Line]) -> None:
+        """Lines as they are, in one redraw: rich neither highlights nor breaks them (paths stay whole to be copied)."""
+        from rich.text import Text  # noqa: PLC0415 - only when a terminal is there
+
+        texts = [rich_text(line) for line in found]
+        if texts:
+            console.print(Text("\n").join(texts), soft_wrap=True, highlight=False)

@@ -1,0 +1,1 @@
+"""Runs Helm tests and watches hooks, with the logs of their containers."""

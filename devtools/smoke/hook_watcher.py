@@ -1,0 +1,196 @@
+"""Watches the hooks that a helm process waits for: it says neither why one does not end nor what one that failed said.
+
+Nor does helm, while it waits for one, notice before its own timeout that the API server is away.
+
+Which they are stands in the release's record, which helm writes before it runs the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+
+from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.helm.record import read_document
+from devtools.model import ObjectRef, ReleaseId
+from devtools.process.runner import Cancel, Result
+from devtools.readiness.attempts import last_try
+from devtools.readiness.diagnostics import LOG_LINES
+from devtools.readiness.failures import Trouble, gone
+from devtools.readiness.rules import container_statuses, has_begun, job_result
+from devtools.readiness.wait import Failure, Patience, Suspicions
+from devtools.releases.facts import revision_of
+from devtools.releases.launch import Launch
+from devtools.releases.recovery import records
+from devtools.run.session import Session
+
+FIRST_LOOK = 1.0  # seconds; most releases have no hooks that take longer
+PAUSE = 0.3
+LINGER = 10.0  # seconds that helm may take to notice that a hook has failed
+_GO_ON = "invoke cluster.status; when the server is back, the same command goes on from here"
+_API_VERSIONS = {"Job": "batch/v1", "Pod": "v1"}
+_VERBS = {  # what helm does, by the status it gives the release meanwhile
+    "pending-install": "install",
+    "pending-upgrade": "upgrade",
+    "pending-rollback": "rollback",
+    "uninstalling": "delete",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class HookWatch:
+    """Looks after the hooks that one helm process makes; `say` is told what takes so long."""
+
+    session: Session
+    release: ReleaseId
+    verb: str  # of helm
+    say: Callable[[str], None]
+    _told: str = ""
+    _hooks: dict[ObjectRef, str] | None = None  # and when each is run: `pre-install`; None before the record is there
+    _since: str = ""  # creation time of the record: what is older is of an earlier run
+    _patience: Patience = field(default_factory=Patience)
+    _suspicions: Suspicions = field(init=False)
+    _failure: DevtoolsError | None = None
+    _running: dict[ObjectRef, str] = field(default_factory=dict)  # and what its tries so far came to
+    _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
+
+    def __post_init__(self) -> None:
+        """It looks for trouble from now on."""
+        self._suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
+
+    def run(self, launch: Launch) -> Result:
+        """The result of a helm that works from now on.
+
+        Raises Failure where a hook fails or cannot end, EnvironmentFault where the API server stays away for longer
+        than its client waits for it; both end helm.
+        """
+        helm = launch.result
+        try:
+            wait_for((helm,), FIRST_LOOK)
+            self._watch(helm, launch.stop)
+        finally:
+            wait_for((helm,))
+        result = helm.result()
+        if not result.ok and self._hooks and not self._failure:
+            self._look()
+        if self._failure and not result.ok and not self.session.cancel.is_set():
+            raise self._failure
+        return result
+
+    def said(self) -> tuple[str, ...]:
+        """What the containers of its hooks printed last."""
+        return tuple(f"log {name}: {line}" for (_, name), tail in self._tails.items() for line in tail)
+
+    def _watch(self, helm: Future[Result], stop: Cancel) -> None:
+        """Look until helm has ended; end it where it waits in vain."""
+        deadline = 0.0
+        if not helm.done():
+            self._tell()
+        while not helm.done() and self._hooks != {}:
+            if self._failure is None:
+                deadline = time.monotonic() + (LINGER if self._look() else 0.0)
+                self._tell()
+            elif time.monotonic() >= deadline:
+                stop.set("it waits in vain")
+            wait_for((helm,), PAUSE if self._hooks else FIRST_LOOK)
+
+    def _tell(self) -> None:
+        """Say which hooks run, else that helm does, where that is news."""
+        hooks = self._hooks or {}
+        running = sorted(
+            f"{ref} ({hooks[ref]} hook{': ' * bool(tries)}{tries})" for ref, tries in self._running.items()
+        )
+        what = ", ".join(running) or f"helm {self.verb}"
+        if what != self._told:
+            self._told = what
+            self.say(what)
+
+    def _look(self) -> bool:
+        """Look at every hook; what is seen of one in trouble is kept. Says whether helm will see it by itself."""
+        try:
+            if self._hooks is None:
+                self._hooks = self._read()
+            found = [(trouble, event) for ref, event in (self._hooks or {}).items() for trouble in self._troubles(ref)]
+            if lost := self._patience.lost([trouble for trouble, _ in found]):
+                event = next(event for trouble, event in found if trouble is lost)
+                self._failure = self._failed(lost, event)
+                return lost.reason == "Failed"
+        except EnvironmentFault as error:  # it was asked again for as long as anybody has patience
+            self._failure = EnvironmentFault(f"{error.message} (helm waited for a hook)", hint=_GO_ON)
+        except DevtoolsError:  # what cannot be seen now is left to the next look, and helm says what is wrong
+            return False
+        return False
+
+    def _failed(self, trouble: Trouble, event: str) -> Failure:
+        """What a hook's trouble means for the release, with what its container printed."""
+        failure = self._suspicions.failure(trouble)
+        details = list(failure.details)
+        if not any(line.startswith("log ") for line in details):  # helm may have removed the pod
+            tail = self._tails.get((trouble.pod, trouble.container), ())
+            details += [f"log {trouble.container}: {line}" for line in tail]
+        return Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=details)
+
+    def _follow(self, item: Mapping[str, Any]) -> None:
+        """Read the logs of a hook's containers while they run: helm may remove the pod as soon as it has failed."""
+        for pod in self.session.observer.pods_of(item):
+            name = str(pod["metadata"]["name"])
+            for state in container_statuses(pod):
+                key = (name, str(state["name"]))
+                if key not in self._tails and has_begun(state):
+                    self._tails[key] = deque(maxlen=LOG_LINES)
+                    path = f"/api/v1/namespaces/{self.release.namespace}/pods/{name}/log"
+                    Thread(target=self._tail, args=(path, key), name=f"log-{name}", daemon=True).start()
+
+    def _tail(self, path: str, key: tuple[str, str]) -> None:
+        """The end of one container's log."""
+        with contextlib.suppress(DevtoolsError):
+            for line in self.session.kube.lines(path, container=key[1], follow="true"):
+                self._tails[key].append(line)
+
+    def _troubles(self, ref: ObjectRef) -> list[Trouble]:
+        """What looks hopeless about one hook that runs."""
+        item = self.session.observer.get(ref)
+        if item is None:
+            return [gone(ref.kind, ref.namespace, ref.name)] if ref in self._running else []
+        if str(item["metadata"]["creationTimestamp"]) < self._since:
+            return []
+        done = job_result(item)[0] == "complete" or (item.get("status") or {}).get("phase") == "Succeeded"
+        self._running.pop(ref, None)
+        if not done:
+            self._running[ref] = last_try(item, self.session.observer.pods_of(item)) if ref.kind == "Job" else ""
+        self._follow(item)
+        return self._suspicions.of(item)
+
+    def _read(self) -> dict[ObjectRef, str] | None:
+        """The Jobs and Pods among the hooks that helm runs now; None before the release's record says what it does."""
+        kube = self.session.kube
+        found = records(kube, self.release)
+        newest = max(found, key=revision_of, default={})
+        verb = _VERBS.get(str((newest.get("labels") or {}).get("status", "")))
+        if verb is None:
+            return None
+        record = kube.get(f"/api/v1/namespaces/{self.release.namespace}/secrets/{newest['name']}") or {}
+        self._since = str(newest.get("creationTimestamp", ""))
+        return hooks(record, verb, self.release.namespace)
+
+
+def hooks(record: Mapping[str, Any], verb: str, namespace: str) -> dict[ObjectRef, str]:
+    """The Jobs and Pods among a record's hooks that belong to a verb, each with when; none of an odd record."""
+    try:
+        release = read_document(record)
+        when = {f"pre-{verb}", f"post-{verb}"}
+        return {
+            ObjectRef(_API_VERSIONS[hook["kind"]], hook["kind"], namespace, hook["name"]): event
+            for hook in release.get("hooks") or ()
+            for event in hook.get("events") or ()
+            if hook.get("kind") in _API_VERSIONS and event in when
+        }
+    except (DevtoolsError, KeyError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,230 @@
+"""Runs a smoke release's Helm tests: each by itself, all in parallel, with the log of every container."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import BoundedSemaphore
+from typing import Any
+
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
+from devtools.events import Notice, TestFinished, TestStarted, Verdict
+from devtools.helm.commands import parse_failure, parse_tests
+from devtools.model import Release, ReleaseId
+from devtools.process.runner import Cancel, Result
+from devtools.readiness.diagnostics import events_about
+from devtools.readiness.wait import Failure
+from devtools.releases.outages import Outage, despite_outages
+from devtools.run.session import Session
+from devtools.smoke.record import Record
+from devtools.smoke.watch import Test, Watch
+
+AT_ONCE = 16  # tests of a run that go on at the same time: each has a helm that waits, of 60 MB
+MORE = 15  # seconds that helm may wait longer than the test may run
+_TESTS = frozenset({"Job", "Pod"})
+CLEARED_IN = 30.0  # seconds that the leftovers of an earlier run may take to go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """How a test ended."""
+
+    verdict: Verdict
+    reason: str = ""
+    details: Sequence[str] = ()
+
+
+class Smoke:
+    """Runs the tests of smoke releases on one cluster."""
+
+    def __init__(self, session: Session, note: Callable[[DevtoolsError], None]) -> None:
+        """Everything it needs comes with the session; `note` is told of what concerns the whole run."""
+        self._session = session
+        self._note = note
+        self._kube = session.kube
+        self._bus = session.bus
+        self._slots = BoundedSemaphore(AT_ONCE)
+
+    def run(self, release: Release) -> tuple[TestFinished, ...]:
+        """Run every test hook of a deployed release and say how each ended; emits the events of each.
+
+        Raises Interrupted or DevtoolsError where the tests cannot even be found.
+        """
+        hooks = despite_outages(lambda _: self._hooks(release), partial(self._warn, release))
+        tests = [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in _TESTS]
+        if not tests:
+            self._warn(release, "has no tests")
+            return ()
+        self._prune(release.id, {test.name for test in tests})
+        self._make(release.id, [hook for hook in hooks if hook["kind"] not in _TESTS])
+        record = Record(self._kube, release.id)
+        with ThreadPoolExecutor(min(len(tests), AT_ONCE), thread_name_prefix="smoke") as pool:
+            return tuple(pool.map(lambda test: self._test(test, record), tests))
+
+    def _hooks(self, release: Release) -> tuple[dict[str, Any], ...]:
+        """The test hooks of the deployed revision: Jobs and bare Pods, and what they need."""
+        result = self._session.runner.run(self._session.helm.hooks(release.id))
+        if result.cancelled:
+            raise Interrupted(self._session.cancel.reason or "interrupted")
+        if not result.ok:
+            text, unreachable = parse_failure(result.stderr)
+            if unreachable:
+                self._kube.version()
+            raise (Outage if unreachable else DevtoolsError)(f"cannot read the tests of {release.id}: {text}")
+        return parse_tests(result.stdout)
+
+    def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
+        """Make the ConfigMaps, accounts and the like that are test hooks themselves.
+
+        `helm test` leaves out every hook but the one it is told to run, also those that the one needs.
+        """
+        for hook in hooks:
+            metadata = hook["metadata"]
+            resource = self._kube.resource(hook["kind"], str(hook.get("apiVersion", "")))
+            if resource is None:
+                raise DevtoolsError(f"the cluster serves no kind {hook['kind']}, which a test of {release} needs")
+            where = str(metadata.get("namespace") or release.namespace) if resource.namespaced else ""
+            self._kube.apply(resource.path(where, str(metadata["name"])), hook)
+
+    def _prune(self, release: ReleaseId, kept: set[str]) -> None:
+        """Delete test Jobs of earlier revisions that the chart no longer has."""
+        path = f"/apis/batch/v1/namespaces/{release.namespace}/jobs"
+        for job in self._kube.items(path, labelSelector=f"app.kubernetes.io/instance={release.name}"):
+            metadata = job["metadata"]
+            is_test = "test" in str((metadata.get("annotations") or {}).get("helm.sh/hook", ""))
+            if is_test and metadata["name"] not in kept:
+                self._kube.delete(f"{path}/{metadata['name']}")
+
+    def _test(self, test: Test, record: Record) -> TestFinished:
+        """One test, start to end, whatever happens."""
+        with self._slots:
+            return self._finished(test, record)
+
+    def _finished(self, test: Test, record: Record) -> TestFinished:
+        release, started = test.release, time.monotonic()
+        where = str(release.id)
+        if not self._session.cancel.is_set():
+            self._bus.emit(TestStarted(release=where, layer=release.layer, test=test.name))
+        end = self._safely(test, record)
+        finished = TestFinished(
+            release=where,
+            layer=release.layer,
+            test=test.name,
+            verdict=end.verdict,
+            seconds=time.monotonic() - started,
+            reason=end.reason,
+            details=tuple(end.details),
+        )
+        self._bus.emit(finished)
+        return finished
+
+    def _safely(self, test: Test, record: Record) -> _End:
+        """How it ended; what is not its own fault is noted for the whole run."""
+        try:
+            return despite_outages(lambda _: self._run(test, record), partial(self._warn, test.release))
+        except Interrupted as error:
+            return _End(verdict=Verdict.SKIPPED, reason=error.message)
+        except EnvironmentFault as error:
+            self._note(error)
+            return _End(verdict=Verdict.SKIPPED, reason=error.message)
+        except DevtoolsError as error:
+            return _End(verdict=Verdict.FAILED, reason=error.message)
+        except Exception as error:  # noqa: BLE001 - the other tests must be able to end in order
+            bug = self._session.bug(error)
+            self._note(bug)
+            return _End(verdict=Verdict.FAILED, reason=bug.message)
+
+    def _run(self, test: Test, record: Record) -> _End:
+        """Run `helm test` for one hook while watching what it makes."""
+        if self._session.cancel.is_set():
+            raise Interrupted(self._session.cancel.reason)
+        watch, stop = Watch(session=self._session, test=test, before=self._clear(test)), Cancel()
+        command = self._session.helm.test(test.release.id, test.name, timeout=test.seconds + MORE)
+        with ThreadPoolExecutor(1, thread_name_prefix="helm-test") as own:
+            with record.turn:
+                helm = own.submit(self._session.runner.run, replace(command, cancel=stop))
+                while not helm.done() and not self._begun(test, watch.before):
+                    wait_for((helm,), 0.05)
+                record.restore()
+            while not helm.done():
+                wait_for((helm,), 0.1)
+                watch.look()
+                if watch.needs_no_helm():
+                    stop.set("it waits in vain")
+            watch.finish()
+            return self._end(watch, helm.result())
+
+    def _clear(self, test: Test) -> str:
+        """Delete what an earlier run of the test left and wait until it is gone; returns its uid.
+
+        Helm would delete it too, but may then take the old object's end for that of the new one.
+        """
+        path = self._kube.path_of(test.ref) or ""
+        item = self._kube.get(path) if path else None
+        if item is None:
+            return ""
+        uid, deadline = str(item["metadata"]["uid"]), time.monotonic() + CLEARED_IN
+        self._kube.delete(path)
+        while (item := self._kube.get(path)) and item["metadata"]["uid"] == uid:
+            if self._session.cancel.wait(0.05):
+                raise Interrupted(self._session.cancel.reason)
+            if time.monotonic() > deadline:
+                raise Failure(f"the {test.kind} {test.name} of an earlier run does not go away")
+        return uid
+
+    def _begun(self, test: Test, before: str) -> bool:
+        """Whether Helm has made the test's object: it writes the record before, and reads it no more."""
+        item = self._kube.get(self._kube.path_of(test.ref) or "/")
+        return item is not None and str((item.get("metadata") or {}).get("uid")) != before
+
+    def _end(self, watch: Watch, result: Result) -> _End:
+        """What Helm said, in the light of what was seen."""
+        if watch.trouble:
+            failure = watch.suspicions.failure(watch.trouble, logs=False)
+            return _End(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
+        if self._session.cancel.is_set() and not result.ok:
+            return _End(verdict=Verdict.SKIPPED, reason=self._session.cancel.reason, details=tuple(watch.tail))
+        if watch.is_gone and not result.ok:
+            return _End(
+                verdict=Verdict.FAILED,
+                reason=f"its {watch.test.kind} was deleted while it ran",
+                details=tuple(watch.tail),
+            )
+        if not result.ok:
+            return self._failure(watch, result)
+        if watch.test.name not in result.stdout:
+            return _End(
+                verdict=Verdict.FAILED, reason="helm did not run it: the release's record does not hold it any more"
+            )
+        return self._success(watch)
+
+    def _success(self, watch: Watch) -> _End:
+        """Passed where a kubelet ran it; a pod that only a Stage completed proves nothing about its script."""
+        real, nodes = self._session.real_node, watch.nodes()
+        if real is not None and nodes != {real}:
+            reason = "no real node ran it" if nodes else "its pod was gone before it was seen"
+            return _End(verdict=Verdict.SIMULATED, reason=reason)
+        skipped = watch.skipped()
+        return _End(verdict=Verdict.PASSED) if skipped is None else _End(verdict=Verdict.SKIPPED, reason=skipped)
+
+    def _failure(self, watch: Watch, result: Result) -> _End:
+        """The Job's or container's own reason before Helm's; what has succeeded has passed whatever Helm says."""
+        test = watch.test
+        text, unreachable = parse_failure(result.stderr)
+        if watch.ended == "complete":
+            said = "helm did not notice" if result.cancelled else f"helm said: {text}"
+            self._warn(test.release, f"{test.name} succeeded, but {said}")
+            return self._success(watch)
+        if unreachable:
+            self._kube.version()
+            raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")
+        reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)
+        details = tuple(watch.tail) or events_about(self._kube, test.ref.namespace, test.kind, test.name)
+        return _End(verdict=Verdict.FAILED, reason=reason, details=details)
+
+    def _warn(self, release: Release, message: str) -> None:
+        self._bus.emit(Notice(level="warning", message=message, release=str(release.id)))

@@ -1,0 +1,237 @@
+"""Watches one Helm test from outside while Helm runs it: its object, its pods, and the logs of every container.
+
+`helm test` says only that a test failed, waits for ever for one that was deleted, and its logs are wrong or missing
+in several versions (helm/helm#11236, #9098, #6902).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+
+from devtools.errors import DevtoolsError
+from devtools.events import TestOutput
+from devtools.model import ObjectRef, Release
+from devtools.readiness.failures import Trouble
+from devtools.readiness.rules import condition, container_statuses, has_begun, job_result
+from devtools.readiness.wait import Patience, Suspicions
+from devtools.run.session import Session
+
+TAIL = 40  # log lines shown with a failure
+MOST_LINES = 10_000  # of one container that become events
+LINGER = 10.0  # seconds that helm may take to notice what has happened to a test
+LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
+_JOB_LABEL = "job-name"
+_OPTIONAL = "devtools.ameide.io/optional"
+_SKIPPED = re.compile(r"^result: skipped(?: \((?P<why>.*)\))?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One test hook of a release."""
+
+    release: Release
+    hook: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of its Job or Pod."""
+        return str(self.hook["metadata"]["name"])
+
+    @property
+    def kind(self) -> str:
+        """`Job` or `Pod`."""
+        return str(self.hook["kind"])
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Its object; a hook may ask for another namespace than the release's."""
+        where = str(self.hook["metadata"].get("namespace") or self.release.namespace)
+        return ObjectRef("batch/v1" if self.kind == "Job" else "v1", self.kind, where, self.name)
+
+    @property
+    def seconds(self) -> float:
+        """How long it may run."""
+        asked = (self.hook.get("spec") or {}).get("activeDeadlineSeconds")
+        return float(asked if isinstance(asked, int) and asked > 0 else self.release.timeout)
+
+    @property
+    def is_optional(self) -> bool:
+        """What it looks at may be absent: then it says so in its log, and ends well."""
+        return (self.hook["metadata"].get("annotations") or {}).get(_OPTIONAL) == "true"
+
+    def owns(self, pod: Mapping[str, Any], before: str) -> bool:
+        """Whether a pod is of this run of the test; `before` is the uid of an earlier run's object."""
+        metadata = pod["metadata"]
+        if self.kind == "Pod":
+            return bool(metadata["name"] == self.name and metadata["uid"] != before)
+        owners = {str(owner.get("uid")) for owner in metadata.get("ownerReferences") or ()}
+        return (metadata.get("labels") or {}).get(_JOB_LABEL) == self.name and before not in owners
+
+
+@dataclass(slots=True)
+class _Log:
+    """One container's log, as far as it was read."""
+
+    thread: Thread
+    last: str = ""
+    lines: int = 0
+
+
+@dataclass(slots=True)
+class Watch:
+    """What one run of a test did so far."""
+
+    session: Session
+    test: Test
+    before: str  # uid of what an earlier run left
+    began: float = field(default_factory=time.monotonic)
+    pods: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    trouble: Trouble | None = None
+    ended: str = ""  # `complete` or `failed`
+    message: str = ""  # of a Job that failed
+    was_there: bool = False
+    settled: float | None = None  # since when its object has ended or is gone
+    _gone: bool = False
+    _patience: Patience = field(default_factory=Patience)
+    _logs: dict[tuple[str, str], _Log] = field(default_factory=dict)
+    _over: bool = False
+    suspicions: Suspicions = field(init=False)
+
+    def __post_init__(self) -> None:
+        """It looks for trouble from now on."""
+        self.suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
+
+    def look(self) -> None:
+        """Look again; what cannot be seen now is left to the next look, and helm says what is wrong."""
+        try:
+            item = self.session.observer.get(self.test.ref)
+            pods = self.session.observer.pods(self.test.ref.namespace)
+        except DevtoolsError:
+            return
+        for pod in pods:
+            if self.test.owns(pod, self.before):
+                self.pods[str(pod["metadata"]["uid"])] = pod
+                for container in _started(pod):
+                    self._follow(pod, container)
+        self._judge(item)
+        self.trouble = self.trouble or self._patience.lost(self._troubles(item))
+
+    def needs_no_helm(self) -> bool:
+        """Helm waits in vain: for what cannot heal, or for what has ended or was deleted some time ago."""
+        return self.trouble is not None or (self.settled is not None and time.monotonic() - self.settled > LINGER)
+
+    @property
+    def is_gone(self) -> bool:
+        """Its object was there and is not any more, and nobody saw how it ended."""
+        return self._gone and not self.ended
+
+    def finish(self) -> None:
+        """A last look, and a moment for the logs to drain; nothing is followed after that."""
+        self.look()
+        deadline = time.monotonic() + LOGS_LATE
+        for log in list(self._logs.values()):
+            log.thread.join(max(0.0, deadline - time.monotonic()))
+        self._over = True
+
+    def skipped(self) -> str | None:
+        """Why the script says it checked nothing; None where it does not say so."""
+        names = {
+            str(item["name"]) for pod in self.pods.values() for item in (pod.get("spec") or {}).get("containers") or ()
+        }
+        said = [log.last for (_, container), log in self._logs.items() if container in names]
+        for line in said:
+            if match := _SKIPPED.match(line.strip()):
+                return match["why"] or "it says no more"
+        if self.test.is_optional and not any(line.startswith("result: ") for line in said):
+            return "its log was not read to the end, so nobody knows whether it checked anything"
+        return None
+
+    def exit(self) -> str:
+        """How a failed container ended, where one did."""
+        return next((said for pod in self.pods.values() if (said := _exit(pod))), "")
+
+    def nodes(self) -> set[str]:
+        """Where it ran."""
+        return {str((pod.get("spec") or {}).get("nodeName") or "") for pod in self.pods.values()}
+
+    def _judge(self, item: Mapping[str, Any] | None) -> None:
+        """What its object says."""
+        if item is not None and str(item["metadata"]["uid"]) != self.before:
+            self.was_there, self._gone = True, False
+            self.ended, self.message = job_result(item) if self.test.kind == "Job" else _pod_result(item)
+        elif self.was_there and not self._gone:
+            self._gone = True
+            if not self.ended and self.pods and all(_pod_result(pod)[0] == "complete" for pod in self.pods.values()):
+                self.ended = "complete"  # a time to live of nothing: only its pods were seen to end
+        if self.ended or self._gone:
+            self.settled = self.settled or time.monotonic()
+
+    def _troubles(self, item: Mapping[str, Any] | None) -> list[Trouble]:
+        """What looks hopeless; that it failed is for helm to say, which then clears up."""
+        pods = list(self.pods.values())
+        if self.ended or item is None or str(item["metadata"]["uid"]) == self.before:
+            return []
+        return [trouble for trouble in self.suspicions.of(item, pods) if trouble.reason != "Failed"]
+
+    def _follow(self, pod: Mapping[str, Any], container: str) -> None:
+        """Follow one container's log in a thread of its own, once; simulated pods have none."""
+        subject, node = str(pod["metadata"]["name"]), (pod.get("spec") or {}).get("nodeName")
+        real = self.session.real_node
+        if self._over or (subject, container) in self._logs or (real is not None and node != real):
+            return
+        thread = Thread(target=self._read, args=(subject, container), name=f"log-{subject}", daemon=True)
+        self._logs[subject, container] = _Log(thread=thread)
+        thread.start()
+
+    def _read(self, pod: str, container: str) -> None:
+        """Read one container's log to its end."""
+        log, test = self._logs[pod, container], self.test
+        path = f"/api/v1/namespaces/{test.ref.namespace}/pods/{pod}/log"
+        try:
+            for line in self.session.kube.lines(path, container=container, follow="true"):
+                if self._over:
+                    return
+                log.lines += 1
+                log.last = line or log.last
+                self.tail.append(line)
+                if log.lines <= MOST_LINES:
+                    self._emit(container, line)
+                elif log.lines == MOST_LINES + 1:
+                    self._emit(container, f"(what is printed after {MOST_LINES} lines is left out)")
+        except DevtoolsError as error:
+            self.tail.append(f"(log of {pod}/{container} could not be read: {error.message})")
+
+    def _emit(self, container: str, line: str) -> None:
+        where = str(self.test.release.id)
+        self.session.bus.emit(TestOutput(release=where, test=self.test.name, container=container, line=line))
+
+
+def _started(pod: Mapping[str, Any]) -> list[str]:
+    """Containers that have run or run now."""
+    return [str(container["name"]) for container in container_statuses(pod) if has_begun(container)]
+
+
+def _pod_result(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """How a pod ended, as `job_result` says it of a Job."""
+    phases: Sequence[tuple[str, str]] = (("Succeeded", "complete"), ("Failed", "failed"))
+    phase = (pod.get("status") or {}).get("phase")
+    return next((ended for name, ended in phases if name == phase), ""), ""
+
+
+def _exit(pod: Mapping[str, Any]) -> str:
+    """How a failed container ended: `container test exited with 1`, or why the pod was ended."""
+    for container in container_statuses(pod):
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            reason = ended.get("reason", "Error")
+            return f"container {container['name']} exited with {ended['exitCode']}" + (
+                f" ({reason})" if reason != "Error" else ""
+            )
+    return str(condition(pod, "DisruptionTarget").get("message") or (pod.get("status") or {}).get("message") or "")

@@ -1,1 +1,0 @@
-"""What is declared, and what a run will do: pure, nothing here runs or connects to anything."""

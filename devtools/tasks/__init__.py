@@ -1,0 +1,278 @@
+"""The invoke tasks; a repository gets them by `from devtools.tasks import namespace` in its tasks.py.
+
+Each parses its arguments and calls `devtools.app`; nothing else is imported until a task runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from devtools.tasks.bootstrap import namespace as bootstrap
+from devtools.tasks.charts import charts
+from devtools.tasks.cluster import namespace as cluster
+from devtools.tasks.declaration import (
+    INSISTED,
+    SELECTORS,
+    changed,
+    layer_task,
+    options_of,
+    our_task,
+    selector_of,
+    with_help,
+)
+from devtools.tasks.drift import drift
+from devtools.tasks.images import namespace as images
+from devtools.tasks.proto import namespace as proto
+
+
+@our_task(
+    iterable=INSISTED,
+    help=with_help(
+        *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose", "output"),
+        *("recreate", "take-ownership"),
+        name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
+        context="refuse a cluster whose kube context is another",
+        kubeconfig="refuse a cluster whose kubeconfig is another file",
+    ),
+)
+def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
+    _: Context,
+    name: str,
+    env: str = "",
+    only_test: bool = False,
+    no_test: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    no_wait: bool = False,
+    verbose: bool = False,
+    context: str = "",
+    kubeconfig: str = "",
+    recreate: Sequence[str] | None = None,
+    take_ownership: Sequence[str] | None = None,
+    output: str = "text",
+) -> None:
+    """Replay one layer: sync its releases in order, then run its smoke tests.
+
+    Examples:
+      invoke layer 40-data-plane
+      invoke layer 40 --dry-run
+      invoke layer data-plane --only-test --output json
+      invoke layer 40 --recreate clickhouse
+    """
+    from devtools.app.exit_codes import EVENTS, main
+    from devtools.commands import layer as verb
+
+    options = options_of(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    options = changed(options, test=not no_test, sync=not only_test)
+    options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
+    main(lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig), output, EVENTS)
+
+
+@our_task(
+    iterable=[*SELECTORS, *INSISTED],
+    help=with_help(
+        *("recreate", "take-ownership"),
+        *("env", "no-test", "force", "dry-run", "no-wait", "verbose", "output", *SELECTORS, "with-needs"),
+        retest="test unchanged layers, too",
+    ),
+)
+def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
+    _: Context,
+    env: str = "",
+    no_test: bool = False,
+    retest: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    no_wait: bool = False,
+    verbose: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    recreate: Sequence[str] | None = None,
+    take_ownership: Sequence[str] | None = None,
+    output: str = "text",
+) -> None:
+    """Make the cluster if there is none, then sync and test every layer.
+
+    Examples:
+      invoke up
+      invoke up --env dev --dry-run
+      invoke up --stage data-plane --with-needs
+      invoke up -l layer=12-crds
+    """
+    from devtools.app.exit_codes import EVENTS, main
+    from devtools.commands import up as verb
+
+    chosen = selector_of(stage, release, label, with_needs=with_needs)
+    options = options_of(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    options = changed(options, test=not no_test, retest=retest, selector=chosen)
+    options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
+    main(lambda app: verb.up(app, options), output, EVENTS)
+
+
+@our_task(
+    help=with_help(
+        *("env", "dry-run", "no-wait", "verbose", "output"),
+        crds="CRDs too, when every release is gone; without it they stay, with what is stored in their kinds",
+        force="with --crds: also where objects of their kinds are left, which go with them",
+        undeclared="only releases that no layer declares any more",
+    )
+)
+def down(
+    _: Context,
+    env: str = "",
+    crds: bool = False,
+    force: bool = False,
+    undeclared: bool = False,
+    dry_run: bool = False,
+    no_wait: bool = False,
+    verbose: bool = False,
+    output: str = "text",
+) -> None:
+    """Uninstall every release of the stack, in reverse order; the cluster stays, and so do CRDs without --crds.
+
+    Examples:
+      invoke down
+      invoke down --dry-run
+      invoke down --crds
+      invoke down --undeclared
+    """
+    from devtools.app.exit_codes import EVENTS, main
+    from devtools.commands import up as verb
+
+    options = options_of(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS)
+
+
+@layer_task(
+    iterable=SELECTORS,
+    help=with_help("env", *SELECTORS, "with-needs", name="only this layer (default: all)", output="text or json"),
+)
+def layers(
+    _: Context,
+    name: str = "",
+    env: str = "",
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
+    """Show layers and releases, and what the cluster holds of them.
+
+    Examples:
+      invoke layers
+      invoke layers 40 --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import plan as show
+
+    chosen = selector_of(stage, release, label, with_needs=with_needs)
+    main(lambda app: show.layers(app, name, changed(options_of(env, output), selector=chosen)), output)
+
+
+@layer_task(
+    iterable=SELECTORS,
+    help=with_help("env", "force", "output", *SELECTORS, "with-needs", name="only this layer (default: all)"),
+)
+def plan(
+    _: Context,
+    name: str = "",
+    env: str = "",
+    force: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
+    """Show what `up` would do and why, and touch nothing.
+
+    Examples:
+      invoke plan
+      invoke plan 40 --env dev
+    """
+    from devtools.app.exit_codes import EVENTS, main
+    from devtools.commands import plan as show
+
+    chosen = selector_of(stage, release, label, with_needs=with_needs)
+    options = changed(options_of(env, output, force=force), selector=chosen)
+    main(lambda app: show.plan(app, name, options), output, EVENTS)
+
+
+@our_task(
+    help=with_help(
+        *("env", "show-secrets"),
+        name="the release, name or namespace/name",
+        explain="chart defaults, too, and for each key the file and line that set it",
+        output="text or json",
+    )
+)
+def values(
+    _: Context, name: str, env: str = "", explain: bool = False, show_secrets: bool = False, output: str = "text"
+) -> None:
+    """Show the values a release is given, and with --explain where each key comes from.
+
+    Examples:
+      invoke values clickhouse
+      invoke values clickhouse --env dev --explain
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import values as verb
+
+    main(lambda app: verb.show(app, name, options_of(env, output), explain=explain, secrets=show_secrets), output)
+
+
+@our_task(
+    help=with_help("env", output="text, json (the document) or starlark (the document, for Tiltfiles that load it)")
+)
+def specs(_: Context, env: str = "", output: str = "text") -> None:
+    """Write what Tilt reads about the layers, where it would read differently.
+
+    Examples:
+      invoke specs
+      invoke specs --env dev --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import specs as verb
+
+    main(lambda app: verb.specs(app, options_of(env, output)), output, verb.OUTPUTS)
+
+
+@our_task(
+    help={
+        "prune": "instead: remove builds that no pin names and that nobody has used lately",
+        "days": "with --prune: how many days a build may lie unused",
+        "dry-run": "with --prune: say what would be removed, and remove nothing",
+        "output": "text or json",
+    }
+)
+def toolchain(_: Context, prune: bool = False, days: int = 30, dry_run: bool = False, output: str = "text") -> None:
+    """Get the pinned tools that are missing and show where each comes from.
+
+    Examples:
+      invoke toolchain
+      invoke toolchain --output json
+      invoke toolchain --prune --dry-run
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import tools
+
+    if prune:
+        main(lambda app: tools.prune(app, output, days=days, dry_run=dry_run), output)
+    else:
+        main(lambda app: tools.show(app, output, dry_run=dry_run), output)
+
+
+namespace = Collection(layer, layers, up, down, plan, drift, values, specs, toolchain)
+namespace.add_collection(bootstrap)
+namespace.add_collection(cluster)
+namespace.add_collection(charts)
+namespace.add_collection(proto)
+namespace.add_collection(images)
+for told in (layers, plan, drift):
+    told.beside = namespace

@@ -1,0 +1,73 @@
+"""`invoke bootstrap`, `bootstrap.status` and `bootstrap.down`."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from devtools.tasks.declaration import our_task
+
+_OUTPUT = {"output": "text or json"}
+
+
+@our_task(
+    help={
+        "dry-run": "print every command that would be run, as a shell script, and touch nothing",
+        "no-push": "let Tilt build the protobuf module without publishing it: needs no BUF_TOKEN",
+        **_OUTPUT,
+    }
+)
+def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "text") -> None:
+    """Check this machine, make registry, cluster and builder, and start Tilt in the background.
+
+    Examples:
+      invoke bootstrap
+      invoke bootstrap --dry-run
+      invoke bootstrap --no-push
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.bootstrap import verbs as verb
+
+    options = verb.Options(dry_run=dry_run, push=not no_push, output=output)
+    main(lambda app: verb.bootstrap(app, options), output)
+
+
+@our_task(help=_OUTPUT)
+def status(_: Context, output: str = "text") -> None:
+    """Show what there is of each stage of a bootstrap.
+
+    Examples:
+      invoke bootstrap.status
+      invoke bootstrap.status --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.bootstrap import verbs as verb
+
+    main(lambda app: verb.status(app, output), output)
+
+
+@our_task(
+    help={
+        "keep-cluster": "stop Tilt only; the cluster and its builder stay",
+        "registry": "remove k3d's registry and its images, too",
+        **_OUTPUT,
+    }
+)
+def down(_: Context, keep_cluster: bool = False, registry: bool = False, output: str = "text") -> None:
+    """Stop Tilt, remove the builder and the cluster; the registry stays.
+
+    Examples:
+      invoke bootstrap.down
+      invoke bootstrap.down --keep-cluster
+      invoke bootstrap.down --registry
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.bootstrap import verbs as verb
+
+    main(lambda app: verb.down(app, output, keep_cluster=keep_cluster, registry=registry), output)
+
+
+namespace = Collection("bootstrap")
+namespace.add_task(up, default=True)
+namespace.add_task(status)
+namespace.add_task(down)

@@ -1,0 +1,80 @@
+"""The invoke tasks about third-party charts; like `tasks`, nothing else is imported until one runs."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from devtools.tasks.declaration import our_task
+
+
+@our_task(
+    iterable=["name"],
+    help={
+        "name": "vendor only this chart, as publisher/chart; can be given again (default: all that are not vendored)",
+        "from": "take charts from this URL (chart repository or oci://) or directory instead of where the lock says",
+        "keyring": "file of the public keys to check provenance with (default: GnuPG's pubring.gpg, if there is one)",
+        "output": "text or json",
+    },
+)
+def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", output: str = "text") -> None:
+    """Fetch pinned charts, check them, and write their sha256 into the lock.
+
+    Examples:
+      invoke charts.vendor
+      invoke charts.vendor --name hashicorp/vault --name jetstack/cert-manager
+      invoke charts.vendor --from ../archives
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import charts as verbs
+
+    main(lambda app: verbs.vendor(app, name, from_, keyring, output), output)
+
+
+@our_task(help={"output": "text or json"})
+def verify(_: Context, output: str = "text") -> None:
+    """Check every vendored chart against the lock.
+
+    Examples:
+      invoke charts.verify
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import charts as verbs
+
+    main(lambda app: verbs.verify(app, output), output)
+
+
+@our_task(name="list", help={"output": "text or json"})
+def list_(_: Context, output: str = "text") -> None:
+    """Show every pinned chart and what there is of it.
+
+    Examples:
+      invoke charts.list
+      invoke charts.list --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import charts as verbs
+
+    main(lambda app: verbs.show(app, output), output)
+
+
+@our_task(
+    help={
+        "from": "an index.yaml, a directory that holds one, or the URL of a chart repository",
+        "output": "text or json",
+    }
+)
+def outdated(_: Context, from_: str = "", output: str = "text") -> None:
+    """Show which pinned charts have newer versions.
+
+    Examples:
+      invoke charts.outdated
+      invoke charts.outdated --from ../archives/index.yaml
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import charts as verbs
+
+    main(lambda app: verbs.outdated(app, from_, output), output)
+
+
+charts = Collection("charts", vendor, verify, list_, outdated)

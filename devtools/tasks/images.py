@@ -1,0 +1,65 @@
+"""The invoke tasks about container images; like `tasks`, nothing else is imported until one runs."""
+
+from __future__ import annotations
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from devtools.tasks.declaration import our_task
+
+
+@our_task(
+    name="list",
+    iterable=["layer"],
+    help={
+        "env": "environment whose overlays apply (default: the one in devtools.yaml)",
+        "layer": "only images of this layer; can be given again (default: all layers)",
+        "output": "text or json",
+    },
+)
+def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str = "text") -> None:
+    """Show every image that the charts want, which releases want it, and whether images.yaml has it.
+
+    Examples:
+      invoke images.list
+      invoke images.list --env dev --layer 40 --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.app.running import Options
+    from devtools.commands import images as verbs
+
+    main(lambda app: verbs.show(app, layer or (), Options(environment=env, output=output)), output)
+
+
+@our_task(
+    iterable=["name"],
+    help={
+        "name": "only this image of images.yaml, in full or its last part; can be given again (default: all)",
+        "via": "registry (the cluster's own, the default) or import (k3d image import); both look on every node",
+        "timeout": "how long each pull, build, push or import may take: 90s, 5m (the default)",
+        "dry-run": "print the commands and touch nothing",
+        "output": "text or json",
+    },
+)
+def preload(
+    _: Context,
+    name: list[str] | None = None,
+    via: str = "registry",
+    timeout: str = "5m",
+    dry_run: bool = False,
+    output: str = "text",
+) -> None:
+    """Bring the images of images.yaml into every node of the cluster, and look whether they came.
+
+    Examples:
+      invoke images.preload
+      invoke images.preload --name ameide-migrations --via import
+      invoke images.preload --dry-run
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import images as verbs
+
+    main(lambda app: verbs.preload(app, name or (), via=via, timeout=timeout, dry_run=dry_run, output=output), output)
+
+
+namespace = Collection("images", list_, preload)

@@ -1,0 +1,56 @@
+"""Ctrl-C where no task of ours runs yet: while Python imports the tasks, and what the one that was typed needs.
+
+invoke would end with code 1 and no word there; and an import that is interrupted may lose what is raised in it, and go
+on. What is before, Python's own start and the import of invoke, is out of reach: nothing of ours has been read then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from invoke.tasks import Task
+
+from devtools.tasks.program import running_program
+
+INTERRUPTED = 130  # as `devtools.errors.ExitCode`, which is not worth an import here
+_SAID = b"interrupted: interrupted by Ctrl-C\n"
+
+
+def end_quietly(ours: type[Task[Any]]) -> None:
+    """From now on end this process at Ctrl-C, until a task takes over, if it is one of invoke's.
+
+    `ours` is the class of tasks that say themselves what Ctrl-C does once they run; others' tasks get it as ever.
+    Does nothing in a process that somebody else's program runs, where Ctrl-C is ignored (nohup) or handled already.
+    """
+    if running_program() is None or threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        running = _running(frame)
+        if running is not None and not isinstance(running, ours):
+            signal.default_int_handler(number, frame)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another one need not wait for what follows
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()  # what tasks before this one printed
+        with contextlib.suppress(OSError):
+            os.write(2, _SAID)
+        os._exit(INTERRUPTED)
+
+    signal.signal(signal.SIGINT, handle)
+
+
+def _running(frame: FrameType | None) -> object:
+    """The task that is running; None where invoke has not come to any yet."""
+    while frame is not None:
+        if frame.f_code is Task.__call__.__code__:
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    return None

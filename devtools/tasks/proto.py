@@ -1,0 +1,81 @@
+"""The `proto.*` tasks: build, check and publish the protobuf module. Nothing heavy is imported until one runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+_task = functools.partial(task, auto_shortflags=False)
+_OUTPUT = {"output": "text or json"}
+
+
+@_task(help=_OUTPUT)
+def build(_: Context, output: str = "text") -> None:
+    """Compile the protobuf module in proto/.
+
+    Example: invoke proto.build
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import proto
+
+    main(lambda app: proto.build(app, output), output)
+
+
+@_task(help=_OUTPUT)
+def lint(_: Context, output: str = "text") -> None:
+    """Check the protobuf module against its lint rules.
+
+    Example: invoke proto.lint
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import proto
+
+    main(lambda app: proto.lint(app, output), output)
+
+
+@_task(help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
+def breaking(_: Context, against: str = "", output: str = "text") -> None:
+    """Check that nobody breaks who uses the protobuf module as it is at a git ref.
+
+    Examples:
+      invoke proto.breaking
+      invoke proto.breaking --against HEAD^
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import proto
+
+    main(lambda app: proto.breaking(app, against, output), output)
+
+
+@_task(
+    iterable=["label"],
+    help={
+        "label": "the label that the commit gets instead of the registry's default one (may be given again)",
+        "no-push": "build only: clusters will see the last published module",
+        "force": "push files that were pushed before, too",
+        **_OUTPUT,
+    },
+)
+def push(
+    _: Context, no_push: bool = False, force: bool = False, label: Sequence[str] | None = None, output: str = "text"
+) -> None:
+    """Build the protobuf module and publish it with BUF_TOKEN, unless it is as it was last pushed.
+
+    Examples:
+      invoke proto.push
+      invoke proto.push --no-push
+      invoke proto.push --label my-branch
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import proto
+
+    main(
+        lambda app: proto.push(app, publish=not no_push, force=force, labels=tuple(label or ()), output=output), output
+    )
+
+
+namespace = Collection("proto", build, lint, breaking, push)

@@ -1,1 +1,0 @@
-"""One module per external tool: pure builders of commands and parsers of output; nothing runs here."""

@@ -1,0 +1,224 @@
+"""What was read is kept as long as nothing differs, and never believed beyond that."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from devtools.app.disk_cache import _Declared, _sealed, _unsealed, remembered
+from devtools.app.environment import App
+from devtools.app.running import Options, load
+from tests.kits.repository import ROOT
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """Reads all files of a directory, and counts how often."""
+
+    root: Path
+    kept: Path
+    made: int = 0
+    good: Callable[[str], bool] = field(default=lambda _: True)
+
+    def make(self) -> str:
+        self.made += 1
+        return "".join(path.read_text() for path in sorted(self.root.rglob("*")) if path.is_file())
+
+    def read(self) -> str:
+        return remembered(self.kept, "all", (self.root,), self.make, kind=str, good=self.good)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Reader:
+    found = Reader(root=tmp_path / "files", kept=tmp_path / "kept")
+    (found.root / "below").mkdir(parents=True)
+    (found.root / "a").write_text("one")
+    (found.root / "below" / "b").write_text("two")
+    settle()
+    return found
+
+
+def settle() -> None:
+    """Until what was written counts as written a while ago."""
+    time.sleep(0.12)
+
+
+def test_what_is_the_same_is_read_once(reader: Reader) -> None:
+    assert [reader.read() for _ in range(3)] == ["onetwo"] * 3
+    assert reader.made == 1
+    (file,) = reader.kept.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert reader.kept.stat().st_mode & 0o777 == 0o700
+
+
+def change(reader: Reader) -> None:
+    (reader.root / "a").write_text("six")
+
+
+def change_with_the_old_time(reader: Reader) -> None:
+    before = (reader.root / "a").stat()
+    (reader.root / "a").write_text("six")
+    os.utime(reader.root / "a", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def add(reader: Reader) -> None:
+    (reader.root / "below" / "c").write_text("three")
+
+
+def remove(reader: Reader) -> None:
+    (reader.root / "below" / "b").unlink()
+
+
+def rename(reader: Reader) -> None:
+    (reader.root / "a").rename(reader.root / "z")
+
+
+@pytest.mark.parametrize("edit", [change, change_with_the_old_time, add, remove, rename])
+def test_what_differs_is_read_again(reader: Reader, edit: Callable[[Reader], None]) -> None:
+    reader.read()
+    edit(reader)
+    assert reader.read() == reader.make()
+    settle()
+    count = reader.made
+    assert reader.read() == reader.read()
+    assert reader.made <= count + 1
+
+
+def test_what_was_written_just_now_is_not_kept(reader: Reader) -> None:
+    change(reader)
+    reader.read()
+    assert not reader.kept.exists()
+
+
+def test_what_is_no_good_any_more_is_made_anew(reader: Reader) -> None:
+    reader.read()
+    reader.good = lambda _: False
+    assert reader.read() == "onetwo"
+    assert reader.made == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no pickle",
+        pickle.dumps(()),
+        *map(_sealed, (b"", b"no pickle", pickle.dumps("a stamp of something else"), pickle.dumps(()))),
+    ],
+    ids=["nothing", "no pickle", "a pickle", "nothing sealed", "no pickle sealed", "another stamp", "no stamp"],
+)
+def test_a_kept_file_that_is_damaged_is_made_anew(reader: Reader, content: bytes) -> None:
+    reader.read()
+    (file,) = reader.kept.iterdir()
+    file.write_bytes(content)
+    assert reader.read() == "onetwo"
+    assert reader.made == 2
+
+
+@pytest.mark.parametrize("at", [0, 40, -3])
+def test_a_kept_file_of_which_a_byte_differs_is_made_anew(reader: Reader, at: int) -> None:
+    """Else many a damaged pickle would be read, as another value, or ask for more memory than there is."""
+    reader.read()
+    (file,) = reader.kept.iterdir()
+    damaged = bytearray(file.read_bytes())
+    damaged[at] ^= 4
+    file.write_bytes(damaged)
+    assert [reader.read() for _ in range(2)] == ["onetwo"] * 2
+    assert reader.made == 2
+
+
+def test_a_file_that_others_can_write_is_not_read(reader: Reader) -> None:
+    reader.read()
+    (file,) = reader.kept.iterdir()
+    file.chmod(0o622)
+    reader.read()
+    assert reader.made == 2
+
+
+def test_links_are_not_trusted(reader: Reader) -> None:
+    (reader.root / "link").symlink_to(reader.root / "a")
+    settle()
+    assert [reader.read() for _ in range(2)] == ["onetwoone"] * 2
+    assert reader.made == 2
+
+
+def test_a_value_of_another_kind_is_not_taken(reader: Reader) -> None:
+    reader.read()
+    assert remembered(reader.kept, "all", (reader.root,), lambda: 7, kind=int) == 7
+
+
+def test_a_directory_that_cannot_be_written_to_is_no_failure(reader: Reader) -> None:
+    reader.kept.write_text("in the way")
+    assert reader.read() == "onetwo"
+
+
+def test_an_error_is_not_kept(reader: Reader) -> None:
+    def fail() -> str:
+        raise ValueError("broken")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            remembered(reader.kept, "all", (reader.root,), fail, kind=str)
+
+
+def test_only_so_many_are_kept(reader: Reader) -> None:
+    for number in range(70):
+        remembered(reader.kept, str(number), (reader.root,), reader.make, kind=str)
+    assert len(list(reader.kept.iterdir())) == 64
+
+
+def test_the_stack_of_this_repository_is_the_same_kept(tmp_path: Path) -> None:
+    import sys
+
+    from devtools.app.environment import App
+    from devtools.app.running import Options, load
+
+    environ = {**os.environ, "DEVTOOLS_STATE": str(tmp_path / "state"), "DEVTOOLS_CACHE": str(tmp_path / "cache")}
+
+    def app() -> App:
+        return App(environ={**environ, "DEVTOOLS_PROVIDER": "kwok"}, cwd=ROOT, out=sys.stdout, err=sys.stderr)
+
+    read = load(app(), Options())
+    kept = load(app(), Options())
+    assert kept == read
+    assert [str(release.where) for release in kept.releases()] == [str(release.where) for release in read.releases()]
+    other = load(app(), Options(environment="dev"))
+    assert other.environment.name == "dev"
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.system, (f"touch {self.path}",))
+
+
+@pytest.mark.parametrize("where", ["stamp", "value"])
+def test_what_somebody_else_put_there_runs_nothing(where: str, reader: Reader, tmp_path: Path) -> None:
+    reader.read()
+    (file,) = reader.kept.iterdir()
+    stamp = pickle.loads(_unsealed(file.read_bytes()))
+    exploded = tmp_path / "exploded"
+    parts = (Bomb(exploded) if where == "stamp" else stamp, Bomb(exploded))
+    file.write_bytes(_sealed(b"".join(map(pickle.dumps, parts))))
+    assert reader.read() == "onetwo"
+    assert reader.made == 2
+    assert not exploded.exists()
+
+
+def test_a_stack_is_kept_with_all_that_it_holds(app: App) -> None:
+    """Every class in it is one that may be read back: else it would be read anew each time."""
+    whole = (load(app, Options()), app.settings, app.charts.lock)
+    settle()
+    fresh = App(environ=app.environ, cwd=app.cwd, out=app.out, err=app.err)
+    assert load(fresh, Options()) == whole[0]
+    for index, value in enumerate(whole):
+        assert _Declared(io.BytesIO(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))).load() == value, index

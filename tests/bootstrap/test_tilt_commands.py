@@ -1,0 +1,134 @@
+"""tilt: exact words, and what its answers mean; outputs in the form of tilt.dev/v1alpha1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.bootstrap import tilt
+from devtools.bootstrap.tilt import Tilt, TiltResource
+from devtools.process.runner import Result
+
+TILT = Tilt(program=Path("/bin/tilt"), root=Path("/repo"), kubeconfig=Path("/state/kubeconfig"), context="k3d-dev")
+SERVER = ("--host", "127.0.0.1", "--port", "10350")
+CONTEXT = ("--context", "k3d-dev")
+
+
+def test_commands() -> None:
+    assert TILT.up("--layers", "10,15").argv == (
+        *("/bin/tilt", "up", "--stream", *SERVER, *CONTEXT),
+        *("--", "--layers", "10,15"),
+    )
+    assert TILT.up().argv[-1] == "k3d-dev"  # and no `--` with nothing after it
+    assert TILT.ci(timeout=300).argv == ("/bin/tilt", "ci", *SERVER, *CONTEXT, "--timeout", "300s")
+    assert TILT.down().argv == ("/bin/tilt", "down", *CONTEXT)
+    assert TILT.load("hello").argv == ("/bin/tilt", "alpha", "tiltfile-result", *CONTEXT, "--", "hello")
+    assert TILT.trigger("infra:40-data-plane").argv == ("/bin/tilt", "trigger", "infra:40-data-plane", *SERVER)
+    assert TILT.resources().argv == ("/bin/tilt", "get", "uiresources", "--output", "json", *SERVER)
+    assert TILT.session().argv == ("/bin/tilt", "get", "session", "--output", "json", *SERVER)
+
+
+def test_the_cluster_is_given_to_each() -> None:
+    for command in (TILT.up(), TILT.ci(timeout=1), TILT.down(), TILT.load(), TILT.resources(), TILT.session()):
+        assert command.env == {"KUBECONFIG": "/state/kubeconfig"}
+        assert command.cwd == Path("/repo")
+    assert TILT.up().timeout is None  # it is to stay
+    timeout = TILT.ci(timeout=300).timeout
+    assert timeout is not None
+    assert timeout > 300  # Tilt's own ends first, and says what it waited for
+
+
+def test_the_address_for_a_browser() -> None:
+    assert TILT.url == "http://127.0.0.1:10350/"
+    assert replace(TILT, host="0.0.0.0", port=1).url == "http://127.0.0.1:1/"
+    assert replace(TILT, host="box").url == "http://box:10350/"
+
+
+def test_resources_come_as_the_ui_orders_them() -> None:
+    failed = {"error": "exit status 1", "startTime": "2026-01-01T00:00:00.000000Z"}
+    waiting = {"reason": "waiting-for-deps", "on": [{"kind": "UIResource", "name": "infra:10-bootstrap"}]}
+    items: list[dict[str, Any]] = [
+        {"metadata": {"name": "hello"}, "status": {"order": 3, "updateStatus": "pending", "waiting": waiting}},
+        {"metadata": {"name": "(Tiltfile)"}, "status": {"updateStatus": "ok", "runtimeStatus": "not_applicable"}},
+        {
+            "metadata": {"name": "infra:10-bootstrap"},
+            "status": {"order": 2, "updateStatus": "error", "buildHistory": [failed, {}]},
+        },
+        {"metadata": {"name": "new"}, "status": {"order": 4}},
+    ]
+    found = tilt.resources(json.dumps({"kind": "UIResourceList", "items": items}))
+    assert found == (
+        TiltResource(name="(Tiltfile)", update="ok", runtime="not_applicable"),
+        TiltResource(name="infra:10-bootstrap", update="error", runtime="none", error="exit status 1"),
+        TiltResource(name="hello", update="pending", runtime="none", waiting_on=("infra:10-bootstrap",)),
+        TiltResource(name="new", update="none", runtime="none"),
+    )
+    assert [item.failed for item in found] == [False, True, False, False]
+
+
+def test_the_process_of_a_session() -> None:
+    assert tilt.pid('{"items": [{"kind": "Session", "status": {"pid": 4711}}]}') == 4711
+    assert tilt.pid('{"items": [{"kind": "Session"}]}') is None
+    assert tilt.pid('{"items": []}') is None
+
+
+@pytest.mark.parametrize("output", ["", "No tilt apiserver found", "[]", '{"items": null}', '{"items": ["x"]}'])
+def test_what_is_no_list_is_refused(output: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        tilt.resources(output)
+
+
+def test_a_tiltfile_that_does_not_load_has_its_own_exit_code() -> None:
+    assert (
+        tilt.load_error(Result(returncode=5, stderr="Tiltfile:3:1: no such thing\n")) == "Tiltfile:3:1: no such thing"
+    )
+    assert tilt.load_error(Result(returncode=1, stderr="wiring dependencies")) == ""
+    assert tilt.load_error(Result(returncode=0, stdout="{}", stderr="a warning")) == ""
+
+
+def test_the_cluster_that_a_running_tilt_works_on() -> None:
+    assert TILT.cluster().argv == ("/bin/tilt", "get", "cluster", "default", "--output", "json", *SERVER)
+    connected = {"status": {"connection": {"kubernetes": {"context": "k3d-dev", "namespace": "default"}}}}
+    assert tilt.context(json.dumps(connected)) == "k3d-dev"
+    assert tilt.context('{"status": {"error": "no route"}}') == ""
+    for output in ("", "[]", "{}"):
+        with pytest.raises(ValueError, match=r".+"):
+            tilt.context(output)
+
+
+def test_only_the_command_line_distinguishes_tilt_from_what_it_runs() -> None:
+    assert tilt.is_server(TILT.up("--no-push").argv)
+    assert tilt.is_server(("/usr/bin/python", *TILT.up().argv)), "a wrapper"
+    assert not tilt.is_server(TILT.ci(timeout=1).argv)
+    assert not tilt.is_server(("python", "-m", "invoke", "layer", "40-data-plane"))
+    assert not tilt.is_server(())
+
+
+def tiltfile(**status: Any) -> str:
+    """The answer of Tilt 0.37.6 about a Tiltfile, without what is not read."""
+    return json.dumps({"kind": "List", "items": [{"metadata": {"name": "(Tiltfile)"}, "status": status}]})
+
+
+def test_the_error_of_a_tiltfile_has_its_reason_first() -> None:
+    text = (
+        "Traceback (most recent call last):\n  /repo/Tiltfile:3:5: in <toplevel>\n"
+        "  /repo/more.star:9:9: in app\nError in fail: no such thing"
+    )
+    reason = "Error in fail: no such thing\n  /repo/more.star:9:9: in app\n  /repo/Tiltfile:3:5: in <toplevel>"
+    assert tilt.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": text}])) == reason
+    syntax = "/repo/Tiltfile:3:5: got newline, want ')'"
+    assert tilt.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": syntax}])) == syntax
+    assert tilt.tiltfile_error(tiltfile(updateStatus="error")) == "no reason given"
+
+
+def test_a_tiltfile_that_is_being_loaded_has_neither_failed_nor_loaded() -> None:
+    assert tilt.tiltfile_error(tiltfile(updateStatus="ok", buildHistory=[{"error": ""}])) == ""
+    for status in ("none", "pending", "in_progress"):
+        assert tilt.tiltfile_error(tiltfile(updateStatus=status, buildHistory=[{"error": "an earlier one"}])) is None
+    assert tilt.tiltfile_error('{"items": []}') is None
+    with pytest.raises(ValueError, match=r".+"):
+        tilt.tiltfile_error("No tilt apiserver found")

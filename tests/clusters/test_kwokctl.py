@@ -1,0 +1,68 @@
+"""kwokctl: exact words, its configuration, its errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from devtools.clusters.embedded import kwokctl
+
+HOME = kwokctl.Home(
+    kwokctl=Path("/t/kwokctl"),
+    name="dev",
+    workdir=Path("/s/kwok"),
+    config=Path("/s/kwokctl.json"),
+    kubeconfig=Path("/s/kubeconfig"),
+    env={"MARK": "/s"},
+)
+SETTINGS = kwokctl.Settings(
+    ports=(1, 2, 3, 4, 5, 6), bind="127.0.0.1", advertise="10.200.0.1", pki=Path("/s/kwok/clusters/dev/pki")
+)
+
+
+def test_create_names_every_binary_and_writes_nowhere_else() -> None:
+    binaries = {name: Path("/t", name) for name in kwokctl.BINARIES}
+    command = kwokctl.create(HOME, binaries, 60)
+    assert command.argv == (
+        *("/t/kwokctl", "create", "cluster", "--name", "dev"),
+        *("--config", "/s/kwokctl.json", "--kubeconfig", "/s/kubeconfig", "--runtime", "binary"),
+        "--enable-crds=Stage,ClusterLogs",
+        *("--etcd-binary", "/t/etcd"),
+        *("--kube-apiserver-binary", "/t/kube-apiserver"),
+        *("--kube-controller-manager-binary", "/t/kube-controller-manager"),
+        *("--kube-scheduler-binary", "/t/kube-scheduler"),
+        *("--kwok-controller-binary", "/t/kwok"),
+        *("--wait", "60s"),
+    )
+    assert command.env == {"MARK": "/s", "KWOK_WORKDIR": "/s/kwok", "KUBECONFIG": "/s/kubeconfig", "HOME": "/s/kwok"}
+    assert command.timeout == 90
+
+
+def test_start_and_stop() -> None:
+    assert kwokctl.start(HOME, 60).argv == ("/t/kwokctl", "start", "cluster", "--name", "dev", "--wait", "60s")
+    assert kwokctl.stop(HOME).argv == ("/t/kwokctl", "stop", "cluster", "--name", "dev")
+
+
+def test_configuration() -> None:
+    document = json.loads(kwokctl.config(SETTINGS))
+    assert document["options"]["bindAddress"] == "127.0.0.1"
+    assert document["options"]["kubeApiserverPort"] == 1
+    assert document["options"]["kubeApiserverCertSANs"] == ["10.0.0.1", "10.200.0.1", "kubernetes.default.svc"]
+    patches = {
+        patch["name"]: {entry["key"]: entry["value"] for entry in patch["extraArgs"]}
+        for patch in document["componentsPatches"]
+    }
+    assert patches["kwok-controller"]["manage-nodes-with-annotation-selector"] == "kwok.x-k8s.io/node=fake"
+    # the real node routes there, too
+    assert patches["kube-apiserver"]["service-cluster-ip-range"] == kwokctl.SERVICE_RANGE
+    webhooks = patches["kube-apiserver"]["disable-admission-plugins"]
+    assert webhooks == "MutatingAdmissionWebhook,ValidatingAdmissionWebhook"
+    assert patches["kube-apiserver"]["advertise-address"] == "10.200.0.1"
+    assert set(patches) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller"}
+    assert all({"name": "GOGC", "value": "200"} in patch["extraEnvs"] for patch in document["componentsPatches"])
+    assert {patches[name]["leader-elect"] for name in ("kube-controller-manager", "kube-scheduler")} == {"false"}
+
+
+def test_errors_are_found_among_log_lines() -> None:
+    output = '{"level":"INFO","msg":"a"}\n{"level":"ERROR","msg":"Failed to start","err":"no such file"}\nplain\n[1]\n'
+    assert kwokctl.messages(output) == ("Failed to start: no such file",)

@@ -1,0 +1,88 @@
+"""The reference and the schema say what the code reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.base.yaml_positions import parse
+from devtools.charts.declared import LockedChart, LockFile
+from devtools.config import declared
+from devtools.config.schema import layer_schema, layer_schema_text
+from devtools.config.validate import validated
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/layer-files.md").read_text()
+SECTIONS = {
+    declared.LayerFile: "## `layers/NN-name.yaml`",
+    declared.ReleaseEntry: "### A release",
+    declared.ContractEntry: "### A contract",
+    declared.HttpEntry: "| key of `http`",
+    declared.HookEntry: "### A command before the sync",
+    declared.DefaultsFile: "## `layers/_defaults.yaml`",
+    declared.SettingsFile: "## `devtools.yaml`",
+    declared.PathsKeys: "| key of `paths`",
+    declared.ClusterKeys: "| key of `cluster`",
+    LockedChart: "| key of `charts`",
+}
+FILES = {
+    "layers/_defaults.yaml": declared.DefaultsFile,
+    "devtools.yaml": declared.SettingsFile,
+    "charts/third_party/lock.yaml": LockFile,
+}
+
+
+def keys_of_table(start: str) -> set[str]:
+    """The keys in the first table at or after a heading."""
+    lines = PAGE[PAGE.index(start) :].splitlines()
+    table: list[str] = []
+    for line in lines:
+        if line.startswith("|"):
+            table.append(line)
+        elif table:
+            break
+    return set(re.findall(r"^\| `(\w+)` \|", "\n".join(table), re.MULTILINE))
+
+
+@pytest.mark.parametrize(("kind", "start"), SECTIONS.items())
+def test_every_key_is_documented_and_no_other(kind: Any, start: str) -> None:
+    assert keys_of_table(start) == kind.__required_keys__ | kind.__optional_keys__
+
+
+def test_every_type_of_key_has_its_section() -> None:
+    ours = [value for value in vars(declared).values() if getattr(value, "__module__", "") == declared.__name__]
+    kinds = {value for value in ours if hasattr(value, "__required_keys__")}
+    assert kinds - set(SECTIONS) == {declared.HelmKeys, declared.ReleaseKeys}  # parts of a release
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+def test_every_example_parses(block: str) -> None:
+    name = block.splitlines()[0].removeprefix("# ")
+    document = parse(block.encode(), Path(name))
+    assert document.problems == ()
+    kind = FILES.get(name, declared.LayerFile if name.startswith("layers/") else None)
+    if kind:
+        assert validated(kind, document)[1] == ()
+
+
+def test_the_committed_schema_is_the_generated_one() -> None:
+    assert (ROOT / "docs/schema/layer.schema.json").read_text() == layer_schema_text(), "see devtools.config.schema"
+
+
+def test_every_key_of_the_schema_is_described() -> None:
+    def undescribed(value: Any, path: str = "") -> list[str]:
+        if not isinstance(value, dict):
+            return []
+        here = [f"{path}.{key}" for key, item in value.get("properties", {}).items() if not item.get("description")]
+        items = [*value.items(), *enumerate(value.get("anyOf", ()))]
+        return here + [found for key, item in items for found in undescribed(item, f"{path}.{key}")]
+
+    schema = layer_schema()
+    assert undescribed(schema) == []
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["additionalProperties"] is False
+    json.dumps(schema)

@@ -1,0 +1,93 @@
+"""What people type for a layer; where a repository begins and what its settings are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devtools.config.settings import ClusterSettings, find_root, load_settings
+from devtools.errors import ConfigError
+from devtools.model import Environment, Layer, Stack
+from devtools.planning.layer_names import find_layer
+from tests.kits.stack import said, write
+
+NAMES = {
+    "10-bootstrap": "",
+    "20-core-operators": "20-operators",
+    "40-data-plane": "",
+    "45-data-plane-ext": "",
+    "60-qa": "",
+}
+STACK = Stack(
+    name="shop",
+    root=Path(),
+    environment=Environment(name="local"),
+    layers=tuple(Layer(name=name, alias=alias, file=Path(), stage="s") for name, alias in NAMES.items()),
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("40-data-plane", "40-data-plane"),
+        ("40", "40-data-plane"),
+        ("40-d", "40-data-plane"),
+        ("20-operators", "20-core-operators"),
+        ("operators", "20-core-operators"),
+        ("core", "20-core-operators"),
+        ("20", "20-core-operators"),
+        ("qa", "60-qa"),
+        ("data-plane-", "45-data-plane-ext"),
+    ],
+)
+def test_a_layer_by_what_is_typed(typed: str, name: str) -> None:
+    assert find_layer(STACK, typed).name == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("data", "'data' may be any of 40-data-plane, 45-data-plane-ext (type more of it)"),
+        ("4", "unknown layer '4' (layers: 10-bootstrap, 20-core-operators, 40-data-plane, 45-data-plane-ext, 60-qa)"),
+        ("40-data-plan3", "unknown layer '40-data-plan3' (did you mean '40-data-plane'?)"),
+        ("bootsrap", "unknown layer 'bootsrap' (did you mean '10-bootstrap'?)"),
+        ("20-operatros", "unknown layer '20-operatros' (did you mean '20-core-operators'?)"),
+        ("", "unknown layer '' (layers: 10-bootstrap, 20-core-operators, 40-data-plane, 45-data-plane-ext, 60-qa)"),
+    ],
+)
+def test_no_layer_or_several(typed: str, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_layer(STACK, typed)
+    assert said(caught.value) == [line]
+
+
+def test_the_root_is_found_from_below(tmp_path: Path) -> None:
+    root = write(tmp_path / "repo", {"layers/10-a.yaml": "", "src/deep/file": ""})
+    assert find_root(root / "src/deep") == root
+    assert find_root(root) == root
+    with pytest.raises(ConfigError, match="no stack here"):
+        find_root(tmp_path)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    root = write(tmp_path / "My Repo_2", {"layers/10-a.yaml": ""})
+    settings = load_settings(root)
+    assert settings.name == "my-repo-2"
+    assert settings.cluster == ClusterSettings(name="my-repo-2", provider="auto", context="", nodes=3)
+    assert settings.environment == "local"
+    assert settings.allowed_contexts == ()
+    found = (settings.layers, settings.charts, settings.environments, settings.simulation)
+    assert found == tuple(root / name for name in ("layers", "charts", "environments", "simulation"))
+
+
+def test_everything_said(tmp_path: Path) -> None:
+    text = (
+        "name: shop\npaths: {layers: deploy/layers, charts: c, environments: e, simulation: s}\nenvironment: dev\n"
+        "cluster: {name: team, provider: context, context: team-dev, nodes: 5}\nallowed_contexts: [team-dev]\n"
+    )
+    root = write(tmp_path, {"devtools.yaml": text})
+    settings = load_settings(root)
+    assert (settings.layers, settings.simulation) == (root / "deploy/layers", root / "s")
+    assert settings.cluster == ClusterSettings(name="team", provider="context", context="team-dev", nodes=5)
+    assert (settings.environment, settings.allowed_contexts) == ("dev", ("team-dev",))

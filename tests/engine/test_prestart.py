@@ -1,0 +1,242 @@
+"""Helm that is started before its turn: real helm, which waits for its values and does nothing until it has them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devtools.engine import prestart as module
+from devtools.engine.prestart import Ahead
+from devtools.errors import ExitCode
+from devtools.events import Outcome, StepFinished, StepOutput
+from devtools.model import ReleaseId, Step
+from devtools.process.runner import Cancel, Command, OnOutput, Result
+from devtools.releases.launch import Launch
+from devtools.run.slots import Slots
+from tests.kits.run import Bench, Recorder, config_map, deployment, plan, step
+from tests.kits.waiting import eventually
+
+MARK = "DEVTOOLS_AHEAD"
+
+
+class Timed(Recorder):
+    """Remembers when each helm began, and can kill the first of one release."""
+
+    def __init__(self, cancel: Cancel, kills: str = "") -> None:
+        super().__init__(cancel)
+        self.began: dict[str, float] = {}
+        self._kills = kills
+
+    def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
+        name = command.argv[2]
+        first = name not in self.began
+        self.began.setdefault(name, time.monotonic())
+        if first and name == self._kills:
+            with ThreadPoolExecutor(1) as pool:
+                before = self.groups()
+                ended = pool.submit(super().run, command, on_output)
+                while not (new := set(self.groups() - before)):
+                    time.sleep(0.001)
+                os.killpg(new.pop(), signal.SIGKILL)
+                return ended.result()
+        return super().run(command, on_output)
+
+
+def _slow(name: str) -> dict[str, object]:
+    waits = deployment(name)
+    waits["spec"]["minReadySeconds"] = 2
+    return waits
+
+
+@pytest.mark.cluster
+def test_helm_is_started_while_what_it_needs_becomes_ready(bench: Bench) -> None:
+    slow = bench.release(bench.chart("slow", _slow("slow")))
+    next_, last = (bench.release(bench.chart(name, config_map(name, a="b"))) for name in ("next", "last"))
+    runner, started = Timed(bench.cancel), time.monotonic()
+    ran = bench.run(plan(step(slow), step(next_, slow), step(last, next_)), runner=runner)
+    assert [(event.release, event.outcome) for event in ran.all(StepFinished)] == [
+        (str(item.id), Outcome.INSTALLED) for item in (slow, next_, last)
+    ]
+    assert runner.began["next"] - started < ran.one(StepFinished, release=str(slow.id)).seconds
+    assert runner.verbs() == ["helm upgrade"] * 3
+
+
+@pytest.mark.cluster
+def test_helm_whose_turn_never_comes_does_nothing_and_says_nothing(bench: Bench) -> None:
+    broken = deployment("broken")
+    broken["spec"]["paused"] = True  # it never becomes ready, and that is seen at once
+    first = bench.release(bench.chart("broken", broken))
+    second = bench.release(bench.chart("second", config_map("second")))
+    ran = bench.run(plan(step(first), step(second, first)))
+    assert ran.code is ExitCode.FAILED
+    assert ran.runner.verbs() == ["helm upgrade"] * 2
+    assert ran.one(StepFinished, release=str(second.id)).outcome is Outcome.SKIPPED
+    assert [event for event in ran.all(StepOutput) if event.release == str(second.id)] == []
+    assert second.id not in ran.after.releases
+    assert bench.kube.get(f"/api/v1/namespaces/{bench.namespace}/configmaps/second") is None
+
+
+@pytest.mark.cluster
+def test_a_helm_that_died_while_it_waited_is_replaced(bench: Bench) -> None:
+    slow = bench.release(bench.chart("slow", _slow("slow")))
+    second = bench.release(bench.chart("second", config_map("second")))
+    runner = Timed(bench.cancel, kills="second")
+    ran = bench.run(plan(step(slow), step(second, slow)), runner=runner)
+    assert ran.code is ExitCode.OK
+    assert runner.verbs() == ["helm upgrade"] * 3
+    assert ran.after.releases[second.id].status == "deployed"
+
+
+@pytest.mark.cluster
+def test_values_larger_than_a_pipe(bench: Bench) -> None:
+    conf = bench.release(bench.chart("conf", config_map("conf", size="{{ len .Values.say }}")))
+    ran = bench.run(plan(step(conf)), {"conf": {"say": "x" * 300_000}})
+    assert ran.code is ExitCode.OK
+    found = bench.kube.get(f"/api/v1/namespaces/{bench.namespace}/configmaps/conf") or {}
+    assert found["data"] == {"size": "300000"}
+
+
+DIES = """\
+import signal, sys, time
+from pathlib import Path
+from devtools.process.runner import Cancel, SubprocessRunner
+from devtools.releases.launch import Launch
+from devtools.model import ReleaseId
+from devtools.helm.commands import Helm
+program, kubeconfig, context, namespace, chart = sys.argv[1:]
+helm = Helm(program=Path(program), kubeconfig=Path(kubeconfig), context=context)
+command = helm.upgrade(ReleaseId(namespace, "conf"), Path(chart), timeout=30, history=3, labels={})
+runner = SubprocessRunner({"DEVTOOLS_AHEAD": namespace}, Cancel())
+launch = Launch(command, lambda given, _: runner.run(given), reads=True)
+print("launched", flush=True)
+launch.result.result()
+"""
+
+
+def _alive(namespace: str) -> list[psutil.Process]:
+    """The helms that were started under a mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == namespace:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+@pytest.mark.cluster
+def test_helm_does_nothing_when_we_are_killed_before_it_has_its_values(bench: Bench) -> None:
+    """It would install with no values at all if it took the end of the file for them."""
+    chart = bench.chart("conf", config_map("conf"))
+    words = (bench.helm, bench.cluster.kubeconfig, bench.cluster.context, bench.namespace, chart.path)
+    child = subprocess.Popen(
+        (sys.executable, "-c", DIES, *map(str, words)), stdout=subprocess.PIPE, cwd=Path(module.__file__).parents[2]
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"launched\n"
+    left = eventually(lambda: _alive(bench.namespace))
+    time.sleep(0.5)  # so that it waits for its values
+    child.kill()
+    child.communicate()
+    with _within(20):
+        psutil.wait_procs(left)
+    assert bench.kube.get(f"/api/v1/namespaces/{bench.namespace}/configmaps/conf") is None
+    assert not bench.kube.metadata(f"/api/v1/namespaces/{bench.namespace}/secrets", labelSelector="owner=helm")
+
+
+class Played:
+    """Launches processes that read their values: `cat`, or one that does not end by itself."""
+
+    def __init__(self, *argv: str) -> None:
+        self._argv = argv or ("cat",)
+        self.runner = Recorder(Cancel())
+        self.launched: list[str] = []
+
+    def __call__(self, item: Step) -> Launch:
+        self.launched.append(item.id.name)
+        return Launch(Command(argv=self._argv), lambda given, _: self.runner.run(given), reads=True)
+
+
+def _steps(bench_root: Path, *edges: tuple[str, str], **more: str) -> dict[ReleaseId, Step]:
+    bench = Bench(cluster=None, helm=Path(), namespace="ns", root=bench_root)  # type: ignore[arg-type]
+    names = dict.fromkeys(name for edge in edges for name in edge if name)
+    made = {name: bench.release(bench.chart("c"), name=name) for name in names}
+    needs = {name: [made[need] for left, need in edges if left == name and need] for name in names}
+    steps = (step(made[name], *needs[name], recover=more.get(name, "")) for name in names)
+    return {item.id: item for item in steps}
+
+
+def _id(name: str) -> ReleaseId:
+    return ReleaseId("ns", name)
+
+
+def test_those_are_prepared_that_wait_for_nobody_who_has_not_begun(tmp_path: Path) -> None:
+    steps = _steps(
+        tmp_path, ("a", ""), ("b", ""), ("both", "a"), ("both", "b"), ("one", "a"), ("stuck", "a"), stuck="failed"
+    )
+    play = Played()
+    ahead = Ahead(steps, Slots(1), play)
+    assert ahead.take(steps[_id("a")]) is None
+    ahead.look_on(_id("a"))
+    assert play.launched == ["one"]
+    ahead.take(steps[_id("b")])
+    ahead.look_on(_id("b"))
+    assert play.launched == ["one", "both"]
+    launch = ahead.take(steps[_id("both")])
+    assert launch is not None
+    launch.give({"x": ["y"]})
+    assert launch.result.result().stdout == '{"x": ["y"]}'
+    with _within(2):
+        ahead.close()
+    assert not play.runner.groups()
+
+
+def test_nobody_is_prepared_while_others_want_the_slots(tmp_path: Path) -> None:
+    steps, slots, play = _steps(tmp_path, ("b", "a")), Slots(1), Played()
+    ahead = Ahead(steps, slots, play)
+    with slots.hold(_id("a")):
+        ahead.take(steps[_id("a")])
+        ahead.look_on(_id("a"))
+        assert play.launched == []
+    ahead.look_on(_id("a"))
+    assert play.launched == ["b"]
+    ahead.close()
+
+
+def test_only_so_many_wait_and_none_for_long(tmp_path: Path) -> None:
+    steps, play = _steps(tmp_path, *((name, "a") for name in "bcdef")), Played()
+    ahead = Ahead(steps, Slots(9), play, longest=0.0)
+    ahead.take(steps[_id("a")])
+    ahead.look_on(_id("a"))
+    assert len(play.launched) == module.MOST
+    assert ahead.take(steps[_id(play.launched[0])]) is None
+    with _within(2):
+        ahead.close()
+    assert not play.runner.groups()
+
+
+def test_one_that_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
+    steps, play = _steps(tmp_path, ("b", "a")), Played("sleep", "600")
+    ahead = Ahead(steps, Slots(9), play, grace=0.1)
+    ahead.prepare(steps[_id("b")])
+    with _within(10):
+        ahead.close()
+    assert not play.runner.groups()

@@ -1,0 +1,249 @@
+"""A machine whose k3d, docker and tilt only write down how they were called, and a Docker engine that only answers.
+
+The programs are real processes: Tilt's double stays in the background, listens, and must be stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from devtools.app.environment import App
+from tests.kits import verbs
+from tests.kits.stack import repository
+
+K3D = """#!/bin/sh
+echo "k3d $*" >>"$FAKE/calls"
+case " $K3D_FAILS " in *" $1-$2 "*) echo 'ERRO[0000] k3d is out of order' >&2; exit 1;; esac
+case "$1 $2" in
+"registry list") cat "$FAKE/registries" 2>/dev/null || echo '[]';;
+"registry create") echo "[{\\"name\\": \\"k3d-$3\\", \\"State\\": {\\"Running\\": true}}]" >"$FAKE/registries";;
+"registry delete") rm -f "$FAKE/registries";;
+"node start") sed -i 's/false/true/' "$FAKE/registries";;
+"cluster list") cat "$FAKE/clusters" 2>/dev/null || echo '[]';;
+"cluster create")
+    cat >"$FAKE/config.json"
+    digest=$(sed -n 's|.*\\(devtools.ameide.io/config\\)=\\([0-9a-f]*\\)".*|{"\\1": "\\2"}|p' "$FAKE/config.json")
+    echo "[{\\"name\\": \\"demo\\", \\"serversRunning\\": 1, \\"serversCount\\": 1,
+        \\"nodes\\": [{\\"runtimeLabels\\": $digest}]}]" >"$FAKE/clusters";;
+"cluster start") sed -i 's/"serversRunning": 0/"serversRunning": 1/' "$FAKE/clusters";;
+"cluster delete") rm -f "$FAKE/clusters";;
+"kubeconfig get") cat "$FAKE/kubeconfig";;
+*) echo "ERRO[0000] k3d has no $*" >&2; exit 1;;
+esac
+"""
+DOCKER = """#!/bin/sh
+echo "docker $* KUBECONFIG=$KUBECONFIG" >>"$FAKE/calls"
+case " $DOCKER_FAILS " in *" $2 "*) echo "ERROR: docker is out of order" >&2; exit 1;; esac
+case "$2" in
+ls) cat "$FAKE/builders" 2>/dev/null || true;;
+create)
+    where=$(printf %s "$KUBECONFIG" | sed 's|/|%2F|g')
+    echo '["devtools-demo","devtools-demo","kubernetes","",""]' >"$FAKE/builders"
+    echo "[\\"devtools-demo\\",\\"n0\\",\\"kubernetes:///x?deployment=n0&kubeconfig=$where\\",\\"running\\",\\"\\"]" \\
+        >>"$FAKE/builders";;
+inspect) sed -i 's/inactive/running/' "$FAKE/builders";;
+rm) rm -f "$FAKE/builders";;
+esac
+"""
+# `up` listens and runs a command in a session of its own, as Tilt does; TILT_DOES says what else is wrong with it.
+# $FAKE/tiltfile is why the Tiltfile does not load. Its first answer is that the Tiltfile is being loaded.
+TILT = """#!{python} -SE
+import http.server, json, os, signal, subprocess, sys, time, urllib.request
+words = sys.argv[1:]
+with open(os.environ["FAKE"] + "/calls", "a") as calls:
+    calls.write("tilt " + " ".join(words) + " KUBECONFIG=" + os.environ.get("KUBECONFIG", "") + "\\n")
+does = os.environ.get("TILT_DOES", "")
+port = int(words[words.index("--port") + 1])
+if words[0] == "get":
+    try:
+        page = urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(f"http://127.0.0.1:{{port}}/{{words[1]}}")
+    except OSError:
+        sys.exit("No tilt apiserver found")
+    print(page.read().decode())
+    sys.exit(0)
+print("Tilt started on http://localhost:%d/" % port, "token", len(os.environ.get("BUF_TOKEN", "")), flush=True)
+child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+if does == "dies":
+    child.kill()
+    sys.exit("Error: Tiltfile:3:1: no such thing")
+if does == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if does == "hangs":
+    time.sleep(300)
+context = words[words.index("--context") + 1]
+asked = []
+def tiltfile():
+    asked.append(1)
+    if len(asked) == 1 or does == "loads for ever":
+        return {{"updateStatus": "in_progress"}}
+    try:
+        with open(os.environ["FAKE"] + "/tiltfile") as file:
+            return {{"updateStatus": "error", "buildHistory": [{{"error": file.read()}}]}}
+    except OSError:
+        return {{"updateStatus": "ok", "buildHistory": [{{}}]}}
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        session = {{"items": [{{"kind": "Session", "status": {{"pid": os.getpid()}}}}]}}
+        cluster = {{"kind": "Cluster", "status": {{"connection": {{"kubernetes": {{"context": context}}}}}}}}
+        pages = {{"/session": session, "/cluster": cluster}}
+        if self.path == "/uiresources":
+            pages[self.path] = {{"items": [{{"metadata": {{"name": "(Tiltfile)"}}, "status": tiltfile()}}]}}
+        body = json.dumps(pages.get(self.path, {{}})).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words):
+        pass
+http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+TASKS = "from devtools.tasks import namespace\n"
+LAYER = "stage: base\nreleases:\n  - {name: web, namespace: x, chart: platform/web}\n"  # enough for specs
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def http(answers: dict[str, Any]) -> Iterator[int]:
+    """A server that gives these documents, by the end of the path; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = next((value for key, value in answers.items() if self.path.split("?")[0].endswith(key)), None)
+            if found is None:
+                self.send_error(404)
+                return
+            body = found.encode() if isinstance(found, str) else json.dumps(found).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", "text/plain" if isinstance(found, str) else "application/json")
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - the base class names it
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(verbs.Done):
+    @property
+    def states(self) -> dict[str, str]:
+        return {item["stage"]: item["state"] for item in self.document["stages"]}
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """One checkout and the programs on its PATH."""
+
+    root: Path
+    programs: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, tmp: Path, *, docker: int, api: int) -> Machine:
+        """A machine whose Docker engine and API server listen on these ports."""
+        root = repository(tmp / "a repo", {"layers/10-base.yaml": LAYER, "Tiltfile": "# ours\n", "tasks.py": TASKS})
+        ports = f"cluster: {{api_port: {free_port()}, registry_port: {free_port()}}}\n"
+        (root / "devtools.yaml").write_text(f"name: demo\n{ports}")
+        fake = tmp / "fake"
+        fake.mkdir()
+        (fake / "kubeconfig").write_text(
+            "apiVersion: v1\nkind: Config\n"
+            f"clusters:\n- name: k3d-demo\n  cluster:\n    server: http://127.0.0.1:{api}\n"
+            "users:\n- name: admin\n  user: {token: t0k3n}\n"
+            "contexts:\n- name: k3d-demo\n  context: {cluster: k3d-demo, user: admin}\n"
+        )
+        machine = cls(root=root, programs=tmp / "bin")
+        machine.environ = {
+            "PATH": f"{machine.programs}:{Path(sys.executable).parent}:/usr/bin:/bin",
+            "HOME": str(tmp),
+            "FAKE": str(fake),
+            "DOCKER_HOST": f"tcp://127.0.0.1:{docker}",
+            "DEVTOOLS_STATE": str(tmp / "state"),
+            "TILT_PORT": str(free_port()),
+        }
+        for name, text in (("k3d", K3D), ("docker", DOCKER), ("tilt", TILT.format(python=sys.executable))):
+            machine.program(name, text)
+        machine.program("helm", "#!/bin/sh\necho v4.3.1\n")
+        return machine
+
+    @property
+    def fake(self) -> Path:
+        return Path(self.environ["FAKE"])
+
+    @property
+    def run_directory(self) -> Path:
+        return self.root / ".devtools/run"
+
+    def program(self, name: str, text: str) -> None:
+        self.programs.mkdir(exist_ok=True)
+        (self.programs / name).write_text(text)
+        (self.programs / name).chmod(0o755)
+
+    def without(self, *names: str) -> None:
+        for name in names:
+            (self.programs / name).unlink()
+
+    def app(self, **environ: str) -> App:
+        return App(environ={**self.environ, **environ}, cwd=self.root, out=io.StringIO(), err=io.StringIO())
+
+    def run(self, verb: Any, output: str = "json", **environ: str) -> Done:
+        """Run a verb as a task does."""
+        done = verbs.call(verb, output, environ={**self.environ, **environ}, cwd=self.root)
+        return Done(code=done.code, out=done.out, err=done.err)
+
+    def calls(self) -> list[str]:
+        """How programs were called since the last call, without the questions to Tilt: how many depends on time."""
+        path = self.fake / "calls"
+        found = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [call for call in found if not call.startswith("tilt get uiresources")]
+
+    def pid(self) -> int:
+        return int((self.run_directory / "tilt.pid").read_text())
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs, zombies excluded."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def carrying(variable: str) -> list[int]:
+    """Living processes with this `NAME=value` in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if variable.encode() in path.read_bytes().split(b"\0") and is_alive(int(path.parent.name)):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,117 @@
+"""Charts packed here, and what serves them: a chart repository on loopback, a real OCI registry."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
+from tests.kits.stack import write
+
+REGISTRY = "docker-registry"  # Debian's package, and its program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packer:
+    """The real helm with a home of its own."""
+
+    helm: Path
+    home: Path
+
+    def run(self, *words: str | Path, stdin: str = "", env: Mapping[str, str] | None = None) -> Result:
+        base = {"PATH": "/usr/bin:/bin", "HOME": str(self.home)}
+        command = Command(argv=tuple(map(str, words)), stdin=stdin.encode(), timeout=60, env=env or {})
+        result = SubprocessRunner(base, Cancel()).run(command)
+        assert result.ok, result.stderr
+        return result
+
+    def chart(self, name: str, version: str = "1.0.0", **more: Any) -> Path:
+        """A chart directory with one ConfigMap."""
+        meta = yaml.safe_dump({"apiVersion": "v2", "name": name, "version": version, **more})
+        config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\n"
+        files: dict[str, str | bytes] = {"Chart.yaml": meta, "templates/a.yaml": config}
+        return write(self.home / "sources" / f"{name}-{version}" / name, files)
+
+    def pack(self, chart: Path, into: Path, *words: str) -> Path:
+        into.mkdir(parents=True, exist_ok=True)
+        done = self.run(self.helm, "package", chart, "--destination", into, *words)
+        return Path(done.stdout.strip().splitlines()[-1].rpartition(": ")[2])
+
+    def index(self, directory: Path) -> None:
+        self.run(self.helm, "repo", "index", directory)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@contextmanager
+def http_repository(directory: Path) -> Iterator[str]:
+    """A directory served over HTTP on loopback; its URL."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handler = functools.partial(_Quiet, directory=str(directory))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def oci_registry(home: Path) -> Iterator[str]:
+    """A registry on loopback; its `oci://` reference. Skips, and is counted, where there is none to start."""
+    program = shutil.which(REGISTRY)
+    if program is None:
+        pytest.skip(f"no OCI registry: apt-get install {REGISTRY}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(home / "registry")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    write(home, {"registry.yaml": yaml.safe_dump(config)})
+    cancel = Cancel()
+    runner = SubprocessRunner({"PATH": "/usr/bin:/bin", "HOME": str(home), "OTEL_TRACES_EXPORTER": "none"}, cancel)
+    command = Command(argv=(program, "serve", str(home / "registry.yaml")))
+    thread = threading.Thread(target=runner.run, args=(command,), daemon=True)
+    thread.start()
+    try:
+        _answers(port)
+        yield f"oci://127.0.0.1:{port}"
+    finally:
+        cancel.set("the test is over")
+        thread.join(15)
+
+
+def _answers(port: int, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, "the registry does not start"
+            time.sleep(0.05)
+        else:
+            return
+
+
+Tool = Callable[[str], Path]

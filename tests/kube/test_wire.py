@@ -1,0 +1,192 @@
+"""What an API server does on a bad day, and what the client makes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from devtools.errors import EnvironmentFault, ExitCode, Interrupted
+from devtools.kube.client import ApiError, Kube
+from devtools.kube.discovery import Discovery
+from devtools.process.runner import Cancel
+from tests.kits.api_script import KUBECONFIG, Say, Script, refusal, served
+
+VERSION = {"gitVersion": "v1.34.4"}
+
+
+def test_an_overloaded_server_is_given_the_time_it_asks_for(tmp_path: Path) -> None:
+    busy = Say(status=429, headers={"Retry-After": "1"}, body={"reason": "TooManyRequests"})
+    with served(Script().on("GET /version", busy, Say(body=VERSION)), tmp_path) as kube:
+        started = time.monotonic()
+        assert kube.version() == "v1.34.4"
+        assert time.monotonic() - started >= 1.0
+
+
+def test_a_server_that_stays_overloaded_is_a_refusal_in_its_own_words(tmp_path: Path) -> None:
+    script = Script().on("GET /version", refusal(503, "ServiceUnavailable"))
+    with served(script, tmp_path, retry_for=0.5) as kube:
+        started = time.monotonic()
+        with pytest.raises(ApiError, match="503 ServiceUnavailable: it is ServiceUnavailable"):
+            kube.version()
+        assert 0.4 < time.monotonic() - started < 15, "by itself it waits for half a minute"
+
+
+def test_waiting_for_an_answer_counts_as_waiting(tmp_path: Path) -> None:
+    script = Script().on("GET /version", Say(waits=30.0))
+    with served(script, tmp_path, retry_for=0.8, read_for=0.5) as kube:
+        started = time.monotonic()
+        with pytest.raises(EnvironmentFault, match=r"does not answer: Read timed out after 0\.5 s$"):
+            kube.version()
+        assert time.monotonic() - started < 3
+    assert len(script.asked) == 2
+
+
+def test_a_connection_that_breaks_off_is_told_in_words(tmp_path: Path) -> None:
+    script = Script().on("GET /version", Say(lost=True))
+    told = pytest.raises(EnvironmentFault, match=r"does not answer: [A-Z][a-z ]+$")
+    with served(script, tmp_path, retry_for=0.0) as kube, told:
+        kube.version()
+
+
+def test_a_created_object_whose_answer_was_lost_is_found_not_refused(tmp_path: Path) -> None:
+    script = (
+        Script()
+        .on("POST /api/v1/namespaces", Say(lost=True), refusal(409, "AlreadyExists"))
+        .on("GET /api/v1/namespaces/a", Say(body={"metadata": {"name": "a", "uid": "1"}}))
+    )
+    with served(script, tmp_path) as kube:
+        assert kube.create("/api/v1/namespaces", {"metadata": {"name": "a"}})["metadata"]["uid"] == "1"
+        with pytest.raises(ApiError, match="409"):  # nothing was lost here: someone else was first
+            kube.create("/api/v1/namespaces", {"metadata": {"name": "a"}})
+
+
+def test_a_list_whose_next_page_has_expired_is_begun_anew(tmp_path: Path) -> None:
+    first = Say(body={"items": [{"metadata": {"name": "a"}}], "metadata": {"continue": "x"}})
+    last = Say(body={"items": [{"metadata": {"name": "b"}}], "metadata": {}})
+    script = Script().on("GET /api/v1/pods", first, refusal(410, "Expired"), first, last)
+    with served(script, tmp_path) as kube:
+        assert [item["metadata"]["name"] for item in kube.items("/api/v1/pods")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [b"<html>please log in</html>", b"[]", b'"text"', b""])
+def test_something_that_is_no_api_server_is_named(tmp_path: Path, body: bytes) -> None:
+    with (
+        served(Script().on("GET /version", Say(body=body)), tmp_path) as kube,
+        pytest.raises(EnvironmentFault, match=r"what answers at http://127.0.0.1:\d+ is no Kubernetes API server"),
+    ):
+        kube.version()
+
+
+def test_a_server_that_cannot_tell_its_kinds_at_once_is_too_old(tmp_path: Path) -> None:
+    script = Script().on("GET /api", Say(body={"kind": "APIVersions", "versions": ["v1"]}))
+    with served(script, tmp_path) as kube, pytest.raises(EnvironmentFault, match="does not tell its kinds") as caught:
+        kube.resource("Pod")
+    assert "1.27" in caught.value.hint
+
+
+def test_forbidden_is_the_environments_fault(tmp_path: Path) -> None:
+    with served(Script().on("GET /api/v1/secrets", refusal(403, "Forbidden")), tmp_path) as kube:
+        with pytest.raises(ApiError) as caught:
+            kube.metadata("/api/v1/secrets")
+        assert caught.value.exit_code is ExitCode.ENVIRONMENT
+
+
+def test_an_outage_is_told_once_whoever_waits_and_again_when_it_comes_back(tmp_path: Path) -> None:
+    said: list[str] = []
+    away = [Say(lost=True)] * 16
+    script = Script().on("GET /version", Say(body=VERSION), *away, Say(body=VERSION))
+    with served(script, tmp_path, say=said.append) as kube:
+        kube.version()
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(lambda _: kube.version(), range(4))) == {"v1.34.4"}
+        assert "does not answer (" in said[0]
+        assert "trying again for 30 s" in said[0]
+        assert "answers again after " in said[1]
+        assert len(said) == 2
+        script.on("GET /version", *[Say(lost=True)] * 4, Say(body=VERSION))
+        kube.version()
+    assert len(said) == 4
+
+
+def test_a_server_that_never_answered_is_not_waited_for_as_long(tmp_path: Path) -> None:
+    said: list[str] = []
+    script = Script().on("GET /version", Say(lost=True))
+    with served(script, tmp_path, say=said.append) as kube, pytest.raises(EnvironmentFault, match="does not answer"):
+        kube.version()
+    assert len(said) == 1
+    assert "trying again for 5 s" in said[0]
+
+
+def test_waiting_for_a_server_can_be_interrupted(tmp_path: Path) -> None:
+    cancel = Cancel()
+    with served(Script().on("GET /version", Say(lost=True)), tmp_path, cancel=cancel) as kube:
+        threading.Timer(0.2, cancel.set, ["interrupted by Ctrl-C"]).start()
+        started = time.monotonic()
+        with pytest.raises(Interrupted, match="interrupted by Ctrl-C"):
+            kube.version()
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("server", ["", "127.0.0.1:6443", "http://[oops"])
+def test_a_server_that_is_no_url_is_not_waited_for(tmp_path: Path, server: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(KUBECONFIG.format(port=1).replace("http://127.0.0.1:1", server))
+    started = time.monotonic()
+    with pytest.raises(EnvironmentFault, match=r"is no URL: '|cannot talk to the API server at"):
+        Kube(path, "c", Cancel()).version()
+    assert time.monotonic() - started < 15, "by itself it waits for half a minute"
+
+
+def test_a_log_is_read_as_lines_whatever_is_in_it(tmp_path: Path) -> None:
+    umlaut = "ü".encode()
+    chunks = (b"one\r\ntw", b"o\n" + b"x" * 65535, umlaut + b"y" * 70000, b"\xff\xfe\nlast")
+    with served(Script().on("GET /log", Say(chunks=chunks)), tmp_path) as kube:
+        lines = list(kube.lines("/log"))
+    assert lines[:2] == ["one", "two"]
+    assert lines[2] == "x" * 65535  # not in the middle of a character
+    assert "".join(lines[2:-1]) == "x" * 65535 + "ü" + "y" * 70000 + "\\xff\\xfe"
+    assert all(len(line) <= 65536 for line in lines)
+    assert lines[-1] == "last"
+
+
+def test_refused_and_abandoned_streams_leave_usable_connections(tmp_path: Path) -> None:
+    script = Script().on("GET /log", refusal(400, "BadRequest")).on("GET /version", Say(body=VERSION))
+    with served(script, tmp_path) as kube:
+        for _ in range(20):
+            with pytest.raises(ApiError, match="400 BadRequest"):
+                list(kube.lines("/log"))
+        assert script.connections == 1
+        script.on("GET /log", Say(chunks=(b"one\n", b"two\n")))
+        assert next(kube.lines("/log")) == "one"
+        assert kube.version() == "v1.34.4"
+        assert script.asked.count("GET /version") == 1  # not tried on a half-read connection first
+
+
+def test_kinds_forgotten_during_a_look_are_looked_for_again() -> None:
+    looking, go_on = threading.Event(), threading.Event()
+    resources: list[dict[str, object]] = []
+
+    def read(path: str) -> dict[str, object]:
+        if path == "/api":
+            return {"items": []}
+        seen = list(resources)  # what is served when the look begins
+        looking.set()
+        assert go_on.wait(5)
+        versions = [{"version": "v1", "resources": seen}]
+        return {"items": [{"metadata": {"name": "example.com"}, "versions": versions}]}
+
+    discovery = Discovery(read)
+    first = threading.Thread(target=discovery.served)
+    first.start()
+    assert looking.wait(5)
+    resources.append({"resource": "things", "responseKind": {"kind": "Thing"}, "scope": "Namespaced"})
+    forgetting = threading.Thread(target=discovery.forget)
+    forgetting.start()
+    go_on.set()
+    first.join()
+    forgetting.join()
+    assert [item.kind for item in discovery.served()] == ["Thing"]

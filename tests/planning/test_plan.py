@@ -1,0 +1,132 @@
+"""Plans as data: what is declared and what is there → one line for each step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devtools.engine.engine import announce
+from devtools.errors import ConfigError
+from devtools.model import Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
+from devtools.planning.plan import Selection, behind, digest_behind, down_plan, make_plan
+from tests.kits.stack import cases, load, repository, said
+
+SAME = "same"
+
+
+def stack_of(root: Path, case: Any) -> Stack:
+    """The case's layers as files: releases are in namespace `ns` and use one chart, where they do not say otherwise."""
+    files = {"devtools.yaml": "name: shop\n", "layers/_defaults.yaml": "release: {namespace: ns}\n"}
+    for name, layer in case["layers"].items():
+        releases = [{"chart": "platform/web", **release} for release in layer["releases"]]
+        files[f"layers/{name}.yaml"] = yaml.safe_dump({"stage": "s", **layer, "releases": releases})
+    return load(repository(root, files))
+
+
+def release_id(text: str) -> ReleaseId:
+    return ReleaseId(*text.split("/"))
+
+
+def facts_of(case: Any) -> Facts:
+    """What is there: deployed, ready and ours, where the case does not say otherwise."""
+    facts = {}
+    for name, given in (case.get("facts") or {}).items():
+        fact = {"status": "deployed", "revision": 1, "digest": SAME, "ready": SAME, "stack": "shop", **(given or {})}
+        gone = [text.split("/") for text in fact.pop("missing", [])]
+        missing = tuple(ObjectRef("v1", kind, "ns", object_name) for kind, object_name in gone)
+        facts[release_id(name)] = ReleaseFact(id=release_id(name), missing=missing, **fact)
+    return Facts(releases=facts)
+
+
+def line(step: Step) -> str:
+    """`upgrade ns/a after ns/b, ns/c: inputs changed`."""
+    after = f" after {', '.join(map(str, step.needs))}" if step.needs else ""
+    recover = f" (recover {step.recover})" if step.recover else ""
+    return f"{step.action} {step.id}{after}: {step.reason}{recover}"
+
+
+def plan_of(stack: Stack, case: Any) -> Plan:
+    names = case.get("releases")
+    selection = Selection(
+        layers=tuple(case.get("select", [layer.name for layer in stack.layers])),
+        releases=frozenset(map(release_id, names)) if names else None,
+    )
+    if case.get("down"):
+        return down_plan(stack, selection, facts_of(case), declared_too=not case.get("undeclared", False))
+    digests = dict.fromkeys((release.id for release in stack.releases()), SAME)
+    return make_plan(stack, selection, facts_of(case), digests, force=case.get("force", False))
+
+
+@pytest.mark.parametrize("case", cases("plan"))
+def test_plan(case: Any, tmp_path: Path) -> None:
+    stack = stack_of(tmp_path / "repo", case)
+    plan = plan_of(stack, case)
+    assert [line(step) for step in plan.steps] == case["steps"]
+    assert plan == plan_of(stack, case)
+    if "left" in case:
+        assert list(map(str, plan.undeclared)) == case["left"]
+
+
+def test_a_broken_graph_is_no_plan(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path / "repo", {"layers": {"10-a": {"releases": [{"name": "a"}]}}})
+    (layer,) = stack.layers
+    need = Need(release=ReleaseId("ns", "b"), where=layer.releases[0].where)
+    release = replace(layer.releases[0], needs=(need,))
+    broken = replace(stack, layers=(replace(layer, releases=(release,)),))
+    with pytest.raises(ConfigError) as caught:
+        make_plan(broken, Selection(layers=("10-a",)), Facts(), {release.id: ""})
+    assert said(caught.value) == [f"{release.where}: ns/a needs ns/b, which is not declared (did you mean 'ns/a'?)"]
+
+
+def test_the_step_knows_the_revision(tmp_path: Path) -> None:
+    layers = {"10-a": {"releases": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}
+    facts = {"ns/a": {"revision": 4}, "ns/b": {"status": "failed", "revision": 3}}
+    case = {"layers": layers, "facts": facts}
+    plan = plan_of(stack_of(tmp_path / "repo", case), case)
+    assert [step.revision for step in plan.steps] == [4, 2, 0]
+    assert [step.digest for step in plan.steps] == [SAME] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, ["install True", "install False"]),
+        ({"facts": {"ns/op": {}, "ns/app": {}}}, ["unchanged True", "unchanged False"]),
+        ({"facts": {"ns/op": {}, "ns/app": {}}, "down": True}, ["uninstall False", "uninstall False"]),
+    ],
+    ids=["install", "unchanged", "down"],
+)
+def test_a_stand_in_is_told_where_it_is_used(given: dict[str, Any], told: list[str], tmp_path: Path) -> None:
+    """What takes a release away uses no chart."""
+    case = {"layers": {"10-a": {"releases": [{"name": "op"}, {"name": "app", "needs": ["ns/op"]}]}}, **given}
+    stack = stack_of(tmp_path / "repo", case)
+    (layer,) = stack.layers
+    op, app = layer.releases
+    op = replace(op, chart=replace(op.chart, kind="stand-in"))
+    plan = plan_of(replace(stack, layers=(replace(layer, releases=(op, app)),)), case)
+    made = announce(plan, dry_run=True)
+    assert [f"{step.action} {step.stand_in}" for step in made.steps] == told
+
+
+def test_what_tests_rest_on_reaches_through_the_layers_before(tmp_path: Path) -> None:
+    layers = {
+        "10-a": {"releases": [{"name": "a"}, {"name": "b", "needs": ["ns/a"]}]},
+        "20-b": {"releases": [{"name": "c"}, {"name": "c-smoke", "smoke": True}]},
+        "60-qa": {"releases": [{"name": "all-smoke", "smoke": True}]},
+    }
+    case = {"layers": layers}
+    stack = stack_of(tmp_path / "repo", case)
+    plan = plan_of(stack, case)
+    steps = {step.id.name: step for step in plan.steps}
+    assert [step.id.name for step in behind(plan, steps["b"])] == ["a", "b"]
+    assert {step.id.name for step in behind(plan, steps["all-smoke"])} == {"a", "b", "c", "all-smoke"}
+    before = digest_behind(plan, steps["all-smoke"])
+    changed = replace(
+        plan, steps=tuple(replace(step, digest="other") if step.id.name == "a" else step for step in plan.steps)
+    )
+    assert (len(before), digest_behind(changed, steps["all-smoke"]) == before) == (40, False)
+    assert digest_behind(changed, steps["all-smoke"]) != digest_behind(changed, steps["c-smoke"])

@@ -1,0 +1,115 @@
+"""Tasks: documented, lazy, and honest about bad arguments."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devtools.tasks import namespace
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+# `invoke bootstrap` is the default task of its collection: that is how it is called
+TASKS = sorted(aliases[0] if aliases else name for name, aliases in namespace.task_names.items())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_documented_with_examples(name: str) -> None:
+    assert re.search(rf"^\| `{re.escape(name)}( NAME)?` \|", DOCS, re.MULTILINE), name
+    task = namespace[name]
+    assert f"invoke {name}" in (task.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_flag_is_documented_and_explained(name: str) -> None:
+    for argument in namespace[name].get_arguments():
+        assert argument.help, argument.name
+        flag = re.escape(max(argument.names, key=len))
+        row = re.search(rf"^\|[^|]*`--{flag}`[^|]*\| (.*?) \|", DOCS, re.MULTILINE)
+        assert row, argument.name
+        assert name in row[1] or "all" in row[1], (name, argument.name)
+
+
+def test_no_documented_task_or_flag_is_missing() -> None:
+    documented = set(re.findall(r"^\| `([a-z.]+)(?: NAME)?` \| ", DOCS, re.MULTILINE))
+    assert documented == set(TASKS)
+    flags = {max(argument.names, key=len) for name in TASKS for argument in namespace[name].get_arguments()}
+    named = re.findall(r"^\| (`--[^|]*) \|", DOCS, re.MULTILINE)
+    assert set(re.findall(r"`--([a-z-]+)`", " ".join(named))) == flags
+
+
+def test_every_environment_variable_of_ours_is_documented() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "devtools" / "app").glob("*.py"))
+    for name in set(re.findall(r'"(DEVTOOLS_[A-Z]+)"', sources)) - {"DEVTOOLS_CONTEXT"}:
+        assert f"`{name}`" in DOCS, name
+
+
+HEAVY = ("kubernetes", "docker", "rich", "urllib3", "pydantic", "jsonpath_ng")
+
+
+# What a run that finds nothing to do has no use for: each costs it milliseconds.
+UNUSED = frozenset(
+    (
+        *("psutil", "pydantic", "tarfile", "ctypes", "jsonpath_ng", "rich", "kubernetes"),
+        *(
+            "devtools.charts.archive",
+            "devtools.charts.lock",
+            "devtools.charts.nondeterminism",
+            "devtools.charts.standin",
+        ),
+        *("devtools.docker.engine", "devtools.clusters.locks", "devtools.clusters.embedded.lifecycle"),
+        *(
+            "devtools.clusters.embedded.node.real_node",
+            "devtools.clusters.embedded.simulation",
+            "devtools.report.jsonl",
+        ),
+        *("devtools.readiness.observer", "devtools.smoke.runner", "devtools.engine.steps", "devtools.config.stack"),
+        *("devtools.config.validate", "devtools.base.yaml_positions", "devtools.toolchain", "devtools.helm.commands"),
+        *("devtools.clusters.embedded.kwokctl", "devtools.clusters.embedded.node.programs"),
+    )
+)
+UNCHANGED = (
+    *("commands.layer", "app.loading", "app.orphans", "app.providers", "app.notices", "app.session", "app.exit_codes"),
+    *("charts.resolve", "kube.client", "clusters.embedded.provider", "report.choose", "report.files"),
+    *("report.terminal.plain", "engine.engine", "releases.facts", "run.lock", "run.session", "run.slots"),
+    *("planning.layer_names", "config.values"),
+)
+
+
+def _imported(code: str) -> set[str]:
+    """Modules, and packages by their first name, that a fresh interpreter has after running `code`."""
+    script = f"{code}\nimport sys\nprint(' '.join({{*sys.modules, *(name.partition('.')[0] for name in sys.modules)}}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_listing_the_tasks_imports_nothing_heavy() -> None:
+    assert not _imported("import tasks") & set(HEAVY)
+
+
+def test_loading_the_stack_imports_no_cluster_client() -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from devtools.app.environment import App\n"
+        "from devtools.app.running import Options, load\n"
+        "import sys\n"
+        "app = App(environ={}, cwd=Path('.'), out=sys.stdout, err=sys.stderr)\n"
+        "load(app, Options())\n"
+    )
+    assert not _imported(code) & {"kubernetes", "docker", "rich", "urllib3"}
+
+
+def test_looking_at_the_cluster_does_not_import_the_sdks_or_rich() -> None:
+    code = (
+        "import devtools.releases.facts, devtools.engine.engine, devtools.kube.client, devtools.report.terminal.plain"
+    )
+    assert not _imported(code) & {"kubernetes", "docker", "rich", "jsonpath_ng"}
+
+
+def test_a_run_that_finds_nothing_to_do_imports_no_more_than_it_needs() -> None:
+    code = "import " + ", ".join(f"devtools.{name}" for name in UNCHANGED)
+    assert _imported(code) & UNUSED == set()
