@@ -11,6 +11,10 @@ from devtools.errors import ConfigError, Interrupted
 from devtools.helm.charts import OCI, HelmCharts, newest, oci_reference
 from devtools.helm.commands import parse_failure
 from devtools.process.runner import Runner
+from devtools.machine_yaml import read_map, read_yaml
+from devtools.process import Runner
+from devtools.tools.helm import parse_failure
+from devtools.tools.helm_charts import OCI, HelmCharts, newest, oci_reference
 
 INDEX = "index.yaml"
 
@@ -25,7 +29,10 @@ def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -
         raise Interrupted("interrupted while helm ran")
     if not result.ok:
         return "", parse_failure(result.stderr)[0] if not result.timed_out else f"{where} does not answer in time"
-    return str(parse(result.stdout.encode(), Path("Chart.yaml")).data.get("version", "")), ""
+    try:
+        return str(read_map(result.stdout.encode()).get("version", "")), ""
+    except ValueError as error:
+        return "", f"{where} has a Chart.yaml that helm cannot read: {error}"
 
 
 def latest_in_index(path: Path) -> dict[str, str]:
