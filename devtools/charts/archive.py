@@ -12,10 +12,9 @@ from typing import Any
 
 from devtools.base.archives import LARGEST_FILE, UNREADABLE, content_of, members
 from devtools.base.checksum import sha256_of
-from devtools.base.yaml_positions import parse
+from devtools.base.machine_yaml import read_map
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError
-from devtools.machine_yaml import read_map
 
 MOST_FILES = 10_000
 _DRIVE = re.compile("[a-zA-Z]:/")

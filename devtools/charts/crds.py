@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.base.archives import UNREADABLE, content_of, members
-from devtools.base.machine_yaml import BOM, read_stream, read_yaml
-from devtools.charts.archive import dependencies_of
-from devtools.charts.tree import files_of_tree
-from devtools.errors import ConfigError
-from devtools.archives import UNREADABLE, members
+from devtools.base.archives import UNREADABLE, members
+from devtools.base.machine_yaml import read_stream
 from devtools.charts.archive import files_of_archive
 from devtools.charts.subcharts import enabled_charts, load_chart
 from devtools.charts.tree import files_of_tree
 from devtools.errors import ConfigError
-from devtools.machine_yaml import read_stream
 
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devtools.base.machine_yaml import read_yaml
-from devtools.base.yaml_positions import parse
+from devtools.base.machine_yaml import read_map, read_yaml
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError, Interrupted
 from devtools.helm.charts import OCI, HelmCharts, newest, oci_reference
 from devtools.helm.commands import parse_failure
 from devtools.process.runner import Runner
-from devtools.machine_yaml import read_map, read_yaml
-from devtools.process import Runner
-from devtools.tools.helm import parse_failure
-from devtools.tools.helm_charts import OCI, HelmCharts, newest, oci_reference
 
 INDEX = "index.yaml"
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from devtools.base.machine_yaml import read_documents, read_map
 from devtools.charts.archive import dependencies_of, files_of_archive
 from devtools.errors import ConfigError
-from devtools.machine_yaml import read_documents, read_map
 
 Files = Mapping[str, bytes]
 Values = MutableMapping[str, Any]

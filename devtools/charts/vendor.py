@@ -17,11 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.base.archives import content_of
 from devtools.base.atomic_write import write_whole
 from devtools.base.checksum import sha256_of
-from devtools.base.yaml_positions import parse
-from devtools.charts.archive import dependencies_of, inspect_archive
 from devtools.charts.archive import files_of_archive, inspect_archive, path_in_chart
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry
@@ -34,10 +31,6 @@ from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.helm.charts import OCI, HelmCharts, oci_reference
 from devtools.helm.commands import parse_failure
 from devtools.process.runner import Command, Runner
-from devtools.process import Command, Runner
-from devtools.tools.helm import parse_failure
-from devtools.tools.helm_charts import OCI, HelmCharts, oci_reference
-from devtools.whole_file import write_whole
 
 WORK = ".vendor-"  # how directories of ours begin
 _LOCKS = ("Chart.lock", "requirements.lock")

@@ -14,16 +14,16 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from devtools.base.machine_yaml import json_for_yaml
 from devtools.charts.crds import objects_in_crds
 from devtools.charts.packing import packed
 from devtools.charts.subcharts import is_compatible
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError
-from devtools.machine_yaml import json_for_yaml
-from devtools.process import Cancel, Command, Result, SubprocessRunner
+from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 from tests.charts.test_crds import chart_yaml, crd, dependency
-from tests.fuzzing import cases
-from tests.stack.kit import write
+from tests.kits.fuzzing import helm_cases
+from tests.kits.stack import write
 
 Helm = Callable[..., Result]
 QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -119,7 +119,7 @@ def charts(draw: st.DrawFn) -> dict[str, str | bytes]:
     return files
 
 
-@settings(cases(25), suppress_health_check=QUIET)
+@settings(helm_cases(25), suppress_health_check=QUIET)
 @given(files=charts(), values=_VALUES)
 def test_generated_charts(helm: Helm, tmp_path: Path, files: dict[str, str | bytes], values: dict[str, Any]) -> None:
     shutil.rmtree(tmp_path / "web", ignore_errors=True)
@@ -150,7 +150,7 @@ _TREE = {
 }
 
 
-@settings(cases(15), suppress_health_check=QUIET)
+@settings(helm_cases(15), suppress_health_check=QUIET)
 @given(lines=st.lists(st.sampled_from(_LINES), min_size=1, max_size=4))
 def test_helmignore(helm: Helm, tmp_path: Path, lines: list[str]) -> None:
     chart = tmp_path / "web"
