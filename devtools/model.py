@@ -187,6 +187,7 @@ class ObjectRef:
         return f"{self.kind}/{self.name}"
 
 
+STAND_IN = "stand-in"
 PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})  # Helm's, while it works
 
 
@@ -204,6 +205,7 @@ class ReleaseFact:
     missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
     layer: str = ""  # the layer label it was installed with
     stack: str = ""  # the stack label it was installed with
+    chart: str = ""  # the kind of chart it was installed from; empty if another tool installed it
     cut_off: tuple[int, ...] = ()  # revisions before this one that Helm still calls pending
 
 
@@ -249,7 +251,7 @@ class Step:
     reason: str
     needs: tuple[ReleaseId, ...] = ()
     digest: str = ""
-    recover: str = ""  # the pending-* or failed state to clear first
+    recover: str = ""  # the pending-* or failed state to clear first, or STAND_IN to uninstall first
     cut_off: tuple[int, ...] = ()  # older revisions that Helm still calls pending, to forget
     revision: int = 0  # the deployed revision now; 0: none
     sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
@@ -264,8 +266,8 @@ class Step:
 
     @property
     def is_on_stand_in(self) -> bool:
-        """Whether it rests on a stand-in; what removes a release, or leaves it out, uses no chart at all."""
-        return self.release.chart.kind == "stand-in" and self.action not in {"uninstall", "disabled"}
+        """Whether it rests on a stand-in; what removes a release, or leaves it out, uses no chart."""
+        return self.release.chart.kind == STAND_IN and self.action not in {"uninstall", "disabled", "blocked"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

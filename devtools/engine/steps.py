@@ -16,8 +16,8 @@ from devtools.engine.prestart import LONGEST, Ahead
 from devtools.errors import Interrupted
 from devtools.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
 from devtools.helm.commands import Deployed, parse_failure, parse_upgrade
-from devtools.helm.labels import LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
-from devtools.model import Action, Contract, ObjectRef, Plan, Release, Step, Sweep
+from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
+from devtools.model import STAND_IN, Action, Contract, ObjectRef, Plan, Release, Step, Sweep
 from devtools.process.runner import Command, Result, redact
 from devtools.readiness.contracts import Contracts, deadline
 from devtools.readiness.wait import Failure, LateFailure, Wait, wait_ready
@@ -30,7 +30,7 @@ from devtools.releases.missing_crds import unknown
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.nondeterminism import rerendered
 from devtools.releases.outages import Outage, despite_outages
-from devtools.releases.recovery import left, records, recovery
+from devtools.releases.recovery import is_stand_in, left, records, recovery
 from devtools.releases.rejections import despite_refusals, refused
 from devtools.releases.removal import await_gone, await_pods, remove_hooks, spare_crds
 from devtools.releases.webhooks import despite_webhooks, unanswered
@@ -192,7 +192,13 @@ class Steps:
     def _launch(self, step: Step, longest: float = 0.0) -> Launch:
         """Start a release's helm, which may wait for its values for so many seconds."""
         release, secrets = step.release, secret_values(self._session.values[step.id])
-        labels = {LABEL_DIGEST: step.digest, LABEL_LAYER: release.layer, LABEL_STACK: self._stack, **release.labels}
+        labels = {
+            LABEL_DIGEST: step.digest,
+            LABEL_LAYER: release.layer,
+            LABEL_STACK: self._stack,
+            LABEL_CHART: release.chart.kind,
+            **release.labels,
+        }
         command = self._session.helm.upgrade(
             release.id,
             release.chart.path,
@@ -219,6 +225,9 @@ class Steps:
         """Undo and forget what a helm that was cut off left of a release."""
         kube = self._session.kube
         known = records(kube, release.id)
+        if is_stand_in(known) and release.chart.kind != STAND_IN:
+            self._remove(release, contextlib.nullcontext())  # it is the release's turn already
+            known = records(kube, release.id)
         if state := left(known):
             self._recover(release, state, known)
             known = records(kube, release.id)

@@ -5,4 +5,5 @@ LABEL_READY = "devtools.ameide.io/ready"
 LABEL_TESTED = "devtools.ameide.io/tested"
 LABEL_LAYER = "devtools.ameide.io/layer"
 LABEL_STACK = "devtools.ameide.io/stack"
+LABEL_CHART = "devtools.ameide.io/chart"  # the kind of chart: local, vendored or stand-in
 ANNOTATION_OBJECTS = "devtools.ameide.io/objects"

@@ -10,6 +10,7 @@ from pathlib import Path
 from devtools.errors import Location, config_error
 from devtools.model import (
     PENDING,
+    STAND_IN,
     Action,
     ChartRef,
     Facts,
@@ -58,6 +59,7 @@ def make_plan(
     for name in in_order(edges, edges):
         release = selected[name]
         reason = _blocked(release, edges[name], stack, everyone, facts, steps)
+        reason = reason or _real(release, facts.releases.get(name), digests[name])
         if reason:
             step = Step(release=release, action=Action.BLOCKED, reason=reason, digest=digests[name])
         else:
@@ -123,6 +125,9 @@ def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: 
     """What to do with a release that should be there."""
     if fact is None or fact.status == "uninstalled":
         return Step(release=release, action=Action.INSTALL, reason="not on the cluster", digest=digest)
+    if fact.chart == STAND_IN and release.chart.kind != STAND_IN:
+        reason = "the real chart replaces its stand-in, which is uninstalled first"
+        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=STAND_IN)
     if fact.status in ("uninstalling", "pending-install"):
         reason = f"the last run was interrupted ({fact.status})"
         return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
@@ -192,6 +197,16 @@ def _blocked(
             return f"needs {target.id} of layer {layer}, which is {state}: invoke layer {layer}"
     blocker = next((name for name in edges if steps[name].action is Action.BLOCKED), None)
     return f"needs {blocker}, which is blocked" if blocker else ""
+
+
+def _real(release: Release, fact: ReleaseFact | None, digest: str) -> str:
+    """Why a stand-in must not take the place of what is deployed; empty if that is a stand-in, too."""
+    if release.chart.kind != STAND_IN or fact is None or fact.status == "uninstalled":
+        return ""
+    if fact.chart == STAND_IN or fact.digest == digest:
+        return ""
+    name = release.chart.name
+    return f"a stand-in must not replace the real release: invoke charts.vendor --name {name}"
 
 
 def _switched_off(off: list[Release], facts: Facts, stack: str) -> dict[ReleaseId, Step]:

@@ -16,6 +16,7 @@ from typing import Any
 from devtools.base.machine_json import read_json
 from devtools.helm.labels import (
     ANNOTATION_OBJECTS,
+    LABEL_CHART,
     LABEL_DIGEST,
     LABEL_LAYER,
     LABEL_READY,
@@ -139,6 +140,7 @@ def _fact(
         missing=tuple(ref for ref in objects if ref in gone),
         layer=labels.get(LABEL_LAYER, ""),
         stack=labels.get(LABEL_STACK, ""),
+        chart=labels.get(LABEL_CHART, ""),
         cut_off=cut_off,
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from devtools.helm.labels import LABEL_CHART
 from devtools.kube.client import Kube
-from devtools.model import PENDING, ReleaseId
+from devtools.model import PENDING, STAND_IN, ReleaseId
 from devtools.releases.facts import revision_of
 
 _BACK = PENDING - {"pending-install"}
@@ -58,6 +59,13 @@ def left(records: Iterable[Mapping[str, Any]]) -> str:
     newest = max(states, default=0)
     state = states.get(newest, "")
     return state if state in _STUCK or (state == "failed" and newest == 1) else ""
+
+
+def is_stand_in(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the newest revision of a release was made from a stand-in and is still there."""
+    newest = max(records, key=revision_of, default={})
+    labels = newest.get("labels") or {}
+    return labels.get(LABEL_CHART) == STAND_IN and labels.get("status") != "uninstalled"
 
 
 def _states(records: Iterable[Mapping[str, Any]]) -> dict[int, str]:

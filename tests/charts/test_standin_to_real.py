@@ -10,14 +10,16 @@ from uuid import uuid4
 
 import pytest
 
+from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Service, Workload
 from devtools.charts.crds import objects_in_crds
-from devtools.charts.lock import load_lock
+from devtools.charts.lock import LockEntry, load_lock
 from devtools.charts.standin import StandIns
+from devtools.charts.standin import _crd as standin_crd
 from devtools.errors import ExitCode
 from devtools.events import Notice
-from devtools.model import Action, ChartRef
+from devtools.model import STAND_IN, Action, ChartRef
 from devtools.releases.crds import CRDS
-from tests.kits.run import Bench, config_map, plan, step
+from tests.kits.run import HERE, Bench, config_map, deployment, plan, step
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = {
@@ -64,3 +66,54 @@ def test_from_the_stand_in_to_the_real_crds(bench: Bench, domain: str, name: str
         assert served == {item.name: (item.served, item.storage) for item in crd.versions}
         schemas = [item["schema"]["openAPIV3Schema"]["properties"] for item in live["spec"]["versions"]]
         assert any(schema.get("spec", {}).get("properties") for schema in schemas), f"{crd.name} has its own schema now"
+
+
+@pytest.mark.cluster
+def test_the_real_chart_replaces_its_stand_in(bench: Bench, domain: str) -> None:
+    """Selectors and headlessness cannot change in place; CRDs and objects of their kinds survive."""
+    crd = Crd(
+        group=domain,
+        kind="Widget",
+        plural="widgets",
+        scope="Namespaced",
+        versions=(CrdVersion(name="v1", storage=True),),
+    )
+    entry = LockEntry(
+        publisher="acme",
+        name="op",
+        version="1.0.0",
+        sha256="",
+        contract=ChartContract(
+            crds=(crd,),
+            crds_in="templates",
+            workloads=(Workload(kind="Deployment", name="op"),),
+            services=(Service(name="op", headless=True, ports=(Port(port=80),)),),
+        ),
+        where=HERE,
+    )
+    made = ChartRef(name="acme/op", path=StandIns(bench.root)(entry), kind="stand-in", version="1.0.0+standin")
+    assert bench.run(plan(step(bench.release(made, name="op")))).code is ExitCode.OK
+    widgets = f"/apis/{domain}/v1/namespaces/{bench.namespace}/widgets"
+    widget = {"apiVersion": f"{domain}/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 1}}
+    bench.kube.apply(f"{widgets}/w", widget)
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "op"}, "spec": {"ports": [{"port": 80}]}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    real_crd = standin_crd(crd, keep=False)
+    real_crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema
+    chart = replace(bench.chart("op", deployment("op"), service, real_crd), kind="vendored")
+    release = bench.release(chart, name="op")
+    change = step(release, digest="e" * 40, recover=STAND_IN)
+    ran = bench.run(plan(change))
+    assert ran.code is ExitCode.OK, ran.events[-3:]
+    assert (ran.before.releases[release.id].chart, ran.after.releases[release.id].chart) == ("stand-in", "vendored")
+    assert ran.after.releases[release.id].revision == 1
+    kept = bench.kube.get(f"{widgets}/w")
+    assert kept is not None
+    assert kept["spec"] == {"size": 1}
+    live = bench.kube.get(f"{CRDS}/{crd.name}")
+    assert live is not None
+    assert live["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"] == {
+        "size": {"type": "integer"}
+    }
+    assert bench.run(plan(change)).code is ExitCode.OK, "the real release is not uninstalled again"
+    assert bench.kube.get(f"{widgets}/w") is not None

@@ -11,11 +11,12 @@ import yaml
 
 from devtools.engine.engine import announce
 from devtools.errors import ConfigError
-from devtools.model import Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
+from devtools.model import ChartRef, Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
 from devtools.planning.plan import Selection, behind, digest_behind, down_plan, make_plan
 from tests.kits.stack import cases, load, repository, said
 
 SAME = "same"
+BLOCKED = "blocked ns/a: a stand-in must not replace the real release: invoke charts.vendor --name acme/a"
 
 
 def stack_of(root: Path, case: Any) -> Stack:
@@ -69,6 +70,39 @@ def test_plan(case: Any, tmp_path: Path) -> None:
     assert plan == plan_of(stack, case)
     if "left" in case:
         assert list(map(str, plan.undeclared)) == case["left"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "deployed", "expected"),
+    [
+        (
+            "local",
+            {"chart": "stand-in", "digest": "old"},
+            "install ns/a: the real chart replaces its stand-in, which is uninstalled first (recover stand-in)",
+        ),
+        (
+            "vendored",
+            {"chart": "stand-in", "digest": "old", "status": "failed", "revision": 1},
+            "install ns/a: the real chart replaces its stand-in, which is uninstalled first (recover stand-in)",
+        ),
+        ("stand-in", {"chart": "stand-in", "digest": "old"}, "upgrade ns/a: inputs changed"),
+        (
+            "stand-in",
+            {"chart": "stand-in", "digest": "old", "status": "uninstalled"},
+            "install ns/a: not on the cluster",
+        ),
+        ("stand-in", {"chart": "vendored", "digest": "old"}, BLOCKED),
+        ("stand-in", {"chart": "vendored", "digest": "old", "status": "failed", "revision": 1}, BLOCKED),
+        ("stand-in", {"digest": ""}, BLOCKED),  # by another tool
+    ],
+)
+def test_stand_ins_and_real_charts(tmp_path: Path, kind: Any, deployed: dict[str, str], expected: str) -> None:
+    case = {"layers": {"10-a": {"releases": [{"name": "a"}]}}, "facts": {"ns/a": deployed}}
+    stack = stack_of(tmp_path / "repo", case)
+    (layer,) = stack.layers
+    release = replace(layer.releases[0], chart=ChartRef(name="acme/a", path=Path("a.tgz"), kind=kind))
+    plan = plan_of(replace(stack, layers=(replace(layer, releases=(release,)),)), case)
+    assert [line(step) for step in plan.steps] == [expected]
 
 
 def test_a_broken_graph_is_no_plan(tmp_path: Path) -> None:
