@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from devtools.app.environment import App
     from devtools.clusters.context import ContextProvider
     from devtools.clusters.embedded.layout import Layout
-    from devtools.clusters.k3d_commands import Config
+    from devtools.clusters.k3d.commands import K3d
+    from devtools.clusters.k3d.config import Config
 
 
 def make_provider(app: App) -> Provider:
@@ -93,26 +94,34 @@ def embedded_layout(app: App) -> Layout:
 
 def k3d_config(app: App) -> Config:
     """What the k3d cluster is to be."""
-    from devtools.clusters.k3d_commands import Config, Registry  # noqa: PLC0415 - one of three
+    from devtools.clusters.k3d.config import Config, Registry  # noqa: PLC0415 - one of three
 
     name, settings = app.cluster_name, app.settings.cluster
     registry = Registry(name=f"{name}-registry", port=settings.registry_port)
     return Config(name=name, api_port=settings.api_port, registry=registry)
 
 
+def k3d_tool(app: App) -> K3d:
+    """The k3d program, kept away from the user's files."""
+    from devtools.clusters.k3d.commands import K3d  # noqa: PLC0415 - one of three
+
+    return K3d(program=app.which("k3d") or Path("k3d"), home=_state(app))
+
+
 def _k3d(app: App) -> Provider:
     """A k3d cluster with a registry that outlives it."""
-    from devtools.clusters.k3d import K3dProvider  # noqa: PLC0415
+    from devtools.clusters.k3d.provider import K3dProvider  # noqa: PLC0415
     from devtools.docker.engine import DockerEngine  # noqa: PLC0415 - one of three
 
     return K3dProvider(
         k3d_config(app),
         runner=app.runner,
-        program=app.which("k3d") or Path("k3d"),
+        tool=k3d_tool(app),
         state=_state(app),
         engine=DockerEngine(app.environ),
         in_container=Path("/.dockerenv").exists(),
         cancel=app.cancel,
+        patience=app.patience,
     )
 
 

@@ -100,6 +100,13 @@ class ContextProvider:
         except DevtoolsError as error:
             return replace(found, state="broken", kubeconfig=cluster.kubeconfig, problem=error.message, hint=error.hint)
 
+    def stop(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
+        """Refuses: others may be using it."""
+        raise ConfigError(
+            f"context {self._name} is an existing cluster: it is not devtools' to stop",
+            hint="stop it where it was made",
+        )
+
     def delete(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuses: what we did not make we do not remove."""
         raise ConfigError(

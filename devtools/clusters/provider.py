@@ -68,5 +68,8 @@ class Provider(Protocol):
     def status(self) -> ClusterStatus:
         """What is there now, without changing anything."""
 
+    def stop(self, progress: Progress) -> None:
+        """Stop it, with all that it stores; `ensure` starts it again. Raises EnvironmentFault where there is none."""
+
     def delete(self, progress: Progress) -> None:
         """Remove it and everything it left on this machine; fine when absent."""

@@ -1,4 +1,4 @@
-"""`invoke cluster.create`, `cluster.status` and `cluster.delete`."""
+"""`invoke cluster.create`, `cluster.status`, `cluster.stop` and `cluster.delete`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from devtools.app.environment import App
 from devtools.errors import ExitCode
 
 
-def create(app: App, output: str) -> ExitCode:
-    """Make the cluster, start it, or find it running."""
+def create(app: App, output: str, *, recreate: bool = False) -> ExitCode:
+    """Make the cluster, start it, or find it running; with `recreate`, replace one that exists."""
     from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
 
     say_why_embedded(app)
     app.toolchain.ensure(progress=app.say)
+    if recreate:
+        app.provider.delete(app.say)
     app.provider.ensure(app.say)
     return status(app, output)
 
@@ -23,6 +25,12 @@ def status(app: App, output: str) -> ExitCode:
     found = app.provider.status()
     show_cluster(found, output=output, out=app.out, environ=app.environ)
     return ExitCode.OK if found.state == "running" else ExitCode.ENVIRONMENT
+
+
+def stop(app: App) -> ExitCode:
+    """Stop the cluster, keeping all that it stores."""
+    app.provider.stop(app.say)
+    return ExitCode.OK
 
 
 def delete(app: App) -> ExitCode:

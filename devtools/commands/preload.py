@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from devtools.app.environment import App
-from devtools.app.providers import embedded_layout, k3d_config
+from devtools.app.providers import embedded_layout, k3d_config, k3d_tool
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 
 if TYPE_CHECKING:
     from devtools.clusters.embedded.node.images import NodeImages
-    from devtools.clusters.k3d_images import K3dImages, Preloaded, Via
+    from devtools.clusters.k3d.config import Registry
+    from devtools.clusters.k3d.images import K3dImages, Preloaded, Via
+    from devtools.clusters.k3d.provider import K3dProvider
     from devtools.images.catalog import Pinned
     from devtools.images.fetch import Obtain
     from devtools.process.runner import Command
@@ -55,7 +58,10 @@ def load_images(
         raise ConfigError(f"cluster {app.cluster_name} is not made here: images.preload leaves it alone", hint=_HINT)
     if app.provider_name == "kwok":
         return _embedded(app, chosen, seconds, asked=bool(names))
-    results = _k3d(app, seconds).load(chosen, way)
+    if chosen and way == "registry":
+        results = _k3d(app, seconds, cast("K3dProvider", app.provider).ensure_registry(app.say)).load(chosen, way)
+    else:
+        results = _k3d(app, seconds).load(chosen, way)
     _pin(app, results)
     return results, ()
 
@@ -99,7 +105,7 @@ def _chosen(app: App, names: Sequence[str]) -> tuple[Pinned, ...]:
 
 
 def _via(typed: str) -> Via:
-    from devtools.clusters.k3d_images import Via  # noqa: PLC0415
+    from devtools.clusters.k3d.images import Via  # noqa: PLC0415
     from devtools.config.validate import suggestion  # noqa: PLC0415
 
     for known in get_args(Via):
@@ -130,14 +136,16 @@ def _obtain(app: App, timeout: float) -> Obtain:
     )
 
 
-def _k3d(app: App, timeout: float) -> K3dImages:
-    from devtools.clusters.k3d_images import K3dImages  # noqa: PLC0415
+def _k3d(app: App, timeout: float, registry: Registry | None = None) -> K3dImages:
+    """`registry` is the one that was found; otherwise the configured one."""
+    from devtools.clusters.k3d.images import K3dImages  # noqa: PLC0415
 
     obtain = _obtain(app, timeout)
+    config = k3d_config(app)
     return K3dImages(
-        config=k3d_config(app),
+        config=dataclasses.replace(config, registry=registry or config.registry),
         runner=app.runner,
-        program=app.which("k3d") or Path("k3d"),
+        tool=k3d_tool(app),
         engine=obtain.engine,
         obtain=obtain,
         timeout=timeout,
@@ -150,7 +158,7 @@ def _embedded(
     app: App, chosen: Iterable[Pinned], timeout: float, *, asked: bool
 ) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
     """The results, and what the real node has then; without one nothing wants an image."""
-    from devtools.clusters.k3d_images import Preloaded  # noqa: PLC0415
+    from devtools.clusters.k3d.images import Preloaded  # noqa: PLC0415
 
     cluster = app.find_cluster()
     if not cluster.real_node:

@@ -14,6 +14,7 @@ from devtools.docker.endpoint import SOCKET, find_endpoint
 from devtools.errors import EnvironmentFault
 
 TIMEOUT = 2  # seconds
+_K3D = "app=k3d"  # label of all that k3d makes
 
 
 class Engine(Protocol):
@@ -27,6 +28,9 @@ class Engine(Protocol):
 
     def join(self, network: str, container: str) -> None:
         """Attach a container to a network; fine when it is."""
+
+    def remove_network(self, network: str) -> None:
+        """Remove a network that k3d made and no container uses; any other, and one that is absent, is left alone."""
 
 
 def docker_answers(environ: Mapping[str, str]) -> bool:
@@ -83,11 +87,23 @@ class DockerEngine:
         """See `Engine`; raises EnvironmentFault."""
         client = self._client()
         try:
-            found = client.networks.get(network)
-            if container not in (found.attrs.get("Containers") or {}):
-                found.connect(container)
+            found, member = client.networks.get(network), client.containers.get(container)
+            if member.id not in (found.attrs.get("Containers") or {}):
+                found.connect(member.id)
         except Exception as error:
             raise EnvironmentFault(f"cannot join Docker network {network}: {said_by(error)}") from error
+        finally:
+            client.close()
+
+    def remove_network(self, network: str) -> None:
+        """See `Engine`; raises EnvironmentFault."""
+        client = self._client()
+        try:
+            for found in client.networks.list(names=[network], filters={"label": _K3D}, greedy=True):
+                if found.name == network and not found.attrs.get("Containers"):
+                    found.remove()
+        except Exception as error:
+            raise EnvironmentFault(f"cannot remove Docker network {network}: {said_by(error)}") from error
         finally:
             client.close()
 

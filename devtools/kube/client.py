@@ -67,17 +67,20 @@ class Kube:
         read_for: float = READ_FOR,
         say: Callable[[str], None] = lambda _: None,
         connections: Connections | None = None,
+        *,
+        known: bool = False,
     ) -> None:
         """Nothing is read or connected to yet; `connections` are those of another client of this server and user.
 
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
-        an answer; `say` is told when a server begins to be waited for, and when it answers again.
+        an answer; `say` is told when a server begins to be waited for, and when it answers again. A `known` server
+        exists, and is waited for as long as one that answered before.
         """
         self._kubeconfig = kubeconfig
         self._context = context
         self._cancel = cancel
         self.connections = connections or Connections(kubeconfig, context)
-        self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say)
+        self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say, known=known)
         self._discovery = Discovery(lambda path: self._json("GET", path, accept=ACCEPT))
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:

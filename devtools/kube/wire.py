@@ -57,11 +57,13 @@ class Wire:
         retry_for: float,
         read_for: float,
         say: Callable[[str], None],
+        known: bool = False,
     ) -> None:
         """Nothing is read or connected to yet.
 
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
-        an answer; `say` is told when the server begins to be waited for, and when it answers again.
+        an answer; `say` is told when the server begins to be waited for, and when it answers again. A `known` server
+        exists, although it may not have answered yet.
         """
         self._connections = connections
         self._cancel = cancel
@@ -69,7 +71,7 @@ class Wire:
         self._read_for = read_for
         self._say = say
         self._telling = Lock()
-        self._met = False  # whether it ever answered
+        self._met = known  # whether it ever answered
         self._told: float | None = None  # since when the server is away, once that was said
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
 

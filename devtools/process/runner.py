@@ -94,6 +94,7 @@ class Command:
     timeout: float | None = None  # seconds
     secrets: tuple[str, ...] = ()
     keep: int = KEEP  # bytes of each stream that the result holds
+    cleanup: bool = False  # runs after a cancel, too, and is not ended by it
     cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
 
     def display(self) -> str:
@@ -218,7 +219,8 @@ class SubprocessRunner:
 
     def _stop_reason(self, command: Command, deadline: float | None) -> str:
         """Why to stop waiting: `timeout`, `cancel` or nothing."""
-        if self._cancel.is_set() or (command.cancel is not None and command.cancel.is_set()):
+        stopped = self._cancel.is_set() and not command.cleanup
+        if stopped or (command.cancel is not None and command.cancel.is_set()):
             return "cancel"
         return "timeout" if deadline is not None and time.monotonic() >= deadline else ""
 

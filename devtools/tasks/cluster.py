@@ -1,4 +1,4 @@
-"""`invoke cluster.create`, `cluster.status` and `cluster.delete`."""
+"""`invoke cluster.create`, `cluster.status`, `cluster.stop` and `cluster.delete`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from invoke.context import Context
 from devtools.tasks.declaration import our_task
 
 
-@our_task(help={"output": "text or json"})
-def create(_: Context, output: str = "text") -> None:
+@our_task(help={"recreate": "delete an existing cluster and everything in it first", "output": "text or json"})
+def create(_: Context, recreate: bool = False, output: str = "text") -> None:
     """Make the cluster, start it, or find it running.
 
-    Example: invoke cluster.create
+    Examples:
+      invoke cluster.create
+      invoke cluster.create --recreate
     """
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.create(app, output), output)
+    main(lambda app: cluster.create(app, output, recreate=recreate), output)
 
 
 @our_task(help={"output": "text or json"})
@@ -35,6 +37,18 @@ def status(_: Context, output: str = "text") -> None:
 
 
 @our_task
+def stop(_: Context) -> None:
+    """Stop the cluster, keeping all that it stores; cluster.create starts it again.
+
+    Example: invoke cluster.stop
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import cluster
+
+    main(cluster.stop)
+
+
+@our_task
 def delete(_: Context) -> None:
     """Remove the cluster and everything it left on this machine.
 
@@ -46,4 +60,4 @@ def delete(_: Context) -> None:
     main(cluster.delete)
 
 
-namespace = Collection("cluster", create, status, delete)
+namespace = Collection("cluster", create, status, stop, delete)

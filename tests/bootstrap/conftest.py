@@ -14,7 +14,12 @@ from tests.kits.bootstrap import Machine, http
 @pytest.fixture(scope="module")
 def ports() -> Iterator[tuple[int, int]]:
     """Of a Docker engine that answers, and of an API server."""
-    engine = {"/_ping": "OK", "/version": {"ApiVersion": "1.41", "Version": "20.10"}, "/containers/json": []}
+    engine = {
+        "/_ping": "OK",
+        "/version": {"ApiVersion": "1.41", "Version": "20.10"},
+        "/containers/json": [],
+        "/networks": [],
+    }
     with http(engine) as docker, http({"/version": {"gitVersion": "v1.34.4+k3s1"}}) as api:
         yield docker, api
 

@@ -21,6 +21,7 @@ QUIET = {"registry": "ready", "cluster": "ready", "builder": "ready", "images": 
 ALL = {**QUIET, "tilt": "ready"}
 UP = Options(output="json")
 MAKE = [
+    "k3d cluster list",
     "k3d registry list",
     "k3d registry create",
     "k3d cluster list",
@@ -53,7 +54,7 @@ def short(calls: list[str]) -> list[str]:
 def made(calls: list[str]) -> list[str]:
     """Those that change something, and the questions before each: what is only looked at first is left out."""
     words = short(calls)
-    return words[words.index("k3d registry create") - 1 :] if "k3d registry create" in words else words
+    return words[words.index("k3d registry create") - 2 :] if "k3d registry create" in words else words
 
 
 def test_an_empty_machine_gets_everything_in_order(machine: Machine) -> None:
@@ -110,13 +111,10 @@ def test_a_builder_that_cannot_be_made_is_made_next_time(machine: Machine) -> No
 def test_what_is_stopped_is_started(machine: Machine) -> None:
     up(machine)
     down(machine, keep_cluster=True)
-    for name, old, new in (
-        ("registries", "true", "false"),
-        ("clusters", '"serversRunning": 1', '"serversRunning": 0'),
-        ("builders", "running", "inactive"),
-    ):
-        path = machine.fake / name
-        path.write_text(path.read_text().replace(old, new))
+    machine.nodes("registry", "exited")
+    machine.nodes("server", "exited")
+    builders = machine.fake / "builders"
+    builders.write_text(builders.read_text().replace("running", "inactive"))
     looked = status(machine)
     assert looked.code is ExitCode.FAILED
     stopped = {"registry": "stopped", "cluster": "stopped", "builder": "stopped", "tilt": "missing"}
@@ -353,7 +351,8 @@ def test_dry_run_knows_what_is_there(machine: Machine) -> None:
     printed = up(machine, Options(dry_run=True, output="json"))
     shown = [" ".join(item["argv"][:3]) for item in printed.document["commands"]]
     assert [word.rpartition("/")[2] for word in shown[:-1]] == [
-        *("k3d registry list", "k3d cluster list", "k3d kubeconfig get", "docker buildx ls"),
+        *("k3d cluster list", "k3d registry list") * 2,
+        *("k3d kubeconfig get", "docker buildx ls"),
     ]
     assert printed.document["commands"][-1]["argv"][-1] == "specs"
 

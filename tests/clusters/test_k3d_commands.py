@@ -8,16 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools.clusters import k3d_commands
+from devtools.clusters.k3d import answers
+from devtools.clusters.k3d.commands import K3d
+from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, digest, document
 
-K3D = Path("/usr/local/bin/k3d")
-CONFIG = k3d_commands.Config(
-    name="dev",
-    api_port=6445,
-    registry=k3d_commands.Registry(name="dev-registry", port=5111),
-    agents=1,
-    ports=("8080:80",),
-)
+K3D = K3d(program=Path("/usr/local/bin/k3d"), home=Path("/state/k3d/dev"))
+REGISTRY = Registry(name="dev-registry", port=5111)
+CONFIG = Config(name="dev", api_port=6445, registry=REGISTRY, agents=1, ports=("80:80",))
 STDIN = """\
 apiVersion: k3d.io/v1alpha5
 kind: Simple
@@ -25,24 +22,34 @@ metadata: {name: dev}
 servers: 1
 agents: 1
 kubeAPI: {hostIP: 127.0.0.1, hostPort: "6445"}
-ports: [{port: "127.0.0.1:8080:80", nodeFilters: [loadbalancer]}]
+ports: [{port: "127.0.0.1:80:80", nodeFilters: [loadbalancer]}]
 registries:
   use: ["k3d-dev-registry:5111"]
-  config: '{"mirrors": {"localhost:5111": {"endpoint": ["http://k3d-dev-registry:5000"]}}}'
 options:
   k3d: {wait: true, timeout: 180s}
   k3s: {extraArgs: [{arg: --tls-san=k3d-dev-serverlb, nodeFilters: ["server:*"]}]}
   kubeconfig: {updateDefaultKubeconfig: false, switchCurrentContext: false}
-  runtime: {labels: [{label: "devtools.ameide.io/config=DIGEST", nodeFilters: ["server:*"]}]}
+  runtime: {labels: [{label: "k3d-devtools.config=DIGEST", nodeFilters: ["server:*", "agent:*", loadbalancer]}]}
 """
 
 
 def test_create_reads_its_configuration_on_stdin() -> None:
-    command = k3d_commands.create(K3D, CONFIG)
+    command = K3D.create(CONFIG)
     assert command.argv == ("/usr/local/bin/k3d", "cluster", "create", "--config", "-")
     assert command.stdin is not None
-    assert json.loads(command.stdin) == yaml.safe_load(STDIN.replace("DIGEST", k3d_commands.digest(CONFIG)))
+    found = json.loads(command.stdin)
+    registries = found["registries"].pop("config")
+    assert found == yaml.safe_load(STDIN.replace("DIGEST", digest(CONFIG)))
+    mirrors = {"localhost:5111": {"endpoint": ["http://k3d-dev-registry:5000"]}}
+    assert yaml.safe_load(registries) == {"mirrors": mirrors}
+    assert "\n" in registries, "k3d takes one line as the path of a file"
     assert command.timeout == 210
+
+
+def test_the_label_is_one_that_k3d_takes_and_lists() -> None:
+    """It refuses labels that begin with `k3d.`, and lists only those that begin with `k3d`."""
+    assert LABEL.startswith("k3d")
+    assert not LABEL.startswith("k3d.")
 
 
 def test_nodes_that_run_pods() -> None:
@@ -50,75 +57,93 @@ def test_nodes_that_run_pods() -> None:
 
 
 def test_an_image_is_named_only_where_one_is_wanted() -> None:
-    pinned = k3d_commands.Config(name="dev", api_port=6445, registry=CONFIG.registry, image="rancher/k3s:v1.34.4-k3s1")
-    assert k3d_commands.document(pinned)["image"] == "rancher/k3s:v1.34.4-k3s1"
-    assert "image" not in k3d_commands.document(CONFIG)
-    assert k3d_commands.digest(pinned) != k3d_commands.digest(CONFIG)
+    pinned = Config(name="dev", api_port=6445, registry=CONFIG.registry, image="rancher/k3s:v1.34.4-k3s1")
+    assert document(pinned)["image"] == "rancher/k3s:v1.34.4-k3s1"
+    assert "image" not in document(CONFIG)
+    assert digest(pinned) != digest(CONFIG)
 
 
-def test_words() -> None:
-    commands = {
-        "cluster start dev --wait --timeout 180s": k3d_commands.start(K3D, CONFIG),
-        "cluster stop dev": k3d_commands.stop(K3D, "dev"),
-        "cluster delete dev": k3d_commands.delete(K3D, "dev"),
-        "cluster list -o json": k3d_commands.list_clusters(K3D),
-        "registry list -o json": k3d_commands.list_registries(K3D),
-        "registry create dev-registry --port 127.0.0.1:5111 --no-help": k3d_commands.create_registry(
-            K3D, CONFIG.registry
-        ),
-        "node start k3d-dev-registry": k3d_commands.start_node(K3D, CONFIG.registry.host),
-        "image import a:1 b:2 --cluster dev --mode tools-node": k3d_commands.import_images(
-            K3D, "dev", ("a:1", "b:2"), timeout=9
-        ),
-        "kubeconfig get dev": k3d_commands.get_kubeconfig(K3D, "dev"),
-    }
-    for words, command in commands.items():
-        assert command.argv == (str(K3D), *words.split())
-        assert command.timeout
+COMMANDS = {
+    "cluster create --config -": K3D.create(CONFIG),
+    "cluster start dev --wait --timeout 180s": K3D.start(CONFIG),
+    "cluster stop dev": K3D.stop("dev"),
+    "cluster delete dev": K3D.delete("dev"),
+    "cluster list -o json": K3D.list_clusters(),
+    "registry list -o json": K3D.list_registries(),
+    "registry create dev-registry --port 127.0.0.1:5111 --no-help": K3D.create_registry(CONFIG.registry),
+    "registry delete k3d-dev-registry": K3D.delete_registry(CONFIG.registry),
+    "node start k3d-dev-registry": K3D.start_node(CONFIG.registry.host),
+    "image import a:1 b:2 --cluster dev --mode tools-node": K3D.import_images("dev", ("a:1", "b:2"), timeout=9),
+    "kubeconfig get dev": K3D.get_kubeconfig("dev"),
+}
 
 
-def listed(**changes: object) -> str:
-    """As k3d prints it, without what we do not read."""
-    node = {"name": "k3d-dev-server-0", "role": "server", "runtimeLabels": {"devtools.ameide.io/config": "abc"}}
-    balancer = {"name": "k3d-dev-serverlb", "role": "loadbalancer"}
-    item = {
-        "name": "dev",
-        "nodes": [balancer, node],
-        "serversRunning": 1,
-        "serversCount": 1,
-        "agentsRunning": 0,
-        "agentsCount": 0,
-    }
-    return json.dumps([{**item, **changes}])
+@pytest.mark.parametrize("words", COMMANDS)
+def test_words_and_surroundings(words: str) -> None:
+    """Each has files of its own for what k3d would write to ~/.kube and ~/.config."""
+    command = COMMANDS[words]
+    assert command.argv == (str(K3D.program), *words.split())
+    assert command.timeout
+    assert command.env == {"KUBECONFIG": "/state/k3d/dev/kubeconfig", "XDG_CONFIG_HOME": "/state/k3d/dev"}
+
+
+def node(name: str, role: str, status: str = "running", **more: object) -> dict[str, object]:
+    """As k3d 5.9.0 prints it, without what we do not read."""
+    state = {"Running": status == "running", "Status": status, "Started": ""}
+    return {"name": name, "role": role, "State": state, "Networks": ["k3d-dev"], **more}
+
+
+PORTS = {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "6445"}], "80/tcp": None}
+SERVER = node("k3d-dev-server-0", "server", runtimeLabels={"k3d.cluster": "dev", LABEL: "abc"}, portMappings={})
+BALANCER = node("k3d-dev-serverlb", "loadbalancer", portMappings=PORTS)
+
+
+def listed(*nodes: dict[str, object]) -> str:
+    return json.dumps([{"name": "dev", "nodes": nodes, "serversRunning": 1, "serversCount": 1}])
 
 
 def test_clusters() -> None:
-    (found,) = k3d_commands.parse_clusters(listed())
-    assert found == k3d_commands.Listed(
-        name="dev", servers_running=1, servers=1, agents_running=0, agents=0, digest="abc", nodes=("k3d-dev-server-0",)
-    )
+    (found,) = answers.parse_clusters(listed(BALANCER, SERVER))
+    assert (found.name, found.digest, found.workers) == ("dev", "abc", ("k3d-dev-server-0",))
     assert found.is_running
-    assert k3d_commands.parse_clusters("[]") == ()
-    assert k3d_commands.parse_clusters("null") == ()
-    assert k3d_commands.parse_clusters("\x1b[36mINFO\x1b[0m[0000] hello\n" + listed())[0].name == "dev"
+    assert found.is_complete
+    assert [node.ports for node in found.nodes] == [(6445,), ()]
+    assert answers.parse_clusters("[]") == ()
+    assert answers.parse_clusters("null") == ()
+    assert answers.parse_clusters("\x1b[36mINFO\x1b[0m[0000] hello\n" + listed(SERVER))[0].name == "dev"
 
 
-@pytest.mark.parametrize("changes", [{"serversRunning": 0}, {"agentsCount": 2, "agentsRunning": 1}])
-def test_a_cluster_that_runs_in_part_is_not_running(changes: dict[str, object]) -> None:
-    assert not k3d_commands.parse_clusters(listed(**changes))[0].is_running
+@pytest.mark.parametrize("stopped", [SERVER, BALANCER, node("k3d-dev-agent-0", "agent")])
+def test_a_cluster_that_runs_in_part_is_not_running(stopped: dict[str, object]) -> None:
+    name = str(stopped["name"])
+    others = [item for item in (SERVER, BALANCER) if item["name"] != name]
+    (found,) = answers.parse_clusters(listed(*others, {**stopped, **node(name, str(stopped["role"]), "exited")}))
+    assert not found.is_running
+    assert [node.name for node in found.stopped] == [name]
+    assert found.is_complete
+
+
+@pytest.mark.parametrize("nodes", [(BALANCER,), (SERVER, node("k3d-dev-serverlb", "loadbalancer", "created"))])
+def test_a_cluster_of_which_a_part_was_never_started_is_not_complete(nodes: tuple[dict[str, object], ...]) -> None:
+    assert not answers.parse_clusters(listed(*nodes))[0].is_complete
 
 
 @pytest.mark.parametrize("output", ["", "FATA[0000] no docker", "{}", "[1]"])
-def test_what_is_no_list_is_refused(output: str) -> None:
+def test_what_is_not_a_list_is_refused(output: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        k3d_commands.parse_clusters(output)
+        answers.parse_clusters(output)
 
 
 def test_registries() -> None:
-    output = json.dumps(
-        [{"name": "/k3d-a", "State": {"Running": True}}, {"name": "k3d-b", "State": {"Running": False}}]
+    ports = {"5000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5111"}]}
+    found = answers.parse_registries(
+        json.dumps([node("/k3d-a", "registry", portMappings=ports), node("k3d-b", "registry", "exited")])
     )
-    assert k3d_commands.parse_registries(output) == {"k3d-a": True, "k3d-b": False}
+    assert [(name, one.is_running, one.ports) for name, one in found.items()] == [
+        ("k3d-a", True, (5111,)),
+        ("k3d-b", False, ()),
+    ]
+    assert found["k3d-a"].networks == ("k3d-dev",)
 
 
 @pytest.mark.parametrize(
@@ -134,30 +159,28 @@ def test_registries() -> None:
     ],
 )
 def test_the_first_error_is_shown(output: str, error: str) -> None:
-    assert k3d_commands.first_error(output) == error
+    assert answers.first_error(output) == error
 
 
 KUBECONFIG = "INFO[0000] x\napiVersion: v1\nclusters:\n- cluster:\n    server: https://0.0.0.0:6445\n  name: k3d-dev\n"
 
 
 def test_kubeconfig_has_an_address_that_works() -> None:
-    here = yaml.safe_load(k3d_commands.kubeconfig(KUBECONFIG))
+    here = yaml.safe_load(answers.kubeconfig(KUBECONFIG))
     assert here["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6445"
-    beside = yaml.safe_load(k3d_commands.kubeconfig(KUBECONFIG, k3d_commands.server_url(CONFIG, beside=True)))
+    beside = yaml.safe_load(answers.kubeconfig(KUBECONFIG, answers.server_url(CONFIG, beside=True)))
     assert beside["clusters"][0]["cluster"]["server"] == "https://k3d-dev-serverlb:6443"
-    assert k3d_commands.server_url(CONFIG, beside=False) == "https://127.0.0.1:6445"
+    assert answers.server_url(CONFIG, beside=False) == "https://127.0.0.1:6445"
     with pytest.raises(ValueError, match="no kubeconfig"):
-        k3d_commands.kubeconfig("FATA[0000] none")
+        answers.kubeconfig("FATA[0000] none")
 
 
 def test_differences_are_named() -> None:
-    old = k3d_commands.document(CONFIG)
-    new = k3d_commands.document(
-        k3d_commands.Config(name="dev", api_port=6446, registry=CONFIG.registry, image="x", ports=("8080:80",))
-    )
-    assert k3d_commands.differences(old, new) == (
+    old = document(CONFIG)
+    new = document(Config(name="dev", api_port=6446, registry=CONFIG.registry, image="x", ports=("80:80",)))
+    assert differences(old, new) == (
         "agents: 1 → 0",
         'image: none → "x"',
         'kubeAPI.hostPort: "6445" → "6446"',
     )
-    assert k3d_commands.differences(old, old) == ()
+    assert differences(old, old) == ()

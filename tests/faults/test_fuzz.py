@@ -31,10 +31,12 @@ from devtools.charts.declared import LockFile
 from devtools.charts.lock import load_lock
 from devtools.charts.newer import latest_in_index
 from devtools.charts.standin import chart_files
-from devtools.clusters import ctr, k3d_commands
+from devtools.clusters import ctr
 from devtools.clusters.context import ContextProvider
 from devtools.clusters.embedded import kwokctl
 from devtools.clusters.embedded.simulation import digest, stack_objects
+from devtools.clusters.k3d import answers as k3d_answers
+from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, document
 from devtools.config import declared
 from devtools.config.declared import WORDS, DefaultsFile, LayerFile, SettingsFile
 from devtools.config.settings import load_settings
@@ -450,8 +452,8 @@ current value is "m"
 """
 CLUSTERS = (
     '[{"name": "a", "serversCount": 1, "serversRunning": 1, "agentsCount": 0, "agentsRunning": 0, '
-    '"nodes": [{"name": "k3d-a-server-0", "role": "server", '
-    f'"State": {{"Running": true}}, "runtimeLabels": {{"{k3d_commands.LABEL}": "x"}}}}]}}]'
+    '"nodes": [{"name": "k3d-a-server-0", "role": "server", "portMappings": {"6443/tcp": [{"HostPort": "1"}]}, '
+    f'"State": {{"Running": true, "Status": "running"}}, "runtimeLabels": {{"{LABEL}": "x"}}, "Networks": ["a"]}}]}}]'
 )
 RELEASE = {
     "name": "x",
@@ -478,9 +480,7 @@ TILT = {
     ]
 }
 CONNECTED = {"status": {"connection": {"kubernetes": {"context": "k3d-a"}}}}
-MADE_FROM = k3d_commands.document(
-    k3d_commands.Config(name="a", api_port=1, registry=k3d_commands.Registry(name="r", port=2), ports=("80:80",))
-)
+MADE_FROM = document(Config(name="a", api_port=1, registry=Registry(name="r", port=2), ports=("80:80",)))
 KWOK = '{"time": "x", "level": "ERROR", "msg": "y", "err": "z"}\n{"level": "INFO"}\nnot JSON\n'
 FINDING = '{"path":"a.proto","start_line":1,"start_column":2,"end_line":1,"type":"X","message":"m"}\n'
 IMAGE_TABLE = (
@@ -512,7 +512,7 @@ def _refusals(said: str) -> str:
 def _differences(said: str) -> object:
     """As they are told of a cluster, from the note of what it was made from."""
     old = read_json(said)
-    return k3d_commands.differences(old, MADE_FROM) if isinstance(old, dict) else ()
+    return differences(old, MADE_FROM) if isinstance(old, dict) else ()
 
 
 def _printed(said: str) -> Result:
@@ -567,18 +567,18 @@ PARSERS: dict[str, Parser] = {
         parse=lambda said: owned_objects({"annotations": {ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
     ),
     "durations": Parser(parse=read_durations, goods=('{"version": 1, "seconds": {"a/b": 1.5}}',)),
-    "k3d clusters": Parser(parse=k3d_commands.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
+    "k3d clusters": Parser(parse=k3d_answers.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
     "k3d registries": Parser(
-        parse=k3d_commands.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
+        parse=k3d_answers.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
     ),
     "k3d differences": Parser(
         parse=_differences, goods=(json.dumps(MADE_FROM).replace("80:80", "81:80"),), raises=(ValueError,)
     ),
     "k3d error": _lines(
-        k3d_commands.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'
+        k3d_answers.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'
     ),
     "k3d kubeconfig": _lines(
-        lambda said: k3d_commands.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
+        lambda said: k3d_answers.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
     ),
     "kwokctl": _lines(kwokctl.messages, KWOK),
     "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),

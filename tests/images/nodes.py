@@ -54,9 +54,10 @@ case "$1 $2" in
     echo 'INFO[0002] Successfully imported image(s)' ;;
 esac
 """
-_LIST = """[{"name": "t", "serversRunning": 1, "serversCount": 1, "agentsRunning": 1, "agentsCount": 1, "nodes": [
-  {"name": "k3d-t-serverlb", "role": "loadbalancer"}, {"name": "k3d-t-agent-0", "role": "agent"},
-  {"name": "k3d-t-server-0", "role": "server"}]}]"""
+_RUNS = '"State": {"Running": true, "Status": "running"}'
+_LIST = f"""[{{"name": "t", "serversRunning": 1, "serversCount": 1, "agentsRunning": 1, "agentsCount": 1, "nodes": [
+  {{"name": "k3d-t-serverlb", "role": "loadbalancer", {_RUNS}}}, {{"name": "k3d-t-agent-0", "role": "agent", {_RUNS}}},
+  {{"name": "k3d-t-server-0", "role": "server", {_RUNS}}}]}}]"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,9 @@ import pytest
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.base.image_names import parse
-from devtools.clusters import k3d_commands
-from devtools.clusters.k3d_images import K3dImages, Preloaded, Via
+from devtools.clusters.k3d.commands import K3d
+from devtools.clusters.k3d.config import Config, Registry
+from devtools.clusters.k3d.images import K3dImages, Preloaded, Via
 from devtools.commands.preload import preload as verb
 from devtools.docker.images import DockerImages
 from devtools.errors import EnvironmentFault, ExitCode, Interrupted, Location
@@ -65,13 +66,11 @@ class Bench:
     def images(self, timeout: float = 60) -> K3dImages:
         port = int(self.registry.rpartition(":")[2])
         obtain = self.obtain(timeout)
-        config = k3d_commands.Config(
-            name="t", api_port=1, agents=1, registry=k3d_commands.Registry(name="r", port=port)
-        )
+        config = Config(name="t", api_port=1, agents=1, registry=Registry(name="r", port=port))
         return K3dImages(
             config=config,
             runner=obtain.runner,
-            program=self.nodes.k3d,
+            tool=K3d(program=self.nodes.k3d, home=self.root / "k3d"),
             engine=obtain.engine,
             obtain=obtain,
             timeout=timeout,
@@ -156,7 +155,7 @@ def test_by_import_every_node_has_what_the_engine_has(bench: Bench) -> None:
 
 
 def test_an_import_that_only_says_that_it_worked_is_noticed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devtools.clusters.k3d_images._NOTICED_IN", 0.3)
+    monkeypatch.setattr("devtools.clusters.k3d.images._NOTICED_IN", 0.3)
     image = bench.built("one")
     bench.nodes.mode("lie")
     (done,) = bench.images().load([image], "import")
@@ -264,7 +263,7 @@ def test_what_cannot_be_had_does_not_keep_the_others(via: Via, bench: Bench) -> 
 def test_a_registry_that_is_gone_is_named(bench: Bench) -> None:
     image = bench.built()
     images = bench.images()
-    gone = replace(images.config, registry=k3d_commands.Registry(name="r", port=1))
+    gone = replace(images.config, registry=Registry(name="r", port=1))
     (done,) = replace(images, config=gone).load([image], "registry")
     assert done.state == "failed"
     assert done.problem.startswith("the Docker engine could not push localhost:1/docker.io/acme/")
@@ -291,7 +290,7 @@ def test_without_an_engine_there_is_a_sentence(bench: Bench, tmp_path: Path) -> 
 
 
 def test_the_commands_that_would_be_run(bench: Bench) -> None:
-    images = replace(bench.images(), program=Path("k3d"), registry="")
+    images = replace(bench.images(), tool=K3d(program=Path("k3d"), home=bench.root), registry="")
     built = bench.built(name="docker.io/acme/x")
     pulled = replace(built, build=None, reference=parse("quay.io/a/b:1"))
     exact = replace(pulled, digest="sha256:" + "0" * 64)

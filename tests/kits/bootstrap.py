@@ -19,28 +19,9 @@ from typing import Any
 
 from devtools.app.environment import App
 from tests.kits import verbs
+from tests.kits.k3d import install
 from tests.kits.stack import repository
 
-K3D = """#!/bin/sh
-echo "k3d $*" >>"$FAKE/calls"
-case " $K3D_FAILS " in *" $1-$2 "*) echo 'ERRO[0000] k3d is out of order' >&2; exit 1;; esac
-case "$1 $2" in
-"registry list") cat "$FAKE/registries" 2>/dev/null || echo '[]';;
-"registry create") echo "[{\\"name\\": \\"k3d-$3\\", \\"State\\": {\\"Running\\": true}}]" >"$FAKE/registries";;
-"registry delete") rm -f "$FAKE/registries";;
-"node start") sed -i 's/false/true/' "$FAKE/registries";;
-"cluster list") cat "$FAKE/clusters" 2>/dev/null || echo '[]';;
-"cluster create")
-    cat >"$FAKE/config.json"
-    digest=$(sed -n 's|.*\\(devtools.ameide.io/config\\)=\\([0-9a-f]*\\)".*|{"\\1": "\\2"}|p' "$FAKE/config.json")
-    echo "[{\\"name\\": \\"demo\\", \\"serversRunning\\": 1, \\"serversCount\\": 1,
-        \\"nodes\\": [{\\"runtimeLabels\\": $digest}]}]" >"$FAKE/clusters";;
-"cluster start") sed -i 's/"serversRunning": 0/"serversRunning": 1/' "$FAKE/clusters";;
-"cluster delete") rm -f "$FAKE/clusters";;
-"kubeconfig get") cat "$FAKE/kubeconfig";;
-*) echo "ERRO[0000] k3d has no $*" >&2; exit 1;;
-esac
-"""
 DOCKER = """#!/bin/sh
 echo "docker $* KUBECONFIG=$KUBECONFIG" >>"$FAKE/calls"
 case " $DOCKER_FAILS " in *" $2 "*) echo "ERROR: docker is out of order" >&2; exit 1;; esac
@@ -188,8 +169,9 @@ class Machine:
             "DEVTOOLS_STATE": str(tmp / "state"),
             "TILT_PORT": str(free_port()),
         }
-        for name, text in (("k3d", K3D), ("docker", DOCKER), ("tilt", TILT.format(python=sys.executable))):
+        for name, text in (("docker", DOCKER), ("tilt", TILT.format(python=sys.executable))):
             machine.program(name, text)
+        install(machine.programs)
         machine.program("helm", "#!/bin/sh\necho v4.3.1\n")
         return machine
 
@@ -205,6 +187,14 @@ class Machine:
         self.programs.mkdir(exist_ok=True)
         (self.programs / name).write_text(text)
         (self.programs / name).chmod(0o755)
+
+    def nodes(self, role: str, status: str) -> None:
+        """Change the state of k3d's containers of a role."""
+        path = self.fake / "k3d.json"
+        nodes = json.loads(path.read_text())
+        path.write_text(
+            json.dumps([{**node, **({"status": status} if node["role"] == role else {})} for node in nodes])
+        )
 
     def without(self, *names: str) -> None:
         for name in names:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devtools.clusters.embedded.layout import Layout
-from devtools.clusters.k3d_commands import Config, Registry
+from devtools.clusters.k3d.config import Config, Registry
 from devtools.clusters.provider import Cluster
 from devtools.commands.layer import expected
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode

@@ -60,6 +60,12 @@ class ControlPlane:
         self._run(kwokctl.start(home, WAIT), "start")
         self._finish("start")
 
+    def stop(self) -> None:
+        """Stop it; etcd's data stays."""
+        from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - see create
+
+        self._run(kwokctl.stop(self._home()), "stop")
+
     def kube(self, retry_for: float = 0.0) -> Kube:
         """A client of its API server."""
         return Kube(self.layout.kubeconfig, self.layout.context, self.cancel, retry_for)

@@ -120,6 +120,19 @@ class KwokProvider:
             notes=self._notes(seen, nodes),
         )
 
+    def stop(self, progress: Progress) -> None:
+        """See `Provider`; the real node's containers end with it."""
+        from devtools.clusters.locks import locked  # noqa: PLC0415 - see ensure
+
+        with locked(self._layout.lock, self._cancel, progress):
+            seen = self._look()
+            if seen.state in {"absent", "half-made"}:
+                raise ClusterAbsent(seen.sentence(self._layout.name), hint=seen.hint)
+            if seen.state != "stopped":
+                self._plane.stop()
+                cleanup.end_processes(self._layout)
+            progress(f"stopped cluster {self._layout.name}; invoke cluster.create starts it again")
+
     def delete(self, progress: Progress) -> None:
         """See `Provider`; also after a crash of anything, and again and again."""
         from devtools.clusters.locks import locked  # noqa: PLC0415 - see ensure

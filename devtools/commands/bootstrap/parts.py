@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from devtools.docker.buildx import Buildx
 from devtools.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
-    from devtools.clusters.k3d import K3dProvider
+    from devtools.clusters.k3d.provider import K3dProvider
     from devtools.docker.engine import DockerEngine
 
 TILTFILE = "Tiltfile"
@@ -121,7 +122,7 @@ def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
 
 def _builder(app: App, kubeconfig: Path) -> ClusterBuilder | None:
     """The builder; none where there is no docker program to make it with."""
-    from devtools.clusters.k3d_commands import REGISTRY_PORT  # noqa: PLC0415
+    from devtools.clusters.k3d.config import REGISTRY_PORT  # noqa: PLC0415
 
     program = app.which("docker")
     if program is None:
@@ -145,17 +146,10 @@ def _address(app: App) -> tuple[str, int]:
 
 def _ports(parts: Parts, *, docker: bool) -> dict[int, str]:
     """Ports that will be taken, and what moves each: not those that what we made already holds."""
-    settings = parts.app.settings.cluster
     found: dict[int, str] = {}
     if parts.k3d and docker:
-        try:
-            cluster, registry = parts.k3d.status().state, parts.k3d.registry_state()
-        except EnvironmentFault:
-            cluster, registry = "absent", "absent"  # k3d will say what is wrong when it is its turn
-        if cluster in {"absent", "stopped"}:
-            found[settings.api_port] = "set cluster.api_port in devtools.yaml"
-        if registry != "running":
-            found[settings.registry_port] = "set cluster.registry_port in devtools.yaml"
+        with contextlib.suppress(EnvironmentFault):  # reported when it is k3d's turn
+            found |= parts.k3d.needed_ports()
     if parts.program and parts.has_tiltfile and parts.tilt is None:
         found[parts.port] = f"choose another: TILT_PORT={parts.port + 1} invoke bootstrap"
     return found

@@ -18,8 +18,7 @@ def registry(parts: Parts) -> Stage:
     """The registry runs."""
     if parts.k3d is None:
         return _unused("registry")
-    parts.k3d.ensure_registry(parts.app.say)
-    return _registry_ready(parts)
+    return _registry_ready(parts.k3d.ensure_registry(parts.app.say).port)
 
 
 def cluster(parts: Parts) -> Stage:
@@ -113,8 +112,8 @@ def _unused(stage: str) -> Stage:
     return Stage(stage=stage, state="unused", detail="only k3d has one")
 
 
-def _registry_ready(parts: Parts) -> Stage:
-    return Stage(stage="registry", state="ready", detail=f"localhost:{parts.app.settings.cluster.registry_port}")
+def _registry_ready(port: int) -> Stage:
+    return Stage(stage="registry", state="ready", detail=f"localhost:{port}")
 
 
 def _registry_state(parts: Parts) -> Stage:
@@ -122,7 +121,7 @@ def _registry_state(parts: Parts) -> Stage:
         return _unused("registry")
     state = parts.k3d.registry_state()
     if state == "running":
-        return _registry_ready(parts)
+        return _registry_ready(parts.k3d.registry_port())
     return Stage(stage="registry", state="missing" if state == "absent" else "stopped", hint="invoke bootstrap")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from devtools.clusters.ctr import Ctr, OnNode, parse_images
 from devtools.clusters.embedded.node.programs import PATH
-from devtools.clusters.k3d_images import Preloaded, failure
+from devtools.clusters.k3d.images import Preloaded, failure
 from devtools.clusters.programs import Program
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.images.catalog import Pinned

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
-from devtools.clusters import k3d_commands
 from devtools.clusters.ctr import Ctr, OnNode, config_of, parse_images
+from devtools.clusters.k3d.answers import parse_clusters, reason
+from devtools.clusters.k3d.commands import K3d
+from devtools.clusters.k3d.config import REGISTRY_PORT, Config
 from devtools.clusters.programs import Program
 from devtools.docker.images import Held, ImageStore
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
@@ -44,9 +45,9 @@ class Preloaded:
 class K3dImages:
     """The images of one running k3d cluster; each external command takes `timeout` seconds at most."""
 
-    config: k3d_commands.Config
+    config: Config
     runner: Runner
-    program: Path
+    tool: K3d
     engine: ImageStore
     obtain: Obtain
     timeout: float
@@ -69,11 +70,7 @@ class K3dImages:
         looks = [self._typed(node, self.ctr.list()) for node in self.config.nodes]
         if via == "import":
             names = tuple(map(str, chosen))
-            return (
-                *found,
-                k3d_commands.import_images(self.program, self.config.name, names, timeout=self.timeout),
-                *looks,
-            )
+            return (*found, self.tool.import_images(self.config.name, names, timeout=self.timeout), *looks)
         for image in chosen:
             outside, inside = self._kept(image)
             found += [self.obtain.docker_command("tag", str(image), outside)]
@@ -138,8 +135,7 @@ class K3dImages:
         results = {}
         try:
             self._k3d.run(
-                k3d_commands.import_images(self.program, self.config.name, tuple(wanted), timeout=self.timeout),
-                "import images",
+                self.tool.import_images(self.config.name, tuple(wanted), timeout=self.timeout), "import images"
             )
         except Interrupted:
             raise
@@ -189,23 +185,21 @@ class K3dImages:
     def _kept(self, image: Pinned) -> tuple[str, str]:
         """Where the registry keeps it: as the engine, and as a node, reaches that."""
         registry = self.config.registry
-        inside = self.registry or f"{registry.host}:{k3d_commands.REGISTRY_PORT}"
+        inside = self.registry or f"{registry.host}:{REGISTRY_PORT}"
         return image.reference.kept_in(f"localhost:{registry.port}"), image.reference.kept_in(inside)
 
     def _nodes(self) -> tuple[str, ...]:
         """The cluster's nodes; EnvironmentFault unless all of them run."""
-        clusters = self._k3d.read(
-            k3d_commands.list_clusters(self.program), "list clusters", k3d_commands.parse_clusters
-        )
+        clusters = self._k3d.read(self.tool.list_clusters(), "list clusters", parse_clusters)
         found = next((cluster for cluster in clusters if cluster.name == self.config.name), None)
         if found is None or not found.is_running:
             state = "stopped" if found else "not there"
             raise EnvironmentFault(f"cluster {self.config.name} is {state}", hint="invoke cluster.create")
-        return found.nodes or self.config.nodes
+        return found.workers
 
     @property
     def _k3d(self) -> Program:
-        return Program(runner=self.runner, name="k3d", reason=k3d_commands.reason, longer="--timeout gives it longer")
+        return Program(runner=self.runner, name="k3d", reason=reason, longer="--timeout gives it longer")
 
 
 def failure(image: Pinned, error: DevtoolsError) -> Preloaded:

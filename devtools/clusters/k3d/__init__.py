@@ -1,0 +1,1 @@
+"""Clusters made by k3d: k3s in Docker."""

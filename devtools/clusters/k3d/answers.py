@@ -1,0 +1,154 @@
+"""What k3d's answers mean: its lists, its errors, the kubeconfig it prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.base.machine_json import read_json
+from devtools.clusters.k3d.config import LABEL, Config
+from devtools.process.runner import Result
+
+_STRANGE = "not a list of k3d's"
+_PODS = ("server", "agent")  # roles of nodes that run pods
+_NEVER_STARTED = "created"  # Docker's state of a container that was made and not started
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_COLOURED = re.compile(r"^(?:ERRO|FATA)\[\d+\]\s+(.*)$")
+_PLAIN = re.compile(r'level=(?:error|fatal) msg="?(.*?)"?$')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One container of k3d's: a server, an agent, a load balancer or a registry."""
+
+    name: str
+    role: str
+    is_running: bool = False
+    is_started: bool = True  # it ran at some time
+    digest: str = ""  # of the configuration it was made from; empty: made by others
+    ports: tuple[int, ...] = ()  # of the host
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One cluster as `cluster list` gives it."""
+
+    name: str
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of the configuration it was made from; empty: made by others."""
+        return next((node.digest for node in self.nodes if node.digest), "")
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Containers that run pods: servers and agents."""
+        return tuple(node.name for node in self.nodes if node.role in _PODS)
+
+    @property
+    def stopped(self) -> tuple[Node, ...]:
+        """Containers that do not run, the load balancer among them."""
+        return tuple(node for node in self.nodes if not node.is_running)
+
+    @property
+    def is_running(self) -> bool:
+        """Every container runs, and there is a server; a half-running cluster must be started."""
+        return any(node.role == "server" for node in self.nodes) and not self.stopped
+
+    @property
+    def is_complete(self) -> bool:
+        """Its creation went as far as starting every container; `cluster start` hangs on one that was not started."""
+        return any(node.role == "server" for node in self.nodes) and all(node.is_started for node in self.nodes)
+
+
+def parse_clusters(output: str) -> tuple[Listed, ...]:
+    """From `cluster list -o json`; raises ValueError where that is not what it is."""
+    try:
+        return tuple(
+            Listed(name=str(item["name"]), nodes=tuple(_node(node) for node in item.get("nodes") or ()))
+            for item in _array(output)
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(_STRANGE) from error
+
+
+def parse_registries(output: str) -> dict[str, Node]:
+    """From `registry list -o json`: registries by their containers' names; raises ValueError."""
+    try:
+        found = tuple(_node(item) for item in _array(output))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(_STRANGE) from error
+    return {node.name: node for node in found}
+
+
+def reason(result: Result) -> str:
+    """Why k3d failed: see `first_error`."""
+    return first_error(result.stderr or result.stdout)
+
+
+def first_error(output: str) -> str:
+    """The first error k3d gave, without colours and time; the last line where there is none."""
+    lines = [_ANSI.sub("", line).strip() for line in output.splitlines()]
+    for line in lines:
+        if found := _COLOURED.match(line) or _PLAIN.search(line):
+            return found.group(1).replace('\\"', '"')
+    return next((line for line in reversed(lines) if line), "no reason given")
+
+
+def kubeconfig(output: str, server: str = "") -> str:
+    """What `kubeconfig get` printed, from its first key on, with an address that works.
+
+    0.0.0.0 breaks behind proxies and is not an address to connect to; `server`, if there is one, replaces the URL.
+    """
+    text = _ANSI.sub("", output)
+    start_at = text.find("apiVersion:")
+    if start_at < 0:
+        raise ValueError("no kubeconfig")
+    text = text[start_at:].replace("https://0.0.0.0:", "https://127.0.0.1:")
+    return re.sub(r"(?m)^(\s*server:\s*).*$", rf"\g<1>{server}", text) if server else text
+
+
+def server_url(config: Config, *, beside: bool) -> str:
+    """Where a client finds the API server.
+
+    `beside` is docker-outside-of-docker: the client is a container next to the cluster's, to which 127.0.0.1 is
+    its own; it joins the cluster's network and uses the load balancer's name. On the host, and in
+    docker-in-docker, 127.0.0.1 is right.
+    """
+    return f"https://{config.balancer}:6443" if beside else f"https://127.0.0.1:{config.api_port}"
+
+
+def _node(item: Mapping[str, Any]) -> Node:
+    """One element of a list of nodes."""
+    state = item.get("State") or {}
+    return Node(
+        name=str(item["name"]).lstrip("/"),
+        role=str(item.get("role", "")),
+        is_running=bool(state.get("Running")),
+        is_started=state.get("Status") != _NEVER_STARTED,
+        digest=str((item.get("runtimeLabels") or {}).get(LABEL, "")),
+        ports=tuple(sorted(_ports(item.get("portMappings") or {}))),
+        networks=tuple(str(network) for network in item.get("Networks") or ()),
+    )
+
+
+def _ports(mappings: Mapping[str, Any]) -> set[int]:
+    """Ports of the host in `{"5000/tcp": [{"HostIp": …, "HostPort": "5550"}]}`."""
+    rows = [row for mapped in mappings.values() for row in mapped or ()]
+    return {int(port) for row in rows if (port := str(row.get("HostPort") or "")).isascii() and port.isdecimal()}
+
+
+def _array(output: str) -> list[dict[str, Any]]:
+    """The JSON array in an output that log lines may precede."""
+    text = _ANSI.sub("", output)
+    start_at = 0 if text.lstrip().startswith("[{") or text.strip() in {"[]", "null"} else text.find("\n[")
+    found = read_json(text[max(start_at, 0) :])
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise ValueError("not a list of objects")
+    return found

@@ -1,0 +1,278 @@
+"""A k3d cluster: k3s in Docker, with a registry beside it that outlives it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from devtools.base.atomic_write import write_whole
+from devtools.clusters.k3d import answers
+from devtools.clusters.k3d.commands import K3d
+from devtools.clusters.k3d.config import Config, Registry, digest
+from devtools.clusters.k3d.files import Files
+from devtools.clusters.k3d.registry import ClusterRegistry
+from devtools.clusters.locks import locked
+from devtools.clusters.ports import holder, is_free
+from devtools.clusters.programs import Program
+from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
+from devtools.docker.engine import Engine
+from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel, Command, Runner
+
+CREATE = "invoke cluster.create"
+RECREATE = f"{CREATE} --recreate"
+
+
+class K3dProvider:
+    """Makes, finds and removes one k3d cluster. A cluster of its name that others made is never touched."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        runner: Runner,
+        tool: K3d,
+        state: Path,
+        engine: Engine,
+        in_container: bool = False,
+        cancel: Cancel | None = None,
+        patience: float = 30.0,
+    ) -> None:
+        """`state` is the cluster's own directory; `in_container` says where we run.
+
+        The API server of a cluster that was just started has `patience` seconds to answer.
+        """
+        self._config = config
+        self._program = Program(runner=runner, name="k3d", reason=answers.reason)
+        self._k3d = tool
+        self._files = Files(state=state)
+        self._engine = engine
+        self._in_container = in_container
+        self._cancel = cancel or Cancel()
+        self._patience = patience
+        self._registry = ClusterRegistry(
+            wanted=config.registry, network=config.network, tool=self._k3d, program=self._program, engine=engine
+        )
+
+    def ensure(self, progress: Progress) -> Cluster:
+        """See `Provider`. A cluster of another configuration is kept, naming what differs."""
+        name = self._config.name
+        with locked(self._files.lock, self._cancel, progress):
+            listed = self._own()
+            if self._is_unfinished(listed):
+                progress(f"removing what an interrupted run left of cluster {name}")
+                self._discard()
+                listed = None
+            if listed is None:
+                self._create(progress)
+            else:
+                self._start(listed, progress)
+            self._connect()
+        return self._checked(progress)
+
+    def find(self) -> Cluster:
+        """See `Provider`."""
+        listed = self._own()
+        if listed is None:
+            raise ClusterAbsent(f"cluster {self._config.name} is not there", hint=CREATE)
+        if not listed.is_running or not self._files.kubeconfig.is_file():
+            what = "has no kubeconfig here" if listed.is_running else "is stopped"
+            raise EnvironmentFault(f"cluster {self._config.name} {what}", hint=CREATE)
+        return self._cluster()
+
+    def status(self) -> ClusterStatus:
+        """See `Provider`."""
+        found = ClusterStatus(name=self._config.name, provider="k3d", state="absent", hint=CREATE)
+        try:
+            listed = self._own()
+            if listed is None:
+                return found
+            found = replace(found, nodes=len(listed.workers))
+            if self._is_unfinished(listed):
+                return replace(found, state="broken", problem="its creation was interrupted")
+            if not listed.is_running:
+                names = ", ".join(node.name for node in listed.stopped)
+                return replace(found, state="stopped", problem=f"not running: {names}")
+            return self._running_status(found, listed)
+        except DevtoolsError as error:
+            return replace(found, state="broken", problem=error.message, hint=error.hint)
+
+    def stop(self, progress: Progress) -> None:
+        """See `Provider`."""
+        name = self._config.name
+        with locked(self._files.lock, self._cancel, progress):
+            if self._own() is None:
+                raise ClusterAbsent(f"cluster {name} is not there", hint=CREATE)
+            self._program.run(self._k3d.stop(name), f"stop cluster {name}")
+            progress(f"stopped cluster {name}; {CREATE} starts it again")
+
+    def ensure_registry(self, progress: Progress) -> Registry:
+        """Make the registry or start it, and say on which port it listens; raises EnvironmentFault."""
+        with locked(self._files.lock, self._cancel, progress):
+            return self._registry.ensure(progress, has_cluster=self._own() is not None)
+
+    def registry_state(self) -> State:
+        """Whether the registry is there and runs; raises EnvironmentFault where k3d cannot tell."""
+        return self._registry.state()
+
+    def registry_port(self) -> int:
+        """The port on which the registry listens, or will; raises EnvironmentFault where k3d cannot tell."""
+        return self._registry.actual(self._registry.find()).port
+
+    def delete_registry(self, progress: Progress) -> None:
+        """Remove the registry and its images; fine when absent."""
+        with locked(self._files.lock, self._cancel, progress):
+            self._registry.delete(progress)
+
+    def needed_ports(self) -> dict[int, str]:
+        """Ports of this machine that `ensure` will take, each with the setting that moves it; nothing is changed."""
+        listed, registry = self._own(), self._registry.find()
+        found = self._cluster_ports(None if self._is_unfinished(listed) else listed)
+        if registry is None or not registry.is_running:
+            found[self._registry.actual(registry).port] = "set cluster.registry_port in devtools.yaml"
+        return found
+
+    def planned(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+        """What `ensure_registry`, and then `ensure`, would run now, in order; asks k3d, changes nothing.
+
+        Where k3d cannot tell what there is (it is not installed, or Docker does not answer), all that an empty machine
+        needs.
+        """
+        try:
+            listed, registry = self._own(), self._registry.find()
+        except EnvironmentFault:
+            listed, registry = None, None
+        look = (self._k3d.list_clusters(), self._k3d.list_registries())
+        make: tuple[Command, ...] = ()
+        if self._is_unfinished(listed):
+            make = (self._k3d.delete(self._config.name),)
+            listed = None
+        if listed is None:
+            make = (*make, look[1], self._k3d.create(self._config))
+        elif not listed.is_running:
+            make = (look[1], self._k3d.start(self._config))
+        else:
+            make = (look[1],)
+        first = (*look, *self._registry.steps(registry, has_cluster=listed is not None))
+        return first, (look[0], *make, self._k3d.get_kubeconfig(self._config.name))
+
+    def beside(self) -> tuple[str, str, str] | None:
+        """In docker-outside-of-docker: the network to join, our own container, and the API server's address there."""
+        own = self._engine.own_container() if self._in_container and self._engine.answers() else ""
+        return (self._config.network, own, answers.server_url(self._config, beside=True)) if own else None
+
+    def delete(self, progress: Progress) -> None:
+        """See `Provider`. The registry and its images stay, for the next cluster."""
+        name = self._config.name
+        with locked(self._files.lock, self._cancel, progress):
+            if self._own() is not None or self._files.creating.exists():
+                self._discard()
+                progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
+            if self._files.state.exists():
+                shutil.rmtree(self._files.state)
+
+    def _own(self) -> answers.Listed | None:
+        """Our cluster; raises EnvironmentFault for one that others made, and where k3d cannot tell: not absent."""
+        clusters = self._program.read(self._k3d.list_clusters(), "list clusters", answers.parse_clusters)
+        listed = next((cluster for cluster in clusters if cluster.name == self._config.name), None)
+        if listed and not listed.digest:
+            message = f"k3d cluster {listed.name} was not made by devtools: it is left alone"
+            hint = f"choose another name (cluster.name in devtools.yaml), or: k3d cluster delete {listed.name}"
+            raise EnvironmentFault(message, hint=hint)
+        return listed
+
+    def _is_unfinished(self, listed: answers.Listed | None) -> bool:
+        """Whether its creation began and never ended; k3d cannot start such a cluster."""
+        return self._files.creating.exists() or (listed is not None and not listed.is_complete)
+
+    def _create(self, progress: Progress) -> None:
+        """Make it: ports first, because k3d finds a taken one late; then the registry, whose lack leaves litter.
+
+        A failure leaves nothing behind, and neither does an interrupt, after which k3d would leave its containers.
+        """
+        name = self._config.name
+        self._check_ports(None)
+        self._registry.ensure(progress, has_cluster=False)
+        progress(f"making cluster {name}")
+        self._files.begin()
+        try:
+            self._program.run(self._k3d.create(self._config), f"make cluster {name}")
+        except DevtoolsError:
+            progress(f"removing what was made of cluster {name}")
+            self._discard()
+            raise
+        self._files.end(self._config)
+
+    def _start(self, listed: answers.Listed, progress: Progress) -> None:
+        """Bring a cluster that is there to run, its registry first."""
+        if listed.digest != digest(self._config):
+            progress(f"cluster {listed.name} was made from another configuration: {self._files.changes(self._config)}")
+            progress(f"it stays as it is; {RECREATE} applies the change and deletes everything in the cluster")
+        self._check_ports(listed)
+        self._registry.ensure(progress, has_cluster=True)
+        if not listed.is_running:
+            progress(f"starting {', '.join(node.name for node in listed.stopped)}")
+            self._program.run(self._k3d.start(self._config), f"start cluster {listed.name}")
+
+    def _discard(self) -> None:
+        """Remove all that is there of it, also while we are being interrupted; k3d forgets a network without nodes."""
+        name = self._config.name
+        self._program.run(replace(self._k3d.delete(name), cleanup=True), f"delete cluster {name}")
+        self._engine.remove_network(self._config.network)
+        self._files.creating.unlink(missing_ok=True)
+
+    def _check_ports(self, listed: answers.Listed | None) -> None:
+        """Raises EnvironmentFault for a port that another program has."""
+        for port, setting in self._cluster_ports(listed).items():
+            if not is_free(port):
+                raise EnvironmentFault(f"port {port} is taken by {holder(port)}", hint=f"end it, or {setting}")
+
+    def _cluster_ports(self, listed: answers.Listed | None) -> dict[int, str]:
+        """Ports that making the cluster, or starting what of it is stopped, takes."""
+        if listed is None:
+            ports = "change cluster.ports in devtools.yaml"
+            api = {self._config.api_port: "set cluster.api_port in devtools.yaml"}
+            return {**dict.fromkeys(self._config.host_ports, ports), **api}
+        setting = f"change it in devtools.yaml and: {RECREATE}"
+        return {port: setting for node in listed.stopped for port in node.ports}
+
+    def _connect(self) -> None:
+        """Our own kubeconfig, with an address that works from where we are."""
+        beside = self.beside()
+        if beside:
+            self._engine.join(*beside[:2])
+        result = self._program.run(self._k3d.get_kubeconfig(self._config.name), "get the kubeconfig")
+        try:
+            text = answers.kubeconfig(result.stdout, beside[2] if beside else "")
+        except ValueError as error:
+            raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
+        write_whole(self._files.kubeconfig, text, mode=0o600)
+
+    def _checked(self, progress: Progress) -> Cluster:
+        """The cluster, once its API server has answered: after a restart of the engine that takes a while."""
+        cluster = self._cluster()
+        Kube(cluster.kubeconfig, cluster.context, self._cancel, self._patience, say=progress, known=True).version()
+        return cluster
+
+    def _cluster(self) -> Cluster:
+        return Cluster(
+            name=self._config.name, provider="k3d", context=self._config.context, kubeconfig=self._files.kubeconfig
+        )
+
+    def _running_status(self, found: ClusterStatus, listed: answers.Listed) -> ClusterStatus:
+        """Of a cluster whose containers run."""
+        registry = self._registry.find()
+        address = f"registry localhost:{self._registry.actual(registry).port}"
+        problem = "is missing" if registry is None else "" if registry.is_running else "is stopped"
+        notes: tuple[str, ...] = (f"{address} {problem}; {CREATE}" if problem else address,)
+        if listed.digest != digest(self._config):
+            changes = self._files.changes(self._config)
+            notes = (*notes, f"made from another configuration: {changes}; {RECREATE} applies it")
+        found = replace(found, context=self._config.context, kubeconfig=self._files.kubeconfig, notes=notes, hint="")
+        try:
+            version = Kube(self._files.kubeconfig, self._config.context, self._cancel, 0.0).version()
+        except DevtoolsError as error:
+            return replace(found, state="broken", problem=error.message, hint=RECREATE)
+        return replace(found, state="running", version=version)

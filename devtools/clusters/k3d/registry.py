@@ -1,0 +1,82 @@
+"""The registry beside a k3d cluster: it outlives the cluster, and every node pulls from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from devtools.clusters.k3d.answers import Node, parse_registries
+from devtools.clusters.k3d.commands import K3d
+from devtools.clusters.k3d.config import Registry
+from devtools.clusters.programs import Program
+from devtools.clusters.provider import Progress, State
+from devtools.docker.engine import Engine
+from devtools.errors import EnvironmentFault
+from devtools.process.runner import Command
+
+_COMMON = frozenset({"bridge"})  # Docker's default network: every registry is made on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRegistry:
+    """The registry of one cluster, as wanted; `network` is the cluster's."""
+
+    wanted: Registry
+    network: str
+    tool: K3d
+    program: Program
+    engine: Engine
+
+    def find(self) -> Node | None:
+        """Its container; raises EnvironmentFault where k3d cannot tell."""
+        found = self.program.read(self.tool.list_registries(), "list registries", parse_registries)
+        return found.get(self.wanted.host)
+
+    def state(self) -> State:
+        """Whether it exists and runs."""
+        found = self.find()
+        return "absent" if found is None else "running" if found.is_running else "stopped"
+
+    def actual(self, found: Node | None) -> Registry:
+        """The registry with the port that its container has."""
+        return replace(self.wanted, port=found.ports[0]) if found and found.ports else self.wanted
+
+    def steps(self, found: Node | None, *, has_cluster: bool) -> tuple[Command, ...]:
+        """What `ensure` runs.
+
+        The nodes of a cluster know the registry by the port it was made with: without a cluster, a registry on
+        another port than the wanted one is replaced. Raises EnvironmentFault if other clusters use it.
+        """
+        create = (self.tool.create_registry(self.wanted),)
+        if found is None:
+            return create
+        if not has_cluster and self.actual(found) != self.wanted:
+            if others := set(found.networks) - _COMMON - {self.network}:
+                message = f"registry {found.name} listens on port {self.actual(found).port}, not {self.wanted.port}"
+                raise EnvironmentFault(
+                    f"{message}, and is used in network {min(others)}",
+                    hint=f"set cluster.registry_port to {self.actual(found).port} in devtools.yaml",
+                )
+            return (self.tool.delete_registry(self.wanted), *create)
+        return () if found.is_running else (self.tool.start_node(found.name),)
+
+    def ensure(self, progress: Progress, *, has_cluster: bool) -> Registry:
+        """Make it or start it, and put it on the cluster's network if there is a cluster; raises EnvironmentFault."""
+        found = self.find()
+        for command in self.steps(found, has_cluster=has_cluster):
+            what = self._what(command)
+            progress(what)
+            self.program.run(command, what)
+        if has_cluster and (found is None or self.network not in found.networks):
+            self.engine.join(self.network, self.wanted.host)
+        return self.actual(found) if has_cluster else self.wanted
+
+    def delete(self, progress: Progress) -> None:
+        """Remove it and its images; fine when absent."""
+        if self.find() is not None:
+            self.program.run(self.tool.delete_registry(self.wanted), f"delete registry {self.wanted.host}")
+            progress(f"removed registry {self.wanted.host} and its images")
+
+    def _what(self, command: Command) -> str:
+        verb = command.argv[2]
+        port = f" on port {self.wanted.port}" if verb == "create" else " (its port changed)" if verb == "delete" else ""
+        return f"{verb} registry {self.wanted.host}{port}"
