@@ -32,7 +32,7 @@ from devtools.releases.nondeterminism import rerendered
 from devtools.releases.outages import Outage, despite_outages
 from devtools.releases.recovery import is_stand_in, left, records, recovery
 from devtools.releases.rejections import despite_refusals, refused
-from devtools.releases.removal import await_gone, await_pods, remove_hooks, spare_crds
+from devtools.releases.removal import await_gone, await_pods, left_by_hooks, remove_hooks, spare_crds
 from devtools.releases.webhooks import despite_webhooks, unanswered
 from devtools.run.session import Session
 from devtools.smoke.hook_watcher import HookWatch
@@ -115,6 +115,8 @@ class Steps:
             despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
         if stored:
             remove_hooks(kube, stored)
+            if left := left_by_hooks(kube, stored):
+                self._session.bus.emit(Notice(level="info", message=left, release=str(release.id)))
             observer.renew()
             await_gone(kube, observer, objects, wait)
 

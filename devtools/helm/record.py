@@ -90,6 +90,12 @@ class Stored:
         runs = [item for events, item in self._hooked() if not events & _TEST and item["kind"] in _RUNS]
         return tuple(self._ref(item) for item in runs if KEEP not in annotations_of(item))
 
+    def lasting_hooks(self) -> tuple[ObjectRef, ...]:
+        """The other objects of its hooks, which an uninstall leaves behind, too: RBAC, webhooks, volumes."""
+        known = {*self.tests(), *self.ended_hooks()}
+        refs = dict.fromkeys(self._ref(item) for _, item in self._hooked())
+        return tuple(ref for ref in refs if ref not in known)
+
     def _hooked(self) -> Iterator[tuple[frozenset[str], dict[str, Any]]]:
         """The objects of its hooks, each with its events."""
         for events, manifest in self.hooks:

@@ -496,7 +496,14 @@ def _record(said: str) -> dict[str, Any]:
 
 def _read_record(said: str) -> object:
     stored = record.read_record(_record(said))
-    return stored.objects(), stored.crds(), stored.tests(), stored.ended_hooks(), stored.encoded_sparing_crds()
+    return (
+        stored.objects(),
+        stored.crds(),
+        stored.tests(),
+        stored.ended_hooks(),
+        stored.lasting_hooks(),
+        stored.encoded_sparing_crds(),
+    )
 
 
 def _tests(said: str) -> object:

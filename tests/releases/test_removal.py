@@ -155,10 +155,16 @@ def test_a_record_that_cannot_be_read_is_left_alone(bench: Bench) -> None:
 def test_what_hooks_left_does_not_hold_the_namespace(bench: Bench) -> None:
     kept = job("kept", "pre-install", "true")
     kept["metadata"]["annotations"]["helm.sh/resource-policy"] = "keep"
-    app = bench.release(bench.chart("app", config_map("conf"), job("migrate", "pre-install", "true"), kept))
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": bench.namespace}}
+    role["metadata"]["annotations"] = {"helm.sh/hook": "pre-install"}  # type: ignore[index] # a map
+    chart = bench.chart("app", config_map("conf"), job("migrate", "pre-install", "true"), kept, role)
+    app = bench.release(chart)
     assert bench.run(named(bench, step(app))).code is ExitCode.OK
     jobs = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
     assert {item["name"] for item in bench.kube.metadata(jobs)} == {"migrate", "kept"}
     ran = down(bench, step(app, action=Action.UNINSTALL))
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
     assert {item["name"] for item in bench.kube.metadata(jobs)} == {"kept"}
+    notice = ran.one(Notice, release=str(app.id))
+    assert notice.message.endswith(f": job/kept -n {bench.namespace}, clusterrole/{bench.namespace}")
+    bench.kube.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{bench.namespace}")
