@@ -1,4 +1,4 @@
-"""The k3d provider against a double of k3d 5.9.0; tests/real/ has it against the real one."""
+"""The k3d provider against a double of k3d 5.9.0; test_real_k3d.py has it against the real one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A double of k3d 5.9.0 as a program: `install` puts it on a PATH, with its containers in a JSON file.
 
-It refuses what the real one refuses and writes where the real one writes; tests/real/ compares the two. Environment:
+It refuses what the real one refuses and writes where the real one writes; tests/clusters/test_real_k3d.py compares the
+two. Environment:
 FAKE is its directory (`calls`, `k3d.json`, `config.json`, `kubeconfig`); K3D_FAILS names commands that fail
 (`cluster-create`), K3D_HANGS those that stop half-way and never end.
 """
@@ -36,7 +37,7 @@ def main(words: list[str]) -> None:
         "cluster-delete": lambda: delete(nodes, words[2]),
         "registry-list": lambda: show([node for node in nodes if node["role"] == "registry"]),
         "registry-create": lambda: create_registry(nodes, words),
-        "registry-delete": lambda: nodes.remove(found(nodes, words[2])),
+        "registry-delete": lambda: nodes.remove(found(nodes, words[2], f"failed to get node '{words[2]}': ")),
         "node-start": lambda: mark([found(nodes, words[2])], "running"),
         "kubeconfig-get": lambda: kubeconfig(nodes, words[2]),
     }
@@ -64,7 +65,8 @@ def create(nodes: list[dict[str, Any]]) -> None:
     info("Prep: Network")
     used = [item.split(":")[0] for item in registries.get("use", [])]
     for host in used:
-        found(nodes, host)["Networks"].append(f"k3d-{name}")
+        what = f"Failed Cluster Preparation: Failed to find registry node '{host}': "
+        found(nodes, host, what)["Networks"].append(f"k3d-{name}")
     api = {"6443/tcp": [{"HostIp": "127.0.0.1", "HostPort": config["kubeAPI"]["hostPort"]}]}
     for item in config.get("ports", []):
         ip, host, port = item["port"].split(":")
@@ -109,7 +111,7 @@ def delete(nodes: list[dict[str, Any]], name: str) -> None:
 def create_registry(nodes: list[dict[str, Any]], words: list[str]) -> None:
     name = f"k3d-{words[2]}"
     if any(item["name"] == name for item in nodes):
-        fatal(f"A registry node with that name already exists: {name}")
+        fatal("Failed to create registry: A registry node with that name already exists")
     ip, port = words[words.index("--port") + 1].split(":")
     made = node(name, "registry", "", ports={"5000/tcp": [{"HostIp": ip, "HostPort": port}]})
     mark([made], "running")
@@ -174,9 +176,9 @@ def of(nodes: list[dict[str, Any]], cluster: str) -> list[dict[str, Any]]:
     return [item for item in nodes if item["cluster"] == cluster]
 
 
-def found(nodes: list[dict[str, Any]], name: str) -> dict[str, Any]:
+def found(nodes: list[dict[str, Any]], name: str, what: str = "") -> dict[str, Any]:
     item = next((item for item in nodes if item["name"] == name), None)
-    return item or fatal(f"failed to find node {name}")
+    return item or fatal(f"{what}failed to get container for node '{name}': Didn't find container for node '{name}'")
 
 
 def mark(nodes: list[dict[str, Any]], status: str) -> None:
