@@ -166,5 +166,5 @@ def test_what_hooks_left_does_not_hold_the_namespace(bench: Bench) -> None:
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
     assert {item["name"] for item in bench.kube.metadata(jobs)} == {"kept"}
     notice = ran.one(Notice, release=str(app.id))
-    assert notice.message.endswith(f": job/kept -n {bench.namespace}, clusterrole/{bench.namespace}")
+    assert notice.message.endswith(f": clusterrole/{bench.namespace}, job/kept -n {bench.namespace}")
     bench.kube.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{bench.namespace}")
