@@ -6,7 +6,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 
-LARGEST_FILE = 5 * 2**20  # bytes: Helm's own limit, of a file in a chart's archive
+LARGEST_FILE = 100 * 2**20  # bytes unpacked: Helm's own limit for a chart, and so for each file
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, tarfile.TarError, zlib.error, EOFError),
     *(ValueError, OverflowError, RecursionError),  # tarfile's own: numbers in headers, many headers of headers

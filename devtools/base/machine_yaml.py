@@ -14,6 +14,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -25,7 +26,6 @@ DEEPEST = 400
 """Levels: no CRD's schema has as many, and code that walks over a document stays within Python's stack."""
 
 BOM = b"\xef\xbb\xbf"
-_JSON = json.JSONDecoder()
 _MOST = 500_000  # values that aliases repeat
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = "plain"
@@ -62,6 +62,14 @@ def read_yaml(text: str | bytes) -> Any:
     return None if node is None else _Builder().value(node)
 
 
+def read_map(raw: bytes) -> dict[str, Any]:
+    """Return the map in the first document, empty if there is nothing; raises ValueError if it is not a map."""
+    value = read_yaml(raw.removeprefix(BOM))
+    if not isinstance(value, dict | None):
+        raise ValueError("it is not a map of keys")  # noqa: TRY004 - see read_yaml
+    return value or {}
+
+
 def read_documents(text: str | bytes) -> Iterator[Any]:
     """Yield the value of each document of a stream, split as Kubernetes' YAMLReader splits it; raises ValueError.
 
@@ -89,12 +97,24 @@ def read_stream(raw: bytes) -> Iterator[Any]:
     values, rest = [], text.lstrip()
     while rest.startswith("{"):
         try:
-            value, end = _JSON.raw_decode(rest)
+            value, end = _json().raw_decode(rest)
         except (ValueError, RecursionError):
             break
         values.append(value)
         rest = rest[end:].lstrip()
     yield from read_documents(text) if rest or not values else values
+
+
+@cache
+def _json() -> json.JSONDecoder:
+    """Return a decoder that takes the numbers that Go's takes."""
+
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            raise ValueError(f"{text} is not a number that JSON can hold")
+        return value
+
+    return json.JSONDecoder(parse_float=number, parse_int=lambda text: _number(int(text)), parse_constant=number)
 
 
 def _part(text: str, start: int, end: int) -> Any:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
+import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from devtools.base.archives import LARGEST_FILE, UNREADABLE, content_of, members
 from devtools.base.checksum import sha256_of
-from devtools.base.yaml_positions import parse
+from devtools.base.machine_yaml import read_map
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError
 
-LARGEST_ARCHIVE = 100 * 2**20  # bytes unpacked: Helm's own limit
 MOST_FILES = 10_000
+_DRIVE = re.compile("[a-zA-Z]:/")
 EMBEDDED = ", or use the embedded cluster: DEVTOOLS_PROVIDER=kwok"
 
 
@@ -44,7 +46,7 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
 
 
 def inspect_archive(path: Path, entry: LockEntry) -> None:
-    """Raise ConfigError unless the archive unpacks safely to the chart and version that the entry names."""
+    """Raise ConfigError unless helm can load the archive, it unpacks safely, and it is the locked chart and version."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             chart_yaml = _walk(path, entry, archive)
@@ -52,7 +54,10 @@ def inspect_archive(path: Path, entry: LockEntry) -> None:
         raise _bad(path, entry, f"is not a gzipped tar archive: {str(error) or type(error).__name__}") from error
     if chart_yaml is None:
         raise _bad(path, entry, f"holds no {entry.name}/Chart.yaml")
-    data = parse(chart_yaml, Path("Chart.yaml")).data
+    try:
+        data = read_map(chart_yaml)
+    except ValueError as error:
+        raise _bad(path, entry, f"holds a Chart.yaml that helm cannot read: {error}") from error
     for key, wanted in (("name", entry.name), ("version", entry.version)):
         if str(data.get(key, "")) != wanted:
             raise _bad(path, entry, f"holds {key} '{data.get(key, '')}' where the lock says '{wanted}'")
@@ -61,39 +66,69 @@ def inspect_archive(path: Path, entry: LockEntry) -> None:
 def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | None:
     """Look at every member; the bytes of the chart's own Chart.yaml."""
     size = 0
+    top = ""
     chart_yaml: bytes | None = None
     for count, member in enumerate(members(archive), 1):
         size += member.size
-        if wrong := _wrong(member, entry.name):
+        top = top or _top(member.name)
+        if wrong := _wrong(member, top):
             raise _bad(path, entry, wrong)
-        if size > LARGEST_ARCHIVE or count > MOST_FILES:
-            limits = f"{LARGEST_ARCHIVE // 2**20} MiB or {MOST_FILES} files"
+        if size > LARGEST_FILE or count > MOST_FILES:
+            limits = f"{LARGEST_FILE // 2**20} MiB or {MOST_FILES} files"
             raise _bad(path, entry, f"is larger than {limits} when unpacked")
-        if member.isfile() and posixpath.normpath(member.name) == f"{entry.name}/Chart.yaml":
+        if member.isfile() and path_in_chart(member.name) == "Chart.yaml":
             chart_yaml = content_of(archive, member)
     return chart_yaml
 
 
-def _wrong(member: tarfile.TarInfo, chart: str) -> str:
-    """What is unsafe about a member; empty when nothing is."""
+def _wrong(member: tarfile.TarInfo, top: str) -> str:
+    """What is unsafe about a member, or keeps helm from loading it; empty when nothing is."""
     name = member.name.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/"):
         return f"holds a path that points out of it: {member.name!r}"
-    if _top(name) != chart:
-        return f"holds {member.name!r}, which is not below {chart}/"
+    if _top(name) != top:
+        return f"holds {member.name!r}, which is not below {top}/ as the rest"
     if member.issym() or member.islnk():
         base = posixpath.dirname(name) if member.issym() else ""
-        out = _top(posixpath.join(base, member.linkname.replace("\\", "/"))) != chart
+        out = _top(posixpath.join(base, member.linkname.replace("\\", "/"))) != top
         return f"holds a link that points out of it: {member.name!r} to {member.linkname!r}" if out else ""
     if not (member.isfile() or member.isdir()):
         return f"holds {member.name!r}, which is neither a file nor a directory"
-    large = member.size > LARGEST_FILE
-    return f"holds {member.name!r}, which is larger than {LARGEST_FILE // 2**20} MiB" if large else ""
+    if member.isfile() and (name.startswith("./") or not path_in_chart(member.name)):
+        return f"holds {member.name!r}, and helm takes the first part of each path for the chart's directory"
+    return ""
 
 
 def _top(path: str) -> str:
     """The first directory of a path, once `.` and `..` are resolved."""
-    return posixpath.normpath(path).split("/")[0]
+    return posixpath.normpath(path.replace("\\", "/")).split("/")[0]
+
+
+def path_in_chart(name: str) -> str:
+    """Return where helm puts a file of an archive, empty if it refuses the archive for it.
+
+    As `LoadArchiveFiles` in Helm's `pkg/chart/loader/archive`: it drops the first part of the path.
+    """
+    top, _, rest = name.partition("\\" if "\\" in name else "/")
+    path = posixpath.normpath(rest.replace("\\", "/")) if rest else "."
+    is_refused = top == "Chart.yaml" or path == "." or path.startswith(("/", "..")) or _DRIVE.match(path)
+    return "" if is_refused else path
+
+
+def files_of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[str, bytes]:
+    """Return the files of wanted names by their path in the chart; raises ConfigError if helm could not load them."""
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
+            for member in members(archive):
+                if not member.isdir() and not path_in_chart(member.name):
+                    raise ConfigError(f"{shown} cannot be loaded by helm: it holds {member.name!r}")
+                name = path_in_chart(member.name)
+                if member.isfile() and wanted(name):
+                    files[name] = content_of(archive, member)
+    except UNREADABLE as error:
+        raise ConfigError(f"{shown} cannot be read: {str(error) or type(error).__name__}") from error
+    return files
 
 
 def _bad(path: Path, entry: LockEntry, why: str, hint: str = "") -> ConfigError:

@@ -1,22 +1,17 @@
-"""What lies in the `crds/` directories of a chart and its subcharts: what Helm installs once and never upgrades.
-
-Which subcharts count is decided as Helm decides it (`processDependencyEnabled` in its `pkg/chart/v2/util`): the first
-condition that is true or false in the values, else tags, else yes.
-"""
+"""Objects in the `crds/` directories of a chart and its subcharts, which Helm installs once and never upgrades."""
 
 from __future__ import annotations
 
-import io
-import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.base.archives import UNREADABLE, content_of, members
-from devtools.base.machine_yaml import BOM, read_stream, read_yaml
-from devtools.charts.archive import dependencies_of
+from devtools.base.archives import UNREADABLE, members
+from devtools.base.machine_yaml import read_stream
+from devtools.charts.archive import files_of_archive
+from devtools.charts.subcharts import enabled_charts, load_chart
 from devtools.charts.tree import files_of_tree
 from devtools.errors import ConfigError
 
@@ -24,7 +19,7 @@ if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry
 
 _MANIFEST = (".yaml", ".yml", ".json")
-_Files = Mapping[str, bytes]
+_ABOUT_CHARTS = frozenset({"Chart.yaml", "requirements.yaml", "values.yaml"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +41,14 @@ def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject
     Raises ConfigError, naming the file, where the chart cannot be read or a file is not YAML.
     """
     files = _opened(chart, _wanted)
-    if not any("crds" in name.split("/") or name.endswith(".tgz") for name in files):
+    if not any(_may_be_crds(name) for name in files):
         return ()
     return tuple(
         item
-        for where, own in _enabled_charts(files, values, "", _wanted)
-        for name in sorted(own)
-        if name.startswith("crds/") and name.endswith(_MANIFEST)
-        for item in _documents(own[name], f"{where}{name}")
+        for part in enabled_charts(load_chart(files, _wanted), values)
+        for name in sorted(part.files)
+        if name.startswith("crds/") and name.lower().endswith(_MANIFEST)
+        for item in _documents(part.files[name], f"{part.where}{name}")
     )
 
 
@@ -78,7 +73,8 @@ def files_of(
     def needed(name: str) -> bool:
         return _wanted(name) or wanted(name)
 
-    yield from _enabled_charts(_opened(chart, needed), values, "", needed)
+    for part in enabled_charts(load_chart(_opened(chart, needed), needed), values):
+        yield part.where, part.files
 
 
 def has_crds(chart: Path) -> bool:
@@ -96,69 +92,7 @@ def has_crds(chart: Path) -> bool:
         return True
     except UNREADABLE:
         return True
-    return any("crds" in name.split("/") or name.endswith(".tgz") for name in names)
-
-
-def _enabled_charts(
-    files: _Files, values: Mapping[str, Any], where: str, wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, _Files]]:
-    """One chart's files, its subcharts' after its own; `values` are what its parent or the user gives it."""
-    yield where, files
-    all_values = _laid_over(_yaml(files, "values.yaml", where), values)
-    declared = dependencies_of(_yaml(files, "Chart.yaml", where), f"{where}Chart.yaml")
-    for path, subchart in sorted(_subcharts(files, where, wanted).items()):
-        name = str(_yaml(subchart, "Chart.yaml", f"{where}{path}/").get("name") or posixpath.basename(path))
-        entries = [item for item in declared if item.get("name") == name]
-        for item in entries or [{"name": name}]:
-            if _enabled(item, all_values):
-                own = all_values.get(item.get("alias") or name)
-                yield from _enabled_charts(subchart, own if isinstance(own, Mapping) else {}, f"{where}{path}/", wanted)
-                break
-
-
-def _enabled(dependency: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """Whether the values switch a dependency on."""
-    for condition in str(dependency.get("condition") or "").split(","):
-        found = _dig(values, condition.strip())
-        if isinstance(found, bool):
-            return found
-    tags = values.get("tags")
-    said = [tags.get(tag) for tag in dependency.get("tags") or ()] if isinstance(tags, Mapping) else []
-    return True in said or False not in said
-
-
-def _dig(values: Any, path: str) -> Any:
-    for key in path.split("."):
-        values = values.get(key) if isinstance(values, Mapping) else None
-    return values
-
-
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps merge, anything else replaces, null takes away: Helm's rule."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(old, Mapping) and isinstance(value, Mapping):
-            merged[key] = _laid_over(old, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _subcharts(files: _Files, where: str, wanted: Callable[[str], bool]) -> dict[str, _Files]:
-    """The files of each chart in `charts/`, by its path; those that Helm leaves out begin with `_` or `.`."""
-    found: dict[str, dict[str, bytes]] = {}
-    for name, content in files.items():
-        parts = name.split("/")
-        if parts[0] != "charts" or len(parts) == 1 or parts[1][0] in "._":
-            continue
-        if len(parts) == 2 and name.endswith(".tgz"):  # noqa: PLR2004 - charts/<file>
-            found[name] = dict(_of_archive(content, wanted, f"{where}{name} of the chart"))
-        elif len(parts) > 2:  # noqa: PLR2004 - charts/<name>/…
-            found.setdefault("/".join(parts[:2]), {})["/".join(parts[2:])] = content
-    return {path: subchart for path, subchart in found.items() if "Chart.yaml" in subchart}
+    return any(map(_may_be_crds, names))
 
 
 def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
@@ -204,18 +138,13 @@ def _wrong(data: Mapping[str, Any]) -> str:
     return ""
 
 
-def _yaml(files: _Files, name: str, where: str) -> dict[str, Any]:
-    """Return the map in a file of the chart, empty if there is none; raises ConfigError if helm could not read it."""
-    try:
-        return dict(read_yaml(files.get(name, b"").removeprefix(BOM)) or {})
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{where}{name} of the chart is not a YAML map: {error}") from error
-
-
 def _wanted(name: str) -> bool:
     """Whether a file of a chart matters here; templates are many and large."""
-    parts = name.split("/")
-    return parts[-1] in {"Chart.yaml", "values.yaml"} or "crds" in parts[:-1] or name.endswith(".tgz")
+    return name.rpartition("/")[2] in _ABOUT_CHARTS or _may_be_crds(name)
+
+
+def _may_be_crds(name: str) -> bool:
+    return "crds" in name.split("/")[:-1] or name.endswith(".tgz")
 
 
 def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -226,22 +155,8 @@ def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
         raw = chart.read_bytes()
     except OSError as error:
         raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
-    return _of_archive(raw, wanted, f"chart {chart.name}")
+    return files_of_archive(raw, wanted, f"chart {chart.name}")
 
 
 def _of_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files_of_tree(directory).items() if wanted(name)}
-
-
-def _of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[str, bytes]:
-    """The files of an archive by path below the chart's directory; ConfigError where it cannot be read."""
-    files: dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
-            for member in members(archive):
-                _, _, name = posixpath.normpath(member.name).partition("/")
-                if name and member.isfile() and wanted(name):
-                    files[name] = content_of(archive, member)
-    except UNREADABLE as error:
-        raise ConfigError(f"{shown} cannot be read: {str(error) or type(error).__name__}") from error
-    return files

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devtools.base.machine_yaml import read_yaml
-from devtools.base.yaml_positions import parse
+from devtools.base.machine_yaml import read_map, read_yaml
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError, Interrupted
 from devtools.helm.charts import OCI, HelmCharts, newest, oci_reference
@@ -25,7 +24,10 @@ def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -
         raise Interrupted("interrupted while helm ran")
     if not result.ok:
         return "", parse_failure(result.stderr)[0] if not result.timed_out else f"{where} does not answer in time"
-    return str(parse(result.stdout.encode(), Path("Chart.yaml")).data.get("version", "")), ""
+    try:
+        return str(read_map(result.stdout.encode()).get("version", "")), ""
+    except ValueError as error:
+        return "", f"{where} has a Chart.yaml that helm cannot read: {error}"
 
 
 def latest_in_index(path: Path) -> dict[str, str]:

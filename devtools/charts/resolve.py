@@ -84,8 +84,8 @@ class Charts:
     def digest(self, chart: ChartRef) -> str:
         """sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
 
-        Of an archive, its bytes; of a directory, the path, size and bytes of every file in it, sorted by path, and by
-        way of links, too. Raises ConfigError when it cannot be read, or holds what is neither file nor directory.
+        Of an archive, its bytes; of a directory, the path, size and bytes of every file that helm loads from it,
+        sorted by path. Raises ConfigError when it cannot be read, or holds what is neither file nor directory.
         """
         with self._mutex:
             if chart.path not in self._digests:
@@ -194,7 +194,7 @@ class Charts:
         if chart.path not in self._trees:
             self._trees[chart.path] = tree_of(chart.path)
         problems = self._trees[chart.path].problems
-        return [replace(p, where=Location(file=self._shown(p.where.file))) for p in problems]
+        return [replace(p, where=replace(p.where, file=self._shown(p.where.file))) for p in problems]
 
     def _shown(self, path: Path) -> Path:
         return path.relative_to(self._root) if path.is_relative_to(self._root) else path

@@ -1,15 +1,18 @@
-"""The files of a chart's directory, as helm's loader finds them: by way of links, too, and nothing but files.
+"""The files of a chart's directory, as helm's loader finds them: through links, too, without what .helmignore names.
 
-As `Walk` in Helm's `internal/sympath` and `LoadDir` in its `pkg/chart/v2/loader`. Helm waits for ever for whoever
-writes into a pipe called Chart.yaml or .helmignore, and refuses any other only when it installs: here all are refused.
+As `Walk` in Helm's `internal/sympath`, `LoadDir` in its `pkg/chart/v2/loader`, and its `pkg/ignore`. Helm waits
+for ever for input from a pipe called Chart.yaml or .helmignore, and refuses any other only when it installs: here all
+are refused.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from devtools.errors import Location, Problem, config_error
@@ -22,6 +25,23 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _AWAY = "helm takes files and directories only: move it out of the chart"
+IGNORE = ".helmignore"
+_ALWAYS = "templates/.?*"  # files whose names begin with a dot
+_GLOB = re.compile(r"\[(?P<not>\^?)(?P<set>(?:\\.|[^\]\\])+)\]|\\.|[^\[\\]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """A line of .helmignore; `pattern` is matched with the path, or with the name alone if it has no slash."""
+
+    pattern: re.Pattern[str]
+    is_negated: bool
+    of_directories: bool
+    of_paths: bool
+
+    def matches(self, path: str) -> bool:
+        """Return whether the pattern matches a path in the chart."""
+        return bool(self.pattern.fullmatch(path if self.of_paths else path.rpartition("/")[2]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +53,10 @@ class Tree:
 
 
 def tree_of(directory: Path) -> Tree:
-    """Look at everything in a chart's directory, and open none of it; problems name it as `directory` does."""
+    """Look at everything in a chart's directory, and open only .helmignore; problems name it as `directory` does."""
     files: dict[str, Path] = {}
-    problems: list[Problem] = []
-    for name, found in _below(str(directory), "", ()):
+    rules, problems = _rules_of(directory / IGNORE)
+    for name, found in _below(str(directory), "", (), rules):
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -52,7 +72,9 @@ def files_of_tree(directory: Path) -> Mapping[str, Path]:
     return tree.files
 
 
-def _below(path: str, name: str, around: tuple[_Directory, ...]) -> Iterator[tuple[str, Path | Problem]]:
+def _below(
+    path: str, name: str, around: tuple[_Directory, ...], rules: Sequence[_Rule]
+) -> Iterator[tuple[str, Path | Problem]]:
     """What is in a directory; `around` are those that it lies in, where a link must not lead back to."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path for each directory costs more than all the rest
@@ -65,23 +87,92 @@ def _below(path: str, name: str, around: tuple[_Directory, ...]) -> Iterator[tup
         yield name, _problem(path, f"cannot be read: {error.strerror}", "check its owner and mode")
         return
     for entry in found:
-        yield from _at(entry, f"{name}{entry.name}", (*around, own))
+        yield from _at(entry, f"{name}{entry.name}", (*around, own), rules)
 
 
-def _at(entry: os.DirEntry[str], name: str, around: tuple[_Directory, ...]) -> Iterator[tuple[str, Path | Problem]]:
-    """A file, everything in a directory, or what is wrong with an entry."""
+def _at(
+    entry: os.DirEntry[str], name: str, around: tuple[_Directory, ...], rules: Sequence[_Rule]
+) -> Iterator[tuple[str, Path | Problem]]:
+    """A file, everything in a directory, or what is wrong with an entry; nothing if a rule ignores it."""
     try:
         mode = entry.stat().st_mode
     except OSError as error:
         link = f"is a link to nothing: {os.readlink(entry.path)}" if entry.is_symlink() else ""  # noqa: PTH115 - a str
         yield name, _problem(entry.path, link or f"cannot be read: {error.strerror}", _AWAY)
         return
+    if _is_ignored(rules, name, is_directory=stat.S_ISDIR(mode)):
+        return
     if stat.S_ISDIR(mode):
-        yield from _below(entry.path, f"{name}/", around)
+        yield from _below(entry.path, f"{name}/", around, rules)
     elif stat.S_ISREG(mode):
         yield name, Path(entry.path)
     else:
         yield name, _problem(entry.path, f"is {_KINDS.get(stat.S_IFMT(mode), 'no file')}", _AWAY)
+
+
+def _is_ignored(rules: Sequence[_Rule], name: str, *, is_directory: bool) -> bool:
+    """Return whether helm ignores a path: the first rule that matches ignores it, and so does a `!` that does not."""
+    for rule in rules:
+        is_other_kind = rule.of_directories and not is_directory
+        if rule.is_negated:
+            if is_other_kind or not rule.matches(name):
+                return True
+        elif not is_other_kind and rule.matches(name):
+            return True
+    return False
+
+
+def _rules_of(file: Path) -> tuple[list[_Rule], list[Problem]]:
+    """Return the rules of a .helmignore, helm's own rule with them, and each line that helm refuses."""
+    rules, problems = [], []
+    try:
+        text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace") if file.is_file() else ""
+    except OSError as error:
+        return [], [_problem(str(file), f"cannot be read: {error.strerror}", "check its owner and mode")]
+    for number, line in enumerate((*text.split("\n"), _ALWAYS), 1):
+        pattern = line.strip()
+        if not pattern or pattern.startswith("#"):
+            continue
+        try:
+            rules.append(_rule(pattern))
+        except ValueError as error:
+            where = Location(file=file, line=number)
+            problems.append(Problem(where=where, message=f"{pattern!r} {error}", hint="helm would refuse the chart"))
+    return rules, problems
+
+
+@lru_cache(maxsize=256)  # many charts have the same lines
+def _rule(line: str) -> _Rule:
+    """Return the rule of a line; raises ValueError if helm refuses it."""
+    if "**" in line:
+        raise ValueError("holds `**`, which helm does not support")
+    pattern = line.removeprefix("!")
+    path = pattern.removesuffix("/")
+    return _Rule(
+        pattern=_glob(path.removeprefix("/")),
+        is_negated=pattern != line,
+        of_directories=path != pattern,
+        of_paths="/" in path,
+    )
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """Translate a pattern of Go's filepath.Match; raises ValueError if it is malformed."""
+    parts, at = [], 0
+    while at < len(pattern):
+        match = _GLOB.match(pattern, at)
+        if match is None:
+            raise ValueError("is not a pattern that helm can read")
+        at = match.end()
+        if match["set"]:
+            inside = re.sub(r"\\(.)|([\[\]&~|])", lambda one: re.escape(one[1] or one[2]), match["set"])
+            parts.append(f"[{match['not']}{inside}]")
+        else:
+            parts.append({"*": "[^/]*", "?": "[^/]"}.get(match[0]) or re.escape(match[0][-1]))
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error as error:
+        raise ValueError("is not a pattern that helm can read") from error
 
 
 def _problem(path: str, message: str, hint: str) -> Problem:

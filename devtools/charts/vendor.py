@@ -7,7 +7,6 @@ and vendoring again settles it. A lock never names bytes that were not there.
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shutil
 import tarfile
@@ -18,16 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.base.archives import content_of
 from devtools.base.atomic_write import write_whole
 from devtools.base.checksum import sha256_of
-from devtools.base.yaml_positions import parse
-from devtools.charts.archive import dependencies_of, inspect_archive
+from devtools.charts.archive import files_of_archive, inspect_archive, path_in_chart
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry
 from devtools.charts.locking import with_sha256
 from devtools.charts.packing import packed
 from devtools.charts.resolve import THIRD_PARTY, Charts
+from devtools.charts.subcharts import load_chart
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.helm.charts import OCI, HelmCharts, oci_reference
@@ -35,6 +33,8 @@ from devtools.helm.commands import parse_failure
 from devtools.process.runner import Command, Runner
 
 WORK = ".vendor-"  # how directories of ours begin
+_LOCKS = ("Chart.lock", "requirements.lock")
+_ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,11 @@ class Vendor:
             archive, shown = self._fetched(helm, entry, source, work)
             inspect_archive(archive, entry)
             provenance = self._provenance(helm, entry, archive)
-            missing = missing_dependencies(archive, entry)
+            missing = missing_dependencies(archive)
             if missing:
                 archive = self._packed(helm, entry, archive, work)
                 inspect_archive(archive, entry)
+            self._run(helm.show_archive(archive), f"chart archive {archive.name} of '{entry.chart}' cannot be used")
             inspect_crds(archive, entry)
             sha256 = sha256_of(archive)
             changed = self._settle(entry, archive, sha256, shown)
@@ -160,18 +161,17 @@ class Vendor:
         """The same chart with its dependencies in it."""
         with tarfile.open(archive) as file:
             file.extractall(work / "chart", filter="data")
-        chart = work / "chart" / entry.name
-        locked = (chart / "Chart.lock").exists()
-        for number, url in enumerate(_repositories((chart / "Chart.yaml").read_bytes())):
+        (chart,) = (work / "chart").iterdir()
+        locked = any((chart / name).exists() for name in _LOCKS)
+        for number, url in enumerate(_repositories(_files(archive))):
             self._run(
                 helm.add_repository(f"dependency-{number}", url), f"a dependency of '{entry.chart}' is out of reach"
             )
         self._run(helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
         self._run(helm.package(chart, work), f"'{entry.chart}' cannot be packed")
-        # A Chart.lock that helm has just made holds the time: without it, the same chart has the same bytes tomorrow.
-        return _repacked(
-            work / archive.name, work / "packed.tgz", without=set() if locked else {f"{entry.name}/Chart.lock"}
-        )
+        # A lock that helm has just made holds the time: without it, the same chart has the same bytes tomorrow.
+        left_out = set() if locked else {f"{entry.name}/{name}" for name in _LOCKS}
+        return _repacked(work / archive.name, work / "packed.tgz", without=left_out)
 
     def _settle(self, entry: LockEntry, archive: Path, sha256: str, source: str) -> bool:
         """Into the tree, then into the lock; whether the tree changed."""
@@ -213,16 +213,15 @@ class Vendor:
         raise ConfigError(f"{failed}: {text}", hint=hint)
 
 
-def missing_dependencies(archive: Path, entry: LockEntry) -> tuple[str, ...]:
-    """Dependencies that the Chart.yaml of an archive asks for and that it does not hold; it was inspected before.
+def missing_dependencies(archive: Path) -> tuple[str, ...]:
+    """Dependencies that the chart in an archive asks for and that it does not hold; it was inspected before.
 
     Raises ConfigError where what it asks for cannot be read.
     """
+    wanted = [str(item.get("name") or "") for item in _dependencies(_files(archive))]
     with tarfile.open(archive) as file:
-        inside = {posixpath.normpath(member.name): member for member in file if member.isfile()}
-        chart = content_of(file, inside[f"{entry.name}/Chart.yaml"])
-        wanted = [str(item.get("name") or "") for item in _dependencies(chart)]
-    held = {name.split("/")[2] for name in inside if name.startswith(f"{entry.name}/charts/")}
+        paths = [path_in_chart(member.name).split("/") for member in file]
+    held = {parts[1] for parts in paths if parts[0] == "charts" and len(parts) > 1}
     return tuple(
         dict.fromkeys(name for name in wanted if name not in held and not any(_packs(item, name) for item in held))
     )
@@ -233,15 +232,20 @@ def _packs(file: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", file) is not None
 
 
-def _repositories(chart: bytes) -> list[str]:
-    """The chart repositories that the dependencies of a Chart.yaml come from, each once."""
-    found = [str(item.get("repository") or "") for item in _dependencies(chart)]
+def _repositories(files: Mapping[str, bytes]) -> list[str]:
+    """The chart repositories that the dependencies of a chart come from, each once."""
+    found = [str(item.get("repository") or "") for item in _dependencies(files)]
     return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://"))))
 
 
-def _dependencies(chart: bytes) -> tuple[Mapping[str, Any], ...]:
-    """Those of a Chart.yaml."""
-    return dependencies_of(parse(chart, Path("Chart.yaml")).data, "Chart.yaml")
+def _dependencies(files: Mapping[str, bytes]) -> tuple[Mapping[str, Any], ...]:
+    """Those of a Chart.yaml, and of the requirements.yaml that older charts have beside it."""
+    return load_chart(files, lambda _: False).dependencies or ()
+
+
+def _files(archive: Path) -> Mapping[str, bytes]:
+    """What is said of the chart's dependencies in an archive."""
+    return files_of_archive(archive.read_bytes(), _ABOUT.__contains__, f"chart archive {archive.name}")
 
 
 def _repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:

@@ -40,6 +40,10 @@ class HelmCharts:
         """Chart.yaml of the newest version that is no pre-release."""
         return self._command(*self._chart("show", source, name), timeout=_PULL)
 
+    def show_archive(self, archive: Path) -> Command:
+        """Chart.yaml of an archive, if helm can load it."""
+        return self._command("show", "chart", str(archive), timeout=_LOCAL)
+
     def verify(self, archive: Path, keyring: Path) -> Command:
         """Check an archive against the provenance file beside it."""
         return self._command("verify", str(archive), "--keyring", str(keyring), timeout=_LOCAL)

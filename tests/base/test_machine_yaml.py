@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from devtools.base.machine_yaml import json_for_yaml, read_documents, read_yaml
 from devtools.process.runner import Cancel, Command, SubprocessRunner
-from tests.kits.fuzzing import cases
+from tests.kits.fuzzing import helm_cases
 from tests.kits.stack import write
 
 CHART = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
@@ -118,7 +118,7 @@ _NODES = st.recursive(
 )
 
 
-@settings(cases(8), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(helm_cases(8), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(texts=st.lists(_NODES, min_size=20, max_size=60))
 def test_generated_documents_are_read_as_helm_reads_them(helm: Helm, tmp_path: Path, texts: list[str]) -> None:
     documents = [f"v: {text}\n" for text in texts]
@@ -159,7 +159,7 @@ def _has_clash(value: Any) -> bool:
     return isinstance(value, list) and any(map(_has_clash, value))
 
 
-@settings(cases(12), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(helm_cases(12), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(values=st.lists(_JSON.filter(lambda value: not _has_clash(value)), min_size=5, max_size=40))
 def test_json_values_reach_helm_unchanged(helm: Helm, tmp_path: Path, values: list[Any]) -> None:
     chart = write(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from devtools.base.archives import LARGEST_FILE
 from devtools.base.checksum import sha256_of
-from devtools.charts import archive as module
 from devtools.charts.archive import verify_archive
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry
@@ -22,7 +22,7 @@ from tests.kits.charts import CHART, archive, link, vendored
 from tests.kits.stack import load, said, write
 
 LINK = "holds a link that points out of it: 'web/l'"
-BIG = "holds 'web/big', which is larger"
+FIRST = "and helm takes the first part of each path for the chart's directory"
 
 
 def entry(path: Path, version: str = "1.0.0", sha256: str = "") -> LockEntry:
@@ -39,6 +39,8 @@ def entry(path: Path, version: str = "1.0.0", sha256: str = "") -> LockEntry:
 def test_a_good_archive(tmp_path: Path) -> None:
     path = archive(tmp_path, {"web/Chart.yaml": CHART, "web/templates/a.yaml": b"a"}, link("web/b", "templates/a.yaml"))
     verify_archive(path, entry(path))
+    path = archive(tmp_path, {"any/Chart.yaml": CHART, "any\\schema.json": b"\0" * (5 * 2**20 + 1)})
+    verify_archive(path, entry(path))
 
 
 @pytest.mark.parametrize(
@@ -51,11 +53,13 @@ def test_a_good_archive(tmp_path: Path) -> None:
         ({"web/Chart.yaml": CHART, "/etc/x": b""}, [], "holds a path that points out of it: '/etc/x'"),
         ({"web/Chart.yaml": CHART, "web/../../x": b""}, [], "holds a path that points out of it: 'web/../../x'"),
         ({"web/Chart.yaml": CHART, "web\\..\\x": b""}, [], "holds a path that points out of it: 'web\\\\..\\\\x'"),
-        ({"web/Chart.yaml": CHART, "other/x": b""}, [], "holds 'other/x', which is not below web/"),
+        ({"web/Chart.yaml": CHART, "other/x": b""}, [], "holds 'other/x', which is not below web/ as the rest"),
         ({"web/Chart.yaml": CHART}, [link("web/l", "/etc/p")], f"{LINK} to '/etc/p'"),
         ({"web/Chart.yaml": CHART}, [link("web/l", "../x")], f"{LINK} to '../x'"),
         ({"web/Chart.yaml": CHART}, [link("web/l", "x/y", hard=True)], f"{LINK} to 'x/y'"),
-        ({"web/Chart.yaml": CHART, "web/big": b"\0" * (5 * 2**20 + 1)}, [], f"{BIG} than 5 MiB"),
+        ({"./web/Chart.yaml": CHART}, [], f"holds './web/Chart.yaml', {FIRST}"),
+        ({"Chart.yaml": CHART}, [], f"holds 'Chart.yaml', {FIRST}"),
+        ({"web/Chart.yaml": b"- a\n"}, [], "holds a Chart.yaml that helm cannot read: it is not a map of keys"),
     ],
 )  # fmt: skip
 def test_what_is_inside(tmp_path: Path, members: dict[str, bytes], links: list[tarfile.TarInfo], why: str) -> None:
@@ -75,7 +79,7 @@ def test_a_device_is_no_file(tmp_path: Path) -> None:
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "web-1.0.0.tgz"
-    assert module.LARGEST_ARCHIVE == 100 * 2**20
+    assert LARGEST_FILE == 100 * 2**20
     with tarfile.open(path, "w:gz", compresslevel=1) as file:
         for number in range(21):
             member = tarfile.TarInfo(f"web/{number}")
@@ -136,9 +140,9 @@ def test_a_few_bytes_that_stand_for_many(tmp_path: Path) -> None:
         tar += header(b"0", b"00000000001\0", name) + b"a" * 512
         path.write_bytes(gzip.compress(tar + b"\0" * 1024))
         assert chart_values(path).data == {}
-        with pytest.raises(ConfigError, match="is larger than 5 MiB"):
+        with pytest.raises(ConfigError, match="is larger than 100 MiB"):
             objects_in_crds(path, {})
-        with pytest.raises(ConfigError, match="is larger than 5 MiB"):
+        with pytest.raises(ConfigError, match="is larger than 100 MiB"):
             verify_archive(path, entry(path))
 
 

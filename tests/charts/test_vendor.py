@@ -179,11 +179,12 @@ def test_dependencies_in_the_archive_are_left_alone(repo: Repo, packer: Packer, 
     assert sha256_of(repo.root / WEB) == sha256_of(packed)
 
 
-BIG = b"\0" * (5 * 2**20 + 1)
+BIG = b"\0" * (100 * 2**20 + 1)
 UNSAFE: dict[str, tuple[dict[str, bytes], list[tarfile.TarInfo], str]] = {
     "path traversal": ({"web/Chart.yaml": CHART, "web/../../x": b""}, [], "holds a path that points out of it"),
     "a symlink out": ({"web/Chart.yaml": CHART}, [link("web/l", "../../x")], "holds a link that points out of it"),
-    "a zip bomb": ({"web/Chart.yaml": CHART, "web/big": BIG}, [], "which is larger than 5 MiB"),
+    "a zip bomb": ({"web/Chart.yaml": CHART, "web/big": BIG}, [], "is larger than 100 MiB or 10000 files"),
+    "a path that helm misreads": ({"./web/Chart.yaml": CHART}, [], "helm takes the first part of each path for the"),
     "another name": ({"web/Chart.yaml": CHART.replace(b"web", b"other")}, [], "holds name 'other' where the lock says"),
     "another version": (
         {"web/Chart.yaml": CHART.replace(b"1.0.0", b"2.0.0")},

@@ -193,7 +193,7 @@ def test_the_good_archive_is_read(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(GOOD + b"\0" * 1024))
     inspect_archive(path, ENTRY)
     assert use(path) == 3
-    assert missing_dependencies(path, ENTRY) == ()
+    assert missing_dependencies(path) == ()
     assert chart_values(path).data == yaml.safe_load(VALUES)
 
 
@@ -208,7 +208,7 @@ def test_whatever_an_archive_of_a_chart_holds(raw: bytes) -> None:
         with contextlib.suppress(ConfigError):
             inspect_archive(path, ENTRY)
             event("safe")
-            missing_dependencies(path, ENTRY)
+            missing_dependencies(path)
         with contextlib.suppress(ConfigError):
             event("read" if use(path) else "empty")
 

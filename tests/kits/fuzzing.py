@@ -45,6 +45,11 @@ def cases(by_day: int) -> settings:
     return settings(max_examples=by_day if settings().max_examples == USUAL else settings().max_examples)
 
 
+def helm_cases(by_day: int) -> settings:
+    """So many cases of what starts a helm each time; a thousand at night."""
+    return settings(cases(by_day), max_examples=min(cases(by_day).max_examples, 1000))
+
+
 USUAL = 100  # Hypothesis's own number
 SLOW = cases(40)  # of what reads a whole repository each time
 

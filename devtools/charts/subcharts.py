@@ -1,0 +1,330 @@
+"""Charts as Helm loads them, and which of their subcharts the values switch on.
+
+This follows Helm 4.3.1 step by step, down to what surprises: `LoadFiles` in `pkg/chart/v2/loader`,
+`processDependencyEnabled` in `pkg/chart/v2/util`, and `CoalesceValues` in `pkg/chart/common/util`. The tests compare
+it with the real helm on generated charts.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from devtools.base.machine_yaml import read_documents, read_map
+from devtools.charts.archive import dependencies_of, files_of_archive
+from devtools.errors import ConfigError
+
+Files = Mapping[str, bytes]
+Values = MutableMapping[str, Any]
+_GLOBAL = "global"
+_VERSION = r"v?([0-9xX*]+)(?:\.([0-9xX*]+))?(?:\.([0-9xX*]+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
+_OPERATOR = r"!=|>=|=>|<=|=<|~>|=|>|<|~|\^|"
+_ONE = re.compile(rf"({_OPERATOR})\s*{_VERSION}")
+_ALL = re.compile(rf"\s*(?:{_ONE.pattern})\s*(?:(?:\s+|,\s*)(?:{_ONE.pattern})\s*)*")
+_RANGE = re.compile(rf"\s*({_VERSION})\s+-\s+({_VERSION})\s*")
+_WILD = frozenset({None, "x", "X", "*"})
+_Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
+
+
+@dataclass(slots=True, kw_only=True)
+class LoadedChart:
+    """A chart and its subcharts; `where` is its path in the outermost chart, empty or with a slash at its end.
+
+    `dependencies` is None if the chart declares none: then Helm leaves all of its subcharts as they are.
+    """
+
+    where: str
+    name: str
+    version: str
+    files: Files
+    values: dict[str, Any]
+    dependencies: tuple[Mapping[str, Any], ...] | None
+    subcharts: list[LoadedChart] = field(default_factory=list)
+
+
+def load_chart(files: Files, wanted: Callable[[str], bool], where: str = "") -> LoadedChart:
+    """Load a chart from its files; of packed subcharts, read only the files of wanted names.
+
+    Raises ConfigError, naming the file, if Helm could not load it.
+    """
+    if "Chart.yaml" not in files:
+        raise ConfigError(f"{where or 'the chart'} is not a chart: it has no Chart.yaml")
+    metadata = {**_map(files, "Chart.yaml", where), **_map(files, "requirements.yaml", where)}
+    dependencies = None
+    if metadata.get("dependencies") is not None:
+        dependencies = dependencies_of(metadata, f"{where}Chart.yaml")
+    return LoadedChart(
+        where=where,
+        name=str(metadata.get("name") or ""),
+        version=str(metadata.get("version") or ""),
+        files=files,
+        values=_default_values(files, where),
+        dependencies=dependencies,
+        subcharts=[
+            load_chart(below, wanted, f"{where}charts/{name}/")
+            for name, below in sorted(_subcharts(files, wanted, where).items())
+        ],
+    )
+
+
+def enabled_charts(chart: LoadedChart, values: Mapping[str, Any]) -> Iterator[LoadedChart]:
+    """Yield a chart and each subchart that these values switch on, a subchart with two aliases twice."""
+    _process(chart, _copy(values), "")
+    yield from _walk(chart)
+
+
+def _walk(chart: LoadedChart) -> Iterator[LoadedChart]:
+    yield chart
+    for subchart in chart.subcharts:
+        yield from _walk(subchart)
+
+
+def _map(files: Files, name: str, where: str) -> dict[str, Any]:
+    """Return the map in a file of the chart, empty if there is none; raises ConfigError if Helm could not read it."""
+    try:
+        return read_map(files.get(name, b""))
+    except ValueError as error:
+        raise ConfigError(f"{where}{name} of the chart cannot be read by helm: {error}") from error
+
+
+def _default_values(files: Files, where: str) -> dict[str, Any]:
+    """Return what values.yaml says; Helm merges its documents."""
+    values: dict[str, Any] = {}
+    try:
+        for document in read_documents(files.get("values.yaml", b"")):
+            if not isinstance(document, dict | None):
+                raise ValueError("it is not a map of keys")  # noqa: TRY004 - as what is not YAML
+            values = _merged(values, document or {})
+    except ValueError as error:
+        raise ConfigError(f"{where}values.yaml of the chart cannot be read by helm: {error}") from error
+    return values
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merge maps; anything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _subcharts(files: Files, wanted: Callable[[str], bool], where: str) -> dict[str, Files]:
+    """Return the files of each chart in `charts/` by its name there; Helm leaves out what begins with `_` or `.`."""
+    found: dict[str, dict[str, bytes]] = {}
+    for path, content in files.items():
+        top, _, below = path.partition("/")
+        name, _, rest = below.partition("/")
+        if top != "charts" or not name or name[0] in "._" or path.endswith(".prov"):
+            continue
+        if name.endswith(".tgz"):
+            if not rest:
+                found[name] = dict(files_of_archive(content, wanted, f"{where}{path} of the chart"))
+        elif rest:
+            found.setdefault(name, {})[rest] = content
+    return dict(found)
+
+
+def _process(chart: LoadedChart, values: Values, path: str) -> None:
+    """Rename and copy subcharts by the dependencies declared, and take out those that are switched off.
+
+    `values` are those of the outermost chart, `path` leads to this chart's own.
+    """
+    if chart.dependencies is None:
+        return
+    declared = chart.dependencies
+    found = [item for item in chart.subcharts if not any(_is_meant(dependency, item) for dependency in declared)]
+    for dependency in declared:
+        meant = next((item for item in chart.subcharts if _is_meant(dependency, item)), None)
+        if meant:
+            name = str(dependency.get("alias") or meant.name)
+            found.append(replace(meant, name=name, subcharts=[replace(item) for item in meant.subcharts]))
+    chart.subcharts = found
+    every = _coalesced(chart, _copy(values))
+    off = {_name(item) for item in declared if not _is_enabled(item, every, path)}
+    chart.subcharts = [item for item in found if item.name not in off]
+    for item in chart.subcharts:
+        _process(item, every, f"{path}{item.name}.")
+
+
+def _name(dependency: Mapping[str, Any]) -> str:
+    return str(dependency.get("alias") or dependency.get("name") or "")
+
+
+def _is_meant(dependency: Mapping[str, Any], chart: LoadedChart) -> bool:
+    """Return whether a dependency is about a chart: by name and range of versions."""
+    return dependency.get("name") == chart.name and is_compatible(str(dependency.get("version") or ""), chart.version)
+
+
+def _is_enabled(dependency: Mapping[str, Any], values: Mapping[str, Any], path: str) -> bool:
+    """Return whether the values switch a dependency on: the first condition that is a boolean, else tags, else yes."""
+    for condition in str(dependency.get("condition") or "").strip().split(","):
+        found = _at(values, path + condition) if condition else None
+        if isinstance(found, bool):
+            return found
+    tags = values.get("tags")
+    by_tag = [tags.get(tag) for tag in dependency.get("tags") or ()] if isinstance(tags, Mapping) else []
+    return True in by_tag or False not in by_tag
+
+
+def _at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values in maps and lists of their own."""
+    return {key: _copy(value) if isinstance(value, Mapping) else copy.deepcopy(value) for key, value in values.items()}
+
+
+def _coalesced(chart: LoadedChart, values: Values) -> Values:
+    """Lay values over the defaults of a chart and, below their names, of its subcharts; they are changed."""
+    _coalesce_defaults(chart, values)
+    for subchart in chart.subcharts:
+        own = values.setdefault(subchart.name, {})
+        if not isinstance(own, dict):
+            raise ConfigError(f"the values of subchart '{subchart.name}' are not a map")
+        _coalesce_globals(own, values)
+        _coalesced(subchart, own)
+    return values
+
+
+def _coalesce_defaults(chart: LoadedChart, values: Values) -> None:
+    """Set what values do not say; a null takes a default away."""
+    names = {subchart.name for subchart in chart.subcharts}
+    for key, default in copy.deepcopy(chart.values).items():
+        is_subchart = key in names
+        if isinstance(default, dict) and not (key in values and is_subchart):
+            _drop_nulls(default)
+        if key not in values:
+            if default is not None:
+                values[key] = default
+        elif values[key] is None:
+            del values[key]
+        elif isinstance(values[key], dict) and isinstance(default, dict):
+            _coalesce_maps(values[key], default, keep_nulls=is_subchart)
+
+
+def _coalesce_maps(values: Values, defaults: dict[str, Any], *, keep_nulls: bool) -> None:
+    """Set what a map does not say; a null takes a default away, or stays."""
+    had = {key for key, value in defaults.items() if value is not None}
+    defaults.update({key: None for key, value in values.items() if value is None})
+    for key, default in defaults.items():
+        if key not in values:
+            values[key] = default
+        elif values[key] is None and not keep_nulls and key in had:
+            del values[key]
+        elif isinstance(values[key], dict) and isinstance(default, dict):
+            _coalesce_maps(values[key], default, keep_nulls=keep_nulls)
+
+
+def _coalesce_globals(values: Values, above: Mapping[str, Any]) -> None:
+    """Give a subchart's values the globals of the chart above, which count more."""
+    own, given = values.get(_GLOBAL, {}), above.get(_GLOBAL, {})
+    if not isinstance(own, dict) or not isinstance(given, dict):
+        return
+    for key, value in given.items():
+        old = own.get(key)
+        if not isinstance(value, dict):
+            if not isinstance(old, dict):
+                own[key] = value
+        elif key not in own or isinstance(old, dict):
+            own[key] = dict(value)
+            if isinstance(old, dict):
+                _coalesce_maps(own[key], old, keep_nulls=True)
+    values[_GLOBAL] = own
+
+
+def _drop_nulls(values: dict[str, Any]) -> None:
+    for key, value in list(values.items()):
+        if value is None:
+            del values[key]
+        elif isinstance(value, dict):
+            _drop_nulls(value)
+
+
+def is_compatible(constraint: str, version: str) -> bool:
+    """Return whether a version is in a range, as Masterminds/semver v3 decides it; False if either cannot be read.
+
+    An empty range cannot be read.
+    """
+    found = re.fullmatch(_VERSION, version.strip())
+    if found is None or _WILD & {*found.groups()[:1]}:
+        return False
+    major, minor, patch, pre = found.groups()
+    try:
+        order = _order((int(major), int(minor or 0), int(patch or 0)), pre)
+    except ValueError:
+        return False
+    groups = _RANGE.sub(lambda match: f">= {match[1]}, <= {match[6]} ", constraint).split("||")
+    return all(_ALL.fullmatch(group) for group in groups) and any(_in_group(group, order) for group in groups)
+
+
+def _in_group(group: str, version: _Order) -> bool:
+    """Return whether every constraint of a group holds; pre-releases are only in ranges that name one."""
+    constraints = [match.groups() for match in _ONE.finditer(group)]
+    if not version[3] and not any(pre for *_, pre in constraints):
+        return False
+    return all(_holds(*constraint, version=version) for constraint in constraints)
+
+
+def _holds(
+    operator: str, major: str, minor: str | None, patch: str | None, pre: str | None, *, version: _Order
+) -> bool:
+    """Return whether one constraint holds; a part that is missing or `x` stands for any."""
+    any_minor = any_patch = False
+    if major in _WILD:
+        numbers, is_partial = (0, 0, 0), True
+    elif minor in _WILD:
+        numbers, is_partial, any_minor = (int(major), 0, 0), True, True
+    else:
+        any_patch = is_partial = patch in _WILD
+        numbers = (int(major), int(minor or 0), 0 if is_partial else int(patch or 0))
+    limit = _order(numbers, pre)
+    if operator in ("~", "~>") or (operator in ("", "=") and is_partial):
+        return _is_near(version, limit, any_minor=any_minor, any_patch=any_patch)
+    if operator == "^":
+        return _is_caret(version, limit, any_minor=any_minor, any_patch=any_patch)
+    places = 3 if not is_partial else 0 if major in _WILD else 1 if any_minor else 2
+    if operator == "!=":
+        return version != limit if not is_partial else version[:places] != limit[:places]
+    if operator == ">" and is_partial:
+        return version[: max(places, 1)] > limit[: max(places, 1)]
+    if operator in ("<=", "=<") and is_partial:
+        return version[: max(places, 1)] <= limit[: max(places, 1)]
+    compared = {
+        **dict.fromkeys(("", "="), version == limit),
+        **dict.fromkeys((">=", "=>"), version >= limit),
+        **dict.fromkeys(("<=", "=<"), version <= limit),
+    }
+    return compared.get(operator, version > limit if operator == ">" else version < limit)
+
+
+def _is_near(version: _Order, limit: _Order, *, any_minor: bool, any_patch: bool) -> bool:
+    """`~1.2.3`: at least that, and of the same minor version."""
+    if version < limit:
+        return False
+    if limit[:3] == (0, 0, 0) and not any_minor and not any_patch:
+        return True
+    return version[0] == limit[0] and (any_minor or version[1] == limit[1])
+
+
+def _is_caret(version: _Order, limit: _Order, *, any_minor: bool, any_patch: bool) -> bool:
+    """`^1.2.3`: at least that, and the same up to the first number that is not 0."""
+    if version < limit:
+        return False
+    if limit[0] > 0 or any_minor:
+        return version[0] == limit[0]
+    if limit[1] > 0 or any_patch:
+        return version[:2] == limit[:2]
+    return version[:3] == limit[:3]
+
+
+def _order(numbers: tuple[int, int, int], pre: str | None) -> _Order:
+    """Return a key that sorts versions by Semantic Versioning 2.0.0."""
+    parts = tuple((not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in (pre or "").split("."))
+    return (*numbers, not pre, parts if pre else ())
