@@ -19,7 +19,7 @@ from devtools.tasks import namespace
 from devtools.tasks.declaration import LayerTask
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PATHS = re.compile(
     r"(?<![\w/.<>~-])((?:scripts|layers|charts|environments|simulation|docs|tests|devtools|tools|requirements|changelog\.d)"
     r"/[\w./-]*[\w/])(?![\w<>*…{-])"
@@ -125,5 +125,6 @@ def test_the_index_names_every_page() -> None:
 def test_the_readme_does_not_promise_what_is_not_there() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     scripts = set(re.findall(r"\bscripts/[\w./-]+", text))
+    assert len(text.splitlines()) <= 200
     assert {"scripts/up", "scripts/test"} <= scripts
     assert "cannot share an environment" in text

@@ -209,7 +209,9 @@ class TiltServer:
         """Stop it and everything in its session: TERM, time to end what it runs, KILL. Says whether there was any."""
         found = self._all()
         if found:
-            progress(f"stopping Tilt (pid {found[0].pid}); what it runs may take {self._grace:.0f} s to end")
+            leader = next((process for process in found if tilt.is_server(process.command)), None)
+            name = f"Tilt (pid {leader.pid})" if leader else "what Tilt started"
+            progress(f"stopping {name}; commands may take {self._grace:.0f} s to end")
             if not self._end(self._grace):
                 names = ", ".join(str(process.pid) for process in self._all())
                 raise EnvironmentFault(f"cannot end processes of Tilt: {names}", hint="end them as root")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ TWIN = Path(".devtools/layer-specs.star")
 LIBRARY = Path(".devtools/infra.star")
 PROTO = "ameide_core_proto"
 PREFIX = "infra:"
+INPUTS = "DEVTOOLS_TILT_INPUTS"  # in a layer's environment: which paths it is made of
 GROUP = "infra.layer-tests."
 
 
@@ -115,18 +117,22 @@ def _literal(value: Any, depth: int) -> str:
 def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str], group: str) -> dict[str, Any]:
     environment = ("--env", stack.environment.name)
     command = _invoke(around, "layer", layer.name, *environment)
+    resource = _resource(
+        resource_name(layer),
+        group,
+        [*command, "--context", around.context, "--kubeconfig", str(around.kubeconfig)],
+        stack,
+        around,
+        _watched(stack, layer, around),
+    )
+    # Tilt runs a resource again if its environment changed, but not if there are other paths to watch.
+    inputs = sha256("\n".join(resource["deps"]).encode()).hexdigest()[:12]
     return {
         "layer": layer.name,
         "number": layer.number,
         "stage": layer.stage,
-        **_resource(
-            resource_name(layer),
-            group,
-            [*command, "--context", around.context, "--kubeconfig", str(around.kubeconfig)],
-            stack,
-            around,
-            _watched(stack, layer, around),
-        ),
+        **resource,
+        "env": {**resource["env"], INPUTS: inputs},
         "resource_deps": list(needs),
         "allow_parallel": True,  # while a resource runs that does not allow it, Tilt starts nothing else
         "critical": layer.critical,

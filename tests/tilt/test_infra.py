@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 
@@ -135,7 +136,7 @@ def test_a_button_looks_for_drift_and_is_a_command_that_the_tasks_know(tmp_path:
     assert isinstance(button.cmd, tuple)
     assert button.cmd[-5:] == ("drift", "--name", "40-data", "--env", "local")
     assert (button.trigger_mode, button.auto_init, button.deps) == ("manual", False, ())
-    assert {argument.name for argument in namespace["drift"].get_arguments()} >= {"name", "env"}
+    assert {"name", "env"} <= set(signature(namespace["drift"].body).parameters)
 
 
 def test_specs_are_written_anew_when_a_layer_changes_and_not_on_tilt_up(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""A running real Tilt, with layers that only write down that they ran: it needs neither a cluster nor Docker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from devtools.bootstrap import tilt
+from devtools.bootstrap.server import Running, TiltServer
+from devtools.bootstrap.tilt import Tilt, TiltResource
+from devtools.process.runner import Cancel, SubprocessRunner
+from tests.kits.bootstrap import is_alive
+from tests.kits.tilt import THREE, TILTFILE, Repo, layer, made
+from tests.kits.waiting import eventually
+from tests.tilt.real import NEEDS_TILT, environment
+
+pytestmark = NEEDS_TILT
+# `invoke layer` and `invoke drift` leave a file; a layer goes on while there is a file NAME.hold.
+TASKS = """\
+import os, time
+from pathlib import Path
+from invoke import Collection, task
+from devtools.tasks import namespace as real
+
+@task
+def layer(_, name, env="", context="", kubeconfig="", force=False):
+    Path(name + ".runs").open("a").write("run\\n")
+    while Path(name + ".hold").exists():
+        time.sleep(0.05)
+
+@task
+def drift(_, name, env=""):
+    Path(name + ".drift").touch()
+
+namespace = Collection(layer, drift, real["specs"])
+"""
+WAIT = 60.0
+
+
+class Live:
+    """A Tilt that runs for a repository."""
+
+    def __init__(self, repo: Repo, home: Path) -> None:
+        self.repo = repo
+        self.root = repo.root
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        tool = Tilt(
+            program=Path(shutil.which("tilt") or ""),
+            root=repo.root,
+            kubeconfig=home / "kubeconfig",
+            context="kwok-demo",
+            port=port,
+        )
+        self.runner = SubprocessRunner(environment(home), Cancel())
+        self.server = TiltServer(tool, runner=self.runner, cancel=Cancel(), grace=5.0)
+        self.running: Running | None = None
+
+    def start(self) -> str:
+        """Start Tilt; why the Tiltfile did not load, if so."""
+        self.running = self.server.start(print)
+        return self.server.await_load(self.running, print)
+
+    @property
+    def now(self) -> Running:
+        assert self.running is not None
+        return self.running
+
+    def resources(self) -> dict[str, TiltResource]:
+        found = self.runner.run(self.now.tool.resources())
+        return {item.name: item for item in tilt.resources(found.stdout)}
+
+    def runs(self, name: str) -> int:
+        """How often a layer was run."""
+        path = self.root / f"{name}.runs"
+        return path.read_text().count("run") if path.exists() else 0
+
+    def until_runs(self, name: str, count: int) -> None:
+        eventually(lambda: self.runs(name) >= count, WAIT, told=self.server.tail)
+
+    def until_settled(self) -> None:
+        """Until every layer has run."""
+        layers = ("infra:10-base", "infra:20-operators", "infra:40-data")
+        eventually(lambda: all(self.resources()[name].update == "ok" for name in layers), WAIT, told=self.server.tail)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    repo = made(tmp_path / "repo", {**THREE, "tasks.py": TASKS}, TILTFILE, proto=False, provider="kwok")
+    found = Live(repo, tmp_path / "home")
+    yield found
+    found.server.stop(print)
+    assert found.server.orphans() == ()
+
+
+def test_layers_run_in_order_and_what_appears_is_noticed(live: Live) -> None:
+    assert live.start() == ""
+    live.until_settled()
+    assert [live.runs(name) for name in ("10-base", "20-core-operators", "40-data")] == [1, 1, 1]
+    live.repo.write("environments/_shared/40-data/data.yaml", "a: 1\n")  # the first overlay, and no environments/ yet
+    live.until_runs("40-data", 2)
+    assert live.runs("10-base") == 1
+    live.repo.write("layers/30-more.yaml", layer("more"))
+    live.until_runs("30-more", 1)
+    live.repo.write("environments/_shared/40-data/data.yaml", "a: 2\n")
+    live.until_runs("40-data", 3)
+    live.repo.write("Tiltfile", TILTFILE.rsplit("\n", 2)[0] + "\napp('web')\n")
+    error = eventually(lambda: live.server.load_error(live.now), WAIT)
+    assert "app('web'): call infra_layers(...) first" in str(error), "what an earlier load left is not used"
+
+
+def test_while_a_layer_runs_drift_and_specs_answer_and_a_killed_tilt_is_noticed(live: Live) -> None:
+    hold = live.repo.write("20-core-operators.hold", "")
+    assert live.start() == ""
+    live.until_runs("20-core-operators", 1)
+    live.runner.run(live.now.tool.trigger("infra:10-base:drift"))
+    eventually((live.root / "10-base.drift").exists, WAIT, told=live.server.tail)
+    live.repo.write("layers/30-more.yaml", layer("more"))
+    eventually(lambda: "infra:30-more" in live.resources(), WAIT, told=live.server.tail)
+    assert live.resources()["infra:20-operators"].update == "in_progress"
+    assert live.runs("40-data") == 0
+    os.kill(live.now.pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(live.now.pid), WAIT)
+    assert live.server.ours() is None
+    (orphan,) = (item for item in live.server.orphans() if "20-core-operators" in item.command)
+    assert os.getsid(orphan.pid) == orphan.pid, "Tilt gives every command a session of its own"
+    hold.unlink()
+    eventually(lambda: live.server.orphans() == (), WAIT)
+    assert live.server.ended_unasked()
+
+
+def test_what_tilt_runs_ends_with_it(live: Live) -> None:
+    live.repo.write("10-base.hold", "")
+    assert live.start() == ""
+    live.until_runs("10-base", 1)
+    assert live.server.ours() == replace(live.now)
+    assert live.server.stop(print)
+    assert live.server.ours() is None
+    assert live.server.orphans() == ()
+
+
+def test_a_tiltfile_that_does_not_load_is_reported_with_its_place(live: Live) -> None:
+    path = live.repo.write("Tiltfile", "def f():\n    fail('no such luck')\n\nf()\n")
+    assert live.start().splitlines() == [
+        "Error in fail: no such luck",
+        f"  {path}:2:9: in f",
+        f"  {path}:4:2: in <toplevel>",
+    ]
+    live.repo.write("Tiltfile", "app(\n")
+    error = eventually(lambda: (found := live.server.load_error(live.now)) and "luck" not in found and found, WAIT)
+    assert f"{path}:2:1" in str(error)
+    live.repo.write("Tiltfile", TILTFILE)
+    eventually(lambda: live.server.load_error(live.now) == "", WAIT)
