@@ -52,7 +52,7 @@ def check(machine: Machine, wanted: Wanted) -> tuple[Finding, ...]:
         *_docker(machine, wanted),
         *_ports(machine, wanted),
         *_sizes(machine, wanted),
-        *_inotify(machine),
+        *check_inotify(machine.inotify),
         *_programs(machine, wanted),
     ]
     return tuple(sorted(found, key=lambda finding: finding.level != "problem"))
@@ -97,9 +97,10 @@ def _sizes(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
             yield Finding(check=name.split(maxsplit=1)[0], level=level, message=message, hint=hint)
 
 
-def _inotify(machine: Machine) -> Iterator[Finding]:
+def check_inotify(limits: Mapping[str, int]) -> Iterator[Finding]:
+    """Yield a warning for each limit of inotify(7) that Tilt and a cluster are likely to reach."""
     for name, enough in INOTIFY.items():
-        value = machine.inotify.get(name, enough)
+        value = limits.get(name, enough)
         if value < enough:
             message = f"fs.inotify.{name} is {value}; with Tilt and a cluster {enough} are wanted"
             hint = f"sudo sysctl -w fs.inotify.{name}={enough}"

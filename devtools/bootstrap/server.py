@@ -27,7 +27,7 @@ LOADING = 300.0  # seconds that the first load of the Tiltfile may take: charts 
 GRACE = 35.0
 _AFTER = 5.0  # seconds for what outlives Tilt
 _LOOK = 0.1
-_ASK = 0.5  # seconds between two questions to Tilt: each starts a process
+_ASK = 0.2  # seconds between two questions to Tilt: each starts a process
 _TAIL = 15  # lines of the log
 
 
@@ -149,6 +149,13 @@ class TiltServer:
             raise TiltFault(
                 f"Tilt at {running.url} gave an unknown answer: {error}", hint="is it Tilt 0.37?"
             ) from error
+
+    def dead_watches(self, running: Running) -> dict[str, str]:
+        """Return which resources of a running Tilt do not notice changed files, and why; empty if Tilt cannot tell."""
+        result = self._runner.run(running.tool.file_watches())
+        with contextlib.suppress(ValueError):
+            return tilt.dead_watches(result.stdout) if result.ok else {}
+        return {}
 
     def await_load(self, running: Running, progress: Progress) -> str:
         """Wait until Tilt has loaded its Tiltfile; return the error, or an empty string.

@@ -87,6 +87,10 @@ class Tilt:
         """Print the running Tilt's resources; see `resources`."""
         return self._command("get", "uiresources", "--output", "json", *self._server(), timeout=_ASKING)
 
+    def file_watches(self) -> Command:
+        """Print what the running Tilt watches; see `dead_watches`."""
+        return self._command("get", "filewatches", "--output", "json", *self._server(), timeout=_ASKING)
+
     def session(self) -> Command:
         """Print the running Tilt's session; see `pid`. Fails where no Tilt listens."""
         return self._command("get", "session", "--output", "json", *self._server(), timeout=_ASKING)
@@ -130,6 +134,19 @@ def _reason_first(error: str) -> str:
         return error or "no reason given"
     places = [line for line in lines[1:] if line.startswith("  ")]
     return "\n".join([*(line for line in lines[1:] if line not in places), *reversed(places)])
+
+
+def dead_watches(output: str) -> dict[str, str]:
+    """Return which resources do not notice changed files, and why, from what `get filewatches` printed.
+
+    At the limits of inotify(7) Tilt goes on without a watcher. ValueError if it is something else.
+    """
+    found: dict[str, str] = {}
+    for item in _items(output):
+        status, metadata = item.get("status") or {}, item.get("metadata") or {}
+        if isinstance(status, dict) and isinstance(metadata, dict) and status.get("error"):
+            found[str((metadata.get("annotations") or {}).get("tilt.dev/resource", ""))] = str(status["error"])
+    return dict(sorted(found.items()))
 
 
 def is_server(command: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -269,6 +270,28 @@ def test_a_tiltfile_that_does_not_load_fails_the_bootstrap_and_the_status(machin
     assert (looked.code, looked.states["tilt"]) == (ExitCode.FAILED, "broken")
     (machine.fake / "tiltfile").unlink()
     assert (status(machine).code, up(machine).code) == (ExitCode.OK, ExitCode.OK)
+
+
+def test_status_names_what_does_not_notice_changed_files(machine: Machine) -> None:
+    up(machine)
+    assert status(machine).code is ExitCode.OK
+    reason = "filewatch init: Hit OS limits creating a watcher.\nRun 'sysctl fs.inotify.max_user_instances' to check"
+    metadata = {"name": "local:infra:20-x", "annotations": {"tilt.dev/resource": "infra:20-x"}}
+    fine = {"metadata": {"name": "configs:(Tiltfile)"}, "status": {"monitorStartTime": "2026-11-30T03:06:18Z"}}
+    (machine.fake / "watches").write_text(
+        json.dumps({"kind": "List", "items": [fine, {"metadata": metadata, "status": {"error": reason}}]})
+    )
+    looked = status(machine)
+    assert (looked.code, looked.states["tilt"]) == (ExitCode.FAILED, "broken")
+    assert f"does not notice changed files of infra:20-x:\n{reason}" in looked.document["stages"][-1]["detail"]
+
+
+def test_status_shows_limits_of_inotify_that_are_low(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "inotify_limits", lambda: {"max_user_watches": 8192, "max_user_instances": 512})
+    looked = status(machine)
+    (finding,) = looked.document["findings"]
+    assert finding["check"] == "inotify"
+    assert "warning: fs.inotify.max_user_watches is 8192" in looked.err
 
 
 def test_a_tilt_that_was_killed_is_noticed_while_its_command_goes_on(machine: Machine) -> None:

@@ -76,7 +76,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         session = {{"items": [{{"kind": "Session", "status": {{"pid": os.getpid()}}}}]}}
         cluster = {{"kind": "Cluster", "status": {{"connection": {{"kubernetes": {{"context": context}}}}}}}}
-        pages = {{"/session": session, "/cluster": cluster}}
+        try:
+            with open(os.environ["FAKE"] + "/watches") as file:
+                watches = json.load(file)
+        except OSError:
+            watches = {{"items": []}}
+        pages = {{"/filewatches": watches, "/session": session, "/cluster": cluster}}
         if self.path == "/uiresources":
             pages[self.path] = {{"items": [{{"metadata": {{"name": "(Tiltfile)"}}, "status": tiltfile()}}]}}
         body = json.dumps(pages.get(self.path, {{}})).encode()
@@ -213,7 +218,7 @@ class Machine:
         path = self.fake / "calls"
         found = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
-        return [call for call in found if not call.startswith("tilt get uiresources")]
+        return [call for call in found if not call.startswith(("tilt get uiresources", "tilt get filewatches"))]
 
     def pid(self) -> int:
         return int((self.run_directory / "tilt.pid").read_text())

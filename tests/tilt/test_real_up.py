@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,7 @@ def drift(_, name, env=""):
 namespace = Collection(layer, drift, real["specs"])
 """
 WAIT = 60.0
+LIMIT = "/proc/sys/user/max_inotify_instances"
 
 
 class Live:
@@ -52,7 +54,7 @@ class Live:
         self.root = repo.root
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        tool = Tilt(
+        self.tool = Tilt(
             program=Path(shutil.which("tilt") or ""),
             root=repo.root,
             kubeconfig=home / "kubeconfig",
@@ -60,7 +62,7 @@ class Live:
             port=port,
         )
         self.runner = SubprocessRunner(environment(home), Cancel())
-        self.server = TiltServer(tool, runner=self.runner, cancel=Cancel(), grace=5.0)
+        self.server = TiltServer(self.tool, runner=self.runner, cancel=Cancel(), grace=5.0)
         self.running: Running | None = None
 
     def start(self) -> str:
@@ -158,3 +160,22 @@ def test_a_tiltfile_that_does_not_load_is_reported_with_its_place(live: Live) ->
     assert f"{path}:2:1" in str(error)
     live.repo.write("Tiltfile", TILTFILE)
     eventually(lambda: live.server.load_error(live.now) == "", WAIT)
+
+
+def test_at_the_limits_of_inotify_tilt_names_what_it_does_not_watch(live: Live) -> None:
+    """In a user namespace of its own, whose limit nobody else shares."""
+    program = live.repo.write("few", f'#!/bin/sh\necho 3 >{LIMIT} && exec tilt "$@"\n')
+    program.chmod(0o755)
+    unshare = ("unshare", "--user", "--map-root-user")
+    if subprocess.run([*unshare, "test", "-w", LIMIT], check=False).returncode != 0:
+        pytest.skip("no user namespaces")
+    up = live.server.command()
+    pid = live.runner.spawn(replace(up, argv=(*unshare, str(program), *up.argv[1:])), live.root / "tilt.log")
+    try:
+        running = Running(pid=pid, context="", tool=live.tool)
+        dead = eventually(lambda: live.server.dead_watches(running), WAIT)
+        assert all("inotify" in reason for reason in dead.values())
+        assert any(name.startswith("infra:") for name in dead)
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not is_alive(pid), WAIT)

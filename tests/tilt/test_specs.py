@@ -36,7 +36,9 @@ def test_a_layer_says_what_its_resource_is(tmp_path: Path) -> None:
     repo = made(tmp_path, {**THREE, "environments/local/40-data/data.yaml": "a: 1\n"})
     root = str(tmp_path)
     kubeconfig = f"{root}/state/k3d/demo/kubeconfig"
-    assert by_layer(repo)["40-data"] == {
+    found = by_layer(repo)["40-data"]
+    assert len(found["env"].pop("DEVTOOLS_TILT_INPUTS")) == 12
+    assert found == {
         "layer": "40-data",
         "number": 40,
         "stage": "data",
@@ -109,10 +111,13 @@ def test_the_first_overlay_and_the_first_environment_are_watched_for(tmp_path: P
     root = str(tmp_path)
     watched = [f"{root}/layers", f"{root}/environments", f"{root}/devtools.yaml"]
     assert document(repo)["refresh"]["deps"] == watched
+    before = by_layer(repo)
     overlay = repo.write("environments/_shared/40-data/data.yaml", "a: 1\n")
     repo.specs()
     assert document(repo)["refresh"]["deps"] == watched
     assert str(overlay) in by_layer(repo)["40-data"]["deps"]
+    changed = [name for name, item in by_layer(repo).items() if item["env"] != before[name]["env"]]
+    assert changed == ["40-data"], "for Tilt runs a layer again if its environment changed"
 
 
 def test_groups_are_sorted_by_name_as_layers_by_number(tmp_path: Path) -> None:

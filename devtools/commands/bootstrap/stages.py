@@ -210,7 +210,14 @@ def _tilt_state(parts: Parts) -> Stage:
     if parts.tilt.context != parts.context:
         detail = f"pid {parts.tilt.pid} works on {parts.tilt.context or 'no cluster'}{_starter(parts.tilt)}"
         return Stage(stage="tilt", state="foreign", detail=detail, hint="invoke bootstrap.down --keep-cluster")
-    return _loaded(parts, parts.tilt, parts.server.load_error(parts.tilt))
+    found = _loaded(parts, parts.tilt, parts.server.load_error(parts.tilt))
+    dead = parts.server.dead_watches(parts.tilt) if found.ok else {}
+    if not dead:
+        return found
+    reason = next(iter(dead.values()))
+    detail = f"{found.detail}, does not notice changed files of {', '.join(dead)}:\n{reason}"
+    hint = "raise the limit, then: invoke bootstrap.down --keep-cluster; invoke bootstrap"
+    return Stage(stage="tilt", state="broken", detail=detail, hint=hint)
 
 
 def _tilt_missing(parts: Parts) -> Stage:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from devtools.app.environment import App
 from devtools.app.exit_codes import DOCUMENTS
-from devtools.bootstrap.prerequisites import Finding
+from devtools.bootstrap.machine import inotify_limits
+from devtools.bootstrap.prerequisites import Finding, check_inotify
 from devtools.bootstrap.stages import Stage
 from devtools.commands.bootstrap import stages
 from devtools.commands.bootstrap.parts import Parts, look, parts_of
@@ -61,11 +62,14 @@ def bootstrap(app: App, options: Options) -> ExitCode:
 
 
 def status(app: App, output: str) -> ExitCode:
-    """What there is of each stage; exit code 1 where something is missing."""
+    """Show what there is of each stage, and limits of inotify that are low; exit code 1 if something is missing."""
     _known(output)
     parts = parts_of(app)
     found = stages.states(parts)
-    _show(parts, "status", found, (), output)
+    limits = tuple(check_inotify(inotify_limits()))
+    for finding in limits:
+        app.say(f"{finding.level}: {finding.message}; {finding.hint}")
+    _show(parts, "status", found, limits, output)
     return ExitCode.OK if all(stage.ok for stage in found) else ExitCode.FAILED
 
 
