@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
@@ -16,6 +17,14 @@ T = TypeVar("T")
 def last_line(result: Result) -> str:
     """What a program said last; most say there why they failed."""
     return (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1][:LONGEST]
+
+
+def named(program: Path, link: Path) -> Path:
+    """A link to a program, whose name its process then has."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(program.resolve())
+    return link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

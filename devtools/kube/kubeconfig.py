@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_yaml import read_yaml
+from devtools.base.open_file import opened
 from devtools.errors import EnvironmentFault
 
 _HEADER = re.compile(r"[\x20-\x7e]*")
@@ -51,7 +52,8 @@ class Credentials:
 def read_credentials(kubeconfig: Path, context: str) -> Credentials:
     """The context's credentials; raises EnvironmentFault where file, context, cluster or user is missing."""
     try:
-        document = read_yaml(kubeconfig.read_bytes()) or {}
+        with opened(kubeconfig) as file:
+            document = read_yaml(file.read()) or {}
     except OSError as error:
         raise EnvironmentFault(
             f"cannot read kubeconfig {kubeconfig}: {error.strerror}", hint="invoke cluster.create"
@@ -144,7 +146,8 @@ def _token(user: dict[str, Any], base: Path) -> str:
 def _file(path: Path) -> bytes:
     """A credentials file."""
     try:
-        return path.read_bytes()
+        with opened(path) as file:
+            return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         said = getattr(error, "strerror", None) or error
         raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {said}") from error

@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert problem.message == "cannot be read: No such file or directory"
     os.mkfifo(tmp_path / "pipe")
     (problem,) = read(tmp_path / "pipe", FILE).problems
-    assert problem.message == "cannot be read: it is no file"
+    assert problem.message == "cannot be read: it is not a regular file"
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="ab:-[]{}&*!<>|\n\t '\"#?%=~1.", max_size=80).map(str.encode))

@@ -101,7 +101,10 @@ def test_a_pipe_that_helm_would_wait_for(name: str, tmp_path: Path) -> None:
     if name == "Chart.yaml":
         with pytest.raises(ConfigError) as caught:
             load(tmp_path)
-        assert "charts/platform/web/Chart.yaml:1:1: cannot be read: it is no file; wanted for" in said(caught.value)[0]
+        assert (
+            "charts/platform/web/Chart.yaml:1:1: cannot be read: it is not a regular file; wanted for"
+            in said(caught.value)[0]
+        )
 
 
 def test_an_archive_that_is_a_pipe(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def test_an_archive_that_is_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(ConfigError) as caught:
         Charts(tmp_path).digest(ChartRef(name="acme/web", path=path))
-    assert caught.value.message == "chart 'acme/web' cannot be read: it is no file"
+    assert caught.value.message == "chart 'acme/web' cannot be read: it is not a regular file"
 
 
 def test_links_are_followed_as_helm_follows_them(tmp_path: Path, tool: Callable[[str], Path]) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from devtools.clusters.embedded.names import COMPONENTS
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from tests.clusters.closed import check_closed_to_others, check_listeners, check_that_an_open_door_is_found
 from tests.kits.clusters import Machine
 from tests.kits.waiting import eventually
 
@@ -48,13 +52,20 @@ def test_its_life(machine: Machine, tmp_path: Path) -> None:
     assert (cluster.real_node, dict(cluster.smoke_values), cluster.simulated) == ("", {}, True)
     assert "127.0.0.1" in cluster.kubeconfig.read_text()
     assert provider.status().notes[-1] == "no real node: switched off"
-    check_listens_on_loopback_only(machine)
+    if os.geteuid() == 0:  # to become another user
+        check_that_an_open_door_is_found(machine)
+        check_closed_to_others(machine, real=False)
+    else:
+        check_listeners(machine, real=False)
+    check_simulated_pods_say_what_they_are(machine)
     check_again_is_quick(machine)
     check_stages_follow_their_files(machine, stages)
     check_number_of_nodes(machine)
     check_stopped_is_started(machine)
     check_silent_is_given_time(machine)
+    check_a_damaged_kubeconfig_is_written_anew(machine)
     check_what_died_is_started_again(machine)
+    check_another_versions_is_named(machine)
     check_damaged_is_named(machine)
     check_an_interrupted_making_is_cleared_away_and_made_anew(machine)
 
@@ -78,17 +89,14 @@ def check_two_at_once_make_one(machine: Machine) -> None:
     assert machine.lines.count("waiting for another process that is changing the cluster") == 1
 
 
-def check_listens_on_loopback_only(machine: Machine) -> None:
-    """Without a real node nothing is offered to other machines."""
-    import psutil
-
-    mine = set(machine.processes())
-    addresses = {
-        connection.laddr[0]
-        for connection in psutil.net_connections("tcp")
-        if connection.pid in mine and connection.status == psutil.CONN_LISTEN and connection.laddr
-    }
-    assert addresses == {"127.0.0.1"}
+def check_simulated_pods_say_what_they_are(machine: Machine) -> None:
+    machine.kubectl("run", "played", "--image=anything", "--restart=Never")
+    machine.kubectl("wait", "--for=condition=Ready", "pod/played", "--timeout=30s")
+    assert machine.kubectl("logs", "played") == "This pod is simulated: no container runs, so it has no log.\n"
+    kubectl = (machine.tool("kubectl"), "--kubeconfig", machine.layout.kubeconfig)
+    tried = machine.run(*kubectl, "exec", "played", "--", "id")
+    assert not tried.ok
+    assert "This pod is simulated: no container runs." in tried.stderr
 
 
 def check_again_is_quick(machine: Machine) -> None:
@@ -123,7 +131,7 @@ def check_number_of_nodes(machine: Machine) -> None:
 def check_stopped_is_started(machine: Machine) -> None:
     """As after a restart of the machine."""
     machine.kubectl("create", "configmap", "kept")
-    kill(machine, "kube-apiserver", "etcd", "kwok-controller", "kube-controller-manager", "kube-scheduler")
+    kill(machine, *COMPONENTS)
     assert machine.provider().status().state == "stopped"
     with pytest.raises(EnvironmentFault, match="is stopped"):
         machine.provider().find()
@@ -133,16 +141,44 @@ def check_stopped_is_started(machine: Machine) -> None:
 
 def check_silent_is_given_time(machine: Machine) -> None:
     """All runs, and nobody answers: to delete it is not the first thing to be told."""
+    kill(machine, "kube-apiserver")
+    stand_in = machine.root / "kube-apiserver"
+    stand_in.symlink_to("/bin/sleep")
+    with subprocess.Popen([stand_in, "60"], env=machine.layout.env) as silent:
+        for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
+            with pytest.raises(
+                EnvironmentFault, match=r"is not ready: .* does not answer: Connection refused"
+            ) as caught:
+                look()
+            assert caught.value.hint.startswith("wait a moment")
+            assert caught.value.hint.endswith("invoke cluster.delete && invoke cluster.create")
+        silent.kill()
+    machine.provider().ensure(machine.say)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "empty": lambda path: path.write_text(""),
+    "cut off": lambda path: path.write_text(path.read_text()[:100]),
+    "of another server": lambda path: path.write_text(re.sub(r"(127\.0\.0\.1):\d+", r"\1:1", path.read_text())),
+    "of nobody": lambda path: path.write_text(path.read_text().replace('"client-', '"x-')),
+    "a pipe": lambda path: [step(path) for step in (Path.unlink, os.mkfifo)],
+}
+
+
+def check_a_damaged_kubeconfig_is_written_anew(machine: Machine) -> None:
+    """Everything it says can be known again; who only looks says so, and changes nothing."""
     kubeconfig = machine.layout.kubeconfig
-    text = kubeconfig.read_text()
-    kubeconfig.write_text(re.sub(r"(server: https://127\.0\.0\.1):\d+", r"\1:1", text))
-    for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
-        with pytest.raises(EnvironmentFault, match=r"is not ready: .* does not answer: Connection refused") as caught:
-            look()
-        assert caught.value.hint.startswith("wait a moment")
-        assert caught.value.hint.endswith("invoke cluster.delete && invoke cluster.create")
-    kubeconfig.write_text(text)
-    assert machine.provider().status().state == "running"
+    good, pids = kubeconfig.read_text(), machine.processes()
+    for damage in DAMAGES.values():
+        damage(kubeconfig)
+        with pytest.raises(EnvironmentFault, match="kubeconfig") as caught:
+            machine.provider().find()
+        assert caught.value.hint == "invoke cluster.create"
+        machine.provider().ensure(machine.say)
+        assert kubeconfig.read_text() == good
+        assert kubeconfig.stat().st_mode & 0o777 == 0o600
+    assert machine.processes() == pids
 
 
 def check_what_died_is_started_again(machine: Machine) -> None:
@@ -160,6 +196,19 @@ def check_what_died_is_started_again(machine: Machine) -> None:
     machine.provider().ensure(machine.say)
     assert any("kube-apiserver of cluster" in line and "starting it again" in line for line in machine.lines)
     assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
+
+
+def check_another_versions_is_named(machine: Machine) -> None:
+    """One whose etcd was open to every user of the machine does not go on living unnoticed."""
+    good, pids = machine.layout.ready.read_text(), machine.processes()
+    machine.layout.ready.write_text('{"link": 5, "joinable": true, "nodes": 1, "simulation": "", "real_node": ""}')
+    for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
+        with pytest.raises(EnvironmentFault, match="made by another version of devtools") as caught:
+            look()
+        assert caught.value.hint == "invoke cluster.delete && invoke cluster.create"
+    assert machine.provider().status().state == "broken"
+    assert machine.processes() == pids
+    machine.layout.ready.write_text(good)
 
 
 def check_damaged_is_named(machine: Machine) -> None:

@@ -15,9 +15,7 @@ HOME = kwokctl.Home(
     kubeconfig=Path("/s/kubeconfig"),
     env={"MARK": "/s"},
 )
-SETTINGS = kwokctl.Settings(
-    ports=(1, 2, 3, 4, 5, 6), bind="127.0.0.1", advertise="10.200.0.1", pki=Path("/s/kwok/clusters/dev/pki")
-)
+SETTINGS = kwokctl.Settings(api_port=1, advertise="10.200.0.1", pki=Path("/s/pki"))
 
 
 def test_create_names_every_binary_and_writes_nowhere_else() -> None:
@@ -26,7 +24,7 @@ def test_create_names_every_binary_and_writes_nowhere_else() -> None:
     assert command.argv == (
         *("/t/kwokctl", "create", "cluster", "--name", "dev"),
         *("--config", "/s/kwokctl.json", "--kubeconfig", "/s/kubeconfig", "--runtime", "binary"),
-        "--enable-crds=Stage,ClusterLogs",
+        "--enable-crds=Stage",
         *("--etcd-binary", "/t/etcd"),
         *("--kube-apiserver-binary", "/t/kube-apiserver"),
         *("--kube-controller-manager-binary", "/t/kube-controller-manager"),
@@ -47,7 +45,6 @@ def test_configuration() -> None:
     document = json.loads(kwokctl.config(SETTINGS))
     assert document["options"]["bindAddress"] == "127.0.0.1"
     assert document["options"]["kubeApiserverPort"] == 1
-    assert document["options"]["kubeApiserverCertSANs"] == ["10.0.0.1", "10.200.0.1", "kubernetes.default.svc"]
     patches = {
         patch["name"]: {entry["key"]: entry["value"] for entry in patch["extraArgs"]}
         for patch in document["componentsPatches"]
@@ -61,6 +58,36 @@ def test_configuration() -> None:
     assert set(patches) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller"}
     assert all({"name": "GOGC", "value": "200"} in patch["extraEnvs"] for patch in document["componentsPatches"])
     assert {patches[name]["leader-elect"] for name in ("kube-controller-manager", "kube-scheduler")} == {"false"}
+
+
+def test_nothing_but_the_api_server_listens_on_a_port() -> None:
+    entries = {patch["name"]: patch["extraArgs"] for patch in json.loads(kwokctl.config(SETTINGS))["componentsPatches"]}
+    args = {name: {entry["key"]: entry["value"] for entry in found} for name, found in entries.items()}
+    replaced = {name: {entry["key"] for entry in found if entry.get("override")} for name, found in entries.items()}
+    assert all("unix://etcd" in value for value in args["etcd"].values())
+    assert set(args["etcd"]) == replaced["etcd"]
+    assert args["kube-apiserver"]["etcd-servers"] == args["etcd"]["listen-client-urls"]
+    assert args["kube-apiserver"]["anonymous-auth"] == "false"
+    assert "bind-address" not in args["kube-apiserver"]  # kwokctl's bindAddress
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        assert args[name]["secure-port"] == "0"
+        assert "secure-port" in replaced[name]
+    assert (args["kwok-controller"]["server-address"], args["kwok-controller"]["node-port"]) == ("", "0")
+
+
+def test_each_purpose_has_a_key_of_its_own() -> None:
+    args = {
+        entry["key"]: entry["value"]
+        for patch in json.loads(kwokctl.config(SETTINGS))["componentsPatches"]
+        for entry in patch["extraArgs"]
+    }
+    assert args["tls-private-key-file"] == "/s/pki/apiserver.key"
+    assert args["kubelet-client-key"] == args["proxy-client-key-file"] == "/s/pki/apiserver-client.key"
+    assert args["service-account-signing-key-file"] == args["service-account-private-key-file"]
+    assert args["service-account-signing-key-file"] == "/s/pki/service-accounts.key"
+    document = json.loads(kwokctl.kubeconfig("kwok-dev", "https://127.0.0.1:1", Path("/s/pki")))
+    assert document["users"][0]["user"]["client-key"] == "/s/pki/admin.key"
+    assert document["current-context"] == "kwok-dev"
 
 
 def test_errors_are_found_among_log_lines() -> None:

@@ -139,10 +139,10 @@ def test_static_programs(tmp_path: Path, tool: object) -> None:
 
 
 def test_objects_of_ours_are_complete() -> None:
-    objects = simulation.base_objects(Path("/v"), Path("/l"), ())
+    objects = simulation.base_objects(Path("/v"), 5, ())
     names = {(item["kind"], item["metadata"]["name"]) for item in objects}
     assert {("Stage", "node-initialize"), ("Stage", "pod-ready"), ("Stage", "pod-delete")} <= names
-    assert {("StorageClass", "standard"), ("StorageClass", "local-path"), ("ClusterLogs", "simulated")} <= names
+    assert {("StorageClass", "standard"), ("StorageClass", "local-path")} <= names
     assert len(names) == len(objects)
     assert all(simulation.OWNER_LABEL in item["metadata"]["labels"] for item in objects)
     assert "@" not in json.dumps(objects)
@@ -161,7 +161,7 @@ def test_only_kinds_that_are_played_are_noticed() -> None:
         {"kind": "ConfigMap"},
     ]
     assert simulation.custom_kinds(stages) == ("cert-manager.io/Issuer",)
-    objects = simulation.base_objects(Path("/v"), Path("/l"), simulation.custom_kinds(stages))
+    objects = simulation.base_objects(Path("/v"), 5, simulation.custom_kinds(stages))
     assert '"values": ["cert-manager.io/Issuer"]' in json.dumps(objects)
 
 
@@ -181,7 +181,7 @@ def test_every_wrong_simulation_file_is_named(tmp_path: Path) -> None:
         simulation.stack_objects([good, broken, nameless, other, tmp_path / "absent.yaml", pipe])
     files = [problem.where.file.name for problem in caught.value.problems]
     assert files == ["broken.yaml", "nameless.yaml", "other.yaml", "absent.yaml", "pipe.yaml"]
-    assert "it is no file" in caught.value.problems[-1].message
+    assert "it is not a regular file" in caught.value.problems[-1].message
     assert caught.value.problems[0].where.line > 1
 
 

@@ -15,6 +15,7 @@ import yaml
 from devtools.clusters.embedded.names import SMOKE_VALUES
 from devtools.clusters.embedded.node.programs import TUNABLES
 from devtools.clusters.embedded.node.real_node import missing_packages, obstacle
+from tests.clusters.closed import check_closed_to_others
 from tests.kits.clusters import Machine
 from tests.kits.waiting import eventually
 
@@ -85,6 +86,7 @@ def test_from_nothing_to_jobs_through_crashes_to_nothing_beside_another(machine:
     assert any("real node real-0 Ready" in note for note in status.notes)
 
     check_jobs(machine)
+    check_closed_to_others(machine, real=True)
     assert neighbour.provider(real="auto").ensure(neighbour.say).real_node == "real-0"
     check_restart(machine)
     pids = machine.processes()

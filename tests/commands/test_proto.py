@@ -254,7 +254,7 @@ def test_a_pipe_is_no_module(repo: Repo) -> None:
     for verb in (proto.build, proto.lint):
         done = repo.run(verb)
         assert done.code is ExitCode.CONFIG
-        assert f"{path}: it is no file" in done.err
+        assert f"{path}: it is not a regular file" in done.err
     path.unlink()
     path.write_text("version: v2\nname: buf.build/acme/api\n")
     os.mkfifo(repo.root / "proto/pipe.proto")

@@ -90,7 +90,8 @@ NOTES = {
     ),
     "a cluster": Note(
         file="state/ready.json",
-        good='{"link": 5, "joinable": true, "nodes": 3, "simulation": "a", "real_node": ""}',
+        good='{"format": 2, "api_port": 1, "kubelet_port": 2,'
+        ' "link": 5, "joinable": true, "nodes": 3, "simulation": "a", "real_node": ""}',
         read=lambda root: read_record(Layout(name="c", state=root / "state")),
     ),
     "PATH": Note(file="path.json", good=json.dumps({str(SHELL): {"stamp": STAMP, "version": "4.3.2"}}), read=_looked),
@@ -126,4 +127,4 @@ def test_whatever_a_note_holds(name: str, data: st.DataObject) -> None:
 def test_a_record_is_what_was_remembered(tmp_path: Path) -> None:
     note = NOTES["a cluster"]
     found = note.read(write(_root(str(tmp_path)), {note.file: note.good}))
-    assert found == Record(link=5, joinable=True, nodes=3, simulation="a")
+    assert found == Record(format=2, api_port=1, kubelet_port=2, link=5, joinable=True, nodes=3, simulation="a")

@@ -102,7 +102,8 @@ def declare(kubectl: Kubectl, *more: Path) -> None:
     """Apply what `up` would, had the repository's simulation these files, too."""
     stack = simulation.stack_objects([*sorted((ROOT / "simulation").glob("*.yaml")), *more])
     kinds, state = simulation.custom_kinds(stack), kubectl.kubeconfig.parent
-    base = simulation.base_objects(state / "volumes", state / "simulated.log", kinds)
+    port = kubectl.get("node", "simulated-0")["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+    base = simulation.base_objects(state / "volumes", port, kinds)
     simulation.apply(kubectl.kube(), (*base, *simulation.policies(), *stack))
 
 

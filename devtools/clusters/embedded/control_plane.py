@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devtools.base.atomic_write import write_whole
 from devtools.clusters.embedded.cleanup import Process
-from devtools.clusters.embedded.layout import Layout
-from devtools.clusters.embedded.names import COMPONENTS
+from devtools.clusters.embedded.layout import Layout, Link, Ports
+from devtools.clusters.embedded.names import COMPONENTS, SIMULATED_KUBELET
+from devtools.clusters.programs import named
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
+from devtools.kube.kubeconfig import read_credentials
 from devtools.process.runner import Cancel, Command, Result, Runner
 
 if TYPE_CHECKING:
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 WAIT = 60.0  # seconds for it to answer
 TAIL = 5  # lines of a log worth showing
+SERVER_NAMES = (
+    *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+    "kubernetes.default.svc.cluster.local",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +40,20 @@ class ControlPlane:
     tool: Callable[[str], Path]
     cancel: Cancel
 
-    def create(self, *, ports: tuple[int, ...], advertise: str, bind: str) -> None:
+    def create(self, ports: Ports, link: Link) -> None:
         """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
-        from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - only who starts it
+        from devtools.clusters.embedded import kwokctl, pki  # noqa: PLC0415 - only who makes it
 
         home = self._home()
-        home.workdir.mkdir(parents=True)
-        settings = kwokctl.Settings(
-            ports=ports,
-            bind=bind,
-            advertise=advertise,
-            pki=self.layout.plane / "pki",
-        )
+        server_names = ("127.0.0.1", link.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
+        pki.write(self.layout.pki, server_names=server_names, kubelet_names=("127.0.0.1", link.node))
+        settings = kwokctl.Settings(api_port=ports.api, advertise=link.host, pki=self.layout.pki)
         home.config.write_text(kwokctl.config(settings))
         binaries = {name: self.tool(name) for name in kwokctl.BINARIES}
         self._run(kwokctl.create(home, binaries, WAIT), "create")
-        self._finish("create")
+        self._finish("create", ports)
 
-    def start(self) -> None:
+    def start(self, ports: Ports) -> None:
         """Start it again with what etcd holds."""
         from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - only who starts it
 
@@ -58,7 +61,7 @@ class ControlPlane:
         for note in (self.layout.plane / "pids").glob("*.pid"):
             note.unlink()  # of dead processes: after a reboot their numbers may be others'
         self._run(kwokctl.start(home, WAIT), "start")
-        self._finish("start")
+        self._finish("start", ports)
 
     def stop(self) -> None:
         """Stop it; etcd's data stays."""
@@ -76,9 +79,24 @@ class ControlPlane:
         missing = [name for name in COMPONENTS if name not in names]
         if missing:
             return f"{' and '.join(missing)} of cluster {self.layout.name} {_is(missing)} not running"
-        if not self.layout.kubeconfig.is_file():
-            return f"the kubeconfig of cluster {self.layout.name} is gone"
         return ""
+
+    def damage(self, ports: Ports) -> str:
+        """What is wrong with the kubeconfig, in a sentence; empty if it leads to the API server."""
+        try:
+            credentials = read_credentials(self.layout.kubeconfig, self.layout.context)
+        except EnvironmentFault as error:
+            return error.message
+        if credentials.server == ports.server and credentials.certificate and credentials.key and credentials.ca:
+            return ""
+        return f"kubeconfig {self.layout.kubeconfig} does not lead to {ports.server} as its administrator"
+
+    def write_kubeconfig(self, ports: Ports) -> None:
+        """Write the kubeconfig."""
+        from devtools.clusters.embedded.kwokctl import kubeconfig  # noqa: PLC0415 - only who makes or mends it
+
+        text = kubeconfig(self.layout.context, ports.server, self.layout.pki)
+        write_whole(self.layout.kubeconfig, text, mode=0o600)
 
     def unready(self, kube: Kube) -> str:
         """Why the API server does not call itself ready, in a sentence; empty when it does."""
@@ -116,11 +134,16 @@ class ControlPlane:
         said = messages(result.stdout + result.stderr) or (last_line(result),)
         return f"{said[0]}{self.last_words()}"
 
-    def _finish(self, what: str) -> None:
-        """Kwokctl ends well even when its waiting did not."""
+    def _finish(self, what: str, ports: Ports) -> None:
+        """Start the simulated kubelet, and see that all is well: kwokctl ends well even when its waiting did not."""
+        program = named(Path(sys.executable), self.layout.state / "bin" / SIMULATED_KUBELET)
+        script = Path(__file__).with_name("simulated_kubelet.py")
+        argv = (str(program), "-I", "-S", str(script), str(ports.kubelet), str(self.layout.pki))
+        command = Command(argv=argv, env=self.layout.env)
+        self.runner.spawn(command, self.layout.plane / "logs" / f"{SIMULATED_KUBELET}.log")
+        self.write_kubeconfig(ports)
         if reason := self.unready(self.kube()):
             raise EnvironmentFault(f"cannot {what} cluster {self.layout.name}: {reason}{self.last_words()}")
-        os.chmod(self.layout.kubeconfig, 0o600)  # noqa: PTH101 - it holds the way to an administrator's key
 
     def last_words(self) -> str:
         """The last errors of the components' logs, for a message that has to stand alone."""

@@ -17,7 +17,7 @@ from devtools.base.machine_yaml import json_for_yaml
 from devtools.process.runner import Command
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
-PORTS = 6  # that one control plane listens on
+PORTS = 2  # that one control plane listens on: the API server and the simulated kubelet
 SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of the Service range
 SERVICE_RANGE = "10.0.0.0/20"  # kube-apiserver's default, /24, is full with 254 Services
 SIMULATED_PODS = "10.244.0.1/16"  # kwok's own default lies inside the Service range
@@ -28,6 +28,17 @@ _UNTHROTTLED = {"kube-api-qps": "500", "kube-api-burst": "1000"}
 _ALONE = {"leader-elect": "false"}
 # A control plane of one's own is made of short bursts: half of the garbage collections for a third more memory.
 _MEMORY = {"GOGC": "200"}
+# Of the controller manager and the scheduler, which nothing needs to ask anything.
+_CONTROLLER = {**_UNTHROTTLED, **_ALONE, "secure-port": "0"}
+# In the working directory, because the paths of Unix sockets are limited to 107 bytes; etcd wants a port with them.
+_ETCD, _ETCD_PEER = "unix://etcd.sock:0", "unix://etcd-peer.sock:0"
+_SOCKETS = {
+    "listen-client-urls": _ETCD,
+    "advertise-client-urls": _ETCD,
+    "listen-peer-urls": _ETCD_PEER,
+    "initial-advertise-peer-urls": _ETCD_PEER,
+    "initial-cluster": f"node0={_ETCD_PEER}",
+}
 FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok plays
 
 
@@ -47,12 +58,11 @@ class Home:
 class Settings:
     """What the configuration file says beyond the defaults.
 
-    `bind` is the address kube-apiserver listens on, `advertise` the one it gives to pods (kube-apiserver finds
-    none by itself where there is no default route); `ports` are `PORTS` free ones.
+    `advertise` is the address of the API server that pods get (kube-apiserver finds none by itself without a default
+    route); `pki` holds the files of `devtools.clusters.embedded.pki`.
     """
 
-    ports: tuple[int, ...]
-    bind: str
+    api_port: int
     advertise: str
     pki: Path
 
@@ -60,23 +70,20 @@ class Settings:
 def config(settings: Settings) -> str:
     """The KwokctlConfiguration, as JSON (which is YAML).
 
-    Admission webhooks are off because their servers are simulated pods that would never answer. The API server
-    shows its client certificate to kubelets, so that a real one can refuse everyone else.
+    Admission webhooks are off because their servers are simulated pods that would never answer.
+
+    Only the API server listens on a port, on 127.0.0.1, and it answers nobody without credentials. etcd has Unix
+    sockets in the control plane's directory, where it and kube-apiserver run; the others do not serve at all: kwok's
+    server, for one, answers everybody.
     """
-    api, etcd, peer, manager, scheduler, kwok = settings.ports
+    pki = settings.pki
     document = {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
         "kind": "KwokctlConfiguration",
         "options": {
             "runtime": "binary",
             "bindAddress": "127.0.0.1",
-            "kubeApiserverPort": api,
-            "etcdPort": etcd,
-            "etcdPeerPort": peer,
-            "kubeControllerManagerPort": manager,
-            "kubeSchedulerPort": scheduler,
-            "kwokControllerPort": kwok,
-            "kubeApiserverCertSANs": [SERVICE_ADDRESS, settings.advertise, "kubernetes.default.svc"],
+            "kubeApiserverPort": settings.api_port,
         },
         "componentsPatches": [
             _patch(
@@ -86,29 +93,45 @@ def config(settings: Settings) -> str:
                     "manage-nodes-with-annotation-selector": f"{FAKE_NODE}=fake",
                     "node-ip": "127.0.0.1",
                     "cidr": SIMULATED_PODS,
+                    "server-address": "",
+                    "node-port": "0",
                 },
-                replaced=("manage-all-nodes", "node-ip"),
+                replaced=("manage-all-nodes", "node-ip", "server-address", "node-port"),
             ),
             _patch(
                 "kube-apiserver",
                 {
-                    "bind-address": settings.bind,
                     "advertise-address": settings.advertise,
+                    "anonymous-auth": "false",
+                    "etcd-servers": _ETCD,
+                    "tls-cert-file": str(pki / "apiserver.crt"),
+                    "tls-private-key-file": str(pki / "apiserver.key"),
+                    "service-account-key-file": str(pki / "service-accounts.key"),
+                    "service-account-signing-key-file": str(pki / "service-accounts.key"),
+                    "proxy-client-cert-file": str(pki / "apiserver-client.crt"),
+                    "proxy-client-key-file": str(pki / "apiserver-client.key"),
                     "service-cluster-ip-range": SERVICE_RANGE,
                     "kubelet-preferred-address-types": "InternalIP",
-                    "kubelet-client-certificate": str(settings.pki / "admin.crt"),
-                    "kubelet-client-key": str(settings.pki / "admin.key"),
+                    "kubelet-certificate-authority": str(pki / "ca.crt"),
+                    "kubelet-client-certificate": str(pki / "apiserver-client.crt"),
+                    "kubelet-client-key": str(pki / "apiserver-client.key"),
                     "disable-admission-plugins": "MutatingAdmissionWebhook,ValidatingAdmissionWebhook",
                     "feature-gates": "MutatingAdmissionPolicy=true",
                     "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
                 },
-                replaced=("bind-address",),
+                replaced=(
+                    *("etcd-servers", "tls-cert-file", "tls-private-key-file"),
+                    *("service-account-key-file", "service-account-signing-key-file"),
+                    *("proxy-client-cert-file", "proxy-client-key-file"),
+                ),
             ),
-            _patch("etcd", {}, replaced=()),
-            *(
-                _patch(name, {**_UNTHROTTLED, **_ALONE}, replaced=())
-                for name in ("kube-controller-manager", "kube-scheduler")
+            _patch("etcd", _SOCKETS, replaced=tuple(_SOCKETS)),
+            _patch(
+                "kube-controller-manager",
+                {**_CONTROLLER, "service-account-private-key-file": str(pki / "service-accounts.key")},
+                replaced=("secure-port", "service-account-private-key-file"),
             ),
+            _patch("kube-scheduler", _CONTROLLER, replaced=("secure-port",)),
         ],
     }
     return json_for_yaml(document) + "\n"
@@ -128,12 +151,27 @@ def create(home: Home, binaries: Mapping[str, Path], wait: float) -> Command:
         str(home.kubeconfig),
         "--runtime",
         "binary",
-        "--enable-crds=Stage,ClusterLogs",
+        "--enable-crds=Stage",
         *(word for name in BINARIES for word in (f"--{_flag(name)}-binary", str(binaries[name]))),
         "--wait",
         f"{wait:g}s",
         timeout=wait + 30,
     )
+
+
+def kubeconfig(context: str, server: str, pki: Path) -> str:
+    """A kubeconfig for the administrator, as JSON."""
+    user = {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}
+    cluster = {"server": server, "certificate-authority": str(pki / "ca.crt")}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": context, "cluster": cluster}],
+        "users": [{"name": context, "user": user}],
+        "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
+        "current-context": context,
+    }
+    return json_for_yaml(document) + "\n"
 
 
 def start(home: Home, wait: float) -> Command:

@@ -37,6 +37,19 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What one cluster listens on, on 127.0.0.1."""
+
+    api: int
+    kubelet: int  # of the simulated nodes
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return f"https://127.0.0.1:{self.api}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """All paths and names of one cluster, derived from its name and state directory.
 
@@ -90,6 +103,11 @@ class Layout:
     def plane(self) -> Path:
         """The control plane's directory, laid out by kwokctl: bin, etcd, logs, pids, pki."""
         return self.workdir / "clusters" / self.name
+
+    @property
+    def pki(self) -> Path:
+        """Keys and certificates, where kwokctl looks for them."""
+        return self.plane / "pki"
 
     @property
     def node(self) -> Path:

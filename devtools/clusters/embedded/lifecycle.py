@@ -12,11 +12,11 @@ from typing import Any
 from devtools.clusters.embedded import cleanup, simulation
 from devtools.clusters.embedded.control_plane import ControlPlane
 from devtools.clusters.embedded.kwokctl import PORTS
-from devtools.clusters.embedded.layout import Layout, Link
+from devtools.clusters.embedded.layout import Layout, Ports
 from devtools.clusters.embedded.names import REAL_NODE
 from devtools.clusters.embedded.node import real_node
 from devtools.clusters.embedded.node.subnets import reserved_link
-from devtools.clusters.embedded.status import RECREATE, Record, remember
+from devtools.clusters.embedded.status import FORMAT, RECREATE, Record, remember
 from devtools.clusters.ports import free_ports
 from devtools.clusters.provider import Progress
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
@@ -55,18 +55,18 @@ class Making:
 
     def _make(self, progress: Progress) -> None:
         """Control plane and real node side by side: neither needs the other before the kubelet joins."""
-        ports = free_ports(PORTS, self.layout.number)
+        api, kubelet = free_ports(PORTS, self.layout.number)
+        ports = Ports(api=api, kubelet=kubelet)
         wanted = self._wanted(progress)
         joinable = self.wants_real and self.is_root
         number = reserved_link(self.layout, reserve=joinable)
-        node = self._real_on(number)
-        progress(f"starting control plane {self.layout.name} on port {ports[0]}")
+        node = self._real_on(number, ports)
+        progress(f"starting control plane {self.layout.name} on port {ports.api}")
         with ThreadPoolExecutor(1) as pool:
-            preparing = pool.submit(self._attempt, lambda: node.prepare(ports[0])) if wanted else None
-            bind = "0.0.0.0" if joinable else "127.0.0.1"  # noqa: S104 - the node reaches it at the link's address
-            self.plane.create(ports=ports, advertise=Link.number(number).host, bind=bind)
+            preparing = pool.submit(self._attempt, node.prepare) if wanted else None
+            self.plane.create(ports, node.link)
             kube = self.plane.kube(retry_for=10.0)
-            objects = self._objects()
+            objects = self._objects(ports)
             progress("starting simulated nodes, pods and volumes")
             simulation.apply(kube, objects)
             simulation.ensure_nodes(kube, self.nodes)
@@ -81,14 +81,23 @@ class Making:
         digest = simulation.digest(objects)
         remember(
             self.layout,
-            Record(link=number, joinable=joinable, nodes=self.nodes, simulation=digest, real_node=trouble),
+            Record(
+                format=FORMAT,
+                api_port=ports.api,
+                kubelet_port=ports.kubelet,
+                link=number,
+                joinable=joinable,
+                nodes=self.nodes,
+                simulation=digest,
+                real_node=trouble,
+            ),
         )
 
-    def start(self) -> None:
+    def start(self, record: Record) -> None:
         """Start one again of which nothing runs, or not all; what its node had on the machine goes with it."""
         cleanup.end_processes(self.layout)
         try:
-            self.plane.start()
+            self.plane.start(record.ports)
         except EnvironmentFault as error:
             error.hint = error.hint or RECREATE
             raise
@@ -98,7 +107,7 @@ class Making:
 
         `running` are its processes. Says whether anything was done.
         """
-        objects = self._objects()
+        objects = self._objects(record.ports)
         digest = simulation.digest(objects)
         differs = record.simulation != digest or record.nodes != self.nodes
         if differs:
@@ -117,7 +126,7 @@ class Making:
             return False
         if not self._wanted(progress):
             return False
-        node = self._real_on(record.link)
+        node = self._real_on(record.link, record.ports)
         progress(f"starting real node {REAL_NODE}")
         if trouble := self._attempt(lambda: node.restart(self.plane.kube(retry_for=10.0))):
             progress(f"going on without a real node: {trouble}")
@@ -144,23 +153,22 @@ class Making:
             return False
         return True
 
-    def _real_on(self, link: int) -> real_node.RealNode:
+    def _real_on(self, link: int, ports: Ports) -> real_node.RealNode:
         return real_node.RealNode(
             layout=self.layout,
             link_number=link,
+            api_port=ports.api,
             runner=self.runner,
             tool=self.tool,
             cancel=self.cancel,
             sleep=self.sleep,
         )
 
-    def _objects(self) -> tuple[dict[str, Any], ...]:
-        """Everything to apply; the file that stands for simulated logs is written with it."""
-        log = self.layout.state / "simulated.log"
-        if not log.exists():
-            log.write_text(simulation.NO_LOG)
+    def _objects(self, ports: Ports) -> tuple[dict[str, Any], ...]:
+        """Everything to apply."""
         stack = simulation.stack_objects(self.stages)
-        base = simulation.base_objects(self.layout.state / "volumes", log, simulation.custom_kinds(stack))
+        kinds = simulation.custom_kinds(stack)
+        base = simulation.base_objects(self.layout.state / "volumes", ports.kubelet, kinds)
         return (*base, *simulation.policies(), *stack)
 
     def _await_nodes(self) -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
+SIMULATED_KUBELET = "simulated-kubelet"  # what answers for the kubelets of simulated nodes
+COMPONENTS = (
+    *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller"),
+    SIMULATED_KUBELET,
+)
+API_GATEWAY = "api-gateway"  # what carries the real node's connections to the API server
 REAL_NODE = "real-0"  # the one node that is real
-REAL_PROGRAMS = ("containerd", "kubelet", "kube-proxy")  # what runs for it
+REAL_PROGRAMS = (API_GATEWAY, "containerd", "kubelet", "kube-proxy")  # what runs for it
 REAL_LABEL = "devtools.ameide.io/real"  # of that node, and its taint
 UTILITY_IMAGE = "localhost/devtools/ops:1"
 

@@ -60,6 +60,10 @@ class KwokProvider:
 
         with locked(self._layout.lock, self._cancel, progress):
             seen = self._look()
+            if seen.damaged and seen.record is not None:
+                progress(f"writing the kubeconfig of cluster {self._layout.name} anew: {seen.problem}")
+                self._plane.write_kubeconfig(seen.record.ports)
+                seen = self._look()
             if seen.state == "broken" and not seen.partial:
                 raise EnvironmentFault(seen.problem, hint=seen.hint)
             making = self._making()
@@ -68,9 +72,9 @@ class KwokProvider:
                 cleanup.remove_all(self._layout)
             if seen.state in {"half-made", "absent"}:
                 making.create(progress)
-            elif seen.state != "running":
+            elif seen.state != "running" and seen.record is not None:
                 progress(f"{seen.sentence(self._layout.name)}: starting it again, with what it stored")
-                making.start()
+                making.start(seen.record)
             if seen.state != "running":
                 seen = self._look()
             if seen.record is not None and making.settle(seen.record, seen.running, progress):

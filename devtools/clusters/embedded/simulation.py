@@ -23,22 +23,24 @@ from devtools.model import ObjectRef
 
 DATA = Path(__file__).with_name("data")
 OWNER_LABEL = "devtools.ameide.io/simulation"  # on everything applied from here: `base` or `stack`
-NO_LOG = "1970-01-01T00:00:00.000000000Z stdout F This pod is simulated: no container runs, so it has no log.\n"
-"""In the format of CRI logs, which kwok parses."""
 NODES = "/api/v1/nodes"
 _STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
 _SERVED_WITHIN = 10.0  # seconds a new CRD takes at most to be served
 _CONFLICT = 409
 
 
-def base_objects(volumes: Path, logs: Path, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
+def base_objects(volumes: Path, kubelet_port: int, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
     """Our own objects.
 
-    `volumes` is where simulated volumes would be, `logs` the file shown as every pod's log, `kinds` those whose CRDs
-    are worth noticing, as `custom_kinds` names them.
+    `volumes` is where simulated volumes would be, `kubelet_port` that of the simulated kubelet, `kinds` those whose
+    CRDs are worth noticing, as `custom_kinds` names them.
     """
     # An empty list is refused; no kind is called `none`.
-    replaced = {"@VOLUMES@": str(volumes), "@LOGS@": str(logs), "[@KINDS@]": json.dumps([*kinds] or ["none"])}
+    replaced = {
+        "@VOLUMES@": str(volumes),
+        "@KUBELET_PORT@": str(kubelet_port),
+        "[@KINDS@]": json.dumps([*kinds] or ["none"]),
+    }
     return _packaged(DATA, replaced)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import opened
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.control_plane import ControlPlane
-from devtools.clusters.embedded.layout import Layout
+from devtools.clusters.embedded.layout import Layout, Ports
 from devtools.clusters.embedded.names import COMPONENTS
 from devtools.clusters.provider import State
 
 if TYPE_CHECKING:
     from devtools.kube.connections import Connections
 
+FORMAT = 2  # 1 (which no file says): every user of the machine could write to etcd
+OTHERWISE = "was made by another version of devtools, and what it listens on may be open to every user of this machine"
 CREATE = "invoke cluster.create"
 RECREATE = f"invoke cluster.delete && {CREATE}"
 WAIT = f"wait a moment, this machine may be too busy; if it stays so: {RECREATE}"
@@ -26,18 +29,27 @@ WAIT = f"wait a moment, this machine may be too busy; if it stays so: {RECREATE}
 class Record:
     """What is remembered of a cluster that was made to the end; all else is read from the machine."""
 
+    format: int  # `FORMAT` of the devtools that made it
+    api_port: int
+    kubelet_port: int  # of the simulated nodes
     link: int  # number of the /30 in the pool
-    joinable: bool  # a real node can reach the API server
+    joinable: bool  # a real node can be linked to the machine
     nodes: int
     simulation: str  # digest of the objects applied
     real_node: str = ""  # why it could not join, when the machine seemed to allow it
+
+    @property
+    def ports(self) -> Ports:
+        """What it listens on."""
+        return Ports(api=self.api_port, kubelet=self.kubelet_port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What is there now; `problem` is what is wrong with a broken one.
 
-    Such a one may be `silent`: it runs but does not answer; or `partial`: what it stored is there, and some of it runs.
+    Such a one may be `silent`: it runs but does not answer; `partial`: what it stored is there, and some of it runs;
+    or `damaged`: its kubeconfig is, and can be written anew.
     """
 
     state: State | Literal["half-made"]
@@ -46,6 +58,7 @@ class Seen:
     problem: str = ""
     silent: bool = False
     partial: bool = False
+    damaged: bool = False
     connections: Connections | None = None  # over which a running one answered
 
     def sentence(self, name: str) -> str:
@@ -61,7 +74,7 @@ class Seen:
         """What to do about it."""
         if self.silent:
             return WAIT
-        return RECREATE if self.state == "broken" and not self.partial else CREATE
+        return RECREATE if self.state == "broken" and not (self.partial or self.damaged) else CREATE
 
 
 def look(layout: Layout, plane: ControlPlane) -> Seen:
@@ -73,22 +86,47 @@ def look(layout: Layout, plane: ControlPlane) -> Seen:
         return Seen(state="half-made", running=running)
     record = read_record(layout)
     if record is None:
-        return Seen(state="broken", running=running, problem=f"{layout.ready} is damaged")
+        return Seen(state="broken", running=running, problem=_unreadable(layout))
     if not any(process.name in COMPONENTS for process in running):
         return Seen(state="stopped", running=running, record=record)
-    kube, problem = plane.kube(), plane.problem(running)
-    silent, partial = not problem, bool(problem) and layout.kubeconfig.is_file()
-    if problem := problem or plane.unready(kube):
-        return Seen(state="broken", running=running, record=record, problem=problem, silent=silent, partial=partial)
+    return _living(plane, running, record)
+
+
+def _living(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: Record) -> Seen:
+    """The state of a cluster of which something runs."""
+    kube = plane.kube()
+    broken = Seen(state="broken", running=running, record=record)
+    if problem := plane.problem(running):
+        return replace(broken, problem=problem, partial=True)
+    if problem := plane.unready(kube):
+        damage = plane.damage(record.ports)
+        return replace(broken, problem=damage or problem, damaged=bool(damage), silent=not damage)
     return Seen(state="running", running=running, record=record, connections=kube.connections)
 
 
 def read_record(layout: Layout) -> Record | None:
-    """What is remembered of the cluster; None where that is damaged."""
+    """What is remembered of the cluster; None if that is damaged, or another version of devtools wrote it."""
     try:
-        return Record(**read_json(layout.ready.read_text()))
+        record = Record(**_note(layout))
     except (OSError, ValueError, TypeError):
         return None
+    return record if record.format == FORMAT else None
+
+
+def _unreadable(layout: Layout) -> str:
+    """Why there is no record of a cluster that was made to the end."""
+    try:
+        note = _note(layout)
+    except (OSError, ValueError):
+        note = None
+    if isinstance(note, dict) and "link" in note and note.get("format") != FORMAT:
+        return f"cluster {layout.name} {OTHERWISE}"
+    return f"{layout.ready} is damaged"
+
+
+def _note(layout: Layout) -> Any:
+    with opened(layout.ready) as file:
+        return read_json(file.read().decode())
 
 
 def remember(layout: Layout, record: Record) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.clusters.ctr import Ctr
+from devtools.clusters.embedded.kwokctl import kubeconfig
 from devtools.clusters.embedded.names import REAL_LABEL
 from devtools.process.runner import Command
 
@@ -26,6 +27,7 @@ TUNABLES = {  # what kubelet would set for the whole machine; it is shown files 
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
+_PROXY_HEALTH = "127.0.0.1:10256"  # kube-proxy's default listens on all addresses, also on that of the link
 PRIVATE = ("/var/lib/kubelet", "/var/lib/cni", "/run/containerd")  # fixed paths that every node would write to
 
 
@@ -135,6 +137,23 @@ def kubelet(node: Node, program: Path) -> Command:
     )
 
 
+def api_gateway(program: Path, *, listen: str, server: str, env: Mapping[str, str]) -> Command:
+    """Carry TCP connections from one address to another: `etcd gateway`, for the API server listens on loopback only.
+
+    `program` is etcd under the name that the process is to have. The bytes are those of TLS from end to end.
+    """
+    words = ("gateway", "start", "--listen-addr", listen, "--endpoints", server, "--retry-delay", "500ms")
+    return Command(argv=(str(program), *words), env=env)
+
+
+def await_kube_proxy(node: Node, busybox: Path, seconds: float) -> Command:
+    """Wait until kube-proxy has written its rules once: its health endpoint, inside the namespace, says so."""
+    ask = f"{shlex.quote(str(busybox))} wget -q -O /dev/null http://{_PROXY_HEALTH}/healthz"
+    script = f"unset http_proxy HTTP_PROXY; until {ask} 2>/dev/null; do sleep 0.05; done"
+    enter = ("nsenter", f"--net={node.net_namespace}", "--", "sh", "-euc", script)
+    return Command(argv=enter, env={**node.env, "PATH": PATH}, timeout=seconds)
+
+
 def kube_proxy(node: Node, program: Path) -> Command:
     """Start kube-proxy; its rules are in the node's network namespace, connection tracking stays as it is."""
     return _inside(
@@ -146,6 +165,8 @@ def kube_proxy(node: Node, program: Path) -> Command:
         node.name,
         "--proxy-mode",
         "iptables",
+        "--healthz-bind-address",
+        _PROXY_HEALTH,
         "--conntrack-max-per-core",
         "0",
         "--conntrack-min",
@@ -160,13 +181,13 @@ def kube_proxy(node: Node, program: Path) -> Command:
 def files(node: Node, *, server: str, pki: Path, cni: Path, snapshotter: str, sandbox: str) -> dict[str, str]:
     """Every file the node's programs read, by path below its home.
 
-    `server` is the API server's URL as the node sees it, `pki` holds kwokctl's ca.crt, admin.crt and admin.key.
+    `server` is the API server's URL as the node sees it, `pki` holds the files of `devtools.clusters.embedded.pki`.
     """
     return {
         "containerd.toml": _containerd_toml(node, cni=cni, snapshotter=snapshotter, sandbox=sandbox),
         "cni/10-devtools.conflist": _json(_cni(node)),
         "kubelet.json": _json(_kubelet_configuration(node, pki)),
-        "kubeconfig": _json(_kubeconfig(server, pki)),
+        "kubeconfig": kubeconfig("node", server, pki),
         "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",  # refuses at once: no DNS here
         **{f"tunables/{key}": f"{value}\n" for key, value in TUNABLES.items()},
     }
@@ -246,22 +267,12 @@ def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
         "failCgroupV1": False,
         "failSwapOn": False,
         "healthzPort": 0,
+        "tlsCertFile": str(pki / "kubelet.crt"),
+        "tlsPrivateKeyFile": str(pki / "kubelet.key"),
         "registerWithTaints": [{"key": REAL_LABEL, "value": "true", "effect": "NoSchedule"}],
         "resolvConf": str(node.home / "resolv.conf"),
         "serializeImagePulls": False,
         "volumePluginDir": str(node.home / "volume-plugins"),
-    }
-
-
-def _kubeconfig(server: str, pki: Path) -> dict[str, object]:
-    user = {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": str(pki / "ca.crt")}}],
-        "users": [{"name": "u", "user": user}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "c",
     }
 
 

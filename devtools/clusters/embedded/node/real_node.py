@@ -14,26 +14,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.kwokctl import SERVICE_RANGE, SIMULATED_PODS
 from devtools.clusters.embedded.layout import Layout, Link
-from devtools.clusters.embedded.names import COMPONENTS, REAL_NODE, UTILITY_IMAGE
+from devtools.clusters.embedded.names import API_GATEWAY, COMPONENTS, REAL_NODE, UTILITY_IMAGE
 from devtools.clusters.embedded.node import image, programs
 from devtools.clusters.embedded.node.subnets import keep_link
 from devtools.clusters.embedded.simulation import NODES, is_ready, wait_until
-from devtools.clusters.programs import Program
+from devtools.clusters.programs import Program, named
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.kube.client import Kube
-from devtools.kube.kubeconfig import read_credentials
 from devtools.process.runner import Cancel, Command, Runner
 
 SANDBOX_IMAGE = "localhost/devtools/pause:1"
-PROXY_HEALTH = 10256  # https://kubernetes.io/docs/reference/command-line-tools-reference/kube-proxy/
 PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
     "containerd": "containerd",
     "ctr": "containerd",
@@ -75,17 +70,18 @@ class RealNode:
 
     layout: Layout
     link_number: int
+    api_port: int
     runner: Runner
     tool: Callable[[str], Path]
     cancel: Cancel
     sleep: Callable[[float], None] = time.sleep
 
-    def prepare(self, server_port: int) -> None:
+    def prepare(self) -> None:
         """Everything that needs no API server yet: namespaces, network, containerd, images."""
         node = self._node()
         for directory in programs.directories(node):
             directory.mkdir(parents=True, exist_ok=True)
-        for name, text in self._files(server_port).items():
+        for name, text in self._files().items():
             path = node.home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
@@ -103,12 +99,15 @@ class RealNode:
     def join(self, kube: Kube) -> None:
         """Start kubelet and kube-proxy, and wait until the node is Ready and Services lead somewhere."""
         node = self._node()
+        gateway = named(self.tool("etcd"), self.layout.node / "bin" / API_GATEWAY)
+        listen, server = f"{self.link.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
+        self._spawn(API_GATEWAY, programs.api_gateway(gateway, listen=listen, server=server, env=node.env))
         for name in ("kubelet", "kube-proxy"):
             start = programs.kubelet if name == "kubelet" else programs.kube_proxy
             self._spawn(name, start(node, self.tool(name)))
         self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
         # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
-        self._await("kube-proxy", lambda: _proxies(node.address))
+        self._run(programs.await_kube_proxy(node, self._static_busybox(), STARTS_IN), "wait for kube-proxy")
 
     def clear(self) -> None:
         """Remove what is left of it on the machine, keeping the control plane and the node's files."""
@@ -122,8 +121,7 @@ class RealNode:
         """Start it anew."""
         self.clear()
         keep_link(self.layout, self.link_number)
-        port = urlsplit(read_credentials(self.layout.kubeconfig, self.layout.context).server).port or 0
-        self.prepare(port)
+        self.prepare()
         self.join(kube)
 
     @property
@@ -143,10 +141,10 @@ class RealNode:
             env=self.layout.env,
         )
 
-    def _files(self, server_port: int) -> dict[str, str]:
+    def _files(self) -> dict[str, str]:
         return programs.files(
             self._node(),
-            server=f"https://{self.link.host}:{server_port}",
+            server=f"https://{self.link.host}:{self.api_port}",
             pki=self.layout.plane / "pki",
             cni=_cni() or CNI_DIRECTORIES[0],
             snapshotter="overlayfs" if _can_overlay(self.layout.node) else "native",
@@ -155,9 +153,7 @@ class RealNode:
 
     def _archives(self) -> tuple[Path, ...]:
         """The images as files."""
-        busybox = _busybox()
-        if busybox is None:
-            raise EnvironmentFault("busybox is not static", hint="apt-get install busybox-static")
+        busybox = self._static_busybox()
         images = (
             image.sandbox_image(SANDBOX_IMAGE, busybox),
             image.utility_image(UTILITY_IMAGE, busybox, self.tool("kubectl")),
@@ -168,6 +164,12 @@ class RealNode:
             image.write(item, archive)
             archives.append(archive)
         return tuple(archives)
+
+    def _static_busybox(self) -> Path:
+        """A busybox that runs anywhere."""
+        if (busybox := _busybox()) is None:
+            raise EnvironmentFault("busybox is not static", hint="apt-get install busybox-static")
+        return busybox
 
     def _run(self, command: Command, what: str) -> None:
         """Run one of the system's programs."""
@@ -199,18 +201,6 @@ def _answers(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _proxies(address: str) -> bool:
-    """Whether the node's kube-proxy has written its rules once: its health endpoint says so, on its default port."""
-    connection = HTTPConnection(address, PROXY_HEALTH, timeout=1.0)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == HTTPStatus.OK
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _can_overlay(directory: Path) -> bool:
