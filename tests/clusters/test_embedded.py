@@ -232,6 +232,20 @@ def check_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) 
     assert len(machine.pids("etcd")) == len(machine.pids("kube-apiserver")) == 1
 
 
+def test_a_component_that_ended_while_the_cluster_was_made_is_started_again(machine: Machine) -> None:
+    """As the controller manager does on a machine so busy that the API server takes longer than it waits."""
+    real = machine.tool
+    marker = machine.root / "ended-once"
+    flaky = machine.root / "kube-controller-manager"
+    once = f'case "$*" in *--kubeconfig*) [ -e {marker} ] || {{ touch {marker}; exit 1; }} ;; esac'
+    flaky.write_text(f'#!/bin/sh\n{once}\nexec {real(flaky.name)} "$@"\n')
+    flaky.chmod(0o755)
+    machine.tool = lambda name: flaky if name == flaky.name else real(name)
+    machine.provider().ensure(machine.say)
+    assert marker.exists()
+    assert machine.provider().status().state == "running"
+
+
 def test_an_interrupt_leaves_nothing_behind(machine: Machine) -> None:
     threading.Timer(1.5, machine.cancel.set, ("test",)).start()
     with pytest.raises(Interrupted):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.base.atomic_write import write_whole
-from devtools.clusters.embedded.cleanup import Process
+from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.layout import Layout, Link, Ports
 from devtools.clusters.embedded.names import COMPONENTS, SIMULATED_KUBELET
 from devtools.clusters.programs import named
@@ -69,11 +69,18 @@ class ControlPlane:
 
         self._run(kwokctl.stop(self._home()), "stop")
 
+    def revive(self) -> None:
+        """Start components that ended: the controller manager gives up if the API server takes more than 10 s."""
+        if self.problem(cleanup.processes(self.layout)):
+            from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - only on a busy machine
+
+            self._run(kwokctl.start(self._home(), WAIT), "start")
+
     def kube(self, retry_for: float = 0.0) -> Kube:
         """A client of its API server."""
         return Kube(self.layout.kubeconfig, self.layout.context, self.cancel, retry_for)
 
-    def problem(self, running: Iterable[Process]) -> str:
+    def problem(self, running: Iterable[cleanup.Process]) -> str:
         """What is broken, in a sentence; empty when every component runs and can be reached."""
         names = {process.name for process in running}
         missing = [name for name in COMPONENTS if name not in names]

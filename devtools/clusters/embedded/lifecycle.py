@@ -78,6 +78,7 @@ class Making:
             progress(f"going on without a real node: {trouble}")
             node.clear()
         self._await_nodes()
+        self.plane.revive()
         digest = simulation.digest(objects)
         remember(
             self.layout,
@@ -98,6 +99,7 @@ class Making:
         cleanup.end_processes(self.layout)
         try:
             self.plane.start(record.ports)
+            self.plane.revive()
         except EnvironmentFault as error:
             error.hint = error.hint or RECREATE
             raise
