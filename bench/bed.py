@@ -16,11 +16,11 @@ from typing import Any
 from bench.measure import Sample, run
 from bench.peers import Item, Target, helmfile_yaml, loop_script, write_values, xargs_script
 from devtools.app.environment import App
-from devtools.app.running import Inputs, Options, Work, load, read_inputs
 from devtools.clusters.embedded.provider import KwokProvider
-from devtools.model import Facts, Plan, ReleaseId
-from devtools.planning.plan import Selection, make_plan
+from devtools.model import Plan, ReleaseId
+from devtools.planning.plan import Selection
 from devtools.process.runner import Cancel
+from devtools.project import Project, Request
 from devtools.toolchain.go import GoBuilder, key
 from devtools.toolchain.store import Store
 from devtools.toolchain.versions import Family
@@ -185,16 +185,12 @@ def packed(chart: Path, where: Path) -> Path:
 
 def _plan(app: App, layer: str) -> tuple[Plan, Mapping[ReleaseId, Mapping[str, Any]]]:
     """The plan for an empty cluster (or one layer's part of it), and every release's merged values."""
-    stack = load(app, Options())
+    project = Project(app)
+    stack = project.stack()
     selection = Selection(layers=tuple(item.name for item in stack.layers))
-
-    def plan(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(stack, selection, facts, inputs.digests)
-
-    work = Work(what="bench", stack=stack, selection=selection, plan=plan, cluster=app.find_cluster)
-    inputs = read_inputs(app, work, {})
-    made = plan(inputs, Facts())
-    return replace(made, steps=tuple(s for s in made.steps if layer in {"", s.release.layer})), inputs.values
+    planned = project.plan(Request(command="bench", stack=stack, selection=selection), None)
+    steps = tuple(step for step in planned.plan.steps if layer in {"", step.release.layer})
+    return replace(planned.plan, steps=steps), planned.inputs.values
 
 
 def _nothing(_: str) -> None:

@@ -26,6 +26,16 @@ def run_subject(stack: str, context: str) -> str:
     return f"stack {stack} on {context}"
 
 
+def plan_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]], environment: str) -> Iterator[Notice]:
+    """Warn of releases that no layer declares any more, and of upgrades that render differently each time."""
+    if plan.undeclared:
+        names, verb = ", ".join(map(str, plan.undeclared)), "is" if len(plan.undeclared) == 1 else "are"
+        message = f"{names} {verb} on the cluster, but not declared any more"
+        command = f"invoke down --undeclared{f' --env {environment}' if environment else ''}"
+        yield Notice(level="warning", message=f"{message}: {command} removes what no layer declares")
+    yield from random_notices(plan, values)
+
+
 def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:
     """A warning for each release that is to be upgraded and whose templates render differently each time.
 

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.events import Bus
 
 if TYPE_CHECKING:
-    from devtools.app.running import Inputs, Options, Work
+    from devtools.app.options import Options
     from devtools.clusters.provider import Cluster
     from devtools.helm.commands import Helm
     from devtools.kube.client import Kube
-    from devtools.model import Facts
+    from devtools.model import ReleaseId, Stack
     from devtools.run.session import Session
 
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
 
-def kube_of(app: App, cluster: Cluster, say: Callable[[str], None] | None = None) -> Kube:
-    """A client of the cluster's API server; `say` is told when that is waited for (default: a line for people)."""
-    from devtools.kube.client import Kube  # noqa: PLC0415 - not every task needs it
-
-    return Kube(
-        *(cluster.kubeconfig, cluster.context, app.cancel, app.patience),
-        say=say or app.say,
-        connections=cluster.connections,
-    )
-
-
-def facts_of(work: Work, kube: Kube) -> Facts:
-    """What the cluster holds; objects are looked for of the enabled releases that the run is about."""
-    from devtools.releases.facts import observe  # noqa: PLC0415 - the imports of a run
-
-    if work.look:
-        return work.look(kube)
-    about = {release.id for release in work.selection.enabled(work.stack)}
-    return observe(kube, about.__contains__)
-
-
 def session(
-    app: App, cluster: Cluster, bus: Bus, kube: Kube, *, inputs: Inputs, options: Options, mark: str
+    app: App,
+    cluster: Cluster,
+    bus: Bus,
+    kube: Kube,
+    *,
+    stack: Stack,
+    values: Mapping[ReleaseId, Mapping[str, Any]],
+    options: Options,
+    mark: str,
 ) -> Session:
     """The session of a run; `mark` is that of its processes."""
     from devtools.app.crash_reports import bug  # noqa: PLC0415 - the imports of a run
@@ -70,16 +57,16 @@ def session(
         bus=bus,
         cancel=app.cancel,
         slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
-        root=inputs.stack.root,
+        root=stack.root,
         hook_env={
             MARK: mark,
             "KUBECONFIG": str(cluster.kubeconfig),
             "DEVTOOLS_CONTEXT": cluster.context,
             "DEVTOOLS_PROVIDER": cluster.provider,
-            "DEVTOOLS_ENVIRONMENT": inputs.stack.environment.name,
+            "DEVTOOLS_ENVIRONMENT": stack.environment.name,
         },
-        values=inputs.values,
-        durations=load_durations(durations_file(app.folders.state, inputs.stack.name, cluster.context)),
+        values=values,
+        durations=load_durations(durations_file(app.folders.state, stack.name, cluster.context)),
         real_node=cluster.real_node if cluster.simulated else None,
         bug=bug,
         test=options.test,

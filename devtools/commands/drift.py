@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.app.running import Inputs, Options, Work, execute, load, typed, with_only
+from devtools.app.options import Options, command_line
 from devtools.clusters.provider import Cluster
 from devtools.drift.comparison import ReleaseDrift, find_drift
 from devtools.errors import ExitCode
-from devtools.model import Facts, Plan, Release, Stack
-from devtools.planning.overrides import insisted
-from devtools.planning.plan import Selection, make_plan
+from devtools.model import Release, Stack
+from devtools.planning.overrides import Overrides
+from devtools.planning.plan import Selection
 from devtools.planning.selection import choose
+from devtools.project import Project, Request
 
 _NAMED = 2  # objects that a reason names
 
@@ -30,7 +31,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     from devtools.app.notices import others_notice  # noqa: PLC0415 - the imports of this verb
     from devtools.report.drift import fix_json  # noqa: PLC0415 - the imports of this verb
 
-    stack = load(app, options)
+    stack = Project(app).stack(options.environment)
     selection = choose(stack, name, options.selector)
     releases = selection.enabled(stack)
     target = app.find_cluster()
@@ -38,7 +39,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
         app.say(other.message)
     found, document = _look(app, target, stack, releases)
     drifted = [item for item in found if item.drifts]
-    what = typed(f"drift {shlex.quote(name)}" if name else "drift", options, fix=True)
+    what = command_line(f"drift {shlex.quote(name)}" if name else "drift", options, fix=True)
     if not (fix and drifted):
         _show(app, document, options)
         if drifted and options.output == "text":
@@ -64,11 +65,10 @@ def _look(
     app: App, target: Cluster, stack: Stack, releases: Sequence[Release]
 ) -> tuple[list[ReleaseDrift], dict[str, Any]]:
     """The releases compared with what is there, and the document that says so."""
-    from devtools.app.session import kube_of  # noqa: PLC0415 - the imports of this verb
     from devtools.report.drift import drift_json  # noqa: PLC0415
 
     started = time.monotonic()
-    found = find_drift(kube_of(app, target), releases, app.cancel, app.say)
+    found = find_drift(Project(app).client(target), releases, app.cancel, app.say)
     seconds = time.monotonic() - started
     return found, drift_json(stack.name, stack.environment.name, target.context, found, seconds)
 
@@ -78,16 +78,16 @@ def _fix(app: App, stack: Stack, drifted: Sequence[ReleaseDrift], what: str, opt
     names = frozenset(item.release.id for item in drifted)
     held = {item.release.layer for item in drifted}
     layers = tuple(layer.name for layer in stack.layers if layer.name in held)
-    selection = Selection(layers=layers, releases=names)
-    reasons = {item.release.id: _reason(item) for item in drifted}
-
-    def plan(inputs: Inputs, facts: Facts) -> Plan:
-        return insisted(make_plan(stack, selection, facts, inputs.digests), take=names, reasons=reasons)
-
-    work = Work(what=what, stack=stack, selection=selection, plan=plan, cluster=app.find_cluster)
-    # The one document on stdout is ours: a run of its own would be a second one.
+    request = Request(
+        command=what,
+        stack=stack,
+        selection=Selection(layers=layers, releases=names),
+        options=dataclasses.replace(options, output="text", test=False),
+        overrides=Overrides(take=names, reasons={item.release.id: _reason(item) for item in drifted}),
+    )
+    # The one document on stdout is this command's: the run must not print a second one.
     beside = app if options.output == "text" else dataclasses.replace(app, out=app.err)
-    return execute(beside, work, with_only(options, output="text", test=False))
+    return Project(beside).run(request)
 
 
 def _reason(item: ReleaseDrift) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
-from devtools.app.running import Options, load
+from devtools.app.options import Options
 from devtools.commands.preload import load_images, preload, preload_commands
 from devtools.errors import ExitCode
+from devtools.project import Project
 
 if TYPE_CHECKING:
     from devtools.images.catalog import Catalog
@@ -30,7 +31,7 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
     from devtools.images.catalog import load_catalog  # noqa: PLC0415
 
     catalog = load_catalog(app.settings.root)
-    stack = load(app, options)
+    stack = Project(app).stack(options.environment)
     releases = _chosen(stack, layers)
     wanted = wanted_by(app, stack, releases)
     rows = [_row(item, catalog) for item in wanted]

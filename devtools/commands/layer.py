@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 from devtools.app.environment import App
-from devtools.app.overrides import planner
-from devtools.app.running import Options, Work, execute, load, typed
-from devtools.clusters.provider import Cluster
-from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.app.options import Options, command_line
+from devtools.errors import ConfigError, ExitCode
+from devtools.planning.layer_names import find_layer
+from devtools.planning.overrides import find_overrides
 from devtools.planning.plan import Selection
+from devtools.project import Project, Request
 
 
 def replay(app: App, name: str, options: Options, *, context: str = "", kubeconfig: str = "") -> ExitCode:
-    """Sync one layer in dependency order on the cluster that is there, then test it.
+    """Sync one layer in dependency order on the existing cluster, then test it.
 
-    With `context` and `kubeconfig` only on that cluster: raises EnvironmentFault where another one is there.
+    With `context` or `kubeconfig` it raises EnvironmentFault if the cluster has another one: a command that Tilt keeps
+    may outlive its cluster.
     """
-    from devtools.planning.layer_names import find_layer  # noqa: PLC0415
-
     if not options.sync and not options.test:
         raise ConfigError("--only-test and --no-test leave nothing to do", hint="give one of them")
-    stack = load(app, options)
+    project = Project(app)
+    stack = project.stack(options.environment)
     layer = find_layer(stack, name)
     selection = Selection(layers=(layer.name,))
-
-    plan = planner(stack, selection, options)
-
-    def cluster() -> Cluster:
-        return expected(app.find_cluster(), context, kubeconfig)
-
-    what = typed(f"layer {layer.name}", options)
-    return execute(app, Work(what=what, stack=stack, selection=selection, plan=plan, cluster=cluster), options)
-
-
-def expected(cluster: Cluster, context: str, kubeconfig: str) -> Cluster:
-    """The cluster, if it is the one meant ("": any): a command that Tilt keeps may outlive its cluster."""
-    for what, wanted, there in (
-        ("context", context, cluster.context),
-        ("kubeconfig", kubeconfig, str(cluster.kubeconfig)),
-    ):
-        if wanted and wanted != there:
-            message = f"this is meant for {what} {wanted}, but the cluster that is there has {there}"
-            raise EnvironmentFault(message, hint="type: invoke specs, then start Tilt again")
-    return cluster
+    request = Request(
+        command=command_line(f"layer {layer.name}", options),
+        stack=stack,
+        selection=selection,
+        options=options,
+        overrides=find_overrides(stack, selection, recreate=options.recreate, take=options.take),
+        context=context,
+        kubeconfig=kubeconfig,
+    )
+    return project.run(request)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from devtools.app.environment import App
-from devtools.app.running import Inputs, Options, Work, execute, load, typed, with_only
+from devtools.app.options import Options, command_line
 from devtools.errors import EnvironmentFault, ExitCode
-from devtools.model import Facts, Plan, Stack
-from devtools.planning.plan import make_plan
+from devtools.model import Facts, Stack
 from devtools.planning.selection import Selector, choose, narrowed
+from devtools.project import Project, Request
 
 
 def layers(app: App, name: str, options: Options) -> ExitCode:
     """A table of layers and releases with what the cluster holds of them."""
     from devtools.report.tables import show_layers  # noqa: PLC0415
 
-    whole = load(app, options)
+    whole = Project(app).stack(options.environment)
     stack = _chosen(whole, name, options)
     facts, note = _facts(app)
     show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
@@ -24,19 +24,16 @@ def layers(app: App, name: str, options: Options) -> ExitCode:
 
 
 def plan(app: App, name: str, options: Options) -> ExitCode:
-    """What `up` (or `layer NAME`) would do, and why."""
-    stack = load(app, options)
+    """Show what `up` (or `layer NAME`) would do, and why."""
+    project = Project(app)
+    stack = project.stack(options.environment)
     selection = choose(stack, name, options.selector)
-
-    def planner(inputs: Inputs, facts: Facts) -> Plan:
-        return make_plan(stack, selection, facts, inputs.digests, force=options.force)
-
     if name and options.selector == Selector():
-        what = typed(f"layer {selection.layers[0]}", options)
-    else:  # `layer` knows no selectors
-        what = typed("up", with_only(options, selector=narrowed(stack, name, options.selector)))
-    work = Work(what=what, stack=stack, selection=selection, plan=planner, cluster=app.find_cluster)
-    return execute(app, work, with_only(options, dry_run=True))
+        command = command_line(f"layer {selection.layers[0]}", options)
+    else:  # `layer` has no selectors
+        command = command_line("up", replace(options, selector=narrowed(stack, name, options.selector)))
+    options = replace(options, dry_run=True)
+    return project.run(Request(command=command, stack=stack, selection=selection, options=options))
 
 
 def _chosen(stack: Stack, name: str, options: Options) -> Stack:
@@ -52,11 +49,10 @@ def _chosen(stack: Stack, name: str, options: Options) -> Stack:
 
 def _facts(app: App) -> tuple[Facts | None, str]:
     """What the cluster holds, or why that cannot be told."""
-    from devtools.app.session import kube_of  # noqa: PLC0415
     from devtools.kube.client import ApiError  # noqa: PLC0415
     from devtools.releases.facts import observe  # noqa: PLC0415
 
     try:
-        return observe(kube_of(app, app.provider.find())), ""
+        return observe(Project(app).client(app.provider.find())), ""
     except (EnvironmentFault, ApiError) as error:
         return None, error.message

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from devtools.app.environment import App
+from devtools.app.options import Options
 from devtools.app.providers import own_kubeconfig
-from devtools.app.running import Options, load
 from devtools.base.atomic_write import write_whole
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.project import Project
 from devtools.tilt.specs import FILE, LIBRARY, TWIN, Surroundings, layer_specs, to_json, to_starlark
 
 OUTPUTS = ("text", "json", "starlark")
@@ -25,7 +26,7 @@ def specs(app: App, options: Options) -> ExitCode:
     """
     if options.output not in OUTPUTS:
         raise ConfigError(f"unknown output {options.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
-    stack = load(app, options)
+    stack = Project(app).stack(options.environment)
     document = layer_specs(stack, surroundings(app))
     files = {FILE: to_json(document), LIBRARY: library()}
     if options.output == "starlark":

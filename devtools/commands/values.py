@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.app.running import Options, load
+from devtools.app.options import Options
 from devtools.config.values import Merged
 from devtools.errors import ConfigError, ExitCode
+from devtools.project import Project
 
 VERSION = 1  # of the JSON document
 
@@ -26,7 +27,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
 
     if options.output not in {"text", "json"}:
         raise ConfigError(f"unknown output {options.output!r}", hint="choose one of text, json")
-    stack = load(app, options)
+    stack = Project(app).stack(options.environment)
     release = find_release(stack, typed)
     merged = merge(release, charts_default=explain, root=stack.root)
     merged = merged if secrets else replace(merged, data=without_secrets(merged.data))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from invoke.tasks import Task, task
 
 from devtools.tasks.interrupt import end_quietly
-from devtools.tasks.program import running_program
+from devtools.tasks.program import allow_bytecode, running_program
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.parser.argument import Argument
 
-    from devtools.app.running import Options
+    from devtools.app.options import Options
     from devtools.planning.selection import Selector
 
 
@@ -56,6 +56,7 @@ class LayerTask(_OurTask):
 
 
 end_quietly(_OurTask)
+allow_bytecode()
 
 our_task = functools.partial(task, klass=_OurTask, auto_shortflags=False)
 layer_task = functools.partial(task, klass=LayerTask, auto_shortflags=False)
@@ -92,7 +93,7 @@ def options_of(
     env: str, output: str, *, force: bool = False, dry_run: bool = False, wait: bool = True, verbose: bool = False
 ) -> Options:
     """Options of a run as typed; whether `output` is one is the renderer's to say."""
-    from devtools.app.running import Options
+    from devtools.app.options import Options
 
     return Options(environment=env, output=output, force=force, dry_run=dry_run, wait=wait, verbose=verbose)
 

@@ -25,7 +25,7 @@ def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str
       invoke images.list --env dev --layer 40 --output json
     """
     from devtools.app.exit_codes import main
-    from devtools.app.running import Options
+    from devtools.app.options import Options
     from devtools.commands import images as verbs
 
     main(lambda app: verbs.show(app, layer or (), Options(environment=env, output=output)), output)

@@ -14,3 +14,12 @@ def running_program() -> Program | None:
     module = sys.modules.get("invoke.program")  # where it is not imported yet, none runs
     found = getattr(sys.modules.get("__main__"), "program", None)
     return found if module and isinstance(found, module.Program) else None
+
+
+def allow_bytecode() -> None:
+    """Let this process write bytecode again, which invoke forbids, if it is invoke's and the user does not forbid it.
+
+    Otherwise every command would compile all of our modules anew: a quarter of a second.
+    """
+    if running_program() is not None:
+        sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)

@@ -14,7 +14,7 @@ import pytest
 
 from devtools.app.disk_cache import _Declared, _sealed, _unsealed, remembered
 from devtools.app.environment import App
-from devtools.app.running import Options, load
+from devtools.project import Project
 from tests.kits.repository import ROOT
 
 
@@ -178,18 +178,18 @@ def test_the_stack_of_this_repository_is_the_same_kept(tmp_path: Path) -> None:
     import sys
 
     from devtools.app.environment import App
-    from devtools.app.running import Options, load
+    from devtools.project import Project
 
     environ = {**os.environ, "DEVTOOLS_STATE": str(tmp_path / "state"), "DEVTOOLS_CACHE": str(tmp_path / "cache")}
 
     def app() -> App:
         return App(environ={**environ, "DEVTOOLS_PROVIDER": "kwok"}, cwd=ROOT, out=sys.stdout, err=sys.stderr)
 
-    read = load(app(), Options())
-    kept = load(app(), Options())
+    read = Project(app()).stack()
+    kept = Project(app()).stack()
     assert kept == read
     assert [str(release.where) for release in kept.releases()] == [str(release.where) for release in read.releases()]
-    other = load(app(), Options(environment="dev"))
+    other = Project(app()).stack("dev")
     assert other.environment.name == "dev"
 
 
@@ -216,9 +216,9 @@ def test_what_somebody_else_put_there_runs_nothing(where: str, reader: Reader, t
 
 def test_a_stack_is_kept_with_all_that_it_holds(app: App) -> None:
     """Every class in it is one that may be read back: else it would be read anew each time."""
-    whole = (load(app, Options()), app.settings, app.charts.lock)
+    whole = (Project(app).stack(), app.settings, app.charts.lock)
     settle()
     fresh = App(environ=app.environ, cwd=app.cwd, out=app.out, err=app.err)
-    assert load(fresh, Options()) == whole[0]
+    assert Project(fresh).stack() == whole[0]
     for index, value in enumerate(whole):
         assert _Declared(io.BytesIO(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))).load() == value, index

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from devtools.app.environment import App
-from devtools.app.running import Options, load
 from devtools.charts.lock import LockEntry, load_lock
+from devtools.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = load_lock(ROOT / "charts", ROOT)
@@ -39,7 +39,7 @@ def fact(entry: LockEntry, facts: dict[tuple[str, str, str], dict[str, Any]]) ->
 
 
 def test_every_pin_is_of_use(app: App) -> None:
-    used = {release.chart.name for release in load(app, Options()).releases()}
+    used = {release.chart.name for release in Project(app).stack().releases()}
     assert set(LOCK.entries) - used == set()
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from devtools.app.environment import App
 from devtools.app.providers import say_why_embedded, why_embedded
-from devtools.app.running import Options, load
 from devtools.commands.bootstrap.parts import look, parts_of
+from devtools.project import Project
 from tests.kits.charts import lock_text
 from tests.kits.stack import repository
 
@@ -92,7 +92,7 @@ def test_without_charts_the_embedded_cluster_and_one_line_says_why(repo: Repo) -
     (line,) = app.err.getvalue().splitlines()  # type: ignore[attr-defined]
     assert line.startswith("4 pinned charts are not vendored: the embedded cluster is used, with stand-ins for them")
     assert "invoke charts.vendor" in line
-    assert {release.chart.kind for release in load(app, Options()).releases()} == {"stand-in"}
+    assert {release.chart.kind for release in Project(app).stack().releases()} == {"stand-in"}
     (finding,) = (item for item in look(parts_of(app), push=False) if item.check == "charts")
     assert (finding.level, finding.message) == ("warning", why_embedded(app))
 
@@ -131,6 +131,6 @@ def test_a_lock_that_cannot_be_read_leaves_the_choice_alone(repo: Repo) -> None:
 
 def test_k3d_by_name_names_two_ways_out_once(repo: Repo) -> None:
     app = repo.app(DEVTOOLS_PROVIDER="k3d")
-    (problem,) = app.charts.verify(load(app, Options()).releases())
+    (problem,) = app.charts.verify(Project(app).stack().releases())
     assert problem.message.startswith("4 charts are not vendored, and only the embedded cluster takes stand-ins")
     assert problem.hint == "invoke charts.vendor, or use the embedded cluster: DEVTOOLS_PROVIDER=kwok"

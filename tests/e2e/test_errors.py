@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devtools.app.exit_codes import Verb
-from devtools.app.running import Options
+from devtools.app.options import Options
 from devtools.commands import layer, plan, up
 from tests.kits.repository import Repo
 from tests.kits.verbs import call

@@ -27,7 +27,7 @@ import yaml
 
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
-from devtools.app.running import Options
+from devtools.app.options import Options
 from devtools.clusters.provider import Cluster
 from devtools.commands import drift, layer, up
 from devtools.commands import plan as show

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from devtools.app.environment import App
-from devtools.app.running import Options
+from devtools.app.options import Options
 from devtools.buf.token import find_token
 from devtools.commands import charts, layer, plan, specs, up, values
 from devtools.errors import ConfigError, ExitCode

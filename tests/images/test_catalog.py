@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from devtools.app.environment import App
-from devtools.app.running import Options, load
 from devtools.base.yaml_positions import parse
 from devtools.commands.images import wanted_by
 from devtools.config.validate import validated
 from devtools.errors import ConfigError
 from devtools.images.catalog import load_catalog
 from devtools.images.declared import BuildKeys, ImageKeys, ImagesFile
+from devtools.project import Project
 from tests.kits.stack import said, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +129,7 @@ def test_what_keys_cannot_say_together(tmp_path: Path) -> None:
 
 
 def test_every_image_of_a_smoke_job_is_pinned_here(app: App) -> None:
-    stack = load(app, Options())
+    stack = Project(app).stack()
     smoke = [release for release in stack.releases() if release.smoke and release.installed]
     catalog = load_catalog(ROOT)
     assert smoke
@@ -138,7 +138,7 @@ def test_every_image_of_a_smoke_job_is_pinned_here(app: App) -> None:
 
 def test_what_is_built_here_can_be_had_nowhere_else(app: App) -> None:
     """Whoever wants a `:dev` image gets it from here: no registry has it."""
-    stack = load(app, Options())
+    stack = Project(app).stack()
     releases = [release for release in stack.releases() if release.installed and release.chart.kind == "local"]
     catalog = load_catalog(ROOT)
     dev = [item.reference for item in wanted_by(app, stack, releases) if item.reference.tag == "dev"]

@@ -15,7 +15,7 @@ import pytest
 
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
-from devtools.app.running import Options
+from devtools.app.options import Options
 from devtools.commands import images as verbs
 from devtools.errors import ExitCode
 from devtools.process.runner import Cancel

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.app.running import Options
+from devtools.app.options import Options
 from devtools.clusters.choose import ProviderName
 from devtools.commands.specs import specs
 from devtools.errors import ExitCode

@@ -95,10 +95,10 @@ def test_loading_the_stack_imports_no_cluster_client() -> None:
     code = (
         "from pathlib import Path\n"
         "from devtools.app.environment import App\n"
-        "from devtools.app.running import Options, load\n"
+        "from devtools.project import Project\n"
         "import sys\n"
         "app = App(environ={}, cwd=Path('.'), out=sys.stdout, err=sys.stderr)\n"
-        "load(app, Options())\n"
+        "Project(app).stack()\n"
     )
     assert not _imported(code) & {"kubernetes", "docker", "rich", "urllib3"}
 

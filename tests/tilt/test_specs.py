@@ -12,10 +12,10 @@ import pytest
 from devtools.clusters.embedded.layout import Layout
 from devtools.clusters.k3d.config import Config, Registry
 from devtools.clusters.provider import Cluster
-from devtools.commands.layer import expected
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.model import Facts
 from devtools.planning.plan import Selection, make_plan
+from devtools.project import require_target
 from devtools.tilt.harness import load_tiltfile
 from devtools.toolchain.versions import tool
 from tests.kits.stack import load
@@ -213,11 +213,11 @@ def test_context_and_kubeconfig_are_those_that_the_providers_make(tmp_path: Path
 
 def test_a_command_refuses_another_cluster_than_the_one_it_names(tmp_path: Path) -> None:
     there = Cluster(name="demo", provider="kwok", context="kwok-demo", kubeconfig=tmp_path / "kubeconfig")
-    assert expected(there, "", "") is there
-    assert expected(there, "kwok-demo", str(tmp_path / "kubeconfig")) is there
+    assert require_target(there, "", "") is there
+    assert require_target(there, "kwok-demo", str(tmp_path / "kubeconfig")) is there
     for context, kubeconfig in (("k3d-demo", ""), ("kwok-demo", "/elsewhere")):
-        with pytest.raises(EnvironmentFault, match="but the cluster that is there has"):
-            expected(there, context, kubeconfig)
+        with pytest.raises(EnvironmentFault, match="but the cluster has"):
+            require_target(there, context, kubeconfig)
 
 
 def test_its_order_is_the_plans(tmp_path: Path) -> None:

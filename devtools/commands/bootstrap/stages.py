@@ -57,7 +57,7 @@ def images(parts: Parts) -> Stage:
 
 def specs(parts: Parts) -> Stage:
     """What Tilt reads is written, before Tilt looks."""
-    from devtools.app.running import Options  # noqa: PLC0415
+    from devtools.app.options import Options  # noqa: PLC0415
     from devtools.commands.specs import specs as write  # noqa: PLC0415
 
     write(parts.app, Options())
@@ -184,15 +184,15 @@ def _images_state(parts: Parts) -> Stage:
 
 
 def _specs_state(parts: Parts) -> Stage:
-    from devtools.app.running import Options, load  # noqa: PLC0415
     from devtools.commands.specs import surroundings  # noqa: PLC0415
+    from devtools.project import Project  # noqa: PLC0415
     from devtools.tilt.specs import FILE, layer_specs, to_json  # noqa: PLC0415
 
     app = parts.app
     path = app.settings.root / FILE
     if not path.is_file():
         return Stage(stage="specs", state="missing", hint="invoke specs")
-    if path.read_text(encoding="utf-8") != to_json(layer_specs(load(app, Options()), surroundings(app))):
+    if path.read_text(encoding="utf-8") != to_json(layer_specs(Project(app).stack(), surroundings(app))):
         return Stage(stage="specs", state="stale", detail=str(FILE), hint="invoke specs")
     return Stage(stage="specs", state="ready", detail=str(FILE))
 

@@ -1,0 +1,51 @@
+"""How a run was asked for: its options, and the command that asks for the same again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+
+from devtools.planning.selection import Selector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run, as typed."""
+
+    environment: str = ""
+    test: bool = True
+    sync: bool = True
+    retest: bool = True
+    force: bool = False
+    dry_run: bool = False
+    wait: bool = True
+    output: str = "text"
+    verbose: bool = False
+    selector: Selector = field(default_factory=Selector)
+    recreate: tuple[str, ...] = ()  # releases
+    take: tuple[str, ...] = ()  # releases
+
+
+def command_line(command: str, options: Options, **flags: bool) -> str:
+    """Return the words after `invoke` that repeat a run; `flags` are those that only one task has.
+
+    Leaves out flags that only change the output, and the guards that Tilt's commands carry.
+    """
+    selector = options.selector
+    words = [command, *(["--env", options.environment] if options.environment else [])]
+    for flag, values in (
+        ("stage", selector.stages),
+        ("release", selector.releases),
+        ("label", selector.labels),
+        ("recreate", options.recreate),
+        ("take-ownership", options.take),
+    ):
+        words += [word for value in values for word in (f"--{flag}", shlex.quote(value))]
+    switches = {
+        "with-needs": selector.with_needs,
+        "only-test": not options.sync,
+        "no-test": not options.test,
+        "force": options.force,
+        "no-wait": not options.wait,
+    }
+    return " ".join([*words, *(f"--{name.replace('_', '-')}" for name, on in (switches | flags).items() if on)])

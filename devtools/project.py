@@ -1,0 +1,361 @@
+"""The public API: one repository, from its files to a finished run.
+
+    project = Project.find()
+    stack = project.stack("dev")
+    request = Request(command="layer 40-data-plane", stack=stack, selection=Selection(layers=("40-data-plane",)))
+    planned = project.plan(request, project.provider.find())
+    for step in planned.plan.steps:
+        print(step.action, step.id, step.reason)
+
+`Project.run` carries a request out: verify the charts, find the cluster, take the lock, observe, plan, apply, report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from devtools.app.environment import App, real_app
+from devtools.app.options import Options
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.events import Bus, Notice, RunFinished, RunStarted
+from devtools.model import Facts, Plan, ReleaseId, Stack
+from devtools.planning.overrides import Overrides, with_overrides
+from devtools.planning.plan import Selection, down_plan, make_plan
+
+if TYPE_CHECKING:
+    from devtools.clusters.provider import Cluster, Provider
+    from devtools.kube.client import Kube
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uninstall:
+    """What an uninstall removes beside the releases."""
+
+    undeclared: bool = False  # only releases that no layer declares any more
+    crds: bool = False  # CRDs, too, after the last release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run: which releases, what to do with them, and on which cluster."""
+
+    command: str  # as typed: "layer 40-data-plane"
+    stack: Stack
+    selection: Selection  # of the releases to sync
+    options: Options = field(default_factory=Options)
+    uninstall: Uninstall | None = None  # uninstall instead of syncing
+    overrides: Overrides = field(default_factory=Overrides)
+    create_cluster: bool = False  # create the cluster if there is none
+    context: str = ""  # refuse a cluster with another context
+    kubeconfig: str = ""  # refuse a cluster with another kubeconfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What Helm receives for each release: merged values, and the digest of all inputs."""
+
+    values: Mapping[ReleaseId, Mapping[str, Any]]
+    digests: Mapping[ReleaseId, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    facts: Facts
+    inputs: Inputs
+
+
+class Project:
+    """One repository as seen by one process."""
+
+    def __init__(self, app: App) -> None:
+        """For the surroundings of `app`; `find` takes those of this process."""
+        self.app = app
+
+    @classmethod
+    def find(
+        cls,
+        start: Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> Project:
+        """Return the project whose devtools.yaml or layers/ is in `start` (default: here) or above."""
+        app = real_app()
+        return cls(
+            App(
+                environ=app.environ if environ is None else environ,
+                cwd=start or app.cwd,
+                out=out or app.out,
+                err=err or app.err,
+            )
+        )
+
+    @property
+    def provider(self) -> Provider:
+        """What creates, finds and removes the cluster: `find()`, `ensure(say)`."""
+        return self.app.provider
+
+    def stack(self, environment: str = "") -> Stack:
+        """Load and validate the stack of an environment; raise ConfigError with every problem."""
+        from devtools.app.loading import kept_stack  # noqa: PLC0415 - not every task needs it
+
+        return kept_stack(self.app, environment)
+
+    def run(self, request: Request) -> ExitCode:
+        """Carry out a request, or show its plan if it is a dry run."""
+        self.verify_charts(request)
+        if request.options.dry_run:
+            return self._preview(request)
+        cluster = self._cluster(request)
+        with self._bus(request.options) as bus, self._lock(request, cluster, bus):
+            return self._run(request, cluster, bus)
+
+    def verify_charts(self, request: Request) -> None:
+        """Raise ConfigError if an archive that will be used is not what the lock says."""
+        if problems := self.app.charts.verify(_to_sync(request).enabled(request.stack)):
+            from devtools.errors import config_error  # noqa: PLC0415
+
+            raise config_error(problems)
+
+    def plan(self, request: Request, cluster: Cluster | None, kube: Kube | None = None) -> Planned:
+        """Observe the cluster (None: plan for an empty one), read the inputs and plan; changes nothing."""
+        facts = self.observe(request, kube or self.client(cluster)) if cluster else Facts()
+        inputs = self.inputs(request, cluster.smoke_values if cluster else {})
+        return Planned(plan=_plan(request, facts, inputs), facts=facts, inputs=inputs)
+
+    def client(self, cluster: Cluster, bus: Bus | None = None) -> Kube:
+        """Return a client of the cluster's API server, which reports waiting for it on `bus` (default: stderr)."""
+        from devtools.kube.client import Kube  # noqa: PLC0415 - not every task needs it
+
+        app = self.app
+        say = (lambda line: bus.emit(Notice(level="warning", message=line))) if bus else app.say
+        where = (cluster.kubeconfig, cluster.context, app.cancel, app.patience)
+        return Kube(*where, say=say, connections=cluster.connections)
+
+    def observe(self, request: Request, kube: Kube) -> Facts:
+        """Return what the cluster holds: of the enabled releases to sync, or of the whole stack to uninstall."""
+        from devtools.releases.facts import observe  # noqa: PLC0415 - the imports of a run
+
+        if request.uninstall is None:
+            about = {release.id for release in request.selection.enabled(request.stack)}
+            return observe(kube, about.__contains__)
+        from devtools.releases.cleanup import stack_crds, stack_namespaces  # noqa: PLC0415 - an uninstall's
+
+        name = request.stack.name
+        return replace(observe(kube), namespaces=stack_namespaces(kube, name), crds=stack_crds(kube, name))
+
+    def inputs(self, request: Request, smoke_values: Mapping[str, Any]) -> Inputs:
+        """Merge the values of each release to sync and digest its inputs."""
+        from devtools.app.loading import kept_values  # noqa: PLC0415
+        from devtools.config.values import inputs_digest, overlaid  # noqa: PLC0415
+
+        releases = _to_sync(request).enabled(request.stack)
+        merged = kept_values(self.app, request.stack, releases)
+        values: dict[ReleaseId, Mapping[str, Any]] = {}
+        digests: dict[ReleaseId, str] = {}
+        for release in releases:
+            own = merged[str(release.id)]
+            values[release.id] = overlaid(own, smoke_values) if release.smoke else own
+            digests[release.id] = inputs_digest(release, values[release.id], self.app.charts.digest(release.chart))
+        return Inputs(values=values, digests=digests)
+
+    def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
+        """Carry out a plan; emits the events of every step and a final RunFinished."""
+        from devtools.app.durations import durations_file, save_durations  # noqa: PLC0415 - the imports of a run
+        from devtools.app.orphans import marked  # noqa: PLC0415
+        from devtools.app.session import session  # noqa: PLC0415
+        from devtools.engine.engine import Engine  # noqa: PLC0415
+
+        def warn(line: str) -> None:
+            bus.emit(Notice(level="warning", message=line))
+
+        state = self.app.folders.state
+        with marked(state / "marks", warn) as mark:
+            run = session(
+                self.app,
+                cluster,
+                bus,
+                kube,
+                stack=request.stack,
+                values=planned.inputs.values,
+                options=request.options,
+                mark=mark,
+            )
+            code = Engine(run, planned.plan, planned.facts).run()
+            save_durations(durations_file(state, request.stack.name, cluster.context), run.durations)
+            return code
+
+    def _run(self, request: Request, cluster: Cluster, bus: Bus) -> ExitCode:
+        """Observe, plan, apply under the lock; an error before the engine's end ends the run in its events, too."""
+        directory = self._add_run_files(request, bus)
+        bus.emit(self._started(request, cluster, directory))
+        started = time.monotonic()
+        try:
+            kube = self.client(cluster, bus)
+            planned = self.plan(request, cluster, kube)
+            self._announce(request, planned, bus)
+            return self.apply(request, planned, cluster, kube, bus)
+        except DevtoolsError as error:
+            return self._ended_early(bus, error, started)
+        except KeyboardInterrupt:
+            return self._ended_early(bus, Interrupted(self.app.cancel.reason), started)
+        except Exception as error:  # noqa: BLE001 - readers of events must learn of the end
+            from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
+
+            return self._ended_early(bus, bug(error), started)
+
+    def _preview(self, request: Request) -> ExitCode:
+        """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
+        from devtools.app.notices import others_notice  # noqa: PLC0415
+
+        started = time.monotonic()
+        with self._bus(request.options) as bus:
+            cluster = self._cluster_or_none(request, bus)
+            planned = self.plan(request, cluster)
+            bus.emit(self._started(request, cluster, None))
+            if cluster and (other := others_notice(self.app, request.stack.name, cluster.context)):
+                bus.emit(other)
+            self._announce(request, planned, bus)
+            reason = "dry run: nothing was touched"
+            bus.emit(RunFinished(exit_code=0, seconds=time.monotonic() - started, reason=reason))
+        return ExitCode.OK
+
+    def _announce(self, request: Request, planned: Planned, bus: Bus) -> None:
+        """Emit the plan and what is worth a warning before it is carried out."""
+        from devtools.app.notices import plan_notices  # noqa: PLC0415 - the imports of a run
+        from devtools.engine.engine import announce  # noqa: PLC0415
+
+        bus.emit(announce(planned.plan, dry_run=request.options.dry_run))
+        for notice in plan_notices(planned.plan, planned.inputs.values, request.options.environment):
+            bus.emit(notice)
+
+    def _cluster(self, request: Request) -> Cluster:
+        """Find the cluster, or create it if asked to; EnvironmentFault if it is not the one that was meant."""
+        if request.create_cluster and not request.options.dry_run:
+            from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
+
+            say_why_embedded(self.app)
+            self.app.toolchain.ensure(progress=self.app.say)
+            return self.provider.ensure(self.app.say)
+        return require_target(self.provider.find(), request.context, request.kubeconfig)
+
+    def _cluster_or_none(self, request: Request, bus: Bus) -> Cluster | None:
+        """Return the cluster, None with a warning if there is none; EnvironmentFault if it does not answer."""
+        from devtools.clusters.provider import ClusterAbsent  # noqa: PLC0415 - the imports of a run
+
+        try:
+            return self._cluster(request)
+        except ClusterAbsent as error:
+            bus.emit(Notice(level="warning", message=f"{error.message}: planning for an empty cluster"))
+            return None
+
+    @contextlib.contextmanager
+    def _bus(self, options: Options) -> Iterator[Bus]:
+        """Events, shown the way this output and terminal want it."""
+        from devtools.report.choose import renderer  # noqa: PLC0415
+
+        app = self.app
+        show = renderer(
+            options.output,
+            out=app.out,
+            err=app.err,
+            environ=app.environ,
+            is_terminal=app.is_terminal,
+            clock=app.clock,
+            cwd=app.cwd,
+            verbose=options.verbose,
+        )
+        bus = Bus((show,), app.clock)
+        try:
+            yield bus
+        finally:
+            bus.close()
+
+    @contextlib.contextmanager
+    def _lock(self, request: Request, cluster: Cluster, bus: Bus) -> Iterator[None]:
+        """Hold the run lock of this stack and context."""
+        from devtools.app.notices import run_subject  # noqa: PLC0415 - the imports of a run
+        from devtools.run.lock import run_lock  # noqa: PLC0415
+
+        app = self.app
+        now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
+        with run_lock(
+            app.folders.state / "locks",
+            run_subject(request.stack.name, cluster.context),
+            {"what": f"invoke {request.command}", "pid": os.getpid(), "started": now},
+            wait=request.options.wait,
+            cancel=app.cancel,
+            say=lambda line: bus.emit(Notice(level="info", message=line)),
+        ):
+            yield
+
+    def _add_run_files(self, request: Request, bus: Bus) -> Path:
+        """Create the run's directory, now that the run begins, and fill it from the events."""
+        from devtools.report.files import RunFiles, run_directory  # noqa: PLC0415
+
+        directory = run_directory(self.app.settings.root, request.command, self.app.clock())
+        bus.add(RunFiles(directory, self.app.say))
+        return directory
+
+    def _started(self, request: Request, cluster: Cluster | None, directory: Path | None) -> RunStarted:
+        """Return the first event of a run."""
+        return RunStarted(
+            run=directory.name if directory else "dry-run",
+            what=request.command,
+            stack=request.stack.name,
+            environment=request.stack.environment.name,
+            provider=cluster.provider if cluster else self.app.provider_name,
+            context=cluster.context if cluster else "",
+            directory=str(directory) if directory else "",
+        )
+
+    def _ended_early(self, bus: Bus, error: DevtoolsError, started: float) -> ExitCode:
+        """Emit the last event of a run that did not get to the engine's end."""
+        error = Interrupted(self.app.cancel.reason) if self.app.cancel.is_set() else error
+        problems = error.problems if isinstance(error, ConfigError) else ()
+        reason = "\n".join((error.message, *map(str, problems)))
+        seconds = time.monotonic() - started
+        bus.emit(RunFinished(exit_code=int(error.exit_code), seconds=seconds, reason=reason, hint=error.hint))
+        return error.exit_code
+
+
+def require_target(cluster: Cluster, context: str, kubeconfig: str) -> Cluster:
+    """Return the cluster if it is the one that a command was written for ("": any); else raise EnvironmentFault."""
+    for what, expected, found in (
+        ("context", context, cluster.context),
+        ("kubeconfig", kubeconfig, str(cluster.kubeconfig)),
+    ):
+        if expected and expected != found:
+            message = f"this command is for {what} {expected}, but the cluster has {found}"
+            raise EnvironmentFault(message, hint="type: invoke specs, then start Tilt again")
+    return cluster
+
+
+def _to_sync(request: Request) -> Selection:
+    """The releases whose charts and values are read: none to uninstall."""
+    return Selection(layers=()) if request.uninstall else request.selection
+
+
+def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
+    """Return the plan of a request."""
+    stack, selection, options = request.stack, request.selection, request.options
+    if request.uninstall:
+        from devtools.planning.uninstall import with_sweeps  # noqa: PLC0415
+
+        plan = down_plan(stack, selection, facts, declared_too=not request.uninstall.undeclared)
+        if request.uninstall.undeclared:
+            return plan
+        return with_sweeps(plan, facts, crds=request.uninstall.crds, force=options.force)
+    plan = make_plan(stack, selection, facts, inputs.digests, force=options.force)
+    return with_overrides(plan, request.overrides)
