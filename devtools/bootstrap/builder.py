@@ -84,7 +84,7 @@ class ClusterBuilder:
 
     @property
     def _buildx(self) -> Program:
-        hint = "docker buildx version must be 0.13 or newer; invoke bootstrap goes on from here"
+        hint = "invoke bootstrap goes on from here"
         return Program(runner=self.runner, name="docker buildx", reason=_reason, hint=hint)
 
 

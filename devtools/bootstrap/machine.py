@@ -18,6 +18,7 @@ class Machine:
 
     docker: str = ""
     docker_hint: str = ""
+    buildx: str = ""  # why there can be no builder in a cluster; empty if there can
     programs: Mapping[str, Path | None] = field(default_factory=dict)
     taken: Mapping[int, str] = field(default_factory=dict)  # port → who holds it
     disk_free: int

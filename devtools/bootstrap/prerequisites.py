@@ -17,7 +17,7 @@ MEMORY: Mapping[str, tuple[int, int]] = {"k3d": (1 * GIB, 4 * GIB), "kwok": (GIB
 INOTIFY: Mapping[str, int] = {"max_user_watches": 524288, "max_user_instances": 512}
 TILT = "https://docs.tilt.dev/install.html"
 K3D = "https://k3d.io/stable/#installation"
-BUILDX = "https://github.com/docker/buildx#installing"
+INSTALL_BUILDX = "install docker with buildx: https://github.com/docker/buildx#installing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +72,9 @@ def _docker(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
     if wanted.unvendored:
         hint = "for k3d: invoke cluster.delete, invoke charts.vendor, then invoke bootstrap again"
         yield Finding(check="charts", level="warning", message=wanted.unvendored, hint=hint)
-    if wanted.provider == "k3d" and machine.programs.get("docker") is None:
-        message = "the docker program is not installed: there will be no builder in the cluster"
-        yield Finding(check="buildx", level="warning", message=message, hint=f"install docker with buildx: {BUILDX}")
+    if wanted.provider == "k3d" and machine.buildx:
+        message = f"{machine.buildx}: there will be no builder in the cluster"
+        yield Finding(check="buildx", level="warning", message=message, hint=INSTALL_BUILDX)
 
 
 def _ports(machine: Machine, wanted: Wanted) -> Iterator[Finding]:

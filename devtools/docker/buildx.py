@@ -1,25 +1,29 @@
-"""docker buildx 0.13 or newer: a builder in the cluster, and what its answers mean.
+"""docker buildx 0.15 or newer: a builder in the cluster, and what its answers mean.
 
 Commands: https://docs.docker.com/reference/cli/docker/buildx/. The kubernetes driver writes the value of KUBECONFIG at
 creation into the builder's endpoint, and takes the current context of that file: it is the cluster's own file that is
 given, never the user's. Creating a builder that exists is refused, so what is there is looked at first.
+
+0.13 brought `--buildkitd-config` and `ls --format`, 0.15 the driver's option `timeout`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from devtools.base.machine_json import read_json
-from devtools.process.runner import Command
+from devtools.process.runner import Command, Result
 
 DRIVER = "kubernetes"
 # A row for each builder and, under it, for each of its nodes; JSON, because names and errors may hold anything.
 _FORMAT = "[{{json .Builder.Name}},{{json .Name}},{{json .DriverEndpoint}},{{json .Status}},{{json .Error}}]"
 _ASKING = 30.0  # seconds; buildx itself gives nodes 20
+OLDEST = (0, 15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Buildx:
 
     def list(self) -> Command:
         """Print every builder and node; see `builders`."""
-        return self._command("ls", "--no-trunc", "--format", _FORMAT, timeout=_ASKING)
+        return self._command("ls", "--format", _FORMAT, timeout=_ASKING)
 
     def create(
         self, name: str, namespace: str, options: Mapping[str, str], *, timeout: int, config: Path | None = None
@@ -97,6 +101,19 @@ class Buildx:
     def _command(self, *words: str, timeout: float) -> Command:
         env = {"KUBECONFIG": str(self.kubeconfig)}
         return Command(argv=(str(self.program), "buildx", *words), env=env, timeout=timeout)
+
+
+def obstacle(result: Result) -> str:
+    """Why there can be no builder, from what `version` printed; empty if there can.
+
+    A version that is not a number, as that of a build from source, is taken to be new enough.
+    """
+    if not result.ok:
+        return "docker has no buildx plugin"
+    found = re.search(r"\bv?(\d+)\.(\d+)(\.\d+)?", result.stdout.partition(" ")[2])
+    if found and (int(found[1]), int(found[2])) < OLDEST:
+        return f"docker buildx is {found[0].removeprefix('v')}, and {OLDEST[0]}.{OLDEST[1]} is the oldest that works"
+    return ""
 
 
 def registry_config(registry: str) -> str:

@@ -43,8 +43,8 @@ def status(machine: Machine) -> Done:
     return machine.run(lambda app: verb.status(app, "json"))
 
 
-def down(machine: Machine, **flags: bool) -> Done:
-    return machine.run(lambda app: verb.down(app, "json", **flags))
+def down(machine: Machine, *, keep_cluster: bool = False, registry: bool = False, **environ: str) -> Done:
+    return machine.run(lambda app: verb.down(app, "json", keep_cluster=keep_cluster, registry=registry), **environ)
 
 
 def short(calls: list[str]) -> list[str]:
@@ -85,7 +85,7 @@ def test_a_second_time_changes_nothing(machine: Machine) -> None:
     assert (done.code, done.states) == (ExitCode.OK, ALL)
     assert f"Tilt runs already (pid {pid})" in done.err
     assert set(short(machine.calls())) == {
-        *("k3d registry list", "k3d cluster list", "k3d kubeconfig get", "docker buildx ls"),
+        *("k3d registry list", "k3d cluster list", "k3d kubeconfig get", "docker buildx version", "docker buildx ls"),
     }
     assert machine.pid() == pid
 
@@ -107,6 +107,25 @@ def test_a_builder_that_cannot_be_made_is_made_next_time(machine: Machine) -> No
     machine.calls()
     assert up(machine).states == ALL
     assert "k3d cluster create" not in short(machine.calls())
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"DOCKER_FAILS": "version"}, "docker has no buildx plugin"),
+        ({"BUILDX_VERSION": "v0.13.1"}, "docker buildx is 0.13.1, and 0.15 is the oldest that works"),
+    ],
+    ids=["no plugin", "too old"],
+)
+def test_without_a_buildx_that_works_there_is_no_builder(
+    machine: Machine, environ: dict[str, str], problem: str
+) -> None:
+    """Debian's docker.io has no plugin."""
+    done = up(machine, UP, **environ)
+    assert (done.code, done.states) == (ExitCode.OK, {**ALL, "builder": "missing"})
+    assert f"warning: {problem}: there will be no builder in the cluster; install docker with buildx" in done.err
+    assert "docker buildx ls" not in short(machine.calls())
+    assert down(machine, keep_cluster=False, registry=False, **environ).code is ExitCode.OK
 
 
 def test_what_is_stopped_is_started(machine: Machine) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from devtools.docker import buildx
 from devtools.docker.buildx import Builder, Buildx, Node
+from devtools.process.runner import Result
 
 OURS = Path("/state/kube config")
 BUILDX = Buildx(program=Path("/bin/docker"), kubeconfig=OURS)
@@ -19,11 +20,34 @@ ENDPOINT = "kubernetes:///dev?deployment=dev0&kubeconfig=%2Fstate%2Fkube+config"
 def test_commands() -> None:
     assert BUILDX.version().argv == ("/bin/docker", "buildx", "version")
     assert BUILDX.list().argv == (
-        *("/bin/docker", "buildx", "ls", "--no-trunc", "--format"),
+        *("/bin/docker", "buildx", "ls", "--format"),
         "[{{json .Builder.Name}},{{json .Name}},{{json .DriverEndpoint}},{{json .Status}},{{json .Error}}]",
     )
     assert BUILDX.boot("dev", timeout=60).argv == ("/bin/docker", "buildx", "inspect", "dev", "--bootstrap")
     assert BUILDX.remove("dev").argv == ("/bin/docker", "buildx", "rm", "dev")
+
+
+@pytest.mark.parametrize(
+    ("printed", "problem"),
+    [
+        ("github.com/docker/buildx v0.15.0 d3a53189f7e9c917eeff851c895b9aad5a66b108", ""),
+        ("github.com/docker/buildx v0.29.1 a32761aeb3debd39be1eca514af3693af0db334b", ""),
+        ("github.com/docker/buildx 0.17.1 0.17.1-0ubuntu1~24.04.1", ""),
+        ("github.com/docker/buildx v1.0.0-desktop.1 x", ""),
+        ("github.com/docker/buildx a1b2c3d.m x", ""),
+        ("github.com/docker/buildx v0.13.1 788433953af10f2a698f5c07611dddce2e08c7a0", "docker buildx is 0.13.1"),
+        ("github.com/docker/buildx v0.14.1+unknown x", "docker buildx is 0.14.1"),
+    ],
+)
+def test_the_oldest_version_is_the_one_with_the_drivers_timeout(printed: str, problem: str) -> None:
+    found = buildx.obstacle(Result(returncode=0, stdout=printed))
+    assert found == (problem and f"{problem}, and 0.15 is the oldest that works")
+
+
+def test_a_docker_without_the_plugin() -> None:
+    """As Debian's docker.io is."""
+    said = Result(returncode=1, stderr="docker: 'buildx' is not a docker command.\nSee 'docker --help'")
+    assert buildx.obstacle(said) == "docker has no buildx plugin"
 
 
 def test_a_builder_is_made_in_the_cluster_and_does_not_become_the_users() -> None:

@@ -25,6 +25,10 @@ from tests.kits.stack import repository
 DOCKER = """#!/bin/sh
 echo "docker $* KUBECONFIG=$KUBECONFIG" >>"$FAKE/calls"
 case " $DOCKER_FAILS " in *" $2 "*) echo "ERROR: docker is out of order" >&2; exit 1;; esac
+case "$2 $*" in
+"version "*) echo "github.com/docker/buildx ${BUILDX_VERSION:-v0.15.0} x"; exit;;
+*--no-trunc*) echo "unknown flag: --no-trunc" >&2; exit 1;; # it came with 0.18
+esac
 case "$2" in
 ls) cat "$FAKE/builders" 2>/dev/null || true;;
 create)

@@ -15,7 +15,7 @@ from devtools.bootstrap.prerequisites import Finding, Wanted, check
 from devtools.bootstrap.server import Running, TiltServer
 from devtools.bootstrap.tilt import PORT, Tilt
 from devtools.clusters.ports import is_free
-from devtools.docker.buildx import Buildx
+from devtools.docker.buildx import Buildx, obstacle
 from devtools.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Parts:
     kubeconfig: Path
     k3d: K3dProvider | None
     builder: ClusterBuilder | None
+    no_builder: str  # why there is none
     server: TiltServer
     program: Path | None  # tilt
     port: int
@@ -74,6 +75,7 @@ def parts_of(app: App) -> Parts:
     if running is None and program is not None and not is_free(port):
         running = server.others()
     is_k3d = app.provider_name == "k3d"
+    no_builder = _no_builder(app, around.kubeconfig) if is_k3d else ""
     return Parts(
         app=app,
         provider=app.provider_name,
@@ -81,7 +83,8 @@ def parts_of(app: App) -> Parts:
         context=around.context,
         kubeconfig=around.kubeconfig,
         k3d=cast("K3dProvider", app.provider) if is_k3d else None,
-        builder=_builder(app, around.kubeconfig) if is_k3d else None,
+        builder=_builder(app, around.kubeconfig) if is_k3d and not no_builder else None,
+        no_builder=no_builder,
         server=server,
         program=program,
         port=port,
@@ -102,6 +105,7 @@ def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
     machine = Machine(
         docker=why.message if why else "",
         docker_hint=why.hint if why else "",
+        buildx=parts.no_builder,
         programs={name: app.which(name) for name in ("k3d", "docker", "tilt")},
         taken=taken_ports(ports, lambda: _published(engine) if why is None and parts.k3d else {}),
         disk_free=free,
@@ -120,17 +124,25 @@ def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
     return (*_other_cluster(parts), *check(machine, wanted))
 
 
-def _builder(app: App, kubeconfig: Path) -> ClusterBuilder | None:
-    """The builder; none where there is no docker program to make it with."""
-    from devtools.clusters.k3d.config import REGISTRY_PORT  # noqa: PLC0415
-
+def _no_builder(app: App, kubeconfig: Path) -> str:
+    """Why there can be no builder in the cluster; empty if there can."""
     program = app.which("docker")
     if program is None:
-        return None
+        return "the docker program is not installed"
+    try:
+        return obstacle(app.runner.run(Buildx(program=program, kubeconfig=kubeconfig).version()))
+    except EnvironmentFault as error:
+        return error.message
+
+
+def _builder(app: App, kubeconfig: Path) -> ClusterBuilder:
+    """The builder in the cluster of this kubeconfig."""
+    from devtools.clusters.k3d.config import REGISTRY_PORT  # noqa: PLC0415
+
     name = app.cluster_name
     return ClusterBuilder(
         name=f"devtools-{name}",
-        tool=Buildx(program=program, kubeconfig=kubeconfig),
+        tool=Buildx(program=app.which("docker") or Path("docker"), kubeconfig=kubeconfig),
         runner=app.runner,
         registry=f"k3d-{name}-registry:{REGISTRY_PORT}",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from devtools.bootstrap.prerequisites import TILT
+from devtools.bootstrap.prerequisites import INSTALL_BUILDX, TILT
 from devtools.bootstrap.processes import Process
 from devtools.bootstrap.server import Running
 from devtools.bootstrap.stages import Stage, State
@@ -141,7 +141,7 @@ def _cluster_state(parts: Parts) -> Stage:
 def _no_builder(parts: Parts) -> Stage:
     if parts.k3d is None:
         return _unused("builder")
-    return Stage(stage="builder", state="missing", detail="there is no docker program", hint="install docker's CLI")
+    return Stage(stage="builder", state="missing", detail=parts.no_builder, hint=INSTALL_BUILDX)
 
 
 def _builder_ready(parts: Parts) -> Stage:
