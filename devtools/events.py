@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from threading import Lock
 from typing import Any, Literal, Protocol
 
+from devtools.redaction import Redactor
+
 VERSION = 1
+_TEXTS = frozenset({"message", "what", "line", "contract", "value", "reason", "hint", "details", "before"})
 
 
 class Outcome(StrEnum):
@@ -209,10 +212,11 @@ class Sink(Protocol):
 
 
 class Bus:
-    """Gives each event its time and hands it to every sink, one at a time."""
+    """Gives each event its time and hands it to every sink without secrets, one at a time."""
 
-    def __init__(self, sinks: tuple[Sink, ...], clock: Callable[[], float]) -> None:
-        """`clock` gives seconds since the epoch."""
+    def __init__(self, sinks: tuple[Sink, ...], clock: Callable[[], float], redactor: Redactor | None = None) -> None:
+        """`clock` gives seconds since the epoch; `redactor` knows what is secret."""
+        self.redactor = redactor or Redactor()
         self._sinks = sinks
         self._clock = clock
         self._lock = Lock()
@@ -223,7 +227,8 @@ class Bus:
             self._sinks = (sink, *self._sinks)
 
     def emit(self, event: Event) -> None:
-        """Hand the event to every sink, from any thread."""
+        """Hand the event to every sink, from any thread; texts in it are redacted, names are not."""
+        event = _redacted(event, self.redactor)
         with self._lock:
             at = self._clock()
             for sink in self._sinks:
@@ -235,6 +240,22 @@ class Bus:
             sinks, self._sinks = self._sinks, ()
             for sink in sinks:
                 sink.close()
+
+
+def _redacted(value: Any, redactor: Redactor) -> Any:
+    """A copy of an event without secrets in its texts; names are left alone, so that they still match."""
+    changed: dict[str, Any] = {}
+    for item in fields(value):
+        part = getattr(value, item.name)
+        if item.name in _TEXTS:
+            fresh = redactor.text(part) if isinstance(part, str) else tuple(map(redactor.text, part))
+        elif isinstance(part, tuple) and part and is_dataclass(part[0]):
+            fresh = tuple(_redacted(one, redactor) for one in part)
+        else:
+            continue
+        if fresh != part:
+            changed[item.name] = fresh
+    return replace(value, **changed) if changed else value
 
 
 def name_of(kind: type[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from devtools.errors import Location
+from devtools.redaction.keys import HIDDEN, is_secret
+
+_DATA = re.compile(r"\{?\s*\.(?:data|stringData)\b")
+_KEY = re.compile(r"[A-Za-z_][\w-]*")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,7 +88,15 @@ class Contract:
         subject = f"{self.kind}/{self.name}"
         if self.condition:
             return f"{subject} {self.condition}"
-        return f"{subject} {self.jsonpath} = {self.equals}" if self.jsonpath else subject
+        if not self.jsonpath:
+            return subject
+        return f"{subject} {self.jsonpath} = {HIDDEN if self.hides(self.equals) else self.equals}"
+
+    def hides(self, value: str) -> bool:
+        """Whether a value at its path is secret."""
+        if self.kind == "Secret" and _DATA.match(self.jsonpath):
+            return bool(value)
+        return bool(value) and is_secret(_KEY.findall(self.jsonpath), value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

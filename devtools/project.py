@@ -141,7 +141,7 @@ class Project:
         app = self.app
         say = (lambda line: bus.emit(Notice(level="warning", message=line))) if bus else app.say
         where = (cluster.kubeconfig, cluster.context, app.cancel, app.patience)
-        return Kube(*where, say=say, connections=cluster.connections)
+        return Kube(*where, say=say, connections=cluster.connections, redactor=app.redactor)
 
     def observe(self, request: Request, kube: Kube) -> Facts:
         """Return what the cluster holds: of the enabled releases to sync, or of the whole stack to uninstall."""
@@ -159,6 +159,7 @@ class Project:
         """Merge the values of each release to sync and digest its inputs."""
         from devtools.app.loading import kept_values  # noqa: PLC0415
         from devtools.config.values import inputs_digest, overlaid  # noqa: PLC0415
+        from devtools.planning.selection import names  # noqa: PLC0415
 
         releases = _to_sync(request).enabled(request.stack)
         merged = kept_values(self.app, request.stack, releases)
@@ -168,6 +169,8 @@ class Project:
             own = merged[str(release.id)]
             values[release.id] = overlaid(own, smoke_values) if release.smoke else own
             digests[release.id] = inputs_digest(release, values[release.id], self.app.charts.digest(release.chart))
+        self.app.redactor.spare(names(request.stack))
+        self.app.redactor.learn(*values.values())
         return Inputs(values=values, digests=digests)
 
     def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
@@ -213,7 +216,7 @@ class Project:
         except Exception as error:  # noqa: BLE001 - readers of events must learn of the end
             from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
 
-            return self._ended_early(bus, bug(error), started)
+            return self._ended_early(bus, bug(error, self.app.redactor.text), started)
 
     def _preview(self, request: Request) -> ExitCode:
         """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
@@ -276,7 +279,7 @@ class Project:
             cwd=app.cwd,
             verbose=options.verbose,
         )
-        bus = Bus((show,), app.clock)
+        bus = Bus((show,), app.clock, app.redactor)
         try:
             yield bus
         finally:

@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
@@ -18,10 +19,10 @@ _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.
 _PATH = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ESTALE})
 
 
-def bug(error: BaseException) -> DevtoolsError:
+def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsError:
     """The error for users, exit code 3; it names the file that holds the traceback, which only they can read.
 
-    A machine that is full or broken, or a path that may not be used, is no bug of ours.
+    A machine that is full or broken, or a path that may not be used, is no bug of ours. `clean` hides secrets.
     """
     if isinstance(error, OSError) and error.errno in _PATH and error.filename:
         return EnvironmentFault(f"cannot use {error.filename}: {error.strerror}", hint="check its owner and mode")
@@ -31,21 +32,21 @@ def bug(error: BaseException) -> DevtoolsError:
     what = f"{type(error).__name__} in devtools itself"
     hint = "please report it with that file"
     try:
-        return DevtoolsError(f"{what}; the details are in {_kept(error)}", hint=hint, exit_code=ExitCode.BUG)
+        return DevtoolsError(f"{what}; the details are in {_kept(error, clean)}", hint=hint, exit_code=ExitCode.BUG)
     except OSError as full:
-        said = "".join(traceback.format_exception_only(error)).strip()
+        said = clean("".join(traceback.format_exception_only(error)).strip())
         text = f"{what}: {said}; its traceback could not be written: {full.strerror}"
         return DevtoolsError(text, hint="please report it", exit_code=ExitCode.BUG)
 
 
-def _kept(error: BaseException) -> Path:
+def _kept(error: BaseException, clean: Callable[[str], str]) -> Path:
     """The file with the traceback, and with what ran where."""
     import platform  # noqa: PLC0415 - hopefully not needed
 
     descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as sink:
         sink.write(f"devtools {_version()}, python {platform.python_version()}, {platform.platform()}\n")
-        sink.writelines(traceback.format_exception(error))
+        sink.write(clean("".join(traceback.format_exception(error))))
     return Path(name)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from devtools.clusters.choose import ProviderName
     from devtools.clusters.provider import Cluster, Provider
     from devtools.config.settings import Settings
+    from devtools.redaction import Redactor
     from devtools.toolchain import Toolchain
 
 APP = "ameide-devtools"
@@ -51,6 +52,15 @@ class App:
     err: TextIO
     cancel: Cancel = field(default_factory=Cancel)
     clock: Callable[[], float] = time.time
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Hides what is secret in all that is printed or written: from the start what the environment holds."""
+        from devtools.redaction import Redactor  # noqa: PLC0415 - as late as anything is printed
+
+        redactor = Redactor()
+        redactor.learn(dict(self.environ))
+        return redactor
 
     @cached_property
     def settings(self) -> Settings:
@@ -212,7 +222,7 @@ class App:
 
     def say(self, line: str) -> None:
         """One line of progress for people."""
-        print(line, file=self.err, flush=True)
+        print(self.redactor.text(line), file=self.err, flush=True)
 
 
 def real_app() -> App:

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from devtools.app.environment import App, real_app
 from devtools.app.signals import signals
@@ -53,7 +54,7 @@ def _classified(app: App, error: BaseException) -> DevtoolsError:
         return error
     from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
 
-    return bug(error)
+    return bug(error, app.redactor.text)
 
 
 def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
@@ -61,6 +62,7 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     from devtools.report.choose import use_color  # noqa: PLC0415 - only failures need it
     from devtools.report.problems import error_json, render_error  # noqa: PLC0415
 
+    _redact(error, app.redactor.text)
     with contextlib.suppress(OSError, ValueError):
         render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
     if output == "json":
@@ -68,6 +70,15 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
             app.out.write(json.dumps(error_json(error, app.cwd), indent=2) + "\n")
             app.out.flush()
     return error.exit_code
+
+
+def _redact(error: DevtoolsError, clean: Callable[[str], str]) -> None:
+    """Hide secrets in everything that is shown of an error."""
+    error.message, error.hint = clean(error.message), clean(error.hint)
+    if isinstance(error, ConfigError):
+        error.problems = tuple(replace(item, message=clean(item.message)) for item in error.problems)
+    if details := getattr(error, "details", ()):
+        vars(error)["details"] = tuple(map(clean, details))
 
 
 def _flushed(app: App, code: ExitCode) -> ExitCode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
@@ -68,7 +69,7 @@ def session(
         values=values,
         durations=load_durations(durations_file(app.folders.state, stack.name, cluster.context)),
         real_node=cluster.real_node if cluster.simulated else None,
-        bug=bug,
+        bug=partial(bug, clean=app.redactor.text),
         test=options.test,
         sync=options.sync,
         retest=options.retest,

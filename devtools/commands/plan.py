@@ -55,4 +55,4 @@ def _facts(app: App) -> tuple[Facts | None, str]:
     try:
         return observe(Project(app).client(app.provider.find())), ""
     except (EnvironmentFault, ApiError) as error:
-        return None, error.message
+        return None, app.redactor.text(error.message)

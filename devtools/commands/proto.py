@@ -109,6 +109,7 @@ def push(
     """
     _known(output)
     token = find_token(app.environ, find_root(app.cwd)) if publish else ""
+    app.redactor.add([token])
     module = module_of(find_root(app.cwd))
     before = module_digest(module)
     tool = _buf(app, module)

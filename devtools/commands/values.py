@@ -19,10 +19,9 @@ VERSION = 1  # of the JSON document
 def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool = False) -> ExitCode:
     """Print a release's merged values as YAML; with `explain`, each key with the file and line that set it.
 
-    What sounds secret by its key is left out, but with `secrets`.
+    With `secrets`, secrets are shown, too.
     """
     from devtools.config.values import merge  # noqa: PLC0415
-    from devtools.diff.secrets import without_secrets  # noqa: PLC0415
     from devtools.planning.selection import find_release  # noqa: PLC0415
 
     if options.output not in {"text", "json"}:
@@ -30,7 +29,9 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     stack = Project(app).stack(options.environment)
     release = find_release(stack, typed)
     merged = merge(release, charts_default=explain, root=stack.root)
-    merged = merged if secrets else replace(merged, data=without_secrets(merged.data))
+    if not secrets:
+        app.redactor.learn(merged.data)
+        merged = replace(merged, data=app.redactor.hide(merged.data))
     if options.output == "json":
         document = values_json(str(release.id), stack.environment.name, merged, explain=explain)
         app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

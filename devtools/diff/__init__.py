@@ -1,1 +1,1 @@
-"""Compares objects field by field, and redacts what is secret in them. Pure."""
+"""Compares objects field by field. Pure."""

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, key_names, managed, owns
+from devtools.redaction import is_secret
 
+_SHOWN_OF_SECRETS = (("type",), ("immutable",), ("metadata", "labels"))
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
 # What the API server itself writes, whoever applies.
 _SERVERS = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
@@ -54,6 +56,26 @@ def changes(live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) ->
     """The fields in which the live object is not what applying as `manager` would make of it; `status` never counts."""
     found = _compared(_own(live), _own(wanted), managed(live, wanted), ())
     return tuple(told(live, steps, declared, is_, manager) for steps, declared, is_ in found)
+
+
+def is_hidden(kind: str, change: Change) -> bool:
+    """Whether the values of a field are secret: all of a Secret but its type and labels, else by keys and names."""
+    if kind == "Secret":
+        return not any(change.steps[: len(shown)] == shown for shown in _SHOWN_OF_SECRETS)
+    keys = _keys(change.steps)
+    scalars = [value for value in (change.declared, change.live) if isinstance(value, str | int | float)]
+    return any(is_secret(keys, value) for value in scalars)
+
+
+def _keys(steps: Steps) -> list[str]:
+    """The keys that lead to a field; the `value` of what has a name is called so (`env`)."""
+    keys: list[str] = []
+    for at, step in enumerate(steps):
+        before = steps[at - 1] if at else ""
+        named = [str(name) for key, name in before if key in {"name", "key"}] if isinstance(before, tuple) else []
+        if isinstance(step, str):
+            keys.append(named[0] if step == "value" and named else step)
+    return keys
 
 
 def path_of(steps: Steps) -> str:

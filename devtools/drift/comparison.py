@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from devtools.diff.difference import Change, changes
-from devtools.diff.redaction import is_hidden, veiled
+from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
-from devtools.diff.secrets import secret_values
 from devtools.errors import DevtoolsError, Interrupted
 from devtools.helm.applied import MANAGER, Applied, applied
 from devtools.kube.client import NOT_FOUND, ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
+from devtools.redaction import Redactor
 from devtools.releases.facts import record_path
 from devtools.releases.revisions import Revision, basis, revisions
 
@@ -97,7 +96,7 @@ class _Item:
     ref: ObjectRef
     body: Mapping[str, Any]
     path: str
-    secrets: tuple[str, ...]
+    redactor: Redactor
 
 
 class _Unreadable(Exception):
@@ -152,8 +151,11 @@ class _Look:
             later = [self._stored(release, one) for one in every if one.number > against.number]
         except _Unreadable as error:
             return str(error)
-        secrets = (value for one in (found, *later) if one for value in secret_values(one.values))
-        return self._items(release, found, tuple(dict.fromkeys(secrets))) if found else []
+        redactor = Redactor()
+        for one in (found, *later):
+            if one:
+                redactor.learn(one.values, *one.objects)
+        return self._items(release, found, redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
         """What Helm stored of it; nothing where it went away just now."""
@@ -163,7 +165,7 @@ class _Look:
         except DevtoolsError as error:
             raise _Unreadable(f"revision {revision.number}: {error.message}") from error
 
-    def _items(self, release: ReleaseId, found: Applied, secrets: tuple[str, ...]) -> list[_Item]:
+    def _items(self, release: ReleaseId, found: Applied, redactor: Redactor) -> list[_Item]:
         """The declared objects of a release."""
         items = []
         for body in found.objects:
@@ -174,7 +176,7 @@ class _Look:
                 version, kind, namespace if resource is None or resource.namespaced else "", metadata["name"]
             )
             path = resource.path(ref.namespace, ref.name) if resource else ""
-            items.append(_Item(ref=ref, body=body, path=path, secrets=secrets))
+            items.append(_Item(ref=ref, body=body, path=path, redactor=redactor))
         return items
 
     def _live(self, pool: ThreadPoolExecutor, items: Iterable[_Item]) -> dict[ObjectRef, dict[str, Any] | None]:
@@ -242,8 +244,8 @@ class _Look:
         if error.status == _FORBIDDEN and "cannot patch resource" in error.text:
             error.hint = "drift is found by dry runs of an apply: this user must be allowed to patch what is deployed"
             raise error
-        reason = veiled(_VALUE.sub("Invalid value", error.text), item.secrets)
-        return ObjectDrift(ref=item.ref, state="refused", reason=str(reason))
+        reason = item.redactor.text(_VALUE.sub("Invalid value", error.text))
+        return ObjectDrift(ref=item.ref, state="refused", reason=reason)
 
     def _is_scaled(self, item: _Item, change: Change) -> bool:
         """Whether it is the number of replicas that an autoscaler sets."""
@@ -279,7 +281,7 @@ def _version(item: Mapping[str, Any]) -> str:
 
 def _field(item: _Item, change: Change) -> Field:
     """A change without what may not be shown."""
-    if is_hidden(item.ref.kind, change.steps):
+    if is_hidden(item.ref.kind, change):
         return Field(change=replace(change, declared=None, live=None), hidden=True)
-    declared, live = (veiled(value, item.secrets) for value in (change.declared, change.live))
+    declared, live = (item.redactor.hide(value) for value in (change.declared, change.live))
     return Field(change=replace(change, declared=declared, live=live))

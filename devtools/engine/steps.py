@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from devtools.charts.crds import has_crds
-from devtools.diff.secrets import secret_values
 from devtools.engine.outcome import Done
 from devtools.engine.prestart import LONGEST, Ahead
 from devtools.errors import Interrupted
@@ -18,7 +17,7 @@ from devtools.events import ContractChecked, Notice, Outcome, StepWaiting, Verdi
 from devtools.helm.commands import Deployed, parse_failure, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
 from devtools.model import STAND_IN, Action, Contract, ObjectRef, Plan, Release, Step, Sweep
-from devtools.process.runner import Command, Result, redact
+from devtools.process.runner import Command, Result
 from devtools.readiness.contracts import Contracts, deadline
 from devtools.readiness.wait import Failure, LateFailure, Wait, wait_ready
 from devtools.releases.cleanup import remove_crds, remove_namespaces
@@ -189,11 +188,12 @@ class Steps:
         launch = self._ahead.take(step) or self._launch(step)
         launch.give(values)
         self._ahead.look_on(step.id)
-        return self._end(step.release, "upgrade", launch, secrets=secret_values(values)).stdout
+        return self._end(step.release, "upgrade", launch).stdout
 
     def _launch(self, step: Step, longest: float = 0.0) -> Launch:
         """Start a release's helm, which may wait for its values for so many seconds."""
-        release, secrets = step.release, secret_values(self._session.values[step.id])
+        release = step.release
+        self._session.redactor.learn(self._session.values[step.id])
         labels = {
             LABEL_DIGEST: step.digest,
             LABEL_LAYER: release.layer,
@@ -215,7 +215,7 @@ class Steps:
             def hushed() -> bool:
                 return launch.is_hushed
 
-            return self._commands.run(release, given, quiet=True, secrets=secrets, hushed=hushed)
+            return self._commands.run(release, given, quiet=True, hushed=hushed)
 
         return Launch(replace(command, timeout=(command.timeout or 0.0) + longest), work, reads=True)
 
@@ -253,7 +253,7 @@ class Steps:
         launch = Launch(command, lambda given, _: self._commands.run(release, given))
         return self._end(release, verb, launch)
 
-    def _end(self, release: Release, verb: str, launch: Launch, secrets: tuple[str, ...] = ()) -> Result:
+    def _end(self, release: Release, verb: str, launch: Launch) -> Result:
         """Look after a helm until it has ended; raises what it means when that is not well.
 
         Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
@@ -265,15 +265,16 @@ class Steps:
             return result
         if result.cancelled:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
-        said = redact(result.stderr, secrets)
-        text, unreachable = parse_failure(said)
+        text, unreachable = parse_failure(result.stderr)
         self._session.kube.version()
         if unreachable or self._session.kube.was_away(started):
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        known = killed(result) or refused(self._session.kube, release, said) or unanswered(text) or unknown(text)
-        raise known or Failure(text, details=[redact(line, secrets) for line in watch.said()])
+        known = (
+            killed(result) or refused(self._session.kube, release, result.stderr) or unanswered(text) or unknown(text)
+        )
+        raise known or Failure(text, details=watch.said())
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:
         """The manifest does not tell namespaced kinds from others; the API server does."""

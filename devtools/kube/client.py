@@ -22,6 +22,7 @@ from devtools.kube.lines import split
 from devtools.kube.wire import Answer, Request, Wire
 from devtools.model import ObjectRef
 from devtools.process.runner import Cancel
+from devtools.redaction import Redactor
 
 if TYPE_CHECKING:
     import urllib3
@@ -58,7 +59,7 @@ class ApiError(DevtoolsError):
 class Kube:
     """One API server, as one user. Safe to use from many threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that holds almost everywhere
         self,
         kubeconfig: Path,
         context: str,
@@ -69,16 +70,18 @@ class Kube:
         connections: Connections | None = None,
         *,
         known: bool = False,
+        redactor: Redactor | None = None,
     ) -> None:
         """Nothing is read or connected to yet; `connections` are those of another client of this server and user.
 
         `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
         an answer; `say` is told when a server begins to be waited for, and when it answers again. A `known` server
-        exists, and is waited for as long as one that answered before.
+        exists, and is waited for as long as one that answered before. `redactor` hides secrets in the lines of logs.
         """
         self._kubeconfig = kubeconfig
         self._context = context
         self._cancel = cancel
+        self.redactor = redactor or Redactor()
         self.connections = connections or Connections(kubeconfig, context)
         self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say, known=known)
         self._discovery = Discovery(lambda path: self._json("GET", path, accept=ACCEPT))
@@ -141,7 +144,7 @@ class Kube:
         request = Request(method="GET", path=path, query=query, stream=True)
         response = _accepted(self._wire.send(request)).response
         try:
-            yield from split(response, self._cancel)
+            yield from split(response, self._cancel, self.redactor.text, self.redactor.reach)
         finally:
             response.close()  # half-read, it would be of no use to the next request
 

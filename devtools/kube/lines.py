@@ -1,8 +1,9 @@
-"""Cuts a streamed text into lines."""
+"""Cuts a streamed text into lines, without the secrets in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import codecs
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from devtools.process.runner import Cancel
@@ -11,47 +12,43 @@ if TYPE_CHECKING:
     import urllib3
 
 CHUNK = 64 * 1024  # bytes
-LONGEST = 64 * 1024  # bytes; a longer line is handed on in pieces
+LONGEST = 64 * 1024  # characters; a longer line is handed on in pieces
 
 
-def split(response: urllib3.BaseHTTPResponse, cancel: Cancel) -> Iterator[str]:
-    """Lines as they come, what is not UTF-8 as escapes; ends with the stream, however that ends, or on cancel."""
+def split(
+    response: urllib3.BaseHTTPResponse, cancel: Cancel, clean: Callable[[str], str] = str, reach: int = 0
+) -> Iterator[str]:
+    """Lines as they come, what is not UTF-8 as escapes; ends with the stream, however that ends, or on cancel.
+
+    Each line is cleaned before it is cut, and none is cut within `reach` characters of what has not come yet: no secret
+    of that length is handed on in two pieces.
+    """
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 - only what talks to a cluster pays for it
 
-    rest = b""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    rest = ""
     try:
         for chunk in response.stream(CHUNK):
-            *whole, rest = (rest + chunk).split(b"\n")
+            *whole, rest = (rest + decoder.decode(chunk)).split("\n")
             for line in whole:
-                yield from _pieces(line)
+                yield from _pieces(clean(line).rstrip("\r"))
             if cancel.is_set():
                 return
-            while len(rest) > LONGEST:
-                cut = _boundary(rest)
-                yield _text(rest[:cut])
-                rest = rest[cut:]
+            while len(rest) > LONGEST + reach:
+                rest = clean(rest)
+                if len(rest) > LONGEST + reach:
+                    yield rest[:LONGEST]
+                    rest = rest[LONGEST:]
     except (HTTPError, OSError):
         pass  # the connection ended with the container
+    rest += decoder.decode(b"", final=True)
     if rest:
-        yield from _pieces(rest)
+        yield from _pieces(clean(rest).rstrip("\r"))
 
 
-def _pieces(line: bytes) -> Iterator[str]:
+def _pieces(line: str) -> Iterator[str]:
     """One line, in pieces where it is overlong."""
     while len(line) > LONGEST:
-        cut = _boundary(line)
-        yield _text(line[:cut])
-        line = line[cut:]
-    yield _text(line).rstrip("\r")
-
-
-def _boundary(data: bytes) -> int:
-    """Where to cut: at `LONGEST`, or up to three bytes before it where a UTF-8 character would be cut in two."""
-    for cut in range(LONGEST, LONGEST - 4, -1):
-        if data[cut] & 0xC0 != 0x80:  # noqa: PLR2004 - not a continuation byte
-            return cut
-    return LONGEST
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")
+        yield line[:LONGEST]
+        line = line[LONGEST:]
+    yield line

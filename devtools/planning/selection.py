@@ -100,3 +100,13 @@ def _with_needs(stack: Stack, chosen: set[ReleaseId]) -> set[ReleaseId]:
                 found.add(target.id)
                 open_.append(target.id)
     return found
+
+
+def names(stack: Stack) -> frozenset[str]:
+    """What the stack calls things: words that no output can do without."""
+    found = {stack.name, stack.environment.name}
+    for layer in stack.layers:
+        found |= {layer.name, layer.alias, layer.stage}
+        for release in layer.releases:
+            found |= {release.id.name, release.id.namespace, *release.chart.name.split("/")}
+    return frozenset(found - {""})

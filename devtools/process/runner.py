@@ -20,7 +20,8 @@ from threading import Event, Lock, Thread
 from typing import IO, Protocol
 
 from devtools.errors import EnvironmentFault
-from devtools.process.streams import KEEP, OnOutput, Pump, Stream, redact
+from devtools.process.streams import KEEP, OnOutput, Pump, Stream
+from devtools.redaction.redactor import redact
 
 __all__ = ["Cancel", "Command", "Later", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
 
@@ -84,7 +85,10 @@ class Later:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to run. `env` is added to the runner's environment; `secrets` are redacted from all output."""
+    """A program to run. `env` is added to the runner's environment.
+
+    `secrets` are redacted from all output, `line_secrets` from the lines as they come, and not from the result.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +97,7 @@ class Command:
     later: Later | None = field(default=None, compare=False, repr=False)  # instead of `stdin`
     timeout: float | None = None  # seconds
     secrets: tuple[str, ...] = ()
+    line_secrets: tuple[str, ...] = field(default=(), compare=False, repr=False)
     keep: int = KEEP  # bytes of each stream that the result holds
     cleanup: bool = False  # runs after a cancel, too, and is not ended by it
     cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
@@ -151,7 +156,7 @@ class SubprocessRunner:
         child = self._start(command, subprocess.PIPE)
         with self._lock:
             self._groups.add(child.pid)
-        pump = Pump(child, command.stdin, command.secrets, on_output, command.keep)
+        pump = Pump(child, command.stdin, command.secrets, on_output, command.keep, command.line_secrets)
         try:
             deadline = None if command.timeout is None else started + command.timeout
             ended = pump.until(lambda: self._stop_reason(command, deadline))

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Literal, Protocol
 
+from devtools.redaction.redactor import needles, without
+
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, str], None]
 
 KEEP = 64 * 1024 * 1024  # bytes of each stream kept for the caller; the rest is still streamed
 LINE = 64 * 1024  # bytes; a longer line is handed on in pieces
-SHORTEST_SECRET = 4  # characters; redacting shorter ones would blank out ordinary words
-SHORTEST_LINE = 8  # the same for one line of a secret of several: `true` may well be one
 _TICK = 0.1  # seconds between looks at the clock and the cancel flag
 _DRAIN = 0.5  # seconds that a dead child's grandchildren may keep its pipes open and say nothing
 _PIPE = 1024 * 1024  # bytes; the most that a pipe can hold of what a dead child wrote
@@ -34,33 +34,6 @@ class Child(Protocol):
 
     def poll(self) -> int | None:
         """The exit code of an ended child, which is then reaped."""
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` with every secret of `SHORTEST_SECRET` or more characters replaced by `***`.
-
-    Output comes by line, so each line of a secret that has several (a key in PEM form) counts as one too.
-    """
-    return _replace(text, needles(secrets))
-
-
-def needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """What to look for, the longest first: a secret may be part of another one."""
-    found: set[str] = set()
-    for secret in secrets:
-        lines = [line.strip() for line in secret.splitlines() if line.strip()]
-        shortest = SHORTEST_LINE if len(lines) > 1 else SHORTEST_SECRET
-        found.update(line for line in lines if len(line) >= shortest)
-        if len(secret.strip()) >= SHORTEST_SECRET:
-            found.add(secret.strip())
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def _replace(text: str, wanted: tuple[str, ...]) -> str:
-    """`text` without what is not to be seen."""
-    for needle in wanted:
-        text = text.replace(needle, "***")
-    return text
 
 
 def ended(child: Child) -> bool:
@@ -86,15 +59,17 @@ class Pump:
         secrets: tuple[str, ...],
         on_output: OnOutput | None,
         keep: int = KEEP,
+        line_secrets: tuple[str, ...] = (),
     ) -> None:
         """Feeds `stdin` to the child; `on_output` gets each line as it comes, if there is one.
 
-        The first `keep` bytes of each stream are kept.
+        The first `keep` bytes of each stream are kept. `line_secrets` are redacted from the lines alone.
         """
         self._keep = keep
         self._child = child
         self._needles = needles(secrets)
-        self._bytes = tuple(needle.encode(errors="surrogateescape") for needle in self._needles)
+        lines = needles((*secrets, *line_secrets)) if line_secrets and on_output else self._needles
+        self._bytes = tuple(needle.encode(errors="surrogateescape") for needle in lines)
         self._reach = max((len(needle) for needle in self._bytes), default=0)
         self._on_output = on_output
         self._pending = memoryview(stdin or b"")
@@ -132,7 +107,7 @@ class Pump:
 
     def text(self, name: Stream) -> str:
         """What was kept of a stream, redacted."""
-        return _replace(_text(self._kept[name]), self._needles)
+        return without(_text(self._kept[name]), self._needles)
 
     @contextlib.contextmanager
     def _selector(self) -> Iterator[selectors.BaseSelector]:

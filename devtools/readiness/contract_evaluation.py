@@ -10,6 +10,7 @@ from typing import Any
 from devtools.errors import ConfigError, Problem
 from devtools.model import Contract
 from devtools.readiness.rules import condition, conditions, job_result, status_of, waits_for
+from devtools.redaction import HIDDEN
 
 _BAD = re.compile("^(not|un)|fail|error|degraded|stalled|invalid|conflict|pressure", re.IGNORECASE)
 _SAID = 2  # conditions that a reason quotes
@@ -42,6 +43,7 @@ def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
     if contract.jsonpath:
         value = ", ".join(find(contract, item))
         good = value == contract.equals if contract.equals else bool(value)
+        value = HIDDEN if contract.hides(value) else value
         if good and ".status" in contract.jsonpath and (old := _outdated(item, {})):
             return Measured(value=value, good=False, reason=f"{contract.jsonpath} is {value}, {old}")
         return Measured(

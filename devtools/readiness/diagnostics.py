@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.kube.client import Kube
+from devtools.kube.logs import log_lines
 from devtools.readiness.failures import Trouble, when
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import condition, container_statuses, has_begun
 
 LOG_LINES = 8  # with `EVENT_LINES` as much as the last screen shows of one failure
-LOG_BYTES = 64 * 1024
+LONGEST = 8 * 1024  # characters of a line
+MOST_PIECES = 1024  # of lines, each of at most 64 KiB, that are read
 EVENT_LINES = 4
 _PODS = 2  # pods of one workload that are looked into
 _NOISE = frozenset({"MissingClusterDNS", "DNSConfigForming"})
@@ -86,13 +90,16 @@ def _said(events: Sequence[Item]) -> list[str]:
 
 def last_logs(kube: Kube, namespace: str, pod: str, container: str) -> list[str]:
     """The last lines of a container, of its previous life where it has said nothing in this one."""
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-    bounds = {"tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
     for previous in ("false", "true"):
         try:
-            lines = list(kube.lines(path, container=container, previous=previous, **bounds))
+            lines = _bounded(log_lines(kube, namespace, pod, container, previous=previous, tailLines=str(LOG_LINES)))
         except DevtoolsError:
             continue
         if lines and not lines[0].startswith(_NO_LOG):
             return [f"log {container}: {line}" for line in lines]
     return []
+
+
+def _bounded(lines: Iterable[str]) -> list[str]:
+    """The last lines, without what is too much of them; a limit of the server's might cut a secret in two."""
+    return list(deque((line[:LONGEST] for line in islice(lines, MOST_PIECES)), maxlen=LOG_LINES))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from devtools.errors import Interrupted, TimedOut
 from devtools.events import StepOutput
 from devtools.helm.rejections import without_values
 from devtools.model import Release
-from devtools.process.runner import Command, Result, redact
+from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
 from devtools.run.session import Session
 
@@ -31,13 +32,12 @@ class Commands:
         command: Command,
         *,
         quiet: bool = False,
-        secrets: tuple[str, ...] = (),
         heard: dict[str, deque[str]] | None = None,
         hushed: Callable[[], bool] = lambda: False,
     ) -> Result:
-        """Run and stream what is printed, but no flood and no `secrets`; `quiet` keeps stdout back: it is full of them.
+        """Run and stream what is printed, but no flood; `quiet` keeps stdout back, which is full of secrets.
 
-        They are not the command's: redacting helm's answer would change names in it. `heard` gets every line, nobody
+        Lines are redacted, the result is not: that would change names in helm's answer. `heard` gets every line, nobody
         what is printed while `hushed`.
         """
         told = 0
@@ -52,10 +52,9 @@ class Commands:
                 return
             told += 1
             line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
-            line = redact(without_values(line), secrets)
-            self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=line))
+            self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=without_values(line)))
 
-        return self._session.runner.run(command, on_output)
+        return self._session.runner.run(replace(command, line_secrets=self._session.redactor.values), on_output)
 
     def hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
         """One `before` command, in the repository's root, never through a shell.

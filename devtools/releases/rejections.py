@@ -8,9 +8,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from devtools.diff.difference import ABSENT, changes
-from devtools.diff.redaction import is_hidden, veiled
-from devtools.diff.secrets import secret_values
+from devtools.diff.difference import ABSENT, changes, is_hidden
 from devtools.errors import DevtoolsError
 from devtools.helm.applied import Applied
 from devtools.helm.rejections import Refusal, invalid, refusals, without_values
@@ -18,6 +16,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId, Step
 from devtools.readiness.rules import is_workload
 from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.redaction import HIDDEN, Redactor
 from devtools.releases.revisions import last_two, object_of
 from devtools.releases.takeover import Stray, strays_of, take_over
 
@@ -82,11 +81,11 @@ def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> 
         return {}
     if before is None or after is None:
         return {}
-    secrets = secret_values(after.values)
-    return {item.ref: _fields(item, before, after, secrets) for item in found if item.why == "immutable"}
+    redactor = _redactor(before, after)
+    return {item.ref: _fields(item, before, after, redactor) for item in found if item.why == "immutable"}
 
 
-def _fields(refusal: Refusal, before: Applied, after: Applied, secrets: Sequence[str]) -> dict[str, str]:
+def _fields(refusal: Refusal, before: Applied, after: Applied, redactor: Redactor) -> dict[str, str]:
     """What changed of one object that could not."""
     ref = refusal.ref
     old, new = object_of(before, ref), object_of(after, ref)
@@ -95,10 +94,18 @@ def _fields(refusal: Refusal, before: Applied, after: Applied, secrets: Sequence
         free = ref.kind == "StatefulSet" and change.steps[1:2] and change.steps[1] in _MUTABLE
         if free or not any(change.path.startswith(field) or field.startswith(change.path) for field in refusal.fields):
             continue
-        values = ["***", "***"] if is_hidden(ref.kind, change.steps) else [change.live, change.declared]
-        was, becomes = (_short(veiled(value, secrets)) for value in values)
+        values = [HIDDEN, HIDDEN] if is_hidden(ref.kind, change) else [change.live, change.declared]
+        was, becomes = (_short(redactor.hide(value)) for value in values)
         found[change.path] = f"{was} → {becomes}"
     return found
+
+
+def _redactor(*revisions: Applied) -> Redactor:
+    """Knows what is secret in these revisions."""
+    redactor = Redactor()
+    for one in revisions:
+        redactor.learn(one.values, *one.objects)
+    return redactor
 
 
 def _short(value: Any) -> str:
@@ -153,9 +160,7 @@ def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None
             kube.rehearse(path, {**item, "metadata": metadata}, "helm")
         except ApiError as error:
             if error.status == _INVALID:
-                said = str(
-                    veiled(without_values(error.text.replace(other.name, ref.name)), secret_values(after.values))
-                )
+                said = _redactor(after).text(without_values(error.text.replace(other.name, ref.name)))
                 raise Failure(f"{ref} was not deleted, because the new one would be refused, too: {said}") from error
 
 

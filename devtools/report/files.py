@@ -38,6 +38,7 @@ from devtools.report.terminal.lines import contract_note
 from devtools.report.text import duration
 
 KEEP = 50  # runs
+_PRIVATE_DIRECTORY, _PRIVATE_FILE = 0o700, 0o600  # logs are nobody else's
 LATEST = "latest"
 _RUN = re.compile(r"\d{8}T\d{6}Z-")
 _DASHES = re.compile(r"-{2,}")  # of flags
@@ -53,12 +54,14 @@ def run_directory(root: Path, what: str, at: float) -> Path:
     moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{moment}-{_DASHES.sub('-', advice.file_name(what))[:_LONGEST].rstrip('-.')}"
     try:
-        runs.mkdir(parents=True, exist_ok=True)
+        runs.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIRECTORY)
+        if (status := runs.stat()).st_mode & 0o077 and status.st_uid == os.geteuid():
+            runs.chmod(_PRIVATE_DIRECTORY)
         _ignore(runs.parent)
         for number in range(1, 1000):
             candidate = runs / (name if number == 1 else f"{name}-{number}")
             with contextlib.suppress(FileExistsError):
-                candidate.mkdir()
+                candidate.mkdir(mode=_PRIVATE_DIRECTORY)
                 return candidate
     except OSError as error:
         raise _unwritable(runs, error) from error
@@ -96,7 +99,7 @@ class RunFiles:
         self._dead: set[str] = set()
         self._warned = False
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIRECTORY)
             self._open["events.jsonl"] = self._file("events.jsonl")
         except OSError as error:
             raise _unwritable(directory, error) from error
@@ -123,7 +126,8 @@ class RunFiles:
         for name in list(self._open):
             self._shut(name)
         try:
-            write_whole(self._directory / "summary.json", json.dumps(self._summary.to_json(), indent=2) + "\n")
+            text = json.dumps(self._summary.to_json(), indent=2) + "\n"
+            write_whole(self._directory / "summary.json", text, mode=_PRIVATE_FILE)
         except OSError as error:
             self._complain(error)
 
@@ -181,7 +185,8 @@ class RunFiles:
 
     def _file(self, name: str) -> TextIO:
         """Open a file of the run to add lines; each line reaches the disk at once, so that a killed run has its end."""
-        return (self._directory / name).open("a", encoding="utf-8", errors="replace", buffering=1)
+        descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE_FILE)
+        return os.fdopen(descriptor, "a", encoding="utf-8", errors="replace", buffering=1)
 
     def _write(self, name: str, line: str) -> None:
         """Add a line, unless this file has already failed."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from devtools.model import ReleaseId
     from devtools.process.runner import Cancel, Runner
     from devtools.readiness.observer import Observer
+    from devtools.redaction import Redactor
     from devtools.run.slots import Slots
 
 
@@ -50,6 +51,11 @@ class Session:
     def helm(self) -> Helm:
         """Builds the commands; found when there is something to do: EnvironmentFault where it cannot be had."""
         return self.find_helm()
+
+    @property
+    def redactor(self) -> Redactor:
+        """Hides what is secret in everything that the run prints or writes."""
+        return self.bus.redactor
 
     @cached_property
     def observer(self) -> Observer:

@@ -19,6 +19,7 @@ from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.helm.record import read_document
+from devtools.kube.logs import log_lines
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Cancel, Result
 from devtools.readiness.attempts import last_try
@@ -145,13 +146,12 @@ class HookWatch:
                 key = (name, str(state["name"]))
                 if key not in self._tails and has_begun(state):
                     self._tails[key] = deque(maxlen=LOG_LINES)
-                    path = f"/api/v1/namespaces/{self.release.namespace}/pods/{name}/log"
-                    Thread(target=self._tail, args=(path, key), name=f"log-{name}", daemon=True).start()
+                    Thread(target=self._tail, args=(pod, key), name=f"log-{name}", daemon=True).start()
 
-    def _tail(self, path: str, key: tuple[str, str]) -> None:
+    def _tail(self, pod: Mapping[str, Any], key: tuple[str, str]) -> None:
         """The end of one container's log."""
         with contextlib.suppress(DevtoolsError):
-            for line in self.session.kube.lines(path, container=key[1], follow="true"):
+            for line in log_lines(self.session.kube, self.release.namespace, pod, key[1], follow="true"):
                 self._tails[key].append(line)
 
     def _troubles(self, ref: ObjectRef) -> list[Trouble]:

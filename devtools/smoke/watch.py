@@ -16,6 +16,7 @@ from typing import Any
 
 from devtools.errors import DevtoolsError
 from devtools.events import TestOutput
+from devtools.kube.logs import log_lines
 from devtools.model import ObjectRef, Release
 from devtools.readiness.failures import Trouble
 from devtools.readiness.rules import condition, container_statuses, has_begun, job_result
@@ -186,16 +187,16 @@ class Watch:
         real = self.session.real_node
         if self._over or (subject, container) in self._logs or (real is not None and node != real):
             return
-        thread = Thread(target=self._read, args=(subject, container), name=f"log-{subject}", daemon=True)
+        thread = Thread(target=self._read, args=(pod, container), name=f"log-{subject}", daemon=True)
         self._logs[subject, container] = _Log(thread=thread)
         thread.start()
 
-    def _read(self, pod: str, container: str) -> None:
+    def _read(self, pod: Mapping[str, Any], container: str) -> None:
         """Read one container's log to its end."""
-        log, test = self._logs[pod, container], self.test
-        path = f"/api/v1/namespaces/{test.ref.namespace}/pods/{pod}/log"
+        name, test = str(pod["metadata"]["name"]), self.test
+        log = self._logs[name, container]
         try:
-            for line in self.session.kube.lines(path, container=container, follow="true"):
+            for line in log_lines(self.session.kube, test.ref.namespace, pod, container, follow="true"):
                 if self._over:
                     return
                 log.lines += 1
@@ -206,7 +207,7 @@ class Watch:
                 elif log.lines == MOST_LINES + 1:
                     self._emit(container, f"(what is printed after {MOST_LINES} lines is left out)")
         except DevtoolsError as error:
-            self.tail.append(f"(log of {pod}/{container} could not be read: {error.message})")
+            self.tail.append(f"(log of {name}/{container} could not be read: {error.message})")
 
     def _emit(self, container: str, line: str) -> None:
         where = str(self.test.release.id)

@@ -77,7 +77,7 @@ _HELP = {
     "with-needs": "and everything that the chosen releases need",
     "recreate": "recreate what this release cannot change in place (may be given again)",
     "take-ownership": "take over what others hold of this release (may be given again)",
-    "show-secrets": "what sounds secret by its key, too; without it *** stands there",
+    "show-secrets": "also show values whose key looks secret (default: ***)",
     "verbose": "show what helm and the hooks print",
 }
 SELECTORS = ["stage", "release", "label"]

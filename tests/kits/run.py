@@ -204,7 +204,7 @@ class Bench:
             kube=kube,
             find_helm=lambda: helm,
             runner=Recorder(self.cancel),
-            bus=Bus((sink,), time.time),
+            bus=Bus((sink,), time.time, self.kube.redactor),
             cancel=self.cancel,
             slots=Slots(2),
             root=self.root,

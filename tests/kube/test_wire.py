@@ -147,7 +147,7 @@ def test_a_log_is_read_as_lines_whatever_is_in_it(tmp_path: Path) -> None:
     with served(Script().on("GET /log", Say(chunks=chunks)), tmp_path) as kube:
         lines = list(kube.lines("/log"))
     assert lines[:2] == ["one", "two"]
-    assert lines[2] == "x" * 65535  # not in the middle of a character
+    assert lines[2] == "x" * 65535 + "ü"  # not in the middle of a character
     assert "".join(lines[2:-1]) == "x" * 65535 + "ü" + "y" * 70000 + "\\xff\\xfe"
     assert all(len(line) <= 65536 for line in lines)
     assert lines[-1] == "last"
@@ -190,3 +190,15 @@ def test_kinds_forgotten_during_a_look_are_looked_for_again() -> None:
     first.join()
     forgetting.join()
     assert [item.kind for item in discovery.served()] == ["Thing"]
+
+
+@pytest.mark.parametrize("before", [65530, 65536, 131070, 131072, 4 * 65536 - 3])
+@pytest.mark.parametrize("chunk", [7, 65536])
+def test_a_secret_in_a_log_is_not_cut_in_two(tmp_path: Path, before: int, chunk: int) -> None:
+    data = b"x" * before + b"hunter22-secret" + b"y" * 70000
+    edge = before + 7  # a chunk ends within the secret
+    chunks = (data[:edge], *(data[at : at + 65536] for at in range(edge, len(data), 65536))) if chunk == 7 else (data,)
+    with served(Script().on("GET /log", Say(chunks=chunks)), tmp_path) as kube:
+        kube.redactor.add(["hunter22-secret"])
+        text = "".join(kube.lines("/log"))
+    assert text == "x" * before + "***" + "y" * 70000

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.diff.secrets import secret_values
 from devtools.errors import ExitCode
 from devtools.events import Notice, StepFinished, StepOutput
 from devtools.model import Environment, Layer, Plan, Release, ReleaseId, Stack
 from devtools.planning.plan import Selection, make_plan
+from devtools.redaction import secret_values
 from devtools.releases.facts import observe, record_path
 from devtools.releases.recovery import Recovery, records, recovery
 from devtools.releases.revisions import basis, revisions

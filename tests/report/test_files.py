@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ import pytest
 
 from devtools.errors import EnvironmentFault, ExitCode
 from devtools.report.files import RunFiles, prune, run_directory
+from tests.kits.marks import readable_by_others
 from tests.report.scenarios import SCENARIOS, START, play
 
 
@@ -27,6 +29,17 @@ def test_names_sort_by_time_and_are_never_shared(tmp_path: Path) -> None:
     ]
     assert all(path.is_dir() for path in made)
     assert (tmp_path / ".devtools" / ".gitignore").read_text() == "*\n"
+
+
+def test_only_their_owner_reads_them(tmp_path: Path) -> None:
+    (tmp_path / ".devtools" / "runs").mkdir(mode=0o777, parents=True)
+    mask = os.umask(0)
+    try:
+        directory = run_directory(tmp_path, "layer 40-data-plane", START)
+        play(SCENARIOS["failed-smoke"](), RunFiles(directory, unexpected))
+    finally:
+        os.umask(mask)
+    assert readable_by_others(directory.parent) == []
 
 
 def test_a_run_leaves_events_logs_and_a_summary(tmp_path: Path) -> None:

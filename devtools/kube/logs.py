@@ -1,0 +1,52 @@
+"""Reads the logs of containers, without the secrets that their pod gets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from devtools.errors import DevtoolsError
+from devtools.kube.client import Kube
+
+Item = Mapping[str, Any]
+
+
+def log_lines(kube: Kube, namespace: str, pod: Item | str, container: str, **query: str) -> Iterator[str]:
+    """A container's log line by line, redacted; `pod` is its name or the object.
+
+    What the pod gets as a secret is learned before the first line is read. Raises DevtoolsError.
+    """
+    item = kube.get(f"/api/v1/namespaces/{namespace}/pods/{pod}") if isinstance(pod, str) else pod
+    if item:
+        learn_pod(kube, namespace, item)
+    name = pod if isinstance(pod, str) else str(pod["metadata"]["name"])
+    yield from kube.lines(f"/api/v1/namespaces/{namespace}/pods/{name}/log", container=container, **query)
+
+
+def learn_pod(kube: Kube, namespace: str, pod: Item) -> None:
+    """Have the client hide what a pod's environment and volumes get from Secrets, or hold themselves."""
+    spec = pod.get("spec") or {}
+    kube.redactor.learn(spec)
+    for name in sorted(secrets_of(spec)):
+        path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+        if path in kube.redactor.sources:
+            continue
+        with contextlib.suppress(DevtoolsError):  # this user may not read it
+            if found := kube.get(path):
+                kube.redactor.learn({"kind": "Secret", **found})
+                kube.redactor.sources.add(path)
+
+
+def secrets_of(spec: Any) -> set[str]:
+    """The Secrets that a pod's specification refers to, by environment or volume."""
+    if isinstance(spec, list):
+        return {name for item in spec for name in secrets_of(item)}
+    if not isinstance(spec, Mapping):
+        return set()
+    found = {name for item in spec.values() for name in secrets_of(item)}
+    for key in ("secretRef", "secretKeyRef", "secret"):
+        source = spec.get(key)
+        if isinstance(source, Mapping):
+            found.add(str(source.get("name") or source.get("secretName") or ""))
+    return found - {""}

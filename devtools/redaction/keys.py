@@ -1,0 +1,192 @@
+"""Judges by its key, and by its shape where the key is ambiguous, whether a value is secret; pure.
+
+`tests/cases/secrets.yaml` lists what must be hidden and what must stay readable.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+
+HIDDEN = "***"
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+class Verdict(IntEnum):
+    """How a key judges the scalar under it."""
+
+    PUBLIC = 0
+    UNLIKELY = 1  # secret where the value looks random: `secretKey` may also name a key of a Secret
+    LIKELY = 2  # secret unless the value is a plain word, a name or a path: `key`, `credentials`
+    TEXT = 3  # secret unless it is a number: `tokens` may count them
+    SECRET = 4
+
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+# Words that make a key secret wherever they stand in it; a word may be glued to others (`PGPASSWORD`, `authtoken`).
+_STRONG = re.compile(
+    r"(?:passw(?:o?r?d|ort)|passphrase|passcode|secret|token|credential|(?<!public)(?:private|secret|access|api|signing|"
+    r"encryption|master)key)s?$|^(?:dockerconfigjson|htpasswd)$"
+)
+_COMPOUND = re.compile(r"(?:private|api|access|signing|encryption|master|ssh|tls)key$|connectionstring|^stringdata$")
+# Words that make a key secret as its last word.
+_LAST = frozenset({"pwd", "pass", "bearer", "cookie", "cookies", "jwt", "dsn", "salt", "psk", "otp", "pat"})
+_GLUED = re.compile(r"(?:pwd|pass)$")
+_NOT_GLUED = frozenset({"bypass", "compass", "trespass", "surpass", "overpass", "underpass", "onepass"})
+# Last words that make it a fact about a secret and not the secret: `secretName`, `tokenTTL`, `cookieDomain`.
+_ABOUT = words("""
+    name names namespace namespaces ref refs path paths type kind class store version enabled disabled annotations
+    labels provider file files filename dir directory mount mounts volume size length bits ttl expiry expiration
+    expires expired lifetime timeout seconds minutes hours days count limit max min id ids url uri endpoint host
+    issuer audience audiences algorithm alg format encoding prefix suffix policy policies rotation rotate interval
+    refresh required optional engine header domain property properties template operator env mode method user username
+    account email scope scopes permissions role roles index hash digest checksum count pattern regex description title
+    generator lookup exists automount immutable
+""")
+# Words beside `key` that make it public, or the name of a key.
+_PUBLIC_KEYS = words("""
+    public pub topology partition primary foreign sort unique label annotation group cache routing shard hash index
+    config map field row object json item lookup dedup idempotency host authorized trusted allowed known header
+    metadata order translation message i18n query event state feature parent child
+""")
+_NAMES_A_KEY = words("""
+    password passwd pass passphrase secret token user username name database host port uri url endpoint data value id
+    key ca cert certificate crt client server tls root admin replication
+""")
+_OBJECTS = frozenset({"secret", "secrets", "credential", "credentials"})  # what they hold, or what it is called
+# Keys of a Secret that hold no secret.
+_PUBLIC_DATA = words("""
+    user username login host hostname port database dbname db namespace type provider region bucket endpoint ca.crt
+    tls.crt cert.pem ca.pem ca-bundle.crt service-ca.crt known_hosts
+""")
+# Values that hide nothing, and words that occur all over ordinary output.
+_ORDINARY = words("""
+    true false null none nil yes no on off enabled disabled default auto always never required optional unset set
+    empty missing absent present random generated external internal file env redacted
+""")
+_COMMON = _ORDINARY | words("""
+    password passwd secret token key pass admin root user postgres postgresql mysql redis
+""")
+_PLACEHOLDER = re.compile(
+    r"\s*(?:\{\{.*\}\}|\$\{.*\}|\$\(.*\)|\$\w+|<[^<>]*>|%\w|\*+|…|\.\.\.|x{3,})?\s*", re.DOTALL | re.IGNORECASE
+)
+_PLAIN = re.compile(r"[a-z]+(?:[-_. ][a-z]+)*|[A-Z]+(?:_[A-Z]+)*")  # a word or several, without digits
+_NAME = re.compile(r"[a-z]+\d{0,2}[a-z]*(?:-[a-z]+\d{0,2}[a-z]*)+")  # of an object: `oauth2-proxy`
+_PATH = re.compile(r"[~.]{0,2}/[\w./@+-]*|[\w.-]+\.[a-z]{2,}/[\w./-]+")  # a file, or a label such as example.com/zone
+_PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+_PIN = 1000  # the smallest number that may be a secret, and is no count
+_RANDOM = 8  # characters of the shortest value that looks random
+_REFERENCES = re.compile(
+    r"(?:ref|refs|expressions|tolerations|items|selector|selectors|source|sources)$", re.IGNORECASE
+)
+_BESIDE_A_KEY = frozenset({"name", "operator", "effect", "property", "path", "secretKey", "remoteRef", "optional"})
+
+
+def is_secret(path: Iterable[str], value: object = None) -> bool:
+    """Whether a value under these keys, the outermost first, is secret; without one, whether a string there may be."""
+    inside = Verdict.PUBLIC
+    verdict = Verdict.PUBLIC
+    for key in path:
+        verdict = judge(key, inside)
+        inside = inherited(key, inside)
+    return holds_secret(value, verdict) if isinstance(value, str | int | float) else verdict >= Verdict.LIKELY
+
+
+@functools.lru_cache(4096)
+def judge(key: str, inside: Verdict = Verdict.PUBLIC) -> Verdict:
+    """How a key judges a scalar under it; `inside` is what the maps around it pass on."""
+    words = [word.lower() for word in _WORD.findall(key)]
+    joined = "".join(words)
+    last = words[-1] if words else ""
+    if joined.startswith("existing") or joined.endswith("pullsecrets") or last in _ABOUT:
+        return Verdict.PUBLIC
+    if last in {"key", "keys"}:
+        return max(_of_key(words, joined), Verdict.UNLIKELY if inside else Verdict.PUBLIC)
+    if last in {"auth", "auths"}:
+        return max(inside, Verdict.UNLIKELY)
+    if _strong(words, joined) or last in _LAST or (_GLUED.search(last) and last not in _NOT_GLUED):
+        if last in _OBJECTS:
+            return Verdict.LIKELY
+        return Verdict.TEXT if last.endswith("s") and last != "pass" else Verdict.SECRET
+    return inside
+
+
+def inherited(key: str, inside: Verdict = Verdict.PUBLIC) -> Verdict:
+    """What a map or list under this key passes on to the scalars in it."""
+    words = [word.lower() for word in _WORD.findall(key)]
+    joined = "".join(words)
+    if not words:
+        return inside
+    if joined.startswith("existing") or words[-1] in _ABOUT or joined.endswith("pullsecrets"):
+        return Verdict.PUBLIC
+    if _strong(words, joined):
+        return Verdict.LIKELY if words[-1] in _OBJECTS else Verdict.SECRET
+    return Verdict.UNLIKELY if words[-1] == "keys" else inside
+
+
+def is_reference(parent: str, item: Mapping[object, object]) -> bool:
+    """Whether the `key` of a map names something: a toleration, a selector, a `secretKeyRef`."""
+    return bool(_REFERENCES.search(parent)) or not _BESIDE_A_KEY.isdisjoint(map(str, item))
+
+
+def is_public_data(key: str) -> bool:
+    """Whether this key of a Secret's data holds something that others may know, such as a user name."""
+    return key.lower() in _PUBLIC_DATA
+
+
+def holds_secret(value: str | float, verdict: Verdict) -> bool:
+    """Whether a scalar is secret that its key judges so."""
+    if not isinstance(value, str):
+        number = not isinstance(value, bool) and abs(value) >= _PIN
+        return number and verdict is Verdict.SECRET
+    if _PRIVATE.search(value):
+        return True
+    if verdict is Verdict.PUBLIC or is_ordinary(value):
+        return False
+    if verdict >= Verdict.TEXT:
+        return True
+    is_plain = any(shape.fullmatch(value) for shape in (_PLAIN, _NAME, _PATH))
+    return not is_plain and (verdict is Verdict.LIKELY or looks_random(value))
+
+
+def is_ordinary(value: str) -> bool:
+    """Whether it is a word that hides nothing (`true`), a placeholder, or empty."""
+    return value.strip().lower() in _ORDINARY or _PLACEHOLDER.fullmatch(value) is not None
+
+
+def is_common(value: str) -> bool:
+    """Whether it occurs all over ordinary output: hiding it there would make that unreadable."""
+    return value.strip().lower() in _COMMON or is_ordinary(value)
+
+
+def looks_random(value: str) -> bool:
+    """Whether it is long and mixes letters with digits or cases, as generated values do."""
+    if len(value) < _RANDOM or " " in value:
+        return False
+    letters, digits = any(c.isalpha() for c in value), any(c.isdigit() for c in value)
+    is_mixed = value not in {value.lower(), value.upper()}
+    return (letters and digits) or (is_mixed and len(value) >= 2 * _RANDOM)
+
+
+def _strong(words: list[str], joined: str) -> bool:
+    return any(_STRONG.search(word) for word in words) or bool(_COMPOUND.search(joined))
+
+
+def _of_key(words: list[str], joined: str) -> Verdict:
+    """A key whose last word is `key`: what it opens, or which key of something it names."""
+    before = words[:-1]
+    if words[-1] == "keys" and not before:
+        return Verdict.UNLIKELY
+    if not before:
+        return Verdict.LIKELY
+    if not _PUBLIC_KEYS.isdisjoint(before):
+        return Verdict.PUBLIC
+    if before[-1] in _NAMES_A_KEY:
+        return Verdict.UNLIKELY
+    return Verdict.SECRET if _strong(words, joined) else Verdict.LIKELY

@@ -1,0 +1,186 @@
+"""Hides known secrets, in every form in which they may be printed, and what looks like one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from threading import Lock
+from typing import Any
+
+from devtools.redaction.keys import HIDDEN, is_common
+from devtools.redaction.text import replaced, spans, without_secrets
+from devtools.redaction.values import hidden, secret_values
+
+SHORTEST = 6  # characters; shorter ones are ordinary words, and would blank them out
+SHORTEST_NAMED = 4  # the same where a secret is named for one command
+SHORTEST_LINE = 8  # the same for one line of a secret of several: `true` may well be one
+_HEAD = SHORTEST  # characters by which the forms of secrets are looked up
+_CODED = 8  # characters of the shortest piece of base64 that is looked for
+_SLICE = 32  # base64 may be broken into lines of 64 or 76 characters: each holds one slice of the whole
+_WRAPS = (64, 76)
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]")
+
+
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """`text` with every secret of `SHORTEST_NAMED` or more characters replaced by `HIDDEN`."""
+    return without(text, needles(secrets))
+
+
+def needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """What to look for, the longest first: a secret may be part of another one.
+
+    Output comes by line, so each line of a secret that has several (a key in PEM form) counts as one too.
+    """
+    found: set[str] = set()
+    for secret in secrets:
+        lines = [line.strip() for line in secret.splitlines() if line.strip()]
+        shortest = SHORTEST_LINE if len(lines) > 1 else SHORTEST_NAMED
+        found.update(line for line in lines if len(line) >= shortest)
+        if len(value := secret.strip()) >= SHORTEST_NAMED:
+            found.add(value)
+        if len(value) >= SHORTEST:
+            found.update(_encoded(value.encode(errors="surrogateescape")))
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def without(text: str, found: Iterable[str]) -> str:
+    """`text` without these."""
+    for needle in found:
+        text = text.replace(needle, HIDDEN)
+    return text
+
+
+class Redactor:
+    """What is known to be secret in one invocation; safe to use from many threads."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        """Know these values."""
+        self._lock = Lock()
+        self._values: dict[str, None] = {}
+        self._forms: dict[str, tuple[tuple[str, bool], ...]] = {}  # by their first characters; and whether base64
+        self._spared: frozenset[str] = frozenset()
+        self.sources: set[str] = set()  # what values were learned from, so that none is read twice
+        self.reach = 0  # characters of the longest form
+        self.add(values)
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Never look for these words: they are names, and hiding them would make output unreadable."""
+        self._spared |= {name.lower() for name in names}
+
+    def add(self, values: Iterable[str]) -> None:
+        """Hide these values from now on, but for those that are short or ordinary words."""
+        with self._lock:
+            fresh = [value for value in values if value not in self._values]
+            self._values |= dict.fromkeys(fresh)
+            forms = dict(self._forms)
+            for value in fresh:
+                for form, coded in _forms(value.strip()) if value.strip().lower() not in self._spared else ():
+                    known = forms.get(form[:_HEAD], ())
+                    if (form, coded) not in known:
+                        forms[form[:_HEAD]] = (*known, (form, coded))
+                        self.reach = max(self.reach, len(form))
+            self._forms = forms
+
+    def learn(self, *documents: Any) -> None:
+        """Add every secret in values or manifests."""
+        for document in documents:
+            self.add(secret_values(document))
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Everything that is known."""
+        return tuple(self._values)
+
+    def text(self, text: str) -> str:
+        """The text without what is known to be secret or looks like it, also where escape sequences divide it."""
+        found = replaced(text, [*self._known(text), *spans(text)])
+        if _ESCAPES.search(found):
+            bare = _ESCAPES.sub("", found)
+            if hits := [*self._known(bare), *spans(bare)]:
+                return replaced(bare, hits)
+        return found
+
+    def known(self, text: str) -> str:
+        """The text without what is known to be secret."""
+        return replaced(text, [*self._known(text)])
+
+    def hide(self, value: Any) -> Any:
+        """A copy of values or of a manifest that may be shown."""
+        return hidden(value, self.text)
+
+    def _known(self, text: str) -> Iterator[tuple[int, int]]:
+        forms = self._forms
+        if not forms:
+            return
+        for at in range(len(text) - _HEAD + 1):
+            for form, coded in forms.get(text[at : at + _HEAD], ()):
+                if text.startswith(form, at):
+                    yield _whole(text, at, at + len(form)) if coded else (at, at + len(form))
+
+
+def _whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """The whole word of base64 around a piece of it: its edges hold parts of the secret's characters."""
+    while start and _BASE64.match(text[start - 1]):
+        start -= 1
+    while end < len(text) and (_BASE64.match(text[end]) or text[end] == "="):
+        end += 1
+    return start, end
+
+
+def _forms(value: str) -> Iterator[tuple[str, bool]]:
+    """How a secret may be printed, and whether that is base64: as it is, line by line, escaped, encoded."""
+    if len(value) < SHORTEST or is_common(value):
+        return
+    plain = {value, *(line for line in _lines(value))}
+    for form in tuple(plain):
+        plain |= _escaped(form)
+    yield from ((form, False) for form in plain if len(form) >= SHORTEST)
+    yield from ((form, True) for form in _encoded(value.encode(errors="surrogateescape")))
+
+
+def _lines(value: str) -> Iterator[str]:
+    """The lines of a secret of several, but for those that only set something ordinary (`port: 8080`)."""
+    lines = [line.strip() for line in value.splitlines()]
+    if len(lines) < 2:  # noqa: PLR2004 - only of several
+        return
+    settings = [line for line in lines if re.match(r"[\w.-]+\s*[:=]", line)]
+    for line in lines:
+        if len(line) < SHORTEST_LINE or line.startswith("#"):
+            continue
+        if 2 * len(settings) < len(lines) or without_secrets(line) != line:
+            yield line
+
+
+def _escaped(value: str) -> set[str]:
+    """As JSON writes it (Go also escapes <, > and &), and as a URL does."""
+    from urllib.parse import quote  # noqa: PLC0415 - only where there are secrets
+
+    ours, ascii_only = (json.dumps(value, ensure_ascii=flag)[1:-1] for flag in (False, True))
+    go = ours.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    return {ours, ascii_only, go, quote(value, safe="", errors="surrogateescape")} if len(value) < 4096 else {ours}  # noqa: PLR2004
+
+
+def _encoded(raw: bytes) -> Iterator[str]:
+    """Base64 of it, alone or somewhere in a longer text, on one line or on several."""
+    for lead in range(3):
+        skipped = -lead % 3
+        core = raw[skipped : skipped + (len(raw) - skipped) // 3 * 3]
+        text = base64.b64encode(core).decode()
+        if len(text) >= _CODED:
+            yield from {text[:_SLICE], *_slices(text)} if len(text) > _WRAPS[0] else {text}
+            if "+" in text or "/" in text:
+                yield text[:_SLICE].replace("+", "-").replace("/", "_")
+
+
+def _slices(text: str) -> Iterator[str]:
+    """Pieces of a long text, so that each of its lines holds one, the last line too."""
+    yield from (text[at : at + _SLICE] for at in range(0, len(text) - _SLICE + 1, _SLICE))
+    for width in _WRAPS:
+        tail = text[len(text) // width * width :]
+        if len(tail) >= _CODED:
+            yield tail[:_SLICE]

@@ -1,0 +1,116 @@
+"""Finds secrets in free text by what stands before them: URLs, headers, assignments, JSON, flags; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, is_ordinary, judge, looks_random
+
+_ANY = re.compile(
+    r"pass|pwd|secret|token|credential|key|bearer|basic |authorization|cookie|://|@tcp|@unix|auth|dsn|jwt|salt|psk|otp"
+    r"|eyJ|gh[pousr]_|github_pat|glpat|xox|hvs\.|sk-",
+    re.IGNORECASE,
+)
+_SHAPES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"""\b[a-z][a-z0-9+.-]*://[^\s/?#"'<>:@]*:(?P<secret>[^\s/?#"'<>]+)@""",  # https://user:password@host
+        r"""\b[a-z][a-z0-9+.-]*://(?P<secret>[\w-]{20,})@""",  # https://token@host
+        r"""\b[\w.-]+:(?P<secret>[^\s:@/"']+)@(?:tcp|unix)\(""",  # a Go driver's user:password@tcp(host)
+        r"""\b(?:bearer|basic)\s+(?P<secret>(?=[a-z._~+/=-]*\d|\S{24})[a-z0-9._~+/=-]{8,})""",
+        r"""\bauthorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic|token|digest|apikey)\s+(?P<secret>[^\s"',;\\]+)""",
+        r"""\b(?:set-)?cookie\\?["']?\s*[:=]\s*\\?["']?(?P<secret>[^\s=;"':]+=[^\s"';]+(?:;\s*[^\s=;"']+=[^\s"';]+)*)""",
+        r"""\b(?P<secret>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)""",  # a JSON Web Token
+        r"""\b(?P<secret>(?:gh[pousr]_|github_pat_|glpat-|xox[abpr]-|hvs\.)[\w-]{16,})""",
+    )
+)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)", re.DOTALL)
+_ASSIGNMENTS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # KEY=value, key="a value", ?token=value&…
+        r"""(?<![\w.])(?P<key>[A-Za-z_][\w.-]{0,80})=(?:\\?"(?P<a>[^"\\\n]+)|'(?P<b>[^'\n]+)|(?P<secret>[^\s"'&;\\]+))""",
+        # "key": "value", also with its quotes escaped
+        r"""\\*"(?P<key>[^"\\\n]{1,80})\\*"\s*:\s*\\*"(?P<secret>(?:[^"\\\n]|\\(?!"))+)""",
+        # {key: value, …}
+        r"""[{,]\s*["']?(?P<key>[A-Za-z_][\w.-]{0,80})["']?:\s+["']?(?P<secret>[^\s,}"'{\[][^,}"'\n]*)""",
+        # --key value
+        r"""(?<!\S)--(?P<key>[A-Za-z][\w-]{0,80})\s+["']?(?P<secret>[^\s"'-][^\s"']*)""",
+        # map[key:value …], as Go prints a map
+        r"""(?:map\[|\s)(?P<key>[A-Za-z_][\w.-]{0,80}):(?P<secret>[^\s\[\]:/]+)(?=[^\[\n]*\])""",
+    )
+)
+_LINE = re.compile(r"""^[ \t"'-]*(?P<key>[\w./-]{1,120})["']?[ \t]*:[ \t]+["']?(?P<secret>[^\s"'].*?)["']?[ \t]*$""")
+_BLOCKS = ("map[", "{", "[", "|", ">", "&", "*")  # what begins a structure, and not a secret
+_PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
+_BARE = frozenset(
+    {"key", "keys", "pass", "secret", "secrets", "token", "tokens", "auth", "cookie", "cookies", "salt", "pat"}
+)
+
+
+def secrets_in(text: str) -> list[str]:
+    """The secrets in a text, as they stand there."""
+    return [text[start:end] for start, end in spans(text)]
+
+
+def without_secrets(text: str) -> str:
+    """The text with `HIDDEN` in their place."""
+    return replaced(text, spans(text))
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where they stand."""
+    if not _ANY.search(text):
+        return []
+    found = [match.span() for match in _PRIVATE_KEY.finditer(text)]
+    at = 0
+    for line in text.split("\n"):
+        if _ANY.search(line):
+            found += [(at + start, at + end) for start, end in _spans(line)]
+        at += len(line) + 1
+    return found
+
+
+def replaced(text: str, found: list[tuple[int, int]]) -> str:
+    """The text with `HIDDEN` in place of each span, and of spans that touch or overlap together."""
+    parts: list[str] = []
+    at = 0
+    for start, end in sorted(found):
+        if end <= at:
+            continue
+        if start > at or not parts:
+            parts += [text[at:start], HIDDEN]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where they stand in one line."""
+    for shape in _SHAPES:
+        for match in shape.finditer(text):
+            if not is_ordinary(match["secret"]):
+                yield match.span("secret")
+    for assignment in _ASSIGNMENTS:
+        for match in assignment.finditer(text):
+            group = next(name for name in ("secret", "a", "b") if name in match.groupdict() and match[name] is not None)
+            if _is_assigned(match["key"], match[group]):
+                yield match.span(group)
+    whole = _LINE.match(text)
+    if whole and not _is_sentence(whole["key"], whole["secret"]) and _is_assigned(whole["key"], whole["secret"]):
+        yield whole.span("secret")
+
+
+def _is_sentence(key: str, value: str) -> bool:
+    """Whether a line tells something (`token: will expire`): only passwords may be of several words."""
+    return " " in value and not _PASSWORD.search(key)
+
+
+def _is_assigned(key: str, value: str) -> bool:
+    """Whether a text gives a secret to a key; a key of one vague word needs a value that looks random."""
+    verdict = judge(key)
+    if verdict is Verdict.PUBLIC or value.startswith(_BLOCKS) or is_ordinary(value):
+        return False
+    if value.isdecimal():
+        return holds_secret(int(value), verdict)
+    return looks_random(value) if key.lower() in _BARE else holds_secret(value, verdict)

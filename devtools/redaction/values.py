@@ -1,0 +1,105 @@
+"""Walks values and manifests: finds the secrets in them, and makes copies that may be shown; pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, inherited, is_public_data, is_reference, judge
+from devtools.redaction.text import secrets_in
+
+Act = Callable[[Any, bool], Any]  # a scalar and whether it is secret → what takes its place
+_FLAG = re.compile(r"--?([A-Za-z][\w-]*)")
+_SCALARS = (str, int, float)
+
+
+def secret_values(value: Any) -> tuple[str, ...]:
+    """Every secret in values or manifests: by their keys, as the value of what has a name, and within texts."""
+    found: dict[str, None] = {}
+
+    def collect(scalar: Any, secret: bool) -> Any:  # noqa: FBT001 - as `_walk` calls it
+        if secret:
+            found[str(scalar)] = None
+        elif isinstance(scalar, str):
+            found.update(dict.fromkeys(secrets_in(scalar)))
+        return scalar
+
+    _walk(value, Verdict.PUBLIC, "", collect)
+    return tuple(found)
+
+
+def hidden(value: Any, clean: Callable[[str], str]) -> Any:
+    """A copy with `HIDDEN` in place of what is secret; `clean` hides secrets within the other texts."""
+
+    def hide(scalar: Any, secret: bool) -> Any:  # noqa: FBT001 - as `_walk` calls it
+        if secret:
+            return HIDDEN
+        return clean(scalar) if isinstance(scalar, str) else scalar
+
+    return _walk(value, Verdict.PUBLIC, "", hide)
+
+
+def _walk(value: Any, verdict: Verdict, key: str, act: Act, inside: Verdict = Verdict.PUBLIC) -> Any:
+    """`verdict` judges a scalar here, `inside` what is in a map or list; `key` is the nearest one above."""
+    if isinstance(value, Mapping):
+        return _walk_map(value, key, inside, act)
+    if isinstance(value, list | tuple):
+        return _walk_list(value, verdict, key, inside, act)
+    return act(value, holds_secret(value, verdict)) if isinstance(value, _SCALARS) else value
+
+
+def _walk_map(value: Mapping[Any, Any], parent: str, inside: Verdict, act: Act) -> dict[Any, Any]:
+    named = _name(value)
+    is_object = value.get("kind") == "Secret"
+    made: dict[Any, Any] = {}
+    for raw, item in value.items():
+        key = str(raw)
+        if is_object and key in {"data", "stringData"} and isinstance(item, Mapping):
+            made[raw] = {name: _data(str(name), one, key, act) for name, one in item.items()}
+        elif key == "value" and named:
+            made[raw] = _walk(item, max(judge(named), inside), named, act, max(inherited(named), inside))
+        elif key == "key" and is_reference(parent, value):
+            made[raw] = _walk(item, Verdict.PUBLIC, key, act, inside)
+        else:
+            made[raw] = _walk(item, judge(key, inside), key, act, inherited(key, inside))
+    return made
+
+
+def _walk_list(value: list[Any] | tuple[Any, ...], verdict: Verdict, key: str, inside: Verdict, act: Act) -> list[Any]:
+    """The items; the one after `--password` is its value."""
+    made = []
+    flag = Verdict.PUBLIC
+    for item in value:
+        made.append(_walk(item, max(verdict, flag), key, act, inside))
+        match = _FLAG.fullmatch(item) if isinstance(item, str) else None
+        flag = judge(match[1]) if match else Verdict.PUBLIC
+    return made
+
+
+def _name(value: Mapping[Any, Any]) -> str:
+    """What a map with a `value` calls it: `{name: DB_PASSWORD, value: …}`."""
+    found = value.get("name", value.get("key")) if "value" in value else None
+    return found if isinstance(found, str) else ""
+
+
+def _data(name: str, value: Any, section: str, act: Act) -> Any:
+    """One entry of a Secret, as it is and decoded."""
+    if not isinstance(value, str):
+        return act(value, True) if isinstance(value, _SCALARS) else value
+    if section == "data":
+        text = decoded(value)
+        if text is not None and not is_public_data(name):
+            act(text, True)
+        return act(value, not is_public_data(name))
+    return act(value, not is_public_data(name))
+
+
+def decoded(value: str) -> str | None:
+    """The text in base64; None where it is none."""
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
