@@ -108,9 +108,9 @@ class Project:
 
     def stack(self, environment: str = "") -> Stack:
         """Load and validate the stack of an environment; raise ConfigError with every problem."""
-        from devtools.app.loading import kept_stack  # noqa: PLC0415 - not every task needs it
+        from devtools.app.loading import cached_stack  # noqa: PLC0415 - not every task needs it
 
-        return kept_stack(self.app, environment)
+        return cached_stack(self.app, environment)
 
     def run(self, request: Request) -> ExitCode:
         """Carry out a request, or show its plan if it is a dry run."""
@@ -157,12 +157,12 @@ class Project:
 
     def inputs(self, request: Request, smoke_values: Mapping[str, Any]) -> Inputs:
         """Merge the values of each release to sync and digest its inputs."""
-        from devtools.app.loading import kept_values  # noqa: PLC0415
+        from devtools.app.loading import cached_values  # noqa: PLC0415
         from devtools.config.values import inputs_digest, overlaid  # noqa: PLC0415
         from devtools.planning.selection import names  # noqa: PLC0415
 
         releases = _to_sync(request).enabled(request.stack)
-        merged = kept_values(self.app, request.stack, releases)
+        merged = cached_values(self.app, request.stack, releases)
         values: dict[ReleaseId, Mapping[str, Any]] = {}
         digests: dict[ReleaseId, str] = {}
         for release in releases:

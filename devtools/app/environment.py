@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from devtools.errors import ConfigError, EnvironmentFault
 from devtools.process.runner import Cancel, SubprocessRunner
@@ -68,25 +68,25 @@ class App:
         from devtools.config.settings import FILE, Settings, find_root, load_settings  # noqa: PLC0415 - heavy
 
         root = find_root(self.cwd)
-        return self.remembered(f"settings {root}", (root / FILE,), lambda: load_settings(root), kind=Settings)
+        return self.cached(f"settings {root}", (root / FILE,), lambda: load_settings(root), kind=Settings)
 
-    def remembered(
+    def cached(
         self,
         name: str,
         inputs: Iterable[Path],
         make: Callable[[], Value],
         *,
-        kind: type[Value],
+        kind: Any,
         good: Callable[[Value], bool] = lambda _: True,
     ) -> Value:
         """See `devtools.app.disk_cache`; without a cache directory it is made each time."""
-        from devtools.app.disk_cache import remembered  # noqa: PLC0415 - not every task needs it
+        from devtools.app.disk_cache import cached  # noqa: PLC0415 - not every task needs it
 
         try:
-            directory = self.folders.cache / "kept"
+            directory = self.folders.cache / "parsed"
         except EnvironmentFault:
             return make()
-        return remembered(directory, name, inputs, make, kind=kind, good=good)
+        return cached(directory, name, inputs, make, kind=kind, good=good)
 
     @cached_property
     def folders(self) -> Folders:
@@ -138,7 +138,7 @@ class App:
         def lock() -> Lock:
             from devtools.charts.lock import LOCK, Lock, load_lock  # noqa: PLC0415 - only for vendored charts
 
-            return self.remembered(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
+            return self.cached(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
 
         return Charts(directory, root, self._stand_in, lock=lock)
 

@@ -11,7 +11,7 @@ from devtools.errors import EnvironmentFault
 from devtools.model import Release, Stack
 
 
-def kept_stack(app: App, environment: str) -> Stack:
+def cached_stack(app: App, environment: str) -> Stack:
     """The stack as one environment (`""`: the usual one) sees it; raises ConfigError with every problem."""
     settings = app.settings
     environment = environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or settings.environment
@@ -24,10 +24,10 @@ def kept_stack(app: App, environment: str) -> Stack:
         return load_stack(settings, environment, charts)
 
     name = f"stack {settings.root} {environment} {_provider(app)}"
-    return app.remembered(name, _inputs(app), read, kind=Stack, good=_has_its_charts)
+    return app.cached(name, _inputs(app), read, kind=Stack, good=_has_its_charts)
 
 
-def kept_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
+def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
     """The merged values of releases by `namespace/name`; raises ConfigError where an overlay cannot be read."""
     wanted = {str(release.id): release for release in releases}
 
@@ -41,7 +41,7 @@ def kept_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[
         return all(name in kept and kept[name][0] == _own(release) for name, release in wanted.items())
 
     name = f"values {stack.root} {stack.environment.name} {_provider(app)} {' '.join(wanted)}"
-    kept = app.remembered(name, _inputs(app), read, kind=dict, good=is_of_these)
+    kept = app.cached(name, _inputs(app), read, kind=dict[str, tuple[str, Any]], good=is_of_these)
     return {name: data for name, (_, data) in kept.items()}
 
 
