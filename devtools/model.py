@@ -202,6 +202,7 @@ class ObjectRef:
 
 STAND_IN = "stand-in"
 PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})  # Helm's, while it works
+BUSY = PENDING | {"uninstalling"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,10 +217,13 @@ class ReleaseFact:
     tested: str = ""  # of a smoke release: the layer's digest that its tests passed on
     objects: tuple[ObjectRef, ...] = ()  # what the ready revision made
     missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
+    going: tuple[ObjectRef, ...] = ()  # those of them that are being deleted
+    leaving: bool = False  # its namespace is being deleted, and with it all that is in there
     layer: str = ""  # the layer label it was installed with
     stack: str = ""  # the stack label it was installed with
     chart: str = ""  # the kind of chart it was installed from; empty if another tool installed it
     cut_off: tuple[int, ...] = ()  # revisions before this one that Helm still calls pending
+    other_helm: str = ""  # field manager of a helm that devtools did not start, where its operation is not finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +275,9 @@ class Step:
     force: bool = False  # of CRDs: with whatever objects of their kinds there are
     recreate: bool = False  # objects that refuse a change because it is to what cannot change are deleted first
     take: bool = False  # fields and objects that are somebody else's are taken over
+    take_pending: bool = False  # a helm that has not finished its work on the release is taken for cut off
+    going: tuple[ObjectRef, ...] = ()  # objects that are being deleted, and are waited for first
+    adopt: bool = False  # the release was installed by other means, or by another stack, and becomes this stack's
 
     @property
     def id(self) -> ReleaseId:

@@ -27,7 +27,7 @@ from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCo
 from devtools.events import Bus, Notice, RunFinished, RunStarted
 from devtools.model import Facts, Plan, ReleaseId, Stack
 from devtools.planning.overrides import Overrides, with_overrides
-from devtools.planning.plan import Selection, down_plan, make_plan
+from devtools.planning.plan import Selection, changes, down_plan, make_plan
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster, Provider
@@ -206,9 +206,13 @@ class Project:
         started = time.monotonic()
         try:
             kube = self.client(cluster, bus)
-            planned = self.plan(request, cluster, kube)
-            self._announce(request, planned, bus)
-            return self.apply(request, planned, cluster, kube, bus)
+            with contextlib.ExitStack() as locks:
+                planned = self.plan(request, cluster, kube)
+                if self._changes(request, planned):
+                    locks.enter_context(self._cluster_lock(request, cluster, kube, bus))
+                    planned = self._again(request, planned, kube)
+                self._announce(request, planned, bus)
+                return self.apply(request, planned, cluster, kube, bus)
         except DevtoolsError as error:
             return self._ended_early(bus, error, started)
         except KeyboardInterrupt:
@@ -217,6 +221,30 @@ class Project:
             from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
 
             return self._ended_early(bus, bug(error, self.app.redactor.text), started)
+
+    def _changes(self, request: Request, planned: Planned) -> bool:
+        """Whether the plan writes anything to the cluster: what does not needs no lock there."""
+        options = request.options
+        sync, test, retest = options.sync, options.test, options.retest
+        return changes(planned.plan, planned.facts, sync=sync, test=test, retest=retest)
+
+    def _again(self, request: Request, planned: Planned, kube: Kube) -> Planned:
+        """Return the plan for what the cluster holds now that it is locked."""
+        facts = self.observe(request, kube)
+        return (
+            planned
+            if facts == planned.facts
+            else replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
+        )
+
+    def _cluster_lock(
+        self, request: Request, cluster: Cluster, kube: Kube, bus: Bus
+    ) -> contextlib.AbstractContextManager[None]:
+        """Hold the run lock on the cluster, for runs on other machines."""
+        from devtools.app.session import cluster_lock  # noqa: PLC0415 - only a run that changes something needs it
+
+        stack, wait = request.stack, request.options.wait
+        return cluster_lock(self.app, bus, kube, cluster, stack=stack, command=request.command, wait=wait)
 
     def _preview(self, request: Request) -> ExitCode:
         """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
@@ -325,7 +353,8 @@ class Project:
 
     def _ended_early(self, bus: Bus, error: DevtoolsError, started: float) -> ExitCode:
         """Emit the last event of a run that did not get to the engine's end."""
-        error = Interrupted(self.app.cancel.reason) if self.app.cancel.is_set() else error
+        if self.app.cancel.is_set():
+            error = self.app.cancel.error or Interrupted(self.app.cancel.reason)
         problems = error.problems if isinstance(error, ConfigError) else ()
         reason = "\n".join((error.message, *map(str, problems)))
         seconds = time.monotonic() - started
@@ -360,5 +389,5 @@ def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
         if request.uninstall.undeclared:
             return plan
         return with_sweeps(plan, facts, crds=request.uninstall.crds, force=options.force)
-    plan = make_plan(stack, selection, facts, inputs.digests, force=options.force)
+    plan = make_plan(stack, selection, facts, inputs.digests, force=options.force, adopt=request.overrides.adopt)
     return with_overrides(plan, request.overrides)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import hashlib
 import os
-from collections.abc import Mapping
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
-from devtools.events import Bus
+from devtools.events import Bus, Notice
+from devtools.process.runner import Cancel
 
 if TYPE_CHECKING:
     from devtools.app.options import Options
@@ -18,6 +25,9 @@ if TYPE_CHECKING:
     from devtools.model import ReleaseId, Stack
     from devtools.run.session import Session
 
+_DEFAULT = "default"  # a namespace that every cluster has
+_NAMESPACE = 300.0  # seconds that a namespace which is being deleted may take to go
+_RENEW_FOR = 5.0  # seconds that one renewal may take
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
@@ -69,8 +79,62 @@ def session(
         values=values,
         durations=load_durations(durations_file(app.folders.state, stack.name, cluster.context)),
         real_node=cluster.real_node if cluster.simulated else None,
+        origin=origin_of(app),
         bug=partial(bug, clean=app.redactor.text),
         test=options.test,
         sync=options.sync,
         retest=options.retest,
     )
+
+
+@contextlib.contextmanager
+def cluster_lock(
+    app: App, bus: Bus, kube: Kube, cluster: Cluster, *, stack: Stack, command: str, wait: bool
+) -> Iterator[None]:
+    """Hold the cluster's run lock of a stack while the body runs.
+
+    It is a Lease in the stack's namespace where the stack has only one, so that rights to that one are enough.
+    """
+    from devtools.helm.labels import LABEL_STACK  # noqa: PLC0415
+    from devtools.kube.client import Kube as Client  # noqa: PLC0415 - only a run that changes something needs it
+    from devtools.readiness.wait import Wait  # noqa: PLC0415
+    from devtools.releases.namespaces import make_namespace  # noqa: PLC0415
+    from devtools.run.lease import Holder, Lease, held  # noqa: PLC0415
+
+    def say(line: str) -> None:
+        bus.emit(Notice(level="info", message=line))
+
+    started = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
+    holder = Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=started)
+    # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
+    renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
+    where = lease_namespace(stack)
+    if where != _DEFAULT:
+        patience = Wait(deadline=time.monotonic() + _NAMESPACE, say=say, cancel=app.cancel)
+        make_namespace(kube, where, {LABEL_STACK: stack.name}, patience)
+    lease = Lease(kube, where, stack.name, holder, renewing=renewing)
+    with held(lease, wait=wait, cancel=app.cancel, say=say, lost=app.cancel.fail):
+        yield
+
+
+def lease_namespace(stack: Stack) -> str:
+    """The namespace of a stack's Lease; the same on every machine, whatever its environment and selection are."""
+    names = {release.namespace for release in stack.releases()}
+    return names.pop() if len(names) == 1 else _DEFAULT
+
+
+def origin_of(app: App) -> str:
+    """Names this machine and state directory: what a run of it started ends with it, or is ended by its next one."""
+    from devtools.run.lease import this_machine  # noqa: PLC0415 - see cluster_lock
+
+    machine = this_machine() or platform.node()
+    return hashlib.sha256(f"{machine} {app.folders.state.resolve()}".encode()).hexdigest()[:12]
+
+
+def _who() -> str:
+    """`user@host`."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{platform.node() or 'an unknown host'}"

@@ -28,7 +28,7 @@ from devtools.events import (
     Verdict,
 )
 from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
-from devtools.planning.plan import behind, digest_behind
+from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Engine:
         session, fact = self._session, self._facts.releases.get(step.id)
         digest = digest_behind(self._plan, step)
         unchanged = all(item.action is Action.UNCHANGED for item in behind(self._plan, step))
-        if not session.retest and unchanged and fact and fact.tested == digest:
+        if not session.retest and has_passed(self._plan, step, fact):
             ended.tests = (self._skipped(step, "nothing changed since they went well"),)
             return
         try:

@@ -52,6 +52,8 @@ class Tally:
 
     def result(self, cancel: Cancel, plan: Plan) -> tuple[ExitCode, str, str]:
         """Exit code, reason and hint: interrupted before a bug of ours, that before unreachable, failed, timed out."""
+        if cancel.error:
+            return cancel.error.exit_code, cancel.error.message, cancel.error.hint or _GO_ON
         if cancel.is_set():
             return ExitCode.INTERRUPTED, cancel.reason, _GO_ON
         if self.bug:

@@ -84,7 +84,8 @@ class Ahead:
 
     def _prepare(self, step: Step) -> None:
         fresh = step.id not in self._begun and step.id not in self._waiting
-        if fresh and step.action in SYNCED and not step.recover and len(self._waiting) < MOST and self._slots.idle():
+        ready = step.action in SYNCED and not step.recover and not step.going
+        if fresh and ready and len(self._waiting) < MOST and self._slots.idle():
             self._waiting[step.id] = self._launch(step)
 
     def _has_begun(self, release: ReleaseId) -> bool:

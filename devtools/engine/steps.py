@@ -15,7 +15,8 @@ from devtools.engine.prestart import LONGEST, Ahead
 from devtools.errors import Interrupted
 from devtools.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
 from devtools.helm.commands import Deployed, parse_failure, parse_upgrade
-from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAYER, LABEL_STACK
+from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
+from devtools.helm.ownership import launch_token, next_token
 from devtools.model import STAND_IN, Action, Contract, ObjectRef, Plan, Release, Step, Sweep
 from devtools.process.runner import Command, Result
 from devtools.readiness.contracts import Contracts, deadline
@@ -23,15 +24,16 @@ from devtools.readiness.wait import Failure, LateFailure, Wait, wait_ready
 from devtools.releases.cleanup import remove_crds, remove_namespaces
 from devtools.releases.commands import Commands
 from devtools.releases.crds import apply_crds
-from devtools.releases.facts import cut_off_revisions, mark_ready, newest_records, record_path
+from devtools.releases.facts import cut_off_revisions, mark_ready, newest_records, record_path, stack_of
 from devtools.releases.launch import Launch, killed
 from devtools.releases.missing_crds import unknown
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.nondeterminism import rerendered
 from devtools.releases.outages import Outage, despite_outages
-from devtools.releases.recovery import is_stand_in, left, records, recovery
+from devtools.releases.recovery import await_other_helm, is_stand_in, left, newest, newest_state, records, recovery
 from devtools.releases.rejections import despite_refusals, refused
 from devtools.releases.removal import await_gone, await_pods, left_by_hooks, remove_hooks, spare_crds
+from devtools.releases.takeover import keep_data
 from devtools.releases.webhooks import despite_webhooks, unanswered
 from devtools.run.session import Session
 from devtools.smoke.hook_watcher import HookWatch
@@ -99,6 +101,7 @@ class Steps:
         elif step.sweep is Sweep.CRDS:
             remove_crds(self._session, self._stack, self._wait(step.release), force=step.force)
         else:
+            await_other_helm(self._session.kube, step.release, self._wait(step.release), origin=self._session.origin)
             self._remove(step.release, self._session.slots.hold(step.release.id))
         return Done(outcome=Outcome.UNINSTALLED, revision=0)
 
@@ -109,6 +112,8 @@ class Steps:
         objects = tuple(self._scoped(ref) for ref in stored.objects()) if stored else ()
         if namespaces := [ref.name for ref in objects if (ref.api_version, ref.kind) == ("v1", "Namespace")]:
             await_pods(observer, namespaces, wait)
+        if revision := newest(kube, release.id):
+            self._label_next(release, revision, "uninstall", revision)
         command = self._session.helm.uninstall(release.id, timeout=release.timeout)
         with slot:
             despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
@@ -161,6 +166,8 @@ class Steps:
         release, session = step.release, self._session
         # it may wait, so it holds no slot
         make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, self._wait(release))
+        await_gone(session.kube, session.observer, step.going, self._wait(release))
+        await_other_helm(session.kube, release, self._wait(release), origin=session.origin, adopt=step.take_pending)
         with session.slots.hold(release.id):
             crds = has_crds(release.chart.path)
             answer = "" if crds else self._helm(step)
@@ -175,8 +182,7 @@ class Steps:
         release, session = step.release, self._session
 
         def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
-            if again or step.recover or step.cut_off:
-                self._clear(release)
+            self._clear(step, again=again)
             return self._helm_upgrade(step)
 
         warn = self._warner(release)
@@ -199,6 +205,7 @@ class Steps:
             LABEL_LAYER: release.layer,
             LABEL_STACK: self._stack,
             LABEL_CHART: release.chart.kind,
+            LABEL_LAUNCH: launch_token(self._session.origin),
             **release.labels,
         }
         command = self._session.helm.upgrade(
@@ -223,30 +230,47 @@ class Steps:
         """Emits warnings about a release."""
         return lambda line: self._session.bus.emit(Notice(level="warning", message=line, release=str(release.id)))
 
-    def _clear(self, release: Release) -> None:
-        """Undo and forget what a helm that was cut off left of a release."""
-        kube = self._session.kube
+    def _clear(self, step: Step, *, again: bool) -> None:
+        """Undo and forget what a helm that was cut off left of a release; Failure where the release is not ours."""
+        kube, release = self._session.kube, step.release
         known = records(kube, release.id)
-        if is_stand_in(known) and release.chart.kind != STAND_IN:
+        owner = stack_of(known)
+        if known and owner != self._stack and not step.adopt and newest_state(known) != "uninstalled":
+            raise Failure(
+                "a release of this name was installed by other means meanwhile",
+                hint=f"to adopt it: invoke layer {release.layer} --take-ownership {release.id}",
+            )
+        if step.adopt:
+            keep_data(kube, release.id, known)
+        if not (again or step.recover or step.cut_off):
+            return
+        if is_stand_in(known) and release.chart.kind != STAND_IN and not step.adopt:
             self._remove(release, contextlib.nullcontext())  # it is the release's turn already
             known = records(kube, release.id)
-        if state := left(known):
-            self._recover(release, state, known)
+        state = left(known)
+        if state and not (step.adopt and state == "failed"):
+            self._recover(step, state, known)
             known = records(kube, release.id)
         for revision in cut_off_revisions(known, newest_records(known)).get(release.id, ()):
             kube.delete(record_path(release.id, revision))
 
-    def _recover(self, release: Release, state: str, known: Sequence[Mapping[str, Any]]) -> None:
+    def _recover(self, step: Step, state: str, known: Sequence[Mapping[str, Any]]) -> None:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
-        helm, kube = self._session.helm, self._session.kube
-        way = recovery(state, known)
+        helm, kube, release = self._session.helm, self._session.kube, step.release
+        way = recovery(state, known, adopt=step.adopt)
         self._warner(release)(way.told(state))
         if way.how == "forget":
             kube.delete(record_path(release.id, way.revision))
         elif way.how == "rollback":
+            self._label_next(release, way.revision, "rollback", newest(kube, release.id) + 1)
             self._must(release, "rollback", helm.rollback(release.id, way.revision, timeout=release.timeout))
         else:
             self._remove(release, contextlib.nullcontext())  # it is the release's turn already
+
+    def _label_next(self, release: Release, revision: int, verb: str, writes: int) -> None:
+        """Label a revision so that the one that helm makes of it is known as this run's."""
+        labels = {LABEL_LAUNCH: next_token(self._session.origin, verb, writes)}
+        self._session.kube.merge(record_path(release.id, revision), {"metadata": {"labels": labels}})
 
     def _must(self, release: Release, verb: str, command: Command) -> Result:
         """Run helm; raises what it means when it does not end well."""

@@ -6,4 +6,5 @@ LABEL_TESTED = "devtools.ameide.io/tested"
 LABEL_LAYER = "devtools.ameide.io/layer"
 LABEL_STACK = "devtools.ameide.io/stack"
 LABEL_CHART = "devtools.ameide.io/chart"  # the kind of chart: local, vendored or stand-in
+LABEL_LAUNCH = "devtools.ameide.io/launch"  # which helm process wrote the revision: `devtools.helm.ownership`
 ANNOTATION_OBJECTS = "devtools.ameide.io/objects"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +130,14 @@ class Kube:
         query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": "Ignore"}
         return self._json("PATCH", path, body=body, content=APPLY, query=query)
 
-    def delete(self, path: str, propagation: str = "Background") -> bool:
-        """Delete an object; False where it was already gone."""
+    def delete(self, path: str, propagation: str = "Background", version: str = "") -> bool:
+        """Delete an object; False where it was already gone.
+
+        With `version` only while that is its resourceVersion: ApiError (CONFLICT) where it is not.
+        """
+        body = {"preconditions": {"resourceVersion": version}} if version else None
         try:
-            self._json("DELETE", path, query={"propagationPolicy": propagation})
+            self._json("DELETE", path, query={"propagationPolicy": propagation}, body=body)
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return False
@@ -151,6 +156,10 @@ class Kube:
     def was_away(self, since: float) -> bool:
         """Whether a request of ours went without an answer after `since` (monotonic seconds)."""
         return self._wire.failed_at >= since
+
+    def now(self) -> datetime:
+        """The time of day by the server's clock, as of its last answer."""
+        return self._wire.now()
 
     def version(self) -> str:
         """The server's version, `v1.34.4`."""

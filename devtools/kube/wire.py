@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -73,12 +74,23 @@ class Wire:
         self._telling = Lock()
         self._met = known  # whether it ever answered
         self._told: float | None = None  # since when the server is away, once that was said
+        self._date = ("", 0.0)  # the last answer's Date header, and when it came
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
 
     @property
     def server(self) -> str:
         """The server's URL."""
         return self._connections.server
+
+    def now(self) -> datetime:
+        """The time of day by the server's clock, as of its last answer; by ours where it does not say."""
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed
+
+        text, came = self._date
+        try:
+            return parsedate_to_datetime(text) + timedelta(seconds=time.monotonic() - came)
+        except ValueError:
+            return datetime.now(UTC)
 
     def send(self, request: Request) -> Answer:
         """Send, and again with growing pauses while the server cannot be reached or is overloaded.
@@ -99,6 +111,7 @@ class Wire:
             try:
                 response = self._once(request)
                 self._met, limit = True, self._retry_for
+                self._date = (response.headers.get("Date", ""), time.monotonic())
                 if response.status not in _BUSY or time.monotonic() - started >= limit:
                     self._answers()
                     return Answer(response=response, repeated=repeated)

@@ -21,6 +21,7 @@ class Overrides:
 
     recreate: frozenset[ReleaseId] = frozenset()  # recreate what cannot be changed in place
     take: frozenset[ReleaseId] = frozenset()  # take over fields that others hold
+    adopt: frozenset[ReleaseId] = frozenset()  # adopt what others installed, or have not finished
     reasons: Mapping[ReleaseId, str] = field(default_factory=dict)  # if the plan itself has none
 
 
@@ -28,10 +29,8 @@ def find_overrides(
     stack: Stack, selection: Selection, *, recreate: Collection[str], take: Collection[str]
 ) -> Overrides:
     """Return the overrides that were typed; ConfigError for a release that is unknown or not part of this run."""
-    return Overrides(
-        recreate=_releases(stack, selection, recreate, "--recreate"),
-        take=_releases(stack, selection, take, "--take-ownership"),
-    )
+    taken = _releases(stack, selection, take, "--take-ownership")
+    return Overrides(recreate=_releases(stack, selection, recreate, "--recreate"), take=taken, adopt=taken)
 
 
 def with_overrides(plan: Plan, overrides: Overrides) -> Plan:
@@ -51,6 +50,7 @@ def with_overrides(plan: Plan, overrides: Overrides) -> Plan:
             reason=reason,
             recreate=step.id in overrides.recreate,
             take=step.id in overrides.take,
+            take_pending=step.id in overrides.adopt,
         )
 
     return replace(plan, steps=tuple(map(change, plan.steps)))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from devtools.errors import Location, config_error
 from devtools.model import (
+    BUSY,
     PENDING,
     STAND_IN,
+    SYNCED,
     Action,
     ChartRef,
     Facts,
@@ -23,6 +25,7 @@ from devtools.model import (
 )
 from devtools.planning.graph import check_graph, edges_of, in_order
 
+_LEFT_ALONE = frozenset({Action.BLOCKED, Action.DISABLED, Action.UNINSTALL})
 _NAMED = 3  # missing objects that a reason names
 
 
@@ -43,12 +46,19 @@ class Selection:
 
 
 def make_plan(
-    stack: Stack, selection: Selection, facts: Facts, digests: Mapping[ReleaseId, str], *, force: bool = False
+    stack: Stack,
+    selection: Selection,
+    facts: Facts,
+    digests: Mapping[ReleaseId, str],
+    *,
+    force: bool = False,
+    adopt: Collection[ReleaseId] = (),
 ) -> Plan:
     """One step for each selected release, in an order that respects every edge.
 
-    `digests` holds the inputs' digest of every enabled selected release. `force` upgrades what is unchanged. Raises
-    ConfigError with all problems of the stack's graph; the same arguments give the same plan.
+    `digests` holds the inputs' digest of every enabled selected release. `force` upgrades what is unchanged, `adopt`
+    names releases that may be upgraded although this stack did not install them. Raises ConfigError with all problems
+    of the stack's graph; the same arguments give the same plan.
     """
     if problems := check_graph(stack):
         raise config_error(problems)
@@ -58,12 +68,17 @@ def make_plan(
     steps: dict[ReleaseId, Step] = {}
     for name in in_order(edges, edges):
         release = selected[name]
-        reason = _blocked(release, edges[name], stack, everyone, facts, steps)
-        reason = reason or _real(release, facts.releases.get(name), digests[name])
+        fact = facts.releases.get(name)
+        foreign = is_foreign(fact, stack.name)
+        reason = _foreign(release, fact) if fact and foreign and name not in adopt else ""
+        reason = reason or _blocked(release, edges[name], everyone, facts, steps)
+        reason = reason or _real(release, fact, digests[name])
         if reason:
             step = Step(release=release, action=Action.BLOCKED, reason=reason, digest=digests[name])
+        elif fact and foreign:
+            step = _adopted(release, fact, digests[name])
         else:
-            step = _enabled(release, facts.releases.get(name), digests[name], force=force)
+            step = _enabled(release, fact, digests[name], force=force)
         steps[name] = replace(step, needs=edges[name])
     off = [release for release in selected.values() if not release.installed]
     steps.update(_switched_off(off, facts, stack.name))
@@ -121,15 +136,61 @@ def digest_behind(plan: Plan, step: Step) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
+def has_passed(plan: Plan, step: Step, fact: ReleaseFact | None) -> bool:
+    """Whether the tests of a smoke release passed on what is there, and nothing that they rest on will change."""
+    unchanged = all(item.action is Action.UNCHANGED for item in behind(plan, step))
+    return unchanged and fact is not None and fact.tested == digest_behind(plan, step)
+
+
+def changes(plan: Plan, facts: Facts, *, sync: bool, test: bool, retest: bool) -> bool:
+    """Whether carrying out a plan writes anything to the cluster; tests do."""
+    if sync and any(step.action in {*SYNCED, Action.UNINSTALL} for step in plan.steps):
+        return True
+    smoke = [step for step in plan.steps if step.release.smoke and step.action not in _LEFT_ALONE]
+    return test and any(retest or not has_passed(plan, step, facts.releases.get(step.id)) for step in smoke)
+
+
+def is_foreign(fact: ReleaseFact | None, stack: str) -> bool:
+    """Whether a release is on the cluster that this stack did not install."""
+    return fact is not None and fact.stack != stack and fact.status != "uninstalled"
+
+
+def _foreign(release: Release, fact: ReleaseFact) -> str:
+    """Why a release is not upgraded that this stack did not install, and the command that does it all the same."""
+    owner = (
+        f"it belongs to stack '{fact.stack}'" if fact.stack else "a release of this name was installed by other means"
+    )
+    return f"{owner} on this cluster: to adopt it, invoke layer {release.layer} --take-ownership {release.id}"
+
+
+def _adopted(release: Release, fact: ReleaseFact, digest: str) -> Step:
+    """Upgrade what another stack installed, or other means, whatever its state is."""
+    owner = f"stack '{fact.stack}'" if fact.stack else "other means"
+    return Step(
+        release=release,
+        action=Action.UPGRADE,
+        reason=f"installed by {owner}",
+        digest=digest,
+        recover=fact.status if fact.status in BUSY else "",
+        cut_off=fact.cut_off,
+        revision=fact.revision if fact.status == "deployed" else fact.revision - 1,
+        adopt=True,
+    )
+
+
 def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: bool) -> Step:
     """What to do with a release that should be there."""
     if fact is None or fact.status == "uninstalled":
-        return Step(release=release, action=Action.INSTALL, reason="not on the cluster", digest=digest)
+        leaving = fact is not None and fact.leaving
+        reason = f"namespace {release.namespace} is being deleted" if leaving else "not on the cluster"
+        # it must not be prepared before the namespace has gone: helm would find the old records
+        recover = "uninstalled" if leaving else ""
+        return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=recover)
     if fact.chart == STAND_IN and release.chart.kind != STAND_IN:
         reason = "the real chart replaces its stand-in, which is uninstalled first"
         return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=STAND_IN)
     if fact.status in ("uninstalling", "pending-install"):
-        reason = f"the last run was interrupted ({fact.status})"
+        reason = _unfinished(fact)
         return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=fact.status)
     if fact.status == "failed" and fact.revision <= 1:
         reason = "its first install failed"
@@ -144,6 +205,7 @@ def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: 
         digest=digest,
         recover=recover,
         cut_off=fact.cut_off,
+        going=fact.going,
         revision=revision,
     )
 
@@ -157,16 +219,26 @@ def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, s
 def _stuck(fact: ReleaseFact) -> str:
     """What is wrong with the last revision; empty when it is deployed."""
     if fact.status in PENDING:
-        return f"the last run was interrupted ({fact.status})"
+        return _unfinished(fact)
     if fact.status == "failed":
         return "last revision failed"
     return "" if fact.status == "deployed" else f"its status is {fact.status}"
 
 
+def _unfinished(fact: ReleaseFact) -> str:
+    """What is known of the helm that has not finished its work on a release."""
+    if fact.other_helm:
+        return f"{fact.status} by another helm (field manager {fact.other_helm})"
+    return f"the last run was interrupted ({fact.status})"
+
+
 def _changed(fact: ReleaseFact, digest: str) -> str:
     """In what a deployed revision differs from what should be; empty when in nothing."""
     if fact.digest != digest:
-        return "inputs changed" if fact.digest else "installed by other means"
+        return "inputs changed" if fact.digest else "upgraded by other means"
+    if fact.going:
+        named = ", ".join(map(str, fact.going[:_NAMED])) + (", …" if len(fact.going) > _NAMED else "")
+        return f"being deleted: {named}"
     if fact.missing:
         named = ", ".join(map(str, fact.missing[:_NAMED])) + (", …" if len(fact.missing) > _NAMED else "")
         gone = "1 object is gone" if len(fact.missing) == 1 else f"{len(fact.missing)} objects are gone"
@@ -177,15 +249,11 @@ def _changed(fact: ReleaseFact, digest: str) -> str:
 def _blocked(
     release: Release,
     edges: tuple[ReleaseId, ...],
-    stack: Stack,
     everyone: Mapping[ReleaseId, Release],
     facts: Facts,
     steps: Mapping[ReleaseId, Step],
 ) -> str:
     """Why the step cannot be done in this run; empty when it can. `steps` holds those of `edges`."""
-    fact = facts.releases.get(release.id)
-    if fact and fact.stack not in ("", stack.name) and fact.status != "uninstalled":
-        return f"it belongs to stack '{fact.stack}' on this cluster"
     for need in release.needs:
         target = everyone[need.release]
         if target.id in steps or not target.installed:

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import IO, Protocol
 
-from devtools.errors import EnvironmentFault
+from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.process.streams import KEEP, OnOutput, Pump, Stream
 from devtools.redaction.redactor import redact
 
@@ -36,12 +36,19 @@ class Cancel:
         """Not set."""
         self._event = Event()
         self.reason = ""
+        self.error: DevtoolsError | None = None  # why, where it was not a user or the system who asked
 
     def set(self, reason: str) -> None:
         """Ask to stop; the first reason is kept."""
         if not self._event.is_set():
             self.reason = reason
             self._event.set()
+
+    def fail(self, error: DevtoolsError) -> None:
+        """Ask to stop because of an error, which is then how the whole run ends."""
+        if not self._event.is_set():
+            self.error = error
+            self.set(error.message)
 
     def is_set(self) -> bool:
         """Whether someone asked to stop."""

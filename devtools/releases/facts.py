@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from devtools.base.machine_json import read_json
@@ -23,8 +24,9 @@ from devtools.helm.labels import (
     LABEL_STACK,
     LABEL_TESTED,
 )
-from devtools.kube.client import ApiError, Kube
-from devtools.model import PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
+from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
+from devtools.kube.client import FORBIDDEN, ApiError, Kube
+from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
 
 _MOST = 8  # connections
 _EACH = 8  # lists that are worth another one: its handshake costs both sides as much as several of them
@@ -42,14 +44,34 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> 
         error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
     newest = newest_records(records)
+    histories: dict[ReleaseId, list[Mapping[str, Any]]] = defaultdict(list)
+    for record in records:
+        histories[release_of(record)].append(record)
     cut_off = cut_off_revisions(records, newest)
+    leaving = _leaving(kube)
     owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
-    wanted = {ref for release, refs in owned.items() if about(release) for ref in refs}
-    gone = wanted - _existing(kube, wanted)
-    facts = (
-        _fact(release, record, owned[release], gone, cut_off.get(release, ())) for release, record in newest.items()
-    )
-    return Facts(releases={fact.id: fact for fact in facts})
+    wanted = {
+        ref for release, refs in owned.items() if about(release) and release.namespace not in leaving for ref in refs
+    }
+    there, going = _existing(kube, wanted)
+    facts = [
+        _fact(release, histories[release], owned[release], wanted - there, going, cut_off.get(release, ()))
+        for release in newest
+    ]
+    # What is in a namespace that is being deleted is as good as gone, also where nothing of it has gone yet.
+    gone = [replace(fact, status="uninstalled", leaving=True) for fact in facts if fact.id.namespace in leaving]
+    return Facts(releases={fact.id: fact for fact in (*facts, *gone)})
+
+
+def _leaving(kube: Kube) -> set[str]:
+    """The namespaces that are being deleted, as far as this user may look."""
+    try:
+        found = kube.metadata("/api/v1/namespaces", fieldSelector="status.phase=Terminating")
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return set()
+    return {str(item["name"]) for item in found}
 
 
 def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objects: Iterable[ObjectRef]) -> None:
@@ -113,20 +135,26 @@ def release_of(record: Mapping[str, Any]) -> ReleaseId:
     return ReleaseId(str(record["namespace"]), str((record.get("labels") or {}).get("name", "")))
 
 
-def revision_of(record: Mapping[str, Any]) -> int:
-    """The revision that a record is of, from its metadata; 0 where it does not say so."""
-    text = str((record.get("labels") or {}).get("version", "0"))
-    return int(text) if text.isdecimal() else 0
+def stack_of(history: Iterable[Mapping[str, Any]]) -> str:
+    """The stack that a release's records name, the newest first; empty where it was installed by other means.
+
+    A helm of another version may have left out our labels when it upgraded what was ours.
+    """
+    ordered = sorted(history, key=revision_of, reverse=True)
+    return next((stack for record in ordered if (stack := (record.get("labels") or {}).get(LABEL_STACK))), "")
 
 
 def _fact(
     release: ReleaseId,
-    record: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
     objects: tuple[ObjectRef, ...],
     gone: set[ObjectRef],
+    going: set[ObjectRef],
     cut_off: tuple[int, ...],
 ) -> ReleaseFact:
+    record = max(history, key=revision_of)
     labels: Mapping[str, str] = record.get("labels") or {}
+    unfinished = labels.get("status") in BUSY
     inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
     return ReleaseFact(
         id=release,
@@ -138,29 +166,37 @@ def _fact(
         tested=labels.get(LABEL_TESTED, ""),
         objects=objects,
         missing=tuple(ref for ref in objects if ref in gone),
+        going=tuple(ref for ref in objects if ref in going),
         layer=labels.get(LABEL_LAYER, ""),
-        stack=labels.get(LABEL_STACK, ""),
+        stack=stack_of(history),
         chart=labels.get(LABEL_CHART, ""),
         cut_off=cut_off,
+        other_helm=written_by(record)[0] if unfinished and maker_of(history) is Maker.OTHER else "",
     )
 
 
-def _existing(kube: Kube, wanted: set[ObjectRef]) -> set[ObjectRef]:
-    """Those of the wanted objects that exist: one metadata list per kind."""
+def _existing(kube: Kube, wanted: set[ObjectRef]) -> tuple[set[ObjectRef], set[ObjectRef]]:
+    """Those of the wanted objects that exist, and those of them that are being deleted: one metadata list per kind."""
     kinds: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
     for ref in wanted:
         kinds[ref.api_version, ref.kind].add(ref)
     if not kinds:
-        return set()
+        return set(), set()
     kube.resource("Namespace")  # discover once, before the threads
     workers = min(_MOST, len(kinds) // _EACH + 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="facts") as pool:
-        return set().union(*pool.map(lambda item: _existing_of(kube, *item), kinds.items()))
+        pairs = [pair for found in pool.map(lambda item: _existing_of(kube, *item), kinds.items()) for pair in found]
+    return {ref for ref, _ in pairs}, {ref for ref, is_going in pairs if is_going}
 
 
-def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> set[ObjectRef]:
+def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> list[tuple[ObjectRef, bool]]:
+    """The objects of a kind that exist, each with whether it is being deleted."""
     resource = kube.resource(kind[1], kind[0])
     if resource is None:
-        return set()
-    found = {(item.get("namespace", ""), item["name"]) for item in kube.metadata(resource.path())}
-    return {ref for ref in wanted if (ref.namespace if resource.namespaced else "", ref.name) in found}
+        return []
+    found = {(item.get("namespace", ""), item["name"]): item for item in kube.metadata(resource.path())}
+    return [
+        (ref, "deletionTimestamp" in item)
+        for ref in wanted
+        if (item := found.get((ref.namespace if resource.namespaced else "", ref.name)))
+    ]

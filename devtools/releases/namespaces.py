@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from devtools.kube.client import CONFLICT, ApiError, Kube
+from devtools.kube.client import CONFLICT, FORBIDDEN, ApiError, Kube
 from devtools.readiness.wait import LateFailure, Wait
 
 _PAUSE = 0.25  # seconds
@@ -20,7 +20,7 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
     go in time.
     """
     path, said = f"/api/v1/namespaces/{name}", False
-    while (found := kube.get(path)) and (found.get("status") or {}).get("phase") == "Terminating":
+    while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
         if wait.over():
             text = f"namespace {name} is being deleted, and does not go away"
             raise LateFailure(text, hint=f"kubectl describe namespace {name}", details=_what_keeps(found))
@@ -33,7 +33,19 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
             kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {**labels}}})
         except ApiError as error:
             if error.status != CONFLICT:  # another step was first
+                if error.status == FORBIDDEN:
+                    error.hint = f"namespace {name} is missing, and this user may not create it"
                 raise
+
+
+def _found(kube: Kube, path: str) -> dict[str, Any] | None:
+    """The namespace; who may not read namespaces was given one that exists."""
+    try:
+        return kube.get(path)
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return {}
 
 
 def _what_keeps(namespace: dict[str, Any]) -> list[str]:

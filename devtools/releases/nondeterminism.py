@@ -5,9 +5,10 @@ from __future__ import annotations
 from devtools.diff.difference import changes
 from devtools.helm.applied import applied
 from devtools.helm.labels import LABEL_DIGEST
+from devtools.helm.ownership import revision_of
 from devtools.kube.client import Kube
 from devtools.model import ReleaseId
-from devtools.releases.facts import record_path, revision_of
+from devtools.releases.facts import record_path
 from devtools.releases.recovery import records
 
 _NAMED = 3  # fields

@@ -1,4 +1,4 @@
-"""What to do with a release that a killed run, or a failed first install, left behind; pure, but for `forget`."""
+"""What to do with a release that a killed run, another helm, or a failed first install left behind."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from devtools.helm.labels import LABEL_CHART
+from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
 from devtools.kube.client import Kube
-from devtools.model import PENDING, STAND_IN, ReleaseId
-from devtools.releases.facts import revision_of
+from devtools.model import BUSY, PENDING, STAND_IN, Release, ReleaseId
+from devtools.readiness.wait import LateFailure, Wait
+
+_MARGIN = 30.0  # seconds after its timeout in which a helm ends, or is ended
+_HELM_TIMEOUT = 300.0  # seconds, Helm's default
+_LOOK = 0.5  # seconds between looks
 
 _BACK = PENDING - {"pending-install"}
-_STUCK = PENDING | {"uninstalling"}
 _WORKED = ("deployed", "superseded")  # the last such revision is the one to go back to
 How = Literal["rollback", "forget", "uninstall"]
 
@@ -35,17 +39,21 @@ class Recovery:
         return f"{cause}: {does[self.how]}"
 
 
-def recovery(state: str, records: Iterable[Mapping[str, Any]]) -> Recovery:
+def recovery(state: str, records: Iterable[Mapping[str, Any]], *, adopt: bool = False) -> Recovery:
     """The way out of a state, from the metadata of the release's records (Helm's Secrets).
+
+    Nothing of a release that is adopted is removed or rolled back: only its unfinished revision is forgotten.
 
     Back to the last revision that worked, which need not be the one before: that may have failed. Where an upgrade
     was under way and none that worked is left, only the pending revision is forgotten; uninstalling would take
     away what had worked.
     """
     states = _states(records)
+    newest = max(states, default=0)
+    if adopt:
+        return Recovery(how="forget", revision=newest)
     if state not in _BACK:
         return Recovery(how="uninstall")
-    newest = max(states, default=0)
     for wanted in _WORKED:
         worked = [number for number, status in states.items() if status == wanted and number < newest]
         if worked:
@@ -58,7 +66,37 @@ def left(records: Iterable[Mapping[str, Any]]) -> str:
     states = _states(records)
     newest = max(states, default=0)
     state = states.get(newest, "")
-    return state if state in _STUCK or (state == "failed" and newest == 1) else ""
+    return state if state in BUSY or (state == "failed" and newest == 1) else ""
+
+
+def await_other_helm(kube: Kube, release: Release, wait: Wait, *, origin: str, adopt: bool = False) -> None:
+    """Wait while a helm that may still be alive works on a release.
+
+    Nobody can ask a helm on another machine whether it lives. One that devtools started ends at the release's
+    timeout, and Helm's own default is five minutes: what is younger is waited for. Raises LateFailure where another
+    program's is older, unless the release is to be taken over.
+    """
+    limit = release.timeout + _MARGIN
+    while True:
+        known = records(kube, release.id)
+        state = left(known)
+        maker = maker_of(known, origin) if state in BUSY else Maker.SAME_ORIGIN
+        if maker is Maker.SAME_ORIGIN:
+            return
+        if maker is Maker.OTHER:
+            limit = max(limit, _HELM_TIMEOUT)
+        manager, since = written_by(max(known, key=revision_of))
+        age = (kube.now() - since).total_seconds() if since else limit
+        who = f"another helm (field manager {manager})" if maker is Maker.OTHER else "a helm of another machine's run"
+        if age >= limit:
+            if adopt or maker is Maker.DEVTOOLS:
+                return
+            raise LateFailure(
+                f"{who} left it {state} {age / 60:.0f} minutes ago, or still works on it",
+                hint=f"if that helm has ended: invoke layer {release.layer} --take-ownership {release.id}",
+            )
+        wait.say(f"{who} to finish ({state} for {age:.0f} s)")
+        wait.pause(_LOOK)
 
 
 def is_stand_in(records: Sequence[Mapping[str, Any]]) -> bool:
@@ -82,3 +120,9 @@ def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:
 def newest(kube: Kube, release: ReleaseId) -> int:
     """The newest revision that Helm has of a release; 0 where it has none."""
     return max(map(revision_of, records(kube, release)), default=0)
+
+
+def newest_state(records: Iterable[Mapping[str, Any]]) -> str:
+    """Helm's status of the newest revision; empty where there is none."""
+    states = _states(records)
+    return states[max(states)] if states else ""

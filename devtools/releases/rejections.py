@@ -18,9 +18,9 @@ from devtools.readiness.rules import is_workload
 from devtools.readiness.wait import Failure, LateFailure, Wait
 from devtools.redaction import HIDDEN, Redactor
 from devtools.releases.revisions import last_two, object_of
-from devtools.releases.takeover import Stray, strays_of, take_over
+from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
 
-KEPT = frozenset({"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition"})
+KEPT = HOLD_DATA
 # What may change of a StatefulSet's spec: the API server says only that something else did.
 _MUTABLE = frozenset(
     {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}

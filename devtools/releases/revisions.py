@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from devtools.helm.applied import Applied, applied
+from devtools.helm.ownership import revision_of
 from devtools.kube.client import Kube
 from devtools.model import ObjectRef, ReleaseId
-from devtools.releases.facts import record_path, release_of, revision_of
+from devtools.releases.facts import record_path, release_of
 from devtools.releases.recovery import records
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from devtools.diff.difference import Change
 from devtools.diff.managed_fields import handed_over
 from devtools.diff.replaced_items import replaced
 from devtools.errors import DevtoolsError
 from devtools.helm.applied import MANAGER
+from devtools.helm.ownership import revision_of
+from devtools.helm.record import KEEP, read_record
 from devtools.helm.rejections import Refusal
 from devtools.kube.client import CONFLICT, ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId
+from devtools.readiness.wait import Failure
+from devtools.releases.facts import record_path
 from devtools.releases.revisions import last_two, object_of
 
+HOLD_DATA = frozenset({"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition"})
 _AGAIN = 3  # times that an object may change meanwhile
 
 
@@ -76,3 +82,22 @@ def take_over(kube: Kube, stray: Stray, say: Callable[[str], None]) -> None:
             continue
         say("; ".join(f"{refusal}: taken away" for refusal in stray.refusals()))
         return
+
+
+def keep_data(kube: Kube, release: ReleaseId, known: Sequence[Mapping[str, Any]]) -> None:
+    """Annotate what holds data in any revision of a release, so that no upgrade deletes it (`helm.sh/resource-policy`).
+
+    Raises Failure where a record cannot be read: what an upgrade would delete is not known then.
+    """
+    for record in sorted(known, key=revision_of):
+        secret = kube.get(record_path(release, revision_of(record)))
+        if secret is None:
+            continue
+        try:
+            objects = read_record(secret).objects()
+        except DevtoolsError as error:
+            raise Failure(f"{release} cannot be adopted safely: {error.message}", hint=error.hint) from error
+        for ref in objects:
+            path = kube.path_of(ref) if ref.kind in HOLD_DATA else None
+            if path and kube.get(path):
+                kube.merge(path, {"metadata": {"annotations": {KEEP: "keep"}}})

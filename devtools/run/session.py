@@ -42,6 +42,7 @@ class Session:
     values: Mapping[ReleaseId, Mapping[str, Any]]  # merged, as Helm gets them
     real_node: str | None
     bug: Callable[[Exception], DevtoolsError]
+    origin: str = "local"  # names this machine and state directory in `devtools.helm.ownership`
     durations: Durations = field(default_factory=Durations)  # of earlier runs
     retest: bool = True  # run tests of layers in which nothing changed, too
     test: bool = True

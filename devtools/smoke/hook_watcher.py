@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.helm.ownership import revision_of
 from devtools.helm.record import read_document
 from devtools.kube.logs import log_lines
 from devtools.model import ObjectRef, ReleaseId
@@ -27,7 +28,6 @@ from devtools.readiness.diagnostics import LOG_LINES
 from devtools.readiness.failures import Trouble, gone
 from devtools.readiness.rules import container_statuses, has_begun, job_result
 from devtools.readiness.wait import Failure, Patience, Suspicions
-from devtools.releases.facts import revision_of
 from devtools.releases.launch import Launch
 from devtools.releases.recovery import records
 from devtools.run.session import Session

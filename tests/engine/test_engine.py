@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
-from threading import Timer
+from threading import Thread
 
 import pytest
 
@@ -22,6 +22,8 @@ from devtools.events import (
     StepWaiting,
     Verdict,
 )
+from devtools.helm.labels import LABEL_LAUNCH, LABEL_STACK
+from devtools.helm.ownership import launch_token
 from devtools.model import Action, Contract
 from tests.kits.run import HERE, LAYER, Bench, config_map, deployment, job, plan, step
 
@@ -131,8 +133,10 @@ def test_a_release_left_pending_by_a_killed_helm_is_recovered(bench: Bench, befo
     stuck = job("stuck", "pre-install,pre-upgrade", "sleep", "1000")
     stuck["spec"]["suspend"] = True
     bench.chart("conf", config_map("conf"), stuck)
+    labels = f"{LABEL_STACK}=test,{LABEL_LAUNCH}={launch_token('local')}"  # as a killed run's helm has them
+    words = ["--namespace", bench.namespace, "--create-namespace", "--labels", labels]
     helm = subprocess.Popen(
-        [bench.helm, "upgrade", "--install", "conf", conf.chart.path, "-n", bench.namespace, "--create-namespace"],
+        [bench.helm, "upgrade", "--install", "conf", conf.chart.path, *words],
         env={**os.environ, "KUBECONFIG": str(bench.cluster.kubeconfig)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -157,7 +161,14 @@ def test_an_interrupt_leaves_no_process_and_nothing_pending(bench: Bench) -> Non
     slow["spec"]["suspend"] = True
     first = bench.release(bench.chart("first", config_map("first"), slow), timeout=60.0)
     later = bench.release(bench.chart("later", config_map("later")))
-    Timer(1.5, lambda: bench.cancel.set("interrupted by Ctrl-C")).start()
+    path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/slow"
+
+    def interrupt() -> None:
+        while bench.kube.get(path) is None:
+            time.sleep(0.05)
+        bench.cancel.set("interrupted by Ctrl-C")
+
+    Thread(target=interrupt, daemon=True).start()
     ran = bench.run(plan(step(first), step(later, first)))
     assert ran.code is ExitCode.INTERRUPTED
     assert ran.one(StepFinished, release=str(first.id)).outcome is Outcome.INTERRUPTED

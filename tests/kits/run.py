@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,8 @@ from devtools.engine.engine import Engine
 from devtools.errors import ExitCode, Location
 from devtools.events import Bus, Event
 from devtools.helm.commands import Helm
+from devtools.helm.labels import LABEL_LAUNCH
+from devtools.helm.ownership import next_token
 from devtools.kube.client import Kube
 from devtools.model import (
     Action,
@@ -30,7 +35,7 @@ from devtools.model import (
     Step,
 )
 from devtools.process.runner import Cancel, Command, OnOutput, Result, SubprocessRunner
-from devtools.releases.facts import observe
+from devtools.releases.facts import observe, record_path
 from devtools.run.session import Session
 from devtools.run.slots import Slots
 from devtools.testing import RecordingSink
@@ -130,6 +135,21 @@ class Ran:
         ]
         assert len(found) == 1, found
         return found[0]
+
+
+def set_status(kube: Kube, release_id: ReleaseId, revision: int, status: str, origin: str = "local") -> None:
+    """Rewrite a Helm record as if a helm of ours had died in that state: labels and payload."""
+    path = record_path(release_id, revision)
+    secret = kube.get(path)
+    assert secret is not None
+    packed = gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"])))
+    document = json.loads(packed)
+    document["info"]["status"] = status
+    again = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(document).encode()))).decode()
+    labels = {"status": status}
+    if verb := {"pending-rollback": "rollback", "uninstalling": "uninstall"}.get(status):
+        labels[LABEL_LAUNCH] = next_token(origin, verb, revision)
+    kube.merge(path, {"metadata": {"labels": labels}, "data": {"release": again}})
 
 
 # What goes on working, or is listed by every later run, when a test has ended.

@@ -37,9 +37,10 @@ def facts_of(case: Any) -> Facts:
     facts = {}
     for name, given in (case.get("facts") or {}).items():
         fact = {"status": "deployed", "revision": 1, "digest": SAME, "ready": SAME, "stack": "shop", **(given or {})}
-        gone = [text.split("/") for text in fact.pop("missing", [])]
-        missing = tuple(ObjectRef("v1", kind, "ns", object_name) for kind, object_name in gone)
-        facts[release_id(name)] = ReleaseFact(id=release_id(name), missing=missing, **fact)
+        for key in ("missing", "going"):
+            found = [text.split("/") for text in fact.pop(key, [])]
+            fact[key] = tuple(ObjectRef("v1", kind, "ns", object_name) for kind, object_name in found)
+        facts[release_id(name)] = ReleaseFact(id=release_id(name), **fact)
     return Facts(releases=facts)
 
 
@@ -47,7 +48,8 @@ def line(step: Step) -> str:
     """`upgrade ns/a after ns/b, ns/c: inputs changed`."""
     after = f" after {', '.join(map(str, step.needs))}" if step.needs else ""
     recover = f" (recover {step.recover})" if step.recover else ""
-    return f"{step.action} {step.id}{after}: {step.reason}{recover}"
+    adopt = " (adopt)" if step.adopt else ""
+    return f"{step.action} {step.id}{after}: {step.reason}{recover}{adopt}"
 
 
 def plan_of(stack: Stack, case: Any) -> Plan:
@@ -59,7 +61,8 @@ def plan_of(stack: Stack, case: Any) -> Plan:
     if case.get("down"):
         return down_plan(stack, selection, facts_of(case), declared_too=not case.get("undeclared", False))
     digests = dict.fromkeys((release.id for release in stack.releases()), SAME)
-    return make_plan(stack, selection, facts_of(case), digests, force=case.get("force", False))
+    adopt = frozenset(map(release_id, case.get("adopt", ())))
+    return make_plan(stack, selection, facts_of(case), digests, force=case.get("force", False), adopt=adopt)
 
 
 @pytest.mark.parametrize("case", cases("plan"))

@@ -15,6 +15,8 @@ from devtools.releases.facts import cut_off_revisions, newest_records, observe
 from tests.kits.api_script import Say, Script, refusal, served
 
 SECRETS = "GET /api/v1/secrets"
+NAMESPACES = "GET /api/v1/namespaces"
+NONE = Say(body={"items": [], "metadata": {}})
 
 
 def _record(name: str, version: object, status: str, **labels: str) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def test_thousands_of_records_come_in_pages_and_the_newest_revision_counts(tmp_p
         Say(body={"items": records[start : start + 500], "metadata": {"continue": f"x{start}" if start < 2000 else ""}})
         for start in range(0, 2200, 500)
     ]
-    with served(Script().on(SECRETS, *pages), tmp_path) as kube:
+    with served(Script().on(SECRETS, *pages).on(NAMESPACES, NONE), tmp_path) as kube:
         facts = observe(kube)
     assert len(facts.releases) == 200
     assert {(fact.revision, fact.status) for fact in facts.releases.values()} == {(11, "deployed")}
@@ -68,7 +70,7 @@ def test_records_that_are_not_quite_helms_do_no_harm(tmp_path: Path) -> None:
         {"metadata": {"name": "null", "namespace": "ns", "labels": None, "annotations": None}},
     ]
     odd[0]["metadata"]["annotations"] = {"devtools.ameide.io/objects": '[["v1", "ConfigMap"], 7]'}
-    with served(Script().on(SECRETS, Say(body={"items": odd, "metadata": {}})), tmp_path) as kube:
+    with served(Script().on(SECRETS, Say(body={"items": odd, "metadata": {}})).on(NAMESPACES, NONE), tmp_path) as kube:
         facts = observe(kube)
     good = facts.releases[ReleaseId("ns", "good")]
     assert (good.revision, good.status, good.objects) == (2, "deployed", ())
@@ -82,10 +84,24 @@ def test_objects_are_looked_for_of_those_that_it_is_about_alone(tmp_path: Path) 
     kind = {"resource": "configmaps", "responseKind": {"kind": "ConfigMap"}, "scope": "Namespaced"}
     core = {"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": [kind]}]}
     there = [{"metadata": {"name": "here", "namespace": "ns"}}]
-    script = Script().on(SECRETS, Say(body={"items": records, "metadata": {}}))
+    script = Script().on(SECRETS, Say(body={"items": records, "metadata": {}})).on(NAMESPACES, NONE)
     script.on("GET /api", Say(body={"items": [core]})).on("GET /apis", Say(body={"items": []}))
     script.on("GET /api/v1/configmaps", Say(body={"items": there, "metadata": {}}))
     with served(script, tmp_path) as kube:
         facts = observe(kube, {ReleaseId("ns", "mine")}.__contains__)
     assert [ref.name for ref in facts.releases[ReleaseId("ns", "mine")].missing] == ["here-too"]
     assert facts.releases[ReleaseId("ns", "other")].missing == ()
+
+
+def test_what_is_in_a_namespace_that_is_being_deleted_is_as_good_as_gone(tmp_path: Path) -> None:
+    listed = Say(body={"items": [_record("web", 1, "deployed")], "metadata": {}})
+    leaving = Say(body={"items": [{"metadata": {"name": "ns"}}], "metadata": {}})
+    with served(Script().on(SECRETS, listed).on(NAMESPACES, leaving), tmp_path) as kube:
+        fact = observe(kube).releases[ReleaseId("ns", "web")]
+    assert (fact.status, fact.leaving) == ("uninstalled", True)
+
+
+def test_who_may_not_look_at_namespaces_does_without(tmp_path: Path) -> None:
+    listed = Say(body={"items": [_record("web", 1, "deployed")], "metadata": {}})
+    with served(Script().on(SECRETS, listed).on(NAMESPACES, refusal(403, "Forbidden")), tmp_path) as kube:
+        assert observe(kube).releases[ReleaseId("ns", "web")].status == "deployed"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from typing import Any
 
 import pytest
@@ -18,7 +15,7 @@ from devtools.redaction import secret_values
 from devtools.releases.facts import observe, record_path
 from devtools.releases.recovery import Recovery, records, recovery
 from devtools.releases.revisions import basis, revisions
-from tests.kits.run import HERE, LAYER, Bench, config_map, plan, step
+from tests.kits.run import HERE, LAYER, Bench, config_map, plan, set_status, step
 
 
 @pytest.mark.parametrize(
@@ -71,18 +68,6 @@ def test_the_revision_that_says_what_should_be_there(statuses: tuple[str, ...], 
     assert found is None or found.status == statuses[number - 1]
 
 
-def _set(bench: Bench, name: str, revision: int, status: str) -> None:
-    """Rewrite a Helm record as if Helm had died in that state: label and payload."""
-    path = record_path(bench.id(name), revision)
-    secret = bench.kube.get(path)
-    assert secret is not None
-    packed = gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"])))
-    document = json.loads(packed)
-    document["info"]["status"] = status
-    again = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(document).encode()))).decode()
-    bench.kube.merge(path, {"metadata": {"labels": {"status": status}}, "data": {"release": again}})
-
-
 def _made(bench: Bench, item: Release) -> Plan:
     """The plan that a user would get now."""
     layer = Layer(name=LAYER, file=HERE.file, stage="data", releases=(item,))
@@ -116,7 +101,7 @@ def test_whatever_was_left_ends_deployed(bench: Bench, case: str) -> None:
     before = bench.kube.get(path)
     for number, status in enumerate(statuses, start=1):
         if status:
-            _set(bench, "conf", number, status)
+            set_status(bench.kube, conf.id, number, status)
         else:
             bench.kube.delete(record_path(conf.id, number))
     bench.chart("conf", config_map("conf", value="2"))

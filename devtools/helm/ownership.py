@@ -1,0 +1,86 @@
+"""Which helm process wrote a revision of a release: one of this machine's runs, of another machine's, or any other.
+
+Every helm that devtools starts writes a token of its own into a label of the revision. Helm copies the labels of the
+revision before, so a token that an older revision has, too, says nothing about the newest one. `helm rollback` and
+`helm uninstall` take no labels: the revision they start from is labelled first, with the number of the revision that
+they will write. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Any
+from uuid import uuid4
+
+from devtools.helm.labels import LABEL_LAUNCH
+
+Record = Mapping[str, Any]  # the metadata of a Helm record
+OURS = "devtools"  # our field manager
+_VERBS = {"pending-rollback": "rollback", "uninstalling": "uninstall"}
+
+
+class Maker(Enum):
+    """Who started the helm that wrote a revision."""
+
+    SAME_ORIGIN = auto()  # devtools with this state directory, on this machine
+    DEVTOOLS = auto()  # devtools, elsewhere
+    OTHER = auto()
+
+
+def launch_token(origin: str) -> str:
+    """A label value for the revision that a helm is about to write."""
+    return f"{origin}.{uuid4().hex[:12]}"
+
+
+def next_token(origin: str, verb: str, revision: int) -> str:
+    """A label value for the revision that a `helm rollback` goes to, or a `helm uninstall` starts from.
+
+    `revision` is the one that helm will write.
+    """
+    return f"{origin}.{verb}-{revision}"
+
+
+def revision_of(record: Record) -> int:
+    """The revision that a record is of, from its metadata; 0 where it does not say so."""
+    text = str((record.get("labels") or {}).get("version", "0"))
+    return int(text) if text.isdecimal() else 0
+
+
+def maker_of(records: Iterable[Record], origin: str = "") -> Maker:
+    """Who started the helm of the newest of a release's records."""
+    *older, newest = sorted(records, key=revision_of)
+    labels = newest.get("labels") or {}
+    started, _, token = str(labels.get(LABEL_LAUNCH, "")).rpartition(".")
+    verb = _VERBS.get(str(labels.get("status")))
+    if verb:
+        own = token == f"{verb}-{revision_of(newest)}"
+    else:
+        own = bool(token) and all(_launch(record) != _launch(newest) for record in older)
+    if not own:
+        return Maker.OTHER
+    return Maker.SAME_ORIGIN if started == origin else Maker.DEVTOOLS
+
+
+def written_by(record: Record) -> tuple[str, datetime | None]:
+    """The field manager that last wrote a record, but for ours, and when, by the API server's clock."""
+    entries = [
+        (str(entry.get("time", "")), str(entry.get("manager", "")))
+        for entry in record.get("managedFields") or ()
+        if entry.get("manager") != OURS
+    ]
+    when, manager = max(entries, default=("", ""))
+    return manager or "an unknown program", _time(when) or _time(str(record.get("creationTimestamp", "")))
+
+
+def _launch(record: Record) -> str:
+    return str((record.get("labels") or {}).get(LABEL_LAUNCH, ""))
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,249 @@
+"""The run lock on the cluster: a Lease, so that runs of one stack from several machines do not work at once.
+
+A holder renews its Lease; one that is not renewed any more is taken over. As in client-go's leader election the
+observer measures with its own clock since it last saw the Lease change, so clocks that differ do no harm
+(https://pkg.go.dev/k8s.io/client-go/tools/leaderelection). All writes name the resourceVersion that they are based on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from uuid import uuid4
+
+from devtools.base.machine_json import read_json
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
+from devtools.kube.client import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError, Kube
+from devtools.process.runner import Cancel
+
+DURATION = 45.0  # seconds without a renewal after which a Lease is taken over; an outage of the API server is shorter
+RENEW = 5.0  # seconds between renewals
+_LOOK = 1.0  # seconds between looks at a Lease that another run holds
+_HOLDER = "devtools.ameide.io/holder"
+_API = "coordination.k8s.io/v1"
+
+
+def this_machine() -> str:
+    """What all processes share that see each other's process ids, until the next boot."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        return hashlib.sha256(f"{boot}{Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
+    except (OSError, ValueError):
+        return hashlib.sha256(platform.node().encode()).hexdigest()[:12] if platform.system() == "Darwin" else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a Lease, as shown to others."""
+
+    what: str  # the command
+    who: str  # user@host
+    pid: int
+    started: str
+    machine: str = field(default_factory=this_machine)
+    identity: str = field(default_factory=lambda: uuid4().hex)
+
+    def __str__(self) -> str:
+        """`invoke up by anna@laptop (pid 4711, since 10:00:00 UTC)`."""
+        return f"{self.what} by {self.who} (pid {self.pid}, since {self.started})"
+
+    def is_dead(self) -> bool:
+        """Whether it was a process of this machine that has ended."""
+        if not self.machine or self.machine != this_machine():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):
+            return False
+        return False
+
+
+class Lease:
+    """One Lease, and whether this process holds it."""
+
+    def __init__(
+        self, kube: Kube, namespace: str, stack: str, holder: Holder, *, renewing: Kube, duration: float = DURATION
+    ) -> None:
+        """Nothing is read or written yet; `renewing` renews and deletes, without waiting for a server that is away."""
+        self._kube = kube
+        self._renewing = renewing
+        self._holder = holder
+        self._duration = duration
+        self._collection = f"/apis/{_API}/namespaces/{namespace}/leases"
+        self._name = f"devtools-{stack}"
+        self._version = ""  # the resourceVersion of our last write
+
+    def acquire(self, *, wait: bool, cancel: Cancel, say: Callable[[str], None]) -> None:
+        """Hold the Lease, waiting for who holds it; EnvironmentFault, naming the holder, where `wait` is off.
+
+        Raises ApiError where this user may not read or write it, Interrupted on cancel.
+        """
+        last, changed, shown = "", time.monotonic(), ""
+        while not self._try_create(self._kube):
+            found = self._kube.get(self._path)
+            if found is None:
+                continue
+            version, other = str(found["metadata"].get("resourceVersion")), _holder_of(found)
+            if version != last:
+                last, changed = version, time.monotonic()
+            duration = _duration_of(found)
+            if (other.is_dead() or time.monotonic() - changed >= duration) and self._try_take(found):
+                return
+            if not wait and self._age(found) < duration:
+                raise EnvironmentFault(f"another run holds the cluster's run lock: {other}", hint="leave out --no-wait")
+            if str(other) != shown:
+                shown = str(other)
+                say(f"waiting for another run: {shown}")
+            if cancel.wait(_LOOK):
+                raise Interrupted(cancel.reason)
+
+    def renew(self) -> bool:
+        """Renew the Lease; False where another run holds it now. Raises DevtoolsError where that is not known."""
+        try:
+            made = self._renewing.merge(self._path, self._body(self._version))
+        except ApiError as error:
+            if error.status == NOT_FOUND:  # with its namespace, or by hand
+                return self._try_create(self._renewing)
+            if error.status != CONFLICT:
+                raise
+            found = self._renewing.get(self._path)
+            if found is None or (found.get("spec") or {}).get("holderIdentity") != self._holder.identity:
+                return found is None
+            self._version = str(found["metadata"]["resourceVersion"])  # an earlier write, or a hand, changed it
+            return True
+        self._version = str(made["metadata"]["resourceVersion"])
+        return True
+
+    def release(self) -> None:
+        """Delete the Lease if this process still holds it."""
+        with contextlib.suppress(DevtoolsError):
+            self._renewing.delete(self._path, version=self._version)
+
+    def current(self) -> Holder | None:
+        """Who holds it now, whether or not that process still lives; None where nobody does."""
+        found = self._renewing.get(self._path)
+        return None if found is None else _holder_of(found)
+
+    @property
+    def _path(self) -> str:
+        return f"{self._collection}/{self._name}"
+
+    def _body(self, version: str) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        fields = {name: getattr(self._holder, name) for name in ("what", "who", "pid", "started", "machine")}
+        metadata: dict[str, Any] = {"annotations": {_HOLDER: json.dumps(fields)}}
+        spec: dict[str, Any] = {"holderIdentity": self._holder.identity, "renewTime": now}
+        spec["leaseDurationSeconds"] = round(self._duration)
+        return {"metadata": {**metadata, **({"resourceVersion": version} if version else {})}, "spec": spec}
+
+    def _try_create(self, kube: Kube) -> bool:
+        """Make the Lease; False where there is one."""
+        body = self._body("")
+        body |= {"apiVersion": _API, "kind": "Lease"}
+        body["metadata"]["name"] = self._name
+        try:
+            made = kube.create(self._collection, body)
+        except ApiError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        self._version = str(made["metadata"]["resourceVersion"])
+        return (made.get("spec") or {}).get("holderIdentity") == self._holder.identity
+
+    def _try_take(self, found: Mapping[str, Any]) -> bool:
+        """Take over a Lease as it was read; False where it has changed since."""
+        body = self._body(str(found["metadata"]["resourceVersion"]))
+        body["spec"]["acquireTime"] = body["spec"]["renewTime"]
+        body["spec"]["leaseTransitions"] = int((found.get("spec") or {}).get("leaseTransitions") or 0) + 1
+        try:
+            made = self._kube.merge(self._path, body)
+        except ApiError as error:
+            if error.status in {CONFLICT, NOT_FOUND}:
+                return False
+            raise
+        self._version = str(made["metadata"]["resourceVersion"])
+        return True
+
+    def _age(self, found: Mapping[str, Any]) -> float:
+        """Seconds since the last write, by the API server's clock."""
+        times = [str(entry.get("time", "")) for entry in found["metadata"].get("managedFields") or ()]
+        try:
+            return (self._kube.now() - datetime.fromisoformat(max(times, default=""))).total_seconds()
+        except ValueError:
+            return 0.0
+
+
+@contextlib.contextmanager
+def held(
+    lease: Lease,
+    *,
+    wait: bool,
+    cancel: Cancel,
+    say: Callable[[str], None],
+    lost: Callable[[EnvironmentFault], None],
+    every: float = RENEW,
+) -> Iterator[None]:
+    """Hold the Lease while the body runs, renewing it; `lost` is called where another run took it over meanwhile.
+
+    Where this user may not write Leases `say` is told, and the body runs without.
+    """
+    try:
+        lease.acquire(wait=wait, cancel=cancel, say=say)
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        say(f"runs on other machines are not held up: no run lock on the cluster ({error.text})")
+        yield
+        return
+    over = Event()
+    renewer = Thread(target=_renew, args=(lease, over, lost, every), name="lease", daemon=True)
+    renewer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        renewer.join()
+        lease.release()
+
+
+def _renew(lease: Lease, over: Event, lost: Callable[[EnvironmentFault], None], every: float) -> None:
+    """Renew until it is over; a server that is away is asked again."""
+    while not over.wait(every):
+        with contextlib.suppress(DevtoolsError):
+            if not lease.renew():
+                other = lease.current()
+                lost(EnvironmentFault(f"this run no longer holds the cluster's run lock: {other} took it over"))
+                return
+
+
+def _holder_of(lease: Mapping[str, Any]) -> Holder:
+    """What a Lease says of its holder; anybody may have written it."""
+    spec = lease.get("spec") or {}
+    try:
+        data = read_json(str((lease["metadata"].get("annotations") or {}).get(_HOLDER, "{}")))
+        texts = {key: _printable(data[key]) for key in ("what", "who", "started", "machine")}
+        return Holder(**texts, pid=int(data["pid"]), identity=str(spec.get("holderIdentity")))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        name = _printable(spec.get("holderIdentity") or "an unknown program")
+        return Holder(what="a run", who=name, pid=0, started="an unknown time", machine="")
+
+
+def _duration_of(lease: Mapping[str, Any]) -> float:
+    seconds = (lease.get("spec") or {}).get("leaseDurationSeconds")
+    return float(seconds) if isinstance(seconds, int) else DURATION
+
+
+def _printable(value: object) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value))[:200]

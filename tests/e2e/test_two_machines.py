@@ -1,0 +1,70 @@
+"""Two runs of one stack that share no state directory: as from two machines, or a laptop and CI."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from devtools.clusters.provider import Cluster
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from tests.kits.repository import Repo
+
+pytestmark = pytest.mark.cluster
+
+
+def _elsewhere(repo: Repo) -> dict[str, str]:
+    """The environment of a run with another state directory, on the same cluster."""
+    state = repo.path.parent / "elsewhere"
+    state.mkdir()
+    (state / "clusters").symlink_to(Path(repo.environ["DEVTOOLS_STATE"]) / "clusters")
+    return {"DEVTOOLS_STATE": str(state)}
+
+
+def _lease(repo: Repo) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{repo.namespace}/leases/devtools-{repo.namespace}"
+
+
+def test_a_run_from_elsewhere_is_named_waited_for_and_taken_over_from_when_it_is_killed(
+    repo: Repo, cluster: Cluster
+) -> None:
+    repo.edit("layers/10-base.yaml", "    contract:", "    before: [{run: [sleep, '20']}]\n    contract:")
+    kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
+    first = repo.start("layer", "10")
+    deadline = time.monotonic() + 30
+    while kube.get(_lease(repo)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    refused = repo.invoke("layer", "10", "--no-wait", env=elsewhere)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert refused.code == 4, refused.text
+    said = " ".join(refused.text.split())
+    assert "another run holds the cluster's run lock: invoke layer 10-base by " in said
+    assert f"(pid {first.pid}, since " in said
+    assert kube.get(_lease(repo)), "it was killed and gave up nothing"
+
+    repo.edit("layers/10-base.yaml", "    before: [{run: [sleep, '20']}]\n", "")
+    typed = repo.invoke("layer", "10", env=elsewhere)
+    assert typed.code == 0, typed.text
+    assert "waiting for another run" not in typed.text, "its process is known to be gone"
+    assert kube.get(_lease(repo)) is None
+
+
+def test_a_run_that_finds_nothing_to_do_takes_no_lease(repo: Repo, cluster: Cluster) -> None:
+    assert repo.invoke("layer", "10").code == 0
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    held = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": f"devtools-{repo.namespace}"},
+        "spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 600},
+    }
+    kube.create(f"/apis/coordination.k8s.io/v1/namespaces/{repo.namespace}/leases", held)
+    assert repo.invoke("layer", "10", "--no-wait").code == 0
+    refused = repo.invoke("layer", "10", "--no-wait", "--force")
+    assert refused.code == 4
+    assert "a run by somebody" in " ".join(refused.text.split())
