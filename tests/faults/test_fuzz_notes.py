@@ -22,7 +22,8 @@ from devtools.errors import ConfigError
 from devtools.process.runner import Cancel
 from devtools.run.lock import note_of, under_way
 from devtools.testing import FakeRunner, Reply
-from devtools.tilt.harness.config import FILE, Arguments
+from devtools.tilt.harness.files import Files
+from devtools.tilt.harness.settings import FILE, Config
 from devtools.tilt.harness.values import Refused
 from devtools.toolchain.probe import Probe
 from devtools.toolchain.prune import builds
@@ -50,9 +51,10 @@ def _store(root: Path) -> Store:
 
 
 def _arguments(root: Path) -> object:
-    made = Arguments(words=(), main=root / "Tiltfile", watch=lambda _: None, kinds={"a": "string", "b": "string_list"})
+    files = Files(roots=(root.resolve(),), directory=lambda: root, watch=lambda _: None)
+    made = Config(words=(), files=files, directory=lambda: root, kinds={"a": "string", "b": "string_list"})
     try:
-        return made.parse()
+        return made.parse({})
     except Refused as error:
         return str(error)
 

@@ -3,63 +3,86 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.tilt.harness import values
-from devtools.tilt.harness.config import Arguments
-from devtools.tilt.harness.dialect import (
-    SETTINGS,
-    STEPS,
-    UNMODELLED,
-    check_formatted,
-    dialect,
-    exported,
-    library_globals,
-    step_function,
+from devtools.tilt.harness import arguments, commands, values
+from devtools.tilt.harness.compose import Compose
+from devtools.tilt.harness.dialect import Source, evaluate, place_of, place_of_call, wrapped
+from devtools.tilt.harness.files import (
+    Files,
+    decode_json,
+    decode_one_yaml,
+    decode_yaml,
+    encode_json,
+    encode_yaml,
+    encode_yaml_stream,
+    join,
+    quote,
 )
-from devtools.tilt.harness.files import Surface
-from devtools.tilt.harness.inputs import Exit, Given, Restart
+from devtools.tilt.harness.images import Images
+from devtools.tilt.harness.kubernetes import Entity, Objects
 from devtools.tilt.harness.resources import Recorder
-from devtools.tilt.harness.results import Loaded, Resource, Step, TiltfileError
-from devtools.tilt.harness.values import Blob, Refused
+from devtools.tilt.harness.settings import NAMES, Config, Settings, signatures
+from devtools.tilt.harness.values import LIVE_UPDATE_STEPS, Blob, Loaded, Refused, Step, TiltfileError
 
 if TYPE_CHECKING:
     from starlark import FrozenModule, Module
+
+_UNDEFINED = re.compile(r"Variable `(\w+)` not found")
+_PRELUDE = "prelude"
+_EXPORTS = "exports__"
+_POSITIONED = ("k8s_resource", "trigger_mode", *LIVE_UPDATE_STEPS)
+
+
+_WRAPPED = (*_POSITIONED, "local_git_repo", "exit")  # by functions of the prelude
+
+
+class Exit(Exception):
+    """The Tiltfile ends here, and has loaded."""
 
 
 class Evaluation:
     """One evaluation: the files it executes, and everything they make."""
 
-    def __init__(self, main: Path, given: Given, dynamic: dict[str, list[str]]) -> None:
+    def __init__(self, main: Path, inputs: commands.Inputs) -> None:
         self.main = main
-        self.given = given
-        self.dynamic = dynamic  # file → modules it loads dynamically; grows from one evaluation to the next
+        self.inputs = inputs
         self.stack: list[Path] = []
+        self.sources: dict[str, Source] = {}
         self.modules: dict[str, FrozenModule] = {}
-        self.said = ""  # the last refusal: Starlark hands on its text only
-        self.left: type[Exception] | None = None
+        self.values: dict[str, dict[str, Any]] = {}  # what a module exports that is data, by file
+        self.dynamic: list[FrozenModule] = []  # the module that load_dynamic has just loaded, at each level
+        self.refusal = ""  # the last one: Starlark hands on its text only
+        self.exited = False
         self.warnings: list[str] = []
         self.output: list[str] = []
         self.reads: dict[str, None] = {}
-        self.settings: dict[str, Mapping[str, Any]] = {}
-        self.recorder = Recorder(directory=self.directory, watch=self.watch)
-        self.arguments = Arguments(words=given.args, main=main, watch=self.watch)
-        self.surface = Surface(
+        self.env = {"DEVTOOLS_TILT_HARNESS": "1", **inputs.env}  # infra.star then runs no helm of its own
+        extensions = [path.absolute().parent.resolve() for path in inputs.extensions.values()]
+        self.files = Files(roots=(inputs.root, *extensions), directory=self.directory, watch=self.watch)
+        self.settings = Settings(self.warnings.append)
+        self.config = Config(words=inputs.args, files=self.files, directory=self.directory)
+        images = Images(self.files, self.warnings.append)
+        self.recorder = Recorder(
             directory=self.directory,
-            watch=self.watch,
-            env={"DEVTOOLS_TILT_HARNESS": "1", **given.env},  # infra.star then runs no helm of its own
-            local=given.local,
-            render=given.render,
-            not_rendered=self._not_rendered,
-            context=given.context,
-            namespace=given.namespace,
+            warn=self.warnings.append,
+            objects=Objects(files=self.files, images=images, directory=self.directory),
+            images=images,
+            compose=Compose(files=self.files, directory=self.directory, env=self.env),
+        )
+        self.commands = commands.Commands(
+            files=self.files,
+            directory=self.directory,
+            local=inputs.local,
+            render=inputs.render,
+            context=inputs.context,
         )
 
     def directory(self) -> Path:
-        """The directory of the file that is being executed; functions of loaded files run in their caller's."""
+        """Return the directory of the file that is being executed; functions of loaded files run in their caller's."""
         return (self.stack[-1] if self.stack else self.main).parent
 
     def watch(self, path: str) -> None:
@@ -67,94 +90,124 @@ class Evaluation:
         self.reads[path] = None
 
     def load(self) -> Loaded:
-        """Execute the Tiltfile and see what came of it."""
+        """Execute the Tiltfile and return what came of it."""
         with contextlib.suppress(Exit):
             self.execute(self.main)
         return self._finished()
 
-    def execute(self, path: Path) -> Module:
-        """Execute one file; raises TiltfileError, or what ended the evaluation."""
+    def execute(self, path: Path) -> None:
+        """Execute one file; raises TiltfileError, or Exit."""
         import starlark  # noqa: PLC0415 - optional
 
-        self.watch(str(path))
         if path in self.stack:
-            raise TiltfileError(f"circular load: {' → '.join(map(str, [*self.stack, path]))}", hint=str(path))
+            raise TiltfileError(f"Circular load: {path}", hint=" → ".join(map(str, [*self.stack, path])))
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise TiltfileError(f"open {path}: {error.strerror}", hint="check the path in load(…)") from error
+            source = Source(self.files.must_read(str(path), f"error reading file {path}: "))
+        except Refused as error:
+            raise TiltfileError(str(error), hint="check the path in load(…)") from error
+        self.sources[str(path)] = source
         self.stack.append(path)
+        module = starlark.Module()
         try:
-            module = starlark.Module()
-            loader = starlark.FileLoader(self._load)
-            for name, part in (*self._prelude(module, path), (str(path), text)):
-                starlark.eval(module, starlark.parse(name, part, dialect()), library_globals(), loader)
+            self._prepare(module, path)
+            evaluate(module, str(path), source.text, starlark.FileLoader(self._load))
+            self._export(module, str(path), source.names)
         except starlark.StarlarkError as error:
             raise self._ended(error) from error
         finally:
+            self.modules[str(path)] = module.freeze()
             self.stack.pop()
-        return module
 
-    def _prelude(self, module: Module, path: Path) -> list[tuple[str, str]]:
-        """Give a module Tilt's names; what is left to be evaluated in it first."""
+    def _prepare(self, module: Module, path: Path) -> None:
+        """Give a module Tilt's names."""
         for name, function in self._functions().items():
-            module.add_callable(name, self._guarded(name, function))
+            module.add_callable(name, function)
         for name, value in self._constants(path).items():
             module[name] = value
-        wanted = self.dynamic.get(str(path), [])
-        loads, table = [], []
-        for number, file in enumerate(wanted):
-            names = exported(Path(file))
-            pairs = "".join(f", __d{number}_{name} = {name!r}" for name in names)
-            loads.append(f"load({file!r}{pairs})" if names else f"load({file!r}, __d{number} = '__file__')")
-            table.append(f"{file!r}: {{{', '.join(f'{name!r}: __d{number}_{name}' for name in names)}}}")
-        own = Path(__file__).with_name("prelude.star").read_text(encoding="utf-8")
-        return [
-            ("prelude", "__str = str\n__type = type"),
-            ("prelude", "\n".join([*loads, f"__loaded = {{{', '.join(table)}}}"])),
-            ("prelude", own),
-        ]
+        kinds = [name.removeprefix("v1alpha1.") for name in _api_names()]
+        api = f"v1alpha1 = struct({', '.join(f'{kind}=__v1alpha1_{kind}' for kind in kinds)})"
+        evaluate(module, _PRELUDE, f"__str = str\n__repr = repr\n__type = type\n{api}")
+        evaluate(module, _PRELUDE, Path(__file__).with_name("prelude.star").read_text(encoding="utf-8"))
+
+    def _export(self, module: Module, path: str, names: tuple[str, ...]) -> None:
+        """Put the global names that were set into one dict, which `load` can bind."""
+        import starlark  # noqa: PLC0415 - optional
+
+        held: dict[str, Any] = {}
+        there = []
+        for name in names:
+            with contextlib.suppress(starlark.StarlarkError):  # a name that no branch set
+                evaluate(module, _PRELUDE, f"__set = {name}")
+                there.append(name)
+                held[name] = module[name]
+        self.values[path] = held
+        rows = "".join(f"{name!r}: {name}, " for name in sorted(there))
+        evaluate(module, _PRELUDE, f"{_EXPORTS}.update({{{rows}}})")
+
+    # --- functions
 
     def _functions(self) -> dict[str, Callable[..., Any]]:
-        """Every function by its name in a Tiltfile; those with `__` are for the prelude."""
-        recorder, surface, arguments = self.recorder, self.surface, self.arguments
+        """Return every function by its name in a Tiltfile; those with `__` are for the prelude."""
+        made = {}
+        for name, function in self._by_name().items():
+            called = f"__{name.replace('.', '_')}" if "." in name or name in _WRAPPED else name
+            made[called] = self._guarded(name, function)
+        made |= {
+            "__os_path_join": self._refusing("os.path.join", join),
+            "__text": values.shown,
+            "__kind": values.kind_of,
+            "__truth": values.true,
+            "__named": values.formatted,
+            "__print": self._refusing("print", self._print),
+            "__refuse": self._refuse,
+            "__dynamic": self._refusing("load_dynamic", self._dynamic),
+            "__dynamic_here": self._refusing("load_dynamic", self._dynamic_here),
+            "__call": self._call,
+            "__names_here": self._names_here,
+            "__repository_path": lambda root, path: values.absolute(Path(root), path),
+        }
+        return made
+
+    def _by_name(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions that take converted arguments, by Tilt's names."""
+        recorder, files, objects = self.recorder, self.files, self.recorder.objects
         same = (
-            *(recorder.local_resource, recorder.k8s_yaml, recorder.k8s_resource, recorder.docker_build),
-            *(recorder.custom_build, recorder.k8s_custom_deploy),
-            *(surface.read_file, surface.read_json, surface.read_yaml, surface.read_yaml_stream),
-            *(surface.decode_json, surface.decode_yaml, surface.decode_yaml_stream, surface.encode_json),
-            *(surface.encode_yaml, surface.encode_yaml_stream, surface.watch_file, surface.listdir),
-            *(surface.helm, surface.kustomize, surface.blob, surface.allow_k8s_contexts),
+            *(recorder.local_resource, recorder.k8s_resource, recorder.k8s_custom_deploy, recorder.test),
+            *(recorder.trigger_mode, recorder.docker_compose, recorder.dc_resource),
+            *(objects.k8s_yaml, objects.filter_yaml, objects.k8s_kind, objects.k8s_image_json_path),
+            *(recorder.images.docker_build, recorder.images.custom_build),
+            *(files.read_file, files.read_json, files.read_yaml, files.read_yaml_stream, files.watch_file),
+            *(files.listdir, encode_json, encode_yaml, encode_yaml_stream),
+            *(self.commands.run_local, self.commands.helm, self.commands.kustomize),
+            *(self.commands.allow_k8s_contexts, self.commands.local_git_repo),
         )
         functions: dict[str, Callable[..., Any]] = {function.__name__: function for function in same}
-        functions |= {f"__path_{name}": function for name, function in surface.path_functions().items()}
-        functions |= {name: step_function(name) for name in STEPS}
-        functions |= {name: self._setting(name) for name in SETTINGS}
-        functions |= {name: self._unmodelled(name) for name in UNMODELLED}
+        functions["local"] = functions.pop("run_local")
+        functions |= {f"os.path.{name}": function for name, function in files.path_functions().items()}
+        functions |= {name: self.settings.function(name) for name in (*NAMES, *_api_names())}
+        functions |= {name: commands.step(name) for name in commands.STEPS}
+        functions |= {name: self._live_update_step(name) for name in LIVE_UPDATE_STEPS}
+        functions |= {
+            f"config.define_{kind}": self.config.define(kind) for kind in ("string_list", "string", "bool", "object")
+        }
+        for name in ("parse", "set_enabled_resources", "clear_enabled_resources"):
+            functions[f"config.{name}"] = getattr(self.config, name)
         return functions | {
-            "local": surface.run_local,
-            "trigger_mode": self._trigger_mode,
-            "k8s_context": lambda: self.given.context,
-            "k8s_namespace": lambda: self.given.namespace,
-            "__getcwd": lambda: str(self.directory()),
-            "__getenv": surface.getenv,
-            "__putenv": surface.putenv,
-            "__unsetenv": surface.unsetenv,
-            "__quote": surface.quote,
-            "__define_string_list": arguments.define("string_list"),
-            "__define_string": arguments.define("string"),
-            "__define_bool": arguments.define("bool"),
-            "__parse": arguments.parse,
-            "__set_enabled_resources": arguments.set_enabled_resources,
-            "__clear_enabled_resources": arguments.clear_enabled_resources,
-            "__text": lambda value: value.text if isinstance(value, Blob) else f"<{values.kind_of(value)}>",
-            "__kind": values.kind_of,
-            "__print": self.output.append,
-            "__warn": self.warnings.append,
-            "__fail": self._fail,
-            "__exit": self._exit,
-            "__unmodelled": lambda name: self._unmodelled(name)(),
-            "__dynamic": self._dynamic,
+            "decode_json": lambda given: decode_json(given["json"]),
+            "decode_yaml": lambda given: decode_one_yaml(given["yaml"]),
+            "decode_yaml_stream": lambda given: decode_yaml(given["yaml"]),
+            "blob": lambda given: Blob(given["input"]),
+            "include": lambda given: self._include(given["path"]),
+            "k8s_context": lambda _: self.inputs.context,
+            "k8s_namespace": lambda _: self.inputs.namespace,
+            "os.getcwd": lambda _: str(self.directory()),
+            "os.getenv": lambda given: self.env.get(given["key"], given.get("default")),
+            "os.putenv": lambda given: self.env.update({given["key"]: given["value"]}),
+            "os.unsetenv": lambda given: self.env.pop(given["key"], None) and None,
+            "shlex.quote": quote,
+            "warn": lambda given: self.warnings.append(given["msg"]),
+            "fail": self._fail,
+            "exit": self._exit,
         }
 
     def _constants(self, path: Path) -> dict[str, Any]:
@@ -162,131 +215,180 @@ class Evaluation:
 
         return {
             "__file__": str(path),
-            "__name__": "__main__" if path == self.main else str(path),
-            "__environ": dict(self.surface.env),
-            "__subcommand": self.given.subcommand,
+            "__name__": "__main__" if path == self.main else path.name,
+            "__environ": dict(self.env),
+            "__subcommand": self.inputs.subcommand,
             "__main_path": str(self.main),
             "__main_dir": str(self.main.parent),
-            "TRIGGER_MODE_AUTO": starlark.OpaquePythonObject(Step(kind="auto")),
-            "TRIGGER_MODE_MANUAL": starlark.OpaquePythonObject(Step(kind="manual")),
+            "__argv": [
+                "tilt",
+                *self.inputs.subcommand.split(),
+                *(["--", *self.inputs.args] if self.inputs.args else []),
+            ],
+            "TRIGGER_MODE_AUTO": starlark.OpaquePythonObject(commands.AUTO),
+            "TRIGGER_MODE_MANUAL": starlark.OpaquePythonObject(commands.MANUAL),
         }
 
     def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its refusals kept and its values wrapped."""
-        import starlark  # noqa: PLC0415 - optional
+        """Return a function that converts its arguments as Tilt does."""
+        signature = signatures()["local_resource" if name == "test" else name]
+        most = 1 if name == "k8s_kind" else len(signature)  # of positional arguments
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            place = [self._place_of_call(args[0], name)] if name in _POSITIONED else []
+            if len(args) - len(place) > most:
+                raise Refused(f"{name}: got {len(args) - len(place)} arguments, want at most {most}")
+            values.check_formatted((args[len(place) :], kwargs))
+            given = arguments.unpack(name, signature, args[len(place) :], kwargs, self.directory())
+            return function(*place, given)
+
+        return self._refusing(name, call)
+
+    def _refusing(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function whose refusals are kept, and whose values are wrapped."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                check_formatted((args, kwargs))
-                result = function(*args, **kwargs)
+                return wrapped(function(*args, **kwargs))
             except Refused as error:
-                self.said = str(error) if name.startswith("__") else f"{name}: {error}"
+                self.refusal = f"Error in {name}: {error}"
                 raise
-            except TypeError as error:
-                self.said = str(error)
+            except TiltfileError as error:
+                self.refusal = self.refusal or f"Error in {name}: {error.message}"
                 raise
-            return starlark.OpaquePythonObject(result) if isinstance(result, Blob | Step) else result
 
         return call
 
+    def _live_update_step(self, name: str) -> Callable[..., Step]:
+        def make(place: str, given: Mapping[str, Any]) -> Step:
+            made = commands.live_update_step(name, given, self.directory())
+            self.recorder.images.note_step(place, made)
+            return made
+
+        return make
+
+    def _place_of_call(self, stack: str, name: str) -> str:
+        place, several = place_of_call(stack, name, self.sources)
+        return f"{place}#{len(self.recorder.images.steps)}" if several else place  # each call is one of its own
+
+    # --- loading
+
     def _load(self, typed: str) -> FrozenModule:
-        """What `load` loads: each file once."""
+        """Return what `load` loads: each file once; a dynamically loaded one has been loaded just now."""
+        if typed == "@dynamic":
+            return self.dynamic.pop()
         try:
-            path = self._resolved(typed)
-            if str(path) not in self.modules:
-                self.modules[str(path)] = self.execute(path).freeze()
-            return self.modules[str(path)]
-        except TiltfileError as error:
-            self.said = self.said or error.message
+            return self._module(self._resolved(typed))
+        except (TiltfileError, Refused) as error:
+            text = error.message if isinstance(error, TiltfileError) else str(error)
+            self.refusal = self.refusal or f"Error: cannot load {typed}: {text}"
             raise
 
+    def _module(self, path: Path) -> FrozenModule:
+        if str(path) not in self.modules:
+            self.execute(path)
+        return self.modules[str(path)]
+
+    def _include(self, typed: str) -> None:
+        self._module(self._resolved(typed))
+
     def _resolved(self, typed: str) -> Path:
-        if typed.startswith("ext://"):
-            name = typed.removeprefix("ext://")
-            if name not in self.given.extensions:
-                raise TiltfileError(f"extension {name} is not at hand", hint=f"give extensions={{{name!r}: Path(…)}}")
-            return self.given.extensions[name].absolute()
-        path = Path(values.absolute(self.directory(), typed))
-        return path / "Tiltfile" if path.is_dir() else path
+        if not typed.startswith("ext://"):
+            return Path(values.absolute(self.directory(), typed))
+        name = typed.removeprefix("ext://")
+        if name in self.inputs.extensions:
+            return self.inputs.extensions[name].absolute()
+        repository = self.settings.objects.get(("extension_repo", "default"), {}).get("url", "")
+        if repository.startswith("file://"):
+            folder = repository.removeprefix("file://")
+            if not self.files.exists(folder):
+                text = f"loading extension repo default: loading: stat {folder}: no such file or directory"
+                raise TiltfileError(text, hint="the harness reads below its root only")
+            return Path(folder) / name / "Tiltfile"
+        raise TiltfileError(f"extension {name} is not at hand", hint=f"pass extensions={{{name!r}: Path(…)}}")
 
-    def _dynamic(self, path: Any) -> str:
-        """The module's absolute path, once it has been loaded."""
-        found = str(self._resolved(values.text_of(path, "path")))
-        known = self.dynamic.setdefault(str(self.stack[-1]), [])
-        if found not in known:
-            known.append(found)
-            self.left = Restart
-            raise Restart
-        return found
+    def _dynamic_here(self, path: Any) -> None:
+        """Execute a module that the next `load` binds."""
+        self.dynamic.append(self._module(self._resolved(self._path_argument(path))))
 
-    def _ended(self, error: Exception) -> Exception:
-        """What a Starlark error means: the end that was asked for, or a refusal with its place."""
-        if self.left:
-            return self.left()
-        text = str(error)
-        said = self.said or text.partition("error: ")[2].partition("\n")[0] or text
-        where = [line.strip().removeprefix("--> ") for line in text.splitlines() if line.lstrip().startswith("--> ")]
-        return TiltfileError(said, hint=f"at {where[-1]}" if where else text)
+    def _dynamic(self, path: Any) -> dict[str, Any]:
+        """Execute a module; return its data, and the names of its functions."""
+        file = self._resolved(self._path_argument(path))
+        self._module(file)
+        held = self.values[str(file)]
+        names = [name for name in self.sources[str(file)].names if name not in held]
+        return {"path": str(file), "values": {name: wrapped(item) for name, item in held.items()}, "functions": names}
 
-    def _fail(self, text: str) -> None:
+    def _path_argument(self, path: Any) -> str:
+        signature = signatures()["load_dynamic"]
+        text: str = arguments.unpack("load_dynamic", signature, (path,), {}, self.directory())["path"]
+        return text
+
+    def _call(self, path: str, name: str, args: Any, kwargs: Any) -> Any:
+        """Call a function of a dynamically loaded module; data goes in and comes out."""
+        result = self.modules[path].call("call_export__", name, wrapped(list(args)), wrapped(dict(kwargs)))
+        return wrapped(result)
+
+    def _names_here(self) -> None:
+        """Note that the file that is being executed has a function from a workload to a resource's name."""
+        path = str(self.stack[-1])
+
+        def name_of(entity: Entity) -> Any:
+            identity = (entity.name, entity.kind, entity.namespace, entity.group)
+            return self.modules[path].call("name_of_workload__", *identity)
+
+        self.recorder.name_of = name_of
+
+    # --- the end
+
+    def _print(self, text: str) -> None:
+        values.check_formatted(text)
+        self.output.append(text)
+
+    def _fail(self, given: Mapping[str, Any]) -> None:
+        raise Refused(given["msg"])
+
+    def _refuse(self, name: str, text: str) -> None:
+        self.refusal = f"Error in {name}: {text}"
         raise Refused(text)
 
-    def _exit(self, text: str) -> None:
-        self.output.append(text)
-        self.left = Exit
+    def _exit(self, given: Mapping[str, Any]) -> None:
+        if given.get("code") is not None:
+            self.output.append(given["code"])
+        self.exited = True
         raise Exit
 
-    def _unmodelled(self, name: str) -> Callable[..., None]:
-        def refuse(*_: Any, **__: Any) -> None:
-            raise Refused("the harness does not model it; see docs/tilt.md")
-
-        del name
-        return refuse
-
-    def _setting(self, name: str) -> Callable[..., None]:
-        def note(*args: Any, **kwargs: Any) -> None:
-            self.settings[name] = {**{str(index): item for index, item in enumerate(args)}, **kwargs}
-
-        return note
-
-    def _trigger_mode(self, trigger_mode: Any) -> None:
-        self.recorder.mode = self.recorder.mode_of(trigger_mode)
-
-    def _not_rendered(self) -> None:
-        self.recorder.opaque = True
+    def _ended(self, error: Exception) -> Exception:
+        """Return what a Starlark error means: the end that was asked for, or a refusal with its place."""
+        if self.exited:
+            return Exit()
+        text = str(error)
+        hint = place_of(text, self.sources)
+        said = text.partition("error: ")[2].partition("\n")[0] or text
+        if match := _UNDEFINED.match(said):
+            said = f"{hint.removeprefix('at ')}: undefined: {match[1]}"
+        self.refusal = self.refusal or said
+        return TiltfileError(self.refusal, hint=hint)
 
     def _finished(self) -> Loaded:
-        """What Tilt does after the last line."""
+        """Do what Tilt does after the last line."""
         try:
-            self.recorder.finish()
-            if any(resource.kind == "k8s" for resource in self.recorder.resources.values()):
-                self.surface.check_context()
-            resources = self._enabled()
+            resources = self.recorder.finish(self.commands.check_context, self.settings.unused_images_allowed())
+            chosen = tuple(values.enabled(resources, self.config.chosen(), cleared=self.config.cleared))
         except Refused as error:
             raise TiltfileError(str(error), hint=f"in {self.main}") from error
         return Loaded(
-            resources=resources,
-            images=tuple(self.recorder.images.values()),
-            warnings=(*self.warnings, *self.recorder.warnings),
+            resources=chosen,
+            images=tuple(build.image for build in self.recorder.images.builds),
+            warnings=tuple(self.warnings),
             output=tuple(self.output),
-            allowed_contexts=tuple(self.surface.allowed),
+            allowed_contexts=tuple(self.commands.allowed),
             reads=tuple(self.reads),
-            locals=tuple(self.surface.locals),
-            settings=self.settings,
+            locals=tuple(self.commands.ran),
+            settings=self.settings.held,
         )
 
-    def _enabled(self) -> tuple[Resource, ...]:
-        """With what was chosen, everything that it waits for runs, too."""
-        made = self.recorder.resources
-        rest = list(self.arguments.chosen())
-        if unknown := [name for name in rest if name not in made]:
-            raise Refused(f"you specified some resources that could not be found: {', '.join(unknown)}")
-        if not rest and not self.arguments.cleared:
-            return tuple(made.values())
-        chosen: set[str] = set()
-        while rest:
-            name = rest.pop()
-            if name not in chosen:
-                chosen.add(name)
-                rest += made[name].resource_deps
-        return tuple(replace(item, enabled=name in chosen) for name, item in made.items())
+
+def _api_names() -> list[str]:
+    """Return the functions that register objects of Tilt's own API, or make parts of them."""
+    return [name for name in signatures() if name.startswith("v1alpha1.")]

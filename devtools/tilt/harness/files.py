@@ -1,252 +1,310 @@
-"""Tilt's functions that read, write and run something: files, encodings, `os`, `local`, charts."""
+"""Tilt's functions that read and decode: files, `os.path`, JSON, YAML; bounded to one directory tree."""
 
 from __future__ import annotations
 
 import json
+import math
+import os.path
 import posixpath
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.base.machine_json import read_json
 from devtools.tilt.harness import values
-from devtools.tilt.harness.results import Step
-from devtools.tilt.harness.values import Blob, Refused
+from devtools.tilt.harness.values import Blob, Refused, go_type, shown
 
-Local = Callable[[tuple[str, ...] | str], str]
-Render = Callable[[Step], str]
+Arguments = Mapping[str, Any]  # of one call, by parameter, converted
 
 
 @dataclass(slots=True, kw_only=True)
-class Surface:
-    """What one evaluation sees of the machine; nothing is run but by `local` and `render`, which the caller gives."""
+class Files:
+    """What one evaluation can read: the regular files below some directories."""
 
+    roots: tuple[Path, ...]  # resolved; the first is the repository
     directory: Callable[[], Path]  # of the file that is being executed
     watch: Callable[[str], None]
-    env: dict[str, str]
-    local: Local | None
-    render: Render | None
-    not_rendered: Callable[[], None]
-    locals: list[tuple[str, ...] | str] = field(default_factory=list)
-    allowed: list[str] = field(default_factory=list)
-    context: str = ""
-    namespace: str = ""
 
-    def run_local(
-        self,
-        command: Any,
-        quiet: bool = False,  # noqa: FBT001, FBT002
-        command_bat: Any = "",
-        echo_off: bool = False,  # noqa: FBT001, FBT002
-        env: Any = None,
-        dir: Any = "",  # noqa: A002
-        stdin: Any = None,
-    ) -> Blob:
-        """`local`: refused on a context that Tilt does not know to be a developer's; gives a blob."""
-        del quiet, command_bat, echo_off, dir, stdin
-        values.env_of(env, "env")
-        self.check_context()
-        argv = values.command_of(command, "command")
-        self.locals.append(argv)
-        if self.local is None:
-            raise Refused("the harness runs nothing: give it local=, a function from a command to its output")
-        return Blob(self.local(argv))
-
-    def check_context(self) -> None:
-        """Refuse to act on what might be production."""
-        if values.is_local_context(self.context) or self.context in self.allowed:
-            return
-        text = f"Stop! {self.context} might be production."
-        raise Refused(f"{text} If you're sure you want to deploy there, add: allow_k8s_contexts('{self.context}')")
-
-    def allow_k8s_contexts(self, contexts: Any) -> None:
-        """Allow more contexts than Tilt does by itself."""
-        self.allowed += values.texts_of(contexts, "contexts", one=True)
-
-    def read_file(self, file_path: Any, default: Any = None) -> Blob:
-        """A file's contents as a blob."""
-        text = self._read(file_path, default)
-        return Blob(text)
-
-    def read_json(self, path: Any, default: Any = None) -> Any:
-        """A file's JSON; the default, as it is, where there is none."""
-        return self._decoded(path, default, self.decode_json)
-
-    def read_yaml(self, path: Any, default: Any = None) -> Any:
-        """A file's YAML document."""
-        return self._decoded(path, default, self.decode_yaml)
-
-    def read_yaml_stream(self, path: Any, default: Any = None) -> Any:
-        """A file's YAML documents."""
-        return self._decoded(path, default, self.decode_yaml_stream)
-
-    def decode_json(self, json: Any) -> Any:  # noqa: D102 - Tilt's name
-        return _json_of(_contents(json, "decode_json"))
-
-    def decode_yaml(self, yaml: Any) -> Any:  # noqa: D102
-        found = self.decode_yaml_stream(yaml)
-        if len(found) > 1:
-            raise Refused(f"decode_yaml: expected one document, got {len(found)}: decode_yaml_stream takes more")
-        return found[0] if found else None
-
-    def decode_yaml_stream(self, yaml: Any) -> list[Any]:  # noqa: D102
-        import yaml as parser  # noqa: PLC0415 - not every Tiltfile has any
-
+    def inside(self, path: str) -> bool:
+        """Whether a path, with its links followed, is below one of the roots."""
         try:
-            text = _contents(yaml, "decode_yaml_stream")
-            return [item for item in parser.load_all(text, Loader=parser.CSafeLoader) if item is not None]
-        except parser.YAMLError as error:
-            raise Refused(f"not YAML: {error}") from error
+            resolved = Path(path).resolve()
+            return any(resolved.is_relative_to(root) for root in self.roots)
+        except (OSError, RuntimeError, ValueError):
+            return False
 
-    def encode_json(self, obj: Any) -> Blob:
-        """JSON as a blob."""
-        return Blob(json.dumps(_plain(obj), indent=2) + "\n")
+    def exists(self, path: str) -> bool:
+        """Whether there is something; outside the root there is nothing."""
+        return self.inside(path) and Path(path).exists()
 
-    def encode_yaml(self, obj: Any) -> Blob:
-        """One YAML document as a blob."""
-        import yaml  # noqa: PLC0415 - not every Tiltfile needs it
+    def is_file(self, path: str) -> bool:
+        """Whether it is a regular file that may be read."""
+        return self.inside(path) and Path(path).is_file()
 
-        return Blob(yaml.safe_dump(_plain(obj), sort_keys=False))
-
-    def encode_yaml_stream(self, objs: Sequence[Any]) -> Blob:
-        """YAML documents as a blob."""
-        return Blob("---\n".join(self.encode_yaml(item).text for item in objs))
-
-    def watch_file(self, file_path: Any) -> None:
-        """Load the Tiltfile again when it changes."""
-        self.watch(self._absolute(file_path))
-
-    def listdir(self, directory: Any, recursive: bool = False) -> list[str]:  # noqa: FBT001, FBT002
-        """Absolute paths of the files of a directory, sorted."""
-        where = Path(self._absolute(directory))
-        if recursive:
-            self.watch(str(where))
-        found = where.rglob("*") if recursive else where.glob("*")
-        return sorted(str(path) for path in found if path.is_file())
-
-    def helm(
-        self,
-        pathToChartDir: Any,  # noqa: N803
-        name: Any = "",
-        namespace: Any = "",
-        values: Any = None,
-        set: Any = None,  # noqa: A002
-        kube_version: Any = "",
-        skip_crds: bool = False,  # noqa: FBT001, FBT002
-    ) -> Blob:
-        """`helm template` of a chart directory, as a blob; its directory and values files are watched."""
-        chart = self._absolute(pathToChartDir)
-        if not Path(chart).is_dir():
-            raise Refused(f"helm: could not read chart directory {chart}")
-        files = [self._absolute(item) for item in _texts(values, "values")]
-        for path in (chart, *files):
-            self.watch(path)
-        call = {
-            "chart": chart,
-            "name": name or Path(chart).name,
-            "namespace": namespace,
-            "values": tuple(files),
-            "set": _texts(set, "set"),
-            "kube_version": kube_version,
-            "skip_crds": skip_crds,
-        }
-        return self._rendered(Step(kind="helm", values=call))
-
-    def kustomize(self, pathToDir: Any, kustomize_bin: Any = None, flags: Any = None) -> Blob:  # noqa: N803
-        """`kustomize build` of a directory, as a blob."""
-        path = self._absolute(pathToDir)
+    def read(self, path: str) -> str:
+        """Return a file's text, and note that Tilt watches it; raises FileNotFoundError or Refused."""
+        if not self.inside(path):
+            text = f"outside {self.roots[0]} nothing is read (root= sets another directory)"
+            raise FileNotFoundError(f"open {path}: no such file or directory: {text}")
+        where = Path(path)
+        if where.is_dir():
+            raise Refused(f"read {path}: is a directory")
         self.watch(path)
-        call = {"path": path, "kustomize_bin": kustomize_bin, "flags": _texts(flags, "flags")}
-        return self._rendered(Step(kind="kustomize", values=call))
+        if not where.exists():
+            raise FileNotFoundError(f"open {path}: no such file or directory")
+        if not where.is_file():
+            raise Refused(f"open {path}: not a regular file")
+        try:
+            return where.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise Refused(f"open {path}: {(error.strerror or str(error)).lower()}") from error
 
-    def blob(self, contents: Any) -> Blob:
-        """Contents of a str."""
-        return contents if isinstance(contents, Blob) else Blob(values.text_of(contents, "blob"))
+    def must_read(self, path: str, what: str = "") -> str:
+        """Return a file's text; Refused if there is none."""
+        try:
+            return self.read(path)
+        except FileNotFoundError as error:
+            raise Refused(f"{what}{error}") from error
+        except Refused as error:
+            raise Refused(f"{what}{error}") from error
 
-    def getenv(self, key: Any, default: Any = None) -> Any:
-        """`os.getenv`."""
-        return self.env.get(values.text_of(key, "key"), default)
+    # --- functions, by Tilt's names
 
-    def putenv(self, key: Any, value: Any) -> None:
-        """`os.putenv`: for the rest of the load, and for every command."""
-        self.env[values.text_of(key, "key")] = values.text_of(value, "value")
+    def read_file(self, given: Arguments) -> Blob:
+        """Return a file's contents."""
+        path = given["paths"]
+        if given.get("default") is None:
+            return Blob(self.must_read(path), f"file: {path}")
+        try:
+            return Blob(self.read(path), f"file: {path}")
+        except FileNotFoundError:
+            return Blob(given["default"], f"file: {path}")
 
-    def unsetenv(self, key: Any) -> None:
-        """`os.unsetenv`."""
-        self.env.pop(values.text_of(key, "key"), None)
+    def watch_file(self, given: Arguments) -> None:
+        """Note a path to watch."""
+        self.watch(given["paths"])
+
+    def listdir(self, given: Arguments) -> list[str]:
+        """Return the files of a directory, in the order of a walk; links are not followed."""
+        where, recursive = given["dir"], given.get("recursive", False)
+        if recursive:
+            self.watch(where)
+        return self._walk(where, recursive=recursive) if self.inside(where) and Path(where).is_dir() else []
+
+    def _walk(self, where: str, *, recursive: bool) -> list[str]:
+        found: list[str] = []
+        for entry in sorted(os.scandir(where), key=lambda entry: entry.name):
+            if not entry.is_dir(follow_symlinks=False):
+                found.append(entry.path)
+            elif recursive:
+                found += self._walk(entry.path, recursive=True)
+        return found
+
+    def read_json(self, given: Arguments) -> Any:
+        """Return a file's JSON."""
+        return self._decoded(given["paths"], given, lambda text: decode_json(text, given["paths"]))
+
+    def read_yaml(self, given: Arguments) -> Any:
+        """Return a file's YAML document."""
+        return self._decoded(self._path(given), given, lambda text: _single(decode_yaml(text, given["paths"])))
+
+    def read_yaml_stream(self, given: Arguments) -> Any:
+        """Return a file's YAML documents."""
+        return self._decoded(self._path(given), given, lambda text: decode_yaml(text, given["paths"]))
+
+    def _path(self, given: Arguments) -> str:
+        return values.absolute(self.directory(), given["paths"])
+
+    def _decoded(self, path: str, given: Arguments, decode: Callable[[str], Any]) -> Any:
+        if "default" not in given:
+            return decode(self.must_read(path))
+        try:
+            return decode(self.read(path))
+        except FileNotFoundError:
+            return given["default"]
 
     def path_functions(self) -> Mapping[str, Callable[..., Any]]:
-        """`os.path`; relative paths are meant from the directory of the file that is being executed."""
+        """Return `os.path`, with Go's rules; relative paths are meant from the executed file's directory."""
         return {
-            "abspath": self._absolute,
-            "basename": posixpath.basename,
-            "dirname": posixpath.dirname,
-            "exists": lambda path: Path(self._absolute(path)).exists(),
-            "join": posixpath.join,
-            "realpath": lambda path: str(Path(self._absolute(path)).resolve()),
-            "relpath": lambda targpath, basepath=".": posixpath.relpath(
-                self._absolute(targpath), self._absolute(basepath)
-            ),
+            "abspath": lambda given: values.absolute(self.directory(), given["path"]),
+            "basename": lambda given: posixpath.basename(given["path"].rstrip("/")) or ("/" if given["path"] else "."),
+            "dirname": lambda given: _clean(posixpath.dirname(given["path"])),
+            "exists": lambda given: self.exists(values.absolute(self.directory(), given["path"])),
+            "realpath": self._realpath,
+            "relpath": self._relpath,
         }
 
-    def quote(self, s: Any) -> str:
-        """`shlex.quote`."""
-        return shlex.quote(values.text_of(s, "s"))
+    def _realpath(self, given: Arguments) -> str:
+        path = values.absolute(self.directory(), given["path"])
+        if not self.exists(path):
+            raise Refused(f"lstat {path}: no such file or directory")
+        return str(Path(path).resolve())
 
-    def _rendered(self, call: Step) -> Blob:
-        if self.render is None:
-            self.not_rendered()
-            return Blob("")
-        return Blob(self.render(call))
-
-    def _absolute(self, path: Any) -> str:
-        return values.absolute(self.directory(), values.text_of(path, "path"))
-
-    def _read(self, path: Any, default: Any) -> str:
-        """The text; a default that is a blob or str stands in for a missing file."""
-        where = Path(self._absolute(path))
-        self.watch(str(where))
-        if where.is_file():
-            return where.read_text(encoding="utf-8")
-        if default is None:
-            raise Refused(f"open {where}: no such file or directory")
-        return _contents(default, "default")
-
-    def _decoded(self, path: Any, default: Any, decode: Callable[[Any], Any]) -> Any:
-        where = Path(self._absolute(path))
-        self.watch(str(where))
-        if not where.is_file():
-            if default is None:
-                raise Refused(f"open {where}: no such file or directory")
-            return default
-        try:
-            return decode(where.read_text(encoding="utf-8"))
-        except Refused as error:
-            raise Refused(f"error parsing {where}: {error}") from error
+    def _relpath(self, given: Arguments) -> str:
+        base, target = given.get("basepath", str(self.directory())), given["targpath"]
+        if posixpath.isabs(base) != posixpath.isabs(target):
+            raise Refused(f"Rel: can't make {target} relative to {base}")
+        return posixpath.relpath(target, base)
 
 
-def _contents(value: Any, what: str) -> str:
-    """Of a str or a blob."""
-    return value.text if isinstance(value, Blob) else values.text_of(value, what)
+def join(*parts: Any) -> str:
+    """`os.path.join`: as Go's, so an absolute part does not start anew."""
+    for index, part in enumerate(parts):
+        if not isinstance(part, str):
+            raise Refused(f"os.path.join() only accepts strings. Argument #{index}: {shown(part)}")
+    filled = [part for part in parts if part]
+    return _clean("/".join(filled)) if filled else ""
 
 
-def _texts(value: Any, what: str) -> tuple[str, ...]:
-    return values.texts_of(value, what, one=True)
+def _clean(path: str) -> str:
+    cleaned = posixpath.normpath(path) if path else "."
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("//") else cleaned
 
 
-def _json_of(text: str) -> Any:
+def quote(given: Arguments) -> str:
+    """`shlex.quote`."""
+    return shlex.quote(given["name"])
+
+
+# --- JSON and YAML
+
+
+def decode_json(text: str, source: str = "") -> Any:
+    """Return the value of a JSON text; what is wrong with it is worded as Go does."""
+    where = f"error parsing JSON{f' from {source}' if source else ''}: "
     try:
-        return read_json(text)
+        decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_int, parse_float=_float)
+        value, end = decoder.raw_decode(text.lstrip(" \t\r\n"))
+    except Refused as error:
+        raise Refused(f"error converting JSON to Starlark{f' from {source}' if source else ''}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise Refused(where + _go_json(error)) from error
+    except (RecursionError, ValueError) as error:
+        raise Refused(f"{where}{error}") from error
+    if text.lstrip(" \t\r\n")[end:].strip(" \t\r\n"):
+        raise Refused(f"{where}found multiple JSON values")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"invalid character '{name[0]}' looking for beginning of value")
+
+
+def _int(text: str) -> int:
+    if not -(2**63) <= (number := int(text)) < 2**63:
+        raise Refused(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return number
+
+
+def _float(text: str) -> float:
+    if "." not in text:
+        raise Refused(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return float(text)
+
+
+def _go_json(error: json.JSONDecodeError) -> str:
+    at = error.doc[error.pos :].lstrip(" \t\r\n")
+    if not at:
+        return "EOF" if not error.doc.strip() else "unexpected EOF"
+    states = {
+        "Expecting property name": "looking for beginning of object key string",
+        "Illegal trailing comma": "looking for beginning of object key string",
+        "Expecting value": "looking for beginning of value",
+        "Expecting ':'": "after object key",
+        "Expecting ','": "after array element" if error.doc.lstrip().startswith("[") else "after object key:value pair",
+    }
+    state = next((state for start, state in states.items() if error.msg.startswith(start)), error.msg)
+    return f"invalid character '{at[0]}' {state}"
+
+
+def decode_yaml(text: str, source: str = "") -> list[Any]:
+    """Return the documents of a YAML stream as JSON could hold them; empty ones are left out."""
+    from devtools.base.machine_yaml import read_documents  # noqa: PLC0415 - not every Tiltfile has any
+
+    try:
+        return [_json_value(item) for item in read_documents(text) if item is not None]
     except ValueError as error:
-        raise Refused(f"not JSON: {error}") from error
+        raise Refused(f"error parsing YAML{f' from {source}' if source else ''}: {error}") from error
+
+
+def decode_one_yaml(text: str) -> Any:
+    """Return the value of a text of one document."""
+    return _single(decode_yaml(text))
+
+
+def _single(found: list[Any]) -> Any:
+    if len(found) > 1:
+        more = "use decode_yaml_stream instead to decode a yaml stream"
+        raise Refused(f"expected a yaml document but found a yaml stream (documents separated by `---`). {more}")
+    return found[0] if found else None
+
+
+def _json_value(value: Any) -> Any:
+    """Keys are strings, and a number without a fraction is an int: Tilt reads YAML by way of JSON."""
+    if isinstance(value, Mapping):
+        if None in value:
+            raise ValueError("error converting YAML to JSON: unsupported map key of type: null")
+        return {key if isinstance(key, str) else json.dumps(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_value(item) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            text = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+            raise ValueError(f"error converting YAML to JSON: json: unsupported value: {text}")
+        return int(value) if value.is_integer() else value
+    return value
+
+
+def encode_json(given: Arguments) -> str:
+    """Return JSON as Go's encoder writes it."""
+    text = json.dumps(_plain(given["obj"]), indent=2, sort_keys=True, ensure_ascii=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text + "\n"
+
+
+def encode_yaml(given: Arguments) -> Blob:
+    """Return one YAML document."""
+    return Blob(dump_yaml(_plain(given["obj"])), "encode_yaml")
+
+
+def encode_yaml_stream(given: Arguments) -> Blob:
+    """Return YAML documents."""
+    return Blob("---\n".join(dump_yaml(_plain(item)) for item in given["objs"]), "encode_yaml_stream")
+
+
+def dump_yaml(value: Any) -> str:
+    """Return one YAML document of plain data."""
+    import yaml  # noqa: PLC0415 - not every Tiltfile needs it
+
+    class Dumper(yaml.CSafeDumper):
+        """Quotes as Go's library does."""
+
+    def represent(dumper: Any, text: str) -> Any:
+        plain = dumper.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text else None if plain else '"')
+
+    Dumper.add_representer(str, represent)
+    text: str = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=True, width=2**30)
+    return text.removesuffix("...\n")
+
+
+_GO_NAMES = {int: "int64", float: "float64", bool: "bool", type(None): "<nil>"}
 
 
 def _plain(value: Any) -> Any:
-    """Data that can be encoded: Tilt refuses anything but dicts with str keys, lists, str, int, bool and None."""
-    if isinstance(value, Blob | Step):
-        raise Refused(f"cannot encode a {values.kind_of(value)}")
+    """Check that data can be encoded: dicts with str keys, lists, str, numbers, bool and None."""
     if isinstance(value, Mapping):
-        return {values.text_of(key, "a key"): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        for key in value:
+            if not isinstance(key, str):
+                text = f"found key '{shown(key)}' of type {_GO_NAMES.get(type(key), 'object')}"
+                only = "only string keys are supported in maps"
+                raise Refused(f"error converting object from starlark: {only}. {text}")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    text = f"unable to convert from starlark value, unsupported type {go_type(value)}"
+    raise Refused(f"error converting object from starlark: {text}")

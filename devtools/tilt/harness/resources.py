@@ -1,274 +1,375 @@
-"""Tilt's functions that make resources, as recorders; they take and refuse what Tilt's do.
+"""Tilt's functions that make resources, and what Tilt makes of them when the Tiltfile ends.
 
-Sources: Tilt's API reference and internal/tiltfile (local_resource.go, k8s.go, docker.go) of 0.37.
+The rules are those of Tilt's sources (internal/tiltfile: local_resource.go, k8s.go, docker_compose.go,
+tiltfile_state.go) of 0.37.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from devtools.tilt.harness import values
-from devtools.tilt.harness.results import Image, Resource, Step, in_order
-from devtools.tilt.harness.validation import bool_of, documents, forwards_of, images_in, known_only, links_of, shared_of
-from devtools.tilt.harness.values import Blob, Refused
+from devtools.tilt.harness import arguments, commands, values
+from devtools.tilt.harness.compose import Compose
+from devtools.tilt.harness.images import Build, Images, Reference, check_cycle, check_restarts, parse_reference
+from devtools.tilt.harness.kubernetes import Entity, Objects, full_names, short_names, unique_names
+from devtools.tilt.harness.values import Image, Refused, Resource, Step, go_type
 
-WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod")
 Mode = Literal["auto", "manual"]
+
+_PARTS = 3  # of an object's name, kind and namespace
+
+
+@dataclass(slots=True)
+class Workload:
+    """A Kubernetes resource while it is being assembled."""
+
+    resource: Resource
+    entities: list[Entity] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
+    required: list[Reference] = field(default_factory=list)  # images that must be built here
+    custom: bool = False  # deployed by commands
+    builds: list[Build] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
 class Recorder:
-    """What one evaluation made so far."""
+    """The resources of one evaluation."""
 
     directory: Callable[[], Path]  # of the file that is being executed
-    watch: Callable[[str], None]
-    resources: dict[str, Resource] = field(default_factory=dict)
-    images: dict[str, Image] = field(default_factory=dict)
-    manifests: list[Mapping[str, Any]] = field(default_factory=list)
-    opaque: bool = False  # some chart or kustomization was not rendered: which objects there are is not known
+    warn: Callable[[str], None]
+    objects: Objects
+    images: Images
+    compose: Compose
+    workloads: dict[str, Workload] = field(default_factory=dict)
+    local: dict[str, Resource] = field(default_factory=dict)
     mode: Mode = "auto"
-    changes: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)  # of k8s_resource, applied at the end
-    warnings: list[str] = field(default_factory=list)
+    name_of: Callable[[Entity], Any] | None = None  # workload_to_resource_function
+    _mode_set_at: str = ""
+    _changes: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)  # of k8s_resource: place, arguments
 
-    def local_resource(  # noqa: PLR0913, PLR0917 - Tilt's signature
-        self,
-        name: Any,
-        cmd: Any = None,
-        deps: Any = None,
-        trigger_mode: Any = None,
-        resource_deps: Any = None,
-        ignore: Any = None,
-        auto_init: bool = True,  # noqa: FBT001, FBT002
-        serve_cmd: Any = None,
-        cmd_bat: Any = None,
-        serve_cmd_bat: Any = None,
-        allow_parallel: bool = False,  # noqa: FBT001, FBT002
-        links: Any = None,
-        labels: Any = None,
-        env: Any = None,
-        serve_env: Any = None,
-        readiness_probe: Any = None,
-        dir: Any = "",  # noqa: A002
-        serve_dir: Any = "",
-    ) -> None:
+    def local_resource(self, given: Mapping[str, Any], *, parallel: bool = False) -> None:
         """Record a command on the developer's machine."""
-        name = values.check_name(values.text_of(name, "name"))
-        if name in self.resources:
-            raise Refused(f"local resource {name} has been defined multiple times")
-        values.texts_of(ignore, "ignore", one=True)
-        values.command_of(cmd_bat, "cmd_bat")
-        values.command_of(serve_cmd_bat, "serve_cmd_bat")
-        values.env_of(serve_env, "serve_env")
-        values.text_of(serve_dir, "serve_dir")
-        update, serve = values.command_of(cmd, "cmd"), values.command_of(serve_cmd, "serve_cmd")
+        name = given["name"]
+        deps = arguments.strings_of(given.get("resource_deps", ()), "local_resource: resource_deps: ")
+        arguments.plain_strings(given.get("ignore"), "ignore")
+        update, serve = (arguments.command_of(given[key]) if key in given else () for key in ("cmd", "serve_cmd"))
+        for env in (given.get("env", {}), given.get("serve_env", {})):
+            if "" in env:
+                raise Refused(f"environment has empty key for value {json.dumps(env[''])}")
+        commands.check_directories(given, update, serve)
         if not update and not serve:
             raise Refused("local_resource must have a cmd and/or a serve_cmd, but both were empty")
-        if readiness_probe is not None and not isinstance(readiness_probe, Step):
-            raise Refused(f"readiness_probe: got {values.kind_of(readiness_probe)}, want probe")
-        self.resources[name] = Resource(
+        if given.get("readiness_probe") and not serve:
+            self.warn(f'Ignoring readiness probe for local resource "{name}" (no serve_cmd was defined)')
+        self.check_name(name)
+        self.local[name] = Resource(
             name=name,
             kind="local",
             cmd=update,
             serve_cmd=serve,
-            deps=self._paths(deps, "deps"),
-            resource_deps=values.texts_of(resource_deps, "resource_deps"),
-            labels=values.labels_of(labels),
-            env=values.env_of(env, "env"),
-            dir=values.absolute(self.directory(), values.text_of(dir, "dir")),
-            trigger_mode=self.mode_of(trigger_mode),
-            auto_init=bool_of(auto_init, "auto_init"),
-            allow_parallel=bool_of(allow_parallel, "allow_parallel"),
-            links=links_of(links),
+            deps=given.get("deps", ()),
+            resource_deps=deps,
+            labels=given.get("labels", ()),
+            env=given.get("env", {}),
+            dir=self._path(given.get("dir") or "."),
+            trigger_mode=given.get("trigger_mode", ""),
+            auto_init=given.get("auto_init", True),
+            allow_parallel=given.get("allow_parallel", parallel) or not update,
+            links=given.get("links", ()),
         )
 
-    def k8s_yaml(self, yaml: Any, allow_duplicates: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Record objects: of files where given a str, of contents where given a blob."""
-        for item in yaml if isinstance(yaml, list | tuple) else [yaml]:
-            if isinstance(item, Blob):
-                self._objects(item.text, allow_duplicates=allow_duplicates)
-                continue
-            path = Path(values.absolute(self.directory(), values.text_of(item, "k8s_yaml")))
-            self.watch(str(path))
-            if not path.is_file():
-                raise Refused(f"error reading yaml file: {path}: no such file (contents must be a blob)")
-            self._objects(path.read_text(encoding="utf-8"), allow_duplicates=allow_duplicates)
+    def test(self, given: Mapping[str, Any]) -> None:
+        """Record `test`, a deprecated local_resource."""
+        text = "Change this call to use `local_resource(..., allow_parallel=True)`"
+        self.warn(f"test() is deprecated and will be removed in a future release.\n{text}")
+        self.local_resource(given, parallel=True)
 
-    def k8s_resource(  # noqa: PLR0913, PLR0917 - Tilt's signature
-        self,
-        workload: Any = "",
-        new_name: Any = "",
-        port_forwards: Any = None,
-        extra_pod_selectors: Any = None,
-        trigger_mode: Any = None,
-        resource_deps: Any = None,
-        objects: Any = None,
-        auto_init: bool = True,  # noqa: FBT001, FBT002
-        pod_readiness: Any = "",
-        links: Any = None,
-        labels: Any = None,
-        discovery_strategy: Any = "",
-    ) -> None:
-        """Configure a workload, or make a resource of objects that are none; applied when the Tiltfile ends."""
-        if not isinstance(extra_pod_selectors, dict | list | None):
-            raise Refused(f"extra_pod_selectors: got {values.kind_of(extra_pod_selectors)}, want dict or list of dicts")
-        if pod_readiness not in {"", "ignore", "wait"}:
-            raise Refused(f"invalid pod_readiness {pod_readiness!r}: 'ignore' or 'wait'")
-        if discovery_strategy not in {"", "default", "selectors-only"}:
-            raise Refused(f"invalid discovery_strategy {discovery_strategy!r}: 'default' or 'selectors-only'")
-        workload, new_name = values.text_of(workload, "workload"), values.text_of(new_name, "new_name")
-        chosen = values.texts_of(objects, "objects", one=True)
-        if not workload and not (new_name and chosen):
-            raise Refused("k8s_resource needs workload, or both objects and new_name")
-        if new_name:
-            values.check_name(new_name)
-        self.changes.append(
-            (
-                workload,
-                {
-                    "name": new_name or workload,
-                    "resource_deps": values.texts_of(resource_deps, "resource_deps"),
-                    "labels": values.labels_of(labels),
-                    "trigger_mode": self.mode_of(trigger_mode),
-                    "auto_init": bool_of(auto_init, "auto_init"),
-                    "links": links_of(links),
-                    "port_forwards": forwards_of(port_forwards),
-                    "objects": chosen,
-                },
-            )
-        )
-
-    def docker_build(self, ref: Any, context: Any, build_args: Any = None, dockerfile: Any = "", **more: Any) -> None:
-        """Record an image that Tilt builds with Docker."""
-        known = (
-            "dockerfile_contents live_update match_in_env_vars ignore only entrypoint target ssh network secret "
-            "extra_tag container_args cache_from pull platform extra_hosts"
-        )
-        known_only(more, known)
-        values.env_of(build_args, "build_args")
-        if dockerfile and more.get("dockerfile_contents"):
-            raise Refused("cannot specify both dockerfile and dockerfile_contents keyword arguments")
-        context = values.absolute(self.directory(), values.text_of(context, "context"))
-        file = values.text_of(dockerfile, "dockerfile")
-        where = values.absolute(self.directory(), file) if file else f"{context}/Dockerfile"
-        if not more.get("dockerfile_contents"):
-            self.watch(where)
-            if not Path(where).is_file():
-                raise Refused(f"error reading dockerfile: {where}: no such file")
-        self._image(Image(ref=values.text_of(ref, "ref"), context=context, dockerfile=where, **shared_of(more)))
-
-    def custom_build(self, ref: Any, command: Any, deps: Any, tag: Any = "", **more: Any) -> None:
-        """Record an image that a command builds."""
-        known = (
-            "disable_push skips_local_docker live_update match_in_env_vars ignore entrypoint command_bat_val "
-            "outputs_image_ref_to command_bat image_deps env dir"
-        )
-        known_only(more, known)
-        values.env_of(more.get("env"), "env")
-        values.text_of(tag, "tag")
-        built = Image(
-            ref=values.text_of(ref, "ref"),
-            command=values.command_of(command, "command"),
-            deps=self._paths(deps, "deps"),
-            **shared_of(more),
-        )
-        self._image(built)
-
-    def k8s_custom_deploy(self, name: Any, apply_cmd: Any, delete_cmd: Any, deps: Any, **more: Any) -> None:
-        """Record a deployment by commands."""
-        known = (
-            "image_selector live_update apply_dir apply_env apply_cmd_bat delete_dir delete_env delete_cmd_bat "
-            "container_selector image_deps"
-        )
-        known_only(more, known)
-        values.command_of(delete_cmd, "delete_cmd")
-        self._workload(
-            values.text_of(name, "name"),
-            cmd=values.command_of(apply_cmd, "apply_cmd"),
-            deps=self._paths(deps, "deps"),
-            env=values.env_of(more.get("apply_env"), "apply_env"),
-            images=values.texts_of(more.get("image_deps"), "image_deps"),
-        )
-
-    def finish(self) -> None:
-        """What Tilt does when the Tiltfile ends: configure workloads, drop unknown dependencies, refuse cycles."""
-        for workload, change in self.changes:
-            self._configure(workload, change)
-        self.resources = {name: replace(item, images=self._built(item)) for name, item in self.resources.items()}
-        for resource in list(self.resources.values()):
-            known = tuple(dep for dep in dict.fromkeys(resource.resource_deps) if dep in self.resources)
-            for dep in resource.resource_deps:
-                if dep not in self.resources:
-                    text = f"resource {resource.name} specified a dependency on unknown resource {dep}"
-                    self.warnings.append(f"{text} - dependency ignored")
-            self.resources[resource.name] = replace(resource, resource_deps=known)
-        used = {ref for resource in self.resources.values() for ref in resource.images}
-        if not self.opaque:
-            self.warnings += [
-                f"image not used in any Kubernetes config: {ref}" for ref in self.images if ref not in used
-            ]
-        ordered = set(in_order({name: item.resource_deps for name, item in self.resources.items()}))
-        if stuck := [name for name in self.resources if name not in ordered]:
-            raise Refused(f"cycle in resource dependency graph: {', '.join(stuck)}")
-
-    def _built(self, resource: Resource) -> tuple[str, ...]:
-        """The images of its containers that Tilt builds; a tag does not matter."""
-        held = {ref.partition(":")[0] for ref in resource.images}
-        return tuple(ref for ref in self.images if ref.partition(":")[0] in held)
-
-    def _configure(self, workload: str, change: Mapping[str, Any]) -> None:
-        """Apply one k8s_resource."""
-        found = self.resources.get(workload or change["name"])
-        if found is None and workload and not self.opaque:
-            there = ", ".join(name for name, item in self.resources.items() if item.kind == "k8s") or "none"
-            raise Refused(f"k8s_resource specified unknown resource {workload!r}; Kubernetes resources: {there}")
-        if found is not None and found.kind == "local":
-            raise Refused(f"k8s_resource: {found.name!r} is a local resource")
-        base = found or Resource(name=change["name"], kind="k8s")
-        merged: dict[str, Any] = dict(change)
-        for key in ("resource_deps", "labels", "links", "port_forwards", "objects"):
-            merged[key] = tuple(dict.fromkeys((*getattr(base, key), *change[key])))
-        name = change["name"]
-        if name != base.name:
-            values.check_name(name)
-            if name in self.resources:
-                raise Refused(f"k8s_resource: there is a resource named {name!r} already")
-        # In its old place, under its new name.
-        made = replace(base, **merged)
-        self.resources = {
-            (name if key == base.name else key): (made if key == base.name else item)
-            for key, item in {**self.resources, base.name: base}.items()
+    def k8s_resource(self, place: str, given: Mapping[str, Any]) -> None:
+        """Note a change of a workload, or a resource of objects that are none; applied when the Tiltfile ends."""
+        workload, new_name = given.get("workload", ""), given.get("new_name", "")
+        name = workload or new_name
+        if not name:
+            text = "Must give a name for an existing resource or a new_name to create a new resource."
+            raise Refused(f"Resource name missing. {text}")
+        try:
+            forwards = commands.port_forwards(given.get("port_forwards"))
+        except Refused as error:
+            raise Refused(f'k8s_resource "{name}": {error}') from error
+        commands.check_selectors(given.get("extra_pod_selectors"))
+        deps = arguments.strings_of(given.get("resource_deps", ()), "k8s_resource: resource_deps: ")
+        objects = arguments.strings_of(given.get("objects", ()), "k8s_resource: resource_deps: ")
+        if not workload and not objects:
+            text = "All non-workload resources must specify 1 or more objects"
+            raise Refused(f"k8s_resource doesn't specify a workload or any objects. {text}")
+        held = {
+            "name": name,
+            "grouped": not workload,
+            "port_forwards": forwards,
+            "resource_deps": deps,
+            "objects": objects,
         }
+        self._changes.append((place, {**given, **held}))
 
-    def _objects(self, text: str, *, allow_duplicates: bool) -> None:
-        """Kubernetes objects; each workload is a resource."""
-        for item in documents(text):
-            kind, name = str(item.get("kind", "")), str((item.get("metadata") or {}).get("name", ""))
-            if item in self.manifests and not allow_duplicates:
-                raise Refused(f"duplicate YAML: {kind}/{name} (allow_duplicates=True lets it be)")
-            self.manifests.append(item)
-            if kind in WORKLOADS:
-                self._workload(name, objects=(f"{kind.lower()}/{name}",), images=tuple(images_in(item)))
+    def k8s_custom_deploy(self, given: Mapping[str, Any]) -> None:
+        """Record a deployment by commands."""
+        name = given["name"]
+        commands = {}
+        for what in ("apply_cmd", "delete_cmd"):
+            try:
+                commands[what] = arguments.command_of(given[what])
+            except Refused as error:
+                raise Refused(f"{what}: {error}") from error
+            if not commands[what]:
+                raise Refused(f"k8s_custom_deploy: {what} cannot be empty")
+        try:
+            steps = self.images.live_update(given.get("live_update"))
+        except Refused as error:
+            raise Refused(f"live_update: {error}") from error
+        try:
+            workload = self._workload(name)
+        except Refused as error:
+            raise Refused(f"error making resource for {name}: {error}") from error
+        workload.custom = True
+        workload.resource = replace(
+            workload.resource, cmd=commands["apply_cmd"], deps=given["deps"], env=given.get("apply_env", {})
+        )
+        workload.required = [parse_reference(item) for item in given.get("image_deps", ())]
+        workload.references += workload.required
+        if steps:
+            self._update_only(workload, given, steps)
 
-    def _workload(self, name: str, **what: Any) -> None:
-        if name in self.resources:
-            raise Refused(f"there is a resource named {name!r} already")
-        self.resources[values.check_name(name)] = Resource(name=name, kind="k8s", trigger_mode=self.mode, **what)
+    def _update_only(self, workload: Workload, given: Mapping[str, Any], steps: tuple[Step, ...]) -> None:
+        """Record the image that carries the live_update of a custom deployment."""
+        chosen = [key for key in ("image_selector", "container_selector") if given.get(key)]
+        if not chosen:
+            raise Refused("k8s_custom_deploy: no Live Update selector specified")
+        if len(chosen) > 1:
+            raise Refused("k8s_custom_deploy: cannot specify more than one Live Update selector")
+        text = given["image_selector"] if chosen[0] == "image_selector" else f"k8s_custom_deploy:{given['name']}"
+        try:
+            reference = parse_reference(text)
+        except Refused as error:
+            raise Refused(f"can't parse {json.dumps(text)}: {error}") from error
+        image = Image(ref=text, command=":", deps=given["deps"], live_update=steps)
+        workload.references.append(reference)
+        self.images.add(Build(image, reference, bool(reference.tag)))
 
-    def _image(self, image: Image) -> None:
-        if image.ref in self.images:
-            raise Refused(f"image for ref {image.ref!r} has already been defined")
-        self.images[image.ref] = image
+    def trigger_mode(self, place: str, given: Mapping[str, Any]) -> None:
+        """Set the mode of every resource that has none of its own."""
+        if self._mode_set_at:
+            raise Refused(f"trigger_mode can only be called once. It was already called at {self._mode_set_at}")
+        self.mode, self._mode_set_at = given["trigger_mode"], place
 
-    def _paths(self, value: Any, what: str) -> tuple[str, ...]:
-        return tuple(values.absolute(self.directory(), path) for path in values.texts_of(value, what, one=True))
+    def docker_compose(self, given: Mapping[str, Any]) -> None:
+        """Record the services of Compose files."""
+        self.compose.load(given, self.check_name)
 
-    def mode_of(self, value: Any) -> Mode:
-        """TRIGGER_MODE_AUTO or TRIGGER_MODE_MANUAL; without either, what trigger_mode() has set."""
-        if value is None:
-            return self.mode
-        if not isinstance(value, Step) or value.kind not in {"auto", "manual"}:
-            raise Refused(f"trigger_mode: got {values.kind_of(value)}, want TRIGGER_MODE_AUTO or TRIGGER_MODE_MANUAL")
-        return "auto" if value.kind == "auto" else "manual"
+    def dc_resource(self, given: Mapping[str, Any]) -> None:
+        """Change a service."""
+        self.compose.change(given, self.check_name)
+
+    # --- when the Tiltfile ends, in Tilt's order
+
+    def finish(self, check_context: Callable[[], None], unused_allowed: Sequence[str]) -> tuple[Resource, ...]:
+        """Return the resources; raises Refused where Tilt refuses the whole."""
+        self.images.assemble()
+        self._assemble()
+        for service in self.compose.services.values():
+            service.builds = self._builds(service.references)
+            if service.context and not service.builds:
+                reference = service.references[0]
+                image = Image(ref=reference.familiar, context=service.context)
+                service.builds = [Build(image, reference, bool(reference.tag), used=True)]
+        config = "Docker Compose" if self.compose.services else "Kubernetes" if self.workloads else ""
+        if not self.objects.unknown:
+            self.images.warn_of_unused(unused_allowed, config, unresourced=bool(self.objects.entities))
+        builds = {item.resource.name: item.builds for item in self.workloads.values()}
+        builds |= {item.resource.name: item.builds for item in self.compose.services.values()}
+        for name, found in builds.items():
+            for build in found:
+                check_cycle(name, build)
+        if self.workloads or self.objects.entities or self.objects.unknown:
+            check_restarts({item.resource.name: item.builds for item in self.workloads.values()})
+            check_context()
+        self.compose.check()
+        self.images.check_paths([build for found in builds.values() for build in found])
+        self.images.check_steps_used()
+        made = [
+            *(self._finished(item) for item in self.workloads.values()),
+            *(self._moded(item.resource, item.builds) for item in self.compose.services.values()),
+            *(self._moded(item) for item in self.local.values()),
+        ]
+        if self.objects.entities:
+            objects = short_names(self.objects.entities)
+            made.append(Resource(name=values.UNCATEGORIZED, kind="k8s", objects=objects))
+        return self._with_known_dependencies(made)
+
+    def _assemble(self) -> None:
+        """Make a resource of each workload, with its Services, and apply every k8s_resource."""
+        workloads = self.objects.take_workloads()
+        for name, entity in zip(self._workload_names(workloads), workloads, strict=True):
+            try:
+                workload = self._workload(name)
+            except Refused as error:
+                raise Refused(f"error making resource for workload {entity.identity()}: {error}") from error
+            self._add_entities(workload, [entity, *self.objects.take_services(entity)])
+        for entity in [item for item in self.objects.entities if [*item.templates()]]:
+            self.objects.entities.remove(entity)
+            workload = self.workloads.get(entity.name) or self._workload(entity.name)
+            workload.entities += [entity, *self.objects.take_services(entity)]
+        everything = [*(item for held in self.workloads.values() for item in held.entities), *self.objects.entities]
+        for place, change in self._changes:
+            self._configure(place, change, everything)
+        for workload in self.workloads.values():
+            self._check_workload(workload)
+
+    def _workload_names(self, workloads: Sequence[Entity]) -> list[str]:
+        if self.name_of is None:
+            return unique_names(workloads)
+        names: dict[str, Entity] = {}
+        for entity in workloads:
+            name = self.name_of(entity)
+            if not isinstance(name, str):
+                raise Refused(
+                    f"workload_to_resource_function: invalid return value. wanted: string. got: {go_type(name)}"
+                )
+            if name in names:
+                pair = [item.identity() for item in (entity, names[name])]
+                text = f"both '{pair[0]}' and '{pair[1]}' mapped to resource name '{name}'"
+                raise Refused(f"error applying workload_to_resource_function: {text}")
+            names[name] = entity
+        return list(names)
+
+    def _workload(self, name: str) -> Workload:
+        self.check_name(name)
+        self.workloads[name] = Workload(Resource(name=name, kind="k8s", trigger_mode=""))
+        return self.workloads[name]
+
+    def _add_entities(self, workload: Workload, entities: list[Entity]) -> None:
+        workload.entities += entities
+        for entity in entities:
+            workload.references += self.objects.images_of(entity)
+
+    def _configure(self, place: str, change: Mapping[str, Any], everything: Sequence[Entity]) -> None:
+        """Apply one k8s_resource."""
+        name, new_name = change["name"], change.get("new_name", "")
+        if change["grouped"]:
+            self._workload(name)
+        elif name not in self.workloads:
+            if not self.objects.unknown:
+                known = ", ".join(self.workloads)
+                raise Refused(
+                    f'{place}: k8s_resource specified unknown resource "{name}". known k8s resources: {known}'
+                )
+            self._workload(name)
+        workload = self.workloads[name]
+        before = workload.resource
+        auto_init = change.get("auto_init")
+        workload.resource = replace(
+            before,
+            resource_deps=(*before.resource_deps, *change["resource_deps"]),
+            labels=tuple(sorted({*before.labels, *change.get("labels", ())})),
+            links=(*before.links, *change.get("links", ())),
+            port_forwards=(*before.port_forwards, *change["port_forwards"]),
+            trigger_mode=change.get("trigger_mode", before.trigger_mode),
+            auto_init=before.auto_init if auto_init is None else auto_init,
+        )
+        if new_name and new_name != name:
+            try:
+                self.check_name(new_name)
+            except Refused as error:
+                text = f'k8s_resource specified to rename "{name}" to "{new_name}"'
+                raise Refused(f"{place}: {text}: {error}") from error
+            workload.resource = replace(workload.resource, name=new_name)
+            self.workloads = {new_name if key == name else key: item for key, item in self.workloads.items()}
+        for fragment in change["objects"]:
+            self._attach(fragment, workload, everything)
+
+    def _attach(self, fragment: str, workload: Workload, everything: Sequence[Entity]) -> None:
+        """Give an object to a workload."""
+        if not fragment:
+            raise Refused('Error making selector from string "": selector can\'t be empty')
+        if (parts := len(re.findall(r"(?<!\\):", fragment)) + 1) > _PARTS:
+            text = f"Selectors must contain between 1 and 3 parts (colon separated), found {parts} parts in {fragment}"
+            raise Refused(f'Error making selector from string "{fragment}": Too many parts in selector. {text}')
+        found = [entity for entity in everything if fragment.lower() in entity.fragments()]
+        quoted = json.dumps(fragment)
+        if not found and self.objects.unknown:
+            workload.resource = replace(workload.resource, objects=(*workload.resource.objects, fragment))
+            return
+        if not found:
+            text = f"Possible objects are: {full_names(everything)}"
+            raise Refused(f"No object identified by the fragment {quoted} could be found. {text}")
+        if len(found) > 1:
+            raise Refused(f"{quoted} is not a unique fragment. Objects that match {quoted} are {full_names(found)}")
+        if found[0] not in self.objects.entities:
+            rest = f"Valid remaining fragments are: {full_names(self.objects.entities)}"
+            raise Refused(f"No object identified by the fragment {quoted} could be found in remaining YAML. {rest}")
+        self.objects.entities.remove(found[0])
+        workload.entities.append(found[0])
+
+    def _check_workload(self, workload: Workload) -> None:
+        name = workload.resource.name
+        if not workload.entities and not workload.custom and not self.objects.unknown:
+            text = "could not associate any k8s_yaml() or k8s_custom_deploy() with this resource"
+            raise Refused(f'resource "{name}": {text}')
+        workload.builds = self._builds(workload.references)
+        for reference in workload.required:
+            if self.images.find(reference) is None:
+                raise Refused(f'resource "{name}": image build "{reference.familiar}" not found')
+
+    def _builds(self, references: Iterable[Reference]) -> list[Build]:
+        found = (self.images.find(reference) for reference in references)
+        return list({id(build): build for build in found if build is not None}.values())
+
+    def _finished(self, workload: Workload) -> Resource:
+        names = (*short_names(workload.entities), *workload.resource.objects)
+        return self._moded(replace(workload.resource, objects=names), workload.builds)
+
+    def _moded(self, resource: Resource, builds: Sequence[Build] = ()) -> Resource:
+        """Return a resource with the mode it has, and with its images."""
+        refs = dict.fromkeys(item.image.ref for build in builds for item in build.tree())
+        return replace(resource, trigger_mode=resource.trigger_mode or self.mode, images=tuple(refs))
+
+    def _with_known_dependencies(self, made: Sequence[Resource]) -> tuple[Resource, ...]:
+        """Drop unknown dependencies with a warning; refuse cycles, and names that no resource can have."""
+        names = {resource.name for resource in made}
+        done = []
+        for resource in made:
+            if resource.name in resource.resource_deps:
+                raise Refused(f"resource {resource.name} specified a dependency on itself")
+            for dep in resource.resource_deps:
+                if dep not in names:
+                    text = f"resource {resource.name} specified a dependency on unknown resource {dep}"
+                    self.warn(f"{text} - dependency ignored")
+            deps = tuple(dep for dep in resource.resource_deps if dep in names)
+            done.append(replace(resource, resource_deps=deps))
+        graph = {resource.name: resource.resource_deps for resource in done}
+        if cycle := values.cycle(graph):
+            raise Refused(f"cycle detected in resource dependency graph: {' -> '.join(cycle)}")
+        for name in graph:
+            if not name:
+                raise Refused("[validate] manifest missing name")
+            arguments.check_path_segment(name)
+        return tuple(done)
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that another resource has."""
+        for kind, taken in (
+            ("k8s_resource", self.workloads),
+            ("local_resource", self.local),
+            ("dc_resource", self.compose.services),
+        ):
+            if name in taken:
+                raise Refused(f'{kind} named "{name}" already exists')
+
+    def _path(self, value: Any) -> str:
+        if not isinstance(value, str):
+            text = f"expected path | string. Actual type: {go_type(value)}"
+            raise Refused(f"a command directory must be empty or a string: {text}")
+        return values.absolute(self.directory(), value)

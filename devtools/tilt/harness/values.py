@@ -1,23 +1,154 @@
-"""The values and rules of Tilt's that its functions share: blobs, commands, labels, names."""
+"""The values of a Tiltfile, with the names and texts that Tilt uses for them; and what its evaluation results in."""
 
 from __future__ import annotations
 
+import difflib
+import heapq
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-# Contexts of clusters that Tilt takes for local ones, by how their makers name them.
-_LOCAL = re.compile(
-    r"(kind|k3d|colima)(-.*)?|minikube.*|docker-desktop|docker-for-desktop|microk8s.*|rancher-desktop"
-    r"|orbstack|crc-.*|krucible-.*|.*/api-crc-testing.*"
-)
+from devtools.errors import ConfigError
+
+
+class TiltfileError(ConfigError):
+    """The Tiltfile does not load; the message is what Tilt would say, the hint where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that Tilt would build."""
+
+    ref: str
+    context: str = ""  # absolute; of docker_build
+    dockerfile: str = ""  # absolute
+    command: tuple[str, ...] | str = ()  # of custom_build
+    deps: tuple[str, ...] = ()  # absolute
+    live_update: tuple[Step, ...] = ()
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A value that Tilt's own functions make and take: a live-update step, a link, a port forward, a probe."""
+
+    kind: str  # the function: sync, run, link, port_forward, probe, …
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One resource of Tilt's."""
+
+    name: str
+    kind: Literal["local", "k8s", "dc"]
+    cmd: tuple[str, ...] | str = ()  # a tuple is run as it is, a str by a shell
+    serve_cmd: tuple[str, ...] | str = ()
+    deps: tuple[str, ...] = ()  # watched paths, absolute
+    resource_deps: tuple[str, ...] = ()  # those that exist: Tilt drops others with a warning
+    labels: tuple[str, ...] = ()  # sorted
+    env: Mapping[str, str] = field(default_factory=dict)
+    dir: str = ""  # absolute
+    trigger_mode: str = "auto"  # or manual
+    auto_init: bool = True  # runs on `tilt up`
+    allow_parallel: bool = False
+    enabled: bool = True  # chosen by the arguments, or by config.set_enabled_resources
+    links: tuple[str, ...] = ()
+    port_forwards: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()  # `kind/name` of Kubernetes objects
+    images: tuple[str, ...] = ()  # those of its containers that Tilt builds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A Tiltfile that loads."""
+
+    resources: tuple[Resource, ...]  # in the order they were made
+    images: tuple[Image, ...] = ()
+    warnings: tuple[str, ...] = ()  # what Tilt would warn of; `print` and `exit` are in `output`
+    output: tuple[str, ...] = ()
+    allowed_contexts: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()  # files and directories whose change makes Tilt load it again, absolute
+    locals: tuple[tuple[str, ...] | str, ...] = ()  # commands that local() ran while loading
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # update_settings and its like
+
+    def resource(self, name: str) -> Resource:
+        """The resource of this name; KeyError, with near names, where there is none."""
+        for resource in self.resources:
+            if resource.name == name:
+                return resource
+        near = difflib.get_close_matches(name, [resource.name for resource in self.resources], n=3)
+        raise KeyError(f"no resource {name!r}; near: {', '.join(near) or 'none'}")
+
+    def order(self) -> tuple[str, ...]:
+        """The names of what `tilt up` runs, dependencies first; otherwise as they were made."""
+        run = {item.name: item.resource_deps for item in self.resources if item.enabled and item.auto_init}
+        return in_order({name: tuple(dep for dep in deps if dep in run) for name, deps in run.items()})
+
+    def waits_for(self, name: str) -> frozenset[str]:
+        """Everything that must have been ready once before this resource is built, directly or not."""
+        seen: set[str] = set()
+        rest = list(self.resource(name).resource_deps)
+        while rest:
+            other = rest.pop()
+            if other not in seen:
+                seen.add(other)
+                rest += self.resource(other).resource_deps
+        return frozenset(seen)
+
+
+def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Every dependency before its dependents, otherwise as given; those of a cycle are missing from the result."""
+    rank = {name: index for index, name in enumerate(deps)}
+    waiting = {name: len(set(others)) for name, others in deps.items()}
+    names = list(deps)
+    ready = [rank[name] for name in names if not waiting[name]]
+    order: list[str] = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        order.append(name)
+        for other in names:
+            if name in deps[other]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    heapq.heappush(ready, rank[other])
+    return tuple(order)
+
+
+UNCATEGORIZED = "uncategorized"
+"""The resource of the objects that no other resource has."""
+
+_TYPES: Mapping[type, tuple[str, str]] = {  # Starlark's name, and that of the type in Go
+    bool: ("bool", "starlark.Bool"),
+    int: ("int", "starlark.Int"),
+    float: ("float", "starlark.Float"),
+    str: ("string", "starlark.String"),
+    list: ("list", "*starlark.List"),
+    tuple: ("tuple", "starlark.Tuple"),
+    dict: ("dict", "*starlark.Dict"),
+    type(None): ("NoneType", "starlark.NoneType"),
+}
+_STEP_TYPES = {
+    **{name: f"live_update_{name}_step" for name in ("sync", "run", "fall_back_on", "initial_sync")},
+    "restart_container": "live_update_restart_container_step",
+    "auto": "TriggerMode",
+    "manual": "TriggerMode",
+    "link": "struct",
+    "probe": "Probe",
+    "exec_action": "ExecAction",
+    "http_get_action": "HTTPGetAction",
+    "tcp_socket_action": "TCPSocketAction",
+}
+LIVE_UPDATE_STEPS = ("sync", "run", "fall_back_on", "initial_sync", "restart_container")
 
 
 class Refused(Exception):
-    """What Tilt's function says where it refuses its arguments."""
+    """A function of Tilt refuses its arguments; the text is Tilt's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,82 +156,244 @@ class Blob:
     """Contents, where a str would be a path: what local(), read_file(), helm() and blob() return."""
 
     text: str
-
-
-def text_of(value: Any, what: str) -> str:
-    """A str; a blob is none."""
-    if isinstance(value, Blob):
-        raise Refused(f"{what}: got blob, want string (a blob is no string: str(…) makes one of it)")
-    if not isinstance(value, str):
-        raise Refused(f"{what}: got {kind_of(value)}, want string")
-    return value
-
-
-def texts_of(value: Any, what: str, *, one: bool = False) -> tuple[str, ...]:
-    """A list of str; with `one`, a single str or None, too."""
-    if value is None:
-        return ()
-    if one and isinstance(value, str):
-        return (value,) if value else ()
-    if not isinstance(value, list | tuple):
-        raise Refused(f"{what}: got {kind_of(value)}, want {'string or ' if one else ''}list of strings")
-    return tuple(text_of(item, what) for item in value)
-
-
-def command_of(value: Any, what: str) -> tuple[str, ...] | str:
-    """A list is run as it is, a str by a shell; None and "" are no command."""
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return value
-    return texts_of(value, what)
-
-
-def env_of(value: Any, what: str) -> Mapping[str, str]:
-    """Names and values, both str: a number is refused."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise Refused(f"{what}: got {kind_of(value)}, want dict")
-    return {text_of(key, what): text_of(item, f"{what}[{key!r}]") for key, item in value.items()}
-
-
-def labels_of(value: Any) -> tuple[str, ...]:
-    """Legal labels, sorted."""
-    labels = texts_of(value, "labels", one=True)
-    for label in labels:
-        if not _LABEL.fullmatch(label):
-            rule = "1 to 63 of letters, digits, '-', '_' and '.', with a letter or digit at both ends"
-            raise Refused(f"invalid label {label!r}: a label has {rule}")
-    return tuple(sorted(set(labels)))
-
-
-def check_name(name: str) -> str:
-    """A resource's name is one segment of a path: ':' is fine."""
-    if not name or name in {".", ".."} or "/" in name or "%" in name:
-        raise Refused(f"invalid resource name {name!r}: it must not be empty, '.', '..', nor hold '/' or '%'")
-    return name
-
-
-def is_local_context(context: str) -> bool:
-    """Whether Tilt acts on a context without being told so; no context at all is fine."""
-    return not context or _LOCAL.fullmatch(context) is not None
-
-
-def absolute(directory: Path, path: str) -> str:
-    """A path as Tilt makes it absolute: from the directory of the file that is being executed, `..` resolved."""
-    import os.path  # noqa: PLC0415 - normpath: a path that is watched need not exist, and links stay
-
-    return (
-        os.path.normpath(directory / Path(path).expanduser())
-        if path.startswith("~")
-        else os.path.normpath(directory / path)
-    )
+    source: str = "Tiltfile blob() call"
 
 
 def kind_of(value: Any) -> str:
-    """Starlark's name of a value's type."""
+    """Return Starlark's name of a value's type."""
     if isinstance(value, Blob):
         return "blob"
-    names = {bool: "bool", int: "int", float: "float", str: "string", list: "list", tuple: "tuple", dict: "dict"}
-    return "NoneType" if value is None else names.get(type(value), type(value).__name__.lower())
+    if isinstance(value, Step):
+        return _STEP_TYPES.get(value.kind, value.kind)
+    return _TYPES.get(type(value), (type(value).__name__, ""))[0]
+
+
+def go_type(value: Any) -> str:
+    """Return the name that some of Tilt's messages use: the type in Go."""
+    if isinstance(value, Blob):
+        return "io.Blob"
+    return _TYPES.get(type(value), ("", f"tiltfile.{kind_of(value)}"))[1]
+
+
+def shown(value: Any) -> str:
+    """Return a value as Starlark's str() prints it."""
+    if isinstance(value, Blob):
+        return value.text
+    if isinstance(value, Step):
+        return _step_text(value)
+    return value if isinstance(value, str) else printed(value)
+
+
+def printed(value: Any) -> str:
+    """Return a value as it is printed inside another one."""
+    if isinstance(value, Blob | Step):
+        return shown(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{printed(key)}: {printed(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(printed, value)) + "]"
+    return str(value)
+
+
+def _step_text(step: Step) -> str:
+    """Return how Tilt prints a step of live_update."""
+    held = step.values
+    if step.kind == "sync":
+        return f"sync step: '{held['local_path']}'->'{held['remote_path']}'"
+    if step.kind == "run":
+        command = held["cmd"]
+        words = command if isinstance(command, str) else " ".join(command)
+        triggers = f" (triggers: {'; '.join(held['trigger'])})" if held["trigger"] else ""
+        return f"run step: {json.dumps(words)}{triggers}"
+    if step.kind == "fall_back_on":
+        return f"fall_back_on step: [{' '.join(held['paths'])}]'"
+    return f"{step.kind} step" if step.kind in LIVE_UPDATE_STEPS else f"<{kind_of(step)}>"
+
+
+def true(value: Any) -> bool:
+    """Whether Tilt counts a value as true: an empty blob is false."""
+    return bool(value.text) if isinstance(value, Blob) else bool(value)
+
+
+def text_of(value: Any) -> str | None:
+    """Return the text of a str or a blob: Tilt takes both where it unpacks its own types."""
+    if isinstance(value, Blob):
+        return value.text
+    return value if isinstance(value, str) else None
+
+
+def items_of(value: Any) -> list[Any]:
+    """Return the elements of a list; a single value as a list of one, None as none."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple | dict) else [value]
+
+
+def absolute(directory: Path, path: str) -> str:
+    """Return a path as Tilt makes it absolute: from the directory of the file that is being executed."""
+    import os.path  # noqa: PLC0415 - normpath: a path that is watched need not exist, and links stay
+
+    return os.path.normpath(directory / path)
+
+
+def check_formatted(value: Any) -> None:
+    """Refuse a text that holds an opaque value: in Tilt, a blob in a list or in `format` gives its text."""
+    for item in inner_values(value):
+        if isinstance(item, str) and "<opaque python object>" in item:
+            raise Refused("a blob or other value of Tilt's was formatted; the harness needs str(…) around it")
+
+
+def inner_values(value: Any) -> Iterator[Any]:
+    """Every value within an argument, at any depth."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        yield item
+        rest += item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ()
+
+
+def cycle(graph: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one cycle, closed; none if there is none."""
+    ordered = set(in_order(graph))
+    for start in (name for name in graph if name not in ordered):
+        path = [start]
+        while (step := next(dep for dep in graph[path[-1]] if dep not in ordered)) not in path:
+            path.append(step)
+        return [*path[path.index(step) :], step]
+    return []
+
+
+def enabled(resources: Sequence[Resource], chosen: Sequence[str], *, cleared: bool) -> Iterator[Resource]:
+    """Each resource, enabled if it was chosen or something chosen waits for it."""
+    known = {resource.name: resource for resource in resources}
+    if unknown := [name for name in chosen if name not in known]:
+        others = ", ".join(json.dumps(name) for name in known if name not in chosen)
+        names = ", ".join(map(json.dumps, unknown))
+        text = f"You specified some resources that could not be found: {names}"
+        raise Refused(f"{text}\nIs this a typo? Existing resources in Tiltfile: {others}")
+    wanted: set[str] = set(known) if not chosen and not cleared else set()
+    rest = list(chosen)
+    while rest:
+        name = rest.pop()
+        if name not in wanted:
+            wanted.add(name)
+            rest += known[name].resource_deps
+    if chosen:
+        wanted.add(UNCATEGORIZED)
+    yield from (replace(item, enabled=item.name in wanted) for item in resources)
+
+
+def formatted(text: str, shown: Mapping[str, str], repr_: Mapping[str, str]) -> str:
+    """Format `%(name)s`."""
+
+    def put(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        if match[1] not in shown:
+            raise Refused(f"key not found: {match[1]}")
+        return repr_[match[1]] if match[2] == "r" else shown[match[1]]
+
+    return re.sub(r"%%|%\((\w+)\)([srdioxXeEfFgGc])", put, text)
+
+
+# --- the forms of some values
+
+TILT_VERSION = "0.37.6"
+"""The version whose behaviour is modelled; `version_settings` compares with it."""
+
+_LABEL = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_LABEL_LENGTH = 63
+_ALPHANUMERIC = "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+_REGEX = "regex used for validation is"
+_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)([a-zµμ ]*|[^\d.]*)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BOUND = re.compile(r"(>=|<=|==|!=|>|<|=|!)?(.*)")
+
+
+def url_of(text: str) -> str:
+    """Return an address as Tilt keeps it: http unless it says otherwise."""
+    if not text:
+        raise Refused(f"validating URL {json.dumps(text)}: url empty")
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError as error:
+        raise Refused(f"validating URL {json.dumps(text)}: {error}") from error
+    return text if scheme else f"http://{text.removeprefix('//')}"
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of a duration as Go writes it."""
+    rest, total = text.lstrip("+-"), 0.0
+    if rest == "0":
+        return 0.0
+    if not rest or not re.match(r"[\d.]", rest):
+        raise Refused(f"time: invalid duration {json.dumps(text)}")
+    while rest:
+        match = _DURATION.match(rest)
+        if match is None:
+            raise Refused(f"time: invalid duration {json.dumps(text)}")
+        number, unit = match.groups()
+        if not unit:
+            raise Refused(f"time: missing unit in duration {json.dumps(text)}")
+        if unit not in _UNITS:
+            raise Refused(f"time: unknown unit {json.dumps(unit)} in duration {json.dumps(text)}")
+        total += float(number) * _UNITS[unit]
+        rest = rest[match.end() :]
+    return total
+
+
+def label_faults(text: str) -> list[str]:
+    """Return what Kubernetes has against a label; Tilt takes none with a prefix."""
+    wrong = [] if text else ["name part must be non-empty"]
+    if len(text.encode()) > _LABEL_LENGTH:
+        wrong.append("name part must be no more than 63 bytes")
+    if re.fullmatch(r"[a-z0-9.-]+/[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        text_rule = "a valid label must be an empty string or consist of"
+        return [
+            f"{text_rule} {_ALPHANUMERIC} (e.g. 'MyValue',  or 'my_value',  or '12345', {_REGEX} '({_LABEL.pattern})?')"
+        ]
+    if not _LABEL.fullmatch(text):
+        example = "(e.g. 'MyName',  or 'my.name',  or '123-abc'"
+        wrong.append(f"name part must consist of {_ALPHANUMERIC} {example}, {_REGEX} '{_LABEL.pattern}')")
+    return wrong
+
+
+def in_range(part: str, constraint: str) -> bool:
+    """Whether the version is within every one of these bounds."""
+    bounds = re.sub(r"([<>=!])\s+", r"\1", part).split()
+    return all(_in_bound(bound, constraint) for bound in bounds)
+
+
+def _in_bound(bound: str, constraint: str) -> bool:
+    match = _BOUND.fullmatch(bound)
+    operator, text = match.groups() if match else ("", bound)
+    numbers = text.split(".")
+    wrong = f'error parsing version constraint: Could not parse Range "{constraint}": Could not parse '
+    if numbers[-1] in {"x", "X", "*"}:
+        known = [int(number) for number in numbers if number.isdigit()]
+        ours = [int(number) for number in TILT_VERSION.split(".")][: len(known)]
+        return _compared(operator, ours, known)
+    if len(numbers) != len(TILT_VERSION.split(".")):
+        raise Refused(f'{wrong}version "{text}" in "{bound}": No Major.Minor.Patch elements found')
+    for number in numbers:
+        if not number.isdigit():
+            raise Refused(f'{wrong}version "{text}" in "{bound}": Invalid character(s) found in number "{number}"')
+    return _compared(operator, *([int(number) for number in version] for version in (TILT_VERSION.split("."), numbers)))
+
+
+def _compared(operator: str | None, ours: list[int], theirs: list[int]) -> bool:
+    match operator or "=":
+        case ">":
+            return ours > theirs
+        case ">=":
+            return ours >= theirs
+        case "<":
+            return ours < theirs
+        case "<=":
+            return ours <= theirs
+        case "!" | "!=":
+            return ours != theirs
+        case _:
+            return ours == theirs

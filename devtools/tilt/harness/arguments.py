@@ -1,0 +1,350 @@
+"""How Tilt takes arguments: each function's parameters and their types, with Tilt's own messages.
+
+The types are those of Tilt's sources (internal/tiltfile and internal/tiltfile/value of 0.37).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devtools.tilt.harness import values
+from devtools.tilt.harness.values import Refused, Step, go_type, kind_of, shown, text_of
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a function."""
+
+    name: str
+    kind: str = "any"
+    required: bool = False
+
+
+def parameters(text: str) -> tuple[Parameter, ...]:
+    """Return the parameters of a signature: `name:type` where required, `name?:type` where not."""
+    made = []
+    for word in text.split():
+        name, _, kind = word.partition(":")
+        made.append(Parameter(name.removesuffix("?"), kind or "any", not name.endswith("?")))
+    return tuple(made)
+
+
+def unpack(
+    function: str, signature: tuple[Parameter, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], directory: Path
+) -> dict[str, Any]:
+    """Return the arguments by name, converted; parameters that were not given are absent."""
+    if len(args) > len(signature):
+        raise Refused(f"{function}: got {len(args)} arguments, want at most {len(signature)}")
+    found: dict[str, Any] = {}
+    for parameter, value in zip(signature, args, strict=False):
+        _put(found, parameter, value, directory, f"{function}: for parameter {parameter.name}: ")
+    named = {parameter.name: parameter for parameter in signature}
+    for name, value in kwargs.items():
+        if name not in named:
+            near = nearest(name, [item.name for item in signature[: (len(signature) + 1) // 2]])
+            raise Refused(f'{function}: unexpected keyword argument "{name}"{near}')
+        if name in found:
+            raise Refused(f'{function}: got multiple values for keyword argument "{name}"')
+        _put(found, named[name], value, directory, f'{function}: for parameter "{name}": ')
+    for parameter in signature:
+        if not parameter.required:
+            break  # as in Starlark: what comes after an optional parameter is optional
+        if parameter.name not in found:
+            raise Refused(f"{function}: missing argument for {parameter.name}")
+    return found
+
+
+def _put(found: dict[str, Any], parameter: Parameter, value: Any, directory: Path, where: str) -> None:
+    if parameter.kind.endswith("!none") and value is None:
+        return
+    try:
+        found[parameter.name] = CONVERTERS[parameter.kind.removesuffix("!none")](value, directory)
+    except Refused as error:
+        raise Refused(f"{where}{error}") from error
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Return Starlark's hint at a keyword of nearly this name."""
+
+    def folded(text: str) -> str:
+        return text.replace("_", "").lower()
+
+    best, least = "", (len(folded(word)) + 1) // 2
+    for name in known:
+        if (far := _distance(folded(word), folded(name))) < least:
+            best, least = name, far
+    return f" (did you mean {best}?)" if best else ""
+
+
+def _distance(one: str, other: str) -> int:
+    """Return Levenshtein's distance."""
+    row = list(range(len(other) + 1))
+    for i, left in enumerate(one):
+        last, row = row, [i + 1]
+        for j, right in enumerate(other):
+            row.append(min(last[j + 1] + 1, row[j] + 1, last[j] + (left != right)))
+    return row[-1]
+
+
+# --- the types
+
+
+def _instance(kind: type, name: str) -> Callable[[Any, Path], Any]:
+    def convert(value: Any, _: Path) -> Any:
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise Refused(f"got {kind_of(value)}, want {name}")
+        return value
+
+    return convert
+
+
+def _optional_bool(value: Any, _: Path) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise Refused(f"expected starlark.Bool or None, got {go_type(value)}")
+    return value
+
+
+def _optional_string(value: Any, _: Path) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise Refused(f"expected starlark.String or None, got {go_type(value)}")
+    return value
+
+
+def _stringable(value: Any, _: Path) -> str:
+    text = text_of(value)
+    if text is None:
+        raise Refused(f"Value should be convertible to string, but is type {kind_of(value)}")
+    return text
+
+
+def _name(value: Any, directory: Path) -> str:
+    return check_path_segment(_stringable(value, directory))
+
+
+def check_path_segment(text: str) -> str:
+    """Refuse a name that no resource can have: it is a segment of a path."""
+    if text in {".", ".."}:
+        raise Refused(f"invalid value \"{text}\": may not be '{text}'")
+    for letter in ("/", "%"):
+        if letter in text:
+            raise Refused(f"invalid value \"{text}\": may not contain '{letter}'")
+    return text
+
+
+def _strings(what: str, element: str) -> Callable[[Any, Path], tuple[str, ...]]:
+    """Convert a list of strings; with `string or`, a single one, too."""
+
+    def convert(value: Any, _: Path) -> tuple[str, ...]:
+        if what.startswith("string or") and (text := text_of(value)) is not None:
+            return (text,)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple):
+            raise Refused(f"value should be a {what} of strings, but is of type {kind_of(value)}")
+        for item in value:
+            if text_of(item) is None:
+                text = f"element {_quoted(shown(item))} was of type {kind_of(item)}"
+                raise Refused(f"{element} should contain only strings, but {text}")
+        return tuple(text_of(item) or "" for item in value)
+
+    return convert
+
+
+def _quoted(text: str) -> str:
+    import json  # noqa: PLC0415 - in an error only
+
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _sequence(value: Any, _: Path) -> tuple[str, ...]:
+    """Convert starlark.Sequence; its elements are checked by the function, whose message has no parameter."""
+    if not isinstance(value, list | tuple | dict):
+        raise Refused(f"got {kind_of(value)}, want starlark.Sequence")
+    return tuple(value)
+
+
+def _words(value: Any, _: Path) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise Refused(f"'{values.printed(value)}' is a {go_type(value)}, not a sequence")
+    return strings_of(tuple(value))
+
+
+def _part(value: Any, _: Path) -> Any:
+    if value is not None and not isinstance(value, dict | Step):
+        raise Refused(f"expected dict, actual: {kind_of(value)}")
+    return value
+
+
+def _map(value: Any, _: Path) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused(f"expected dict, got {go_type(value)}")
+    made = {}
+    for key, item in value.items():
+        for what, held in (("key", key), ("value", item)):
+            if text_of(held) is None:
+                raise Refused(f"{what} is not a string: {go_type(held)} ({shown(held)})")
+        made[text_of(key) or ""] = text_of(item) or ""
+    return made
+
+
+def _path(value: Any, directory: Path) -> str:
+    if not isinstance(value, str):
+        raise Refused(f"expected path | string. Actual type: {go_type(value)}")
+    return values.absolute(directory, value)
+
+
+def _paths(value: Any, directory: Path) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (_path(value, directory),)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise Refused(f"value should be a string or List or Tuple of strings, but is of type {kind_of(value)}")
+    made = []
+    for index, item in enumerate(value):
+        try:
+            made.append(_path(item, directory))
+        except Refused as error:
+            raise Refused(f"unpacking list item at index {index}: {error}") from error
+    return tuple(made)
+
+
+def _label(value: Any) -> str:
+    text = text_of(value)
+    if text is None:
+        raise Refused(f"Value should be convertible to string, but is type {kind_of(value)}")
+    if wrong := values.label_faults(text):
+        raise Refused(f'Invalid label "{text}": {", ".join(wrong)}')
+    return text
+
+
+def _labels(value: Any, _: Path) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, str | list | tuple):
+        raise Refused(f"value should be a label or List or Tuple of labels, but is of type {kind_of(value)}")
+    return tuple(sorted({_label(item) for item in ([value] if isinstance(value, str) else value)}))
+
+
+def _links(value: Any, _: Path) -> tuple[str, ...]:
+    made = []
+    for item in values.items_of(value):
+        if isinstance(item, Step) and item.kind == "link":
+            made.append(item.values["url"])
+        elif isinstance(item, str):
+            made.append(values.url_of(item))
+        else:
+            text = f"found {shown(item)} (type: {go_type(item)})"
+            raise Refused(f"`Want a string, a link, or a sequence of these; {text}")
+    return tuple(made)
+
+
+def _mode(value: Any, _: Path) -> str:
+    if not isinstance(value, Step) or value.kind not in {"auto", "manual"}:
+        raise Refused(f"got {kind_of(value)}, want TriggerMode")
+    return value.kind
+
+
+def _step(kind: str) -> Callable[[Any, Path], Step | None]:
+    def convert(value: Any, _: Path) -> Step | None:
+        if value is not None and not (isinstance(value, Step) and value.kind == kind):
+            raise Refused(f"got {go_type(value)}, want {kind_of(Step(kind=kind))}")
+        return value
+
+    return convert
+
+
+def _duration(value: Any, _: Path) -> float:
+    if not isinstance(value, str):
+        raise Refused(f"Expected string. Got: {kind_of(value)}")
+    return values.seconds_of(value)
+
+
+def _choice(*allowed: str, wrong: str) -> Callable[[Any, Path], str]:
+    def convert(value: Any, _: Path) -> str:
+        text = text_of(value)
+        if text is None:
+            raise Refused(f"Must be a string. Got: {kind_of(value)}")
+        if text not in allowed:
+            raise Refused(wrong.format(text))
+        return text
+
+    return convert
+
+
+def _int32(value: Any, _: Path) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused(f"got {kind_of(value)}, want int")
+    if not -(2**31) <= value < 2**31:
+        raise Refused(f"value out of range for int32: {value}")
+    return value
+
+
+CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
+    "any": lambda value, _: value,
+    "string": _instance(str, "string"),
+    "bool": _instance(bool, "bool"),
+    "int": _instance(int, "int"),
+    "int32": _int32,
+    "list": _instance(list, "list"),
+    "bool?": _optional_bool,
+    "string?": _optional_string,
+    "stringable": _stringable,
+    "name": _name,
+    "strings": _strings("List or Tuple", "value"),
+    "string|strings": _strings("string or List or Tuple", "list"),
+    "sequence": _sequence,
+    "words": _words,
+    "part": _part,
+    "map": _map,
+    "path": _path,
+    "paths": _paths,
+    "labels": _labels,
+    "links": _links,
+    "mode": _mode,
+    "duration": _duration,
+    "probe": _step("probe"),
+    "exec": _step("exec_action"),
+    "http": _step("http_get_action"),
+    "tcp": _step("tcp_socket_action"),
+    "readiness": _choice("", "ignore", "wait", "succeeded", wrong="Invalid value. Allowed: {{ignore, wait}}. Got: {}"),
+    "discovery": _choice("", "default", "selectors-only", wrong='Invalid. Must be one of: "default", "selectors-only"'),
+}
+
+
+# --- helpers for what functions check after unpacking
+
+
+def strings_of(items: tuple[Any, ...], prefix: str = "") -> tuple[str, ...]:
+    """Check the elements of a sequence, as Tilt does after unpacking."""
+    for item in items:
+        if not isinstance(item, str):
+            raise Refused(f"{prefix}'{shown(item)}' is a {go_type(item)}, not a string")
+    return tuple(items)
+
+
+def plain_strings(value: Any, what: str) -> tuple[str, ...]:
+    """Check a str or a list of str: what `ignore` and `only` take."""
+    for item in (found := values.items_of(value)):
+        if not isinstance(item, str):
+            raise Refused(f"{what} must be a string or a sequence of strings; found a {go_type(item)}")
+        if "\n" in item:
+            raise Refused(f"{what} cannot contain newlines; found {what}: {_quoted(item)}")
+    return tuple(found)
+
+
+def command_of(value: Any) -> tuple[str, ...] | str:
+    """Check a command: a list is run as it is, a str by a shell; None is none."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list | tuple):
+        try:
+            return strings_of(tuple(value))
+        except Refused as error:
+            raise Refused(f"a command must be a string or a list of strings: {error}") from error
+    raise Refused(f"a command must be a string or list of strings. found {go_type(value)}")

@@ -1,0 +1,157 @@
+"""Docker Compose: the services of Compose files as resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from devtools.tilt.harness import arguments, values
+from devtools.tilt.harness.files import Files, decode_one_yaml
+from devtools.tilt.harness.images import Build, Reference, parse_reference
+from devtools.tilt.harness.values import Blob, Refused, Resource, go_type
+
+_VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?::?-([^}]*))?[^}]*\})")
+
+
+@dataclass(slots=True)
+class Service:
+    """One service, as a resource."""
+
+    resource: Resource
+    project: str
+    references: list[Reference] = field(default_factory=list)
+    context: str = ""  # what Compose itself builds it from
+    builds: list[Build] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Compose:
+    """The services of one evaluation."""
+
+    files: Files
+    directory: Callable[[], Path]
+    env: Mapping[str, str]
+    services: dict[str, Service] = field(default_factory=dict)
+    _texts: dict[str, list[str]] = field(default_factory=dict)  # by project
+
+    def load(self, given: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
+        """Record the services of these files, together with those that the project has already."""
+        items = values.items_of(given["configPaths"])
+        if not items:
+            raise Refused("Nothing to compose")
+        texts, folder = [], str(self.directory())
+        for index, item in enumerate(items):
+            if isinstance(item, Blob):
+                texts.append(item.text)
+                continue
+            if not isinstance(item, str):
+                raise Refused(f"expected blob | path (string). Actual type: {go_type(item)}")
+            path = values.absolute(self.directory(), item)
+            folder = str(Path(path).parent) if index == 0 else folder
+            texts.append(self.files.must_read(path))
+        if given.get("env_file"):
+            self.files.watch(given["env_file"])
+        project = given.get("project_name") or re.sub(r"[^a-z0-9_-]", "", Path(folder).name.lower()).lstrip("_-")
+        held = self._texts.setdefault(project, [])
+        held += [text for text in texts if text not in held]
+        profiles = given.get("profiles") or tuple(filter(None, self.env.get("COMPOSE_PROFILES", "").split(",")))
+        before = {name: item for name, item in self.services.items() if item.project == project}
+        self.services = {name: item for name, item in self.services.items() if item.project != project}
+        bodies = dict(self._bodies(held, profiles))
+        for name, body in bodies.items():
+            check_name(name)
+            made = self._service(project, name, body, folder)
+            if unknown := [dep for dep in made.resource.resource_deps if dep not in bodies]:
+                raise Refused(f'service "{name}" depends on undefined service "{unknown[0]}": invalid compose project')
+            if name in before:
+                deps = (*before[name].resource.resource_deps, *made.resource.resource_deps)
+                made.resource = replace(before[name].resource, resource_deps=tuple(sorted(set(deps))))
+            self.services[name] = made
+
+    def _bodies(self, texts: list[str], profiles: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The services of these texts by name, later ones over earlier ones."""
+        merged: dict[str, dict[str, Any]] = {}
+        for text in texts:
+            found = decode_one_yaml(text)
+            if not isinstance(found, Mapping):
+                raise Refused("top-level object must be a mapping")
+            services = found.get("services") or {}
+            if not isinstance(services, Mapping) or not all(
+                isinstance(body or {}, Mapping) for body in services.values()
+            ):
+                raise Refused("services must be a mapping of mappings")
+            for name, body in services.items():
+                merged[name] = {**merged.get(name, {}), **(body or {})}
+        for name in sorted(merged):
+            own = merged[name].get("profiles") or ()
+            if not own or set(own) & set(profiles) or "*" in profiles:
+                if not merged[name].get("image") and not merged[name].get("build"):
+                    raise Refused(
+                        f'service "{name}" has neither an image nor a build context specified: invalid compose project'
+                    )
+                yield name, merged[name]
+
+    def _service(self, project: str, name: str, body: Mapping[str, Any], folder: str) -> Service:
+        deps = set(body.get("depends_on") or ())
+        deps |= {str(link).partition(":")[0] for link in body.get("links") or ()}
+        deps |= {str(link).partition(":")[0] for link in body.get("volumes_from") or ()}
+        for key in ("network_mode", "ipc", "pid"):
+            kind, _, other = str(body.get(key) or "").partition(":")
+            deps |= {other} if kind == "service" else set()
+        image = _VARIABLE.sub(self._variable, str(body.get("image") or f"{project}_{name}"))
+        try:
+            references = [parse_reference(image)]
+        except Refused as error:
+            raise Refused(f'getting service {name}: Error parsing image name "{image}": {error}') from error
+        resource = Resource(name=name, kind="dc", resource_deps=tuple(sorted(deps)), trigger_mode="")
+        build = body.get("build")
+        context = build.get("context", "") if isinstance(build, Mapping) else str(build or "")
+        return Service(resource, project, references, context and values.absolute(Path(folder), context))
+
+    def _variable(self, match: re.Match[str]) -> str:
+        return match[1] or self.env.get(match[2] or match[3] or "", match[4] or "")
+
+    def change(self, given: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
+        """Change a service."""
+        name, new_name, image = given["name"], given.get("new_name", ""), given.get("image")
+        if not name:
+            raise Refused("dc_resource: `name` must not be empty")
+        if image is not None and not isinstance(image, str):
+            raise Refused(f"image arg must be a string; got {go_type(image)}")
+        project = given.get("project_name") or ""
+        service = self.services.get(name)
+        if service is None or (project and service.project != project):
+            names = "; ".join(key for key, item in self.services.items() if project in {"", item.project})
+            raise Refused(f'no Docker Compose service found with name "{name}". Found these instead:\n\t{names}')
+        if new_name:
+            check_name(new_name)
+            self._rename(name, new_name)
+        deps = arguments.strings_of(given.get("resource_deps", ()), "dc_resource: resource_deps: ")
+        before, auto_init = service.resource, given.get("auto_init")
+        service.resource = replace(
+            before,
+            name=new_name or name,
+            resource_deps=tuple(dict.fromkeys((*before.resource_deps, *deps))),
+            labels=tuple(sorted({*before.labels, *given.get("labels", ())})),
+            links=(*before.links, *given.get("links", ())),
+            trigger_mode=given.get("trigger_mode", before.trigger_mode),
+            auto_init=before.auto_init if auto_init is None else auto_init,
+        )
+        if image is not None:
+            service.references = [parse_reference(image)]
+
+    def _rename(self, name: str, new_name: str) -> None:
+        """Rename a service, also where others wait for it."""
+        self.services = {new_name if key == name else key: item for key, item in self.services.items()}
+        for item in self.services.values():
+            deps = tuple(new_name if dep == name else dep for dep in item.resource.resource_deps)
+            item.resource = replace(item.resource, resource_deps=deps)
+
+    def check(self) -> None:
+        """Refuse what Compose cannot do."""
+        for service in self.services.values():
+            if any(item.entrypoint for build in service.builds for item in build.tree()):
+                raise Refused("docker_build/custom_build.entrypoint not supported for Docker Compose resources")
