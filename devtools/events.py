@@ -140,6 +140,7 @@ class StepFinished:
     details: tuple[str, ...] = ()
     revision: int = 0
     stand_in: bool = False
+    simulated_pods: int = 0  # pods of the release in which no container ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,7 @@ class Engine:
         result, seconds = timed(lambda: self._work(step), self._session.bug)
         if isinstance(result, DevtoolsError):
             return self._tell(step, self._failed(step, result), seconds)
-        ended = self._tell(step, Ended(result.outcome), seconds, result.revision)
+        ended = self._tell(step, Ended(result.outcome), seconds, result)
         if release.smoke and self._session.test and step.action is not Action.UNINSTALL:
             self._run_tests(step, result, ended)
         return ended
@@ -146,7 +146,8 @@ class Engine:
         if self._is_quick(step):
             return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
         if step.action is Action.UNCHANGED or not self._session.sync:
-            return self._steps.confirm(step)
+            fact = self._facts.releases.get(step.id)
+            return self._steps.confirm(step, fact.objects if fact else ())
         if step.action is Action.UNINSTALL:
             return self._steps.uninstall(step)
         return self._steps.sync(step)
@@ -173,7 +174,7 @@ class Engine:
         self._tally.note(error)
         return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
 
-    def _tell(self, step: Step, ended: Ended, seconds: float, revision: int = 0) -> Ended:
+    def _tell(self, step: Step, ended: Ended, seconds: float, done: Done | None = None) -> Ended:
         """Emit the end of a step."""
         error = ended.error
         reason = error.message if error else ended.cause or step.reason
@@ -188,8 +189,9 @@ class Engine:
                 reason=reason,
                 hint=error.hint if error else "",
                 details=tuple(getattr(error, "details", ())),
-                revision=revision or step.revision,
+                revision=(done.revision if done else 0) or step.revision,
                 stand_in=step.is_on_stand_in,
+                simulated_pods=done.simulated_pods if done else 0,
             )
         )
         return ended

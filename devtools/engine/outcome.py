@@ -23,6 +23,7 @@ class Done:
     outcome: Outcome
     revision: int
     objects: tuple[ObjectRef, ...] = ()
+    simulated_pods: int = 0
 
 
 @dataclass(slots=True)

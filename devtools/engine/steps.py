@@ -77,19 +77,24 @@ class Steps:
             self._warner(release)(f"rendered differently from the same inputs: {fields}")
         mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
         outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
-        return Done(outcome=outcome, revision=deployed.revision, objects=objects)
+        return self._done(outcome, deployed.revision, objects)
 
     def close(self) -> None:
         """End what was begun for steps that never came."""
         self._ahead.close()
 
-    def confirm(self, step: Step) -> Done:
+    def _done(self, outcome: Outcome, revision: int, objects: tuple[ObjectRef, ...]) -> Done:
+        """Return how a step succeeded, with what a simulator answered for."""
+        simulated = self._contracts.simulated_pods(objects)
+        return Done(outcome=outcome, revision=revision, objects=objects, simulated_pods=simulated)
+
+    def confirm(self, step: Step, objects: tuple[ObjectRef, ...]) -> Done:
         """A release that is not to be touched: only its contract is looked at; Failure where it is not deployed."""
         if step.action is Action.INSTALL:
             raise Failure(f"cannot be tested: {step.reason}", hint=f"invoke layer {step.release.layer}")
         if self._session.test:
             self.keep_contract(step.release, self._wait(step.release))
-        return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
+        return self._done(Outcome.UNCHANGED, step.revision, objects)
 
     def uninstall(self, step: Step) -> Done:
         """Remove a release but for its CRDs, and wait until its objects are gone.

@@ -7,7 +7,7 @@ on a simulated node, or a status whose field manager is kwok, makes it `simulate
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from devtools.readiness.observer import Observer
 from devtools.readiness.rules import is_simulators, is_workload
 from devtools.readiness.wait import Patience, Suspicions, Wait, longer
 
+POD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "Pod"})
 REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
 
 
@@ -46,7 +47,7 @@ class Contracts:
         of a database behind its custom resource, too; and what the object's operator refuses for as long.
         """
         suspicions = Suspicions(kube=self._kube, observer=self._observer)
-        patience, pause, last, refused = Patience(), 0.05, "", 0.0  # since when
+        patience, pause, last, refused, value = Patience(), 0.05, "", 0.0, ""  # refused: since when
         while True:
             checked = self.check(contract, namespace)
             if checked.verdict is not Verdict.FAILED:
@@ -56,7 +57,8 @@ class Contracts:
                 failure = suspicions.failure(trouble)
                 reason = ": ".join(part for part in (checked.reason, failure.message) if part)
                 return replace(checked, reason=reason, details=failure.details)
-            refused = (refused or time.monotonic()) if checked.refused else 0.0
+            same = checked.refused and checked.value == value
+            refused, value = (refused if same and refused else time.monotonic()) * checked.refused, checked.value
             lost = refused and time.monotonic() - refused >= self._refused_for
             if checked.final or lost or wait.over():
                 return replace(checked, details=tuple(self._details(contract, namespace, found)))
@@ -65,6 +67,17 @@ class Contracts:
                 last = checked.reason
             wait.pause(pause)
             pause = longer(pause)
+
+    def simulated_pods(self, objects: Iterable[ObjectRef]) -> int:
+        """Return how many pods behind these objects no kubelet runs: they are ready because a simulator says so."""
+        if not self._simulated:
+            return 0
+        found: set[str] = set()
+        for ref in objects:
+            if ref.kind in POD_KINDS and (item := self._observer.get(ref)):
+                pods = self._observer.pods_of(item)
+                found.update(str(pod["metadata"].get("uid")) for pod in pods if self._is_simulated_pod(pod))
+        return len(found)
 
     def check(self, contract: Contract, namespace: str) -> Checked:
         """One look; `namespace` is the release's."""

@@ -1,4 +1,4 @@
-"""HTTP checks through a port-forward to a pod of a Service."""
+"""HTTP checks through port-forwards to the pods of a Service."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from devtools.events import Verdict
 from devtools.kube.client import ApiError, Kube
 from devtools.model import HttpCheck, ObjectRef
 from devtools.readiness.observer import Observer
+from devtools.readiness.rules import selects
 
 BODY = 256 * 1024  # bytes of an answer that are looked at
+SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,32 +42,64 @@ class HttpProbe:
         self._simulated = simulated
 
     def check(self, check: HttpCheck, namespace: str) -> Checked:
-        """One request; simulated where only simulated pods stand behind the Service."""
+        """Ask every pod that the Service sends requests to; simulated if a simulator runs one of them.
+
+        A wrong answer is final once it is stable, except a server error, which a pod that just started may give.
+        """
         service = self._service(check, namespace)
         if service is None:
-            return Checked(verdict=Verdict.FAILED, value="", reason=f"Service/{check.service} does not exist")
-        ready = [pod for pod in self.pods(check, namespace) if _is_ready(pod)]
+            return _failed(f"Service/{check.service} does not exist")
+        behind = self.pods(check, namespace)
+        if not behind:
+            return _failed(_selects_nothing(service, check.service))
+        ready = [pod for pod in self._current(behind, namespace) if _is_ready(pod)]
         if not ready:
-            return Checked(verdict=Verdict.FAILED, value="", reason=f"no pod of Service/{check.service} is ready")
+            return _failed(f"no pod of Service/{check.service} is ready")
         real = [pod for pod in ready if not self._simulated(pod)]
-        if not real:
-            return Checked(verdict=Verdict.SIMULATED, value="not sent", reason="its pods are simulated")
-        try:
-            status, body = self._request(namespace, real[0], _port(service, real[0], check.port), check.path)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error}")
-        except ApiError as error:
-            return Checked(verdict=Verdict.FAILED, value="", reason=f"no answer: {error.text}")
-        good = status == check.status and check.contains in body
-        reason = (
-            "" if good else f"answered {status}" + ("" if status != check.status else f" without {check.contains!r}")
-        )
-        return Checked(verdict=Verdict.PASSED if good else Verdict.FAILED, value=str(status), reason=reason)
+        answers = [self._ask(service, pod, check, namespace) for pod in real]
+        if bad := [answer for answer in answers if answer.verdict is Verdict.FAILED]:
+            return min(bad, key=lambda answer: answer.refused)  # one that may heal decides
+        if len(real) < len(ready):
+            which = "its pods are" if not real else f"{len(ready) - len(real)} of its {len(ready)} ready pods are"
+            value = answers[0].value if answers else "not sent"
+            return Checked(verdict=Verdict.SIMULATED, value=value, reason=f"{which} simulated")
+        return answers[0]
 
     def pods(self, check: HttpCheck, namespace: str) -> list[dict[str, Any]]:
-        """The pods behind the Service, ready or not."""
+        """The pods behind the Service, ready or not, without those that are terminating."""
         service = self._service(check, namespace)
-        return [pod for pod in self._observer.pods(namespace) if service and _behind(service, pod)]
+        pods = self._observer.pods(namespace)
+        return [
+            pod for pod in pods if service and _behind(service, pod) and not pod["metadata"].get("deletionTimestamp")
+        ]
+
+    def _current(self, pods: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
+        """Leave out pods of a Deployment's older revisions."""
+        old: set[str] = set()
+        for item in self._observer.items("apps/v1", "Deployment", namespace):
+            own = {_uid(pod) for pod in pods if selects(item, pod)}
+            if own:
+                old |= own - {_uid(pod) for pod in self._observer.pods_of(item)}
+        return [pod for pod in pods if _uid(pod) not in old]
+
+    def _ask(self, service: Mapping[str, Any], pod: Mapping[str, Any], check: HttpCheck, namespace: str) -> Checked:
+        """Send one request to one pod."""
+        name = pod["metadata"]["name"]
+        try:
+            status, body = self._request(namespace, pod, _port(service, pod, check.port), check.path)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return _failed(f"no answer: {error}")
+        except ApiError as error:
+            return _failed(f"no answer: {error.text}")
+        if status == check.status and check.contains in body:
+            return Checked(verdict=Verdict.PASSED, value=str(status))
+        without = "" if status != check.status else f" without {check.contains!r}"
+        return Checked(
+            verdict=Verdict.FAILED,
+            value=str(status),
+            reason=f"Pod/{name} answered {status}{without}",
+            refused=status < SERVER_ERROR,
+        )
 
     def _service(self, check: HttpCheck, namespace: str) -> dict[str, Any] | None:
         return self._observer.get(ObjectRef("v1", "Service", namespace, check.service))
@@ -81,6 +115,24 @@ class HttpProbe:
                     return answer.status, answer.read(BODY).decode("utf-8", "replace")
             finally:
                 connection.close()
+
+
+def _failed(reason: str) -> Checked:
+    """No answer to judge."""
+    return Checked(verdict=Verdict.FAILED, value="", reason=reason)
+
+
+def _selects_nothing(service: Mapping[str, Any], name: str) -> str:
+    """Why no pod is behind a Service."""
+    selector = (service.get("spec") or {}).get("selector") or {}
+    if not selector:
+        return f"Service/{name} has no selector"
+    labels = ",".join(f"{key}={value}" for key, value in selector.items())
+    return f"Service/{name} selects {labels}: no pod has {'that label' if len(selector) == 1 else 'those labels'}"
+
+
+def _uid(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("uid", ""))
 
 
 def _behind(service: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:

@@ -61,6 +61,7 @@ class Summary(Fold):
             "tests": _tally((item.word for item in self.tests.values()), [*checks, "interrupted"]),
             "contracts": _tally((str(item.verdict) for item in self.contracts), checks),
             "stand_in": {"releases": sum(item.stand_in for item in self.releases.values())},
+            "simulated": {"pods": self.simulated_pods},
         }
 
     def _release_json(self, item: ReleaseResult, before: Sequence[str]) -> dict[str, Any]:
@@ -81,6 +82,7 @@ class Summary(Fold):
             "chart": item.chart,
             "revision": item.revision,
             "stand_in": item.stand_in,
+            "simulated_pods": item.simulated_pods,
             "log": advice.release_log(item.release) if item.logged else "",
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from devtools.model import Contract, HttpCheck, ObjectRef
 from devtools.readiness.contracts import Contracts, deadline
 from devtools.readiness.observer import FRESH, Observer
 from devtools.readiness.wait import Wait
+from devtools.report.run_state import Fold
 from tests.kits.run import HERE, Bench, config_map, deployment, job, plan, step
 from tests.kits.waiting import eventually
 
@@ -193,8 +195,70 @@ def test_http_goes_through_a_port_forward_to_a_real_pod(bench: Bench) -> None:
     ran = bench.run(plan(step(item)))
     seen = [(event.verdict, event.value, event.reason) for event in ran.all(ContractChecked)]
     assert seen[0] == (Verdict.PASSED, "200", "")
-    assert seen[1] == (Verdict.FAILED, "200", "answered 200 without 'goodbye'")
-    assert seen[2] == (Verdict.FAILED, "404", "answered 404")
+    assert seen[1][:2] == (Verdict.FAILED, "200")
+    assert re.fullmatch(r"Pod/web-\S+ answered 200 without 'goodbye'", seen[1][2])
+    assert seen[2][:2] == (Verdict.FAILED, "404")
+    assert re.fullmatch(r"Pod/web-\S+ answered 404", seen[2][2])
     assert seen[3][2].startswith("no answer: ")
     assert "81" in seen[3][2], "the kubelet's reason"
     assert seen[4][2] == "no answer: the Service has no port 82"
+
+
+def _pod(bench: Bench, name: str, text: str) -> dict[str, Any]:
+    """A pod on the real node that serves a text on port 8080."""
+    spec = _web(bench)["spec"]["template"]["spec"]
+    spec["containers"][0]["command"][-1] = spec["containers"][0]["command"][-1].replace("hello there", text)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "page"}},
+        "spec": spec,
+    }
+
+
+@pytest.mark.real
+def test_http_asks_every_ready_pod_as_a_service_would(bench: Bench, kube: Kube) -> None:
+    root = f"/api/v1/namespaces/{bench.namespace}"
+    ports = [{"port": 80, "targetPort": 8080}]
+    page = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "page"}}
+    kube.create(f"{root}/services", page | {"spec": {"selector": {"app": "page"}, "ports": ports}})
+    contract = Contract(where=HERE, http=HttpCheck(service="page", port=80, contains="right"))
+    assert _settle(bench, kube, contract, 0.1).reason == "Service/page selects app=page: no pod has that label"
+
+    for name, text in (("one", "right"), ("two", "wrong")):
+        kube.create(f"{root}/pods", _pod(bench, name, text))
+    eventually(lambda: _ready(kube, f"{root}/pods") == {"one", "two"}, 60)
+    started = time.monotonic()
+    checked = _settle(bench, kube, contract, 100)
+    assert (checked.verdict, checked.reason) == (Verdict.FAILED, "Pod/two answered 200 without 'right'")
+    assert time.monotonic() - started < 60, "a stable wrong answer is not waited for to the end"
+
+    # a pod that is ending is not asked any more, though it is still ready
+    finalizers = {"metadata": {"finalizers": ["example.com/stay"]}}
+    kube.merge(f"{root}/pods/two", finalizers)
+    kube.delete(f"{root}/pods/two")
+    assert _settle(bench, kube, contract, 20).verdict is Verdict.PASSED
+    kube.merge(f"{root}/pods/two", {"metadata": {"finalizers": None}})
+
+
+def _ready(kube: Kube, path: str) -> set[str]:
+    """The names of pods that are ready."""
+    return {
+        pod["metadata"]["name"]
+        for pod in kube.items(path)
+        for entry in (pod.get("status") or {}).get("conditions") or ()
+        if (entry["type"], entry["status"]) == ("Ready", "True")
+    }
+
+
+def test_pods_that_a_simulator_ran_are_counted(bench: Bench) -> None:
+    made = deployment("nothing-ran")
+    made["spec"]["template"]["spec"]["containers"][0]["image"] = "does-not-exist:0"
+    item = bench.release(bench.chart("nothing-ran", made))
+    fold = Fold()
+    ran = bench.run(plan(step(item)))
+    for event in ran.events:
+        fold.emit(event, 0.0)
+    (finished,) = ran.all(StepFinished)
+    assert finished.simulated_pods == 1
+    assert fold.result() == "simulated"

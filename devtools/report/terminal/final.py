@@ -271,6 +271,10 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
     if Verdict.SIMULATED in checks and fold.result() not in {"failed", "interrupted"}:
         text = "simulated: a simulator answered; it proves the wiring, not the behaviour."
         lines += wrapped(text, width, "  ", "dim")
+    if fold.simulated_pods and fold.result() not in {"failed", "interrupted"}:
+        pods = "1 pod was" if fold.simulated_pods == 1 else f"{fold.simulated_pods} pods were"
+        text = f"{pods} simulated: no container ran. docs/clusters.md says how a pod runs on the real node."
+        lines += wrapped(text, width, "  ", "dim")
     stand_ins = [item.release for item in fold.releases.values() if item.stand_in]
     if stand_ins:
         names = ", ".join(stand_ins[:_IN_FULL]) + (
