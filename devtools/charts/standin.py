@@ -69,7 +69,7 @@ def chart_files(entry: LockEntry) -> dict[str, bytes]:
     }
     for crd in contract.crds:
         in_templates = contract.crds_in == "templates"
-        text = _yaml(_crd(crd, keep=in_templates and contract.crds_keep))
+        text = _yaml(crd_object(crd, keep=in_templates and contract.crds_keep))
         files[f"{contract.crds_in}/{crd.name}.yaml"] = _switched(text, contract.crds_switch) if in_templates else text
     for workload in contract.workloads:
         services = [item for item in contract.services if _behind(item, contract.workloads) == workload]
@@ -92,8 +92,8 @@ def _chart_yaml(entry: LockEntry) -> dict[str, Any]:
     }
 
 
-def _crd(crd: Crd, *, keep: bool) -> dict[str, Any]:
-    """A CRD that takes any object of its kind."""
+def crd_object(crd: Crd, *, keep: bool) -> dict[str, Any]:
+    """Return a CRD that takes any object of its kind; with `keep`, one that outlives its release."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     schema = {**anything, "properties": {"spec": anything, "status": anything}}
     metadata: dict[str, Any] = {"name": crd.name, "labels": {LABEL: "true"}}

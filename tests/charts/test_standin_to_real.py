@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Service, Workload
 from devtools.charts.crds import objects_in_crds
-from devtools.charts.lock import LockEntry, load_lock
-from devtools.charts.standin import StandIns
-from devtools.charts.standin import _crd as standin_crd
+from devtools.charts.lock import LockEntry
+from devtools.charts.standin import StandIns, crd_object
 from devtools.errors import ExitCode
 from devtools.events import Notice
 from devtools.model import STAND_IN, Action, ChartRef
 from devtools.releases.crds import CRDS
+from tests.kits.real_charts import LOCK, VENDORED, each_vendored
 from tests.kits.run import HERE, Bench, config_map, deployment, plan, step
 
-ROOT = Path(__file__).resolve().parents[2]
 REAL = {
-    "strimzi/strimzi-kafka-operator": ("strimzi-1.2.0.yaml", "strimzi.io"),
-    "altinity/altinity-clickhouse-operator": ("altinity-clickhouse-operator-0.25.6.yaml", "altinity.com"),
-    "envoyproxy/gateway-helm": ("envoy-gateway-1.9.0.yaml", "envoyproxy.io"),
+    "strimzi/strimzi-kafka-operator": "strimzi.io",
+    "altinity/altinity-clickhouse-operator": "altinity.com",
+    "envoyproxy/gateway-helm": "envoyproxy.io",
 }
 
 
@@ -40,13 +38,9 @@ def domain(bench: Bench) -> Iterator[str]:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", each_vendored(REAL))
 def test_from_the_stand_in_to_the_real_crds(bench: Bench, domain: str, name: str) -> None:
-    file, real_domain = REAL[name]
-    source = Path(os.environ.get("DEVTOOLS_CRDS") or ROOT.parent / "shared" / "crds") / file
-    if not source.exists():
-        pytest.skip("the operators' own CRDs are not here: DEVTOOLS_CRDS names the directory that holds them")
-    entry = load_lock(ROOT / "charts", ROOT).entries[name]
+    entry, real_domain = LOCK.entries[name], REAL[name]
     ours = tuple(crd for crd in entry.contract.crds if crd.group.endswith(real_domain))
     moved = tuple(replace(crd, group=crd.group.replace(real_domain, domain)) for crd in ours)
     made = StandIns(bench.root)(replace(entry, contract=replace(entry.contract, crds=moved, workloads=(), services=())))
@@ -54,7 +48,8 @@ def test_from_the_stand_in_to_the_real_crds(bench: Bench, domain: str, name: str
     assert bench.run(plan(step(stand_in))).code is ExitCode.OK
     chart = bench.chart("op", config_map("op"))
     (chart.path / "crds").mkdir()
-    (chart.path / "crds" / "all.yaml").write_text(source.read_text().replace(real_domain, domain))
+    real = [item.data for item in objects_in_crds(VENDORED[name], {}) if real_domain in item.data["spec"]["group"]]
+    (chart.path / "crds" / "all.yaml").write_text(yaml.safe_dump_all(real).replace(real_domain, domain))
     assert len(objects_in_crds(chart.path, {})) == len(moved)
     ran = bench.run(plan(step(bench.release(chart, name="op"), action=Action.UPGRADE, digest="e" * 40)))
     assert ran.code is ExitCode.OK, ran.events[-3:]
@@ -98,7 +93,7 @@ def test_the_real_chart_replaces_its_stand_in(bench: Bench, domain: str) -> None
     bench.kube.apply(f"{widgets}/w", widget)
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "op"}, "spec": {"ports": [{"port": 80}]}}
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
-    real_crd = standin_crd(crd, keep=False)
+    real_crd = crd_object(crd, keep=False)
     real_crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema
     chart = replace(bench.chart("op", deployment("op"), service, real_crd), kind="vendored")
     release = bench.release(chart, name="op")

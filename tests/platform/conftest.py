@@ -1,4 +1,4 @@
-"""Clusters of these tests' own: one that knows the operators' real CRDs, one whose platform may be broken."""
+"""Clusters of these tests' own: one that knows the operators' CRDs, one whose platform may be broken."""
 
 from __future__ import annotations
 
@@ -12,37 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from devtools.releases.crds import CRDS
+from tests.kits.real_charts import Kinds, kinds_of
 from tests.platform.broken_platform import broken_platform
 from tests.platform.control_plane import control_plane
-from tests.platform.support import CHARTS, ROOT, Kubectl, Tool, run
-
-REAL_CRDS = (
-    "altinity-clickhouse-operator-*.yaml",
-    "cert-manager-*.yaml",
-    "cloudnative-pg-*.yaml",
-    "envoy-gateway-*.yaml",
-    "external-secrets-*.yaml",
-    "gateway-api-standard-*.yaml",
-    "keycloak-operator-*.yaml",
-    "spotahome-redis-operator-*.yaml",
-    "strimzi-*.yaml",
-)
-
+from tests.platform.support import CHARTS, Kubectl, Tool, run
 
 ALONE = ("--disable-kube-scheduler", "--disable-kube-controller-manager")
 
 
 @pytest.fixture(scope="session")
-def crds() -> list[Path]:
-    """Files with the operators' own CRDs; they are not part of this repository."""
-    place = Path(os.environ.get("DEVTOOLS_CRDS") or ROOT.parent / "shared" / "crds")
-    files = [file for pattern in REAL_CRDS for file in sorted(place.glob(pattern))]
-    if len(files) < len(REAL_CRDS):
-        pytest.skip("the operators' own CRDs are not here: DEVTOOLS_CRDS names the directory that holds them")
-    return files
+def kinds(tool: Tool) -> Kinds:
+    """The CRDs of the kinds that our charts use."""
+    return kinds_of(tool("helm"), named_kinds())
 
 
 def is_established(crd: dict[str, Any]) -> bool:
@@ -58,18 +41,15 @@ def named_kinds() -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def real_crds(crds: list[Path], tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """kubectl on an API server that knows the operators' own CRDs of the kinds that we use, and runs nothing."""
+def kinds_server(kinds: Kinds, tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """kubectl on an API server that knows the CRDs of the kinds that we use, and runs nothing."""
     home = tmp_path_factory.mktemp("crds")
     with control_plane(f"crds-{os.getpid()}", home, tool, *ALONE) as cluster:
         kubectl = Kubectl.on(cluster, tool)
         kube = kubectl.kube()
-        every = [item for file in crds for item in yaml.load_all(file.read_bytes(), yaml.CSafeLoader) if item]
-        used = named_kinds()
-        items = [item for item in every if item["spec"]["names"]["kind"] in used]
         with ThreadPoolExecutor(4) as pool:  # an API server needs no kubectl, which would ask what there is each time
-            list(pool.map(lambda item: kube.apply(f"{CRDS}/{item['metadata']['name']}", item), items))
-        deadline = time.monotonic() + 60
+            list(pool.map(lambda item: kube.apply(f"{CRDS}/{item['metadata']['name']}", item), kinds.crds))
+        deadline = time.monotonic() + 300
         while not all(map(is_established, kube.items(CRDS))):
             assert time.monotonic() < deadline
             time.sleep(0.2)

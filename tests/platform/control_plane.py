@@ -21,8 +21,8 @@ def control_plane(name: str, home: Path, tool: Tool, *more: str) -> Iterator[Clu
     kwokctl = [tool("kwokctl"), "--name", name]
     created = run(
         [*kwokctl, "create", "cluster", "--runtime=binary", *binaries, f"--kwok-controller-binary={tool('kwok')}",
-         f"--kubeconfig={kubeconfig}", "--wait=60s", *more],
-        env=env,
+         f"--kubeconfig={kubeconfig}", "--wait=300s", *more],
+        env=env, timeout=400,
     )  # fmt: skip
     try:
         assert created.ok, created.stderr
