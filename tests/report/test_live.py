@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from devtools.report.run_state import Fold
 from devtools.report.terminal.live import LiveView, View
 from devtools.report.text import ASCII, UNICODE, Marks
 from devtools.testing import FakeClock
+from tests.kits.terminal import Terminal
 from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, done, play, started, synced
 
 
@@ -61,6 +64,58 @@ def test_a_failure_is_counted() -> None:
         "  ✗ 40-data-plane  3 installed, 1 failed, 2 skipped",
         "  6 of 6 releases done, 0 running; 1 failed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "line"),
+    [
+        (ev.Verdict.PASSED, "  ✓ 40-data-plane  6 installed"),
+        (ev.Verdict.SKIPPED, "  ✓ 40-data-plane  6 installed"),
+        (ev.Verdict.FAILED, "  ✗ 40-data-plane  6 installed, 1 test failed"),
+        (ev.Verdict.SIMULATED, "  ~ 40-data-plane  6 installed, 1 test simulated"),
+    ],
+)
+def test_a_layer_whose_tests_failed_has_not_succeeded(verdict: ev.Verdict, line: str) -> None:
+    script = [
+        (
+            replace(event, verdict=verdict)
+            if isinstance(event, ev.TestFinished) and event.test == "redis-ping"
+            else event,
+            at,
+        )
+        for event, at in SCENARIOS["green"]()[:-1]
+    ]
+    assert drawn(script, 13.0)[1] == line
+
+
+def test_no_line_is_lost_while_the_view_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devtools.report.terminal.live._RATE", 500)
+    terminal = Terminal(80, 30)
+    console = Console(file=terminal, width=80, height=30, force_terminal=True, color_system=None, _environ={})
+
+    def clock() -> float:
+        """Is asked in the middle of drawing: leaves room there for whatever else would draw."""
+        time.sleep(0.002)
+        return START
+
+    view = LiveView(console, console, clock=clock, cwd=Path("/repo"), verbose=True)
+    script = SCENARIOS["green"]()
+    start = next(at for at, (event, _) in enumerate(script) if isinstance(event, ev.StepStarted))
+    for event, at in script[: start + 1]:
+        view.emit(event, START + at)
+    expected = [f"line {number} of a log" for number in range(300)]
+    for number, line in enumerate(expected):  # the view grows and shrinks meanwhile
+        test: dict[str, str] = {"release": "ameide/data-plane-smoke", "layer": LAYER, "test": f"test-{number % 8}"}
+        if number // 8 % 2:
+            view.emit(ev.TestFinished(**test, verdict=ev.Verdict.PASSED, seconds=1.0), START + 5)
+        else:
+            view.emit(ev.TestStarted(**test), START + 5)
+        view.emit(ev.StepOutput(release="ameide/redis", stream="stdout", line=line), START + 5)
+    for event, at in script[start + 1 :]:
+        view.emit(event, START + at)
+    view.close()
+    shown = "\n".join(terminal.lines)
+    assert [line for line in expected if f"| {line}\n" not in shown] == []
 
 
 @pytest.mark.parametrize("height", [5, 10, 24, 60])

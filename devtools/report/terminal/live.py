@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from threading import Lock
+from threading import Event as Flag
+from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
 from devtools.events import (
@@ -28,7 +29,7 @@ from devtools.report import advice
 from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
 from devtools.report.terminal import lines
 from devtools.report.terminal.final import final_lines, log_path
-from devtools.report.text import Line, Marks, Span, Writer, badge, clean, duration, marks_for
+from devtools.report.text import Line, Marks, Span, Writer, badge, clean, counted, duration, marks_for, plural
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -38,6 +39,7 @@ RICH = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "di
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "|/-\\"
 _RATE = 8  # frames a second
+_WORST = ("failed", "interrupted", "skipped", "simulated")  # what a finished layer's mark shows, first of all
 _LAST = 3  # finished steps that stay in view
 _AROUND = 4  # lines of the view that are no step: title, progress, and room for the cursor
 
@@ -53,19 +55,19 @@ def rich_text(line: Line) -> Text:
 
 
 class View:
-    """The part of the screen that is redrawn; measures the terminal each time, so that a resize is fine."""
+    """The part of the screen that is redrawn; measures the terminal each time, so that a resize is fine.
+
+    Not safe to draw while the fold changes: `LiveView` holds one lock for both.
+    """
 
     def __init__(self, fold: Fold, clock: Callable[[], float], marks: Marks) -> None:
         """Show `fold` as it is when drawn; `clock` gives seconds since the epoch."""
-        self.lock = Lock()  # rich draws from a thread of its own: hold this to change the fold
         self._fold, self._clock, self._marks = fold, clock, marks
         self._frames = _FRAMES if marks.good == "✓" else _ASCII_FRAMES
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw: rich calls it."""
-        with self.lock:
-            drawn = self.lines(max(options.size.height, _AROUND + 1))
-        for line in drawn:
+        for line in self.lines(max(options.size.height, _AROUND + 1)):
             text = rich_text(line)
             text.no_wrap, text.overflow = True, "ellipsis" if self._marks.good == "✓" else "crop"
             yield text
@@ -101,9 +103,12 @@ class View:
             if not items or any(item.outcome is None for item in items) or self._testing(layer):
                 continue
             words = [item.word for item in items]
-            worst = next((word for word in ("failed", "interrupted", "skipped") if word in words), "")
+            checks = [test.word for test in self._fold.tests.values() if test.layer == layer]
+            checks = [word for word in checks if word not in {"passed", "skipped"}]
+            worst = next((word for word in _WORST if word in words or word in checks), "")
             mark = badge(worst or ("unchanged" if set(words) <= lines.QUIET else "installed"), self._marks, 0)
-            told = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+            told = counted(words, [*dict.fromkeys(words)])
+            told += "".join(f", {plural(checks.count(word), 'test')} {word}" for word in dict.fromkeys(checks))
             yield (Span("  "), Span(mark.text[0], mark.style), Span(f" {layer}", "strong"), Span(f"  {told}", "dim"))
 
     def _testing(self, layer: str) -> bool:
@@ -156,7 +161,11 @@ class View:
 
 
 class LiveView:
-    """A sink that keeps a `View` on the terminal and prints above it what must stay."""
+    """A sink that keeps a `View` on the terminal and prints above it what must stay.
+
+    One lock covers printing and redrawing: rich moves the cursor by what it drew last, so a redraw between its look at
+    that and its write would go over lines just printed. Its own thread takes no lock of ours, so ours redraws.
+    """
 
     def __init__(
         self,
@@ -168,19 +177,20 @@ class LiveView:
         verbose: bool = False,
         auto_refresh: bool = True,
     ) -> None:
-        """Progress on `err`, the last screen on `out`; `auto_refresh` redraws from a thread of rich's."""
+        """Progress on `err`, the last screen on `out`; `auto_refresh` redraws from a thread."""
         from rich.live import Live  # noqa: PLC0415 - only when a terminal is there
 
         self._fold = Fold()
         self._out, self._err = out, err
         self._marks = marks_for(err.file)
         self._cwd, self._verbose = cwd, verbose
+        self._lock, self._over = RLock(), Flag()
+        self._ticker = Thread(target=self._tick, name="live", daemon=True) if auto_refresh else None
         self._view = View(self._fold, clock, self._marks)
         self._live = Live(
             self._view,
             console=err,
-            auto_refresh=auto_refresh,
-            refresh_per_second=_RATE,
+            auto_refresh=False,
             transient=True,
             vertical_overflow="crop",
             redirect_stdout=False,
@@ -189,19 +199,33 @@ class LiveView:
 
     def emit(self, event: Event, at: float) -> None:
         """Take the event in; what must stay is printed at once."""
-        with self._view.lock:
+        with self._lock:
             self._fold.emit(event, at)
-        self._print(self._err, self._worth(event))
-        if isinstance(event, PlanMade) and not event.dry_run:
-            self._live.start()
-        if isinstance(event, RunFinished):
+            self._print(self._err, self._worth(event))
+            if isinstance(event, PlanMade) and not event.dry_run:
+                self._live.start()
+                if self._ticker:
+                    self._ticker.start()
+            if isinstance(event, RunFinished):
+                self._stop()
+            elif self._live.is_started and not self._ticker:
+                self._live.refresh()
+
+    def _tick(self) -> None:
+        """Redraw until the run is over."""
+        while not self._over.wait(1 / _RATE):
+            with self._lock:
+                if not self._over.is_set():
+                    self._live.refresh()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._over.set()
             self._live.stop()
-        elif self._live.is_started and not self._live.auto_refresh:
-            self._live.refresh()
 
     def close(self) -> None:
         """Take the view away and leave the last screen."""
-        self._live.stop()
+        self._stop()
         if self._fold.run is None:
             return
         out = self._out
