@@ -214,7 +214,7 @@ class ReleaseFact:
     revision: int
     digest: str = ""  # our inputs' digest that this revision was made from
     ready: str = ""  # the digest that was seen ready and kept its contract
-    tested: str = ""  # of a smoke release: the layer's digest that its tests passed on
+    tested: str = ""  # of a smoke release: the layer's digest that its tests passed on; `failed` if they failed last
     objects: tuple[ObjectRef, ...] = ()  # what the ready revision made
     missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
     going: tuple[ObjectRef, ...] = ()  # those of them that are being deleted

@@ -27,6 +27,7 @@ from devtools.events import (
     TestFinished,
     Verdict,
 )
+from devtools.helm.labels import TESTS_FAILED
 from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested
@@ -207,7 +208,9 @@ class Engine:
         try:
             ended.tests = self._smoke.run(step.release)
             is_this = session.sync or unchanged  # else they ran on something older than what is declared
-            self._remark(step, done, fact, digest if is_this and self._went_well(ended.tests) else None)
+            passed = digest if is_this and self._went_well(ended.tests) else None
+            failed = any(test.verdict is Verdict.FAILED for test in ended.tests)
+            self._remark(step, done, fact, TESTS_FAILED if failed else passed)
         except Interrupted as error:
             ended.tests = (self._skipped(step, error.message),)
         except EnvironmentFault as error:

@@ -2,7 +2,8 @@
 
 LABEL_DIGEST = "devtools.ameide.io/digest"
 LABEL_READY = "devtools.ameide.io/ready"
-LABEL_TESTED = "devtools.ameide.io/tested"
+LABEL_TESTED = "devtools.ameide.io/tested"  # the digest that tests passed on, or `TESTS_FAILED`
+TESTS_FAILED = "failed"
 LABEL_LAYER = "devtools.ameide.io/layer"
 LABEL_STACK = "devtools.ameide.io/stack"
 LABEL_CHART = "devtools.ameide.io/chart"  # the kind of chart: local, vendored or stand-in

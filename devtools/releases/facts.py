@@ -85,7 +85,7 @@ def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objec
 
 
 def mark_tested(kube: Kube, release: ReleaseId, revision: int, digest: str | None) -> None:
-    """Note on a smoke release's record which state of its layer its tests passed on; None clears it."""
+    """Note on a smoke release's record the digest its tests passed on, or that they failed; None clears it."""
     kube.merge(record_path(release, revision), {"metadata": {"labels": {LABEL_TESTED: digest}}})
 
 

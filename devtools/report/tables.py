@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from devtools.errors import ConfigError
+from devtools.helm.labels import TESTS_FAILED
 from devtools.model import Facts, Layer, Release, ReleaseFact, Stack
 from devtools.report.choose import console, use_color
 from devtools.report.text import Line, Span, Style, Writer, clean, counted, with_note, wrapped
 
 VERSION = 1
 _WIDTH = 80  # columns where there is no terminal to ask
-_STYLES: dict[str, Style] = {"deployed": "good", "failed": "bad", "running": "good", "broken": "bad", "stopped": "warn"}
+_STYLES: dict[str, Style] = {
+    "deployed": "good",
+    "failed": "bad",
+    "tests failed": "bad",
+    "running": "good",
+    "broken": "bad",
+    "stopped": "warn",
+}
 
 
 class ClusterView(Protocol):
@@ -142,8 +150,18 @@ def _release_json(release: Release, layer: Layer, facts: Facts | None) -> dict[s
         "state": fact.status if fact else "unknown" if facts is None else "absent",
         "revision": fact.revision if fact else 0,
         "ready": _ready(fact),
+        "tests": _tests(release, fact),
         "missing": [str(item) for item in fact.missing] if fact else [],
     }
+
+
+def _tests(release: Release, fact: ReleaseFact | None) -> str | None:
+    """How the tests of a smoke release ended last: `passed`, `failed`, or `unknown`; None if it has none."""
+    if not release.smoke:
+        return None
+    if fact is None or not fact.tested:
+        return "unknown"
+    return "failed" if fact.tested == TESTS_FAILED else "passed"
 
 
 def _ready(fact: ReleaseFact | None) -> bool:
@@ -185,7 +203,7 @@ def _state(item: Mapping[str, Any]) -> str:
     """A release's state in a word."""
     if not item["enabled"] and item["state"] in {"absent", "unknown"}:
         return "disabled"
-    return str(item["state"])
+    return "tests failed" if item["state"] == "deployed" and item["tests"] == "failed" else str(item["state"])
 
 
 def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -> list[Line]:

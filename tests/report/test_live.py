@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -105,7 +106,7 @@ def test_no_line_is_lost_while_the_view_is_redrawn(monkeypatch: pytest.MonkeyPat
         view.emit(event, START + at)
     expected = [f"line {number} of a log" for number in range(300)]
     for number, line in enumerate(expected):  # the view grows and shrinks meanwhile
-        test: dict[str, str] = {"release": "ameide/data-plane-smoke", "layer": LAYER, "test": f"test-{number % 8}"}
+        test: dict[str, Any] = {"release": "ameide/data-plane-smoke", "layer": LAYER, "test": f"test-{number % 8}"}
         if number // 8 % 2:
             view.emit(ev.TestFinished(**test, verdict=ev.Verdict.PASSED, seconds=1.0), START + 5)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from devtools.model import (
     Stack,
 )
 from devtools.report.problems import error_json, render_error
-from devtools.report.tables import layers_json, show_cluster, show_layers
+from devtools.report.tables import layers_json, layers_lines, show_cluster, show_layers
+from devtools.report.text import plain
 
 ROOT = Path("/repo")
 
@@ -140,6 +142,20 @@ def test_layers() -> None:
         "\n"
         "ameide in local: 1 absent, 2 deployed, 1 disabled\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("tested", "tests", "state"),
+    [("failed", "failed", "tests failed"), ("a" * 40, "passed", "deployed"), ("", "unknown", "deployed")],
+)
+def test_layers_tell_whether_tests_failed(tested: str, tests: str, state: str) -> None:
+    smoke = replace(release("data-plane-smoke", "40-data-plane"), smoke=True)
+    fact = ReleaseFact(id=smoke.id, status="deployed", revision=1, digest="a", ready="a", tested=tested)
+    stack = replace(STACK, layers=(layer("40-data-plane", smoke),))
+    document = layers_json(stack, Facts(releases={smoke.id: fact}))
+    found = document["layers"][0]["releases"][0]
+    assert (found["state"], found["tests"]) == ("deployed", tests)
+    assert f"ameide/data-plane-smoke  {state}" in "\n".join(plain(line) for line in layers_lines(document, 80))
 
 
 def test_layers_without_a_cluster_say_why() -> None:
