@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from devtools.charts.standin import StandIns
     from devtools.clusters.choose import ProviderName
     from devtools.clusters.provider import Cluster, Provider
-    from devtools.config.settings import Settings
+    from devtools.config.settings import ClusterSettings, Settings
     from devtools.redaction import Redactor
     from devtools.toolchain import Toolchain
 
@@ -50,6 +50,7 @@ class App:
     cwd: Path
     out: TextIO
     err: TextIO
+    environment: str = ""  # as typed
     cancel: Cancel = field(default_factory=Cancel)
     clock: Callable[[], float] = time.time
 
@@ -69,6 +70,16 @@ class App:
 
         root = find_root(self.cwd)
         return self.cached(f"settings {root}", (root / FILE,), lambda: load_settings(root), kind=Settings)
+
+    @property
+    def environment_name(self) -> str:
+        """The environment: as typed, else DEVTOOLS_ENVIRONMENT, else what devtools.yaml says."""
+        return self.environment or self.environ.get("DEVTOOLS_ENVIRONMENT") or self.settings.environment
+
+    @property
+    def cluster_settings(self) -> ClusterSettings:
+        """What devtools.yaml says of this environment's cluster."""
+        return self.settings.cluster_of(self.environment_name)
 
     def cached(
         self,
@@ -163,7 +174,7 @@ class App:
         if typed and not _NAME.fullmatch(typed):
             hint = "lower-case letters, digits and '-', a letter or digit at both ends, at most 32 characters"
             raise ConfigError(f"DEVTOOLS_CLUSTER={typed!r} cannot be a cluster's name", hint=hint)
-        return typed or self.settings.cluster.name
+        return typed or self.cluster_settings.name
 
     @cached_property
     def patience(self) -> float:
@@ -191,7 +202,7 @@ class App:
     @property
     def wanted_provider(self) -> str:
         """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or ""."""
-        return self.environ.get("DEVTOOLS_PROVIDER") or self.settings.cluster.provider
+        return self.environ.get("DEVTOOLS_PROVIDER") or self.cluster_settings.provider
 
     def docker_answers(self) -> bool:
         """Whether a Docker engine can be used now."""

@@ -14,7 +14,8 @@ from devtools.model import Release, Stack
 def cached_stack(app: App, environment: str) -> Stack:
     """The stack as one environment (`""`: the usual one) sees it; raises ConfigError with every problem."""
     settings = app.settings
-    environment = environment or app.environ.get("DEVTOOLS_ENVIRONMENT") or settings.environment
+    app.environment = environment or app.environment
+    environment = app.environment_name
 
     def read() -> Stack:
         from devtools.config.stack import load_stack  # noqa: PLC0415 - imports pydantic

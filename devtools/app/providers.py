@@ -56,6 +56,14 @@ def say_why_embedded(app: App) -> None:
         app.say(f"{why} (for k3d: invoke charts.vendor first, or set DEVTOOLS_PROVIDER=k3d)")
 
 
+def say_unused_keys(app: App) -> None:
+    """Name keys of devtools.yaml that the cluster has no use for: `auto` took another provider than they are for."""
+    from devtools.config.cluster_keys import unused  # noqa: PLC0415 - only here
+
+    if keys := unused(app.provider_name, app.cluster_settings.declared):
+        app.say(f"provider {app.provider_name} has no use for {', '.join(f'cluster.{key}' for key in keys)}")
+
+
 def own_kubeconfig(app: App) -> Path:
     """The file that holds the kubeconfig of this app's cluster, absolute, whether it is there or not."""
     is_context = app.provider_name == "context"
@@ -78,7 +86,7 @@ def _kwok(app: App) -> Provider:
         runner=app.runner,
         tool=lambda name: app.toolchain.path(name),  # noqa: PLW0108 - only now: a cluster that runs needs none
         state=_state(app),
-        nodes=app.settings.cluster.nodes,
+        nodes=app.cluster_settings.nodes,
         stages=tuple(sorted(app.settings.simulation.glob("*.yaml"))),
         is_root=os.geteuid() == 0,
         cancel=app.cancel,
@@ -94,11 +102,32 @@ def embedded_layout(app: App) -> Layout:
 
 def k3d_config(app: App) -> Config:
     """What the k3d cluster is to be."""
+    from devtools.clusters.k3d.base_file import read_base  # noqa: PLC0415
     from devtools.clusters.k3d.config import Config, Registry  # noqa: PLC0415 - one of three
 
-    name, settings = app.cluster_name, app.settings.cluster
-    registry = Registry(name=f"{name}-registry", port=settings.registry_port)
-    return Config(name=name, api_port=settings.api_port, registry=registry)
+    name, settings, root = app.cluster_name, app.cluster_settings, app.settings.root
+    version = settings.kubernetes.removeprefix("v").replace("+", "-")
+    image = f"rancher/k3s:v{version}{'' if 'k3s' in version else '-k3s1'}" if version else settings.image
+    return Config(
+        name=name,
+        api_port=settings.api_port,
+        registry=Registry(name=f"{name}-registry", port=settings.registry_port),
+        servers=settings.servers,
+        agents=settings.agents,
+        image=image,
+        ports=settings.ports,
+        mirrors=settings.mirrors,
+        volumes=tuple(_from_root(volume, root) for volume in settings.volumes),
+        traefik=settings.traefik,
+        base=read_base(root, settings.config) if settings.config else {},
+        directory=(root / settings.config).parent if settings.config else None,
+    )
+
+
+def _from_root(volume: str, root: Path) -> str:
+    """A volume whose source is a path, from the repository's root; one without a slash is a volume of Docker's."""
+    source, _, target = volume.partition(":")
+    return f"{root / source}:{target}" if "/" in source or source.startswith(".") else volume
 
 
 def k3d_tool(app: App) -> K3d:
@@ -132,7 +161,7 @@ def _context(app: App) -> ContextProvider:
     default = Path(app.environ.get("HOME", "~")).expanduser() / ".kube" / "config"
     named = app.environ.get("KUBECONFIG", "")
     return ContextProvider(
-        app.settings.cluster.context,
+        app.cluster_settings.context,
         allowed=app.settings.allowed_contexts,
         kubeconfigs=tuple(Path(part) for part in named.split(os.pathsep) if part) or (default,),
         state=_state(app),

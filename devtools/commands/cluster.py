@@ -6,11 +6,18 @@ from devtools.app.environment import App
 from devtools.errors import ExitCode
 
 
+def chosen(app: App, environment: str) -> App:
+    """The app of an environment as typed: devtools.yaml may give each a cluster of its own."""
+    app.environment = environment
+    return app
+
+
 def create(app: App, output: str, *, recreate: bool = False) -> ExitCode:
     """Make the cluster, start it, or find it running; with `recreate`, replace one that exists."""
-    from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
+    from devtools.app.providers import say_unused_keys, say_why_embedded  # noqa: PLC0415 - only here
 
     say_why_embedded(app)
+    say_unused_keys(app)
     app.toolchain.ensure(progress=app.say)
     if recreate:
         app.provider.delete(app.say)

@@ -47,7 +47,7 @@ def surroundings(app: App) -> Surroundings:
     return Surroundings(
         cluster=app.cluster_name,
         provider=app.provider_name,
-        context=app.settings.cluster.context if is_context else f"{app.provider_name}-{app.cluster_name}",
+        context=app.cluster_settings.context if is_context else f"{app.provider_name}-{app.cluster_name}",
         kubeconfig=own_kubeconfig(app),
         invoke=(sys.executable, "-m", "invoke", "--search-root", str(app.settings.root)),
         env={**carried, "DEVTOOLS_CLUSTER": app.cluster_name, "DEVTOOLS_PROVIDER": app.provider_name},

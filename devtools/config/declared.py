@@ -25,6 +25,9 @@ DURATION = r"^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 DOTTED = r"^[^.\s]+(\.[^.\s]+)*$"
 
 PROVIDER = r"^(auto|kwok|k3d|context)$"
+KUBERNETES = r"^v?[0-9]+\.[0-9]+\.[0-9]+([-+]k3s[0-9]+)?$"
+PORTS = r"^[0-9]{1,5}:[0-9]{1,5}(/(tcp|udp))?$"
+VOLUME = r"^[^:$]+:/[^:$]*(:r[ow])?$"
 ROOTED = r"^/"
 JSONPATH = r"^\{.+\}$"
 SHA256 = r"^[0-9a-f]{64}$"
@@ -45,6 +48,9 @@ WORDS = {
     DOTTED: "must be a dotted path into values, such as crds.enabled",
     OBJECT_NAME: "must be a Kubernetes name, which may begin with {release} or {fullname}",
     PROVIDER: "must be auto, kwok, k3d or context",
+    KUBERNETES: "must be a whole version, such as 1.34.4 or v1.34.4+k3s1",
+    PORTS: "must be HOST:CONTAINER ports, such as 8080:80 or 8053:53/udp",
+    VOLUME: "must be SOURCE:TARGET, such as ./data:/data or ./data:/data:ro, without '$'",
     ROOTED: "must begin with '/'",
     JSONPATH: "must be a field in kubectl's form, such as {.status.phase}",
     SHA256: "must be 64 lower-case hexadecimal digits",
@@ -281,6 +287,32 @@ class ClusterKeys(TypedDict, total=False):
     """The port of this machine on which a k3d cluster's API server answers; 6550 when absent."""
     registry_port: Annotated[int, Field(ge=1, le=65535)]
     """The port of this machine on which k3d's registry answers; 5550 when absent."""
+    kubernetes: Annotated[str, Field(pattern=KUBERNETES)]
+    """The Kubernetes version of a k3d cluster, by its k3s image; what k3d is made for when absent."""
+    image: Text
+    """The node image of a k3d cluster, instead of `kubernetes`."""
+    servers: Annotated[int, Field(ge=1, le=9)]
+    """How many servers a k3d cluster has; 1 when absent."""
+    agents: Annotated[int, Field(ge=0, le=20)]
+    """How many agents a k3d cluster has; 0 when absent."""
+    ports: list[Annotated[str, Field(pattern=PORTS)]]
+    """Ports of 127.0.0.1 that lead to the load balancer of a k3d cluster: `8080:80`."""
+    mirrors: dict[Text, list[Annotated[str, Field(pattern=URL)]]]
+    """Registries by host, and the URLs from which the nodes of a k3d cluster pull instead."""
+    volumes: list[Annotated[str, Field(pattern=VOLUME)]]
+    """What is mounted into every node of a k3d cluster: a path from the repository's root, or a volume of Docker's."""
+    traefik: bool
+    """Whether k3s installs Traefik, which takes ports 80 and 443 of a k3d cluster; false when absent."""
+    config: Text
+    """A k3d configuration file inside the repository; the other keys are laid over it."""
+
+
+@with_config(_STRICT)
+class EnvironmentKeys(TypedDict, total=False):
+    """What differs in one environment."""
+
+    cluster: ClusterKeys
+    """Keys of `cluster` for this environment."""
 
 
 @with_config(_STRICT)
@@ -295,5 +327,7 @@ class SettingsFile(TypedDict, total=False):
     """The environment when none is asked for; `local` when absent."""
     cluster: ClusterKeys
     """The cluster that tasks use."""
+    environments: dict[Name, EnvironmentKeys]
+    """What differs in an environment, by its name."""
     allowed_contexts: list[Text]
     """Kube contexts that may be written to, besides those of clusters made here."""

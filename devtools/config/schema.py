@@ -1,4 +1,4 @@
-"""The JSON Schema of a layer file, made of the types that validate it; editors complete and check with it."""
+"""The JSON Schemas of layer files and devtools.yaml, made of the types that validate them, for editors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,27 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def layer_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key."""
+    return _schema("LayerFile", "Layer of a stack")
+
+
+def settings_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of `devtools.yaml`, with a description of every key."""
+    return _schema("SettingsFile", "Settings of a repository")
+
+
+def _schema(root: str, title: str) -> dict[str, Any]:
+    """The schema of one of the declared types."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - 65 ms that not every task needs
 
     from devtools.config import declared  # noqa: PLC0415 - imports pydantic
 
-    schema = _without_titles(TypeAdapter(declared.LayerFile).json_schema())
+    schema = _without_titles(TypeAdapter(getattr(declared, root)).json_schema())
     told = _descriptions(declared)
-    for name, kind in (("LayerFile", schema), *schema["$defs"].items()):
+    for name, kind in ((root, schema), *schema["$defs"].items()):
         for key, text in told.get(name, {}).items():
             if key in kind.get("properties", {}):
                 kind["properties"][key] = dict(sorted({**kind["properties"][key], "description": text}.items()))
-    return {"$schema": DIALECT, "title": "Layer of a stack", **schema}
+    return {"$schema": DIALECT, "title": title, **schema}
 
 
 def _descriptions(module: ModuleType) -> dict[str, dict[str, str]]:
@@ -44,9 +54,9 @@ def _descriptions(module: ModuleType) -> dict[str, dict[str, str]]:
     return found
 
 
-def layer_schema_text() -> str:
-    """The schema as its committed file holds it."""
-    return json.dumps(layer_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(schema: dict[str, Any]) -> str:
+    """A schema as its committed file holds it."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _without_titles(value: Any) -> Any:

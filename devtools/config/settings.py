@@ -29,6 +29,16 @@ class ClusterSettings:
     nodes: int = 3  # simulated ones
     api_port: int = 6550  # of k3d, on this machine
     registry_port: int = 5550  # of k3d's registry, on this machine
+    kubernetes: str = ""  # of k3d, as all that follows
+    image: str = ""
+    servers: int | None = None
+    agents: int | None = None
+    ports: tuple[str, ...] = ()
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    traefik: bool = False
+    config: str = ""  # file, from the root
+    declared: tuple[str, ...] = ()  # keys that devtools.yaml has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,11 @@ class Settings:
     cluster: ClusterSettings
     environment: str = "local"
     allowed_contexts: tuple[str, ...] = field(default=())
+    clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)  # by environment, if it has its own
+
+    def cluster_of(self, environment: str) -> ClusterSettings:
+        """The cluster of an environment."""
+        return self.clusters.get(environment, self.cluster)
 
 
 def find_root(start: Path) -> Path:
@@ -61,6 +76,7 @@ def find_root(start: Path) -> Path:
 def load_settings(root: Path) -> Settings:
     """Settings of the repository at `root`; ConfigError with every problem of the file."""
     from devtools.base.yaml_positions import Document, read  # noqa: PLC0415
+    from devtools.config.cluster_keys import cluster_problems  # noqa: PLC0415
     from devtools.config.declared import SettingsFile  # noqa: PLC0415 - imports pydantic
     from devtools.config.validate import validated  # noqa: PLC0415 - only who reads a file anew
 
@@ -68,7 +84,7 @@ def load_settings(root: Path) -> Settings:
     path = root / FILE
     document = read(path, Path(FILE)) if path.exists() else Document(file=Path(FILE))
     data, problems = validated(SettingsFile, document)
-    found = [*problems, *_path_problems(document, data), *_context_problems(document, data)]
+    found = [*problems, *_path_problems(document, data), *cluster_problems(document, data, root)]
     if found:
         raise config_error(found)
     return _settings(root, data)
@@ -78,6 +94,7 @@ def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
     name = data.get("name") or _sanitised(root.name)
     paths = data.get("paths", {})
     cluster = {"name": name, **data.get("cluster", {})}
+    environments = {key: value["cluster"] for key, value in data.get("environments", {}).items() if "cluster" in value}
     return Settings(
         name=name,
         root=root,
@@ -85,10 +102,19 @@ def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
         charts=root / paths.get("charts", "charts"),
         environments=root / paths.get("environments", "environments"),
         simulation=root / paths.get("simulation", "simulation"),
-        cluster=ClusterSettings(**cluster),
+        cluster=_cluster(cluster),
+        clusters={key: _cluster({**cluster, **keys}) for key, keys in environments.items()},
         environment=data.get("environment", "local"),
         allowed_contexts=tuple(data.get("allowed_contexts", ())),
     )
+
+
+def _cluster(data: Mapping[str, Any]) -> ClusterSettings:
+    """From the keys of one cluster, with their lists as tuples."""
+    mirrors = {host: tuple(urls) for host, urls in data.get("mirrors", {}).items()}
+    lists = {key: tuple(data.get(key, ())) for key in ("ports", "volumes")}
+    declared = tuple(key for key in data if key != "name")
+    return ClusterSettings(**{**data, **lists, "mirrors": mirrors, "declared": declared})
 
 
 def _sanitised(name: str) -> str:
@@ -112,20 +138,3 @@ def is_inside(value: str) -> bool:
         return False
     sizes = [len(part.encode(errors="surrogatepass")) for part in path.parts]
     return max(sizes, default=0) <= _LONGEST_NAME and sum(sizes) + len(sizes) <= _LONGEST_PATH
-
-
-def _context_problems(document: Document, data: Mapping[str, Any]) -> list[Problem]:
-    """Provider `context` names its context, and the context is one that may be written to."""
-    cluster = data.get("cluster", {})
-    context = cluster.get("context", "")
-    if cluster.get("provider") != "context":
-        if not context:
-            return []
-        message = "'context' is for provider 'context' only"
-        return [document.problem(("cluster", "context"), message, "add provider: context, or take it out")]
-    if not context:
-        return [document.problem(("cluster", "provider"), "provider 'context' needs 'context': which kube context")]
-    if context not in data.get("allowed_contexts", ()):
-        message = f"context '{context}' may not be written to"
-        return [document.problem(("cluster", "context"), message, f"add it to allowed_contexts: [{context}]")]
-    return []

@@ -88,11 +88,15 @@ def _wrong(detail: Mapping[str, Any]) -> str:
     kind, message = str(detail["type"]), str(detail["msg"])
     if kind == "string_pattern_mismatch":
         return f"{WORDS[detail['ctx']['pattern']]}, not {_clip(detail['input'])}"
+    if kind in _LIMITS:
+        word, key = _LIMITS[kind]
+        return f"must be {word} {detail['ctx'][key]}"
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     return _TYPES.get(kind, "is wrong: " + message.removeprefix("Input ").removeprefix("String "))
 
 
+_LIMITS = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
 _TYPES = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",

@@ -7,23 +7,28 @@ from invoke.context import Context
 
 from devtools.tasks.declaration import our_task
 
+_ENV = "environment whose cluster is meant, if it has its own (default: the one in devtools.yaml)"
 
-@our_task(help={"recreate": "delete an existing cluster and everything in it first", "output": "text or json"})
-def create(_: Context, recreate: bool = False, output: str = "text") -> None:
+
+@our_task(
+    help={"env": _ENV, "recreate": "delete an existing cluster and everything in it first", "output": "text or json"}
+)
+def create(_: Context, env: str = "", recreate: bool = False, output: str = "text") -> None:
     """Make the cluster, start it, or find it running.
 
     Examples:
       invoke cluster.create
       invoke cluster.create --recreate
+      invoke cluster.create --env ci
     """
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.create(app, output, recreate=recreate), output)
+    main(lambda app: cluster.create(cluster.chosen(app, env), output, recreate=recreate), output)
 
 
-@our_task(help={"output": "text or json"})
-def status(_: Context, output: str = "text") -> None:
+@our_task(help={"env": _ENV, "output": "text or json"})
+def status(_: Context, env: str = "", output: str = "text") -> None:
     """Show the cluster, how to reach it, and what differs from a production one.
 
     Examples:
@@ -33,11 +38,11 @@ def status(_: Context, output: str = "text") -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.status(app, output), output)
+    main(lambda app: cluster.status(cluster.chosen(app, env), output), output)
 
 
-@our_task
-def stop(_: Context) -> None:
+@our_task(help={"env": _ENV})
+def stop(_: Context, env: str = "") -> None:
     """Stop the cluster, keeping all that it stores; cluster.create starts it again.
 
     Example: invoke cluster.stop
@@ -45,11 +50,11 @@ def stop(_: Context) -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(cluster.stop)
+    main(lambda app: cluster.stop(cluster.chosen(app, env)))
 
 
-@our_task
-def delete(_: Context) -> None:
+@our_task(help={"env": _ENV})
+def delete(_: Context, env: str = "") -> None:
     """Remove the cluster and everything it left on this machine.
 
     Example: invoke cluster.delete
@@ -57,7 +62,7 @@ def delete(_: Context) -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(cluster.delete)
+    main(lambda app: cluster.delete(cluster.chosen(app, env)))
 
 
 namespace = Collection("cluster", create, status, stop, delete)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from devtools.clusters.k3d import answers
+from devtools.clusters.k3d.base_file import read_base
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, digest, document
+from devtools.errors import ConfigError
 
 K3D = K3d(program=Path("/usr/local/bin/k3d"), home=Path("/state/k3d/dev"))
 REGISTRY = Registry(name="dev-registry", port=5111)
@@ -21,13 +24,17 @@ kind: Simple
 metadata: {name: dev}
 servers: 1
 agents: 1
-kubeAPI: {hostIP: 127.0.0.1, hostPort: "6445"}
+kubeAPI: {host: 127.0.0.1, hostIP: 127.0.0.1, hostPort: "6445"}
+volumes: []
 ports: [{port: "127.0.0.1:80:80", nodeFilters: [loadbalancer]}]
 registries:
   use: ["k3d-dev-registry:5111"]
 options:
   k3d: {wait: true, timeout: 180s}
-  k3s: {extraArgs: [{arg: --tls-san=k3d-dev-serverlb, nodeFilters: ["server:*"]}]}
+  k3s:
+    extraArgs:
+      - {arg: --tls-san=k3d-dev-serverlb, nodeFilters: ["server:*"]}
+      - {arg: --disable=traefik, nodeFilters: ["server:*"]}
   kubeconfig: {updateDefaultKubeconfig: false, switchCurrentContext: false}
   runtime: {labels: [{label: "k3d-devtools.config=DIGEST", nodeFilters: ["server:*", "agent:*", loadbalancer]}]}
 """
@@ -44,6 +51,108 @@ def test_create_reads_its_configuration_on_stdin() -> None:
     assert yaml.safe_load(registries) == {"mirrors": mirrors}
     assert "\n" in registries, "k3d takes one line as the path of a file"
     assert command.timeout == 210
+
+
+def test_a_shape() -> None:
+    shaped = replace(
+        CONFIG,
+        servers=3,
+        agents=None,
+        ports=("8053:53/udp",),
+        mirrors={"docker.io": ("https://mirror.example.com",)},
+        volumes=("/here:/there:ro",),
+        traefik=True,
+    )
+    found = document(shaped)
+    assert (found["servers"], found["agents"], len(shaped.nodes)) == (3, 0, 3)
+    assert found["ports"] == [{"port": "127.0.0.1:8053:53/udp", "nodeFilters": ["loadbalancer"]}]
+    assert found["volumes"] == [{"volume": "/here:/there:ro", "nodeFilters": ["server:*", "agent:*"]}]
+    mirrors = yaml.safe_load(found["registries"]["config"])["mirrors"]
+    assert sorted(mirrors) == ["docker.io", "localhost:5111"]
+    assert mirrors["docker.io"] == {"endpoint": ["https://mirror.example.com"]}
+    assert [item["arg"] for item in found["options"]["k3s"]["extraArgs"]] == ["--tls-san=k3d-dev-serverlb"]
+    assert shaped.host_ports == (6445, 8053)
+
+
+BASE = """\
+apiVersion: k3d.io/v1alpha5
+kind: Simple
+metadata: {name: mine}
+servers: 3
+agents: 2
+image: rancher/k3s:v1.33.1-k3s1
+network: ours
+kubeAPI: {hostIP: 0.0.0.0, hostPort: "6550", host: me.example.com}
+ports:
+  - {port: "9000:9000", nodeFilters: [loadbalancer]}
+  - {port: "0.0.0.0:9001:9001", nodeFilters: [loadbalancer]}
+env: [{envVar: A=b, nodeFilters: [all]}]
+registries:
+  use: ["k3d-other:5000"]
+  config: |
+    mirrors: {quay.io: {endpoint: ["https://q.example.com"]}}
+    configs: {quay.io: {tls: {insecure_skip_verify: true}}}
+options:
+  k3s: {extraArgs: [{arg: --disable=metrics-server, nodeFilters: ["server:*"]}]}
+  kubeconfig: {updateDefaultKubeconfig: true, switchCurrentContext: true}
+  runtime: {labels: [{label: a=b, nodeFilters: [all]}]}
+"""
+
+
+def test_a_configuration_file_is_below_what_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "k3d.yaml").write_text(BASE)
+    config = replace(CONFIG, servers=None, agents=1, base=read_base(tmp_path, "k3d.yaml"), directory=tmp_path)
+    command = K3D.create(config)
+    assert command.cwd == tmp_path
+    found = json.loads(command.stdin or b"")
+    assert (found["metadata"], found["servers"], found["agents"]) == ({"name": "dev"}, 3, 1)
+    assert (found["image"], found["network"], config.network) == ("rancher/k3s:v1.33.1-k3s1", "ours", "ours")
+    assert found["kubeAPI"] == {"hostIP": "127.0.0.1", "hostPort": "6445", "host": "127.0.0.1"}
+    assert [item["port"] for item in found["ports"]] == ["127.0.0.1:9000:9000", "0.0.0.0:9001:9001", "127.0.0.1:80:80"]
+    assert config.host_ports == (6445, 9000, 9001, 80)
+    assert found["registries"]["use"] == ["k3d-other:5000", "k3d-dev-registry:5111"]
+    registries = yaml.safe_load(found["registries"]["config"])
+    assert (sorted(registries), sorted(registries["mirrors"])) == (
+        ["configs", "mirrors"],
+        ["localhost:5111", "quay.io"],
+    )
+    assert found["options"]["k3s"]["extraArgs"][0]["arg"] == "--disable=metrics-server"
+    assert found["options"]["kubeconfig"] == {"updateDefaultKubeconfig": False, "switchCurrentContext": False}
+    assert [item["label"] for item in found["options"]["runtime"]["labels"]] == ["a=b", f"{LABEL}={digest(config)}"]
+    assert found["env"] == [{"envVar": "A=b", "nodeFilters": ["all"]}]
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("", []),
+        ("kind: Simple\n", ["k3d.yaml:1:1: 'apiVersion' must be k3d.io/v1alpha5"]),
+        ("apiVersion: k3d.io/v1alpha4\nkind: Simple\n", ["k3d.yaml:1:1: 'apiVersion' must be k3d.io/v1alpha5"]),
+        (f"{BASE}x: [\n", ["k3d.yaml:23:1: is not YAML"]),
+        (BASE.replace("ports:\n", "port:\n") + "ports: {a: b}\n", ["k3d.yaml:22:1: 'ports' must be a list of maps"]),
+        (BASE.replace("config: |", "config: r.yaml #"), ["k3d.yaml:16:5: is not YAML"]),
+        (
+            "apiVersion: k3d.io/v1alpha5\nkind: Simple\nregistries: {config: r.yaml}\n",
+            ["k3d.yaml:3:14: 'registries.config' is the path of another file"],
+        ),
+        (
+            "apiVersion: k3d.io/v1alpha5\nkind: Simple\nregistries:\n  config: |\n    a: [\n",
+            ["k3d.yaml:4:3: 'registries.config' is not YAML"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_file_is_named_at_its_place(
+    tmp_path: Path, text: str, problems: list[str]
+) -> None:
+    (tmp_path / "k3d.yaml").write_text(text)
+    if not problems:
+        assert read_base(tmp_path, "k3d.yaml") == {}
+        return
+    with pytest.raises(ConfigError) as caught:
+        read_base(tmp_path, "k3d.yaml")
+    found = [f"{problem.where}: {problem.message}" for problem in caught.value.problems]
+    assert len(found) == len(problems)
+    assert all(text.startswith(start) for text, start in zip(found, problems, strict=True)), found
 
 
 def test_the_label_is_one_that_k3d_takes_and_lists() -> None:

@@ -12,7 +12,7 @@ import pytest
 from devtools.base.yaml_positions import parse
 from devtools.charts.declared import LockedChart, LockFile
 from devtools.config import declared
-from devtools.config.schema import layer_schema, layer_schema_text
+from devtools.config.schema import layer_schema, schema_text, settings_schema
 from devtools.config.validate import validated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,7 @@ SECTIONS = {
     declared.SettingsFile: "## `devtools.yaml`",
     declared.PathsKeys: "| key of `paths`",
     declared.ClusterKeys: "| key of `cluster`",
+    declared.EnvironmentKeys: "| key of `environments`",
     LockedChart: "| key of `charts`",
 }
 FILES = {
@@ -69,11 +70,17 @@ def test_every_example_parses(block: str) -> None:
         assert validated(kind, document)[1] == ()
 
 
-def test_the_committed_schema_is_the_generated_one() -> None:
-    assert (ROOT / "docs/schema/layer.schema.json").read_text() == layer_schema_text(), "see devtools.config.schema"
+SCHEMAS = {"layer": layer_schema, "devtools": settings_schema}
 
 
-def test_every_key_of_the_schema_is_described() -> None:
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_committed_schema_is_the_generated_one(name: str) -> None:
+    committed = (ROOT / f"docs/schema/{name}.schema.json").read_text()
+    assert committed == schema_text(SCHEMAS[name]()), "see devtools.config.schema"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_key_of_the_schema_is_described(name: str) -> None:
     def undescribed(value: Any, path: str = "") -> list[str]:
         if not isinstance(value, dict):
             return []
@@ -81,7 +88,7 @@ def test_every_key_of_the_schema_is_described() -> None:
         items = [*value.items(), *enumerate(value.get("anyOf", ()))]
         return here + [found for key, item in items for found in undescribed(item, f"{path}.{key}")]
 
-    schema = layer_schema()
+    schema = SCHEMAS[name]()
     assert undescribed(schema) == []
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["additionalProperties"] is False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools.config.cluster_keys import unused
 from devtools.config.settings import ClusterSettings, find_root, load_settings
 from devtools.errors import ConfigError
 from devtools.model import Environment, Layer, Stack
@@ -84,10 +85,31 @@ def test_defaults(tmp_path: Path) -> None:
 def test_everything_said(tmp_path: Path) -> None:
     text = (
         "name: shop\npaths: {layers: deploy/layers, charts: c, environments: e, simulation: s}\nenvironment: dev\n"
-        "cluster: {name: team, provider: context, context: team-dev, nodes: 5}\nallowed_contexts: [team-dev]\n"
+        "cluster: {name: team, provider: context, context: team-dev}\nallowed_contexts: [team-dev]\n"
+        "environments: {dev: {cluster: {context: team-dev}}}\n"
     )
     root = write(tmp_path, {"devtools.yaml": text})
     settings = load_settings(root)
     assert (settings.layers, settings.simulation) == (root / "deploy/layers", root / "s")
-    assert settings.cluster == ClusterSettings(name="team", provider="context", context="team-dev", nodes=5)
+    declared = ("provider", "context")
+    wanted = ClusterSettings(name="team", provider="context", context="team-dev", declared=declared)
+    assert settings.cluster == settings.cluster_of("dev") == wanted
     assert (settings.environment, settings.allowed_contexts) == ("dev", ("team-dev",))
+
+
+def test_an_environment_has_a_cluster_of_its_own(tmp_path: Path) -> None:
+    text = (
+        "name: shop\ncluster: {provider: k3d, agents: 2, ports: ['80:80']}\n"
+        "environments: {ci: {cluster: {name: shop-ci, agents: 0}}, local: {}}\n"
+    )
+    root = write(tmp_path, {"devtools.yaml": text, "environments/ci/environment.yaml": ""})
+    settings = load_settings(root)
+    assert settings.cluster_of("local") == settings.cluster
+    found = settings.cluster_of("ci")
+    assert (found.name, found.provider, found.agents, found.ports) == ("shop-ci", "k3d", 0, ("80:80",))
+    assert found.declared == ("provider", "agents", "ports")
+
+
+def test_keys_that_are_for_another_provider_are_named() -> None:
+    assert unused("kwok", ("provider", "agents", "ports", "nodes")) == ("agents", "ports")
+    assert unused("k3d", ("provider", "agents", "nodes")) == ("nodes",)

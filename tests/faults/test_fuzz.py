@@ -131,7 +131,8 @@ SETTINGS = """\
 name: shop
 environment: local
 paths: {layers: layers, charts: charts, environments: environments, simulation: simulation}
-cluster: {name: shop-x, provider: context, context: team, nodes: 3, api_port: 6550, registry_port: 5550}
+cluster: {name: shop-x, provider: k3d, api_port: 6550, ports: ["80:80"], mirrors: {docker.io: ["https://m"]}}
+environments: {local: {cluster: {provider: context, context: team}}}
 allowed_contexts: [team, other]
 """
 IMAGES = """\

@@ -111,6 +111,13 @@ def test_cancel_from_another_thread(runner: SubprocessRunner, cancel: Cancel) ->
     assert runner.run(sh("echo never")) == Result(returncode=-signal.SIGINT, cancelled=True)
 
 
+def test_a_cleanup_runs_after_a_cancel(runner: SubprocessRunner, cancel: Cancel) -> None:
+    cancel.set("Ctrl-C")
+    assert runner.run(Command(argv=("true",))).cancelled
+    done = runner.run(Command(argv=("true",), cleanup=True))
+    assert (done.ok, done.cancelled) == (True, False)
+
+
 def test_one_command_is_cancelled_alone(runner: SubprocessRunner) -> None:
     alone = Cancel()
     Timer(0.2, alone.set, ("enough",)).start()

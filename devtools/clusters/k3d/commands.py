@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devtools.clusters.k3d.config import Config, Registry, labelled
@@ -24,7 +24,8 @@ class K3d:
     def create(self, config: Config) -> Command:
         """Make the cluster; its configuration, with its digest as a runtime label, goes in on stdin."""
         stdin = (json.dumps(labelled(config), indent=2) + "\n").encode()
-        return self._command("cluster", "create", "--config", "-", stdin=stdin, timeout=config.timeout + 30)
+        command = self._command("cluster", "create", "--config", "-", stdin=stdin, timeout=config.timeout + 30)
+        return replace(command, cwd=config.directory)
 
     def start(self, config: Config) -> Command:
         """Start every container of a cluster that does not run, its load balancer included."""

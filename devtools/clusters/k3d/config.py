@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 LABEL = "k3d-devtools.config"
@@ -13,6 +14,8 @@ LABEL = "k3d-devtools.config"
 
 k3d lists only labels that begin with `k3d`, and keeps those that begin with `k3d.` for itself.
 """
+API_VERSION = "k3d.io/v1alpha5"
+KIND = "Simple"
 REGISTRY_PORT = 5000  # inside the cluster's network, whatever it is outside
 _NODES = ("server:*", "agent:*", "loadbalancer")  # node filters: every container of a cluster
 
@@ -32,14 +35,24 @@ class Registry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The wanted cluster. `ports` are `HOST:CONTAINER[/PROTOCOL]`, published by the load balancer."""
+    """The wanted cluster. `ports` are `HOST:CONTAINER[/PROTOCOL]`, published by the load balancer.
+
+    `mirrors` are URLs by registry, `volumes` are `SOURCE:TARGET[:ro]`. `base` is a configuration file of the user's
+    that all this is laid over; relative paths in it are relative to `directory`.
+    """
 
     name: str
     api_port: int
     registry: Registry
-    agents: int = 0
-    image: str = ""  # of k3s; empty: the one this k3d is made for
+    servers: int | None = None  # as `base` says, else 1
+    agents: int | None = None  # as `base` says, else 0
+    image: str = ""  # of k3s; empty: as `base` says, else the one this k3d is made for
     ports: tuple[str, ...] = ()
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    traefik: bool = False
+    base: Mapping[str, Any] = field(default_factory=dict)
+    directory: Path | None = None
     timeout: int = 180  # seconds
 
     @property
@@ -48,9 +61,14 @@ class Config:
         return f"k3d-{self.name}"
 
     @property
+    def own_network(self) -> str:
+        """The Docker network that k3d makes for it."""
+        return f"k3d-{self.name}"
+
+    @property
     def network(self) -> str:
         """The Docker network of its containers."""
-        return f"k3d-{self.name}"
+        return str(self.base.get("network") or self.own_network)
 
     @property
     def balancer(self) -> str:
@@ -59,42 +77,72 @@ class Config:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The containers of its server and its agents."""
-        return (f"k3d-{self.name}-server-0", *(f"k3d-{self.name}-agent-{number}" for number in range(self.agents)))
+        """The containers of its servers and its agents."""
+        made = document(self)
+        return tuple(f"k3d-{self.name}-{role}-{n}" for role in ("server", "agent") for n in range(made[f"{role}s"]))
 
     @property
     def host_ports(self) -> tuple[int, ...]:
         """Ports of the host that it takes, the API server's first."""
-        return (self.api_port, *(int(port.split(":")[0]) for port in self.ports))
+        published = [str(item.get("port", "")).split("@")[0].split(":") for item in document(self)["ports"]]
+        found = [parts[-2] for parts in published if len(parts) > 1]
+        return (self.api_port, *(int(port) for port in found if port.isascii() and port.isdecimal()))
 
 
 def document(config: Config) -> dict[str, Any]:
-    """The configuration file's content.
+    """The configuration file's content: what is wanted, over the user's own file.
 
-    Everything listens on 127.0.0.1 only. Nothing is written to the user's kubeconfig. The load balancer's name is
-    among the certificate's, for clients that are containers on the same network.
+    Everything listens on 127.0.0.1 unless that file names another address. Nothing is written to the user's
+    kubeconfig. The load balancer's name is among the certificate's, for clients that are containers on the same
+    network. k3s's Traefik is off, because it would hold ports 80 and 443 of the load balancer.
     """
     registry = config.registry
-    mirror = {f"localhost:{registry.port}": {"endpoint": [f"http://{registry.host}:{REGISTRY_PORT}"]}}
-    return {
-        "apiVersion": "k3d.io/v1alpha5",
-        "kind": "Simple",
+    mirrors = {
+        **{host: {"endpoint": list(urls)} for host, urls in config.mirrors.items()},
+        f"localhost:{registry.port}": {"endpoint": [f"http://{registry.host}:{REGISTRY_PORT}"]},
+    }
+    arguments = [f"--tls-san={config.balancer}", *(() if config.traefik else ("--disable=traefik",))]
+    wanted: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
         "metadata": {"name": config.name},
-        "servers": 1,
-        "agents": config.agents,
+        **{key: value for key, value in (("servers", config.servers), ("agents", config.agents)) if value is not None},
         **({"image": config.image} if config.image else {}),
-        "kubeAPI": {"hostIP": "127.0.0.1", "hostPort": str(config.api_port)},
-        "ports": [{"port": f"127.0.0.1:{port}", "nodeFilters": ["loadbalancer"]} for port in config.ports],
-        "registries": {
-            "use": [f"{registry.host}:{registry.port}"],
-            "config": _embedded({"mirrors": mirror}),
-        },
+        "kubeAPI": {"host": "127.0.0.1", "hostIP": "127.0.0.1", "hostPort": str(config.api_port)},
+        "ports": [{"port": port, "nodeFilters": ["loadbalancer"]} for port in config.ports],
+        "volumes": [{"volume": volume, "nodeFilters": ["server:*", "agent:*"]} for volume in config.volumes],
+        "registries": {"use": [f"{registry.host}:{registry.port}"]},
         "options": {
             "k3d": {"wait": True, "timeout": f"{config.timeout}s"},
-            "k3s": {"extraArgs": [{"arg": f"--tls-san={config.balancer}", "nodeFilters": ["server:*"]}]},
+            "k3s": {"extraArgs": [{"arg": argument, "nodeFilters": ["server:*"]} for argument in arguments]},
             "kubeconfig": {"updateDefaultKubeconfig": False, "switchCurrentContext": False},
         },
     }
+    made: dict[str, Any] = merged({"servers": 1, "agents": 0, **config.base}, wanted)
+    made["ports"] = [{**item, "port": _local(str(item.get("port", "")))} for item in made["ports"]]
+    theirs = read_registries(made["registries"].get("config"))
+    made["registries"]["config"] = _embedded(merged(theirs, {"mirrors": mirrors}))
+    return made
+
+
+def merged(base: Any, over: Any) -> Any:
+    """`over` laid over `base`: maps key by key, lists one after the other; any other value replaces."""
+    if isinstance(base, Mapping) and isinstance(over, Mapping):
+        both = {key: merged(base[key], over[key]) for key in base if key in over}
+        return {**base, **over, **both}
+    if isinstance(base, list) and isinstance(over, list):
+        return [*base, *(item for item in over if item not in base)]
+    return over
+
+
+def read_registries(text: object) -> Mapping[str, Any]:
+    """A registries.yaml that is embedded in a configuration; empty for what is not one."""
+    if not isinstance(text, str) or "\n" not in text:
+        return {}
+    from devtools.base.machine_yaml import read_yaml  # noqa: PLC0415 - PyYAML
+
+    found = read_yaml(text.encode())
+    return found if isinstance(found, Mapping) else {}
 
 
 def digest(config: Config) -> str:
@@ -106,8 +154,7 @@ def labelled(config: Config) -> dict[str, Any]:
     """The document with its own digest as a runtime label."""
     content = document(config)
     label = {"label": f"{LABEL}={digest(config)}", "nodeFilters": list(_NODES)}
-    content["options"]["runtime"] = {"labels": [label]}
-    return content
+    return dict(merged(content, {"options": {"runtime": {"labels": [label]}}}))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> tuple[str, ...]:
@@ -121,6 +168,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
         elif before != after:
             found.append(f"{place}: {_shown(before)} → {_shown(after)}")
     return tuple(found)
+
+
+def _local(port: str) -> str:
+    """A port mapping that listens on 127.0.0.1 unless it names another address."""
+    mapping = port.split("@", maxsplit=1)[0]
+    return f"127.0.0.1:{port}" if mapping.count(":") == 1 else port
 
 
 def _embedded(registries: Mapping[str, Any]) -> str:

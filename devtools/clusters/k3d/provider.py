@@ -220,7 +220,7 @@ class K3dProvider:
         """Remove all that is there of it, also while we are being interrupted; k3d forgets a network without nodes."""
         name = self._config.name
         self._program.run(replace(self._k3d.delete(name), cleanup=True), f"delete cluster {name}")
-        self._engine.remove_network(self._config.network)
+        self._engine.remove_network(self._config.own_network)
         self._files.creating.unlink(missing_ok=True)
 
     def _check_ports(self, listed: answers.Listed | None) -> None:
