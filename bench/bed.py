@@ -62,11 +62,11 @@ class Bed:
         dropped: tuple[str, ...] = ("KUBECONFIG", "HELM_", "DEVTOOLS_CLUSTER", "DEVTOOLS_STATE", "DEVTOOLS_PROVIDER")
         # Without bytecode every run would compile the package anew, which no user's run does.
         dropped = (*dropped, "PYTHONDONTWRITEBYTECODE")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         homes = {f"HELM_{name}_HOME": str(self.work / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         plugins = {"HELM_PLUGINS": str(self.diff)} if self.diff else {}
         return {
-            **kept,
+            **own,
             **homes,
             **plugins,
             "DEVTOOLS_CLUSTER": CLUSTER,

@@ -50,13 +50,13 @@ def tables(document: Mapping[str, Any]) -> str:
 
 def _machines(cases: Mapping[str, Any]) -> Iterator[str]:
     """One line for each machine and commit; the load says how quiet it was."""
-    seen: dict[str, list[float]] = {}
+    loads_by_place: dict[str, list[float]] = {}
     for case in cases.values():
         it = case["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in it["versions"].items())
         text = f"{it['cpu']}, {it['cores']} cores, {it['memory_gib']} GiB, {it['system']} {it['kernel']}; {versions}"
-        seen.setdefault(text + f"; commit {case['commit']}", []).append(it["load"][0])
-    for text, loads in seen.items():
+        loads_by_place.setdefault(text + f"; commit {case['commit']}", []).append(it["load"][0])
+    for text, loads in loads_by_place.items():
         yield f"Measured on {text}. Load when the cases began: {min(loads):.1f} to {max(loads):.1f}."
 
 

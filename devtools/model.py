@@ -297,5 +297,5 @@ class Plan:
     stack: Stack
     layers: tuple[str, ...]  # selected ones, in order
     steps: tuple[Step, ...]
-    kept_crds: bool = False  # releases go and their CRDs stay, which is to be said
+    keeps_crds: bool = False  # releases go and their CRDs stay, which is to be said
     undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more

@@ -32,14 +32,16 @@ def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsErro
     what = f"{type(error).__name__} in devtools itself"
     hint = "please report it with that file"
     try:
-        return DevtoolsError(f"{what}; the details are in {_kept(error, clean)}", hint=hint, exit_code=ExitCode.BUG)
+        return DevtoolsError(
+            f"{what}; the details are in {_write_traceback(error, clean)}", hint=hint, exit_code=ExitCode.BUG
+        )
     except OSError as full:
-        said = clean("".join(traceback.format_exception_only(error)).strip())
-        text = f"{what}: {said}; its traceback could not be written: {full.strerror}"
+        summary = clean("".join(traceback.format_exception_only(error)).strip())
+        text = f"{what}: {summary}; its traceback could not be written: {full.strerror}"
         return DevtoolsError(text, hint="please report it", exit_code=ExitCode.BUG)
 
 
-def _kept(error: BaseException, clean: Callable[[str], str]) -> Path:
+def _write_traceback(error: BaseException, clean: Callable[[str], str]) -> Path:
     """The file with the traceback, and with what ran where."""
     import platform  # noqa: PLC0415 - hopefully not needed
 

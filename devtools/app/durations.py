@@ -30,7 +30,7 @@ def load_durations(file: Path) -> Durations:
 
 def save_durations(file: Path, durations: Durations) -> None:
     """Keep what this run saw, whole or not at all; where nothing was synced nothing is written."""
-    if not durations.seen:
+    if not durations.measured:
         return
     with contextlib.suppress(OSError):
         write_whole(file, durations.dump())

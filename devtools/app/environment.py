@@ -116,14 +116,16 @@ class App:
     @cached_property
     def runner(self) -> SubprocessRunner:
         """Runs every tool."""
-        kept = {key: value for key, value in self.environ.items() if not key.startswith(_DROPPED)}
-        return SubprocessRunner(kept, self.cancel)
+        inherited = {key: value for key, value in self.environ.items() if not key.startswith(_DROPPED)}
+        return SubprocessRunner(inherited, self.cancel)
 
     @cached_property
     def tilt_runner(self) -> SubprocessRunner:
         """Runs Tilt, whose resources publish the protobuf module: it alone is handed BUF_TOKEN."""
-        kept = {key: value for key, value in self.environ.items() if key == "BUF_TOKEN" or not key.startswith(_DROPPED)}
-        return SubprocessRunner(kept, self.cancel)
+        inherited = {
+            key: value for key, value in self.environ.items() if key == "BUF_TOKEN" or not key.startswith(_DROPPED)
+        }
+        return SubprocessRunner(inherited, self.cancel)
 
     @cached_property
     def toolchain(self) -> Toolchain:

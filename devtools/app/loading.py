@@ -37,13 +37,13 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
 
         return {name: (_own(release), merge(release, root=stack.root).data) for name, release in wanted.items()}
 
-    def is_of_these(kept: dict[str, Any]) -> bool:
+    def is_of_these(merges: dict[str, Any]) -> bool:
         # the stack may have been read from what its files held before: a run that waited for its lock has an old one
-        return all(name in kept and kept[name][0] == _own(release) for name, release in wanted.items())
+        return all(name in merges and merges[name][0] == _own(release) for name, release in wanted.items())
 
     name = f"values {stack.root} {stack.environment.name} {_provider(app)} {' '.join(wanted)}"
-    kept = app.cached(name, _inputs(app), read, kind=dict[str, tuple[str, Any]], good=is_of_these)
-    return {name: data for name, (_, data) in kept.items()}
+    merges = app.cached(name, _inputs(app), read, kind=dict[str, tuple[str, Any]], good=is_of_these)
+    return {name: data for name, (_, data) in merges.items()}
 
 
 def _own(release: Release) -> str:

@@ -44,10 +44,10 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
     upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
     if not upgrades:
         return
-    from devtools.charts.nondeterminism import random_templates, told  # noqa: PLC0415 - most plans upgrade nothing
+    from devtools.charts.nondeterminism import describe, random_templates  # noqa: PLC0415 - most plans upgrade nothing
 
     for step in upgrades:
-        if found := list(told(random_templates(step.release.chart.path, values[step.id]))):
+        if found := list(describe(random_templates(step.release.chart.path, values[step.id]))):
             more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             what = "; ".join(found[:_NAMED]) + more
             message = f"may render differently each time ({what}): what is made there may change with this upgrade"

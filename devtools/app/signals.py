@@ -55,18 +55,18 @@ def signals(app: App) -> Iterator[None]:
 @contextlib.contextmanager
 def _watched(app: App) -> Iterator[None]:
     """Have a thread do what signals ask for while the body runs."""
-    came, told = os.pipe()
-    os.set_blocking(told, False)
+    came, written = os.pipe()
+    os.set_blocking(written, False)
     watcher = Thread(target=_watch, args=(app, came), name="signals", daemon=True)
     watcher.start()
-    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.write(told, bytes([_OVER]))
+        os.write(written, bytes([_OVER]))
         watcher.join()
-        os.close(told)
+        os.close(written)
         os.close(came)
 
 

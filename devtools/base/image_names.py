@@ -47,7 +47,7 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
 
-    def kept_in(self, host: str) -> str:
+    def name_in_registry(self, host: str) -> str:
         """Where a registry that holds images of several others keeps it: their names do not meet there."""
         origin = self.registry.replace(":", "-").lower()
         return f"{host}/{origin}/{self.repository}:{self.tag or self.digest.removeprefix('sha256:')}"

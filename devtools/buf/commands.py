@@ -137,8 +137,8 @@ def classify(result: Result) -> Outcome:
         return Outcome.FINDINGS
     if result.timed_out:
         return Outcome.UNREACHABLE
-    said = failure(result)
-    return next((outcome for outcome, sign in _SIGNS if sign.search(said)), Outcome.FAILED)
+    text = failure(result)
+    return next((outcome for outcome, sign in _SIGNS if sign.search(text)), Outcome.FAILED)
 
 
 def failure(result: Result) -> str:

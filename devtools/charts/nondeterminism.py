@@ -96,7 +96,7 @@ def _reached(text: _Text, named: Mapping[str, _Text]) -> set[str]:
     return calls
 
 
-def told(found: tuple[Random, ...]) -> Iterator[str]:
+def describe(found: tuple[Random, ...]) -> Iterator[str]:
     """`randAlphaNum in templates/secret.yaml`, one for each file."""
     for item in found:
         kept = ", unless its lookup finds what is there" if item.lookup else ""

@@ -239,7 +239,7 @@ def _problems(module: Module, result: Result) -> tuple[Problem, ...]:
 
 def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
     """The error for a push that failed, with an exit code of its own for whose fault it is."""
-    said = commands.failure(result) or f"exit code {result.returncode}"
+    message = commands.failure(result) or f"exit code {result.returncode}"
     if outcome is Outcome.FINDINGS:
         return ProtoFault(f"{module.name} does not compile", problems=_problems(module, result))
     if outcome is Outcome.REJECTED:
@@ -249,21 +249,21 @@ def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
         )
     if outcome is Outcome.DENIED:
         return ConfigError(
-            f"{module.remote} refused to let this token push {module.name}: {said}",
+            f"{module.remote} refused to let this token push {module.name}: {message}",
             hint="ask an owner of the module for write access; a proxy on the way can answer so, too",
         )
     if outcome is Outcome.MISSING:
         return ConfigError(
-            f"{module.remote} has no module {module.name}: {said}",
+            f"{module.remote} has no module {module.name}: {message}",
             hint=f"its owner makes it once: buf registry module create {module.name}",
         )
     if outcome is Outcome.UNREACHABLE:
         return EnvironmentFault(
             f"{module.remote} cannot be reached, so {module.name} was not pushed: "
-            f"{'no answer in time' if result.timed_out else said}",
+            f"{'no answer in time' if result.timed_out else message}",
             hint="check the network and HTTPS_PROXY; to go on with the last published module: --no-push",
         )
-    return EnvironmentFault(f"{module.name} was not pushed: {said}", hint="run it again; see docs/proto.md")
+    return EnvironmentFault(f"{module.name} was not pushed: {message}", hint="run it again; see docs/proto.md")
 
 
 def _joined(labels: Sequence[str]) -> str:

@@ -28,6 +28,6 @@ def prune(app: App, output: str, *, days: int, dry_run: bool) -> ExitCode:
     from devtools.clusters.embedded.layout import programs  # noqa: PLC0415 - only one who prunes needs it
 
     judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=days, dry_run=dry_run)
-    told = toolchain.pruned_document if output == "json" else toolchain.pruned_text
-    app.out.write(told(judged, dry_run=dry_run))
+    render = toolchain.pruned_document if output == "json" else toolchain.pruned_text
+    app.out.write(render(judged, dry_run=dry_run))
     return ExitCode.OK

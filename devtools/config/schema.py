@@ -29,9 +29,9 @@ def _schema(root: str, title: str) -> dict[str, Any]:
     from devtools.config import declared  # noqa: PLC0415 - imports pydantic
 
     schema = _without_titles(TypeAdapter(getattr(declared, root)).json_schema())
-    told = _descriptions(declared)
+    descriptions = _descriptions(declared)
     for name, kind in ((root, schema), *schema["$defs"].items()):
-        for key, text in told.get(name, {}).items():
+        for key, text in descriptions.get(name, {}).items():
             if key in kind.get("properties", {}):
                 kind["properties"][key] = dict(sorted({**kind["properties"][key], "description": text}.items()))
     return {"$schema": DIALECT, "title": title, **schema}

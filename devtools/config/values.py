@@ -50,8 +50,8 @@ def merge(release: Release, *, charts_default: bool = False, root: Path | None =
     below: Origins = {}
     base = lay_over({}, defaults.data, below, defaults.at)
     merged = lay_over(base, data, below, lambda path: origins.get(path, release.where))
-    kept = _without_deleted(merged, data, base)
-    return Merged(data=kept, origins={path: where for path, where in below.items() if _has(kept, path)})
+    remaining = _without_deleted(merged, data, base)
+    return Merged(data=remaining, origins={path: where for path, where in below.items() if _has(remaining, path)})
 
 
 def overlaid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -124,12 +124,12 @@ def _has(data: Any, path: KeyPath) -> bool:
 
 def _without_deleted(merged: Mapping[str, Any], over: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """Without the keys that `over` sets to null and `base` has: Helm's coalescing drops just those."""
-    kept: dict[str, Any] = {}
+    remaining: dict[str, Any] = {}
     for key, value in merged.items():
         if key in over and over[key] is None and key in base:
             continue
         above, below = over.get(key), base.get(key)
         if isinstance(value, Mapping) and isinstance(above, Mapping) and isinstance(below, Mapping):
             value = _without_deleted(value, above, below)  # noqa: PLW2901 - the same value, less what is deleted
-        kept[key] = value
-    return kept
+        remaining[key] = value
+    return remaining

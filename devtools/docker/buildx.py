@@ -82,9 +82,10 @@ class Buildx:
         """
         chosen = {"namespace": namespace, "timeout": f"{timeout}s", **options}
         words = [word for key, value in sorted(chosen.items()) for word in ("--driver-opt", _option(key, value))]
-        given = ("--buildkitd-config", str(config)) if config else ()
+        config_flag = ("--buildkitd-config", str(config)) if config else ()
         return self._command(
-            *("create", "--name", name, "--driver", DRIVER, *words, *given, "--bootstrap"), timeout=timeout + _ASKING
+            *("create", "--name", name, "--driver", DRIVER, *words, *config_flag, "--bootstrap"),
+            timeout=timeout + _ASKING,
         )
 
     def boot(self, name: str, *, timeout: int) -> Command:

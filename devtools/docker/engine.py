@@ -69,7 +69,7 @@ class DockerEngine:
                 if port.get("PublicPort")
             }
         except Exception as error:
-            raise EnvironmentFault(f"cannot list Docker's containers: {said_by(error)}") from error
+            raise EnvironmentFault(f"cannot list Docker's containers: {error_text(error)}") from error
         finally:
             client.close()
 
@@ -91,7 +91,7 @@ class DockerEngine:
             if member.id not in (found.attrs.get("Containers") or {}):
                 found.connect(member.id)
         except Exception as error:
-            raise EnvironmentFault(f"cannot join Docker network {network}: {said_by(error)}") from error
+            raise EnvironmentFault(f"cannot join Docker network {network}: {error_text(error)}") from error
         finally:
             client.close()
 
@@ -103,7 +103,7 @@ class DockerEngine:
                 if found.name == network and not found.attrs.get("Containers"):
                     found.remove()
         except Exception as error:
-            raise EnvironmentFault(f"cannot remove Docker network {network}: {said_by(error)}") from error
+            raise EnvironmentFault(f"cannot remove Docker network {network}: {error_text(error)}") from error
         finally:
             client.close()
 
@@ -135,7 +135,7 @@ def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SO
     return client
 
 
-def said_by(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What the engine or its connection said, in one line.
 
     The SDK believes what it is answered: where that is of another shape, or ends half-way, it raises what comes of it

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from devtools.base.image_names import Reference, parse
-from devtools.docker.engine import connect, said_by
+from devtools.docker.engine import connect, error_text
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel
 
@@ -114,10 +114,10 @@ class DockerImages:
     def push(self, target: str, *, timeout: float) -> str:
         """See `ImageStore`."""
         name, _, tag = target.rpartition(":")
-        said = self._bounded(
+        answer = self._bounded(
             f"push {target}", timeout, lambda api: _ended(api.push(name, tag=tag, stream=True, decode=True))
         )
-        digest = str(said.get("Digest", ""))
+        digest = str(answer.get("Digest", ""))
         if not digest:
             raise EnvironmentFault(f"the Docker engine pushed {target} and did not say what it is there")
         return digest
@@ -193,8 +193,8 @@ def _fault(what: str, error: BaseException) -> BaseException:
     """What the engine, its socket or the SDK said, as a sentence."""
     if isinstance(error, DevtoolsError) or not isinstance(error, Exception):
         return error
-    said = str(error) if isinstance(error, _Refused) else said_by(error)
-    return EnvironmentFault(f"the Docker engine could not {what}: {' '.join(said.split())[:400]}")
+    answer = str(error) if isinstance(error, _Refused) else error_text(error)
+    return EnvironmentFault(f"the Docker engine could not {what}: {' '.join(answer.split())[:400]}")
 
 
 def _ended(lines: Iterable[Any]) -> Mapping[str, Any]:

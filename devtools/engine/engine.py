@@ -250,7 +250,7 @@ class Engine:
     def _finish(self, seconds: float) -> ExitCode:
         """Exit code and reason of the whole run."""
         code, reason, hint = self._tally.result(self._session.cancel, self._plan)
-        if code is ExitCode.OK and self._plan.kept_crds:
+        if code is ExitCode.OK and self._plan.keeps_crds:
             reason, hint = self._kept()
         self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
         return code

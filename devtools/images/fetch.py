@@ -90,8 +90,8 @@ class Obtain:
 def build(docker: Path, reference: Reference, how: Build, *, timeout: float) -> Command:
     """`docker build`, https://docs.docker.com/reference/cli/docker/buildx/build/; plain lines, no terminal tricks."""
     target = ("--target", how.target) if how.target else ()
-    given = tuple(word for key, value in how.args.items() for word in ("--build-arg", f"{key}={value}"))
-    words = ("build", "--tag", reference.tagged, "--file", str(how.file), *target, *given, str(how.context))
+    build_args = tuple(word for key, value in how.args.items() for word in ("--build-arg", f"{key}={value}"))
+    words = ("build", "--tag", reference.tagged, "--file", str(how.file), *target, *build_args, str(how.context))
     return Command(argv=(str(docker), *words), env={"BUILDKIT_PROGRESS": "plain"}, timeout=timeout)
 
 

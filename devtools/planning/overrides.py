@@ -29,8 +29,8 @@ def find_overrides(
     stack: Stack, selection: Selection, *, recreate: Collection[str], take: Collection[str]
 ) -> Overrides:
     """Return the overrides that were typed; ConfigError for a release that is unknown or not part of this run."""
-    taken = _releases(stack, selection, take, "--take-ownership")
-    return Overrides(recreate=_releases(stack, selection, recreate, "--recreate"), take=taken, adopt=taken)
+    owners = _releases(stack, selection, take, "--take-ownership")
+    return Overrides(recreate=_releases(stack, selection, recreate, "--recreate"), take=owners, adopt=owners)
 
 
 def with_overrides(plan: Plan, overrides: Overrides) -> Plan:

@@ -328,10 +328,10 @@ def _undeclared(stack: Stack, selection: Selection, facts: Facts) -> tuple[Relea
     if selection.releases is not None:
         return ()
     known, layers = {release.id for release in stack.releases()}, {layer.name for layer in stack.layers}
-    taken = {fact.layer for fact in facts.releases.values()} - layers if layers <= {*selection.layers} else set()
-    taken |= {*selection.layers}
+    covered = {fact.layer for fact in facts.releases.values()} - layers if layers <= {*selection.layers} else set()
+    covered |= {*selection.layers}
     ours = _ours(stack, facts)
-    return tuple(name for name in sorted(ours) if name not in known and ours[name].layer in taken)
+    return tuple(name for name in sorted(ours) if name not in known and ours[name].layer in covered)
 
 
 def _orphan(fact: ReleaseFact, stack: Stack) -> Release:

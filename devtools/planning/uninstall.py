@@ -32,7 +32,7 @@ def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:
         count = "1 kind" if len(found) == 1 else f"{len(found)} kinds"
         reason = f"{count} with every object of them" if force else f"{count}, if no object of them is left"
         steps.append(_step(plan, Sweep.CRDS, reason, tuple(step.id for step in steps), force=force))
-    return replace(plan, steps=tuple(steps), kept_crds=bool(found) and not crds)
+    return replace(plan, steps=tuple(steps), keeps_crds=bool(found) and not crds)
 
 
 def _step(plan: Plan, sweep: Sweep, reason: str, needs: tuple[ReleaseId, ...], *, force: bool = False) -> Step:

@@ -73,7 +73,7 @@ class Pump:
         self._reach = max((len(needle) for needle in self._bytes), default=0)
         self._on_output = on_output
         self._pending = memoryview(stdin or b"")
-        self._kept: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._buffers: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._partial: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._open: set[Stream] = {"stdout", "stderr"}
         self._quiet_since: float | None = None  # the child is dead, and nothing came since
@@ -107,7 +107,7 @@ class Pump:
 
     def text(self, name: Stream) -> str:
         """What was kept of a stream, redacted."""
-        return without(_text(self._kept[name]), self._needles)
+        return without(_text(self._buffers[name]), self._needles)
 
     @contextlib.contextmanager
     def _selector(self) -> Iterator[selectors.BaseSelector]:
@@ -163,8 +163,8 @@ class Pump:
             selector.unregister(key.fileobj)
             self._open.discard(name)
             return
-        room = self._keep - len(self._kept[name])
-        self._kept[name] += data[:room]
+        room = self._keep - len(self._buffers[name])
+        self._buffers[name] += data[:room]
         self.truncated = self.truncated or len(data) > room
         if self._on_output is not None:
             self._partial[name] += data

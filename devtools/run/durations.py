@@ -18,16 +18,16 @@ class Durations:
     """Expected seconds by release, waiting for a turn left out, and what this run has seen."""
 
     known: Mapping[ReleaseId, float] = field(default_factory=dict)
-    seen: dict[ReleaseId, float] = field(default_factory=dict)
+    measured: dict[ReleaseId, float] = field(default_factory=dict)
 
     def note(self, release: ReleaseId, seconds: float) -> None:
         """A release was synced and, where it has tests, tested in so many seconds."""
         before = self.known.get(release, seconds)
-        self.seen[release] = _KEPT * before + (1 - _KEPT) * seconds
+        self.measured[release] = _KEPT * before + (1 - _KEPT) * seconds
 
     def dump(self) -> str:
         """Everything known, as the text of a file."""
-        rows = {str(release): round(seconds, 3) for release, seconds in sorted({**self.known, **self.seen}.items())}
+        rows = {str(release): round(seconds, 3) for release, seconds in sorted({**self.known, **self.measured}.items())}
         return json.dumps({"version": _VERSION, "seconds": rows}, indent=1) + "\n"
 
 

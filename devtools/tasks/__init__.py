@@ -274,5 +274,5 @@ namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
-for told in (layers, plan, drift):
-    told.beside = namespace
+for task_with_layer in (layers, plan, drift):
+    task_with_layer.beside = namespace

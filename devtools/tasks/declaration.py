@@ -39,20 +39,20 @@ class LayerTask(_OurTask):
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """See `Task`."""
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
-        if self._is_told():
+        if self._has_layer():
             for argument in arguments:
                 if argument.name == "name":
                     argument.positional, argument.default = True, None
         return arguments
 
-    def _is_told(self) -> bool:
+    def _has_layer(self) -> bool:
         """Whether a layer stands on the command line, which is read again and again: it is short."""
-        from devtools.tasks.positional import told
+        from devtools.tasks.positional import has_positional
 
         program = running_program()
         if program is not None and getattr(program, "core", None) and getattr(program, "collection", None):
-            return told(self, program.core.unparsed, program.collection)
-        return self.beside is not None and told(self, sys.argv[1:], self.beside)
+            return has_positional(self, program.core.unparsed, program.collection)
+        return self.beside is not None and has_positional(self, sys.argv[1:], self.beside)
 
 
 end_quietly(_OurTask)

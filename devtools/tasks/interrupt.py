@@ -19,7 +19,7 @@ from invoke.tasks import Task
 from devtools.tasks.program import running_program
 
 INTERRUPTED = 130  # as `devtools.errors.ExitCode`, which is not worth an import here
-_SAID = b"interrupted: interrupted by Ctrl-C\n"
+_MESSAGE = b"interrupted: interrupted by Ctrl-C\n"
 
 
 def end_quietly(ours: type[Task[Any]]) -> None:
@@ -41,7 +41,7 @@ def end_quietly(ours: type[Task[Any]]) -> None:
         with contextlib.suppress(Exception):
             sys.stdout.flush()  # what tasks before this one printed
         with contextlib.suppress(OSError):
-            os.write(2, _SAID)
+            os.write(2, _MESSAGE)
         os._exit(INTERRUPTED)
 
     signal.signal(signal.SIGINT, handle)

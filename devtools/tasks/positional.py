@@ -52,7 +52,7 @@ class _Mention:
         return True
 
 
-def told(task: AnyTask, words: Sequence[str], root: Collection) -> bool:
+def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> bool:
     """Whether each mention of a task is followed by one bare word that can only be meant for it.
 
     That is: no flag, no flag's value and no task of `root`. What follows something that is not known is not looked at:

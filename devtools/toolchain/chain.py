@@ -112,12 +112,12 @@ class Toolchain:
     def _look(self, item: Tool) -> ToolRow:
         """See `_row`."""
         note = ""
-        seen = None if item.same == "never" else self._probe.look(item)
-        if seen is not None:
-            if item.accepts(seen.version):
-                source: Source = "PyPI" if seen.path.parent == self._beside else "PATH"
-                return ToolRow(name=item.name, version=seen.version, source=source, path=seen.path)
-            note = f"{seen.path} is {seen.version or 'of unknown version'}, not {item.rule}"
+        probed = None if item.same == "never" else self._probe.look(item)
+        if probed is not None:
+            if item.accepts(probed.version):
+                source: Source = "PyPI" if probed.path.parent == self._beside else "PATH"
+                return ToolRow(name=item.name, version=probed.version, source=source, path=probed.path)
+            note = f"{probed.path} is {probed.version or 'of unknown version'}, not {item.rule}"
         if item.family:
             found = self._store.find(self._entry(family(item.family)), item.name)
         else:

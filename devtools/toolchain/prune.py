@@ -85,7 +85,7 @@ class Pruner:
         build = item.build
         try:
             with FileLock(self.root / f"{build.entry}.lock", timeout=0):
-                return self._taken_away(item) if build.version else self._swept(item)
+                return self._delete(item) if build.version else self._swept(item)
         except Timeout:
             return Judged(build=build, goes=False, reason="being built")
         except FileNotFoundError:
@@ -94,7 +94,7 @@ class Pruner:
             hint = f"remove {self.root / build.name} by hand"
             raise EnvironmentFault(f"cannot remove {build.name}: {error.strerror or error}", hint=hint) from error
 
-    def _taken_away(self, item: Judged) -> Judged:
+    def _delete(self, item: Judged) -> Judged:
         """Remove a finished build, after a last look at who uses it."""
         path = self.root / item.build.name
         aside = self.root / f"{SCRATCH}{item.build.entry}-{secrets.token_hex(4)}"

@@ -47,8 +47,8 @@ def is_simulated(kube: Kube, namespace: str, pod: str) -> bool:
     if found is None:
         raise EnvironmentFault(f"there is no pod {namespace}/{pod}", hint="invoke layer 15-secrets-certs makes it")
     node = (found.get("spec") or {}).get("nodeName", "")
-    seen = kube.get(f"/api/v1/nodes/{node}") if node else None
-    return bool(seen and (seen["metadata"].get("annotations") or {}).get(FAKE_NODE) == "fake")
+    found_node = kube.get(f"/api/v1/nodes/{node}") if node else None
+    return bool(found_node and (found_node["metadata"].get("annotations") or {}).get(FAKE_NODE) == "fake")
 
 
 @contextmanager

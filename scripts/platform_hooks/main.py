@@ -44,7 +44,7 @@ def seed_vault(argv: Sequence[str], environ: Mapping[str, str], root: Path, say:
         "--address", default=environ.get("VAULT_ADDR", ""), help="of Vault; default: by way of the cluster's API server"
     )
     parser.add_argument("--mount", default="", help="of the KV v2 engine; default: what the values say")
-    return _told(lambda: _seed(parser.parse_args(argv), environ, root, say), say)
+    return _run(lambda: _seed(parser.parse_args(argv), environ, root, say), say)
 
 
 def _seed(options: argparse.Namespace, environ: Mapping[str, str], root: Path, say: Say) -> None:
@@ -76,7 +76,7 @@ def write_migrations_secret(argv: Sequence[str], environ: Mapping[str, str], say
     """`scripts/infra/bootstrap-db-migrations-secret.sh`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="bootstrap-db-migrations-secret.sh", description=_WRITING)
     _common(parser, environ)
-    return _told(lambda: _write(parser.parse_args(argv), environ, say), say)
+    return _run(lambda: _write(parser.parse_args(argv), environ, say), say)
 
 
 def _write(options: argparse.Namespace, environ: Mapping[str, str], say: Say) -> None:
@@ -115,7 +115,7 @@ def _kube(kubeconfig: Path, context: str) -> Kube:
     return kube.Kube(kubeconfig, context, Cancel())
 
 
-def _told(work: Callable[[], None], say: Say) -> int:
+def _run(work: Callable[[], None], say: Say) -> int:
     try:
         work()
     except DevtoolsError as error:

@@ -23,7 +23,7 @@ class LostRace(DevtoolsError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StoredSecret:
     """What lies at a path: its data (empty where there is none), and the version that a write must name."""
 
     data: Mapping[str, Any]
@@ -33,7 +33,7 @@ class Kept:
 class Store(Protocol):
     """A KV v2 engine."""
 
-    def read(self, path: str) -> Kept:
+    def read(self, path: str) -> StoredSecret:
         """What is there now."""
 
     def write(self, path: str, data: Mapping[str, Any], version: int) -> None:
@@ -74,15 +74,15 @@ def ensure(
 
 def _ensure_one(store: Store, secret: Wanted, say: Callable[[str], None], make: Callable[[str], str]) -> str:
     for _ in range(RACES):
-        kept = store.read(secret.path)
-        missing = [name for name in secret.properties if kept.data.get(name) in (None, "")]
+        stored = store.read(secret.path)
+        missing = [name for name in secret.properties if stored.data.get(name) in (None, "")]
         if not missing:
             return "unchanged"
         try:
-            store.write(secret.path, {**kept.data, **{name: make(name) for name in missing}}, kept.version)
+            store.write(secret.path, {**stored.data, **{name: make(name) for name in missing}}, stored.version)
         except LostRace:
             continue
-        how = "completed" if kept.data else "created"
+        how = "completed" if stored.data else "created"
         say(f"{secret.path}: {how} ({', '.join(missing)})")
         return how
     raise DevtoolsError(
@@ -113,7 +113,7 @@ class VaultStore:
             url=address.url, token=token, cert=address.certificate, verify=address.authority, timeout=TIMEOUT
         )
 
-    def read(self, path: str) -> Kept:
+    def read(self, path: str) -> StoredSecret:
         """What is there now; a secret whose newest version was deleted counts as empty.
 
         Raises EnvironmentFault where Vault is sealed, cannot be reached or has no such engine, DevtoolsError where it
@@ -122,14 +122,14 @@ class VaultStore:
         try:
             answer = self._ask(path, self._read, path)
         except self._hvac.exceptions.InvalidPath as error:
-            if "no handler for route" in _said(error):
+            if "no handler for route" in _error_text(error):
                 raise self._no_engine() from None
-            return Kept(data={}, version=_deleted(error.json))
+            return StoredSecret(data={}, version=_deleted(error.json))
         except self._hvac.exceptions.InvalidRequest as error:
-            raise DevtoolsError(f"Vault does not give {path}: {_said(error)}") from None
+            raise DevtoolsError(f"Vault does not give {path}: {_error_text(error)}") from None
         try:
             found = answer["data"]
-            return Kept(data={**(found["data"] or {})}, version=int(found["metadata"]["version"]))
+            return StoredSecret(data={**(found["data"] or {})}, version=int(found["metadata"]["version"]))
         except (KeyError, TypeError, ValueError, OverflowError):
             raise self._stranger() from None
 
@@ -140,7 +140,7 @@ class VaultStore:
         except self._hvac.exceptions.InvalidRequest as error:
             if "check-and-set" in str(error):
                 raise LostRace(f"{path} was written by somebody else") from None
-            raise DevtoolsError(f"Vault does not take {path}: {_said(error)}") from None
+            raise DevtoolsError(f"Vault does not take {path}: {_error_text(error)}") from None
         except self._hvac.exceptions.InvalidPath:
             raise self._no_engine() from None
 
@@ -163,19 +163,19 @@ class VaultStore:
                 hint=f"it needs create, read and update on {self._mount}/data/*",
             ) from None
         except errors.VaultDown as error:
-            sealed = "sealed" in _said(error).lower()
+            sealed = "sealed" in _error_text(error).lower()
             raise EnvironmentFault(
-                "Vault is sealed" if sealed else f"Vault is not ready: {_said(error)}",
+                "Vault is sealed" if sealed else f"Vault is not ready: {_error_text(error)}",
                 hint="vault operator unseal" if sealed else "wait until it is, then run the same command again",
             ) from None
         except (errors.InternalServerError, errors.BadGateway, errors.RateLimitExceeded) as error:
             raise EnvironmentFault(
-                f"Vault cannot answer now: {_said(error)}", hint="run the same command again"
+                f"Vault cannot answer now: {_error_text(error)}", hint="run the same command again"
             ) from None
         except (errors.InvalidPath, errors.InvalidRequest):
             raise  # for who asks to judge
         except errors.VaultError as error:
-            raise EnvironmentFault(f"Vault cannot answer: {_said(error)}") from None
+            raise EnvironmentFault(f"Vault cannot answer: {_error_text(error)}") from None
         except OSError as error:  # what hvac raises where no answer comes
             raise EnvironmentFault(
                 f"no Vault answers at {self._url}: {type(error).__name__}",
@@ -207,7 +207,7 @@ def _deleted(answer: Any) -> int:
         return 0
 
 
-def _said(error: Any) -> str:
+def _error_text(error: Any) -> str:
     """Vault's own words; they name paths, never values."""
-    said = error.errors if isinstance(error.errors, list | tuple) else [error.errors] if error.errors else []
-    return "; ".join(map(str, said)) or type(error).__name__
+    lines = error.errors if isinstance(error.errors, list | tuple) else [error.errors] if error.errors else []
+    return "; ".join(map(str, lines)) or type(error).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devtools.charts.nondeterminism import random_templates, told
+from devtools.charts.nondeterminism import describe, random_templates
 from devtools.charts.packing import packed
 from devtools.errors import ConfigError
 
@@ -68,10 +68,10 @@ def unpacked(root: Path, files: Mapping[str, str]) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_random_templates(case: str, tmp_path: Path) -> None:
     files, expected = CASES[case]
-    assert list(told(random_templates(unpacked(tmp_path / "c", files), {}))) == expected
+    assert list(describe(random_templates(unpacked(tmp_path / "c", files), {}))) == expected
     archive = tmp_path / "c.tgz"
     archive.write_bytes(packed({f"c/{name}": text.encode() for name, text in {"Chart.yaml": CHART, **files}.items()}))
-    assert list(told(random_templates(archive, {}))) == expected
+    assert list(describe(random_templates(archive, {}))) == expected
 
 
 @pytest.mark.parametrize(("values", "found"), [({}, 0), ({"s": {"enabled": True}}, 1)], ids=["off", "on"])

@@ -212,9 +212,9 @@ def test_the_engine_gives_slots_by_what_earlier_runs_took(bench: Bench) -> None:
     order = [event.release.partition("/")[2] for event in ran.all(StepFinished)]
     assert order.index("tail") <= 1  # whoever came to the first slot before it
     assert order.index("slow") <= 3
-    assert set(durations.seen) == {item.release.id for item in made.steps}
-    assert durations.seen[slow.id] > 30  # smoothed
-    assert durations.seen[leaves[0].id] < 5
+    assert set(durations.measured) == {item.release.id for item in made.steps}
+    assert durations.measured[slow.id] > 30  # smoothed
+    assert durations.measured[leaves[0].id] < 5
 
 
 def test_who_waits_for_readiness_holds_no_slot(bench: Bench) -> None:

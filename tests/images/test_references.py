@@ -28,7 +28,7 @@ DIGEST = "sha256:" + "0a" * 32
 def test_names_in_full(text: str, full: str, kept: str) -> None:
     found = parse(text)
     assert str(found) == full
-    assert found.kept_in("r:5") == kept
+    assert found.name_in_registry("r:5") == kept
     assert parse(full) == found
 
 
@@ -49,4 +49,4 @@ _PART = st.from_regex(r"[a-z0-9]{1,8}([._-][a-z0-9]{1,8})?", fullmatch=True)
 def test_a_full_name_is_itself(registry: str, parts: list[str], tag: str) -> None:
     found = parse(f"{registry}/{'/'.join(parts)}:{tag}")
     assert found == Reference(registry=registry, repository="/".join(parts), tag=tag)
-    assert parse(found.kept_in("localhost:5550")).tag == tag
+    assert parse(found.name_in_registry("localhost:5550")).tag == tag

@@ -31,9 +31,9 @@ class At(importlib.abc.MetaPathFinder):
             ctrl_c()
 
 sys.meta_path.insert(0, At())
+from devtools.tasks import namespace
 sys.stderr.write(os.environ.get("READY", ""))
 sys.stderr.flush()
-from devtools.tasks import namespace
 if os.environ.get("CTRL_C_AT") == "here":
     ctrl_c()
 
@@ -127,7 +127,7 @@ def test_who_imports_the_tasks_keeps_ctrl_c(before: str) -> None:
 
 
 def test_ctrl_c_at_any_moment(tmp_path: Path) -> None:
-    """From the first line of tasks.py on: what is before is Python and invoke."""
+    """From the import of the tasks on; the tests above interrupt that import itself."""
     root = _root(tmp_path)
     _typed(root, INVOKE, *LAYERS)
     rng = random.Random(5)

@@ -74,7 +74,9 @@ def test_a_command_line(case: dict[str, Any], read: dict[str, dict[str, Any]]) -
     if "refused" in case:
         assert (found["calls"], case["refused"] in found["refused"]) == ([], True), found
         return
-    wanted = [[name.rpartition(".")[2], told] for call in case["calls"] for name, told in call.items()]
+    wanted = [
+        [name.rpartition(".")[2], has_positional] for call in case["calls"] for name, has_positional in call.items()
+    ]
     assert (found["calls"], found["refused"]) == (wanted, "")
 
 

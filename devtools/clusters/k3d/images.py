@@ -186,7 +186,7 @@ class K3dImages:
         """Where the registry keeps it: as the engine, and as a node, reaches that."""
         registry = self.config.registry
         inside = self.registry or f"{registry.host}:{REGISTRY_PORT}"
-        return image.reference.kept_in(f"localhost:{registry.port}"), image.reference.kept_in(inside)
+        return image.reference.name_in_registry(f"localhost:{registry.port}"), image.reference.name_in_registry(inside)
 
     def _nodes(self) -> tuple[str, ...]:
         """The cluster's nodes; EnvironmentFault unless all of them run."""
