@@ -12,6 +12,7 @@ def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
     if dry_run:
         raise ConfigError("--dry-run goes with --prune", hint="invoke toolchain --prune --dry-run")
     app.toolchain.ensure(progress=app.say)
+    app.toolchain.renew(progress=app.say)
     if output == "json":
         app.out.write(toolchain.document(app.toolchain))
         return ExitCode.OK

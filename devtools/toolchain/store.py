@@ -48,6 +48,14 @@ class Store:
         _stamp(manifest)
         return path
 
+    def built_with(self, entry: str) -> str:
+        """Return the version of Go that made a build; empty if the build is missing, or does not say."""
+        try:
+            found = read_json((self._root / entry / MANIFEST).read_text("utf-8"))["go"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        return found if isinstance(found, str) else ""
+
     @contextlib.contextmanager
     def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
         """Be the only builder of `entry`; waits for another one, saying whom. Raises Interrupted on a cancel."""

@@ -329,6 +329,36 @@ def test_other_pins_are_another_build(house: House) -> None:
     assert other.path("etcd") != house.toolchain().path("etcd")
 
 
+def test_a_newer_go_builds_the_tools_again(house: House) -> None:
+    """A security release of Go is of no use to programs that an older one built."""
+    toolchain = house.toolchain()
+    toolchain.ensure(["etcd", "helm"])
+    toolchain.renew(house.said.append)
+    assert (len(house.calls()), house.said) == (2, [])
+    newer = house.toolchain(SubprocessRunner({"PATH": BASE, "FAKE_GO": "1.26.10"}, house.cancel))
+    newer.ensure(["etcd"])
+    assert len(house.calls()) == 2, "what only uses the tools does not wait for a build"
+    newer.renew(house.said.append)
+    assert len(house.calls()) == 4
+    assert "helm was built with Go 1.26.8; here is Go 1.26.10" in house.said
+    newer.renew()
+    house.toolchain().renew()
+    assert len(house.calls()) == 4, "an older Go builds nothing again"
+    (house.bin / "go").unlink()
+    house.toolchain(path=str(house.bin)).renew()
+
+
+def test_a_build_that_does_not_say_its_go_is_built_again(house: House) -> None:
+    house.toolchain().ensure(["etcd"])
+    (manifest,) = (house.cache / "toolchain").glob("etcd-*/built.json")
+    facts = json.loads(manifest.read_text())
+    del facts["go"]
+    manifest.write_text(json.dumps(facts))
+    house.toolchain().renew(house.said.append)
+    assert house.said[0] == "etcd was built with an unknown Go; here is Go 1.26.8"
+    assert json.loads(manifest.read_text())["go"] == "1.26.8"
+
+
 def test_a_damaged_program_is_built_again(house: House) -> None:
     house.toolchain().ensure(["etcd"])
     path = house.toolchain().path("etcd")
