@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 LARGEST_FILE = 100 * 2**20  # bytes unpacked: Helm's own limit for a chart, and so for each file
 UNREADABLE: tuple[type[Exception], ...] = (
@@ -23,6 +24,22 @@ def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         if member.size < 0:
             raise tarfile.ReadError(f"{member.name!r} has a negative size")
         yield member
+
+
+def unpack(path: Path, into: Path) -> None:
+    """Write the files of an archive below a directory; raises of `UNREADABLE`, also for a path that leads out of it.
+
+    Links are left out, and modes are ours. tarfile's own filters are missing in Python 3.11 before 3.11.4.
+    """
+    with tarfile.open(path) as archive:
+        for member in members(archive):
+            parts = PurePosixPath(member.name.replace("\\", "/")).parts
+            if ".." in parts or member.name.startswith(("/", "\\")):
+                raise tarfile.ReadError(f"{member.name!r} leads out of the archive")
+            if member.isfile():
+                target = into.joinpath(*parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content_of(archive, member))
 
 
 def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

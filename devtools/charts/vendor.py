@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.base.archives import UNREADABLE, unpack
 from devtools.base.atomic_write import write_whole
 from devtools.base.checksum import sha256_of
 from devtools.charts.archive import files_of_archive, inspect_archive, path_in_chart
@@ -159,8 +160,10 @@ class Vendor:
 
     def _packed(self, helm: HelmCharts, entry: LockEntry, archive: Path, work: Path) -> Path:
         """The same chart with its dependencies in it."""
-        with tarfile.open(archive) as file:
-            file.extractall(work / "chart", filter="data")
+        try:
+            unpack(archive, work / "chart")
+        except UNREADABLE as error:
+            raise ConfigError(f"chart archive {archive.name} of '{entry.chart}' cannot be unpacked: {error}") from error
         (chart,) = (work / "chart").iterdir()
         locked = any((chart / name).exists() for name in _LOCKS)
         for number, url in enumerate(_repositories(_files(archive))):
