@@ -30,6 +30,15 @@ class _OurTask(Task[Callable[..., None]]):
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
         return {**options, "names": (name, "l")} if name == "label" else options
 
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the arguments, with their help each time: invoke's own method uses up the help texts."""
+        texts = dict(self.help)
+        try:
+            found: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
+        finally:
+            self.help = texts
+        return found
+
 
 class LayerTask(_OurTask):
     """A task that may be told a layer: `invoke drift 40` is `invoke drift --name 40`."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import task
 
-_task = functools.partial(task, auto_shortflags=False)
+from devtools.tasks.declaration import our_task
+
 _OUTPUT = {"output": "text or json"}
 
 
-@_task(help=_OUTPUT)
+@our_task(help=_OUTPUT)
 def build(_: Context, output: str = "text") -> None:
     """Compile the protobuf module in proto/.
 
@@ -25,7 +24,7 @@ def build(_: Context, output: str = "text") -> None:
     main(lambda app: proto.build(app, output), output)
 
 
-@_task(help=_OUTPUT)
+@our_task(help=_OUTPUT)
 def lint(_: Context, output: str = "text") -> None:
     """Check the protobuf module against its lint rules.
 
@@ -37,7 +36,7 @@ def lint(_: Context, output: str = "text") -> None:
     main(lambda app: proto.lint(app, output), output)
 
 
-@_task(help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
+@our_task(help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
 def breaking(_: Context, against: str = "", output: str = "text") -> None:
     """Check that nobody breaks who uses the protobuf module as it is at a git ref.
 
@@ -51,7 +50,7 @@ def breaking(_: Context, against: str = "", output: str = "text") -> None:
     main(lambda app: proto.breaking(app, against, output), output)
 
 
-@_task(
+@our_task(
     iterable=["label"],
     help={
         "label": "the label that the commit gets instead of the registry's default one (may be given again)",

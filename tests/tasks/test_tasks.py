@@ -34,6 +34,12 @@ def test_every_flag_is_documented_and_explained(name: str) -> None:
         assert name in row[1] or "all" in row[1], (name, argument.name)
 
 
+def test_flags_are_explained_each_time_they_are_asked_for() -> None:
+    """Whoever looked before: tests, in any order, and other programs that use the tasks."""
+    for _ in range(2):
+        assert not [name for name in TASKS for argument in namespace[name].get_arguments() if not argument.help]
+
+
 def test_no_documented_task_or_flag_is_missing() -> None:
     documented = set(re.findall(r"^\| `([a-z.]+)(?: NAME)?` \| ", DOCS, re.MULTILINE))
     assert documented == set(TASKS)
