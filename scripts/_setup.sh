@@ -141,11 +141,28 @@ missing_packages() {
     "$python" -c 'from devtools.clusters.embedded.node.real_node import missing_packages; print(*missing_packages())'
 }
 
-apt_install() {
+# apt_install PACKAGES LOG: installs them, and leaves their services off, now and after a restart: containerd, dockerd
+# and a registry are programs that we start ourselves, where they are needed.
+apt_install() (
+    policy=/usr/sbin/policy-rc.d # what packages ask whether they may start their services
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM HUP
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
+    fi
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get install -y -qq --no-install-recommends \
-        -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold $1 </dev/null >"$2" 2>&1
-}
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold $1 </dev/null >"$2" 2>&1 || exit
+    command -v systemctl >/dev/null || exit 0
+    for package in $1; do
+        case $package in
+        containerd) systemctl disable containerd.service ;;
+        docker.io) systemctl disable docker.service docker.socket ;;
+        docker-registry) systemctl disable docker-registry.service ;;
+        esac >>"$2" 2>&1 || : # without systemd they are off anyway
+    done
+)
 
 # install_packages yes|no: the real node's packages, where that can be; says what it does, or what to type.
 # Returns 1 where some are missing afterwards.

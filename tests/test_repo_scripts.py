@@ -52,6 +52,15 @@ class Checkout:
         self.program(self.bin, "go", "#!/bin/sh\necho go1.26.8\n")
         self.program(self.bin, "id", "#!/bin/sh\necho ${FAKE_UID:-0}\n")
         self.program(self.bin, "apt-get", RECORDER)
+        self.program(self.bin, "systemctl", RECORDER)
+        self.program(self.bin, "gpg", RECORDER)
+        for name in ("docker-registry", "dockerd"):
+            self.program(self.bin, name, RECORDER)
+        self.policy = tmp / "policy-rc.d"  # the machine's own is not touched
+        setup = self.root / "scripts" / "_setup.sh"
+        text = setup.read_text()
+        assert "policy=/usr/sbin/policy-rc.d" in text
+        setup.write_text(text.replace("policy=/usr/sbin/policy-rc.d", f"policy={self.policy}"))
         for name in ("runtime", "dev"):
             text = (self.root / "requirements" / f"{name}.txt").read_text()
             (self.root / ".venv" / f".installed-{name}").write_text(f"{self.root}\n{text}")
@@ -131,7 +140,7 @@ def test_up_says_what_it_installs(checkout: Checkout) -> None:
     result = checkout.run("scripts/up", MISSING="containerd runc")
     assert result.ok
     assert "installing with apt-get" in result.stderr
-    _, apt, up = checkout.calls()
+    _, apt, _, up = checkout.calls()
     assert apt.startswith("apt-get install -y -qq --no-install-recommends ")
     assert apt.endswith(" containerd runc")
     assert up == "invoke up"
@@ -177,12 +186,47 @@ def test_test_runs_on_several_cores_when_told_to(checkout: Checkout) -> None:
     assert [call for call in before if not call.startswith("pytest")] == STEPS[:-1]
 
 
+def test_test_installs_nothing_unasked(checkout: Checkout) -> None:
+    result = checkout.run("scripts/test", "-k", "some", MISSING="containerd runc")
+    assert result.ok
+    assert "because these packages are missing: containerd runc" in result.stderr
+    assert "scripts/test --install" in result.stderr
+    assert checkout.calls() == STEPS
+
+
 @debian
-def test_test_does_not_pass_without_what_it_promises(checkout: Checkout) -> None:
-    result = checkout.run("scripts/test", MISSING="runc", FAILS="apt-get")
+def test_test_installs_when_asked_and_leaves_services_off(checkout: Checkout) -> None:
+    asked = f'if [ -x "{checkout.policy}" ]; then "{checkout.policy}"; echo "may start: $?" >> "$CALLS"; fi\n'
+    checkout.program(checkout.bin, "apt-get", RECORDER + asked)
+    result = checkout.run("scripts/test", "--install", "-k", "some", MISSING="containerd docker.io")
+    assert result.ok, result.stderr
+    _, apt, policy, *disabled = checkout.calls()[: -len(STEPS) + 1]
+    assert apt.endswith(" containerd docker.io")
+    assert policy == "may start: 101"
+    assert disabled == ["systemctl disable containerd.service", "systemctl disable docker.service docker.socket"]
+    assert not checkout.policy.exists()
+
+
+@debian
+def test_a_policy_of_the_machine_is_kept(checkout: Checkout) -> None:
+    checkout.policy.write_text("#!/bin/sh\nexit 0\n")
+    assert checkout.run("scripts/test", "--install", "-k", "some", MISSING="runc").ok
+    assert checkout.policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+@debian
+def test_test_does_not_pass_without_what_it_was_asked_to_install(checkout: Checkout) -> None:
+    result = checkout.run("scripts/test", "--install", MISSING="runc", FAILS="apt-get")
     assert result.returncode == 4
-    assert "the real node's packages are missing" in result.stderr
+    assert "the packages that tests need cannot be installed: runc" in result.stderr
     assert not [call for call in checkout.calls() if call.startswith("pytest")]
+    assert not checkout.policy.exists()
+
+
+def test_test_says_where_it_cannot_install(checkout: Checkout) -> None:
+    result = checkout.run("scripts/test", "--install", MISSING="runc", FAKE_UID="1000")
+    assert result.returncode == 4
+    assert "run it as root" in result.stderr
 
 
 def test_ci_is_the_same_without_a_terminal(checkout: Checkout) -> None:
@@ -191,6 +235,9 @@ def test_ci_is_the_same_without_a_terminal(checkout: Checkout) -> None:
     assert result.ok
     assert result.stdout == "CI=true\n"
     assert checkout.calls() == STEPS
+    if Path("/etc/debian_version").exists():
+        assert checkout.run(".ci/run", MISSING="runc").ok
+        assert [call for call in checkout.calls() if call.startswith("apt-get install ")]
 
 
 @pytest.mark.parametrize("cwd", ["/", "."])
