@@ -1,10 +1,12 @@
-"""Reading tar archives that others made."""
+"""Reads tar archives that others made, and packs reproducible ones."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 LARGEST_FILE = 100 * 2**20  # bytes unpacked: Helm's own limit for a chart, and so for each file
@@ -51,3 +53,17 @@ def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         raise tarfile.ReadError(f"{member.name!r} is larger than {LARGEST_FILE // 2**20} MiB")
     file = archive.extractfile(member)
     return file.read() if file else b""
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Return a gzipped tar of files by path: no times or owners, so the same bytes for the same files."""
+    raw = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)  # its times and owners are zero
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return raw.getvalue()

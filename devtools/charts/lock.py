@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devtools.base.yaml_positions import Document, read
+from devtools.base.yaml_edit import with_scalar
+from devtools.base.yaml_positions import Document, parse, read
 from devtools.charts.contract import ChartContract, contract_of, contract_problems
 from devtools.config.validate import validated
-from devtools.errors import Location, Problem, config_error
+from devtools.errors import ConfigError, Location, Problem, config_error
 
 LOCK = Path("third_party") / "lock.yaml"
 
@@ -100,3 +101,27 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
         document.problem((*path, "contract"), f"contract of '{entry.chart}': {message}")
         for message in contract_problems(entry.contract)
     ]
+
+
+def with_sha256(raw: bytes, chart: str, sha256: str, file: Path) -> bytes:
+    """Return the lock's text with the sha256 of `<publisher>/<chart>` set; the rest stays as people wrote it.
+
+    Raises ConfigError if that cannot be done safely.
+    """
+    document = parse(raw, file)
+    index = _index_of(document.data, chart)
+    mark = document.marks.get(("charts", index, "sha256"))
+    if document.problems or mark is None:
+        raise ConfigError(f"{file} has no place for the sha256 of '{chart}'", hint=f"look at {document.at()}")
+    text = with_scalar(raw, file, ("charts", index, "sha256"), sha256)
+    if text is None:
+        where = document.at(("charts", index, "sha256"))
+        raise ConfigError(f"the sha256 of '{chart}' cannot be written at {where}", hint=f"write it there: {sha256}")
+    return text
+
+
+def _index_of(data: object, chart: str) -> int:
+    """Return the index of a chart in `charts`; -1 if it is not there."""
+    items = data.get("charts", []) if isinstance(data, dict) else []
+    names = [f"{item.get('publisher')}/{item.get('name')}" for item in items if isinstance(item, dict)]
+    return names.index(chart) if chart in names else -1

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
+from devtools.base.archives import packed
 from devtools.base.atomic_write import write_whole
 from devtools.charts.contract import Crd, Service, Workload
 from devtools.charts.lock import LockEntry
-from devtools.charts.packing import packed
 from devtools.errors import EnvironmentFault
 
 LABEL = "devtools.ameide.io/stand-in"

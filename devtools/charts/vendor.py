@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.base.archives import UNREADABLE, unpack
+from devtools.base.archives import UNREADABLE, packed, unpack
 from devtools.base.atomic_write import write_whole
 from devtools.base.checksum import sha256_of
+from devtools.base.machine_yaml import read_map, read_yaml
 from devtools.charts.archive import files_of_archive, inspect_archive, path_in_chart
 from devtools.charts.crds import inspect_crds
-from devtools.charts.lock import LOCK, LockEntry
-from devtools.charts.locking import with_sha256
-from devtools.charts.packing import packed
+from devtools.charts.lock import LOCK, LockEntry, with_sha256
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.subcharts import load_chart
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
-from devtools.helm.charts import OCI, HelmCharts, oci_reference
+from devtools.helm.charts import OCI, HelmCharts, newest, oci_reference
 from devtools.helm.commands import parse_failure
 from devtools.process.runner import Command, Runner
 
+INDEX = "index.yaml"
 WORK = ".vendor-"  # how directories of ours begin
 _LOCKS = ("Chart.lock", "requirements.lock")
 _ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
@@ -258,3 +258,34 @@ def _repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:
         files = {name: content.read() for name, content in members if content and name not in without}
     into.write_bytes(packed(files))
     return into
+
+
+def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -> tuple[str, str]:
+    """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
+    where = source.removesuffix(f"/{INDEX}") or entry.repository or entry.oci
+    if where.startswith(OCI):
+        where = oci_reference(where, entry.name)
+    result = runner.run(helm.latest(where, entry.name))
+    if result.cancelled:
+        raise Interrupted("interrupted while helm ran")
+    if not result.ok:
+        return "", parse_failure(result.stderr)[0] if not result.timed_out else f"{where} does not answer in time"
+    try:
+        return str(read_map(result.stdout.encode()).get("version", "")), ""
+    except ValueError as error:
+        return "", f"{where} has a Chart.yaml that helm cannot read: {error}"
+
+
+def latest_in_index(path: Path) -> dict[str, str]:
+    """The newest version of each chart in an `index.yaml` (or the directory that holds it), by the chart's name.
+
+    Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError where it is none.
+    """
+    file = path / INDEX if path.is_dir() else path
+    try:
+        data = read_yaml(file.read_bytes())
+        return {name: newest([str(item["version"]) for item in items]) for name, items in data["entries"].items()}
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{file} is no index of a chart repository", hint="helm repo index DIR makes one") from error

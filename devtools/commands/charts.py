@@ -90,7 +90,7 @@ def show(app: App, output: str) -> ExitCode:
 
 def outdated(app: App, source: str, output: str) -> ExitCode:
     """Newer versions of pinned charts; EnvironmentFault where no source answers."""
-    from devtools.charts.newer import latest_in_index, latest_of  # noqa: PLC0415
+    from devtools.charts.vendor import latest_in_index, latest_of  # noqa: PLC0415
     from devtools.helm.charts import newer  # noqa: PLC0415
 
     place = _place(app, source)

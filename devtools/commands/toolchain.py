@@ -1,4 +1,4 @@
-"""`invoke toolchain`: gets what is missing and shows each tool, its version and where it came from."""
+"""`invoke toolchain`: builds what is missing, shows each tool and its source, removes builds of no use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from devtools.app.environment import App
+from devtools.errors import ConfigError, ExitCode
 from devtools.toolchain import Toolchain, ToolRow
 
 if TYPE_CHECKING:
@@ -15,6 +17,33 @@ if TYPE_CHECKING:
     from devtools.toolchain.prune import Judged
 
 VERSION = 1  # of the JSON document
+
+
+def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
+    """Build what is missing, then a table of tools; ConfigError for a dry run, which only pruning has."""
+    if dry_run:
+        raise ConfigError("--dry-run goes with --prune", hint="invoke toolchain --prune --dry-run")
+    app.toolchain.ensure(progress=app.say)
+    app.toolchain.renew(progress=app.say)
+    if output == "json":
+        app.out.write(document(app.toolchain))
+        return ExitCode.OK
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
+
+    render(app.toolchain, Console(file=app.out, no_color="NO_COLOR" in app.environ or None))
+    return ExitCode.OK
+
+
+def prune(app: App, output: str, *, days: int, dry_run: bool) -> ExitCode:
+    """Remove builds of pins that are no more; ConfigError for fewer than one day, which a run under way may need."""
+    if days < 1:
+        raise ConfigError(f"--days {days}: it must be at least 1", hint="what was used today may be in use")
+    from devtools.clusters.embedded.layout import programs  # noqa: PLC0415 - only one who prunes needs it
+
+    judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=days, dry_run=dry_run)
+    text = pruned_document if output == "json" else pruned_text
+    app.out.write(text(judged, dry_run=dry_run))
+    return ExitCode.OK
 
 
 def rows(toolchain: Toolchain) -> list[dict[str, str | None]]:

@@ -260,12 +260,12 @@ def toolchain(_: Context, prune: bool = False, days: int = 30, dry_run: bool = F
       invoke toolchain --prune --dry-run
     """
     from devtools.app.exit_codes import main
-    from devtools.commands import tools
+    from devtools.commands import toolchain as verb
 
     if prune:
-        main(lambda app: tools.prune(app, output, days=days, dry_run=dry_run), output)
+        main(lambda app: verb.prune(app, output, days=days, dry_run=dry_run), output)
     else:
-        main(lambda app: tools.show(app, output, dry_run=dry_run), output)
+        main(lambda app: verb.show(app, output, dry_run=dry_run), output)
 
 
 namespace = Collection(layer, layers, up, down, plan, drift, values, specs, toolchain)

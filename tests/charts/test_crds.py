@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.base.archives import packed
 from devtools.charts.crds import objects_in_crds
-from devtools.charts.packing import packed
 from devtools.errors import ConfigError
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from tests.kits.stack import write

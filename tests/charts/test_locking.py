@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.charts.locking import with_sha256
+from devtools.charts.lock import with_sha256
 from devtools.errors import ConfigError
 from devtools.helm.charts import newer, newest, oci_reference
 

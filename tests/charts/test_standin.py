@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.base.archives import packed
 from devtools.charts.archive import inspect_archive
 from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Service, Workload
 from devtools.charts.lock import Lock, LockEntry, load_lock
-from devtools.charts.packing import packed
 from devtools.charts.standin import FORM, LABEL, StandIns, chart_files, version_of
 from devtools.clusters.provider import Cluster
 from devtools.errors import EnvironmentFault, Location

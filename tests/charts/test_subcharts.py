@@ -14,9 +14,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from devtools.base.archives import packed
 from devtools.base.machine_yaml import json_for_yaml
 from devtools.charts.crds import objects_in_crds
-from devtools.charts.packing import packed
 from devtools.charts.subcharts import is_compatible
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError

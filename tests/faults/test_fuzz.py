@@ -29,8 +29,8 @@ from devtools.buf import commands as buf
 from devtools.buf.token import find_token
 from devtools.charts.declared import LockFile
 from devtools.charts.lock import load_lock
-from devtools.charts.newer import latest_in_index
 from devtools.charts.standin import chart_files
+from devtools.charts.vendor import latest_in_index
 from devtools.clusters import ctr
 from devtools.clusters.context import ContextProvider
 from devtools.clusters.embedded import kwokctl
