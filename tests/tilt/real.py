@@ -56,10 +56,10 @@ def load(root: Path, *args: str, **environ: str) -> Result:
     ]
     env = {**environment(root / "home"), **environ}
     done = subprocess.run(argv, cwd=root, env=env, capture_output=True, text=True, check=False, timeout=120)
-    found = json.loads(done.stdout) if done.returncode == 0 else {"Manifests": [], "EnabledManifests": []}
+    found = json.loads(done.stdout) if done.returncode == 0 else {}
     return Result(
         code=done.returncode,
         err=done.stderr,
-        enabled=tuple(found["EnabledManifests"]),
-        manifests={item["Name"]: item for item in found["Manifests"]},
+        enabled=tuple(found.get("EnabledManifests") or ()),
+        manifests={item["Name"]: item for item in found.get("Manifests") or ()},
     )

@@ -5,8 +5,11 @@ The types are those of Tilt's sources (internal/tiltfile and internal/tiltfile/v
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,13 @@ def parameters(text: str) -> tuple[Parameter, ...]:
     return tuple(made)
 
 
+@cache
+def signatures() -> Mapping[str, tuple[Parameter, ...]]:
+    """Return what every function of Tilt takes."""
+    found = tomllib.loads(Path(__file__).with_name("signatures.toml").read_text(encoding="utf-8"))
+    return {name: parameters(text) for name, text in found.items()}
+
+
 def unpack(
     function: str, signature: tuple[Parameter, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], directory: Path
 ) -> dict[str, Any]:
@@ -44,7 +54,7 @@ def unpack(
     named = {parameter.name: parameter for parameter in signature}
     for name, value in kwargs.items():
         if name not in named:
-            near = nearest(name, [item.name for item in signature[: (len(signature) + 1) // 2]])
+            near = values.nearest(name, [item.name for item in signature[: (len(signature) + 1) // 2]])
             raise Refused(f'{function}: unexpected keyword argument "{name}"{near}')
         if name in found:
             raise Refused(f'{function}: got multiple values for keyword argument "{name}"')
@@ -61,32 +71,49 @@ def _put(found: dict[str, Any], parameter: Parameter, value: Any, directory: Pat
     if parameter.kind.endswith("!none") and value is None:
         return
     try:
-        found[parameter.name] = CONVERTERS[parameter.kind.removesuffix("!none")](value, directory)
+        found[parameter.name] = _converted(parameter.kind.removesuffix("!none"), value, directory)
     except Refused as error:
         raise Refused(f"{where}{error}") from error
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """Return Starlark's hint at a keyword of nearly this name."""
+def _converted(kind: str, value: Any, directory: Path) -> Any:
+    """Return a value as its type has it; `part=x` is a part of an object of Tilt's API, `parts=x` a list of such."""
+    kind, _, name = kind.partition("=")
+    if not name:
+        return CONVERTERS[kind](value, directory)
+    if kind == "part":
+        if not isinstance(value, dict):
+            raise Refused(f"expected dict, actual: {kind_of(value)}")
+        return part(name, value, directory)
+    if not isinstance(value, list):
+        raise Refused(f"expected list, actual: {kind_of(value)}")
+    made = []
+    for index, item in enumerate(value):
+        try:
+            made.append(_converted(f"part={name}", item, directory))
+        except Refused as error:
+            raise Refused(f"at index {index}: {error}") from error
+    return made
 
-    def folded(text: str) -> str:
-        return text.replace("_", "").lower()
 
-    best, least = "", (len(folded(word)) + 1) // 2
-    for name in known:
-        if (far := _distance(folded(word), folded(name))) < least:
-            best, least = name, far
-    return f" (did you mean {best}?)" if best else ""
-
-
-def _distance(one: str, other: str) -> int:
-    """Return Levenshtein's distance."""
-    row = list(range(len(other) + 1))
-    for i, left in enumerate(one):
-        last, row = row, [i + 1]
-        for j, right in enumerate(other):
-            row.append(min(last[j + 1] + 1, row[j] + 1, last[j] + (left != right)))
-    return row[-1]
+def part(name: str, given: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Check a part of an object of Tilt's API: in Tilt, too, it is a dict."""
+    kinds = {parameter.name: parameter.kind for parameter in signatures()[f"part.{name}"]}
+    for key, value in given.items():
+        if key not in kinds:
+            raise Refused(f"Unexpected attribute name: {key}")
+        if kinds[key] == "text" and not isinstance(value, str):
+            raise Refused(f"Expected string, actual: {kind_of(value)}")
+        if kinds[key] == "number" and (isinstance(value, bool) or not isinstance(value, int)):
+            raise Refused(f"Expected int, got: got {kind_of(value)}, want int")
+        if kinds[key] == "flag" and not isinstance(value, bool):
+            raise Refused(f"Expected bool, got: {kind_of(value)}")
+        if kinds[key] not in {"text", "number", "flag"}:
+            try:
+                _converted(kinds[key], value, directory)
+            except Refused as error:
+                raise Refused(f"unpacking {key}: {error}") from error
+    return dict(given)
 
 
 # --- the types
@@ -146,17 +173,11 @@ def _strings(what: str, element: str) -> Callable[[Any, Path], tuple[str, ...]]:
             raise Refused(f"value should be a {what} of strings, but is of type {kind_of(value)}")
         for item in value:
             if text_of(item) is None:
-                text = f"element {_quoted(shown(item))} was of type {kind_of(item)}"
+                text = f"element {json.dumps(shown(item))} was of type {kind_of(item)}"
                 raise Refused(f"{element} should contain only strings, but {text}")
         return tuple(text_of(item) or "" for item in value)
 
     return convert
-
-
-def _quoted(text: str) -> str:
-    import json  # noqa: PLC0415 - in an error only
-
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _sequence(value: Any, _: Path) -> tuple[str, ...]:
@@ -167,15 +188,31 @@ def _sequence(value: Any, _: Path) -> tuple[str, ...]:
 
 
 def _words(value: Any, _: Path) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, list | tuple | dict):
         raise Refused(f"'{values.printed(value)}' is a {go_type(value)}, not a sequence")
     return strings_of(tuple(value))
 
 
-def _part(value: Any, _: Path) -> Any:
-    if value is not None and not isinstance(value, dict | Step):
-        raise Refused(f"expected dict, actual: {kind_of(value)}")
-    return value
+def _json_paths(value: Any, _: Path) -> tuple[str, ...]:
+    for item in (found := values.items_of(value)):
+        if not isinstance(item, str):
+            raise Refused(f"Expected string, got: {shown(item)}")
+    return tuple(found)
+
+
+def _image_object(value: Any, _: Path) -> tuple[str, ...]:
+    keys = ("json_path", "repo_field", "tag_field")
+    form = "Expected dict of the form {'json_path': str, 'repo_field': str, 'tag_field': str}"
+    if not isinstance(value, dict):
+        raise Refused(f"{form}. Actual: {values.printed(value)}")
+    for key, item in value.items():
+        if key not in keys:
+            raise Refused(f"{form}: Unexpected key: {values.printed(key)}")
+        if not isinstance(item, str):
+            raise Refused(f'{form}: Expected string at key "{key}". Got: {kind_of(item)}')
+    if len(value) != len(keys):
+        raise Refused(f"{form}: Missing keys. Actual keys: {values.printed(list(value))}")
+    return tuple(value[key] for key in keys)
 
 
 def _map(value: Any, _: Path) -> dict[str, str]:
@@ -300,7 +337,6 @@ CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "string|strings": _strings("string or List or Tuple", "list"),
     "sequence": _sequence,
     "words": _words,
-    "part": _part,
     "map": _map,
     "path": _path,
     "paths": _paths,
@@ -312,6 +348,8 @@ CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
     "exec": _step("exec_action"),
     "http": _step("http_get_action"),
     "tcp": _step("tcp_socket_action"),
+    "json_paths": _json_paths,
+    "image_object": _image_object,
     "readiness": _choice("", "ignore", "wait", "succeeded", wrong="Invalid value. Allowed: {{ignore, wait}}. Got: {}"),
     "discovery": _choice("", "default", "selectors-only", wrong='Invalid. Must be one of: "default", "selectors-only"'),
 }
@@ -334,7 +372,7 @@ def plain_strings(value: Any, what: str) -> tuple[str, ...]:
         if not isinstance(item, str):
             raise Refused(f"{what} must be a string or a sequence of strings; found a {go_type(item)}")
         if "\n" in item:
-            raise Refused(f"{what} cannot contain newlines; found {what}: {_quoted(item)}")
+            raise Refused(f"{what} cannot contain newlines; found {what}: {json.dumps(item)}")
     return tuple(found)
 
 
@@ -342,9 +380,17 @@ def command_of(value: Any) -> tuple[str, ...] | str:
     """Check a command: a list is run as it is, a str by a shell; None is none."""
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | dict):
         try:
             return strings_of(tuple(value))
         except Refused as error:
             raise Refused(f"a command must be a string or a list of strings: {error}") from error
     raise Refused(f"a command must be a string or list of strings. found {go_type(value)}")
+
+
+def directory_of(value: Any) -> str:
+    """Check a command's directory; None is that of the file that is being executed."""
+    if value is not None and not isinstance(value, str):
+        text = f"expected path | string. Actual type: {go_type(value)}"
+        raise Refused(f"a command directory must be empty or a string: {text}")
+    return value or "."

@@ -201,7 +201,7 @@ _HOST = re.compile(
 
 def port_forwards(value: Any) -> tuple[str, ...]:
     """Return port forwards as text: of int, of `host:local:container` and of port_forward()."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | str | list | tuple | Step)):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | str | list | tuple | dict | Step)):
         raise Refused(f"port_forwards must be an int, a port_forward, or a sequence of those; is a {go_type(value)}")
     return tuple(_forward(item, value) for item in values.items_of(value))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.tilt.harness import arguments, commands, values
+from devtools.tilt.harness.arguments import signatures
 from devtools.tilt.harness.compose import Compose
 from devtools.tilt.harness.dialect import Source, evaluate, place_of, place_of_call, wrapped
 from devtools.tilt.harness.files import (
@@ -25,7 +26,7 @@ from devtools.tilt.harness.files import (
 from devtools.tilt.harness.images import Images
 from devtools.tilt.harness.kubernetes import Entity, Objects
 from devtools.tilt.harness.resources import Recorder
-from devtools.tilt.harness.settings import NAMES, Config, Settings, signatures
+from devtools.tilt.harness.settings import NAMES, Config, Settings
 from devtools.tilt.harness.values import LIVE_UPDATE_STEPS, Blob, Loaded, Refused, Step, TiltfileError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _EXPORTS = "exports__"
 _POSITIONED = ("k8s_resource", "trigger_mode", *LIVE_UPDATE_STEPS)
 
 
-_WRAPPED = (*_POSITIONED, "local_git_repo", "exit")  # by functions of the prelude
+_WRAPPED = (*_POSITIONED, "local_git_repo", "exit", "filter_yaml")  # by functions of the prelude
 
 
 class Exit(Exception):

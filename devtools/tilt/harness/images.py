@@ -130,6 +130,7 @@ class Images:
         shared = self._shared(given)
         try:
             command = arguments.command_of(given["command"])
+            arguments.directory_of(given.get("dir"))
         except Refused as error:
             raise Refused(f"Argument 2 (command): {error}") from error
         if not command:

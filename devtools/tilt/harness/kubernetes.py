@@ -181,19 +181,17 @@ class Objects:
 
     def k8s_kind(self, given: Mapping[str, Any]) -> None:
         """Note that a kind is a workload, and where its images are."""
-        paths, one = values.items_of(given.get("image_json_path")), given.get("image_object")
+        paths, one = given.get("image_json_path", ()), given.get("image_object")
         if paths and one:
             raise Refused("Cannot specify both image_json_path and image_object")
-        located = [(_string(path), "", "") for path in paths]
-        if one is not None:
-            located.append(_image_object(one))
+        located = [one] if one else [(path, "", "") for path in paths]
         self._locate(selector({key: given[key] for key in ("kind", "api_version") if key in given}), located)
 
     def k8s_image_json_path(self, given: Mapping[str, Any]) -> None:
         """Note where the images of some objects are."""
         if not any(given.get(key) for key in ("kind", "name", "namespace")):
             raise Refused("at least one of kind, name, or namespace must be specified")
-        self._locate(selector(given), [(_string(path), "", "") for path in values.items_of(given["paths"])])
+        self._locate(selector(given), [(path, "", "") for path in given["paths"]])
 
     def _locate(self, meant: Selector, located: list[tuple[str, str, str]]) -> None:
         for path, _, _ in located:
@@ -325,22 +323,6 @@ def _reference(text: Any, what: str) -> Reference:
         return parse_reference(str(text))
     except Refused as error:
         raise Refused(f"{what} {text}: {error}") from error
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Refused(f"Expected string, got: {values.shown(value)}")
-    return value
-
-
-def _image_object(value: Any) -> tuple[str, str, str]:
-    keys = ("json_path", "repo_field", "tag_field")
-    form = "Expected dict of the form {'json_path': str, 'repo_field': str, 'tag_field': str}"
-    if not isinstance(value, Mapping):
-        raise Refused(f'k8s_kind: for parameter "image_object": {form}. Actual: {values.shown(value)}')
-    if set(value) != set(keys) or not all(isinstance(item, str) for item in value.values()):
-        raise Refused(f'k8s_kind: for parameter "image_object": {form}: Missing keys. Actual keys: {list(value)}')
-    return value["json_path"], value["repo_field"], value["tag_field"]
 
 
 def _steps_of(path: str) -> list[str]:

@@ -61,6 +61,7 @@ class Recorder:
         for env in (given.get("env", {}), given.get("serve_env", {})):
             if "" in env:
                 raise Refused(f"environment has empty key for value {json.dumps(env[''])}")
+        arguments.directory_of(given.get("serve_dir"))
         commands.check_directories(given, update, serve)
         if not update and not serve:
             raise Refused("local_resource must have a cmd and/or a serve_cmd, but both were empty")
@@ -76,7 +77,7 @@ class Recorder:
             resource_deps=deps,
             labels=given.get("labels", ()),
             env=given.get("env", {}),
-            dir=self._path(given.get("dir") or "."),
+            dir=values.absolute(self.directory(), arguments.directory_of(given.get("dir"))),
             trigger_mode=given.get("trigger_mode", ""),
             auto_init=given.get("auto_init", True),
             allow_parallel=given.get("allow_parallel", parallel) or not update,
@@ -121,6 +122,7 @@ class Recorder:
         commands = {}
         for what in ("apply_cmd", "delete_cmd"):
             try:
+                arguments.directory_of(given.get(f"{what.removesuffix('_cmd')}_dir"))
                 commands[what] = arguments.command_of(given[what])
             except Refused as error:
                 raise Refused(f"{what}: {error}") from error
@@ -367,9 +369,3 @@ class Recorder:
         ):
             if name in taken:
                 raise Refused(f'{kind} named "{name}" already exists')
-
-    def _path(self, value: Any) -> str:
-        if not isinstance(value, str):
-            text = f"expected path | string. Actual type: {go_type(value)}"
-            raise Refused(f"a command directory must be empty or a string: {text}")
-        return values.absolute(self.directory(), value)

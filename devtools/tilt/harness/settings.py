@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import tomllib
+import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from devtools.base.machine_json import read_json
-from devtools.tilt.harness import arguments, values
-from devtools.tilt.harness.arguments import Parameter
+from devtools.tilt.harness import arguments
+from devtools.tilt.harness.arguments import signatures
 from devtools.tilt.harness.files import Files
 from devtools.tilt.harness.images import parse_reference
-from devtools.tilt.harness.values import Refused, Step, go_type
+from devtools.tilt.harness.values import Refused, go_type, kind_of
 
+TILT_VERSION = "0.37.6"
+"""The version whose behaviour is modelled; `version_settings` compares with it."""
+_BOUND = re.compile(r"(>=|<=|==|!=|>|<|=|!)?(.*)")
 Kind = Literal["string_list", "string", "bool", "object"]
 FILE = "tilt_config.json"
 _TYPES: Mapping[Kind, str] = {"string_list": " list[string]", "string": " string", "bool": "", "object": " object"}
@@ -244,11 +247,11 @@ class Settings:
         """Return the images about which Tilt does not warn."""
         return tuple(self.held.get("update_settings", {}).get("suppress_unused_image_warnings", ()))
 
-    def _api_object(self, name: str, given: Mapping[str, Any]) -> Step | None:
+    def _api_object(self, name: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
         """Register an object, or return a part of one."""
         kind = name.removeprefix("v1alpha1.")
         if "labels" not in {parameter.name for parameter in signatures()[name]}:
-            return Step(kind=name, values=dict(given))
+            return arguments.part(kind, given, Path())
         url = given.get("url", "")
         if kind == "extension_repo" and not url.startswith(("http://", "https://", "file://")):
             raise Refused(f'spec.url: Invalid value: "{url}": URLs must start with http(s):// or file://')
@@ -278,9 +281,44 @@ def _update_settings(_: Settings, given: Mapping[str, Any]) -> None:
 
 def _version_settings(_: Settings, given: Mapping[str, Any]) -> None:
     constraint = given.get("constraint", "")
-    if constraint and not any(values.in_range(part, constraint) for part in constraint.split("||")):
+    if constraint and not any(_in_range(part, constraint) for part in constraint.split("||")):
         text = f"doesn't match the version constraint specified in your Tiltfile: '{constraint}'"
-        raise Refused(f"you are running Tilt version {values.TILT_VERSION}, which {text}")
+        raise Refused(f"you are running Tilt version {TILT_VERSION}, which {text}")
+
+
+def _in_range(part: str, constraint: str) -> bool:
+    """Whether the version is within every one of these bounds."""
+    bounds = re.sub(r"([<>=!])\s+", r"\1", part).split()
+    return all(_in_bound(bound, constraint) for bound in bounds)
+
+
+def _in_bound(bound: str, constraint: str) -> bool:
+    match = _BOUND.fullmatch(bound)
+    name, text = match.groups() if match else ("", bound)
+    numbers = text.split(".")
+    wrong = f'error parsing version constraint: Could not parse Range "{constraint}": Could not parse '
+    if numbers[-1] in {"x", "X", "*"}:
+        known = [int(number) for number in numbers if number.isdigit()]
+        ours = [int(number) for number in TILT_VERSION.split(".")][: len(known)]
+        return _compared(name, ours, known)
+    if len(numbers) != len(TILT_VERSION.split(".")):
+        raise Refused(f'{wrong}version "{text}" in "{bound}": No Major.Minor.Patch elements found')
+    for number in numbers:
+        if not number.isdigit():
+            raise Refused(f'{wrong}version "{text}" in "{bound}": Invalid character(s) found in number "{number}"')
+    return _compared(name, *([int(number) for number in version] for version in (TILT_VERSION.split("."), numbers)))
+
+
+def _compared(name: str | None, ours: list[int], theirs: list[int]) -> bool:
+    names = {
+        ">": operator.gt,
+        ">=": operator.ge,
+        "<": operator.lt,
+        "<=": operator.le,
+        "!": operator.ne,
+        "!=": operator.ne,
+    }
+    return bool(names.get(name or "", operator.eq)(ours, theirs))
 
 
 def _docker_prune_settings(_: Settings, given: Mapping[str, Any]) -> None:
@@ -289,6 +327,9 @@ def _docker_prune_settings(_: Settings, given: Mapping[str, Any]) -> None:
             "'prune every X builds' and 'prune every Y hours'; please pass only one of `num_builds` and `interval_hrs`"
         )
         raise Refused(f"can't specify both {text}")
+    recent = given.get("keep_recent", 0)
+    if isinstance(recent, bool) or not isinstance(recent, int):
+        raise Refused(f"got {kind_of(recent)}, want int")
 
 
 def _feature(settings: Settings, given: Mapping[str, Any]) -> None:
@@ -325,6 +366,7 @@ def _default_registry(settings: Settings, given: Mapping[str, Any]) -> None:
 
 
 def _telemetry(settings: Settings, given: Mapping[str, Any]) -> None:
+    arguments.directory_of(given.get("dir"))
     if not arguments.command_of(given["cmd"]):
         raise Refused("cmd cannot be empty")
     if "experimental_telemetry_cmd" in settings.held:
@@ -342,13 +384,6 @@ _CHECKS: Mapping[str, Callable[[Settings, Mapping[str, Any]], None]] = {
     "experimental_telemetry_cmd": _telemetry,
     "experimental_metrics_settings": lambda settings, _: settings.warn("experimental_metrics_settings() is deprecated"),
 }
-
-
-@cache
-def signatures() -> Mapping[str, tuple[Parameter, ...]]:
-    """Return what every function of Tilt takes."""
-    found = tomllib.loads(Path(__file__).with_name("signatures.toml").read_text(encoding="utf-8"))
-    return {name: arguments.parameters(text) for name, text in found.items()}
 
 
 NAMES = (

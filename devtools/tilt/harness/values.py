@@ -144,6 +144,22 @@ _STEP_TYPES = {
     "http_get_action": "HTTPGetAction",
     "tcp_socket_action": "TCPSocketAction",
 }
+_GO_STEPS = {
+    "sync": "tiltfile.liveUpdateSyncStep",
+    "run": "tiltfile.liveUpdateRunStep",
+    "fall_back_on": "tiltfile.liveUpdateFallBackOnStep",
+    "initial_sync": "tiltfile.liveUpdateInitialSyncStep",
+    "restart_container": "tiltfile.liveUpdateRestartContainerStep",
+    "auto": "tiltfile.triggerMode",
+    "manual": "tiltfile.triggerMode",
+    "port_forward": "tiltfile.portForward",
+    "custom_build": "*tiltfile.customBuild",
+    "link": "links.Link",
+    "probe": "probe.Probe",
+    "exec_action": "probe.ExecAction",
+    "http_get_action": "probe.HTTPGetAction",
+    "tcp_socket_action": "probe.TCPSocketAction",
+}
 LIVE_UPDATE_STEPS = ("sync", "run", "fall_back_on", "initial_sync", "restart_container")
 
 
@@ -172,7 +188,7 @@ def go_type(value: Any) -> str:
     """Return the name that some of Tilt's messages use: the type in Go."""
     if isinstance(value, Blob):
         return "io.Blob"
-    return _TYPES.get(type(value), ("", f"tiltfile.{kind_of(value)}"))[1]
+    return _GO_STEPS[value.kind] if isinstance(value, Step) else _TYPES.get(type(value), ("", ""))[1]
 
 
 def shown(value: Any) -> str:
@@ -207,6 +223,8 @@ def _step_text(step: Step) -> str:
         words = command if isinstance(command, str) else " ".join(command)
         triggers = f" (triggers: {'; '.join(held['trigger'])})" if held["trigger"] else ""
         return f"run step: {json.dumps(words)}{triggers}"
+    if step.kind == "link":
+        return f"link(name = {printed(held.get('name', ''))}, url = {printed(held['url'])})"
     if step.kind == "fall_back_on":
         return f"fall_back_on step: [{' '.join(held['paths'])}]'"
     return f"{step.kind} step" if step.kind in LIVE_UPDATE_STEPS else f"<{kind_of(step)}>"
@@ -300,16 +318,12 @@ def formatted(text: str, shown: Mapping[str, str], repr_: Mapping[str, str]) -> 
 
 # --- the forms of some values
 
-TILT_VERSION = "0.37.6"
-"""The version whose behaviour is modelled; `version_settings` compares with it."""
-
 _LABEL = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _LABEL_LENGTH = 63
 _ALPHANUMERIC = "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 _REGEX = "regex used for validation is"
 _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)([a-zµμ ]*|[^\d.]*)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_BOUND = re.compile(r"(>=|<=|==|!=|>|<|=|!)?(.*)")
 
 
 def url_of(text: str) -> str:
@@ -360,40 +374,24 @@ def label_faults(text: str) -> list[str]:
     return wrong
 
 
-def in_range(part: str, constraint: str) -> bool:
-    """Whether the version is within every one of these bounds."""
-    bounds = re.sub(r"([<>=!])\s+", r"\1", part).split()
-    return all(_in_bound(bound, constraint) for bound in bounds)
+def nearest(word: str, known: list[str]) -> str:
+    """Return Starlark's hint at a keyword of nearly this name."""
+
+    def folded(text: str) -> str:
+        return text.replace("_", "").lower()
+
+    best, least = "", (len(folded(word)) + 1) // 2
+    for name in known:
+        if (far := _distance(folded(word), folded(name))) < least:
+            best, least = name, far
+    return f" (did you mean {best}?)" if best else ""
 
 
-def _in_bound(bound: str, constraint: str) -> bool:
-    match = _BOUND.fullmatch(bound)
-    operator, text = match.groups() if match else ("", bound)
-    numbers = text.split(".")
-    wrong = f'error parsing version constraint: Could not parse Range "{constraint}": Could not parse '
-    if numbers[-1] in {"x", "X", "*"}:
-        known = [int(number) for number in numbers if number.isdigit()]
-        ours = [int(number) for number in TILT_VERSION.split(".")][: len(known)]
-        return _compared(operator, ours, known)
-    if len(numbers) != len(TILT_VERSION.split(".")):
-        raise Refused(f'{wrong}version "{text}" in "{bound}": No Major.Minor.Patch elements found')
-    for number in numbers:
-        if not number.isdigit():
-            raise Refused(f'{wrong}version "{text}" in "{bound}": Invalid character(s) found in number "{number}"')
-    return _compared(operator, *([int(number) for number in version] for version in (TILT_VERSION.split("."), numbers)))
-
-
-def _compared(operator: str | None, ours: list[int], theirs: list[int]) -> bool:
-    match operator or "=":
-        case ">":
-            return ours > theirs
-        case ">=":
-            return ours >= theirs
-        case "<":
-            return ours < theirs
-        case "<=":
-            return ours <= theirs
-        case "!" | "!=":
-            return ours != theirs
-        case _:
-            return ours == theirs
+def _distance(one: str, other: str) -> int:
+    """Return Levenshtein's distance."""
+    row = list(range(len(other) + 1))
+    for i, left in enumerate(one):
+        last, row = row, [i + 1]
+        for j, right in enumerate(other):
+            row.append(min(last[j + 1] + 1, row[j] + 1, last[j] + (left != right)))
+    return row[-1]
