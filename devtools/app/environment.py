@@ -32,6 +32,7 @@ Value = TypeVar("Value")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # as devtools.yaml's
 # What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
 _DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN")
+_DIRECTORIES = frozenset({"PWD", "OLDPWD"})  # of a shell: named like passwords, and no secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class App:
         from devtools.redaction import Redactor  # noqa: PLC0415 - as late as anything is printed
 
         redactor = Redactor()
-        redactor.learn(dict(self.environ))
+        redactor.learn({key: value for key, value in self.environ.items() if key not in _DIRECTORIES})
         return redactor
 
     @cached_property

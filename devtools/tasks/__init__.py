@@ -204,6 +204,41 @@ def plan(
     main(lambda app: show.plan(app, name, options), output, EVENTS)
 
 
+@layer_task(
+    iterable=SELECTORS,
+    help=with_help(
+        *("env", *SELECTORS, "with-needs"),
+        name="only this layer (default: all)",
+        watch="look again and again, print what changes, and keep the file that Tilt's resources read",
+        output="text or json",
+    ),
+)
+def contracts(
+    _: Context,
+    name: str = "",
+    env: str = "",
+    watch: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
+    """Show which releases are deployed as declared and keep their contracts now; 1 unless all do.
+
+    Examples:
+      invoke contracts
+      invoke contracts 40 --output json
+      invoke contracts --release ameide/redis-failover
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import contracts as verb
+
+    chosen = selector_of(stage, release, label, with_needs=with_needs)
+    options = changed(options_of(env, output), selector=chosen)
+    main(lambda app: (verb.watch if watch else verb.contracts)(app, name, options), output)
+
+
 @our_task(
     help=with_help(
         *("env", "show-secrets"),
@@ -268,11 +303,11 @@ def toolchain(_: Context, prune: bool = False, days: int = 30, dry_run: bool = F
         main(lambda app: verb.show(app, output, dry_run=dry_run), output)
 
 
-namespace = Collection(layer, layers, up, down, plan, drift, values, specs, toolchain)
+namespace = Collection(layer, layers, up, down, plan, contracts, drift, values, specs, toolchain)
 namespace.add_collection(bootstrap)
 namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
-for task_with_layer in (layers, plan, drift):
+for task_with_layer in (layers, plan, contracts, drift):
     task_with_layer.beside = namespace

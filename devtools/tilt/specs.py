@@ -18,6 +18,7 @@ VERSION = 1
 FILE = Path(".devtools/layer-specs.json")
 TWIN = Path(".devtools/layer-specs.star")
 LIBRARY = Path(".devtools/infra.star")
+WATCH_FILE = Path(".devtools/run/contracts")  # what `invoke contracts --watch` writes
 PROTO = "ameide_core_proto"
 PREFIX = "infra:"
 INPUTS = "DEVTOOLS_TILT_INPUTS"  # in a layer's environment: which paths it is made of
@@ -72,6 +73,7 @@ def layer_specs(stack: Stack, around: Surroundings) -> dict[str, Any]:
         "helm": str(around.helm or ""),
         "proto": proto,
         "refresh": _refresh(stack, around),
+        "watch": _watch(stack, around),
         "critical_path": [*first, *(resource_name(layer) for layer in active if layer.critical)],
         "layers": layers,
     }
@@ -133,6 +135,7 @@ def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str
         "stage": layer.stage,
         **resource,
         "env": {**resource["env"], INPUTS: inputs},
+        "releases": [str(release.id) for release in layer.releases if release.installed and not release.smoke],
         "resource_deps": list(needs),
         "allow_parallel": True,  # while a resource runs that does not allow it, Tilt starts nothing else
         "critical": layer.critical,
@@ -178,6 +181,14 @@ def _refresh(stack: Stack, around: Surroundings) -> dict[str, Any]:
     resource = _resource(PREFIX + "specs", "infra.specs", command, stack, around, ())
     watched = (around.layers, around.environments, stack.root / "devtools.yaml")
     return {**resource, "deps": [str(path) for path in watched]}
+
+
+def _watch(stack: Stack, around: Surroundings) -> dict[str, Any]:
+    """Look at every release and its contract for as long as Tilt runs; its command removes what was seen before."""
+    file = str(stack.root / WATCH_FILE)
+    resource = _resource(PREFIX + "contracts", "infra.contracts", ["rm", "-f", file], stack, around, ())
+    serve = _invoke(around, "contracts", "--watch", "--env", stack.environment.name)
+    return {**resource, "serve_cmd": serve, "file": file}
 
 
 def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:

@@ -25,6 +25,7 @@ from tests.kits.fuzzing import cases, scratch
 from tests.kits.tilt import APPS, LIBRARY, ROOT, THREE, TILTFILE, Repo, layer, layers_of, made
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+WEB = "blob('apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: web}\\n')"
 PATH = ("ameide_core_proto", "infra:10-base", "infra:20-operators", "infra:40-data")
 
 
@@ -148,6 +149,64 @@ def test_specs_are_written_anew_when_a_layer_changes_and_not_on_tilt_up(tmp_path
     assert "infra:specs" not in repo.load().order()
 
 
+def needing(tmp_path: Path, needs: str, more: str = "") -> Repo:
+    """A repository with an app that needs releases."""
+    return made(tmp_path, tiltfile=f"{TILTFILE}{more}app('web', yaml={WEB}, needs={needs})\n")
+
+
+def test_an_app_that_needs_a_release_waits_for_that_and_not_for_the_platform(tmp_path: Path) -> None:
+    loaded = needing(tmp_path, "['x/operators']").load()
+    assert loaded.resource("web").resource_deps == ("infra:20-operators:x.operators",)
+    release = loaded.resource("infra:20-operators:x.operators")
+    assert release.resource_deps == ("infra:contracts",)
+    assert release.cmd == ()
+    watch = loaded.resource("infra:contracts")
+    file = str(tmp_path / ".devtools/run/contracts")
+    assert watch.cmd == ("rm", "-f", file)
+    assert watch.serve_cmd[-4:] == ("contracts", "--watch", "--env", "local")
+    assert {"watch", "env"} <= set(signature(namespace["contracts"].body).parameters)
+    assert release.serve_cmd[-2:] == (file, "x/operators")
+    assert not loaded.resource("infra:20-operators").serve_cmd, "layers are watched only on request"
+
+
+def test_without_needs_nothing_is_watched(tmp_path: Path) -> None:
+    assert "infra:contracts" not in {resource.name for resource in made(tmp_path).load().resources}
+    assert needing(tmp_path / "none", "[]").load().resource("web").resource_deps == ()
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ("['x/operator']", "app('web'): needs unknown release 'x/operator'; did you mean 'x/operators'?"),
+        ("['operators']", "app('web'): needs unknown release 'operators'; did you mean 'x/operators'?"),
+    ],
+)
+def test_a_release_that_does_not_exist_is_refused(tmp_path: Path, needs: str, said: str) -> None:
+    assert needing(tmp_path, needs).refusal().endswith(said)
+
+
+def test_a_release_of_a_layer_that_was_not_chosen_is_not_waited_for(tmp_path: Path) -> None:
+    loaded = needing(tmp_path, "['x/base', 'x/data']").load("--layers", "10")
+    assert loaded.resource("web").resource_deps == ("infra:10-base:x.base",)
+
+
+def test_an_app_alone_is_enabled_with_the_layers_of_what_it_needs(tmp_path: Path) -> None:
+    loaded = needing(tmp_path, "['x/operators']").load("web")
+    enabled = {item.name for item in loaded.resources if item.enabled}
+    assert {*PATH[:3], "infra:20-operators:x.operators", "infra:contracts", "infra:specs", "web"} <= enabled
+    assert "infra:40-data" not in enabled
+
+
+def test_layers_fail_when_a_contract_breaks_if_that_is_asked_for(tmp_path: Path) -> None:
+    repo = needing(tmp_path, "['x/operators']")
+    repo.write("Tiltfile", (tmp_path / "Tiltfile").read_text().replace("env=cfg", "watch=True, env=cfg"))
+    loaded = repo.load()
+    for name in PATH[1:]:
+        assert loaded.resource(name).serve_cmd[-2:-1] == (str(tmp_path / ".devtools/run/contracts"),)
+    assert loaded.resource("infra:20-operators").serve_cmd[-1] == "20-core-operators"
+    assert not loaded.resource("infra:40-data:force").serve_cmd
+
+
 def test_links_are_shown_beside_a_layer(tmp_path: Path) -> None:
     repo = made(tmp_path)
     repo.write("Tiltfile", TILTFILE.replace("env=cfg", "links={'40-data': [link('http://x/', 'x')]}, env=cfg"))
@@ -199,8 +258,6 @@ def test_arguments_that_mean_nothing_are_refused(tmp_path: Path, args: tuple[str
 
 
 # --- what it refuses in a Tiltfile
-
-WEB = "blob('apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: web}\\n')"
 
 
 @pytest.mark.parametrize(

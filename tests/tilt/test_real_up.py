@@ -23,7 +23,8 @@ from tests.kits.waiting import eventually
 from tests.tilt.real import NEEDS_TILT, environment
 
 pytestmark = NEEDS_TILT
-# `invoke layer` and `invoke drift` leave a file; a layer goes on while there is a file NAME.hold.
+# `invoke layer` and `invoke drift` leave a file; a layer goes on while there is a file NAME.hold. What `contracts`
+# sees is in the file `now`.
 TASKS = """\
 import os, time
 from pathlib import Path
@@ -37,10 +38,19 @@ def layer(_, name, env="", context="", kubeconfig="", force=False):
         time.sleep(0.05)
 
 @task
+def contracts(_, env="", watch=False):
+    file, now = Path(".devtools/run/contracts"), Path("now")
+    while True:
+        text = f"look {int(time.time())}\\n" + (now.read_text() if now.exists() else "")
+        Path("contracts.part").write_text(text)
+        os.replace("contracts.part", file)
+        time.sleep(0.2)
+
+@task
 def drift(_, name, env=""):
     Path(name + ".drift").touch()
 
-namespace = Collection(layer, drift, real["specs"])
+namespace = Collection(layer, contracts, drift, real["specs"])
 """
 WAIT = 60.0
 LIMIT = "/proc/sys/user/max_inotify_instances"
@@ -136,6 +146,35 @@ def test_while_a_layer_runs_drift_and_specs_answer_and_a_killed_tilt_is_noticed(
     hold.unlink()
     eventually(lambda: live.server.orphans() == (), WAIT)
     assert live.server.ended_unasked()
+
+
+def test_a_release_is_waited_for_and_a_contract_that_breaks_later_is_red(live: Live) -> None:
+    deployment = "apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: api}\\n"
+    app = f"app('api', yaml=blob('{deployment}'), needs=['x/operators'])\n"
+    live.repo.write("Tiltfile", TILTFILE.replace("env=cfg", "watch=True, env=cfg") + app)
+    live.repo.write(".devtools/run/contracts", "look 1\nready x/operators\n")  # of an earlier Tilt
+    live.repo.write("20-core-operators.hold", "")
+    release = "infra:20-operators:x.operators"
+    assert live.start() == ""
+    live.until_runs("20-core-operators", 1)
+    found = live.resources()
+    assert (found[release].runtime, found["api"].waiting_on) == ("pending", (release,))
+    live.repo.write("now", "ready x/operators\n")
+    eventually(lambda: live.resources()[release].runtime == "ok", WAIT, told=live.server.tail)
+    found = live.resources()
+    assert found["infra:20-operators"].update == "in_progress", "the layer still runs"
+    assert release not in found["api"].waiting_on
+    (live.root / "20-core-operators.hold").unlink()
+    live.until_settled()
+    assert not [name for name, item in live.resources().items() if item.failed and name != "api"]
+    live.repo.write("now", "broken x/operators: it is gone\nbroken 20-core-operators x/operators: it is gone\n")
+    eventually(lambda: live.resources()["infra:20-operators"].failed, WAIT, told=live.server.tail)
+    eventually(lambda: live.resources()[release].failed, WAIT, told=live.server.tail)
+    assert "infra:20-ope" in live.server.log.read_text().partition("broken 20-core-operators x/operators: it is")[0]
+    assert not live.resources()["infra:40-data"].failed
+    live.repo.write("now", "ready x/operators\n")
+    live.runner.run(live.now.tool.trigger("infra:20-operators"))
+    eventually(lambda: not live.resources()["infra:20-operators"].failed, WAIT, told=live.server.tail)
 
 
 def test_what_tilt_runs_ends_with_it(live: Live) -> None:

@@ -55,6 +55,7 @@ def test_a_layer_says_what_its_resource_is(tmp_path: Path) -> None:
             f"{root}/environments/local/40-data/data.yaml",
         ],
         "links": [],
+        "releases": ["x/data"],
         "resource_deps": ["infra:20-operators"],
         "allow_parallel": True,
         "critical": True,

@@ -1,0 +1,155 @@
+"""`invoke contracts`: whether what is deployed still does what it must, once or for as long as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from devtools.app.environment import App
+from devtools.app.options import Options
+from devtools.base.atomic_write import write_whole
+from devtools.errors import DevtoolsError, ExitCode, Interrupted
+from devtools.events import Verdict
+from devtools.model import Action, ReleaseId, Step
+from devtools.planning.selection import choose
+from devtools.project import Project, Request
+from devtools.tilt.specs import WATCH_FILE
+
+if TYPE_CHECKING:
+    from devtools.readiness.contracts import Contracts
+    from devtools.report.text import Line, Style
+
+VERSION = 1
+PERIOD = 5.0  # seconds between two looks
+State = Literal["ready", "waiting", "broken"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """One release: `ready` if it is deployed as declared and keeps its contract, `broken` if it kept it before."""
+
+    release: ReleaseId
+    layer: str
+    state: State
+    reason: str = ""
+
+
+def contracts(app: App, name: str, options: Options) -> ExitCode:
+    """Look at the releases chosen (all, or those of one layer and the selector) once; exit code 1 unless all are ready.
+
+    Nothing is changed, and no run lock is taken.
+    """
+    from devtools.report.tables import show_document  # noqa: PLC0415
+
+    found = look(app, name, options)
+    show_document(_document(app, found), _lines, options.output, app.out, app.environ)
+    return ExitCode.OK if all(item.state == "ready" for item in found) else ExitCode.FAILED
+
+
+def watch(app: App, name: str, options: Options) -> ExitCode:
+    """Look again and again, print what changes, and write the newest state where Tilt's resources read it.
+
+    Ends with Interrupted only: what the cluster or the files say wrong meanwhile is printed, and looked at again.
+    """
+    path = app.settings.root / WATCH_FILE
+    before: Mapping[ReleaseId, Health] = {}
+    suspected: frozenset[ReleaseId] = frozenset()
+    problem = ""
+    while True:
+        began = app.clock()
+        try:
+            seen = look(app, name, options)
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except DevtoolsError as error:
+            if error.message != problem:
+                problem = error.message
+                app.say(f"cannot look: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+        else:
+            problem = ""
+            found = confirmed(seen, suspected)
+            suspected = frozenset(item.release for item in seen if item.state == "broken")
+            write_whole(path, state_file(found, int(began)))
+            for item in found:
+                if before.get(item.release) != item:
+                    app.say(f"{item.release} is {item.state}" + (f": {item.reason}" if item.reason else ""))
+            before = {item.release: item for item in found}
+        if app.cancel.wait(PERIOD):
+            raise Interrupted(app.cancel.reason)
+
+
+def look(app: App, name: str, options: Options) -> list[Health]:
+    """The health of the enabled releases chosen, in order."""
+    from devtools.readiness.contracts import Contracts  # noqa: PLC0415 - the imports of this verb
+    from devtools.readiness.observer import Observer  # noqa: PLC0415
+
+    project = Project(app)
+    stack = project.stack(options.environment)
+    cluster = app.find_cluster()
+    kube = project.client(cluster)
+    request = Request(command="contracts", stack=stack, selection=choose(stack, name, options.selector))
+    planned = project.plan(request, cluster, kube)
+    judge = Contracts(
+        kube, Observer(kube), simulated=cluster.simulated, real_node=cluster.real_node if cluster.simulated else ""
+    )
+    gone = {fact.id: fact.missing for fact in planned.facts.releases.values()}
+    steps = [step for step in planned.plan.steps if step.action is not Action.DISABLED and not step.release.smoke]
+    return [_health(step, judge, bool(gone.get(step.id))) for step in steps]
+
+
+def confirmed(seen: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
+    """The releases, with those broken that were so at the look before, too: a pod that restarts is no break."""
+    return [
+        replace(item, state="waiting") if item.state == "broken" and item.release not in suspected else item
+        for item in seen
+    ]
+
+
+def state_file(found: Sequence[Health], began: int) -> str:
+    """What Tilt's resources read: when the look began, then the state of each release; broken ones by layer, too."""
+    lines = [f"look {began}"]
+    for item in found:
+        reason = " ".join(item.reason.split())
+        if item.state == "broken":
+            lines += [f"broken {item.release}: {reason}", f"broken {item.layer} {item.release}: {reason}"]
+        else:
+            lines.append(f"{item.state} {item.release}")
+    return "\n".join(lines) + "\n"
+
+
+def _health(step: Step, judge: Contracts, gone: bool) -> Health:  # noqa: FBT001
+    release = step.release
+    health = Health(release=release.id, layer=release.layer, state="ready")
+    if step.action is not Action.UNCHANGED:
+        return replace(health, state="broken" if gone else "waiting", reason=step.reason)
+    for contract in release.contract:
+        checked = judge.check(contract, release.id.namespace)
+        if checked.verdict is Verdict.FAILED:
+            return replace(health, state="broken", reason=f"{contract}: {checked.reason}")
+    return health
+
+
+def _document(app: App, found: Iterable[Health]) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "kind": "contracts",
+        "context": app.find_cluster().context,
+        "releases": [
+            {"release": str(item.release), "layer": item.layer, "state": item.state, "reason": item.reason}
+            for item in found
+        ],
+    }
+
+
+def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """The document for people: a row for each release."""
+    from devtools.report.text import Span, with_note  # noqa: PLC0415
+
+    styles: dict[str, Style] = {"ready": "good", "broken": "bad"}
+    pad = max((len(item["release"]) for item in document["releases"]), default=0)
+    rows = []
+    for item in document["releases"]:
+        head = (Span(f"{item['state']:<8}", styles.get(item["state"], "warn")), Span(f"{item['release']:<{pad}}"))
+        rows += with_note(head, item["reason"], width)
+    return rows
