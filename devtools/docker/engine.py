@@ -29,6 +29,9 @@ class Engine(Protocol):
     def join(self, network: str, container: str) -> None:
         """Attach a container to a network; fine when it is."""
 
+    def leave(self, network: str, container: str) -> None:
+        """Detach a container from a network, which may not exist any more."""
+
     def remove_network(self, network: str) -> None:
         """Remove a network that k3d made and no container uses; any other, and one that is absent, is left alone."""
 
@@ -92,6 +95,16 @@ class DockerEngine:
                 found.connect(member.id)
         except Exception as error:
             raise EnvironmentFault(f"cannot join Docker network {network}: {error_text(error)}") from error
+        finally:
+            client.close()
+
+    def leave(self, network: str, container: str) -> None:
+        """See `Engine`; raises EnvironmentFault."""
+        client = self._client()
+        try:
+            client.api.disconnect_container_from_network(container, network, force=True)
+        except Exception as error:
+            raise EnvironmentFault(f"cannot leave Docker network {network}: {error_text(error)}") from error
         finally:
             client.close()
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -37,6 +37,7 @@ class Engine:
         self.own = own
         self.joined: list[tuple[str, str]] = []
         self.removed: list[str] = []
+        self.on_leave: Callable[[str], None] = lambda _: None
 
     def answers(self) -> bool:
         return True
@@ -46,6 +47,9 @@ class Engine:
 
     def join(self, network: str, container: str) -> None:
         self.joined.append((network, container))
+
+    def leave(self, network: str, container: str) -> None:
+        self.on_leave(container)
 
     def remove_network(self, network: str) -> None:
         self.removed.append(network)
@@ -422,6 +426,16 @@ def test_a_registry_that_was_made_anew_joins_the_clusters_network(bench: Bench) 
     assert note == "registry localhost:25111 is missing; invoke cluster.create"
     bench.ensure()
     assert bench.engine.joined == [("k3d-dev", "k3d-reg")]
+
+
+def test_a_registry_that_was_stopped_when_its_network_went_is_started(bench: Bench) -> None:
+    """k3d takes only running registries off the network that it removes; Docker cannot start the others."""
+    bench.ensure()
+    bench.change("k3d-reg", status="exited")
+    bench.provider().delete(bench.lines.append)
+    bench.engine.on_leave = lambda name: bench.change(name, Networks=["bridge"])
+    bench.ensure()
+    assert bench.provider().registry_state() == "running"
 
 
 def test_a_changed_registry_port_waits_for_a_new_cluster(bench: Bench) -> None:

@@ -155,6 +155,14 @@ def test_a_stopped_cluster_is_started_with_its_registry(real: Real) -> None:
     assert (provider.status().state, provider.registry_state()) == ("running", "running")
 
 
+def test_a_registry_that_was_stopped_when_its_network_went_is_started(real: Real) -> None:
+    provider = real.provider()
+    real.docker("stop", "--time", "1", real.config.registry.host)
+    provider.delete(real.lines.append)
+    provider.ensure_registry(real.lines.append)
+    assert provider.registry_state() == "running"
+
+
 def test_a_creation_of_which_everybody_was_killed_is_made_again(real: Real) -> None:
     """Its containers were made, and one of them was never started: k3d waits for it for ever."""
     provider = real.provider()

@@ -38,7 +38,7 @@ def main(words: list[str]) -> None:
         "registry-list": lambda: show([node for node in nodes if node["role"] == "registry"]),
         "registry-create": lambda: create_registry(nodes, words),
         "registry-delete": lambda: nodes.remove(found(nodes, words[2], f"failed to get node '{words[2]}': ")),
-        "node-start": lambda: mark([found(nodes, words[2])], "running"),
+        "node-start": lambda: start_node(nodes, words[2]),
         "kubeconfig-get": lambda: kubeconfig(nodes, words[2]),
     }
     if name not in verbs:
@@ -92,13 +92,22 @@ def start(nodes: list[dict[str, Any]], name: str) -> None:
     mark(of(nodes, name), "running")
 
 
+def start_node(nodes: list[dict[str, Any]], name: str) -> None:
+    item = found(nodes, name)
+    if gone := set(item["Networks"]) - {"bridge", *(f"k3d-{other['cluster']}" for other in nodes)}:
+        reason = f"Error response from daemon: network {min(gone)} not found"
+        fatal(f"docker failed to start container for node '{name}': {reason}")
+    mark([item], "running")
+
+
 def delete(nodes: list[dict[str, Any]], name: str) -> None:
     if not of(nodes, name):
         info(f"No nodes found for cluster '{name}', nothing to delete.")
         return
     nodes[:] = [item for item in nodes if item["cluster"] != name]
     for item in nodes:
-        item["Networks"] = [network for network in item["Networks"] if network != f"k3d-{name}"]
+        if item["status"] == "running":
+            item["Networks"] = [network for network in item["Networks"] if network != f"k3d-{name}"]
     info("Removing cluster details from default kubeconfig...")
     home = Path(os.environ["HOME"])
     default = Path(os.environ.get("KUBECONFIG") or home / ".kube/config")

@@ -62,6 +62,8 @@ class ClusterRegistry:
     def ensure(self, progress: Progress, *, has_cluster: bool) -> Registry:
         """Make it or start it, and put it on the cluster's network if there is a cluster; raises EnvironmentFault."""
         found = self.find()
+        if found and not found.is_running and not has_cluster and self.network in found.networks:
+            self.engine.leave(self.network, found.name)  # it went with the cluster, and Docker would look for it
         for command in self.steps(found, has_cluster=has_cluster):
             what = self._what(command)
             progress(what)
