@@ -32,6 +32,7 @@ from devtools.planning.plan import Selection, changes, down_plan, make_plan
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster, Provider
     from devtools.kube.client import Kube
+    from devtools.process.runner import Cancel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +135,13 @@ class Project:
         inputs = self.inputs(request, cluster.smoke_values if cluster else {})
         return Planned(plan=_plan(request, facts, inputs), facts=facts, inputs=inputs)
 
-    def client(self, cluster: Cluster, bus: Bus | None = None) -> Kube:
+    def client(self, cluster: Cluster, bus: Bus | None = None, cancel: Cancel | None = None) -> Kube:
         """Return a client of the cluster's API server, which reports waiting for it on `bus` (default: stderr)."""
         from devtools.kube.client import Kube  # noqa: PLC0415 - not every task needs it
 
         app = self.app
         say = (lambda line: bus.emit(Notice(level="warning", message=line))) if bus else app.say
-        where = (cluster.kubeconfig, cluster.context, app.cancel, app.patience)
+        where = (cluster.kubeconfig, cluster.context, cancel or app.cancel, app.patience)
         return Kube(*where, say=say, connections=cluster.connections, redactor=app.redactor)
 
     def observe(self, request: Request, kube: Kube) -> Facts:
@@ -203,9 +204,9 @@ class Project:
         """Observe, plan, apply under the lock; an error before the engine's end ends the run in its events, too."""
         directory = self._add_run_files(request, bus)
         bus.emit(self._started(request, cluster, directory))
-        started = time.monotonic()
+        started, cancel = time.monotonic(), self.app.cancel.child()  # a run may have to stop, and the command go on
         try:
-            kube = self.client(cluster, bus)
+            kube = self.client(cluster, bus, cancel)
             with contextlib.ExitStack() as locks:
                 planned = self.plan(request, cluster, kube)
                 if self._changes(request, planned):
@@ -214,7 +215,7 @@ class Project:
                 self._announce(request, planned, bus)
                 return self.apply(request, planned, cluster, kube, bus)
         except DevtoolsError as error:
-            return self._ended_early(bus, error, started)
+            return self._ended_early(bus, cancel.error or error, started)
         except KeyboardInterrupt:
             return self._ended_early(bus, Interrupted(self.app.cancel.reason), started)
         except Exception as error:  # noqa: BLE001 - readers of events must learn of the end
@@ -231,11 +232,7 @@ class Project:
     def _again(self, request: Request, planned: Planned, kube: Kube) -> Planned:
         """Return the plan for what the cluster holds now that it is locked."""
         facts = self.observe(request, kube)
-        return (
-            planned
-            if facts == planned.facts
-            else replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
-        )
+        return replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
 
     def _cluster_lock(
         self, request: Request, cluster: Cluster, kube: Kube, bus: Bus
@@ -353,8 +350,7 @@ class Project:
 
     def _ended_early(self, bus: Bus, error: DevtoolsError, started: float) -> ExitCode:
         """Emit the last event of a run that did not get to the engine's end."""
-        if self.app.cancel.is_set():
-            error = self.app.cancel.error or Interrupted(self.app.cancel.reason)
+        error = Interrupted(self.app.cancel.reason) if self.app.cancel.is_set() else error
         problems = error.problems if isinstance(error, ConfigError) else ()
         reason = "\n".join((error.message, *map(str, problems)))
         seconds = time.monotonic() - started

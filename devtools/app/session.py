@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = "default"  # a namespace that every cluster has
 _NAMESPACE = 300.0  # seconds that a namespace which is being deleted may take to go
-_RENEW_FOR = 5.0  # seconds that one renewal may take
+_RENEW_FOR = 3.0  # seconds that one renewal may take
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
@@ -64,9 +64,9 @@ def session(
     return Session(
         kube=kube,
         find_helm=helm,
-        runner=app.runner,
+        runner=app.runner.under(kube.cancel),
         bus=bus,
-        cancel=app.cancel,
+        cancel=kube.cancel,
         slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
         root=stack.root,
         hook_env={
@@ -110,10 +110,10 @@ def cluster_lock(
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
     where = lease_namespace(stack)
     if where != _DEFAULT:
-        patience = Wait(deadline=time.monotonic() + _NAMESPACE, say=say, cancel=app.cancel)
+        patience = Wait(deadline=time.monotonic() + _NAMESPACE, say=say, cancel=kube.cancel)
         make_namespace(kube, where, {LABEL_STACK: stack.name}, patience)
     lease = Lease(kube, where, stack.name, holder, renewing=renewing)
-    with held(lease, wait=wait, cancel=app.cancel, say=say, lost=app.cancel.fail):
+    with held(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail):
         yield
 
 

@@ -28,6 +28,7 @@ from devtools.events import (
     Verdict,
 )
 from devtools.helm.labels import TESTS_FAILED
+from devtools.kube.client import ServerGone
 from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested
@@ -68,7 +69,7 @@ class Engine:
 
         _ = self._session.helm, self._session.observer  # once, before there are threads; no helm, no run
         self._steps = Steps(self._session, self._plan)
-        self._smoke = Smoke(self._session, self._tally.note)
+        self._smoke = Smoke(self._session, self._note)
 
     def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:
         """Hand each step to a thread as soon as those that it needs are done, the most urgent first."""
@@ -172,8 +173,16 @@ class Engine:
         """A failure, and what it means for the rest."""
         if isinstance(error, Interrupted):
             return Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
-        self._tally.note(error)
+        self._note(error)
         return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
+
+    def _note(self, error: DevtoolsError) -> None:
+        """Remember what concerns the whole run: nothing else begins then, and without a server nothing goes on."""
+        self._tally.note(error)
+        if isinstance(error, EnvironmentFault):
+            self._session.slots.close(error.message)
+        if isinstance(error, ServerGone):
+            self._session.cancel.fail(error)
 
     def _tell(self, step: Step, ended: Ended, seconds: float, done: Done | None = None) -> Ended:
         """Emit the end of a step."""
@@ -214,7 +223,7 @@ class Engine:
         except Interrupted as error:
             ended.tests = (self._skipped(step, error.message),)
         except EnvironmentFault as error:
-            self._tally.note(error)
+            self._note(error)
             ended.tests = (self._skipped(step, error.message),)
         except DevtoolsError as error:
             ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)

@@ -17,7 +17,7 @@ from devtools.events import ContractChecked, Notice, Outcome, StepWaiting, Verdi
 from devtools.helm.commands import Deployed, parse_failure, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
 from devtools.helm.ownership import launch_token, next_token
-from devtools.model import STAND_IN, Action, Contract, ObjectRef, Plan, Release, Step, Sweep
+from devtools.model import BUSY, STAND_IN, Action, Contract, ObjectRef, Plan, Release, Step, Sweep
 from devtools.process.runner import Command, Result
 from devtools.readiness.contracts import Contracts, deadline
 from devtools.readiness.wait import Failure, LateFailure, Wait, wait_ready
@@ -106,7 +106,7 @@ class Steps:
         elif step.sweep is Sweep.CRDS:
             remove_crds(self._session, self._stack, self._wait(step.release), force=step.force)
         else:
-            await_other_helm(self._session.kube, step.release, self._wait(step.release), origin=self._session.origin)
+            self._await_other_helm(step)
             self._remove(step.release, self._session.slots.hold(step.release.id))
         return Done(outcome=Outcome.UNINSTALLED, revision=0)
 
@@ -172,7 +172,8 @@ class Steps:
         # it may wait, so it holds no slot
         make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, self._wait(release))
         await_gone(session.kube, session.observer, step.going, self._wait(release))
-        await_other_helm(session.kube, release, self._wait(release), origin=session.origin, adopt=step.take_pending)
+        if step.recover:
+            self._await_other_helm(step)  # before it takes a slot
         with session.slots.hold(release.id):
             crds = has_crds(release.chart.path)
             answer = "" if crds else self._helm(step)
@@ -185,6 +186,8 @@ class Steps:
     def _helm(self, step: Step) -> str:
         """Clear what a killed run left, then `helm upgrade --install`; its answer."""
         release, session = step.release, self._session
+        if session.cancel.is_set():  # while it waited for its turn
+            raise Interrupted(session.cancel.reason)
 
         def work(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
             self._clear(step, again=again)
@@ -239,6 +242,9 @@ class Steps:
         """Undo and forget what a helm that was cut off left of a release; Failure where the release is not ours."""
         kube, release = self._session.kube, step.release
         known = records(kube, release.id)
+        if newest_state(known) in BUSY:  # perhaps only since the plan was made
+            self._await_other_helm(step)
+            known = records(kube, release.id)
         owner = stack_of(known)
         if known and owner != self._stack and not step.adopt and newest_state(known) != "uninstalled":
             raise Failure(
@@ -258,6 +264,10 @@ class Steps:
             known = records(kube, release.id)
         for revision in cut_off_revisions(known, newest_records(known)).get(release.id, ()):
             kube.delete(record_path(release.id, revision))
+
+    def _await_other_helm(self, step: Step) -> None:
+        session, wait = self._session, self._wait(step.release)
+        await_other_helm(session.kube, step.release, wait, origin=session.origin, adopt=step.take_pending)
 
     def _recover(self, step: Step, state: str, known: Sequence[Mapping[str, Any]]) -> None:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
@@ -295,7 +305,7 @@ class Steps:
         if result.cancelled:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
         text, unreachable = parse_failure(result.stderr)
-        self._session.kube.version()
+        self._session.kube.check()
         if unreachable or self._session.kube.was_away(started):
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:

@@ -20,7 +20,7 @@ from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
 from devtools.kube.connections import Connections
 from devtools.kube.discovery import ACCEPT, Discovery, Resource
 from devtools.kube.lines import split
-from devtools.kube.wire import Answer, Request, Wire
+from devtools.kube.wire import Answer, Request, ServerGone, Wire
 from devtools.model import ObjectRef
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
@@ -28,13 +28,15 @@ from devtools.redaction import Redactor
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["CONFLICT", "NOT_FOUND", "ApiError", "Kube", "Resource"]
+__all__ = ["CONFLICT", "NOT_FOUND", "ApiError", "Kube", "Resource", "ServerGone"]
 
 JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 REFUSED = 400  # and above
+BROKEN = 500  # and above
+TOO_MANY = 429
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 401, 403, 404, 409, 410
 RETRY_FOR = 30.0  # seconds an unreachable API server is waited for: a restart of one takes ten
 READ_FOR = 30.0  # seconds without a byte of an answer
@@ -42,15 +44,22 @@ PAGE = 500
 RESTARTS = 3  # of a list whose later pages have expired
 
 
+_HINTS = {
+    UNAUTHORIZED: "the credentials in the kubeconfig are not accepted, or not any more: log in to the cluster again",
+    TOO_MANY: "the API server is overloaded: try again later",
+}
+
+
 class ApiError(DevtoolsError):
     """The API server refused a request; `status` is HTTP's, `reason` is Kubernetes' (`NotFound`, `Forbidden`)."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         """From a `Status` object."""
-        denied = status in {UNAUTHORIZED, FORBIDDEN}
+        broken = status in {UNAUTHORIZED, FORBIDDEN, TOO_MANY} or status >= BROKEN
         super().__init__(
             f"the API server answered {status} {reason}: {message}",
-            exit_code=ExitCode.ENVIRONMENT if denied else None,
+            hint=_HINTS.get(status, "invoke cluster.status" if broken and status != FORBIDDEN else ""),
+            exit_code=ExitCode.ENVIRONMENT if broken else None,
         )
         self.status = status
         self.reason = reason
@@ -81,7 +90,7 @@ class Kube:
         """
         self._kubeconfig = kubeconfig
         self._context = context
-        self._cancel = cancel
+        self.cancel = cancel  # ends whatever waits for an answer
         self.redactor = redactor or Redactor()
         self.connections = connections or Connections(kubeconfig, context)
         self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say, known=known)
@@ -149,7 +158,7 @@ class Kube:
         request = Request(method="GET", path=path, query=query, stream=True)
         response = _accepted(self._wire.send(request)).response
         try:
-            yield from split(response, self._cancel, self.redactor.text, self.redactor.reach)
+            yield from split(response, self.cancel, self.redactor.text, self.redactor.reach)
         finally:
             response.close()  # half-read, it would be of no use to the next request
 
@@ -160,6 +169,20 @@ class Kube:
     def now(self) -> datetime:
         """The time of day by the server's clock, as of its last answer."""
         return self._wire.now()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last that is known of the server is that it does not answer."""
+        return self._wire.is_away
+
+    def check(self) -> None:
+        """Wait until the server says that it is ready, its etcd included; ServerGone where it does not in time.
+
+        `/version` is answered by a server without its etcd, too.
+        """
+        request = Request(method="GET", path="/readyz")
+        if self._wire.send(request, health=True).response.status >= REFUSED:  # something in between knows no /readyz
+            self.version()
 
     def version(self) -> str:
         """The server's version, `v1.34.4`."""

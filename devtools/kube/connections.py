@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from devtools.kube.kubeconfig import Credentials, read_credentials, ssl_context
 
@@ -21,6 +25,7 @@ class Connections:
         self._kubeconfig = kubeconfig
         self._context = context
         self._making = Lock()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     @property
     def server(self) -> str:
@@ -42,9 +47,26 @@ class Connections:
     def _credentials(self) -> Credentials:
         return read_credentials(self._kubeconfig, self._context)
 
+    def cut(self) -> None:
+        """End every connection, with the requests that wait for an answer on it; later requests make new ones."""
+        with self._making:
+            sockets = [*self._sockets]
+        for link in sockets:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(link, socket.SHUT_RDWR)  # TLS has nothing to say any more
+
     @cached_property
     def pool(self) -> urllib3.PoolManager:
         """The connections; raises EnvironmentFault where the kubeconfig is of no use."""
+        found = self._pool()
+        found.pool_classes_by_scheme = tracking_pools(self._track)
+        return found
+
+    def _track(self, link: socket.socket) -> None:
+        with self._making:
+            self._sockets.add(link)
+
+    def _pool(self) -> urllib3.PoolManager:
         import urllib3  # noqa: PLC0415 - only what talks to a cluster pays for it
 
         credentials = self._credentials
@@ -62,3 +84,27 @@ class Connections:
         from devtools.kube.sdk import sdk_client  # noqa: PLC0415 - rarely needed, and then it brings the SDK
 
         return sdk_client(self._kubeconfig, self._context)
+
+
+def tracking_pools(track: Callable[[socket.socket], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """The pools of urllib3 that call `track` with the socket of each connection they make."""
+    from urllib3.connection import HTTPConnection, HTTPSConnection  # noqa: PLC0415 - see Connections.pool
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool  # noqa: PLC0415
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            track(self.sock)
+
+    class Encrypted(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            track(self.sock)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    return {"http": PlainPool, "https": EncryptedPool}

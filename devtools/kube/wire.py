@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.kube.connections import Connections
+from devtools.kube.watchdog import Watchdog
 from devtools.process.runner import Cancel
 
 if TYPE_CHECKING:
@@ -23,8 +24,16 @@ CONNECT = 5.0  # seconds
 FIRST = 5.0  # seconds that a server is waited for which did not answer once: it is more likely not there at all
 QUIET = 0.5  # seconds that a server may be away before a word is said of it
 _TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
-_BUSY = frozenset({429, 503})
+SILENT = 10.0  # seconds without any answer after which a word is said of it
+_SLACK = 1.0  # seconds more than a request has itself, before it is cut from outside
+_BUSY = frozenset({429, 502, 503, 504})
+_UNCERTAIN = frozenset({502, 504})  # what was asked for may have been done
+_NOT_READY = 500
 _TIMEOUT = re.compile(r"\. \((?:read|connect) timeout=([\d.]+)\)")
+
+
+class ServerGone(EnvironmentFault):
+    """The API server was waited for in vain: nothing else that needs it is worth beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +85,10 @@ class Wire:
         self._told: float | None = None  # since when the server is away, once that was said
         self._date = ("", 0.0)  # the last answer's Date header, and when it came
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
+        self._answered = float("-inf")  # monotonic seconds of the last answer
+        self._away = float("-inf")  # since when no request got an answer, where that is later than the last answer
+        self._gone: tuple[str, float] | None = None  # why requests end at once, and since when
+        self._watchdog = Watchdog(cancel, cut=connections.cut, late=self._late)
 
     @property
     def server(self) -> str:
@@ -92,11 +105,13 @@ class Wire:
         except ValueError:
             return datetime.now(UTC)
 
-    def send(self, request: Request) -> Answer:
-        """Send, and again with growing pauses while the server cannot be reached or is overloaded.
+    def send(self, request: Request, *, health: bool = False) -> Answer:
+        """Send, and again with growing pauses while the server cannot be reached, or is overloaded or not ready.
 
-        Any other answer is returned, refusals too. Raises EnvironmentFault when the server stays away for longer than
-        `retry_for` seconds (FIRST where it never was there), Interrupted on cancel.
+        Any other answer is returned, refusals too. Raises ServerGone where the server stays away for longer than
+        `retry_for` seconds (FIRST where it never was there), counted from the first request of any thread that it did
+        not answer, and at once for a while after that; Interrupted on cancel. The answer to a `health` request is 500
+        where the server is not ready.
         """
         from urllib3.exceptions import (  # noqa: PLC0415 - see Connections.pool
             ConnectTimeoutError,
@@ -105,30 +120,80 @@ class Wire:
             NewConnectionError,
         )
 
-        started, pause, repeated = time.monotonic(), 0.1, False
+        begun, pause, repeated = time.monotonic(), 0.1, False
+        busy = _BUSY | {_NOT_READY} if health else _BUSY
         while True:
-            wanted, limit = 0.0, self._limit
+            self._raise_if_gone()
+            started, wanted = time.monotonic(), 0.0
             try:
-                response = self._once(request)
-                self._met, limit = True, self._retry_for
+                with self._watchdog.flight(started):
+                    response = self._once(request)
+                self._met = True
                 self._date = (response.headers.get("Date", ""), time.monotonic())
-                if response.status not in _BUSY or time.monotonic() - started >= limit:
+                if response.status not in busy:
                     self._answers()
                     return Answer(response=response, repeated=repeated)
-                wanted, why = _retry_after(response), f"answers {response.status}"
+                wanted, why = _retry_after(response), _said(response)
+                repeated = repeated or response.status in _UNCERTAIN
                 response.drain_conn()
             except (HTTPError, OSError) as error:
-                why, self.failed_at = _short(error), time.monotonic()
+                if self._cancel.is_set():
+                    self.failed_at = time.monotonic()
+                    raise Interrupted(self._cancel.reason or "interrupted") from error
+                why = _short(error)
                 if hopeless := _distrust(error) or (why if isinstance(error, LocationValueError) else ""):
                     raise EnvironmentFault(f"cannot talk to the API server at {self.server}: {hopeless}") from error
-                if time.monotonic() - started >= limit:
-                    raise self._fault(why) from error
                 repeated = repeated or not isinstance(error, NewConnectionError | ConnectTimeoutError)
-            left = started + limit - time.monotonic()
-            self._tell(started, why, left, limit)
+            self._raise_if_gone()
+            since, limit = self._failed(started), self._limit
+            left = min(begun, since) + limit - time.monotonic()
+            if left <= 0:
+                raise self._give_up(why, everywhere=time.monotonic() - since >= limit)
+            self._tell(min(begun, since), why, limit)
             if self._cancel.wait(max(0.0, min(max(pause, wanted), left))):
                 raise Interrupted(self._cancel.reason or "interrupted")
             pause = min(pause * 2, 2.0)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last that is known of the server is that it does not answer."""
+        return self.failed_at > self._answered
+
+    def _failed(self, started: float) -> float:
+        """Note that a request got no answer; since when (monotonic seconds) there has been none for any request."""
+        with self._telling:
+            self.failed_at = time.monotonic()
+            since = max(started, self._answered)
+            self._away = min(self._away, since) if self._away > self._answered else since
+            return self._away
+
+    def _late(self, oldest: float) -> None:
+        """A request has been in flight since `oldest`: say so, and give it up where that is too long."""
+        since = max(oldest, self._answered)
+        silent = time.monotonic() - since
+        if silent >= SILENT:
+            self._failed(oldest)
+            self._tell(since, f"no answer for {SILENT:.0f} s", self._limit)
+        if silent >= self._limit + _SLACK:
+            self._give_up(f"no answer for {silent:.0f} s", everywhere=True)
+            self._connections.cut()
+
+    def _give_up(self, why: str, *, everywhere: bool) -> ServerGone:
+        """The error of a server that was waited for in vain; other requests end with the same one."""
+        error = ServerGone(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
+        if everywhere:
+            with self._telling:
+                self._gone = self._gone or (error.message, time.monotonic())
+        return error
+
+    def _raise_if_gone(self) -> None:
+        """Raise ServerGone where another request was given up a moment ago."""
+        if self._gone is None:
+            return
+        message, when = self._gone
+        if time.monotonic() - when < self._retry_for:
+            raise ServerGone(message, hint="invoke cluster.status")
+        self._gone = None
 
     @property
     def _limit(self) -> float:
@@ -149,27 +214,31 @@ class Wire:
             preload_content=not request.stream,
         )
 
-    def _fault(self, why: str) -> EnvironmentFault:
-        return EnvironmentFault(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
-
-    def _tell(self, started: float, why: str, left: float, limit: float) -> None:
+    def _tell(self, since: float, why: str, limit: float) -> None:
         """Say that the server is waited for: once for all threads, and not for a hiccup."""
-        if time.monotonic() - started < QUIET or left <= 0:
+        if time.monotonic() - since < QUIET:
             return
         with self._telling:
             if self._told is not None:
                 return
-            self._told = started
+            self._told = since
         self._say(f"the API server at {self.server} does not answer ({why}): trying again for {limit:.0f} s")
 
     def _answers(self) -> None:
-        """Say that a server is back that was said to be away."""
+        """Note that the server answers; say so where it was said to be away."""
+        self._answered = time.monotonic()
         if self._told is None:
             return
         with self._telling:
             since, self._told = self._told, None
         if since is not None:
             self._say(f"the API server at {self.server} answers again after {time.monotonic() - since:.0f} s")
+
+
+def _said(response: urllib3.BaseHTTPResponse) -> str:
+    """An answer that says to come back later: `answers 503`, with what is not ready in it."""
+    failed = re.findall(r"^\[-\](\S+) failed", response.data.decode("utf-8", "replace"), re.MULTILINE)
+    return f"answers {response.status}" + (f", not ready: {', '.join(failed)}" if failed else "")
 
 
 def _retry_after(response: urllib3.BaseHTTPResponse) -> float:

@@ -8,6 +8,7 @@ leaves its children alive.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import shlex
 import signal
@@ -25,7 +26,8 @@ from devtools.redaction.redactor import redact
 
 __all__ = ["Cancel", "Command", "Later", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
 
-GRACE = (3.0, 3.0)  # seconds after INT, then after TERM
+GRACE = (2.5, 1.0)  # seconds after INT, then after TERM
+_LOST = (0.5, 0.5)  # where what the commands work on is gone
 _LAST = 5.0  # seconds after KILL; what is not gone then hangs in the kernel
 
 
@@ -36,6 +38,7 @@ class Cancel:
         """Not set."""
         self._event = Event()
         self.reason = ""
+        self._children: list[Cancel] = []
         self.error: DevtoolsError | None = None  # why, where it was not a user or the system who asked
 
     def set(self, reason: str) -> None:
@@ -43,6 +46,16 @@ class Cancel:
         if not self._event.is_set():
             self.reason = reason
             self._event.set()
+        for child in self._children:
+            child.set(reason)
+
+    def child(self) -> Cancel:
+        """A flag of its own that this one sets, too."""
+        made = Cancel()
+        self._children.append(made)
+        if self.is_set():
+            made.set(self.reason)
+        return made
 
     def fail(self, error: DevtoolsError) -> None:
         """Ask to stop because of an error, which is then how the whole run ends."""
@@ -153,6 +166,12 @@ class SubprocessRunner:
         self._groups: set[int] = set()
         self._lock = Lock()
 
+    def under(self, cancel: Cancel) -> SubprocessRunner:
+        """The same runner, whose commands another flag ends; `kill` and `groups` know them, too."""
+        other = copy.copy(self)
+        other._cancel = cancel  # noqa: SLF001 - its own class
+        return other
+
     def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
         """See `Runner`."""
         started = time.monotonic()
@@ -238,7 +257,8 @@ class SubprocessRunner:
 
     def _end(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
         """The ladder: INT, TERM, KILL, to the whole group."""
-        for number, seconds in ((signal.SIGINT, self._grace[0]), (signal.SIGTERM, self._grace[1])):
+        grace = _LOST if self._cancel.error else self._grace
+        for number, seconds in ((signal.SIGINT, grace[0]), (signal.SIGTERM, grace[1])):
             _kill(child.pid, number)
             deadline = time.monotonic() + seconds
             if not pump.until(lambda: "late" if time.monotonic() >= deadline else ""):  # noqa: B023 - used at once

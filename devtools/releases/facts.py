@@ -41,7 +41,8 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> 
     try:
         records = kube.metadata("/api/v1/secrets", labelSelector="owner=helm")
     except ApiError as error:
-        error.hint = error.hint or "Helm keeps its releases in Secrets: this user must be allowed to list them"
+        if error.status == FORBIDDEN:
+            error.hint = "Helm keeps its releases in Secrets: this user must be allowed to list them"
         raise
     newest = newest_records(records)
     histories: dict[ReleaseId, list[Mapping[str, Any]]] = defaultdict(list)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from threading import Event, Lock
 
+from devtools.errors import Interrupted
 from devtools.model import ReleaseId
 
 
@@ -26,6 +27,7 @@ class Slots:
         self._line: list[tuple[float, int, Event]] = []
         self._arrivals = count()
         self._urgency: Mapping[ReleaseId, float] = {}
+        self._closed = ""
         self._queued: defaultdict[ReleaseId, float] = defaultdict(float)
 
     def order(self, urgency: Mapping[ReleaseId, float]) -> None:
@@ -35,6 +37,10 @@ class Slots:
     def urgency(self, release: ReleaseId) -> float:
         """As `order` was told."""
         return self._urgency.get(release, 0.0)
+
+    def close(self, reason: str) -> None:
+        """Let nobody in any more: who waits, or comes later, is told the reason."""
+        self._closed = self._closed or reason
 
     def idle(self) -> bool:
         """Whether a slot is free: nobody waits then."""
@@ -46,11 +52,13 @@ class Slots:
 
     @contextmanager
     def hold(self, release: ReleaseId) -> Iterator[None]:
-        """A slot for as long as the block takes."""
+        """A slot for as long as the block takes; raises Interrupted where none is given any more."""
         came = time.monotonic()
         self._take(release)
         self._queued[release] += time.monotonic() - came
         try:
+            if self._closed:
+                raise Interrupted(self._closed)
             yield
         finally:
             self._give()

@@ -73,7 +73,7 @@ class Smoke:
         if not result.ok:
             text, unreachable = parse_failure(result.stderr)
             if unreachable:
-                self._kube.version()
+                self._kube.check()
             raise (Outage if unreachable else DevtoolsError)(f"cannot read the tests of {release.id}: {text}")
         return parse_tests(result.stdout)
 
@@ -220,7 +220,7 @@ class Smoke:
             self._warn(test.release, f"{test.name} succeeded, but {said}")
             return self._success(watch)
         if unreachable:
-            self._kube.version()
+            self._kube.check()
             raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")
         reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)
         details = tuple(watch.tail) or events_about(self._kube, test.ref.namespace, test.kind, test.name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import signal
 import subprocess
 import time
@@ -123,6 +125,63 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_and_the_run_goes_well(
     door.close()
 
 
+MANY = 30
+PLAIN = "  - {name: many-%d, chart: platform/plain}\n"
+
+
+def _many(repo: Repo, cluster: Cluster, tmp_path: Path) -> Door:
+    """A layer of many releases that need nothing, and a door before the API server."""
+    port = urlsplit(read_credentials(cluster.kubeconfig, cluster.context).server).port
+    assert port
+    door = Door(port)
+    repo.env = {**_door_context(repo, cluster, door, tmp_path), "DEVTOOLS_PATIENCE": "3"}
+    repo.write("layers/10-base.yaml", "stage: base\nreleases:\n" + "".join(PLAIN % number for number in range(MANY)))
+    repo.chart("plain", CONFIG_MAP.replace("{{ .Values.say | quote }}", "hello"))
+    return door
+
+
+def _begun(repo: Repo, kube: Kube) -> int:
+    records = kube.metadata(f"/api/v1/namespaces/{repo.namespace}/secrets", labelSelector="owner=helm")
+    return len({record["labels"]["name"] for record in records})
+
+
+def test_a_server_that_is_gone_ends_all_that_waits_for_its_turn(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+    door, kube = _many(repo, cluster, tmp_path), Kube(cluster.kubeconfig, cluster.context, Cancel())
+    child = repo.start("layer", "10", "--output", "json")
+    eventually(lambda: _begun(repo, kube) > 2 or child.poll() is not None, 90)
+    door.shut()
+    gone = time.monotonic()
+    out, err = child.communicate(timeout=120)
+    print(f"ended after {time.monotonic() - gone:.1f} s")  # noqa: T201 - pytest shows it with -rP
+    door.close()
+    document = json.loads(out)
+    assert child.returncode == 4, out + err
+    assert "does not answer" in document["reason"]
+    assert "does not answer (" in " ".join(err.split())
+    failed = [item for item in document["releases"] if item["outcome"] == "failed"]
+    assert len(failed) <= (os.cpu_count() or 1) + 1, "who waits for a turn does not find out by itself"
+    assert _begun(repo, kube) < MANY
+    assert {item["outcome"] for item in document["releases"]} <= {"installed", "failed", "interrupted", "skipped"}
+
+
+def test_sigterm_ends_a_run_whose_server_hangs(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+    door, kube = _many(repo, cluster, tmp_path), Kube(cluster.kubeconfig, cluster.context, Cancel())
+    repo.env["DEVTOOLS_PATIENCE"] = "120"
+    repo.env["DEVTOOLS_MARK"] = repo.namespace
+    child = repo.start("layer", "10")
+    eventually(lambda: _begun(repo, kube) > 2 or child.poll() is not None, 90)
+    door.hangs = True
+    time.sleep(1.0)
+    child.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    out, err = child.communicate(timeout=25)  # a request that hangs takes thirty seconds by itself
+    print(f"ended after {time.monotonic() - asked:.1f} s")  # noqa: T201 - pytest shows it with -rP
+    door.hangs = False
+    door.close()
+    assert child.returncode == 130, out + err
+    assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
+
+
 def _processes(own: Own) -> dict[str, psutil.Process]:
     """The control plane's processes, of this cluster alone."""
     state = own.repo.environ["DEVTOOLS_STATE"]
@@ -192,4 +251,25 @@ def test_a_server_that_is_gone_for_good_ends_a_helm_that_waits_for_a_hook(own: O
     assert "does not answer" in " ".join(out.split())
     assert "(helm waited for a hook)" in " ".join(out.split())
     assert time.monotonic() - gone < limit, "and not when helm's ten minutes are over"
+    assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
+
+
+@nightly
+def test_a_server_without_its_etcd_ends_a_run_and_is_named(own: Own) -> None:
+    repo = own.repo
+    repo.write("layers/10-base.yaml", "stage: base\nreleases:\n" + "".join(PLAIN % number for number in range(MANY)))
+    repo.chart("plain", CONFIG_MAP.replace("{{ .Values.say | quote }}", "hello"))
+    child = repo.start("up", "--output", "json", env={"DEVTOOLS_PATIENCE": "20", "DEVTOOLS_MARK": repo.namespace})
+    eventually(lambda: _begun(repo, own.kube) > 2 or child.poll() is not None, 90)
+    _processes(own)["etcd"].kill()
+    gone = time.monotonic()
+    out, err = child.communicate(timeout=120)
+    print(f"ended after {time.monotonic() - gone:.1f} s")  # noqa: T201 - pytest shows it with -rP
+    document = json.loads(out)
+    assert child.returncode == 4, out + err
+    assert "does not answer" in document["reason"]
+    assert "does not answer (" in " ".join(err.split())
+    failed = [item for item in document["releases"] if item["outcome"] == "failed"]
+    assert len(failed) <= (os.cpu_count() or 1) + 1
+    assert time.monotonic() - gone < 45
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []

@@ -146,6 +146,7 @@ class Door:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
         self.open = True
+        self.hangs = False  # whether what comes is held back, and nobody thrown out
         self._links: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -161,7 +162,19 @@ class Door:
             upstream = socket.create_connection(("127.0.0.1", self._target))
             self._links += [client, upstream]
             for pair in ((client, upstream), (upstream, client)):
-                threading.Thread(target=_copy, args=pair, daemon=True).start()
+                threading.Thread(target=self._copy, args=pair, daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                while self.hangs:
+                    time.sleep(0.05)
+                target.sendall(data)
+        except OSError:
+            pass
+        finally:
+            source.close()
+            target.close()
 
     def shut(self) -> None:
         """Let nobody in any more, and throw out who is in."""
@@ -173,17 +186,6 @@ class Door:
     def close(self) -> None:
         self.shut()
         self._server.close()
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-    except OSError:
-        pass
-    finally:
-        source.close()
-        target.close()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from devtools.errors import EnvironmentFault, ExitCode, Interrupted
-from devtools.kube.client import ApiError, Kube
+from devtools.kube import wire
+from devtools.kube.client import ApiError, Kube, ServerGone
 from devtools.kube.discovery import Discovery
 from devtools.process.runner import Cancel
 from tests.kits.api_script import KUBECONFIG, Say, Script, refusal, served
@@ -26,11 +27,11 @@ def test_an_overloaded_server_is_given_the_time_it_asks_for(tmp_path: Path) -> N
         assert time.monotonic() - started >= 1.0
 
 
-def test_a_server_that_stays_overloaded_is_a_refusal_in_its_own_words(tmp_path: Path) -> None:
+def test_a_server_that_stays_overloaded_is_the_environments_fault(tmp_path: Path) -> None:
     script = Script().on("GET /version", refusal(503, "ServiceUnavailable"))
     with served(script, tmp_path, retry_for=0.5) as kube:
         started = time.monotonic()
-        with pytest.raises(ApiError, match="503 ServiceUnavailable: it is ServiceUnavailable"):
+        with pytest.raises(ServerGone, match="does not answer: answers 503"):
             kube.version()
         assert 0.4 < time.monotonic() - started < 15, "by itself it waits for half a minute"
 
@@ -202,3 +203,75 @@ def test_a_secret_in_a_log_is_not_cut_in_two(tmp_path: Path, before: int, chunk:
         kube.redactor.add(["hunter22-secret"])
         text = "".join(kube.lines("/log"))
     assert text == "x" * before + "***" + "y" * 70000
+
+
+def test_a_server_that_still_answers_503_does_not_answer_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    script = Script().on("GET /version", refusal(503, "ServiceUnavailable"))
+    with served(script, tmp_path, say=said.append, retry_for=1.0) as kube, pytest.raises(ServerGone):
+        kube.version()
+    assert len(said) == 1
+    assert "does not answer (answers 503)" in said[0]
+
+
+def test_what_is_not_ready_is_named_where_the_health_is_asked_for(tmp_path: Path) -> None:
+    body = b"[+]ping ok\n[-]etcd failed: reason withheld\n[-]etcd-readiness failed: reason withheld\n"
+    with (
+        served(Script().on("GET /readyz", Say(status=500, body=body)), tmp_path, retry_for=0.3) as kube,
+        pytest.raises(ServerGone, match="answers 500, not ready: etcd, etcd-readiness"),
+    ):
+        kube.check()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_shows_its_health_to_nobody_is_asked_for_its_version(tmp_path: Path, status: int) -> None:
+    script = Script().on("GET /readyz", refusal(status, "No")).on("GET /version", Say(body=VERSION))
+    with served(script, tmp_path) as kube:
+        kube.check()
+
+
+def test_all_requests_give_a_server_up_at_the_same_time_and_later_ones_at_once(tmp_path: Path) -> None:
+    script = Script().on("GET /version", Say(body=VERSION), Say(lost=True)).on("GET /healthz", Say(lost=True))
+    with served(script, tmp_path, retry_for=2.0) as kube:
+        kube.version()
+        started, ended = time.monotonic(), list[float]()
+
+        def ask(after: float) -> None:
+            time.sleep(after)
+            with pytest.raises(ServerGone):
+                kube.version()
+            ended.append(time.monotonic() - started)
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(ask, (0.0, 0.7, 1.4)))
+        assert max(ended) - min(ended) < 1.0, "the last one does not begin to count for itself"
+        asked = len(script.asked)
+        with pytest.raises(ServerGone):
+            kube.get("/healthz")
+        assert len(script.asked) == asked
+
+
+def test_a_server_that_says_nothing_is_named_while_it_is_waited_for_and_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "SILENT", 0.5)
+    said: list[str] = []
+    script = Script().on("GET /version", Say(body=VERSION), Say(waits=30.0))
+    with served(script, tmp_path, say=said.append, retry_for=1.0, read_for=30.0) as kube:
+        kube.version()
+        started = time.monotonic()
+        with pytest.raises(ServerGone, match="no answer for"):
+            kube.version()
+        assert time.monotonic() - started < 10, "a request that is in flight is cut"
+        assert len(said) == 1
+        assert "does not answer (no answer for" in said[0]
+
+
+def test_a_request_in_flight_ends_on_cancel(tmp_path: Path) -> None:
+    cancel = Cancel()
+    with served(Script().on("GET /version", Say(waits=30.0)), tmp_path, cancel=cancel) as kube:
+        threading.Timer(0.3, cancel.set, ["asked to stop (SIGTERM)"]).start()
+        started = time.monotonic()
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            kube.version()
+        assert time.monotonic() - started < 5

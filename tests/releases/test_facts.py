@@ -105,3 +105,15 @@ def test_who_may_not_look_at_namespaces_does_without(tmp_path: Path) -> None:
     listed = Say(body={"items": [_record("web", 1, "deployed")], "metadata": {}})
     with served(Script().on(SECRETS, listed).on(NAMESPACES, refusal(403, "Forbidden")), tmp_path) as kube:
         assert observe(kube).releases[ReleaseId("ns", "web")].status == "deployed"
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(401, "log in to the cluster again"), (500, "invoke cluster.status")],
+)
+def test_other_refusals_have_hints_of_their_own(tmp_path: Path, status: int, hint: str) -> None:
+    with served(Script().on(SECRETS, refusal(status, "No")), tmp_path) as kube, pytest.raises(ApiError) as caught:
+        observe(kube)
+    assert caught.value.exit_code is ExitCode.ENVIRONMENT
+    assert hint in caught.value.hint
+    assert "Secrets" not in caught.value.hint

@@ -1,0 +1,58 @@
+"""Watches the requests in flight to one API server, which a blocked read cannot do itself."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from threading import Lock, Thread
+
+from devtools.process.runner import Cancel
+
+_LOOK = 0.25  # seconds
+
+
+class Watchdog:
+    """Calls `cut` when the run is to end, and `late` with the start of the oldest request in flight until it ends."""
+
+    def __init__(self, cancel: Cancel, *, cut: Callable[[], None], late: Callable[[float], None]) -> None:
+        """Its thread lives only while there are requests in flight."""
+        self._cancel = cancel
+        self._cut = cut
+        self._late = late
+        self._lock = Lock()
+        self._flying: dict[int, float] = {}
+        self._numbers = count()
+        self._watching = False
+
+    @contextlib.contextmanager
+    def flight(self, started: float) -> Iterator[None]:
+        """A request that began at `started` (monotonic seconds) is under way while the body runs."""
+        number = next(self._numbers)
+        with self._lock:
+            self._flying[number] = started
+            if not self._watching:
+                self._watching = True
+                Thread(target=self._watch, name="requests", daemon=True).start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._flying[number]
+
+    def _watch(self) -> None:
+        while True:
+            if self._cancel.is_set():
+                time.sleep(_LOOK)
+            else:
+                self._cancel.wait(_LOOK)
+            with self._lock:
+                oldest = min(self._flying.values(), default=None)
+                if oldest is None:
+                    self._watching = False
+                    return
+            if self._cancel.is_set():
+                self._cut()
+            else:
+                self._late(oldest)
