@@ -41,7 +41,7 @@ def refusal(root: Path, text: str, **surroundings: Any) -> str:
     return refused.value.message
 
 
-# --- what Tilt refuses, as (Tiltfile, part of what is said)
+# --- what Tilt refuses, as (Tiltfile, part of what is message)
 
 REFUSED = {
     "label with a colon": ("local_resource('a', 'true', labels=['infra:40'])", 'Invalid label "infra:40"'),
@@ -101,9 +101,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_it_refuses_what_tilt_refuses(tmp_path: Path, text: str, said: str) -> None:
-    assert said in refusal(tmp_path, text)
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_it_refuses_what_tilt_refuses(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text)
 
 
 def test_a_refusal_says_where(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_local_and_read_file_give_blobs_that_are_no_strings(tmp_path: Path) -> N
 
 
 def test_local_is_refused_on_a_context_that_may_be_production(tmp_path: Path) -> None:
-    said = refusal(tmp_path, "local('ls')", context="prod", local=lambda _: "")
-    assert "Refusing to run 'local' because prod might be a production kube context." in said
-    assert "allow_k8s_contexts('prod')" in said
+    message = refusal(tmp_path, "local('ls')", context="prod", local=lambda _: "")
+    assert "Refusing to run 'local' because prod might be a production kube context." in message
+    assert "allow_k8s_contexts('prod')" in message
     text = "allow_k8s_contexts('prod')\nlocal('ls')"
     assert load(tmp_path, text, context="prod", local=lambda _: "").allowed_contexts == ("prod",)
     for context in ("k3d-x", "kind-x", "minikube", "docker-desktop", ""):
@@ -358,9 +358,9 @@ def test_it_reads_nothing_outside_the_repository(tmp_path: Path, text: str, path
     secret.write_text('{"x": "hush"}')
     (root / "link").symlink_to(secret)
     (root / "folder").symlink_to(tmp_path)
-    said = refusal(root, text.replace("PATH", path.replace("ABSOLUTE", str(secret))))
-    assert "hush" not in said
-    assert "no such file" in said or "does not exist" in said
+    message = refusal(root, text.replace("PATH", path.replace("ABSOLUTE", str(secret))))
+    assert "hush" not in message
+    assert "no such file" in message or "does not exist" in message
 
 
 def test_outside_the_repository_nothing_exists(tmp_path: Path) -> None:

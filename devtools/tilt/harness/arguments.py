@@ -45,7 +45,7 @@ def signatures() -> Mapping[str, tuple[Parameter, ...]]:
 def unpack(
     function: str, signature: tuple[Parameter, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], directory: Path
 ) -> dict[str, Any]:
-    """Return the arguments by name, converted; parameters that were not given are absent."""
+    """Return the arguments by name, converted; parameters without an argument are absent."""
     if len(args) > len(signature):
         raise Refused(f"{function}: got {len(args)} arguments, want at most {len(signature)}")
     found: dict[str, Any] = {}
@@ -96,10 +96,10 @@ def _converted(kind: str, value: Any, directory: Path) -> Any:
     return made
 
 
-def part(name: str, given: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+def part(name: str, params: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     """Check a part of an object of Tilt's API: in Tilt, too, it is a dict."""
     kinds = {parameter.name: parameter.kind for parameter in signatures()[f"part.{name}"]}
-    for key, value in given.items():
+    for key, value in params.items():
         if key not in kinds:
             raise Refused(f"Unexpected attribute name: {key}")
         if kinds[key] == "text" and not isinstance(value, str):
@@ -113,7 +113,7 @@ def part(name: str, given: Mapping[str, Any], directory: Path) -> dict[str, Any]
                 _converted(kinds[key], value, directory)
             except Refused as error:
                 raise Refused(f"unpacking {key}: {error}") from error
-    return dict(given)
+    return dict(params)
 
 
 # --- the types

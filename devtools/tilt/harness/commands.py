@@ -48,25 +48,25 @@ class Inputs:
 def step(name: str) -> Callable[[Mapping[str, Any]], Step]:
     """Return a function that makes a value of its arguments."""
 
-    def make(given: Mapping[str, Any]) -> Step:
-        held = dict(given)
+    def make(params: Mapping[str, Any]) -> Step:
+        held = dict(params)
         if name == "link":
-            held["url"] = values.url_of(given["url"])
-        if name == "probe" and sum(given.get(key) is not None for key in ("exec", "http_get", "tcp_socket")) != 1:
+            held["url"] = values.url_of(params["url"])
+        if name == "probe" and sum(params.get(key) is not None for key in ("exec", "http_get", "tcp_socket")) != 1:
             raise Refused("exactly one of exec, http_get, or tcp_socket must be specified")
         return Step(kind=name, values=held)
 
     return make
 
 
-def live_update_step(name: str, given: Mapping[str, Any], directory: Path) -> Step:
+def live_update_step(name: str, params: Mapping[str, Any], directory: Path) -> Step:
     """Return one step of a live_update."""
-    held = dict(given)
+    held = dict(params)
     if name == "sync":
-        held["local_path"] = values.absolute(directory, given["local_path"])
+        held["local_path"] = values.absolute(directory, params["local_path"])
     if name == "run":
-        held["cmd"] = arguments.command_of(given["cmd"])
-        held["trigger"] = tuple(values.items_of(given.get("trigger")))
+        held["cmd"] = arguments.command_of(params["cmd"])
+        held["trigger"] = tuple(values.items_of(params.get("trigger")))
         for item in held["trigger"]:
             if not isinstance(item, str):
                 text = (
@@ -93,7 +93,7 @@ class Commands:
     ran: list[tuple[str, ...] | str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
 
-    def run_local(self, given: Mapping[str, Any]) -> Blob:
+    def run_local(self, params: Mapping[str, Any]) -> Blob:
         """`local`: refused on a context that Tilt does not know to be a developer's."""
         if not self._is_allowed():
             raise Refused(
@@ -101,7 +101,7 @@ class Commands:
                 f"If you're sure you want to continue add:\n\tallow_k8s_contexts('{self.context}')\n"
                 "before this function call in your Tiltfile. Otherwise, switch k8s contexts and restart Tilt."
             )
-        argv = arguments.command_of(given["command"])
+        argv = arguments.command_of(params["command"])
         self.ran.append(argv)
         if self.local is None:
             raise Refused("the harness runs nothing: give it local=, a function from a command to its output")
@@ -124,42 +124,42 @@ class Commands:
     def _is_allowed(self) -> bool:
         return is_local_context(self.context) or self.context in self.allowed
 
-    def allow_k8s_contexts(self, given: Mapping[str, Any]) -> None:
+    def allow_k8s_contexts(self, params: Mapping[str, Any]) -> None:
         """Allow more contexts than Tilt does by itself."""
-        for item in (found := values.items_of(given["contexts"])):
+        for item in (found := values.items_of(params["contexts"])):
             if not isinstance(item, str):
                 text = "allow_k8s_contexts contexts must be a string or a sequence of strings"
                 raise Refused(f"{text}; found a {go_type(item)}")
         self.allowed += found
 
-    def helm(self, given: Mapping[str, Any]) -> Blob:
+    def helm(self, params: Mapping[str, Any]) -> Blob:
         """`helm template` of a chart directory; its directory and values files are watched."""
-        chart = given["paths"]
+        chart = params["paths"]
         if not self.files.exists(chart):
             raise Refused(f'Could not read Helm chart directory "{chart}": does not exist')
         if not Path(chart).is_dir():
             raise Refused(f'helm() may only be called on directories with Chart.yaml: "{chart}"')
-        files = tuple(values.absolute(self.directory(), item) for item in given.get("values", ()))
+        files = tuple(values.absolute(self.directory(), item) for item in params.get("values", ()))
         for path in (chart, *files):
             self.files.watch(path)
-        namespace = given.get("namespace", "")
+        namespace = params.get("namespace", "")
         call = {
             "chart": chart,
-            "name": given.get("name") or "chart",
+            "name": params.get("name") or "chart",
             "namespace": namespace,
             "values": files,
-            "set": given.get("set", ()),
-            "kube_version": given.get("kube_version", ""),
-            "skip_crds": given.get("skip_crds", False),
+            "set": params.get("set", ()),
+            "kube_version": params.get("kube_version", ""),
+            "skip_crds": params.get("skip_crds", False),
         }
         blob = self._rendered(Step(kind="helm", values=call), f"helm: {chart}")
         return _prepared(blob, namespace) if self.render is not None else blob
 
-    def kustomize(self, given: Mapping[str, Any]) -> Blob:
+    def kustomize(self, params: Mapping[str, Any]) -> Blob:
         """`kustomize build` of a directory."""
-        path = given["paths"]
+        path = params["paths"]
         self.files.watch(path)
-        call = {"path": path, "kustomize_bin": given.get("kustomize_bin"), "flags": given.get("flags", ())}
+        call = {"path": path, "kustomize_bin": params.get("kustomize_bin"), "flags": params.get("flags", ())}
         return self._rendered(Step(kind="kustomize", values=call), f"kustomize: {path}")
 
     def _rendered(self, call: Step, source: str) -> Blob:
@@ -170,9 +170,9 @@ class Commands:
         except Exception as error:
             raise Refused(f"{call.kind} failed.\nerror: {error}") from error
 
-    def local_git_repo(self, given: Mapping[str, Any]) -> str:
+    def local_git_repo(self, params: Mapping[str, Any]) -> str:
         """Return the path of a Git work tree."""
-        path = values.absolute(self.directory(), given["paths"])
+        path = values.absolute(self.directory(), params["paths"])
         if not self.files.exists(path):
             raise Refused(f"Reading paths {path}: stat {path}: no such file or directory")
         if not self.files.exists(f"{path}/.git"):
@@ -243,12 +243,12 @@ def check_selectors(value: Any) -> None:
                 raise Refused(f"pod label {what} must be strings; got '{shown(held)}' of type {go_type(held)}")
 
 
-def check_directories(given: Mapping[str, Any], update: Any, serve: Any) -> None:
+def check_directories(params: Mapping[str, Any], update: Any, serve: Any) -> None:
     """Refuse a directory without the command it is for."""
-    if given.get("dir", None) is not None and not update:
+    if params.get("dir", None) is not None and not update:
         if serve:
             text = "'dir' only affects 'cmd', not 'serve_cmd'. Did you mean to use 'serve_dir' instead?"
             raise Refused(f"local_resource: {text}")
         raise Refused("local_resource: 'dir' specified but 'cmd' is empty")
-    if given.get("serve_dir", None) is not None and not serve:
+    if params.get("serve_dir", None) is not None and not serve:
         raise Refused("local_resource: 'serve_dir' specified but 'serve_cmd' is empty")

@@ -37,9 +37,9 @@ class Compose:
     services: dict[str, Service] = field(default_factory=dict)
     _texts: dict[str, list[str]] = field(default_factory=dict)  # by project
 
-    def load(self, given: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
+    def load(self, params: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
         """Record the services of these files, together with those that the project has already."""
-        items = values.items_of(given["configPaths"])
+        items = values.items_of(params["configPaths"])
         if not items:
             raise Refused("Nothing to compose")
         texts, folder = [], str(self.directory())
@@ -52,12 +52,12 @@ class Compose:
             path = values.absolute(self.directory(), item)
             folder = str(Path(path).parent) if index == 0 else folder
             texts.append(self.files.must_read(path))
-        if given.get("env_file"):
-            self.files.watch(given["env_file"])
-        project = given.get("project_name") or re.sub(r"[^a-z0-9_-]", "", Path(folder).name.lower()).lstrip("_-")
+        if params.get("env_file"):
+            self.files.watch(params["env_file"])
+        project = params.get("project_name") or re.sub(r"[^a-z0-9_-]", "", Path(folder).name.lower()).lstrip("_-")
         held = self._texts.setdefault(project, [])
         held += [text for text in texts if text not in held]
-        profiles = given.get("profiles") or tuple(filter(None, self.env.get("COMPOSE_PROFILES", "").split(",")))
+        profiles = params.get("profiles") or tuple(filter(None, self.env.get("COMPOSE_PROFILES", "").split(",")))
         before = {name: item for name, item in self.services.items() if item.project == project}
         self.services = {name: item for name, item in self.services.items() if item.project != project}
         bodies = dict(self._bodies(held, profiles))
@@ -114,14 +114,14 @@ class Compose:
     def _variable(self, match: re.Match[str]) -> str:
         return match[1] or self.env.get(match[2] or match[3] or "", match[4] or "")
 
-    def change(self, given: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
+    def change(self, params: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
         """Change a service."""
-        name, new_name, image = given["name"], given.get("new_name", ""), given.get("image")
+        name, new_name, image = params["name"], params.get("new_name", ""), params.get("image")
         if not name:
             raise Refused("dc_resource: `name` must not be empty")
         if image is not None and not isinstance(image, str):
             raise Refused(f"image arg must be a string; got {go_type(image)}")
-        project = given.get("project_name") or ""
+        project = params.get("project_name") or ""
         service = self.services.get(name)
         if service is None or (project and service.project != project):
             names = "; ".join(key for key, item in self.services.items() if project in {"", item.project})
@@ -129,15 +129,15 @@ class Compose:
         if new_name:
             check_name(new_name)
             self._rename(name, new_name)
-        deps = arguments.strings_of(given.get("resource_deps", ()), "dc_resource: resource_deps: ")
-        before, auto_init = service.resource, given.get("auto_init")
+        deps = arguments.strings_of(params.get("resource_deps", ()), "dc_resource: resource_deps: ")
+        before, auto_init = service.resource, params.get("auto_init")
         service.resource = replace(
             before,
             name=new_name or name,
             resource_deps=tuple(dict.fromkeys((*before.resource_deps, *deps))),
-            labels=tuple(sorted({*before.labels, *given.get("labels", ())})),
-            links=(*before.links, *given.get("links", ())),
-            trigger_mode=given.get("trigger_mode", before.trigger_mode),
+            labels=tuple(sorted({*before.labels, *params.get("labels", ())})),
+            links=(*before.links, *params.get("links", ())),
+            trigger_mode=params.get("trigger_mode", before.trigger_mode),
             auto_init=before.auto_init if auto_init is None else auto_init,
         )
         if image is not None:

@@ -150,9 +150,9 @@ class _Rewriter(ast.NodeVisitor):
         """A tab is as good as spaces, but not for the evaluating Starlark."""
         if b"\t" not in self._data:
             return
-        kept = {tokenize.STRING, tokenize.COMMENT}
+        plain = {tokenize.STRING, tokenize.COMMENT}
         text = io.StringIO(self._data.decode())
-        spans = [(item.start, item.end) for item in tokenize.generate_tokens(text.readline) if item.type in kept]
+        spans = [(item.start, item.end) for item in tokenize.generate_tokens(text.readline) if item.type in plain]
         for number, line in enumerate(self._data.decode().splitlines(keepends=True), 1):
             for match in _TAB.finditer(line):
                 place = (number, match.start())

@@ -56,7 +56,7 @@ class Evaluation:
         self.modules: dict[str, FrozenModule] = {}
         self.values: dict[str, dict[str, Any]] = {}  # what a module exports that is data, by file
         self.dynamic: list[FrozenModule] = []  # the module that load_dynamic has just loaded, at each level
-        self.refusal = ""  # the last one: Starlark hands on its text only
+        self.refusal = ""  # the last one: Starlark passes on its text only
         self.exited = False
         self.warnings: list[str] = []
         self.output: list[str] = []
@@ -194,19 +194,19 @@ class Evaluation:
         for name in ("parse", "set_enabled_resources", "clear_enabled_resources"):
             functions[f"config.{name}"] = getattr(self.config, name)
         return functions | {
-            "decode_json": lambda given: decode_json(given["json"]),
-            "decode_yaml": lambda given: decode_one_yaml(given["yaml"]),
-            "decode_yaml_stream": lambda given: decode_yaml(given["yaml"]),
-            "blob": lambda given: Blob(given["input"]),
-            "include": lambda given: self._include(given["path"]),
+            "decode_json": lambda params: decode_json(params["json"]),
+            "decode_yaml": lambda params: decode_one_yaml(params["yaml"]),
+            "decode_yaml_stream": lambda params: decode_yaml(params["yaml"]),
+            "blob": lambda params: Blob(params["input"]),
+            "include": lambda params: self._include(params["path"]),
             "k8s_context": lambda _: self.inputs.context,
             "k8s_namespace": lambda _: self.inputs.namespace,
             "os.getcwd": lambda _: str(self.directory()),
-            "os.getenv": lambda given: self.env.get(given["key"], given.get("default")),
-            "os.putenv": lambda given: self.env.update({given["key"]: given["value"]}),
-            "os.unsetenv": lambda given: self.env.pop(given["key"], None) and None,
+            "os.getenv": lambda params: self.env.get(params["key"], params.get("default")),
+            "os.putenv": lambda params: self.env.update({params["key"]: params["value"]}),
+            "os.unsetenv": lambda params: self.env.pop(params["key"], None) and None,
             "shlex.quote": quote,
-            "warn": lambda given: self.warnings.append(given["msg"]),
+            "warn": lambda params: self.warnings.append(params["msg"]),
             "fail": self._fail,
             "exit": self._exit,
         }
@@ -240,13 +240,13 @@ class Evaluation:
             if len(args) - len(place) > most:
                 raise Refused(f"{name}: got {len(args) - len(place)} arguments, want at most {most}")
             values.check_formatted((args[len(place) :], kwargs))
-            given = arguments.unpack(name, signature, args[len(place) :], kwargs, self.directory())
-            return function(*place, given)
+            params = arguments.unpack(name, signature, args[len(place) :], kwargs, self.directory())
+            return function(*place, params)
 
         return self._refusing(name, call)
 
     def _refusing(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function whose refusals are kept, and whose values are wrapped."""
+        """Return a function whose refusals are remembered, and whose values are wrapped."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -261,8 +261,8 @@ class Evaluation:
         return call
 
     def _live_update_step(self, name: str) -> Callable[..., Step]:
-        def make(place: str, given: Mapping[str, Any]) -> Step:
-            made = commands.live_update_step(name, given, self.directory())
+        def make(place: str, params: Mapping[str, Any]) -> Step:
+            made = commands.live_update_step(name, params, self.directory())
             self.recorder.images.note_step(place, made)
             return made
 
@@ -346,16 +346,16 @@ class Evaluation:
         values.check_formatted(text)
         self.output.append(text)
 
-    def _fail(self, given: Mapping[str, Any]) -> None:
-        raise Refused(given["msg"])
+    def _fail(self, params: Mapping[str, Any]) -> None:
+        raise Refused(params["msg"])
 
     def _refuse(self, name: str, text: str) -> None:
         self.refusal = f"Error in {name}: {text}"
         raise Refused(text)
 
-    def _exit(self, given: Mapping[str, Any]) -> None:
-        if given.get("code") is not None:
-            self.output.append(given["code"])
+    def _exit(self, params: Mapping[str, Any]) -> None:
+        if params.get("code") is not None:
+            self.output.append(params["code"])
         self.exited = True
         raise Exit
 
@@ -365,10 +365,10 @@ class Evaluation:
             return Exit()
         text = str(error)
         hint = place_of(text, self.sources)
-        said = text.partition("error: ")[2].partition("\n")[0] or text
-        if match := _UNDEFINED.match(said):
-            said = f"{hint.removeprefix('at ')}: undefined: {match[1]}"
-        self.refusal = self.refusal or said
+        message = text.partition("error: ")[2].partition("\n")[0] or text
+        if match := _UNDEFINED.match(message):
+            message = f"{hint.removeprefix('at ')}: undefined: {match[1]}"
+        self.refusal = self.refusal or message
         return TiltfileError(self.refusal, hint=hint)
 
     def _finished(self) -> Loaded:

@@ -71,23 +71,23 @@ class Files:
 
     # --- functions, by Tilt's names
 
-    def read_file(self, given: Arguments) -> Blob:
+    def read_file(self, params: Arguments) -> Blob:
         """Return a file's contents."""
-        path = given["paths"]
-        if given.get("default") is None:
+        path = params["paths"]
+        if params.get("default") is None:
             return Blob(self.must_read(path), f"file: {path}")
         try:
             return Blob(self.read(path), f"file: {path}")
         except FileNotFoundError:
-            return Blob(given["default"], f"file: {path}")
+            return Blob(params["default"], f"file: {path}")
 
-    def watch_file(self, given: Arguments) -> None:
+    def watch_file(self, params: Arguments) -> None:
         """Note a path to watch."""
-        self.watch(given["paths"])
+        self.watch(params["paths"])
 
-    def listdir(self, given: Arguments) -> list[str]:
+    def listdir(self, params: Arguments) -> list[str]:
         """Return the files of a directory, in the order of a walk; links are not followed."""
-        where, recursive = given["dir"], given.get("recursive", False)
+        where, recursive = params["dir"], params.get("recursive", False)
         if recursive:
             self.watch(where)
         return self._walk(where, recursive=recursive) if self.inside(where) and Path(where).is_dir() else []
@@ -101,48 +101,50 @@ class Files:
                 found += self._walk(entry.path, recursive=True)
         return found
 
-    def read_json(self, given: Arguments) -> Any:
+    def read_json(self, params: Arguments) -> Any:
         """Return a file's JSON."""
-        return self._decoded(given["paths"], given, lambda text: decode_json(text, given["paths"]))
+        return self._decoded(params["paths"], params, lambda text: decode_json(text, params["paths"]))
 
-    def read_yaml(self, given: Arguments) -> Any:
+    def read_yaml(self, params: Arguments) -> Any:
         """Return a file's YAML document."""
-        return self._decoded(self._path(given), given, lambda text: _single(decode_yaml(text, given["paths"])))
+        return self._decoded(self._path(params), params, lambda text: _single(decode_yaml(text, params["paths"])))
 
-    def read_yaml_stream(self, given: Arguments) -> Any:
+    def read_yaml_stream(self, params: Arguments) -> Any:
         """Return a file's YAML documents."""
-        return self._decoded(self._path(given), given, lambda text: decode_yaml(text, given["paths"]))
+        return self._decoded(self._path(params), params, lambda text: decode_yaml(text, params["paths"]))
 
-    def _path(self, given: Arguments) -> str:
-        return values.absolute(self.directory(), given["paths"])
+    def _path(self, params: Arguments) -> str:
+        return values.absolute(self.directory(), params["paths"])
 
-    def _decoded(self, path: str, given: Arguments, decode: Callable[[str], Any]) -> Any:
-        if "default" not in given:
+    def _decoded(self, path: str, params: Arguments, decode: Callable[[str], Any]) -> Any:
+        if "default" not in params:
             return decode(self.must_read(path))
         try:
             return decode(self.read(path))
         except FileNotFoundError:
-            return given["default"]
+            return params["default"]
 
     def path_functions(self) -> Mapping[str, Callable[..., Any]]:
         """Return `os.path`, with Go's rules; relative paths are meant from the executed file's directory."""
         return {
-            "abspath": lambda given: values.absolute(self.directory(), given["path"]),
-            "basename": lambda given: posixpath.basename(given["path"].rstrip("/")) or ("/" if given["path"] else "."),
-            "dirname": lambda given: _clean(posixpath.dirname(given["path"])),
-            "exists": lambda given: self.exists(values.absolute(self.directory(), given["path"])),
+            "abspath": lambda params: values.absolute(self.directory(), params["path"]),
+            "basename": lambda params: (
+                posixpath.basename(params["path"].rstrip("/")) or ("/" if params["path"] else ".")
+            ),
+            "dirname": lambda params: _clean(posixpath.dirname(params["path"])),
+            "exists": lambda params: self.exists(values.absolute(self.directory(), params["path"])),
             "realpath": self._realpath,
             "relpath": self._relpath,
         }
 
-    def _realpath(self, given: Arguments) -> str:
-        path = values.absolute(self.directory(), given["path"])
+    def _realpath(self, params: Arguments) -> str:
+        path = values.absolute(self.directory(), params["path"])
         if not self.exists(path):
             raise Refused(f"lstat {path}: no such file or directory")
         return str(Path(path).resolve())
 
-    def _relpath(self, given: Arguments) -> str:
-        base, target = given.get("basepath", str(self.directory())), given["targpath"]
+    def _relpath(self, params: Arguments) -> str:
+        base, target = params.get("basepath", str(self.directory())), params["targpath"]
         if posixpath.isabs(base) != posixpath.isabs(target):
             raise Refused(f"Rel: can't make {target} relative to {base}")
         return posixpath.relpath(target, base)
@@ -162,9 +164,9 @@ def _clean(path: str) -> str:
     return "/" + cleaned.lstrip("/") if cleaned.startswith("//") else cleaned
 
 
-def quote(given: Arguments) -> str:
+def quote(params: Arguments) -> str:
     """`shlex.quote`."""
-    return shlex.quote(given["name"])
+    return shlex.quote(params["name"])
 
 
 # --- JSON and YAML
@@ -256,22 +258,22 @@ def _json_value(value: Any) -> Any:
     return value
 
 
-def encode_json(given: Arguments) -> str:
+def encode_json(params: Arguments) -> str:
     """Return JSON as Go's encoder writes it."""
-    text = json.dumps(_plain(given["obj"]), indent=2, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(_plain(params["obj"]), indent=2, sort_keys=True, ensure_ascii=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text + "\n"
 
 
-def encode_yaml(given: Arguments) -> Blob:
+def encode_yaml(params: Arguments) -> Blob:
     """Return one YAML document."""
-    return Blob(dump_yaml(_plain(given["obj"])), "encode_yaml")
+    return Blob(dump_yaml(_plain(params["obj"])), "encode_yaml")
 
 
-def encode_yaml_stream(given: Arguments) -> Blob:
+def encode_yaml_stream(params: Arguments) -> Blob:
     """Return YAML documents."""
-    return Blob("---\n".join(dump_yaml(_plain(item)) for item in given["objs"]), "encode_yaml_stream")
+    return Blob("---\n".join(dump_yaml(_plain(item)) for item in params["objs"]), "encode_yaml_stream")
 
 
 def dump_yaml(value: Any) -> str:

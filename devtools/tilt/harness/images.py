@@ -98,69 +98,69 @@ class Images:
     steps: dict[int, tuple[str, Step]] = field(default_factory=dict)  # every step, by identity, and its place
     _unused: dict[str, Step] = field(default_factory=dict)  # by place
 
-    def docker_build(self, given: Mapping[str, Any]) -> None:
+    def docker_build(self, params: Mapping[str, Any]) -> None:
         """Record an image that Docker builds."""
-        reference = _argument(given["ref"])
-        contents, path = given.get("dockerfile_contents"), given.get("dockerfile")
+        reference = _argument(params["ref"])
+        contents, path = params.get("dockerfile_contents"), params.get("dockerfile")
         if contents is not None and path is not None:
             raise Refused("Cannot specify both dockerfile and dockerfile_contents keyword arguments")
-        where = path or f"{given['context']}/Dockerfile"
+        where = path or f"{params['context']}/Dockerfile"
         if contents is None:
             contents = self.files.must_read(where, "error reading dockerfile: ")
         elif values.text_of(contents) is None:
             raise Refused("Argument (dockerfile_contents): must be string or blob.")
-        if given.get("cache") is not None:
+        if params.get("cache") is not None:
             text = "You should switch to live_update to optimize your builds."
             self.warn(f"docker_build(cache=...) is obsolete, and currently a no-op.\n{text}")
-        image = Image(ref=given["ref"], context=given["context"], dockerfile=where, **self._shared(given))
+        image = Image(ref=params["ref"], context=params["context"], dockerfile=where, **self._shared(params))
         for only in image.only:
             if "*" in only:
                 raise Refused(f"'only' does not support '*' file globs. Must be a real path: {only}")
-        for tag in given.get("extra_tag", ()):
+        for tag in params.get("extra_tag", ()):
             try:
                 parse_reference(tag)
             except Refused as error:
                 raise Refused(f"Argument extra_tag={json.dumps(tag)} not a valid image reference: {error}") from error
-        build_args = given.get("build_args", {})
-        self.add(self._build(given, image, reference, contents=shown(contents), build_args=build_args))
+        build_args = params.get("build_args", {})
+        self.add(self._build(params, image, reference, contents=shown(contents), build_args=build_args))
 
-    def custom_build(self, given: Mapping[str, Any]) -> Step:
+    def custom_build(self, params: Mapping[str, Any]) -> Step:
         """Record an image that a command builds."""
-        reference = _argument(given["ref"])
-        shared = self._shared(given)
+        reference = _argument(params["ref"])
+        shared = self._shared(params)
         try:
-            command = arguments.command_of(given["command"])
-            arguments.directory_of(given.get("dir"))
+            command = arguments.command_of(params["command"])
+            arguments.directory_of(params.get("dir"))
         except Refused as error:
             raise Refused(f"Argument 2 (command): {error}") from error
         if not command:
             raise Refused("Argument 2 (command) can't be empty")
-        if given.get("tag") and given.get("outputs_image_ref_to"):
+        if params.get("tag") and params.get("outputs_image_ref_to"):
             raise Refused("Cannot specify both tag= and outputs_image_ref_to=")
-        deps = tuple(_image_dep(item) for item in given.get("image_deps", ()))
-        image = Image(ref=given["ref"], command=command, deps=given["deps"], **shared)
-        self.add(self._build(given, image, reference, image_deps=deps))
-        return Step(kind="custom_build", values={"ref": given["ref"]})
+        deps = tuple(_image_dep(item) for item in params.get("image_deps", ()))
+        image = Image(ref=params["ref"], command=command, deps=params["deps"], **shared)
+        self.add(self._build(params, image, reference, image_deps=deps))
+        return Step(kind="custom_build", values={"ref": params["ref"]})
 
-    def _shared(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _shared(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Check what both kinds of builds take."""
         try:
-            live_update = self.live_update(given.get("live_update"))
+            live_update = self.live_update(params.get("live_update"))
         except Refused as error:
             raise Refused(f"live_update: {error}") from error
-        only = arguments.plain_strings(given.get("only"), "only")
-        ignore = arguments.plain_strings(given.get("ignore"), "ignore")
-        if "entrypoint" in given:
-            arguments.command_of(given["entrypoint"])
+        only = arguments.plain_strings(params.get("only"), "only")
+        ignore = arguments.plain_strings(params.get("ignore"), "ignore")
+        if "entrypoint" in params:
+            arguments.command_of(params["entrypoint"])
         try:
-            arguments.strings_of(given.get("container_args", ()))
+            arguments.strings_of(params.get("container_args", ()))
         except Refused as error:
             raise Refused(f"Argument 'container_args': {error}") from error
         return {"live_update": live_update, "only": only, "ignore": ignore}
 
-    def _build(self, given: Mapping[str, Any], image: Image, reference: Reference, **more: Any) -> Build:
-        in_env = given.get("match_in_env_vars", False)
-        return Build(image, reference, bool(reference.tag), in_env, entrypoint=bool(given.get("entrypoint")), **more)
+    def _build(self, params: Mapping[str, Any], image: Image, reference: Reference, **more: Any) -> Build:
+        in_env = params.get("match_in_env_vars", False)
+        return Build(image, reference, bool(reference.tag), in_env, entrypoint=bool(params.get("entrypoint")), **more)
 
     def add(self, build: Build) -> None:
         """Record a build; refuses a second one of the same reference."""
@@ -180,9 +180,9 @@ class Images:
         self.steps[id(step)] = (place, step)
         self._unused[place] = step
 
-    def live_update(self, given: Any) -> tuple[Step, ...]:
+    def live_update(self, params: Any) -> tuple[Step, ...]:
         """Check the steps of a live_update and their order."""
-        steps = values.items_of(given)
+        steps = values.items_of(params)
         done: set[str] = set()
         for step in steps:
             if not isinstance(step, Step) or step.kind not in LIVE_UPDATE_STEPS:

@@ -121,9 +121,9 @@ class Selector:
         return all(re.search(pattern, text, re.IGNORECASE) for pattern, text in pairs)
 
 
-def selector(given: Mapping[str, Any]) -> Selector:
+def selector(params: Mapping[str, Any]) -> Selector:
     """Return the selector of a call; refuses what is not a regular expression."""
-    made = Selector(*(given.get(key, "") for key in ("api_version", "kind", "name", "namespace")))
+    made = Selector(*(params.get(key, "") for key in ("api_version", "kind", "name", "namespace")))
     for what in ("api_version", "kind", "name", "namespace"):
         try:
             re.compile(getattr(made, what))
@@ -144,15 +144,15 @@ class Objects:
         default_factory=dict
     )  # where images are: path, two fields
     unknown: bool = False  # some chart was not rendered: which objects there are is not known
-    _seen: dict[tuple[str, ...], None] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Know the kinds that Tilt knows without images."""
         self.kinds |= {Selector("batch/v1", "Job"): [], Selector("batch/v1", "CronJob"): []}
 
-    def k8s_yaml(self, given: Mapping[str, Any]) -> None:
+    def k8s_yaml(self, params: Mapping[str, Any]) -> None:
         """Record objects: of files where the argument is a str, of contents where it is a blob."""
-        items = values.items_of(given["yaml"])
+        items = values.items_of(params["yaml"])
         found = [entity for item in items for entity in self._read(item)]
         if any(isinstance(item, Blob) and item.source.startswith(UNRENDERED) for item in items):
             self.unknown = True
@@ -160,38 +160,38 @@ class Objects:
             raise Refused("Empty YAML passed to k8s_yaml")
         for entity in found:
             key = (entity.name, entity.own_namespace, entity.kind, entity.api_version)
-            if key in self._seen and not given.get("allow_duplicates"):
+            if key in self._known and not params.get("allow_duplicates"):
                 where = f" (Namespace: {key[1]})" if key[1] else ""
                 text = "Ignore this error with k8s_yaml(..., allow_duplicates=True)"
                 raise Refused(f"Duplicate YAML: {entity.kind} {entity.name}{where}\n{text}")
-            self._seen[key] = None
+            self._known[key] = None
         self.entities += found
 
-    def filter_yaml(self, given: Mapping[str, Any]) -> list[Blob]:
+    def filter_yaml(self, params: Mapping[str, Any]) -> list[Blob]:
         """Return the objects that match and the rest."""
-        meant, labels = selector(given), given.get("labels", {})
+        meant, labels = selector(params), params.get("labels", {})
         match: list[Mapping[str, Any]] = []
         rest: list[Mapping[str, Any]] = []
-        for entity in (entity for item in values.items_of(given["yaml"]) for entity in self._read(item)):
+        for entity in (entity for item in values.items_of(params["yaml"]) for entity in self._read(item)):
             fits = meant.matches(entity) and all(entity.labels.get(key) == value for key, value in labels.items())
             (match if fits else rest).append(entity.data)
-        sources = [item.source for item in values.items_of(given["yaml"]) if isinstance(item, Blob)]
+        sources = [item.source for item in values.items_of(params["yaml"]) if isinstance(item, Blob)]
         unknown = next((source for source in sources if source.startswith(UNRENDERED)), "filter_yaml")
         return [Blob("---\n".join(dump_yaml(dict(item)) for item in part), unknown) for part in (match, rest)]
 
-    def k8s_kind(self, given: Mapping[str, Any]) -> None:
+    def k8s_kind(self, params: Mapping[str, Any]) -> None:
         """Note that a kind is a workload, and where its images are."""
-        paths, one = given.get("image_json_path", ()), given.get("image_object")
+        paths, one = params.get("image_json_path", ()), params.get("image_object")
         if paths and one:
             raise Refused("Cannot specify both image_json_path and image_object")
         located = [one] if one else [(path, "", "") for path in paths]
-        self._locate(selector({key: given[key] for key in ("kind", "api_version") if key in given}), located)
+        self._locate(selector({key: params[key] for key in ("kind", "api_version") if key in params}), located)
 
-    def k8s_image_json_path(self, given: Mapping[str, Any]) -> None:
+    def k8s_image_json_path(self, params: Mapping[str, Any]) -> None:
         """Note where the images of some objects are."""
-        if not any(given.get(key) for key in ("kind", "name", "namespace")):
+        if not any(params.get(key) for key in ("kind", "name", "namespace")):
             raise Refused("at least one of kind, name, or namespace must be specified")
-        self._locate(selector(given), [(path, "", "") for path in given["paths"]])
+        self._locate(selector(params), [(path, "", "") for path in params["paths"]])
 
     def _locate(self, meant: Selector, located: list[tuple[str, str, str]]) -> None:
         for path, _, _ in located:

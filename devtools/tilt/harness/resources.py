@@ -52,20 +52,20 @@ class Recorder:
     _mode_set_at: str = ""
     _changes: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)  # of k8s_resource: place, arguments
 
-    def local_resource(self, given: Mapping[str, Any], *, parallel: bool = False) -> None:
+    def local_resource(self, params: Mapping[str, Any], *, parallel: bool = False) -> None:
         """Record a command on the developer's machine."""
-        name = given["name"]
-        deps = arguments.strings_of(given.get("resource_deps", ()), "local_resource: resource_deps: ")
-        arguments.plain_strings(given.get("ignore"), "ignore")
-        update, serve = (arguments.command_of(given[key]) if key in given else () for key in ("cmd", "serve_cmd"))
-        for env in (given.get("env", {}), given.get("serve_env", {})):
+        name = params["name"]
+        deps = arguments.strings_of(params.get("resource_deps", ()), "local_resource: resource_deps: ")
+        arguments.plain_strings(params.get("ignore"), "ignore")
+        update, serve = (arguments.command_of(params[key]) if key in params else () for key in ("cmd", "serve_cmd"))
+        for env in (params.get("env", {}), params.get("serve_env", {})):
             if "" in env:
                 raise Refused(f"environment has empty key for value {json.dumps(env[''])}")
-        arguments.directory_of(given.get("serve_dir"))
-        commands.check_directories(given, update, serve)
+        arguments.directory_of(params.get("serve_dir"))
+        commands.check_directories(params, update, serve)
         if not update and not serve:
             raise Refused("local_resource must have a cmd and/or a serve_cmd, but both were empty")
-        if given.get("readiness_probe") and not serve:
+        if params.get("readiness_probe") and not serve:
             self.warn(f'Ignoring readiness probe for local resource "{name}" (no serve_cmd was defined)')
         self.check_name(name)
         self.local[name] = Resource(
@@ -73,37 +73,37 @@ class Recorder:
             kind="local",
             cmd=update,
             serve_cmd=serve,
-            deps=given.get("deps", ()),
+            deps=params.get("deps", ()),
             resource_deps=deps,
-            labels=given.get("labels", ()),
-            env=given.get("env", {}),
-            dir=values.absolute(self.directory(), arguments.directory_of(given.get("dir"))),
-            trigger_mode=given.get("trigger_mode", ""),
-            auto_init=given.get("auto_init", True),
-            allow_parallel=given.get("allow_parallel", parallel) or not update,
-            links=given.get("links", ()),
+            labels=params.get("labels", ()),
+            env=params.get("env", {}),
+            dir=values.absolute(self.directory(), arguments.directory_of(params.get("dir"))),
+            trigger_mode=params.get("trigger_mode", ""),
+            auto_init=params.get("auto_init", True),
+            allow_parallel=params.get("allow_parallel", parallel) or not update,
+            links=params.get("links", ()),
         )
 
-    def test(self, given: Mapping[str, Any]) -> None:
+    def test(self, params: Mapping[str, Any]) -> None:
         """Record `test`, a deprecated local_resource."""
         text = "Change this call to use `local_resource(..., allow_parallel=True)`"
         self.warn(f"test() is deprecated and will be removed in a future release.\n{text}")
-        self.local_resource(given, parallel=True)
+        self.local_resource(params, parallel=True)
 
-    def k8s_resource(self, place: str, given: Mapping[str, Any]) -> None:
+    def k8s_resource(self, place: str, params: Mapping[str, Any]) -> None:
         """Note a change of a workload, or a resource of objects that are none; applied when the Tiltfile ends."""
-        workload, new_name = given.get("workload", ""), given.get("new_name", "")
+        workload, new_name = params.get("workload", ""), params.get("new_name", "")
         name = workload or new_name
         if not name:
             text = "Must give a name for an existing resource or a new_name to create a new resource."
             raise Refused(f"Resource name missing. {text}")
         try:
-            forwards = commands.port_forwards(given.get("port_forwards"))
+            forwards = commands.port_forwards(params.get("port_forwards"))
         except Refused as error:
             raise Refused(f'k8s_resource "{name}": {error}') from error
-        commands.check_selectors(given.get("extra_pod_selectors"))
-        deps = arguments.strings_of(given.get("resource_deps", ()), "k8s_resource: resource_deps: ")
-        objects = arguments.strings_of(given.get("objects", ()), "k8s_resource: resource_deps: ")
+        commands.check_selectors(params.get("extra_pod_selectors"))
+        deps = arguments.strings_of(params.get("resource_deps", ()), "k8s_resource: resource_deps: ")
+        objects = arguments.strings_of(params.get("objects", ()), "k8s_resource: resource_deps: ")
         if not workload and not objects:
             text = "All non-workload resources must specify 1 or more objects"
             raise Refused(f"k8s_resource doesn't specify a workload or any objects. {text}")
@@ -114,22 +114,22 @@ class Recorder:
             "resource_deps": deps,
             "objects": objects,
         }
-        self._changes.append((place, {**given, **held}))
+        self._changes.append((place, {**params, **held}))
 
-    def k8s_custom_deploy(self, given: Mapping[str, Any]) -> None:
+    def k8s_custom_deploy(self, params: Mapping[str, Any]) -> None:
         """Record a deployment by commands."""
-        name = given["name"]
+        name = params["name"]
         commands = {}
         for what in ("apply_cmd", "delete_cmd"):
             try:
-                arguments.directory_of(given.get(f"{what.removesuffix('_cmd')}_dir"))
-                commands[what] = arguments.command_of(given[what])
+                arguments.directory_of(params.get(f"{what.removesuffix('_cmd')}_dir"))
+                commands[what] = arguments.command_of(params[what])
             except Refused as error:
                 raise Refused(f"{what}: {error}") from error
             if not commands[what]:
                 raise Refused(f"k8s_custom_deploy: {what} cannot be empty")
         try:
-            steps = self.images.live_update(given.get("live_update"))
+            steps = self.images.live_update(params.get("live_update"))
         except Refused as error:
             raise Refused(f"live_update: {error}") from error
         try:
@@ -138,42 +138,42 @@ class Recorder:
             raise Refused(f"error making resource for {name}: {error}") from error
         workload.custom = True
         workload.resource = replace(
-            workload.resource, cmd=commands["apply_cmd"], deps=given["deps"], env=given.get("apply_env", {})
+            workload.resource, cmd=commands["apply_cmd"], deps=params["deps"], env=params.get("apply_env", {})
         )
-        workload.required = [parse_reference(item) for item in given.get("image_deps", ())]
+        workload.required = [parse_reference(item) for item in params.get("image_deps", ())]
         workload.references += workload.required
         if steps:
-            self._update_only(workload, given, steps)
+            self._update_only(workload, params, steps)
 
-    def _update_only(self, workload: Workload, given: Mapping[str, Any], steps: tuple[Step, ...]) -> None:
+    def _update_only(self, workload: Workload, params: Mapping[str, Any], steps: tuple[Step, ...]) -> None:
         """Record the image that carries the live_update of a custom deployment."""
-        chosen = [key for key in ("image_selector", "container_selector") if given.get(key)]
+        chosen = [key for key in ("image_selector", "container_selector") if params.get(key)]
         if not chosen:
             raise Refused("k8s_custom_deploy: no Live Update selector specified")
         if len(chosen) > 1:
             raise Refused("k8s_custom_deploy: cannot specify more than one Live Update selector")
-        text = given["image_selector"] if chosen[0] == "image_selector" else f"k8s_custom_deploy:{given['name']}"
+        text = params["image_selector"] if chosen[0] == "image_selector" else f"k8s_custom_deploy:{params['name']}"
         try:
             reference = parse_reference(text)
         except Refused as error:
             raise Refused(f"can't parse {json.dumps(text)}: {error}") from error
-        image = Image(ref=text, command=":", deps=given["deps"], live_update=steps)
+        image = Image(ref=text, command=":", deps=params["deps"], live_update=steps)
         workload.references.append(reference)
         self.images.add(Build(image, reference, bool(reference.tag)))
 
-    def trigger_mode(self, place: str, given: Mapping[str, Any]) -> None:
+    def trigger_mode(self, place: str, params: Mapping[str, Any]) -> None:
         """Set the mode of every resource that has none of its own."""
         if self._mode_set_at:
             raise Refused(f"trigger_mode can only be called once. It was already called at {self._mode_set_at}")
-        self.mode, self._mode_set_at = given["trigger_mode"], place
+        self.mode, self._mode_set_at = params["trigger_mode"], place
 
-    def docker_compose(self, given: Mapping[str, Any]) -> None:
+    def docker_compose(self, params: Mapping[str, Any]) -> None:
         """Record the services of Compose files."""
-        self.compose.load(given, self.check_name)
+        self.compose.load(params, self.check_name)
 
-    def dc_resource(self, given: Mapping[str, Any]) -> None:
+    def dc_resource(self, params: Mapping[str, Any]) -> None:
         """Change a service."""
-        self.compose.change(given, self.check_name)
+        self.compose.change(params, self.check_name)
 
     # --- when the Tiltfile ends, in Tilt's order
 
@@ -362,10 +362,10 @@ class Recorder:
 
     def check_name(self, name: str) -> None:
         """Refuse a name that another resource has."""
-        for kind, taken in (
+        for kind, named in (
             ("k8s_resource", self.workloads),
             ("local_resource", self.local),
             ("dc_resource", self.compose.services),
         ):
-            if name in taken:
+            if name in named:
                 raise Refused(f'{kind} named "{name}" already exists')

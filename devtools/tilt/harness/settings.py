@@ -45,8 +45,8 @@ class Config:
     def define(self, kind: Kind) -> Callable[[Mapping[str, Any]], None]:
         """`config.define_<kind>`."""
 
-        def defined(given: Mapping[str, Any]) -> None:
-            name, args = given["name"], given.get("args", False)
+        def defined(params: Mapping[str, Any]) -> None:
+            name, args = params["name"], params.get("args", False)
             if not name:
                 raise Refused("'name' is required")
             if self.parsed_in is not None:
@@ -55,7 +55,7 @@ class Config:
                 raise Refused(f"{name} defined multiple times")
             if args and self.positional:
                 raise Refused(f"both {name} and {self.positional} are defined as positional args")
-            self.kinds[name], self.usage[name] = kind, given.get("usage", "")
+            self.kinds[name], self.usage[name] = kind, params.get("usage", "")
             self.positional = name if args else self.positional
 
         return defined
@@ -69,9 +69,9 @@ class Config:
         self.parsed_in = where
         return {**self._file(str(where / FILE)), **self._words()}
 
-    def set_enabled_resources(self, given: Mapping[str, Any]) -> None:
+    def set_enabled_resources(self, params: Mapping[str, Any]) -> None:
         """`config.set_enabled_resources`."""
-        self.enabled = arguments.strings_of(given["resources"], "resources must be a list of string: ")
+        self.enabled = arguments.strings_of(params["resources"], "resources must be a list of string: ")
         self.cleared = False
 
     def clear_enabled_resources(self, _: Mapping[str, Any]) -> None:
@@ -147,12 +147,12 @@ class Config:
 
     def _flag(self, found: dict[str, Any], word: str, rest: list[str]) -> None:
         """Read one `--name value`, `--name=value`, or `--name` of a bool."""
-        name, given, value = word[2:].partition("=")
+        name, params, value = word[2:].partition("=")
         if not name or name.startswith("-"):
             raise self._wrong(f"bad flag syntax: {word}")
         if name not in self.kinds or name == self.positional:
             raise self._wrong("pflag: help requested" if name == "help" else f"unknown flag: --{name}")
-        if not given:
+        if not params:
             if self.kinds[name] == "bool":
                 value = "true"
             elif rest:
@@ -228,14 +228,14 @@ class Settings:
     def function(self, name: str) -> Callable[[Mapping[str, Any]], Any]:
         """Return the function of this name."""
         if name.startswith("v1alpha1."):
-            return lambda given: self._api_object(name, given)
+            return lambda params: self._api_object(name, params)
         check = _CHECKS.get(name)
 
-        def note(given: Mapping[str, Any]) -> None:
+        def note(params: Mapping[str, Any]) -> None:
             if check is not None:
-                check(self, given)
+                check(self, params)
             held = self.held.setdefault(name, {})
-            for key, item in given.items():
+            for key, item in params.items():
                 if isinstance(item, tuple):  # of several calls, Tilt puts lists together
                     held[key] = [*held.get(key, ()), *item]
                 elif item is not None:
@@ -247,40 +247,40 @@ class Settings:
         """Return the images about which Tilt does not warn."""
         return tuple(self.held.get("update_settings", {}).get("suppress_unused_image_warnings", ()))
 
-    def _api_object(self, name: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _api_object(self, name: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """Register an object, or return a part of one."""
         kind = name.removeprefix("v1alpha1.")
         if "labels" not in {parameter.name for parameter in signatures()[name]}:
-            return arguments.part(kind, given, Path())
-        url = given.get("url", "")
+            return arguments.part(kind, params, Path())
+        url = params.get("url", "")
         if kind == "extension_repo" and not url.startswith(("http://", "https://", "file://")):
             raise Refused(f'spec.url: Invalid value: "{url}": URLs must start with http(s):// or file://')
-        known = self.objects.setdefault((kind, given["name"]), dict(given))
-        if known != given:
-            raise Refused(f'{kind.replace("_", "")}s "{given["name"]}" already registered')
+        known = self.objects.setdefault((kind, params["name"]), dict(params))
+        if known != params:
+            raise Refused(f'{kind.replace("_", "")}s "{params["name"]}" already registered')
         return None
 
 
-def _update_settings(_: Settings, given: Mapping[str, Any]) -> None:
+def _update_settings(_: Settings, params: Mapping[str, Any]) -> None:
     for name, least in (
         ("max_parallel_updates", "max number of parallel updates must be >= 1(got: {})"),
         ("k8s_upsert_timeout_secs", "minimum k8s upsert timeout is 1s; got {}s"),
     ):
-        value = given.get(name)
+        value = params.get(name)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
             raise Refused(f'update_settings: for parameter "{name}": got {go_type(value)}, want int')
         if value < 1:
             raise Refused(least.format(value))
-    apply = given.get("k8s_server_side_apply", "")
+    apply = params.get("k8s_server_side_apply", "")
     if apply not in {"", "true", "false", "auto"}:
         text = f'must be "true", "false", or "auto"; got "{apply}"'
         raise Refused(f"update_settings: k8s_server_side_apply {text}")
 
 
-def _version_settings(_: Settings, given: Mapping[str, Any]) -> None:
-    constraint = given.get("constraint", "")
+def _version_settings(_: Settings, params: Mapping[str, Any]) -> None:
+    constraint = params.get("constraint", "")
     if constraint and not any(_in_range(part, constraint) for part in constraint.split("||")):
         text = f"doesn't match the version constraint specified in your Tiltfile: '{constraint}'"
         raise Refused(f"you are running Tilt version {TILT_VERSION}, which {text}")
@@ -321,38 +321,38 @@ def _compared(name: str | None, ours: list[int], theirs: list[int]) -> bool:
     return bool(names.get(name or "", operator.eq)(ours, theirs))
 
 
-def _docker_prune_settings(_: Settings, given: Mapping[str, Any]) -> None:
-    if given.get("num_builds") and given.get("interval_hrs"):
+def _docker_prune_settings(_: Settings, params: Mapping[str, Any]) -> None:
+    if params.get("num_builds") and params.get("interval_hrs"):
         text = (
             "'prune every X builds' and 'prune every Y hours'; please pass only one of `num_builds` and `interval_hrs`"
         )
         raise Refused(f"can't specify both {text}")
-    recent = given.get("keep_recent", 0)
+    recent = params.get("keep_recent", 0)
     if isinstance(recent, bool) or not isinstance(recent, int):
         raise Refused(f"got {kind_of(recent)}, want int")
 
 
-def _feature(settings: Settings, given: Mapping[str, Any]) -> None:
-    name = given["msg"]
+def _feature(settings: Settings, params: Mapping[str, Any]) -> None:
+    name = params["msg"]
     if name not in _FEATURES:
         raise Refused(f"Unknown feature flag: {name}")
     if name in _OBSOLETE_FEATURES:
         settings.warn(f"Obsolete feature flag: {name}")
 
 
-def _set_team(settings: Settings, given: Mapping[str, Any]) -> None:
-    if not given["team_id"]:
+def _set_team(settings: Settings, params: Mapping[str, Any]) -> None:
+    if not params["team_id"]:
         raise Refused("team_id cannot be empty")
     if before := settings.held.get("set_team"):
-        raise Refused(f"team_id set multiple times (to '{before['team_id']}' and '{given['team_id']}')")
+        raise Refused(f"team_id set multiple times (to '{before['team_id']}' and '{params['team_id']}')")
 
 
-def _default_registry(settings: Settings, given: Mapping[str, Any]) -> None:
+def _default_registry(settings: Settings, params: Mapping[str, Any]) -> None:
     if "default_registry" in settings.held:
         raise Refused("default registry already defined")
-    wrong = [] if given["host"] else ["host: Required value"]
+    wrong = [] if params["host"] else ["host: Required value"]
     for name, key in (("host", "host"), ("host_from_cluster", "hostFromContainerRuntime")):
-        text = given.get(name, "")
+        text = params.get(name, "")
         try:
             normalized = parse_reference(f"{text}/fake").name == f"{text}/fake" if text else True
         except Refused as error:
@@ -365,9 +365,9 @@ def _default_registry(settings: Settings, given: Mapping[str, Any]) -> None:
         raise Refused(f"validating defaultRegistry: {text}")
 
 
-def _telemetry(settings: Settings, given: Mapping[str, Any]) -> None:
-    arguments.directory_of(given.get("dir"))
-    if not arguments.command_of(given["cmd"]):
+def _telemetry(settings: Settings, params: Mapping[str, Any]) -> None:
+    arguments.directory_of(params.get("dir"))
+    if not arguments.command_of(params["cmd"]):
         raise Refused("cmd cannot be empty")
     if "experimental_telemetry_cmd" in settings.held:
         raise Refused("experimental_telemetry_cmd called multiple times")

@@ -92,18 +92,18 @@ class Loaded:
 
     def waits_for(self, name: str) -> frozenset[str]:
         """Everything that must have been ready once before this resource is built, directly or not."""
-        seen: set[str] = set()
+        found: set[str] = set()
         rest = list(self.resource(name).resource_deps)
         while rest:
             other = rest.pop()
-            if other not in seen:
-                seen.add(other)
+            if other not in found:
+                found.add(other)
                 rest += self.resource(other).resource_deps
-        return frozenset(seen)
+        return frozenset(found)
 
 
 def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Every dependency before its dependents, otherwise as given; those of a cycle are missing from the result."""
+    """Every dependency before its dependents, otherwise in this order; those of a cycle are missing from the result."""
     rank = {name: index for index, name in enumerate(deps)}
     waiting = {name: len(set(others)) for name, others in deps.items()}
     names = list(deps)
