@@ -36,13 +36,21 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
     try:
         found = sha256_of(path)
     except FileNotFoundError:
-        raise _bad(path, entry, "is missing", vendor) from None
+        other = moved_from(path, entry)
+        why = f"is not vendored: the lock's sha256 is of {other.name}" if other else "is missing"
+        raise _bad(path, entry, why, vendor) from None
     except OSError as error:
         raise _bad(path, entry, f"cannot be read: {error.strerror or error}") from error
     if found != entry.sha256:
         message = f"is corrupted: its sha256 is {found[:12]}…, and {entry.where} says {entry.sha256[:12]}…"
         raise _bad(path, entry, message, "take it from version control again, or vendor and lock it anew")
     inspect_archive(path, entry)
+
+
+def moved_from(path: Path, entry: LockEntry) -> Path | None:
+    """Return the archive of another version that the lock's sha256 is of, if there is one: `version` was changed."""
+    others = sorted(path.parent.glob(f"{entry.name}-*.tgz")) if entry.sha256 and not path.exists() else []
+    return next((other for other in others if sha256_of(other) == entry.sha256), None)
 
 
 def inspect_archive(path: Path, entry: LockEntry) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock as Mutex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from devtools.base.checksum import sha256_of
 from devtools.base.suggestions import did_you_mean
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PLATFORM = "platform"
 THIRD_PARTY = "third_party"
+ArchiveState = Literal["vendored", "not vendored", "not locked", "missing", "corrupted"]
 StandIn = Callable[["LockEntry"], Path | None]
 
 
@@ -122,6 +123,17 @@ class Charts:
     def archive(self, entry: LockEntry) -> Path:
         """Where an entry's archive lies or should lie."""
         return self.directory / THIRD_PARTY / entry.archive
+
+    def state(self, entry: LockEntry) -> ArchiveState:
+        """What there is of a pinned chart on this disk."""
+        from devtools.charts.archive import moved_from  # noqa: PLC0415 - see _verify_archives
+
+        archive = self.archive(entry)
+        if not archive.exists():
+            return "missing" if entry.sha256 and not moved_from(archive, entry) else "not vendored"
+        if not entry.sha256:
+            return "not locked"
+        return "vendored" if sha256_of(archive) == entry.sha256 else "corrupted"
 
     def _local(self, name: str, chart: str) -> ChartRef:
         from devtools.base.yaml_positions import read  # noqa: PLC0415 - only who loads a stack anew

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from devtools.base.archives import UNREADABLE, packed, unpack
 from devtools.base.atomic_write import write_whole
 from devtools.base.checksum import sha256_of
 from devtools.base.machine_yaml import read_map, read_yaml
-from devtools.charts.archive import files_of_archive, inspect_archive, path_in_chart
+from devtools.charts.archive import files_of_archive, inspect_archive, moved_from, path_in_chart
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry, with_sha256
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.subcharts import load_chart
-from devtools.charts.tree import tree_of
+from devtools.charts.tree import files_of_tree, tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
-from devtools.helm.charts import OCI, HelmCharts, newest, oci_reference
+from devtools.helm.charts import OCI, PUBLISHER, HelmCharts, newest, oci_reference, split_credentials
 from devtools.helm.commands import parse_failure
 from devtools.process.runner import Command, Runner
 
@@ -36,6 +36,10 @@ INDEX = "index.yaml"
 WORK = ".vendor-"  # how directories of ours begin
 _LOCKS = ("Chart.lock", "requirements.lock")
 _ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
+
+
+class NoSource(ConfigError):
+    """The source is wrong as such: the same for every chart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +117,11 @@ class Vendor:
         into = work / "pulled"
         into.mkdir()
         if source and "://" not in source:
-            return self._of_directory(helm, entry, Path(source), into), source
-        where = source or entry.repository or entry.oci
-        if where.startswith(OCI):
-            where = oci_reference(where, entry.name)
+            place = source.replace(PUBLISHER, entry.publisher)
+            return self._of_directory(helm, entry, Path(place), into), place
+        helm, where, login = source_of(helm, entry, source)
+        if login:
+            self._run(login, f"{where} refuses the login for '{entry.chart}'")
         self._run(helm.pull(where, entry.name, entry.version, into), f"'{entry.chart}' cannot be pulled from {where}")
         found = sorted(into.glob("*.tgz"))
         if len(found) != 1:
@@ -125,6 +130,8 @@ class Vendor:
 
     def _of_directory(self, helm: HelmCharts, entry: LockEntry, directory: Path, into: Path) -> Path:
         """A copy of the archive in a directory laid out in any usual way, or of a chart directory, packed."""
+        if not directory.is_dir():
+            raise NoSource(f"{directory} is not a directory", hint="--from takes a URL or a directory of archives")
         file = f"{entry.name}-{entry.version}.tgz"
         for place in (directory, directory / entry.publisher, directory / entry.publisher / entry.name):
             if (place / file).is_file():
@@ -136,6 +143,10 @@ class Vendor:
             if (place / entry.name / "Chart.yaml").is_file():
                 if strange := tree_of(place / entry.name).problems:  # helm would wait for ever for some of them
                     raise ConfigError(f"{strange[0].where.file} {strange[0].message}", hint=strange[0].hint)
+                raw = _raw(place / entry.name, into / file)
+                if missing_dependencies(raw):
+                    return raw  # helm packs it when it has them
+                raw.unlink()
                 self._run(helm.package(place / entry.name, into), f"{place / entry.name} cannot be packed")
                 return _repacked(next(into.glob("*.tgz")), into / file)
         hint = f"it would be {directory / file}, or a chart in {directory / entry.name}"
@@ -178,15 +189,18 @@ class Vendor:
 
     def _settle(self, entry: LockEntry, archive: Path, sha256: str, source: str) -> bool:
         """Into the tree, then into the lock; whether the tree changed."""
-        if entry.sha256 and entry.sha256 != sha256:
+        moved = moved_from(self._charts.archive(entry), entry)
+        if entry.sha256 and entry.sha256 != sha256 and not moved:
             message = f"{source} gives another '{entry.chart}' {entry.version} than the one that is locked"
-            told = f"its sha256 is {sha256}; where that is right, set sha256 to null at {entry.where} and vendor again"
-            raise ConfigError(message, hint=told)
+            hint = f"its sha256 is {sha256}; if that is right, set sha256 to null at {entry.where} and vendor again"
+            raise ConfigError(message, hint=hint)
         target = self._charts.archive(entry)
         lock = self._charts.directory / LOCK
         changed = not target.exists() or sha256_of(target) != sha256
         try:
-            new = None if entry.sha256 else with_sha256(lock.read_bytes(), entry.chart, sha256, self._charts.lock.file)
+            new = None
+            if not entry.sha256 or moved:
+                new = with_sha256(lock.read_bytes(), entry.chart, sha256, self._charts.lock.file)
             if changed:
                 write_whole(target, archive.read_bytes(), lasting=True)
             if new is not None:
@@ -214,6 +228,19 @@ class Vendor:
                 f"{failed}: {text}", hint=hint or "is the network there? --from takes a directory, too"
             )
         raise ConfigError(f"{failed}: {text}", hint=hint)
+
+
+def source_of(helm: HelmCharts, entry: LockEntry, source: str) -> tuple[HelmCharts, str, Command | None]:
+    """Where an entry's chart comes from, without credentials, the helm to use, and how it logs in where there are some.
+
+    `source` replaces the lock's own; `{publisher}` in it stands for the chart's publisher.
+    """
+    named = source.replace(PUBLISHER, entry.publisher) or entry.repository or entry.oci
+    where, username, password = split_credentials(named)
+    login = helm.log_in(where, username, password) if username else None
+    if where.startswith(OCI):
+        where = oci_reference(where, entry.name)
+    return replace(helm, is_logged_in=login is not None), where, login
 
 
 def missing_dependencies(archive: Path) -> tuple[str, ...]:
@@ -251,6 +278,13 @@ def _files(archive: Path) -> Mapping[str, bytes]:
     return files_of_archive(archive.read_bytes(), _ABOUT.__contains__, f"chart archive {archive.name}")
 
 
+def _raw(directory: Path, into: Path) -> Path:
+    """A chart directory as an archive with all its files."""
+    files = files_of_tree(directory)
+    into.write_bytes(packed({f"{directory.name}/{name}": path.read_bytes() for name, path in files.items()}))
+    return into
+
+
 def _repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:
     """The same files (but for some) without the times that packing gave them."""
     with tarfile.open(archive) as file:
@@ -262,10 +296,10 @@ def _repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:
 
 def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -> tuple[str, str]:
     """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
-    where = source.removesuffix(f"/{INDEX}") or entry.repository or entry.oci
-    if where.startswith(OCI):
-        where = oci_reference(where, entry.name)
-    result = runner.run(helm.latest(where, entry.name))
+    helm, where, login = source_of(helm, entry, source.removesuffix(f"/{INDEX}"))
+    result = runner.run(login) if login else None
+    if result is None or result.ok:
+        result = runner.run(helm.latest(where, entry.name))
     if result.cancelled:
         raise Interrupted("interrupted while helm ran")
     if not result.ok:

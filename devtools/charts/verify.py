@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from devtools.charts.archive import verify_archive
+from devtools.charts.archive import moved_from, verify_archive
 from devtools.charts.crds import inspect_crds
 from devtools.charts.resolve import THIRD_PARTY, Charts
 from devtools.charts.vendor import WORK
@@ -36,7 +36,10 @@ def problems_of(charts: Charts) -> list[Problem]:
                 inspect_crds(charts.archive(entry), entry)
             except ConfigError as error:
                 problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
-    known = {charts.archive(entry) for entry in charts.lock.entries.values()}
+    entries = charts.lock.entries.values()
+    known = {charts.archive(entry) for entry in entries} | {
+        moved_from(charts.archive(entry), entry) for entry in entries
+    }
     below = charts.directory / THIRD_PARTY
     found = (path.relative_to(below) for path in sorted(below.rglob("*.tgz")) if path not in known)
     unknown = [path for path in found if not path.parts[0].startswith(WORK)]

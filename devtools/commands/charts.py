@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.config.root_causes import FEW
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     from devtools.errors import config_error  # noqa: PLC0415
     from devtools.run.lock import run_lock  # noqa: PLC0415 - only here
 
-    wanted = _chosen(app, names) or [entry for entry in _pinned(app) if not _is_there(app, entry)]
+    wanted = _chosen(app, names) or [entry for entry in _pinned(app) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
     maker = _vendor(app, keyring)
     now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
@@ -34,6 +35,8 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     subject = f"the charts of {app.settings.root}"
     with run_lock(app.folders.state / "locks", subject, holder, wait=True, cancel=app.cancel, say=app.say):
         rows, problems = _vendor_all(app, maker, wanted, _place(app, source))
+    if source and not rows and len(problems) > FEW:
+        raise _no_source(problems)
     if not problems or (rows and output == "text"):
         cells = [(row["chart"], row["version"], row["state"], f"provenance: {row['provenance']}") for row in rows]
         _show(app, "charts-vendor", rows, cells, output)
@@ -48,12 +51,16 @@ def _vendor_all(
     app: App, maker: Vendor, wanted: Iterable[LockEntry], source: str
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """What was vendored, as JSON data, and what could not be; a broken network ends it at once."""
+    from devtools.charts.vendor import NoSource  # noqa: PLC0415
+
     rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for entry in wanted:
         app.say(f"vendoring {entry.chart} {entry.version}")
         try:
             done = maker.vendor(entry, source)
+        except NoSource:
+            raise
         except ConfigError as error:
             problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
             continue
@@ -69,6 +76,13 @@ def _vendor_all(
             }
         )
     return rows, problems
+
+
+def _no_source(problems: Sequence[Problem]) -> ConfigError:
+    """The one thing that is wrong where a source has none of the charts."""
+    first = problems[0]
+    hint = "--from takes a directory of archives, of charts, or of a directory per publisher; or a URL: docs/charts.md"
+    return ConfigError(f"none of the {len(problems)} charts comes from there; the first: {first.message}", hint=hint)
 
 
 def verify(app: App, output: str) -> ExitCode:
@@ -140,10 +154,6 @@ def _pinned(app: App) -> list[LockEntry]:
     return list(lock.entries.values())
 
 
-def _is_there(app: App, entry: LockEntry) -> bool:
-    return bool(entry.sha256) and app.charts.archive(entry).exists()
-
-
 def _vendor(app: App, keyring: str) -> Vendor:
     from devtools.charts.vendor import Vendor  # noqa: PLC0415
 
@@ -161,7 +171,8 @@ def _helm(app: App, home: Path) -> HelmCharts:
 
 
 def _place(app: App, source: str) -> str:
-    """A URL as it is, a path from where the user is."""
+    """The source that was typed, else the configured mirror; a URL as it is, a path from where the user is."""
+    source = source or app.environ.get("DEVTOOLS_CHART_MIRROR", "") or app.settings.chart_mirror
     return source if not source or "://" in source else str(app.cwd / source)
 
 
@@ -169,13 +180,12 @@ def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
     """Every pinned chart as JSON data and as cells."""
     rows: list[dict[str, Any]] = []
     for entry in _pinned(app):
-        kind = app.charts.find(entry.chart).kind
-        there = _is_there(app, entry)
+        is_standing_in = app.charts.find(entry.chart).kind == "stand-in"
         rows.append(
             {
                 "chart": entry.chart,
                 "version": entry.version,
-                "state": kind if there or kind == "stand-in" else "missing" if entry.sha256 else "not vendored",
+                "state": "stand-in" if is_standing_in else app.charts.state(entry),
                 "sha256": entry.sha256 or None,
                 "source": entry.repository or entry.oci,
                 "license": entry.license,

@@ -38,6 +38,7 @@ LONGEST_PART = 100  # of a publisher, a chart's name and its version: they are p
 VERSION = r"^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 URL = r"^https?://"
 OCI = r"^oci://"
+MIRROR = r"^(https?|oci)://[^@\s/]+(/[^\s]*)?$"
 
 _ENDS = "with a letter or digit at both ends"
 WORDS = {
@@ -58,6 +59,7 @@ WORDS = {
     VERSION: "must be a version such as 1.2.3 or v1.2.3-rc.1",
     URL: "must begin with https:// or http://",
     OCI: "must begin with oci://",
+    MIRROR: "must be a URL (https, http or oci) without credentials, which DEVTOOLS_CHART_MIRROR may hold",
     REPOSITORY: "must be an image's name without tag and digest, such as docker.io/alpine/k8s",
     TAG: "must be an image's tag: letters, digits, '_', '.' and '-', at most 128",
     DIGEST: "must be 'sha256:' and 64 lower-case hexadecimal digits, or null",
@@ -331,3 +333,5 @@ class SettingsFile(TypedDict, total=False):
     """What differs in an environment, by its name."""
     allowed_contexts: list[Text]
     """Kube contexts that may be written to, besides those of clusters made here."""
+    chart_mirror: Annotated[str, Field(pattern=MIRROR)]
+    """Where third-party charts come from instead of the lock's sources."""

@@ -55,6 +55,7 @@ class Settings:
     environment: str = "local"
     allowed_contexts: tuple[str, ...] = field(default=())
     clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)  # by environment, if it has its own
+    chart_mirror: str = ""  # where charts come from instead of the lock's sources
 
     def cluster_of(self, environment: str) -> ClusterSettings:
         """The cluster of an environment."""
@@ -106,6 +107,7 @@ def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
         clusters={key: _cluster({**cluster, **keys}) for key, keys in environments.items()},
         environment=data.get("environment", "local"),
         allowed_contexts=tuple(data.get("allowed_contexts", ())),
+        chart_mirror=data.get("chart_mirror", ""),
     )
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from devtools.process.runner import Command
 
 OCI = "oci://"
+PUBLISHER = "{publisher}"  # stands for the publisher of a chart in the URL of a mirror
+_SOURCE = "source"
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 _PULL = 300.0  # seconds: charts are small, networks are slow
 _LOCAL = 120.0  # seconds for what needs no network
@@ -27,6 +29,17 @@ class HelmCharts:
 
     program: Path
     home: Path
+    is_logged_in: bool = False  # `log_in` was run: credentials are below `home`, and nowhere else
+
+    def log_in(self, source: str, username: str, password: str) -> Command:
+        """Store the credentials of a source below `home`; the password is passed on stdin, never as an argument."""
+        words = ("--username", username, "--password-stdin")
+        if source.startswith(OCI):
+            login = ("registry", "login", urlsplit(source).netloc, *words, *_plain_http(source))
+        else:
+            login = ("repo", "add", _SOURCE, source, *words)
+        command = self._command(*login, timeout=_PULL)
+        return replace(command, stdin=password.encode(), env={**(command.env or {}), **self._registry})
 
     def pull(self, source: str, name: str, version: str, into: Path) -> Command:
         """Fetch a chart's archive, and its provenance file where there is one, into a directory.
@@ -63,15 +76,34 @@ class HelmCharts:
     def _chart(self, verb: str, source: str, name: str) -> tuple[str, ...]:
         """A verb about a chart, wherever it is."""
         verbs = ("show", "chart") if verb == "show" else (verb,)
-        if not source.startswith(OCI):
-            return (*verbs, name, "--repo", source)
-        host = urlsplit(source).hostname or ""
-        # A registry on this machine has no certificate.
-        return (*verbs, source, *(("--plain-http",) if _LOOPBACK.fullmatch(host) else ()))
+        if source.startswith(OCI):
+            return (*verbs, source, *_plain_http(source))
+        return (*verbs, f"{_SOURCE}/{name}") if self.is_logged_in else (*verbs, name, "--repo", source)
+
+    @property
+    def _registry(self) -> dict[str, str]:
+        return {"HELM_REGISTRY_CONFIG": str(self.home / "registry.json")}
 
     def _command(self, *words: str, timeout: float) -> Command:
         env = {"HELM_CACHE_HOME": str(self.home), "HELM_REPOSITORY_CONFIG": str(self.home / "repositories.yaml")}
+        env |= self._registry if self.is_logged_in else {}
         return Command(argv=(str(self.program), *words, "--color", "never"), env=env, timeout=timeout)
+
+
+def split_credentials(url: str) -> tuple[str, str, str]:
+    """Split `https://user:password@host/…` into the URL without them, user and password; others have none."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    userinfo, at, host = authority.rpartition("@")
+    if not separator or not at:
+        return url, "", ""
+    username, _, password = userinfo.partition(":")
+    return f"{scheme}://{host}{slash}{path}", unquote(username), unquote(password)
+
+
+def _plain_http(source: str) -> tuple[str, ...]:
+    """A registry on this machine has no certificate."""
+    return ("--plain-http",) if _LOOPBACK.fullmatch(urlsplit(source).hostname or "") else ()
 
 
 def oci_reference(base: str, name: str) -> str:

@@ -12,7 +12,7 @@ from devtools.tasks.declaration import our_task
     iterable=["name"],
     help={
         "name": "vendor only this chart, as publisher/chart; can be given again (default: all that are not vendored)",
-        "from": "take charts from this URL (chart repository or oci://) or directory instead of where the lock says",
+        "from": "take charts from this URL (chart repository or oci://) or directory instead; {publisher} is filled in",
         "keyring": "file of the public keys to check provenance with (default: GnuPG's pubring.gpg, if there is one)",
         "output": "text or json",
     },

@@ -19,6 +19,7 @@ from devtools.base.checksum import sha256_of
 from devtools.charts import vendor as module
 from devtools.commands import charts as verbs
 from devtools.errors import ExitCode
+from devtools.process.runner import Command, SubprocessRunner
 from tests.kits.chart_servers import Packer, http_repository, oci_registry
 from tests.kits.charts import CHART, archive, link
 from tests.kits.stack import write
@@ -64,6 +65,11 @@ class Repo:
 
     def verify(self) -> ExitCode:
         return run(self.app(), lambda app: verbs.verify(app, "text"))
+
+    def states(self) -> dict[str, str]:
+        """What `charts.list` shows."""
+        assert run(self.app(), lambda app: verbs.show(app, "json")) is ExitCode.OK
+        return {row["chart"]: row["state"] for row in json.loads(self.out.getvalue())["charts"]}
 
     @property
     def lock(self) -> str:
@@ -270,6 +276,101 @@ def test_the_archive_of_the_version_before_goes(repo: Repo, packer: Packer, tmp_
         repo.pin(f"name: web, version: {version}, sha256: null, repository: 'https://nowhere.invalid'")
         assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
     assert repo.tree() == ["acme/web/web-1.1.0.tgz"]
+
+
+def test_another_version_in_the_lock_is_vendored_without_more_ado(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    packer.pack(packer.chart("web", "1.1.0"), tmp_path / "archives")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    repo.vendor(source="../archives")
+    (repo.root / LOCK).write_text(repo.lock.replace("1.0.0", "1.1.0"))
+    assert repo.verify() is ExitCode.CONFIG
+    said = " ".join(repo.err.getvalue().split())
+    assert "web-1.1.0.tgz of 'acme/web' is not vendored: the lock's sha256 is of web-1.0.0.tgz" in said
+    assert "invoke charts.vendor --name acme/web" in said
+    assert "does not speak of" not in said
+    assert repo.states() == {"acme/web": "not vendored"}
+    assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.tree() == ["acme/web/web-1.1.0.tgz"]
+    assert repo.verify() is ExitCode.OK
+
+
+@pytest.mark.parametrize("place", ["../nowhere", "../empty"])
+def test_a_wrong_source_is_one_problem(repo: Repo, tmp_path: Path, place: str) -> None:
+    (tmp_path / "empty").mkdir()
+    nowhere = "sha256: null, repository: 'https://nowhere.invalid'"
+    repo.pin(*(f"name: {name}, version: 1.0.0, {nowhere}" for name in ("a", "b", "c", "d")))
+    assert repo.vendor(source=place) is ExitCode.CONFIG
+    said = " ".join(repo.err.getvalue().split())
+    wrong = "is not a directory" if place.endswith("nowhere") else "none of the 4 charts comes from there; the first: "
+    assert wrong in said
+    assert said.count("a-1.0.0.tgz") <= 2
+    assert "b-1.0.0.tgz" not in said
+    assert "lock.yaml" not in said
+
+
+def test_a_mirror_with_a_directory_for_each_publisher(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    """It is configured once; `helm repo index` makes an empty index of the directory above them."""
+    packer.pack(packer.chart("web"), tmp_path / "served" / "acme")
+    packer.index(tmp_path / "served" / "acme")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    with http_repository(tmp_path / "served") as url:
+        write(repo.root, {"devtools.yaml": f"cluster: {{provider: kwok}}\nchart_mirror: '{url}/{{publisher}}'\n"})
+        assert repo.vendor() is ExitCode.OK, repo.err.getvalue()
+        assert run(repo.app(), lambda app: verbs.outdated(app, "", "json")) is ExitCode.OK, repo.err.getvalue()
+    (row,) = json.loads(repo.out.getvalue())["charts"]
+    assert (row["latest"], row["state"]) == ("1.0.0", "current")
+
+
+def test_a_mirror_may_not_hold_credentials(repo: Repo) -> None:
+    write(repo.root, {"devtools.yaml": "chart_mirror: https://ci:s3cr3t@mirror.example.com\n"})
+    assert repo.vendor() is ExitCode.CONFIG
+    assert "without credentials" in repo.err.getvalue()
+    assert "s3cr3t" not in repo.err.getvalue()
+
+
+@pytest.mark.parametrize("password", ["s3cr3t", "wr0ng-one"])
+def test_a_password_is_in_no_output_and_no_argument(
+    repo: Repo, packer: Packer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "served")
+    packer.index(tmp_path / "served")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    ran: list[str] = []
+    really = SubprocessRunner.run
+
+    def spy(runner: SubprocessRunner, command: Command, *more: Any) -> Any:
+        ran.append(" ".join((*command.argv, *(command.env or {}).values())))
+        return really(runner, command, *more)
+
+    monkeypatch.setattr(SubprocessRunner, "run", spy)
+    with http_repository(tmp_path / "served", "s3cr3t") as url:
+        code = repo.vendor(source=url.replace("://", f"://ci:{password}@"), output="json")
+    assert code is (ExitCode.OK if password == "s3cr3t" else ExitCode.CONFIG), repo.err.getvalue()
+    assert any("--password-stdin" in words for words in ran)
+    assert password not in repo.out.getvalue() + repo.err.getvalue() + " ".join(ran)
+
+
+def test_a_directory_whose_dependencies_are_not_built(repo: Repo, packer: Packer, source: tuple[Path, str]) -> None:
+    directory, url = source
+    packer.pack(packer.chart("redis"), directory)
+    packer.index(directory)
+    dependency = {"name": "redis", "version": "1.0.0", "repository": url}
+    chart = packer.chart("web", dependencies=[dependency])
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    assert repo.vendor(source=str(chart.parent)) is ExitCode.OK, repo.err.getvalue()
+    with tarfile.open(repo.root / WEB) as archive:
+        assert "web/charts/redis/Chart.yaml" in archive.getnames()
+
+
+def test_a_corrupted_archive_is_listed_as_such_and_vendored_again(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    packer.pack(packer.chart("web"), tmp_path / "archives")
+    repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
+    repo.vendor(source="../archives")
+    write(repo.root, {WEB: (repo.root / WEB).read_bytes()[:-1]})
+    assert repo.states() == {"acme/web": "corrupted"}
+    assert repo.vendor(source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.states() == {"acme/web": "vendored"}
 
 
 def test_what_a_killed_vendoring_left_is_said_and_settled(repo: Repo, packer: Packer, tmp_path: Path) -> None:

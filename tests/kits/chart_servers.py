@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import shutil
 import socket
@@ -54,15 +55,24 @@ class Packer:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    password = ""  # of user `ci`; empty: nobody needs one
+
+    def do_GET(self) -> None:
+        wanted = "Basic " + base64.b64encode(f"ci:{self.password}".encode()).decode()
+        if self.password and self.headers.get("Authorization") != wanted:
+            self.send_error(401)
+            return
+        super().do_GET()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
 
 
 @contextmanager
-def http_repository(directory: Path) -> Iterator[str]:
-    """A directory served over HTTP on loopback; its URL."""
+def http_repository(directory: Path, password: str = "") -> Iterator[str]:
+    """A directory served over HTTP on loopback; its URL. With a password, to user `ci` only."""
     directory.mkdir(parents=True, exist_ok=True)
-    handler = functools.partial(_Quiet, directory=str(directory))
+    handler = functools.partial(type("Handler", (_Quiet,), {"password": password}), directory=str(directory))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
