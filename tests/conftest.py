@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from devtools.app.environment import App
 from devtools.clusters.provider import Cluster
@@ -30,8 +30,10 @@ ROOT = Path(__file__).parent.parent
 RUN = "DEVTOOLS_TEST_RUN"  # names this test run's cluster; workers inherit it
 KEEP = "DEVTOOLS_TEST_KEEP"
 STAYS = bool(os.environ.get(KEEP))  # a cluster that stays must not fill with the namespaces of many runs
-settings.register_profile("usual", deadline=None)
-settings.register_profile("nightly", deadline=None, max_examples=10_000, print_blob=True)
+# A loaded machine generates data slowly: that is no fault of the code under test.
+SLOW = [HealthCheck.too_slow]
+settings.register_profile("usual", deadline=None, suppress_health_check=SLOW)
+settings.register_profile("nightly", deadline=None, suppress_health_check=SLOW, max_examples=10_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before tests are imported: theirs rest on it
 # The second of those that need the platform comes when the first has made it.
 LONGEST = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,13 +35,14 @@ def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
     return ExitCode.OK
 
 
-def prune(app: App, output: str, *, days: int, dry_run: bool) -> ExitCode:
+def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
     """Remove builds of pins that are no more; ConfigError for fewer than one day, which a run under way may need."""
-    if days < 1:
-        raise ConfigError(f"--days {days}: it must be at least 1", hint="what was used today may be in use")
+    if not re.fullmatch(r"[1-9]\d{0,3}", days, re.ASCII):
+        message = f"--days {days[:20]} is not a number of days from 1 to 9999"
+        raise ConfigError(message, hint="what was used today may be in use")
     from devtools.clusters.embedded.layout import programs  # noqa: PLC0415 - only one who prunes needs it
 
-    judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=days, dry_run=dry_run)
+    judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=int(days), dry_run=dry_run)
     text = pruned_document if output == "json" else pruned_text
     app.out.write(text(judged, dry_run=dry_run))
     return ExitCode.OK

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Required
 
-from pydantic import ConfigDict, Field, PlainValidator, WithJsonSchema, with_config
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, with_config
 from typing_extensions import TypedDict  # pydantic needs it for Python < 3.12
 
 from devtools.base.image_names import DIGEST, REPOSITORY, TAG
@@ -108,6 +108,12 @@ def _argument(value: Any) -> str:
     raise ValueError("must be text: quote it")
 
 
+def _command(value: list[str]) -> list[str]:
+    if not value[0]:
+        raise ValueError("must begin with a program, not with an empty word")
+    return value
+
+
 def _custom(check: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
     return PlainValidator(check), WithJsonSchema(schema)
 
@@ -179,7 +185,7 @@ class ContractEntry(TypedDict, total=False):
 class HookEntry(TypedDict, total=False):
     """A command run before the release is synced."""
 
-    run: Required[Annotated[list[Argument], Field(min_length=1)]]
+    run: Required[Annotated[list[Argument], Field(min_length=1), AfterValidator(_command)]]
     """The command and its arguments; no shell reads them. Relative paths start at the repository's root."""
     timeout: Duration
     """How long it may run; 60s when absent."""

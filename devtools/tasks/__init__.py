@@ -286,7 +286,7 @@ def specs(_: Context, env: str = "", output: str = "text") -> None:
         "output": "text or json",
     }
 )
-def toolchain(_: Context, prune: bool = False, days: int = 30, dry_run: bool = False, output: str = "text") -> None:
+def toolchain(_: Context, prune: bool = False, days: str = "30", dry_run: bool = False, output: str = "text") -> None:
     """Get the pinned tools that are missing and show where each comes from.
 
     Examples:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from devtools.config.cluster_keys import unused
+from devtools.config.environments import environment_names
 from devtools.config.settings import ClusterSettings, find_root, load_settings
 from devtools.errors import ConfigError
 from devtools.model import Environment, Layer, Stack
 from devtools.planning.layer_names import find_layer
-from tests.kits.stack import said, write
+from tests.kits.stack import repository, said, write
 
 NAMES = {
     "10-bootstrap": "",
@@ -113,3 +114,9 @@ def test_an_environment_has_a_cluster_of_its_own(tmp_path: Path) -> None:
 def test_keys_that_are_for_another_provider_are_named() -> None:
     assert unused("kwok", ("provider", "agents", "ports", "nodes")) == ("agents", "ports")
     assert unused("k3d", ("provider", "agents", "nodes")) == ("nodes",)
+
+
+def test_environments_must_be_a_directory(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"layers/10-a.yaml": "stage: a\nreleases: []\n", "environments": ""})
+    with pytest.raises(ConfigError, match="environments is not a directory"):
+        environment_names(load_settings(root))

@@ -191,7 +191,7 @@ def surroundings(house: House) -> dict[str, Any]:
 
 def test_what_a_stopped_cluster_was_made_with_stays(house: House, surroundings: dict[str, Any]) -> None:
     build(house, GONE, 31, version="1.2.3")
-    found = call(lambda app: verb.prune(app, "json", days=30, dry_run=False), "json", **surroundings).document
+    found = call(lambda app: verb.prune(app, "json", days="30", dry_run=False), "json", **surroundings).document
     old, ours, gone = found["builds"]
     assert (old["build"], old["goes"], old["reason"]) == (OLD, False, "used by cluster dev")
     assert (ours["goes"], ours["reason"]) == (False, "pinned")
@@ -199,7 +199,9 @@ def test_what_a_stopped_cluster_was_made_with_stays(house: House, surroundings: 
     assert found["freed"] == gone["bytes"] > 0
     assert not (root(house) / GONE).exists()
     shutil.rmtree(house.root / "state")
-    assert "1.2.3" not in call(lambda app: verb.prune(app, "text", days=30, dry_run=False), "text", **surroundings).out
+    assert (
+        "1.2.3" not in call(lambda app: verb.prune(app, "text", days="30", dry_run=False), "text", **surroundings).out
+    )
     assert not (root(house) / OLD).exists()
 
 
@@ -208,7 +210,7 @@ def test_people_read_what_goes_why_and_how_much_that_is(house: House, surroundin
 
     def typed(*, dry_run: bool) -> list[str]:
         return call(
-            lambda app: verb.prune(app, "text", days=30, dry_run=dry_run), "text", **surroundings
+            lambda app: verb.prune(app, "text", days="30", dry_run=dry_run), "text", **surroundings
         ).out.splitlines()
 
     assert typed(dry_run=True)[2:] == [
@@ -222,10 +224,14 @@ def test_people_read_what_goes_why_and_how_much_that_is(house: House, surroundin
     assert typed(dry_run=False)[2:] == ["nothing to remove"]
 
 
-def test_flags_that_do_not_go_together(house: House, surroundings: dict[str, Any]) -> None:
-    done = call(lambda app: verb.prune(app, "text", days=0, dry_run=False), "text", **surroundings)
+@pytest.mark.parametrize("days", ["0", "x", "-1", "9" * 5000], ids=["zero", "a word", "negative", "long"])
+def test_days_are_a_number(surroundings: dict[str, Any], days: str) -> None:
+    done = call(lambda app: verb.prune(app, "text", days=days, dry_run=False), "text", **surroundings)
     assert (done.code, done.out) == (ExitCode.CONFIG, "")
-    assert "--days 0: it must be at least 1" in done.err
+    assert done.err.startswith(f"error: --days {days[:20]} is not a number of days")
+
+
+def test_flags_that_do_not_go_together(house: House, surroundings: dict[str, Any]) -> None:
     done = call(lambda app: verb.show(app, "text", dry_run=True), "text", **surroundings)
     assert (done.code, done.out) == (ExitCode.CONFIG, "")
     assert "invoke toolchain --prune --dry-run" in done.err
