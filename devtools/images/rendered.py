@@ -1,8 +1,8 @@
 """The images that rendered manifests name: of pods, wherever they are written, and of custom resources.
 
-A pod's containers are found by their shape, so those inside a custom resource's pod template are, too. What operators
-start for a custom resource that names no image is not in the manifests, except where the operator is told by an
-environment variable.
+A pod's containers are found by their shape, so those inside a custom resource's pod template are, too. Images that
+operators start for a custom resource that names none are in the manifests only if the operator gets them by arguments,
+environment variables or a ConfigMap.
 """
 
 from __future__ import annotations
@@ -14,6 +14,13 @@ from typing import Any
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
 # Of what an operator starts: the Operator Lifecycle Manager's convention, Strimzi's, CloudNativePG's.
 _OPERANDS = re.compile(r"RELATED_IMAGE_\w+|STRIMZI_DEFAULT_\w+_IMAGE|POSTGRES_IMAGE_NAME")
+# A full name, registry included, in any text: `4.2.0=quay.io/strimzi/kafka:1.2.0`, `--solver-image=quay.io/…:v1`.
+_IMAGE = (
+    r"(?<![\w/.:@%-])[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?/[a-z0-9._/-]+"
+    r"(?::\w[\w.-]*(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})"
+)
+_IN_TEXT = re.compile(_IMAGE)
+_IN_CONFIG = re.compile(rf"\bimage[\"']?\s*[:=]\s*[\"']?({_IMAGE})")
 # Fields that hold an image's name, by kind; `[]` is every item of a list. From the operators' CRDs.
 _FIELDS: dict[str, tuple[str, ...]] = {
     "Cluster": ("spec.imageName",),  # postgresql.cnpg.io
@@ -56,6 +63,10 @@ def images_of(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
         if document.get("kind") == "CustomResourceDefinition":
             continue
         found |= set(_of_pods(document))
+        if document.get("kind") == "ConfigMap":
+            texts = document.get("data")
+            for text in texts.values() if isinstance(texts, Mapping) else ():
+                found |= set(_IN_CONFIG.findall(str(text)))
         for field in _FIELDS.get(str(document.get("kind")), ()):
             found |= set(_at(document, field.split(".")))
     return tuple(sorted(image for image in found if image))
@@ -79,10 +90,16 @@ def _of_containers(containers: Iterable[Any]) -> Iterator[str]:
             continue
         if isinstance(image := container.get("image"), str):
             yield image.strip()
+        for words in (container.get("command"), container.get("args")):
+            for word in words if isinstance(words, list) else ():
+                yield from _IN_TEXT.findall(str(word))
         variables = container.get("env")
         for variable in variables if isinstance(variables, list) else ():
-            if isinstance(variable, Mapping) and _OPERANDS.fullmatch(str(variable.get("name"))):
-                yield str(variable.get("value") or "").strip()
+            if isinstance(variable, Mapping):
+                value = str(variable.get("value") or "")
+                yield from _IN_TEXT.findall(value)
+                if _OPERANDS.fullmatch(str(variable.get("name"))):
+                    yield value.strip()
 
 
 def _at(value: Any, path: list[str]) -> Iterator[str]:

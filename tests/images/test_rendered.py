@@ -65,6 +65,41 @@ CASES: dict[str, tuple[str, list[str]]] = {
         """,
         ["kc", "operator"],
     ),
+    "full names in arguments, variables and ConfigMaps": (
+        """
+        kind: List
+        items:
+          - kind: Deployment
+            spec:
+              template:
+                spec:
+                  containers:
+                    - image: operator
+                      args: [--solver-image=quay.io/acme/solver:v1, "https://example.com/a/b:c", --port=host.svc:80]
+                      env:
+                        - name: KAFKA_IMAGES
+                          value: |
+                            4.1.0=quay.io/acme/kafka:4.1.0
+                            4.2.0=quay.io/acme/kafka:4.2.0
+                        - {name: IMAGE_PROXY, value: "ghcr.io/acme/proxy-f616:v2"}
+                        - {name: ENDPOINT, value: "tempo.ns.svc:4317"}
+          - kind: ConfigMap
+            data:
+              gateway.yaml: |
+                container:
+                  image: docker.io/acme/ratelimit:17b1956c
+              other.json: '{"image": "registry.example.com:5000/acme/x:1", "url": "docker.io/acme/not:1"}'
+        """,
+        [
+            "docker.io/acme/ratelimit:17b1956c",
+            "ghcr.io/acme/proxy-f616:v2",
+            "operator",
+            "quay.io/acme/kafka:4.1.0",
+            "quay.io/acme/kafka:4.2.0",
+            "quay.io/acme/solver:v1",
+            "registry.example.com:5000/acme/x:1",
+        ],
+    ),
     "an image field of another kind is no image": ("{kind: ConfigMap, data: {image: x}, spec: {image: y}}", []),
     "schemas are no pods": (
         "{kind: CustomResourceDefinition, spec: {containers: [{image: {type: string}}, {image: x}]}}",
