@@ -55,6 +55,7 @@ class HookWatch:
     say: Callable[[str], None]
     _told: str = ""
     _hooks: dict[ObjectRef, str] | None = None  # and when each is run: `pre-install`; None before the record is there
+    _removed_by_helm: frozenset[ObjectRef] = frozenset()
     _since: str = ""  # creation time of the record: what is older is of an earlier run
     _patience: Patience = field(default_factory=Patience)
     _suspicions: Suspicions = field(init=False)
@@ -158,7 +159,10 @@ class HookWatch:
         """What looks hopeless about one hook that runs."""
         item = self.session.observer.get(ref)
         if item is None:
-            return [gone(ref.kind, ref.namespace, ref.name)] if ref in self._running else []
+            if self._running.pop(ref, None) is None or ref in self._removed_by_helm:
+                return []  # helm deletes what has ended by its policy, maybe before it was seen to end
+            self._running[ref] = ""
+            return [gone(ref.kind, ref.namespace, ref.name)]
         if str(item["metadata"]["creationTimestamp"]) < self._since:
             return []
         done = job_result(item)[0] == "complete" or (item.get("status") or {}).get("phase") == "Succeeded"
@@ -178,11 +182,15 @@ class HookWatch:
             return None
         record = kube.get(f"/api/v1/namespaces/{self.release.namespace}/secrets/{newest['name']}") or {}
         self._since = str(newest.get("creationTimestamp", ""))
+        self._removed_by_helm = frozenset(hooks(record, verb, self.release.namespace, policy="hook-succeeded"))
         return hooks(record, verb, self.release.namespace)
 
 
-def hooks(record: Mapping[str, Any], verb: str, namespace: str) -> dict[ObjectRef, str]:
-    """The Jobs and Pods among a record's hooks that belong to a verb, each with when; none of an odd record."""
+def hooks(record: Mapping[str, Any], verb: str, namespace: str, policy: str = "") -> dict[ObjectRef, str]:
+    """The Jobs and Pods among a record's hooks that belong to a verb, each with when; none of an odd record.
+
+    With a delete policy only those that have it.
+    """
     try:
         release = read_document(record)
         when = {f"pre-{verb}", f"post-{verb}"}
@@ -190,7 +198,9 @@ def hooks(record: Mapping[str, Any], verb: str, namespace: str) -> dict[ObjectRe
             ObjectRef(_API_VERSIONS[hook["kind"]], hook["kind"], namespace, hook["name"]): event
             for hook in release.get("hooks") or ()
             for event in hook.get("events") or ()
-            if hook.get("kind") in _API_VERSIONS and event in when
+            if hook.get("kind") in _API_VERSIONS
+            and event in when
+            and (not policy or policy in (hook.get("delete_policies") or ()))
         }
     except (DevtoolsError, KeyError, TypeError, AttributeError):
         return {}

@@ -1,0 +1,51 @@
+"""What the watcher makes of hooks that are no longer there."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from devtools.model import ObjectRef, ReleaseId
+from devtools.run.session import Session
+from devtools.smoke.hook_watcher import HookWatch, hooks
+
+REF = ObjectRef("batch/v1", "Job", "ns", "check")
+
+
+def record(*policies: str) -> dict[str, Any]:
+    """A release's record with one hook."""
+    hook = {"kind": "Job", "name": "check", "events": ["post-install"], "delete_policies": list(policies)}
+    packed = gzip.compress(json.dumps({"hooks": [hook]}).encode())
+    labels = {"status": "pending-install", "version": "1", "name": "app"}
+    data = {"release": base64.b64encode(base64.b64encode(packed)).decode()}
+    return {"metadata": {"name": "x", "namespace": "ns", "labels": labels}, "data": data}
+
+
+def test_hooks_by_their_delete_policy() -> None:
+    made = record("before-hook-creation", "hook-succeeded")
+    assert hooks(made, "install", "ns", policy="hook-succeeded") == {REF: "post-install"}
+    assert hooks(made, "install", "ns") == {REF: "post-install"}
+    assert hooks(record("before-hook-creation"), "install", "ns", policy="hook-succeeded") == {}
+
+
+@pytest.mark.parametrize(("policies", "reasons"), [((), ["Deleted"]), (("hook-succeeded",), [])])
+def test_a_hook_that_helm_deletes_when_it_has_succeeded_is_not_missed(
+    policies: tuple[str, ...], reasons: list[str]
+) -> None:
+    """It may end and go between two looks."""
+    made = record(*policies)
+    metadata = {"name": "x", "namespace": "ns", "labels": made["metadata"]["labels"]}
+    kube = SimpleNamespace(metadata=lambda *_, **__: [metadata], get=lambda _: made)
+    session = SimpleNamespace(kube=kube, observer=SimpleNamespace(get=lambda _: None))
+    watch = HookWatch(
+        session=cast("Session", session), release=ReleaseId("ns", "app"), verb="install", say=lambda _: None
+    )
+    assert watch._read() == {REF: "post-install"}
+    watch._running[REF] = ""  # it was seen a moment ago
+    assert [trouble.reason for trouble in watch._troubles(REF)] == reasons
+    assert [trouble.reason for trouble in watch._troubles(REF)] == reasons
