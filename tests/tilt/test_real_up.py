@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def drift(_, name, env=""):
 
 namespace = Collection(layer, contracts, drift, real["specs"])
 """
-WAIT = 60.0
+WAIT = 180.0
 LIMIT = "/proc/sys/user/max_inotify_instances"
 
 
@@ -175,6 +176,21 @@ def test_a_release_is_waited_for_and_a_contract_that_breaks_later_is_red(live: L
     live.repo.write("now", "ready x/operators\n")
     live.runner.run(live.now.tool.trigger("infra:20-operators"))
     eventually(lambda: not live.resources()["infra:20-operators"].failed, WAIT, told=live.server.tail)
+
+
+def test_an_app_whose_chart_is_corrected_is_deployed(live: Live, tool: Callable[[str], Path]) -> None:
+    specs = live.root / ".devtools/layer-specs.json"
+    specs.write_text(json.dumps({**json.loads(specs.read_text()), "helm": str(tool("helm"))}))
+    live.repo.write("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 0.1.0\n")
+    template = live.repo.write("web/templates/web.yaml", '{{ fail "no such luck" }}\n')
+    live.repo.write("Tiltfile", TILTFILE + "app('web', chart='web')\n")
+    assert live.start() == ""
+    eventually(lambda: live.resources()["web"].failed, WAIT, told=live.server.tail)
+    assert "app('web') cannot be deployed: " in live.server.log.read_text()
+    assert "no such luck" in live.server.log.read_text()
+    live.until_settled()
+    template.write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n")
+    eventually(lambda: live.resources()["web"].update == "pending", WAIT, told=live.server.tail)  # there is no cluster
 
 
 def test_what_tilt_runs_ends_with_it(live: Live) -> None:
