@@ -100,3 +100,11 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
     place = files[0] if len(files) == 1 else f"{len(files)} files"
     return ConfigError(f"{count} in {place}", problems=tuple(ordered))
+
+
+def limit_reached() -> EnvironmentFault:
+    """The error of a machine that starts no more threads or processes for this user."""
+    return EnvironmentFault(
+        "this machine starts no more threads or processes for this user",
+        hint="end some, or raise the limit: ulimit -u, pids.max of the control group, kernel.threads-max",
+    )

@@ -148,13 +148,15 @@ class Project:
         """Return what the cluster holds: of the enabled releases to sync, or of the whole stack to uninstall."""
         from devtools.releases.facts import observe  # noqa: PLC0415 - the imports of a run
 
+        namespaces = {release.namespace for release in request.stack.releases()}
         if request.uninstall is None:
             about = {release.id for release in request.selection.enabled(request.stack)}
-            return observe(kube, about.__contains__)
+            return observe(kube, about.__contains__, namespaces)
         from devtools.releases.cleanup import stack_crds, stack_namespaces  # noqa: PLC0415 - an uninstall's
 
         name = request.stack.name
-        return replace(observe(kube), namespaces=stack_namespaces(kube, name), crds=stack_crds(kube, name))
+        found = observe(kube, namespaces=namespaces)
+        return replace(found, namespaces=stack_namespaces(kube, name), crds=stack_crds(kube, name))
 
     def inputs(self, request: Request, smoke_values: Mapping[str, Any]) -> Inputs:
         """Merge the values of each release to sync and digest its inputs."""

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
+from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, limit_reached
 
 DISTRIBUTION = "ameide-devtools"
 
@@ -29,6 +29,8 @@ def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsErro
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return EnvironmentFault(f"this machine cannot go on: {where}{error.strerror}", hint="make room, or repair it")
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return limit_reached()
     what = f"{type(error).__name__} in devtools itself"
     hint = "please report it with that file"
     try:

@@ -15,7 +15,7 @@ from devtools.base.atomic_write import write_whole
 from devtools.base.machine_yaml import read_yaml
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
-from devtools.kube.client import Kube
+from devtools.kube.client import FORBIDDEN, ApiError, Kube
 from devtools.process.runner import Cancel
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
@@ -93,10 +93,8 @@ class ContextProvider:
             return replace(found, state="absent", problem=error.message, hint=error.hint)
         kube = Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0)
         try:
-            nodes = kube.metadata("/api/v1/nodes")
-            return replace(
-                found, state="running", kubeconfig=cluster.kubeconfig, version=kube.version(), nodes=len(nodes)
-            )
+            version, nodes = kube.version(), _nodes(kube)
+            return replace(found, state="running", kubeconfig=cluster.kubeconfig, version=version, nodes=nodes)
         except DevtoolsError as error:
             return replace(found, state="broken", kubeconfig=cluster.kubeconfig, problem=error.message, hint=error.hint)
 
@@ -113,6 +111,16 @@ class ContextProvider:
             f"context {self._name} is an existing cluster: it is not devtools' to delete",
             hint="invoke down removes only what devtools installed in it",
         )
+
+
+def _nodes(kube: Kube) -> int:
+    """The number of nodes; 0 for a user who may not list them."""
+    try:
+        return len(kube.metadata("/api/v1/nodes"))
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return 0
 
 
 def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -> dict[str, Any]:

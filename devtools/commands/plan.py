@@ -18,7 +18,7 @@ def layers(app: App, name: str, options: Options) -> ExitCode:
 
     whole = Project(app).stack(options.environment)
     stack = _chosen(whole, name, options)
-    facts, note = _facts(app)
+    facts, note = _facts(app, whole)
     show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
     return ExitCode.OK
 
@@ -47,12 +47,14 @@ def _chosen(stack: Stack, name: str, options: Options) -> Stack:
     return replace(stack, layers=tuple(layers))
 
 
-def _facts(app: App) -> tuple[Facts | None, str]:
+def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
     """What the cluster holds, or why that cannot be told."""
     from devtools.kube.client import ApiError  # noqa: PLC0415
     from devtools.releases.facts import observe  # noqa: PLC0415
 
     try:
-        return observe(Project(app).client(app.provider.find())), ""
+        own = {release.id for release in stack.releases()}
+        namespaces = {release.namespace for release in stack.releases()}
+        return observe(Project(app).client(app.provider.find()), own.__contains__, namespaces), ""
     except (EnvironmentFault, ApiError) as error:
         return None, app.redactor.text(error.message)

@@ -22,7 +22,7 @@ from devtools.kube.client import NOT_FOUND, ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
-from devtools.releases.facts import record_path
+from devtools.releases.facts import helm_records, record_path
 from devtools.releases.revisions import Revision, basis, revisions
 
 _PARALLEL = 8
@@ -111,7 +111,7 @@ class _Look:
 
     def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
         """See `find_drift`."""
-        records = revisions(self._kube.metadata("/api/v1/secrets", labelSelector="owner=helm"))
+        records = revisions(helm_records(self._kube, {release.namespace for release in releases}))
         known = [_known(release, records.get(release.id, ())) for release in releases]
         given = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
         self._kube.resource("Namespace")  # discover once, before the threads

@@ -25,14 +25,23 @@ from devtools.releases.cleanup import remove_crds, remove_namespaces
 from devtools.releases.commands import Commands
 from devtools.releases.crds import apply_crds
 from devtools.releases.facts import cut_off_revisions, mark_ready, newest_records, record_path, stack_of
-from devtools.releases.launch import Launch, killed
+from devtools.releases.launch import Launch, exhausted, killed
 from devtools.releases.missing_crds import unknown
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.nondeterminism import rerendered
 from devtools.releases.outages import Outage, despite_outages
-from devtools.releases.recovery import await_other_helm, is_stand_in, left, newest, newest_state, records, recovery
+from devtools.releases.recovery import (
+    await_other_helm,
+    is_stand_in,
+    left,
+    newest,
+    newest_state,
+    records,
+    recovery,
+    unlabelled_record,
+)
 from devtools.releases.rejections import despite_refusals, refused
-from devtools.releases.removal import await_gone, await_pods, left_by_hooks, remove_hooks, spare_crds
+from devtools.releases.removal import await_gone, await_pods, left_by_hooks, refused_deletions, remove_hooks, spare_crds
 from devtools.releases.takeover import keep_data
 from devtools.releases.webhooks import despite_webhooks, unanswered
 from devtools.run.session import Session
@@ -121,7 +130,13 @@ class Steps:
             self._label_next(release, revision, "uninstall", revision)
         command = self._session.helm.uninstall(release.id, timeout=release.timeout)
         with slot:
-            despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
+            try:
+                despite_outages(lambda _: self._must(release, "uninstall", command), self._warner(release))
+            except Failure as error:  # helm says that it failed, and not why
+                if refused_ones := refused_deletions(kube, objects):
+                    hint = "this user must be allowed to delete what the chart makes: docs/clusters.md"
+                    raise Failure(refused_ones[0], hint=hint, details=refused_ones[1:]) from error
+                raise
         if stored:
             remove_hooks(kube, stored)
             if left := left_by_hooks(kube, stored):
@@ -304,15 +319,17 @@ class Steps:
             return result
         if result.cancelled:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
+        if fault := exhausted(result):
+            raise fault
         text, unreachable = parse_failure(result.stderr)
         self._session.kube.check()
         if unreachable or self._session.kube.was_away(started):
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        known = (
-            killed(result) or refused(self._session.kube, release, result.stderr) or unanswered(text) or unknown(text)
-        )
+        kube = self._session.kube
+        known = killed(result) or unlabelled_record(kube, release.id, text)
+        known = known or refused(kube, release, result.stderr) or unanswered(text) or unknown(text)
         raise known or Failure(text, details=watch.said())
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:

@@ -61,7 +61,7 @@ class Refusal:
         if self.why == "immutable":
             return f"{self.ref}: {named or 'a field'} cannot be changed"
         return f"{self.ref} is there already, and " + (
-            f"belongs to release {self.holder}" if self.holder else "no release made it"
+            f"belongs to {self.holder}" if self.holder else "no release made it"
         )
 
 
@@ -79,7 +79,11 @@ def refusals(stderr: str) -> tuple[Refusal, ...]:
         found += held
     for match in _FOREIGN.finditer(text):
         other = dict(_OTHER.findall(match["said"]))
-        holder = "/".join(other[key] for key in ("namespace", "name") if key in other)
+        namespace = other.get("namespace")  # only what differs is there
+        name = other.get("name")
+        holder = f"release {name}" if name else "a release of the same name" if namespace else ""
+        if namespace:
+            holder += f" in namespace {namespace}"
         found.append(
             Refusal(why="foreign", ref=ObjectRef("", match["kind"], match["namespace"], match["name"]), holder=holder)
         )

@@ -153,6 +153,10 @@ class Kube:
             raise
         return True
 
+    def rehearse_delete(self, path: str) -> None:
+        """Have the server judge a deletion, without doing it; raises ApiError where it would refuse."""
+        self._json("DELETE", path, query={"dryRun": "All"})
+
     def lines(self, path: str, **query: str) -> Iterator[str]:
         """A text answer line by line as it comes (pod logs); ends when the server does or on cancel."""
         request = Request(method="GET", path=path, query=query, stream=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import os
 import shlex
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import IO, Protocol
 
-from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.errors import DevtoolsError, EnvironmentFault, limit_reached
 from devtools.process.streams import KEEP, OnOutput, Pump, Stream
 from devtools.redaction.redactor import redact
 
@@ -284,6 +285,8 @@ def _cannot_run(command: Command, error: OSError) -> EnvironmentFault:
     program = command.argv[0]
     if command.cwd is not None and not command.cwd.is_dir():
         return EnvironmentFault(f"cannot run {program} in {command.cwd}: there is no such directory")
+    if error.errno == errno.EAGAIN:
+        return limit_reached()
     hint = "is it installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""
     return EnvironmentFault(f"cannot run {program}: {error.strerror or error}", hint=hint)
 

@@ -7,13 +7,13 @@ where objects of their kinds are still there: those are somebody's, since what o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from devtools.events import Notice
 from devtools.helm.labels import LABEL_STACK
-from devtools.kube.client import NOT_FOUND, ApiError, Kube, Resource
+from devtools.kube.client import FORBIDDEN, NOT_FOUND, ApiError, Kube, Resource
 from devtools.model import ObjectRef
 from devtools.readiness.wait import Failure, Wait
 from devtools.releases.crds import CRDS
@@ -31,12 +31,12 @@ _TRACES = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics
 
 def stack_namespaces(kube: Kube, stack: str) -> tuple[str, ...]:
     """Namespaces that were made for the stack's releases because nobody had declared them."""
-    return _names(kube.metadata(NAMESPACES, labelSelector=f"{LABEL_STACK}={stack}"))
+    return _marked(kube, NAMESPACES, stack)
 
 
 def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
     """CRDs that came with the stack: those of `crds/` directories, and those that uninstalled releases left."""
-    return _names(kube.metadata(CRDS, labelSelector=f"{LABEL_STACK}={stack}"))
+    return _marked(kube, CRDS, stack)
 
 
 def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
@@ -147,5 +147,12 @@ def _served(kube: Kube, crd: str) -> Resource | None:
     )
 
 
-def _names(items: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(sorted(str(item["name"]) for item in items))
+def _marked(kube: Kube, path: str, stack: str) -> tuple[str, ...]:
+    """The names of cluster-scoped objects with the stack's label; none for a user who may not list them."""
+    try:
+        found = kube.metadata(path, labelSelector=f"{LABEL_STACK}={stack}")
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return ()
+    return tuple(sorted(str(item["name"]) for item in found))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -25,25 +25,22 @@ from devtools.helm.labels import (
     LABEL_TESTED,
 )
 from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
-from devtools.kube.client import FORBIDDEN, ApiError, Kube
+from devtools.kube.client import FORBIDDEN, ApiError, Kube, Resource
 from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
 
+_SECRETS = "Helm keeps its releases in Secrets: this user must be allowed to list them, see docs/clusters.md"
 _MOST = 8  # connections
 _EACH = 8  # lists that are worth another one: its handshake costs both sides as much as several of them
 
 
-def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> Facts:
+def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True, namespaces: Collection[str] = ()) -> Facts:
     """All releases on the cluster, and which objects are gone of those that `about` is true of.
 
-    Costs one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel.
+    Costs one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel. A user
+    who may not list everywhere sees what is in `namespaces`.
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
-    try:
-        records = kube.metadata("/api/v1/secrets", labelSelector="owner=helm")
-    except ApiError as error:
-        if error.status == FORBIDDEN:
-            error.hint = "Helm keeps its releases in Secrets: this user must be allowed to list them"
-        raise
+    records = helm_records(kube, namespaces)
     newest = newest_records(records)
     histories: dict[ReleaseId, list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
@@ -62,6 +59,24 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True) -> 
     # What is in a namespace that is being deleted is as good as gone, also where nothing of it has gone yet.
     gone = [replace(fact, status="uninstalled", leaving=True) for fact in facts if fact.id.namespace in leaving]
     return Facts(releases={fact.id: fact for fact in (*facts, *gone)})
+
+
+def helm_records(kube: Kube, namespaces: Collection[str]) -> list[dict[str, Any]]:
+    """The metadata of Helm's records: all on the cluster, or in these namespaces where that is all that is allowed."""
+    try:
+        return kube.metadata("/api/v1/secrets", labelSelector="owner=helm")
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        if not namespaces:
+            error.hint = _SECRETS
+            raise
+    try:
+        paths = [f"/api/v1/namespaces/{name}/secrets" for name in sorted(namespaces)]
+        return [record for path in paths for record in kube.metadata(path, labelSelector="owner=helm")]
+    except ApiError as error:
+        error.hint = _SECRETS if error.status == FORBIDDEN else error.hint
+        raise
 
 
 def _leaving(kube: Kube) -> set[str]:
@@ -195,9 +210,25 @@ def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> l
     resource = kube.resource(kind[1], kind[0])
     if resource is None:
         return []
-    found = {(item.get("namespace", ""), item["name"]): item for item in kube.metadata(resource.path())}
+    try:
+        listed = _listed(kube, resource, {ref.namespace for ref in wanted})
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return [(ref, False) for ref in wanted]  # who may not look cannot say that they are gone
+    found = {(item.get("namespace", ""), item["name"]): item for item in listed}
     return [
         (ref, "deletionTimestamp" in item)
         for ref in wanted
         if (item := found.get((ref.namespace if resource.namespaced else "", ref.name)))
     ]
+
+
+def _listed(kube: Kube, resource: Resource, namespaces: Collection[str]) -> list[dict[str, Any]]:
+    """The metadata of a kind's objects: of all, or in these namespaces where that is all that is allowed."""
+    try:
+        return kube.metadata(resource.path())
+    except ApiError as error:
+        if error.status != FORBIDDEN or not resource.namespaced:
+            raise
+    return [item for name in sorted(namespaces) for item in kube.metadata(resource.path(name))]

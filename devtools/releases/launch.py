@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.base.machine_yaml import json_for_yaml
+from devtools.errors import EnvironmentFault, limit_reached
 from devtools.process.runner import Cancel, Command, Later, Result
 from devtools.readiness.wait import Failure
 
+_NO_THREAD = re.compile(r"failed to create new OS thread|fatal error: newosproc|pthread_create failed")
 # What helm sees of the values when we die before we give them: no YAML, so that it does nothing.
 _BEGINNING = b"{"
 
@@ -51,3 +54,8 @@ def killed(result: Result) -> Failure | None:
         f"helm was killed ({name}) while it worked",
         hint="where nobody did that, the system did, for want of memory; the same command puts right what helm left",
     )
+
+
+def exhausted(result: Result) -> EnvironmentFault | None:
+    """What it means that Go's runtime could start no thread for helm, which then printed a trace."""
+    return limit_reached() if _NO_THREAD.search(result.stderr) else None

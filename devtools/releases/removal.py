@@ -85,6 +85,18 @@ def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
     until(look, wait)
 
 
+def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
+    """What the API server says of those objects that this user may not delete."""
+    said: list[str] = []
+    for path in filter(None, map(kube.path_of, objects)):
+        try:
+            kube.rehearse_delete(path)
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                said.append(error.text)
+    return said
+
+
 def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> None:
     """Wait until the pods of what was uninstalled are gone.
 

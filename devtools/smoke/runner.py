@@ -18,6 +18,7 @@ from devtools.model import Release, ReleaseId
 from devtools.process.runner import Cancel, Result
 from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
+from devtools.releases.launch import exhausted
 from devtools.releases.outages import Outage, despite_outages
 from devtools.run.session import Session
 from devtools.smoke.record import Record
@@ -219,6 +220,8 @@ class Smoke:
             said = "helm did not notice" if result.cancelled else f"helm said: {text}"
             self._warn(test.release, f"{test.name} succeeded, but {said}")
             return self._success(watch)
+        if fault := exhausted(result):
+            raise fault
         if unreachable:
             self._kube.check()
             raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")

@@ -152,3 +152,17 @@ def test_what_helm_says_of_values_is_shown_without_the_secret_ones(bench: Bench)
     assert "hunter2-marker" not in str(ran.events)
     assert any("***" in event.line for event in ran.all(StepOutput))
     assert ran.all(Notice) == []
+
+
+@pytest.mark.cluster
+def test_a_record_without_its_labels_is_named_with_what_puts_them_back(bench: Bench) -> None:
+    conf = bench.release(bench.chart("conf", config_map("conf")))
+    assert bench.run(plan(step(conf))).code is ExitCode.OK
+    path = record_path(conf.id, 1)
+    bench.kube.merge(path, {"metadata": {"labels": {"owner": None}}})
+    ran = bench.run(_made(bench, conf))
+    end = ran.one(StepFinished)
+    assert "Secret sh.helm.release.v1.conf.v1 lacks owner=helm" in end.reason
+    assert end.hint.endswith("secret sh.helm.release.v1.conf.v1 owner=helm")
+    bench.kube.merge(path, {"metadata": {"labels": {"owner": "helm"}}})
+    assert bench.run(_made(bench, conf)).code is ExitCode.OK
