@@ -230,6 +230,18 @@ def test_what_is_stopped_is_started_after_its_registry(bench: Bench, stopped: st
     assert bench.provider().status().state == "running"
 
 
+def test_a_node_that_crashes_is_named_with_its_log(bench: Bench) -> None:
+    """Docker calls it running, too: the kubelet fails, for one, where inotify instances have run out."""
+    bench.ensure()
+    bench.change("k3d-dev-server-0", status="restarting")
+    status = bench.provider().status()
+    assert (status.state, status.hint) == ("broken", "docker logs --tail 20 k3d-dev-server-0")
+    with pytest.raises(EnvironmentFault, match="k3d-dev-server-0 of cluster dev ends again and again"):
+        bench.ensure()
+    with pytest.raises(EnvironmentFault, match="ends again and again"):
+        bench.provider().find()
+
+
 def test_a_port_of_a_stopped_cluster_that_others_took_is_named(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

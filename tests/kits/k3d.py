@@ -177,7 +177,7 @@ def shown(item: dict[str, Any]) -> dict[str, Any]:
         "portMappings": item["ports"],
         "runtimeLabels": {key: value for key, value in item["labels"].items() if key.startswith("k3d")},
         "Networks": item["Networks"],
-        "State": {"Running": item["status"] == "running", "Status": item["status"], "Started": ""},
+        "State": {"Running": item["status"] in {"running", "restarting"}, "Status": item["status"], "Started": ""},
     }
 
 

@@ -14,6 +14,7 @@ from devtools.process.runner import Result
 _STRANGE = "not a list of k3d's"
 _PODS = ("server", "agent")  # roles of nodes that run pods
 _NEVER_STARTED = "created"  # Docker's state of a container that was made and not started
+_CRASHING = "restarting"  # of one that ends again and again; Docker calls it running, too
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _COLOURED = re.compile(r"^(?:ERRO|FATA)\[\d+\]\s+(.*)$")
 _PLAIN = re.compile(r'level=(?:error|fatal) msg="?(.*?)"?$')
@@ -26,6 +27,7 @@ class Node:
     name: str
     role: str
     is_running: bool = False
+    is_crashing: bool = False  # ends again and again: starting it would not help
     is_started: bool = True  # it ran at some time
     digest: str = ""  # of the configuration it was made from; empty: made by others
     ports: tuple[int, ...] = ()  # of the host
@@ -53,6 +55,11 @@ class Listed:
     def stopped(self) -> tuple[Node, ...]:
         """Containers that do not run, the load balancer among them."""
         return tuple(node for node in self.nodes if not node.is_running)
+
+    @property
+    def crashing(self) -> tuple[str, ...]:
+        """Containers that end again and again."""
+        return tuple(node.name for node in self.nodes if node.is_crashing)
 
     @property
     def is_running(self) -> bool:
@@ -128,7 +135,8 @@ def _node(item: Mapping[str, Any]) -> Node:
     return Node(
         name=str(item["name"]).lstrip("/"),
         role=str(item.get("role", "")),
-        is_running=bool(state.get("Running")),
+        is_running=bool(state.get("Running")) and state.get("Status") != _CRASHING,
+        is_crashing=state.get("Status") == _CRASHING,
         is_started=state.get("Status") != _NEVER_STARTED,
         digest=str((item.get("runtimeLabels") or {}).get(LABEL, "")),
         ports=tuple(sorted(_ports(item.get("portMappings") or {}))),

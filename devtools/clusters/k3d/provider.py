@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from devtools.clusters.ports import holder, is_free
 from devtools.clusters.programs import Program
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.docker.engine import Engine
-from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel, Command, Runner
 
@@ -77,6 +78,8 @@ class K3dProvider:
         listed = self._own()
         if listed is None:
             raise ClusterAbsent(f"cluster {self._config.name} is not there", hint=CREATE)
+        if listed.crashing:
+            raise _crash(listed)
         if not listed.is_running or not self._files.kubeconfig.is_file():
             what = "has no kubeconfig here" if listed.is_running else "is stopped"
             raise EnvironmentFault(f"cluster {self._config.name} {what}", hint=CREATE)
@@ -92,6 +95,8 @@ class K3dProvider:
             found = replace(found, nodes=len(listed.workers))
             if self._is_unfinished(listed):
                 return replace(found, state="broken", problem="its creation was interrupted")
+            if listed.crashing:
+                raise _crash(listed)
             if not listed.is_running:
                 names = ", ".join(node.name for node in listed.stopped)
                 return replace(found, state="stopped", problem=f"not running: {names}")
@@ -210,11 +215,25 @@ class K3dProvider:
         if listed.digest != digest(self._config):
             progress(f"cluster {listed.name} was made from another configuration: {self._files.changes(self._config)}")
             progress(f"it stays as it is; {RECREATE} applies the change and deletes everything in the cluster")
+        listed = self._settled(listed, progress)
         self._check_ports(listed)
         self._registry.ensure(progress, has_cluster=True)
         if not listed.is_running:
             progress(f"starting {', '.join(node.name for node in listed.stopped)}")
             self._program.run(self._k3d.start(self._config), f"start cluster {listed.name}")
+
+    def _settled(self, listed: answers.Listed, progress: Progress) -> answers.Listed:
+        """The cluster once none of its containers is being restarted, as after a restart of the engine."""
+        deadline = time.monotonic() + self._patience
+        if listed.crashing:
+            progress(f"waiting for {', '.join(listed.crashing)}, which ended and is being restarted")
+        while listed.crashing:
+            if time.monotonic() >= deadline:
+                raise _crash(listed)
+            if self._cancel.wait(1.0):
+                raise Interrupted(self._cancel.reason)
+            listed = self._own() or listed
+        return listed
 
     def _discard(self) -> None:
         """Remove all that is there of it, also while we are being interrupted; k3d forgets a network without nodes."""
@@ -276,3 +295,10 @@ class K3dProvider:
         except DevtoolsError as error:
             return replace(found, state="broken", problem=error.message, hint=RECREATE)
         return replace(found, state="running", version=version)
+
+
+def _crash(listed: answers.Listed) -> EnvironmentFault:
+    """The error of a cluster whose containers end again and again."""
+    names = ", ".join(listed.crashing)
+    hint = f"docker logs --tail 20 {listed.crashing[0]}"
+    return EnvironmentFault(f"{names} of cluster {listed.name} ends again and again", hint=hint)
