@@ -191,7 +191,7 @@ def is_token(value: str) -> bool:
 
     Others must not reach it: it repeats parts of them in its message (`invalid token: …`).
     """
-    return bool(_ONE_TOKEN.fullmatch(value) or _TOKENS.fullmatch(value))
+    return value.isprintable() and bool(_ONE_TOKEN.fullmatch(value) or _TOKENS.fullmatch(value))
 
 
 def pieces(token: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +22,16 @@ class Git:
         """Print the commit that `ref` names; fails silently where there is none."""
         return self._command("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
-    def listing(self, commit: str, path: str) -> Command:
-        """Print `path`, relative to our directory, where `commit` holds it; nothing where it does not."""
-        return self._command("ls-tree", "--name-only", commit, path)
+    def listing(self, commit: str, *paths: str) -> Command:
+        """Print those of the paths, relative to our directory, that `commit` holds."""
+        return self._command("ls-tree", "--name-only", commit, *paths)
 
-    def archive(self, commit: str, path: str, to: Path) -> Command:
-        """Write `path` as it was in `commit` into a tar archive.
+    def archive(self, commit: str, paths: Iterable[str], to: Path) -> Command:
+        """Write what the path specifications match, as it was in `commit`, into a tar archive.
 
         An archive, because buf clones what it is given, which fails for linked worktrees and shallow clones.
         """
-        return self._command("archive", "--format=tar", f"--output={to}", commit, path)
+        return self._command("archive", "--format=tar", f"--output={to}", commit, *paths)
 
     def _command(self, *words: str) -> Command:
         return Command(argv=(str(self.program), *words), cwd=self.directory, timeout=_SLOW)

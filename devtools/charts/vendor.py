@@ -29,7 +29,7 @@ from devtools.charts.subcharts import load_chart
 from devtools.charts.tree import files_of_tree, tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.helm.charts import OCI, PUBLISHER, HelmCharts, newest, oci_reference, split_credentials
-from devtools.helm.commands import parse_failure
+from devtools.helm.failures import classify
 from devtools.process.runner import Command, Runner
 
 INDEX = "index.yaml"
@@ -222,12 +222,12 @@ class Vendor:
             raise Interrupted("interrupted while helm ran")
         if result.timed_out:
             raise TimedOut(f"{failed}: helm took longer than {command.timeout:.0f} s")
-        text, unreachable = parse_failure(result.stderr)
-        if unreachable:
+        failure = classify(result.stderr)
+        if failure.kind in {"away", "network"}:
             raise EnvironmentFault(
-                f"{failed}: {text}", hint=hint or "is the network there? --from takes a directory, too"
+                f"{failed}: {failure.text}", hint=hint or "is the network there? --from takes a directory, too"
             )
-        raise ConfigError(f"{failed}: {text}", hint=hint)
+        raise ConfigError(f"{failed}: {failure.text}", hint=hint)
 
 
 def source_of(helm: HelmCharts, entry: LockEntry, source: str) -> tuple[HelmCharts, str, Command | None]:
@@ -303,7 +303,7 @@ def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -
     if result.cancelled:
         raise Interrupted("interrupted while helm ran")
     if not result.ok:
-        return "", parse_failure(result.stderr)[0] if not result.timed_out else f"{where} does not answer in time"
+        return "", classify(result.stderr).text if not result.timed_out else f"{where} does not answer in time"
     try:
         return str(read_map(result.stdout.encode()).get("version", "")), ""
     except ValueError as error:

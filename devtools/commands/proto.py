@@ -35,6 +35,8 @@ DIRECTORY = "proto"
 STATE = Path(".devtools", "proto.json")
 VERSION = 1  # of the JSON document, and of the state file
 _MODULE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")  # remote/owner/module
+_WORKSPACE = ("buf.work.yaml", "buf.yaml")  # at the top: other modules of the repository that this one may import
+_MODULES = (":(glob)**/*.proto", ":(glob)**/buf.yaml")
 DEFAULT_REFS = ("origin/main", "main")  # what clusters see comes from there
 
 
@@ -88,12 +90,15 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
         raise EnvironmentFault("git is not there: an older version of the API cannot be read", hint="install git")
     git = Git(program=program, directory=module.root)
     ref, commit = _resolve(app, git.commit_of, against)
-    if not _must(app, git.listing(commit, f"{DIRECTORY}/buf.yaml"), f"cannot read {ref}").strip():
+    there = _must(app, git.listing(commit, f"{DIRECTORY}/buf.yaml", *_WORKSPACE), f"cannot read {ref}").splitlines()
+    if f"{DIRECTORY}/buf.yaml" not in there:
         text = f"{ref} has no {DIRECTORY}/buf.yaml: there is nothing to break yet"
         return _done(app, output, module, "breaking", "nothing to compare", text)
     with tempfile.TemporaryDirectory(prefix="devtools-proto-") as scratch:
         archive = Path(scratch) / "against.tar"
-        _must(app, git.archive(commit, DIRECTORY, archive), f"cannot read {DIRECTORY} of {ref}")
+        workspace = [name for name in _WORKSPACE if name in there]
+        paths = [DIRECTORY, *workspace, *(_MODULES if workspace else ())]
+        _must(app, git.archive(commit, paths, archive), f"cannot read {DIRECTORY} of {ref}")
         _check(app, module, _buf(app, module).breaking(archive), f"would break who uses {ref}")
     return _done(app, output, module, "breaking", "passed", f"{module.name} breaks nobody who uses {ref}")
 

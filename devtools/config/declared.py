@@ -40,6 +40,9 @@ URL = r"^https?://"
 OCI = r"^oci://"
 MIRROR = r"^(https?|oci)://[^@\s/]+(/[^\s]*)?$"
 
+RESERVED_LABELS = frozenset({"createdAt", "modifiedAt", "name", "owner", "status", "version"})
+"""What Helm itself labels a release's record with."""
+
 _ENDS = "with a letter or digit at both ends"
 WORDS = {
     DNS_LABEL: f"must be a Kubernetes name: lower-case letters, digits and '-', {_ENDS}",
@@ -114,6 +117,12 @@ def _command(value: list[str]) -> list[str]:
     return value
 
 
+def _label_key(value: str) -> str:
+    if value in RESERVED_LABELS:
+        raise ValueError(f"label '{value}' is reserved: Helm sets it itself")
+    return value
+
+
 def _custom(check: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
     return PlainValidator(check), WithJsonSchema(schema)
 
@@ -134,7 +143,8 @@ Name = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]
 ReleaseName = Annotated[str, Field(pattern=DNS_LABEL, max_length=53)]  # Helm's limit
 Chart = Annotated[str, Field(pattern=CHART, max_length=2 * LONGEST_PART + 1)]
 Text = Annotated[str, Field(min_length=1)]
-Labels = dict[Annotated[str, Field(pattern=LABEL_KEY)], Annotated[str, Field(pattern=LABEL_VALUE, max_length=63)]]
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY), AfterValidator(_label_key)]
+Labels = dict[LabelKey, Annotated[str, Field(pattern=LABEL_VALUE, max_length=63)]]
 Stage = Annotated[
     str, Field(pattern=LABEL_VALUE, min_length=1, max_length=42)
 ]  # a Tilt label has 63: prefix, number, stage

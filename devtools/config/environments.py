@@ -15,7 +15,7 @@ from typing import Any
 
 from devtools.base.suggestions import did_you_mean
 from devtools.base.yaml_positions import Document, read
-from devtools.config.merging import Origins, dotted, lay_over
+from devtools.config.merging import Origins, lay_over, paths_of
 from devtools.config.root_causes import FEW, Cause
 from devtools.config.settings import Settings
 from devtools.config.validate import suggestion
@@ -41,12 +41,16 @@ class EnvironmentValues:
 
         Raises KeyError(message, hint) where nothing is, TypeError(message, hint) where something else is.
         """
-        paths = dotted(self.data)
-        if path not in paths:
-            switches = [known for known, value in paths.items() if isinstance(value, bool)]
+        values = list(paths_of(self.data))
+        found = [(keys, value) for keys, value in values if ".".join(keys) == path]
+        if not found:
+            switches = [".".join(keys) for keys, value in values if isinstance(value, bool)]
             raise KeyError(f"environment '{self.name}' has no value '{path}'", did_you_mean(path, switches))
-        where = self.origins[tuple(path.split("."))]
-        value = paths[path]
+        keys, value = found[0]
+        where = self.origins[keys]
+        if len(found) > 1:
+            others = " and ".join(str(self.origins[keys]) for keys, _ in found)
+            raise TypeError(f"'{path}' stands for several values", f"rename a key with dots in it: {others}")
         if not isinstance(value, bool):
             raise TypeError(f"'{path}' must be true or false", f"it is set at {where}")
         return value, where

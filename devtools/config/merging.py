@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from devtools.errors import Location
@@ -42,11 +42,9 @@ def _note(value: Any, origins: Origins, at: At, path: KeyPath) -> None:
             _note(item, origins, at, (*path, key))
 
 
-def dotted(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every path of a map, written with dots, with its value."""
-    paths: dict[str, Any] = {}
+def paths_of(data: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every path of a map, as its keys, with its value."""
     for key, value in data.items():
-        paths[f"{prefix}{key}"] = value
+        yield (*above, key), value
         if isinstance(value, Mapping):
-            paths.update(dotted(value, f"{prefix}{key}."))
-    return paths
+            yield from paths_of(value, (*above, key))

@@ -97,6 +97,7 @@ class _Item:
     body: Mapping[str, Any]
     path: str
     redactor: Redactor
+    others: tuple[Mapping[str, Any], ...] = ()  # further declarations of the same object
 
 
 class _Unreadable(Exception):
@@ -167,8 +168,8 @@ class _Look:
 
     def _items(self, release: ReleaseId, found: Applied, redactor: Redactor) -> list[_Item]:
         """The declared objects of a release."""
-        items = []
-        for body in found.objects:
+        items: dict[ObjectRef, _Item] = {}
+        for body in (*found.objects, *found.repeated):
             metadata, kind, version = body["metadata"], str(body["kind"]), str(body.get("apiVersion", ""))
             resource = self._kube.resource(kind, version)
             namespace = str(metadata.get("namespace") or release.namespace)
@@ -176,8 +177,11 @@ class _Look:
                 version, kind, namespace if resource is None or resource.namespaced else "", metadata["name"]
             )
             path = resource.path(ref.namespace, ref.name) if resource else ""
-            items.append(_Item(ref=ref, body=body, path=path, redactor=redactor))
-        return items
+            if ref in items:
+                items[ref] = replace(items[ref], others=(*items[ref].others, body))
+            else:
+                items[ref] = _Item(ref=ref, body=body, path=path, redactor=redactor)
+        return list(items.values())
 
     def _live(self, pool: ThreadPoolExecutor, items: Iterable[_Item]) -> dict[ObjectRef, dict[str, Any] | None]:
         """The objects as they are: one list of each kind of which there are several, else one by one."""
@@ -204,7 +208,18 @@ class _Look:
         }
 
     def _compare(self, item: _Item, live: dict[str, Any] | None) -> ObjectDrift | None:
-        """How one object differs from what is declared; None where it does not."""
+        """How one object differs from what is declared; None if it is as one of its declarations says.
+
+        Helm applies all declarations of an object at the same time, so any of them may be the last.
+        """
+        drift = self._compare_with(item, live)
+        others = item.others if drift and drift.state == "changed" else ()
+        if any(self._compare_with(replace(item, body=body), live) is None for body in others):
+            return None
+        return drift
+
+    def _compare_with(self, item: _Item, live: dict[str, Any] | None) -> ObjectDrift | None:
+        """How one object differs from one declaration; None where it does not."""
         if not item.path:
             return ObjectDrift(ref=item.ref, state="missing", reason="the API server has no such kind")
         found: Sequence[Change] = ()

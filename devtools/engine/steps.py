@@ -14,7 +14,8 @@ from devtools.engine.outcome import Done
 from devtools.engine.prestart import LONGEST, Ahead
 from devtools.errors import Interrupted
 from devtools.events import ContractChecked, Notice, Outcome, StepWaiting, Verdict
-from devtools.helm.commands import Deployed, parse_failure, parse_upgrade
+from devtools.helm.commands import Deployed, parse_upgrade
+from devtools.helm.failures import classify
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
 from devtools.helm.ownership import launch_token, next_token
 from devtools.model import BUSY, STAND_IN, Action, Contract, ObjectRef, Plan, Release, Step, Sweep
@@ -321,16 +322,18 @@ class Steps:
             raise Interrupted(f"helm {verb} of {release.id} was interrupted")
         if fault := exhausted(result):
             raise fault
-        text, unreachable = parse_failure(result.stderr)
+        failure = classify(result.stderr)
+        text = failure.text
         self._session.kube.check()
-        if unreachable or self._session.kube.was_away(started):
+        if failure.is_away or (failure.kind != "chart" and self._session.kube.was_away(started)):
             raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        kube = self._session.kube
+        kube, values = self._session.kube, self._session.values.get(release.id) or {}
         known = killed(result) or unlabelled_record(kube, release.id, text)
-        known = known or refused(kube, release, result.stderr) or unanswered(text) or unknown(text)
-        raise known or Failure(text, details=watch.said())
+        known = known or refused(kube, release, result.stderr) or unanswered(text)
+        known = known or unknown(text, release.chart.path, values)
+        raise known or Failure(text, hint=failure.hint, details=watch.said())
 
     def _scoped(self, ref: ObjectRef) -> ObjectRef:
         """The manifest does not tell namespaced kinds from others; the API server does."""

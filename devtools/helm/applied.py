@@ -18,6 +18,7 @@ class Applied:
     """A revision; both parts hold secrets, so they stay in memory."""
 
     objects: tuple[dict[str, Any], ...]  # as Helm applied them, hooks left out
+    repeated: tuple[dict[str, Any], ...]  # declared before another one of `objects` with the same name
     values: Mapping[str, Any]  # that the user gave
 
 
@@ -29,15 +30,17 @@ def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
     """
     record = read_record(secret)
     values = record.document.get("config")
-    found = {_key(item): item for item in record.items() if (item.get("metadata") or {}).get("name")}
+    named = [item for item in record.items() if (item.get("metadata") or {}).get("name")]
+    found = {_key(item): item for item in named}
     return Applied(
         objects=tuple(_as_applied(item, release) for item in found.values()),
+        repeated=tuple(_as_applied(item, release) for item in named if found[_key(item)] is not item),
         values=values if isinstance(values, Mapping) else {},
     )
 
 
 def _key(item: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where a manifest names an object twice, the last one stays."""
+    """Return what names an object. If a manifest declares one twice, Helm applies both at once, in either order."""
     metadata = item["metadata"]
     return str(item.get("apiVersion")), str(item["kind"]), str(metadata.get("namespace", "")), str(metadata["name"])
 

@@ -173,28 +173,6 @@ def documents(text: str) -> Iterable[dict[str, Any]]:
         raise DevtoolsError(f"what helm rendered is not YAML: {error}") from error
 
 
-# Of the network, and of an API server that hung or lost its etcd for a while (as quota, apiserver and etcd say it).
-_ENVIRONMENT = re.compile(
-    r"connection refused|no such host|i/o timeout|TLS handshake|EOF$|cluster unreachable|connection reset by peer"
-    r"|http2: (client connection lost|server sent GOAWAY)|apiserver is shutting down"
-    r"|resource quota evaluation timed out|unable to return a response in the time allotted"
-    r"|etcdserver: (request timed out|leader changed|no leader)",
-    re.IGNORECASE,
-)
-
-
-def parse_failure(stderr: str) -> tuple[str, bool]:
-    """Helm's complaint as one line without its prefixes, and whether the cluster was unreachable."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("Error:")] or lines[-1:]
-    text = errors[-1].removeprefix("Error:").strip() if errors else "helm failed and said nothing"
-    if text.endswith(":"):  # a schema's complaints stand on lines of their own
-        text = " ".join((text, *lines[lines.index(errors[-1]) + 1 :]))
-    text = re.sub(r"^(UPGRADE FAILED|INSTALLATION FAILED): ", "", text)
-    is_webhooks = "failed calling webhook" in text  # the API server answered: it could not reach somebody else
-    return text, bool(_ENVIRONMENT.search(text)) and not is_webhooks
-
-
 def missing_kinds(text: str) -> tuple[str, ...]:
     """The kinds that helm's complaint says the cluster does not have: `Widget of example.com/v1`."""
     found = re.findall(r'no matches for kind "([^"]+)" in version "([^"]+)"', text)

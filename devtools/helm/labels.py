@@ -2,6 +2,7 @@
 
 LABEL_DIGEST = "devtools.ameide.io/digest"
 LABEL_READY = "devtools.ameide.io/ready"
+LABEL_READY_REVISION = "devtools.ameide.io/ready-revision"  # Helm passes labels on to the next revision
 LABEL_TESTED = "devtools.ameide.io/tested"  # the digest that tests passed on, or `TESTS_FAILED`
 TESTS_FAILED = "failed"
 LABEL_LAYER = "devtools.ameide.io/layer"

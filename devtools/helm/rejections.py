@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from devtools.helm.failures import message
 from devtools.model import ObjectRef
 
 _APPLIED = re.compile(
@@ -30,7 +31,10 @@ _FOREIGN = re.compile(
     re.DOTALL,
 )
 _OTHER = re.compile(r'"meta\.helm\.sh/release-(name|namespace)" must equal "[^"]*": current value is "([^"]*)"')
-_IMMUTABLE = re.compile(r"immutab|may not change once set|cannot change|updates to statefulset spec", re.IGNORECASE)
+_IMMUTABLE = re.compile(
+    r"immutab|may not change once set|cannot change|updates to [\w. ]+ are forbidden|updates to statefulset spec",
+    re.IGNORECASE,
+)
 _INVALID = " is invalid: "
 _FIELD = re.compile(r"(?:is invalid: \[?|, )(?P<field>[a-z][\w.\[\]\"-]*): (?:Forbidden|Invalid value)")
 _VALUE = re.compile(r"Invalid value: ")
@@ -98,8 +102,7 @@ def invalid(stderr: str) -> tuple[ObjectRef, ...]:
 
 def _end_of(stderr: str) -> str:
     """What helm said at its end, without values; nothing where it did not end with an error."""
-    text = without_values(stderr[max(stderr.rfind("\nError: "), 0) :].rstrip())
-    return text if "Error: " in text else ""
+    return without_values(message(stderr))
 
 
 def _applied(text: str) -> Iterator[tuple[ObjectRef, str]]:

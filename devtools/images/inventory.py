@@ -11,7 +11,8 @@ from typing import Any
 from devtools.base.image_names import Reference, parse
 from devtools.base.machine_yaml import json_for_yaml
 from devtools.errors import DevtoolsError, Interrupted, Problem, TimedOut, config_error
-from devtools.helm.commands import Helm, documents, parse_failure
+from devtools.helm.commands import Helm, documents
+from devtools.helm.failures import classify
 from devtools.images.rendered import images_of
 from devtools.model import Release
 from devtools.process.runner import Command, Result, Runner
@@ -82,7 +83,7 @@ class Renderer:
 
 def _read(release: Release, result: Result) -> tuple[list[Reference], list[Problem]]:
     if not result.ok:
-        raise DevtoolsError(f"chart '{release.chart.name}' cannot be rendered: {parse_failure(result.stderr)[0]}")
+        raise DevtoolsError(f"chart '{release.chart.name}' cannot be rendered: {classify(result.stderr).text}")
     images: dict[Reference, None] = {}
     problems: list[Problem] = []
     for text in images_of(documents(result.stdout)):

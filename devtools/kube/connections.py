@@ -70,6 +70,8 @@ class Connections:
         import urllib3  # noqa: PLC0415 - only what talks to a cluster pays for it
 
         credentials = self._credentials
+        if credentials.insecure:  # the kubeconfig asks for it: urllib3 would warn at each request
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if credentials.needs_sdk:
             return self._sdk.rest_client.pool_manager  # type: ignore[no-any-return]
         extra: dict[str, Any] = {"server_hostname": credentials.server_name} if credentials.server_name else {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import shutil
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
     chosen = _named(document, "context", context, kubeconfig)
     cluster = _named(document, "cluster", chosen.get("cluster", ""), kubeconfig)
     user = _named(document, "user", chosen.get("user", ""), kubeconfig)
+    _check_plugin(user, kubeconfig, context)
     base, server = kubeconfig.parent, str(cluster.get("server") or "")
     if not server.startswith(("https://", "http://")):
         raise EnvironmentFault(f"kubeconfig {kubeconfig}: the server of context {context} is no URL: {server!r}")
@@ -81,6 +83,18 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
         proxy=str(cluster.get("proxy-url") or ""),
         needs_sdk="exec" in user or "auth-provider" in user,
     )
+
+
+def _check_plugin(user: dict[str, Any], kubeconfig: Path, context: str) -> None:
+    """Raise EnvironmentFault, with the kubeconfig's own advice, if the user's credential plugin is not installed."""
+    plugin = user.get("exec")
+    command = plugin.get("command") if isinstance(plugin, dict) else None
+    if not isinstance(plugin, dict) or not isinstance(command, str) or not command:
+        return
+    if shutil.which(str(kubeconfig.parent / command) if "/" in command else command) is None:
+        advice = " ".join("".join(c if c.isprintable() else " " for c in str(plugin.get("installHint") or "")).split())
+        message = f"context {context}: its credential plugin {command} is not installed"
+        raise EnvironmentFault(message, hint=advice or "install it: kubectl needs it, too")
 
 
 def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:

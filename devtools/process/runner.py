@@ -287,8 +287,24 @@ def _cannot_run(command: Command, error: OSError) -> EnvironmentFault:
         return EnvironmentFault(f"cannot run {program} in {command.cwd}: there is no such directory")
     if error.errno == errno.EAGAIN:
         return limit_reached()
+    if isinstance(error, FileNotFoundError) and (interpreter := _interpreter(command)):
+        hint = "it has Windows line ends: save it with LF" if interpreter.endswith("\r") else "install it"
+        shown = interpreter.replace("\r", "\\r")
+        return EnvironmentFault(f"cannot run {program}: its first line asks for {shown}, which is not there", hint=hint)
     hint = "is it installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""
     return EnvironmentFault(f"cannot run {program}: {error.strerror or error}", hint=hint)
+
+
+def _interpreter(command: Command) -> str:
+    """Return the interpreter that the first line of a script names, empty if the program is not a script there."""
+    path = (command.cwd or Path()) / command.argv[0]
+    try:
+        with path.open("rb") as file:
+            line = file.readline(256) if path.is_file() else b""
+    except OSError:
+        return ""
+    words = line.removeprefix(b"#!").rstrip(b"\n").split(b" ") if line.startswith(b"#!") else []
+    return next((word.decode(errors="replace") for word in words if word), "")
 
 
 def _reap(pid: int) -> None:

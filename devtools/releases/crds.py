@@ -22,6 +22,7 @@ from devtools.readiness.wait import Failure, LateFailure, Wait
 from devtools.run.session import Session
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_ON_ITS_WAY = frozenset({None, "", "Installing", "NotAccepted"})  # why it is not established yet
 _LOOK = 0.1  # seconds between looks
 _PARALLEL = 4  # requests: the server takes some 20 ms for a large one
 _ABSENT: Mapping[str, Any] = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
@@ -116,7 +117,7 @@ def _await_established(kube: Kube, crds: Mapping[str, ChartObject], wait: Wait) 
     served = {(kind.api_version, kind.plural, kind.kind) for kind in kube.served()}
     if missing := [name for name, item in crds.items() if not served.issuperset(_promised(item.data))]:
         for name in missing:
-            _established(kube, name, wait)
+            _established(kube, name, crds[name].file, wait)
         kube.discover()
 
 
@@ -127,14 +128,18 @@ def _promised(crd: Mapping[str, Any]) -> set[tuple[str, str, str]]:
     return {(f"{spec['group']}/{version}", str(names["plural"]), str(names["kind"])) for version in versions}
 
 
-def _established(kube: Kube, name: str, wait: Wait) -> None:
-    """Wait until the CRD's kind can be used; Failure where its names belong to another CRD."""
+def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
+    """Wait until the CRD's kind can be used; Failure if the API server says why it cannot be."""
 
     def look() -> tuple[None, str]:
         live = kube.get(f"{CRDS}/{name}") or _ABSENT
         names = condition(live, "NamesAccepted")
         if names.get("status") == "False":
             raise Failure(f"CRD {name} cannot be used: {names.get('message') or names.get('reason')}")
+        established = condition(live, "Established")
+        if established.get("status") == "False" and established.get("reason") not in _ON_ITS_WAY:
+            hint = f"correct it in {file} of the chart"
+            raise Failure(f"CRD {name}: {established.get('message') or established.get('reason')}", hint=hint)
         return None, waits_for(live)
 
     _until(look, f"CustomResourceDefinition/{name}", wait)

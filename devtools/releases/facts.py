@@ -15,12 +15,14 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.base.machine_json import read_json
+from devtools.errors import DevtoolsError
 from devtools.helm.labels import (
     ANNOTATION_OBJECTS,
     LABEL_CHART,
     LABEL_DIGEST,
     LABEL_LAYER,
     LABEL_READY,
+    LABEL_READY_REVISION,
     LABEL_STACK,
     LABEL_TESTED,
 )
@@ -47,7 +49,12 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True, nam
         histories[release_of(record)].append(record)
     cut_off = cut_off_revisions(records, newest)
     leaving = _leaving(kube)
-    owned = {release: owned_objects(metadata) for release, metadata in newest.items()}
+    owned = {
+        release: objects_in_record(kube, release, revision_of(metadata))
+        if _is_ready(metadata) and not _is_inventoried(metadata) and about(release)
+        else owned_objects(metadata)
+        for release, metadata in newest.items()
+    }
     wanted = {
         ref for release, refs in owned.items() if about(release) and release.namespace not in leaving for ref in refs
     }
@@ -96,7 +103,8 @@ def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objec
     The mark comes after readiness and contracts, so a run killed in between is finished by the next one.
     """
     inventory = json.dumps(sorted([ref.api_version, ref.kind, ref.namespace, ref.name] for ref in set(objects)))
-    patch = {"metadata": {"labels": {LABEL_READY: digest}, "annotations": {ANNOTATION_OBJECTS: inventory}}}
+    labels = {LABEL_READY: digest, LABEL_READY_REVISION: str(revision)}
+    patch = {"metadata": {"labels": labels, "annotations": {ANNOTATION_OBJECTS: inventory}}}
     kube.merge(record_path(release, revision), patch)
 
 
@@ -117,6 +125,34 @@ def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
         return tuple(ObjectRef(*map(str, row)) for row in rows)
     except (ValueError, TypeError):
         return ()
+
+
+def _is_inventoried(metadata: Mapping[str, Any]) -> bool:
+    """Whether the record still has the annotation of `mark_ready`: Helm drops it when it writes the record again."""
+    return ANNOTATION_OBJECTS in (metadata.get("annotations") or {})
+
+
+def _is_ready(metadata: Mapping[str, Any]) -> bool:
+    """Whether this very revision was marked ready, also if its annotation is gone, as after a `helm test` by hand."""
+    return (metadata.get("labels") or {}).get(LABEL_READY_REVISION) == str(revision_of(metadata))
+
+
+def objects_in_record(kube: Kube, release: ReleaseId, revision: int) -> tuple[ObjectRef, ...]:
+    """The objects that a revision's record declares; none if it cannot be read."""
+    from devtools.helm.record import read_record  # noqa: PLC0415 - brings YAML, and is rarely needed
+
+    try:
+        secret = kube.get(record_path(release, revision))
+        found = read_record(secret).objects() if secret else ()
+    except DevtoolsError:
+        return ()
+    resources = {(ref.kind, ref.api_version): kube.resource(ref.kind, ref.api_version) for ref in found}
+    return tuple(
+        replace(ref, namespace="")
+        if (resource := resources[ref.kind, ref.api_version]) and not resource.namespaced
+        else ref
+        for ref in found
+    )
 
 
 def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
@@ -171,14 +207,13 @@ def _fact(
     record = max(history, key=revision_of)
     labels: Mapping[str, str] = record.get("labels") or {}
     unfinished = labels.get("status") in BUSY
-    inventoried = ANNOTATION_OBJECTS in (record.get("annotations") or {})
     return ReleaseFact(
         id=release,
         status=labels.get("status", "unknown"),
         revision=revision_of(record),
         digest=labels.get(LABEL_DIGEST, ""),
         # `helm test` rewrites the record and drops annotations: without an inventory nothing is known to be there
-        ready=labels.get(LABEL_READY, "") if inventoried else "",
+        ready=labels.get(LABEL_READY, "") if _is_ready(record) or _is_inventoried(record) else "",
         tested=labels.get(LABEL_TESTED, ""),
         objects=objects,
         missing=tuple(ref for ref in objects if ref in gone),

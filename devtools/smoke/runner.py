@@ -13,7 +13,8 @@ from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.events import Notice, TestFinished, TestStarted, Verdict
-from devtools.helm.commands import parse_failure, parse_tests
+from devtools.helm.commands import parse_tests
+from devtools.helm.failures import classify
 from devtools.model import Release, ReleaseId
 from devtools.process.runner import Cancel, Result
 from devtools.readiness.diagnostics import events_about
@@ -64,7 +65,11 @@ class Smoke:
         self._make(release.id, [hook for hook in hooks if hook["kind"] not in _TESTS])
         record = Record(self._kube, release.id)
         with ThreadPoolExecutor(min(len(tests), AT_ONCE), thread_name_prefix="smoke") as pool:
-            return tuple(pool.map(lambda test: self._test(test, record), tests))
+            finished: dict[str, TestFinished] = {}
+            for weight in sorted({test.weight for test in tests}):  # what a weight needs may come from a lower one
+                turn = [test for test in tests if test.weight == weight]
+                finished |= {done.test: done for done in pool.map(lambda test: self._test(test, record), turn)}
+            return tuple(finished[test.name] for test in tests)
 
     def _hooks(self, release: Release) -> tuple[dict[str, Any], ...]:
         """The test hooks of the deployed revision: Jobs and bare Pods, and what they need."""
@@ -72,10 +77,12 @@ class Smoke:
         if result.cancelled:
             raise Interrupted(self._session.cancel.reason or "interrupted")
         if not result.ok:
-            text, unreachable = parse_failure(result.stderr)
-            if unreachable:
+            failure = classify(result.stderr)
+            if failure.is_away:
                 self._kube.check()
-            raise (Outage if unreachable else DevtoolsError)(f"cannot read the tests of {release.id}: {text}")
+            raise (Outage if failure.is_away else DevtoolsError)(
+                f"cannot read the tests of {release.id}: {failure.text}"
+            )
         return parse_tests(result.stdout)
 
     def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
@@ -190,11 +197,10 @@ class Smoke:
         if self._session.cancel.is_set() and not result.ok:
             return _End(verdict=Verdict.SKIPPED, reason=self._session.cancel.reason, details=tuple(watch.tail))
         if watch.is_gone and not result.ok:
-            return _End(
-                verdict=Verdict.FAILED,
-                reason=f"its {watch.test.kind} was deleted while it ran",
-                details=tuple(watch.tail),
-            )
+            gone = f"its {watch.test.kind} was deleted while it ran"
+            if watch.test.is_deleted_on_failure:
+                gone = "it failed, and Helm deleted it before it was seen how: its hook-delete-policy says so"
+            return _End(verdict=Verdict.FAILED, reason=watch.exit() or gone, details=tuple(watch.tail))
         if not result.ok:
             return self._failure(watch, result)
         if watch.test.name not in result.stdout:
@@ -215,14 +221,15 @@ class Smoke:
     def _failure(self, watch: Watch, result: Result) -> _End:
         """The Job's or container's own reason before Helm's; what has succeeded has passed whatever Helm says."""
         test = watch.test
-        text, unreachable = parse_failure(result.stderr)
+        failure = classify(result.stderr)
+        text = failure.text
         if watch.ended == "complete":
             said = "helm did not notice" if result.cancelled else f"helm said: {text}"
             self._warn(test.release, f"{test.name} succeeded, but {said}")
             return self._success(watch)
         if fault := exhausted(result):
             raise fault
-        if unreachable:
+        if failure.is_away:
             self._kube.check()
             raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")
         reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)

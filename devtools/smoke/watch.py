@@ -28,6 +28,8 @@ MOST_LINES = 10_000  # of one container that become events
 LINGER = 10.0  # seconds that helm may take to notice what has happened to a test
 LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
 _JOB_LABEL = "job-name"
+_WEIGHT = "helm.sh/hook-weight"
+_DELETE_POLICY = "helm.sh/hook-delete-policy"
 _OPTIONAL = "devtools.ameide.io/optional"
 _SKIPPED = re.compile(r"^result: skipped(?: \((?P<why>.*)\))?$")
 
@@ -62,9 +64,24 @@ class Test:
         return float(asked if isinstance(asked, int) and asked > 0 else self.release.timeout)
 
     @property
+    def weight(self) -> int:
+        """Helm runs tests of lower weights first; what is not a number counts as 0."""
+        text = str(self._annotations.get(_WEIGHT, "0"))
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else 0
+
+    @property
+    def is_deleted_on_failure(self) -> bool:
+        """Whether Helm deletes it once it has failed."""
+        return "hook-failed" in str(self._annotations.get(_DELETE_POLICY, ""))
+
+    @property
+    def _annotations(self) -> Mapping[str, Any]:
+        return self.hook["metadata"].get("annotations") or {}
+
+    @property
     def is_optional(self) -> bool:
         """What it looks at may be absent: then it says so in its log, and ends well."""
-        return (self.hook["metadata"].get("annotations") or {}).get(_OPTIONAL) == "true"
+        return self._annotations.get(_OPTIONAL) == "true"
 
     def owns(self, pod: Mapping[str, Any], before: str) -> bool:
         """Whether a pod is of this run of the test; `before` is the uid of an earlier run's object."""

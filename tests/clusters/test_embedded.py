@@ -123,6 +123,10 @@ def check_number_of_nodes(machine: Machine) -> None:
     machine.nodes = 3
     machine.provider().ensure(machine.say)
     assert machine.provider().status().nodes == 3
+    machine.kubectl("apply", "-f", "-", stdin="{apiVersion: v1, kind: Node, metadata: {name: lost}}")
+    status = machine.provider().status()
+    assert (status.state, status.problem) == ("broken", "not ready: node lost")
+    machine.kubectl("delete", "node", "lost")
     machine.nodes = 1
     machine.provider().ensure(machine.say)
     assert [item["metadata"]["name"] for item in machine.get("nodes")["items"]] == ["simulated-0"]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from devtools.errors import DevtoolsError, ExitCode
 from devtools.events import Bus, Event, Outcome, RunFinished, StepFinished, TestFinished, Verdict
-from devtools.helm.commands import Helm, parse_failure, parse_manifest, parse_tests, parse_upgrade
+from devtools.helm.commands import Helm, parse_manifest, parse_tests, parse_upgrade
+from devtools.helm.failures import classify
 from devtools.model import Action
 from devtools.process.runner import Command, OnOutput, Result
 from devtools.testing import RecordingSink
@@ -172,7 +173,7 @@ PARSERS: tuple[Callable[[str], object], ...] = (
     lambda said: parse_upgrade(said, "ns"),
     lambda said: parse_manifest(said, "ns"),
     parse_tests,
-    parse_failure,
+    classify,
 )
 
 

@@ -43,7 +43,7 @@ from devtools.config.settings import load_settings
 from devtools.config.values import inputs_digest, merge
 from devtools.docker import buildx
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Location
-from devtools.helm import applied, record, rejections
+from devtools.helm import applied, failures, record, rejections
 from devtools.helm import commands as helm
 from devtools.helm.labels import ANNOTATION_OBJECTS
 from devtools.images.catalog import load_catalog
@@ -559,7 +559,7 @@ PARSERS: dict[str, Parser] = {
     "helm hooks": _lines(_tests, MANIFEST, yaml.safe_dump(HOOK)),
     "a helm hook": Parser(parse=_tests, goods=(json.dumps(HOOK),)),
     "images of an object": Parser(parse=lambda said: images_of(helm.documents(said)), goods=(json.dumps(POD),)),
-    "helm failure": _lines(helm.parse_failure, REFUSED, INVALID, FOREIGN),
+    "helm failure": _lines(failures.classify, REFUSED, INVALID, FOREIGN),
     "helm refusals": _lines(_refusals, REFUSED, INVALID, FOREIGN),
     "helm values": _lines(rejections.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),
     "helm kinds": _lines(helm.missing_kinds, 'no matches for kind "A" in version "b/v1"'),

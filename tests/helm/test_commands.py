@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devtools.errors import DevtoolsError
-from devtools.helm.commands import Helm, documents, parse_failure, parse_manifest, parse_tests, parse_upgrade
+from devtools.helm.commands import Helm, documents, parse_manifest, parse_tests, parse_upgrade
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Command
 
@@ -116,32 +116,3 @@ def test_the_answer_of_an_upgrade_may_follow_warnings() -> None:
 def test_any_other_answer_is_a_clear_error(text: str) -> None:
     with pytest.raises(DevtoolsError, match="was not the release"):
         parse_upgrade(text, "ameide")
-
-
-@pytest.mark.parametrize(
-    ("stderr", "text", "unreachable"),
-    [
-        ("level=WARN x\nError: UPGRADE FAILED: no room\n", "no room", False),
-        ("Error: INSTALLATION FAILED: bad", "bad", False),
-        (
-            "Error: UPGRADE FAILED: values don't fit:\nkafka:\n- at '': unknown key 'nodPools'\n\n",
-            "values don't fit: kafka: - at '': unknown key 'nodPools'",
-            False,
-        ),
-        (
-            'Error: kubernetes cluster unreachable: Get "https://127.0.0.1:1/version": connection refused',
-            'kubernetes cluster unreachable: Get "https://127.0.0.1:1/version": connection refused',
-            True,
-        ),
-        (
-            "Error: failed to create resource: Internal error occurred: resource quota evaluation timed out",
-            "failed to create resource: Internal error occurred: resource quota evaluation timed out",
-            True,
-        ),
-        ("Error: UPGRADE FAILED: etcdserver: request timed out", "etcdserver: request timed out", True),
-        ("something odd", "something odd", False),
-        ("", "helm failed and said nothing", False),
-    ],
-)
-def test_a_failure_is_one_line(stderr: str, text: str, unreachable: bool) -> None:  # noqa: FBT001
-    assert parse_failure(stderr) == (text, unreachable)

@@ -114,6 +114,10 @@ class KwokProvider:
 
         kube = self._plane.kube()
         nodes = simulation.ready_nodes(kube)
+        lost = sorted(name for name, is_ready in nodes.items() if not is_ready and name != REAL_NODE)
+        if lost:
+            hint = "is kwok-controller overloaded? Look again; else: invoke cluster.stop, then invoke cluster.create"
+            found = replace(found, state="broken", problem=f"not ready: node {', '.join(lost)}", hint=hint)
         return replace(
             found,
             context=self._layout.context,

@@ -1,0 +1,107 @@
+"""What it means that helm failed, from its message; pure.
+
+A word in a message says little: a chart's own `fail` text, a value or the name of an object can hold any. So this goes
+by the structure of Helm's messages: what stands at their beginning, the URL of a request that failed, what an error
+chain ends with. `tests/cases/helm-failures.yaml` holds recorded ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["away", "network", "webhook", "chart", "other"]
+
+_VERB = re.compile(r"^(?:UPGRADE|INSTALLATION|ROLLBACK|UNINSTALL) FAILED: ")
+# Printed beside the message: by klog, by slog, by cobra.
+_NOISE = re.compile(r"[EFIW]\d{4} \d\d:|(?:time|level)=|WARNING: |Use --debug flag to render")
+_TEMPLATE = re.compile(r"\S+:\d+(?::\d+)?$")  # the first of the lines that trace a template's error
+_CHART = re.compile(
+    r"(?:execution|parse) error at \(|template: |YAML parse error on |failed to parse |cannot load |error unpacking "
+    r"|values don't meet the specifications of the schema|an error occurred while checking for chart dependencies"
+    r"|chart requires kubeVersion"
+)
+_WEBHOOK = re.compile(r"failed calling webhook \"|admission webhook \"[^\"]*\" denied the request")
+_CAUSE = (
+    r"(?:.*(?:connection refused|no such host|i/o timeout|TLS handshake timeout|connection reset by peer|broken pipe"
+    r"|network is unreachable|no route to host|server sent GOAWAY.*|http2: client connection lost"
+    r"|Client\.Timeout exceeded.*|context deadline exceeded)|(?:unexpected )?EOF)"
+)
+_REQUEST = re.compile(
+    rf'(?:Get|Head|Post|Put|Patch|Delete) "?https?://[^/\s"]+(?P<path>/[^\s"]*)?"?: {_CAUSE}(?= - error from|$)'
+)
+_API = re.compile(r"/(?:api|apis|openapi|version)(?:[/?]|$)")
+# Of an API server that hung or lost its etcd for a while, as quota, apiserver and etcd say it; or of the connection.
+_AWAY = re.compile(
+    r"^kubernetes cluster unreachable: |^could not get apiVersions from Kubernetes: "
+    r"|(?:^|: )(?:etcdserver: (?:request timed out|leader changed|no leader)\b.*"
+    r"|resource quota evaluation timed out|apiserver is shutting down\b.*"
+    r"|the server was unable to return a response in the time allotted\b.*"
+    r"|(?:read|write) tcp \S+: (?:connection reset by peer|i/o timeout|broken pipe)"
+    r"|http2: client connection lost|http2: server sent GOAWAY\b.*|(?:unexpected )?EOF)$"
+)
+_HINTS = (
+    (
+        re.compile(r'Secret "sh\.helm\.release[^"]*" is invalid: data: Too long|etcdserver: request is too large'),
+        "Helm keeps what it rendered in one Secret of at most 1 MiB: split the chart, or move CRDs to its crds/",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelmFailure:
+    """Helm's message as one line without its prefixes, what kind of failure it is, and what to do, if that is known.
+
+    `away`: the API server did not answer, or not in time. `network`: something else did not, such as a registry.
+    `webhook`: an admission webhook refused, or did not answer. `chart`: the chart or its values.
+    """
+
+    kind: Kind
+    text: str
+    hint: str = ""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the API server did not answer."""
+        return self.kind == "away"
+
+
+def classify(stderr: str) -> HelmFailure:
+    """Return what helm's last words mean."""
+    lines = message(stderr).splitlines() or [line for line in stderr.splitlines() if line.strip()][-1:]
+    if not lines:
+        return HelmFailure(kind="other", text="helm failed and said nothing")
+    lines = [line.strip() for line in lines if line.strip()]
+    lines[0] = _VERB.sub("", lines[0])
+    if is_trace := _TEMPLATE.match(lines[0]) is not None:
+        lines[0] += ":"
+    text = " ".join(lines)
+    hint = next((hint for pattern, hint in _HINTS if pattern.search(text)), "")
+    return HelmFailure(kind="chart" if is_trace else _kind(text), text=text, hint=hint)
+
+
+def _kind(text: str) -> Kind:
+    if _CHART.match(text):
+        return "chart"
+    if _WEBHOOK.search(text):
+        return "webhook"
+    if '" is invalid: ' in text:  # the API server answered, and repeats names and values
+        return "other"
+    request = _REQUEST.search(text)
+    if _AWAY.search(text) or (request and _API.match(request["path"] or "")):
+        return "away"
+    return "network" if request else "other"
+
+
+def message(stderr: str) -> str:
+    """Return what follows `Error: ` to the end, without what is logged between; empty if helm did not end with one.
+
+    The first line that begins so counts: further ones are part of the message.
+    """
+    lines = stderr.splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith("Error: ")), None)
+    if start is None:
+        return ""
+    found = [line for line in lines[start:] if not _NOISE.match(line)]
+    return "\n".join(found).removeprefix("Error: ").rstrip()
