@@ -93,7 +93,7 @@ def _check_plugin(user: dict[str, Any], kubeconfig: Path, context: str) -> None:
         return
     if shutil.which(str(kubeconfig.parent / command) if "/" in command else command) is None:
         advice = " ".join("".join(c if c.isprintable() else " " for c in str(plugin.get("installHint") or "")).split())
-        message = f"context {context}: its credential plugin {command} is not installed"
+        message = f"cannot use context {context}: its credential plugin {command} is not installed"
         raise EnvironmentFault(message, hint=advice or "install it: kubectl needs it, too")
 
 

@@ -126,17 +126,32 @@ def test_a_key_with_a_passphrase_is_refused_and_not_asked_for() -> None:
 PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
 
 
+def test_a_plugin_that_is_not_installed_comes_with_the_advice_of_the_kubeconfig(tmp_path: Path) -> None:
+    plugin = {**PLUGIN, "command": "no-such-plugin", "installHint": "Get it at\n  https://plugin.example.com\x1b[2J"}
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {"exec": plugin}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    with pytest.raises(
+        EnvironmentFault, match="^cannot use context x: its credential plugin no-such-plugin is not"
+    ) as caught:
+        Connections(tmp_path / "kubeconfig", "x").authorization()
+    assert caught.value.hint == "Get it at https://plugin.example.com [2J"
+
+
 @pytest.mark.parametrize(
     ("user", "message"),
     [
         ({"exec": {**PLUGIN, "command": "false"}}, "exec: process returned 1"),
         ({"exec": {**PLUGIN, "command": "true"}}, "exec: failed to decode process output"),
-        ({"exec": {**PLUGIN, "command": "./nowhere/plugin"}}, "No such file"),
+        ({"exec": {**PLUGIN, "command": "./nowhere/plugin"}}, "plugin ./nowhere/plugin is not installed"),
         ({"exec": {**PLUGIN, "command": "echo", "args": ["{}"]}}, "exec: malformed response. missing key"),
         ({"exec": 5}, "is not iterable"),
         ({"auth-provider": 5}, "is not iterable"),
         ({"exec": None}, "Expected key exec"),
-        ({"exec": {**PLUGIN, "command": "EQUALS"}}, "could not determine a constructor"),
+        ({"exec": {**PLUGIN, "command": "true", "args": ["EQUALS"]}}, "could not determine a constructor"),
     ],
     ids=[
         "fails",
