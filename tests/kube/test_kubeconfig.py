@@ -134,9 +134,7 @@ def test_a_plugin_that_is_not_installed_comes_with_the_advice_of_the_kubeconfig(
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
     }
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
-    with pytest.raises(
-        EnvironmentFault, match="^cannot use context x: its credential plugin no-such-plugin is not"
-    ) as caught:
+    with pytest.raises(EnvironmentFault, match="its credential plugin no-such-plugin is not installed") as caught:
         Connections(tmp_path / "kubeconfig", "x").authorization()
     assert caught.value.hint == "Get it at https://plugin.example.com [2J"
 
