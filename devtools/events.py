@@ -40,6 +40,7 @@ class Verdict(StrEnum):
     FAILED = "failed"
     SIMULATED = "simulated"
     SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"  # of a test that had begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

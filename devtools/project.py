@@ -247,7 +247,7 @@ class Project:
 
     def _preview(self, request: Request) -> ExitCode:
         """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
-        from devtools.app.notices import others_notice  # noqa: PLC0415
+        from devtools.app.notices import others_notice, rendering_failures  # noqa: PLC0415
 
         started = time.monotonic()
         with self._bus(request.options) as bus:
@@ -257,9 +257,15 @@ class Project:
             if cluster and (other := others_notice(self.app, request.stack.name, cluster.context)):
                 bus.emit(other)
             self._announce(request, planned, bus)
-            reason = "dry run: nothing was touched"
-            bus.emit(RunFinished(exit_code=0, seconds=time.monotonic() - started, reason=reason))
-        return ExitCode.OK
+            failures = rendering_failures(self.app, planned.plan, planned.inputs.values)
+            for failure in failures:
+                bus.emit(failure.notice)
+            broken = [str(failure.release) for failure in failures if failure.is_certain]
+            reason = f"helm cannot render {', '.join(broken)}; " if broken else ""
+            reason += "dry run: nothing was touched"
+            code = ExitCode.CONFIG if broken else ExitCode.OK
+            bus.emit(RunFinished(exit_code=int(code), seconds=time.monotonic() - started, reason=reason))
+        return code
 
     def _announce(self, request: Request, planned: Planned, bus: Bus) -> None:
         """Emit the plan and what is worth a warning before it is carried out."""

@@ -8,6 +8,19 @@
 python=$root/.venv/bin/python
 lock=$root/.devtools/setup.lock
 
+trap 'exit 130' INT TERM HUP # "interrupted", as in devtools/errors.py
+
+# interruptible COMMAND…: a signal to this script ends the command, too, and at once: a shell waits for one otherwise
+interruptible() {
+    "$@" &
+    child=$!
+    trap 'kill -s TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+    code=0
+    wait "$child" || code=$?
+    trap 'exit 130' INT TERM HUP
+    return "$code"
+}
+
 say() { printf '%s\n' "$*" >&2; }
 
 # die SENTENCE HINT: exit code 4 is "the environment", as in devtools/errors.py
@@ -59,13 +72,11 @@ take_lock() {
     done
     printf '%s\n' "$$" >"$lock/pid"
     trap 'rm -rf "$lock"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
 }
 
 release_lock() {
     rm -rf "$lock"
-    trap - EXIT INT TERM HUP
+    trap - EXIT
 }
 
 # stamp NAME: what a finished installation of requirements/NAME.txt looks like; moving the checkout changes it too,
@@ -78,7 +89,7 @@ is_installed() { [ -x "$python" ] && stamp "$1" | cmp -s - "$root/.venv/.install
 pip() {
     list=$1
     shift
-    PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 "$python" -m pip install --quiet --no-input --require-hashes "$@" \
+    PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 interruptible "$python" -m pip install --quiet --no-input --require-hashes "$@" \
         -r "$list" </dev/null >&2
 }
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +95,22 @@ def test_help_is_there_from_anywhere(checkout: Checkout, script: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"usage: {script}") or f"usage: {script}" in result.stdout
     assert not checkout.calls()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_the_script_ends_what_it_runs_and_is_interrupted(checkout: Checkout, number: int) -> None:
+    told = checkout.root / "told"
+    slow = f'#!/bin/sh\ntrap \'echo ended >>"{told}"; exit 130\' TERM\necho begun >>"{told}"\nsleep 60 & wait\n'
+    checkout.program(checkout.root / ".venv" / "bin", "invoke", slow)
+    environ = {"PATH": f"{checkout.bin}:/usr/bin:/bin", "CALLS": str(checkout.calls_file), "MISSING": "", "FAILS": ""}
+    with subprocess.Popen([checkout.root / "scripts/up"], env=environ, cwd="/", start_new_session=True) as script:
+        while not told.exists():
+            assert script.poll() is None
+            time.sleep(0.02)
+        script.send_signal(number)
+        assert script.wait(30) == 130
+        os.killpg(script.pid, signal.SIGKILL)  # the sleep
+    assert told.read_text() == "begun\nended\n"
 
 
 FILES = sorted(path for path in (ROOT / "scripts").rglob("*") if path.is_file() and path.suffix != ".pyc")

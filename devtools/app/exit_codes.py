@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from devtools.app.environment import App, real_app
 from devtools.app.signals import signals
-from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 
 Verb = Callable[[App], ExitCode]
 DOCUMENTS = ("text", "json")  # what a verb that shows something can print
@@ -63,6 +63,7 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     from devtools.report.problems import error_json, render_error  # noqa: PLC0415
 
     _redact(error, app.redactor.text)
+    _name_the_way_out(app, error)
     with contextlib.suppress(OSError, ValueError):
         render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
     if output == "json":
@@ -79,6 +80,19 @@ def _redact(error: DevtoolsError, clean: Callable[[str], str]) -> None:
         error.problems = tuple(replace(item, message=clean(item.message)) for item in error.problems)
     if details := getattr(error, "details", ()):
         vars(error)["details"] = tuple(map(clean, details))
+
+
+def _name_the_way_out(app: App, error: DevtoolsError) -> None:
+    """Say how to put the state elsewhere if its directory is what cannot be used."""
+    try:
+        state = app.folders.state
+    except DevtoolsError:
+        return
+    if not isinstance(error, EnvironmentFault) or str(state) not in error.message:
+        return
+    place = next(path for path in (state, *state.parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        error.hint = "set DEVTOOLS_STATE to a directory that you may write to"
 
 
 def _flushed(app: App, code: ExitCode) -> ExitCode:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from devtools.app.environment import App
+from devtools.errors import EnvironmentFault
 from devtools.events import Notice
-from devtools.model import Action, Plan, ReleaseId
+from devtools.model import STAND_IN, Action, Plan, ReleaseId
 
 _NAMED = 3  # templates
 
@@ -52,3 +57,45 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
             what = "; ".join(found[:_NAMED]) + more
             message = f"may render differently each time ({what}): what is made there may change with this upgrade"
             yield Notice(level="warning", message=message, release=str(step.id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderingFailure:
+    """A chart that helm cannot render; `is_certain` if no cluster could change that."""
+
+    release: ReleaseId
+    notice: Notice
+    is_certain: bool
+
+
+def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> list[RenderingFailure]:
+    """Render the charts of every release to sync, without the cluster; nothing if helm is not built yet.
+
+    A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
+    """
+    from devtools.helm.failures import is_broken  # noqa: PLC0415 - only a preview renders
+    from devtools.images.inventory import Renderer  # noqa: PLC0415
+
+    releases = [step.release for step in plan.steps if step.action in {Action.INSTALL, Action.UPGRADE}]
+    releases = [release for release in releases if release.chart.kind != STAND_IN]
+    try:
+        program = app.toolchain.path("helm") if releases else None
+    except EnvironmentFault:
+        return []
+    if program is None:
+        return []
+    with TemporaryDirectory(prefix="devtools-helm-") as home:
+        renderer = Renderer(program=program, home=Path(home), runner=app.runner, workers=os.cpu_count() or 1)
+        found = renderer.failures(releases, values)
+    return [
+        RenderingFailure(
+            release=release.id,
+            notice=Notice(
+                level="warning",
+                message=f"helm cannot render chart {release.chart.name}: {text}",
+                release=str(release.id),
+            ),
+            is_certain=is_broken(text),
+        )
+        for release, text in found
+    ]

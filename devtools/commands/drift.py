@@ -12,7 +12,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options, command_line
 from devtools.clusters.provider import Cluster
 from devtools.drift.comparison import ReleaseDrift, find_drift
-from devtools.errors import ExitCode
+from devtools.errors import ConfigError, ExitCode
 from devtools.model import Release, Stack
 from devtools.planning.overrides import Overrides
 from devtools.planning.plan import Selection
@@ -34,6 +34,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     stack = Project(app).stack(options.environment)
     selection = choose(stack, name, options.selector)
     releases = selection.enabled(stack)
+    _refuse_disabled([] if releases else [item for item in stack.releases() if selection.takes(item)])
     target = app.find_cluster()
     if other := others_notice(app, stack.name, target.context):
         app.say(other.message)
@@ -52,6 +53,17 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     made = fix_json(code, [str(item.release.id) for item in drifted], left)
     _show(app, after if options.output == "text" else {**document, "fix": made}, options)
     return code or (ExitCode.FAILED if after["drifted"] else ExitCode.OK)
+
+
+def _refuse_disabled(chosen: Sequence[Release]) -> None:
+    """Raise ConfigError if all that was chosen is disabled: comparing nothing would look like no drift."""
+    if chosen:
+        names = ", ".join(str(item.id) for item in chosen[:_NAMED])
+        names += f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
+        why = chosen[0].disabled_by
+        verb, by = "is" if len(chosen) == 1 else "are", f" by {why}" if why and len(chosen) == 1 else ""
+        hint = "invoke layers shows what is enabled"
+        raise ConfigError(f"{names} {verb} disabled{by}: nothing to compare", hint=hint)
 
 
 def _show(app: App, document: dict[str, Any], options: Options) -> None:

@@ -54,8 +54,8 @@ def rows(toolchain: Toolchain) -> list[dict[str, str | None]]:
 
 
 def document(toolchain: Toolchain) -> str:
-    """What `invoke toolchain --output json` prints: `{"v": 1, "tools": [row, …]}`, indented, with a final newline."""
-    data: dict[str, Any] = {"v": VERSION, "tools": rows(toolchain)}
+    """What `invoke toolchain --output json` prints: the documented `toolchain` document."""
+    data: dict[str, Any] = {"version": VERSION, "kind": "toolchain", "tools": rows(toolchain)}
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -76,7 +76,7 @@ def render(toolchain: Toolchain, console: Console) -> None:
 
 
 def pruned_document(judged: Sequence[Judged], *, dry_run: bool) -> str:
-    """What `invoke toolchain --prune --output json` prints: `{"v": 1, "dry_run": …, "freed": bytes, "builds": […]}`."""
+    """What `invoke toolchain --prune --output json` prints: the documented `toolchain-prune` document."""
     builds = [
         {
             "build": item.build.name,
@@ -89,7 +89,13 @@ def pruned_document(judged: Sequence[Judged], *, dry_run: bool) -> str:
         }
         for item in judged
     ]
-    data = {"v": VERSION, "dry_run": dry_run, "freed": _freed(judged), "builds": builds}
+    data = {
+        "version": VERSION,
+        "kind": "toolchain-prune",
+        "dry_run": dry_run,
+        "freed": _freed(judged),
+        "builds": builds,
+    }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -42,7 +42,15 @@ from devtools.releases.recovery import (
     unlabelled_record,
 )
 from devtools.releases.rejections import despite_refusals, refused
-from devtools.releases.removal import await_gone, await_pods, left_by_hooks, refused_deletions, remove_hooks, spare_crds
+from devtools.releases.removal import (
+    await_gone,
+    await_pods,
+    left_by_hooks,
+    refused_deletions,
+    remove_hooks,
+    spare_crds,
+    tests_of,
+)
 from devtools.releases.takeover import keep_data
 from devtools.releases.webhooks import despite_webhooks, unanswered
 from devtools.run.session import Session
@@ -129,6 +137,7 @@ class Steps:
             await_pods(observer, namespaces, wait)
         if revision := newest(kube, release.id):
             self._label_next(release, revision, "uninstall", revision)
+        tests = tests_of(kube, release.id) if release.smoke or (stored and stored.tests()) else ()
         command = self._session.helm.uninstall(release.id, timeout=release.timeout)
         with slot:
             try:
@@ -139,7 +148,7 @@ class Steps:
                     raise Failure(refused_ones[0], hint=hint, details=refused_ones[1:]) from error
                 raise
         if stored:
-            remove_hooks(kube, stored)
+            remove_hooks(kube, stored, tests)
             if left := left_by_hooks(kube, stored):
                 self._session.bus.emit(Notice(level="info", message=left, release=str(release.id)))
             observer.renew()

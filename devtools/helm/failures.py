@@ -81,6 +81,11 @@ def classify(stderr: str) -> HelmFailure:
     return HelmFailure(kind="chart" if is_trace else _kind(text), text=text, hint=hint)
 
 
+def is_broken(text: str) -> bool:
+    """Whether a failure to render holds on any cluster: the syntax of a template, or values against their schema."""
+    return any(sign in text for sign in ("parse error", "values don't meet the specifications of the schema"))
+
+
 def _kind(text: str) -> Kind:
     if _CHART.match(text):
         return "chart"

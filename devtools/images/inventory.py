@@ -14,7 +14,7 @@ from devtools.errors import DevtoolsError, Interrupted, Problem, TimedOut, confi
 from devtools.helm.commands import Helm, documents
 from devtools.helm.failures import classify
 from devtools.images.rendered import images_of
-from devtools.model import Release
+from devtools.model import Release, ReleaseId
 from devtools.process.runner import Command, Result, Runner
 
 HOMES = {"HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
@@ -61,17 +61,34 @@ class Renderer:
             raise config_error(problems)
         return tuple(Wanted(reference=reference, releases=tuple(users[reference])) for reference in sorted(users))
 
+    def failures(
+        self, releases: Iterable[Release], values: Mapping[ReleaseId, Mapping[str, Any]]
+    ) -> list[tuple[Release, str]]:
+        """The releases that helm cannot render, each with what it says."""
+        chosen = list(releases)
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            results = list(pool.map(lambda release: self._run(release, values[release.id]), chosen))
+        return [
+            (release, classify(result.stderr).text)
+            for release, result in zip(chosen, results, strict=True)
+            if not result.ok
+        ]
+
     def _images(self, release: Release, values: Mapping[str, Any]) -> tuple[list[Reference], list[Problem]]:
         """One release's images, and what is wrong with it."""
+        try:
+            return _read(release, self._run(release, values))
+        except DevtoolsError as error:
+            return [], [Problem(where=release.where, message=f"{release.id}: {error.message}")]
+
+    def _run(self, release: Release, values: Mapping[str, Any]) -> Result:
+        """Render one release; raises Interrupted or TimedOut."""
         result = self.runner.run(self._command(release, values))
         if result.cancelled:
             raise Interrupted("interrupted while rendering charts")
         if result.timed_out:
             raise TimedOut(f"helm did not render {release.id} in time")
-        try:
-            return _read(release, result)
-        except DevtoolsError as error:
-            return [], [Problem(where=release.where, message=f"{release.id}: {error.message}")]
+        return result
 
     def _command(self, release: Release, values: Mapping[str, Any]) -> Command:
         """Values go in on stdin: there is no file to take away again."""

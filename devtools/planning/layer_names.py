@@ -15,7 +15,9 @@ def find_layer(stack: Stack, typed: str) -> Layer:
     for layer in stack.layers:
         if typed and typed in (layer.name, layer.alias):
             return layer
-    found = [layer for layer in stack.layers if _answers(layer, typed)]
+    number = typed.lstrip("0") if typed.isascii() and typed.isdecimal() else ""
+    found = [layer for layer in stack.layers if number and str(layer.number) == number]
+    found = found or [layer for layer in stack.layers if _answers(layer, typed)]
     if len(found) == 1:
         return found[0]
     names = [layer.name for layer in stack.layers]
@@ -33,6 +35,4 @@ def _forms(layer: Layer) -> tuple[str, ...]:
 
 
 def _answers(layer: Layer, typed: str) -> bool:
-    if typed.isascii() and typed.isdecimal():
-        return layer.number == int(typed)
     return bool(typed) and any(form.startswith(typed) for form in _forms(layer))

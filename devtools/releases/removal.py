@@ -6,6 +6,7 @@ kept whatever the chart says, and go only when all of them are asked to (`devtoo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,6 +23,7 @@ from devtools.releases.facts import record_path
 from devtools.releases.recovery import newest
 
 PARALLEL = 8
+INSTANCE = "app.kubernetes.io/instance"
 _LOOK = 0.1  # seconds between looks, at first
 _OWNERS = 5  # steps from an object up to what made it
 _NAMED = 3
@@ -49,9 +51,33 @@ def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
     return stored
 
 
-def remove_hooks(kube: Kube, stored: Stored) -> None:
+def tests_of(kube: Kube, release: ReleaseId) -> tuple[ObjectRef, ...]:
+    """Return what the test hooks of every revision are, and the test Jobs that carry the release's usual label.
+
+    The newest record may not name them all: an upgrade dropped some, or a `helm test` that was killed.
+    """
+    secrets = kube.items(
+        f"/api/v1/namespaces/{release.namespace}/secrets", labelSelector=f"owner=helm,name={release.name}"
+    )
+    found: dict[ObjectRef, None] = {}
+    for secret in secrets:
+        with contextlib.suppress(DevtoolsError):  # one that cannot be read names none
+            found |= dict.fromkeys(read_record(secret).tests())
+    jobs = f"/apis/batch/v1/namespaces/{release.namespace}/jobs"
+    for job in kube.items(jobs, labelSelector=f"{INSTANCE}={release.name}"):
+        if is_test(job["metadata"]):
+            found[ObjectRef("batch/v1", "Job", release.namespace, str(job["metadata"]["name"]))] = None
+    return tuple(found)
+
+
+def is_test(metadata: Mapping[str, Any]) -> bool:
+    """Whether an object is a test hook, by its annotation."""
+    return "test" in str((metadata.get("annotations") or {}).get("helm.sh/hook", ""))
+
+
+def remove_hooks(kube: Kube, stored: Stored, tests: Iterable[ObjectRef] = ()) -> None:
     """Remove what the release's test hooks left, and Jobs and Pods of its others: they would hold the namespace."""
-    for ref in (*stored.tests(), *stored.ended_hooks()):
+    for ref in dict.fromkeys((*stored.tests(), *tests, *stored.ended_hooks())):
         if path := kube.path_of(ref):
             kube.delete(path)
 

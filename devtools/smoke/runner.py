@@ -21,6 +21,7 @@ from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
 from devtools.releases.launch import exhausted
 from devtools.releases.outages import Outage, despite_outages
+from devtools.releases.removal import INSTANCE, is_test
 from devtools.run.session import Session
 from devtools.smoke.record import Record
 from devtools.smoke.watch import Test, Watch
@@ -101,10 +102,9 @@ class Smoke:
     def _prune(self, release: ReleaseId, kept: set[str]) -> None:
         """Delete test Jobs of earlier revisions that the chart no longer has."""
         path = f"/apis/batch/v1/namespaces/{release.namespace}/jobs"
-        for job in self._kube.items(path, labelSelector=f"app.kubernetes.io/instance={release.name}"):
+        for job in self._kube.items(path, labelSelector=f"{INSTANCE}={release.name}"):
             metadata = job["metadata"]
-            is_test = "test" in str((metadata.get("annotations") or {}).get("helm.sh/hook", ""))
-            if is_test and metadata["name"] not in kept:
+            if is_test(metadata) and metadata["name"] not in kept:
                 self._kube.delete(f"{path}/{metadata['name']}")
 
     def _test(self, test: Test, record: Record) -> TestFinished:
@@ -115,9 +115,10 @@ class Smoke:
     def _finished(self, test: Test, record: Record) -> TestFinished:
         release, started = test.release, time.monotonic()
         where = str(release.id)
-        if not self._session.cancel.is_set():
+        begins = not self._session.cancel.is_set()
+        if begins:
             self._bus.emit(TestStarted(release=where, layer=release.layer, test=test.name))
-        end = self._safely(test, record)
+        end = self._safely(test, record, Verdict.INTERRUPTED if begins else Verdict.SKIPPED)
         finished = TestFinished(
             release=where,
             layer=release.layer,
@@ -130,12 +131,12 @@ class Smoke:
         self._bus.emit(finished)
         return finished
 
-    def _safely(self, test: Test, record: Record) -> _End:
-        """How it ended; what is not its own fault is noted for the whole run."""
+    def _safely(self, test: Test, record: Record, interrupted: Verdict) -> _End:
+        """How it ended; what is not its own fault is noted for the whole run. `interrupted` is that of Ctrl-C."""
         try:
             return despite_outages(lambda _: self._run(test, record), partial(self._warn, test.release))
         except Interrupted as error:
-            return _End(verdict=Verdict.SKIPPED, reason=error.message)
+            return _End(verdict=interrupted, reason=error.message)
         except EnvironmentFault as error:
             self._note(error)
             return _End(verdict=Verdict.SKIPPED, reason=error.message)
@@ -195,7 +196,8 @@ class Smoke:
             failure = watch.suspicions.failure(watch.trouble, logs=False)
             return _End(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
         if self._session.cancel.is_set() and not result.ok:
-            return _End(verdict=Verdict.SKIPPED, reason=self._session.cancel.reason, details=tuple(watch.tail))
+            reason = self._session.cancel.reason
+            return _End(verdict=Verdict.INTERRUPTED, reason=reason, details=tuple(watch.tail))
         if watch.is_gone and not result.ok:
             gone = f"its {watch.test.kind} was deleted while it ran"
             if watch.test.is_deleted_on_failure:

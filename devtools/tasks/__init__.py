@@ -149,6 +149,7 @@ def down(
 
 
 @layer_task(
+    reads=True,
     iterable=SELECTORS,
     help=with_help("env", *SELECTORS, "with-needs", name="only this layer (default: all)", output="text or json"),
 )
@@ -176,6 +177,7 @@ def layers(
 
 
 @layer_task(
+    reads=True,
     iterable=SELECTORS,
     help=with_help("env", "force", "output", *SELECTORS, "with-needs", name="only this layer (default: all)"),
 )
@@ -205,6 +207,7 @@ def plan(
 
 
 @layer_task(
+    reads=True,
     iterable=SELECTORS,
     help=with_help(
         *("env", *SELECTORS, "with-needs"),
@@ -240,12 +243,13 @@ def contracts(
 
 
 @our_task(
+    reads=True,
     help=with_help(
         *("env", "show-secrets"),
         name="the release, name or namespace/name",
         explain="chart defaults, too, and for each key the file and line that set it",
         output="text or json",
-    )
+    ),
 )
 def values(
     _: Context, name: str, env: str = "", explain: bool = False, show_secrets: bool = False, output: str = "text"

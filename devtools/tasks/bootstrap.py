@@ -32,7 +32,7 @@ def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "
     main(lambda app: verb.bootstrap(app, options), output)
 
 
-@our_task(help=_OUTPUT)
+@our_task(reads=True, help=_OUTPUT)
 def status(_: Context, output: str = "text") -> None:
     """Show what there is of each stage of a bootstrap.
 

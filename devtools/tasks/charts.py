@@ -31,7 +31,7 @@ def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", outp
     main(lambda app: verbs.vendor(app, name, from_, keyring, output), output)
 
 
-@our_task(help={"output": "text or json"})
+@our_task(reads=True, help={"output": "text or json"})
 def verify(_: Context, output: str = "text") -> None:
     """Check every vendored chart against the lock.
 
@@ -44,7 +44,7 @@ def verify(_: Context, output: str = "text") -> None:
     main(lambda app: verbs.verify(app, output), output)
 
 
-@our_task(name="list", help={"output": "text or json"})
+@our_task(reads=True, name="list", help={"output": "text or json"})
 def list_(_: Context, output: str = "text") -> None:
     """Show every pinned chart and what there is of it.
 
@@ -59,10 +59,11 @@ def list_(_: Context, output: str = "text") -> None:
 
 
 @our_task(
+    reads=True,
     help={
         "from": "an index.yaml, a directory that holds one, or the URL of a chart repository",
         "output": "text or json",
-    }
+    },
 )
 def outdated(_: Context, from_: str = "", output: str = "text") -> None:
     """Show which pinned charts have newer versions.

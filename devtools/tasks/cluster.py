@@ -27,7 +27,7 @@ def create(_: Context, env: str = "", recreate: bool = False, output: str = "tex
     main(lambda app: cluster.create(cluster.chosen(app, env), output, recreate=recreate), output)
 
 
-@our_task(help={"env": _ENV, "output": "text or json"})
+@our_task(reads=True, help={"env": _ENV, "output": "text or json"})
 def status(_: Context, env: str = "", output: str = "text") -> None:
     """Show the cluster, how to reach it, and what differs from a production one.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from invoke.context import Context
 from invoke.tasks import Task, task
 
 from devtools.tasks.interrupt import end_quietly
@@ -23,21 +25,49 @@ if TYPE_CHECKING:
 
 # invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
 class _OurTask(Task[Callable[..., None]]):
-    """A task with the one short flag that everybody expects: `-l` for a label, as in kubectl and helmfile."""
+    """A task with the one short flag that everybody expects: `-l` for a label, as in kubectl and helmfile.
+
+    invoke's own `--dry` is honored as `--dry-run`, or refused. `reads`: the task changes nothing but with `--fix`.
+    """
+
+    def __init__(self, *args: Any, reads: bool = False, **kwargs: Any) -> None:
+        """See `Task`."""
+        super().__init__(*args, **kwargs)
+        self.reads = reads
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """See `Task`."""
+        if _is_dry(args):
+            if "dry_run" in inspect.signature(self.body).parameters:
+                kwargs["dry_run"] = True
+            elif not self.reads or kwargs.get("fix"):
+                refuse_dry(_typed(self), str(kwargs.get("output", "text")))
+        return super().__call__(*args, **kwargs)
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the arguments, with their help each time: invoke's own method uses up the help texts.
+
+        A task that is asked for its help needs none.
+        """
+        from devtools.tasks.positional import asks_for_help, refuse_unknown
+
+        texts = dict(self.help)
+        try:
+            arguments: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
+        finally:
+            self.help = texts
+        program = running_program()
+        if program is not None and getattr(program, "core", None) and getattr(program, "collection", None):
+            refuse_unknown(program.core.unparsed, program.collection)
+            if asks_for_help(program.core.unparsed):
+                for argument in arguments:
+                    argument.positional = False
+        return arguments
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         """See `Task`."""
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
         return {**options, "names": (name, "l")} if name == "label" else options
-
-    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the arguments, with their help each time: invoke's own method uses up the help texts."""
-        texts = dict(self.help)
-        try:
-            found: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
-        finally:
-            self.help = texts
-        return found
 
 
 class LayerTask(_OurTask):
@@ -62,6 +92,31 @@ class LayerTask(_OurTask):
         if program is not None and getattr(program, "core", None) and getattr(program, "collection", None):
             return has_positional(self, program.core.unparsed, program.collection)
         return self.beside is not None and has_positional(self, sys.argv[1:], self.beside)
+
+
+def _is_dry(args: Sequence[Any]) -> bool:
+    """Whether invoke was given `--dry`, or `run.dry` in its configuration."""
+    return bool(args) and isinstance(args[0], Context) and bool(args[0].config.run.dry)
+
+
+def _typed(task: Task[Any]) -> str:
+    """A task's name as it is typed: `cluster.delete`."""
+    program = running_program()
+    root = getattr(program, "collection", None) if program else None
+    names = (name for name in root.task_names if root[name] is task) if root else iter(())
+    return next(names, task.name)
+
+
+def refuse_dry(name: str, output: str) -> None:
+    """End with the error that a task cannot be rehearsed."""
+    from devtools.app.exit_codes import main
+    from devtools.errors import ConfigError
+
+    def refuse(_: object) -> NoReturn:
+        hint = f"leave out --dry; what {name} does: invoke --help {name}"
+        raise ConfigError(f"{name} has no dry run, so --dry is refused: nothing was done", hint=hint)
+
+    main(refuse, output if output in {"text", "json"} else "text")
 
 
 end_quietly(_OurTask)

@@ -10,6 +10,7 @@ from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_o
 
 
 @layer_task(
+    reads=True,
     iterable=SELECTORS,
     help=with_help(
         *("env", "no-wait", "verbose", *SELECTORS, "with-needs"),

@@ -9,6 +9,7 @@ from devtools.tasks.declaration import our_task
 
 
 @our_task(
+    reads=True,
     name="list",
     iterable=["layer"],
     help={

@@ -7,10 +7,12 @@ will read it (`ParseMachine` in its `parser/parser.py`), to make one of the argu
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from invoke.exceptions import Exit
 from invoke.parser.context import ParserContext
 from invoke.tasks import Task
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from invoke.collection import Collection
 
 AnyTask = Task[Any]
+_NEAR = 0.6  # how alike names must be to be suggested
+_CONFIG = 2  # as `devtools.errors.ExitCode`
 
 
 @dataclass(slots=True)
@@ -32,6 +36,11 @@ class _Mention:
 
     def __post_init__(self) -> None:
         self.left = len(self.flags.positional_args)
+
+    @property
+    def may_be_bare(self) -> bool:
+        """Whether a layer may follow it."""
+        return any(argument.name == "name" for argument in self.flags.args.values())
 
     def takes(self, word: str) -> bool:
         """Whether a word is this task's for sure, were it the next task's name or not."""
@@ -60,6 +69,48 @@ def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> boo
     """
     mentions = [mention for mention in _read(words, _tasks(root)) if mention.task is task]
     return bool(mentions) and all(mention.bare for mention in mentions)
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether a task is followed by --help, which invoke would take for the argument that the task needs."""
+    before = [*words[: words.index("--")]] if "--" in words else [*words]
+    return not {"--help", "-h"}.isdisjoint(before)
+
+
+def refuse_unknown(words: Sequence[str], root: Collection) -> None:
+    """Raise Exit with near names for a word that can only be the name of a task, and is none.
+
+    invoke itself names none; what begins with `-` is left to it.
+    """
+    tasks = _tasks(root)
+    word = _unknown(words, tasks)
+    if not word:
+        return
+    known = {name.rpartition(".")[2]: name for name in sorted(tasks, reverse=True)}
+    found = [name for name in sorted(tasks) if name.rpartition(".")[2] == word]
+    found = found or [*map(known.__getitem__, difflib.get_close_matches(word, known, n=1, cutoff=_NEAR))]
+    found = found or difflib.get_close_matches(word, tasks, n=1, cutoff=_NEAR)
+    near = f"did you mean {' or '.join(f'invoke {name}' for name in found)}?" if found else "invoke --list"
+    raise Exit(f"error: unknown task '{word}'\n  hint: {near}", code=_CONFIG)
+
+
+def _unknown(words: Sequence[str], tasks: Mapping[str, AnyTask]) -> str:
+    """The first word that is no task's and no task; empty where there is none before the first odd flag."""
+    last: _Mention | None = None
+    for word in words:
+        if word == "--":
+            break
+        if last and last.takes(word):
+            continue
+        if word in tasks:
+            last = _Mention(tasks[word], _flags(tasks[word]))
+        elif word.startswith("-") or not word:
+            break
+        elif last and not last.bare and last.may_be_bare:
+            last.bare = True
+        else:
+            return word
+    return ""
 
 
 def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> list[_Mention]:

@@ -12,7 +12,7 @@ from devtools.tasks.declaration import our_task
 _OUTPUT = {"output": "text or json"}
 
 
-@our_task(help=_OUTPUT)
+@our_task(reads=True, help=_OUTPUT)
 def build(_: Context, output: str = "text") -> None:
     """Compile the protobuf module in proto/.
 
@@ -24,7 +24,7 @@ def build(_: Context, output: str = "text") -> None:
     main(lambda app: proto.build(app, output), output)
 
 
-@our_task(help=_OUTPUT)
+@our_task(reads=True, help=_OUTPUT)
 def lint(_: Context, output: str = "text") -> None:
     """Check the protobuf module against its lint rules.
 
@@ -36,7 +36,7 @@ def lint(_: Context, output: str = "text") -> None:
     main(lambda app: proto.lint(app, output), output)
 
 
-@our_task(help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
+@our_task(reads=True, help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
 def breaking(_: Context, against: str = "", output: str = "text") -> None:
     """Check that nobody breaks who uses the protobuf module as it is at a git ref.
 

@@ -40,6 +40,8 @@ STACK = Stack(
         ("core", "20-core-operators"),
         ("20", "20-core-operators"),
         ("qa", "60-qa"),
+        ("6", "60-qa"),
+        ("0040", "40-data-plane"),
         ("data-plane-", "45-data-plane-ext"),
     ],
 )
@@ -51,7 +53,8 @@ def test_a_layer_by_what_is_typed(typed: str, name: str) -> None:
     ("typed", "line"),
     [
         ("data", "'data' may be any of 40-data-plane, 45-data-plane-ext (type more of it)"),
-        ("4", "unknown layer '4' (layers: 10-bootstrap, 20-core-operators, 40-data-plane, 45-data-plane-ext, 60-qa)"),
+        ("4", "'4' may be any of 40-data-plane, 45-data-plane-ext (type more of it)"),
+        ("7", "unknown layer '7' (layers: 10-bootstrap, 20-core-operators, 40-data-plane, 45-data-plane-ext, 60-qa)"),
         ("40-data-plan3", "unknown layer '40-data-plan3' (did you mean '40-data-plane'?)"),
         ("bootsrap", "unknown layer 'bootsrap' (did you mean '10-bootstrap'?)"),
         ("20-operatros", "unknown layer '20-operatros' (did you mean '20-core-operators'?)"),

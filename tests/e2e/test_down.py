@@ -177,6 +177,18 @@ def _declare_things(repo: Repo) -> None:
     repo.chart("app", APP)
 
 
+def test_invokes_own_dry_flag_touches_nothing(own: Own) -> None:
+    repo = own.repo
+    assert repo.invoke("up", "--no-test").code == 0
+    before = own.versions(QUIET)
+    for words in (("down", "--dry"), ("--dry", "down"), ("down", "-R"), ("layer", "10", "--dry")):
+        typed = repo.invoke(*words)
+        assert (typed.code, "dry run" in typed.text) == (0, True), typed.text
+    refused = repo.invoke("cluster.delete", "--dry")
+    assert (refused.code, "cluster.delete has no dry run" in refused.err) == (2, True)
+    assert own.versions(QUIET) == before
+
+
 def test_nothing_remains(own: Own) -> None:
     repo, before = own.repo, own.everything()
     _declare_things(repo)

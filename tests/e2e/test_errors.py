@@ -287,3 +287,53 @@ def test_values_are_shown_without_the_secret_ones_unless_they_are_asked_for(offl
     assert hidden["url"] == "postgres://me:***@db"
     assert "hunter22" not in offline.invoke("values", "conf", "--explain").text
     assert "password: hunter22\n" in offline.invoke("values", "conf", "--show-secrets").out
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("a: {{ .Values.a.b.c }}", "nil pointer evaluating interface {}.b"),
+        ('{{ fail "one\\ntwo\\nthree" }}', "one two three"),
+    ],
+)
+def test_the_reason_in_json_is_all_that_helm_says_of_a_template(repo: Repo, template: str, reason: str) -> None:
+    repo.chart("conf", template)
+    typed = repo.invoke("layer", "10", "--no-test", "--output", "json")
+    assert typed.code == 1
+    assert reason in typed.document["releases"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("template", "code", "said"),
+    [
+        ("a: {{ .Values.x", 2, "unclosed action"),
+        ("a: {{ nosuch . }}", 2, 'function "nosuch" not defined'),
+        ("a: b: c", 2, "mapping values are not allowed"),
+        ("a: {{ .Values.a.b.c }}", 0, "nil pointer evaluating interface {}.b"),  # a lookup could be behind it
+    ],
+)
+@pytest.mark.parametrize("words", [("plan",), ("up", "--dry-run")])
+def test_a_plan_says_that_a_template_cannot_be_rendered(
+    repo: Repo, words: tuple[str, ...], template: str, code: int, said: str
+) -> None:
+    repo.chart("conf", template)
+    typed = repo.invoke(*words, "--output", "json")
+    assert (typed.code, typed.document["result"]) == (code, "failed" if code else "planned")
+    notice = next(item for item in typed.document["notices"] if item["release"].endswith("/conf"))
+    assert notice["message"].startswith("helm cannot render chart platform/conf: ")
+    assert said in notice["message"]
+
+
+def test_drift_of_what_is_disabled_compares_nothing_and_says_so(repo: Repo) -> None:
+    repo.edit("layers/10-base.yaml", "    chart: platform/conf", "    chart: platform/conf\n    installed: false")
+    typed = repo.invoke("drift", "--release", "conf", "--output", "json")
+    assert typed.code == 2
+    assert typed.document["message"].startswith(f"{repo.namespace}/conf is disabled")
+    assert typed.document["message"].endswith("nothing to compare")
+
+
+def test_a_state_directory_that_cannot_be_used_is_answered_with_the_way_out(offline: Repo) -> None:
+    file = offline.write("a-file", "")
+    typed = offline.invoke("cluster.create", env={"DEVTOOLS_STATE": str(file / "state"), "DEVTOOLS_PROVIDER": "kwok"})
+    assert typed.code == 4
+    assert "hint: set DEVTOOLS_STATE to a directory that you may write to" in typed.err

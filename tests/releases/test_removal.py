@@ -168,3 +168,18 @@ def test_what_hooks_left_does_not_hold_the_namespace(bench: Bench) -> None:
     notice = ran.one(Notice, release=str(app.id))
     assert notice.message.endswith(f": clusterrole/{bench.namespace}, job/kept -n {bench.namespace}")
     bench.kube.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{bench.namespace}")
+
+
+def test_test_jobs_of_every_revision_go_with_their_release(bench: Bench) -> None:
+    labelled = job("by-label", "test", "true")
+    labelled["metadata"] |= {"labels": {"app.kubernetes.io/instance": "smoke"}, "namespace": bench.namespace}
+    smoke = bench.release(bench.chart("smoke", job("old", "test", "true"), job("kept", "test", "true")), smoke=True)
+    assert bench.run(named(bench, step(smoke))).code is ExitCode.OK
+    bench.chart("smoke", job("kept", "test", "true"))
+    assert bench.run(named(bench, step(smoke, action=Action.UPGRADE)), test=False).code is ExitCode.OK
+    jobs = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
+    bench.kube.create(jobs, labelled)  # as a test that was killed leaves it: no record names it
+    ran = down(bench, step(smoke, action=Action.UNINSTALL))
+    assert ran.code is ExitCode.OK
+    assert [item["name"] for item in bench.kube.metadata(jobs)] == []
+    assert not any("stays" in notice.message for notice in ran.all(Notice))

@@ -276,7 +276,7 @@ def interrupted() -> Script:
             8.0,
         ),
         (tried("redis-ping"), 7.0),
-        (judged("redis-ping", ev.Verdict.SKIPPED, 1.0, "interrupted by Ctrl-C"), 8.0),
+        (judged("redis-ping", ev.Verdict.INTERRUPTED, 1.0, "interrupted by Ctrl-C"), 8.0),
         (judged("kafka-topics", ev.Verdict.SKIPPED, 1.0, "interrupted by Ctrl-C"), 8.0),
         (
             ev.RunFinished(

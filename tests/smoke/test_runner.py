@@ -153,7 +153,7 @@ def test_a_run_that_was_stopped_in_its_tests_leaves_them_all_in_the_record(bench
     timer.join()
     assert interrupted.code is ExitCode.INTERRUPTED
     assert [(event.verdict, event.reason) for event in interrupted.all(TestFinished)] == [
-        (Verdict.SKIPPED, "stopped")
+        (Verdict.INTERRUPTED, "stopped")
     ] * 3
     ran = bench.run(plan(step(smoke, action=Action.UNCHANGED, revision=1)))
     assert sorted(event.test for event in ran.all(TestFinished)) == names

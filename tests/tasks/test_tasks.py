@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -119,3 +120,59 @@ def test_looking_at_the_cluster_does_not_import_the_sdks_or_rich() -> None:
 def test_a_run_that_finds_nothing_to_do_imports_no_more_than_it_needs() -> None:
     code = "import " + ", ".join(f"devtools.{name}" for name in UNCHANGED)
     assert _imported(code) & UNUSED == set()
+
+
+CHANGES = {  # what they would do without --dry, they have no rehearsal for
+    *("bootstrap.down", "charts.vendor", "cluster.create", "cluster.delete", "cluster.stop", "proto.push", "specs"),
+}
+
+
+def _invoke(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of invoke's in a repository with our tasks and nothing else."""
+    (directory / "tasks.py").write_text("from devtools.tasks import namespace\n")
+    program = [sys.executable, "-m", "invoke", *words]
+    return subprocess.run(program, capture_output=True, text=True, cwd=directory, check=False)
+
+
+def test_every_task_takes_a_dry_run_or_changes_nothing_or_refuses() -> None:
+    tasks = {name: namespace[name] for name in TASKS}
+    rehearsed = {name for name, item in tasks.items() if "dry_run" in inspect.signature(item.body).parameters}
+    reading = {name for name, item in tasks.items() if item.reads}
+    assert not rehearsed & reading
+    assert set(TASKS) - rehearsed - reading == CHANGES
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*([name, "--dry"] for name in sorted(CHANGES)), ["--dry", "specs"], ["-R", "specs"], ["drift", "--fix", "--dry"]],
+)
+def test_a_task_without_a_dry_run_refuses_dry(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "layers").mkdir()
+    name = next(word for word in words if not word.startswith("-"))
+    done = _invoke(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {name} has no dry run, so --dry is refused: nothing was done\n")
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"tasks.py", "layers"}
+
+
+@pytest.mark.parametrize("words", [("layer", "--help"), ("values", "--help"), ("plan", "--help"), ("--help", "layer")])
+def test_help_is_shown_wherever_it_is_asked_for(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = _invoke(tmp_path, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Examples:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("layr 40", "did you mean invoke layer?"),
+        ("status", "did you mean invoke bootstrap.status or invoke cluster.status?"),
+        ("cluster.delet", "did you mean invoke cluster.delete?"),
+        ("delete", "did you mean invoke cluster.delete?"),
+        ("xyzzy", "invoke --list"),
+    ],
+)
+def test_an_unknown_task_is_answered_with_near_ones(tmp_path: Path, typed: str, hint: str) -> None:
+    done = _invoke(tmp_path, *typed.split())
+    assert done.returncode == 2
+    assert done.stderr == f"error: unknown task '{typed.split(maxsplit=1)[0]}'\n  hint: {hint}\n"

@@ -523,7 +523,7 @@ def test_the_json_document(house: House) -> None:
     house.install(house.bin, "helm", "#!/bin/sh\necho v3.1.0\n")
     house.toolchain().ensure(["etcd"])
     document = json.loads(app.document(house.toolchain()))
-    assert document["v"] == app.VERSION
+    assert (document["version"], document["kind"]) == (app.VERSION, "toolchain")
     rows = {row["name"]: row for row in document["tools"]}
     assert set(rows) == {item.name for item in versions.TOOLS if go_platform()[0] == "linux" or not item.linux_only}
     path = str(house.toolchain().path("etcd"))

@@ -24,7 +24,7 @@ _LISTED = 40  # in a run of more releases than this, what went well is counted t
 _QUIET = ("unchanged", "disabled", "not reached")
 _LOUD = frozenset({"failed", "interrupted", "blocked"})
 _OUTCOMES = (*map(str, Outcome), "blocked", "not reached")
-_VERDICTS = (*map(str, Verdict), "interrupted")
+_VERDICTS = tuple(map(str, Verdict))
 _STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad"}
 
 
