@@ -28,7 +28,7 @@ from devtools.events import (
     Verdict,
 )
 from devtools.helm.labels import TESTS_FAILED
-from devtools.kube.client import ServerGone
+from devtools.kube.client import UNAUTHORIZED, ApiError, ServerGone
 from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested
@@ -178,6 +178,8 @@ class Engine:
 
     def _note(self, error: DevtoolsError) -> None:
         """Remember what concerns the whole run: nothing else begins then, and without a server nothing goes on."""
+        if isinstance(error, ApiError) and error.status == UNAUTHORIZED:  # no release will be any luckier
+            error = EnvironmentFault(error.message, hint=error.hint)
         self._tally.note(error)
         if isinstance(error, EnvironmentFault):
             self._session.slots.close(error.message)

@@ -1,13 +1,21 @@
-"""A machine that starts no more threads: for us, or for helm."""
+"""What concerns a whole run: a machine that starts no more threads, credentials that are not accepted any more."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from devtools.app.crash_reports import bug
-from devtools.errors import ExitCode
-from devtools.process.runner import Result
+from devtools.engine.engine import Engine
+from devtools.errors import ExitCode, Interrupted
+from devtools.kube.client import ApiError
+from devtools.model import Facts, ReleaseId
+from devtools.process.runner import Cancel, Result
 from devtools.releases.launch import exhausted
+from devtools.run.slots import Slots
+from tests.kits.run import plan
 
 # what Go 1.26 prints, shortened
 TRACES = [
@@ -29,3 +37,15 @@ def test_a_thread_that_cannot_be_started_is_no_bug() -> None:
     fault = bug(RuntimeError("can't start new thread"))
     assert fault.exit_code is ExitCode.ENVIRONMENT
     assert "ulimit -u" in fault.hint
+
+
+def test_credentials_that_are_not_accepted_any_more_end_the_run() -> None:
+    session: Any = SimpleNamespace(slots=Slots(1), cancel=Cancel())
+    engine = Engine(session, plan(), Facts())
+    engine._note(ApiError(401, "Unauthorized", "Unauthorized"))
+    code, reason, hint = engine._tally.result(session.cancel, plan())
+    assert code is ExitCode.ENVIRONMENT
+    assert "401 Unauthorized" in reason
+    assert "log in to the cluster again" in hint
+    with pytest.raises(Interrupted, match="401"), session.slots.hold(ReleaseId("ns", "next")):
+        pass
