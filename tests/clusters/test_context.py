@@ -130,9 +130,11 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
     assert provider("nope", tmp_path).status().state == "absent"
 
 
-def test_delete_refuses(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not devtools' to delete"):
-        provider("team", tmp_path, write(tmp_path / "config")).delete(print)
+def test_delete_and_stop_refuse(tmp_path: Path) -> None:
+    found = provider("team", tmp_path, write(tmp_path / "config"))
+    for act, word in ((found.delete, "delete"), (found.stop, "stop")):
+        with pytest.raises(ConfigError, match=f"not devtools' to {word}"):
+            act(print)
 
 
 @pytest.mark.cluster

@@ -141,6 +141,11 @@ def check_stopped_is_started(machine: Machine) -> None:
         machine.provider().find()
     machine.provider().ensure(machine.say)
     assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
+    for _ in range(2):
+        machine.provider().stop(machine.say)
+    assert (machine.provider().status().state, machine.pids("etcd")) == ("stopped", [])
+    machine.provider().ensure(machine.say)
+    assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
 
 
 def check_silent_is_given_time(machine: Machine) -> None:
