@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 
 from devtools.base.atomic_write import write_whole
+from devtools.base.open_file import read_file
 from devtools.run.durations import Durations, read_durations
 
 
@@ -23,7 +24,7 @@ def durations_file(state: Path, stack: str, context: str) -> Path:
 def load_durations(file: Path) -> Durations:
     """What earlier runs noted; nothing where there is no such file."""
     try:
-        return read_durations(file.read_text("utf-8"))
+        return read_durations(read_file(file).decode())
     except (OSError, ValueError):
         return Durations()
 

@@ -236,7 +236,10 @@ class App:
 
     def say(self, line: str) -> None:
         """One line of progress for people."""
-        print(self.redactor.text(line), file=self.err, flush=True)
+        from devtools.report.text import visible  # noqa: PLC0415 - not every task says something
+
+        shown = map(visible, self.redactor.text(line).split("\n"))
+        print("\n".join(shown), file=self.err, flush=True)
 
 
 def real_app() -> App:

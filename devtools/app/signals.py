@@ -1,7 +1,7 @@
 """What Ctrl-C, SIGTERM and a terminal that goes away do.
 
-The first asks everything under way to stop, which ends children by INT, TERM, KILL; a second Ctrl-C kills them; a third
-one ends us where we are.
+The first asks everything under way to stop, which ends children by INT, TERM, KILL; a second Ctrl-C or SIGTERM kills
+them, and ends us after `STUCK` seconds, whatever we wait for; a third Ctrl-C ends us where we are.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from threading import Thread
+from threading import Thread, Timer
 from types import FrameType
 
 from devtools.app.environment import App
+from devtools.errors import ExitCode
 
 _REASONS = {
     signal.SIGINT: "interrupted by Ctrl-C",
     signal.SIGTERM: "asked to stop (SIGTERM)",
     signal.SIGHUP: "the terminal went away (SIGHUP)",
 }
+STUCK = 5.0  # seconds after the second signal
 _LAST = 3  # the Ctrl-C that is too many
+_AGAIN = (signal.SIGINT, signal.SIGTERM)  # a terminal that goes away says so more than once
+_SAID = b"error: interrupted, and did not end by itself\n"
 _OVER = 0  # no signal's number
 
 
@@ -72,11 +76,23 @@ def _watched(app: App) -> Iterator[None]:
 
 def _watch(app: App, came: int) -> None:
     """Do what the signals ask for whose numbers can be read from a descriptor, until it is over."""
+    end = Timer(STUCK, _end_here)
+    end.daemon = True
     while True:
         for number in os.read(came, 64):
             if number == _OVER:
+                end.cancel()
                 return
-            if number == signal.SIGINT and app.cancel.is_set():
+            if number in _AGAIN and app.cancel.is_set():
                 app.runner.kill()
+                if end.ident is None:
+                    end.start()
             if number in _REASONS:
                 app.cancel.set(_REASONS[signal.Signals(number)])
+
+
+def _end_here() -> None:
+    """End the process: the main thread waits for something that no signal interrupts."""
+    with contextlib.suppress(OSError):
+        os.write(2, _SAID)
+    os._exit(ExitCode.INTERRUPTED)

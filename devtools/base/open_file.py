@@ -1,4 +1,4 @@
-"""Opens regular files to read, and nothing that only looks like one."""
+"""Opens regular files to read, and nothing that only looks like one; refuses links that lead out of a repository."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+
+_MARKS = ("devtools.yaml", "layers")  # of a repository that is not in version control
 
 
 def opened(path: Path) -> BufferedReader:
@@ -23,6 +25,53 @@ def opened(path: Path) -> BufferedReader:
         file.close()
         raise
     return file
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file; raises OSError."""
+    with opened(path) as file:
+        return file.read()
+
+
+def open_source(path: Path) -> BufferedReader:
+    """Open a file of a repository: a regular file that no link leads out of it for; raises OSError otherwise."""
+    check_inside(path)
+    return opened(path)
+
+
+def read_source(path: Path) -> bytes:
+    """Return the bytes of a file of a repository; raises OSError as `open_source`."""
+    with open_source(path) as file:
+        return file.read()
+
+
+def check_inside(path: Path) -> None:
+    """Raise OSError if links lead from a path in a repository to a place outside.
+
+    A clone that is not trusted could have links to any file of the machine. A path that is in no repository may lead
+    anywhere.
+    """
+    text = str(path.absolute())
+    real = os.path.realpath(text)
+    if real == text:
+        return
+    repository = _repository_of(Path(text))
+    if repository is not None and not Path(real).is_relative_to(repository.resolve()):
+        raise OSError(errno.EPERM, f"a link leads out of the repository, to {real}", str(path))
+
+
+def _repository_of(path: Path) -> Path | None:
+    """Return the repository that a path is in, as it is written: of version control, else of devtools.
+
+    A home directory in version control is no repository of the stacks in it.
+    """
+    ours = None
+    for directory in path.parents:
+        if ours is None and any((directory / name).exists() for name in _MARKS):
+            ours = directory
+        if (directory / ".git").exists() and directory != Path.home():
+            return directory
+    return ours
 
 
 def _check(path: Path, mode: int) -> None:

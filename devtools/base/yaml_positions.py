@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from devtools.base.bounded_yaml import BoundedLoader, TooDeep
-from devtools.base.open_file import opened
+from devtools.base.open_file import open_source
 from devtools.base.yaml_scalars import BadScalar, plain, tagged
 from devtools.errors import Location, Problem
 
@@ -54,7 +54,7 @@ def read(path: Path, shown: Path | None = None) -> Document:
     """Parse a file; problems name it as `shown`. A file that cannot be read is a problem too."""
     shown = shown or path
     try:
-        with opened(path) as file:
+        with open_source(path) as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
         return _broken(shown, f"cannot be read: {error.strerror or error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import time
 from collections import deque
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from devtools.base.atomic_write import own_directory, write_whole
+from devtools.base.open_file import check_inside, open_source
 from devtools.bootstrap import tilt
 from devtools.bootstrap.processes import MachineProcesses, Process, Processes
 from devtools.bootstrap.tilt import Tilt
@@ -201,10 +204,12 @@ class TiltServer:
         """
         with contextlib.suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".log.old"))
+        own_directory(self._tool.root)
+        check_inside(self._directory)
         progress(f"starting Tilt, log in {self.log}")
         pid = self._runner.spawn(self.command(*args), self.log)
         try:
-            self.pid_file.write_text(f"{pid}\n", encoding="ascii")
+            write_whole(self.pid_file, f"{pid}\n")
             self._await(pid)
         except BaseException:
             self._end(_AFTER)
@@ -228,7 +233,7 @@ class TiltServer:
     def tail(self) -> tuple[str, ...]:
         """The last lines of the log."""
         try:
-            with self.log.open(encoding="utf-8", errors="replace") as lines:
+            with io.TextIOWrapper(open_source(self.log), "utf-8", "replace") as lines:
                 return tuple(line.rstrip("\n") for line in deque(lines, _TAIL))
         except OSError:
             return ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devtools.base.open_file import read_source
 from devtools.buf.commands import TOKEN, is_token
 from devtools.errors import ConfigError, Location, Problem
 
@@ -67,7 +68,7 @@ def _bindings(path: Path) -> list[tuple[int, Binding]]:
     from dotenv.parser import parse_stream  # noqa: PLC0415 - most tasks do not need it
 
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_source(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         problem = Problem(where=Location(file=path, line=line), message="not UTF-8")

@@ -13,6 +13,7 @@ from typing import Any
 from devtools.base.archives import LARGEST_FILE, UNREADABLE, content_of, members
 from devtools.base.checksum import sha256_of
 from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import open_source
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError
 
@@ -56,7 +57,7 @@ def moved_from(path: Path, entry: LockEntry) -> Path | None:
 def inspect_archive(path: Path, entry: LockEntry) -> None:
     """Raise ConfigError unless helm can load the archive, it unpacks safely, and it is the locked chart and version."""
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with open_source(path) as file, tarfile.open(fileobj=file, mode="r:gz") as archive:
             chart_yaml = _walk(path, entry, archive)
     except UNREADABLE as error:
         raise _bad(path, entry, f"is not a gzipped tar archive: {str(error) or type(error).__name__}") from error

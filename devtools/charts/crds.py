@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.base.archives import UNREADABLE, members
 from devtools.base.machine_yaml import read_stream
+from devtools.base.open_file import open_source, read_source
 from devtools.charts.archive import files_of_archive
 from devtools.charts.subcharts import enabled_charts, load_chart
 from devtools.charts.tree import files_of_tree
@@ -86,7 +87,7 @@ def has_crds(chart: Path) -> bool:
         if chart.is_dir():
             names = list(files_of_tree(chart))
         else:
-            with tarfile.open(chart, mode="r:gz") as archive:
+            with open_source(chart) as file, tarfile.open(fileobj=file, mode="r:gz") as archive:
                 names = [member.name for member in members(archive)]
     except ConfigError:
         return True
@@ -152,11 +153,11 @@ def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     try:
         if chart.is_dir():
             return _of_directory(chart, wanted)
-        raw = chart.read_bytes()
+        raw = read_source(chart)
     except OSError as error:
         raise ConfigError(f"chart {chart.name} cannot be read: {error}", hint=f"it is {chart}") from error
     return files_of_archive(raw, wanted, f"chart {chart.name}")
 
 
 def _of_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in files_of_tree(directory).items() if wanted(name)}
+    return {name: read_source(path) for name, path in files_of_tree(directory).items() if wanted(name)}

@@ -11,6 +11,7 @@ from threading import Lock as Mutex
 from typing import TYPE_CHECKING, Literal
 
 from devtools.base.checksum import sha256_of
+from devtools.base.open_file import read_source
 from devtools.base.suggestions import did_you_mean
 from devtools.charts.tree import Tree, tree_of
 from devtools.config.finder import ChartUnknown
@@ -221,7 +222,7 @@ def _wrong(name: str, problem: Problem, hint: str) -> ChartUnknown:
 def _directory_digest(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, path in files.items():
-        content = path.read_bytes()
+        content = read_source(path)
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()

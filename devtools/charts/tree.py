@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from devtools.base.open_file import check_inside, read_source
 from devtools.errors import Location, Problem, config_error
 
 _Directory = tuple[int, int]  # device and inode
@@ -55,6 +56,10 @@ class Tree:
 def tree_of(directory: Path) -> Tree:
     """Look at everything in a chart's directory, and open only .helmignore; problems name it as `directory` does."""
     files: dict[str, Path] = {}
+    try:
+        check_inside(directory)
+    except OSError as error:
+        return Tree(files={}, problems=(_leads_out(str(directory), error),))
     rules, problems = _rules_of(directory / IGNORE)
     for name, found in _below(str(directory), "", (), rules):
         if isinstance(found, Problem):
@@ -102,6 +107,12 @@ def _at(
         return
     if _is_ignored(rules, name, is_directory=stat.S_ISDIR(mode)):
         return
+    if entry.is_symlink() and stat.S_IFMT(mode) not in _KINDS:
+        try:
+            check_inside(Path(entry.path))
+        except OSError as error:
+            yield name, _leads_out(entry.path, error)
+            return
     if stat.S_ISDIR(mode):
         yield from _below(entry.path, f"{name}/", around, rules)
     elif stat.S_ISREG(mode):
@@ -126,7 +137,7 @@ def _rules_of(file: Path) -> tuple[list[_Rule], list[Problem]]:
     """Return the rules of a .helmignore, helm's own rule with them, and each line that helm refuses."""
     rules, problems = [], []
     try:
-        text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace") if file.is_file() else ""
+        text = read_source(file).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace") if file.is_file() else ""
     except OSError as error:
         return [], [_problem(str(file), f"cannot be read: {error.strerror}", "check its owner and mode")]
     for number, line in enumerate((*text.split("\n"), _ALWAYS), 1):
@@ -173,6 +184,10 @@ def _glob(pattern: str) -> re.Pattern[str]:
         return re.compile("".join(parts), re.DOTALL)
     except re.error as error:
         raise ValueError("is not a pattern that helm can read") from error
+
+
+def _leads_out(path: str, error: OSError) -> Problem:
+    return _problem(path, f"cannot be used: {error.strerror}", "copy into the repository what the chart needs")
 
 
 def _problem(path: str, message: str, hint: str) -> Problem:

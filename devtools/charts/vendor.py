@@ -21,6 +21,7 @@ from devtools.base.archives import UNREADABLE, packed, unpack
 from devtools.base.atomic_write import write_whole
 from devtools.base.checksum import sha256_of
 from devtools.base.machine_yaml import read_map, read_yaml
+from devtools.base.open_file import read_file, read_source
 from devtools.charts.archive import files_of_archive, inspect_archive, moved_from, path_in_chart
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry, with_sha256
@@ -157,7 +158,7 @@ class Vendor:
         signed = archive.with_name(f"{archive.name}.prov")
         if not signed.exists():
             return "none"
-        text = signed.read_text("utf-8", "replace")
+        text = read_file(signed).decode("utf-8", "replace")
         said = re.search(rf"^\s*{re.escape(archive.name)}:\s*sha256:([0-9a-f]{{64}})\s*$", text, re.MULTILINE)
         if not said or said[1] != sha256_of(archive):
             raise ConfigError(
@@ -200,9 +201,9 @@ class Vendor:
         try:
             new = None
             if not entry.sha256 or moved:
-                new = with_sha256(lock.read_bytes(), entry.chart, sha256, self._charts.lock.file)
+                new = with_sha256(read_source(lock), entry.chart, sha256, self._charts.lock.file)
             if changed:
-                write_whole(target, archive.read_bytes(), lasting=True)
+                write_whole(target, read_file(archive), lasting=True)
             if new is not None:
                 write_whole(lock, new, lasting=True)
             for other in target.parent.glob("*.tgz"):
@@ -275,13 +276,13 @@ def _dependencies(files: Mapping[str, bytes]) -> tuple[Mapping[str, Any], ...]:
 
 def _files(archive: Path) -> Mapping[str, bytes]:
     """What is said of the chart's dependencies in an archive."""
-    return files_of_archive(archive.read_bytes(), _ABOUT.__contains__, f"chart archive {archive.name}")
+    return files_of_archive(read_file(archive), _ABOUT.__contains__, f"chart archive {archive.name}")
 
 
 def _raw(directory: Path, into: Path) -> Path:
     """A chart directory as an archive with all its files."""
     files = files_of_tree(directory)
-    into.write_bytes(packed({f"{directory.name}/{name}": path.read_bytes() for name, path in files.items()}))
+    into.write_bytes(packed({f"{directory.name}/{name}": read_file(path) for name, path in files.items()}))
     return into
 
 
@@ -317,7 +318,7 @@ def latest_in_index(path: Path) -> dict[str, str]:
     """
     file = path / INDEX if path.is_dir() else path
     try:
-        data = read_yaml(file.read_bytes())
+        data = read_yaml(read_file(file))
         return {name: newest([str(item["version"]) for item in items]) for name, items in data["entries"].items()}
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error

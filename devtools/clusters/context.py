@@ -13,6 +13,7 @@ import yaml
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_yaml import read_yaml
+from devtools.base.open_file import read_file
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.kube.client import FORBIDDEN, ApiError, Kube
@@ -175,7 +176,7 @@ def _documents(paths: Iterable[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
         try:
             if not S_ISREG(path.stat().st_mode):
                 continue
-            document = read_yaml(path.read_bytes()) or {}
+            document = read_yaml(read_file(path)) or {}
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError) as error:

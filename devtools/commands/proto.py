@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.base.atomic_write import write_whole
+from devtools.base.atomic_write import own_directory, write_whole
 from devtools.base.machine_json import read_json
-from devtools.base.open_file import opened
+from devtools.base.open_file import open_source, read_source
 from devtools.base.yaml_positions import parse
 from devtools.buf import commands
 from devtools.buf.commands import Buf, Outcome
@@ -142,7 +142,7 @@ def module_of(root: Path) -> Module:
     """The module of the repository at `root`. ConfigError where it has none, or one without a name."""
     path = root / DIRECTORY / "buf.yaml"
     try:
-        with opened(path) as file:
+        with open_source(path) as file:
             document = parse(file.read(), path)
     except OSError as error:
         raise ConfigError(f"there is no protobuf module: {path}: {error.strerror}", hint="see docs/proto.md") from error
@@ -158,14 +158,14 @@ def module_of(root: Path) -> Module:
 def module_digest(module: Module) -> str:
     """The digest of everything that a push publishes."""
     return commands.digest(
-        (path.relative_to(module.directory).as_posix(), path.read_bytes()) for path in _files(module)
+        (path.relative_to(module.directory).as_posix(), read_source(path)) for path in _files(module)
     )
 
 
 def last_push(module: Module) -> dict[str, str]:
     """`digest`, `commit` and `labels` of the last push from this checkout; empty where none is known."""
     try:
-        entry = read_json((module.root / STATE).read_bytes())["pushed"][module.name]
+        entry = read_json(read_source(module.root / STATE))["pushed"][module.name]
         return {"labels": str(entry.get("labels", "")), **{key: str(entry[key]) for key in ("digest", "commit")}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -280,10 +280,11 @@ def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
     """Write down what was pushed; whole or not at all."""
     path = module.root / STATE
     try:
-        pushed = dict(read_json(path.read_bytes())["pushed"])
+        pushed = dict(read_json(read_source(path))["pushed"])
     except (OSError, ValueError, KeyError, TypeError):
         pushed = {}
     pushed[module.name] = {"digest": digest, "commit": commit, "labels": labels}
+    own_directory(module.root)
     write_whole(path, json.dumps({"version": VERSION, "pushed": pushed}, indent=2), mode=0o600)
 
 

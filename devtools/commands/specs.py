@@ -8,7 +8,8 @@ from pathlib import Path
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.app.providers import own_kubeconfig
-from devtools.base.atomic_write import write_whole
+from devtools.base.atomic_write import OWN, own_directory, write_whole
+from devtools.base.open_file import read_source
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.project import Project
 from devtools.tilt.specs import FILE, LIBRARY, TWIN, Surroundings, layer_specs, to_json, to_starlark
@@ -31,6 +32,10 @@ def specs(app: App, options: Options) -> ExitCode:
     files = {FILE: to_json(document), LIBRARY: library()}
     if options.output == "starlark":
         files[TWIN] = to_starlark(document)
+    try:
+        own_directory(stack.root)
+    except OSError as error:
+        raise _unwritable(stack.root / OWN, error) from error
     for name, text in files.items():
         state = "written" if write_changed(stack.root / name, text) else "unchanged"
         app.say(f"{name} {state}")
@@ -78,9 +83,13 @@ def write_changed(path: Path, text: str) -> bool:
     """
     data = text.encode()
     try:
-        if path.is_file() and path.read_bytes() == data:
+        if path.is_file() and read_source(path) == data:
             return False
         write_whole(path, data)
     except OSError as error:
-        raise EnvironmentFault(f"cannot write {path}: {error.strerror}", hint="check its owner and mode") from error
+        raise _unwritable(path, error) from error
     return True
+
+
+def _unwritable(path: Path, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(f"cannot write {path}: {error.strerror}", hint="check its owner and mode")

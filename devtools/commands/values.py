@@ -12,6 +12,7 @@ from devtools.app.options import Options
 from devtools.config.values import Merged
 from devtools.errors import ConfigError, ExitCode
 from devtools.project import Project
+from devtools.report.text import visible
 
 VERSION = 1  # of the JSON document
 
@@ -75,4 +76,4 @@ def _explained(merged: Merged) -> str:
 
     walk(merged.data, ())
     width = min(60, max((len(left) for left, _ in rows), default=0))
-    return "".join(f"{left:<{width}}  # {where}\n" for left, where in rows)
+    return "".join(visible(f"{left:<{width}}  # {where}") + "\n" for left, where in rows)

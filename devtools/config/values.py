@@ -88,6 +88,7 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
     import tarfile  # noqa: PLC0415 - only who explains values
 
     from devtools.base.archives import UNREADABLE, content_of, members  # noqa: PLC0415
+    from devtools.base.open_file import open_source  # noqa: PLC0415
     from devtools.base.yaml_positions import Document, parse, read  # noqa: PLC0415
 
     if chart.is_dir():
@@ -97,7 +98,7 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
     if not chart.is_file():
         return Document(file=shown)  # nor a pipe
     try:
-        with tarfile.open(chart) as archive:
+        with open_source(chart) as file, tarfile.open(fileobj=file) as archive:
             for member in members(archive):
                 if member.isfile() and member.name.count("/") == 1 and member.name.endswith("/values.yaml"):
                     return parse(content_of(archive, member), shown)

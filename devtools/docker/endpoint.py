@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
 
 SOCKET = Path("/var/run/docker.sock")
@@ -52,7 +53,7 @@ def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint
     key = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
     path = config / "contexts" / "meta" / key / "meta.json"
     try:
-        host = read_json(path.read_bytes())["Endpoints"]["docker"]["Host"]
+        host = read_json(read_file(path))["Endpoints"]["docker"]["Host"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "docker context ls shows which there are; docker context use default goes back"
         raise EnvironmentFault(f"Docker's context {name!r} cannot be read", hint=hint) from error
@@ -68,6 +69,6 @@ def _config_directory(environ: Mapping[str, str]) -> Path:
 def _chosen(config: Path) -> str:
     """The context that `docker context use` wrote down; a configuration that cannot be read has none."""
     try:
-        return str(read_json((config / "config.json").read_bytes()).get("currentContext") or "")
+        return str(read_json(read_file(config / "config.json")).get("currentContext") or "")
     except (OSError, ValueError, AttributeError):
         return ""

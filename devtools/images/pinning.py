@@ -7,6 +7,7 @@ from pathlib import Path
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.image_names import parse
+from devtools.base.open_file import read_source
 from devtools.base.yaml_edit import with_scalar
 from devtools.base.yaml_positions import parse as parse_yaml
 from devtools.errors import EnvironmentFault
@@ -22,7 +23,7 @@ def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
     if not digests:
         return ()
     path = root / FILE
-    raw, done = path.read_bytes(), []
+    raw, done = read_source(path), []
     data = parse_yaml(raw, FILE).data
     for index, item in enumerate(data.get("images", ())):
         name = str(parse(f"{item['name']}:{item['tag']}"))

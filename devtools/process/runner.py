@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import IO, Protocol
 
+from devtools.base.open_file import opened
 from devtools.errors import DevtoolsError, EnvironmentFault, limit_reached
 from devtools.process.streams import KEEP, OnOutput, Pump, Stream
 from devtools.redaction.redactor import redact
@@ -208,7 +209,8 @@ class SubprocessRunner:
             raise ValueError("a spawned command takes no stdin")
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("ab") as sink:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe in its place is an error
+            with os.fdopen(os.open(log, flags, 0o600), "ab") as sink:
                 child = self._start(command, sink, new_session=True)
         except OSError as error:
             raise EnvironmentFault(f"cannot write the log {log}: {error.strerror or error}") from error
@@ -299,8 +301,8 @@ def _interpreter(command: Command) -> str:
     """Return the interpreter that the first line of a script names, empty if the program is not a script there."""
     path = (command.cwd or Path()) / command.argv[0]
     try:
-        with path.open("rb") as file:
-            line = file.readline(256) if path.is_file() else b""
+        with opened(path) as file:
+            line = file.readline(256)
     except OSError:
         return ""
     words = line.removeprefix(b"#!").rstrip(b"\n").split(b" ") if line.startswith(b"#!") else []

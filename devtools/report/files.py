@@ -16,7 +16,8 @@ from functools import singledispatchmethod
 from pathlib import Path
 from typing import TextIO
 
-from devtools.base.atomic_write import write_whole
+from devtools.base.atomic_write import OWN, own_directory, write_whole
+from devtools.base.open_file import check_inside
 from devtools.errors import EnvironmentFault
 from devtools.events import (
     ContractChecked,
@@ -50,14 +51,15 @@ def run_directory(root: Path, what: str, at: float) -> Path:
 
     Names sort by time; `at` is seconds since the epoch. Raises EnvironmentFault where it cannot be made.
     """
-    runs = root / ".devtools" / "runs"
+    runs = root / OWN / "runs"
     moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
     name = f"{moment}-{_DASHES.sub('-', advice.file_name(what))[:_LONGEST].rstrip('-.')}"
     try:
-        runs.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIRECTORY)
+        own_directory(root)
+        check_inside(runs)
+        runs.mkdir(exist_ok=True, mode=_PRIVATE_DIRECTORY)
         if (status := runs.stat()).st_mode & 0o077 and status.st_uid == os.geteuid():
             runs.chmod(_PRIVATE_DIRECTORY)
-        _ignore(runs.parent)
         for number in range(1, 1000):
             candidate = runs / (name if number == 1 else f"{name}-{number}")
             with contextlib.suppress(FileExistsError):
@@ -66,13 +68,6 @@ def run_directory(root: Path, what: str, at: float) -> Path:
     except OSError as error:
         raise _unwritable(runs, error) from error
     raise EnvironmentFault(f"{runs} holds a thousand runs of this second", hint=f"remove {runs}")
-
-
-def _ignore(directory: Path) -> None:
-    """Keep what we write out of the repository's git, without touching its own ignore file."""
-    ignore = directory / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
 
 
 def _unwritable(path: Path, error: OSError) -> EnvironmentFault:

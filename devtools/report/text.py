@@ -19,12 +19,26 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
+# What a terminal acts upon, or turns text round for; a lone surrogate is a byte of a file name that is not UTF-8.
+_HIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters as escapes: names of files may hold any."""
+    if text.isprintable():
+        return text
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text in one style."""
+    """Text in one style; control characters in it become visible."""
 
     text: str
     style: Style = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", visible(self.text))
 
 
 Line = tuple[Span, ...]

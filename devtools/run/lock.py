@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel
 
@@ -93,7 +94,7 @@ def note_of(directory: Path, subject: str) -> Path:
 def _noted(note: Path) -> Any:
     """What the holder noted; nothing where that cannot be read."""
     try:
-        return read_json(note.read_text(encoding="utf-8"))
+        return read_json(read_file(note))
     except (OSError, ValueError):
         return {}
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
 
+from devtools.base.open_file import read_file
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command, Result, Runner, Stream
 from devtools.toolchain.versions import Family, parts
@@ -38,7 +39,7 @@ def key(family: Family, sources: Path) -> str:
     digest = hashlib.sha256()
     try:
         for name in ("go.mod", "go.sum"):
-            digest.update((sources / family.name / name).read_bytes() + b"\0")
+            digest.update(read_file(sources / family.name / name) + b"\0")
     except OSError as error:
         raise EnvironmentFault(f"cannot read {error.filename}: {error.strerror}", hint="reinstall devtools") from error
     words = (*family.packages, family.ldflags, *_FLAGS, *go_platform())
@@ -105,7 +106,7 @@ class GoBuilder:
 
     def _wanted(self) -> str:
         """The newest Go that any of the families asks for."""
-        found = [line for file in self._sources.glob("*/go.mod") for line in _GO_LINE.findall(file.read_text("utf-8"))]
+        found = [line for file in self._sources.glob("*/go.mod") for line in _GO_LINE.findall(read_file(file).decode())]
         return max(sorted(found), key=parts, default="1.26")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import opened, read_file
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Command, Runner
 from devtools.toolchain.versions import Tool, read_version
@@ -63,7 +64,7 @@ class Probe:
         """What earlier processes learnt."""
         if self._known is None:
             try:
-                data = read_json(self._memory.read_text("utf-8"))
+                data = read_json(read_file(self._memory))
             except (OSError, ValueError):
                 data = {}
             self._known = data if isinstance(data, dict) else {}
@@ -83,6 +84,6 @@ def _is_version(value: Any) -> bool:
 
 def _is_script(path: str) -> bool:
     """Whether the file starts with `#!`."""
-    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+    with contextlib.suppress(OSError), opened(Path(path)) as file:
         return file.read(2) == b"#!"
     return False

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
 from devtools.toolchain.store import DAY, MANIFEST, SCRATCH, end_users_of
 
@@ -122,7 +123,7 @@ def builds(root: Path) -> Iterator[Build]:
         entry = left["entry"] if left else path.name
         family = entry.rpartition("-")[0]
         try:
-            facts, used = read_json((path / MANIFEST).read_text("utf-8")), (path / MANIFEST).stat().st_mtime
+            facts, used = read_json(read_file(path / MANIFEST)), (path / MANIFEST).stat().st_mtime
             version = "" if left else str(facts["version"])
         except (OSError, ValueError, KeyError, TypeError):
             version, used = "", path.stat().st_mtime

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel
 
@@ -39,7 +40,7 @@ class Store:
         """The program of a published build, or None: also where its size is not the one that was published."""
         manifest = self._root / entry / MANIFEST
         try:
-            sizes = read_json(manifest.read_text("utf-8"))["sizes"]
+            sizes = read_json(read_file(manifest))["sizes"]
             path = self._root / entry / "bin" / program
             if path.stat().st_size != sizes[program]:
                 return None
@@ -51,7 +52,7 @@ class Store:
     def built_with(self, entry: str) -> str:
         """Return the version of Go that made a build; empty if the build is missing, or does not say."""
         try:
-            found = read_json((self._root / entry / MANIFEST).read_text("utf-8"))["go"]
+            found = read_json(read_file(self._root / entry / MANIFEST))["go"]
         except (OSError, ValueError, KeyError, TypeError):
             return ""
         return found if isinstance(found, str) else ""
@@ -91,7 +92,7 @@ class Store:
     def holder(self, entry: str) -> str:
         """Who builds, as far as it said."""
         try:
-            note = read_json((self._root / f"{entry}.builder").read_text("utf-8"))
+            note = read_json(read_file(self._root / f"{entry}.builder"))
             return f"process {int(note['pid'])} (since {max(0, time.time() - float(note['since'])):.0f} s)"
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return "another process"

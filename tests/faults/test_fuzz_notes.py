@@ -6,6 +6,7 @@ A note is written whole or not at all, but a disk that was full, and hands, have
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -109,6 +110,20 @@ def _root(directory: str) -> Path:
 def test_a_good_note_is_read(tmp_path: Path, name: str) -> None:
     note = NOTES[name]
     assert note.read(write(_root(str(tmp_path)), {note.file: note.good}))
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_a_pipe_in_place_of_a_note_is_no_note(tmp_path: Path, name: str) -> None:
+    """Nobody writes into it: whoever waited for that would wait for ever, whatever signal comes."""
+    note = NOTES[name]
+    good = note.read(write(_root(str(tmp_path / "good")), {note.file: note.good}))
+    root = write(_root(str(tmp_path / "bad")), {note.file: ""})
+    (root / note.file).unlink()
+    os.mkfifo(root / note.file)
+    try:
+        assert note.read(root) != good
+    except ConfigError:
+        assert note.yaml
 
 
 @pytest.mark.parametrize("name", NOTES)

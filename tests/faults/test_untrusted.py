@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.buf.token import find_token
 from devtools.commands import charts, layer, plan, specs, up, values
-from devtools.errors import ConfigError, ExitCode
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.report.files import run_directory
 from tests.kits.repository import Repo
 from tests.kits.verbs import Done, call
 
@@ -143,3 +145,83 @@ def test_an_archive_that_reaches_out_is_refused_before_anything_is_touched(offli
         assert said.code is ExitCode.CONFIG, said
     assert [path for path in sorted(offline.path.parent.rglob("*")) if path not in before] == []
     assert not Path("/tmp/executed-by-a-chart").exists()
+
+
+SECRET = "root:hunter22:0:0"
+LINKS = {  # each is a link to a file or directory outside of the repository, in place of what may be there
+    "layer file": "layers/10-base.yaml",
+    "directory of layers": "layers",
+    "defaults": "layers/_defaults.yaml",
+    "overlay": "environments/local/10-base/conf.yaml",
+    "directory of an environment": "environments/local",
+    "environment": "environments/local/environment.yaml",
+    "settings": "devtools.yaml",
+    "lock": "charts/third_party/lock.yaml",
+    "chart": "charts/platform/conf",
+    "Chart.yaml": "charts/platform/conf/Chart.yaml",
+    "values of a chart": "charts/platform/conf/values.yaml",
+    "template": "charts/platform/conf/templates/x.yaml",
+    "ignore file": "charts/platform/conf/.helmignore",
+    "directory in a chart": "charts/platform/conf/files",
+}
+
+
+@pytest.mark.parametrize("place", LINKS)
+def test_a_link_that_leads_out_of_the_repository_is_refused(offline: Repo, place: str) -> None:
+    outside = offline.path.parent / f"outside-{offline.path.name}"
+    link = offline.path / LINKS[place]
+    if link.is_dir():
+        shutil.move(link, outside)
+    else:
+        link.unlink(missing_ok=True)
+        outside.mkdir()
+        (outside / "shadow").write_text(SECRET)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside / "shadow" if (outside / "shadow").exists() and "directory" not in place else outside)
+    for verb in ("plan", "values", "layer"):
+        said = _ask(offline, verb)
+        if verb != "values":
+            assert said.code in (ExitCode.CONFIG, ExitCode.ENVIRONMENT), said
+        assert SECRET not in said.out + said.err
+    assert "leads out of the repository" in "".join(_ask(offline, "plan").err.split("\n"))
+
+
+def test_an_archive_that_a_link_leads_to_is_refused(offline: Repo) -> None:
+    raw = _archive(CHART)
+    outside = offline.path.parent / f"tool-{offline.path.name}.tgz"
+    outside.write_bytes(raw)
+    folder = offline.path / "charts/third_party/acme/tool"
+    folder.mkdir(parents=True)
+    (folder / "tool-1.0.0.tgz").symlink_to(outside)
+    entry = {"publisher": "acme", "name": "tool", "version": "1.0.0", "license": "MIT"}
+    entry |= {"repository": "https://charts.example.com", "sha256": hashlib.sha256(raw).hexdigest()}
+    offline.write("charts/third_party/lock.yaml", json.dumps({"charts": [entry]}))
+    offline.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
+    said = _ask(offline, "plan")
+    assert said.code is ExitCode.CONFIG
+    assert "leads out of the repository" in said.err
+
+
+@pytest.mark.parametrize("place", [".devtools", ".devtools/runs"])
+def test_nothing_is_written_through_a_link_that_leads_out(offline: Repo, place: str) -> None:
+    outside = offline.path.parent / f"outside-{offline.path.name}"
+    outside.mkdir()
+    link = offline.path / place
+    shutil.rmtree(offline.path / ".devtools", ignore_errors=True)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(EnvironmentFault, match="leads out of the repository"):
+        run_directory(offline.path, "up", 0.0)
+    if place == ".devtools":
+        assert _ask(offline, "specs").code is ExitCode.ENVIRONMENT
+    assert list(outside.iterdir()) == []
+
+
+def test_names_of_files_reach_the_terminal_without_escape_sequences(offline: Repo) -> None:
+    name = "\x1b]0;owned\x07\x1b[31m\u202e-evil.yaml"
+    offline.write(f"layers/{name}", "releases: []\n")
+    for verb in READERS:
+        said = _ask(offline, verb)
+        text = said.out + said.err
+        assert not [letter for letter in ("\x1b", "\x07", "\u202e") if letter in text], verb
+    assert r"layers/\x1b]0;owned\x07\x1b[31m\u202e-evil.yaml:1:1" in _ask(offline, "plan").err

@@ -144,7 +144,7 @@ def flipped(tmp_path: Path, switch: str) -> App:
     """This repository with one switch of `local` the other way round."""
     tmp_path.mkdir(exist_ok=True)
     for name in ("layers", "charts", "simulation", "devtools.yaml"):
-        (tmp_path / name).symlink_to(ROOT / name)
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "environments", tmp_path / "environments")
     top, *rest = switch.split(".")
     for file in (tmp_path / "environments" / "local").rglob("*.yaml"):

@@ -379,7 +379,7 @@ def own(tmp_path: Path) -> Repo:
     root.mkdir()
     for name in ("charts", "environments", "layers", "scripts", "proto"):
         if (ROOT / name).exists():
-            (root / name).symlink_to(ROOT / name)
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, root / name)
     for name in ("apps", "devtools/tilt"):  # the harness reads nothing that a link leads to
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Tiltfile", "devtools.yaml"):

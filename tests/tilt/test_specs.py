@@ -158,7 +158,7 @@ def test_it_is_written_only_when_it_would_read_differently(tmp_path: Path) -> No
     _, said = repo.specs()
     assert said.splitlines() == [".devtools/layer-specs.json written", ".devtools/infra.star unchanged"]
     assert path.stat().st_ino != before.st_ino, "replaced as a whole, never half-written"
-    assert sorted(item.name for item in path.parent.iterdir()) == ["infra.star", "layer-specs.json"]
+    assert sorted(item.name for item in path.parent.iterdir()) == [".gitignore", "infra.star", "layer-specs.json"]
 
 
 def test_a_stack_that_is_wrong_leaves_the_specs_as_they_were(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections import deque
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.base.atomic_write import write_whole
+from devtools.base.open_file import opened
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.layout import Layout, Link, Ports
 from devtools.clusters.embedded.names import COMPONENTS, SIMULATED_KUBELET
@@ -156,7 +158,7 @@ class ControlPlane:
         """The last errors of the components' logs, for a message that has to stand alone."""
         found = []
         for log in sorted((self.layout.plane / "logs").glob("*.log")):
-            with log.open(errors="backslashreplace") as lines:
+            with io.TextIOWrapper(opened(log), errors="backslashreplace") as lines:
                 errors = deque((line.rstrip() for line in lines if _ERROR.search(line)), maxlen=1)
             found += [f"\n  {log.stem}: {line[:300]}" for line in errors]
         return "".join(found[:TAIL])

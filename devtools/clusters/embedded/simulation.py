@@ -15,7 +15,7 @@ from typing import Any
 
 from devtools.base.machine_json import read_json
 from devtools.base.machine_yaml import read_documents
-from devtools.base.open_file import opened
+from devtools.base.open_file import open_source
 from devtools.clusters.embedded.kwokctl import FAKE_NODE
 from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
 from devtools.kube.client import ApiError, Kube
@@ -74,7 +74,7 @@ def stack_objects(files: Iterable[Path]) -> tuple[dict[str, Any], ...]:
     problems: list[Problem] = []
     for path in files:
         try:
-            with opened(path) as file:
+            with open_source(path) as file:
                 items = [item for item in read_documents(file.read()) if item]
             found += [_owned(item, "stack") for item in items]
         except (OSError, TypeError, KeyError, ValueError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
 from devtools.clusters.k3d.config import Config, differences, document
 
 
@@ -45,7 +46,7 @@ class Files:
     def changes(self, config: Config) -> str:
         """How `config` differs from the one that the cluster was made from."""
         try:
-            old: Any = read_json(self._made_from.read_text())
+            old: Any = read_json(read_file(self._made_from))
         except (OSError, ValueError):
             old = None
         found = differences(old, document(config)) if isinstance(old, dict) else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from devtools.base.open_file import read_source
 from devtools.bootstrap.prerequisites import INSTALL_BUILDX, TILT
 from devtools.bootstrap.processes import Process
 from devtools.bootstrap.server import Running
@@ -192,7 +193,7 @@ def _specs_state(parts: Parts) -> Stage:
     path = app.settings.root / FILE
     if not path.is_file():
         return Stage(stage="specs", state="missing", hint="invoke specs")
-    if path.read_text(encoding="utf-8") != to_json(layer_specs(Project(app).stack(), surroundings(app))):
+    if read_source(path).decode() != to_json(layer_specs(Project(app).stack(), surroundings(app))):
         return Stage(stage="specs", state="stale", detail=str(FILE), hint="invoke specs")
     return Stage(stage="specs", state="ready", detail=str(FILE))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from devtools.base.open_file import read_file
 from devtools.tilt.harness import values
 from devtools.tilt.harness.values import Blob, Refused, go_type, shown
 
@@ -56,7 +57,7 @@ class Files:
         if not where.is_file():
             raise Refused(f"open {path}: not a regular file")
         try:
-            return where.read_text(encoding="utf-8", errors="replace")
+            return read_file(where).decode("utf-8", "replace")
         except OSError as error:
             raise Refused(f"open {path}: {(error.strerror or str(error)).lower()}") from error
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devtools.base.checksum import sha256_of
+from devtools.base.open_file import opened
 
 USER = 65532  # charts with runAsNonRoot take a numeric user only
 _DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777, "usr": 0o755}
@@ -93,7 +94,7 @@ def architecture() -> str:
 
 def is_static(program: Path) -> bool:
     """Whether an ELF program runs without the machine's libraries: it names no interpreter; elf(5)."""
-    with program.open("rb") as file:
+    with opened(program) as file:
         head = file.read(64)
         if len(head) < 64 or head[:5] != b"\x7fELF\x02":  # noqa: PLR2004 - 64-bit header
             return False
@@ -129,7 +130,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def _add_file(tar: tarfile.TarFile, name: str, source: Path, mode: int = 0o644) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = source.stat().st_size, mode
-    with source.open("rb") as file:
+    with opened(source) as file:
         tar.addfile(entry, file)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 from collections.abc import Iterable, Mapping
 
+from devtools.base.open_file import read_file
 from devtools.clusters.embedded.layout import POOL, RUN, Layout, Link
 from devtools.clusters.locks import locked
 from devtools.errors import EnvironmentFault
@@ -69,5 +70,5 @@ def _reservations() -> tuple[int, ...]:
     found = []
     for note in RUN.glob(f"devtools-*/{_NOTE}"):
         with contextlib.suppress(OSError, ValueError):  # gone meanwhile, or half written
-            found.append(int(note.read_text()))
+            found.append(int(read_file(note)))
     return tuple(found)
