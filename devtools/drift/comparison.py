@@ -23,7 +23,7 @@ from devtools.model import ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.releases.facts import helm_records, record_path
-from devtools.releases.revisions import Revision, basis, revisions
+from devtools.releases.recovery import Revision, basis, revisions
 
 _PARALLEL = 8
 _FEW = 3  # objects of a kind that are got one by one; more of them cost one list

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
-from devtools.engine.outcome import GOOD, Done, Ended, Tally, timed
+from devtools.engine.outcome import GOOD, Done, Ended, Tally
 from devtools.engine.schedule import expected, levels
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.events import (
@@ -82,10 +82,10 @@ class Engine:
             while sorter.is_active():
                 for ready in sorted(sorter.get_ready(), key=lambda name: (-urgency[name], order[name])):
                     if self._is_quick(steps[ready]):
-                        self._tally.ended[ready] = self._do_safely(steps[ready])
+                        self._tally.ended[ready] = self._carry_out(steps[ready])
                         sorter.done(ready)
                     else:
-                        running[pool.submit(self._do_timed, steps[ready])] = ready
+                        running[pool.submit(self._carry_out, steps[ready])] = ready
                 if not running:
                     continue
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -107,52 +107,47 @@ class Engine:
         """Whether nothing will be asked of anybody: not worth a thread."""
         return step.action is Action.DISABLED or (step.action is Action.UNCHANGED and not self._session.test)
 
-    def _do_timed(self, step: Step) -> Ended:
-        """One step; how long its own work took is remembered for the next run's order."""
+    def _carry_out(self, step: Step) -> Ended:
+        """Carry out one step, whatever happens, and remember how long its own work took, for the next run's order."""
         started = time.monotonic()
-        ended = self._do_safely(step)
+        try:
+            ended = self._do(step)
+        except Exception as error:  # noqa: BLE001 - a bug, or a sink that breaks: other steps must end in order
+            ended = self._failed(step, self._session.bug(error))
+            with contextlib.suppress(Exception):
+                self._tell(step, ended, 0.0)
         seconds = time.monotonic() - started - self._session.slots.queued(step.id)
         if ended.outcome in {Outcome.INSTALLED, Outcome.UPGRADED} and (self._session.test or not step.release.smoke):
             self._session.durations.note(step.id, seconds)
         return ended
 
-    def _do_safely(self, step: Step) -> Ended:
-        """One step, start to end, whatever happens: even where a sink breaks."""
-        try:
-            return self._do(step)
-        except Exception as error:  # noqa: BLE001 - see run
-            ended = self._failed(step, self._session.bug(error))
-            with contextlib.suppress(Exception):
-                self._tell(step, ended, 0.0)
-            return ended
-
     def _do(self, step: Step) -> Ended:
-        """One step, start to end."""
+        """Skip a step, or do what its action says; then test a smoke release."""
         if skipped := self._reason_to_skip(step):
             return self._tell(step, skipped, 0.0)
-        if step.action is Action.DISABLED or (step.action is Action.UNINSTALL and not self._session.sync):
+        release, sync, test = step.release, self._session.sync, self._session.test
+        if step.action is Action.DISABLED or (step.action is Action.UNINSTALL and not sync):
             return self._tell(step, Ended(Outcome.DISABLED), 0.0)
-        release = step.release
         if step.action is not Action.UNCHANGED:
             self._session.bus.emit(StepStarted(release=str(step.id), layer=release.layer, action=step.action))
-        result, seconds = timed(lambda: self._work(step), self._session.bug)
-        if isinstance(result, DevtoolsError):
-            return self._tell(step, self._failed(step, result), seconds)
-        ended = self._tell(step, Ended(result.outcome), seconds, result)
-        if release.smoke and self._session.test and step.action is not Action.UNINSTALL:
-            self._run_tests(step, result, ended)
+        started = time.monotonic()
+        try:
+            if self._is_quick(step):
+                done = Done(outcome=Outcome.UNCHANGED, revision=step.revision)
+            elif step.action is Action.UNCHANGED or not sync:
+                fact = self._facts.releases.get(step.id)
+                done = self._steps.confirm(step, fact.objects if fact else ())
+            elif step.action is Action.UNINSTALL:
+                done = self._steps.uninstall(step)
+            else:
+                done = self._steps.sync(step)
+        except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
+            failure = error if isinstance(error, DevtoolsError) else self._session.bug(error)
+            return self._tell(step, self._failed(step, failure), time.monotonic() - started)
+        ended = self._tell(step, Ended(done.outcome), time.monotonic() - started, done)
+        if release.smoke and test and step.action is not Action.UNINSTALL:
+            self._run_tests(step, done, ended)
         return ended
-
-    def _work(self, step: Step) -> Done:
-        """What its action says."""
-        if self._is_quick(step):
-            return Done(outcome=Outcome.UNCHANGED, revision=step.revision)
-        if step.action is Action.UNCHANGED or not self._session.sync:
-            fact = self._facts.releases.get(step.id)
-            return self._steps.confirm(step, fact.objects if fact else ())
-        if step.action is Action.UNINSTALL:
-            return self._steps.uninstall(step)
-        return self._steps.sync(step)
 
     def _reason_to_skip(self, step: Step) -> Ended | None:
         """Why a step is not even begun."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, TimedOut
@@ -83,14 +82,3 @@ def _list(names: Sequence[object]) -> str:
     """`a, b and 3 more`."""
     shown, more = ", ".join(map(str, names[:_NAMED])), len(names) - _NAMED
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def timed(work: Callable[[], Done], bug: Callable[[Exception], DevtoolsError]) -> tuple[Done | DevtoolsError, float]:
-    """Run it; its result or its failure, and the seconds it took. What nobody foresaw is made a failure by `bug`."""
-    started = time.monotonic()
-    try:
-        return work(), time.monotonic() - started
-    except DevtoolsError as error:
-        return error, time.monotonic() - started
-    except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
-        return bug(error), time.monotonic() - started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from devtools.helm.rejections import without_values
 from devtools.model import Release
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
+from devtools.releases.launch import Launch
 from devtools.run.session import Session
 
 MOST_LINES = 10_000  # of one command that become events
@@ -30,21 +30,21 @@ class Commands:
         self,
         release: Release,
         command: Command,
+        launch: Launch | None = None,
         *,
         quiet: bool = False,
         heard: dict[str, deque[str]] | None = None,
-        hushed: Callable[[], bool] = lambda: False,
     ) -> Result:
         """Run and stream what is printed, but no flood; `quiet` keeps stdout back, which is full of secrets.
 
-        Lines are redacted, the result is not: that would change names in helm's answer. `heard` gets every line, nobody
-        what is printed while `hushed`.
+        Lines are redacted, the result is not: that would change names in helm's answer. `heard` gets every line; what
+        a helm prints before its values are given (`launch`) is dropped.
         """
         told = 0
 
         def on_output(stream: Any, line: str) -> None:
             nonlocal told
-            if hushed():
+            if launch and launch.is_hushed:
                 return
             if heard is not None:
                 heard[stream].append(line)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from devtools.charts.crds import files_of
 from devtools.diff.difference import ABSENT, changes, is_hidden
 from devtools.errors import DevtoolsError
 from devtools.helm.applied import Applied
+from devtools.helm.commands import missing_kinds
 from devtools.helm.rejections import Refusal, invalid, refusals, without_values
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId, Step
 from devtools.readiness.rules import is_workload
 from devtools.readiness.wait import Failure, LateFailure, Wait
 from devtools.redaction import HIDDEN, Redactor
-from devtools.releases.revisions import last_two, object_of
+from devtools.releases.recovery import last_two, object_of
 from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
 
 KEPT = HOLD_DATA
@@ -25,6 +29,13 @@ KEPT = HOLD_DATA
 _MUTABLE = frozenset(
     {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
     | {"persistentVolumeClaimRetentionPolicy"}
+)
+# What belongs to Kubernetes itself: no release brings a kind of these (https://kubernetes.io/docs/reference/using-api/).
+_OWN = frozenset(
+    {"", "apps", "autoscaling", "batch", "extensions", "policy", "apiextensions.k8s.io", "apiregistration.k8s.io"}
+    | {f"{area}.k8s.io" for area in ("admissionregistration", "authentication", "authorization", "certificates")}
+    | {f"{area}.k8s.io" for area in ("coordination", "discovery", "events", "flowcontrol.apiserver", "networking")}
+    | {f"{area}.k8s.io" for area in ("node", "rbac.authorization", "resource", "scheduling", "storage")}
 )
 _LONGEST = 80  # characters of a value
 _INVALID = 422
@@ -119,24 +130,14 @@ def refused(kube: Kube, release: Release, said: str) -> Refused | None:
     return Refused(release, found, fields_changed(kube, release.id, found), strays) if found or strays else None
 
 
-def despite_refusals(
-    work: Callable[[bool], str], kube: Kube, wait: Wait, say: Callable[[str], None], step: Step
-) -> Callable[[bool], str]:
-    """The same work, done once more after what the API server refused is out of the way, as far as the step may."""
-
-    def done(again: bool) -> str:  # noqa: FBT001 - as despite_outages calls it
-        try:
-            return work(again)
-        except Refused as error:
-            if not error.is_cured(recreating=step.recreate, taking=step.take):
-                raise
-            _rehearse(kube, step.release.id, error.immutable)
-            recreate(kube, error.immutable, wait, say)
-            for stray in error.strays:
-                take_over(kube, stray, say)
-            return work(True)
-
-    return done
+def overcome(kube: Kube, step: Step, wait: Wait, say: Callable[[str], None], error: Refused) -> None:
+    """Remove what the API server refused, as far as the step may; raises `error` if it may not."""
+    if not error.is_cured(recreating=step.recreate, taking=step.take):
+        raise error
+    _rehearse(kube, step.release.id, error.immutable)
+    recreate(kube, error.immutable, wait, say)
+    for stray in error.strays:
+        take_over(kube, stray, say)
 
 
 def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None:
@@ -200,3 +201,36 @@ def _pause(wait: Wait, what: str) -> None:
         raise LateFailure(f"timed out waiting for {what}")
     wait.say(what)
     wait.pause(_LOOK)
+
+
+def unknown(text: str, chart: Path, values: Mapping[str, Any]) -> Failure | None:
+    """Return the failure that helm's message means if it is about kinds that the cluster does not have."""
+    kinds = missing_kinds(text)
+    if not kinds:
+        return None
+    said = f"the cluster has no kind {' and '.join(kinds)}"
+    if all(kind.rpartition(" of ")[2].rpartition("/")[0] in _OWN for kind in kinds):
+        hint = "the chart is for another Kubernetes: `kubectl api-versions` shows what this one serves"
+        return Failure(f"{said}: its Kubernetes does not serve that version of its API", hint=hint, details=[text])
+    if own := _in_templates(chart, values, kinds):
+        message = f"{said}: its CRD is in {own} of the same chart, and Helm looks up every kind before it installs any"
+        hint = "move the CRD to the chart's crds/, or into a release that this one needs"
+        return Failure(message, hint=hint, details=[text])
+    return Failure(
+        f"{said}: no CRD for it is there", hint="add the release that brings the CRD to its needs", details=[text]
+    )
+
+
+def _in_templates(chart: Path, values: Mapping[str, Any], kinds: tuple[str, ...]) -> str:
+    """Return the template of a chart that seems to hold the CRD of one of these kinds, empty if none does."""
+    names = "|".join(re.escape(kind.partition(" of ")[0]) for kind in kinds)
+    declared = re.compile(rf"^\s*(?:names:\s*{{.*)?[\"']?kind[\"']?:\s*[\"']?(?:{names})\b", re.MULTILINE)
+    try:
+        for where, files in files_of(chart, values, lambda name: "templates/" in name):
+            for name, content in sorted(files.items()):
+                text = content.decode("utf-8", "replace")
+                if name.startswith("templates/") and "CustomResourceDefinition" in text and declared.search(text):
+                    return f"{where}{name}"
+    except DevtoolsError:
+        return ""
+    return ""

@@ -18,7 +18,7 @@ from devtools.kube.client import CONFLICT, ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId
 from devtools.readiness.wait import Failure
 from devtools.releases.facts import record_path
-from devtools.releases.revisions import last_two, object_of
+from devtools.releases.recovery import last_two, object_of
 
 HOLD_DATA = frozenset({"PersistentVolumeClaim", "PersistentVolume", "Namespace", "CustomResourceDefinition"})
 _AGAIN = 3  # times that an object may change meanwhile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from devtools.events import Bus
     from devtools.helm.commands import Helm
     from devtools.kube.client import Kube
-    from devtools.model import ReleaseId
+    from devtools.model import Release, ReleaseId
     from devtools.process.runner import Cancel, Runner
     from devtools.readiness.observer import Observer
+    from devtools.readiness.wait import Wait
     from devtools.redaction import Redactor
     from devtools.run.slots import Slots
 
@@ -64,3 +66,22 @@ class Session:
         from devtools.readiness.observer import Observer  # noqa: PLC0415 - where nothing is to do, nothing is looked at
 
         return Observer(self.kube)
+
+    def wait_for(self, release: Release, timeout: float = 0.0) -> Wait:
+        """Return a wait of so many seconds (default: the release's timeout) that emits what it waits for."""
+        from devtools.events import StepWaiting  # noqa: PLC0415 - if nothing is to do, nothing waits
+        from devtools.readiness.wait import Wait  # noqa: PLC0415
+
+        deadline = time.monotonic() + (timeout or release.timeout)
+
+        def say(what: str) -> None:
+            left = round(max(deadline - time.monotonic(), 0.1), 1)
+            self.bus.emit(StepWaiting(release=str(release.id), layer=release.layer, what=what, left=left))
+
+        return Wait(deadline=deadline, say=say, cancel=self.cancel)
+
+    def warn(self, release: Release, line: str) -> None:
+        """Emit a warning about a release."""
+        from devtools.events import Notice  # noqa: PLC0415 - rarely needed
+
+        self.bus.emit(Notice(level="warning", message=line, release=str(release.id)))

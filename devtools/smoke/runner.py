@@ -20,8 +20,8 @@ from devtools.process.runner import Cancel, Result
 from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
 from devtools.releases.launch import exhausted
-from devtools.releases.outages import Outage, despite_outages
 from devtools.releases.removal import INSTANCE, is_test
+from devtools.releases.retry import Outage, with_retries
 from devtools.run.session import Session
 from devtools.smoke.record import Record
 from devtools.smoke.watch import Test, Watch
@@ -57,7 +57,8 @@ class Smoke:
 
         Raises Interrupted or DevtoolsError where the tests cannot even be found.
         """
-        hooks = despite_outages(lambda _: self._hooks(release), partial(self._warn, release))
+        wait = self._session.wait_for(release)
+        hooks = with_retries(lambda _: self._hooks(release), wait, partial(self._warn, release))
         tests = [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in _TESTS]
         if not tests:
             self._warn(release, "has no tests")
@@ -134,7 +135,8 @@ class Smoke:
     def _safely(self, test: Test, record: Record, interrupted: Verdict) -> _End:
         """How it ended; what is not its own fault is noted for the whole run. `interrupted` is that of Ctrl-C."""
         try:
-            return despite_outages(lambda _: self._run(test, record), partial(self._warn, test.release))
+            wait = self._session.wait_for(test.release)
+            return with_retries(lambda _: self._run(test, record), wait, partial(self._warn, test.release))
         except Interrupted as error:
             return _End(verdict=interrupted, reason=error.message)
         except EnvironmentFault as error:

@@ -40,8 +40,7 @@ from devtools.planning.plan import Selection, down_plan, make_plan
 from devtools.planning.uninstall import with_sweeps
 from devtools.process.runner import Cancel
 from devtools.releases.facts import observe
-from devtools.releases.recovery import left, recovery
-from devtools.releases.revisions import basis, revisions
+from devtools.releases.recovery import basis, left, recovery, revisions
 from tests.config.test_stack import GOOD
 from tests.kits.api_script import KUBECONFIG
 from tests.kits.fuzzing import LAX_JSON, ODD_JSON, SLOW, documents, scratch

@@ -13,8 +13,7 @@ from devtools.model import Environment, Layer, Plan, Release, ReleaseId, Stack
 from devtools.planning.plan import Selection, make_plan
 from devtools.redaction import secret_values
 from devtools.releases.facts import observe, record_path
-from devtools.releases.recovery import Recovery, records, recovery
-from devtools.releases.revisions import basis, revisions
+from devtools.releases.recovery import Recovery, basis, records, recovery, revisions
 from tests.kits.run import HERE, LAYER, Bench, config_map, plan, set_status, step
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from devtools.diff.difference import ABSENT, Change
 from devtools.drift.comparison import Field, ObjectDrift, ReleaseDrift
 from devtools.model import ObjectRef
-from devtools.releases.revisions import Revision
+from devtools.releases.recovery import Revision
 from devtools.report.drift import drift_json, drift_lines, fix_json
 from devtools.report.text import plain
 from tests.report.test_tables import release

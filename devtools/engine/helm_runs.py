@@ -1,0 +1,257 @@
+"""Runs helm for the steps of a plan: upgrades, rollbacks, uninstalls; clears what a helm that was cut off left."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from devtools.charts.crds import has_crds
+from devtools.engine.prestart import LONGEST, Ahead
+from devtools.errors import Interrupted
+from devtools.events import Notice
+from devtools.helm.commands import Deployed, parse_upgrade
+from devtools.helm.failures import classify
+from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
+from devtools.helm.ownership import launch_token, next_token
+from devtools.kube.client import Kube
+from devtools.model import BUSY, STAND_IN, Action, ObjectRef, Plan, Release, Step
+from devtools.process.runner import Command, Result
+from devtools.readiness.wait import Failure, LateFailure
+from devtools.releases.commands import Commands
+from devtools.releases.crds import apply_crds
+from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
+from devtools.releases.launch import Launch, exhausted, killed
+from devtools.releases.namespaces import make_namespace
+from devtools.releases.recovery import (
+    await_other_helm,
+    is_stand_in,
+    left,
+    newest,
+    newest_state,
+    records,
+    recovery,
+    unlabelled_record,
+)
+from devtools.releases.rejections import overcome, refused, unknown
+from devtools.releases.removal import (
+    await_gone,
+    await_pods,
+    left_by_hooks,
+    refused_deletions,
+    remove_hooks,
+    spare_crds,
+    tests_of,
+)
+from devtools.releases.retry import Outage, unanswered, with_retries
+from devtools.releases.takeover import keep_data
+from devtools.run.session import Session
+from devtools.smoke.hook_watcher import HookWatch
+
+
+class HelmRuns:
+    """The helm processes of one plan; raises DevtoolsError where one fails for good."""
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        """`close` must be called after the last."""
+        self._session = session
+        self._stack = plan.stack.name  # marks releases as this stack's
+        self._commands = Commands(session)
+        steps = {step.id: step for step in plan.steps}
+        self._prestarted = Ahead(steps, session.slots, partial(self._launch, longest=LONGEST))
+
+    def prestart(self, step: Step) -> None:
+        """Start a step's helm before its turn, if there is CPU to spare."""
+        self._prestarted.prepare(step)
+
+    def close(self) -> None:
+        """End what was started for steps whose turn never came."""
+        self._prestarted.close()
+
+    def hooks(self, release: Release) -> None:
+        """Run the `before` commands of a release, one after the other."""
+        for hook in release.before:
+            self._session.wait_for(release).say(f"hook {hook.argv[0]}")
+            self._commands.hook(release, hook.argv, hook.timeout)
+
+    def upgrade(self, step: Step) -> Deployed:
+        """Namespace, CRDs and `helm upgrade --install`, tried again as the policies of `releases.retry` say."""
+        session, release = self._session, step.release
+        wait, warn = session.wait_for(release), partial(session.warn, release)
+        cure = partial(overcome, session.kube, step, wait, warn)
+        deployed = with_retries(partial(self._attempt, step), wait, warn, cure)
+        self._prestarted.look_on(release.id)
+        return deployed
+
+    def _attempt(self, step: Step, clear: bool) -> Deployed:  # noqa: FBT001 - as with_retries calls it
+        """One upgrade; `clear` says that an earlier attempt may have left something."""
+        release, session = step.release, self._session
+        # what waits holds no slot
+        make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, session.wait_for(release))
+        await_gone(session.kube, session.observer, step.going, session.wait_for(release))
+        if step.recover:
+            self._await_other_helm(step)
+        if has_crds(release.chart.path):
+            apply_crds(session, release, self._stack, session.wait_for(release))
+        with session.slots.hold(release.id):
+            if session.cancel.is_set():  # while it waited for its turn
+                raise Interrupted(session.cancel.reason)
+            self._clear(step, again=clear)
+            launch = self._prestarted.take(step) or self._launch(step)
+            launch.give(session.values[step.id])
+            self._prestarted.look_on(step.id)
+            answer = self._finish(release, "upgrade", launch).stdout
+        return parse_upgrade(answer, release.namespace)
+
+    def uninstall(self, step: Step) -> None:
+        """Remove a release but for its CRDs, and wait until its objects are gone; their pods may still be ending."""
+        self._await_other_helm(step)
+        self._remove(step.release, self._session.slots.hold(step.release.id))
+
+    def _remove(self, release: Release, slot: contextlib.AbstractContextManager[Any]) -> None:
+        """See `uninstall`; `slot` is held while helm runs."""
+        kube, observer, wait = self._session.kube, self._session.observer, self._session.wait_for(release)
+        stored = spare_crds(kube, release.id, self._stack)
+        objects = tuple(scoped(kube, ref) for ref in stored.objects()) if stored else ()
+        if namespaces := [ref.name for ref in objects if (ref.api_version, ref.kind) == ("v1", "Namespace")]:
+            await_pods(observer, namespaces, wait)
+        if revision := newest(kube, release.id):
+            self._label_next(release, revision, "uninstall", revision)
+        tests = tests_of(kube, release.id) if release.smoke or (stored and stored.tests()) else ()
+        with slot:
+            self._uninstall(release, objects)
+        if stored:
+            remove_hooks(kube, stored, tests)
+            if left := left_by_hooks(kube, stored):
+                self._session.bus.emit(Notice(level="info", message=left, release=str(release.id)))
+            observer.renew()
+            await_gone(kube, observer, objects, wait)
+
+    def _uninstall(self, release: Release, objects: Sequence[ObjectRef]) -> None:
+        """Run `helm uninstall`; if the user may not delete what it deletes, say so: helm does not."""
+        command = self._session.helm.uninstall(release.id, timeout=release.timeout)
+        wait, warn = self._session.wait_for(release), partial(self._session.warn, release)
+        try:
+            with_retries(lambda _: self._run(release, "uninstall", command), wait, warn)
+        except Failure as error:
+            if found := refused_deletions(self._session.kube, objects):
+                hint = "this user must be allowed to delete what the chart makes: docs/clusters.md"
+                raise Failure(found[0], hint=hint, details=found[1:]) from error
+            raise
+
+    def _launch(self, step: Step, longest: float = 0.0) -> Launch:
+        """Start a release's helm, which may wait for its values for so many seconds."""
+        release = step.release
+        self._session.redactor.learn(self._session.values[step.id])
+        labels = {
+            LABEL_DIGEST: step.digest,
+            LABEL_LAYER: release.layer,
+            LABEL_STACK: self._stack,
+            LABEL_CHART: release.chart.kind,
+            LABEL_LAUNCH: launch_token(self._session.origin),
+            **release.labels,
+        }
+        command = self._session.helm.upgrade(
+            release.id,
+            release.chart.path,
+            timeout=release.timeout,
+            history=release.history,
+            labels=labels,
+            take=step.take,
+            first=step.action is Action.INSTALL,
+        )
+
+        timeout = (command.timeout or 0.0) + longest
+        run = partial(self._commands.run, release, quiet=True)
+        return Launch(replace(command, timeout=timeout), run, reads=True)
+
+    def _clear(self, step: Step, *, again: bool) -> None:
+        """Undo and forget what a helm that was cut off left of a release; Failure where the release is not ours."""
+        kube, release = self._session.kube, step.release
+        known = records(kube, release.id)
+        if newest_state(known) in BUSY:  # perhaps only since the plan was made
+            self._await_other_helm(step)
+            known = records(kube, release.id)
+        owner = stack_of(known)
+        if known and owner != self._stack and not step.adopt and newest_state(known) != "uninstalled":
+            raise Failure(
+                "a release of this name was installed by other means meanwhile",
+                hint=f"to adopt it: invoke layer {release.layer} --take-ownership {release.id}",
+            )
+        if step.adopt:
+            keep_data(kube, release.id, known)
+        if not (again or step.recover or step.cut_off):
+            return
+        if is_stand_in(known) and release.chart.kind != STAND_IN and not step.adopt:
+            self._remove(release, contextlib.nullcontext())  # it is the release's turn already
+            known = records(kube, release.id)
+        state = left(known)
+        if state and not (step.adopt and state == "failed"):
+            self._recover(step, state, known)
+            known = records(kube, release.id)
+        for revision in cut_off_revisions(known, newest_records(known)).get(release.id, ()):
+            kube.delete(record_path(release.id, revision))
+
+    def _recover(self, step: Step, state: str, known: Sequence[Mapping[str, Any]]) -> None:
+        """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
+        helm, kube, release = self._session.helm, self._session.kube, step.release
+        way = recovery(state, known, adopt=step.adopt)
+        self._session.warn(release, way.told(state))
+        if way.how == "forget":
+            kube.delete(record_path(release.id, way.revision))
+        elif way.how == "rollback":
+            self._label_next(release, way.revision, "rollback", newest(kube, release.id) + 1)
+            self._run(release, "rollback", helm.rollback(release.id, way.revision, timeout=release.timeout))
+        else:
+            self._remove(release, contextlib.nullcontext())  # it is the release's turn already
+
+    def _label_next(self, release: Release, revision: int, verb: str, writes: int) -> None:
+        """Label a revision so that the one that helm makes of it is known as this run's."""
+        labels = {LABEL_LAUNCH: next_token(self._session.origin, verb, writes)}
+        self._session.kube.merge(record_path(release.id, revision), {"metadata": {"labels": labels}})
+
+    def _run(self, release: Release, verb: str, command: Command) -> Result:
+        """Run helm to its end; raises what it means if it fails."""
+        return self._finish(release, verb, Launch(command, partial(self._commands.run, release)))
+
+    def _await_other_helm(self, step: Step) -> None:
+        session, wait = self._session, self._session.wait_for(step.release)
+        await_other_helm(session.kube, step.release, wait, origin=session.origin, adopt=step.take_pending)
+
+    def _finish(self, release: Release, verb: str, launch: Launch) -> Result:
+        """Look after a helm until it has ended; raises what it means when that is not well.
+
+        Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
+        """
+        started = time.monotonic()
+        watch = HookWatch(session=self._session, release=release.id, verb=verb, say=self._session.wait_for(release).say)
+        result = watch.run(launch)
+        if result.ok:
+            return result
+        if result.cancelled:
+            raise Interrupted(f"helm {verb} of {release.id} was interrupted")
+        if fault := exhausted(result):
+            raise fault
+        failure = classify(result.stderr)
+        text = failure.text
+        self._session.kube.check()
+        if failure.is_away or (failure.kind != "chart" and self._session.kube.was_away(started)):
+            raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
+        if result.timed_out:
+            raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
+        kube, values = self._session.kube, self._session.values.get(release.id) or {}
+        known = killed(result) or unlabelled_record(kube, release.id, text)
+        known = known or refused(kube, release, result.stderr) or unanswered(text)
+        known = known or unknown(text, release.chart.path, values)
+        raise known or Failure(text, hint=failure.hint, details=watch.said())
+
+
+def scoped(kube: Kube, ref: ObjectRef) -> ObjectRef:
+    """Return the reference without a namespace if its kind has none: the manifest does not say, the API server does."""
+    resource = kube.resource(ref.kind, ref.api_version)
+    if resource is None or resource.namespaced:
+        return ref
+    return ObjectRef(ref.api_version, ref.kind, "", ref.name)
