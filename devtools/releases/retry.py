@@ -79,7 +79,8 @@ def with_retries(
             if counts[kind] == policy.times or late or (isinstance(failure, Refused) and overcome is None):
                 raise
             if policy.notice and (kind is Outage or not counts[kind]):
-                warn(f"{failure.message}{';' if kind is Outage else ':'} {policy.notice}")
+                what, _, why = failure.message.partition(": ")  # why may be long
+                warn(f"{what}: {policy.notice} ({why})" if kind is Outage else f"{failure.message}: {policy.notice}")
             if isinstance(failure, Refused) and overcome is not None:
                 overcome(failure)
             counts[kind] += 1
