@@ -53,7 +53,7 @@ def why_embedded(app: App) -> str:
 def say_why_embedded(app: App) -> None:
     """Say once, before the cluster is made, why it will be the embedded one."""
     if app.provider_name == "kwok" and not _state(app).is_dir() and (why := why_embedded(app)):
-        app.say(f"{why} (for k3d: invoke charts.vendor first, or set DEVTOOLS_PROVIDER=k3d)")
+        app.say(f"{why} (for k3d: invoke charts.vendor first)")
 
 
 def say_unused_keys(app: App) -> None:
