@@ -125,7 +125,7 @@ class HelmRuns:
             self._uninstall(release, objects)
         if stored:
             remove_hooks(kube, stored, tests)
-            if left := left_by_hooks(kube, stored):
+            for left in left_by_hooks(kube, stored):
                 self._session.bus.emit(Notice(level="info", message=left, release=str(release.id)))
             observer.renew()
             await_gone(kube, observer, objects, wait)

@@ -82,17 +82,17 @@ def remove_hooks(kube: Kube, stored: Stored, tests: Iterable[ObjectRef] = ()) ->
             kube.delete(path)
 
 
-def left_by_hooks(kube: Kube, stored: Stored) -> str:
-    """Say which objects of hooks stay on the cluster; empty if none does.
+def left_by_hooks(kube: Kube, stored: Stored) -> tuple[str, ...]:
+    """Name the objects of hooks that stay on the cluster, a few in each line.
 
     Helm leaves them unless a delete policy removed them. They are not deleted here: a hook may have made a volume.
     """
     refs = [ref for ref in stored.lasting_hooks() if (path := kube.path_of(ref)) and kube.get(path)]
-    if not refs:
-        return ""
     namespaced = {ref: (found := kube.resource(ref.kind, ref.api_version)) and found.namespaced for ref in refs}
-    shown = (f"{ref.kind.lower()}/{ref.name}{f' -n {ref.namespace}' if namespaced[ref] else ''}" for ref in refs)
-    return f"its hooks made these, and helm leaves them; kubectl delete removes them: {', '.join(shown)}"
+    refs.sort(key=lambda ref: bool(namespaced[ref]))
+    shown = [f"{ref.kind.lower()}/{ref.name}{f' -n {ref.namespace}' if namespaced[ref] else ''}" for ref in refs]
+    lines = (", ".join(shown[start : start + _NAMED]) for start in range(0, len(shown), _NAMED))
+    return tuple(f"helm leaves what hooks made (kubectl delete removes it): {line}" for line in lines)
 
 
 def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
