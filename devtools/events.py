@@ -174,6 +174,7 @@ class TestFinished:
     seconds: float
     reason: str = ""
     details: tuple[str, ...] = ()
+    timed_out: bool = False  # it failed because it did not end within its deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,11 +68,12 @@ class Tally:
         failed = [release for release, end in self.ended.items() if end.outcome is Outcome.FAILED]
         tests = [test for end in self.ended.values() for test in end.tests if test.verdict is Verdict.FAILED]
         blocked = [step.id for step in plan.steps if step.action is Action.BLOCKED]
+        late = all(test.timed_out for test in tests)
         if failed:
-            late = all(isinstance(self.ended[release].error, TimedOut) for release in failed)
-            return (ExitCode.TIMEOUT if late and not tests else ExitCode.FAILED), f"{_list(failed)} failed"
+            late = late and all(isinstance(self.ended[release].error, TimedOut) for release in failed)
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{_list(failed)} failed"
         if tests:
-            return ExitCode.FAILED, f"{_list([test.test for test in tests])} failed"
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{_list([test.test for test in tests])} failed"
         if blocked:
             return ExitCode.FAILED, f"{_list(blocked)} blocked"
         return ExitCode.OK, ""

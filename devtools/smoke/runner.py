@@ -23,6 +23,7 @@ from devtools.releases.launch import exhausted
 from devtools.releases.removal import INSTANCE, is_test
 from devtools.releases.retry import Outage, with_retries
 from devtools.run.session import Session
+from devtools.smoke.deadline import SLACK
 from devtools.smoke.record import Record
 from devtools.smoke.watch import Test, Watch
 
@@ -39,6 +40,7 @@ class _End:
     verdict: Verdict
     reason: str = ""
     details: Sequence[str] = ()
+    timed_out: bool = False
 
 
 class Smoke:
@@ -128,6 +130,7 @@ class Smoke:
             seconds=time.monotonic() - started,
             reason=end.reason,
             details=tuple(end.details),
+            timed_out=end.timed_out,
         )
         self._bus.emit(finished)
         return finished
@@ -154,7 +157,8 @@ class Smoke:
         if self._session.cancel.is_set():
             raise Interrupted(self._session.cancel.reason)
         watch, stop = Watch(session=self._session, test=test, before=self._clear(test)), Cancel()
-        command = self._session.helm.test(test.release.id, test.name, timeout=test.seconds + MORE)
+        limit = test.deadline.seconds + (test.release.timeout + SLACK if test.deadline.is_own else 0.0)
+        command = self._session.helm.test(test.release.id, test.name, timeout=limit + MORE)
         with ThreadPoolExecutor(1, thread_name_prefix="helm-test") as own:
             with record.turn:
                 helm = own.submit(self._session.runner.run, replace(command, cancel=stop))
@@ -236,6 +240,11 @@ class Smoke:
         if failure.is_away:
             self._kube.check()
             raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")
+        if late := watch.expiry():
+            if watch.has_passed():
+                return self._success(watch)
+            reason = f"{late}; {test.deadline.hint}"
+            return _End(verdict=Verdict.FAILED, reason=reason, details=tuple(watch.tail), timed_out=True)
         reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)
         details = tuple(watch.tail) or events_about(self._kube, test.ref.namespace, test.kind, test.name)
         return _End(verdict=Verdict.FAILED, reason=reason, details=details)

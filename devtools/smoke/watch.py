@@ -6,6 +6,7 @@ in several versions (helm/helm#11236, #9098, #6902).
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from devtools.readiness.failures import Trouble
 from devtools.readiness.rules import condition, container_statuses, has_begun, job_result
 from devtools.readiness.wait import Patience, Suspicions
 from devtools.run.session import Session
+from devtools.smoke.deadline import Deadline, deadline_of, expiry, extended, has_passed
 
 TAIL = 40  # log lines shown with a failure
 MOST_LINES = 10_000  # of one container that become events
@@ -58,10 +60,9 @@ class Test:
         return ObjectRef("batch/v1" if self.kind == "Job" else "v1", self.kind, where, self.name)
 
     @property
-    def seconds(self) -> float:
+    def deadline(self) -> Deadline:
         """How long it may run."""
-        asked = (self.hook.get("spec") or {}).get("activeDeadlineSeconds")
-        return float(asked if isinstance(asked, int) and asked > 0 else self.release.timeout)
+        return deadline_of(self.hook, self.release.timeout)
 
     @property
     def weight(self) -> int:
@@ -120,6 +121,7 @@ class Watch:
     _patience: Patience = field(default_factory=Patience)
     _logs: dict[tuple[str, str], _Log] = field(default_factory=dict)
     _over: bool = False
+    _extended: int = 0
     suspicions: Suspicions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,6 +141,8 @@ class Watch:
                 for container in _started(pod):
                     self._follow(pod, container)
         self._judge(item)
+        if item is not None and self.was_there and self.test.kind == "Job":
+            self._extend(item)
         self.trouble = self.trouble or self._patience.lost(self._troubles(item))
 
     def needs_no_helm(self) -> bool:
@@ -152,6 +156,7 @@ class Watch:
 
     def finish(self) -> None:
         """A last look, and a moment for the logs to drain; nothing is followed after that."""
+        self.session.observer.renew()  # helm may have noticed the end before the last look
         self.look()
         deadline = time.monotonic() + LOGS_LATE
         for log in list(self._logs.values()):
@@ -171,6 +176,18 @@ class Watch:
             return "its log was not read to the end, so nobody knows whether it checked anything"
         return None
 
+    def expiry(self) -> str:
+        """Return how it ran out of time; empty if it did not."""
+        deadline = self.test.deadline
+        if text := expiry(self.message, self.pods.values(), self._last_line(), deadline):
+            return text
+        is_late = not self.ended and time.monotonic() - self.began >= deadline.seconds
+        return f"not finished after {deadline.seconds:g} s" if is_late and not deadline.is_own else ""
+
+    def has_passed(self) -> bool:
+        """Whether it had passed before Kubernetes ended it for its deadline."""
+        return has_passed(self.pods.values(), self._last_line())
+
     def exit(self) -> str:
         """How a failed container ended, where one did."""
         return next((said for pod in self.pods.values() if (said := _exit(pod))), "")
@@ -178,6 +195,21 @@ class Watch:
     def nodes(self) -> set[str]:
         """Where it ran."""
         return {str((pod.get("spec") or {}).get("nodeName") or "") for pod in self.pods.values()}
+
+    def _last_line(self) -> str:
+        """Return the verdict that a script printed last, else the last line of any log."""
+        lines = [log.last.strip() for log in self._logs.values()]
+        return next((line for line in lines if line.startswith("result: ")), lines[-1] if lines else "")
+
+    def _extend(self, job: Mapping[str, Any]) -> None:
+        """Keep the start of the pod out of the Job's deadline."""
+        waited = time.monotonic() - self.began
+        needed = extended(job, self.pods.values(), self.test.deadline, self.test.release.timeout, waited)
+        path = self.session.kube.path_of(self.test.ref) if needed and needed != self._extended else None
+        if path and needed:
+            self._extended = needed  # once, also if it is refused: the Job then ends as it is declared
+            with contextlib.suppress(DevtoolsError):
+                self.session.kube.merge(path, {"spec": {"activeDeadlineSeconds": needed}})
 
     def _judge(self, item: Mapping[str, Any] | None) -> None:
         """What its object says."""

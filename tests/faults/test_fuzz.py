@@ -510,7 +510,7 @@ def _read_record(said: str) -> object:
 def _tests(said: str) -> object:
     """What is asked of a test before it is run."""
     tests = [Test(release=SMOKE, hook=hook) for hook in helm.parse_tests(said)]
-    return [(test.name, test.kind, hash(test.ref), test.seconds, test.is_optional) for test in tests]
+    return [(test.name, test.kind, hash(test.ref), test.deadline.seconds, test.is_optional) for test in tests]
 
 
 def _refusals(said: str) -> str:

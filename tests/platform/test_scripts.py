@@ -33,6 +33,8 @@ def test_prelude(case: dict[str, Any], shell: list[str], tmp_path: Path) -> None
     script = tmp_path / "script.sh"
     script.write_text(f"set -eu\n. {tmp_path}/prelude.sh\n{case['script']}")
     env = {"HOME": str(tmp_path), "TEST_OPTIONAL": str(case.get("optional", False)).lower()}
+    if "timeout" in case:
+        env["TEST_TIMEOUT"] = str(case["timeout"])
     result = run([*shell, str(script)], env=env)
     assert result.returncode == case.get("exit", 0), result.stdout + result.stderr
     if "prints" in case:

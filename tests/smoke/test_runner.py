@@ -11,10 +11,11 @@ import pytest
 from devtools.clusters.provider import Cluster
 from devtools.errors import ExitCode
 from devtools.events import Notice, TestFinished, TestOutput, Verdict
-from devtools.model import Action
+from devtools.model import Action, ChartRef
 from devtools.process.runner import Cancel, Command, OnOutput, Result
 from devtools.smoke.runner import AT_ONCE
 from tests.kits.run import Bench, Recorder, config_map, job, plan, step
+from tests.platform.support import CHARTS
 
 pytestmark = pytest.mark.cluster
 
@@ -274,3 +275,48 @@ def test_only_so_many_helms_wait_at_once(bench: Bench) -> None:
     ran = bench.run(plan(*(step(item) for item in releases)), runner=runner)
     assert [event.verdict for event in ran.all(TestFinished)] == [Verdict.SIMULATED] * 20
     assert 1 < runner.most <= AT_ONCE < 20
+
+
+@pytest.mark.real
+def test_deadlines_leave_out_the_start_of_the_pod_and_name_what_to_raise(bench: Bench) -> None:
+    def limited(name: str, script: str, seconds: int = 8) -> dict[str, Any]:
+        made = job(name, "test", "sh", "-c", script, cluster=bench.cluster)
+        made["spec"]["activeDeadlineSeconds"] = seconds
+        made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 0
+        return made
+
+    slow = limited("slow-start", "echo started")
+    container = slow["spec"]["template"]["spec"]["containers"][0]
+    slow["spec"]["template"]["spec"]["initContainers"] = [{**container, "name": "init", "command": ["sleep", "12"]}]
+    tests = [
+        limited("late", "echo begun; sleep 300"),
+        limited("passed", "echo 'result: passed (1)'; sleep 300"),
+        slow,
+    ]
+    smoke = bench.release(bench.chart("smoke", *tests), smoke=True, timeout=60.0)
+    ran = bench.run(plan(step(smoke)))
+    ends = {event.test: (event.verdict, event.reason, event.timed_out) for event in ran.all(TestFinished)}
+    late = "not finished after 8 s; raise activeDeadlineSeconds of Job/late if it only needs more time"
+    assert ends == {
+        "late": (Verdict.FAILED, late, True),
+        "passed": (Verdict.PASSED, "", False),
+        "slow-start": (Verdict.PASSED, "", False),
+    }
+    assert ran.code is ExitCode.TIMEOUT
+
+
+@pytest.mark.real
+def test_a_script_that_does_not_end_in_time_names_its_check(bench: Bench) -> None:
+    script = 'check "first" true\ncheck "it comes" wait_for 300 false\ncheck "never" true\n'
+    values = {
+        **bench.cluster.smoke_values,
+        "jobs": [{"name": "slow", "script": script, "timeoutSeconds": 3}],
+    }
+    chart = ChartRef(name="platform/helm-test-jobs", path=CHARTS / "helm-test-jobs", version="0.1.0")
+    ran = bench.run(plan(step(bench.release(chart, name="smoke", smoke=True))), values={"smoke": values})
+    end = ran.one(TestFinished)
+    assert end.reason == (
+        'not finished after 3 s, during "it comes"; raise timeoutSeconds of the job slow if it only needs more time'
+    )
+    assert (end.verdict, end.timed_out, ran.code) == (Verdict.FAILED, True, ExitCode.TIMEOUT)
+    assert end.details[-1].startswith("result: timed out (")

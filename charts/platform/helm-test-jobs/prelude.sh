@@ -1,8 +1,13 @@
-# The words that smoke scripts use. POSIX sh, busybox ash included; needs date and sleep besides kubectl.
+# The words that smoke scripts use. POSIX sh, busybox ash included; needs cat, date and sleep besides kubectl.
 _passed=0
 _failed=0
 _skipped=0
 _reason=''
+_current=''
+_stopped=''
+_watchdog=''
+_began=$(date +%s)
+_output=${HOME:-/tmp}/.check-output
 
 _line() { # state, name, value: one line per check; further lines of the value are indented
   printf '%-8s%s' "$1" "$2"
@@ -10,15 +15,25 @@ _line() { # state, name, value: one line per check; further lines of the value a
   printf '\n'
 }
 
+# _run NAME COMMAND…: put what the command prints into _value. A signal interrupts `wait`, but not `$(…)`.
+_run() {
+  _current=$1
+  shift
+  { (set +e && "$@") <&3 3<&- >"$_output" 2>&1 & } 3<&0
+  _code=0
+  wait "$!" || _code=$?
+  _current=''
+  _value=$(cat "$_output")
+  return "$_code"
+}
+
 # check NAME COMMAND…: the command must succeed; what it prints is the value shown. Later checks still run.
 check() {
   _name=$1
-  shift
-  if _value=$("$@" 2>&1); then
+  if _run "$@"; then
     _passed=$((_passed + 1))
     _line ok "$_name" "$_value"
   else
-    _code=$?
     _failed=$((_failed + 1))
     _line FAILED "$_name" "${_value:-exit code $_code}"
   fi
@@ -103,8 +118,7 @@ skip() {
 # need REASON COMMAND…: an optional test ends here, skipped for REASON, when the command fails; any other one fails.
 need() {
   _reason=$1
-  shift
-  if _value=$("$@" 2>&1); then
+  if _run "$@"; then
     return 0
   fi
   if [ "${TEST_OPTIONAL:-false}" = true ]; then
@@ -116,10 +130,28 @@ need() {
   exit 0 # the trap below gives the real exit code
 }
 
+# On SIGTERM: name the check under way. The watchdog sends it after TEST_TIMEOUT seconds, kubelet when the pod must go.
+_stop() {
+  trap '' TERM
+  _seconds=$(($(date +%s) - _began))
+  _stopped=stopped
+  if [ -n "${TEST_TIMEOUT:-}" ] && [ "$_seconds" -ge "${TEST_TIMEOUT:-0}" ]; then
+    _stopped='timed out'
+  fi
+  exit 124
+}
+
 # The last line is the verdict; a script that checked nothing, or ended early, has not passed.
 _verdict() {
   _code=$?
   trap - EXIT
+  trap '' TERM
+  [ -z "$_watchdog" ] || kill "$_watchdog" 2>/dev/null || :
+  if [ -n "$_stopped" ]; then
+    _line FAILED "${_current:-the script}" "not finished after ${_seconds}s"
+    printf 'result: %s (%ss%s)\n' "$_stopped" "$_seconds" "${_current:+, during $_current}"
+    exit 124
+  fi
   if [ "$_code" -ne 0 ]; then
     _failed=$((_failed + 1))
     _line FAILED "the script ended with exit code $_code" ''
@@ -138,3 +170,7 @@ _verdict() {
   exit 0
 }
 trap _verdict EXIT
+trap _stop TERM
+if [ -n "${TEST_TIMEOUT:-}" ]; then # no child of this shell: a script may use `wait`
+  _watchdog=$({ sleep "$TEST_TIMEOUT" && kill -TERM "$$"; } </dev/null >/dev/null 2>&1 & echo "$!")
+fi
