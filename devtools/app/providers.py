@@ -77,6 +77,12 @@ def _state(app: App, provider: str = "") -> Path:
     return app.folders.state / folder / app.cluster_name
 
 
+def remove_stale_copies(app: App) -> None:
+    """Remove copies of kubeconfigs that nothing can use any more, whatever the provider is now."""
+    if (app.folders.state / "context").is_dir():
+        _context(app).remove_stale_copies()
+
+
 def _kwok(app: App) -> Provider:
     """The embedded cluster, with the repository's Stages."""
     from devtools.clusters.embedded.provider import KwokProvider  # noqa: PLC0415 - one of three
@@ -164,6 +170,7 @@ def _context(app: App) -> ContextProvider:
         app.cluster_settings.context,
         allowed=app.settings.allowed_contexts,
         kubeconfigs=tuple(Path(part) for part in named.split(os.pathsep) if part) or (default,),
-        state=_state(app),
+        state=_state(app, "context"),
+        root=app.settings.root,
         cancel=app.cancel,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import yaml
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_yaml import read_yaml
 from devtools.base.open_file import read_file
+from devtools.clusters.copies import remove_stale, use
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.kube.client import FORBIDDEN, ApiError, Kube
@@ -32,23 +35,40 @@ class ContextProvider:
         allowed: tuple[str, ...],
         kubeconfigs: tuple[Path, ...],
         state: Path,
+        root: Path = Path(),
         cancel: Cancel | None = None,
     ) -> None:
-        """`name` is the context's; `kubeconfigs` are KUBECONFIG's files or ~/.kube/config, the first one wins."""
+        """`name` is the context's; `kubeconfigs` are KUBECONFIG's files or ~/.kube/config, the first one wins.
+
+        `root` is the repository whose devtools.yaml allows contexts.
+        """
         self._name = name
         self._allowed = allowed
         self._kubeconfigs = kubeconfigs
         self._state = state
+        self._root = root.absolute()
         self._cancel = cancel or Cancel()
 
     def ensure(self, progress: Progress) -> Cluster:  # noqa: ARG002 - the protocol's
         """The cluster, once its API server has answered; raises EnvironmentFault where it does not."""
         cluster = self.find()
         Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0).version()
+        self.remove_stale_copies()
         return cluster
 
     def find(self) -> Cluster:
         """See `Provider`; raises ConfigError where the context is not allowed, or none is named."""
+        try:
+            return self._find()
+        except DevtoolsError:
+            self.remove_stale_copies()
+            raise
+
+    def remove_stale_copies(self) -> None:
+        """Remove copies that nothing can use any more, of clusters of any name; they hold credentials."""
+        remove_stale(self._state.parent, self._root, self._allowed, _directory_name)
+
+    def _find(self) -> Cluster:
         if not self._name:
             raise ConfigError(
                 "provider context needs a context, and devtools.yaml names none",
@@ -61,7 +81,12 @@ class ContextProvider:
                 hint=f"add {self._name} to allowed_contexts in devtools.yaml",
             )
         own, text = self._copy()
-        write_whole(own, text, mode=0o600)
+        try:
+            lock = use(own.parent, self._name, self._root, self._kubeconfigs)
+            weakref.finalize(self, os.close, lock)
+            write_whole(own, text, mode=0o600)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write {own}: {error.strerror}") from error
         return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=own)
 
     def kubeconfig(self) -> Path:
@@ -77,13 +102,8 @@ class ContextProvider:
         A file for each cluster, whatever its context is called: a run under way must not find another in its place.
         A user's new credentials make no other cluster.
         """
-        document = extract(_documents(self._kubeconfigs), self._name)
-        try:  # not as JSON, whose keys cannot be sorted where some are no text
-            which = yaml.safe_dump([self._name, document["clusters"][0]["cluster"]])
-            text = yaml.safe_dump(document, sort_keys=False)
-        except RecursionError as error:  # the dumper needs more of the stack than the loader lets in
-            raise EnvironmentFault(f"context {self._name} is nested too deeply in its kubeconfig") from error
-        return self._state / hashlib.sha256(which.encode()).hexdigest()[:12] / "kubeconfig", text
+        name, text = _named_copy(self._name, self._kubeconfigs)
+        return self._state / name / "kubeconfig", text
 
     def status(self) -> ClusterStatus:
         """See `Provider`."""
@@ -122,6 +142,25 @@ def _nodes(kube: Kube) -> int:
         if error.status != FORBIDDEN:
             raise
         return 0
+
+
+def _named_copy(context: str, kubeconfigs: tuple[Path, ...]) -> tuple[str, str]:
+    """The name of the directory of a context's copy, and the copy; raises EnvironmentFault."""
+    document = extract(_documents(kubeconfigs), context)
+    try:  # not as JSON, whose keys cannot be sorted where some are no text
+        which = yaml.safe_dump([context, document["clusters"][0]["cluster"]])
+        text = yaml.safe_dump(document, sort_keys=False)
+    except RecursionError as error:  # the dumper needs more of the stack than the loader lets in
+        raise EnvironmentFault(f"context {context} is nested too deeply in its kubeconfig") from error
+    return hashlib.sha256(which.encode()).hexdigest()[:12], text
+
+
+def _directory_name(context: str, kubeconfigs: tuple[Path, ...]) -> str:
+    """The name of the directory of a context's copy; empty if the kubeconfigs do not have the context."""
+    try:
+        return _named_copy(context, kubeconfigs)[0]
+    except ClusterAbsent:
+        return ""
 
 
 def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -> dict[str, Any]:

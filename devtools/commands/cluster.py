@@ -29,6 +29,7 @@ def status(app: App, output: str) -> ExitCode:
     """What is there now; exit code 4 unless it runs."""
     from devtools.report.tables import show_cluster  # noqa: PLC0415
 
+    _remove_stale_copies(app)
     found = app.provider.status()
     show_cluster(found, output=output, out=app.out, environ=app.environ)
     return ExitCode.OK if found.state == "running" else ExitCode.ENVIRONMENT
@@ -36,11 +37,20 @@ def status(app: App, output: str) -> ExitCode:
 
 def stop(app: App) -> ExitCode:
     """Stop the cluster, keeping all that it stores."""
+    _remove_stale_copies(app)
     app.provider.stop(app.say)
     return ExitCode.OK
 
 
 def delete(app: App) -> ExitCode:
     """Remove the cluster and everything it left on this machine."""
+    _remove_stale_copies(app)
     app.provider.delete(app.say)
     return ExitCode.OK
+
+
+def _remove_stale_copies(app: App) -> None:
+    """Remove copies of kubeconfigs that nothing can use any more."""
+    from devtools.app.providers import remove_stale_copies  # noqa: PLC0415 - only here
+
+    remove_stale_copies(app)

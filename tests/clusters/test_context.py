@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 from devtools.clusters.context import ContextProvider
 from devtools.clusters.provider import Cluster
 from devtools.errors import ConfigError, EnvironmentFault
+from tests.platform.support import run
 
 
 def write(path: Path, name: str = "team") -> Path:
@@ -135,6 +138,92 @@ def test_delete_and_stop_refuse(tmp_path: Path) -> None:
     for act, word in ((found.delete, "delete"), (found.stop, "stop")):
         with pytest.raises(ConfigError, match=f"not devtools' to {word}"):
             act(print)
+
+
+def made_by_another(tmp_path: Path, *files: Path, root: str = "", name: str = "team") -> Path:
+    """Copy a context in a process of its own, which has ended."""
+    code = (
+        "import sys; from pathlib import Path; from devtools.clusters.context import ContextProvider;"
+        "name, root, state, *files = sys.argv[1:];"
+        "found = ContextProvider(name, allowed=(name,), kubeconfigs=tuple(map(Path, files)), state=Path(state),"
+        " root=Path(root)).find(); print(found.kubeconfig)"
+    )
+    argv = [sys.executable, "-c", code, name, root or str(tmp_path), str(tmp_path / "state" / "demo"), *map(str, files)]
+    return Path(run(argv).stdout.strip())
+
+
+def cleaner(tmp_path: Path, *files: Path, allowed: tuple[str, ...] = ("team",), root: Path | None = None) -> None:
+    state = tmp_path / "state" / "other"
+    ContextProvider(
+        "team", allowed=allowed, kubeconfigs=files, state=state, root=root or tmp_path
+    ).remove_stale_copies()
+
+
+def test_a_copy_is_removed_once_its_context_is_gone(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    copy = made_by_another(tmp_path, user)
+    cleaner(tmp_path, user)
+    assert copy.exists()
+    write(user, name="renamed")
+    cleaner(tmp_path, user)
+    assert not copy.parent.exists()
+
+
+def test_a_copy_is_removed_once_its_context_is_not_allowed_any_more(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    copy = made_by_another(tmp_path, user)
+    (tmp_path / "elsewhere").mkdir()
+    cleaner(tmp_path, user, allowed=(), root=tmp_path / "elsewhere")
+    assert copy.exists(), "another repository allows other contexts"
+    with pytest.raises(ConfigError):
+        ContextProvider("team", allowed=(), kubeconfigs=(user,), state=tmp_path / "state" / "x", root=tmp_path).find()
+    assert not copy.parent.exists()
+
+
+def test_a_copy_is_removed_with_the_repository_it_was_made_for(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    (tmp_path / "repository").mkdir()
+    copy = made_by_another(tmp_path, user, root=str(tmp_path / "repository"))
+    (tmp_path / "repository").rmdir()
+    cleaner(tmp_path, user)
+    assert not copy.exists()
+
+
+def test_a_copy_of_a_cluster_that_the_context_no_longer_means_is_removed_after_a_day(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    copy = made_by_another(tmp_path, user)
+    user.write_text(user.read_text().replace("https://127.0.0.1:1", "https://127.0.0.1:2"))
+    cleaner(tmp_path, user)
+    assert copy.exists()
+    os.utime(copy, (0, 0))
+    cleaner(tmp_path, user)
+    assert not copy.exists()
+
+
+def test_a_copy_that_a_process_uses_stays(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    used = ContextProvider("team", allowed=("team",), kubeconfigs=(user,), state=tmp_path / "state" / "demo")
+    copy = used.find().kubeconfig
+    user.unlink()
+    cleaner(tmp_path, user, allowed=())
+    assert copy.exists()
+    del used
+    cleaner(tmp_path, user, allowed=())
+    assert not copy.exists()
+
+
+def test_what_cannot_be_read_stays(tmp_path: Path) -> None:
+    user = write(tmp_path / "config")
+    copy = made_by_another(tmp_path, user)
+    user.write_text("{")
+    cleaner(tmp_path, user)
+    assert copy.exists()
+    (copy.parent / "source.json").unlink()
+    cleaner(tmp_path, user)
+    assert copy.exists(), "an older version made it"
+    os.utime(copy, (0, 0))
+    cleaner(tmp_path, user)
+    assert not copy.exists()
 
 
 @pytest.mark.cluster

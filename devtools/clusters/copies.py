@@ -1,0 +1,91 @@
+"""Copies of kubeconfigs hold credentials: those that nothing can use any more are removed.
+
+Beside each copy are `source.json`, which names the repository and the kubeconfig files it was made from, and `in-use`,
+on which every process that uses the copy holds a shared lock. The system releases it when the process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from devtools.base.atomic_write import write_whole
+from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
+from devtools.errors import DevtoolsError
+
+UNUSED = 86_400.0  # seconds after which a copy of a cluster that its context no longer means is removed
+_SOURCE, _IN_USE, _COPY = "source.json", "in-use", "kubeconfig"
+
+# What the files say now of a context: the directory name of its copy; empty if they have no such context.
+Current = Callable[[str, tuple[Path, ...]], str]
+
+
+def use(directory: Path, context: str, root: Path, kubeconfigs: tuple[Path, ...]) -> int:
+    """Lock the copy in a directory against removal, and note what it is made from.
+
+    The lock holds until the returned descriptor is closed, or the process ends.
+    """
+    path = directory / _IN_USE
+    while True:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed the directory
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                if path.stat().st_ino == os.fstat(lock).st_ino:
+                    break
+            except OSError:
+                os.close(lock)
+                raise
+            os.close(lock)
+    if directory / _COPY in kubeconfigs:  # as Tilt has it: the copy was made from other files
+        return lock
+    source = {"context": context, "root": str(root), "kubeconfigs": [str(item.absolute()) for item in kubeconfigs]}
+    write_whole(directory / _SOURCE, json.dumps(source), mode=0o600)
+    return lock
+
+
+def remove_stale(state: Path, root: Path, allowed: tuple[str, ...], current: Current) -> None:
+    """Remove copies below a directory whose context is gone, means another cluster, or is not allowed any more.
+
+    `allowed` are the contexts that the repository at `root` allows. A copy that a process uses stays. What cannot be
+    read or removed now is left to the next time.
+    """
+    for copy in sorted(state.glob(f"*/*/{_COPY}")):
+        directory = copy.parent
+        with contextlib.suppress(OSError, DevtoolsError):
+            if not directory.is_symlink() and _is_stale(directory, root, allowed, current):
+                _remove(directory)
+
+
+def _is_stale(directory: Path, root: Path, allowed: tuple[str, ...], current: Current) -> bool:
+    is_unused = time.time() - (directory / _COPY).stat().st_mtime > UNUSED
+    try:
+        source = read_json(read_file(directory / _SOURCE))
+        context, home = str(source["context"]), Path(source["root"])
+        kubeconfigs = tuple(map(Path, source["kubeconfigs"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return is_unused  # an older version made it
+    if not home.is_dir() or (home == root and context not in allowed):
+        return True
+    name = current(context, kubeconfigs)
+    return not name or (name != directory.name and is_unused)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a copy, unless a process uses it."""
+    descriptor = os.open(directory / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        for name in (_COPY, _SOURCE, _IN_USE):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
