@@ -43,7 +43,7 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
     from devtools.report.tables import show_document  # noqa: PLC0415
 
     found = look(app, name, options)
-    show_document(_document(app, found), _lines, options.output, app.out, app.environ)
+    show_document(contracts_json(app.find_cluster().context, found), _lines, options.output, app.out, app.environ)
     return ExitCode.OK if all(item.state == "ready" for item in found) else ExitCode.FAILED
 
 
@@ -130,11 +130,12 @@ def _health(step: Step, judge: Contracts, gone: bool) -> Health:  # noqa: FBT001
     return health
 
 
-def _document(app: App, found: Iterable[Health]) -> dict[str, Any]:
+def contracts_json(context: str, found: Iterable[Health]) -> dict[str, Any]:
+    """Return the documented `contracts` document."""
     return {
         "version": VERSION,
         "kind": "contracts",
-        "context": app.find_cluster().context,
+        "context": context,
         "releases": [
             {"release": str(item.release), "layer": item.layer, "state": item.state, "reason": item.reason}
             for item in found

@@ -15,9 +15,11 @@ from devtools.bootstrap.script import Line
 from devtools.bootstrap.showing import document as bootstrap_document
 from devtools.bootstrap.showing import plan_document
 from devtools.bootstrap.stages import Stage
+from devtools.commands.contracts import Health, contracts_json
 from devtools.commands.values import values_json
 from devtools.config.values import Merged
 from devtools.errors import ConfigError, ExitCode, Location
+from devtools.model import ReleaseId
 from devtools.process.runner import Command
 from devtools.report.drift import drift_json
 from devtools.report.problems import error_json
@@ -73,6 +75,9 @@ def test_every_field_of_a_bootstraps_parts_is_documented() -> None:
     assert documented(found["commands[]"]) == list(document("bootstrap-plan")["commands"][0])
 
 
+HEALTH = Health(release=ReleaseId("ameide", "redis"), layer="40-data-plane", state="ready")
+
+
 def summary() -> dict[str, Any]:
     fold = Summary()
     play(SCENARIOS["simulated"](), fold)
@@ -83,6 +88,7 @@ def document(kind: str) -> dict[str, Any]:
     return {
         "run-summary": summary(),
         "layers": layers_json(STACK, FACTS),
+        "contracts": contracts_json("kwok-ameide", [HEALTH]),
         "drift": drift_json("ameide", "local", "kwok-ameide", DRIFT, 1.4),
         "cluster-status": cluster_json(STATUS),
         "bootstrap": bootstrap_document(
@@ -116,7 +122,8 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", ["run-summary", "layers", "drift", "cluster-status", "bootstrap", "bootstrap-plan", "error", "values"]
+    "kind",
+    ["run-summary", "layers", "contracts", "drift", "cluster-status", "bootstrap", "bootstrap-plan", "error", "values"],
 )
 def test_every_field_of_a_document_is_documented(kind: str) -> None:
     made = document(kind)
@@ -127,6 +134,11 @@ def test_every_field_of_a_document_is_documented(kind: str) -> None:
 @pytest.mark.parametrize("part", ["releases", "tests", "contracts"])
 def test_every_field_of_a_summarys_parts_is_documented(part: str) -> None:
     assert documented(sections("output.md")[f"{part}[]"]) == list(summary()[part][0])
+
+
+def test_every_field_of_a_releases_health_is_documented() -> None:
+    (release,) = document("contracts")["releases"]
+    assert documented(sections("output.md")["contracts.releases[]"]) == list(release)
 
 
 def test_every_field_of_a_layer_is_documented() -> None:
@@ -149,6 +161,7 @@ def test_every_example_has_the_shape_of_the_real_document() -> None:
     assert [item["kind"] for item in found] == [
         "run-summary",
         "layers",
+        "contracts",
         "drift",
         "cluster-status",
         "error",
