@@ -40,7 +40,7 @@ class Unanswered(Failure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How often, and for how many seconds after the first attempt, a failure is tried again."""
+    """How often a failure is tried again, and for how many seconds after the first one of its kind."""
 
     times: int
     seconds: float = inf
@@ -67,15 +67,17 @@ def with_retries(
     `attempt` is called with True if it must clear first what an earlier one left. `overcome` removes what the API
     server refused, or raises. Raises what `attempt` raises in the end; Interrupted on cancel.
     """
-    began, clear = time.monotonic(), False
+    clear = False
     counts = dict.fromkeys(POLICIES, 0)
+    first: dict[type[DevtoolsError], float] = {}  # when each kind of failure was met first
     while True:
         try:
             return attempt(clear)
         except (Outage, Unanswered, Refused) as failure:
             kind = type(failure)
             policy = POLICIES[kind]
-            late = kind is Unanswered and (wait.over() or time.monotonic() - began > policy.seconds)
+            now = time.monotonic()
+            late = kind is Unanswered and (wait.over() or now - first.setdefault(kind, now) > policy.seconds)
             if counts[kind] == policy.times or late or (isinstance(failure, Refused) and overcome is None):
                 raise
             if policy.notice and (kind is Outage or not counts[kind]):

@@ -148,7 +148,7 @@ def test_a_webhook_that_does_not_answer_is_named_after_a_while(place: Place, ask
     assert (ran.code, 15 < end.seconds < 60) == (ExitCode.FAILED, True)
     assert end.reason.startswith("admission webhook configmaps.check.example.com does not answer: ")
     assert "connection refused" in end.reason
-    assert end.hint == "where another release serves it, say so with `needs`"
+    assert end.hint == "if another release serves it, declare that with `needs`"
     assert ran.one(Notice).message.endswith(": trying again for 20 s")
     assert ran.one(StepFinished, release=str(other.id)).outcome is Outcome.INSTALLED
 
