@@ -6,6 +6,7 @@ Anything else that reaches `app` is a bug of ours and is reported as one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -108,3 +109,16 @@ def limit_reached() -> EnvironmentFault:
         "this machine starts no more threads or processes for this user",
         hint="end some, or raise the limit: ulimit -u, pids.max of the control group, kernel.threads-max",
     )
+
+
+def inotify_hint(text: str) -> str:
+    """Return what to do if a line of a program's output says that a limit of inotify is reached; empty if none does."""
+    if not _INOTIFY.search(text):
+        return ""
+    return (
+        "a limit of inotify is reached on that machine: "
+        "sudo sysctl -w fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"
+    )
+
+
+_INOTIFY = re.compile(r"(?i)(?:inotify|fsnotify|file ?watch).*(?:too many open files|no space left on device|OS limit)")

@@ -6,22 +6,32 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from devtools.errors import DevtoolsError
+from devtools.errors import DevtoolsError, inotify_hint
 from devtools.kube.client import Kube
 
 Item = Mapping[str, Any]
+
+_CUT = "failed to create fsnotify watcher: "  # kubelet's last line, after what the container printed so far
+
+
+class NotFollowed(DevtoolsError):
+    """A log that kubelet does not follow to its end, for a limit of inotify; it can be read again."""
 
 
 def log_lines(kube: Kube, namespace: str, pod: Item | str, container: str, **query: str) -> Iterator[str]:
     """A container's log line by line, redacted; `pod` is its name or the object.
 
-    What the pod gets as a secret is learned before the first line is read. Raises DevtoolsError.
+    What the pod gets as a secret is learned before the first line is read. Raises DevtoolsError, NotFollowed if the log
+    was to be followed and ends early.
     """
     item = kube.get(f"/api/v1/namespaces/{namespace}/pods/{pod}") if isinstance(pod, str) else pod
     if item:
         learn_pod(kube, namespace, item)
     name = pod if isinstance(pod, str) else str(pod["metadata"]["name"])
-    yield from kube.lines(f"/api/v1/namespaces/{namespace}/pods/{name}/log", container=container, **query)
+    for line in kube.lines(f"/api/v1/namespaces/{namespace}/pods/{name}/log", container=container, **query):
+        if "follow" in query and line.startswith(_CUT):
+            raise NotFollowed(f"kubelet cannot follow logs: {line}", hint=inotify_hint(line))
+        yield line
 
 
 def learn_pod(kube: Kube, namespace: str, pod: Item) -> None:

@@ -10,14 +10,15 @@ import contextlib
 import re
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Thread
 from typing import Any
 
 from devtools.errors import DevtoolsError
-from devtools.events import TestOutput
-from devtools.kube.logs import log_lines
+from devtools.events import Notice, TestOutput
+from devtools.kube.logs import NotFollowed, log_lines
 from devtools.model import ObjectRef, Release
 from devtools.readiness.failures import Trouble
 from devtools.readiness.rules import condition, container_statuses, has_begun, job_result
@@ -28,6 +29,7 @@ from devtools.smoke.deadline import Deadline, deadline_of, expiry, extended, has
 TAIL = 40  # log lines shown with a failure
 MOST_LINES = 10_000  # of one container that become events
 LINGER = 10.0  # seconds that helm may take to notice what has happened to a test
+UNFOLLOWED_PAUSE = 0.2
 LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
 _JOB_LABEL = "job-name"
 _WEIGHT = "helm.sh/hook-weight"
@@ -241,22 +243,33 @@ class Watch:
         thread.start()
 
     def _read(self, pod: Mapping[str, Any], container: str) -> None:
-        """Read one container's log to its end."""
-        name, test = str(pod["metadata"]["name"]), self.test
-        log = self._logs[name, container]
+        """Read one container's log to its end, whether kubelet follows it or not."""
+        name, where = str(pod["metadata"]["name"]), self.test.ref.namespace
+        log, kube = self._logs[name, container], self.session.kube
         try:
-            for line in log_lines(self.session.kube, test.ref.namespace, pod, container, follow="true"):
-                if self._over:
-                    return
-                log.lines += 1
-                log.last = line or log.last
-                self.tail.append(line)
-                if log.lines <= MOST_LINES:
-                    self._emit(container, line)
-                elif log.lines == MOST_LINES + 1:
-                    self._emit(container, f"(what is printed after {MOST_LINES} lines is left out)")
+            try:
+                self._take(log, container, log_lines(kube, where, pod, container, follow="true"))
+            except NotFollowed as error:
+                text = f"{error.message}; {error.hint}"
+                self.session.bus.emit(Notice(level="warning", message=text, release=str(self.test.release.id)))
+                while self.settled is None and not self._over:
+                    time.sleep(UNFOLLOWED_PAUSE)
+                self._take(log, container, islice(log_lines(kube, where, pod, container), log.lines, None))
         except DevtoolsError as error:
             self.tail.append(f"(log of {name}/{container} could not be read: {error.message})")
+
+    def _take(self, log: _Log, container: str, lines: Iterable[str]) -> None:
+        """Make events of a log's next lines."""
+        for line in lines:
+            if self._over:
+                return
+            log.lines += 1
+            log.last = line or log.last
+            self.tail.append(line)
+            if log.lines <= MOST_LINES:
+                self._emit(container, line)
+            elif log.lines == MOST_LINES + 1:
+                self._emit(container, f"(what is printed after {MOST_LINES} lines is left out)")
 
     def _emit(self, container: str, line: str) -> None:
         where = str(self.test.release.id)

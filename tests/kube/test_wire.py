@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from devtools.errors import EnvironmentFault, ExitCode, Interrupted
+from devtools.errors import EnvironmentFault, ExitCode, Interrupted, inotify_hint
 from devtools.kube import wire
 from devtools.kube.client import ApiError, Kube, ServerGone
 from devtools.kube.discovery import Discovery
+from devtools.kube.logs import NotFollowed, log_lines
 from devtools.process.runner import Cancel
 from tests.kits.api_script import KUBECONFIG, Say, Script, refusal, served
 
@@ -203,6 +204,32 @@ def test_a_secret_in_a_log_is_not_cut_in_two(tmp_path: Path, before: int, chunk:
         kube.redactor.add(["hunter22-secret"])
         text = "".join(kube.lines("/log"))
     assert text == "x" * before + "***" + "y" * 70000
+
+
+def test_a_log_that_kubelet_cannot_follow_is_told_from_the_containers_own_lines(tmp_path: Path) -> None:
+    path, pod = "GET /api/v1/namespaces/ns/pods/p/log", {"metadata": {"name": "p"}, "spec": {}}
+    body = b"one\nfailed to create fsnotify watcher: too many open files\n"  # as kubelet ends such a log
+    lines: list[str] = []
+    with served(Script().on(path, Say(body=body)), tmp_path) as kube:
+        with pytest.raises(NotFollowed) as caught:
+            lines.extend(log_lines(kube, "ns", pod, "c", follow="true"))
+        assert lines == ["one"]
+        assert "fs.inotify.max_user_instances=512" in caught.value.hint
+        assert len(list(log_lines(kube, "ns", pod, "c"))) == 2, "a container may print that itself"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_limit"),
+    [
+        ("inotify_init: too many open files", True),  # cadvisor, in kubelet's log
+        ("filewatch init: Hit OS limits creating a watcher.", True),  # Tilt
+        ("a\nwatch: inotify_add_watch: no space left on device\nb", True),
+        ("open /etc/hosts: too many open files", False),
+        ("write /var/log/x: no space left on device", False),
+    ],
+)
+def test_limits_of_inotify_are_told_from_others(*, text: str, is_limit: bool) -> None:
+    assert bool(inotify_hint(text)) is is_limit
 
 
 def test_a_server_that_still_answers_503_does_not_answer_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from threading import Lock, Thread, Timer
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 from devtools.clusters.provider import Cluster
 from devtools.errors import ExitCode
 from devtools.events import Notice, TestFinished, TestOutput, Verdict
+from devtools.kube.client import Kube
+from devtools.kube.logs import NotFollowed, log_lines
 from devtools.model import Action, ChartRef
 from devtools.process.runner import Cancel, Command, OnOutput, Result
+from devtools.smoke import watch
 from devtools.smoke.runner import AT_ONCE
 from tests.kits.run import Bench, Recorder, config_map, job, plan, step
 from tests.platform.support import CHARTS
@@ -320,3 +324,21 @@ def test_a_script_that_does_not_end_in_time_names_its_check(bench: Bench) -> Non
     )
     assert (end.verdict, end.timed_out, ran.code) == (Verdict.FAILED, True, ExitCode.TIMEOUT)
     assert end.details[-1].startswith("result: timed out (")
+
+
+@pytest.mark.real
+def test_a_log_that_kubelet_does_not_follow_is_read_at_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(kube: Kube, namespace: str, pod: Any, container: str, **query: str) -> Iterator[str]:
+        for line in log_lines(kube, namespace, pod, container, **query):
+            yield line
+            if "follow" in query:  # as kubelet does at a limit of inotify: after what is there
+                raise NotFollowed("kubelet cannot follow logs: too many open files", hint="raise the limit")
+
+    monkeypatch.setattr(watch, "log_lines", cut)
+    script = "echo one; sleep 2; echo two; echo 'result: skipped (there is none)'"
+    test = job("says", "test", "sh", "-c", script, cluster=bench.cluster)
+    ran = bench.run(plan(step(bench.release(bench.chart("smoke", test), smoke=True))))
+    end = ran.one(TestFinished)
+    assert (end.verdict, end.reason) == (Verdict.SKIPPED, "there is none")
+    assert [event.line for event in ran.all(TestOutput)] == ["one", "two", "result: skipped (there is none)"]
+    assert ran.one(Notice).message == "kubelet cannot follow logs: too many open files; raise the limit"

@@ -24,7 +24,7 @@ from devtools.clusters.embedded.node import image, programs
 from devtools.clusters.embedded.node.subnets import keep_link
 from devtools.clusters.embedded.simulation import NODES, is_ready, wait_until
 from devtools.clusters.programs import Program, named
-from devtools.errors import EnvironmentFault, Interrupted
+from devtools.errors import EnvironmentFault, Interrupted, inotify_hint
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel, Command, Runner
 
@@ -189,8 +189,11 @@ class RealNode:
         if wait_until(over, STARTS_IN, self.sleep):
             return
         log = self.layout.node / "logs" / f"{name}.log"
-        lines = log.read_text(errors="backslashreplace").splitlines()[-3:] if log.is_file() else []
-        raise EnvironmentFault(f"{name} of the real node is not ready after {STARTS_IN:g} s: {' / '.join(lines)[:600]}")
+        text = log.read_text(errors="backslashreplace") if log.is_file() else ""
+        last = " / ".join(text.splitlines()[-3:])[:600]
+        raise EnvironmentFault(
+            f"{name} of the real node is not ready after {STARTS_IN:g} s: {last}", hint=inotify_hint(text)
+        )
 
 
 def _answers(path: Path) -> bool:
