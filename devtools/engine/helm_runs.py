@@ -244,7 +244,7 @@ class HelmRuns:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
         kube, values = self._session.kube, self._session.values.get(release.id) or {}
         known = killed(result) or unlabelled_record(kube, release.id, text)
-        known = known or refused(kube, release, result.stderr) or unanswered(text)
+        known = known or refused(kube, release, result.stderr) or unanswered(text, self._session.observer)
         known = known or unknown(text, release.chart.path, values)
         raise known or Failure(text, hint=failure.hint, details=watch.said())
 

@@ -10,6 +10,7 @@ from typing import Any
 from devtools.events import Verdict
 from devtools.kube.client import ApiError, Kube
 from devtools.model import HttpCheck, ObjectRef
+from devtools.readiness.endpoints import is_behind, is_ready, selects_nothing
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import selects
 
@@ -51,8 +52,8 @@ class HttpProbe:
             return _failed(f"Service/{check.service} does not exist")
         behind = self.pods(check, namespace)
         if not behind:
-            return _failed(_selects_nothing(service, check.service))
-        ready = [pod for pod in self._current(behind, namespace) if _is_ready(pod)]
+            return _failed(selects_nothing(service, check.service))
+        ready = [pod for pod in self._current(behind, namespace) if is_ready(pod)]
         if not ready:
             return _failed(f"no pod of Service/{check.service} is ready")
         real = [pod for pod in ready if not self._simulated(pod)]
@@ -70,7 +71,7 @@ class HttpProbe:
         service = self._service(check, namespace)
         pods = self._observer.pods(namespace)
         return [
-            pod for pod in pods if service and _behind(service, pod) and not pod["metadata"].get("deletionTimestamp")
+            pod for pod in pods if service and is_behind(service, pod) and not pod["metadata"].get("deletionTimestamp")
         ]
 
     def _current(self, pods: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
@@ -122,28 +123,8 @@ def _failed(reason: str) -> Checked:
     return Checked(verdict=Verdict.FAILED, value="", reason=reason)
 
 
-def _selects_nothing(service: Mapping[str, Any], name: str) -> str:
-    """Why no pod is behind a Service."""
-    selector = (service.get("spec") or {}).get("selector") or {}
-    if not selector:
-        return f"Service/{name} has no selector"
-    labels = ",".join(f"{key}={value}" for key, value in selector.items())
-    return f"Service/{name} selects {labels}: no pod has {'that label' if len(selector) == 1 else 'those labels'}"
-
-
 def _uid(pod: Mapping[str, Any]) -> str:
     return str(pod["metadata"].get("uid", ""))
-
-
-def _behind(service: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
-    selector = (service.get("spec") or {}).get("selector") or {}
-    labels = pod["metadata"].get("labels") or {}
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
 
 
 def _port(service: Mapping[str, Any], pod: Mapping[str, Any], port: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 Object = Mapping[str, Any]
 
 ENDED = -1  # in place of a number of restarts: it does not run now
+OLD_PODS = "old pods to go"
 PROVEN = 30.0  # seconds after which a container that runs has shown that it does
 
 
@@ -58,7 +59,7 @@ def _deployment(item: Object) -> str:
     if is_stale(item) or status.get("updatedReplicas", 0) < wanted:
         return f"{status.get('updatedReplicas', 0)} of {wanted} pods updated"
     if status.get("replicas", 0) > status.get("updatedReplicas", 0):
-        return "old pods to go"
+        return OLD_PODS
     available = status.get("availableReplicas", 0)
     return "" if available >= wanted else f"{available} of {wanted} pods available"
 

@@ -14,9 +14,19 @@ from devtools.model import ObjectRef
 from devtools.process.runner import Cancel
 from devtools.readiness.attempts import last_try
 from devtools.readiness.diagnostics import events_about, explain, explain_pods, probe_that_ended
+from devtools.readiness.endpoints import missing_endpoints
 from devtools.readiness.failures import Trouble, gone, newest, troubles
 from devtools.readiness.observer import Observer
-from devtools.readiness.rules import ENDED, condition, has_run, is_waited_for, is_workload, unproven, waits_for
+from devtools.readiness.rules import (
+    ENDED,
+    OLD_PODS,
+    condition,
+    has_run,
+    is_waited_for,
+    is_workload,
+    unproven,
+    waits_for,
+)
 
 LOOK_AT_EVENTS = 3.0  # seconds after which a release that is not ready is worth a list of events
 STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
@@ -115,6 +125,8 @@ class Suspicions:
         """What a trouble means for who waits for its object; without `logs` where they are shown already."""
         message, probe = str(trouble), probe_that_ended(self.kube, trouble)
         message += f"; kubelet ended it: {probe}" if probe else ""
+        absent = missing_endpoints(self.observer, trouble.message)  # of an admission webhook
+        message += f"; {absent}" if absent else ""
         details = explain(self.kube, trouble if logs else replace(trouble, container=""))
         if not trouble.pod:
             details += self._pods_behind(trouble)
@@ -192,7 +204,7 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
         alone = all(found.values())
         if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
             raise suspicions.failure(trouble)
-        said = ", ".join(f"{ref} ({reason})" for ref, reason in waiting[:3])
+        said = ", ".join(f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting[:3])
         said += f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""  # noqa: PLR2004 - three fit a line
         if said != last:
             wait.say(said)
@@ -218,6 +230,14 @@ def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
     if waits and ref.kind == "Job":
         said = last_try(item, observer.pods_of(item))
     return f"{waits}: {said}" if said else waits or proof.lacks(item)
+
+
+def _with_cause(waits: str, found: Sequence[Trouble]) -> str:
+    """Return what an object waits for, with the first known cause; old pods stay until the new ones are ready."""
+    if not found or ": " in waits:
+        return waits
+    cause = " ".join(str(found[0]).split())
+    return cause if waits == OLD_PODS else f"{waits}: {cause}"
 
 
 def _waits_for_a_pod(observer: Observer, claim: Mapping[str, Any]) -> bool:

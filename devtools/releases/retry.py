@@ -18,6 +18,8 @@ from math import inf
 from typing import TypeVar
 
 from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.readiness.endpoints import missing_endpoints
+from devtools.readiness.observer import Observer
 from devtools.readiness.wait import Failure, Wait
 from devtools.releases.rejections import Refused
 
@@ -91,10 +93,15 @@ def with_retries(
             wait.pause(policy.pause)
 
 
-def unanswered(text: str) -> Unanswered | None:
-    """Return the failure that helm's message is about if a webhook did not answer; one that refuses has answered."""
+def unanswered(text: str, observer: Observer | None = None) -> Unanswered | None:
+    """Return the failure that helm's message is about if a webhook did not answer; one that refuses has answered.
+
+    With an `observer`, it says why the webhook's Service has no endpoints.
+    """
     found = _UNANSWERED.search(text)
     if found is None:
         return None
     hint = "if another release serves it, declare that with `needs`"
-    return Unanswered(f"admission webhook {found['name']} does not answer: {' '.join(found['why'].split())}", hint=hint)
+    reason = missing_endpoints(observer, text) if observer else ""
+    why = " ".join(found["why"].split()) + f"; {reason}" * bool(reason)
+    return Unanswered(f"admission webhook {found['name']} does not answer: {why}", hint=hint)

@@ -141,15 +141,32 @@ def test_a_webhook_that_refuses_pods_is_quoted_while_their_workload_is_waited_fo
 
 def test_a_webhook_that_does_not_answer_is_named_after_a_while(place: Place, asked: Bench, port: int) -> None:
     _register(asked, place.registration(asked.namespace, "configmaps", port))
+    behind = place.registration(asked.namespace, "secrets", port)
+    behind["metadata"]["name"] += "-service"
+    address = {"name": "hook", "namespace": asked.namespace}
+    client = behind["webhooks"][0]["clientConfig"]
+    behind["webhooks"][0]["clientConfig"] = {"service": address, "caBundle": client["caBundle"]}
+    behind["webhooks"][0]["objectSelector"] = {"matchLabels": {"checked": "yes"}}  # not Helm's records
+    asked.kube.apply(str(asked.kube.path_of(ObjectRef(GROUP, WEBHOOKS, "", behind["metadata"]["name"]))), behind)
+    service = {"ports": [{"port": 443}], "selector": {"app": "hook"}}
+    asked.kube.create(
+        f"/api/v1/namespaces/{asked.namespace}/services",
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hook"}, "spec": service},
+    )
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": {"checked": "yes"}}}
+    creds = asked.release(asked.chart("creds", secret), timeout=100.0)
     conf = asked.release(asked.chart("conf", config_map("conf")), timeout=100.0)
     other = asked.release(asked.chart("other", deployment("other")), wait=False)
-    ran = asked.run(plan(step(conf), step(other)))
+    ran = asked.run(plan(step(conf), step(creds), step(other)))
     end = ran.one(StepFinished, release=str(conf.id))
     assert (ran.code, 15 < end.seconds < 60) == (ExitCode.FAILED, True)
     assert end.reason.startswith("admission webhook configmaps.check.example.com does not answer: ")
     assert "connection refused" in end.reason
     assert end.hint == "if another release serves it, declare that with `needs`"
-    assert ran.one(Notice).message.endswith(": trying again for 20 s")
+    assert all(notice.message.endswith(": trying again for 20 s") for notice in ran.all(Notice))
+    reason = ran.one(StepFinished, release=str(creds.id)).reason
+    assert reason.startswith("admission webhook secrets.check.example.com does not answer: ")
+    assert reason.endswith("; Service/hook selects app=hook: no pod has that label")
     assert ran.one(StepFinished, release=str(other.id)).outcome is Outcome.INSTALLED
 
 
