@@ -12,7 +12,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.base.atomic_write import own_directory, write_whole
-from devtools.base.machine_json import read_json
+from devtools.base.machine_json import json_text, read_json
 from devtools.base.open_file import open_source, read_source
 from devtools.base.yaml_positions import parse
 from devtools.buf import commands
@@ -301,7 +301,7 @@ def _done(app: App, output: str, module: Module, verb: str, result: str, text: s
     """Print the result: a sentence, or the documented `proto` document."""
     if output == "json":
         document = {"version": VERSION, "kind": "proto", "verb": verb, "module": module.name, "result": result, **more}
-        app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        app.out.write(json_text(document) + "\n")
     else:
         app.out.write(text + "\n")
     return ExitCode.OK

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.machine_json import json_text
 from devtools.errors import ConfigError, ExitCode
 from devtools.toolchain import Toolchain, ToolRow
 
@@ -56,7 +56,7 @@ def rows(toolchain: Toolchain) -> list[dict[str, str | None]]:
 def document(toolchain: Toolchain) -> str:
     """What `invoke toolchain --output json` prints: the documented `toolchain` document."""
     data: dict[str, Any] = {"version": VERSION, "kind": "toolchain", "tools": rows(toolchain)}
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return json_text(data) + "\n"
 
 
 def render(toolchain: Toolchain, console: Console) -> None:
@@ -96,7 +96,7 @@ def pruned_document(judged: Sequence[Judged], *, dry_run: bool) -> str:
         "freed": _freed(judged),
         "builds": builds,
     }
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return json_text(data) + "\n"
 
 
 def pruned_text(judged: Sequence[Judged], *, dry_run: bool) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
+from devtools.base.machine_json import json_text
 from devtools.config.values import Merged
 from devtools.errors import ConfigError, ExitCode
 from devtools.project import Project
@@ -35,7 +35,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
         merged = replace(merged, data=app.redactor.hide(merged.data))
     if options.output == "json":
         document = values_json(str(release.id), stack.environment.name, merged, explain=explain)
-        app.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        app.out.write(json_text(document) + "\n")
     else:
         app.out.write(_explained(merged) if explain else _yaml(merged.data))
     return ExitCode.OK
@@ -58,7 +58,12 @@ def values_json(release: str, environment: str, merged: Merged, *, explain: bool
 def _yaml(data: Mapping[str, Any]) -> str:
     import yaml  # noqa: PLC0415 - not needed for JSON
 
-    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True) if data else "{}\n"
+    if not data:
+        return "{}\n"
+    text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
+    if all(visible(line) == line for line in text.split("\n")):
+        return text
+    return yaml.safe_dump(dict(data), sort_keys=False)  # characters that a terminal acts upon, as escapes
 
 
 def _explained(merged: Merged) -> str:
@@ -71,7 +76,7 @@ def _explained(merged: Merged) -> str:
                 walk(item, (*path, str(key)))
         else:
             where = merged.origins.get(path)
-            shown = json.dumps(value, ensure_ascii=False)
+            shown = json_text(value, indent=None)
             rows.append((f"{'.'.join(path)}: {shown}", str(where) if where else ""))
 
     walk(merged.data, ())

@@ -5,13 +5,13 @@ The document is described in docs/layer-specs.md, its JSON Schema is docs/schema
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from devtools.base.machine_json import json_text
 from devtools.model import Layer, Release, Stack
 
 VERSION = 1
@@ -94,7 +94,7 @@ def label(stage: str, number: int) -> str:
 
 def to_json(document: Mapping[str, Any]) -> str:
     """The document as its file holds it."""
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document) + "\n"
 
 
 def to_starlark(document: Mapping[str, Any]) -> str:
@@ -112,7 +112,7 @@ def _literal(value: Any, depth: int) -> str:
     if isinstance(value, list) and value:
         return "[\n" + "".join(f"{pad}{_literal(item, depth + 1)},\n" for item in value) + f"{end}]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return json_text(value, indent=None)
     return repr(value)
 
 

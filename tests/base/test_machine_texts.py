@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from devtools.base.machine_json import read_json
+from devtools.base.machine_json import json_text, read_json
 from devtools.base.machine_yaml import DEEPEST, read_documents, read_yaml
 from tests.kits.fuzzing import laughs
 
@@ -75,3 +77,18 @@ def test_documents_come_one_by_one() -> None:
 def test_json_that_is_refused(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_json(text)
+
+
+_ACTED_UPON = {*map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F)))} - {"\n"}
+_ACTED_UPON |= {*map(chr, range(0x2066, 0x206A))}
+
+
+@given(st.dictionaries(st.text(), st.text() | st.text(sorted(_ACTED_UPON)), max_size=3))
+def test_json_for_people_holds_nothing_that_a_terminal_acts_upon(value: dict[str, str]) -> None:
+    text = json_text(value)
+    assert _ACTED_UPON.isdisjoint(text)
+    assert read_json(text) == value
+
+
+def test_json_for_people_keeps_letters_and_can_always_be_encoded() -> None:
+    assert json_text({"größe": "日本 👍 \udcff"}, indent=None) == '{"größe": "日本 👍 \\udcff"}'

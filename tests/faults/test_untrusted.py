@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from devtools.app.environment import App
 from devtools.app.options import Options
@@ -225,3 +226,23 @@ def test_names_of_files_reach_the_terminal_without_escape_sequences(offline: Rep
         text = said.out + said.err
         assert not [letter for letter in ("\x1b", "\x07", "\u202e") if letter in text], verb
     assert r"layers/\x1b]0;owned\x07\x1b[31m\u202e-evil.yaml:1:1" in _ask(offline, "plan").err
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("explain", [False, True], ids=["", "explain"])
+def test_values_reach_the_terminal_without_escape_sequences(offline: Repo, output: str, explain: bool) -> None:  # noqa: FBT001
+    said = "Grüße \x1b[31m\x9b31m\x85\x7f\u202egnp\u2066"
+    offline.write("environments/local/10-base/conf.yaml", json.dumps({"say": said}))
+
+    def shown(app: App) -> ExitCode:
+        return values.show(app, "conf", Options(output=output), explain=explain)
+
+    done = call(shown, output, environ={**offline.environ, **NOWHERE}, cwd=offline.path)
+    assert done.code is ExitCode.OK, done
+    assert [letter for letter in done.out if not letter.isprintable() and letter != "\n"] == []
+    assert "31m" in done.out
+    if output == "json":
+        assert "Grüße" in done.out
+        assert done.document["values"]["say"] == said
+    elif not explain:
+        assert yaml.safe_load(done.out)["say"] == said
