@@ -6,21 +6,23 @@ import json
 import os
 import socket
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread, Timer
+from threading import Thread
 from uuid import uuid4
 
 import pytest
 
 from devtools.clusters.provider import Cluster
 from devtools.errors import ExitCode
-from devtools.events import Notice, Outcome, StepFinished
+from devtools.events import Bus, Event, Notice, Outcome, StepFinished
 from devtools.model import ObjectRef
+from devtools.testing import RecordingSink
 from tests.faults.workloads import Object
 from tests.kits.run import Bench, config_map, deployment, plan, step
 from tests.platform.control_plane import control_plane
@@ -48,6 +50,20 @@ class Refusal(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """It says nothing."""
+
+
+class Starting(RecordingSink):
+    """Calls `start` at the first notice."""
+
+    def __init__(self, start: Callable[[], None]) -> None:
+        super().__init__()
+        self._start = start
+
+    def emit(self, event: Event, at: float) -> None:
+        """Keep the event."""
+        if isinstance(event, Notice) and not any(isinstance(item, Notice) for item in self.events):
+            self._start()
+        super().emit(event, at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,14 +188,11 @@ def test_a_webhook_that_does_not_answer_is_named_after_a_while(place: Place, ask
 
 def test_a_webhook_that_answers_a_moment_later_is_waited_for(place: Place, asked: Bench, port: int) -> None:
     _register(asked, place.registration(asked.namespace, "configmaps", port))
-    entered = place.server(port)
-    timer = Timer(4.0, entered.__enter__)
-    timer.start()
-    try:
-        ran = asked.run(plan(step(asked.release(asked.chart("conf", config_map("good"))))))
-    finally:
-        timer.join()
-        entered.__exit__(None, None, None)
+    with ExitStack() as servers:
+        sink = Starting(lambda: servers.enter_context(place.server(port)))
+        bus = Bus((sink,), time.time)
+        ran = asked.run(plan(step(asked.release(asked.chart("conf", config_map("good"))))), bus=bus)
+    ran = replace(ran, events=sink.events)
     assert ran.code is ExitCode.OK
     assert ran.one(StepFinished).outcome is Outcome.INSTALLED
     assert ran.one(Notice).message.endswith(": trying again for 20 s")
