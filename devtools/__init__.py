@@ -17,6 +17,6 @@ def __getattr__(name: str) -> Any:
     """Import the public API when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from devtools import project  # noqa: PLC0415 - lazy
+    from devtools import project
 
     return getattr(project, name)

@@ -109,7 +109,7 @@ class Project:
 
     def stack(self, environment: str = "") -> Stack:
         """Load and validate the stack of an environment; raise ConfigError with every problem."""
-        from devtools.app.loading import cached_stack  # noqa: PLC0415 - not every task needs it
+        from devtools.app.loading import cached_stack
 
         return cached_stack(self.app, environment)
 
@@ -125,7 +125,7 @@ class Project:
     def verify_charts(self, request: Request) -> None:
         """Raise ConfigError if an archive that will be used is not what the lock says."""
         if problems := self.app.charts.verify(_to_sync(request).enabled(request.stack)):
-            from devtools.errors import config_error  # noqa: PLC0415
+            from devtools.errors import config_error
 
             raise config_error(problems)
 
@@ -137,7 +137,7 @@ class Project:
 
     def client(self, cluster: Cluster, bus: Bus | None = None, cancel: Cancel | None = None) -> Kube:
         """Return a client of the cluster's API server, which reports waiting for it on `bus` (default: stderr)."""
-        from devtools.kube.client import Kube  # noqa: PLC0415 - not every task needs it
+        from devtools.kube.client import Kube
 
         app = self.app
         say = (lambda line: bus.emit(Notice(level="warning", message=line))) if bus else app.say
@@ -146,13 +146,13 @@ class Project:
 
     def observe(self, request: Request, kube: Kube) -> Facts:
         """Return what the cluster holds: of the enabled releases to sync, or of the whole stack to uninstall."""
-        from devtools.releases.facts import observe  # noqa: PLC0415 - the imports of a run
+        from devtools.releases.facts import observe
 
         namespaces = {release.namespace for release in request.stack.releases()}
         if request.uninstall is None:
             about = {release.id for release in request.selection.enabled(request.stack)}
             return observe(kube, about.__contains__, namespaces)
-        from devtools.releases.cleanup import stack_crds, stack_namespaces  # noqa: PLC0415 - an uninstall's
+        from devtools.releases.cleanup import stack_crds, stack_namespaces
 
         name = request.stack.name
         found = observe(kube, namespaces=namespaces)
@@ -160,9 +160,9 @@ class Project:
 
     def inputs(self, request: Request, smoke_values: Mapping[str, Any]) -> Inputs:
         """Merge the values of each release to sync and digest its inputs."""
-        from devtools.app.loading import cached_values  # noqa: PLC0415
-        from devtools.config.values import inputs_digest, overlaid  # noqa: PLC0415
-        from devtools.planning.selection import names  # noqa: PLC0415
+        from devtools.app.loading import cached_values
+        from devtools.config.values import inputs_digest, overlaid
+        from devtools.planning.selection import names
 
         releases = _to_sync(request).enabled(request.stack)
         merged = cached_values(self.app, request.stack, releases)
@@ -178,10 +178,10 @@ class Project:
 
     def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
         """Carry out a plan; emits the events of every step and a final RunFinished."""
-        from devtools.app.durations import durations_file, save_durations  # noqa: PLC0415 - the imports of a run
-        from devtools.app.orphans import marked  # noqa: PLC0415
-        from devtools.app.session import session  # noqa: PLC0415
-        from devtools.engine.engine import Engine  # noqa: PLC0415
+        from devtools.app.durations import durations_file, save_durations
+        from devtools.app.orphans import marked
+        from devtools.app.session import session
+        from devtools.engine.engine import Engine
 
         def warn(line: str) -> None:
             bus.emit(Notice(level="warning", message=line))
@@ -221,7 +221,7 @@ class Project:
         except KeyboardInterrupt:
             return self._ended_early(bus, Interrupted(self.app.cancel.reason), started)
         except Exception as error:  # noqa: BLE001 - readers of events must learn of the end
-            from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
+            from devtools.app.crash_reports import bug
 
             return self._ended_early(bus, bug(error, self.app.redactor.text), started)
 
@@ -240,14 +240,14 @@ class Project:
         self, request: Request, cluster: Cluster, kube: Kube, bus: Bus
     ) -> contextlib.AbstractContextManager[None]:
         """Hold the run lock on the cluster, for runs on other machines."""
-        from devtools.app.session import cluster_lock  # noqa: PLC0415 - only a run that changes something needs it
+        from devtools.app.session import cluster_lock
 
         stack, wait = request.stack, request.options.wait
         return cluster_lock(self.app, bus, kube, cluster, stack=stack, command=request.command, wait=wait)
 
     def _preview(self, request: Request) -> ExitCode:
         """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
-        from devtools.app.notices import others_notice, rendering_failures  # noqa: PLC0415
+        from devtools.app.notices import others_notice, rendering_failures
 
         started = time.monotonic()
         with self._bus(request.options) as bus:
@@ -269,8 +269,8 @@ class Project:
 
     def _announce(self, request: Request, planned: Planned, bus: Bus) -> None:
         """Emit the plan and what is worth a warning before it is carried out."""
-        from devtools.app.notices import plan_notices  # noqa: PLC0415 - the imports of a run
-        from devtools.engine.engine import announce  # noqa: PLC0415
+        from devtools.app.notices import plan_notices
+        from devtools.engine.engine import announce
 
         bus.emit(announce(planned.plan, dry_run=request.options.dry_run))
         for notice in plan_notices(planned.plan, planned.inputs.values, request.options.environment):
@@ -279,7 +279,7 @@ class Project:
     def _cluster(self, request: Request) -> Cluster:
         """Find the cluster, or create it if asked to; EnvironmentFault if it is not the one that was meant."""
         if request.create_cluster and not request.options.dry_run:
-            from devtools.app.providers import say_why_embedded  # noqa: PLC0415 - only here
+            from devtools.app.providers import say_why_embedded
 
             say_why_embedded(self.app)
             self.app.toolchain.ensure(progress=self.app.say)
@@ -288,7 +288,7 @@ class Project:
 
     def _cluster_or_none(self, request: Request, bus: Bus) -> Cluster | None:
         """Return the cluster, None with a warning if there is none; EnvironmentFault if it does not answer."""
-        from devtools.clusters.provider import ClusterAbsent  # noqa: PLC0415 - the imports of a run
+        from devtools.clusters.provider import ClusterAbsent
 
         try:
             return self._cluster(request)
@@ -299,7 +299,7 @@ class Project:
     @contextlib.contextmanager
     def _bus(self, options: Options) -> Iterator[Bus]:
         """Events, shown the way this output and terminal want it."""
-        from devtools.report.choose import renderer  # noqa: PLC0415
+        from devtools.report.choose import renderer
 
         app = self.app
         show = renderer(
@@ -321,8 +321,8 @@ class Project:
     @contextlib.contextmanager
     def _lock(self, request: Request, cluster: Cluster, bus: Bus) -> Iterator[None]:
         """Hold the run lock of this stack and context."""
-        from devtools.app.notices import run_subject  # noqa: PLC0415 - the imports of a run
-        from devtools.run.lock import run_lock  # noqa: PLC0415
+        from devtools.app.notices import run_subject
+        from devtools.run.lock import run_lock
 
         app = self.app
         now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
@@ -338,7 +338,7 @@ class Project:
 
     def _add_run_files(self, request: Request, bus: Bus) -> Path:
         """Create the run's directory, now that the run begins, and fill it from the events."""
-        from devtools.report.files import RunFiles, run_directory  # noqa: PLC0415
+        from devtools.report.files import RunFiles, run_directory
 
         directory = run_directory(self.app.settings.root, request.command, self.app.clock())
         bus.add(RunFiles(directory, self.app.say))
@@ -387,7 +387,7 @@ def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
     """Return the plan of a request."""
     stack, selection, options = request.stack, request.selection, request.options
     if request.uninstall:
-        from devtools.planning.uninstall import with_sweeps  # noqa: PLC0415
+        from devtools.planning.uninstall import with_sweeps
 
         plan = down_plan(stack, selection, facts, declared_too=not request.uninstall.undeclared)
         if request.uninstall.undeclared:

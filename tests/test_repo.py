@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,40 @@ def test_no_package_index_and_no_path_of_this_machine(tracked: list[Path]) -> No
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_is_short_enough_to_read(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 400
+
+
+def test_a_package_has_at_most_twelve_modules() -> None:
+    counts = Counter(path.parent for path in MODULES if path.name != "__init__.py")
+    assert not {name_of(package): count for package, count in counts.items() if count > 12}
+    assert counts[ROOT / "devtools"] <= 5
+
+
+THEIRS = {"taken_names"}  # arguments of methods that are overridden
+WORDS = {"told", "said", "seen", "given", "kept", "taken", "nobody", "somebody", "whoever", "hands"}
+
+
+def test_identifiers_are_technical_terms(tracked: list[Path]) -> None:
+    """Words that say nothing about what a name holds; a list of what the field calls things is in CONTRIBUTING.md."""
+    found = []
+    for path in tracked:
+        if path.suffix == ".py" and not name_of(path).startswith("tests/"):
+            for name, line in identifiers(path):
+                if name not in THEIRS and WORDS & set(re.split(r"_+|(?<=[a-z])(?=[A-Z])", name.lower())):
+                    found.append(f"{name_of(path)}:{line}: {name}")
+    assert not found
+
+
+def identifiers(path: Path) -> Iterator[tuple[str, int]]:
+    """Names that a file defines: functions, classes, arguments, variables."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
 
 
 def test_whatever_has_more_to_do_at_night_is_done_at_night(tracked: list[Path]) -> None:

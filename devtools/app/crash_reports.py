@@ -45,7 +45,7 @@ def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsErro
 
 def _write_traceback(error: BaseException, clean: Callable[[str], str]) -> Path:
     """The file with the traceback, and with what ran where."""
-    import platform  # noqa: PLC0415 - hopefully not needed
+    import platform
 
     descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as sink:
@@ -55,7 +55,7 @@ def _write_traceback(error: BaseException, clean: Callable[[str], str]) -> Path:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and hopefully not needed
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version(DISTRIBUTION)

@@ -58,7 +58,7 @@ class App:
     @cached_property
     def redactor(self) -> Redactor:
         """Hides what is secret in all that is printed or written: from the start what the environment holds."""
-        from devtools.redaction import Redactor  # noqa: PLC0415 - as late as anything is printed
+        from devtools.redaction import Redactor
 
         redactor = Redactor()
         redactor.learn({key: value for key, value in self.environ.items() if key not in _DIRECTORIES})
@@ -67,7 +67,7 @@ class App:
     @cached_property
     def settings(self) -> Settings:
         """What devtools.yaml says."""
-        from devtools.config.settings import FILE, Settings, find_root, load_settings  # noqa: PLC0415 - heavy
+        from devtools.config.settings import FILE, Settings, find_root, load_settings
 
         root = find_root(self.cwd)
         return self.cached(f"settings {root}", (root / FILE,), lambda: load_settings(root), kind=Settings)
@@ -92,7 +92,7 @@ class App:
         good: Callable[[Value], bool] = lambda _: True,
     ) -> Value:
         """See `devtools.app.disk_cache`; without a cache directory it is made each time."""
-        from devtools.app.disk_cache import cached  # noqa: PLC0415 - not every task needs it
+        from devtools.app.disk_cache import cached
 
         try:
             directory = self.folders.cache / "parsed"
@@ -103,7 +103,7 @@ class App:
     @cached_property
     def folders(self) -> Folders:
         """The user's cache and state directories."""
-        from platformdirs import user_cache_path, user_state_path  # noqa: PLC0415 - not every task needs it
+        from platformdirs import user_cache_path, user_state_path
 
         cache, state = self.environ.get("DEVTOOLS_CACHE"), self.environ.get("DEVTOOLS_STATE")
         found = Folders(
@@ -131,7 +131,7 @@ class App:
     @cached_property
     def toolchain(self) -> Toolchain:
         """The pinned tools."""
-        from devtools.toolchain import Toolchain  # noqa: PLC0415 - not every task needs it
+        from devtools.toolchain import Toolchain
 
         packaged = Path(__file__).parent.parent / "_tools"
         return Toolchain(
@@ -145,12 +145,12 @@ class App:
     @cached_property
     def charts(self) -> Charts:
         """The charts of the repository."""
-        from devtools.charts.resolve import Charts  # noqa: PLC0415 - not every task needs it
+        from devtools.charts.resolve import Charts
 
         directory, root = self.settings.charts, self.settings.root
 
         def lock() -> Lock:
-            from devtools.charts.lock import LOCK, Lock, load_lock  # noqa: PLC0415 - only for vendored charts
+            from devtools.charts.lock import LOCK, Lock, load_lock
 
             return self.cached(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
 
@@ -166,7 +166,7 @@ class App:
 
     @cached_property
     def _stand_ins(self) -> StandIns:
-        from devtools.charts.standin import StandIns  # noqa: PLC0415 - not every task needs it
+        from devtools.charts.standin import StandIns
 
         return StandIns(self.folders.cache / "stand-ins")
 
@@ -182,7 +182,7 @@ class App:
     @cached_property
     def patience(self) -> float:
         """Seconds that an API server which does not answer is waited for; ConfigError for what is no number of them."""
-        from devtools.kube.client import RETRY_FOR  # noqa: PLC0415 - not every task needs it
+        from devtools.kube.client import RETRY_FOR
 
         typed = self.environ.get("DEVTOOLS_PATIENCE", "")
         if typed and not re.fullmatch(r"\d{1,4}", typed, re.ASCII):
@@ -192,8 +192,8 @@ class App:
     @cached_property
     def provider_name(self) -> ProviderName:
         """Which provider makes the cluster."""
-        from devtools.app.providers import prefers_k3d  # noqa: PLC0415 - not every task needs it
-        from devtools.clusters.choose import choose  # noqa: PLC0415
+        from devtools.app.providers import prefers_k3d
+        from devtools.clusters.choose import choose
 
         return choose(
             self.wanted_provider,
@@ -209,14 +209,14 @@ class App:
 
     def docker_answers(self) -> bool:
         """Whether a Docker engine can be used now."""
-        from devtools.docker.engine import docker_answers  # noqa: PLC0415 - the SDK is slow to import
+        from devtools.docker.engine import docker_answers
 
         return docker_answers(self.environ)
 
     @cached_property
     def provider(self) -> Provider:
         """Makes, finds and removes the cluster."""
-        from devtools.app.providers import make_provider  # noqa: PLC0415 - not every task needs it
+        from devtools.app.providers import make_provider
 
         return make_provider(self)
 
@@ -236,7 +236,7 @@ class App:
 
     def say(self, line: str) -> None:
         """One line of progress for people."""
-        from devtools.report.text import visible  # noqa: PLC0415 - not every task says something
+        from devtools.report.text import visible
 
         shown = map(visible, self.redactor.text(line).split("\n"))
         print("\n".join(shown), file=self.err, flush=True)

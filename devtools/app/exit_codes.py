@@ -52,15 +52,15 @@ def _classified(app: App, error: BaseException) -> DevtoolsError:
         return Interrupted(app.cancel.reason or "interrupted")
     if isinstance(error, DevtoolsError):
         return error
-    from devtools.app.crash_reports import bug  # noqa: PLC0415 - hopefully not needed
+    from devtools.app.crash_reports import bug
 
     return bug(error, app.redactor.text)
 
 
 def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     """Say what went wrong, as far as anyone can be told."""
-    from devtools.report.choose import use_color  # noqa: PLC0415 - only failures need it
-    from devtools.report.problems import error_json, render_error  # noqa: PLC0415
+    from devtools.report.choose import use_color
+    from devtools.report.problems import error_json, render_error
 
     _redact(error, app.redactor.text)
     _name_the_way_out(app, error)

@@ -18,7 +18,7 @@ def cached_stack(app: App, environment: str) -> Stack:
     environment = app.environment_name
 
     def read() -> Stack:
-        from devtools.config.stack import load_stack  # noqa: PLC0415 - imports pydantic
+        from devtools.config.stack import load_stack
 
         charts = app.charts
         _ = charts.lock  # what is wrong with it is told first, whether or not a chart of it is used
@@ -33,7 +33,7 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
     wanted = {str(release.id): release for release in releases}
 
     def read() -> dict[str, Any]:
-        from devtools.config.values import merge  # noqa: PLC0415 - only where something differs
+        from devtools.config.values import merge
 
         return {name: (_own(release), merge(release, root=stack.root).data) for name, release in wanted.items()}
 

@@ -19,7 +19,7 @@ _NAMED = 3  # templates
 
 def others_notice(app: App, stack: str, context: str) -> Notice | None:
     """That another run changes what is being looked at, where one does."""
-    from devtools.run.lock import under_way  # noqa: PLC0415 - of who only looks
+    from devtools.run.lock import under_way
 
     if other := under_way(app.folders.state / "locks", run_subject(stack, context)):
         return Notice(level="warning", message=f"another run is under way, and changes what is seen here: {other}")
@@ -49,7 +49,7 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
     upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
     if not upgrades:
         return
-    from devtools.charts.nondeterminism import describe, random_templates  # noqa: PLC0415 - most plans upgrade nothing
+    from devtools.charts.nondeterminism import describe, random_templates
 
     for step in upgrades:
         if found := list(describe(random_templates(step.release.chart.path, values[step.id]))):
@@ -73,8 +73,8 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
 
     A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
     """
-    from devtools.helm.failures import is_broken  # noqa: PLC0415 - only a preview renders
-    from devtools.images.inventory import Renderer  # noqa: PLC0415
+    from devtools.helm.failures import is_broken
+    from devtools.images.inventory import Renderer
 
     releases = [step.release for step in plan.steps if step.action in {Action.INSTALL, Action.UPGRADE}]
     releases = [release for release in releases if release.chart.kind != STAND_IN]

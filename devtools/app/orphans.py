@@ -59,7 +59,7 @@ def _sweep(root: Path, say: Callable[[str], None]) -> None:
 
 def _end_all(path: Path, say: Callable[[str], None]) -> None:
     """End the processes of a run that is gone."""
-    import psutil  # noqa: PLC0415 - only after a kill
+    import psutil
 
     left = [process for process in psutil.process_iter() if _mark(process) == str(path)]
     if not left:
@@ -74,7 +74,7 @@ def _end_all(path: Path, say: Callable[[str], None]) -> None:
 
 
 def _mark(process: psutil.Process) -> str:
-    import psutil  # noqa: PLC0415 - see _end_all
+    import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         return str(process.environ().get(MARK, ""))

@@ -58,7 +58,7 @@ def say_why_embedded(app: App) -> None:
 
 def say_unused_keys(app: App) -> None:
     """Name keys of devtools.yaml that the cluster has no use for: `auto` took another provider than they are for."""
-    from devtools.config.cluster_keys import unused  # noqa: PLC0415 - only here
+    from devtools.config.cluster_keys import unused
 
     if keys := unused(app.provider_name, app.cluster_settings.declared):
         app.say(f"provider {app.provider_name} has no use for {', '.join(f'cluster.{key}' for key in keys)}")
@@ -85,7 +85,7 @@ def remove_stale_copies(app: App) -> None:
 
 def _kwok(app: App) -> Provider:
     """The embedded cluster, with the repository's Stages."""
-    from devtools.clusters.embedded.provider import KwokProvider  # noqa: PLC0415 - one of three
+    from devtools.clusters.embedded.provider import KwokProvider
 
     return KwokProvider(
         app.cluster_name,
@@ -101,15 +101,15 @@ def _kwok(app: App) -> Provider:
 
 def embedded_layout(app: App) -> Layout:
     """Where the embedded cluster keeps what it has."""
-    from devtools.clusters.embedded.layout import Layout  # noqa: PLC0415 - one of three
+    from devtools.clusters.embedded.layout import Layout
 
     return Layout(name=app.cluster_name, state=_state(app).resolve())
 
 
 def k3d_config(app: App) -> Config:
     """What the k3d cluster is to be."""
-    from devtools.clusters.k3d.base_file import read_base  # noqa: PLC0415
-    from devtools.clusters.k3d.config import Config, Registry  # noqa: PLC0415 - one of three
+    from devtools.clusters.k3d.base_file import read_base
+    from devtools.clusters.k3d.config import Config, Registry
 
     name, settings, root = app.cluster_name, app.cluster_settings, app.settings.root
     version = settings.kubernetes.removeprefix("v").replace("+", "-")
@@ -138,15 +138,15 @@ def _from_root(volume: str, root: Path) -> str:
 
 def k3d_tool(app: App) -> K3d:
     """The k3d program, kept away from the user's files."""
-    from devtools.clusters.k3d.commands import K3d  # noqa: PLC0415 - one of three
+    from devtools.clusters.k3d.commands import K3d
 
     return K3d(program=app.which("k3d") or Path("k3d"), home=_state(app))
 
 
 def _k3d(app: App) -> Provider:
     """A k3d cluster with a registry that outlives it."""
-    from devtools.clusters.k3d.provider import K3dProvider  # noqa: PLC0415
-    from devtools.docker.engine import DockerEngine  # noqa: PLC0415 - one of three
+    from devtools.clusters.k3d.provider import K3dProvider
+    from devtools.docker.engine import DockerEngine
 
     return K3dProvider(
         k3d_config(app),
@@ -162,7 +162,7 @@ def _k3d(app: App) -> Provider:
 
 def _context(app: App) -> ContextProvider:
     """A context of the user's that devtools.yaml allows."""
-    from devtools.clusters.context import ContextProvider  # noqa: PLC0415 - one of three
+    from devtools.clusters.context import ContextProvider
 
     default = Path(app.environ.get("HOME", "~")).expanduser() / ".kube" / "config"
     named = app.environ.get("KUBECONFIG", "")

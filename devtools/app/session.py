@@ -44,11 +44,11 @@ def session(
     mark: str,
 ) -> Session:
     """The session of a run; `mark` is that of its processes."""
-    from devtools.app.crash_reports import bug  # noqa: PLC0415 - the imports of a run
-    from devtools.app.durations import durations_file, load_durations  # noqa: PLC0415
-    from devtools.app.orphans import MARK  # noqa: PLC0415
-    from devtools.run.session import Session  # noqa: PLC0415
-    from devtools.run.slots import Slots  # noqa: PLC0415
+    from devtools.app.crash_reports import bug
+    from devtools.app.durations import durations_file, load_durations
+    from devtools.app.orphans import MARK
+    from devtools.run.session import Session
+    from devtools.run.slots import Slots
 
     own = cluster.kubeconfig.parent / "helm"
     # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
@@ -56,7 +56,7 @@ def session(
     env = {MARK: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
-        from devtools.helm.commands import Helm  # noqa: PLC0415 - where nothing is to do, none is looked for
+        from devtools.helm.commands import Helm
 
         program = app.toolchain.path("helm")
         return Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)
@@ -95,11 +95,11 @@ def cluster_lock(
 
     It is a Lease in the stack's namespace where the stack has only one, so that rights to that one are enough.
     """
-    from devtools.helm.labels import LABEL_STACK  # noqa: PLC0415
-    from devtools.kube.client import Kube as Client  # noqa: PLC0415 - only a run that changes something needs it
-    from devtools.readiness.wait import Wait  # noqa: PLC0415
-    from devtools.releases.namespaces import make_namespace  # noqa: PLC0415
-    from devtools.run.lease import Holder, Lease, held  # noqa: PLC0415
+    from devtools.helm.labels import LABEL_STACK
+    from devtools.kube.client import Kube as Client
+    from devtools.readiness.wait import Wait
+    from devtools.releases.namespaces import make_namespace
+    from devtools.run.lease import Holder, Lease, held
 
     def say(line: str) -> None:
         bus.emit(Notice(level="info", message=line))
@@ -125,7 +125,7 @@ def lease_namespace(stack: Stack) -> str:
 
 def origin_of(app: App) -> str:
     """Names this machine and state directory: what a run of it started ends with it, or is ended by its next one."""
-    from devtools.run.lease import this_machine  # noqa: PLC0415 - see cluster_lock
+    from devtools.run.lease import this_machine
 
     machine = this_machine() or platform.node()
     return hashlib.sha256(f"{machine} {app.folders.state.resolve()}".encode()).hexdigest()[:12]

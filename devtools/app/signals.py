@@ -24,7 +24,7 @@ _REASONS = {
 STUCK = 5.0  # seconds after the second signal
 _LAST = 3  # the Ctrl-C that is too many
 _AGAIN = (signal.SIGINT, signal.SIGTERM)  # a terminal that goes away says so more than once
-_SAID = b"error: interrupted, and did not end by itself\n"
+_MESSAGE = b"error: interrupted, and did not end by itself\n"
 _OVER = 0  # no signal's number
 
 
@@ -94,5 +94,5 @@ def _watch(app: App, came: int) -> None:
 def _end_here() -> None:
     """End the process: the main thread waits for something that no signal interrupts."""
     with contextlib.suppress(OSError):
-        os.write(2, _SAID)
+        os.write(2, _MESSAGE)
     os._exit(ExitCode.INTERRUPTED)

@@ -213,7 +213,7 @@ def _number(value: Any) -> Any:
         return value
     if abs(value) < _EXACT:
         return int(value)
-    from decimal import Decimal  # noqa: PLC0415 - such numbers are rare
+    from decimal import Decimal
 
     return int(Decimal(repr(value)))  # Go writes the shortest digits that stand for the float
 

@@ -20,14 +20,14 @@ class Machine:
     docker_hint: str = ""
     buildx: str = ""  # why there can be no builder in a cluster; empty if there can
     programs: Mapping[str, Path | None] = field(default_factory=dict)
-    taken: Mapping[int, str] = field(default_factory=dict)  # port → who holds it
+    held_ports: Mapping[int, str] = field(default_factory=dict)  # port → who holds it
     disk_free: int
     disk_of: Path  # where that is
     memory_free: int
     inotify: Mapping[str, int] = field(default_factory=dict)  # limit → value; empty where there is no inotify
 
 
-def taken_ports(ports: Iterable[int], published: Callable[[], Mapping[int, str]]) -> dict[int, str]:
+def port_holders(ports: Iterable[int], published: Callable[[], Mapping[int, str]]) -> dict[int, str]:
     """Which of the ports are taken, and by whom.
 
     `published` tells which containers have which ports of the host: for a container beside ours (docker-outside-of-
@@ -35,8 +35,8 @@ def taken_ports(ports: Iterable[int], published: Callable[[], Mapping[int, str]]
     """
     wanted = sorted(set(ports))
     containers = published() if wanted else {}
-    taken = [port for port in wanted if port not in containers and not is_free(port)]
-    return {port: f"container {containers[port]}" for port in wanted if port in containers} | holders(taken)
+    ours = [port for port in wanted if port not in containers and not is_free(port)]
+    return {port: f"container {containers[port]}" for port in wanted if port in containers} | holders(ours)
 
 
 def disk_free(path: Path) -> tuple[int, Path]:
@@ -47,7 +47,7 @@ def disk_free(path: Path) -> tuple[int, Path]:
 
 def memory_free() -> int:
     """Bytes of memory that could be had without swapping."""
-    import psutil  # noqa: PLC0415 - only a bootstrap asks
+    import psutil
 
     return int(psutil.virtual_memory().available)
 

@@ -79,8 +79,8 @@ def _docker(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
 
 def _ports(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
     for port, setting in wanted.ports.items():
-        if port in machine.taken:
-            message = f"port {port} is taken by {machine.taken[port]}"
+        if port in machine.held_ports:
+            message = f"port {port} is taken by {machine.held_ports[port]}"
             yield Finding(check="ports", level="problem", message=message, hint=f"end it, or {setting}")
 
 

@@ -47,7 +47,7 @@ class MachineProcesses:
 
     def marked(self, name: str, value: str) -> tuple[Process, ...]:
         """See `Processes`; other users' processes are not ours to see."""
-        import psutil  # noqa: PLC0415 - only a bootstrap asks
+        import psutil
 
         found = []
         for process in psutil.process_iter():
@@ -70,7 +70,7 @@ class MachineProcesses:
 
     def is_alive(self, pid: int) -> bool:
         """See `Processes`."""
-        import psutil  # noqa: PLC0415 - only a bootstrap asks
+        import psutil
 
         return bool(psutil.pid_exists(pid))
 

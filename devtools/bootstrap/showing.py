@@ -77,27 +77,27 @@ def show(found: dict[str, Any], *, output: str, out: TextIO, environ: Mapping[st
 
 def lines(found: Mapping[str, Any], width: int) -> list[Line]:
     """The `bootstrap` document for people: a row per stage."""
-    told: list[Line] = [(Span(f"cluster {found['context']} ({found['provider']})", "strong"),)]
+    rendered: list[Line] = [(Span(f"cluster {found['context']} ({found['provider']})", "strong"),)]
     for item in found["stages"]:
         head = (Span(f"  {item['stage']:<9} "), Span(f"{item['state']:<8}", _STYLES.get(item["state"], "warn")))
         first, *rest = wrapped(item["detail"], width, " " * 22) if item["detail"] else [()]
-        told += [(*head, Span("  "), *first[1:]) if first else head, *rest]
+        rendered += [(*head, Span("  "), *first[1:]) if first else head, *rest]
         if item["hint"] and not item["ok"]:
-            told += wrapped(item["hint"], width, " " * 22, "warn")
+            rendered += wrapped(item["hint"], width, " " * 22, "warn")
     if found["differences"]:
-        told += _table(found["differences"], width)
-    told += [(Span(f"  {name:<9} ", "dim"), Span(found[name])) for name in ("ui", "log") if found[name]]
-    return told + [
+        rendered += _table(found["differences"], width)
+    rendered += [(Span(f"  {name:<9} ", "dim"), Span(found[name])) for name in ("ui", "log") if found[name]]
+    return rendered + [
         (Span(f"  {'next' if not at else '':<9} ", "dim"), Span(item)) for at, item in enumerate(found["next"])
     ]
 
 
 def _table(rows: Iterable[Mapping[str, str]], width: int) -> list[Line]:
     """What k3d would give, beside what there is."""
-    told: list[Line] = [(Span("  The embedded cluster is not k3d:", "strong"),)]
+    rendered: list[Line] = [(Span("  The embedded cluster is not k3d:", "strong"),)]
     room = max((width - 26) // 2, 20)
     pad = min(room, 36)
-    told.append((Span(f"    {'':<20}  {'k3d':<{pad}}  embedded", "dim"),))
+    rendered.append((Span(f"    {'':<20}  {'k3d':<{pad}}  embedded", "dim"),))
     for row in rows:
         left = [line[1].text for line in wrapped(row["k3d"], pad)]
         right = [line[1].text for line in wrapped(row["embedded"], max(width - 28 - pad, 20))]
@@ -107,5 +107,5 @@ def _table(rows: Iterable[Mapping[str, str]], width: int) -> list[Line]:
                 left[at] if at < len(left) else "",
                 right[at] if at < len(right) else "",
             )
-            told.append((Span(f"    {cells[0]:<20}  ", "dim"), Span(f"{cells[1]:<{pad}}  "), Span(cells[2])))
-    return told
+            rendered.append((Span(f"    {cells[0]:<20}  ", "dim"), Span(f"{cells[1]:<{pad}}  "), Span(cells[2])))
+    return rendered

@@ -63,9 +63,9 @@ def _bindings(path: Path) -> list[tuple[int, Binding]]:
     python-dotenv's parser and not its `dotenv_values`, which only logs a line that it cannot read, and goes on.
     `${…}` is not replaced: a token is taken as it is written.
     """
-    from io import StringIO  # noqa: PLC0415 - only here
+    from io import StringIO
 
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - most tasks do not need it
+    from dotenv.parser import parse_stream
 
     try:
         text = read_source(path).decode("utf-8-sig")

@@ -60,7 +60,7 @@ def load_lock(charts: Path, root: Path) -> Lock:
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     if not path.exists():
         return Lock(file=shown, missing=True)
-    from devtools.charts.declared import LockFile  # noqa: PLC0415 - imports pydantic
+    from devtools.charts.declared import LockFile
 
     document = read(path, shown)
     data, problems = validated(LockFile, document)

@@ -86,18 +86,18 @@ def _text(text: str) -> _Text:
 
 def _reached(text: _Text, named: Mapping[str, _Text]) -> set[str]:
     """Everything that a template calls, through whatever it includes."""
-    calls, open_, seen = set(text.calls), list(text.includes), set(text.includes)
+    calls, open_, known = set(text.calls), list(text.includes), set(text.includes)
     while open_:
         below = named.get(open_.pop())
         if below:
             calls |= below.calls
-            open_ += below.includes - seen
-            seen |= below.includes
+            open_ += below.includes - known
+            known |= below.includes
     return calls
 
 
 def describe(found: tuple[Random, ...]) -> Iterator[str]:
     """`randAlphaNum in templates/secret.yaml`, one for each file."""
     for item in found:
-        kept = ", unless its lookup finds what is there" if item.lookup else ""
-        yield f"{', '.join(item.calls)} in {item.file}{kept}"
+        exception = ", unless its lookup finds what is there" if item.lookup else ""
+        yield f"{', '.join(item.calls)} in {item.file}{exception}"

@@ -64,7 +64,7 @@ class Charts:
         """
         if self._load:
             return self._load()
-        from devtools.charts.lock import load_lock  # noqa: PLC0415
+        from devtools.charts.lock import load_lock
 
         return load_lock(self.directory, self._root)
 
@@ -103,7 +103,7 @@ class Charts:
     def _verify_archives(self, names: Sequence[str]) -> list[Problem]:
         if not names:
             return []
-        from devtools.charts.archive import EMBEDDED, verify_archive  # noqa: PLC0415 - brings the lock
+        from devtools.charts.archive import EMBEDDED, verify_archive
 
         entries = [self.lock.entries[name] for name in names]
         absent = [entry for entry in entries if not entry.sha256 and not self.archive(entry).exists()]
@@ -127,7 +127,7 @@ class Charts:
 
     def state(self, entry: LockEntry) -> ArchiveState:
         """What there is of a pinned chart on this disk."""
-        from devtools.charts.archive import moved_from  # noqa: PLC0415 - see _verify_archives
+        from devtools.charts.archive import moved_from
 
         archive = self.archive(entry)
         if not archive.exists():
@@ -137,7 +137,7 @@ class Charts:
         return "vendored" if sha256_of(archive) == entry.sha256 else "corrupted"
 
     def _local(self, name: str, chart: str) -> ChartRef:
-        from devtools.base.yaml_positions import read  # noqa: PLC0415 - only who loads a stack anew
+        from devtools.base.yaml_positions import read
 
         path = self.directory / PLATFORM / chart
         if not path.is_dir():
@@ -153,7 +153,7 @@ class Charts:
         return ChartRef(name=name, path=path, kind="local", version=str(document.data.get("version", "")))
 
     def _vendored(self, name: str) -> ChartRef:
-        from devtools.charts.standin import version_of  # noqa: PLC0415 - see _local
+        from devtools.charts.standin import version_of
 
         entry = self.lock.entries.get(name)
         if entry is None:

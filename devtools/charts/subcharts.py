@@ -224,10 +224,10 @@ def _coalesce_maps(values: Values, defaults: dict[str, Any], *, keep_nulls: bool
 
 def _coalesce_globals(values: Values, above: Mapping[str, Any]) -> None:
     """Give a subchart's values the globals of the chart above, which count more."""
-    own, given = values.get(_GLOBAL, {}), above.get(_GLOBAL, {})
-    if not isinstance(own, dict) or not isinstance(given, dict):
+    own, inherited = values.get(_GLOBAL, {}), above.get(_GLOBAL, {})
+    if not isinstance(own, dict) or not isinstance(inherited, dict):
         return
-    for key, value in given.items():
+    for key, value in inherited.items():
         old = own.get(key)
         if not isinstance(value, dict):
             if not isinstance(old, dict):

@@ -159,8 +159,8 @@ class Vendor:
         if not signed.exists():
             return "none"
         text = read_file(signed).decode("utf-8", "replace")
-        said = re.search(rf"^\s*{re.escape(archive.name)}:\s*sha256:([0-9a-f]{{64}})\s*$", text, re.MULTILINE)
-        if not said or said[1] != sha256_of(archive):
+        digest = re.search(rf"^\s*{re.escape(archive.name)}:\s*sha256:([0-9a-f]{{64}})\s*$", text, re.MULTILINE)
+        if not digest or digest[1] != sha256_of(archive):
             raise ConfigError(
                 f"chart archive {archive.name} of '{entry.chart}' is not the one its provenance file signs"
             )

@@ -17,7 +17,7 @@ _LOOK = 0.2
 @contextlib.contextmanager
 def locked(path: Path, cancel: Cancel, progress: Progress, seconds: float = LOCK_FOR) -> Iterator[None]:
     """Hold the lock; waits up to `seconds` for another process, saying so. A dead process holds no lock."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - only who changes something needs it
+    from filelock import FileLock, Timeout
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,12 +40,12 @@ def holder(port: int) -> str:
 
 def holders(ports: Iterable[int]) -> dict[int, str]:
     """Who listens on each port, by one look at all processes; see `holder`."""
-    import psutil  # noqa: PLC0415 - only for a message
+    import psutil
 
     found = dict.fromkeys(ports, "another program")
     with contextlib.suppress(psutil.Error):  # other users' programs are not ours to see
         for connection in psutil.net_connections("tcp") if found else ():
-            taken = connection.laddr[1] if connection.laddr else 0
-            if connection.status == psutil.CONN_LISTEN and taken in found and connection.pid:
-                found[taken] = f"{psutil.Process(connection.pid).name()} ({connection.pid})"
+            number = connection.laddr[1] if connection.laddr else 0
+            if connection.status == psutil.CONN_LISTEN and number in found and connection.pid:
+                found[number] = f"{psutil.Process(connection.pid).name()} ({connection.pid})"
     return found

@@ -24,8 +24,8 @@ VERSION = 1  # of the JSON documents
 
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
     """Vendor the named charts, else all that are not; every one is tried before what failed is told."""
-    from devtools.errors import config_error  # noqa: PLC0415
-    from devtools.run.lock import run_lock  # noqa: PLC0415 - only here
+    from devtools.errors import config_error
+    from devtools.run.lock import run_lock
 
     wanted = _chosen(app, names) or [entry for entry in _pinned(app) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
@@ -51,7 +51,7 @@ def _vendor_all(
     app: App, maker: Vendor, wanted: Iterable[LockEntry], source: str
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """What was vendored, as JSON data, and what could not be; a broken network ends it at once."""
-    from devtools.charts.vendor import NoSource  # noqa: PLC0415
+    from devtools.charts.vendor import NoSource
 
     rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
@@ -87,8 +87,8 @@ def _no_source(problems: Sequence[Problem]) -> ConfigError:
 
 def verify(app: App, output: str) -> ExitCode:
     """Every archive that is there is what the lock says, and no other is; ConfigError with all that is wrong."""
-    from devtools.charts.verify import problems_of  # noqa: PLC0415
-    from devtools.errors import config_error  # noqa: PLC0415
+    from devtools.charts.verify import problems_of
+    from devtools.errors import config_error
 
     if problems := problems_of(app.charts):
         raise config_error(problems)
@@ -104,8 +104,8 @@ def show(app: App, output: str) -> ExitCode:
 
 def outdated(app: App, source: str, output: str) -> ExitCode:
     """Newer versions of pinned charts; EnvironmentFault where no source answers."""
-    from devtools.charts.vendor import latest_in_index, latest_of  # noqa: PLC0415
-    from devtools.helm.charts import newer  # noqa: PLC0415
+    from devtools.charts.vendor import latest_in_index, latest_of
+    from devtools.helm.charts import newer
 
     place = _place(app, source)
     local = latest_in_index(Path(place)) if place and "://" not in place else None
@@ -133,7 +133,7 @@ def outdated(app: App, source: str, output: str) -> ExitCode:
 
 def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:
     """The entries of these names; the publisher may be left out where the rest is enough."""
-    from devtools.config.validate import suggestion  # noqa: PLC0415
+    from devtools.config.validate import suggestion
 
     entries = app.charts.lock.entries
     found = []
@@ -155,7 +155,7 @@ def _pinned(app: App) -> list[LockEntry]:
 
 
 def _vendor(app: App, keyring: str) -> Vendor:
-    from devtools.charts.vendor import Vendor  # noqa: PLC0415
+    from devtools.charts.vendor import Vendor
 
     usual = Path(app.environ.get("HOME", "/nonexistent")) / ".gnupg" / "pubring.gpg"  # Helm's own default
     ring = app.cwd / keyring if keyring else usual if usual.is_file() else None
@@ -165,7 +165,7 @@ def _vendor(app: App, keyring: str) -> Vendor:
 
 
 def _helm(app: App, home: Path) -> HelmCharts:
-    from devtools.helm.charts import HelmCharts  # noqa: PLC0415
+    from devtools.helm.charts import HelmCharts
 
     return HelmCharts(program=app.toolchain.path("helm"), home=home)
 
@@ -198,7 +198,7 @@ def _show(
     app: App, kind: str, rows: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, ...]], output: str
 ) -> None:
     """The rows as one JSON document, or as lines."""
-    from devtools.report.text import clean  # noqa: PLC0415
+    from devtools.report.text import clean
 
     if output == "json":
         app.out.write(json.dumps({"version": VERSION, "kind": kind, "charts": rows}, indent=2) + "\n")

@@ -14,7 +14,7 @@ def chosen(app: App, environment: str) -> App:
 
 def create(app: App, output: str, *, recreate: bool = False) -> ExitCode:
     """Make the cluster, start it, or find it running; with `recreate`, replace one that exists."""
-    from devtools.app.providers import say_unused_keys, say_why_embedded  # noqa: PLC0415 - only here
+    from devtools.app.providers import say_unused_keys, say_why_embedded
 
     say_why_embedded(app)
     say_unused_keys(app)
@@ -27,7 +27,7 @@ def create(app: App, output: str, *, recreate: bool = False) -> ExitCode:
 
 def status(app: App, output: str) -> ExitCode:
     """What is there now; exit code 4 unless it runs."""
-    from devtools.report.tables import show_cluster  # noqa: PLC0415
+    from devtools.report.tables import show_cluster
 
     _remove_stale_copies(app)
     found = app.provider.status()
@@ -51,6 +51,6 @@ def delete(app: App) -> ExitCode:
 
 def _remove_stale_copies(app: App) -> None:
     """Remove copies of kubeconfigs that nothing can use any more."""
-    from devtools.app.providers import remove_stale_copies  # noqa: PLC0415 - only here
+    from devtools.app.providers import remove_stale_copies
 
     remove_stale_copies(app)

@@ -40,7 +40,7 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
 
     Nothing is changed, and no run lock is taken.
     """
-    from devtools.report.tables import show_document  # noqa: PLC0415
+    from devtools.report.tables import show_document
 
     found = look(app, name, options)
     show_document(contracts_json(app.find_cluster().context, found), _lines, options.output, app.out, app.environ)
@@ -59,7 +59,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
     while True:
         began = app.clock()
         try:
-            seen = look(app, name, options)
+            found_now = look(app, name, options)
         except (Interrupted, KeyboardInterrupt):
             raise
         except DevtoolsError as error:
@@ -68,8 +68,8 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
                 app.say(f"cannot look: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         else:
             problem = ""
-            found = confirmed(seen, suspected)
-            suspected = frozenset(item.release for item in seen if item.state == "broken")
+            found = confirmed(found_now, suspected)
+            suspected = frozenset(item.release for item in found_now if item.state == "broken")
             write_whole(path, state_file(found, int(began)))
             for item in found:
                 if before.get(item.release) != item:
@@ -81,8 +81,8 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
 
 def look(app: App, name: str, options: Options) -> list[Health]:
     """The health of the enabled releases chosen, in order."""
-    from devtools.readiness.contracts import Contracts  # noqa: PLC0415 - the imports of this verb
-    from devtools.readiness.observer import Observer  # noqa: PLC0415
+    from devtools.readiness.contracts import Contracts
+    from devtools.readiness.observer import Observer
 
     project = Project(app)
     stack = project.stack(options.environment)
@@ -98,11 +98,11 @@ def look(app: App, name: str, options: Options) -> list[Health]:
     return [_health(step, judge, bool(gone.get(step.id))) for step in steps]
 
 
-def confirmed(seen: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
+def confirmed(found_now: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
     """The releases, with those broken that were so at the look before, too: a pod that restarts is no break."""
     return [
         replace(item, state="waiting") if item.state == "broken" and item.release not in suspected else item
-        for item in seen
+        for item in found_now
     ]
 
 
@@ -145,7 +145,7 @@ def contracts_json(context: str, found: Iterable[Health]) -> dict[str, Any]:
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """The document for people: a row for each release."""
-    from devtools.report.text import Span, with_note  # noqa: PLC0415
+    from devtools.report.text import Span, with_note
 
     styles: dict[str, Style] = {"ready": "good", "broken": "bad"}
     pad = max((len(item["release"]) for item in document["releases"]), default=0)

@@ -28,8 +28,8 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     The exit code is 1 where anything differs or could not be compared, else 0. With `fix` the releases that drifted are
     synced again, taking back what others hold, and are compared once more.
     """
-    from devtools.app.notices import others_notice  # noqa: PLC0415 - the imports of this verb
-    from devtools.report.drift import fix_json  # noqa: PLC0415 - the imports of this verb
+    from devtools.app.notices import others_notice
+    from devtools.report.drift import fix_json
 
     stack = Project(app).stack(options.environment)
     selection = choose(stack, name, options.selector)
@@ -67,8 +67,8 @@ def _refuse_disabled(chosen: Sequence[Release]) -> None:
 
 
 def _show(app: App, document: dict[str, Any], options: Options) -> None:
-    from devtools.report.drift import drift_lines  # noqa: PLC0415 - the imports of this verb
-    from devtools.report.tables import show_document  # noqa: PLC0415
+    from devtools.report.drift import drift_lines
+    from devtools.report.tables import show_document
 
     show_document(document, drift_lines, options.output, app.out, app.environ)
 
@@ -77,7 +77,7 @@ def _look(
     app: App, target: Cluster, stack: Stack, releases: Sequence[Release]
 ) -> tuple[list[ReleaseDrift], dict[str, Any]]:
     """The releases compared with what is there, and the document that says so."""
-    from devtools.report.drift import drift_json  # noqa: PLC0415
+    from devtools.report.drift import drift_json
 
     started = time.monotonic()
     found = find_drift(Project(app).client(target), releases, app.cancel, app.say)

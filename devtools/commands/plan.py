@@ -14,7 +14,7 @@ from devtools.project import Project, Request
 
 def layers(app: App, name: str, options: Options) -> ExitCode:
     """A table of layers and releases with what the cluster holds of them."""
-    from devtools.report.tables import show_layers  # noqa: PLC0415
+    from devtools.report.tables import show_layers
 
     whole = Project(app).stack(options.environment)
     stack = _chosen(whole, name, options)
@@ -49,8 +49,8 @@ def _chosen(stack: Stack, name: str, options: Options) -> Stack:
 
 def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
     """What the cluster holds, or why that cannot be told."""
-    from devtools.kube.client import ApiError  # noqa: PLC0415
-    from devtools.releases.facts import observe  # noqa: PLC0415
+    from devtools.kube.client import ApiError
+    from devtools.releases.facts import observe
 
     try:
         own = {release.id for release in stack.releases()}

@@ -81,7 +81,7 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
 
     A ref that has no module yet is nothing to break, and said so.
     """
-    from devtools.buf.git import Git  # noqa: PLC0415 - only here
+    from devtools.buf.git import Git
 
     _known(output)
     module = module_of(find_root(app.cwd))

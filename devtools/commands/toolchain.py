@@ -29,7 +29,7 @@ def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
     if output == "json":
         app.out.write(document(app.toolchain))
         return ExitCode.OK
-    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
+    from rich.console import Console
 
     render(app.toolchain, Console(file=app.out, no_color="NO_COLOR" in app.environ or None))
     return ExitCode.OK
@@ -40,7 +40,7 @@ def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
     if not re.fullmatch(r"[1-9]\d{0,3}", days, re.ASCII):
         message = f"--days {days[:20]} is not a number of days from 1 to 9999"
         raise ConfigError(message, hint="what was used today may be in use")
-    from devtools.clusters.embedded.layout import programs  # noqa: PLC0415 - only one who prunes needs it
+    from devtools.clusters.embedded.layout import programs
 
     judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=int(days), dry_run=dry_run)
     text = pruned_document if output == "json" else pruned_text
@@ -61,7 +61,7 @@ def document(toolchain: Toolchain) -> str:
 
 def render(toolchain: Toolchain, console: Console) -> None:
     """The same as a table for people."""
-    from rich.text import Text  # noqa: PLC0415 - not needed for JSON
+    from rich.text import Text
 
     cells = [("tool", "version", "from", "path", "")]
     cells += [

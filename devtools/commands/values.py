@@ -22,8 +22,8 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
 
     With `secrets`, secrets are shown, too.
     """
-    from devtools.config.values import merge  # noqa: PLC0415
-    from devtools.planning.selection import find_release  # noqa: PLC0415
+    from devtools.config.values import merge
+    from devtools.planning.selection import find_release
 
     if options.output not in {"text", "json"}:
         raise ConfigError(f"unknown output {options.output!r}", hint="choose one of text, json")
@@ -56,7 +56,7 @@ def values_json(release: str, environment: str, merged: Merged, *, explain: bool
 
 
 def _yaml(data: Mapping[str, Any]) -> str:
-    import yaml  # noqa: PLC0415 - not needed for JSON
+    import yaml
 
     if not data:
         return "{}\n"

@@ -56,12 +56,12 @@ def _problems(
     if "kubernetes" in keys and both.get("image"):
         message = "'kubernetes' and 'image' exclude each other: the image has a version of its own"
         yield document.problem((*path, "kubernetes"), message, "take one of them out")
-    taken = {both.get("api_port", 6550): "api_port", both.get("registry_port", 5550): "registry_port"}
+    owners = {both.get("api_port", 6550): "api_port", both.get("registry_port", 5550): "registry_port"}
     for index, port in enumerate(keys.get("ports", ())):
         number = int(port.split(":")[0])
         if not 0 < number < 2**16:
             yield document.problem((*path, "ports", index), f"{number} is not a port", "1 to 65535")
-        elif other := taken.setdefault(number, port) != port and taken[number]:
+        elif other := owners.setdefault(number, port) != port and owners[number]:
             yield document.problem((*path, "ports", index), f"port {number} is taken by '{other}' already")
     file = keys.get("config", "")
     if file and not is_inside(file):

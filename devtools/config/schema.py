@@ -24,9 +24,9 @@ def settings_schema() -> dict[str, Any]:
 
 def _schema(root: str, title: str) -> dict[str, Any]:
     """The schema of one of the declared types."""
-    from pydantic import TypeAdapter  # noqa: PLC0415 - 65 ms that not every task needs
+    from pydantic import TypeAdapter
 
-    from devtools.config import declared  # noqa: PLC0415 - imports pydantic
+    from devtools.config import declared
 
     schema = _without_titles(TypeAdapter(getattr(declared, root)).json_schema())
     descriptions = _descriptions(declared)

@@ -76,10 +76,10 @@ def find_root(start: Path) -> Path:
 
 def load_settings(root: Path) -> Settings:
     """Settings of the repository at `root`; ConfigError with every problem of the file."""
-    from devtools.base.yaml_positions import Document, read  # noqa: PLC0415
-    from devtools.config.cluster_keys import cluster_problems  # noqa: PLC0415
-    from devtools.config.declared import SettingsFile  # noqa: PLC0415 - imports pydantic
-    from devtools.config.validate import validated  # noqa: PLC0415 - only who reads a file anew
+    from devtools.base.yaml_positions import Document, read
+    from devtools.config.cluster_keys import cluster_problems
+    from devtools.config.declared import SettingsFile
+    from devtools.config.validate import validated
 
     root = root.resolve()
     path = root / FILE

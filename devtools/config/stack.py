@@ -73,7 +73,7 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
 
 def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
     """What `_defaults.yaml` says; nothing where there is no such file."""
-    from devtools.config.declared import DefaultsFile  # noqa: PLC0415 - imports pydantic
+    from devtools.config.declared import DefaultsFile
 
     path = settings.layers / DEFAULTS
     shown = path.relative_to(settings.root)
@@ -84,7 +84,7 @@ def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
 
 def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem]]:
     """Every layer file in order, read and validated; ConfigError where there is none at all."""
-    from devtools.config.declared import LayerFile  # noqa: PLC0415 - imports pydantic
+    from devtools.config.declared import LayerFile
 
     shown = settings.layers.relative_to(settings.root)
     paths = _layer_files(settings.layers)

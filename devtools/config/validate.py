@@ -24,7 +24,7 @@ def validated(kind: Any, document: Document) -> tuple[dict[str, Any], tuple[Prob
 
     Returns an empty map with the problems where anything is wrong: half a file is not used.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - 65 ms that not every task needs
+    from pydantic import ValidationError
 
     if document.problems and not document.data:
         return {}, document.problems  # it could not be read: what is missing from it is not known
@@ -50,7 +50,7 @@ def _without_echoes(kind: Any, details: list[Any]) -> list[Any]:
 @cache
 def _adapter(kind: Any) -> Any:
     """Built once: building costs more than validating a hundred files."""
-    from pydantic import TypeAdapter  # noqa: PLC0415
+    from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
 
@@ -83,7 +83,7 @@ def _quote(value: Any) -> str:
 
 def _wrong(detail: Mapping[str, Any]) -> str:
     """What is wrong with a value, to follow its name."""
-    from devtools.config.declared import WORDS  # noqa: PLC0415 - imports pydantic
+    from devtools.config.declared import WORDS
 
     kind, message = str(detail["type"]), str(detail["msg"])
     if kind == "string_pattern_mismatch":

@@ -35,7 +35,7 @@ def merge(release: Release, *, charts_default: bool = False, root: Path | None =
     underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
     overlay files; raises ConfigError when one of them changed into something that is no YAML map.
     """
-    from devtools.base.yaml_positions import read  # noqa: PLC0415 - what is kept is not read again
+    from devtools.base.yaml_positions import read
 
     origins: Origins = {}
     data: Mapping[str, Any] = lay_over({}, release.values, origins, _inline(release))
@@ -85,11 +85,11 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
 
     What is wrong with it is not our user's problem: what can be read of it is used.
     """
-    import tarfile  # noqa: PLC0415 - only who explains values
+    import tarfile
 
-    from devtools.base.archives import UNREADABLE, content_of, members  # noqa: PLC0415
-    from devtools.base.open_file import open_source  # noqa: PLC0415
-    from devtools.base.yaml_positions import Document, parse, read  # noqa: PLC0415
+    from devtools.base.archives import UNREADABLE, content_of, members
+    from devtools.base.open_file import open_source
+    from devtools.base.yaml_positions import Document, parse, read
 
     if chart.is_dir():
         path = chart / "values.yaml"

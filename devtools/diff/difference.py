@@ -55,7 +55,7 @@ class Change:
 def changes(live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
     """The fields in which the live object is not what applying as `manager` would make of it; `status` never counts."""
     found = _compared(_own(live), _own(wanted), managed(live, wanted), ())
-    return tuple(told(live, steps, declared, is_, manager) for steps, declared, is_ in found)
+    return tuple(change_of(live, steps, declared, is_, manager) for steps, declared, is_ in found)
 
 
 def is_hidden(kind: str, change: Change) -> bool:
@@ -154,7 +154,7 @@ def _places(live: list[Any], wanted: list[Any]) -> list[Step]:
     return [(("name", name),) for name in ours] if unique and ours == theirs else []
 
 
-def told(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manager: str) -> Change:
+def change_of(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manager: str) -> Change:
     """A change with who made it: others before the one who would apply, and of them the latest."""
     owners = [entry for entry in entries(live) if is_ is not ABSENT and owns(entry, steps)]
     owners.sort(key=lambda entry: (entry.get("manager") != manager, str(entry.get("time") or "")))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.diff.difference import ABSENT, Change, told
+from devtools.diff.difference import ABSENT, Change, change_of
 from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, key_names, managed, owns
 
 
@@ -32,7 +32,7 @@ def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str)
     if not look.strange:
         return None
     lost = [Change(steps=steps, declared=item, live=ABSENT) for steps, item in look.lost]
-    strange = [told(live, steps, ABSENT, item, manager) for steps, item in look.strange]
+    strange = [change_of(live, steps, ABSENT, item, manager) for steps, item in look.strange]
     return Replaced(lost=tuple(lost), strange=tuple(strange), rest=rest)
 
 
@@ -61,9 +61,9 @@ class _Look:
         if there is None or not all(isinstance(item, Mapping) for item in declared):
             return declared
         pairs = [(item, _match(item, there, names)) for item in declared]
-        taken = {key for _, key in pairs if key is not None}
+        matched = {key for _, key in pairs if key is not None}
         lost = [item for item, key in pairs if key is None]
-        strange = [key for key in there if key not in taken and not self._is_mine((*steps, key))]
+        strange = [key for key in there if key not in matched and not self._is_mine((*steps, key))]
         replaces = bool(lost and strange)
         if replaces:
             self.lost += [((*steps, _key_of(item, names)), item) for item in lost]
@@ -84,8 +84,8 @@ def _key_of(item: Mapping[str, Any], names: tuple[str, ...]) -> Step:
 
 def _match(item: Mapping[str, Any], there: Mapping[Step, Any], names: tuple[str, ...]) -> Step | None:
     """The key of the live item that a declared one is; keys that it leaves out have defaults (`protocol`)."""
-    given = [name for name in names if name in item]
+    named = [name for name in names if name in item]
     for key, live in there.items():
-        if given and all(live.get(name) == item[name] for name in given):
+        if named and all(live.get(name) == item[name] for name in named):
             return key
     return None

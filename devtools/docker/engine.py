@@ -133,8 +133,8 @@ def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SO
     endpoint = find_endpoint(environ, local)
     if path := endpoint.socket:
         _knock(path, endpoint.source)
-    import docker  # noqa: PLC0415 - see the module
-    from docker.errors import DockerException  # noqa: PLC0415 - see the module
+    import docker
+    from docker.errors import DockerException
 
     client: Any = None
     try:
@@ -154,7 +154,7 @@ def error_text(error: Exception) -> str:
     The SDK believes what it is answered: where that is of another shape, or ends half-way, it raises what comes of it
     (KeyError, AttributeError, urllib3's own errors, a bare Exception), so its callers catch any.
     """
-    from docker.errors import DockerException  # noqa: PLC0415 - see the module
+    from docker.errors import DockerException
 
     text = " ".join(str(getattr(error, "explanation", "") or error).split())[:400]
     return text if isinstance(error, DockerException | OSError) else f"{type(error).__name__}: {text}"

@@ -84,7 +84,7 @@ class DockerImages:
 
     def held(self, reference: Reference) -> Held | None:
         """See `ImageStore`."""
-        from docker.errors import ImageNotFound  # noqa: PLC0415 - costs a fifth of a second
+        from docker.errors import ImageNotFound
 
         def look(api: Any) -> Held | None:
             try:
@@ -222,7 +222,7 @@ class _Refused(Exception):
 
 def _streams(connection: Any) -> tuple[bytes | None, bytes | None]:
     """What a command writes until it ends; the SDK's own way of reading leaves the connection open."""
-    from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter  # noqa: PLC0415 - see `held`
+    from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter
 
     try:
         frames = (demux_adaptor(*frame) for frame in frames_iter(connection, tty=False))  # type: ignore[no-untyped-call]

@@ -33,7 +33,7 @@ _FORBIDDEN = 403
 _INVALID = 422
 _AGAIN = 3  # times that an object is compared anew because it changed meanwhile
 _VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
-Given = TypeVar("Given")
+Input = TypeVar("Input")
 Made = TypeVar("Made")
 
 
@@ -114,10 +114,10 @@ class _Look:
         """See `find_drift`."""
         records = revisions(helm_records(self._kube, {release.namespace for release in releases}))
         known = [_known(release, records.get(release.id, ())) for release in releases]
-        given = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
+        inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
         self._kube.resource("Namespace")  # discover once, before the threads
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="drift") as pool:
-            declared = {name: found for (name, *_), found in self._each(pool, self._declared, given)}
+            declared = {name: found for (name, *_), found in self._each(pool, self._declared, inputs)}
             items = {name: found for name, found in declared.items() if not isinstance(found, str)}
             every = [item for found in items.values() for item in found]
             self._say(f"comparing {len(every)} objects of {len(items)} release{'' if len(items) == 1 else 's'}")
@@ -127,26 +127,26 @@ class _Look:
                 for item, drift in self._each(pool, lambda item: self._compare(item, live.get(item.ref)), every)
                 if drift is not None
             }
-        return [_seen(item, declared.get(item.release.id, []), drifts) for item in known]
+        return [_compared(item, declared.get(item.release.id, []), drifts) for item in known]
 
     def _each(
-        self, pool: ThreadPoolExecutor, work: Callable[[Given], Made], given: Sequence[Given]
-    ) -> Iterator[tuple[Given, Made]]:
+        self, pool: ThreadPoolExecutor, work: Callable[[Input], Made], inputs: Sequence[Input]
+    ) -> Iterator[tuple[Input, Made]]:
         """What each came to; none is begun any more once the user has had enough."""
 
-        def done(item: Given) -> Made:
+        def done(item: Input) -> Made:
             if self._cancel.is_set():
                 raise Interrupted(self._cancel.reason or "interrupted")
             return work(item)
 
-        return zip(given, pool.map(done, given), strict=True)
+        return zip(inputs, pool.map(done, inputs), strict=True)
 
-    def _declared(self, given: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item] | str:
+    def _declared(self, inputs: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item] | str:
         """The objects that a revision declares, or why nobody can tell.
 
         What is live may be of a later one that failed, so what is secret there is not shown either.
         """
-        release, against, every = given
+        release, against, every = inputs
         try:
             found = self._stored(release, against)
             later = [self._stored(release, one) for one in every if one.number > against.number]
@@ -283,7 +283,9 @@ def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
     return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
 
 
-def _seen(item: ReleaseDrift, found: Sequence[_Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]) -> ReleaseDrift:
+def _compared(
+    item: ReleaseDrift, found: Sequence[_Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]
+) -> ReleaseDrift:
     """A release with what was found of it."""
     if isinstance(found, str):
         return replace(item, basis=None, reason=found)

@@ -64,8 +64,8 @@ class Engine:
 
     def _equip(self) -> None:
         """Get what carries out steps: a tenth of the time of a run that finds nothing to do."""
-        from devtools.engine.steps import Steps  # noqa: PLC0415
-        from devtools.smoke.runner import Smoke  # noqa: PLC0415
+        from devtools.engine.steps import Steps
+        from devtools.smoke.runner import Smoke
 
         _ = self._session.helm, self._session.observer  # once, before there are threads; no helm, no run
         self._steps = Steps(self._session, self._plan)
@@ -257,19 +257,19 @@ class Engine:
         """Exit code and reason of the whole run."""
         code, reason, hint = self._tally.result(self._session.cancel, self._plan)
         if code is ExitCode.OK and self._plan.keeps_crds:
-            reason, hint = self._kept()
+            reason, hint = self._crds_left()
         self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
         return code
 
-    def _kept(self) -> tuple[str, str]:
+    def _crds_left(self) -> tuple[str, str]:
         """What is said of the CRDs that an uninstall left, and what removes them."""
-        from devtools.releases.cleanup import stack_crds  # noqa: PLC0415 - an uninstall's
+        from devtools.releases.cleanup import stack_crds
 
         count = len(stack_crds(self._session.kube, self._plan.stack.name))
         if not count:
             return "", ""
-        told = "1 CRD is kept" if count == 1 else f"{count} CRDs are kept"
-        return f"{told}, with every object of their kinds", "invoke down --crds removes them"
+        left = "1 CRD is kept" if count == 1 else f"{count} CRDs are kept"
+        return f"{left}, with every object of their kinds", "invoke down --crds removes them"
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:

@@ -199,7 +199,7 @@ class HelmRuns:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
         helm, kube, release = self._session.helm, self._session.kube, step.release
         way = recovery(state, known, adopt=step.adopt)
-        self._session.warn(release, way.told(state))
+        self._session.warn(release, way.notice(state))
         if way.how == "forget":
             kube.delete(record_path(release.id, way.revision))
         elif way.how == "rollback":
@@ -246,7 +246,7 @@ class HelmRuns:
         known = killed(result) or unlabelled_record(kube, release.id, text)
         known = known or refused(kube, release, result.stderr) or unanswered(text, self._session.observer)
         known = known or unknown(text, release.chart.path, values)
-        raise known or Failure(text, hint=failure.hint, details=watch.said())
+        raise known or Failure(text, hint=failure.hint, details=watch.log())
 
 
 def scoped(kube: Kube, ref: ObjectRef) -> ObjectRef:

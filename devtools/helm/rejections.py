@@ -73,13 +73,13 @@ def refusals(stderr: str) -> tuple[Refusal, ...]:
     """Every refusal in what a helm upgrade said; none where it failed for other reasons."""
     text = _end_of(stderr)
     found: list[Refusal] = []
-    for ref, said in _applied(text):
+    for ref, words in _applied(text):
         held = [
             Refusal(why="conflict", ref=ref, fields=_fields(item["fields"]), holder=item["manager"])
-            for item in _HELD.finditer(said)
+            for item in _HELD.finditer(words)
         ]
-        if not held and _IMMUTABLE.search(said):
-            held = [Refusal(why="immutable", ref=ref, fields=tuple(f".{name}" for name in _FIELD.findall(said)))]
+        if not held and _IMMUTABLE.search(words):
+            held = [Refusal(why="immutable", ref=ref, fields=tuple(f".{name}" for name in _FIELD.findall(words)))]
         found += held
     for match in _FOREIGN.finditer(text):
         other = dict(_OTHER.findall(match["said"]))
@@ -97,7 +97,7 @@ def refusals(stderr: str) -> tuple[Refusal, ...]:
 def invalid(stderr: str) -> tuple[ObjectRef, ...]:
     """The objects that were refused as invalid, but for those that refuse a change for good."""
     every = _applied(_end_of(stderr))
-    return tuple(ref for ref, said in every if _INVALID in said and not _IMMUTABLE.search(said))
+    return tuple(ref for ref, words in every if _INVALID in words and not _IMMUTABLE.search(words))
 
 
 def _end_of(stderr: str) -> str:

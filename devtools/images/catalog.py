@@ -84,7 +84,7 @@ def load_catalog(root: Path) -> Catalog:
     path = root / FILE
     if not path.exists():
         return Catalog(file=FILE)
-    from devtools.images.declared import ImagesFile  # noqa: PLC0415 - imports pydantic
+    from devtools.images.declared import ImagesFile
 
     document = read(path, FILE)
     data, problems = validated(ImagesFile, document)

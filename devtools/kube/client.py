@@ -212,7 +212,7 @@ class Kube:
     @contextlib.contextmanager
     def forward(self, namespace: str, pod: str, port: int) -> Iterator[Any]:
         """A socket to a pod's port, through the API server, closed afterwards; raises ApiError where refused."""
-        from devtools.kube.forward import forward  # noqa: PLC0415 - brings the SDK
+        from devtools.kube.forward import forward
 
         with forward(self._kubeconfig, self._context, namespace, pod, port) as link:
             yield link
@@ -308,7 +308,7 @@ def _accepted(answer: Answer) -> Answer:
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
     """The `Status` object of a refusal as an error."""
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - only what talks to a cluster pays for it
+    from urllib3.exceptions import HTTPError
 
     data = b""
     try:

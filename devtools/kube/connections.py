@@ -35,7 +35,7 @@ class Connections:
     def authorization(self) -> dict[str, str]:
         """The header that says who we are, where that is said in a header."""
         if self._credentials.needs_sdk:
-            from devtools.kube.sdk import refused  # noqa: PLC0415 - see sdk_client
+            from devtools.kube.sdk import refused
 
             with self._making, refused(self._context):  # a plugin that asks the user something must ask once
                 settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
@@ -67,7 +67,7 @@ class Connections:
             self._sockets.add(link)
 
     def _pool(self) -> urllib3.PoolManager:
-        import urllib3  # noqa: PLC0415 - only what talks to a cluster pays for it
+        import urllib3
 
         credentials = self._credentials
         if credentials.insecure:  # the kubeconfig asks for it: urllib3 would warn at each request
@@ -83,15 +83,15 @@ class Connections:
     @cached_property
     def _sdk(self) -> Any:
         """The SDK's client: for exec plugins."""
-        from devtools.kube.sdk import sdk_client  # noqa: PLC0415 - rarely needed, and then it brings the SDK
+        from devtools.kube.sdk import sdk_client
 
         return sdk_client(self._kubeconfig, self._context)
 
 
 def tracking_pools(track: Callable[[socket.socket], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     """The pools of urllib3 that call `track` with the socket of each connection they make."""
-    from urllib3.connection import HTTPConnection, HTTPSConnection  # noqa: PLC0415 - see Connections.pool
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool  # noqa: PLC0415
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
     class Plain(HTTPConnection):
         def connect(self) -> None:

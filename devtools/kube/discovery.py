@@ -51,14 +51,14 @@ class Discovery:
 
     def served(self) -> tuple[Resource, ...]:
         """Every served kind, in each version that serves it, preferred versions first."""
-        return self._seen(0.0)
+        return self._known(0.0)
 
     def find(self, kind: str, api_version: str = "") -> Resource | None:
         """The served kind; the core groups win over others where `api_version` is empty."""
         asked = time.monotonic()
-        return _pick(self._seen(0.0), kind, api_version) or _pick(self._seen(asked - AGAIN), kind, api_version)
+        return _pick(self._known(0.0), kind, api_version) or _pick(self._known(asked - AGAIN), kind, api_version)
 
-    def _seen(self, since: float) -> tuple[Resource, ...]:
+    def _known(self, since: float) -> tuple[Resource, ...]:
         """What a look that began after `since` saw; one thread looks, the others wait for it."""
         with self._lock:
             if self._kinds is None or self._looked < since:

@@ -23,9 +23,9 @@ TIMEOUT = 5.0  # seconds for each step
 @contextlib.contextmanager
 def forward(kubeconfig: Path, context: str, namespace: str, pod: str, port: int) -> Iterator[Tunnel]:
     """A way to a pod's port; raises ApiError where the API server refuses, or nothing listens there."""
-    from kubernetes.client import ApiException  # noqa: PLC0415 - a fifth of a second, rarely needed
-    from kubernetes.stream import ws_client  # noqa: PLC0415
-    from websocket import WebSocketException  # noqa: PLC0415
+    from kubernetes.client import ApiException
+    from kubernetes.stream import ws_client
+    from websocket import WebSocketException
 
     with sdk_client(kubeconfig, context) as sdk:
         configuration = sdk.configuration
@@ -53,7 +53,7 @@ class Tunnel:
 
     def sendall(self, data: bytes) -> None:
         """Send it all; raises ConnectionError where the other side is gone or does not take it."""
-        from websocket import WebSocketException  # noqa: PLC0415
+        from websocket import WebSocketException
 
         try:
             self._link.send_binary(bytes((DATA,)) + data)
@@ -100,7 +100,7 @@ class _Incoming(io.RawIOBase):
 
     def _message(self) -> bytes | None:
         """The next message; None where the other side has closed."""
-        from websocket import (  # noqa: PLC0415
+        from websocket import (
             ABNF,
             WebSocketConnectionClosedException,
             WebSocketException,

@@ -163,5 +163,5 @@ def _file(path: Path) -> bytes:
         with opened(path) as file:
             return file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name
-        said = getattr(error, "strerror", None) or error
-        raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {said}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {reason}") from error

@@ -23,7 +23,7 @@ def split(
     Each line is cleaned before it is cut, and none is cut within `reach` characters of what has not come yet: no secret
     of that length is handed on in two pieces.
     """
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415 - only what talks to a cluster pays for it
+    from urllib3.exceptions import HTTPError
 
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     rest = ""

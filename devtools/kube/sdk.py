@@ -18,7 +18,7 @@ _ENTRY = re.compile(r"\{.*\}", re.DOTALL)
 
 def sdk_client(kubeconfig: Path, context: str) -> Any:
     """A client of the official SDK for a context; raises EnvironmentFault where it cannot use it."""
-    from kubernetes import config  # noqa: PLC0415 - a fifth of a second, rarely needed
+    from kubernetes import config
 
     with refused(context):
         return config.new_client_from_config(str(kubeconfig), context)  # type: ignore[no-untyped-call]
@@ -57,8 +57,8 @@ class _Ears(logging.Handler):
             self.heard.append(record.getMessage())
 
 
-def _fault(context: str, said: str) -> EnvironmentFault:
+def _fault(context: str, text: str) -> EnvironmentFault:
     return EnvironmentFault(
-        f"cannot use context {context}: {_ENTRY.sub('{…}', ' '.join(said.split()))}",
+        f"cannot use context {context}: {_ENTRY.sub('{…}', ' '.join(text.split()))}",
         hint=f"does it work with kubectl? Try: kubectl --context {context} get nodes",
     )

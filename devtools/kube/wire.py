@@ -82,7 +82,7 @@ class Wire:
         self._say = say
         self._telling = Lock()
         self._met = known  # whether it ever answered
-        self._told: float | None = None  # since when the server is away, once that was said
+        self._reported: float | None = None  # since when the server is away, once that was said
         self._date = ("", 0.0)  # the last answer's Date header, and when it came
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
         self._answered = float("-inf")  # monotonic seconds of the last answer
@@ -97,7 +97,7 @@ class Wire:
 
     def now(self) -> datetime:
         """The time of day by the server's clock, as of its last answer; by ours where it does not say."""
-        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed
+        from email.utils import parsedate_to_datetime
 
         text, came = self._date
         try:
@@ -113,7 +113,7 @@ class Wire:
         not answer, and at once for a while after that; Interrupted on cancel. The answer to a `health` request is 500
         where the server is not ready.
         """
-        from urllib3.exceptions import (  # noqa: PLC0415 - see Connections.pool
+        from urllib3.exceptions import (
             ConnectTimeoutError,
             HTTPError,
             LocationValueError,
@@ -133,7 +133,7 @@ class Wire:
                 if response.status not in busy:
                     self._answers()
                     return Answer(response=response, repeated=repeated)
-                wanted, why = _retry_after(response), _said(response)
+                wanted, why = _retry_after(response), _message_of(response)
                 repeated = repeated or response.status in _UNCERTAIN
                 response.drain_conn()
             except (HTTPError, OSError) as error:
@@ -201,7 +201,7 @@ class Wire:
         return self._retry_for if self._met else min(self._retry_for, FIRST)
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
-        import urllib3  # noqa: PLC0415 - see Connections.pool
+        import urllib3
 
         query = f"?{urlencode(request.query)}" if request.query else ""
         return self._connections.pool.request(
@@ -219,23 +219,23 @@ class Wire:
         if time.monotonic() - since < QUIET:
             return
         with self._telling:
-            if self._told is not None:
+            if self._reported is not None:
                 return
-            self._told = since
+            self._reported = since
         self._say(f"the API server at {self.server} does not answer ({why}): trying again for {limit:.0f} s")
 
     def _answers(self) -> None:
         """Note that the server answers; say so where it was said to be away."""
         self._answered = time.monotonic()
-        if self._told is None:
+        if self._reported is None:
             return
         with self._telling:
-            since, self._told = self._told, None
+            since, self._reported = self._reported, None
         if since is not None:
             self._say(f"the API server at {self.server} answers again after {time.monotonic() - since:.0f} s")
 
 
-def _said(response: urllib3.BaseHTTPResponse) -> str:
+def _message_of(response: urllib3.BaseHTTPResponse) -> str:
     """An answer that says to come back later: `answers 503`, with what is not ready in it."""
     failed = re.findall(r"^\[-\](\S+) failed", response.data.decode("utf-8", "replace"), re.MULTILINE)
     return f"answers {response.status}" + (f", not ready: {', '.join(failed)}" if failed else "")

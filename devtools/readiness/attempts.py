@@ -10,12 +10,12 @@ from devtools.readiness.rules import container_statuses, status_of
 Object = Mapping[str, Any]
 
 
-def said_of_end(ended: Object) -> str:
+def end_text(ended: Object) -> str:
     """How a container ended: `exit code 1`, `exit code 137 (OOMKilled)`, with what the runtime said of it."""
     reason = str(ended.get("reason") or "Error")
-    said = f"exit code {ended.get('exitCode')}" + (f" ({reason})" if reason not in {"Error", "Completed"} else "")
+    text = f"exit code {ended.get('exitCode')}" + (f" ({reason})" if reason not in {"Error", "Completed"} else "")
     message = " ".join(str(ended.get("message") or "").split())
-    return f"{said}: {message}" if message and reason != "Error" else said
+    return f"{text}: {message}" if message and reason != "Error" else text
 
 
 def end_of(pod: Object) -> tuple[str, str]:
@@ -26,8 +26,8 @@ def end_of(pod: Object) -> tuple[str, str]:
         for container in container_statuses(pod)
     }
     container = next((name for name, end in ends.items() if end.get("exitCode")), "")
-    said = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
-    return container, said or (said_of_end(ends[container]) if container else "")
+    text = ": ".join(str(status[key]) for key in ("reason", "message") if status.get(key))
+    return container, text or (end_text(ends[container]) if container else "")
 
 
 def tries_in_vain(job: Object) -> int:
@@ -42,9 +42,9 @@ def last_try(job: Object, pods: Sequence[Object]) -> str:
     failed, many = failed_of(pods), tries_in_vain(job)
     if not many:
         return ""
-    said = f"{many} pod{'s' * (many > 1)} failed"
+    text = f"{many} pod{'s' * (many > 1)} failed"
     end = end_of(newest_of(failed))[1] if failed else ""
-    return f"{said}, the last with {end}" if end.startswith("exit code ") else said
+    return f"{text}, the last with {end}" if end.startswith("exit code ") else text
 
 
 def failed_of(pods: Sequence[Object]) -> list[Object]:

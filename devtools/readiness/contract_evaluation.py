@@ -13,7 +13,7 @@ from devtools.readiness.rules import condition, conditions, job_result, status_o
 from devtools.redaction import HIDDEN
 
 _BAD = re.compile("^(not|un)|fail|error|degraded|stalled|invalid|conflict|pressure", re.IGNORECASE)
-_SAID = 2  # conditions that a reason quotes
+_QUOTED = 2  # conditions that a reason quotes
 # Reasons of a condition that is False which blame the object itself: Gateway API's (GatewayConditionReason and its
 # siblings) and what others call the same. Not those that wait for something else, such as `AddressNotAssigned`.
 _REFUSED = frozenset(
@@ -74,11 +74,11 @@ def _condition(kind: str, item: Mapping[str, Any]) -> Measured:
     if value == "True":
         old = _outdated(item, found)
         return Measured(value=f"{kind}=True", good=not old, reason=f"{kind} is True, {old}")
-    said = ": ".join(str(found[key]) for key in ("reason", "message") if found.get(key))
+    quotes = ": ".join(str(found[key]) for key in ("reason", "message") if found.get(key))
     return Measured(
         value=f"{kind}={value}",
         good=False,
-        reason=f"{kind} is {value}" + (f" ({said})" if found.get("message") else _complaints(item)),
+        reason=f"{kind} is {value}" + (f" ({quotes})" if found.get("message") else _complaints(item)),
         refused=(value == "False" and str(found.get("reason")) in _REFUSED and not _outdated(item, found))
         or _is_stalled(item),
     )
@@ -93,27 +93,27 @@ def _is_stalled(item: Mapping[str, Any]) -> bool:
 def _outdated(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """Whether a status, or one condition of it, speaks of an older spec: its operator has yet to look."""
     newest = item["metadata"].get("generation")
-    seen = entry.get("observedGeneration") or status_of(item).get("observedGeneration")
-    late = isinstance(newest, int) and isinstance(seen, int) and seen < newest
-    return f"but of generation {seen}, not {newest}" if late else ""
+    generation = entry.get("observedGeneration") or status_of(item).get("observedGeneration")
+    late = isinstance(newest, int) and isinstance(generation, int) and generation < newest
+    return f"but of generation {generation}, not {newest}" if late else ""
 
 
 def _complaints(item: Mapping[str, Any]) -> str:
     """What a status complains of: its message, and conditions that are not as they should be."""
     status = status_of(item)
-    said = [str(status["message"])] if isinstance(status.get("message"), str) and status["message"] else []
+    quotes = [str(status["message"])] if isinstance(status.get("message"), str) and status["message"] else []
     for entry in conditions(item):
         is_bad_name = bool(_BAD.search(str(entry.get("type", ""))))
         if entry.get("status") == ("True" if is_bad_name else "False"):
             words = [f"{entry.get('type')}={entry.get('status')}", *(entry.get(key) for key in ("reason", "message"))]
-            said.append(": ".join(str(word) for word in words if word))
-    return f" ({'; '.join(said[:_SAID])})" if said else ""
+            quotes.append(": ".join(str(word) for word in words if word))
+    return f" ({'; '.join(quotes[:_QUOTED])})" if quotes else ""
 
 
 def find(contract: Contract, item: Mapping[str, Any]) -> Iterator[str]:
     """The values at a contract's path, in kubectl's notation `{.status.phase}`."""
-    from jsonpath_ng.exceptions import JSONPathError  # noqa: PLC0415 - only contracts with a path pay for it
-    from jsonpath_ng.ext.parser import parse  # noqa: PLC0415
+    from jsonpath_ng.exceptions import JSONPathError
+    from jsonpath_ng.ext.parser import parse
 
     text = contract.jsonpath.strip().removeprefix("{").removesuffix("}")
     try:

@@ -102,12 +102,12 @@ class Contracts:
 
     def _judge(self, contract: Contract, item: Mapping[str, Any]) -> Checked:
         """The object against the contract."""
-        seen = measure(contract, item)
-        if not seen.good:
-            failed = Checked(verdict=Verdict.FAILED, value=seen.value, reason=seen.reason)
-            return replace(failed, final=seen.final, refused=seen.refused)
+        measured = measure(contract, item)
+        if not measured.good:
+            failed = Checked(verdict=Verdict.FAILED, value=measured.value, reason=measured.reason)
+            return replace(failed, final=measured.final, refused=measured.refused)
         why = self._simulation(item)
-        return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=seen.value, reason=why)
+        return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=measured.value, reason=why)
 
     def _troubles(self, suspicions: Suspicions, contract: Contract, namespace: str) -> list[Trouble]:
         """What looks hopeless behind the contract's object."""

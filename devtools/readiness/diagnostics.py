@@ -32,8 +32,8 @@ def explain(kube: Kube, trouble: Trouble) -> list[str]:
     """Last events about the object, but for what the trouble says itself, and the last lines of its container."""
     kind, _, name = trouble.object.partition("/")
     known = (f"event: {trouble.reason}: ", "event: BackOff: ")
-    told = events_about(kube, trouble.namespace, kind, name, fallback=False)
-    lines = [line for line in told if not line.startswith(known) and (trouble.message or "\n") not in line]
+    about = events_about(kube, trouble.namespace, kind, name, fallback=False)
+    lines = [line for line in about if not line.startswith(known) and (trouble.message or "\n") not in line]
     lines = [line for line in lines if not _BARE_REASON.fullmatch(line)]
     if trouble.pod and trouble.container:
         lines += last_logs(kube, trouble.namespace, trouble.pod, trouble.container)
@@ -79,10 +79,10 @@ def events_about(kube: Kube, namespace: str, kind: str, name: str, *, fallback: 
     warnings = [event for event in events if event.get("type") == "Warning"]
     events = warnings or (events if fallback else [])
     events.sort(key=when)
-    return _said(events)
+    return _event_lines(events)
 
 
-def _said(events: Sequence[Item]) -> list[str]:
+def _event_lines(events: Sequence[Item]) -> list[str]:
     """The last of them as lines, each once."""
     texts = dict.fromkeys(f"event: {event.get('reason')}: {str(event.get('message')).strip()}" for event in events)
     return list(texts)[-EVENT_LINES:]

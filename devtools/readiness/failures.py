@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devtools.readiness.attempts import end_of, failed_of, newest_of, said_of_end, tries_in_vain
+from devtools.readiness.attempts import end_of, end_text, failed_of, newest_of, tries_in_vain
 from devtools.readiness.hints import hint_of
 from devtools.readiness.rules import (
     condition,
@@ -146,15 +146,15 @@ def troubles(
         put_off = [pod for pod in failed if (pod.get("status") or {}).get("reason")]
         found += [_ended_badly(pod) for pod in put_off[1:]][:1]
     if lacks_pods(item, pods):
-        found += _told(item, events, ("FailedCreate",))
+        found += _from_event(item, events, ("FailedCreate",))
     return found
 
 
 def _again(job: Object, failed: Sequence[Object]) -> Trouble:
     """The newest of the pods in which a Job has tried in vain: a crash loop, but that each try has a pod of its own."""
     trouble = _ended_badly(newest_of(failed))
-    said = f"{trouble.message}, as did {tries_in_vain(job) - 1} pods of Job/{job['metadata']['name']} before it"
-    return replace(trouble, reason="BackOff", message=said)
+    text = f"{trouble.message}, as did {tries_in_vain(job) - 1} pods of Job/{job['metadata']['name']} before it"
+    return replace(trouble, reason="BackOff", message=text)
 
 
 def _own(item: Object) -> Iterator[Trouble]:
@@ -191,7 +191,7 @@ def pod_troubles(pod: Object, events: Sequence[Object] = ()) -> list[Trouble]:
         found += _container_trouble(pod, container)
     waiting = {str(((container.get("state") or {}).get("waiting") or {}).get("reason", "")) for container in states}
     if waiting and waiting <= _STARTING:
-        found += _told(pod, events, _ON_NODE)
+        found += _from_event(pod, events, _ON_NODE)
     return found + [trouble for container in states for trouble in _probe_trouble(pod, container, events)]
 
 
@@ -206,7 +206,7 @@ def _container_trouble(pod: Object, container: Object) -> list[Trouble]:
         return []
     last = ended or (container.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and last:
-        message = f"{said_of_end(last)} after {restarts} restart{'s' * (restarts != 1)}"
+        message = f"{end_text(last)} after {restarts} restart{'s' * (restarts != 1)}"
     trouble = _about(pod, reason, message, container=str(container.get("name", "")))
     owners = {owner.get("kind") for owner in pod["metadata"].get("ownerReferences") or ()}
     return [replace(trouble, restarts=restarts, most=RESTARTS_IN_COMPANY if "Job" in owners else RESTARTS)]
@@ -217,8 +217,8 @@ def _probe_trouble(pod: Object, container: Object, events: Sequence[Object]) -> 
     if container.get("ready") or "running" not in (container.get("state") or {}):
         return []
     name = str(container.get("name", ""))
-    told = newest(pod, events, ("Unhealthy",), name)
-    message = str(told.get("message", "")).strip()
+    newest_event = newest(pod, events, ("Unhealthy",), name)
+    message = str(newest_event.get("message", "")).strip()
     if not message.startswith("Readiness") or not _HOPELESS_PROBE.search(message):
         return []
     return [_about(pod, "Unhealthy", message, container=name)]
@@ -228,12 +228,12 @@ def _claim_troubles(claim: Object, events: Sequence[Object]) -> list[Trouble]:
     """A claim that nobody makes a volume for; one that waits for its first pod has no such event."""
     if (claim.get("status") or {}).get("phase", "Pending") != "Pending":
         return []
-    told = newest(claim, events, _OF_CLAIMS)
-    reason = str(told.get("reason", "Provisioning"))
-    return [] if reason == "Provisioning" else [_about(claim, reason, str(told.get("message", "")))]
+    newest_event = newest(claim, events, _OF_CLAIMS)
+    reason = str(newest_event.get("reason", "Provisioning"))
+    return [] if reason == "Provisioning" else [_about(claim, reason, str(newest_event.get("message", "")))]
 
 
-def _told(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Trouble]:
+def _from_event(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Trouble]:
     """What the newest event of one of these reasons says, where there is one."""
     event = newest(item, events, reasons)
     return [_about(item, str(event["reason"]), str(event.get("message", "")))] if event else []
@@ -258,8 +258,8 @@ def when(event: Object) -> str:
 
 def _ended_badly(pod: Object) -> Trouble:
     """A pod that nobody will start again."""
-    container, said = end_of(pod)
-    return _about(pod, "Failed", said, container=container)
+    container, text = end_of(pod)
+    return _about(pod, "Failed", text, container=container)
 
 
 def _about(item: Object, reason: str, message: str, *, container: str = "") -> Trouble:

@@ -8,8 +8,8 @@ _NEEDS = "where another release makes what is missing, say so with `needs`"
 _CLASSES = "`kubectl get storageclasses` shows what there is"
 # reason, what its message says, hint: the first that fits; a hint that does not fit what happened is worse than none
 _HINTS = tuple(
-    (re.compile(reason), re.compile(said, re.IGNORECASE), hint)
-    for reason, said, hint in (
+    (re.compile(reason), re.compile(pattern, re.IGNORECASE), hint)
+    for reason, pattern, hint in (
         ("InvalidImageName", "", "correct the image's name: `invoke images.list` shows what the charts want"),
         (
             "ErrImageNeverPull",
@@ -38,4 +38,4 @@ _HINTS = tuple(
 
 def hint_of(reason: str, message: str) -> str:
     """The hint for a trouble; empty where there is no more to say than its message does."""
-    return next((hint for of, said, hint in _HINTS if of.search(reason) and said.search(message)), "")
+    return next((hint for of, pattern, hint in _HINTS if of.search(reason) and pattern.search(message)), "")

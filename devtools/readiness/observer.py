@@ -38,7 +38,7 @@ class Observer:
         self._kube = kube
         self._lock = Lock()
         self._locks: dict[str, Lock] = {}
-        self._seen: dict[str, _Look] = {}
+        self._looks: dict[str, _Look] = {}
         self._floor = 0.0
 
     def renew(self) -> None:
@@ -124,9 +124,9 @@ class Observer:
         with self._lock:
             lock = self._locks.setdefault(path, Lock())
         with lock:  # who comes meanwhile waits, and shares what was seen
-            seen = self._seen.get(path)
-            if seen is None or seen.began < max(self._floor, since) or time.monotonic() - seen.ended > fresh:
+            last = self._looks.get(path)
+            if last is None or last.began < max(self._floor, since) or time.monotonic() - last.ended > fresh:
                 began = time.monotonic()
                 items = look()
-                seen = self._seen[path] = _Look(began=began, ended=time.monotonic(), items=items)
-            return seen.items
+                last = self._looks[path] = _Look(began=began, ended=time.monotonic(), items=items)
+            return last.items

@@ -68,9 +68,11 @@ def _stateful_set(item: Object) -> str:
     wanted, status = _replicas(item), status_of(item)
     strategy = (item.get("spec") or {}).get("updateStrategy") or {}
     rolling = strategy.get("type", "RollingUpdate") == "RollingUpdate"
-    kept = (strategy.get("rollingUpdate") or {}).get("partition", 0) if rolling else wanted
+    partition = (strategy.get("rollingUpdate") or {}).get("partition", 0) if rolling else wanted
     updated = status.get("updatedReplicas", 0)
-    if is_stale(item) or (updated < wanted - kept and status.get("updateRevision") != status.get("currentRevision")):
+    if is_stale(item) or (
+        updated < wanted - partition and status.get("updateRevision") != status.get("currentRevision")
+    ):
         return f"{updated} of {wanted} pods updated"
     ready = status.get("readyReplicas", 0)
     return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
@@ -220,5 +222,5 @@ def _replicas(item: Object) -> int:
 
 def is_stale(item: Object) -> bool:
     """A workload's controller has not seen the newest spec yet."""
-    seen = status_of(item).get("observedGeneration", 0)
-    return bool(is_workload(item) and seen < item["metadata"].get("generation", 0))
+    observed = status_of(item).get("observedGeneration", 0)
+    return bool(is_workload(item) and observed < item["metadata"].get("generation", 0))

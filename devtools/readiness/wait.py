@@ -138,8 +138,8 @@ class Suspicions:
         if time.monotonic() - self.began < LOOK_AT_EVENTS:
             return ""
         pods = [pod for pod in self.observer.pods_of(item) if condition(pod, "Ready").get("status") != "True"]
-        told = [newest(pod, self.observer.events(namespace), ("Unhealthy",)) for pod in pods]
-        return next((" ".join(str(event["message"]).split()) for event in told if event), "")
+        unhealthy = [newest(pod, self.observer.events(namespace), ("Unhealthy",)) for pod in pods]
+        return next((" ".join(str(event["message"]).split()) for event in unhealthy if event), "")
 
     def _heals(self, trouble: Trouble) -> bool:
         """Whether the ConfigMap or Secret it is about is there now: kubelet looks again within seconds."""
@@ -204,13 +204,13 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
         alone = all(found.values())
         if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
             raise suspicions.failure(trouble)
-        said = ", ".join(f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting[:3])
-        said += f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""  # noqa: PLR2004 - three fit a line
-        if said != last:
-            wait.say(said)
-            last = said
+        text = ", ".join(f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting[:3])
+        text += f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""  # noqa: PLR2004 - three fit a line
+        if text != last:
+            wait.say(text)
+            last = text
         if wait.over():
-            raise LateFailure(f"timed out waiting for {said}", hint=MORE_TIME, details=_why_late(suspicions, watched))
+            raise LateFailure(f"timed out waiting for {text}", hint=MORE_TIME, details=_why_late(suspicions, watched))
         wait.pause(pause)
         pause = longer(pause)
 
@@ -226,10 +226,10 @@ def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
         return ""
     if waits and ref.kind == "Job" and any(map(has_run, observer.pods_of(item))):
         waits = ""
-    said = suspicions.probe(item) if waits and is_workload(item) else ""
+    text = suspicions.probe(item) if waits and is_workload(item) else ""
     if waits and ref.kind == "Job":
-        said = last_try(item, observer.pods_of(item))
-    return f"{waits}: {said}" if said else waits or proof.lacks(item)
+        text = last_try(item, observer.pods_of(item))
+    return f"{waits}: {text}" if text else waits or proof.lacks(item)
 
 
 def _with_cause(waits: str, found: Sequence[Trouble]) -> str:

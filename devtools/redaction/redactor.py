@@ -158,7 +158,7 @@ def _lines(value: str) -> Iterator[str]:
 
 def _escaped(value: str) -> set[str]:
     """As JSON writes it (Go also escapes <, > and &), and as a URL does."""
-    from urllib.parse import quote  # noqa: PLC0415 - only where there are secrets
+    from urllib.parse import quote
 
     ours, ascii_only = (json.dumps(value, ensure_ascii=flag)[1:-1] for flag in (False, True))
     go = ours.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")

@@ -68,9 +68,9 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
     )
     if found and not force:
         counts = Counter(ref.kind for ref in found)
-        told = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         raise Failure(
-            f"the CRDs stay, since objects of their kinds are still there and would go with them: {told}",
+            f"the CRDs stay, since objects of their kinds are still there and would go with them: {counted}",
             hint="look at them first: invoke down --crds --force deletes them, too",
             details=[f"{ref.namespace + '/' if ref.namespace else ''}{ref}" for ref in found],
         )

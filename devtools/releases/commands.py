@@ -40,18 +40,18 @@ class Commands:
         Lines are redacted, the result is not: that would change names in helm's answer. `heard` gets every line; what
         a helm prints before its values are given (`launch`) is dropped.
         """
-        told = 0
+        printed = 0
 
         def on_output(stream: Any, line: str) -> None:
-            nonlocal told
+            nonlocal printed
             if launch and launch.is_hushed:
                 return
             if heard is not None:
                 heard[stream].append(line)
-            if (quiet and stream == "stdout") or told > MOST_LINES:
+            if (quiet and stream == "stdout") or printed > MOST_LINES:
                 return
-            told += 1
-            line = line if told <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
+            printed += 1
+            line = line if printed <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
             self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=without_values(line)))
 
         return self._session.runner.run(replace(command, line_secrets=self._session.redactor.values), on_output)

@@ -39,7 +39,7 @@ class Change:
     stored: tuple[str, ...] = ()  # no longer there, though objects may be stored in it
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """`kafkas.kafka.strimzi.io gains v1, loses v1beta1`; empty where the versions stay the same."""
         parts = [f"gains {', '.join(self.added)}"] if self.added else []
         parts += [f"loses {', '.join(self.dropped)}"] if self.dropped else []
@@ -67,9 +67,9 @@ def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> No
     for item in found:
         if not item.is_crd:
             _apply(kube, _path(kube, item, release.namespace), item, {})
-    if told := [change.told for change in changes if change.told]:
+    if summary := [change.summary for change in changes if change.summary]:
         level: Literal["info", "warning"] = "warning" if any(change.dropped for change in changes) else "info"
-        session.bus.emit(Notice(level=level, message=f"CRDs upgraded: {'; '.join(told)}", release=str(release.id)))
+        session.bus.emit(Notice(level=level, message=f"CRDs upgraded: {'; '.join(summary)}", release=str(release.id)))
 
 
 def compare(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Change:
@@ -147,14 +147,14 @@ def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
 
 def _until(look: Callable[[], tuple[Found, str]], what: str, wait: Wait) -> Found:
     """Look until there is nothing more to wait for; what was found then."""
-    said = ""
+    last = ""
     while True:
         found, reason = look()
         if not reason:
             return found
-        if reason != said:
+        if reason != last:
             wait.say(f"{what} ({reason})")
-            said = reason
+            last = reason
         if wait.over():
             raise LateFailure(f"timed out waiting for {what} ({reason})")
         wait.pause(_LOOK)

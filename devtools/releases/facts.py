@@ -139,7 +139,7 @@ def _is_ready(metadata: Mapping[str, Any]) -> bool:
 
 def objects_in_record(kube: Kube, release: ReleaseId, revision: int) -> tuple[ObjectRef, ...]:
     """The objects that a revision's record declares; none if it cannot be read."""
-    from devtools.helm.record import read_record  # noqa: PLC0415 - brings YAML, and is rarely needed
+    from devtools.helm.record import read_record
 
     try:
         secret = kube.get(record_path(release, revision))

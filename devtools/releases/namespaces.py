@@ -19,14 +19,14 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
     so takes away the labels that a release of ours gave it. Raises LateFailure, with what keeps it, when it does not
     go in time.
     """
-    path, said = f"/api/v1/namespaces/{name}", False
+    path, reported = f"/api/v1/namespaces/{name}", False
     while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
         if wait.over():
             text = f"namespace {name} is being deleted, and does not go away"
             raise LateFailure(text, hint=f"kubectl describe namespace {name}", details=_what_keeps(found))
-        if not said:
+        if not reported:
             wait.say(f"namespace {name} to be gone: it is being deleted")
-            said = True
+            reported = True
         wait.pause(_PAUSE)
     if found is None:
         try:

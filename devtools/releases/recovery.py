@@ -31,7 +31,7 @@ class Recovery:
     how: How
     revision: int = 0
 
-    def told(self, state: str) -> str:
+    def notice(self, state: str) -> str:
         """What a user is told of it."""
         cause = "was never deployed" if state == "failed" else f"was left {state} by a helm that was cut off"
         does = {

@@ -24,7 +24,7 @@ from devtools.redaction import HIDDEN, Redactor
 from devtools.releases.recovery import last_two, object_of
 from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
 
-KEPT = HOLD_DATA
+HOLDS_DATA = HOLD_DATA
 # What may change of a StatefulSet's spec: the API server says only that something else did.
 _MUTABLE = frozenset(
     {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
@@ -55,15 +55,15 @@ class Refused(Failure):
         """`changed` is what `fields_changed` knows, `strays` what others put in the place of declared items."""
         found = (*found, *(refusal for stray in strays for refusal in stray.refusals()))
         named = [replace(item, fields=tuple(changed.get(item.ref) or item.fields)) for item in found]
-        told = [f"{ref} {path}: {what}" for ref, fields in changed.items() for path, what in fields.items()]
-        super().__init__(str(named[0]), hint=_hint(release, found), details=(*map(str, named[1:]), *told))
+        field_lines = [f"{ref} {path}: {what}" for ref, fields in changed.items() for path, what in fields.items()]
+        super().__init__(str(named[0]), hint=_hint(release, found), details=(*map(str, named[1:]), *field_lines))
         self.immutable = immutable(found)
         self.strays = tuple(strays)
         self._why = {item.why for item in found}
 
     def is_cured(self, *, recreating: bool, taking: bool) -> bool:
         """Whether what the user insists on overcomes all of it (conflicts are Helm's to overcome)."""
-        able = {"immutable"} if recreating and not any(ref.kind in KEPT for ref in self.immutable) else set()
+        able = {"immutable"} if recreating and not any(ref.kind in HOLDS_DATA for ref in self.immutable) else set()
         return self._why <= able | ({"replaced"} if taking else set())
 
 
@@ -74,8 +74,8 @@ def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
 
 def _hint(release: Release, found: Sequence[Refusal]) -> str:
     """The command that goes on, or why there is none."""
-    if kept := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in KEPT]:
-        return f"{kept[0]} is not recreated, since what it holds would be lost: undo the change, or delete it yourself"
+    if protected := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in HOLDS_DATA]:
+        return f"{protected[0]} is not recreated: what it holds would be lost; undo the change, or delete it yourself"
     flags = [] if all(item.why == "immutable" for item in found) else [f"--take-ownership {release.id}"]
     flags += [f"--recreate {release.id}"] if any(item.why == "immutable" for item in found) else []
     return f"invoke layer {release.layer} {' '.join(flags)}"
@@ -124,9 +124,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
-def refused(kube: Kube, release: Release, said: str) -> Refused | None:
+def refused(kube: Kube, release: Release, reason: str) -> Refused | None:
     """What a helm upgrade means that ended with these words; None where it failed for other reasons."""
-    found, strays = refusals(said), strays_of(kube, release.id, invalid(said))
+    found, strays = refusals(reason), strays_of(kube, release.id, invalid(reason))
     return Refused(release, found, fields_changed(kube, release.id, found), strays) if found or strays else None
 
 
@@ -161,8 +161,8 @@ def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None
             kube.rehearse(path, {**item, "metadata": metadata}, "helm")
         except ApiError as error:
             if error.status == _INVALID:
-                said = _redactor(after).text(without_values(error.text.replace(other.name, ref.name)))
-                raise Failure(f"{ref} was not deleted, because the new one would be refused, too: {said}") from error
+                reason = _redactor(after).text(without_values(error.text.replace(other.name, ref.name)))
+                raise Failure(f"{ref} was not deleted, because the new one would be refused, too: {reason}") from error
 
 
 def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[str], None]) -> None:
@@ -175,11 +175,11 @@ def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[s
         live = kube.get(path) if path else None
         if path is None or live is None:
             continue
-        kept = _keep_claims(kube, path, live, wait) if ref.kind == "StatefulSet" else ""
+        protected = _keep_claims(kube, path, live, wait) if ref.kind == "StatefulSet" else ""
         kube.delete(path)
         while (kube.get(path) or {"metadata": {}})["metadata"].get("uid") == live["metadata"]["uid"]:
             _pause(wait, f"{ref} to be deleted")
-        say(f"{ref} in {ref.namespace or 'the cluster'} was deleted, to be made anew{kept}")
+        say(f"{ref} in {ref.namespace or 'the cluster'} was deleted, to be made anew{protected}")
 
 
 def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str:
@@ -208,16 +208,20 @@ def unknown(text: str, chart: Path, values: Mapping[str, Any]) -> Failure | None
     kinds = missing_kinds(text)
     if not kinds:
         return None
-    said = f"the cluster has no kind {' and '.join(kinds)}"
+    reason = f"the cluster has no kind {' and '.join(kinds)}"
     if all(kind.rpartition(" of ")[2].rpartition("/")[0] in _OWN for kind in kinds):
         hint = "the chart is for another Kubernetes: `kubectl api-versions` shows what this one serves"
-        return Failure(f"{said}: its Kubernetes does not serve that version of its API", hint=hint, details=[text])
+        return Failure(f"{reason}: its Kubernetes does not serve that version of its API", hint=hint, details=[text])
     if own := _in_templates(chart, values, kinds):
-        message = f"{said}: its CRD is in {own} of the same chart, and Helm looks up every kind before it installs any"
+        message = (
+            f"{reason}: its CRD is in {own} of the same chart, and Helm looks up every kind before it installs any"
+        )
         hint = "move the CRD to the chart's crds/, or into a release that this one needs"
         return Failure(message, hint=hint, details=[text])
     return Failure(
-        f"{said}: no CRD for it is there", hint="add the release that brings the CRD to its needs", details=[text]
+        f"{reason}: no CRD for it is there",
+        hint="add the release that brings the CRD to its needs",
+        details=[text],
     )
 
 

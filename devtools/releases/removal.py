@@ -113,14 +113,14 @@ def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
 
 def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
     """What the API server says of those objects that this user may not delete."""
-    said: list[str] = []
+    last: list[str] = []
     for path in filter(None, map(kube.path_of, objects)):
         try:
             kube.rehearse_delete(path)
         except ApiError as error:
             if error.status != NOT_FOUND:
-                said.append(error.text)
-    return said
+                last.append(error.text)
+    return last
 
 
 def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> None:
@@ -142,12 +142,12 @@ def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> Non
 
 def until(look: Callable[[], list[str]], wait: Wait) -> None:
     """Look until nothing is left to wait for, saying what is; LateFailure where the time runs out."""
-    pause, said = _LOOK, ""
+    pause, last = _LOOK, ""
     while left := look():
         what = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
-        if what != said:
+        if what != last:
             wait.say(what)
-            said = what
+            last = what
         if wait.over():
             raise LateFailure(f"timed out waiting for {what}", details=left[_NAMED:])
         wait.pause(pause)

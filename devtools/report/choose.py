@@ -61,21 +61,21 @@ def renderer(
     """
     kind = choose(output, isatty=is_terminal, environ=environ)
     if kind == "jsonl":
-        from devtools.report.jsonl import JsonLines  # noqa: PLC0415 - one of several
+        from devtools.report.jsonl import JsonLines
 
         return JsonLines(out)
     if kind == "live":
-        from devtools.report.terminal.live import LiveView  # noqa: PLC0415 - rich, only when a terminal is there
+        from devtools.report.terminal.live import LiveView
 
         view_out, view_err = console(out, environ), console(err, environ)
         if view_err.width >= _NARROW:
             return LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose)
-    from devtools.report.terminal.plain import Plain, Ticking  # noqa: PLC0415 - one of several
+    from devtools.report.terminal.plain import Plain, Ticking
 
     plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
     if kind != "json":
         return plain
-    from devtools.report.jsonl import JsonSummary  # noqa: PLC0415 - one of several
+    from devtools.report.jsonl import JsonSummary
 
     return Several((plain, JsonSummary(out)))
 
@@ -100,7 +100,7 @@ class Several:
 
 def console(stream: TextIO, environ: Mapping[str, str]) -> Console:
     """A rich console on `stream`: colour as `use_color` says, nothing interpreted in what it prints."""
-    from rich.console import Console  # noqa: PLC0415 - rich, only when a terminal is there
+    from rich.console import Console
 
     color = use_color(isatty=stream.isatty(), environ=environ)
     return Console(

@@ -127,18 +127,18 @@ def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: i
     """One object and its fields."""
     once = release["compared_status"] == "deployed"  # else nobody knows whether it was ever there
     where = f" in {drift['namespace']}" if drift["namespace"] else ""
-    said = {"changed": "", "missing": "is gone" if once else "is not there", "refused": "cannot be applied"}[
+    verdict = {"changed": "", "missing": "is gone" if once else "is not there", "refused": "cannot be applied"}[
         drift["state"]
     ]
-    said = ": ".join(part for part in (said, drift["reason"]) if part)
-    lines = with_note((Span(f"  {drift['kind']}/{drift['name']}{where}"),), said, width, "bad")
+    verdict = ": ".join(part for part in (verdict, drift["reason"]) if part)
+    lines = with_note((Span(f"  {drift['kind']}/{drift['name']}{where}"),), verdict, width, "bad")
     for field in drift["fields"]:
-        lines += wrapped(f"{field['path']}: {_told(field)}", width, "    ")
+        lines += wrapped(f"{field['path']}: {_field_text(field)}", width, "    ")
         lines += wrapped(_by(field), width, "      ", "dim")
     return lines
 
 
-def _told(field: Mapping[str, Any]) -> str:
+def _field_text(field: Mapping[str, Any]) -> str:
     """Declared → live."""
     if field["hidden"]:
         return "is gone (its value is not shown)" if field["removed"] else "differs (its values are not shown)"

@@ -127,7 +127,7 @@ class RunFiles:
             self._complain(error)
 
     @singledispatchmethod
-    def _log(self, event: Event) -> list[tuple[str, str]]:  # noqa: ARG002 - the kinds below have lines
+    def _log(self, event: Event) -> list[tuple[str, str]]:
         """The (file, line)s that an event adds to logs."""
         return []
 
@@ -157,8 +157,8 @@ class RunFiles:
         end = f"end      {event.outcome} after {duration(event.seconds)}" + (
             f": {event.reason}" if event.reason else ""
         )
-        said = [(name, f"detail   {line}") for line in event.details]
-        return [*said, *([(name, f"hint     {event.hint}")] if event.hint else []), (name, end)]
+        rows = [(name, f"detail   {line}") for line in event.details]
+        return [*rows, *([(name, f"hint     {event.hint}")] if event.hint else []), (name, end)]
 
     @_log.register
     def _(self, event: TestStarted) -> list[tuple[str, str]]:

@@ -89,27 +89,27 @@ class Tail:
 
     def __init__(self) -> None:
         """Empty."""
-        self._kept: deque[tuple[str, str]] = deque(maxlen=TAIL)
+        self._lines: deque[tuple[str, str]] = deque(maxlen=TAIL)
         self._containers: set[str] = set()
         self.total = 0
 
     def add(self, line: str, container: str = "") -> None:
         """One more line, of a container where there are containers."""
-        self._kept.append((container, line))
+        self._lines.append((container, line))
         self._containers.add(container)
         self.total += 1
 
     @property
     def raw(self) -> tuple[str, ...]:
         """The kept lines as they were."""
-        return tuple(line for _, line in self._kept)
+        return tuple(line for _, line in self._lines)
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The kept lines; where several containers spoke, each with its speaker."""
         if len(self._containers) <= 1:
             return self.raw
-        return tuple(f"{container}: {line}" for container, line in self._kept)
+        return tuple(f"{container}: {line}" for container, line in self._lines)
 
 
 class Fold:
@@ -145,7 +145,7 @@ class Fold:
         self.run, self.started_at = event, at
 
     @_take.register
-    def _(self, event: PlanMade, at: float) -> None:  # noqa: ARG002 - one shape for all
+    def _(self, event: PlanMade, at: float) -> None:
         self.plan = event
         for step in event.steps:
             self.releases[step.release] = ReleaseResult(
@@ -159,7 +159,7 @@ class Fold:
             )
 
     @_take.register
-    def _(self, event: Notice, at: float) -> None:  # noqa: ARG002
+    def _(self, event: Notice, at: float) -> None:
         self.notices.append(event)
 
     @_take.register
@@ -173,17 +173,17 @@ class Fold:
         self.releases[event.release] = replace(known, waiting=event.what, patient_until=until, logged=True)
 
     @_take.register
-    def _(self, event: StepOutput, at: float) -> None:  # noqa: ARG002
+    def _(self, event: StepOutput, at: float) -> None:
         self.tails.setdefault((event.release, ""), Tail()).add(event.line)
         self.releases[event.release] = replace(self._release(event.release, ""), logged=True)
 
     @_take.register
-    def _(self, event: ContractChecked, at: float) -> None:  # noqa: ARG002
+    def _(self, event: ContractChecked, at: float) -> None:
         self.contracts.append(event)
         self.releases[event.release] = replace(self._release(event.release, event.layer), logged=True)
 
     @_take.register
-    def _(self, event: StepFinished, at: float) -> None:  # noqa: ARG002
+    def _(self, event: StepFinished, at: float) -> None:
         known = self._release(event.release, event.layer)
         self.releases[event.release] = replace(
             known,
@@ -205,7 +205,7 @@ class Fold:
         )
 
     @_take.register
-    def _(self, event: TestOutput, at: float) -> None:  # noqa: ARG002
+    def _(self, event: TestOutput, at: float) -> None:
         self.tails.setdefault((event.release, event.test), Tail()).add(event.line, event.container)
 
     @_take.register
@@ -222,7 +222,7 @@ class Fold:
         )
 
     @_take.register
-    def _(self, event: RunFinished, at: float) -> None:  # noqa: ARG002
+    def _(self, event: RunFinished, at: float) -> None:
         self.finished = event
 
     def _release(self, release: str, layer: str) -> ReleaseResult:
@@ -233,8 +233,8 @@ class Fold:
     def seconds(self) -> float:
         """How long it took, from the run's first event to its last."""
         begun = self.started_at if self.started_at is not None else self.last_at
-        told = self.finished.seconds if self.finished else 0.0
-        return max(told, (self.last_at or 0.0) - (begun or 0.0))
+        reported = self.finished.seconds if self.finished else 0.0
+        return max(reported, (self.last_at or 0.0) - (begun or 0.0))
 
     @property
     def left_out(self) -> str:
@@ -273,12 +273,12 @@ class Fold:
     def cause(self, release: str) -> tuple[str, ...]:
         """The releases whose failure kept a skipped one from running, found along the plan's needs."""
         found: list[str] = []
-        seen, todo = {release}, list(self._needs(release))
+        visited, todo = {release}, list(self._needs(release))
         while todo:
             name = todo.pop(0)
-            if name in seen:
+            if name in visited:
                 continue
-            seen.add(name)
+            visited.add(name)
             if self._broke(name):
                 found.append(name)
             else:

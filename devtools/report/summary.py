@@ -114,8 +114,8 @@ def _contract_json(item: ContractChecked) -> dict[str, Any]:
 
 def _tally(words: Iterable[str], order: list[str]) -> dict[str, int]:
     """How often each word of `order` occurs."""
-    seen = list(words)
-    return {word.replace(" ", "_"): seen.count(word) for word in order}
+    listed = list(words)
+    return {word.replace(" ", "_"): listed.count(word) for word in order}
 
 
 def _moment(at: float | None) -> str | None:

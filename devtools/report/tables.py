@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from devtools.errors import ConfigError
 from devtools.helm.labels import TESTS_FAILED
 from devtools.model import Facts, Layer, Release, ReleaseFact, Stack
 from devtools.report.choose import console, use_color
 from devtools.report.text import Line, Span, Style, Writer, clean, counted, with_note, wrapped
+
+if TYPE_CHECKING:
+    from devtools.clusters.provider import ClusterStatus
 
 VERSION = 1
 _WIDTH = 80  # columns where there is no terminal to ask
@@ -26,33 +29,6 @@ _STYLES: dict[str, Style] = {
     "broken": "bad",
     "stopped": "warn",
 }
-
-
-class ClusterView(Protocol):
-    """What `cluster.status` shows: the fields of a provider's ClusterStatus."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def provider(self) -> str: ...  # noqa: D102
-    @property
-    def state(self) -> str: ...  # noqa: D102
-    @property
-    def context(self) -> str: ...  # noqa: D102
-    @property
-    def kubeconfig(self) -> Path | None: ...  # noqa: D102
-    @property
-    def version(self) -> str: ...  # noqa: D102
-    @property
-    def real_node(self) -> str: ...  # noqa: D102
-    @property
-    def nodes(self) -> int: ...  # noqa: D102
-    @property
-    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def problem(self) -> str: ...  # noqa: D102
-    @property
-    def hint(self) -> str: ...  # noqa: D102
 
 
 def show_layers(
@@ -73,7 +49,7 @@ def show_layers(
     show_document(document, layers_lines, output, out, environ)
 
 
-def show_cluster(status: ClusterView, *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
+def show_cluster(status: ClusterStatus, *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
     """Write what cluster there is, and what differs there from a production one."""
     show_document(cluster_json(status), cluster_lines, output, out, environ)
 
@@ -88,7 +64,7 @@ def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO
     if not use_color(isatty=out.isatty(), environ=environ):
         Writer(out).lines(lines(document, _width(out)))
         return
-    from devtools.report.terminal.live import rich_text  # noqa: PLC0415 - rich, only for colours
+    from devtools.report.terminal.live import rich_text
 
     screen = console(out, environ)
     for line in lines(document, screen.width):
@@ -97,7 +73,7 @@ def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO
 
 def _width(out: TextIO) -> int:
     """The columns of a terminal without colours; a fixed number for files and pipes."""
-    import shutil  # noqa: PLC0415 - only here
+    import shutil
 
     return shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
 
@@ -182,11 +158,11 @@ def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     states = max([5, *(len(_state(item)) for item in releases)])
     lines: list[Line] = [(Span(f"  {'RELEASE':<{pad}}  {'STATE':<{states}}  CHART", "dim"),)]
     for layer in layers:
-        told = [f"stage {layer['stage']}"]
-        told += [f"also {layer['alias']}"] if layer["alias"] else []
-        told += [] if layer["critical"] else ["not critical"]
-        told += [f"left out: {layer['inactive']}"] if layer["inactive"] else []
-        lines += with_note((Span(layer["layer"], "strong"),), ", ".join(told), width)
+        notes = [f"stage {layer['stage']}"]
+        notes += [f"also {layer['alias']}"] if layer["alias"] else []
+        notes += [] if layer["critical"] else ["not critical"]
+        notes += [f"left out: {layer['inactive']}"] if layer["inactive"] else []
+        lines += with_note((Span(layer["layer"], "strong"),), ", ".join(notes), width)
         for item in layer["releases"]:
             lines += _release_lines(item, pad, states, width)
         if not layer["releases"]:
@@ -222,7 +198,7 @@ def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -
     return lines + [line for remark in remarks for line in wrapped(remark, width, "      ", "warn")]
 
 
-def cluster_json(status: ClusterView) -> dict[str, Any]:
+def cluster_json(status: ClusterStatus) -> dict[str, Any]:
     """The documented `cluster-status` document."""
     return {
         "version": VERSION,

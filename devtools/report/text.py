@@ -127,8 +127,8 @@ def plural(count: int, noun: str) -> str:
 
 def counted(words: Iterable[str], order: Sequence[str]) -> str:
     """How many of each word, in `order`, leaving out zeros: `2 installed, 1 failed`."""
-    seen = list(words)
-    return ", ".join(f"{seen.count(word)} {word}" for word in order if word in seen)
+    listed = list(words)
+    return ", ".join(f"{listed.count(word)} {word}" for word in order if word in listed)
 
 
 def wrapped(text: str, width: int, indent: str = "", style: Style = "") -> list[Line]:

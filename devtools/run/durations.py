@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from devtools.base.machine_json import read_json
 from devtools.model import ReleaseId
 
-_KEPT = 0.5  # of what was known before: one slow run is no rule
+_WEIGHT = 0.5  # of what was known before: one slow run is no rule
 _VERSION = 1
 
 
@@ -23,7 +23,7 @@ class Durations:
     def note(self, release: ReleaseId, seconds: float) -> None:
         """A release was synced and, where it has tests, tested in so many seconds."""
         before = self.known.get(release, seconds)
-        self.measured[release] = _KEPT * before + (1 - _KEPT) * seconds
+        self.measured[release] = _WEIGHT * before + (1 - _WEIGHT) * seconds
 
     def dump(self) -> str:
         """Everything known, as the text of a file."""

@@ -40,19 +40,19 @@ def run_lock(
     except OSError as error:
         raise EnvironmentFault(f"cannot write to {directory}: {error.strerror}") from error
     lock = FileLock(path, is_singleton=False)
-    told = ""
+    last = ""
     while True:
         try:
             lock.acquire(timeout=0)
             break
         except Timeout:
-            other = _told(_noted(note))
+            other = _holder(_noted(note))
             if not wait:
                 hint = "wait for it, or leave out --no-wait"
                 raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint) from None
-            if other != told:
+            if other != last:
                 say(f"waiting for another run: {other}")
-                told = other
+                last = other
             if cancel.wait(0.2):
                 raise Interrupted(cancel.reason) from None
         except OSError as error:
@@ -79,7 +79,7 @@ def under_way(directory: Path, subject: str) -> str:
         pass
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return ""
-    return _told(note)
+    return _holder(note)
 
 
 def _path(directory: Path, subject: str) -> Path:
@@ -99,7 +99,7 @@ def _noted(note: Path) -> Any:
         return {}
 
 
-def _told(data: Any) -> str:
+def _holder(data: Any) -> str:
     """Who holds it, as far as the note tells."""
     try:
         return f"{data['what']} (pid {data['pid']}, since {data['started']})"

@@ -63,14 +63,14 @@ class Session:
     @cached_property
     def observer(self) -> Observer:
         """What all parts look through, so that they share what was seen."""
-        from devtools.readiness.observer import Observer  # noqa: PLC0415 - where nothing is to do, nothing is looked at
+        from devtools.readiness.observer import Observer
 
         return Observer(self.kube)
 
     def wait_for(self, release: Release, timeout: float = 0.0) -> Wait:
         """Return a wait of so many seconds (default: the release's timeout) that emits what it waits for."""
-        from devtools.events import StepWaiting  # noqa: PLC0415 - if nothing is to do, nothing waits
-        from devtools.readiness.wait import Wait  # noqa: PLC0415
+        from devtools.events import StepWaiting
+        from devtools.readiness.wait import Wait
 
         deadline = time.monotonic() + (timeout or release.timeout)
 
@@ -82,6 +82,6 @@ class Session:
 
     def warn(self, release: Release, line: str) -> None:
         """Emit a warning about a release."""
-        from devtools.events import Notice  # noqa: PLC0415 - rarely needed
+        from devtools.events import Notice
 
         self.bus.emit(Notice(level="warning", message=line, release=str(release.id)))

@@ -79,8 +79,8 @@ def expiry(job_message: str, pods: Iterable[Object], last_line: str, deadline: D
     stopped, is_late = _STOPPED.match(last_line), last_line.startswith("result: timed out")
     if deadline.by_script and not stopped:  # its log was not read to the end
         is_late = any(end.get("exitCode") == _TIMED_OUT for end in _ends(pods))
-    seen = {job_message.partition(":")[0], *(str(status_of(pod).get("reason")) for pod in pods)}
-    if "DeadlineExceeded" not in seen and not is_late:
+    causes = {job_message.partition(":")[0], *(str(status_of(pod).get("reason")) for pod in pods)}
+    if "DeadlineExceeded" not in causes and not is_late:
         return ""
     if not any(map(_begun, pods)) and not stopped:
         return "its container did not start before the Job's deadline"

@@ -53,7 +53,7 @@ class HookWatch:
     release: ReleaseId
     verb: str  # of helm
     say: Callable[[str], None]
-    _told: str = ""
+    _shown: str = ""
     _hooks: dict[ObjectRef, str] | None = None  # and when each is run: `pre-install`; None before the record is there
     _removed_by_helm: frozenset[ObjectRef] = frozenset()
     _since: str = ""  # creation time of the record: what is older is of an earlier run
@@ -86,7 +86,7 @@ class HookWatch:
             raise self._failure
         return result
 
-    def said(self) -> tuple[str, ...]:
+    def log(self) -> tuple[str, ...]:
         """What the containers of its hooks printed last."""
         return tuple(f"log {name}: {line}" for (_, name), tail in self._tails.items() for line in tail)
 
@@ -110,8 +110,8 @@ class HookWatch:
             f"{ref} ({hooks[ref]} hook{': ' * bool(tries)}{tries})" for ref, tries in self._running.items()
         )
         what = ", ".join(running) or f"helm {self.verb}"
-        if what != self._told:
-            self._told = what
+        if what != self._shown:
+            self._shown = what
             self.say(what)
 
     def _look(self) -> bool:

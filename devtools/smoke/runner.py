@@ -102,12 +102,12 @@ class Smoke:
             where = str(metadata.get("namespace") or release.namespace) if resource.namespaced else ""
             self._kube.apply(resource.path(where, str(metadata["name"])), hook)
 
-    def _prune(self, release: ReleaseId, kept: set[str]) -> None:
+    def _prune(self, release: ReleaseId, current: set[str]) -> None:
         """Delete test Jobs of earlier revisions that the chart no longer has."""
         path = f"/apis/batch/v1/namespaces/{release.namespace}/jobs"
         for job in self._kube.items(path, labelSelector=f"{INSTANCE}={release.name}"):
             metadata = job["metadata"]
-            if is_test(metadata) and metadata["name"] not in kept:
+            if is_test(metadata) and metadata["name"] not in current:
                 self._kube.delete(f"{path}/{metadata['name']}")
 
     def _test(self, test: Test, record: Record) -> TestFinished:
@@ -232,8 +232,8 @@ class Smoke:
         failure = classify(result.stderr)
         text = failure.text
         if watch.ended == "complete":
-            said = "helm did not notice" if result.cancelled else f"helm said: {text}"
-            self._warn(test.release, f"{test.name} succeeded, but {said}")
+            why = "helm did not notice" if result.cancelled else f"helm said: {text}"
+            self._warn(test.release, f"{test.name} succeeded, but {why}")
             return self._success(watch)
         if fault := exhausted(result):
             raise fault

@@ -170,11 +170,11 @@ class Watch:
         names = {
             str(item["name"]) for pod in self.pods.values() for item in (pod.get("spec") or {}).get("containers") or ()
         }
-        said = [log.last for (_, container), log in self._logs.items() if container in names]
-        for line in said:
+        last_lines = [log.last for (_, container), log in self._logs.items() if container in names]
+        for line in last_lines:
             if match := _SKIPPED.match(line.strip()):
                 return match["why"] or "it says no more"
-        if self.test.is_optional and not any(line.startswith("result: ") for line in said):
+        if self.test.is_optional and not any(line.startswith("result: ") for line in last_lines):
             return "its log was not read to the end, so nobody knows whether it checked anything"
         return None
 
@@ -192,7 +192,7 @@ class Watch:
 
     def exit(self) -> str:
         """How a failed container ended, where one did."""
-        return next((said for pod in self.pods.values() if (said := _exit(pod))), "")
+        return next((last_lines for pod in self.pods.values() if (last_lines := _exit(pod))), "")
 
     def nodes(self) -> set[str]:
         """Where it ran."""

@@ -27,7 +27,7 @@ def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str
     """
     from devtools.app.exit_codes import main
     from devtools.app.options import Options
-    from devtools.commands import images as verbs
+    from devtools.commands.images import inventory as verbs
 
     main(lambda app: verbs.show(app, layer or (), Options(environment=env, output=output)), output)
 
@@ -58,7 +58,7 @@ def preload(
       invoke images.preload --dry-run
     """
     from devtools.app.exit_codes import main
-    from devtools.commands import images as verbs
+    from devtools.commands.images import inventory as verbs
 
     main(lambda app: verbs.preload(app, name or (), via=via, timeout=timeout, dry_run=dry_run, output=output), output)
 

@@ -122,7 +122,7 @@ class Toolchain:
 
         `held` are programs that something will start again, and what that is. Raises EnvironmentFault.
         """
-        from devtools.toolchain.prune import Pruner  # noqa: PLC0415 - only one who prunes needs it
+        from devtools.toolchain.prune import Pruner
 
         pinned = frozenset(map(self._entry, FAMILIES))
         return Pruner(root=self._root, pinned=pinned, held=held, days=days).run(dry_run=dry_run)

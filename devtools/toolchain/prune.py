@@ -81,7 +81,7 @@ class Pruner:
 
     def _removed(self, item: Judged) -> Judged:
         """Remove a build; it is kept where somebody builds it or has begun to use it."""
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - only where something goes
+        from filelock import FileLock, Timeout
 
         build = item.build
         try:
@@ -137,7 +137,7 @@ def _size(path: Path) -> int:
 
 def _process(path: Path) -> str:
     """A process that runs a program below a directory; empty where there is none."""
-    import psutil  # noqa: PLC0415 - only to prune
+    import psutil
 
     real = path.resolve()
     for process in psutil.process_iter(["exe", "name"]):

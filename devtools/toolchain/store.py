@@ -60,7 +60,7 @@ class Store:
     @contextlib.contextmanager
     def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
         """Be the only builder of `entry`; waits for another one, saying whom. Raises Interrupted on a cancel."""
-        from filelock import FileLock  # noqa: PLC0415 - a task whose tools are all there needs no lock
+        from filelock import FileLock
 
         self._make_root()
         lock = FileLock(self._root / f"{entry}.lock")
@@ -75,7 +75,7 @@ class Store:
 
     def _acquire(self, acquire: Callable[..., object], entry: str, progress: Callable[[str], None]) -> None:
         """Try for the lock until we have it or are told to stop."""
-        from filelock import Timeout  # noqa: PLC0415
+        from filelock import Timeout
 
         spoken: float | None = None
         while True:
@@ -152,7 +152,7 @@ def _unusable(root: Path, why: str) -> EnvironmentFault:
 
 def end_users_of(scratch: Path) -> None:
     """Kill a compiler whose builder was killed: it would go on for minutes and write where nobody looks."""
-    import psutil  # noqa: PLC0415 - only after a kill
+    import psutil
 
     for process in psutil.process_iter(["cmdline"]):
         if any(str(scratch) in word for word in process.info["cmdline"] or ()) and process.pid != os.getpid():

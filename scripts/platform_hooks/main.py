@@ -48,9 +48,9 @@ def seed_vault(argv: Sequence[str], environ: Mapping[str, str], root: Path, say:
 
 
 def _seed(options: argparse.Namespace, environ: Mapping[str, str], root: Path, say: Say) -> None:
-    from platform_hooks.cluster import is_simulated, through_api_server  # noqa: PLC0415 - after --help
-    from platform_hooks.vault import Address, VaultStore, ensure  # noqa: PLC0415
-    from platform_hooks.wanted import read_seeds  # noqa: PLC0415
+    from platform_hooks.cluster import is_simulated, through_api_server
+    from platform_hooks.vault import Address, VaultStore, ensure
+    from platform_hooks.wanted import read_seeds
 
     if options.environment != LOCAL:
         say(f"skipped: the Vault of environment {options.environment} is filled by its owners")
@@ -80,7 +80,7 @@ def write_migrations_secret(argv: Sequence[str], environ: Mapping[str, str], say
 
 
 def _write(options: argparse.Namespace, environ: Mapping[str, str], say: Say) -> None:
-    from platform_hooks.cluster import secret, write_secret  # noqa: PLC0415 - after --help
+    from platform_hooks.cluster import secret, write_secret
 
     kube = _kube(*_target(options))
     found = flyway(environ, secret(kube, NAMESPACE, BUNDLED))
@@ -109,8 +109,8 @@ def _target(options: argparse.Namespace) -> tuple[Path, str]:
 
 
 def _kube(kubeconfig: Path, context: str) -> Kube:
-    from devtools.kube import client as kube  # noqa: PLC0415 - after --help
-    from devtools.process.runner import Cancel  # noqa: PLC0415
+    from devtools.kube import client as kube
+    from devtools.process.runner import Cancel
 
     return kube.Kube(kubeconfig, context, Cancel())
 

@@ -104,7 +104,7 @@ class VaultStore:
 
     def __init__(self, address: Address, token: str, mount: str) -> None:
         """Nothing is connected to yet."""
-        import hvac  # noqa: PLC0415 - only those who seed need it
+        import hvac
 
         self._hvac = hvac
         self._mount = mount

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, taken_ports
+from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, port_holders
 from devtools.bootstrap.prerequisites import DISK, GIB, INOTIFY, MEMORY, Finding, Wanted, check
 from tests.kits.bootstrap import free_port
 
@@ -45,8 +45,8 @@ def test_nothing_is_wrong_with_a_good_machine() -> None:
         (replace(FINE, buildx="docker has no buildx plugin"), K3D, [("warning", "buildx")]),
         (replace(FINE, buildx="docker has no buildx plugin"), KWOK, []),
         (replace(FINE, programs={"tilt": HERE}), KWOK, [("warning", "k3d")]),
-        (replace(FINE, taken={6550: "nginx (7)"}), K3D, [("problem", "ports")]),
-        (replace(FINE, taken={1: "x"}), K3D, []),
+        (replace(FINE, held_ports={6550: "nginx (7)"}), K3D, [("problem", "ports")]),
+        (replace(FINE, held_ports={1: "x"}), K3D, []),
         (replace(FINE, disk_free=DISK["k3d"][0] - 1), K3D, [("problem", "disk")]),
         (replace(FINE, disk_free=DISK["k3d"][1] - 1), K3D, [("warning", "disk")]),
         (replace(FINE, disk_free=DISK["k3d"][0] - 1), KWOK, [("warning", "disk")]),
@@ -67,13 +67,13 @@ def test_each_finding(machine: Machine, wanted: Wanted, expected: list[tuple[str
 
 
 def test_all_at_once_problems_first() -> None:
-    machine = Machine(docker="x", taken={6550: "y"}, disk_free=0, disk_of=Path("/d"), memory_free=0, inotify={})
+    machine = Machine(docker="x", held_ports={6550: "y"}, disk_free=0, disk_of=Path("/d"), memory_free=0, inotify={})
     levels = [level for level, _ in found(machine, K3D)]
     assert levels == ["problem"] * 5 + ["warning"]
 
 
 def test_a_taken_port_names_its_holder_and_the_setting() -> None:
-    (finding,) = check(replace(FINE, taken={6550: "container web"}), K3D)
+    (finding,) = check(replace(FINE, held_ports={6550: "container web"}), K3D)
     assert finding == Finding(
         check="ports", level="problem", message="port 6550 is taken by container web", hint="end it, or move it"
     )
@@ -86,12 +86,12 @@ def test_what_instead_is_said_where_it_goes_on() -> None:
 
 def test_ports_of_containers_are_theirs_though_nobody_listens_here() -> None:
     port = free_port()
-    assert taken_ports([port], lambda: {port: "web"}) == {port: "container web"}
-    assert taken_ports([port], dict) == {}
-    assert taken_ports([], lambda: 1 / 0) == {}  # type: ignore[arg-type, return-value] # nobody is asked
+    assert port_holders([port], lambda: {port: "web"}) == {port: "container web"}
+    assert port_holders([port], dict) == {}
+    assert port_holders([], lambda: 1 / 0) == {}  # type: ignore[arg-type, return-value] # nobody is asked
     with socket.create_server(("127.0.0.1", 0)) as server:
-        taken = server.getsockname()[1]
-        (holder,) = taken_ports([taken], dict).values()
+        held_ports = server.getsockname()[1]
+        (holder,) = port_holders([held_ports], dict).values()
         assert holder.endswith(")")
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from devtools.app.environment import App
 from devtools.base.yaml_positions import parse
-from devtools.commands.images import wanted_by
+from devtools.commands.images.inventory import wanted_by
 from devtools.config.validate import validated
 from devtools.errors import ConfigError
 from devtools.images.catalog import load_catalog

@@ -16,7 +16,7 @@ import pytest
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.app.options import Options
-from devtools.commands import images as verbs
+from devtools.commands.images import inventory as verbs
 from devtools.errors import ExitCode
 from devtools.process.runner import Cancel
 from tests.kits.stack import write

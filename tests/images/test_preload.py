@@ -19,7 +19,7 @@ from devtools.base.image_names import parse
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import Config, Registry
 from devtools.clusters.k3d.images import K3dImages, Preloaded, Via
-from devtools.commands.preload import preload as verb
+from devtools.commands.images.preload import preload as verb
 from devtools.docker.images import DockerImages
 from devtools.errors import EnvironmentFault, ExitCode, Interrupted, Location
 from devtools.images.catalog import Build, Pinned

@@ -91,12 +91,12 @@ def test_they_are_upgraded_and_new_versions_are_told(bench: Bench, group: str) -
     both = crd(group, V1, ("v1beta1", True, False))
     ran = sync(bench, with_crds(bench, both), Action.UPGRADE)
     assert ran.code is ExitCode.OK
-    told = ran.one(Notice)
-    assert (told.level, told.message) == ("info", f"CRDs upgraded: widgets.{group} gains v1")
+    summary = ran.one(Notice)
+    assert (summary.level, summary.message) == ("info", f"CRDs upgraded: widgets.{group} gains v1")
     assert versions(bench, f"widgets.{group}") == ["v1", "v1beta1"]
     ran = sync(bench, with_crds(bench, crd(group, V1, ("v1beta1", False, False))), Action.UPGRADE)
-    told = ran.one(Notice)
-    assert (told.level, told.message) == ("warning", f"CRDs upgraded: widgets.{group} loses v1beta1")
+    summary = ran.one(Notice)
+    assert (summary.level, summary.message) == ("warning", f"CRDs upgraded: widgets.{group} loses v1beta1")
     assert sync(bench, ran_chart(bench), Action.UPGRADE).all(Notice) == []
 
 
@@ -219,5 +219,5 @@ def test_what_changes(live: list[Version], wanted: list[Version], stored: list[s
 
 
 def test_how_a_change_is_told() -> None:
-    assert Change(name="w.g", added=("v1", "v2"), dropped=("v0",)).told == "w.g gains v1, v2, loses v0"
-    assert Change(name="w.g").told == ""
+    assert Change(name="w.g", added=("v1", "v2"), dropped=("v0",)).summary == "w.g gains v1, v2, loses v0"
+    assert Change(name="w.g").summary == ""

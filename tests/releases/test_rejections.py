@@ -92,8 +92,8 @@ def test_a_job_and_a_stateful_set_are_recreated_where_that_is_asked_for(bench: B
 
     ran = upgrade(bench, app, recreate=True)
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
-    told = {notice.message for notice in ran.all(Notice)}
-    assert told == {
+    text = {notice.message for notice in ran.all(Notice)}
+    assert text == {
         f"Job/migrate in {namespace} was deleted, to be made anew",
         f"StatefulSet/db in {namespace} was deleted, to be made anew; its volume claims stay",
     }
@@ -135,7 +135,7 @@ def test_what_holds_data_is_never_recreated(bench: Bench) -> None:
     end = ran.one(StepFinished)
     assert ran.code is ExitCode.FAILED
     assert end.reason == "PersistentVolumeClaim/data: .spec.accessModes cannot be changed"
-    assert end.hint.startswith("PersistentVolumeClaim/data is not recreated, since what it holds would be lost")
+    assert end.hint.startswith("PersistentVolumeClaim/data is not recreated: what it holds would be lost")
     assert ran.all(Notice) == []
 
 

@@ -80,7 +80,7 @@ def _bytes(path: str) -> bytes:
 
 def _on_this_machine(layout: Layout) -> Iterator[Process]:
     """See `processes`; a system without proc(5) has no control groups either."""
-    import psutil  # noqa: PLC0415 - most systems have a proc(5)
+    import psutil
 
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -105,21 +105,21 @@ def end_processes(layout: Layout, keep: frozenset[str] = frozenset()) -> int:
 
     They hold nothing worth a goodbye: the cluster goes with all it stored.
     """
-    seen: set[int] = set()
+    ended: set[int] = set()
     deadline = time.monotonic() + _KILL_FOR
     while found := [process for process in processes(layout) if process.name not in keep]:
         for process in found:
-            seen.add(process.pid)
+            ended.add(process.pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process.pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             names = ", ".join(f"{process.name} ({process.pid})" for process in found)
             raise EnvironmentFault(f"cannot end processes of cluster {layout.name}: {names}", hint="try again as root")
         time.sleep(_KILL_AGAIN)
-    for pid in seen:
+    for pid in ended:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)  # those that this very process started
-    return len(seen)
+    return len(ended)
 
 
 def remove_mounts(layout: Layout) -> None:
@@ -173,7 +173,7 @@ def _remove_tree(directory: Path) -> None:
 
 def _umount(point: str, flags: int) -> int:
     """umount2(2): Python has none."""
-    import ctypes  # noqa: PLC0415 - only who clears away
+    import ctypes
 
     return int(ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(point), flags))
 

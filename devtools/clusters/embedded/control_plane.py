@@ -44,7 +44,7 @@ class ControlPlane:
 
     def create(self, ports: Ports, link: Link) -> None:
         """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
-        from devtools.clusters.embedded import kwokctl, pki  # noqa: PLC0415 - only who makes it
+        from devtools.clusters.embedded import kwokctl, pki
 
         home = self._home()
         server_names = ("127.0.0.1", link.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
@@ -57,7 +57,7 @@ class ControlPlane:
 
     def start(self, ports: Ports) -> None:
         """Start it again with what etcd holds."""
-        from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - only who starts it
+        from devtools.clusters.embedded import kwokctl
 
         home = self._home()
         for note in (self.layout.plane / "pids").glob("*.pid"):
@@ -67,14 +67,14 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Stop it; etcd's data stays."""
-        from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - see create
+        from devtools.clusters.embedded import kwokctl
 
         self._run(kwokctl.stop(self._home()), "stop")
 
     def revive(self) -> None:
         """Start components that ended: the controller manager gives up if the API server takes more than 10 s."""
         if self.problem(cleanup.processes(self.layout)):
-            from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - only on a busy machine
+            from devtools.clusters.embedded import kwokctl
 
             self._run(kwokctl.start(self._home(), WAIT), "start")
 
@@ -102,7 +102,7 @@ class ControlPlane:
 
     def write_kubeconfig(self, ports: Ports) -> None:
         """Write the kubeconfig."""
-        from devtools.clusters.embedded.kwokctl import kubeconfig  # noqa: PLC0415 - only who makes or mends it
+        from devtools.clusters.embedded.kwokctl import kubeconfig
 
         text = kubeconfig(self.layout.context, ports.server, self.layout.pki)
         write_whole(self.layout.kubeconfig, text, mode=0o600)
@@ -117,7 +117,7 @@ class ControlPlane:
 
     def _home(self) -> kwokctl.Home:
         """For kwokctl; its paths are absolute because it changes directory."""
-        from devtools.clusters.embedded import kwokctl  # noqa: PLC0415 - see create
+        from devtools.clusters.embedded import kwokctl
 
         return kwokctl.Home(
             kwokctl=self.tool("kwokctl"),
@@ -130,18 +130,18 @@ class ControlPlane:
 
     def _run(self, command: Command, what: str) -> None:
         """Run kwokctl, with its errors as ours."""
-        from devtools.clusters.programs import Program  # noqa: PLC0415 - see create
+        from devtools.clusters.programs import Program
 
         program = Program(runner=self.runner, name="kwokctl", reason=self._reason)
         program.run(command, f"{what} cluster {self.layout.name}")
 
     def _reason(self, result: Result) -> str:
         """What kwokctl says, and the components whose logs say more."""
-        from devtools.clusters.embedded.kwokctl import messages  # noqa: PLC0415
-        from devtools.clusters.programs import last_line  # noqa: PLC0415 - see create
+        from devtools.clusters.embedded.kwokctl import messages
+        from devtools.clusters.programs import last_line
 
-        said = messages(result.stdout + result.stderr) or (last_line(result),)
-        return f"{said[0]}{self.last_words()}"
+        words = messages(result.stdout + result.stderr) or (last_line(result),)
+        return f"{words[0]}{self.last_words()}"
 
     def _finish(self, what: str, ports: Ports) -> None:
         """Start the simulated kubelet, and see that all is well: kwokctl ends well even when its waiting did not."""

@@ -12,7 +12,7 @@ from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.control_plane import ControlPlane
 from devtools.clusters.embedded.layout import Layout
 from devtools.clusters.embedded.names import REAL_NODE, SMOKE_VALUES
-from devtools.clusters.embedded.status import RECREATE, Seen, look
+from devtools.clusters.embedded.status import RECREATE, Observed, look
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel, Runner
@@ -56,41 +56,41 @@ class KwokProvider:
 
     def ensure(self, progress: Progress) -> Cluster:
         """See `Provider`. What an interrupted run left is cleared away; one of which a part died is started again."""
-        from devtools.clusters.locks import locked  # noqa: PLC0415 - who only looks needs none
+        from devtools.clusters.locks import locked
 
         with locked(self._layout.lock, self._cancel, progress):
-            seen = self._look()
-            if seen.damaged and seen.record is not None:
-                progress(f"writing the kubeconfig of cluster {self._layout.name} anew: {seen.problem}")
-                self._plane.write_kubeconfig(seen.record.ports)
-                seen = self._look()
-            if seen.state == "broken" and not seen.partial:
-                raise EnvironmentFault(seen.problem, hint=seen.hint)
+            observed = self._look()
+            if observed.damaged and observed.record is not None:
+                progress(f"writing the kubeconfig of cluster {self._layout.name} anew: {observed.problem}")
+                self._plane.write_kubeconfig(observed.record.ports)
+                observed = self._look()
+            if observed.state == "broken" and not observed.partial:
+                raise EnvironmentFault(observed.problem, hint=observed.hint)
             making = self._making()
-            if seen.state == "half-made":
+            if observed.state == "half-made":
                 progress(f"clearing away what an interrupted run left of cluster {self._layout.name}")
                 cleanup.remove_all(self._layout)
-            if seen.state in {"half-made", "absent"}:
+            if observed.state in {"half-made", "absent"}:
                 making.create(progress)
-            elif seen.state != "running" and seen.record is not None:
-                progress(f"{seen.sentence(self._layout.name)}: starting it again, with what it stored")
-                making.start(seen.record)
-            if seen.state != "running":
-                seen = self._look()
-            if seen.record is not None and making.settle(seen.record, seen.running, progress):
-                seen = self._look()
-        return self._found(seen)
+            elif observed.state != "running" and observed.record is not None:
+                progress(f"{observed.sentence(self._layout.name)}: starting it again, with what it stored")
+                making.start(observed.record)
+            if observed.state != "running":
+                observed = self._look()
+            if observed.record is not None and making.settle(observed.record, observed.running, progress):
+                observed = self._look()
+        return self._found(observed)
 
     def find(self) -> Cluster:
         """See `Provider`."""
         return self._found(self._look())
 
-    def _found(self, seen: Seen) -> Cluster:
+    def _found(self, observed: Observed) -> Cluster:
         """What was seen, if it runs."""
-        if seen.state != "running":
-            fault = ClusterAbsent if seen.state == "absent" else EnvironmentFault
-            raise fault(seen.sentence(self._layout.name), hint=seen.hint)
-        has_real = not cleanup.missing_programs(seen.running)
+        if observed.state != "running":
+            fault = ClusterAbsent if observed.state == "absent" else EnvironmentFault
+            raise fault(observed.sentence(self._layout.name), hint=observed.hint)
+        has_real = not cleanup.missing_programs(observed.running)
         return Cluster(
             name=self._layout.name,
             provider="kwok",
@@ -99,18 +99,18 @@ class KwokProvider:
             simulated=self._nodes > 0,
             real_node=REAL_NODE if has_real else "",
             smoke_values=SMOKE_VALUES if has_real else {},
-            connections=seen.connections,
+            connections=observed.connections,
         )
 
     def status(self) -> ClusterStatus:
         """See `Provider`."""
-        seen = self._look()
-        state: State = "broken" if seen.state == "half-made" else seen.state
+        observed = self._look()
+        state: State = "broken" if observed.state == "half-made" else observed.state
         found = ClusterStatus(name=self._layout.name, provider="kwok", state=state)
-        if seen.state != "running":
-            hint = seen.hint
-            return replace(found, problem="" if state == "absent" else seen.sentence(self._layout.name), hint=hint)
-        from devtools.clusters.embedded import simulation  # noqa: PLC0415 - who only looks for it needs none of that
+        if observed.state != "running":
+            hint = observed.hint
+            return replace(found, problem="" if state == "absent" else observed.sentence(self._layout.name), hint=hint)
+        from devtools.clusters.embedded import simulation
 
         kube = self._plane.kube()
         nodes = simulation.ready_nodes(kube)
@@ -125,36 +125,36 @@ class KwokProvider:
             version=kube.version(),
             real_node=REAL_NODE if nodes.get(REAL_NODE) else "",
             nodes=len(nodes),
-            notes=self._notes(seen, nodes),
+            notes=self._notes(observed, nodes),
         )
 
     def stop(self, progress: Progress) -> None:
         """See `Provider`; the real node's containers end with it."""
-        from devtools.clusters.locks import locked  # noqa: PLC0415 - see ensure
+        from devtools.clusters.locks import locked
 
         with locked(self._layout.lock, self._cancel, progress):
-            seen = self._look()
-            if seen.state in {"absent", "half-made"}:
-                raise ClusterAbsent(seen.sentence(self._layout.name), hint=seen.hint)
-            if seen.state != "stopped":
+            observed = self._look()
+            if observed.state in {"absent", "half-made"}:
+                raise ClusterAbsent(observed.sentence(self._layout.name), hint=observed.hint)
+            if observed.state != "stopped":
                 self._plane.stop()
                 cleanup.end_processes(self._layout)
             progress(f"stopped cluster {self._layout.name}; invoke cluster.create starts it again")
 
     def delete(self, progress: Progress) -> None:
         """See `Provider`; also after a crash of anything, and again and again."""
-        from devtools.clusters.locks import locked  # noqa: PLC0415 - see ensure
+        from devtools.clusters.locks import locked
 
         with locked(self._layout.lock, self._cancel, progress):
             if cleanup.remove_all(self._layout):
                 progress(f"removed cluster {self._layout.name}")
 
-    def _look(self) -> Seen:
+    def _look(self) -> Observed:
         return look(self._layout, self._plane)
 
     def _making(self) -> Making:
         """What changes it."""
-        from devtools.clusters.embedded.lifecycle import Making  # noqa: PLC0415 - see status
+        from devtools.clusters.embedded.lifecycle import Making
 
         return Making(
             layout=self._layout,
@@ -169,27 +169,27 @@ class KwokProvider:
             sleep=self._sleep,
         )
 
-    def _notes(self, seen: Seen, nodes: Mapping[str, bool]) -> tuple[str, ...]:
+    def _notes(self, observed: Observed, nodes: Mapping[str, bool]) -> tuple[str, ...]:
         """What differs from a production cluster, and how the real node is."""
         simulated = [name for name in nodes if name != REAL_NODE]
         notes = [f"{len(simulated)} simulated nodes: their pods and volumes are played, nothing runs in them"]
         notes.append("admission webhooks are off: their servers are simulated")
-        if nodes.get(REAL_NODE) and not cleanup.missing_programs(seen.running):
+        if nodes.get(REAL_NODE) and not cleanup.missing_programs(observed.running):
             notes.append(f"real node {REAL_NODE} Ready: runs smoke tests")
         elif REAL_NODE in nodes:
             notes.append(f"real node {REAL_NODE} is not Ready; invoke cluster.create starts it again")
         else:
-            notes.append(f"no real node: {self._why_none(seen)}")
+            notes.append(f"no real node: {self._why_none(observed)}")
         return tuple(notes)
 
-    def _why_none(self, seen: Seen) -> str:
+    def _why_none(self, observed: Observed) -> str:
         """Why there is no real node, and what to do about it."""
-        from devtools.clusters.embedded.node.real_node import obstacle  # noqa: PLC0415 - see status
+        from devtools.clusters.embedded.node.real_node import obstacle
 
         if not self._wants_real:
             return "switched off"
-        if seen.record and seen.record.real_node:
-            return f"{seen.record.real_node}; {RECREATE} tries again"
+        if observed.record and observed.record.real_node:
+            return f"{observed.record.real_node}; {RECREATE} tries again"
         if reason := obstacle(is_root=self._is_root):
             return reason
         return f"the cluster was made without; {RECREATE} gives it one"

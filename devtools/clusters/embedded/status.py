@@ -45,7 +45,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Observed:
     """What is there now; `problem` is what is wrong with a broken one.
 
     Such a one may be `silent`: it runs but does not answer; `partial`: what it stored is there, and some of it runs;
@@ -77,31 +77,31 @@ class Seen:
         return RECREATE if self.state == "broken" and not (self.partial or self.damaged) else CREATE
 
 
-def look(layout: Layout, plane: ControlPlane) -> Seen:
+def look(layout: Layout, plane: ControlPlane) -> Observed:
     """The state of things, changing nothing."""
     running = cleanup.processes(layout)
     if not running and not layout.state.exists():
-        return Seen(state="absent")
+        return Observed(state="absent")
     if not layout.ready.exists():
-        return Seen(state="half-made", running=running)
+        return Observed(state="half-made", running=running)
     record = read_record(layout)
     if record is None:
-        return Seen(state="broken", running=running, problem=_unreadable(layout))
+        return Observed(state="broken", running=running, problem=_unreadable(layout))
     if not any(process.name in COMPONENTS for process in running):
-        return Seen(state="stopped", running=running, record=record)
+        return Observed(state="stopped", running=running, record=record)
     return _living(plane, running, record)
 
 
-def _living(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: Record) -> Seen:
+def _living(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: Record) -> Observed:
     """The state of a cluster of which something runs."""
     kube = plane.kube()
-    broken = Seen(state="broken", running=running, record=record)
+    broken = Observed(state="broken", running=running, record=record)
     if problem := plane.problem(running):
         return replace(broken, problem=problem, partial=True)
     if problem := plane.unready(kube):
         damage = plane.damage(record.ports)
         return replace(broken, problem=damage or problem, damaged=bool(damage), silent=not damage)
-    return Seen(state="running", running=running, record=record, connections=kube.connections)
+    return Observed(state="running", running=running, record=record, connections=kube.connections)
 
 
 def read_record(layout: Layout) -> Record | None:

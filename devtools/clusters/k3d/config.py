@@ -139,7 +139,7 @@ def read_registries(text: object) -> Mapping[str, Any]:
     """A registries.yaml that is embedded in a configuration; empty for what is not one."""
     if not isinstance(text, str) or "\n" not in text:
         return {}
-    from devtools.base.machine_yaml import read_yaml  # noqa: PLC0415 - PyYAML
+    from devtools.base.machine_yaml import read_yaml
 
     found = read_yaml(text.encode())
     return found if isinstance(found, Mapping) else {}

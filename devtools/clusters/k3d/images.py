@@ -72,7 +72,7 @@ class K3dImages:
             names = tuple(map(str, chosen))
             return (*found, self.tool.import_images(self.config.name, names, timeout=self.timeout), *looks)
         for image in chosen:
-            outside, inside = self._kept(image)
+            outside, inside = self._names_in_registry(image)
             found += [self.obtain.docker_command("tag", str(image), outside)]
             found += [self.obtain.docker_command("push", outside)]
             for node in self.config.nodes:
@@ -98,7 +98,7 @@ class K3dImages:
     def _pushed(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
         """By registry: the digest that the push gave is the one that each node must have."""
         held = self.obtain(image)
-        outside, inside = self._kept(image)
+        outside, inside = self._names_in_registry(image)
         self.engine.tag(str(image), outside)
         self.say(f"pushing {image}")
         digest = self.engine.push(outside, timeout=self.timeout)
@@ -178,11 +178,11 @@ class K3dImages:
         """What a command printed on a node; EnvironmentFault where it fails."""
         done = self.engine.execute(node, argv, timeout=timeout)
         if done.code:
-            said = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-            raise EnvironmentFault(f"node {node} could not {what}: {said[:300]}")
+            answer = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
+            raise EnvironmentFault(f"node {node} could not {what}: {answer[:300]}")
         return done.stdout
 
-    def _kept(self, image: Pinned) -> tuple[str, str]:
+    def _names_in_registry(self, image: Pinned) -> tuple[str, str]:
         """Where the registry keeps it: as the engine, and as a node, reaches that."""
         registry = self.config.registry
         inside = self.registry or f"{registry.host}:{REGISTRY_PORT}"

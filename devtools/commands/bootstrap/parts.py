@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from devtools.app.environment import App
 from devtools.bootstrap.builder import ClusterBuilder
-from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, memory_free, taken_ports
+from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, memory_free, port_holders
 from devtools.bootstrap.prerequisites import Finding, Wanted, check
 from devtools.bootstrap.server import Running, TiltServer
 from devtools.bootstrap.tilt import PORT, Tilt
@@ -54,7 +54,7 @@ def parts_of(app: App) -> Parts:
     A provider that was asked for by name is taken at its word: what it lacks is for the prerequisites to say, all at
     once. Raises ConfigError for a provider or a port that there is not.
     """
-    from devtools.commands.specs import surroundings  # noqa: PLC0415 - reads the layers' model
+    from devtools.commands.specs import surroundings
 
     wanted = app.wanted_provider
     if wanted == "k3d":
@@ -94,8 +94,8 @@ def parts_of(app: App) -> Parts:
 
 def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
     """Everything that is in the way, all at once: nothing is changed."""
-    from devtools.app.providers import why_embedded  # noqa: PLC0415
-    from devtools.docker.engine import DockerEngine  # noqa: PLC0415 - the SDK
+    from devtools.app.providers import why_embedded
+    from devtools.docker.engine import DockerEngine
 
     app = parts.app
     engine = DockerEngine(app.environ)
@@ -107,7 +107,7 @@ def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
         docker_hint=why.hint if why else "",
         buildx=parts.no_builder,
         programs={name: app.which(name) for name in ("k3d", "docker", "tilt")},
-        taken=taken_ports(ports, lambda: _published(engine) if why is None and parts.k3d else {}),
+        held_ports=port_holders(ports, lambda: _published(engine) if why is None and parts.k3d else {}),
         disk_free=free,
         disk_of=where,
         memory_free=memory_free(),
@@ -137,7 +137,7 @@ def _no_builder(app: App, kubeconfig: Path) -> str:
 
 def _builder(app: App, kubeconfig: Path) -> ClusterBuilder:
     """The builder in the cluster of this kubeconfig."""
-    from devtools.clusters.k3d.config import REGISTRY_PORT  # noqa: PLC0415
+    from devtools.clusters.k3d.config import REGISTRY_PORT
 
     name = app.cluster_name
     return ClusterBuilder(
@@ -187,7 +187,7 @@ def _published(engine: DockerEngine) -> dict[int, str]:
 
 def _has_token(app: App) -> bool:
     """Whether there is a BUF_TOKEN, or nothing that wants one; a malformed one is told by whoever uses it."""
-    from devtools.buf.token import find_token  # noqa: PLC0415
+    from devtools.buf.token import find_token
 
     if not (app.settings.root / "scripts" / "buf-build-push.sh").is_file():
         return True

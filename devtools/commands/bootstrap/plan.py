@@ -66,7 +66,7 @@ def _planned_builder(parts: Parts) -> Iterator[Line]:
 
 
 def _planned_images(parts: Parts) -> Iterator[Line]:
-    from devtools.commands.preload import preload_commands  # noqa: PLC0415
+    from devtools.commands.images.preload import preload_commands
 
     if wants_images(parts):
         for command in preload_commands(parts.app):
@@ -86,7 +86,7 @@ def _planned_tilt(parts: Parts, *, push: bool) -> Iterator[Line]:
 
 def _invoke(parts: Parts, task: str) -> Command:
     """One of our tasks, on the cluster that this one means."""
-    from devtools.commands.specs import surroundings  # noqa: PLC0415
+    from devtools.commands.specs import surroundings
 
     around = surroundings(parts.app)
     return Command(argv=(*around.invoke, task), env=around.env)

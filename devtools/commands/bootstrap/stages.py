@@ -44,7 +44,7 @@ def builder(parts: Parts) -> Stage:
 
 def images(parts: Parts) -> Stage:
     """Every node has the images of images.yaml; one that cannot be had is told, and stops nothing."""
-    from devtools.commands.preload import load_images  # noqa: PLC0415
+    from devtools.commands.images.preload import load_images
 
     if not wants_images(parts):
         return _no_images(parts)
@@ -58,8 +58,8 @@ def images(parts: Parts) -> Stage:
 
 def specs(parts: Parts) -> Stage:
     """What Tilt reads is written, before Tilt looks."""
-    from devtools.app.options import Options  # noqa: PLC0415
-    from devtools.commands.specs import specs as write  # noqa: PLC0415
+    from devtools.app.options import Options
+    from devtools.commands.specs import specs as write
 
     write(parts.app, Options())
     return _specs_state(parts)
@@ -162,7 +162,7 @@ def _builder_state(parts: Parts) -> Stage:
 
 def wants_images(parts: Parts) -> bool:
     """Whether there are images to bring into this cluster."""
-    from devtools.images.catalog import load_catalog  # noqa: PLC0415
+    from devtools.images.catalog import load_catalog
 
     return parts.k3d is not None and bool(load_catalog(parts.app.settings.root).images)
 
@@ -173,7 +173,7 @@ def _no_images(parts: Parts) -> Stage:
 
 
 def _images_state(parts: Parts) -> Stage:
-    from devtools.commands.preload import lacking  # noqa: PLC0415
+    from devtools.commands.images.preload import lacking
 
     if not wants_images(parts):
         return _no_images(parts)
@@ -185,9 +185,9 @@ def _images_state(parts: Parts) -> Stage:
 
 
 def _specs_state(parts: Parts) -> Stage:
-    from devtools.commands.specs import surroundings  # noqa: PLC0415
-    from devtools.project import Project  # noqa: PLC0415
-    from devtools.tilt.specs import FILE, layer_specs, to_json  # noqa: PLC0415
+    from devtools.commands.specs import surroundings
+    from devtools.project import Project
+    from devtools.tilt.specs import FILE, layer_specs, to_json
 
     app = parts.app
     path = app.settings.root / FILE

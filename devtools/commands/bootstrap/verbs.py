@@ -53,7 +53,7 @@ def bootstrap(app: App, options: Options) -> ExitCode:
         return _dry_run(parts, findings, options)
     if problems := tuple(finding for finding in findings if finding.level == "problem"):
         raise PrerequisiteFault(problems)
-    from devtools.clusters.locks import locked  # noqa: PLC0415
+    from devtools.clusters.locks import locked
 
     with locked(parts.server.pid_file.with_name(LOCK), app.cancel, app.say):
         done = tuple(_each(parts, options))
@@ -80,7 +80,7 @@ def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = 
     """
     _known(output)
     parts = parts_of(app)
-    from devtools.clusters.locks import locked  # noqa: PLC0415
+    from devtools.clusters.locks import locked
 
     with locked(parts.server.pid_file.with_name(LOCK), app.cancel, app.say):
         if not parts.server.stop(app.say) and parts.tilt:
@@ -108,11 +108,11 @@ def _each(parts: Parts, options: Options) -> Iterator[Stage]:
 
 def _dry_run(parts: Parts, findings: tuple[Finding, ...], options: Options) -> ExitCode:
     """Every command that would be run, in order, on stdout; nothing is touched."""
-    import json  # noqa: PLC0415
+    import json
 
-    from devtools.bootstrap.script import script  # noqa: PLC0415
-    from devtools.bootstrap.showing import plan_document  # noqa: PLC0415
-    from devtools.commands.bootstrap.plan import planned  # noqa: PLC0415
+    from devtools.bootstrap.script import script
+    from devtools.bootstrap.showing import plan_document
+    from devtools.commands.bootstrap.plan import planned
 
     lines = planned(parts, push=options.push)
     if options.output == "text":
@@ -124,7 +124,7 @@ def _dry_run(parts: Parts, findings: tuple[Finding, ...], options: Options) -> E
 
 
 def _show(parts: Parts, verb: str, found: tuple[Stage, ...], findings: tuple[Finding, ...], output: str) -> None:
-    from devtools.bootstrap import showing as report  # noqa: PLC0415
+    from devtools.bootstrap import showing as report
 
     is_up = verb != "down" and parts.tilt is not None
     shown = report.document(

@@ -11,7 +11,7 @@ from pathlib import Path
 from devtools.events import Outcome, Verdict
 from devtools.report import advice
 from devtools.report.run_state import Fold, ReleaseResult, SmokeResult
-from devtools.report.terminal.lines import contract_note, contracts_told, plan_lines, release_width, test_label
+from devtools.report.terminal.lines import contract_note, contracts_text, plan_lines, release_width, test_label
 from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
 
 _IN_FULL = 5  # failures shown with their details; the others get three lines each
@@ -78,7 +78,7 @@ def _release_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int, *,
                 continue
             items = [item for item in items if item not in group]
             head: Line = (Span("    "), badge(word, marks), Span(f" {plural(len(group), 'release')}"))
-            lines += with_note(head, reason or contracts_told(fold, [item.release for item in group]), width)
+            lines += with_note(head, reason or contracts_text(fold, [item.release for item in group]), width)
             if word == "skipped":
                 lines += wrapped(", ".join(item.release for item in group), width, "        ", "dim")
     for item in items:
@@ -112,7 +112,7 @@ def _release_note(fold: Fold, item: ReleaseResult) -> str:
 
 def _row_note(fold: Fold, item: ReleaseResult) -> str:
     """The same with the release's contracts, where it ended well."""
-    contracts = "" if item.word in _LOUD else contracts_told(fold, [item.release])
+    contracts = "" if item.word in _LOUD else contracts_text(fold, [item.release])
     return ", ".join(part for part in (_release_note(fold, item), contracts) if part)
 
 
@@ -165,8 +165,8 @@ def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> 
     for name, contract in zip(names, broken, strict=True):
         lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", width, "  ")
     tail = fold.tails.get((item.release, ""))
-    said = item.details or (_news(tail.lines, why) if tail and item.word == "failed" else ())
-    lines += _quoted(tuple(line for line in said if not line.startswith(names)))
+    quoted_lines = item.details or (_news(tail.lines, why) if tail and item.word == "failed" else ())
+    lines += _quoted(tuple(line for line in quoted_lines if not line.startswith(names)))
     return lines + _pointers(
         hint=item.hint,
         log=log_path(fold, advice.release_log(item.release), cwd) if item.logged else "",
@@ -204,10 +204,10 @@ def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[
 
 def _quoted(lines: tuple[str, ...]) -> list[Line]:
     """What the cluster, helm or a test said, marked as theirs: the last lines."""
-    said = [clean(line) for line in lines]
-    while said and not said[-1]:
-        said.pop()
-    return [(Span("  | ", "dim"), Span(line)) for line in said[-_DETAILS:]]
+    quoted_lines = [clean(line) for line in lines]
+    while quoted_lines and not quoted_lines[-1]:
+        quoted_lines.pop()
+    return [(Span("  | ", "dim"), Span(line)) for line in quoted_lines[-_DETAILS:]]
 
 
 def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
@@ -263,8 +263,8 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
     if end and end.hint and fold.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
     if fold.result() == "unchanged":
-        said = "What is declared is what was deployed: there was nothing to do."
-        lines += wrapped(f"{said} `invoke drift` tells what hands changed since.", width, "  ")
+        quoted_lines = "What is declared is what was deployed: there was nothing to do."
+        lines += wrapped(f"{quoted_lines} `invoke drift` tells what hands changed since.", width, "  ")
     if fold.result() == "interrupted":
         lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
     checks = [*(item.verdict for item in fold.tests.values()), *(item.verdict for item in fold.contracts)]

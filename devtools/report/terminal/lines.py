@@ -97,7 +97,7 @@ def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: i
     took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
     head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
     quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
-    note = contracts_told(fold, [event.release]) if quiet else fold.why(item)
+    note = contracts_text(fold, [event.release]) if quiet else fold.why(item)
     if item.stand_in and item.word not in {"skipped", "disabled"}:
         note = f"{note} (stand-in chart)".strip()
     return with_note(head, note, width, "bad" if item.word == "failed" else "dim")
@@ -140,12 +140,12 @@ def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Lin
 
 def contract_note(event: ContractChecked) -> str:
     """Why a contract has its verdict, with the value that was seen unless the reason says it already."""
-    told = all(re.search(rf"(?<!\w){re.escape(part)}(?!\w)", event.reason) for part in event.value.split("="))
-    saw = f"saw {event.value}" if event.value and not told else ""
+    repeated = all(re.search(rf"(?<!\w){re.escape(part)}(?!\w)", event.reason) for part in event.value.split("="))
+    saw = f"saw {event.value}" if event.value and not repeated else ""
     return ", ".join(part for part in (event.reason, saw) if part)
 
 
-def contracts_told(fold: Fold, releases: Sequence[str]) -> str:
+def contracts_text(fold: Fold, releases: Sequence[str]) -> str:
     """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty where there are none."""
     verdicts = [str(item.verdict) for item in fold.contracts if item.release in releases]
     return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
@@ -160,8 +160,8 @@ def waiting_lines(item: ReleaseResult, at: float, marks: Marks, width: int) -> l
 def how_long(item: ReleaseResult, at: float) -> str:
     """For how long a release has been worked at and, where it waits, when that ends: `12s, 4m 48s left`."""
     elapsed = at - (item.started or at)
-    is_told = item.waiting and item.patient_until is not None and elapsed >= _WONDER
-    return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if is_told else "")
+    shows_left = item.waiting and item.patient_until is not None and elapsed >= _WONDER
+    return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if shows_left else "")
 
 
 def notice_lines(event: Notice, marks: Marks, width: int) -> list[Line]:

@@ -46,7 +46,7 @@ _AROUND = 4  # lines of the view that are no step: title, progress, and room for
 
 def rich_text(line: Line) -> Text:
     """A styled line as rich has it; nothing in it is taken for markup."""
-    from rich.text import Text  # noqa: PLC0415 - only when a terminal is there
+    from rich.text import Text
 
     text = Text()
     for span in line:
@@ -107,9 +107,9 @@ class View:
             checks = [word for word in checks if word not in {"passed", "skipped"}]
             worst = next((word for word in _WORST if word in words or word in checks), "")
             mark = badge(worst or ("unchanged" if set(words) <= lines.QUIET else "installed"), self._marks, 0)
-            told = counted(words, [*dict.fromkeys(words)])
-            told += "".join(f", {plural(checks.count(word), 'test')} {word}" for word in dict.fromkeys(checks))
-            yield (Span("  "), Span(mark.text[0], mark.style), Span(f" {layer}", "strong"), Span(f"  {told}", "dim"))
+            summary = counted(words, [*dict.fromkeys(words)])
+            summary += "".join(f", {plural(checks.count(word), 'test')} {word}" for word in dict.fromkeys(checks))
+            yield (Span("  "), Span(mark.text[0], mark.style), Span(f" {layer}", "strong"), Span(f"  {summary}", "dim"))
 
     def _testing(self, layer: str) -> bool:
         """Whether a test of the layer runs now."""
@@ -178,7 +178,7 @@ class LiveView:
         auto_refresh: bool = True,
     ) -> None:
         """Progress on `err`, the last screen on `out`; `auto_refresh` redraws from a thread."""
-        from rich.live import Live  # noqa: PLC0415 - only when a terminal is there
+        from rich.live import Live
 
         self._fold = Fold()
         self._out, self._err = out, err
@@ -261,7 +261,7 @@ class LiveView:
 
     def _print(self, console: Console, found: Iterable[Line]) -> None:
         """Lines as they are, in one redraw: rich neither highlights nor breaks them (paths stay whole to be copied)."""
-        from rich.text import Text  # noqa: PLC0415 - only when a terminal is there
+        from rich.text import Text
 
         texts = [rich_text(line) for line in found]
         if texts:

@@ -62,7 +62,7 @@ class Plain:
         self._cwd, self._width, self._verbose, self._final = cwd, width, verbose, final
         self._pad = 0
         self._gap = False  # an empty line is due before the next one
-        self._told: dict[str, tuple[str, float]] = {}  # release → what was said of its waiting, and when
+        self._shown: dict[str, tuple[str, float]] = {}  # release → what was said of its waiting, and when
 
     def emit(self, event: Event, at: float) -> None:
         """Write what the event is worth."""
@@ -79,10 +79,10 @@ class Plain:
             if item.outcome is not None or item.started is None or not item.waiting:
                 continue
             elapsed = at - item.started
-            what, said = self._told.get(item.release, ("", float("-inf")))
+            what, shown_at = self._shown.get(item.release, ("", float("-inf")))
             pause = REMIND if what == item.waiting else REPEAT
-            if elapsed >= PATIENCE and at - said >= pause:
-                self._told[item.release] = (item.waiting, at)
+            if elapsed >= PATIENCE and at - shown_at >= pause:
+                self._shown[item.release] = (item.waiting, at)
                 self._progress(lines.waiting_lines(item, at, self._marks, self._width))
 
     def _progress(self, worth: list[Line]) -> None:
@@ -99,7 +99,7 @@ class Plain:
             self._out.lines(screen)
 
     @singledispatchmethod
-    def _lines(self, event: Event) -> list[Line]:  # noqa: ARG002 - the kinds below have lines
+    def _lines(self, event: Event) -> list[Line]:
         """What an event is worth; most are worth nothing."""
         return []
 

@@ -31,7 +31,7 @@ _MODULUS = re.compile(rb"(?:#[^\n]*\n|[^%#])*%")
 
 def dialect() -> Dialect:
     """Starlark as Tilt's: loops and conditions at the top level, no type annotations, no f-strings."""
-    import starlark  # noqa: PLC0415 - optional
+    import starlark
 
     made = starlark.Dialect.extended()
     made.enable_types = starlark.DialectTypes.DISABLE
@@ -43,7 +43,7 @@ def dialect() -> Dialect:
 
 def library_globals() -> Globals:
     """The functions of the language itself, `struct`, and the call stack."""
-    import starlark  # noqa: PLC0415 - optional
+    import starlark
 
     extensions = [starlark.LibraryExtension.StructType, starlark.LibraryExtension.CallStack]
     return starlark.Globals.extended_by(extensions)
@@ -58,7 +58,7 @@ def check_starlark() -> None:
 
 def evaluate(module: Module, name: str, text: str, loader: Any = None) -> Any:
     """Evaluate a text in a module."""
-    import starlark  # noqa: PLC0415 - optional
+    import starlark
 
     return starlark.eval(module, starlark.parse(name, text, dialect()), library_globals(), loader)
 
@@ -243,7 +243,7 @@ class _Rewriter(ast.NodeVisitor):
 
 def wrapped(value: Any) -> Any:
     """Return a value that Starlark can hold: blobs and steps are opaque to it."""
-    import starlark  # noqa: PLC0415 - optional
+    import starlark
 
     if isinstance(value, Blob | Step):
         return starlark.OpaquePythonObject(value)

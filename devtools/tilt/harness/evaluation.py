@@ -98,7 +98,7 @@ class Evaluation:
 
     def execute(self, path: Path) -> None:
         """Execute one file; raises TiltfileError, or Exit."""
-        import starlark  # noqa: PLC0415 - optional
+        import starlark
 
         if path in self.stack:
             raise TiltfileError(f"Circular load: {path}", hint=" → ".join(map(str, [*self.stack, path])))
@@ -132,7 +132,7 @@ class Evaluation:
 
     def _export(self, module: Module, path: str, names: tuple[str, ...]) -> None:
         """Put the global names that were set into one dict, which `load` can bind."""
-        import starlark  # noqa: PLC0415 - optional
+        import starlark
 
         held: dict[str, Any] = {}
         there = []
@@ -212,7 +212,7 @@ class Evaluation:
         }
 
     def _constants(self, path: Path) -> dict[str, Any]:
-        import starlark  # noqa: PLC0415 - optional
+        import starlark
 
         return {
             "__file__": str(path),

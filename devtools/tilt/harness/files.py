@@ -223,7 +223,7 @@ def _go_json(error: json.JSONDecodeError) -> str:
 
 def decode_yaml(text: str, source: str = "") -> list[Any]:
     """Return the documents of a YAML stream as JSON could hold them; empty ones are left out."""
-    from devtools.base.machine_yaml import read_documents  # noqa: PLC0415 - not every Tiltfile has any
+    from devtools.base.machine_yaml import read_documents
 
     try:
         return [_json_value(item) for item in read_documents(text) if item is not None]
@@ -279,7 +279,7 @@ def encode_yaml_stream(params: Arguments) -> Blob:
 
 def dump_yaml(value: Any) -> str:
     """Return one YAML document of plain data."""
-    import yaml  # noqa: PLC0415 - not every Tiltfile needs it
+    import yaml
 
     class Dumper(yaml.CSafeDumper):
         """Quotes as Go's library does."""

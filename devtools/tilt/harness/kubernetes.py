@@ -271,7 +271,7 @@ def unique_names(workloads: Sequence[Entity]) -> list[str]:
 
 def parse(text: str) -> list[Entity]:
     """Return the objects of a YAML stream; those of a List one by one."""
-    from devtools.base.machine_yaml import read_documents  # noqa: PLC0415 - not every Tiltfile has any
+    from devtools.base.machine_yaml import read_documents
 
     try:
         found = list(read_documents(text))

@@ -251,7 +251,7 @@ def items_of(value: Any) -> list[Any]:
 
 def absolute(directory: Path, path: str) -> str:
     """Return a path as Tilt makes it absolute: from the directory of the file that is being executed."""
-    import os.path  # noqa: PLC0415 - normpath: a path that is watched need not exist, and links stay
+    import os.path
 
     return os.path.normpath(directory / path)
 

@@ -20,11 +20,11 @@ def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable
 
     Raises EnvironmentFault when the pool is used up.
     """
-    networks, taken = tuple(used), frozenset(reserved)
+    networks, skipped = tuple(used), frozenset(reserved)
     count = POOL.num_addresses // 4
     for step in range(count):
         number = (start + step) % count
-        if number not in taken and not any(Link.number(number).network.overlaps(network) for network in networks):
+        if number not in skipped and not any(Link.number(number).network.overlaps(network) for network in networks):
             return number
     raise EnvironmentFault(f"no free addresses in {POOL} for a real node")
 
@@ -54,9 +54,9 @@ def networks(addresses: Mapping[str, str]) -> tuple[ipaddress.IPv4Network, ...]:
 
 def _addresses() -> dict[str, str]:
     """IPv4 addresses of this machine and their netmasks."""
-    import socket  # noqa: PLC0415 - with psutil
+    import socket
 
-    import psutil  # noqa: PLC0415 - only clusters need it
+    import psutil
 
     return {
         address.address: address.netmask or "255.255.255.255"

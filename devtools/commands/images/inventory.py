@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
-from devtools.commands.preload import load_images, preload, preload_commands
+from devtools.commands.images.preload import load_images, preload, preload_commands
 from devtools.errors import ExitCode
 from devtools.project import Project
 
@@ -28,7 +28,7 @@ _SHOWN = 3  # releases on a line
 
 def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
     """Every image that enabled releases want, who wants it, and whether images.yaml has it."""
-    from devtools.images.catalog import load_catalog  # noqa: PLC0415
+    from devtools.images.catalog import load_catalog
 
     catalog = load_catalog(app.settings.root)
     stack = Project(app).stack(options.environment)
@@ -49,9 +49,9 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
 
 def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Wanted, ...]:
     """The images of releases as declared for this environment, from charts that are checked against the lock."""
-    from devtools.config.values import merge  # noqa: PLC0415
-    from devtools.errors import config_error  # noqa: PLC0415
-    from devtools.images.inventory import Renderer  # noqa: PLC0415
+    from devtools.config.values import merge
+    from devtools.errors import config_error
+    from devtools.images.inventory import Renderer
 
     if problems := app.charts.verify(releases):
         raise config_error(problems)
@@ -66,7 +66,7 @@ def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Want
 
 def _chosen(stack: Stack, layers: Sequence[str]) -> list[Release]:
     """The enabled releases of these layers, of all without any."""
-    from devtools.planning.layer_names import find_layer  # noqa: PLC0415
+    from devtools.planning.layer_names import find_layer
 
     names = {find_layer(stack, typed).name for typed in layers}
     return [release for release in stack.releases() if release.installed and (not names or release.layer in names)]
@@ -131,7 +131,7 @@ def _counted(number: int, word: str) -> str:
 
 def _write(app: App, cells: Sequence[tuple[str, ...]]) -> None:
     """Rows as aligned lines."""
-    from devtools.report.text import clean  # noqa: PLC0415
+    from devtools.report.text import clean
 
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:

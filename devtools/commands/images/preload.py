@@ -86,8 +86,8 @@ def preload_commands(
         return _k3d(app, seconds).commands(chosen, way)
     if app.provider_name == "context" or not names:
         return ()
-    from devtools.clusters.ctr import Ctr  # noqa: PLC0415
-    from devtools.process.runner import Command  # noqa: PLC0415
+    from devtools.clusters.ctr import Ctr
+    from devtools.process.runner import Command
 
     obtain, archive = _obtain(app, seconds), Path("image.tar")
     ctr = Ctr(socket=embedded_layout(app).runtime / "containerd.sock")
@@ -99,14 +99,14 @@ def preload_commands(
 
 
 def _chosen(app: App, names: Sequence[str]) -> tuple[Pinned, ...]:
-    from devtools.images.catalog import load_catalog  # noqa: PLC0415
+    from devtools.images.catalog import load_catalog
 
     return load_catalog(app.settings.root).chosen(names)
 
 
 def _via(typed: str) -> Via:
-    from devtools.clusters.k3d.images import Via  # noqa: PLC0415
-    from devtools.config.validate import suggestion  # noqa: PLC0415
+    from devtools.clusters.k3d.images import Via
+    from devtools.config.validate import suggestion
 
     for known in get_args(Via):
         if typed == known:
@@ -115,7 +115,7 @@ def _via(typed: str) -> Via:
 
 
 def _seconds(typed: str) -> float:
-    from devtools.config.declared import duration  # noqa: PLC0415 - imports pydantic
+    from devtools.config.declared import duration
 
     try:
         return duration(int(typed) if typed.isdecimal() else typed)
@@ -124,8 +124,8 @@ def _seconds(typed: str) -> float:
 
 
 def _obtain(app: App, timeout: float) -> Obtain:
-    from devtools.docker.images import DockerImages  # noqa: PLC0415
-    from devtools.images.fetch import Obtain  # noqa: PLC0415
+    from devtools.docker.images import DockerImages
+    from devtools.images.fetch import Obtain
 
     return Obtain(
         engine=DockerImages(app.environ, app.cancel),
@@ -138,7 +138,7 @@ def _obtain(app: App, timeout: float) -> Obtain:
 
 def _k3d(app: App, timeout: float, registry: Registry | None = None) -> K3dImages:
     """`registry` is the one that was found; otherwise the configured one."""
-    from devtools.clusters.k3d.images import K3dImages  # noqa: PLC0415
+    from devtools.clusters.k3d.images import K3dImages
 
     obtain = _obtain(app, timeout)
     config = k3d_config(app)
@@ -158,7 +158,7 @@ def _embedded(
     app: App, chosen: Iterable[Pinned], timeout: float, *, asked: bool
 ) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
     """The results, and what the real node has then; without one nothing wants an image."""
-    from devtools.clusters.k3d.images import Preloaded  # noqa: PLC0415
+    from devtools.clusters.k3d.images import Preloaded
 
     cluster = app.find_cluster()
     if not cluster.real_node:
@@ -172,10 +172,10 @@ def _embedded(
 
 
 def _node_images(app: App, node: str, timeout: float) -> NodeImages:
-    from devtools.clusters.ctr import Ctr  # noqa: PLC0415
-    from devtools.clusters.embedded.node.images import NodeImages  # noqa: PLC0415
-    from devtools.clusters.embedded.node.real_node import found  # noqa: PLC0415
-    from devtools.docker.engine import docker_answers  # noqa: PLC0415
+    from devtools.clusters.ctr import Ctr
+    from devtools.clusters.embedded.node.images import NodeImages
+    from devtools.clusters.embedded.node.real_node import found
+    from devtools.docker.engine import docker_answers
 
     socket = embedded_layout(app).runtime / "containerd.sock"
     obtain = _obtain(app, timeout) if docker_answers(app.environ) else None
@@ -185,7 +185,7 @@ def _node_images(app: App, node: str, timeout: float) -> NodeImages:
 
 def _pin(app: App, results: Iterable[Preloaded]) -> None:
     """Write digests of what was pulled for the first time into images.yaml, as vendoring does into the lock."""
-    from devtools.images.pinning import pin  # noqa: PLC0415
+    from devtools.images.pinning import pin
 
     digests = {str(r.image): r.digest for r in results if r.digest and not r.image.digest}
     for name in pin(app.settings.root, digests):
@@ -225,7 +225,7 @@ def _show(app: App, results: Sequence[Preloaded], there: Sequence[str], output: 
         }
         app.out.write(json.dumps(document, indent=2) + "\n")
         return
-    from devtools.report.text import clean  # noqa: PLC0415
+    from devtools.report.text import clean
 
     width = max((len(str(result.image)) for result in results), default=0)
     for result in results:

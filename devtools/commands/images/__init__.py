@@ -1,0 +1,1 @@
+"""`invoke images.list` and `images.preload`."""
