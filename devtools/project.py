@@ -13,11 +13,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -252,9 +250,10 @@ class Project:
         started = time.monotonic()
         with self._bus(request.options) as bus:
             cluster = self._cluster_or_none(request, bus)
-            planned = self.plan(request, cluster)
+            kube = self.client(cluster) if cluster else None
+            planned = self.plan(request, cluster, kube)
             bus.emit(self._started(request, cluster, None))
-            if cluster and (other := others_notice(self.app, request.stack.name, cluster.context)):
+            if cluster and kube and (other := others_notice(self.app, request.stack, cluster.context, kube)):
                 bus.emit(other)
             self._announce(request, planned, bus)
             failures = rendering_failures(self.app, planned.plan, planned.inputs.values)
@@ -322,14 +321,14 @@ class Project:
     def _lock(self, request: Request, cluster: Cluster, bus: Bus) -> Iterator[None]:
         """Hold the run lock of this stack and context."""
         from devtools.app.notices import run_subject
+        from devtools.app.session import lock_note
         from devtools.run.lock import run_lock
 
         app = self.app
-        now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
         with run_lock(
             app.folders.state / "locks",
             run_subject(request.stack.name, cluster.context),
-            {"what": f"invoke {request.command}", "pid": os.getpid(), "started": now},
+            lock_note(app, cluster, request.command),
             wait=request.options.wait,
             cancel=app.cancel,
             say=lambda line: bus.emit(Notice(level="info", message=line)),

@@ -7,23 +7,38 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
-from devtools.errors import EnvironmentFault
+from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.events import Notice
-from devtools.model import STAND_IN, Action, Plan, ReleaseId
+from devtools.model import STAND_IN, Action, Plan, ReleaseId, Stack
+
+if TYPE_CHECKING:
+    from devtools.kube.client import Kube
 
 _NAMED = 3  # templates
 
 
-def others_notice(app: App, stack: str, context: str) -> Notice | None:
-    """That another run changes what is being looked at, where one does."""
+def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
+    """Return a warning that another run, here or on another machine, changes what is looked at, if one does."""
     from devtools.run.lock import under_way
 
-    if other := under_way(app.folders.state / "locks", run_subject(stack, context)):
+    other = under_way(app.folders.state / "locks", run_subject(stack.name, context)) or _elsewhere(stack, kube)
+    if other:
         return Notice(level="warning", message=f"another run is under way, and changes what is seen here: {other}")
     return None
+
+
+def _elsewhere(stack: Stack, kube: Kube) -> str:
+    """The holder of the stack's Lease; empty if there is none, or this user may not read it."""
+    from devtools.app.session import lease_namespace
+    from devtools.run.lease import find_holder
+
+    try:
+        return str(find_holder(kube, lease_namespace(stack), stack.name) or "")
+    except DevtoolsError:
+        return ""
 
 
 def run_subject(stack: str, context: str) -> str:

@@ -104,8 +104,7 @@ def cluster_lock(
     def say(line: str) -> None:
         bus.emit(Notice(level="info", message=line))
 
-    started = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
-    holder = Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=started)
+    holder = Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=_now(app))
     # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
     where = lease_namespace(stack)
@@ -121,6 +120,16 @@ def lease_namespace(stack: Stack) -> str:
     """The namespace of a stack's Lease; the same on every machine, whatever its environment and selection are."""
     names = {release.namespace for release in stack.releases()}
     return names.pop() if len(names) == 1 else _DEFAULT
+
+
+def lock_note(app: App, cluster: Cluster, command: str) -> dict[str, str | int]:
+    """What the holder of a run lock on this machine tells others."""
+    where = f"{cluster.provider} {cluster.name}"
+    return {"what": f"invoke {command}", "who": _who(), "pid": os.getpid(), "started": _now(app), "cluster": where}
+
+
+def _now(app: App) -> str:
+    return datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
 
 
 def origin_of(app: App) -> str:

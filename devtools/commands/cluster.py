@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from devtools.app.environment import App
-from devtools.errors import ExitCode
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+
+_LOOK_FOR = 3.0  # seconds that one answer about runs may take
 
 
 def chosen(app: App, environment: str) -> App:
@@ -12,12 +14,19 @@ def chosen(app: App, environment: str) -> App:
     return app
 
 
-def create(app: App, output: str, *, recreate: bool = False) -> ExitCode:
-    """Make the cluster, start it, or find it running; with `recreate`, replace one that exists."""
+def create(app: App, output: str, *, recreate: bool = False, force: bool = False) -> ExitCode:
+    """Make the cluster, start it, or find it running; with `recreate`, replace one that exists.
+
+    With `force` it is replaced although runs are under way on it.
+    """
+    if force and not recreate:
+        raise ConfigError("--force goes with --recreate", hint="only a cluster that is replaced can harm a run")
     from devtools.app.providers import say_unused_keys, say_why_embedded
 
     say_why_embedded(app)
     say_unused_keys(app)
+    if recreate:
+        _check_runs(app, "replaces", force=force)
     app.toolchain.ensure(progress=app.say)
     if recreate:
         app.provider.delete(app.say)
@@ -35,18 +44,52 @@ def status(app: App, output: str) -> ExitCode:
     return ExitCode.OK if found.state == "running" else ExitCode.ENVIRONMENT
 
 
-def stop(app: App) -> ExitCode:
-    """Stop the cluster, keeping all that it stores."""
+def stop(app: App, *, force: bool = False) -> ExitCode:
+    """Stop the cluster, keeping all that it stores; with `force` also while runs are under way on it."""
     _remove_stale_copies(app)
+    _check_runs(app, "stops", force=force)
     app.provider.stop(app.say)
     return ExitCode.OK
 
 
-def delete(app: App) -> ExitCode:
-    """Remove the cluster and everything it left on this machine."""
+def delete(app: App, *, force: bool = False) -> ExitCode:
+    """Remove the cluster and everything it left on this machine; with `force` also while runs are under way on it."""
     _remove_stale_copies(app)
+    _check_runs(app, "removes", force=force)
     app.provider.delete(app.say)
     return ExitCode.OK
+
+
+def _check_runs(app: App, verb: str, *, force: bool) -> None:
+    """Raise EnvironmentFault, naming them, if runs are under way on the cluster; with `force` only name them."""
+    if not (runs := runs_on_cluster(app)):
+        return
+    message = f"a run is under way on cluster {app.cluster_name}: {', '.join(runs)}"
+    if not force:
+        hint = f"wait for it or stop it; --force {verb} the cluster without regard to it"
+        raise EnvironmentFault(message, hint=hint)
+    app.say(message)
+
+
+def runs_on_cluster(app: App) -> list[str]:
+    """Return the runs on this cluster: those that hold a lock of this machine, else those that hold a Lease."""
+    from devtools.kube.client import Kube
+    from devtools.run.lease import find_holders
+    from devtools.run.lock import runs_on
+
+    if app.provider_name == "context":  # that cluster is never stopped or removed
+        return []
+    if runs := runs_on(app.folders.state / "locks", f"{app.provider_name} {app.cluster_name}"):
+        return runs
+    try:
+        found = app.find_cluster()
+        where = (found.kubeconfig, found.context, app.cancel)
+        kube = Kube(*where, retry_for=0.0, read_for=_LOOK_FOR, connections=found.connections, redactor=app.redactor)
+        return [str(holder) for holder in find_holders(kube)]
+    except Interrupted:
+        raise
+    except DevtoolsError:  # a cluster that does not answer has no runs that could be asked for
+        return []
 
 
 def _remove_stale_copies(app: App) -> None:

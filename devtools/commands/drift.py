@@ -36,7 +36,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     releases = selection.enabled(stack)
     _refuse_disabled([] if releases else [item for item in stack.releases() if selection.takes(item)])
     target = app.find_cluster()
-    if other := others_notice(app, stack.name, target.context):
+    if other := others_notice(app, stack, target.context, Project(app).client(target)):
         app.say(other.message)
     found, document = _look(app, target, stack, releases)
     drifted = [item for item in found if item.drifts]

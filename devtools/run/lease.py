@@ -31,6 +31,7 @@ RENEW = 5.0  # seconds between renewals
 _LOOK = 1.0  # seconds between looks at a Lease that another run holds
 _HOLDER = "devtools.ameide.io/holder"
 _API = "coordination.k8s.io/v1"
+_PREFIX = "devtools-"  # of the names of Leases
 
 
 def this_machine() -> str:
@@ -82,7 +83,7 @@ class Lease:
         self._holder = holder
         self._duration = duration
         self._collection = f"/apis/{_API}/namespaces/{namespace}/leases"
-        self._name = f"devtools-{stack}"
+        self._name = f"{_PREFIX}{stack}"
         self._version = ""  # the resourceVersion of our last write
 
     def acquire(self, *, wait: bool, cancel: Cancel, say: Callable[[str], None]) -> None:
@@ -101,7 +102,7 @@ class Lease:
             duration = _duration_of(found)
             if (other.is_dead() or time.monotonic() - changed >= duration) and self._try_take(found):
                 return
-            if not wait and self._age(found) < duration:
+            if not wait and _age(self._kube, found) < duration:
                 raise EnvironmentFault(f"another run holds the cluster's run lock: {other}", hint="leave out --no-wait")
             if str(other) != shown:
                 shown = str(other)
@@ -178,14 +179,6 @@ class Lease:
         self._version = str(made["metadata"]["resourceVersion"])
         return True
 
-    def _age(self, found: Mapping[str, Any]) -> float:
-        """Seconds since the last write, by the API server's clock."""
-        times = [str(entry.get("time", "")) for entry in found["metadata"].get("managedFields") or ()]
-        try:
-            return (self._kube.now() - datetime.fromisoformat(max(times, default=""))).total_seconds()
-        except ValueError:
-            return 0.0
-
 
 @contextlib.contextmanager
 def held(
@@ -228,6 +221,37 @@ def _renew(lease: Lease, over: Event, lost: Callable[[EnvironmentFault], None], 
                 other = lease.current()
                 lost(EnvironmentFault(f"this run no longer holds the cluster's run lock: {other} took it over"))
                 return
+
+
+def find_holder(kube: Kube, namespace: str, stack: str) -> Holder | None:
+    """Return the run that holds the Lease of a stack now, None if there is none: one request."""
+    found = kube.get(f"/apis/{_API}/namespaces/{namespace}/leases/{_PREFIX}{stack}")
+    return _holder_of(found) if found and _is_current(kube, found) else None
+
+
+def find_holders(kube: Kube) -> list[Holder]:
+    """Return the runs, of all stacks and machines, that hold a Lease of the cluster now."""
+    return [
+        _holder_of(item)
+        for item in kube.items(f"/apis/{_API}/leases")
+        if item["metadata"]["name"].startswith(_PREFIX)
+        and _HOLDER in (item["metadata"].get("annotations") or {})
+        and _is_current(kube, item)
+    ]
+
+
+def _is_current(kube: Kube, lease: Mapping[str, Any]) -> bool:
+    """Whether its holder may still work: it is not known to be dead, and has renewed the Lease in time."""
+    return not _holder_of(lease).is_dead() and _age(kube, lease) < _duration_of(lease)
+
+
+def _age(kube: Kube, lease: Mapping[str, Any]) -> float:
+    """Return the seconds since the last write, by the API server's clock."""
+    times = [str(entry.get("time", "")) for entry in lease["metadata"].get("managedFields") or ()]
+    try:
+        return (kube.now() - datetime.fromisoformat(max(times, default=""))).total_seconds()
+    except ValueError:
+        return 0.0
 
 
 def _holder_of(lease: Mapping[str, Any]) -> Holder:

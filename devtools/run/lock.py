@@ -30,8 +30,8 @@ def run_lock(
 ) -> Iterator[None]:
     """Hold the lock of `subject` (stack and context) while the body runs.
 
-    `holder` (pid, what, started) is what others are told. The system frees the lock of a dead process, so a stale
-    one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
+    `holder` (pid, what, who, started, cluster) is what others are told. The system frees the lock of a dead process,
+    so a stale one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
     """
     path = _path(directory, subject)
     note = note_of(directory, subject)
@@ -82,6 +82,31 @@ def under_way(directory: Path, subject: str) -> str:
     return _holder(note)
 
 
+def runs_on(directory: Path, cluster: str) -> list[str]:
+    """Return the runs of any stack that hold a lock now and whose notes name this cluster.
+
+    Each lock is tried for a moment, so the note that a killed run left does not count.
+    """
+    notes = ((path, _noted(path)) for path in sorted(directory.glob("*.json")))
+    return [
+        _holder(note)
+        for path, note in notes
+        if isinstance(note, dict) and note.get("cluster") == cluster and _is_held(path.with_suffix(".lock"))
+    ]
+
+
+def _is_held(path: Path) -> bool:
+    lock = FileLock(path, is_singleton=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def _path(directory: Path, subject: str) -> Path:
     return directory / f"{hashlib.sha256(subject.encode()).hexdigest()[:16]}.lock"
 
@@ -102,6 +127,7 @@ def _noted(note: Path) -> Any:
 def _holder(data: Any) -> str:
     """Who holds it, as far as the note tells."""
     try:
-        return f"{data['what']} (pid {data['pid']}, since {data['started']})"
+        who = f" by {data['who']}" if "who" in data else ""
+        return f"{data['what']}{who} (pid {data['pid']}, since {data['started']})"
     except (KeyError, TypeError):
         return "a run that is just starting"

@@ -8,12 +8,18 @@ from invoke.context import Context
 from devtools.tasks.declaration import our_task
 
 _ENV = "environment whose cluster is meant, if it has its own (default: the one in devtools.yaml)"
+_FORCE = "also while a run of this or another machine is under way on the cluster"
 
 
 @our_task(
-    help={"env": _ENV, "recreate": "delete an existing cluster and everything in it first", "output": "text or json"}
+    help={
+        "env": _ENV,
+        "recreate": "delete an existing cluster and everything in it first",
+        "force": f"with --recreate: {_FORCE}",
+        "output": "text or json",
+    }
 )
-def create(_: Context, env: str = "", recreate: bool = False, output: str = "text") -> None:
+def create(_: Context, env: str = "", recreate: bool = False, force: bool = False, output: str = "text") -> None:
     """Make the cluster, start it, or find it running.
 
     Examples:
@@ -24,7 +30,7 @@ def create(_: Context, env: str = "", recreate: bool = False, output: str = "tex
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.create(cluster.chosen(app, env), output, recreate=recreate), output)
+    main(lambda app: cluster.create(cluster.chosen(app, env), output, recreate=recreate, force=force), output)
 
 
 @our_task(reads=True, help={"env": _ENV, "output": "text or json"})
@@ -41,28 +47,36 @@ def status(_: Context, env: str = "", output: str = "text") -> None:
     main(lambda app: cluster.status(cluster.chosen(app, env), output), output)
 
 
-@our_task(help={"env": _ENV})
-def stop(_: Context, env: str = "") -> None:
+@our_task(help={"env": _ENV, "force": _FORCE})
+def stop(_: Context, env: str = "", force: bool = False) -> None:
     """Stop the cluster, keeping all that it stores; cluster.create starts it again.
 
-    Example: invoke cluster.stop
+    It refuses while a run is under way on the cluster.
+
+    Examples:
+      invoke cluster.stop
+      invoke cluster.stop --force
     """
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.stop(cluster.chosen(app, env)))
+    main(lambda app: cluster.stop(cluster.chosen(app, env), force=force))
 
 
-@our_task(help={"env": _ENV})
-def delete(_: Context, env: str = "") -> None:
+@our_task(help={"env": _ENV, "force": _FORCE})
+def delete(_: Context, env: str = "", force: bool = False) -> None:
     """Remove the cluster and everything it left on this machine.
 
-    Example: invoke cluster.delete
+    It refuses while a run is under way on the cluster.
+
+    Examples:
+      invoke cluster.delete
+      invoke cluster.delete --force
     """
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.delete(cluster.chosen(app, env)))
+    main(lambda app: cluster.delete(cluster.chosen(app, env), force=force))
 
 
 namespace = Collection("cluster", create, status, stop, delete)

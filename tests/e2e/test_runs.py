@@ -243,8 +243,8 @@ def test_a_second_run_that_may_not_wait_is_refused_by_name(repo: Repo, cluster: 
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=30)
     assert typed.code == 4, typed.text
-    assert f"invoke layer 10-base (pid {child.pid}" in typed.err
-    told = f"another run is under way, and changes what is seen here: invoke layer 10-base (pid {child.pid}"
+    assert f"(pid {child.pid}, since " in typed.err
+    told = "another run is under way, and changes what is seen here: invoke layer 10-base by "
     assert [notice["message"].startswith(told) for notice in looking[0].document["notices"]] == [True]
     assert told in looking[1].err
     assert repo.invoke("plan", "--output", "json").document["notices"] == []

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from devtools.clusters.provider import Cluster
+from devtools.commands.cluster import runs_on_cluster
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
 from tests.kits.repository import Repo
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -68,3 +71,23 @@ def test_a_run_that_finds_nothing_to_do_takes_no_lease(repo: Repo, cluster: Clus
     refused = repo.invoke("layer", "10", "--no-wait", "--force")
     assert refused.code == 4
     assert "a run by somebody" in " ".join(refused.text.split())
+
+
+def test_a_run_from_elsewhere_is_named_by_who_looks_and_keeps_the_cluster(repo: Repo, cluster: Cluster) -> None:
+    repo.edit("layers/10-base.yaml", "    contract:", "    before: [{run: [sleep, '60']}]\n    contract:")
+    kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
+    first = repo.start("layer", "10")
+    eventually(lambda: kube.get(_lease(repo)) is not None)
+    planned = repo.invoke("plan", "--output", "json", env=elsewhere)
+    drifted = repo.invoke("drift", env=elsewhere)
+    found = runs_on_cluster(replace(repo.app, environ={**repo.environ, **elsewhere}))
+    own = runs_on_cluster(replace(repo.app, environ=repo.environ))
+    first.send_signal(signal.SIGINT)
+    first.communicate()
+    message = "another run is under way, and changes what is seen here: invoke layer 10-base by "
+    assert [item["message"].startswith(message) for item in planned.document["notices"]] == [True]
+    assert f"(pid {first.pid}, since " in planned.document["notices"][0]["message"]
+    assert message in " ".join(drifted.err.split())
+    for runs in (found, own):
+        assert [run for run in runs if f"(pid {first.pid}, since " in run], runs
+    assert repo.invoke("plan", "--output", "json", env=elsewhere).document["notices"] == []

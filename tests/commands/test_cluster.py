@@ -1,0 +1,142 @@
+"""Verbs that take a cluster away, beside runs that work on it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from devtools.app.environment import App
+from devtools.clusters.provider import Cluster, ClusterStatus, Progress
+from devtools.commands import cluster as verbs
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.kube.client import Kube
+from devtools.process.runner import Cancel
+from devtools.run.lease import Holder, Lease, find_holder, find_holders
+from devtools.run.lock import note_of, run_lock
+from tests.kits.waiting import eventually
+
+HOLDER: dict[str, str | int] = {"what": "invoke up", "who": "anna@laptop", "started": "10:00:01 UTC"}
+VERBS: dict[str, Callable[[App, bool], ExitCode]] = {
+    "stopped": lambda app, force: verbs.stop(app, force=force),
+    "deleted": lambda app, force: verbs.delete(app, force=force),
+    "recreated": lambda app, force: verbs.create(app, "json", recreate=True, force=force),
+}
+
+
+class Guarded:
+    """A provider that only remembers what it was asked to take away."""
+
+    def __init__(self, found: Cluster | None = None) -> None:
+        self.found, self.done = found, list[str]()
+
+    def ensure(self, _: Progress) -> Cluster:
+        self.done.append("ensured")
+        return Cluster(name="c", provider="kwok", context="kwok-c", kubeconfig=Path("nowhere"))
+
+    def find(self) -> Cluster:
+        if self.found is None:
+            raise EnvironmentFault("it does not answer")
+        return self.found
+
+    def status(self) -> ClusterStatus:
+        return ClusterStatus(name="c", provider="kwok", state="running")
+
+    def stop(self, _: Progress) -> None:
+        self.done.append("stopped")
+
+    def delete(self, _: Progress) -> None:
+        self.done.append("deleted")
+
+
+class NoTools:
+    def ensure(self, progress: Progress) -> None:
+        """It has all."""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> App:
+    environ = {"DEVTOOLS_STATE": str(tmp_path), "DEVTOOLS_CACHE": str(tmp_path), "DEVTOOLS_CLUSTER": "c"}
+    made = App(environ={**environ, "DEVTOOLS_PROVIDER": "kwok"}, cwd=tmp_path, out=io.StringIO(), err=io.StringIO())
+    (tmp_path / "devtools.yaml").write_text("name: test\n")
+    vars(made).update(provider=Guarded(), toolchain=NoTools())
+    return made
+
+
+def _done(here: App) -> list[str]:
+    return list(vars(here)["provider"].done)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_cluster_is_left_alone_while_a_run_holds_a_lock(here: App, tmp_path: Path, verb: str) -> None:
+    note = {**HOLDER, "pid": os.getpid(), "cluster": "kwok c"}
+    expected = rf"under way on cluster c: invoke up by anna@laptop \(pid {os.getpid()}, since 10:00:01 UTC\)"
+    with (
+        run_lock(tmp_path / "locks", "another stack", note, wait=False, cancel=Cancel(), say=print),
+        pytest.raises(EnvironmentFault, match=expected) as refused,
+    ):
+        VERBS[verb](here, False)
+    assert "--force" in refused.value.hint
+    assert _done(here) == []
+    VERBS[verb](here, False)
+    assert _done(here)[0] == ("deleted" if verb == "recreated" else verb)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_force_names_the_run_and_goes_on(here: App, tmp_path: Path, verb: str) -> None:
+    note = {**HOLDER, "pid": os.getpid(), "cluster": "kwok c"}
+    with run_lock(tmp_path / "locks", "s", note, wait=False, cancel=Cancel(), say=print):
+        VERBS[verb](here, True)
+    assert "invoke up by anna@laptop" in vars(here)["err"].getvalue()
+    assert _done(here)[0] == ("deleted" if verb == "recreated" else verb)
+
+
+def test_a_run_on_another_cluster_refuses_nothing(here: App, tmp_path: Path) -> None:
+    note = {**HOLDER, "pid": os.getpid(), "cluster": "kwok other"}
+    with run_lock(tmp_path / "locks", "s", note, wait=False, cancel=Cancel(), say=print):
+        verbs.delete(here)
+    assert _done(here) == ["deleted"]
+
+
+@pytest.mark.parametrize("text", ['{"what": "x", "pid": 1, "started": "y", "cluster": "kwok c"}', "[]", "", "{"])
+def test_a_note_that_a_killed_run_left_counts_for_nothing(here: App, tmp_path: Path, text: str) -> None:
+    note = note_of(tmp_path / "locks", "s")
+    note.parent.mkdir()
+    note.write_text(text)
+    verbs.delete(here)
+    assert _done(here) == ["deleted"]
+
+
+def test_force_without_recreate_is_refused(here: App) -> None:
+    with pytest.raises(ConfigError, match="--force goes with --recreate"):
+        verbs.create(here, "json", force=True)
+    assert _done(here) == []
+
+
+@pytest.mark.cluster
+def test_holders_of_leases_are_found(here: App, cluster: Cluster) -> None:
+    stack = f"s{uuid4().hex[:8]}"
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    holder = Holder(what="invoke up", who=f"{stack}@host", pid=4711, started="10:00:00 UTC", machine="other")
+    dead = Holder(what="invoke up", who=f"{stack}@host", pid=2**22 + 1, started="10:00:00 UTC")
+    vars(here)["provider"].found = cluster
+    lease = Lease(kube, "default", stack, holder, renewing=kube)
+    lease.acquire(wait=False, cancel=Cancel(), say=print)
+    try:
+        assert find_holder(kube, "default", stack) == holder
+        with pytest.raises(EnvironmentFault, match=rf"invoke up by {stack}@host \(pid 4711, since 10:00:00 UTC\)"):
+            verbs.delete(here)
+        assert _done(here) == []
+    finally:
+        lease.release()
+    late = Lease(kube, "default", stack, holder, renewing=kube, duration=1.0)
+    for one in (late, Lease(kube, "default", stack, dead, renewing=kube)):
+        one.acquire(wait=True, cancel=Cancel(), say=print)
+        eventually(lambda: find_holder(kube, "default", stack) is None)
+        assert stack not in " ".join(map(str, find_holders(kube)))
+        one.release()
+    assert find_holder(kube, "default", stack) is None
