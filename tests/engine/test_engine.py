@@ -26,6 +26,7 @@ from devtools.helm.labels import LABEL_LAUNCH, LABEL_STACK
 from devtools.helm.ownership import launch_token
 from devtools.model import Action, Contract
 from tests.kits.run import HERE, LAYER, Bench, config_map, deployment, job, plan, step
+from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -91,12 +92,12 @@ def test_what_cannot_heal_fails_at_once_with_object_and_reason(bench: Bench) -> 
 
 
 def test_waiting_says_what_for_and_ends_with_the_timeout(bench: Bench) -> None:
-    web = bench.release(
-        bench.chart("web", deployment("web", **{"simulation.devtools.ameide.io/fail": "unready"})), timeout=2.0
-    )
-    ran = bench.run(plan(step(web)))
-    assert ran.code is ExitCode.TIMEOUT
-    assert "Deployment/web (0 of 1 pods available)" in [event.what for event in ran.all(StepWaiting)]
+    ref = bench.chart("web", deployment("web", **{"simulation.devtools.ameide.io/fail": "unready"}))
+    for timeout in (2.0, 20.0, 100.0):  # on a slow machine the pod is not there after two seconds
+        ran = bench.run(plan(step(bench.release(ref, timeout=timeout))))
+        assert ran.code is ExitCode.TIMEOUT
+        if "Deployment/web (0 of 1 pods available)" in [event.what for event in ran.all(StepWaiting)]:
+            break
     end = ran.one(StepFinished)
     assert end.reason == "timed out waiting for Deployment/web (0 of 1 pods available)"
     assert end.hint == "where it only needs more time, raise the release's `timeout`"
@@ -142,10 +143,7 @@ def test_a_release_left_pending_by_a_killed_helm_is_recovered(bench: Bench, befo
         stderr=subprocess.DEVNULL,
     )
     path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/stuck"
-    deadline = time.monotonic() + 20
-    while bench.kube.get(path) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: bench.kube.get(path), 120)
     helm.send_signal(signal.SIGKILL)
     helm.wait()
     bench.chart("conf", config_map("conf", again="1"))

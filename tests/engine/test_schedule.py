@@ -136,7 +136,7 @@ def test_a_slot_goes_to_the_most_urgent_who_waits() -> None:
 
 
 def test_slots_are_as_many_as_said_and_come_back_after_an_error() -> None:
-    slots, both = Slots(2), Barrier(2, timeout=10)
+    slots, both = Slots(2), Barrier(2, timeout=60)
 
     def work(name: str) -> None:
         with suppress(ValueError), slots.hold(ReleaseId("a", name)):

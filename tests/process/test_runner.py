@@ -63,6 +63,16 @@ def sh(code: str, timeout: float | None = 30.0, secrets: tuple[str, ...] = ()) -
     return Command(argv=("sh", "-c", code), timeout=timeout, secrets=secrets)
 
 
+def timed_out(runner: SubprocessRunner, code: str, seconds: float) -> tuple[Result, Lines]:
+    """Run a script that says `up` beyond its timeout; longer where a slow machine had not come so far by then."""
+    while True:
+        heard = Lines()
+        result = runner.run(sh(code, timeout=seconds), heard)
+        if heard or seconds > 30:
+            return result, heard
+        seconds *= 3
+
+
 def test_it_gives_both_streams_and_the_exit_code(runner: SubprocessRunner) -> None:
     heard = Lines()
     result = runner.run(sh("echo out; echo err >&2; exit 3"), heard)
@@ -85,21 +95,20 @@ def test_a_death_by_signal_is_negative(runner: SubprocessRunner) -> None:
     ids=["ends at INT", "ends at TERM", "ends at KILL"],
 )
 def test_a_timeout_climbs_the_ladder(runner: SubprocessRunner, ignored: tuple[int, ...], code: int) -> None:
-    heard = Lines()
     traps = "".join(f"trap '' {number};" for number in ignored)
     # exec keeps what is ignored, and leaves no shell that would wait for its child before it heeds a signal
-    result = runner.run(sh(f"{traps} echo up; exec sleep 60", timeout=0.4), heard)
+    result, heard = timed_out(runner, f"{traps} echo up; exec sleep 600", 0.4)
     assert result.timed_out
     assert not result.cancelled
     assert not result.ok
     assert result.returncode == code
     assert heard == [("stdout", "up")]
-    assert 0.4 <= result.seconds < 5
+    assert 0.4 <= result.seconds < 300
 
 
 def test_last_words_after_an_interrupt_are_heard(runner: SubprocessRunner) -> None:
     code = "trap 'echo rolled back; exit 7' INT; echo up; while :; do sleep 0.05; done"
-    result = runner.run(sh(code, timeout=0.3))
+    result, _ = timed_out(runner, code, 0.3)
     assert (result.returncode, result.timed_out, result.stdout) == (7, True, "up\nrolled back\n")
 
 
@@ -107,7 +116,6 @@ def test_cancel_from_another_thread(runner: SubprocessRunner, cancel: Cancel) ->
     Timer(0.2, cancel.set, ("enough",)).start()
     result = runner.run(python("import time; time.sleep(60)"))
     assert (result.cancelled, result.timed_out, result.ok) == (True, False, False)
-    assert result.seconds < 5
     assert runner.run(sh("echo never")) == Result(returncode=-signal.SIGINT, cancelled=True)
 
 
@@ -126,8 +134,7 @@ def test_one_command_is_cancelled_alone(runner: SubprocessRunner) -> None:
 
 
 def test_grandchildren_die_with_the_group(runner: SubprocessRunner) -> None:
-    heard = Lines()
-    result = runner.run(sh("(trap '' INT TERM; echo $$; exec sleep 60) & wait", timeout=0.4), heard)
+    result, heard = timed_out(runner, "(trap '' INT TERM; echo $$; exec sleep 600) & wait", 0.4)
     assert result.timed_out
     eventually(lambda: not sleepers_of(int(heard[0][1])))
 
@@ -145,16 +152,14 @@ def sleepers_of(group: int) -> list[int]:
 
 
 def test_a_grandchild_that_holds_the_pipes_is_not_waited_for(runner: SubprocessRunner) -> None:
-    result = runner.run(sh("sleep 60 & echo $$"))
+    result = runner.run(sh("sleep 600 & echo $$", timeout=300))
     assert result.ok
-    assert result.seconds < 5
     eventually(lambda: not sleepers_of(int(result.stdout)))
 
 
 def test_a_grandchild_that_never_stops_talking_is_not_listened_to_for_ever(runner: SubprocessRunner) -> None:
-    result = runner.run(sh("yes & exit 0"), Lines())
-    assert result.ok
-    assert result.seconds < 10
+    result = runner.run(sh("yes & exit 0", timeout=300), Lines())
+    assert result.ok  # it ended by itself
 
 
 def test_a_slow_listener_loses_nothing(runner: SubprocessRunner) -> None:
@@ -219,11 +224,11 @@ def test_no_newline_at_the_end(runner: SubprocessRunner) -> None:
     assert heard == [("stdout", "one"), ("stdout", "two")]
 
 
-def test_lines_are_heard_as_they_come(runner: SubprocessRunner) -> None:
-    times: list[float] = []
-    result = runner.run(sh("echo one; sleep 0.5; echo two"), lambda _stream, _line: times.append(time.monotonic()))
-    assert result.ok
-    assert times[1] - times[0] > 0.3
+def test_lines_are_heard_as_they_come(runner: SubprocessRunner, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    code = f"echo one; until [ -e {heard} ]; do sleep 0.05; done; echo two"  # it ends once its first line is heard
+    result = runner.run(sh(code, timeout=60), lambda _stream, _line: heard.touch())
+    assert (result.ok, result.stdout) == (True, "one\ntwo\n")
 
 
 def test_stdin_larger_than_a_pipe(runner: SubprocessRunner) -> None:
@@ -372,15 +377,20 @@ CAT = (sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read())")
 
 def test_stdin_that_is_given_later(runner: SubprocessRunner) -> None:
     later, rest = Later(b"{"), b"x" * 300_000  # more than a pipe holds
-    Timer(0.3, later.give, [rest]).start()
-    result = runner.run(Command(argv=CAT, later=later, timeout=20))
-    assert (result.stdout, result.seconds >= 0.3) == ("{" + rest.decode(), True)
+    code = "import sys; print(sys.stdin.read(1), flush=True); sys.stdout.write(sys.stdin.read())"
+
+    def give(_stream: Stream, line: str) -> None:
+        if line == "{":  # it runs, and waits for the rest
+            Thread(target=later.give, args=(rest,)).start()
+
+    result = runner.run(Command(argv=(sys.executable, "-c", code), later=later, timeout=120), give)
+    assert result.stdout == "{\n" + rest.decode()
 
 
 def test_stdin_that_is_cut_short(runner: SubprocessRunner) -> None:
     later = Later(b"{")
     Timer(0.1, later.cut).start()
-    assert runner.run(Command(argv=CAT, later=later, timeout=20)).stdout == "{"
+    assert runner.run(Command(argv=CAT, later=later, timeout=120)).stdout == "{"
 
 
 @pytest.mark.parametrize("how", ["is gone", "never started", "was never to be started"])
@@ -401,8 +411,8 @@ def test_who_gives_is_not_stuck_when_the_child(runner: SubprocessRunner, cancel:
 def test_a_child_does_not_keep_the_stdin_of_another_open(runner: SubprocessRunner) -> None:
     later = Later(b"")
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(runner.run, Command(argv=CAT, later=later, timeout=20))
-        second = pool.submit(runner.run, Command(argv=("sleep", "600"), cancel=(stop := Cancel()), timeout=20))
+        first = pool.submit(runner.run, Command(argv=CAT, later=later, timeout=120))
+        second = pool.submit(runner.run, Command(argv=("sleep", "600"), cancel=(stop := Cancel()), timeout=120))
         later.give(b"all")
         assert first.result().stdout == "all"
         assert not second.done()
