@@ -2,7 +2,7 @@
 
 A word in a message says little: a chart's own `fail` text, a value or the name of an object can hold any. So this goes
 by the structure of Helm's messages: what stands at their beginning, the URL of a request that failed, what an error
-chain ends with. `tests/cases/helm-failures.yaml` holds recorded ones.
+chain ends with. `tests/cases/helm-failures.yaml` holds recorded ones, and says which were written by hand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _WEBHOOK = re.compile(r"failed calling webhook \"|admission webhook \"[^\"]*\" d
 _CAUSE = (
     r"(?:.*(?:connection refused|no such host|i/o timeout|TLS handshake timeout|connection reset by peer|broken pipe"
     r"|network is unreachable|no route to host|server sent GOAWAY.*|http2: client connection lost"
-    r"|Client\.Timeout exceeded.*|context deadline exceeded)|(?:unexpected )?EOF)"
+    r"|Client\.Timeout exceeded.*|context deadline exceeded)|(?:unexpected )?EOF"
+    r"|stream error: stream ID \d+; INTERNAL_ERROR; received from peer)"  # the API server broke off its answer
 )
 _REQUEST = re.compile(
     rf'(?:Get|Head|Post|Put|Patch|Delete) "?https?://[^/\s"]+(?P<path>/[^\s"]*)?"?: {_CAUSE}(?= - error from|$)'
@@ -37,13 +38,17 @@ _AWAY = re.compile(
     r"^kubernetes cluster unreachable: |^could not get apiVersions from Kubernetes: "
     r"|(?:^|: )(?:etcdserver: (?:request timed out|leader changed|no leader)\b.*"
     r"|resource quota evaluation timed out|apiserver is shutting down\b.*"
+    r"|Timeout: request did not complete within requested timeout\b.*"
     r"|the server was unable to return a response in the time allotted\b.*"
     r"|(?:read|write) tcp \S+: (?:connection reset by peer|i/o timeout|broken pipe)"
     r"|http2: client connection lost|http2: server sent GOAWAY\b.*|(?:unexpected )?EOF)$"
 )
 _HINTS = (
     (
-        re.compile(r'Secret "sh\.helm\.release[^"]*" is invalid: data: Too long|etcdserver: request is too large'),
+        re.compile(
+            r'Secret "sh\.helm\.release[^"]*" is invalid: data: Too long|etcdserver: request is too large'
+            r"|^create: failed to create: Request entity too large: "
+        ),
         "Helm keeps what it rendered in one Secret of at most 1 MiB: split the chart, or move CRDs to its crds/",
     ),
 )

@@ -18,6 +18,7 @@ AWAY = [case["stderr"] for case in CASES if case["kind"] == "away"]
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
 def test_a_recorded_message(case: dict[str, Any]) -> None:
+    assert case.get("source", "written by hand") == "written by hand"
     found = classify(case["stderr"])
     assert (found.kind, found.text, found.hint) == (case["kind"], case["text"], case.get("hint", ""))
 
