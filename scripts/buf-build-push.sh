@@ -38,7 +38,8 @@ if [ $wanted = yes ] && [ -z "${BUF_TOKEN:-}" ] && {
 }; then
     say "error: there is no BUF_TOKEN: clusters read the published API, so it is pushed first, before Helm installs anything"
     say "  hint: write BUF_TOKEN=… into $root/.env, or export it; make one at https://buf.build/settings/user"
-    say "        to build without publishing: --no-push"
+    say "        to build without publishing: invoke proto.push --no-push"
+    say "        under Tilt: invoke bootstrap.down --keep-cluster && invoke bootstrap --no-push"
     exit 2
 fi
 set_up runtime

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -36,12 +36,16 @@ _TAIL = 15  # lines of the log
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A Tilt that runs. `ours` is one that a bootstrap of this checkout started; `tool` asks it."""
+    """A Tilt that runs. `ours` is one that a bootstrap of this checkout started; `tool` asks it.
+
+    `command` is its command line; empty unless it is ours.
+    """
 
     pid: int
     context: str
     tool: Tilt
     ours: bool = True
+    command: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def url(self) -> str:
@@ -121,7 +125,7 @@ class TiltServer:
         port = leader.environ.get("TILT_PORT", "")
         host = leader.environ.get("TILT_HOST", self._tool.host)
         tool = replace(self._tool, host=host, port=int(port) if port.isdecimal() else self._tool.port)
-        return Running(pid=leader.pid, context=leader.environ.get(CONTEXT, ""), tool=tool)
+        return Running(pid=leader.pid, context=leader.environ.get(CONTEXT, ""), tool=tool, command=leader.command)
 
     def orphans(self) -> tuple[Process, ...]:
         """Return the commands that a Tilt of this checkout started and that outlive it, without their children."""

@@ -31,7 +31,8 @@ def find_token(environ: Mapping[str, str], root: Path) -> str:
     raise ConfigError(
         f"there is no {TOKEN}: clusters read the published API, so it is pushed first, before Helm installs anything",
         hint=f"write {TOKEN}=… into {root / FILE}, or export it; make one at https://buf.build/settings/user\n"
-        "to build without publishing: --no-push",
+        "to build without publishing: invoke proto.push --no-push\n"
+        "under Tilt: invoke bootstrap.down --keep-cluster && invoke bootstrap --no-push",
     )
 
 

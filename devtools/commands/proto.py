@@ -266,7 +266,7 @@ def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
         return EnvironmentFault(
             f"{module.remote} cannot be reached, so {module.name} was not pushed: "
             f"{'no answer in time' if result.timed_out else message}",
-            hint="check the network and HTTPS_PROXY; to go on with the last published module: --no-push",
+            hint="check the network and HTTPS_PROXY; to build without publishing: invoke proto.push --no-push",
         )
     return EnvironmentFault(f"{module.name} was not pushed: {message}", hint="run it again; see docs/proto.md")
 

@@ -90,6 +90,21 @@ def test_a_second_time_changes_nothing(machine: Machine) -> None:
     assert machine.pid() == pid
 
 
+def test_no_push_is_refused_while_tilt_runs_without_it(machine: Machine) -> None:
+    up(machine)
+    pid = machine.pid()
+    machine.calls()
+    refused = up(machine, Options(push=False, output="json"))
+    assert refused.code is ExitCode.ENVIRONMENT
+    assert f"Tilt (pid {pid}) was started without --no-push and goes on publishing" in refused.err
+    assert "invoke bootstrap.down --keep-cluster, then: invoke bootstrap --no-push" in refused.err
+    assert machine.pid() == pid
+    down(machine, keep_cluster=True)
+    assert up(machine, Options(push=False, output="json")).code is ExitCode.OK
+    assert up(machine, Options(push=False, output="json")).code is ExitCode.OK
+    assert "started with --no-push: it is left alone" in up(machine).err
+
+
 @pytest.mark.parametrize("broken", ["registry-create", "cluster-create", "kubeconfig-get"])
 def test_a_half_done_try_is_gone_on_with(machine: Machine, broken: str) -> None:
     failed = up(machine, K3D_FAILS=broken)

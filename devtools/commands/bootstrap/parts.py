@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from devtools.docker.engine import DockerEngine
 
 TILTFILE = "Tiltfile"
+NO_PUSH = "--no-push"  # of infra_config() in infra.star
 
 
 @dataclass(kw_only=True)
@@ -121,7 +122,7 @@ def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
         tiltfile=parts.has_tiltfile,
         token=not push or parts.tilt is not None or _has_token(app),
     )
-    return (*_other_cluster(parts), *check(machine, wanted))
+    return (*(_other_cluster(parts) or _publishing(parts, push=push)), *check(machine, wanted))
 
 
 def _no_builder(app: App, kubeconfig: Path) -> str:
@@ -175,6 +176,20 @@ def _other_cluster(parts: Parts) -> tuple[Finding, ...]:
     message = f"Tilt (pid {parts.tilt.pid}) runs for {of}, not for {parts.context}"
     hint = "invoke bootstrap.down --keep-cluster" if parts.tilt.ours else "end it where it was started"
     return (Finding(check="tilt", level="problem", message=message, hint=f"{hint}, then: invoke bootstrap"),)
+
+
+def _publishing(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
+    """--no-push is an argument of Tilt's: it changes nothing about a Tilt that already runs."""
+    if push or parts.tilt is None or NO_PUSH in parts.tilt.command:
+        return ()
+    restart = "then: invoke bootstrap --no-push"
+    if parts.tilt.ours:
+        message = f"Tilt (pid {parts.tilt.pid}) was started without --no-push and goes on publishing"
+        hint = f"invoke bootstrap.down --keep-cluster, {restart}"
+    else:
+        message = f"Tilt (pid {parts.tilt.pid}) was not started by invoke bootstrap: --no-push cannot change it"
+        hint = f"end it where it was started, {restart}"
+    return (Finding(check="tilt", level="problem", message=message, hint=hint),)
 
 
 def _published(engine: DockerEngine) -> dict[int, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devtools.bootstrap.script import Line
-from devtools.commands.bootstrap.parts import Parts
-from devtools.commands.bootstrap.stages import NO_PUSH, wants_images
+from devtools.commands.bootstrap.parts import NO_PUSH, Parts
+from devtools.commands.bootstrap.stages import wants_images
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.process.runner import Command
 

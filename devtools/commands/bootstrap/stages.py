@@ -9,10 +9,8 @@ from devtools.bootstrap.prerequisites import INSTALL_BUILDX, TILT
 from devtools.bootstrap.processes import Process
 from devtools.bootstrap.server import Running
 from devtools.bootstrap.stages import Stage, State
-from devtools.commands.bootstrap.parts import TILTFILE, Parts
+from devtools.commands.bootstrap.parts import NO_PUSH, TILTFILE, Parts
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
-
-NO_PUSH = "--no-push"  # of infra_config() in infra.star
 
 
 def registry(parts: Parts) -> Stage:
@@ -70,7 +68,8 @@ def tilt(parts: Parts, *, push: bool) -> Stage:
     if parts.program is None or not parts.has_tiltfile:
         return _no_tilt(parts)
     if parts.tilt:
-        parts.app.say(f"Tilt runs already (pid {parts.tilt.pid}): it is left alone")
+        without = f", started with {NO_PUSH}" if push and NO_PUSH in parts.tilt.command else ""
+        parts.app.say(f"Tilt runs already (pid {parts.tilt.pid}){without}: it is left alone")
     else:
         if orphans := parts.server.orphans():
             parts.app.say(f"{_still_run(orphans)}; layers wait for what holds the run lock")
