@@ -213,7 +213,7 @@ def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: 
 def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, str]:
     """The first difference between what is deployed and what should be."""
     reason = _stuck(fact) or _changed(fact, digest) or ("forced" if force else "")
-    return (Action.UPGRADE, reason) if reason else (Action.UNCHANGED, "inputs and objects as deployed")
+    return (Action.UPGRADE, reason) if reason else (Action.UNCHANGED, "inputs unchanged, objects present")
 
 
 def _stuck(fact: ReleaseFact) -> str:

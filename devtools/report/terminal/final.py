@@ -263,8 +263,8 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
     if end and end.hint and fold.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
     if fold.result() == "unchanged":
-        quoted_lines = "What is declared is what was deployed: there was nothing to do."
-        lines += wrapped(f"{quoted_lines} `invoke drift` tells what hands changed since.", width, "  ")
+        text = "Nothing to do: inputs are unchanged and objects present. `invoke drift` shows manual changes."
+        lines += wrapped(text, width, "  ")
     if fold.result() == "interrupted":
         lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
     checks = [*(item.verdict for item in fold.tests.values()), *(item.verdict for item in fold.contracts)]
