@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
+from devtools.clusters.provider import ClusterAbsent
 from devtools.errors import ConfigError, ExitCode
 from devtools.planning.overrides import find_overrides
 from devtools.planning.plan import Selection
@@ -45,4 +46,7 @@ def down(app: App, options: Options, *, undeclared: bool = False, crds: bool = F
         options=options,
         uninstall=Uninstall(undeclared=undeclared, crds=crds),
     )
-    return project.run(request)
+    try:
+        return project.run(request)
+    except ClusterAbsent as error:
+        raise ClusterAbsent(f"{error.message}: there is nothing to uninstall") from error

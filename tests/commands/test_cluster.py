@@ -11,13 +11,17 @@ from uuid import uuid4
 import pytest
 
 from devtools.app.environment import App
+from devtools.app.options import Options
 from devtools.clusters.provider import Cluster, ClusterStatus, Progress
 from devtools.commands import cluster as verbs
+from devtools.commands import up
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
 from devtools.run.lease import Holder, Lease, find_holder, find_holders
 from devtools.run.lock import note_of, run_lock
+from tests.kits.stack import repository
+from tests.kits.verbs import call
 from tests.kits.waiting import eventually
 
 HOLDER: dict[str, str | int] = {"what": "invoke up", "who": "anna@laptop", "started": "10:00:01 UTC"}
@@ -69,6 +73,17 @@ def here(tmp_path: Path) -> App:
 
 def _done(here: App) -> list[str]:
     return list(vars(here)["provider"].done)
+
+
+def test_without_a_cluster_there_is_nothing_to_take_away(tmp_path: Path) -> None:
+    root = repository(tmp_path / "own", {"layers/10-a.yaml": "stage: base\nreleases: []\n"})
+    state = {"DEVTOOLS_STATE": str(tmp_path / "state"), "DEVTOOLS_CACHE": str(tmp_path / "cache")}
+    environ = {**state, "DEVTOOLS_CLUSTER": "gone", "DEVTOOLS_PROVIDER": "kwok"}
+    done = call(lambda app: up.down(app, Options()), "text", environ=environ, cwd=root)
+    shown = "error: there is no cluster gone: there is nothing to uninstall\n"
+    assert (done.code, done.err) == (ExitCode.ENVIRONMENT, shown), "a hint to make one would help nobody"
+    done = call(verbs.delete, "text", environ=environ, cwd=root)
+    assert (done.code, done.err) == (ExitCode.OK, "there is no cluster gone\n")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -148,6 +148,8 @@ class KwokProvider:
         with locked(self._layout.lock, self._cancel, progress):
             if cleanup.remove_all(self._layout):
                 progress(f"removed cluster {self._layout.name}")
+            else:
+                progress(f"there is no cluster {self._layout.name}")
 
     def _look(self) -> Observed:
         return look(self._layout, self._plane)

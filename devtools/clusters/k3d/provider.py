@@ -175,6 +175,8 @@ class K3dProvider:
             if self._own() is not None or self._files.creating.exists():
                 self._discard()
                 progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
+            else:
+                progress(f"there is no cluster {name}")
             if self._files.state.exists():
                 shutil.rmtree(self._files.state)
 
