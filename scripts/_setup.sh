@@ -8,16 +8,23 @@
 python=$root/.venv/bin/python
 lock=$root/.devtools/setup.lock
 
-trap 'exit 130' INT TERM HUP # "interrupted", as in devtools/errors.py
+# "interrupted", as in devtools/errors.py
+interrupted() {
+    say "interrupted: type the same command again to go on from here"
+    exit 130
+}
+trap interrupted INT TERM HUP
 
 # interruptible COMMAND…: a signal to this script ends the command, too, and at once: a shell waits for one otherwise
+quiet= # not empty: what the command says on stderr is left out
 interruptible() {
-    "$@" &
+    if [ -n "$quiet" ]; then "$@" 2>/dev/null & else "$@" & fi
     child=$!
-    trap 'kill -s TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM HUP
+    # `|| :`, because `wait` returns the code of the child, which is not what we end with under `set -e`
+    trap '{ kill -s TERM "$child"; wait "$child"; } 2>/dev/null || :; interrupted' INT TERM HUP
     code=0
     wait "$child" || code=$?
-    trap 'exit 130' INT TERM HUP
+    trap interrupted INT TERM HUP
     return "$code"
 }
 
@@ -101,7 +108,9 @@ pip_install() {
     [ "$1" != dev ] || [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || compile=--no-compile
     # A pip that is pinned goes first: the one that Python brings takes three times as long to look packages up.
     sed -n '/^pip==/,/[^\]$/p' "$file" >"$root/.devtools/pip.txt"
-    [ ! -s "$root/.devtools/pip.txt" ] || pip "$root/.devtools/pip.txt" $compile 2>/dev/null || :  # the next one says why
+    quiet=yes # if it fails, the next one says why
+    [ ! -s "$root/.devtools/pip.txt" ] || pip "$root/.devtools/pip.txt" $compile || :
+    quiet=
     pip "$file" $compile ||
         die "pip could not install requirements/$1.txt" "see above; the machine must reach a Python package index"
     stamp "$1" >"$root/.venv/.installed-$1"

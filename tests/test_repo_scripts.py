@@ -113,6 +113,31 @@ def test_a_signal_to_the_script_ends_what_it_runs_and_is_interrupted(checkout: C
     assert told.read_text() == "begun\nended\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("lines", ["a==1\n", "pip==2\na==1\n"], ids=["packages", "pinned pip"])
+def test_a_signal_to_a_script_that_installs_packages_is_an_interrupt(
+    checkout: Checkout, number: int, lines: str
+) -> None:
+    """The child does not catch the signal, as pip does not: `wait` then returns 143."""
+    begun = checkout.root / "begun"
+    slow = f'#!/bin/sh\ncase "$*" in *-m\\ pip*) ;; *) exit 0 ;; esac\ntouch "{begun}"\nexec sleep 60\n'
+    checkout.program(checkout.root / ".venv" / "bin", "python", slow)
+    (checkout.root / ".venv" / ".installed-runtime").unlink()
+    (checkout.root / ".venv" / ".root").write_text(str(checkout.root))
+    (checkout.root / "requirements" / "runtime.txt").write_text(lines)
+    environ = {"PATH": f"{checkout.bin}:/usr/bin:/bin", "CALLS": str(checkout.calls_file), "MISSING": "", "FAILS": ""}
+    argv = [checkout.root / "scripts/up"]
+    with subprocess.Popen(argv, env=environ, cwd="/", stderr=subprocess.PIPE, text=True) as script:
+        while not begun.exists():
+            assert script.poll() is None
+            time.sleep(0.02)
+        script.send_signal(number)
+        _, shown = script.communicate(timeout=30)
+        assert script.returncode == 130, shown
+    assert shown.splitlines()[1:] == ["interrupted: type the same command again to go on from here"]
+    assert not (checkout.root / ".devtools" / "setup.lock").exists()
+
+
 FILES = sorted(path for path in (ROOT / "scripts").rglob("*") if path.is_file() and path.suffix != ".pyc")
 FILES.append(ROOT / ".devcontainer/post-create.sh")
 
@@ -379,7 +404,8 @@ def test_both_places_say_the_same_of_a_missing_token() -> None:
     for words in (
         "clusters read the published API, so it is pushed first, before Helm installs anything",
         "make one at https://buf.build/settings/user",
-        "to build without publishing: --no-push",
+        "to build without publishing: invoke proto.push --no-push",
+        "under Tilt: invoke bootstrap.down --keep-cluster && invoke bootstrap --no-push",
     ):
         assert words in script
         assert words in library

@@ -25,9 +25,11 @@ def render_error(error: DevtoolsError, stream: TextIO, *, color: bool, cwd: Path
 
 def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
     """The lines of an error. They are not wrapped: paths must stay whole to be followed."""
-    word = "interrupted" if isinstance(error, Interrupted) else "error"
     first, *more = clean_lines(error.message)
-    lines: list[Line] = [(Span(f"{word}: ", "bad"), Span(first))]
+    lines: list[Line] = [(Span("error: ", "bad"), Span(first))]
+    if isinstance(error, Interrupted):  # many of these messages begin with the word
+        rest = first.removeprefix("interrupted")
+        lines = [(Span("interrupted" if rest != first else "interrupted: ", "bad"), Span(rest))]
     lines += [(Span("  "), Span(line)) for line in more]
     problems = error.problems if isinstance(error, ConfigError) else ()
     for problem in problems[:_LISTED]:

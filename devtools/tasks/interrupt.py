@@ -19,7 +19,7 @@ from invoke.tasks import Task
 from devtools.tasks.program import running_program
 
 INTERRUPTED = 130  # as `devtools.errors.ExitCode`, which is not worth an import here
-_MESSAGE = b"interrupted: interrupted by Ctrl-C\n"
+_MESSAGE = b"interrupted by Ctrl-C\n"
 
 
 def end_quietly(ours: type[Task[Any]]) -> None:

@@ -231,6 +231,7 @@ def problem(line: int, message: str, hint: str = "") -> Problem:
         ),
         (EnvironmentFault("no cluster answers"), "error: no cluster answers\n"),
         (Interrupted("Ctrl-C"), "interrupted: Ctrl-C\n"),
+        (Interrupted("interrupted by Ctrl-C"), "interrupted by Ctrl-C\n"),
         (DevtoolsError("two\nlines", hint="a\nb"), "error: two\n  lines\n  hint: a\n        b\n"),
         (DevtoolsError("evil \x1b[2Jtext"), "error: evil text\n"),
     ],

@@ -15,7 +15,7 @@ import pytest
 from tests.kits.stack import repository
 
 INVOKE = str(Path(sys.executable).parent / "invoke")
-SAID = "interrupted: interrupted by Ctrl-C\n"
+SAID = "interrupted by Ctrl-C\n"
 LAYERS = ("layers", "--output", "json")
 
 TASKS = """\
