@@ -214,11 +214,18 @@ def test_a_plan_needs_no_cluster(offline: Repo) -> None:
 @pytest.mark.parametrize(
     ("record", "says"),
     [
-        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "cluster quiet is stopped"),
+        (
+            (
+                '{"format": 2, "api_port": 1, "kubelet_port": 2, "link": 0, "joinable": false, '
+                '"nodes": 2, "simulation": ""}'
+            ),
+            "cluster quiet is stopped",
+        ),
+        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "was made by another version of devtools"),
         ("{", "ready.json is damaged"),
         ("", "creation of cluster quiet was interrupted"),
     ],
-    ids=["stopped", "broken", "half-made"],
+    ids=["stopped", "older", "broken", "half-made"],
 )
 def test_a_cluster_that_does_not_answer_is_not_planned_for_as_if_it_were_empty(
     offline: Repo, tmp_path: Path, record: str, says: str
