@@ -22,8 +22,9 @@ Values = MutableMapping[str, Any]
 _GLOBAL = "global"
 _VERSION = r"v?([0-9xX*]+)(?:\.([0-9xX*]+))?(?:\.([0-9xX*]+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
 _OPERATOR = r"!=|>=|=>|<=|=<|~>|=|>|<|~|\^|"
-_ONE = re.compile(rf"({_OPERATOR})\s*{_VERSION}")
-_ALL = re.compile(rf"\s*(?:{_ONE.pattern})\s*(?:(?:\s+|,\s*)(?:{_ONE.pattern})\s*)*")
+_LONGEST = 1000  # characters of a range that are read: finding `1 - 2` in it takes the square of its length
+_ONE = re.compile(rf"({_OPERATOR})\s*+{_VERSION}")
+_ALL = re.compile(rf"\s*+{_ONE.pattern}(?:(?:\s++(?:,\s*+)?|,\s*+){_ONE.pattern})*+\s*+")  # in linear time
 _RANGE = re.compile(rf"\s*({_VERSION})\s+-\s+({_VERSION})\s*")
 _WILD = frozenset({None, "x", "X", "*"})
 _Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
@@ -250,18 +251,20 @@ def _drop_nulls(values: dict[str, Any]) -> None:
 def is_compatible(constraint: str, version: str) -> bool:
     """Return whether a version is in a range, as Masterminds/semver v3 decides it; False if either cannot be read.
 
-    An empty range cannot be read.
+    An empty range cannot be read, nor one that is longer than any real one.
     """
+    if len(constraint) > _LONGEST:
+        return False
     found = re.fullmatch(_VERSION, version.strip())
     if found is None or _WILD & {*found.groups()[:1]}:
         return False
     major, minor, patch, pre = found.groups()
     try:
         order = _order((int(major), int(minor or 0), int(patch or 0)), pre)
-    except ValueError:
+        groups = _RANGE.sub(lambda match: f">= {match[1]}, <= {match[6]} ", constraint).split("||")
+        return all(_ALL.fullmatch(group) for group in groups) and any(_in_group(group, order) for group in groups)
+    except ValueError:  # `1x` is not a number
         return False
-    groups = _RANGE.sub(lambda match: f">= {match[1]}, <= {match[6]} ", constraint).split("||")
-    return all(_ALL.fullmatch(group) for group in groups) and any(_in_group(group, order) for group in groups)
 
 
 def _in_group(group: str, version: _Order) -> bool:

@@ -84,7 +84,7 @@ def _below(
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path for each directory costs more than all the rest
         if (own := (status.st_dev, status.st_ino)) in around:
-            yield name, _problem(path, "is a link to one of its parent directories", _AWAY)
+            yield name, _problem(path, "is a link to a directory that it lies in", _AWAY)
             return
         with os.scandir(path) as entries:
             found = list(entries)
@@ -118,7 +118,7 @@ def _at(
     elif stat.S_ISREG(mode):
         yield name, Path(entry.path)
     else:
-        yield name, _problem(entry.path, f"is {_KINDS.get(stat.S_IFMT(mode), 'not a file')}", _AWAY)
+        yield name, _problem(entry.path, f"is {_KINDS.get(stat.S_IFMT(mode), 'no file')}", _AWAY)
 
 
 def _is_ignored(rules: Sequence[_Rule], name: str, *, is_directory: bool) -> bool:
@@ -168,28 +168,34 @@ def _rule(line: str) -> _Rule:
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    """Translate a pattern of Go's filepath.Match; raises ValueError if it is malformed."""
-    parts, at = [], 0
+    """Translate a pattern of Go's filepath.Match; raises ValueError if it is malformed.
+
+    As in Go, what follows a `*` is taken where it is found first, and no other place is tried, but for the last `*`.
+    """
+    parts: list[str] = []
+    chunks, at = [parts], 0  # between the `*`s
     while at < len(pattern):
         match = _GLOB.match(pattern, at)
         if match is None:
             raise ValueError("is not a pattern that helm can read")
         at = match.end()
-        if match["set"]:
+        if match[0] == "*":
+            chunks.append(parts := [])
+        elif match["set"]:
             inside = re.sub(r"\\(.)|([\[\]&~|])", lambda one: re.escape(one[1] or one[2]), match["set"])
             parts.append(f"[{match['not']}{inside}]")
         else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(match[0]) or re.escape(match[0][-1]))
+            parts.append("[^/]" if match[0] == "?" else re.escape(match[0][-1]))
+    first, *others = ("".join(chunk) for chunk in chunks)
+    last = f"[^/]*{others.pop()}" if others else ""
     try:
-        return re.compile("".join(parts), re.DOTALL)
+        return re.compile(first + "".join(f"(?>[^/]*?{chunk})" for chunk in others if chunk) + last, re.DOTALL)
     except re.error as error:
         raise ValueError("is not a pattern that helm can read") from error
 
 
 def _leads_out(path: str, error: OSError) -> Problem:
-    return _problem(
-        path, f"cannot be used: {error.strerror}", "copy the files that the chart needs into the repository"
-    )
+    return _problem(path, f"cannot be used: {error.strerror}", "copy into the repository what the chart needs")
 
 
 def _problem(path: str, message: str, hint: str) -> Problem:

@@ -135,6 +135,7 @@ _LINES = (
     *("crds/", "crds", "*.md", "/a.yaml", "crds/*.yaml", "!crds/a.yaml", "!*.yaml", "# crds", "  b.yaml  ", "b.?aml"),
     *("[ab].yaml", "[^a].yaml", "[a-", "**/a.yaml", "crds/[^x].yaml", "crds/b.yaml/", "\\*.yaml", "c*", "", "notes/"),
     *("!notes/", "/crds/b.yaml", "templates", "*/a.yaml", ".*", "?", "\\", "[a\\-c].yaml", "a.yaml/*"),
+    *("*a*a*", "*a*.*l", "**.md", "c*s/*.y*l", "*?*/*b*", "*[ab]*[.y]*l", "n*/*/*b*"),
 )
 _TREE = {
     "Chart.yaml": chart_yaml("web"),
@@ -177,7 +178,7 @@ CONSTRAINTS = (
     *("^1.2.3", "^0.2.3", "^0.0.3", "^0.0", "^0", "^1", "^1.2", "1", "1.2", "1.x", "1.2.x", "*", "x", ">1", ">1.2"),
     *("<1.2", "<=1", "<=1.2", ">=1", "!=1", "!=1.2", "!=1.x", ">=1.0.0 <2.0.0", ">=1.0.0, <2.0.0", "1 || 2"),
     *("1.2 - 2.3", "<1 || >2", ">=1.2.3-0", "^1.2.3-beta.1", "~1.2.3-0", "~0", "~0.0.0", "~*", "^*"),
-    *("v1.2", "1.2.3+x", "", "a", ">", "1.2.3.4"),
+    *("v1.2", "1.2.3+x", ">=1.0.0  ,  <2.0.0", " >= 1.0.0   < 2.0.0 ", ">1,<2", "", "a", ">", "1.2.3.4"),
 )
 UNREADABLE = CONSTRAINTS[-4:]
 VERSIONS = (
@@ -205,6 +206,17 @@ def test_ranges_of_versions(helm: Helm, tmp_path: Path) -> None:
         if is_compatible(constraint, version) != ((number, index) in found)
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("constraint", ["1  " * 300 + "!", "1 , " * 240 + "!", "1" * 10**6, " " * 10**6, "1x"])
+def test_a_hostile_range_is_refused_at_once(constraint: str) -> None:
+    assert not is_compatible(constraint, "1.0.0")
+
+
+def test_a_hostile_helmignore_is_matched_at_once(tmp_path: Path) -> None:
+    chart = write(tmp_path / "web", {"Chart.yaml": chart_yaml("web"), "a" * 150: "", "a" * 150 + "b": ""})
+    write(chart, {".helmignore": "*a" * 12 + "*b"})
+    assert set(tree_of(chart).files) == {".helmignore", "Chart.yaml", "a" * 150}
 
 
 def test_one_chart_under_two_names(helm: Helm, tmp_path: Path) -> None:
