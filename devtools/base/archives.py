@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-LARGEST_FILE = 100 * 2**20  # bytes unpacked: Helm's own limit for a chart, and so for each file
+from devtools.base.open_file import LARGEST_FILE, too_large
+
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, tarfile.TarError, zlib.error, EOFError),
     *(ValueError, OverflowError, RecursionError),  # tarfile's own: numbers in headers, many headers of headers
@@ -37,7 +38,7 @@ def unpack(path: Path, into: Path) -> None:
         for member in members(archive):
             parts = PurePosixPath(member.name.replace("\\", "/")).parts
             if ".." in parts or member.name.startswith(("/", "\\")):
-                raise tarfile.ReadError(f"{member.name!r} points outside the archive")
+                raise tarfile.ReadError(f"{member.name!r} leads out of the archive")
             if member.isfile():
                 target = into.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     A sparse file's holes are read as zeros: a few bytes of an archive can stand for any number of them.
     """
     if member.size > LARGEST_FILE:
-        raise tarfile.ReadError(f"{member.name!r} is larger than {LARGEST_FILE // 2**20} MiB")
+        raise tarfile.ReadError(f"{member.name!r} is {too_large()}")
     file = archive.extractfile(member)
     return file.read() if file else b""
 

@@ -8,6 +8,7 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+LARGEST_FILE = 100 * 2**20  # bytes: Helm's own limit for a chart, and so for each file
 _MARKS = ("devtools.yaml", "layers")  # of a repository that is not in version control
 
 
@@ -40,9 +41,16 @@ def open_source(path: Path) -> BufferedReader:
 
 
 def read_source(path: Path) -> bytes:
-    """Return the bytes of a file of a repository; raises OSError as `open_source`."""
+    """Return the bytes of a file of a repository; raises OSError as `open_source`, and for one that is too large."""
     with open_source(path) as file:
+        if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+            raise OSError(errno.EFBIG, f"it is {too_large()}", str(path))
         return file.read()
+
+
+def too_large() -> str:
+    """What is wrong with a file that is not read."""
+    return f"larger than {LARGEST_FILE // 2**20} MiB"
 
 
 def check_inside(path: Path) -> None:
@@ -57,7 +65,7 @@ def check_inside(path: Path) -> None:
         return
     repository = _repository_of(Path(text))
     if repository is not None and not Path(real).is_relative_to(repository.resolve()):
-        raise OSError(errno.EPERM, f"a link points outside the repository, to {real}", str(path))
+        raise OSError(errno.EPERM, f"a link leads out of the repository, to {real}", str(path))
 
 
 def _repository_of(path: Path) -> Path | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from devtools.base.open_file import check_inside, read_source
+from devtools.base.open_file import LARGEST_FILE, check_inside, read_source, too_large
 from devtools.errors import Location, Problem, config_error
 
 _Directory = tuple[int, int]  # device and inode
@@ -26,6 +26,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _AWAY = "helm takes files and directories only: move it out of the chart"
+_TOO_LARGE = "move it out of the chart, or name it in .helmignore"
 IGNORE = ".helmignore"
 _ALWAYS = "templates/.?*"  # files whose names begin with a dot
 _GLOB = re.compile(r"\[(?P<not>\^?)(?P<set>(?:\\.|[^\]\\])+)\]|\\.|[^\[\\]", re.DOTALL)
@@ -100,11 +101,12 @@ def _at(
 ) -> Iterator[tuple[str, Path | Problem]]:
     """A file, everything in a directory, or what is wrong with an entry; nothing if a rule ignores it."""
     try:
-        mode = entry.stat().st_mode
+        status = entry.stat()
     except OSError as error:
         link = f"is a link to nothing: {os.readlink(entry.path)}" if entry.is_symlink() else ""  # noqa: PTH115 - a str
         yield name, _problem(entry.path, link or f"cannot be read: {error.strerror}", _AWAY)
         return
+    mode = status.st_mode
     if _is_ignored(rules, name, is_directory=stat.S_ISDIR(mode)):
         return
     if entry.is_symlink() and stat.S_IFMT(mode) not in _KINDS:
@@ -115,6 +117,8 @@ def _at(
             return
     if stat.S_ISDIR(mode):
         yield from _below(entry.path, f"{name}/", around, rules)
+    elif stat.S_ISREG(mode) and status.st_size > LARGEST_FILE:
+        yield name, _problem(entry.path, f"is {too_large()}, which is the limit for a chart", _TOO_LARGE)
     elif stat.S_ISREG(mode):
         yield name, Path(entry.path)
     else:

@@ -1,4 +1,4 @@
-"""Runs external programs and turns their failures into errors."""
+"""Other people's programs: what becomes of them, told the same way for each."""
 
 from __future__ import annotations
 

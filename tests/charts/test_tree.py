@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools.base.open_file import LARGEST_FILE, read_source
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.resolve import Charts
 from devtools.charts.tree import files_of_tree, tree_of
@@ -58,7 +59,7 @@ STRANGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a socket": ("agent.sock", _socket, "is a socket"),
     "a device": ("zero", _link("/dev/zero"), "is a device"),
     "a link to nothing": ("templates/.#a.yaml", _link("me@host.1"), "is a link to nothing: me@host.1"),
-    "a ring": ("templates/more", _link(".."), "is a link to one of its parent directories"),
+    "a ring": ("templates/more", _link(".."), "is a link to a directory that it lies in"),
     "a link to itself": ("self", _link("self"), "is a link to nothing: self"),
 }
 STRANGE_HINT = "helm takes files and directories only: move it out of the chart"
@@ -102,9 +103,29 @@ def test_a_pipe_that_helm_would_wait_for(name: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             load(tmp_path)
         assert (
-            "charts/platform/web/Chart.yaml:1:1: cannot be read: it is not a regular file; needed by"
+            "charts/platform/web/Chart.yaml:1:1: cannot be read: it is not a regular file; wanted for"
             in said(caught.value)[0]
         )
+
+
+def test_a_file_that_is_too_large_is_named_and_not_read(tmp_path: Path) -> None:
+    """Templates, and .helmignore, which is read before anything else; unless .helmignore names it."""
+    chart = _chart(tmp_path)
+    charts, stack = Charts(tmp_path / "charts", tmp_path), load(tmp_path)
+    for name in ("templates/big.yaml", "values.yaml"):
+        with (chart / name).open("ab") as file:
+            file.truncate(LARGEST_FILE + 1)
+    (problem,) = (str(one) for one in tree_of(chart).problems if "big" in str(one))
+    assert problem.startswith(f"{chart}/templates/big.yaml:1:1: is larger than 100 MiB, which is the limit for a chart")
+    with pytest.raises(ConfigError) as caught:
+        charts.digest(stack.layers[0].releases[0].chart)
+    assert len(said(caught.value)) == 2
+    with pytest.raises(OSError, match="it is larger than 100 MiB"):
+        read_source(chart / "values.yaml")
+    write(chart, {".helmignore": "big.yaml\nvalues.yaml\n"})
+    assert tree_of(chart).problems == ()
+    os.truncate(chart / ".helmignore", LARGEST_FILE + 1)
+    assert "it is larger than 100 MiB" in str(tree_of(chart).problems[0])
 
 
 def test_an_archive_that_is_a_pipe(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ from tests.kits import k3d as double
 from tests.kits.waiting import eventually
 
 HAS_BOTH = shutil.which("k3d") is not None and docker_answers(os.environ)
-if not HAS_BOTH:
-    pytest.skip("no k3d on PATH, or no Docker engine answers: docs/real-programs.md", allow_module_level=True)
+pytestmark = pytest.mark.skipif(not HAS_BOTH, reason="no k3d on PATH, or no Docker engine answers")
 USERS = "apiVersion: v1\nkind: Config\ncurrent-context: NAME\ncontexts: [{name: NAME}, {name: another}]\n"
 
 
