@@ -106,7 +106,7 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
 def limit_reached() -> EnvironmentFault:
     """The error of a machine that starts no more threads or processes for this user."""
     return EnvironmentFault(
-        "this machine starts no more threads or processes for this user",
+        "the limit of threads or processes of this user is reached",
         hint="end some, or raise the limit: ulimit -u, pids.max of the control group, kernel.threads-max",
     )
 

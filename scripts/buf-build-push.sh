@@ -36,7 +36,7 @@ done
 if [ $wanted = yes ] && [ -z "${BUF_TOKEN:-}" ] && {
     [ ! -e "$root/.env" ] || { ! is_installed runtime && ! grep -q 'BUF_TOKEN.*=.' "$root/.env"; }
 }; then
-    say "error: there is no BUF_TOKEN: clusters read the published API, so it is pushed first, before Helm installs anything"
+    say "error: BUF_TOKEN is not set: clusters read the published API, so it must be pushed before Helm installs anything"
     say "  hint: write BUF_TOKEN=… into $root/.env, or export it; make one at https://buf.build/settings/user"
     say "        to build without publishing: invoke proto.push --no-push"
     say "        under Tilt: invoke bootstrap.down --keep-cluster && invoke bootstrap --no-push"

@@ -276,8 +276,8 @@ def test_the_toolchains_page_says_what_the_table_does() -> None:
     assert rows == {(tool.name, tool.version, tool.rule) for tool in TOOLS}
 
 
-def test_contributing_is_one_page() -> None:
-    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 60
+def test_contributing_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines()) <= 75
 
 
 def test_the_changelog_can_be_made() -> None:

@@ -392,7 +392,7 @@ def test_without_a_token_nothing_is_set_up_for_a_push(checkout: Checkout) -> Non
         (checkout.root / ".env").write_text(text)
         result = checkout.run("scripts/buf-build-push.sh")
         assert result.returncode == 2
-        assert "there is no BUF_TOKEN" in result.stderr
+        assert "BUF_TOKEN is not set" in result.stderr
         assert f"{checkout.root}/.env" in result.stderr
     assert not (checkout.root / ".venv").exists()
 
@@ -402,7 +402,7 @@ def test_both_places_say_the_same_of_a_missing_token() -> None:
         (ROOT / name).read_text("utf-8") for name in ("scripts/buf-build-push.sh", "devtools/buf/token.py")
     )
     for words in (
-        "clusters read the published API, so it is pushed first, before Helm installs anything",
+        "clusters read the published API, so it must be pushed before Helm installs anything",
         "make one at https://buf.build/settings/user",
         "to build without publishing: invoke proto.push --no-push",
         "under Tilt: invoke bootstrap.down --keep-cluster && invoke bootstrap --no-push",

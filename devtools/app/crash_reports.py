@@ -28,7 +28,10 @@ def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsErro
         return EnvironmentFault(f"cannot use {error.filename}: {error.strerror}", hint="check its owner and mode")
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
-        return EnvironmentFault(f"this machine cannot go on: {where}{error.strerror}", hint="make room, or repair it")
+        return EnvironmentFault(
+            f"this machine has a problem: {where}{error.strerror}",
+            hint="free some space or repair the disk, then run the same command again",
+        )
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return limit_reached()
     what = f"{type(error).__name__} in devtools itself"

@@ -176,7 +176,7 @@ class App:
         typed = self.environ.get("DEVTOOLS_CLUSTER", "")
         if typed and not _NAME.fullmatch(typed):
             hint = "lower-case letters, digits and '-', a letter or digit at both ends, at most 32 characters"
-            raise ConfigError(f"DEVTOOLS_CLUSTER={typed!r} cannot be a cluster's name", hint=hint)
+            raise ConfigError(f"DEVTOOLS_CLUSTER={typed!r} is not a valid cluster name", hint=hint)
         return typed or self.cluster_settings.name
 
     @cached_property
@@ -186,7 +186,10 @@ class App:
 
         typed = self.environ.get("DEVTOOLS_PATIENCE", "")
         if typed and not re.fullmatch(r"\d{1,4}", typed, re.ASCII):
-            raise ConfigError(f"DEVTOOLS_PATIENCE={typed!r} is no number of seconds", hint="such as 30, at most 9999")
+            raise ConfigError(
+                f"DEVTOOLS_PATIENCE={typed!r} is not a number of seconds",
+                hint="use a whole number, such as 30, at most 9999",
+            )
         return float(typed) if typed else RETRY_FOR
 
     @cached_property

@@ -26,7 +26,9 @@ def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | 
 
     other = under_way(app.folders.state / "locks", run_subject(stack.name, context)) or _elsewhere(stack, kube)
     if other:
-        return Notice(level="warning", message=f"another run is under way, and changes what is seen here: {other}")
+        return Notice(
+            level="warning", message=f"another run is in progress, so this output may soon be out of date: {other}"
+        )
     return None
 
 
@@ -50,9 +52,9 @@ def plan_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]], envi
     """Warn of releases that no layer declares any more, and of upgrades that render differently each time."""
     if plan.undeclared:
         names, verb = ", ".join(map(str, plan.undeclared)), "is" if len(plan.undeclared) == 1 else "are"
-        message = f"{names} {verb} on the cluster, but not declared any more"
+        message = f"{names} {verb} on the cluster, but no longer declared"
         command = f"invoke down --undeclared{f' --env {environment}' if environment else ''}"
-        yield Notice(level="warning", message=f"{message}: {command} removes what no layer declares")
+        yield Notice(level="warning", message=f"{message}; to uninstall: {command}")
     yield from random_notices(plan, values)
 
 

@@ -64,7 +64,7 @@ def _end_all(path: Path, say: Callable[[str], None]) -> None:
     left = [process for process in psutil.process_iter() if _mark(process) == str(path)]
     if not left:
         return
-    say(f"ending what a killed run left: {', '.join(f'{process.name()} (pid {process.pid})' for process in left)}")
+    say(f"ending processes of a killed run: {', '.join(f'{process.name()} (pid {process.pid})' for process in left)}")
     for process in left:
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGINT)

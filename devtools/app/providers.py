@@ -1,4 +1,4 @@
-"""Builds the provider that `wiring` chose."""
+"""Build the provider that `App.provider_name` names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def say_unused_keys(app: App) -> None:
     from devtools.config.cluster_keys import unused
 
     if keys := unused(app.provider_name, app.cluster_settings.declared):
-        app.say(f"provider {app.provider_name} has no use for {', '.join(f'cluster.{key}' for key in keys)}")
+        app.say(f"provider {app.provider_name} ignores {', '.join(f'cluster.{key}' for key in keys)}")
 
 
 def own_kubeconfig(app: App) -> Path:

@@ -38,7 +38,7 @@ def unpack(path: Path, into: Path) -> None:
         for member in members(archive):
             parts = PurePosixPath(member.name.replace("\\", "/")).parts
             if ".." in parts or member.name.startswith(("/", "\\")):
-                raise tarfile.ReadError(f"{member.name!r} leads out of the archive")
+                raise tarfile.ReadError(f"{member.name!r} points outside the archive")
             if member.isfile():
                 target = into.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -169,7 +169,7 @@ class _Builder:
             self._repeated += len(node.value)
         self._built.add(id(node))
         if depth > DEEPEST or self._repeated > _MOST:
-            raise ValueError("its aliases are endless, or nearly so")
+            raise ValueError("its aliases expand without limit")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, depth, {})
         return [self.value(item, depth + 1) for item in node.value]

@@ -65,7 +65,7 @@ def check_inside(path: Path) -> None:
         return
     repository = _repository_of(Path(text))
     if repository is not None and not Path(real).is_relative_to(repository.resolve()):
-        raise OSError(errno.EPERM, f"a link leads out of the repository, to {real}", str(path))
+        raise OSError(errno.EPERM, f"a link points outside the repository, to {real}", str(path))
 
 
 def _repository_of(path: Path) -> Path | None:

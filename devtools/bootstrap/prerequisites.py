@@ -119,7 +119,7 @@ def _programs(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
         hint = f"install it: {TILT}; or bring the layers up without it: invoke up"
         yield Finding(check="tilt", level="warning", message="tilt is not installed", hint=hint)
     elif not wanted.token:
-        message = "there is no BUF_TOKEN: ameide_core_proto will fail, and every layer waits for it in Tilt"
+        message = "BUF_TOKEN is not set: ameide_core_proto will fail, and every layer waits for it in Tilt"
         hint = "put it into .env (docs/proto.md); or start without publishing: invoke bootstrap --no-push"
         yield Finding(check="token", level="warning", message=message, hint=hint)
 

@@ -25,11 +25,11 @@ def find_token(environ: Mapping[str, str], root: Path) -> str:
     if value := environ.get(TOKEN, "").strip():
         if is_token(value):
             return value
-        raise ConfigError(f"{TOKEN} in the environment is not of a form that buf reads", hint=_FORM)
+        raise ConfigError(f"{TOKEN} in the environment is not in a format that buf accepts", hint=_FORM)
     if value := _from_file(root / FILE):
         return value
     raise ConfigError(
-        f"there is no {TOKEN}: clusters read the published API, so it is pushed first, before Helm installs anything",
+        f"{TOKEN} is not set: clusters read the published API, so it must be pushed before Helm installs anything",
         hint=f"write {TOKEN}=… into {root / FILE}, or export it; make one at https://buf.build/settings/user\n"
         "to build without publishing: invoke proto.push --no-push\n"
         "under Tilt: invoke bootstrap.down --keep-cluster && invoke bootstrap --no-push",

@@ -101,7 +101,7 @@ def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
     try:
         for document in read_stream(raw):
             if not isinstance(document, dict | None):
-                raise ConfigError(f"{file} of the chart holds a document that is not a map of keys")
+                raise ConfigError(f"{file} of the chart contains a document that is not a map")
             yield from _objects(document, file)
     except ValueError as error:
         hint = "Helm does not render crds/: remove the template braces" if b"{{" in raw else ""
@@ -117,7 +117,7 @@ def _objects(data: Any, file: str) -> Iterator[ChartObject]:
             yield from _objects(item, file)
         return
     if wrong := _wrong(data):
-        raise ConfigError(f"{file} of the chart holds what is no Kubernetes object: {wrong}")
+        raise ConfigError(f"{file} of the chart contains something that is not a Kubernetes object: {wrong}")
     yield ChartObject(file=file, data=data)
 
 

@@ -91,12 +91,14 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
     path = ("charts", index)
     problems = []
     if bool(entry.repository) == bool(entry.oci):
-        problems.append(document.problem(path, f"chart '{entry.chart}' needs 'repository' or 'oci', and not both"))
+        problems.append(document.problem(path, f"chart '{entry.chart}' needs exactly one of 'repository' and 'oci'"))
     if entry.chart in before:
         first = before[entry.chart].where
         problems.append(document.problem(path, f"chart '{entry.chart}' is locked twice", f"first at {first}"))
     if entry.publisher == "platform":
-        problems.append(document.problem((*path, "publisher"), "'platform' is for charts of this repository"))
+        problems.append(
+            document.problem((*path, "publisher"), "publisher 'platform' is reserved for charts of this repository")
+        )
     return problems + [
         document.problem((*path, "contract"), f"contract of '{entry.chart}': {message}")
         for message in contract_problems(entry.contract)

@@ -148,7 +148,9 @@ class Charts:
             problem = next(iter(document.problems), document.problem((), "is empty"))
             raise _wrong(name, problem, "a chart has a Chart.yaml with its name and version")
         if found != chart:
-            problem = document.problem(("name",), f"calls itself '{found or ''}', not '{chart}' as its directory")
+            problem = document.problem(
+                ("name",), f"calls itself '{found or ''}', not '{chart}', the name of its directory"
+            )
             raise _wrong(name, problem, "make both the same")
         return ChartRef(name=name, path=path, kind="local", version=str(document.data.get("version", "")))
 

@@ -85,7 +85,7 @@ def _below(
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path for each directory costs more than all the rest
         if (own := (status.st_dev, status.st_ino)) in around:
-            yield name, _problem(path, "is a link to a directory that it lies in", _AWAY)
+            yield name, _problem(path, "is a link to one of its parent directories", _AWAY)
             return
         with os.scandir(path) as entries:
             found = list(entries)
@@ -122,7 +122,7 @@ def _at(
     elif stat.S_ISREG(mode):
         yield name, Path(entry.path)
     else:
-        yield name, _problem(entry.path, f"is {_KINDS.get(stat.S_IFMT(mode), 'no file')}", _AWAY)
+        yield name, _problem(entry.path, f"is {_KINDS.get(stat.S_IFMT(mode), 'not a file')}", _AWAY)
 
 
 def _is_ignored(rules: Sequence[_Rule], name: str, *, is_directory: bool) -> bool:
@@ -199,7 +199,9 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def _leads_out(path: str, error: OSError) -> Problem:
-    return _problem(path, f"cannot be used: {error.strerror}", "copy into the repository what the chart needs")
+    return _problem(
+        path, f"cannot be used: {error.strerror}", "copy the files that the chart needs into the repository"
+    )
 
 
 def _problem(path: str, message: str, hint: str) -> Problem:

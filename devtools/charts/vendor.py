@@ -151,7 +151,7 @@ class Vendor:
                 self._run(helm.package(place / entry.name, into), f"{place / entry.name} cannot be packed")
                 return _repacked(next(into.glob("*.tgz")), into / file)
         hint = f"it would be {directory / file}, or a chart in {directory / entry.name}"
-        raise ConfigError(f"{directory} holds no {file}", hint=hint)
+        raise ConfigError(f"{directory} does not contain {file}", hint=hint)
 
     def _provenance(self, helm: HelmCharts, entry: LockEntry, archive: Path) -> str:
         """What the provenance file says, where there is one; ConfigError where it says that this is another archive."""
@@ -161,9 +161,7 @@ class Vendor:
         text = read_file(signed).decode("utf-8", "replace")
         digest = re.search(rf"^\s*{re.escape(archive.name)}:\s*sha256:([0-9a-f]{{64}})\s*$", text, re.MULTILINE)
         if not digest or digest[1] != sha256_of(archive):
-            raise ConfigError(
-                f"chart archive {archive.name} of '{entry.chart}' is not the one its provenance file signs"
-            )
+            raise ConfigError(f"chart archive {archive.name} of '{entry.chart}' does not match its provenance file")
         if self._keyring is None:
             return "not verified: there is no keyring"
         failed = f"the signature of chart archive {archive.name} of '{entry.chart}' is not trusted"
@@ -226,7 +224,7 @@ class Vendor:
         failure = classify(result.stderr)
         if failure.kind in {"away", "network"}:
             raise EnvironmentFault(
-                f"{failed}: {failure.text}", hint=hint or "is the network there? --from takes a directory, too"
+                f"{failed}: {failure.text}", hint=hint or "check the network, or vendor from a directory with --from"
             )
         raise ConfigError(f"{failed}: {failure.text}", hint=hint)
 
@@ -323,4 +321,6 @@ def latest_in_index(path: Path) -> dict[str, str]:
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{file} is no index of a chart repository", hint="helm repo index DIR makes one") from error
+        raise ConfigError(
+            f"{file} is not the index of a chart repository", hint="create one with: helm repo index DIR"
+        ) from error

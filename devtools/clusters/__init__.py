@@ -1,1 +1,1 @@
-"""Where the cluster comes from: k3d, the embedded control plane, or an existing context."""
+"""Providers of clusters: k3d, the embedded control plane, or an existing context."""

@@ -122,14 +122,14 @@ class ContextProvider:
     def stop(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuses: others may be using it."""
         raise ConfigError(
-            f"context {self._name} is an existing cluster: it is not devtools' to stop",
-            hint="stop it where it was made",
+            f"context {self._name} is an existing cluster: devtools does not stop it",
+            hint="stop it with the tool that created it",
         )
 
     def delete(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
         """Refuses: what we did not make we do not remove."""
         raise ConfigError(
-            f"context {self._name} is an existing cluster: it is not devtools' to delete",
+            f"context {self._name} is an existing cluster: devtools does not delete it",
             hint="invoke down removes only what devtools installed in it",
         )
 

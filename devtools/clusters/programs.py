@@ -1,4 +1,4 @@
-"""Other people's programs: what becomes of them, told the same way for each."""
+"""Runs external programs and turns their failures into errors."""
 
 from __future__ import annotations
 

@@ -82,7 +82,9 @@ def _no_source(problems: Sequence[Problem]) -> ConfigError:
     """The one thing that is wrong where a source has none of the charts."""
     first = problems[0]
     hint = "--from takes a directory of archives, of charts, or of a directory per publisher; or a URL: docs/charts.md"
-    return ConfigError(f"none of the {len(problems)} charts comes from there; the first: {first.message}", hint=hint)
+    return ConfigError(
+        f"none of the {len(problems)} charts could be fetched from there; the first error: {first.message}", hint=hint
+    )
 
 
 def verify(app: App, output: str) -> ExitCode:
@@ -160,7 +162,7 @@ def _vendor(app: App, keyring: str) -> Vendor:
     usual = Path(app.environ.get("HOME", "/nonexistent")) / ".gnupg" / "pubring.gpg"  # Helm's own default
     ring = app.cwd / keyring if keyring else usual if usual.is_file() else None
     if keyring and ring and not ring.is_file():
-        raise ConfigError(f"there is no keyring {ring}", hint="gpg --export >FILE writes one")
+        raise ConfigError(f"there is no keyring {ring}", hint="create one with: gpg --export >FILE")
     return Vendor(app.charts, lambda home: _helm(app, home), app.runner, ring)
 
 
@@ -204,7 +206,7 @@ def _show(
         app.out.write(json.dumps({"version": VERSION, "kind": kind, "charts": rows}, indent=2) + "\n")
         return
     if output not in {"text", ""}:
-        raise ConfigError(f"no output '{output}'", hint="text or json")
+        raise ConfigError(f"unknown output {output!r}", hint="choose one of text, json")
     widths = [max(len(row[column]) for row in cells) for column in range(min(map(len, cells), default=0))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

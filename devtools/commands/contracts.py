@@ -65,7 +65,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
         except DevtoolsError as error:
             if error.message != problem:
                 problem = error.message
-                app.say(f"cannot look: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+                app.say(f"cannot check contracts: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         else:
             problem = ""
             found = confirmed(found_now, suspected)

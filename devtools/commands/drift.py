@@ -44,7 +44,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     if not (fix and drifted):
         _show(app, document, options)
         if drifted and options.output == "text":
-            app.say(f"put back what was deployed: invoke {what}")
+            app.say(f"restore what was deployed: invoke {what}")
         return ExitCode.FAILED if document["drifted"] else ExitCode.OK
     if options.output == "text":
         _show(app, document, options)

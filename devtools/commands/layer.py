@@ -18,7 +18,7 @@ def replay(app: App, name: str, options: Options, *, context: str = "", kubeconf
     may outlive its cluster.
     """
     if not options.sync and not options.test:
-        raise ConfigError("--only-test and --no-test leave nothing to do", hint="give one of them")
+        raise ConfigError("--only-test and --no-test exclude each other", hint="use one of them")
     project = Project(app)
     stack = project.stack(options.environment)
     layer = find_layer(stack, name)

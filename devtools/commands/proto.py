@@ -87,7 +87,7 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
     module = module_of(find_root(app.cwd))
     program = app.which("git")
     if program is None:
-        raise EnvironmentFault("git is not there: an older version of the API cannot be read", hint="install git")
+        raise EnvironmentFault("git is not installed: an older version of the API cannot be read", hint="install git")
     git = Git(program=program, directory=module.root)
     ref, commit = _resolve(app, git.commit_of, against)
     there = _must(app, git.listing(commit, f"{DIRECTORY}/buf.yaml", *_WORKSPACE), f"cannot read {ref}").splitlines()
@@ -145,7 +145,7 @@ def module_of(root: Path) -> Module:
         with open_source(path) as file:
             document = parse(file.read(), path)
     except OSError as error:
-        raise ConfigError(f"there is no protobuf module: {path}: {error.strerror}", hint="see docs/proto.md") from error
+        raise ConfigError(f"no protobuf module here: {path}: {error.strerror}", hint="see docs/proto.md") from error
     if document.problems:
         raise ConfigError("buf.yaml cannot be read", problems=document.problems)
     name = _name(document.data)
@@ -197,7 +197,7 @@ def _resolve(app: App, commit_of: Any, against: str) -> tuple[str, str]:
         if found.ok:
             return ref, found.stdout.strip()
     raise ConfigError(
-        f"git knows no {' and no '.join(refs)} here", hint="name what to compare with: --against REF; or fetch it"
+        f"git has no ref {' or '.join(refs)} here", hint="fetch the ref, or name another one: --against REF"
     )
 
 
@@ -255,12 +255,12 @@ def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
     if outcome is Outcome.DENIED:
         return ConfigError(
             f"{module.remote} refused to let this token push {module.name}: {message}",
-            hint="ask an owner of the module for write access; a proxy on the way can answer so, too",
+            hint="ask an owner of the module for write access; a proxy can also cause this answer",
         )
     if outcome is Outcome.MISSING:
         return ConfigError(
             f"{module.remote} has no module {module.name}: {message}",
-            hint=f"its owner makes it once: buf registry module create {module.name}",
+            hint=f"its owner can create it: buf registry module create {module.name}",
         )
     if outcome is Outcome.UNREACHABLE:
         return EnvironmentFault(

@@ -23,7 +23,7 @@ VERSION = 1  # of the JSON document
 def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
     """Build what is missing, then a table of tools; ConfigError for a dry run, which only pruning has."""
     if dry_run:
-        raise ConfigError("--dry-run goes with --prune", hint="invoke toolchain --prune --dry-run")
+        raise ConfigError("--dry-run needs --prune", hint="invoke toolchain --prune --dry-run")
     app.toolchain.ensure(progress=app.say)
     app.toolchain.renew(progress=app.say)
     if output == "json":
@@ -39,7 +39,7 @@ def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
     """Remove builds of pins that are no more; ConfigError for fewer than one day, which a run under way may need."""
     if not re.fullmatch(r"[1-9]\d{0,3}", days, re.ASCII):
         message = f"--days {days[:20]} is not a number of days from 1 to 9999"
-        raise ConfigError(message, hint="what was used today may be in use")
+        raise ConfigError(message, hint="builds used today may still be in use")
     from devtools.clusters.embedded.layout import programs
 
     judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=int(days), dry_run=dry_run)

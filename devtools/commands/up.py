@@ -34,9 +34,14 @@ def down(app: App, options: Options, *, undeclared: bool = False, crds: bool = F
     With `crds` the CRDs go last; without, they stay, and with them the objects of their kinds.
     """
     if crds and undeclared:
-        raise ConfigError("--crds and --undeclared do not go together", hint="CRDs go when every release is gone")
+        raise ConfigError(
+            "--crds and --undeclared cannot be combined",
+            hint="--crds removes CRDs after every release; --undeclared keeps declared releases",
+        )
     if options.force and not crds:
-        raise ConfigError("--force says that CRDs go with the objects of their kinds", hint="give it with --crds")
+        raise ConfigError(
+            "--force needs --crds", hint="to delete CRDs with all their objects: invoke down --crds --force"
+        )
     project = Project(app)
     stack = project.stack(options.environment)
     request = Request(

@@ -55,7 +55,7 @@ def _problems(
         yield from _context_problems(document, path, both, data)
     if "kubernetes" in keys and both.get("image"):
         message = "'kubernetes' and 'image' exclude each other: the image has a version of its own"
-        yield document.problem((*path, "kubernetes"), message, "take one of them out")
+        yield document.problem((*path, "kubernetes"), message, "remove one of them")
     owners = {both.get("api_port", 6550): "api_port", both.get("registry_port", 5550): "registry_port"}
     for index, port in enumerate(keys.get("ports", ())):
         number = int(port.split(":")[0])

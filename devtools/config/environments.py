@@ -168,7 +168,7 @@ def _directories(directory: Path) -> list[Path]:
     """Its directories by name, hidden ones left out; none where it is not there."""
     if not directory.is_dir():
         if directory.exists():
-            raise ConfigError(f"{directory.name} is not a directory", hint="environments have a directory each in it")
+            raise ConfigError(f"{directory.name} is not a directory", hint="each environment is a directory in it")
         return []
     return sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
 

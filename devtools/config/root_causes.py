@@ -24,7 +24,7 @@ class Cause:
         """The one problem; `wanted` is what was asked of the file, each with its place."""
         more = len(wanted) - _NAMED
         listed = ", ".join(wanted[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-        return Problem(where=self.where, message=f"{self.message}; wanted for {listed}", hint=self.hint)
+        return Problem(where=self.where, message=f"{self.message}; needed by {listed}", hint=self.hint)
 
 
 class Causes:

@@ -70,7 +70,7 @@ def find_root(start: Path) -> Path:
             return directory
     raise ConfigError(
         f"no stack here: neither {FILE} nor layers/ in {start} or above it",
-        hint=f"go to the repository, or make {FILE} or layers/10-bootstrap.yaml at its root",
+        hint=f"change to the repository, or create {FILE} or layers/10-bootstrap.yaml at its root",
     )
 
 

@@ -119,7 +119,7 @@ class DockerImages:
         )
         digest = str(answer.get("Digest", ""))
         if not digest:
-            raise EnvironmentFault(f"the Docker engine pushed {target} and did not say what it is there")
+            raise EnvironmentFault(f"the Docker engine pushed {target} and did not report its digest")
         return digest
 
     def load(self, archive: Path, *, timeout: float) -> None:
@@ -175,7 +175,9 @@ class DockerImages:
             if self._cancel.is_set():
                 raise Interrupted(self._cancel.reason or f"interrupted: did not {what}")
             if thread.is_alive() and time.monotonic() >= deadline:
-                raise TimedOut(f"the Docker engine did not {what} in {timeout:g} s", hint="--timeout gives it longer")
+                raise TimedOut(
+                    f"the Docker engine did not {what} in {timeout:g} s", hint="raise the limit with --timeout"
+                )
         if errors:
             raise _fault(what, errors[0])
         return answers[0]

@@ -209,7 +209,7 @@ class Engine:
         digest = digest_behind(self._plan, step)
         unchanged = all(item.action is Action.UNCHANGED for item in behind(self._plan, step))
         if not session.retest and has_passed(self._plan, step, fact):
-            ended.tests = (self._skipped(step, "nothing changed since they went well"),)
+            ended.tests = (self._skipped(step, "unchanged since they last passed"),)
             return
         try:
             ended.tests = self._smoke.run(step.release)

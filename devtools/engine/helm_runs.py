@@ -178,7 +178,7 @@ class HelmRuns:
         owner = stack_of(known)
         if known and owner != self._stack and not step.adopt and newest_state(known) != "uninstalled":
             raise Failure(
-                "a release of this name was installed by other means meanwhile",
+                "a release of this name was installed by another tool in the meantime",
                 hint=f"to adopt it: invoke layer {release.layer} --take-ownership {release.id}",
             )
         if step.adopt:
@@ -239,7 +239,7 @@ class HelmRuns:
         text = failure.text
         self._session.kube.check()
         if failure.is_away or (failure.kind != "chart" and self._session.kube.was_away(started)):
-            raise Outage(f"the API server went away for a while: {text}", hint="run the same command again")
+            raise Outage(f"the API server was unreachable for a while: {text}", hint="run the same command again")
         if result.timed_out:
             raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
         kube, values = self._session.kube, self._session.values.get(release.id) or {}

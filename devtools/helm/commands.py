@@ -126,7 +126,7 @@ def parse_upgrade(stdout: str, namespace: str) -> Deployed:
         manifest, revision = document.get("manifest") or "", int(document["version"])
         objects = parse_manifest(str(manifest), namespace)
     except (ValueError, KeyError, TypeError, OverflowError, DevtoolsError) as error:
-        raise DevtoolsError("helm's answer was not the release it made") from error
+        raise DevtoolsError("helm's output is not a release") from error
     return Deployed(revision=revision, objects=objects)
 
 
@@ -152,7 +152,7 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
     for item in found:
         kind, name, spec = item["kind"], (item.get("metadata") or {}).get("name"), item.get("spec") or {}
         if not (isinstance(kind, str) and isinstance(name, str) and name and isinstance(spec, dict)):
-            raise DevtoolsError(f"a test hook is no Kubernetes object with a name: {kind} {name or 'without one'}")
+            raise DevtoolsError(f"a test hook is not a Kubernetes object with a name: {kind} {name or 'without one'}")
     return found
 
 
@@ -170,7 +170,7 @@ def documents(text: str) -> Iterable[dict[str, Any]]:
             else:
                 yield _checked(document)
     except ValueError as error:
-        raise DevtoolsError(f"what helm rendered is not YAML: {error}") from error
+        raise DevtoolsError(f"the rendered manifest is not YAML: {error}") from error
 
 
 def missing_kinds(text: str) -> tuple[str, ...]:
@@ -184,7 +184,9 @@ def _checked(item: dict[str, Any]) -> dict[str, Any]:
     metadata = item.get("metadata") or {}
     parts = (metadata, *(metadata.get(key) or {} for key in ("labels", "annotations") if isinstance(metadata, dict)))
     if not all(isinstance(part, dict) for part in parts):
-        raise DevtoolsError(f"what helm rendered is no Kubernetes object: the metadata of a {item['kind']} is no map")
+        raise DevtoolsError(
+            f"the rendered manifest is not a Kubernetes object: metadata of a {item['kind']} is not a map"
+        )
     return item
 
 

@@ -76,7 +76,7 @@ def classify(stderr: str) -> HelmFailure:
     """Return what helm's last words mean."""
     lines = message(stderr).splitlines() or [line for line in stderr.splitlines() if line.strip()][-1:]
     if not lines:
-        return HelmFailure(kind="other", text="helm failed and said nothing")
+        return HelmFailure(kind="other", text="helm failed without an error message")
     lines = [line.strip() for line in lines if line.strip()]
     lines[0] = _VERB.sub("", lines[0])
     if is_trace := _TEMPLATE.match(lines[0]) is not None:

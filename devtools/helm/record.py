@@ -136,4 +136,4 @@ def _hook(hook: Mapping[str, Any]) -> tuple[frozenset[str], str]:
 
 
 def _unreadable() -> DevtoolsError:
-    return DevtoolsError("its Helm record cannot be read", hint="is it of another version of Helm?")
+    return DevtoolsError("its Helm record cannot be read", hint="another version of Helm may have written it")

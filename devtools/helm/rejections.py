@@ -61,11 +61,11 @@ class Refusal:
         if self.why == "conflict":
             return f"{self.ref}: {self.holder} owns {named}"
         if self.why == "replaced":
-            return f"{self.ref}: {self.holder} put {named} in the place of what is declared"
+            return f"{self.ref}: {self.holder} replaced declared items with {named}"
         if self.why == "immutable":
             return f"{self.ref}: {named or 'a field'} cannot be changed"
-        return f"{self.ref} is there already, and " + (
-            f"belongs to {self.holder}" if self.holder else "no release made it"
+        return f"{self.ref} already exists, and " + (
+            f"belongs to {self.holder}" if self.holder else "no release created it"
         )
 
 

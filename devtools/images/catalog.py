@@ -72,7 +72,7 @@ class Catalog:
         if len(known) == 1:
             return known[0]
         if known:
-            raise ConfigError(f"'{name}' could be {' or '.join(map(str, known))}", hint="type more of it")
+            raise ConfigError(f"'{name}' could be {' or '.join(map(str, known))}", hint="type a longer prefix")
         every = [item.reference for item in self.images.values()]
         near = did_you_mean(name, [form for item in every for form in _forms(item)])
         hint = near or suggestion(name, [item.short for item in every], "images")

@@ -40,7 +40,7 @@ class Obtain:
             self._pull(image)
         held = self.engine.held(image.reference)
         if held is None:
-            raise EnvironmentFault(f"the Docker engine has no image {image}, though nothing failed")
+            raise EnvironmentFault(f"the Docker engine has no image {image}, although it reported no error")
         return held
 
     def commands(self, image: Pinned) -> tuple[Command, ...]:
@@ -80,7 +80,9 @@ class Obtain:
         if result.cancelled:
             raise Interrupted(f"interrupted: {image} is not built")
         if result.timed_out:
-            raise TimedOut(f"building {image} took longer than {self.timeout:g} s", hint="--timeout gives it longer")
+            raise TimedOut(
+                f"building {image} took longer than {self.timeout:g} s", hint="raise the limit with --timeout"
+            )
         if not result.ok:
             raise DevtoolsError(
                 f"{image} cannot be built: {_reason(result.stderr or result.stdout)}", hint=command.display()

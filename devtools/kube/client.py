@@ -265,8 +265,8 @@ class Kube:
 
     def _stranger(self, path: str) -> EnvironmentFault:
         return EnvironmentFault(
-            f"what answers at {self._wire.server} is no Kubernetes API server ({path})",
-            hint="check the context's server, and whether a proxy stands in between",
+            f"{self._wire.server} is not a Kubernetes API server ({path})",
+            hint="check the server of the context, and any proxy in between",
         )
 
     def _list(self, path: str, accept: str, query: Mapping[str, str]) -> list[dict[str, Any]]:

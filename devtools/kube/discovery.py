@@ -72,12 +72,12 @@ class Discovery:
             groups = self._read(root).get("items")
             if not isinstance(groups, list):
                 raise EnvironmentFault(
-                    "the API server does not tell its kinds at once", hint="Kubernetes 1.27 or newer is needed"
+                    "the API server does not support aggregated discovery", hint="Kubernetes 1.27 or newer is needed"
                 )
             try:
                 found += [kind for group in groups for kind in _served(group)]
             except (AttributeError, KeyError, TypeError) as error:
-                raise EnvironmentFault(f"what answers at {root} is no list of a Kubernetes API's kinds") from error
+                raise EnvironmentFault(f"{root} did not answer with a Kubernetes discovery document") from error
         return tuple(found)
 
 

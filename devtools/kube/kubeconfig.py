@@ -69,7 +69,7 @@ def read_credentials(kubeconfig: Path, context: str) -> Credentials:
     _check_plugin(user, kubeconfig, context)
     base, server = kubeconfig.parent, str(cluster.get("server") or "")
     if not server.startswith(("https://", "http://")):
-        raise EnvironmentFault(f"kubeconfig {kubeconfig}: the server of context {context} is no URL: {server!r}")
+        raise EnvironmentFault(f"kubeconfig {kubeconfig}: the server of context {context} is not a URL: {server!r}")
     return Credentials(
         server=server,
         ca=_bytes(cluster, "certificate-authority", base),
@@ -153,7 +153,9 @@ def _token(user: dict[str, Any], base: Path) -> str:
     else:
         token = str(user.get("token") or "")
     if not _HEADER.fullmatch(token):
-        raise EnvironmentFault("the kubeconfig's token holds what no HTTP header can")  # it is not shown
+        raise EnvironmentFault(
+            "the kubeconfig's token contains characters that an HTTP header cannot hold"
+        )  # it is not shown
     return token
 
 

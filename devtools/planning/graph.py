@@ -38,7 +38,11 @@ def _need_problem(
         return Problem(where=need.where, message=f"{release.id} needs {need.release}, which is not declared", hint=hint)
     if position[target.layer] > position[release.layer]:
         message = f"{release.id} needs {target.id}, whose layer {target.layer} comes after {release.layer}"
-        return Problem(where=need.where, message=message, hint="a need points to the same layer or an earlier one")
+        return Problem(
+            where=need.where,
+            message=message,
+            hint="a release may only need releases of its own layer or an earlier one",
+        )
     if release.installed and not target.installed and not need.optional:
         message = f"{release.id} needs {target.id}, which is switched off by {target.disabled_by}"
         hint = f"switch it on, or write {{release: {target.id}, optional: true}}"
@@ -138,5 +142,5 @@ def in_order(declared: Iterable[ReleaseId], edges: Edges) -> list[ReleaseId]:
             if not waiting[dependent]:
                 heapq.heappush(ready, rank[dependent])
     if len(order) != len(names):
-        raise ValueError("the releases need each other in a cycle")
+        raise ValueError("the needs of the releases form a cycle")
     return order

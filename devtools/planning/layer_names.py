@@ -22,7 +22,10 @@ def find_layer(stack: Stack, typed: str) -> Layer:
         return found[0]
     names = [layer.name for layer in stack.layers]
     if found:
-        raise ConfigError(f"'{typed}' may be any of {', '.join(layer.name for layer in found)}", hint="type more of it")
+        raise ConfigError(
+            f"'{typed}' is ambiguous: it matches {', '.join(layer.name for layer in found)}",
+            hint="type a longer prefix",
+        )
     near = [known for known in stack.layers if did_you_mean(typed, _forms(known))]
     hint = did_you_mean(typed, names) or (f"did you mean '{near[0].name}'?" if near else "")
     raise ConfigError(f"unknown layer '{typed}'", hint=hint or f"layers: {', '.join(names)}")

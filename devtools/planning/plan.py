@@ -158,14 +158,14 @@ def is_foreign(fact: ReleaseFact | None, stack: str) -> bool:
 def _foreign(release: Release, fact: ReleaseFact) -> str:
     """Why a release is not upgraded that this stack did not install, and the command that does it all the same."""
     owner = (
-        f"it belongs to stack '{fact.stack}'" if fact.stack else "a release of this name was installed by other means"
+        f"it belongs to stack '{fact.stack}'" if fact.stack else "a release of this name was installed by another tool"
     )
     return f"{owner} on this cluster: to adopt it, invoke layer {release.layer} --take-ownership {release.id}"
 
 
 def _adopted(release: Release, fact: ReleaseFact, digest: str) -> Step:
     """Upgrade what another stack installed, or other means, whatever its state is."""
-    owner = f"stack '{fact.stack}'" if fact.stack else "other means"
+    owner = f"stack '{fact.stack}'" if fact.stack else "another tool"
     return Step(
         release=release,
         action=Action.UPGRADE,
@@ -235,7 +235,7 @@ def _unfinished(fact: ReleaseFact) -> str:
 def _changed(fact: ReleaseFact, digest: str) -> str:
     """In what a deployed revision differs from what should be; empty when in nothing."""
     if fact.digest != digest:
-        return "inputs changed" if fact.digest else "upgraded by other means"
+        return "inputs changed" if fact.digest else "upgraded by another tool"
     if fact.going:
         named = ", ".join(map(str, fact.going[:_NAMED])) + (", …" if len(fact.going) > _NAMED else "")
         return f"being deleted: {named}"

@@ -51,7 +51,7 @@ def choose_releases(stack: Stack, selector: Selector) -> Selection:
     for label in selector.labels:
         chosen &= _labelled(stack, label)
     if not chosen:
-        raise ConfigError("no release answers to all of these selectors", hint="invoke layers")
+        raise ConfigError("no release matches all of these selectors", hint="invoke layers")
     if selector.with_needs:
         chosen = _with_needs(stack, chosen)
     layers = {release.layer for release in stack.releases() if release.id in chosen}
@@ -64,7 +64,7 @@ def find_release(stack: Stack, typed: str) -> Release:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ConfigError(f"'{typed}' may be any of {', '.join(str(release.id) for release in found)}")
+        raise ConfigError(f"'{typed}' is ambiguous: it matches {', '.join(str(release.id) for release in found)}")
     known = [form for release in stack.releases() for form in (release.name, str(release.id))]
     raise ConfigError(f"unknown release '{typed}'", hint=did_you_mean(typed, known) or "invoke layers")
 
@@ -81,7 +81,7 @@ def _of_stages(stack: Stack, stages: Iterable[str]) -> set[ReleaseId]:
 def _labelled(stack: Stack, label: str) -> set[ReleaseId]:
     key, equals, value = label.partition("=")
     if not equals:
-        raise ConfigError(f"'{label}' is no label selector", hint="key=value, such as stage=data-plane")
+        raise ConfigError(f"'{label}' is not a label selector", hint="key=value, such as stage=data-plane")
     found = {release.id for release in stack.releases() if release.labels.get(key) == value}
     if not found:
         near = did_you_mean(label, {f"{k}={v}" for release in stack.releases() for k, v in release.labels.items()})

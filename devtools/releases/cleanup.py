@@ -48,7 +48,7 @@ def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
             session.kube.delete(f"{NAMESPACES}/{name}")
     for name, kinds in held.items():
         what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        session.bus.emit(Notice(level="info", message=f"namespace {name} stays: it holds {what}"))
+        session.bus.emit(Notice(level="info", message=f"namespace {name} is kept: it contains {what}"))
     until(lambda: [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held], wait)
 
 
@@ -70,8 +70,8 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
         counts = Counter(ref.kind for ref in found)
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
         raise Failure(
-            f"the CRDs stay, since objects of their kinds are still there and would go with them: {counted}",
-            hint="look at them first: invoke down --crds --force deletes them, too",
+            f"the CRDs are kept, because objects of their kinds still exist and would be deleted, too: {counted}",
+            hint="check these objects; to delete them with the CRDs: invoke down --crds --force",
             details=[f"{ref.namespace + '/' if ref.namespace else ''}{ref}" for ref in found],
         )
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="crds") as pool:

@@ -51,7 +51,7 @@ class Commands:
             if (quiet and stream == "stdout") or printed > MOST_LINES:
                 return
             printed += 1
-            line = line if printed <= MOST_LINES else f"(what is printed after {MOST_LINES} lines is left out)"
+            line = line if printed <= MOST_LINES else f"(output after {MOST_LINES} lines is omitted)"
             self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=without_values(line)))
 
         return self._session.runner.run(replace(command, line_secrets=self._session.redactor.values), on_output)

@@ -51,8 +51,8 @@ def killed(result: Result) -> Failure | None:
         return None
     name = {known.value: known.name for known in signal.Signals}.get(-result.returncode, f"signal {-result.returncode}")
     return Failure(
-        f"helm was killed ({name}) while it worked",
-        hint="where nobody did that, the system did, for want of memory; the same command puts right what helm left",
+        f"helm was killed ({name})",
+        hint="probably killed for lack of memory; run the same command again to recover",
     )
 
 

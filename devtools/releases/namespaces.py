@@ -22,7 +22,7 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
     path, reported = f"/api/v1/namespaces/{name}", False
     while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
         if wait.over():
-            text = f"namespace {name} is being deleted, and does not go away"
+            text = f"namespace {name} is still being deleted"
             raise LateFailure(text, hint=f"kubectl describe namespace {name}", details=_what_keeps(found))
         if not reported:
             wait.say(f"namespace {name} to be gone: it is being deleted")

@@ -33,10 +33,10 @@ class Recovery:
 
     def notice(self, state: str) -> str:
         """What a user is told of it."""
-        cause = "was never deployed" if state == "failed" else f"was left {state} by a helm that was cut off"
+        cause = "was never deployed" if state == "failed" else f"was left {state} by an interrupted helm"
         does = {
             "rollback": f"rolled back to revision {self.revision} first",
-            "forget": "that revision is forgotten, and what it made is taken over",
+            "forget": "the record of that revision is deleted, and its objects are taken over",
             "uninstall": "uninstalled first",
         }
         return f"{cause}: {does[self.how]}"
@@ -95,7 +95,7 @@ def await_other_helm(kube: Kube, release: Release, wait: Wait, *, origin: str, a
             if adopt or maker is Maker.DEVTOOLS:
                 return
             raise LateFailure(
-                f"{who} left it {state} {age / 60:.0f} minutes ago, or still works on it",
+                f"release is {state} for {age / 60:.0f} minutes: {who} was interrupted or is still running",
                 hint=f"if that helm has ended: invoke layer {release.layer} --take-ownership {release.id}",
             )
         wait.say(f"{who} to finish ({state} for {age:.0f} s)")

@@ -179,7 +179,7 @@ def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[s
         kube.delete(path)
         while (kube.get(path) or {"metadata": {}})["metadata"].get("uid") == live["metadata"]["uid"]:
             _pause(wait, f"{ref} to be deleted")
-        say(f"{ref} in {ref.namespace or 'the cluster'} was deleted, to be made anew{protected}")
+        say(f"{ref} in {ref.namespace or 'the cluster'} was deleted and will be recreated{protected}")
 
 
 def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str:
@@ -193,7 +193,7 @@ def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str
         uid = live["metadata"]["uid"]
         while any(owner["uid"] == uid for item in kube.metadata(claims) for owner in item.get("ownerReferences") or ()):
             _pause(wait, f"StatefulSet/{live['metadata']['name']} to let go of its volume claims")
-    return "; its volume claims stay"
+    return "; its volume claims are kept"
 
 
 def _pause(wait: Wait, what: str) -> None:
@@ -219,8 +219,8 @@ def unknown(text: str, chart: Path, values: Mapping[str, Any]) -> Failure | None
         hint = "move the CRD to the chart's crds/, or into a release that this one needs"
         return Failure(message, hint=hint, details=[text])
     return Failure(
-        f"{reason}: no CRD for it is there",
-        hint="add the release that brings the CRD to its needs",
+        f"{reason}: its CRD is not installed",
+        hint="add the release that installs the CRD to `needs`",
         details=[text],
     )
 

@@ -80,7 +80,7 @@ def take_over(kube: Kube, stray: Stray, say: Callable[[str], None]) -> None:
             if error.status != CONFLICT or attempt == _AGAIN:
                 raise
             continue
-        say("; ".join(f"{refusal}: taken away" for refusal in stray.refusals()))
+        say("; ".join(f"{refusal}: removed" for refusal in stray.refusals()))
         return
 
 

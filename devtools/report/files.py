@@ -67,7 +67,7 @@ def run_directory(root: Path, what: str, at: float) -> Path:
                 return candidate
     except OSError as error:
         raise _unwritable(runs, error) from error
-    raise EnvironmentFault(f"{runs} holds a thousand runs of this second", hint=f"remove {runs}")
+    raise EnvironmentFault(f"{runs} contains 1000 runs of this second", hint=f"remove {runs}")
 
 
 def _unwritable(path: Path, error: OSError) -> EnvironmentFault:

@@ -1,1 +1,1 @@
-"""Doing it: events, facts, the engine, contracts and smoke tests."""
+"""What the parts of one run share: session, slots, durations, the run locks."""

@@ -199,7 +199,7 @@ def held(
     except ApiError as error:
         if error.status != FORBIDDEN:
             raise
-        say(f"runs on other machines are not held up: no run lock on the cluster ({error.text})")
+        say(f"no run lock on the cluster, so runs on other machines are not blocked ({error.text})")
         yield
         return
     over = Event()

@@ -98,7 +98,9 @@ class Smoke:
             metadata = hook["metadata"]
             resource = self._kube.resource(hook["kind"], str(hook.get("apiVersion", "")))
             if resource is None:
-                raise DevtoolsError(f"the cluster serves no kind {hook['kind']}, which a test of {release} needs")
+                raise DevtoolsError(
+                    f"kind {hook['kind']}, which a test of {release} needs, does not exist on the cluster"
+                )
             where = str(metadata.get("namespace") or release.namespace) if resource.namespaced else ""
             self._kube.apply(resource.path(where, str(metadata["name"])), hook)
 
@@ -188,7 +190,7 @@ class Smoke:
             if self._session.cancel.wait(0.05):
                 raise Interrupted(self._session.cancel.reason)
             if time.monotonic() > deadline:
-                raise Failure(f"the {test.kind} {test.name} of an earlier run does not go away")
+                raise Failure(f"the {test.kind} {test.name} of an earlier run is still being deleted")
         return uid
 
     def _begun(self, test: Test, before: str) -> bool:
@@ -239,7 +241,9 @@ class Smoke:
             raise fault
         if failure.is_away:
             self._kube.check()
-            raise Outage(f"the cluster went away during test {test.name}: {text}", hint="invoke cluster.status")
+            raise Outage(
+                f"the cluster became unreachable during test {test.name}: {text}", hint="invoke cluster.status"
+            )
         if late := watch.expiry():
             if watch.has_passed():
                 return self._success(watch)

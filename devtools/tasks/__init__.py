@@ -1,6 +1,6 @@
 """The invoke tasks; a repository gets them by `from devtools.tasks import namespace` in its tasks.py.
 
-Each parses its arguments and calls `devtools.app`; nothing else is imported until a task runs.
+Each parses its arguments and calls `devtools.commands`; nothing else is imported until a task runs.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from devtools.tasks.proto import namespace as proto
         *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose", "output"),
         *("recreate", "take-ownership"),
         name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
-        context="refuse a cluster whose kube context is another",
-        kubeconfig="refuse a cluster whose kubeconfig is another file",
+        context="refuse a cluster with another kube context",
+        kubeconfig="refuse a cluster with another kubeconfig",
     ),
 )
 def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
@@ -117,8 +117,8 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
 @our_task(
     help=with_help(
         *("env", "dry-run", "no-wait", "verbose", "output"),
-        crds="CRDs too, when every release is gone; without it they stay, with what is stored in their kinds",
-        force="with --crds: also where objects of their kinds are left, which go with them",
+        crds="also remove CRDs, after every release; without it CRDs and their objects are kept",
+        force="with --crds: remove CRDs even if objects of their kinds still exist, and delete those",
         undeclared="only releases that no layer declares any more",
     )
 )
@@ -212,7 +212,7 @@ def plan(
     help=with_help(
         *("env", *SELECTORS, "with-needs"),
         name="only this layer (default: all)",
-        watch="look again and again, print what changes, and keep the file that Tilt's resources read",
+        watch="check every five seconds, print changes, and update the file that Tilt's resources read",
         output="text or json",
     ),
 )
@@ -227,7 +227,7 @@ def contracts(
     with_needs: bool = False,
     output: str = "text",
 ) -> None:
-    """Show which releases are deployed as declared and keep their contracts now; 1 unless all do.
+    """Show which releases are deployed as declared and meet their contracts; exit code 1 unless all do.
 
     Examples:
       invoke contracts
@@ -247,14 +247,14 @@ def contracts(
     help=with_help(
         *("env", "show-secrets"),
         name="the release, name or namespace/name",
-        explain="chart defaults, too, and for each key the file and line that set it",
+        explain="also show chart defaults, and for each key the file and line that set it",
         output="text or json",
     ),
 )
 def values(
     _: Context, name: str, env: str = "", explain: bool = False, show_secrets: bool = False, output: str = "text"
 ) -> None:
-    """Show the values a release is given, and with --explain where each key comes from.
+    """Show the merged values of a release; with --explain, where each key is set.
 
     Examples:
       invoke values clickhouse
@@ -270,7 +270,7 @@ def values(
     help=with_help("env", output="text, json (the document) or starlark (the document, for Tiltfiles that load it)")
 )
 def specs(_: Context, env: str = "", output: str = "text") -> None:
-    """Write what Tilt reads about the layers, where it would read differently.
+    """Write the file Tilt reads, if its content changed.
 
     Examples:
       invoke specs
@@ -284,9 +284,9 @@ def specs(_: Context, env: str = "", output: str = "text") -> None:
 
 @our_task(
     help={
-        "prune": "instead: remove builds that no pin names and that nobody has used lately",
-        "days": "with --prune: how many days a build may lie unused",
-        "dry-run": "with --prune: say what would be removed, and remove nothing",
+        "prune": "remove unused builds of versions that are no longer pinned, and build nothing",
+        "days": "with --prune: keep builds used within this many days",
+        "dry-run": "with --prune: list what would be removed, and remove nothing",
         "output": "text or json",
     }
 )

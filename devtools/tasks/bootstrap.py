@@ -34,7 +34,7 @@ def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "
 
 @our_task(reads=True, help=_OUTPUT)
 def status(_: Context, output: str = "text") -> None:
-    """Show what there is of each stage of a bootstrap.
+    """Show the state of each stage of a bootstrap.
 
     Examples:
       invoke bootstrap.status

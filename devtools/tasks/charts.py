@@ -46,7 +46,7 @@ def verify(_: Context, output: str = "text") -> None:
 
 @our_task(reads=True, name="list", help={"output": "text or json"})
 def list_(_: Context, output: str = "text") -> None:
-    """Show every pinned chart and what there is of it.
+    """Show every pinned chart and its state.
 
     Examples:
       invoke charts.list

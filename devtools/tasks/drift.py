@@ -15,7 +15,7 @@ from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_o
     help=with_help(
         *("env", "no-wait", "verbose", *SELECTORS, "with-needs"),
         name="only this layer (default: all)",
-        fix="sync what drifted again, taking back what others hold",
+        fix="restore drifted objects, overwriting other field managers",
         output="text or json",
     ),
 )
@@ -32,7 +32,7 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     with_needs: bool = False,
     output: str = "text",
 ) -> None:
-    """Compare what is on the cluster with what was deployed there, field by field; 1 where anything differs.
+    """Compare live objects with what was deployed, field by field; exit code 1 if anything differs.
 
     Examples:
       invoke drift

@@ -19,7 +19,7 @@ from devtools.tasks.declaration import our_task
     },
 )
 def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str = "text") -> None:
-    """Show every image that the charts want, which releases want it, and whether images.yaml has it.
+    """Show every image that the charts use, the releases that use it, and whether images.yaml lists it.
 
     Examples:
       invoke images.list
@@ -36,7 +36,7 @@ def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str
     iterable=["name"],
     help={
         "name": "only this image of images.yaml, in full or its last part; can be given again (default: all)",
-        "via": "registry (the cluster's own, the default) or import (k3d image import); both look on every node",
+        "via": "registry (the cluster's own, the default) or import (k3d image import); both verify every node",
         "timeout": "how long each pull, build, push or import may take: 90s, 5m (the default)",
         "dry-run": "print the commands and touch nothing",
         "output": "text or json",
@@ -50,7 +50,7 @@ def preload(
     dry_run: bool = False,
     output: str = "text",
 ) -> None:
-    """Bring the images of images.yaml into every node of the cluster, and look whether they came.
+    """Load the images of images.yaml into every node of the cluster and verify them.
 
     Examples:
       invoke images.preload

@@ -38,7 +38,7 @@ def lint(_: Context, output: str = "text") -> None:
 
 @our_task(reads=True, help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
 def breaking(_: Context, against: str = "", output: str = "text") -> None:
-    """Check that nobody breaks who uses the protobuf module as it is at a git ref.
+    """Check the protobuf module for breaking changes since a git ref.
 
     Examples:
       invoke proto.breaking
@@ -62,7 +62,7 @@ def breaking(_: Context, against: str = "", output: str = "text") -> None:
 def push(
     _: Context, no_push: bool = False, force: bool = False, label: Sequence[str] | None = None, output: str = "text"
 ) -> None:
-    """Build the protobuf module and publish it with BUF_TOKEN, unless it is as it was last pushed.
+    """Build the protobuf module and publish it with BUF_TOKEN, unless it is unchanged since the last push.
 
     Examples:
       invoke proto.push

@@ -1,1 +1,1 @@
-"""Tilt: what it is told about the layers, the library that Tiltfiles load, and a harness that tests Tiltfiles."""
+"""Tilt: the specs document of the layers, the library that Tiltfiles load, and a harness that tests Tiltfiles."""

@@ -158,7 +158,9 @@ def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
     """What a failed build means for the user."""
     what = f"{family.name} {family.version}"
     if result.cancelled:
-        return Interrupted(f"stopped while building {what}; nothing half-made was kept", hint="type it again to go on")
+        return Interrupted(
+            f"stopped while building {what}; no partial build was kept", hint="run the same command again"
+        )
     if result.timed_out:
         return TimedOut(f"building {what} took more than {LIMIT / 60:.0f} min", hint=f"see {log}")
     lines = [_CREDENTIALS.sub("***@", line) for line in result.stderr.splitlines() if line.strip()]
@@ -166,7 +168,7 @@ def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
         if found := next((line for line in lines if words.search(line)), None):
             return EnvironmentFault(f"cannot build {what}: {sentence}: {found.strip()}", hint=hint)
     tail = " | ".join(lines[-_TAIL:]) or f"go ended with {result.returncode}"
-    return EnvironmentFault(f"cannot build {what}: {tail}", hint=f"all that Go printed is in {log}")
+    return EnvironmentFault(f"cannot build {what}: {tail}", hint=f"the full output of Go is in {log}")
 
 
 _CAUSES = (

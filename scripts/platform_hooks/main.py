@@ -104,7 +104,7 @@ def _target(options: argparse.Namespace) -> tuple[Path, str]:
     """Both must be said: what happens to be the current context is never written to."""
     for name in ("kubeconfig", "context"):
         if not getattr(options, name):
-            raise ConfigError(f"which cluster: no --{name}", hint="invoke cluster.status shows both")
+            raise ConfigError(f"--{name} is missing", hint="invoke cluster.status shows both")
     return Path(options.kubeconfig), options.context
 
 

@@ -86,7 +86,8 @@ def _ensure_one(store: Store, secret: Wanted, say: Callable[[str], None], make: 
         say(f"{secret.path}: {how} ({', '.join(missing)})")
         return how
     raise DevtoolsError(
-        f"{secret.path}: somebody else wrote it each of {RACES} times", hint="wait until they are done, then try again"
+        f"{secret.path}: another process changed it during each of {RACES} attempts",
+        hint="wait until they are done, then try again",
     )
 
 
@@ -126,7 +127,7 @@ class VaultStore:
                 raise self._no_engine() from None
             return StoredSecret(data={}, version=_deleted(error.json))
         except self._hvac.exceptions.InvalidRequest as error:
-            raise DevtoolsError(f"Vault does not give {path}: {_error_text(error)}") from None
+            raise DevtoolsError(f"cannot read {path} from Vault: {_error_text(error)}") from None
         try:
             found = answer["data"]
             return StoredSecret(data={**(found["data"] or {})}, version=int(found["metadata"]["version"]))
@@ -140,7 +141,7 @@ class VaultStore:
         except self._hvac.exceptions.InvalidRequest as error:
             if "check-and-set" in str(error):
                 raise LostRace(f"{path} was written by somebody else") from None
-            raise DevtoolsError(f"Vault does not take {path}: {_error_text(error)}") from None
+            raise DevtoolsError(f"cannot write {path} to Vault: {_error_text(error)}") from None
         except self._hvac.exceptions.InvalidPath:
             raise self._no_engine() from None
 
@@ -196,7 +197,7 @@ class VaultStore:
         )
 
     def _stranger(self) -> EnvironmentFault:
-        return EnvironmentFault(f"what answers at {self._url} is no Vault", hint=_WHERE)
+        return EnvironmentFault(f"{self._url} is not a Vault server", hint=_WHERE)
 
 
 def _deleted(answer: Any) -> int:

@@ -46,7 +46,7 @@ def read_seeds(environments: Path, environment: str) -> Seeds:
         found, mount = wanted(merged["secrets"].values()), str(store.get("path", "secret"))
     except (AttributeError, KeyError, TypeError) as error:
         hint = f"compare them with values.yaml of the chart; they are in {files[0]}"
-        raise ConfigError("the values of vault-secrets have not the form of its chart's", hint=hint) from error
+        raise ConfigError("the values of vault-secrets do not match the schema of its chart", hint=hint) from error
     return Seeds(secrets=found, mount=mount, development_token=str(token))
 
 

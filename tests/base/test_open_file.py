@@ -76,9 +76,9 @@ def test_links_that_lead_out_of_a_repository_are_refused(repository: Path, kind:
     (repository / "layers/deep/y").symlink_to(outside / "secret")
     link, target, path = LINKS[kind]
     (repository / link).symlink_to(target.format(outside=outside))
-    with pytest.raises(OSError, match="leads out of the repository"):
+    with pytest.raises(OSError, match="points outside the repository"):
         read_source(repository / path)
-    with pytest.raises(OSError, match="leads out of the repository"):
+    with pytest.raises(OSError, match="points outside the repository"):
         write_whole(_through(repository), "x")
     assert [path.name for path in outside.iterdir()] == ["secret"]
 
@@ -106,7 +106,7 @@ def test_a_home_directory_in_version_control_is_not_a_stacks_repository(
     monkeypatch.setenv("HOME", str(repository.parent))
     (repository.parent / ".git").mkdir()
     (repository / "layers/x").symlink_to("../../outside/secret")
-    with pytest.raises(OSError, match="leads out of the repository"):
+    with pytest.raises(OSError, match="points outside the repository"):
         read_source(repository / "layers/x")
 
 
@@ -125,5 +125,5 @@ def test_our_directory_is_ours(repository: Path) -> None:
     (repository / ".devtools/.gitignore").unlink()
     (repository / ".devtools").rmdir()
     (repository / ".devtools").symlink_to("../outside")
-    with pytest.raises(OSError, match="leads out of the repository"):
+    with pytest.raises(OSError, match="points outside the repository"):
         own_directory(repository)

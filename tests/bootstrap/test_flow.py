@@ -350,7 +350,7 @@ def test_tilt_gets_the_token_and_the_tiltfile_its_flags(machine: Machine) -> Non
     machine.program("scripts", "")
     (machine.root / "scripts").mkdir()
     (machine.root / "scripts/buf-build-push.sh").write_text("#!/bin/sh\n")
-    assert "warning: there is no BUF_TOKEN" in up(machine, Options(dry_run=True)).err
+    assert "warning: BUF_TOKEN is not set" in up(machine, Options(dry_run=True)).err
     up(machine, Options(push=False, output="json"), BUF_TOKEN="x" * 7)
     assert machine.calls()[-1].split(" KUBECONFIG")[0].endswith("--context k3d-demo -- --no-push")
     assert "token 7" in (machine.run_directory / "tilt.log").read_text()

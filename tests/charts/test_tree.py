@@ -59,7 +59,7 @@ STRANGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a socket": ("agent.sock", _socket, "is a socket"),
     "a device": ("zero", _link("/dev/zero"), "is a device"),
     "a link to nothing": ("templates/.#a.yaml", _link("me@host.1"), "is a link to nothing: me@host.1"),
-    "a ring": ("templates/more", _link(".."), "is a link to a directory that it lies in"),
+    "a ring": ("templates/more", _link(".."), "is a link to one of its parent directories"),
     "a link to itself": ("self", _link("self"), "is a link to nothing: self"),
 }
 STRANGE_HINT = "helm takes files and directories only: move it out of the chart"
@@ -103,7 +103,7 @@ def test_a_pipe_that_helm_would_wait_for(name: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             load(tmp_path)
         assert (
-            "charts/platform/web/Chart.yaml:1:1: cannot be read: it is not a regular file; wanted for"
+            "charts/platform/web/Chart.yaml:1:1: cannot be read: it is not a regular file; needed by"
             in said(caught.value)[0]
         )
 

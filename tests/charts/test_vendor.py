@@ -253,7 +253,7 @@ def test_one_that_fails_does_not_keep_the_others_out(repo: Repo, packer: Packer,
     assert repo.vendor(source="../archives") is ExitCode.CONFIG
     assert repo.tree() == ["acme/web/web-1.0.0.tgz"]
     assert "vendored" in repo.out.getvalue()
-    assert "holds no api-1.0.0.tgz" in repo.err.getvalue()
+    assert "does not contain api-1.0.0.tgz" in repo.err.getvalue()
     assert repo.vendor(source="../archives", output="json") is ExitCode.CONFIG
     assert json.loads(repo.out.getvalue())["kind"] == "error"
 
@@ -302,7 +302,11 @@ def test_a_wrong_source_is_one_problem(repo: Repo, tmp_path: Path, place: str) -
     repo.pin(*(f"name: {name}, version: 1.0.0, {nowhere}" for name in ("a", "b", "c", "d")))
     assert repo.vendor(source=place) is ExitCode.CONFIG
     said = " ".join(repo.err.getvalue().split())
-    wrong = "is not a directory" if place.endswith("nowhere") else "none of the 4 charts comes from there; the first: "
+    wrong = (
+        "is not a directory"
+        if place.endswith("nowhere")
+        else "none of the 4 charts could be fetched from there; the first error: "
+    )
     assert wrong in said
     assert said.count("a-1.0.0.tgz") <= 2
     assert "b-1.0.0.tgz" not in said
@@ -422,7 +426,7 @@ def test_a_lock_that_is_gone_is_told_once(repo: Repo, packer: Packer, tmp_path: 
     (repo.root / LOCK).unlink()
     assert repo.verify() is ExitCode.CONFIG
     assert repo.err.getvalue() == (
-        f"error: 1 problem in {LOCK}\n  {LOCK}:1:1: is missing; wanted for acme/api/api-1.0.0.tgz,"
+        f"error: 1 problem in {LOCK}\n  {LOCK}:1:1: is missing; needed by acme/api/api-1.0.0.tgz,"
         " acme/web/web-1.0.0.tgz (take it from version control again)\n"
     )
     shutil.rmtree(repo.root / "charts")
@@ -479,7 +483,7 @@ def test_provenance(
     proof = packed.with_name(f"{packed.name}.prov")
     proof.write_text(proof.read_text().replace(sha256_of(packed), "b" * 64))
     code, said = vendor()
-    assert (code, "is not the one its provenance file signs" in said) == (ExitCode.CONFIG, True), said
+    assert (code, "does not match its provenance file" in said) == (ExitCode.CONFIG, True), said
     assert repo.tree() == []
 
 
@@ -508,7 +512,7 @@ def test_what_is_outdated(repo: Repo, packer: Packer, source: tuple[Path, str]) 
     assert run(repo.app(), lambda app: verbs.outdated(app, nowhere, "text")) is ExitCode.ENVIRONMENT
     write(repo.root, {"bad.yaml": "entries: 3\n"})
     assert run(repo.app(), lambda app: verbs.outdated(app, "bad.yaml", "text")) is ExitCode.CONFIG
-    assert "is no index of a chart repository" in repo.err.getvalue()
+    assert "is not the index of a chart repository" in repo.err.getvalue()
 
 
 def test_the_list_says_stand_in(repo: Repo, packer: Packer, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
 def test_delete_and_stop_refuse(tmp_path: Path) -> None:
     found = provider("team", tmp_path, write(tmp_path / "config"))
     for act, word in ((found.delete, "delete"), (found.stop, "stop")):
-        with pytest.raises(ConfigError, match=f"not devtools' to {word}"):
+        with pytest.raises(ConfigError, match=f"devtools does not {word} it"):
             act(print)
 
 

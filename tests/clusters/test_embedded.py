@@ -156,7 +156,7 @@ def check_silent_is_given_time(machine: Machine) -> None:
     with subprocess.Popen([stand_in, "60"], env=machine.layout.env) as silent:
         for look in (machine.provider().find, lambda: machine.provider().ensure(machine.say)):
             with pytest.raises(
-                EnvironmentFault, match=r"is not ready: .* does not answer: Connection refused"
+                EnvironmentFault, match=r"is not ready: .* does not answer: Connection (refused|reset by peer)"
             ) as caught:
                 look()
             assert caught.value.hint.startswith("wait a moment")
@@ -203,7 +203,7 @@ def check_what_died_is_started_again(machine: Machine) -> None:
     assert caught.value.hint == "invoke cluster.create"
     assert machine.processes() == before
     machine.provider().ensure(machine.say)
-    assert any("kube-apiserver of cluster" in line and "starting it again" in line for line in machine.lines)
+    assert any("kube-apiserver of cluster" in line and "restarting it" in line for line in machine.lines)
     assert machine.get("configmap", "kept")["metadata"]["name"] == "kept"
 
 

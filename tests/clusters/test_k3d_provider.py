@@ -236,9 +236,9 @@ def test_a_node_that_crashes_is_named_with_its_log(bench: Bench) -> None:
     bench.change("k3d-dev-server-0", status="restarting")
     status = bench.provider().status()
     assert (status.state, status.hint) == ("broken", "docker logs --tail 20 k3d-dev-server-0")
-    with pytest.raises(EnvironmentFault, match="k3d-dev-server-0 of cluster dev ends again and again"):
+    with pytest.raises(EnvironmentFault, match="k3d-dev-server-0 of cluster dev keeps crashing"):
         bench.ensure()
-    with pytest.raises(EnvironmentFault, match="ends again and again"):
+    with pytest.raises(EnvironmentFault, match="keeps crashing"):
         bench.provider().find()
 
 
@@ -315,7 +315,7 @@ def test_an_interrupted_creation_is_made_again(bench: Bench) -> None:
     bench.ensure()
     assert bench.ran() == ["cluster list", "cluster delete", "registry list", "cluster create", "kubeconfig get"]
     assert bench.lines[-2:] == [
-        "removing what an interrupted run left of cluster dev",
+        "removing the remains of an interrupted run of cluster dev",
         "making cluster dev",
     ]
 

@@ -25,7 +25,8 @@ from tests.kits import k3d as double
 from tests.kits.waiting import eventually
 
 HAS_BOTH = shutil.which("k3d") is not None and docker_answers(os.environ)
-pytestmark = pytest.mark.skipif(not HAS_BOTH, reason="no k3d on PATH, or no Docker engine answers")
+if not HAS_BOTH:
+    pytest.skip("no k3d on PATH, or no Docker engine answers: docs/real-programs.md", allow_module_level=True)
 USERS = "apiVersion: v1\nkind: Config\ncurrent-context: NAME\ncontexts: [{name: NAME}, {name: another}]\n"
 
 

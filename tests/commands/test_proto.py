@@ -100,14 +100,14 @@ def test_breaking_without_something_to_break(repo: Repo) -> None:
     assert (done.code, done.document["result"]) == (ExitCode.OK, "nothing to compare")
     done = repo.run(lambda app: proto.breaking(app, "--output=x"))
     assert done.code is ExitCode.CONFIG
-    assert "git knows no --output=x here" in done.err
+    assert "git has no ref --output=x here" in done.err
 
 
 def test_no_token_fails_before_anything_is_built(repo: Repo) -> None:
     calls = repo.fake_buf("exit 0")
     done = repo.run(push)
     assert done.code is ExitCode.CONFIG
-    assert "there is no BUF_TOKEN" in done.err
+    assert "BUF_TOKEN is not set" in done.err
     assert not calls.exists()
 
 
@@ -230,7 +230,7 @@ def test_a_push_that_is_stopped_says_so_and_remembers_nothing(repo: Repo) -> Non
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "there is no protobuf module"),
+        (None, "no protobuf module here"),
         ("version: v2\nmodules: [", "proto/buf.yaml:3:1"),
         ("version: v2\n", "no name REMOTE/OWNER/MODULE"),
         ("version: v2\nname: a//b\n", "no name REMOTE/OWNER/MODULE"),

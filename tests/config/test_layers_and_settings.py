@@ -52,8 +52,8 @@ def test_a_layer_by_what_is_typed(typed: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
-        ("data", "'data' may be any of 40-data-plane, 45-data-plane-ext (type more of it)"),
-        ("4", "'4' may be any of 40-data-plane, 45-data-plane-ext (type more of it)"),
+        ("data", "'data' is ambiguous: it matches 40-data-plane, 45-data-plane-ext (type a longer prefix)"),
+        ("4", "'4' is ambiguous: it matches 40-data-plane, 45-data-plane-ext (type a longer prefix)"),
         ("7", "unknown layer '7' (layers: 10-bootstrap, 20-core-operators, 40-data-plane, 45-data-plane-ext, 60-qa)"),
         ("40-data-plan3", "unknown layer '40-data-plan3' (did you mean '40-data-plane'?)"),
         ("bootsrap", "unknown layer 'bootsrap' (did you mean '10-bootstrap'?)"),

@@ -67,7 +67,7 @@ def test_a_contract_that_breaks_later_is_seen(repo: Repo, cluster: Cluster, monk
         repo.edit("layers/10-base.yaml", "hello", "world")
         eventually(lambda: f"waiting {name}" in lines(seen), 60, told=lambda: lines(seen))
         repo.write("layers/20-x.yaml", "stage: [")
-        eventually(lambda: "cannot look: " in err.getvalue(), 60)
+        eventually(lambda: "cannot check contracts: " in err.getvalue(), 60)
     finally:
         app.cancel.set("terminated")
         thread.join()

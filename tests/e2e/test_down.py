@@ -232,6 +232,6 @@ def test_nothing_remains(own: Own) -> None:
 
 
 def test_what_does_not_go_together_is_refused(offline: Repo) -> None:
-    for words, says in ((("--crds", "--undeclared"), "do not go together"), (("--force",), "give it with --crds")):
+    for words, says in ((("--crds", "--undeclared"), "cannot be combined"), (("--force",), "down --crds --force")):
         typed = offline.invoke("down", *words)
         assert (typed.code, says in typed.err) == (2, True), typed.text

@@ -170,7 +170,7 @@ def test_what_hands_changed_is_told_and_mended(web: Repo, hands: Hands) -> None:
     assert "Secret/web" in told.out
     assert ".data.password: differs (its values are not shown)" in told.out
     assert f"ConfigMap/web in {web.namespace}  is gone" in told.out
-    assert told.err.endswith("put back what was deployed: invoke drift 20 --fix\n")
+    assert told.err.endswith("restore what was deployed: invoke drift 20 --fix\n")
     assert "4 objects of 1 release drifted, of 7 objects of 1 release compared" in told.out
 
     fixed = web.invoke("drift", "--fix", "--output", "json")

@@ -93,7 +93,7 @@ def _no_lock(repo: Repo) -> None:
         (
             _no_lock,
             "charts/third_party/lock.yaml:1:1: ",
-            "is missing; wanted for 'acme/tool' at layers/10-base.yaml:4:5",
+            "is missing; needed by 'acme/tool' at layers/10-base.yaml:4:5",
         ),
         (_corrupted_archive, "charts/third_party/lock.yaml:1:", "sha256"),
     ],
@@ -194,7 +194,7 @@ def test_a_layer_and_a_selector_both_hold_and_what_is_offered_can_be_typed(offli
     assert again["releases"] == planned["releases"]
     for task in ("plan", "drift", "layers"):
         neither = offline.invoke(task, "--name", "10", "--release", "smoke", env=nowhere)
-        assert (neither.code, "no release answers to all of these selectors" in neither.err) == (2, True), neither.text
+        assert (neither.code, "no release matches all of these selectors" in neither.err) == (2, True), neither.text
     assert "smoke" not in offline.invoke("layers", "--name", "10", env=nowhere).out
 
 
@@ -214,11 +214,18 @@ def test_a_plan_needs_no_cluster(offline: Repo) -> None:
 @pytest.mark.parametrize(
     ("record", "says"),
     [
-        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "cluster quiet is stopped"),
+        (
+            (
+                '{"format": 2, "api_port": 1, "kubelet_port": 2, "link": 0, "joinable": false, '
+                '"nodes": 2, "simulation": ""}'
+            ),
+            "cluster quiet is stopped",
+        ),
+        ('{"link": 0, "joinable": false, "nodes": 2, "simulation": ""}', "was made by another version of devtools"),
         ("{", "ready.json is damaged"),
-        ("", "the making of cluster quiet was interrupted"),
+        ("", "creation of cluster quiet was interrupted"),
     ],
-    ids=["stopped", "broken", "half-made"],
+    ids=["stopped", "older", "broken", "half-made"],
 )
 def test_a_cluster_that_does_not_answer_is_not_planned_for_as_if_it_were_empty(
     offline: Repo, tmp_path: Path, record: str, says: str

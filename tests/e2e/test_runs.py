@@ -48,7 +48,7 @@ def test_what_is_no_longer_declared_is_named_with_what_removes_it(repo: Repo) ->
     path.write_text(whole + more)
     assert repo.invoke("layer", "10").code == 0
     path.write_text(whole)
-    said = f"{repo.namespace}/extra is on the cluster, but not declared any more: invoke down --undeclared removes"
+    said = f"{repo.namespace}/extra is on the cluster, but no longer declared: invoke down --undeclared removes"
     for words in (("layer", "10", "--no-test"), ("up", "--no-test", "--dry-run"), ("plan",)):
         typed = repo.invoke(*words)
         assert typed.code == 0, typed.text
@@ -244,7 +244,7 @@ def test_a_second_run_that_may_not_wait_is_refused_by_name(repo: Repo, cluster: 
     child.communicate(timeout=30)
     assert typed.code == 4, typed.text
     assert f"(pid {child.pid}, since " in typed.err
-    told = "another run is under way, and changes what is seen here: invoke layer 10-base by "
+    told = "another run is in progress, so this output may soon be out of date: invoke layer 10-base by "
     assert [notice["message"].startswith(told) for notice in looking[0].document["notices"]] == [True]
     assert told in looking[1].err
     assert repo.invoke("plan", "--output", "json").document["notices"] == []

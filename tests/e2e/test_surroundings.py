@@ -85,7 +85,7 @@ def test_an_output_nobody_knows_is_refused_before_anything_is_done(offline: Repo
 @pytest.mark.parametrize("name", ["../up", "Has Space", "-x", "a" * 33, "UPPER"])
 def test_a_cluster_name_that_is_none(offline: Repo, name: str) -> None:
     code, _, err = _sh(offline, "$INVOKE cluster.status", {"DEVTOOLS_CLUSTER": name})
-    assert (code, "cannot be a cluster's name" in err) == (2, True), err
+    assert (code, "is not a valid cluster name" in err) == (2, True), err
 
 
 def test_from_below_in_a_path_with_blanks_and_without_a_home(offline: Repo, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_what_a_killed_run_left_is_ended_by_the_next(repo: Repo, cluster: Cluste
     assert list((state / "marks").glob("*-*.lock"))
     again = repo.invoke("layer", "10", timeout=60)
     assert again.code == 0, again.text
-    assert "ending what a killed run left: helm (pid " in again.err
+    assert "ending processes of a killed run: helm (pid " in again.err
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
     assert [path.name for path in (state / "marks").iterdir()] == ["all.lock"]
 

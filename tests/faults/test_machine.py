@@ -115,7 +115,7 @@ def test_a_hundred_megabytes_that_are_no_text_are_read_in_little_memory(repo: Re
     log = Path(document["directory"]) / document["releases"][0]["log"]
     assert log.stat().st_size < 12_000_000
     assert "caf\\xe9 \\xff\\xfe" in log.read_text("utf-8")
-    assert "lines is left out" in log.read_text("utf-8")
+    assert "lines is omitted" in log.read_text("utf-8")
 
 
 @cluster_
@@ -313,7 +313,7 @@ def test_a_namespace_that_does_not_go_is_named_with_what_keeps_it(bench: Bench) 
     end = ran.one(StepFinished)
     assert (ran.code, end.reason) == (
         ExitCode.TIMEOUT,
-        f"namespace {bench.namespace} is being deleted, and does not go away",
+        f"namespace {bench.namespace} is still being deleted",
     )
     assert end.hint == f"kubectl describe namespace {bench.namespace}"
     assert "example.com/hold" in " ".join(end.details)
@@ -325,8 +325,8 @@ def test_an_object_of_a_kind_that_nobody_brought_is_named_with_what_to_do(bench:
     ran = bench.run(plan(step(bench.release(bench.chart("conf", widget)))))
     end = ran.one(StepFinished)
     assert ran.code is ExitCode.FAILED
-    assert end.reason == "the cluster has no kind Widget of widgets.example.com/v1: no CRD for it is there"
-    assert end.hint == "add the release that brings the CRD to its needs"
+    assert end.reason == "the cluster has no kind Widget of widgets.example.com/v1: its CRD is not installed"
+    assert end.hint == "add the release that installs the CRD to `needs`"
 
 
 @cluster_

@@ -100,7 +100,7 @@ def _is_said(said: str) -> None:
         "does not answer (",
         "trying again for 30 s",
         "answers again after ",
-        "the API server went away for a while: ",
+        "the API server was unreachable for a while: ",
         "it is back: trying again",
     ):
         assert words in said, said

@@ -184,7 +184,7 @@ def test_a_link_that_leads_out_of_the_repository_is_refused(offline: Repo, place
         if verb != "values":
             assert said.code in (ExitCode.CONFIG, ExitCode.ENVIRONMENT), said
         assert SECRET not in said.out + said.err
-    assert "leads out of the repository" in "".join(_ask(offline, "plan").err.split("\n"))
+    assert "points outside the repository" in "".join(_ask(offline, "plan").err.split("\n"))
 
 
 def test_an_archive_that_a_link_leads_to_is_refused(offline: Repo) -> None:
@@ -200,7 +200,7 @@ def test_an_archive_that_a_link_leads_to_is_refused(offline: Repo) -> None:
     offline.edit("layers/10-base.yaml", "platform/conf", "acme/tool")
     said = _ask(offline, "plan")
     assert said.code is ExitCode.CONFIG
-    assert "leads out of the repository" in said.err
+    assert "points outside the repository" in said.err
 
 
 @pytest.mark.parametrize("place", [".devtools", ".devtools/runs"])
@@ -211,7 +211,7 @@ def test_nothing_is_written_through_a_link_that_leads_out(offline: Repo, place: 
     shutil.rmtree(offline.path / ".devtools", ignore_errors=True)
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(outside)
-    with pytest.raises(EnvironmentFault, match="leads out of the repository"):
+    with pytest.raises(EnvironmentFault, match="points outside the repository"):
         run_directory(offline.path, "up", 0.0)
     if place == ".devtools":
         assert _ask(offline, "specs").code is ExitCode.ENVIRONMENT

@@ -98,7 +98,7 @@ def test_tests_are_found_among_hooks() -> None:
     ["kind: Job\nmetadata: {generateName: t", "kind: [Job]\nmetadata: {name: t", "kind: Job\nmetadata: {name: [t]"],
 )
 def test_a_test_that_nobody_could_ask_for_is_an_error(hook: str) -> None:
-    with pytest.raises(DevtoolsError, match=r"^a test hook is no Kubernetes object with a name: "):
+    with pytest.raises(DevtoolsError, match=r"^a test hook is not a Kubernetes object with a name: "):
         parse_tests(f"{hook}, annotations: {{helm.sh/hook: test}}}}\n")
 
 
@@ -114,5 +114,5 @@ def test_the_answer_of_an_upgrade_may_follow_warnings() -> None:
 
 @pytest.mark.parametrize("text", ["", "not json", "{}", '{"version": "x", "manifest": ""}', "{]"])
 def test_any_other_answer_is_a_clear_error(text: str) -> None:
-    with pytest.raises(DevtoolsError, match="was not the release"):
+    with pytest.raises(DevtoolsError, match="output is not a release"):
         parse_upgrade(text, "ameide")

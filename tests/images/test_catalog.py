@@ -61,7 +61,7 @@ def test_without_the_file_there_are_none(tmp_path: Path) -> None:
     ("typed", "message"),
     [
         ("helo", "no image 'helo' in images.yaml (did you mean 'hello'?)"),
-        ("k8s", "'k8s' could be docker.io/alpine/k8s:1.34.1 or quay.io/x/k8s:1 (type more of it)"),
+        ("k8s", "'k8s' could be docker.io/alpine/k8s:1.34.1 or quay.io/x/k8s:1 (type a longer prefix)"),
     ],
 )
 def test_a_name_that_none_or_several_have(typed: str, message: str, tmp_path: Path) -> None:

@@ -160,14 +160,14 @@ def test_an_import_that_only_says_that_it_worked_is_noticed(bench: Bench, monkey
     bench.nodes.mode("lie")
     (done,) = bench.images().load([image], "import")
     assert (done.state, done.code) == ("failed", ExitCode.ENVIRONMENT)
-    assert done.problem == f"nothing failed in loading {image}, but node {NODES[1]} does not have it"
+    assert done.problem == f"loading {image} reported no error, but node {NODES[1]} does not have it"
     assert done.hint == "invoke images.preload --via registry"
     bench.nodes.mode("well")
     bench.images().load([image], "import")
     bench.built("two")
     bench.nodes.mode("lie")
     (done,) = bench.images().load([image], "import")
-    assert done.problem == f"nothing failed in loading {image}, but node {NODES[1]} has another"
+    assert done.problem == f"loading {image} reported no error, but node {NODES[1]} has another"
 
 
 def test_an_import_that_hangs_ends_in_time(bench: Bench) -> None:
@@ -233,7 +233,7 @@ def _another_archive(bench: Bench) -> tuple[Pinned, str]:
     bench.obtain()(other)
     bench.engine.save(str(other), bench.root / "other.tar", timeout=60)
     image = replace(bench.built(), build=None, archive=bench.root / "other.tar")
-    return image, f"the Docker engine has no image {image}, though nothing failed"
+    return image, f"the Docker engine has no image {image}, although it reported no error"
 
 
 def _broken_build(bench: Bench) -> tuple[Pinned, str]:
@@ -362,4 +362,4 @@ def test_the_task_loads_pins_and_says_what_came(bench: Bench) -> None:
     code, rows, _ = preload()
     assert (code, [state for state, _ in rows.values()]) == (ExitCode.FAILED, ["unchanged", "failed"])
     (root / "images.yaml").unlink()
-    assert preload() == (ExitCode.OK, {}, "images.yaml names no image\n")
+    assert preload() == (ExitCode.OK, {}, "images.yaml lists no images\n")

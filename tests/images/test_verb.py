@@ -129,7 +129,7 @@ def test_without_an_engine_what_is_asked_for_by_name_fails(embedded: Repo) -> No
     assert words == ["not needed", "docker.io/acme/none:1", "pods that want it are simulated here"]
     assert "localhost/devtools/ops:1, localhost/devtools/pause:1" in embedded.err
     assert embedded.preload("none") is ExitCode.ENVIRONMENT
-    assert embedded.out.startswith("failed      docker.io/acme/none:1  image docker.io/acme/none:1 is not at hand: ")
+    assert embedded.out.startswith("failed      docker.io/acme/none:1  image docker.io/acme/none:1 is not available: ")
 
 
 def test_without_a_cluster_there_is_a_sentence(repo: Repo) -> None:
@@ -142,14 +142,14 @@ def test_an_existing_cluster_is_left_alone(repo: Repo) -> None:
     repo.environ["DEVTOOLS_PROVIDER"] = "context"
     write(repo.root, {"devtools.yaml": "cluster: {provider: context, context: prod}\nallowed_contexts: [prod]\n"})
     assert repo.preload() is ExitCode.CONFIG
-    assert "is not made here: images.preload leaves it alone" in repo.err
+    assert "was not created by devtools: images.preload does not change it" in repo.err
     assert repo.preload(dry_run=True) is ExitCode.OK
     assert repo.out == ""
 
 
 def test_a_dry_run_is_the_commands_and_touches_nothing(repo: Repo) -> None:
     assert repo.preload(dry_run=True) is ExitCode.OK
-    assert "nothing is brought into cluster" in repo.err
+    assert "no images are loaded into cluster" in repo.err
     assert repo.preload(repo.name, dry_run=True, output="json") is ExitCode.OK
     document = json.loads(repo.out)
     assert (document["version"], document["kind"]) == (1, "images-preload-plan")

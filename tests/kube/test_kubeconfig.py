@@ -94,8 +94,8 @@ def test_no_file_not_yaml_and_not_base64(tmp_path: Path, kubeconfig: Path) -> No
 @pytest.mark.parametrize(
     ("was", "now", "message"),
     [
-        ("abc", "a\\u00e9", "token holds what no HTTP header can"),
-        ("{token: abc}", "{tokenFile: kubeconfig}", "token holds what no HTTP header can"),
+        ("abc", "a\\u00e9", "token contains characters that an HTTP header cannot hold"),
+        ("{token: abc}", "{tokenFile: kubeconfig}", "token contains characters that an HTTP header cannot hold"),
         ("{token: abc}", '{tokenFile: "a\\0"}', "cannot read .*null byte"),
         ("{token: abc}", "{client-key-data: true}", "client-key-data is not base64"),
         ("{token: abc}", "{client-key: 7}", "cannot read .*/7"),

@@ -71,9 +71,9 @@ def test_what_selectors_choose(typed: dict[str, object], chosen: list[str]) -> N
     [
         ({"stages": ("opps",)}, "unknown stage 'opps'"),
         ({"releases": ("kafak",)}, "unknown release 'kafak'"),
-        ({"labels": ("team",)}, "'team' is no label selector"),
+        ({"labels": ("team",)}, "'team' is not a label selector"),
         ({"labels": ("team=z",)}, "no release has the label 'team=z'"),
-        ({"stages": ("ops",), "releases": ("kafka",)}, "no release answers to all"),
+        ({"stages": ("ops",), "releases": ("kafka",)}, "no release matches all"),
     ],
 )
 def test_what_nothing_answers_to_is_an_error(typed: dict[str, object], says: str) -> None:
@@ -99,11 +99,11 @@ def test_a_layer_and_selectors_must_both_hold(layer: str, typed: dict[str, objec
 def test_a_whole_layer_is_more_than_its_releases() -> None:
     """What it no longer declares is among what a run of it is about."""
     assert choose(STACK, "40", Selector()) == Selection(layers=("40-data",))
-    with pytest.raises(ConfigError, match="no release answers to all"):
+    with pytest.raises(ConfigError, match="no release matches all"):
         choose(STACK, "40", Selector(releases=("operator",)))
 
 
 def test_a_name_in_two_namespaces_must_be_told_apart() -> None:
-    with pytest.raises(ConfigError, match="'twin' may be any of ameide/twin, other/twin"):
+    with pytest.raises(ConfigError, match="'twin' is ambiguous: it matches ameide/twin, other/twin"):
         find_release(STACK, "twin")
     assert find_release(STACK, "other/twin").layer == "40-data"

@@ -87,7 +87,7 @@ def test_a_lost_race_keeps_the_winners_value(engine: Engine, address: str) -> No
 def test_gives_up_when_every_race_is_lost(engine: Engine, address: str) -> None:
     engine.put("platform/db", {"n": 0})
     engine.rival = lambda engine, path: engine.put(path, {"n": len(engine.secrets[path])})
-    with pytest.raises(DevtoolsError, match="somebody else wrote it each of 5 times"):
+    with pytest.raises(DevtoolsError, match="another process changed it during each of 5 attempts"):
         seed(address, [])
 
 
@@ -158,7 +158,7 @@ def test_other_environments_are_left_to_their_owners() -> None:
 def test_a_cluster_must_be_named() -> None:
     said: list[str] = []
     assert seed_vault([], {}, ROOT, said.append) == ExitCode.CONFIG
-    assert said[0] == "error: which cluster: no --kubeconfig"
+    assert said[0] == "error: --kubeconfig is missing"
 
 
 def test_paths_are_joined_over_all_secrets() -> None:

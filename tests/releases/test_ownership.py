@@ -144,7 +144,7 @@ def test_a_release_that_other_means_install_after_the_plan_was_made(bench: Bench
     _by_hand(bench, "install", "web", str(web.chart.path), "--create-namespace")
     ran = bench.run(made)
     assert ran.code is ExitCode.FAILED
-    assert "installed by other means meanwhile" in ran.one(StepFinished).reason
+    assert "installed by another tool in the meantime" in ran.one(StepFinished).reason
     assert ran.after.releases[web.id].revision == 1
 
 

@@ -94,8 +94,8 @@ def test_a_job_and_a_stateful_set_are_recreated_where_that_is_asked_for(bench: B
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
     text = {notice.message for notice in ran.all(Notice)}
     assert text == {
-        f"Job/migrate in {namespace} was deleted, to be made anew",
-        f"StatefulSet/db in {namespace} was deleted, to be made anew; its volume claims stay",
+        f"Job/migrate in {namespace} was deleted and will be recreated",
+        f"StatefulSet/db in {namespace} was deleted and will be recreated; its volume claims stay",
     }
     after = [uid(bench, path) for path in (job, sts, claim, conf)]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True, True]
@@ -176,12 +176,12 @@ def test_what_somebody_put_in_the_place_of_ours_is_named_and_taken_away_where_th
     refused = upgrade(bench, app)
     end = refused.one(StepFinished)
     strange = '.spec.ports[port=81,protocol="TCP"]'
-    said = f"Service/web: kubectl-edit put {strange} in the place of what is declared"
+    said = f"Service/web: kubectl-edit replaced declared items with {strange}"
     assert (refused.code, end.reason) == (ExitCode.FAILED, said)
     assert end.hint == f"invoke layer 40-data-plane --take-ownership {app.id}"
     ran = upgrade(bench, app, take=True)
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
-    assert [notice.message for notice in ran.all(Notice)] == [f"{said}: taken away"]
+    assert [notice.message for notice in ran.all(Notice)] == [f"{said}: removed"]
     for port in (80, 82):  # and Helm alone manages the ports again: nothing of the old ones stays with a new one
         live = bench.kube.get(web)
         assert live
@@ -211,7 +211,7 @@ def test_an_object_that_is_nobodys_or_anothers_is_named_and_taken_where_that_is_
     app = bench.release(bench.chart("app", config_map("stray", a="1")))
     first = bench.run(plan(step(app)))
     end = first.one(StepFinished)
-    assert (first.code, end.reason) == (ExitCode.FAILED, "ConfigMap/stray is there already, and no release made it")
+    assert (first.code, end.reason) == (ExitCode.FAILED, "ConfigMap/stray already exists, and no release created it")
     assert end.hint == f"invoke layer 40-data-plane --take-ownership {app.id}"
     ran = bench.run(plan(step(app, take=True)))
     assert ran.code is ExitCode.OK, ran.all(StepFinished)
@@ -220,4 +220,4 @@ def test_an_object_that_is_nobodys_or_anothers_is_named_and_taken_where_that_is_
     assert (stray["data"], stray["metadata"]["annotations"]["meta.helm.sh/release-name"]) == ({"a": "1"}, "app")
     bench.chart("app", config_map("stray", a="1"), config_map("theirs", a="2"))
     reason = upgrade(bench, app).one(StepFinished).reason
-    assert reason == "ConfigMap/theirs is there already, and belongs to release other"
+    assert reason == "ConfigMap/theirs already exists, and belongs to release other"

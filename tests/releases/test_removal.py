@@ -88,7 +88,7 @@ def test_crds_stay_with_what_is_stored_in_them_until_they_are_asked_to_go(bench:
     refused = down(bench, step(kinds, action=Action.UNINSTALL), crds=True)
     assert refused.code is ExitCode.FAILED
     failed = refused.one(StepFinished, release=f"CRDs/{bench.namespace}")
-    assert "still there and would go with them: 1 Thing" in failed.reason
+    assert "still exist and would be deleted, too: 1 Thing" in failed.reason
     assert failed.details == (f"{bench.namespace}/Thing/theirs",)
     assert "--force" in failed.hint
     assert kube.get(f"{CRDS}/{name}") is not None
@@ -110,7 +110,7 @@ def test_a_namespace_goes_when_nothing_is_left_in_it(bench: Bench) -> None:
     kube.create(f"{NAMESPACES}/{bench.namespace}/secrets", {"metadata": {"name": "mine"}})
     ran = down(bench, *(step(item, action=Action.UNINSTALL) for item in (here, there)))
     assert ran.code is ExitCode.OK, ran.events
-    assert ran.one(Notice).message == f"namespace {bench.namespace} stays: it holds 1 Secret"
+    assert ran.one(Notice).message == f"namespace {bench.namespace} is kept: it contains 1 Secret"
     assert kube.get(other) is None
     assert kube.get(f"{NAMESPACES}/{bench.namespace}") is not None
     kube.delete(f"{NAMESPACES}/{bench.namespace}/secrets/mine")

@@ -256,7 +256,7 @@ def unchanged() -> Script:
             0.2,
         ),
         *((done(name, 0.0, ev.Outcome.UNCHANGED, "same inputs, all objects there"), 0.2) for name in NEEDS),
-        (judged("all tests", ev.Verdict.SKIPPED, 0.0, "nothing changed since they passed"), 0.3),
+        (judged("all tests", ev.Verdict.SKIPPED, 0.0, "unchanged since they last passed"), 0.3),
         (ev.RunFinished(exit_code=0, seconds=0.4), 0.4),
     ]
 

@@ -213,7 +213,7 @@ def test_tests_that_went_well_are_repeated_when_what_they_rest_on_changed(bench:
     same = [step(conf, action=Action.UNCHANGED, revision=1), step(smoke, conf, action=Action.UNCHANGED, revision=1)]
     ran = bench.run(plan(*same), retest=False)
     assert [(event.verdict, event.reason) for event in ran.all(TestFinished)] == [
-        (Verdict.SKIPPED, "nothing changed since they went well")
+        (Verdict.SKIPPED, "unchanged since they last passed")
     ]
     changed = step(conf, action=Action.UPGRADE, digest="e" * 40, revision=1)
     ran = bench.run(plan(changed, same[1]), retest=False)

@@ -14,6 +14,14 @@ from typing import Any
 import pytest
 
 NEEDS_TILT = pytest.mark.skipif(shutil.which("tilt") is None, reason="no tilt on PATH: docs/real-programs.md")
+
+
+def need_tilt() -> None:
+    """Skip the whole module, counted once, if there is no Tilt."""
+    if shutil.which("tilt") is None:
+        pytest.skip("no tilt on PATH: docs/real-programs.md", allow_module_level=True)
+
+
 QUIET = {"TILT_DISABLE_ANALYTICS": "1", "DO_NOT_TRACK": "1", "TILT_CLOUD_ADDRESS": "localhost:9"}
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from devtools.clusters.choose import ProviderName
 from tests.kits.tilt import ROOT, THREE, TILTFILE, Repo, made
-from tests.tilt.real import NEEDS_TILT, load
+from tests.tilt.real import load, need_tilt
 from tests.tilt.test_infra import PATH, own
 
-pytestmark = NEEDS_TILT
+need_tilt()
 CHART = {
     "Chart.yaml": "apiVersion: v2\nname: web\nversion: 0.1.0\n",
     "templates/web.yaml": (

@@ -21,9 +21,9 @@ from devtools.process.runner import Cancel, SubprocessRunner
 from tests.kits.bootstrap import is_alive
 from tests.kits.tilt import THREE, TILTFILE, Repo, layer, made
 from tests.kits.waiting import eventually
-from tests.tilt.real import NEEDS_TILT, environment
+from tests.tilt.real import environment, need_tilt
 
-pytestmark = NEEDS_TILT
+need_tilt()
 # `invoke layer` and `invoke drift` leave a file; a layer goes on while there is a file NAME.hold. What `contracts`
 # sees is in the file `now`.
 TASKS = """\

@@ -61,19 +61,19 @@ class KwokProvider:
         with locked(self._layout.lock, self._cancel, progress):
             observed = self._look()
             if observed.damaged and observed.record is not None:
-                progress(f"writing the kubeconfig of cluster {self._layout.name} anew: {observed.problem}")
+                progress(f"rewriting the kubeconfig of cluster {self._layout.name}: {observed.problem}")
                 self._plane.write_kubeconfig(observed.record.ports)
                 observed = self._look()
             if observed.state == "broken" and not observed.partial:
                 raise EnvironmentFault(observed.problem, hint=observed.hint)
             making = self._making()
             if observed.state == "half-made":
-                progress(f"clearing away what an interrupted run left of cluster {self._layout.name}")
+                progress(f"removing the remains of an interrupted run of cluster {self._layout.name}")
                 cleanup.remove_all(self._layout)
             if observed.state in {"half-made", "absent"}:
                 making.create(progress)
             elif observed.state != "running" and observed.record is not None:
-                progress(f"{observed.sentence(self._layout.name)}: starting it again, with what it stored")
+                progress(f"{observed.sentence(self._layout.name)}: restarting it with its stored data")
                 making.start(observed.record)
             if observed.state != "running":
                 observed = self._look()

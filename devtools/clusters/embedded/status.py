@@ -66,7 +66,7 @@ class Observed:
         return {
             "absent": f"there is no cluster {name}",
             "stopped": f"cluster {name} is stopped",
-            "half-made": f"the making of cluster {name} was interrupted",
+            "half-made": f"creation of cluster {name} was interrupted",
         }.get(self.state, self.problem)
 
     @property

@@ -158,7 +158,7 @@ class K3dImages:
         while not arrived(found := self._images(node).get(str(image))):
             if time.monotonic() >= deadline:
                 what = "does not have it" if found is None else "has another" if found.managed else "hides it from pods"
-                raise EnvironmentFault(f"nothing failed in loading {image}, but node {node} {what}", hint=hint)
+                raise EnvironmentFault(f"loading {image} reported no error, but node {node} {what}", hint=hint)
             if self.cancel.wait(0.2):
                 raise Interrupted(self.cancel.reason)
 
@@ -172,7 +172,7 @@ class K3dImages:
         try:
             return parse_images(self._on(node, self.ctr.list(), "list its images"))
         except ValueError as error:
-            raise EnvironmentFault(f"node {node} does not say which images it has: {error}") from error
+            raise EnvironmentFault(f"node {node} cannot list its images: {error}") from error
 
     def _on(self, node: str, argv: tuple[str, ...], what: str, timeout: float = _QUICK) -> str:
         """What a command printed on a node; EnvironmentFault where it fails."""
@@ -199,7 +199,7 @@ class K3dImages:
 
     @property
     def _k3d(self) -> Program:
-        return Program(runner=self.runner, name="k3d", reason=reason, longer="--timeout gives it longer")
+        return Program(runner=self.runner, name="k3d", reason=reason, longer="raise the limit with --timeout")
 
 
 def failure(image: Pinned, error: DevtoolsError) -> Preloaded:

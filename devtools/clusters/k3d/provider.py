@@ -63,7 +63,7 @@ class K3dProvider:
         with locked(self._files.lock, self._cancel, progress):
             listed = self._own()
             if self._is_unfinished(listed):
-                progress(f"removing what an interrupted run left of cluster {name}")
+                progress(f"removing the remains of an interrupted run of cluster {name}")
                 self._discard()
                 listed = None
             if listed is None:
@@ -77,7 +77,7 @@ class K3dProvider:
         """See `Provider`."""
         listed = self._own()
         if listed is None:
-            raise ClusterAbsent(f"cluster {self._config.name} is not there", hint=CREATE)
+            raise ClusterAbsent(f"cluster {self._config.name} does not exist", hint=CREATE)
         if listed.crashing:
             raise _crash(listed)
         if not listed.is_running or not self._files.kubeconfig.is_file():
@@ -109,7 +109,7 @@ class K3dProvider:
         name = self._config.name
         with locked(self._files.lock, self._cancel, progress):
             if self._own() is None:
-                raise ClusterAbsent(f"cluster {name} is not there", hint=CREATE)
+                raise ClusterAbsent(f"cluster {name} does not exist", hint=CREATE)
             self._program.run(self._k3d.stop(name), f"stop cluster {name}")
             progress(f"stopped cluster {name}; {CREATE} starts it again")
 
@@ -207,7 +207,7 @@ class K3dProvider:
         try:
             self._program.run(self._k3d.create(self._config), f"make cluster {name}")
         except DevtoolsError:
-            progress(f"removing what was made of cluster {name}")
+            progress(f"removing the unfinished cluster {name}")
             self._discard()
             raise
         self._files.end(self._config)
@@ -228,7 +228,7 @@ class K3dProvider:
         """The cluster once none of its containers is being restarted, as after a restart of the engine."""
         deadline = time.monotonic() + self._patience
         if listed.crashing:
-            progress(f"waiting for {', '.join(listed.crashing)}, which ended and is being restarted")
+            progress(f"waiting for {', '.join(listed.crashing)}, which exited and is being restarted")
         while listed.crashing:
             if time.monotonic() >= deadline:
                 raise _crash(listed)
@@ -303,4 +303,4 @@ def _crash(listed: answers.Listed) -> EnvironmentFault:
     """The error of a cluster whose containers end again and again."""
     names = ", ".join(listed.crashing)
     hint = f"docker logs --tail 20 {listed.crashing[0]}"
-    return EnvironmentFault(f"{names} of cluster {listed.name} ends again and again", hint=hint)
+    return EnvironmentFault(f"{names} of cluster {listed.name} keeps crashing", hint=hint)

@@ -153,7 +153,7 @@ def _address(app: App) -> tuple[str, int]:
     """Where Tilt's UI listens: TILT_HOST and TILT_PORT, as Tilt itself reads them."""
     typed = app.environ.get("TILT_PORT", "")
     if typed and not (re.fullmatch(r"\d{1,5}", typed, re.ASCII) and 0 < int(typed) < 2**16):  # 0 would be no UI at all
-        raise ConfigError(f"TILT_PORT={typed!r} is not a port", hint="a number from 1 to 65535, or nothing")
+        raise ConfigError(f"TILT_PORT={typed!r} is not a port", hint="set it to a number from 1 to 65535, or unset it")
     return app.environ.get("TILT_HOST") or "127.0.0.1", int(typed) if typed else PORT
 
 

@@ -167,7 +167,7 @@ def wants_images(parts: Parts) -> bool:
 
 
 def _no_images(parts: Parts) -> Stage:
-    detail = "nothing is pulled into this cluster" if parts.k3d is None else "images.yaml names none"
+    detail = "images are not loaded into this cluster" if parts.k3d is None else "images.yaml names none"
     return Stage(stage="images", state="unused", detail=detail)
 
 

@@ -33,7 +33,7 @@ class PrerequisiteFault(EnvironmentFault):
     def __init__(self, problems: tuple[Finding, ...]) -> None:
         """`problems` are those that stop it."""
         count = "1 prerequisite is" if len(problems) == 1 else f"{len(problems)} prerequisites are"
-        super().__init__(f"{count} not met; nothing was changed", hint="mend them, then type: invoke bootstrap")
+        super().__init__(f"{count} not met; nothing was changed", hint="fix them, then run: invoke bootstrap")
         self.details = tuple(f"{item.message}: {item.hint}" for item in problems)
 
 

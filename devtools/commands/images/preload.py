@@ -44,7 +44,7 @@ def preload(
         return _planned(app, preload_commands(app, names, via=via, timeout=timeout), output)
     results, there = load_images(app, names, via=via, timeout=timeout)
     if not results:
-        app.say("images.yaml names no image")
+        app.say("images.yaml lists no images")
     _show(app, results, there, output)
     return _code(results)
 
@@ -55,7 +55,9 @@ def load_images(
     """What `preload` does, without showing it: what became of each image, and what the embedded real node has."""
     chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
     if app.provider_name == "context":
-        raise ConfigError(f"cluster {app.cluster_name} is not made here: images.preload leaves it alone", hint=_HINT)
+        raise ConfigError(
+            f"cluster {app.cluster_name} was not created by devtools: images.preload does not change it", hint=_HINT
+        )
     if app.provider_name == "kwok":
         return _embedded(app, chosen, seconds, asked=bool(names))
     if chosen and way == "registry":
@@ -210,7 +212,7 @@ def _planned(app: App, commands: Sequence[Command], output: str) -> ExitCode:
     else:
         app.out.writelines(f"{command.display()}\n" for command in commands)
         if not commands:
-            app.say(f"nothing is brought into cluster {app.cluster_name} (provider {app.provider_name})")
+            app.say(f"no images are loaded into cluster {app.cluster_name} (provider {app.provider_name})")
     return ExitCode.OK
 
 

@@ -69,7 +69,7 @@ class NodeImages:
             if not asked:
                 return Preloaded(image=image, state="not needed", problem="pods that want it are simulated here")
             hint = f"put an archive of it where images.yaml says, or start Docker: invoke images.preload --name {image}"
-            raise EnvironmentFault(f"image {image} is not at hand: {_NOT_AT_HAND}", hint=hint)
+            raise EnvironmentFault(f"image {image} is not available: {_NOT_AT_HAND}", hint=hint)
         self.say(f"loading {image} into {self.node}")
         self._run(self.ctr.load(archive), f"load {image}")
         after = self._images().get(str(image))
@@ -82,8 +82,8 @@ class NodeImages:
         try:
             return parse_images(self._run(self.ctr.list(), "list its images"))
         except ValueError as error:
-            raise EnvironmentFault(f"node {self.node} does not say which images it has: {error}") from error
+            raise EnvironmentFault(f"node {self.node} cannot list its images: {error}") from error
 
     def _run(self, argv: tuple[str, ...], what: str) -> str:
-        node = Program(runner=self.runner, name=f"node {self.node}", longer="--timeout gives it longer")
+        node = Program(runner=self.runner, name=f"node {self.node}", longer="raise the limit with --timeout")
         return node.run(Command(argv=argv, env={"PATH": PATH}, timeout=self.timeout), what).stdout
