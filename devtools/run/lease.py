@@ -31,6 +31,7 @@ RENEW = 5.0  # seconds between renewals
 _LOOK = 1.0  # seconds between looks at a Lease that another run holds
 _HOLDER = "devtools.ameide.io/holder"
 _API = "coordination.k8s.io/v1"
+_MOST_TRANSITIONS = 2**31 - 1  # that the API server takes
 _PREFIX = "devtools-"  # of the names of Leases
 
 
@@ -169,7 +170,8 @@ class Lease:
         """Take over a Lease as it was read; False where it has changed since."""
         body = self._body(str(found["metadata"]["resourceVersion"]))
         body["spec"]["acquireTime"] = body["spec"]["renewTime"]
-        body["spec"]["leaseTransitions"] = int((found.get("spec") or {}).get("leaseTransitions") or 0) + 1
+        transitions = int((found.get("spec") or {}).get("leaseTransitions") or 0)
+        body["spec"]["leaseTransitions"] = transitions + 1 if 0 <= transitions < _MOST_TRANSITIONS else 1
         try:
             made = self._kube.merge(self._path, body)
         except ApiError as error:
@@ -267,8 +269,9 @@ def _holder_of(lease: Mapping[str, Any]) -> Holder:
 
 
 def _duration_of(lease: Mapping[str, Any]) -> float:
+    """Return the seconds after which a Lease is taken over; what it says itself may only be shorter."""
     seconds = (lease.get("spec") or {}).get("leaseDurationSeconds")
-    return float(seconds) if isinstance(seconds, int) else DURATION
+    return min(float(seconds), DURATION) if isinstance(seconds, int) else DURATION
 
 
 def _printable(value: object) -> str:

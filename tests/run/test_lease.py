@@ -120,6 +120,24 @@ def test_one_that_is_not_renewed_is_taken_over_whatever_the_holders_clock_says(p
     assert "ben@host" in place.holder()
 
 
+def test_one_that_was_edited_by_hand_is_taken_over_as_any_other(place: Place, clock: Clock) -> None:
+    """Its numbers are the largest that the API server takes, and nothing is known of its holder."""
+    place.acquire(place.lease("anna"))
+    spec = {"leaseDurationSeconds": 2**31 - 1, "leaseTransitions": 2**31 - 1, "holderIdentity": "x"}
+    place.kube.merge(place.path, {"metadata": {"annotations": None}, "spec": spec})
+
+    def later() -> None:
+        eventually(lambda: place.said)
+        clock.now += lease_module.DURATION
+
+    passing = Thread(target=later)
+    passing.start()
+    place.acquire(place.lease("ben"))
+    passing.join()
+    assert place.said == ["waiting for another run: a run by x (pid 0, since an unknown time)"]
+    assert "ben@host" in place.holder()
+
+
 def test_one_that_is_renewed_is_not_taken_over_whatever_the_holders_clock_says(
     place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
