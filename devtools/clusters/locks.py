@@ -16,12 +16,15 @@ _LOOK = 0.2
 
 @contextlib.contextmanager
 def locked(path: Path, cancel: Cancel, progress: Progress, seconds: float = LOCK_FOR) -> Iterator[None]:
-    """Hold the lock; waits up to `seconds` for another process, saying so. A dead process holds no lock."""
+    """Hold the lock; waits up to `seconds` for another process, saying so. A dead process holds no lock.
+
+    The file is for this user alone: who can open it to read can lock it.
+    """
     from filelock import FileLock, Timeout
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        lock = FileLock(path, mode=0o600)
         waited = 0.0
         while not lock.is_locked:
             try:

@@ -39,7 +39,7 @@ def run_lock(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(f"cannot write to {directory}: {error.strerror}") from error
-    lock = FileLock(path, is_singleton=False)
+    lock = FileLock(path, mode=0o600, is_singleton=False)  # who can open it to read can lock it
     last = ""
     while True:
         try:

@@ -63,7 +63,7 @@ class Store:
         from filelock import FileLock
 
         self._make_root()
-        lock = FileLock(self._root / f"{entry}.lock")
+        lock = FileLock(self._root / f"{entry}.lock", mode=0o600)
         self._acquire(lock.acquire, entry, progress)
         note = self._root / f"{entry}.builder"
         try:

@@ -27,7 +27,7 @@ from devtools.clusters.embedded.node import image, programs, subnets
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
 from devtools.docker.engine import DockerEngine, docker_answers
-from devtools.errors import ConfigError, EnvironmentFault, TimedOut
+from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel
 
 MOUNTINFO = """\
@@ -270,6 +270,24 @@ def test_a_lock_that_is_held(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault), locked(tmp_path / "file" / "lock", Cancel(), lines.append):
         raise AssertionError
+
+
+def test_the_lock_of_all_clusters_is_ours_alone_and_waiting_for_it_is_said_and_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subnets, "RUN", tmp_path)
+    layout, cancel, lines = Layout(name="dev", state=tmp_path / "state"), Cancel(), list[str]()
+
+    def progress(line: str) -> None:
+        lines.append(line)
+        cancel.set("interrupted")
+
+    with locked(tmp_path / "devtools.links.lock", Cancel(), lines.append):
+        (lock,) = tmp_path.glob("*.lock")
+        assert lock.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(Interrupted):
+            subnets.reserved_link(layout, cancel, progress, reserve=True)
+    assert lines == ["waiting for another process that is changing the cluster"]
 
 
 def test_what_the_real_node_reads() -> None:

@@ -59,7 +59,7 @@ class Making:
         ports = Ports(api=api, kubelet=kubelet)
         wanted = self._wanted(progress)
         joinable = self.wants_real and self.is_root
-        number = reserved_link(self.layout, reserve=joinable)
+        number = reserved_link(self.layout, self.cancel, progress, reserve=joinable)
         node = self._real_on(number, ports)
         progress(f"starting control plane {self.layout.name} on port {ports.api}")
         with ThreadPoolExecutor(1) as pool:

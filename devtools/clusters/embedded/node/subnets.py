@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from devtools.base.open_file import read_file
 from devtools.clusters.embedded.layout import POOL, RUN, Layout, Link
 from devtools.clusters.locks import locked
+from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel
 
+_LOCK = "devtools.links.lock"  # of all clusters of the machine
 _NOTE = "link"  # file of a runtime directory: the number its cluster holds
 
 
@@ -29,11 +31,11 @@ def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable
     raise EnvironmentFault(f"no free addresses in {POOL} for a real node")
 
 
-def reserved_link(layout: Layout, *, reserve: bool) -> int:
+def reserved_link(layout: Layout, cancel: Cancel, progress: Progress, *, reserve: bool) -> int:
     """A free number, kept for this cluster while its runtime directory exists; without `reserve` just a number."""
     if not reserve:
         return layout.number % (POOL.num_addresses // 4)
-    with locked(RUN / "devtools.lock", Cancel(), lambda _: None):
+    with locked(RUN / _LOCK, cancel, progress):
         number = choose(layout.number, networks(_addresses()), _reservations())
         layout.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
         (layout.runtime / _NOTE).write_text(f"{number}\n")
