@@ -74,10 +74,10 @@ _COMMON = _ORDINARY | words("""
     password passwd secret token key pass admin root user postgres postgresql mysql redis
 """)
 _PLACEHOLDER = re.compile(
-    r"\s*(?:\{\{.*\}\}|\$\{.*\}|\$\(.*\)|\$\w+|<[^<>]*>|%\w|\*+|…|\.\.\.|x{3,})?\s*", re.DOTALL | re.IGNORECASE
+    r"(?:\{\{.*\}\}|\$\{.*\}|\$\(.*\)|\$\w+|<[^<>]*>|%\w|\*+|…|\.\.\.|x{3,})?", re.DOTALL | re.IGNORECASE
 )
 _PLAIN = re.compile(r"[a-z]+(?:[-_. ][a-z]+)*|[A-Z]+(?:_[A-Z]+)*")  # a word or several, without digits
-_NAME = re.compile(r"[a-z]+\d{0,2}[a-z]*(?:-[a-z]+\d{0,2}[a-z]*)+")  # of an object: `oauth2-proxy`
+_NAME = re.compile(r"[a-z]+(?:\d{1,2}[a-z]*)?(?:-[a-z]+(?:\d{1,2}[a-z]*)?)+")  # of an object: `oauth2-proxy`
 _PATH = re.compile(r"[~.]{0,2}/[\w./@+-]*|[\w.-]+\.[a-z]{2,}/[\w./-]+")  # a file, or a label such as example.com/zone
 _PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _PIN = 1000  # the smallest number that may be a secret, and is no count
@@ -157,7 +157,8 @@ def holds_secret(value: str | float, verdict: Verdict) -> bool:
 
 def is_ordinary(value: str) -> bool:
     """Whether it is a word that hides nothing (`true`), a placeholder, or empty."""
-    return value.strip().lower() in _ORDINARY or _PLACEHOLDER.fullmatch(value) is not None
+    bare = value.strip()
+    return bare.lower() in _ORDINARY or _PLACEHOLDER.fullmatch(bare) is not None
 
 
 def is_common(value: str) -> bool:

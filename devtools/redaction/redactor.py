@@ -117,10 +117,16 @@ class Redactor:
         forms = self._forms
         if not forms:
             return
+        whole = (0, 0)  # the last word of base64: it may hold a secret many times
         for at in range(len(text) - _HEAD + 1):
             for form, coded in forms.get(text[at : at + _HEAD], ()):
-                if text.startswith(form, at):
-                    yield _whole(text, at, at + len(form)) if coded else (at, at + len(form))
+                if not text.startswith(form, at):
+                    continue
+                if not coded:
+                    yield at, at + len(form)
+                elif at + len(form) > whole[1]:
+                    whole = _whole(text, at, at + len(form))
+                    yield whole
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:

@@ -15,13 +15,13 @@ _ANY = re.compile(
 _SHAPES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"""\b[a-z][a-z0-9+.-]*://[^\s/?#"'<>:@]*:(?P<secret>[^\s/?#"'<>]+)@""",  # https://user:password@host
-        r"""\b[a-z][a-z0-9+.-]*://(?P<secret>[\w-]{20,})@""",  # https://token@host
-        r"""\b[\w.-]+:(?P<secret>[^\s:@/"']+)@(?:tcp|unix)\(""",  # a Go driver's user:password@tcp(host)
+        r"""(?<=[a-z0-9+.-])://[^\s/?#"'<>:@]*:(?P<secret>[^\s/?#"'<>]+)@""",  # https://user:password@host
+        r"""(?<=[a-z0-9+.-])://(?P<secret>[\w-]{20,})@""",  # https://token@host
+        r"""(?<=[\w.-]):(?P<secret>[^\s:@/"']+)@(?:tcp|unix)\(""",  # a Go driver's user:password@tcp(host)
         r"""\b(?:bearer|basic)\s+(?P<secret>(?=[a-z._~+/=-]*\d|\S{24})[a-z0-9._~+/=-]{8,})""",
         r"""\bauthorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic|token|digest|apikey)\s+(?P<secret>[^\s"',;\\]+)""",
         r"""\b(?:set-)?cookie\\?["']?\s*[:=]\s*\\?["']?(?P<secret>[^\s=;"':]+=[^\s"';]+(?:;\s*[^\s=;"']+=[^\s"';]+)*)""",
-        r"""\b(?P<secret>eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)""",  # a JSON Web Token
+        r"""\b(?P<secret>eyJ[\w-]{8,2048}\.eyJ[\w-]{8,}\.[\w-]*)""",  # a JSON Web Token
         r"""\b(?P<secret>(?:gh[pousr]_|github_pat_|glpat-|xox[abpr]-|hvs\.)[\w-]{16,})""",
     )
 )
@@ -32,16 +32,17 @@ _ASSIGNMENTS = tuple(
         # KEY=value, key="a value", ?token=value&…
         r"""(?<![\w.])(?P<key>[A-Za-z_][\w.-]{0,80})=(?:\\?"(?P<a>[^"\\\n]+)|'(?P<b>[^'\n]+)|(?P<secret>[^\s"'&;\\]+))""",
         # "key": "value", also with its quotes escaped
-        r"""\\*"(?P<key>[^"\\\n]{1,80})\\*"\s*:\s*\\*"(?P<secret>(?:[^"\\\n]|\\(?!"))+)""",
+        r""""(?P<key>[^"\\\n]{1,80})\\*"\s*:\s*\\*"(?P<secret>(?:[^"\\\n]|\\(?!"))+)""",
         # {key: value, …}
         r"""[{,]\s*["']?(?P<key>[A-Za-z_][\w.-]{0,80})["']?:\s+["']?(?P<secret>[^\s,}"'{\[][^,}"'\n]*)""",
         # --key value
         r"""(?<!\S)--(?P<key>[A-Za-z][\w-]{0,80})\s+["']?(?P<secret>[^\s"'-][^\s"']*)""",
-        # map[key:value …], as Go prints a map
-        r"""(?:map\[|\s)(?P<key>[A-Za-z_][\w.-]{0,80}):(?P<secret>[^\s\[\]:/]+)(?=[^\[\n]*\])""",
     )
 )
-_LINE = re.compile(r"""^[ \t"'-]*(?P<key>[\w./-]{1,120})["']?[ \t]*:[ \t]+["']?(?P<secret>[^\s"'].*?)["']?[ \t]*$""")
+# map[key:value …] and {key:value …}, as Go prints maps and structures
+_IN_BRACKETS = re.compile(r"""(?:(?<=map\[)|(?<=\{)|\s)(?P<key>[A-Za-z_][\w.-]{0,80}):(?P<secret>[^\s\[\]{}:/"]+)""")
+_LINE = re.compile(r"""^[ \t"'-]*(?P<key>[\w./-]{1,120})["']?[ \t]*:[ \t]+["']?(?P<secret>[^\s"'].*)""")
+_UNOPENED = re.compile(r"[^\[{]+")
 _BLOCKS = ("map[", "{", "[", "|", ">", "&", "*")  # what begins a structure, and not a secret
 _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 _BARE = frozenset(
@@ -96,9 +97,26 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             group = next(name for name in ("secret", "a", "b") if name in match.groupdict() and match[name] is not None)
             if _is_assigned(match["key"], match[group]):
                 yield match.span(group)
-    whole = _LINE.match(text)
-    if whole and not _is_sentence(whole["key"], whole["secret"]) and _is_assigned(whole["key"], whole["secret"]):
-        yield whole.span("secret")
+    yield from _in_brackets(text)
+    if (whole := _LINE.match(text)) and (value := _value(whole["key"], whole["secret"])):
+        yield whole.start("secret"), whole.start("secret") + len(value)
+
+
+def _in_brackets(text: str) -> Iterator[tuple[int, int]]:
+    """Where they stand in maps and structures as Go prints them: before the bracket that closes one."""
+    for piece in _UNOPENED.finditer(text):
+        end = max(text.rfind("]", *piece.span()), text.rfind("}", *piece.span()))
+        for match in _IN_BRACKETS.finditer(text, piece.start(), max(end, piece.start())):
+            if _is_assigned(match["key"], match["secret"]):
+                yield match.span("secret")
+
+
+def _value(key: str, rest: str) -> str:
+    """The secret that is the rest of a line after `key: `; empty where it is none."""
+    value = rest.rstrip(" \t")
+    if value[1:] and value[-1] in "\"'":
+        value = value[:-1]
+    return value if not _is_sentence(key, value) and _is_assigned(key, value) else ""
 
 
 def _is_sentence(key: str, value: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -111,3 +113,57 @@ def test_whatever_a_secret_is_it_is_hidden(core: str, before: str, after: str) -
 )
 def test_a_path_of_keys(path: tuple[str, ...], value: object, expected: object) -> None:
     assert is_secret(path, value) is expected
+
+
+REPEATED = [
+    "a",
+    "a-",
+    "a.",
+    "a:",
+    "[a:b",
+    "{a:",
+    "{{",
+    "\\",
+    '"',
+    "'",
+    "<",
+    "=",
+    ":",
+    "/",
+    "-",
+    "@",
+    "eyJ-",
+    "eyJabcdefghi.",
+    "key-a",
+    "cookie:",
+    "://",
+    "a://b:",
+    "<key>",
+    "-----BEGIN",
+    "\x1b[",
+    "aGlkZGVu",
+    " ",
+    " a:b",
+    "}} ",
+    "key ",
+    "basic ",
+    "key = ",
+    "\n ",
+    "key:\n",
+    "service-account-backend-",
+]
+ENDLESS = """
+import json, sys
+from devtools.redaction import Redactor, hidden
+redactor = Redactor(["aGlkZGVu", "hidden", "hunter22"])
+for part in json.loads(sys.stdin.read()):
+    long = part * (65536 // len(part))
+    for text in ("key " + long + "\\x00", "key: service-" + long + "_X"):
+        redactor.text(text)
+        hidden({"key": text, "secretKey": long + "_X"}, str)
+"""
+
+
+def test_no_text_makes_the_search_endless() -> None:
+    """A pattern that tries every division of a text hangs, and then not even Ctrl-C ends the run."""
+    subprocess.run([sys.executable, "-c", ENDLESS], input=json.dumps(REPEATED), text=True, check=True, timeout=120)
