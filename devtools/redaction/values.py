@@ -5,14 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, inherited, is_public_data, is_reference, judge
+from devtools.redaction.keys import (
+    HIDDEN,
+    Verdict,
+    holds_secret,
+    inherited,
+    is_public_data,
+    is_reference,
+    judge,
+)
 from devtools.redaction.text import secrets_in
 
 Act = Callable[[Any, bool], Any]  # a scalar and whether it is secret → what takes its place
 _FLAG = re.compile(r"--?([A-Za-z][\w-]*)")
+_USER = re.compile(r"[\w.@+$-]+")
 _SCALARS = (str, int, float)
 
 
@@ -23,8 +32,11 @@ def secret_values(value: Any) -> tuple[str, ...]:
     def collect(scalar: Any, secret: bool) -> Any:  # noqa: FBT001 - as `_walk` calls it
         if secret:
             found[str(scalar)] = None
-        elif isinstance(scalar, str):
-            found.update(dict.fromkeys(secrets_in(scalar)))
+        if isinstance(scalar, str):
+            inside = [text for text in secrets_in(scalar) if text != scalar]
+            found.update(dict.fromkeys(inside))
+            for text in (scalar, *inside) if secret else inside:
+                found.update(dict.fromkeys(_credentials(text)))
         return scalar
 
     _walk(value, Verdict.PUBLIC, "", collect)
@@ -95,6 +107,13 @@ def _data(name: str, value: Any, section: str, act: Act) -> Any:
             act(text, True)
         return act(value, not is_public_data(name))
     return act(value, not is_public_data(name))
+
+
+def _credentials(value: str) -> Iterator[str]:
+    """The password in the base64 of `user:password`, as registries and the header `Authorization` have it."""
+    user, divider, password = (decoded(value.removeprefix("Basic ")) or "").partition(":")
+    if divider and _USER.fullmatch(user) and password.isprintable() and password[:1] not in {"", "/", " "}:
+        yield password
 
 
 def decoded(value: str) -> str | None:
