@@ -26,6 +26,7 @@ class Verdict(IntEnum):
     LIKELY = 2  # secret unless the value is a plain word, a name or a path: `key`, `credentials`
     TEXT = 3  # secret unless it is a number: `tokens` may count them
     SECRET = 4
+    ALL = 5  # the same, also where the name of a user is its key: `passwords: {user: …}`
 
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -36,7 +37,9 @@ _STRONG = re.compile(
 )
 _COMPOUND = re.compile(r"(?:private|api|access|signing|encryption|master|ssh|tls)key$|connectionstring|^stringdata$")
 # Words that make a key secret as its last word.
-_LAST = frozenset({"pwd", "pass", "bearer", "cookie", "cookies", "jwt", "dsn", "salt", "psk", "otp", "pat"})
+_LAST = frozenset(
+    {"pwd", "pw", "pass", "creds", "bearer", "cookie", "cookies", "jwt", "dsn", "salt", "psk", "otp", "pat"}
+)
 _GLUED = re.compile(r"(?:pwd|pass)$")
 _NOT_GLUED = frozenset({"bypass", "compass", "trespass", "surpass", "overpass", "underpass", "onepass"})
 # Last words that make it a fact about a secret and not the secret: `secretName`, `tokenTTL`, `cookieDomain`.
@@ -49,6 +52,7 @@ _ABOUT = words("""
     account email scope scopes permissions role roles index hash digest checksum count pattern regex description title
     generator lookup exists automount immutable
 """)
+_USERS = words("user username account role operator")
 # Words beside `key` that make it public, or the name of a key.
 _PUBLIC_KEYS = words("""
     public pub topology partition primary foreign sort unique label annotation group cache routing shard hash index
@@ -102,9 +106,12 @@ def is_secret(path: Iterable[str], value: object = None) -> bool:
 def judge(key: str, inside: Verdict = Verdict.PUBLIC) -> Verdict:
     """How a key judges a scalar under it; `inside` is what the maps around it pass on."""
     words = [word.lower() for word in _WORD.findall(key)]
+    if words and words[-1] == "value" and _strong(words[:-1], "".join(words[:-1])):  # `apiKeyValue`
+        words.pop()
     joined = "".join(words)
     last = words[-1] if words else ""
-    if joined.startswith("existing") or joined.endswith("pullsecrets") or last in _ABOUT:
+    about = last in _ABOUT and not (inside is Verdict.ALL and last in _USERS)
+    if about or joined.startswith("existing") or joined.endswith("pullsecrets"):
         return Verdict.PUBLIC
     if last in {"key", "keys"}:
         return max(_of_key(words, joined), Verdict.UNLIKELY if inside else Verdict.PUBLIC)
@@ -125,6 +132,8 @@ def inherited(key: str, inside: Verdict = Verdict.PUBLIC) -> Verdict:
         return inside
     if joined.startswith("existing") or words[-1] in _ABOUT or joined.endswith("pullsecrets"):
         return Verdict.PUBLIC
+    if words[-1] == "passwords":
+        return Verdict.ALL
     if _strong(words, joined):
         return Verdict.LIKELY if words[-1] in _OBJECTS else Verdict.SECRET
     return Verdict.UNLIKELY if words[-1] == "keys" else inside
@@ -144,7 +153,7 @@ def holds_secret(value: str | float, verdict: Verdict) -> bool:
     """Whether a scalar is secret that its key judges so."""
     if not isinstance(value, str):
         number = not isinstance(value, bool) and abs(value) >= _PIN
-        return number and verdict is Verdict.SECRET
+        return number and verdict >= Verdict.SECRET
     if _PRIVATE.search(value):
         return True
     if verdict is Verdict.PUBLIC or is_ordinary(value):

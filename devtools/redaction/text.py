@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, is_ordinary, judge, looks_random
 
 _ANY = re.compile(
-    r"pass|pwd|secret|token|credential|key|bearer|basic |authorization|cookie|://|@tcp|@unix|auth|dsn|jwt|salt|psk|otp"
+    r"pass|pwd|secret|token|credential|key|bearer|basic |authorization|cookie|://|@tcp|@unix|auth|dsn|jwt|salt|psk|otp|creds|pw\b"
     r"|eyJ|gh[pousr]_|github_pat|glpat|xox|hvs\.|sk-",
     re.IGNORECASE,
 )
@@ -31,6 +31,16 @@ _ASSIGNMENTS = tuple(
     for pattern in (
         # KEY=value, key="a value", ?token=value&…
         r"""(?<![\w.])(?P<key>[A-Za-z_][\w.-]{0,80})=(?:\\?"(?P<a>[^"\\\n]+)|'(?P<b>[^'\n]+)|(?P<secret>[^\s"'&;\\]+))""",
+        # key = value, as TOML, INI and HCL write it, and KEY := value
+        r"""(?x) (?<![\w.])(?P<key>[A-Za-z_][\w.-]{0,80}) (?:[ \t]{1,20}:?=>?[ \t]{1,20}|:=[ \t]{0,20})
+        (?:\\?"(?P<a>[^"\\\n]+)|'(?P<b>[^'\n]+)|(?P<secret>(?![\w.]*\()[^\s"'=&;,.\\][^\s"'&;,\\]*))""",
+        # key:"value", key: "value"
+        r"""(?<![\w.])(?P<key>[A-Za-z_][\w.-]{0,80}):[ \t]{0,20}(?:"(?P<a>[^"\\\n]+)"|'(?P<b>[^'\n]+)')""",
+        # a password after its colon, without a space
+        r"""(?x) (?<![\w./-])(?P<key>[A-Za-z_-]{0,40}(?:[Pp]assword|PASSWORD|[Pp]asswd|[Pp]assphrase|[Pp]wd)):
+        (?P<secret>(?!=)[^\s"'&;,:/\\{}\[\]]+)""",
+        # <key>value</key>
+        r"""<(?P<key>[A-Za-z_][\w.:-]{0,80})(?:[ \t][^<>\n]{0,200})?>(?P<secret>[^<>\n]+)</""",
         # "key": "value", also with its quotes escaped
         r""""(?P<key>[^"\\\n]{1,80})\\*"\s*:\s*\\*"(?P<secret>(?:[^"\\\n]|\\(?!"))+)""",
         # {key: value, …}
@@ -42,6 +52,19 @@ _ASSIGNMENTS = tuple(
 # map[key:value …] and {key:value …}, as Go prints maps and structures
 _IN_BRACKETS = re.compile(r"""(?:(?<=map\[)|(?<=\{)|\s)(?P<key>[A-Za-z_][\w.-]{0,80}):(?P<secret>[^\s\[\]{}:/"]+)""")
 _LINE = re.compile(r"""^[ \t"'-]*(?P<key>[\w./-]{1,120})["']?[ \t]*:[ \t]+["']?(?P<secret>[^\s"'].*)""")
+_LINES = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        # key:, and the value on a line of its own
+        r"""(?x) ^[ \t"'-]*(?P<key>[\w./-]{1,120})["']?[ \t]*:[ \t]*(?:[|>][+-]?[ \t]*)?\n
+        [ \t]+["']?(?P<secret>[^\s"'\#-][^\s"':]*)["']?[ \t]*$""",
+        # name: key, and its value
+        r"""(?x) ^[ \t-]*[Nn]ame:[ \t]*["']?(?P<key>[A-Za-z_][\w.-]{0,80})["']?[ \t]*\n
+        [ \t]*[Vv]alue:[ \t]+["']?(?P<secret>[^\s"'][^\n"']*)""",
+    )
+)
+_COMMENT = re.compile(r"(?<=[ \t])#.*")
+_FIRST = re.compile(r"([^\s,;]+)[,;][ \t]+[\w.-]{1,80}[:=]")  # of several settings on a line
 _UNOPENED = re.compile(r"[^\[{]+")
 _BLOCKS = ("map[", "{", "[", "|", ">", "&", "*")  # what begins a structure, and not a secret
 _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
@@ -65,6 +88,9 @@ def spans(text: str) -> list[tuple[int, int]]:
     if not _ANY.search(text):
         return []
     found = [match.span() for match in _PRIVATE_KEY.finditer(text)]
+    for shape in _LINES:
+        matches = shape.finditer(text)
+        found += [match.span("secret") for match in matches if _is_assigned(match["key"], match["secret"])]
     at = 0
     for line in text.split("\n"):
         if _ANY.search(line):
@@ -113,6 +139,10 @@ def _in_brackets(text: str) -> Iterator[tuple[int, int]]:
 
 def _value(key: str, rest: str) -> str:
     """The secret that is the rest of a line after `key: `; empty where it is none."""
+    if not _PASSWORD.search(key):
+        rest = _COMMENT.sub("", rest)
+        if several := _FIRST.match(rest):
+            rest = several[1]
     value = rest.rstrip(" \t")
     if value[1:] and value[-1] in "\"'":
         value = value[:-1]

@@ -71,7 +71,7 @@ def _walk_map(value: Mapping[Any, Any], parent: str, inside: Verdict, act: Act) 
         key = str(raw)
         if is_object and key in {"data", "stringData"} and isinstance(item, Mapping):
             made[raw] = {name: _data(str(name), one, key, act) for name, one in item.items()}
-        elif key == "value" and named:
+        elif key in {"value", "Value"} and named:
             made[raw] = _walk(item, max(judge(named), inside), named, act, max(inherited(named), inside))
         elif key == "key" and is_reference(parent, value):
             made[raw] = _walk(item, Verdict.PUBLIC, key, act, inside)
@@ -93,8 +93,9 @@ def _walk_list(value: list[Any] | tuple[Any, ...], verdict: Verdict, key: str, i
 
 def _name(value: Mapping[Any, Any]) -> str:
     """What a map with a `value` calls it: `{name: DB_PASSWORD, value: …}`."""
-    found = value.get("name", value.get("key")) if "value" in value else None
-    return found if isinstance(found, str) else ""
+    if "value" not in value and "Value" not in value:
+        return ""
+    return next((value[key] for key in ("name", "Name", "key", "Key") if isinstance(value.get(key), str)), "")
 
 
 def _data(name: str, value: Any, section: str, act: Act) -> Any:

@@ -151,6 +151,12 @@ REPEATED = [
     "\n ",
     "key:\n",
     "service-account-backend-",
+    'key:"',
+    "password:",
+    "key:\n ",
+    "name: key\n",
+    "<key>a",
+    "key # ",
 ]
 ENDLESS = """
 import json, sys
@@ -158,9 +164,8 @@ from devtools.redaction import Redactor, hidden
 redactor = Redactor(["aGlkZGVu", "hidden", "hunter22"])
 for part in json.loads(sys.stdin.read()):
     long = part * (65536 // len(part))
-    for text in ("key " + long + "\\x00", "key: service-" + long + "_X"):
-        redactor.text(text)
-        hidden({"key": text, "secretKey": long + "_X"}, str)
+    redactor.text("key: service-" + long + "_X")
+    hidden({"key": "service-" + long + "_X", "secretKey": long + "_X"}, str)
 """
 
 
