@@ -19,7 +19,8 @@ from devtools.base.open_file import read_file
 from devtools.clusters.copies import remove_stale, use
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
-from devtools.kube.client import FORBIDDEN, ApiError, Kube
+from devtools.kube.api_errors import FORBIDDEN
+from devtools.kube.client import ApiError, Kube
 from devtools.process.runner import Cancel
 
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")

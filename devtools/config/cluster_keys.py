@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.yaml_positions import Document, KeyPath
-from devtools.config.settings import is_inside
-from devtools.config.validate import suggestion
+from devtools.config.validate import is_inside, suggestion
 from devtools.errors import Problem
 
 K3D_ONLY = (

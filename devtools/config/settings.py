@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from devtools.errors import ConfigError, Problem, config_error
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from devtools.base.yaml_positions import Document
 
 FILE = "devtools.yaml"
-_LONGEST_NAME = 255  # bytes: NAME_MAX of Linux and macOS
-_LONGEST_PATH = 900  # bytes: with a root before it, still less than PATH_MAX of macOS
 _NAME_AT_MOST = 32  # k3d's limit for a cluster's name
 
 
@@ -126,17 +124,10 @@ def _sanitised(name: str) -> str:
 
 def _path_problems(document: Document, data: Mapping[str, Any]) -> list[Problem]:
     """Paths stay in the repository: what they name is read, hashed and committed."""
+    from devtools.config.validate import is_inside
+
     problems = []
     for key, value in data.get("paths", {}).items():
         if not is_inside(value):
             problems.append(document.problem(("paths", key), f"'{key}' must be a path inside the repository"))
     return problems
-
-
-def is_inside(value: str) -> bool:
-    """Whether a path from a repository's root stays in it, and is one that a file can have."""
-    path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or "\0" in value:
-        return False
-    sizes = [len(part.encode(errors="surrogatepass")) for part in path.parts]
-    return max(sizes, default=0) <= _LONGEST_NAME and sum(sizes) + len(sizes) <= _LONGEST_PATH

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any, get_args, get_origin, get_type_hints
 
 from devtools.base.suggestions import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath
 from devtools.errors import Problem
+
+_LONGEST_NAME = 255  # bytes: NAME_MAX of Linux and macOS
+_LONGEST_PATH = 900  # bytes: with a root before it, still less than PATH_MAX of macOS
 
 
 def suggestion(word: str, known: Iterable[str], what: str) -> str:
@@ -137,3 +141,12 @@ def _stripped(kind: Any) -> Any:
     while kind is not None and hasattr(kind, "__metadata__"):
         kind = kind.__origin__
     return kind
+
+
+def is_inside(value: str) -> bool:
+    """Whether a path from a repository's root stays in it, and is one that a file can have."""
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\0" in value:
+        return False
+    sizes = [len(part.encode(errors="surrogatepass")) for part in path.parts]
+    return max(sizes, default=0) <= _LONGEST_NAME and sum(sizes) + len(sizes) <= _LONGEST_PATH

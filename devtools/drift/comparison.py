@@ -18,7 +18,8 @@ from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
 from devtools.errors import DevtoolsError, Interrupted
 from devtools.helm.applied import MANAGER, Applied, applied
-from devtools.kube.client import NOT_FOUND, ApiError, Kube
+from devtools.kube.api_errors import NOT_FOUND
+from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor

@@ -28,7 +28,8 @@ from devtools.events import (
     Verdict,
 )
 from devtools.helm.labels import TESTS_FAILED
-from devtools.kube.client import UNAUTHORIZED, ApiError, ServerGone
+from devtools.kube.api_errors import UNAUTHORIZED
+from devtools.kube.client import ApiError, ServerGone
 from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
 from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from devtools.base.image_names import Reference, parse
 from devtools.base.suggestions import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, read
-from devtools.config.settings import is_inside
-from devtools.config.validate import suggestion, validated
+from devtools.config.validate import is_inside, suggestion, validated
 from devtools.errors import ConfigError, Location, Problem, config_error
 
 FILE = Path("images.yaml")

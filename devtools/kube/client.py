@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.base.machine_json import read_json
-from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
+from devtools.errors import EnvironmentFault
+from devtools.kube.api_errors import CONFLICT, GONE, NOT_FOUND, REFUSED, ApiError
 from devtools.kube.connections import Connections
 from devtools.kube.discovery import ACCEPT, Discovery, Resource
 from devtools.kube.lines import split
@@ -28,42 +29,16 @@ from devtools.redaction import Redactor
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["CONFLICT", "NOT_FOUND", "ApiError", "Kube", "Resource", "ServerGone"]
+__all__ = ["ApiError", "Kube", "Resource", "ServerGone"]
 
 JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-REFUSED = 400  # and above
-BROKEN = 500  # and above
-TOO_MANY = 429
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 401, 403, 404, 409, 410
 RETRY_FOR = 30.0  # seconds an unreachable API server is waited for: a restart of one takes ten
 READ_FOR = 30.0  # seconds without a byte of an answer
 PAGE = 500
 RESTARTS = 3  # of a list whose later pages have expired
-
-
-_HINTS = {
-    UNAUTHORIZED: "the credentials in the kubeconfig are not accepted, or not any more: log in to the cluster again",
-    TOO_MANY: "the API server is overloaded: try again later",
-}
-
-
-class ApiError(DevtoolsError):
-    """The API server refused a request; `status` is HTTP's, `reason` is Kubernetes' (`NotFound`, `Forbidden`)."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        """From a `Status` object."""
-        broken = status in {UNAUTHORIZED, FORBIDDEN, TOO_MANY} or status >= BROKEN
-        super().__init__(
-            f"the API server answered {status} {reason}: {message}",
-            hint=_HINTS.get(status, "invoke cluster.status" if broken and status != FORBIDDEN else ""),
-            exit_code=ExitCode.ENVIRONMENT if broken else None,
-        )
-        self.status = status
-        self.reason = reason
-        self.text = message
 
 
 class Kube:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devtools.kube.client import ApiError
+from devtools.kube.api_errors import ApiError
 from devtools.kube.sdk import sdk_client
 
 DATA, ERROR = 0, 1

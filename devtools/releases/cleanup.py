@@ -13,7 +13,8 @@ from typing import Any
 
 from devtools.events import Notice
 from devtools.helm.labels import LABEL_STACK
-from devtools.kube.client import FORBIDDEN, NOT_FOUND, ApiError, Kube, Resource
+from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
+from devtools.kube.client import ApiError, Kube, Resource
 from devtools.model import ObjectRef
 from devtools.readiness.wait import Failure, Wait
 from devtools.releases.crds import CRDS

@@ -27,7 +27,8 @@ from devtools.helm.labels import (
     LABEL_TESTED,
 )
 from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
-from devtools.kube.client import FORBIDDEN, ApiError, Kube, Resource
+from devtools.kube.api_errors import FORBIDDEN
+from devtools.kube.client import ApiError, Kube, Resource
 from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
 
 _SECRETS = "Helm keeps its releases in Secrets: this user must be allowed to list them, see docs/clusters.md"

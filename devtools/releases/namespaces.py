@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from devtools.kube.client import CONFLICT, FORBIDDEN, ApiError, Kube
+from devtools.kube.api_errors import CONFLICT, FORBIDDEN
+from devtools.kube.client import ApiError, Kube
 from devtools.readiness.wait import LateFailure, Wait
 
 _PAUSE = 0.25  # seconds

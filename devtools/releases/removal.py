@@ -14,7 +14,8 @@ from typing import Any
 from devtools.errors import DevtoolsError
 from devtools.helm.labels import LABEL_STACK
 from devtools.helm.record import Stored, read_record
-from devtools.kube.client import NOT_FOUND, ApiError, Kube
+from devtools.kube.api_errors import NOT_FOUND
+from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId
 from devtools.readiness.observer import Observer
 from devtools.readiness.wait import Failure, LateFailure, Wait

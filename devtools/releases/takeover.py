@@ -14,7 +14,8 @@ from devtools.helm.applied import MANAGER
 from devtools.helm.ownership import revision_of
 from devtools.helm.record import KEEP, read_record
 from devtools.helm.rejections import Refusal
-from devtools.kube.client import CONFLICT, ApiError, Kube
+from devtools.kube.api_errors import CONFLICT
+from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId
 from devtools.readiness.wait import Failure
 from devtools.releases.facts import record_path

@@ -103,13 +103,13 @@ def plain(line: Line) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: `0.4s`, `42s`, `2m 05s`, `1h 02m`."""
-    if seconds < 9.95:  # noqa: PLR2004 - below this a tenth is worth its place
+    if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f}s"
     whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004
+    if whole < 60:
         return f"{whole}s"
     minutes, rest = divmod(whole, 60)
-    if minutes < 60:  # noqa: PLR2004
+    if minutes < 60:
         return f"{minutes}m {rest:02d}s"
     return f"{minutes // 60}h {minutes % 60:02d}m"
 

@@ -23,7 +23,8 @@ from uuid import uuid4
 
 from devtools.base.machine_json import read_json
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
-from devtools.kube.client import CONFLICT, FORBIDDEN, NOT_FOUND, ApiError, Kube
+from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
+from devtools.kube.client import ApiError, Kube
 from devtools.process.runner import Cancel
 
 DURATION = 45.0  # seconds without a renewal after which a Lease is taken over; an outage of the API server is shorter

@@ -118,7 +118,7 @@ def _row_note(fold: Fold, item: ReleaseResult) -> str:
 
 def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Line:
     """One row of the table."""
-    took = duration(seconds) if seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    took = duration(seconds) if seconds >= 0.05 else ""
     return (Span("    "), badge(word, marks), Span(f" {subject:<{pad}}"), Span(f"  {took:>6}", "dim"))
 
 

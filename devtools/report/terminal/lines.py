@@ -94,7 +94,7 @@ def release_width(releases: Sequence[str], width: int) -> int:
 def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: int) -> list[Line]:
     """A step that ended: word, release, time, and why."""
     item = fold.releases[event.release]
-    took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    took = duration(event.seconds) if event.seconds >= 0.05 else ""
     head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
     quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
     note = contracts_text(fold, [event.release]) if quiet else fold.why(item)
@@ -106,7 +106,7 @@ def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: i
 def test_lines(event: TestFinished, fold: Fold, marks: Marks, width: int, log: str) -> list[Line]:
     """A smoke test that ended, and its log under it; `log` is where all of it is."""
     what = event.test if event.test == ALL else f"test {event.test}"
-    took = duration(event.seconds) if event.seconds >= 0.05 else ""  # noqa: PLR2004 - less is no work at all
+    took = duration(event.seconds) if event.seconds >= 0.05 else ""
     head: Line = (Span("  "), badge(str(event.verdict), marks), Span(f" {what}"))
     whose, end = Span(f" of {event.release}"), Span(f"  {took}", "dim")
     head = (*head, whose, end) if len(plain((*head, whose, end))) <= width else (*head, end)

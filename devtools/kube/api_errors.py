@@ -1,0 +1,30 @@
+"""What the API server answered if it refused a request."""
+
+from __future__ import annotations
+
+from devtools.errors import DevtoolsError, ExitCode
+
+REFUSED = 400  # and above
+BROKEN = 500  # and above
+TOO_MANY = 429
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 401, 403, 404, 409, 410
+_HINTS = {
+    UNAUTHORIZED: "the credentials in the kubeconfig are not accepted, or not any more: log in to the cluster again",
+    TOO_MANY: "the API server is overloaded: try again later",
+}
+
+
+class ApiError(DevtoolsError):
+    """The API server refused a request; `status` is HTTP's, `reason` is Kubernetes' (`NotFound`, `Forbidden`)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """From a `Status` object."""
+        broken = status in {UNAUTHORIZED, FORBIDDEN, TOO_MANY} or status >= BROKEN
+        super().__init__(
+            f"the API server answered {status} {reason}: {message}",
+            hint=_HINTS.get(status, "invoke cluster.status" if broken and status != FORBIDDEN else ""),
+            exit_code=ExitCode.ENVIRONMENT if broken else None,
+        )
+        self.status = status
+        self.reason = reason
+        self.text = message
