@@ -409,7 +409,7 @@ def test_delete_leaves_the_registry_and_can_be_repeated(bench: Bench) -> None:
     assert bench.ran() == ["cluster list", "cluster delete", "cluster list"]
     assert bench.lines == ["removed cluster dev; its registry k3d-reg stays", "there is no cluster dev"]
     for act in (bench.provider().find, lambda: bench.provider().stop(bench.lines.append)):
-        with pytest.raises(ClusterAbsent, match="not there"):
+        with pytest.raises(ClusterAbsent, match="does not exist"):
             act()
 
 

@@ -48,17 +48,17 @@ def test_what_is_no_longer_declared_is_named_with_what_removes_it(repo: Repo) ->
     path.write_text(whole + more)
     assert repo.invoke("layer", "10").code == 0
     path.write_text(whole)
-    said = f"{repo.namespace}/extra is on the cluster, but no longer declared: invoke down --undeclared removes"
+    said = f"{repo.namespace}/extra is on the cluster, but no longer declared; to uninstall: invoke down --undeclared"
     for words in (("layer", "10", "--no-test"), ("up", "--no-test", "--dry-run"), ("plan",)):
         typed = repo.invoke(*words)
         assert typed.code == 0, typed.text
         assert said in " ".join(typed.err.split()), typed.text
-    assert "not declared" not in repo.invoke("layer", "60", "--dry-run").err
+    assert "longer declared" not in repo.invoke("layer", "60", "--dry-run").err
     document = repo.invoke("down", "--undeclared", "--output", "json").document
     assert [(item["release"], item["outcome"]) for item in document["releases"]] == [
         (f"{repo.namespace}/extra", "uninstalled")
     ]
-    assert "not declared" not in repo.invoke("plan").err
+    assert "longer declared" not in repo.invoke("plan").err
 
 
 def test_what_was_typed_is_what_is_offered_again(repo: Repo) -> None:

@@ -84,7 +84,7 @@ def test_a_run_from_elsewhere_is_named_by_who_looks_and_keeps_the_cluster(repo: 
     own = runs_on_cluster(replace(repo.app, environ=repo.environ))
     first.send_signal(signal.SIGINT)
     first.communicate()
-    message = "another run is under way, and changes what is seen here: invoke layer 10-base by "
+    message = "another run is in progress, so this output may soon be out of date: invoke layer 10-base by "
     assert [item["message"].startswith(message) for item in planned.document["notices"]] == [True]
     assert f"(pid {first.pid}, since " in planned.document["notices"][0]["message"]
     assert message in " ".join(drifted.err.split())

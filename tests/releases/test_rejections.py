@@ -95,7 +95,7 @@ def test_a_job_and_a_stateful_set_are_recreated_where_that_is_asked_for(bench: B
     text = {notice.message for notice in ran.all(Notice)}
     assert text == {
         f"Job/migrate in {namespace} was deleted and will be recreated",
-        f"StatefulSet/db in {namespace} was deleted and will be recreated; its volume claims stay",
+        f"StatefulSet/db in {namespace} was deleted and will be recreated; its volume claims are kept",
     }
     after = [uid(bench, path) for path in (job, sts, claim, conf)]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True, True]
