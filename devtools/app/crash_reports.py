@@ -22,7 +22,7 @@ _PATH = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ESTALE})
 def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsError:
     """The error for users, exit code 3; it names the file that holds the traceback, which only they can read.
 
-    A machine that is full or broken, or a path that may not be used, is no bug of ours. `clean` hides secrets.
+    A full or broken machine, or a path that may not be used, is not a bug of devtools. `clean` hides secrets.
     """
     if isinstance(error, OSError) and error.errno in _PATH and error.filename:
         return EnvironmentFault(f"cannot use {error.filename}: {error.strerror}", hint="check its owner and mode")

@@ -34,7 +34,7 @@ _CODE = ("errors.py", "model.py", "base", "config", "charts")  # below devtools/
 
 
 class _Unusable(Exception):
-    """There is no cached value that can be read, is our own, and was made from the same inputs."""
+    """No cached value is readable, owned by this user, and made from the same inputs."""
 
 
 def cached(

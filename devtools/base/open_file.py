@@ -71,7 +71,7 @@ def check_inside(path: Path) -> None:
 def _repository_of(path: Path) -> Path | None:
     """Return the repository that a path is in, as it is written: of version control, else of devtools.
 
-    A home directory in version control is no repository of the stacks in it.
+    A home directory in version control does not count as the repository of the stacks in it.
     """
     ours = None
     for directory in path.parents:

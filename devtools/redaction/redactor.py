@@ -105,10 +105,6 @@ class Redactor:
                 return replaced(bare, hits)
         return found
 
-    def known(self, text: str) -> str:
-        """The text without what is known to be secret."""
-        return replaced(text, [*self._known(text)])
-
     def hide(self, value: Any) -> Any:
         """A copy of values or of a manifest that may be shown."""
         return hidden(value, self.text)
