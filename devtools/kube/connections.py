@@ -89,22 +89,34 @@ class Connections:
 
 
 def tracking_pools(track: Callable[[socket.socket], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """The pools of urllib3 that call `track` with the socket of each connection they make."""
+    """The pools of urllib3 that call `track` with the socket of each connection they make, its handshake included."""
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    class Plain(HTTPConnection):
+    class Tracked(HTTPConnection):
+        """Python's TLS socket takes the place of the first one, so `connect` tracks a duplicate of that meanwhile."""
+
+        _duplicate: socket.socket | None = None
+
+        def _new_conn(self) -> socket.socket:
+            made = super()._new_conn()
+            self._duplicate = made.dup()
+            track(self._duplicate)
+            return made
+
         def connect(self) -> None:
-            super().connect()
+            try:
+                super().connect()
+            finally:
+                if self._duplicate is not None:
+                    self._duplicate.close()
             track(self.sock)
 
-    class Encrypted(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            track(self.sock)
+    class Encrypted(Tracked, HTTPSConnection):
+        pass
 
     class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
+        ConnectionCls = Tracked
 
     class EncryptedPool(HTTPSConnectionPool):
         ConnectionCls = Encrypted

@@ -20,7 +20,7 @@ from devtools.process.runner import Cancel
 if TYPE_CHECKING:
     import urllib3
 
-CONNECT = 5.0  # seconds
+CONNECT = 4.0  # seconds; nothing else bounds a connection that is being made when a run is to end within 5
 FIRST = 5.0  # seconds that a server is waited for which did not answer once: it is more likely not there at all
 QUIET = 0.5  # seconds that a server may be away before a word is said of it
 _TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
@@ -110,8 +110,8 @@ class Wire:
 
         Any other answer is returned, refusals too. Raises ServerGone where the server stays away for longer than
         `retry_for` seconds (FIRST where it never was there), counted from the first request of any thread that it did
-        not answer, and at once for a while after that; Interrupted on cancel. The answer to a `health` request is 500
-        where the server is not ready.
+        not answer, and at once for a while after that; Interrupted if a cancel comes while it waits, or came before and
+        the server is known to be away. The answer to a `health` request is 500 where the server is not ready.
         """
         from urllib3.exceptions import (
             ConnectTimeoutError,
@@ -124,6 +124,8 @@ class Wire:
         busy = _BUSY | {_NOT_READY} if health else _BUSY
         while True:
             self._raise_if_gone()
+            if self._cancel.is_set() and self.is_away:
+                raise Interrupted(self._cancel.reason or "interrupted")
             started, wanted = time.monotonic(), 0.0
             try:
                 with self._watchdog.flight(started):

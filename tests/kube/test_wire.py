@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -305,3 +306,29 @@ def test_a_request_in_flight_ends_on_cancel(tmp_path: Path) -> None:
         with pytest.raises(Interrupted, match="SIGTERM"):
             kube.version()
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_is_being_made_ends_on_cancel(
+    tmp_path: Path, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "CONNECT", 600.0)  # no handshake is waited for as long as that
+    cancel = Cancel()
+    with socket.create_server(("127.0.0.1", 0)) as stopped, ThreadPoolExecutor(1) as pool:
+        text = KUBECONFIG.format(port=stopped.getsockname()[1]).replace("http:", f"{scheme}:")
+        (tmp_path / "kubeconfig").write_text(text)
+        asked = pool.submit(Kube(tmp_path / "kubeconfig", "c", cancel, read_for=600.0).version)
+        with stopped.accept()[0]:  # and no answer
+            cancel.set("asked to stop (SIGTERM)")
+            with pytest.raises(Interrupted, match="SIGTERM"):
+                asked.result(30)
+
+
+def test_a_server_that_is_away_is_not_asked_after_a_cancel(tmp_path: Path) -> None:
+    cancel, script = Cancel(), Script().on("GET /version", Say(waits=600.0))
+    with served(script, tmp_path, cancel=cancel, read_for=600.0) as kube:
+        cancel.set("asked to stop (SIGTERM)")
+        for _ in range(2):
+            with pytest.raises(Interrupted, match="SIGTERM"):
+                kube.version()
+    assert len(script.asked) == 1, "a request may be the one that cleans up, as long as the server answers"
