@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from devtools.bootstrap.tilt import PORT
+from devtools.bootstrap.tilt_commands import PORT
 from devtools.process.runner import Result
 from tests.test_repo_scripts import ROOT, Checkout
 

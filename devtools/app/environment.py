@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from devtools.charts.lock import Lock, LockEntry
     from devtools.charts.resolve import Charts
     from devtools.charts.standin import StandIns
-    from devtools.clusters.choose import ProviderName
-    from devtools.clusters.provider import Cluster, Provider
+    from devtools.clusters.provider import Cluster, Provider, ProviderName
     from devtools.config.settings import ClusterSettings, Settings
     from devtools.redaction import Redactor
     from devtools.toolchain import Toolchain
@@ -196,14 +195,9 @@ class App:
     def provider_name(self) -> ProviderName:
         """Which provider makes the cluster."""
         from devtools.app.providers import prefers_k3d
-        from devtools.clusters.choose import choose
+        from devtools.clusters.provider import choose_provider
 
-        return choose(
-            self.wanted_provider,
-            docker_answers=self.docker_answers,
-            k3d_installed=self.which("k3d") is not None,
-            prefers_k3d=lambda: prefers_k3d(self),
-        )
+        return choose_provider(self.wanted_provider, prefers_k3d=lambda: prefers_k3d(self))
 
     @property
     def wanted_provider(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.clusters.provider import Provider
-from devtools.errors import ConfigError
+from devtools.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
     from devtools.app.environment import App
@@ -15,19 +15,30 @@ if TYPE_CHECKING:
     from devtools.clusters.embedded.layout import Layout
     from devtools.clusters.k3d.commands import K3d
     from devtools.clusters.k3d.config import Config
+    from devtools.clusters.k3d.provider import K3dProvider
 
 
 def make_provider(app: App) -> Provider:
-    """The provider of this app's cluster."""
-    makers = {"kwok": _kwok, "k3d": _k3d, "context": _context}
-    return makers[app.provider_name](app)
+    """Build the provider of this app's cluster; raises EnvironmentFault if it cannot work on this machine."""
+    if app.provider_name != "k3d":
+        return _kwok(app) if app.provider_name == "kwok" else _context(app)
+    if app.which("k3d") is None:
+        raise EnvironmentFault("k3d is not installed", hint="install k3d 5, or use provider kwok")
+    if not app.docker_answers():
+        raise EnvironmentFault("no Docker engine answers", hint="start Docker, or use provider kwok")
+    return k3d_provider(app)
 
 
 def prefers_k3d(app: App) -> bool:
-    """Whether `auto` takes k3d if it can: its cluster exists, or no embedded one does and every chart is vendored."""
-    if _state(app, "k3d").joinpath("kubeconfig").exists():
-        return True
-    return not _state(app, "kwok").is_dir() and not unvendored(app)
+    """Whether `auto` takes k3d.
+
+    It can work, and its cluster exists, or no embedded one does and every chart is vendored. The Docker engine is asked
+    last.
+    """
+    if app.which("k3d") is None:
+        return False
+    exists = _state(app, "k3d").joinpath("kubeconfig").exists()
+    return (exists or not (_state(app, "kwok").is_dir() or unvendored(app))) and app.docker_answers()
 
 
 def unvendored(app: App) -> tuple[str, ...]:
@@ -143,8 +154,8 @@ def k3d_tool(app: App) -> K3d:
     return K3d(program=app.which("k3d") or Path("k3d"), home=_state(app))
 
 
-def _k3d(app: App) -> Provider:
-    """A k3d cluster with a registry that outlives it."""
+def k3d_provider(app: App) -> K3dProvider:
+    """Build the provider of a k3d cluster, whether or not k3d and Docker are there."""
     from devtools.clusters.k3d.provider import K3dProvider
     from devtools.docker.engine import DockerEngine
 

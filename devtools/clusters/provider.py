@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
-from devtools.errors import EnvironmentFault
+from devtools.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:
     from devtools.kube.connections import Connections
 
 Progress = Callable[[str], None]  # one line of what is being done, for people
+ProviderName = Literal["kwok", "k3d", "context"]
 State = Literal["absent", "stopped", "running", "broken"]
 
 
@@ -25,7 +26,7 @@ class Cluster:
     """A running cluster and how to reach it; every tool is given both explicitly."""
 
     name: str
-    provider: Literal["kwok", "k3d", "context"]
+    provider: ProviderName
     context: str
     kubeconfig: Path
     simulated: bool = False  # some of its nodes are not real
@@ -41,7 +42,7 @@ class ClusterStatus:
     """What is there now; `problem` says in a sentence what is wrong with a broken one."""
 
     name: str
-    provider: Literal["kwok", "k3d", "context"]
+    provider: ProviderName
     state: State
     context: str = ""
     kubeconfig: Path | None = None
@@ -73,3 +74,16 @@ class Provider(Protocol):
 
     def delete(self, progress: Progress) -> None:
         """Remove it and everything it left on this machine; fine when absent."""
+
+
+def choose_provider(wanted: str, *, prefers_k3d: Callable[[], bool]) -> ProviderName:
+    """Return the provider: `wanted`, or with `auto` (or "") k3d if `prefers_k3d` says so, else kwok.
+
+    Whether a provider that was asked for by name can work is checked when it is built. Raises ConfigError for an
+    unknown name.
+    """
+    if wanted in {"", "auto"}:
+        return "k3d" if prefers_k3d() else "kwok"
+    if wanted not in get_args(ProviderName):
+        raise ConfigError(f"unknown provider {wanted!r}", hint="one of: auto, kwok, k3d, context")
+    return cast("ProviderName", wanted)

@@ -26,10 +26,10 @@ def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "
       invoke bootstrap --no-push
     """
     from devtools.app.exit_codes import main
-    from devtools.commands.bootstrap import verbs as verb
+    from devtools.commands.bootstrap import command
 
-    options = verb.Options(dry_run=dry_run, push=not no_push, output=output)
-    main(lambda app: verb.bootstrap(app, options), output)
+    options = command.Options(dry_run=dry_run, push=not no_push, output=output)
+    main(lambda app: command.bootstrap(app, options), output)
 
 
 @our_task(reads=True, help=_OUTPUT)
@@ -41,9 +41,9 @@ def status(_: Context, output: str = "text") -> None:
       invoke bootstrap.status --output json
     """
     from devtools.app.exit_codes import main
-    from devtools.commands.bootstrap import verbs as verb
+    from devtools.commands.bootstrap import command
 
-    main(lambda app: verb.status(app, output), output)
+    main(lambda app: command.status(app, output), output)
 
 
 @our_task(
@@ -62,9 +62,9 @@ def down(_: Context, keep_cluster: bool = False, registry: bool = False, output:
       invoke bootstrap.down --registry
     """
     from devtools.app.exit_codes import main
-    from devtools.commands.bootstrap import verbs as verb
+    from devtools.commands.bootstrap import command
 
-    main(lambda app: verb.down(app, output, keep_cluster=keep_cluster, registry=registry), output)
+    main(lambda app: command.down(app, output, keep_cluster=keep_cluster, registry=registry), output)
 
 
 namespace = Collection("bootstrap")

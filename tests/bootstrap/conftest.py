@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.commands.bootstrap import verbs as verb
+from devtools.commands.bootstrap import command
 from tests.kits.bootstrap import Machine, http
 
 
@@ -30,4 +30,4 @@ def machine(tmp_path: Path, ports: tuple[int, int]) -> Iterator[Machine]:
     made = Machine.make(tmp_path, docker=ports[0], api=ports[1])
     yield made
     made.environ["TILT_DOES"] = ""
-    made.run(lambda app: verb.down(app, "json", keep_cluster=True))
+    made.run(lambda app: command.down(app, "json", keep_cluster=True))

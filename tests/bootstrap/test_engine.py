@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devtools.commands.bootstrap import verbs as verb
-from devtools.commands.bootstrap.verbs import Options
+from devtools.commands.bootstrap import command
+from devtools.commands.bootstrap.command import Options
 from devtools.docker.engine import DockerEngine
 from tests.docker.test_endpoint import context
 from tests.kits.bootstrap import Machine
@@ -34,7 +34,7 @@ def test_it_is_found_by_socket_host_and_context(host: str, tmp_path: Path) -> No
 def test_a_bootstrap_rests_on_it(host: str, machine: Machine) -> None:
     machine.environ["DOCKER_HOST"] = ""
     machine.environ |= context(machine.root.parent, "ours", host)
-    done = machine.run(lambda app: verb.bootstrap(app, Options(output="json")))
+    done = machine.run(lambda app: command.bootstrap(app, Options(output="json")))
     assert done.states["cluster"] == "ready", done.err
     assert done.document["provider"] == "k3d"
     assert [item for item in done.document["findings"] if item["check"] == "docker"] == []

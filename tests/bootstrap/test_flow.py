@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from devtools.bootstrap.server import MARK
-from devtools.commands.bootstrap import verbs as verb
-from devtools.commands.bootstrap.verbs import Options
+from devtools.bootstrap.tilt_process import OWNER_VARIABLE
+from devtools.commands.bootstrap import command
+from devtools.commands.bootstrap.command import Options
 from devtools.errors import ExitCode
 from tests.kits.bootstrap import Done, Machine, carrying, free_port, is_alive
 from tests.kits.waiting import eventually
@@ -36,15 +36,15 @@ MAKE = [
 
 
 def up(machine: Machine, options: Options = UP, **environ: str) -> Done:
-    return machine.run(lambda app: verb.bootstrap(app, options), options.output, **environ)
+    return machine.run(lambda app: command.bootstrap(app, options), options.output, **environ)
 
 
 def status(machine: Machine) -> Done:
-    return machine.run(lambda app: verb.status(app, "json"))
+    return machine.run(lambda app: command.status(app, "json"))
 
 
 def down(machine: Machine, *, keep_cluster: bool = False, registry: bool = False, **environ: str) -> Done:
-    return machine.run(lambda app: verb.down(app, "json", keep_cluster=keep_cluster, registry=registry), **environ)
+    return machine.run(lambda app: command.down(app, "json", keep_cluster=keep_cluster, registry=registry), **environ)
 
 
 def short(calls: list[str]) -> list[str]:
@@ -179,7 +179,7 @@ def test_down_ends_everything_but_the_registry(machine: Machine) -> None:
     machine.calls()
     done = down(machine)
     assert done.code is ExitCode.OK
-    assert not carrying(f"{MARK}={machine.run_directory}"), "what it ran, too"
+    assert not carrying(f"{OWNER_VARIABLE}={machine.run_directory}"), "what it ran, too"
     words = short(machine.calls())
     assert words.index("docker buildx rm") < words.index("k3d cluster delete"), "its pods go before their cluster"
     assert "k3d registry delete" not in words
@@ -321,7 +321,7 @@ def test_status_names_what_does_not_notice_changed_files(machine: Machine) -> No
 
 
 def test_status_shows_limits_of_inotify_that_are_low(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "inotify_limits", lambda: {"max_user_watches": 8192, "max_user_instances": 512})
+    monkeypatch.setattr(command, "inotify_limits", lambda: {"max_user_watches": 8192, "max_user_instances": 512})
     looked = status(machine)
     (finding,) = looked.document["findings"]
     assert finding["check"] == "inotify"
@@ -392,7 +392,7 @@ def test_dry_run_touches_nothing_and_pastes_to_the_same(machine: Machine) -> Non
     files = {path.name: path.read_bytes() for path in state.iterdir()}
     assert machine.pid() in [pid for pid in (machine.pid(),) if is_alive(pid)]
     down(machine)
-    machine.run(lambda app: verb.down(app, "json", registry=True))
+    machine.run(lambda app: command.down(app, "json", registry=True))
     machine.calls()
     up(machine)
     real = machine.calls()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devtools.bootstrap import tilt
-from devtools.bootstrap.tilt import Tilt, TiltResource
+from devtools.bootstrap import tilt_commands
+from devtools.bootstrap.tilt_commands import Tilt, TiltResource
 from devtools.process.runner import Result
 
 TILT = Tilt(program=Path("/bin/tilt"), root=Path("/repo"), kubeconfig=Path("/state/kubeconfig"), context="k3d-dev")
@@ -60,7 +60,7 @@ def test_resources_come_as_the_ui_orders_them() -> None:
         },
         {"metadata": {"name": "new"}, "status": {"order": 4}},
     ]
-    found = tilt.resources(json.dumps({"kind": "UIResourceList", "items": items}))
+    found = tilt_commands.resources(json.dumps({"kind": "UIResourceList", "items": items}))
     assert found == (
         TiltResource(name="(Tiltfile)", update="ok", runtime="not_applicable"),
         TiltResource(name="infra:10-bootstrap", update="error", runtime="none", error="exit status 1"),
@@ -71,41 +71,42 @@ def test_resources_come_as_the_ui_orders_them() -> None:
 
 
 def test_the_process_of_a_session() -> None:
-    assert tilt.pid('{"items": [{"kind": "Session", "status": {"pid": 4711}}]}') == 4711
-    assert tilt.pid('{"items": [{"kind": "Session"}]}') is None
-    assert tilt.pid('{"items": []}') is None
+    assert tilt_commands.pid('{"items": [{"kind": "Session", "status": {"pid": 4711}}]}') == 4711
+    assert tilt_commands.pid('{"items": [{"kind": "Session"}]}') is None
+    assert tilt_commands.pid('{"items": []}') is None
 
 
 @pytest.mark.parametrize("output", ["", "No tilt apiserver found", "[]", '{"items": null}', '{"items": ["x"]}'])
 def test_what_is_no_list_is_refused(output: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        tilt.resources(output)
+        tilt_commands.resources(output)
 
 
 def test_a_tiltfile_that_does_not_load_has_its_own_exit_code() -> None:
     assert (
-        tilt.load_error(Result(returncode=5, stderr="Tiltfile:3:1: no such thing\n")) == "Tiltfile:3:1: no such thing"
+        tilt_commands.load_error(Result(returncode=5, stderr="Tiltfile:3:1: no such thing\n"))
+        == "Tiltfile:3:1: no such thing"
     )
-    assert tilt.load_error(Result(returncode=1, stderr="wiring dependencies")) == ""
-    assert tilt.load_error(Result(returncode=0, stdout="{}", stderr="a warning")) == ""
+    assert tilt_commands.load_error(Result(returncode=1, stderr="wiring dependencies")) == ""
+    assert tilt_commands.load_error(Result(returncode=0, stdout="{}", stderr="a warning")) == ""
 
 
 def test_the_cluster_that_a_running_tilt_works_on() -> None:
     assert TILT.cluster().argv == ("/bin/tilt", "get", "cluster", "default", "--output", "json", *SERVER)
     connected = {"status": {"connection": {"kubernetes": {"context": "k3d-dev", "namespace": "default"}}}}
-    assert tilt.context(json.dumps(connected)) == "k3d-dev"
-    assert tilt.context('{"status": {"error": "no route"}}') == ""
+    assert tilt_commands.context(json.dumps(connected)) == "k3d-dev"
+    assert tilt_commands.context('{"status": {"error": "no route"}}') == ""
     for output in ("", "[]", "{}"):
         with pytest.raises(ValueError, match=r".+"):
-            tilt.context(output)
+            tilt_commands.context(output)
 
 
 def test_only_the_command_line_distinguishes_tilt_from_what_it_runs() -> None:
-    assert tilt.is_server(TILT.up("--no-push").argv)
-    assert tilt.is_server(("/usr/bin/python", *TILT.up().argv)), "a wrapper"
-    assert not tilt.is_server(TILT.ci(timeout=1).argv)
-    assert not tilt.is_server(("python", "-m", "invoke", "layer", "40-data-plane"))
-    assert not tilt.is_server(())
+    assert tilt_commands.is_server(TILT.up("--no-push").argv)
+    assert tilt_commands.is_server(("/usr/bin/python", *TILT.up().argv)), "a wrapper"
+    assert not tilt_commands.is_server(TILT.ci(timeout=1).argv)
+    assert not tilt_commands.is_server(("python", "-m", "invoke", "layer", "40-data-plane"))
+    assert not tilt_commands.is_server(())
 
 
 def tiltfile(**status: Any) -> str:
@@ -119,16 +120,19 @@ def test_the_error_of_a_tiltfile_has_its_reason_first() -> None:
         "  /repo/more.star:9:9: in app\nError in fail: no such thing"
     )
     reason = "Error in fail: no such thing\n  /repo/more.star:9:9: in app\n  /repo/Tiltfile:3:5: in <toplevel>"
-    assert tilt.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": text}])) == reason
+    assert tilt_commands.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": text}])) == reason
     syntax = "/repo/Tiltfile:3:5: got newline, want ')'"
-    assert tilt.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": syntax}])) == syntax
-    assert tilt.tiltfile_error(tiltfile(updateStatus="error")) == "no reason given"
+    assert tilt_commands.tiltfile_error(tiltfile(updateStatus="error", buildHistory=[{"error": syntax}])) == syntax
+    assert tilt_commands.tiltfile_error(tiltfile(updateStatus="error")) == "no reason given"
 
 
 def test_a_tiltfile_that_is_being_loaded_has_neither_failed_nor_loaded() -> None:
-    assert tilt.tiltfile_error(tiltfile(updateStatus="ok", buildHistory=[{"error": ""}])) == ""
+    assert tilt_commands.tiltfile_error(tiltfile(updateStatus="ok", buildHistory=[{"error": ""}])) == ""
     for status in ("none", "pending", "in_progress"):
-        assert tilt.tiltfile_error(tiltfile(updateStatus=status, buildHistory=[{"error": "an earlier one"}])) is None
-    assert tilt.tiltfile_error('{"items": []}') is None
+        assert (
+            tilt_commands.tiltfile_error(tiltfile(updateStatus=status, buildHistory=[{"error": "an earlier one"}]))
+            is None
+        )
+    assert tilt_commands.tiltfile_error('{"items": []}') is None
     with pytest.raises(ValueError, match=r".+"):
-        tilt.tiltfile_error("No tilt apiserver found")
+        tilt_commands.tiltfile_error("No tilt apiserver found")

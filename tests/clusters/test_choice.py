@@ -12,7 +12,8 @@ import pytest
 
 from devtools.app.environment import App
 from devtools.app.providers import say_why_embedded, why_embedded
-from devtools.commands.bootstrap.parts import look, parts_of
+from devtools.commands.bootstrap.context import build_context, check_machine
+from devtools.errors import EnvironmentFault
 from devtools.project import Project
 from tests.kits.charts import lock_text
 from tests.kits.stack import repository
@@ -93,7 +94,7 @@ def test_without_charts_the_embedded_cluster_and_one_line_says_why(repo: Repo) -
     assert line.startswith("4 pinned charts are not vendored: the embedded cluster is used, with stand-ins for them")
     assert "invoke charts.vendor" in line
     assert {release.chart.kind for release in Project(app).stack().releases()} == {"stand-in"}
-    (finding,) = (item for item in look(parts_of(app), push=False) if item.check == "charts")
+    (finding,) = (item for item in check_machine(build_context(app, push=False)) if item.check == "charts")
     assert (finding.level, finding.message) == ("warning", why_embedded(app))
 
 
@@ -134,3 +135,23 @@ def test_k3d_by_name_names_two_ways_out_once(repo: Repo) -> None:
     (problem,) = app.charts.verify(Project(app).stack().releases())
     assert problem.message.startswith("4 charts are not vendored, and only the embedded cluster takes stand-ins")
     assert problem.hint == "invoke charts.vendor, or use the embedded cluster: DEVTOOLS_PROVIDER=kwok"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"PATH": "/nonexistent"}, "k3d is not installed"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "no Docker engine answers"),
+    ],
+)
+def test_k3d_by_name_is_refused_where_it_cannot_work(repo: Repo, environ: dict[str, str], message: str) -> None:
+    app = repo.app(DEVTOOLS_PROVIDER="k3d", **environ)
+    assert app.provider_name == "k3d"
+    with pytest.raises(EnvironmentFault, match=message):
+        app.find_cluster()
+
+
+def test_docker_is_not_asked_without_k3d(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo.vendor()
+    monkeypatch.setattr(App, "docker_answers", lambda _: pytest.fail("asked"))
+    assert repo.app(PATH="/nonexistent").provider_name == "kwok"

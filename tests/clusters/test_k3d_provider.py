@@ -18,7 +18,7 @@ import pytest
 
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import LABEL, Config, Registry, digest
-from devtools.clusters.k3d.provider import K3dProvider
+from devtools.clusters.k3d.provider import ContainerNetwork, K3dProvider
 from devtools.clusters.provider import ClusterAbsent
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel, Command, SubprocessRunner
@@ -503,7 +503,9 @@ def test_without_k3d_all_that_an_empty_machine_needs_is_planned(bench: Bench) ->
 
 def test_what_is_joined_beside_the_cluster(bench: Bench) -> None:
     bench.engine.own = "abc"
-    assert bench.provider(inside=True).beside() == ("k3d-dev", "abc", "https://k3d-dev-serverlb:6443")
-    assert bench.provider().beside() is None
+    assert bench.provider(inside=True).container_network() == ContainerNetwork(
+        "k3d-dev", "abc", "https://k3d-dev-serverlb:6443"
+    )
+    assert bench.provider().container_network() is None
     bench.engine.own = ""
-    assert bench.provider(inside=True).beside() is None, "docker-in-docker: the engine runs no container of ours"
+    assert bench.provider(inside=True).container_network() is None, "docker-in-docker"

@@ -19,13 +19,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.clusters.choose import choose
 from devtools.clusters.embedded import cleanup, simulation
 from devtools.clusters.embedded.layout import POOL, Layout, Link
 from devtools.clusters.embedded.names import REAL_LABEL
 from devtools.clusters.embedded.node import image, programs, subnets
 from devtools.clusters.locks import locked
 from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
+from devtools.clusters.provider import choose_provider
 from devtools.docker.engine import DockerEngine, docker_answers
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel
@@ -191,39 +191,14 @@ def test_the_digest_changes_with_what_is_said() -> None:
     assert one != simulation.digest([simulation.fake_node(1)])
 
 
-@pytest.mark.parametrize(
-    ("wanted", "docker", "installed", "chosen"),
-    [
-        ("auto", True, True, "k3d"),
-        ("", True, False, "kwok"),
-        ("auto", False, True, "kwok"),
-        ("kwok", True, True, "kwok"),
-        ("k3d", True, True, "k3d"),
-        ("context", False, False, "context"),
-    ],
-)
-def test_choice(*, wanted: str, docker: bool, installed: bool, chosen: str) -> None:
-    assert choose(wanted, docker_answers=lambda: docker, k3d_installed=installed) == chosen
-
-
-@pytest.mark.parametrize(
-    ("wanted", "installed", "error", "message"),
-    [
-        ("k3d", False, EnvironmentFault, "k3d is not installed"),
-        ("k3d", True, EnvironmentFault, "no Docker engine answers"),
-        ("minikube", True, ConfigError, "unknown provider 'minikube'"),
-    ],
-)
-def test_choice_that_cannot_be(*, wanted: str, installed: bool, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        choose(wanted, docker_answers=lambda: False, k3d_installed=installed)
-
-
-def test_docker_is_not_asked_without_k3d() -> None:
-    def asked() -> bool:
-        raise AssertionError
-
-    assert choose("auto", docker_answers=asked, k3d_installed=False) == "kwok"
+@pytest.mark.parametrize(("prefers_k3d", "auto"), [(True, "k3d"), (False, "kwok")])
+def test_the_provider_is_the_one_asked_for(*, prefers_k3d: bool, auto: str) -> None:
+    assert choose_provider("auto", prefers_k3d=lambda: prefers_k3d) == auto
+    assert choose_provider("", prefers_k3d=lambda: prefers_k3d) == auto
+    for name in ("kwok", "k3d", "context"):
+        assert choose_provider(name, prefers_k3d=lambda: prefers_k3d) == name
+    with pytest.raises(ConfigError, match="unknown provider 'minikube'"):
+        choose_provider("minikube", prefers_k3d=lambda: prefers_k3d)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from platform_hooks.wanted import read_seeds
 from pydantic import TypeAdapter
 
 from devtools.base.machine_json import read_json
-from devtools.bootstrap import tilt
+from devtools.bootstrap import tilt_commands
 from devtools.buf import commands as buf
 from devtools.buf.token import find_token
 from devtools.charts.declared import LockFile
@@ -597,9 +597,9 @@ PARSERS: dict[str, Parser] = {
         lambda said: buf.commit(_printed(said), "buf.build/a/b"), f"buf.build/a/b:{'0123456789abcdef' * 2}\n"
     ),
     "buildx": _lines(buildx.builders, '["a", "a", "kubernetes", "running", ""]\n' * 2, raises=(ValueError,)),
-    "tilt resources": Parser(parse=tilt.resources, goods=(json.dumps(TILT),), raises=(ValueError,)),
-    "tilt session": Parser(parse=tilt.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
-    "tilt cluster": Parser(parse=tilt.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
+    "tilt resources": Parser(parse=tilt_commands.resources, goods=(json.dumps(TILT),), raises=(ValueError,)),
+    "tilt session": Parser(parse=tilt_commands.pid, goods=(json.dumps(TILT),), raises=(ValueError,)),
+    "tilt cluster": Parser(parse=tilt_commands.context, goods=(json.dumps(CONNECTED),), raises=(ValueError,)),
     "a version": _lines(lambda said: versions.parts(versions.read_version(said) or "0"), "v1.34.4+gabc\n"),
 }
 

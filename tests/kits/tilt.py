@@ -12,7 +12,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
-from devtools.clusters.choose import ProviderName
+from devtools.clusters.provider import ProviderName
 from devtools.commands.specs import specs
 from devtools.errors import ExitCode
 from devtools.tilt.harness import Loaded, TiltfileError, load_tiltfile

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from devtools import events as ev
-from devtools.bootstrap.script import Line
-from devtools.bootstrap.showing import document as bootstrap_document
-from devtools.bootstrap.showing import plan_document
-from devtools.bootstrap.stages import Stage
+from devtools.bootstrap.dry_run_script import Line
+from devtools.bootstrap.report import document as bootstrap_document
+from devtools.bootstrap.report import plan_document
+from devtools.bootstrap.stage import StageStatus
 from devtools.commands.contracts import Health, contracts_json
 from devtools.commands.values import values_json
 from devtools.config.values import Merged
@@ -96,7 +96,7 @@ def document(kind: str) -> dict[str, Any]:
             provider="k3d",
             context="k3d-ameide",
             kubeconfig="x",
-            stages=(Stage(stage="tilt", state="missing"),),
+            stages=(StageStatus(stage="tilt", state="missing"),),
         ),
         "bootstrap-plan": plan_document(provider="kwok", context="kwok-ameide", findings=(), lines=(PLANNED,)),
         "error": error_json(ConfigError("x", problems=(problem(1, "y"),))),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.clusters.choose import ProviderName
+from devtools.clusters.provider import ProviderName
 from tests.kits.tilt import ROOT, THREE, TILTFILE, Repo, made
 from tests.tilt.real import load, need_tilt
 from tests.tilt.test_infra import PATH, own

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from devtools.bootstrap import tilt
-from devtools.bootstrap.server import Running, TiltServer
-from devtools.bootstrap.tilt import Tilt, TiltResource
+from devtools.bootstrap import tilt_commands
+from devtools.bootstrap.tilt_commands import Tilt, TiltResource
+from devtools.bootstrap.tilt_process import Running, TiltProcess
 from devtools.process.runner import Cancel, SubprocessRunner
 from tests.kits.bootstrap import is_alive
 from tests.kits.tilt import THREE, TILTFILE, Repo, layer, made
@@ -73,7 +73,7 @@ class Live:
             port=port,
         )
         self.runner = SubprocessRunner(environment(home), Cancel())
-        self.server = TiltServer(self.tool, runner=self.runner, cancel=Cancel(), grace=5.0)
+        self.server = TiltProcess(self.tool, runner=self.runner, cancel=Cancel(), grace=5.0)
         self.running: Running | None = None
 
     def start(self) -> str:
@@ -88,7 +88,7 @@ class Live:
 
     def resources(self) -> dict[str, TiltResource]:
         found = self.runner.run(self.now.tool.resources())
-        return {item.name: item for item in tilt.resources(found.stdout)}
+        return {item.name: item for item in tilt_commands.resources(found.stdout)}
 
     def runs(self, name: str) -> int:
         """How often a layer was run."""
@@ -146,7 +146,7 @@ def test_while_a_layer_runs_drift_and_specs_answer_and_a_killed_tilt_is_noticed(
     assert os.getsid(orphan.pid) == orphan.pid, "Tilt gives every command a session of its own"
     hold.unlink()
     eventually(lambda: live.server.orphans() == (), WAIT)
-    assert live.server.ended_unasked()
+    assert live.server.ended_unexpectedly()
 
 
 def test_a_release_is_waited_for_and_a_contract_that_breaks_later_is_red(live: Live) -> None:

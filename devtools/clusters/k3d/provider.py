@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devtools.base.atomic_write import write_whole
@@ -24,6 +24,15 @@ from devtools.process.runner import Cancel, Command, Runner
 
 CREATE = "invoke cluster.create"
 RECREATE = f"{CREATE} --recreate"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerNetwork:
+    """The cluster's Docker network, our own container to join it, and the API server's address in it."""
+
+    name: str
+    container: str
+    server: str
 
 
 class K3dProvider:
@@ -163,10 +172,13 @@ class K3dProvider:
         first = (*look, *self._registry.steps(registry, has_cluster=listed is not None))
         return first, (look[0], *make, self._k3d.get_kubeconfig(self._config.name))
 
-    def beside(self) -> tuple[str, str, str] | None:
-        """In docker-outside-of-docker: the network to join, our own container, and the API server's address there."""
+    def container_network(self) -> ContainerNetwork | None:
+        """Return how our own container reaches the cluster; None unless we run beside it (docker-outside-of-docker)."""
         own = self._engine.own_container() if self._in_container and self._engine.answers() else ""
-        return (self._config.network, own, answers.server_url(self._config, beside=True)) if own else None
+        if not own:
+            return None
+        server = answers.server_url(self._config, beside=True)
+        return ContainerNetwork(name=self._config.network, container=own, server=server)
 
     def delete(self, progress: Progress) -> None:
         """See `Provider`. The registry and its images stay, for the next cluster."""
@@ -261,12 +273,12 @@ class K3dProvider:
 
     def _connect(self) -> None:
         """Our own kubeconfig, with an address that works from where we are."""
-        beside = self.beside()
-        if beside:
-            self._engine.join(*beside[:2])
+        network = self.container_network()
+        if network:
+            self._engine.join(network.name, network.container)
         result = self._program.run(self._k3d.get_kubeconfig(self._config.name), "get the kubeconfig")
         try:
-            text = answers.kubeconfig(result.stdout, beside[2] if beside else "")
+            text = answers.kubeconfig(result.stdout, network.server if network else "")
         except ValueError as error:
             raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
         write_whole(self._files.kubeconfig, text, mode=0o600)

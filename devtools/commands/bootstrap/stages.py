@@ -1,254 +1,347 @@
-"""The stages of a bootstrap, one by one: make sure, and look."""
+"""The stages of a bootstrap, in order: what each makes, its state, its commands for a dry run, and its removal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from devtools.base.open_file import read_source
+from devtools.bootstrap.dry_run_script import Line
 from devtools.bootstrap.prerequisites import INSTALL_BUILDX, TILT
 from devtools.bootstrap.processes import Process
-from devtools.bootstrap.server import Running
-from devtools.bootstrap.stages import Stage, State
-from devtools.commands.bootstrap.parts import NO_PUSH, TILTFILE, Parts
+from devtools.bootstrap.stage import StageStatus, State
+from devtools.bootstrap.tilt_process import Running
+from devtools.commands.bootstrap.context import NO_PUSH, TILTFILE, BootstrapContext
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode
+from devtools.process.runner import Command
 
 
-def registry(parts: Parts) -> Stage:
-    """The registry runs."""
-    if parts.k3d is None:
-        return _unused("registry")
-    return _registry_ready(parts.k3d.ensure_registry(parts.app.say).port)
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: a row of the table at the end.
+
+    `ensure` makes what is missing and raises EnvironmentFault, TimedOut or Interrupted; `status` and `commands` (what
+    `ensure` would run now) change nothing; `remove` is not an error if there is nothing.
+    """
+
+    name: str
+    ensure: Callable[[BootstrapContext], StageStatus]
+    status: Callable[[BootstrapContext], StageStatus]
+    commands: Callable[[BootstrapContext], Iterable[Line]]
+    remove: Callable[[BootstrapContext], None] = lambda _: None
 
 
-def cluster(parts: Parts) -> Stage:
-    """The cluster runs, and what its layers are synced with is there."""
-    app = parts.app
+def status_of(stage: Stage, context: BootstrapContext) -> StageStatus:
+    """Return the state of a stage; `broken` with the reason if it cannot be determined."""
+    try:
+        return stage.status(context)
+    except DevtoolsError as error:
+        return _is(stage.name, "broken", error.message, error.hint)
+
+
+def _is(stage: str, state: State, detail: str = "", hint: str = "") -> StageStatus:
+    return StageStatus(stage=stage, state=state, detail=detail, hint=hint)
+
+
+def _lines(stage: str, commands: Iterable[Command]) -> Iterable[Line]:
+    return (Line(stage=stage, command=command) for command in commands)
+
+
+def _ensure_registry(context: BootstrapContext) -> StageStatus:
+    if context.k3d is None:
+        return _only_k3d("registry")
+    return _registry_ready(context.k3d.ensure_registry(context.app.say).port)
+
+
+def _registry_status(context: BootstrapContext) -> StageStatus:
+    if context.k3d is None:
+        return _only_k3d("registry")
+    state = context.k3d.registry_state()
+    if state == "running":
+        return _registry_ready(context.k3d.registry_port())
+    return _is("registry", "missing" if state == "absent" else "stopped", hint="invoke bootstrap")
+
+
+def _registry_commands(context: BootstrapContext) -> Iterable[Line]:
+    return _lines("registry", context.k3d_commands[0])
+
+
+def _remove_registry(context: BootstrapContext) -> None:
+    if context.k3d:
+        context.k3d.delete_registry(context.app.say)
+
+
+def _registry_ready(port: int) -> StageStatus:
+    return _is("registry", "ready", f"localhost:{port}")
+
+
+def _only_k3d(stage: str) -> StageStatus:
+    return _is(stage, "unused", "only k3d has one")
+
+
+def _ensure_cluster(context: BootstrapContext) -> StageStatus:
+    app, provider = context.app, context.provider
     # Only the embedded cluster needs the tools of a control plane; layers and Tilt need helm everywhere.
-    app.toolchain.ensure(None if parts.provider == "kwok" else ("helm",), progress=app.say)
-    if parts.provider == "context":
+    app.toolchain.ensure(None if provider == "kwok" else ("helm",), progress=app.say)
+    if provider == "context":
         app.provider.find()
     else:
         app.provider.ensure(app.say)
-    return _cluster_ready(parts)
+    return _cluster_ready(context)
 
 
-def builder(parts: Parts) -> Stage:
-    """The builder runs, where there is docker to make it with."""
-    if parts.builder is None:
-        return _no_builder(parts)
-    parts.builder.ensure(parts.app.say)
-    return _builder_ready(parts)
+def _cluster_status(context: BootstrapContext) -> StageStatus:
+    found = context.app.provider.status()
+    if found.state == "running":
+        return _cluster_ready(context)
+    names: dict[str, State] = {"absent": "missing", "stopped": "stopped"}
+    return _is("cluster", names.get(found.state, "broken"), found.problem, found.hint or "invoke bootstrap")
 
 
-def images(parts: Parts) -> Stage:
-    """Every node has the images of images.yaml; one that cannot be had is told, and stops nothing."""
-    from devtools.commands.images.preload import load_images
-
-    if not wants_images(parts):
-        return _no_images(parts)
-    results, _ = load_images(parts.app)
-    failed = [result for result in results if result.problem]
-    detail = "; ".join(f"{result.image}: {result.problem}" for result in failed) or f"{len(results)} in every node"
-    state: State = "broken" if failed else "ready"
-    code = next((result.code for result in failed), ExitCode.OK)
-    return Stage(stage="images", state=state, detail=detail, hint="invoke images.preload", code=code)
-
-
-def specs(parts: Parts) -> Stage:
-    """What Tilt reads is written, before Tilt looks."""
-    from devtools.app.options import Options
-    from devtools.commands.specs import specs as write
-
-    write(parts.app, Options())
-    return _specs_state(parts)
-
-
-def tilt(parts: Parts, *, push: bool) -> Stage:
-    """Tilt runs, where there is one; one that runs already is left alone. `parts.tilt` is it."""
-    if parts.program is None or not parts.has_tiltfile:
-        return _no_tilt(parts)
-    if parts.tilt:
-        without = f", started with {NO_PUSH}" if push and NO_PUSH in parts.tilt.command else ""
-        parts.app.say(f"Tilt runs already (pid {parts.tilt.pid}){without}: it is left alone")
-    else:
-        if orphans := parts.server.orphans():
-            parts.app.say(f"{_still_run(orphans)}; layers wait for what holds the run lock")
-        parts.tilt = parts.server.start(parts.app.say, *(() if push else (NO_PUSH,)))
-    return _loaded(parts, parts.tilt, parts.server.await_load(parts.tilt, parts.app.say))
-
-
-def remove_builder(parts: Parts) -> None:
-    """Remove the builder; without Docker or buildx there is none to remove."""
-    if parts.builder is None:
+def _cluster_commands(context: BootstrapContext) -> Iterable[Line]:
+    if context.k3d is None:
+        if context.provider == "kwok":  # made by many commands and API calls: one task stands for them
+            yield Line(stage="cluster", command=context.invoke("cluster.create"))
         return
     try:
-        parts.builder.remove(parts.app.say)
-    except EnvironmentFault as error:
-        parts.app.say(f"the builder is left as it is: {error.message}")
+        context.app.toolchain.path("helm")
+    except EnvironmentFault:
+        yield Line(stage="tools", command=context.invoke("toolchain"))
+    *make, kubeconfig = context.k3d_commands[1]
+    yield from _lines("cluster", make)
+    through: tuple[str, ...] = ()
+    if network := context.k3d.container_network():
+        join = Command(argv=("docker", "network", "connect", network.name, network.container))
+        yield Line(stage="cluster", command=join)  # an API call where we do it ourselves
+        through = ("sed", f"s|^\\( *server:\\) .*|\\1 {network.server}|")
+    yield Line(stage="cluster", command=kubeconfig, to=context.kubeconfig, through=through)
 
 
-def states(parts: Parts) -> tuple[Stage, ...]:
-    """What there is of each stage; nothing is changed."""
-    look: tuple[tuple[str, Callable[[Parts], Stage]], ...] = (
-        ("registry", _registry_state),
-        ("cluster", _cluster_state),
-        ("builder", _builder_state),
-        ("images", _images_state),
-        ("specs", _specs_state),
-        ("tilt", _tilt_state),
-    )
-    return tuple(_looked(name, one, parts) for name, one in look)
+def _remove_cluster(context: BootstrapContext) -> None:
+    if context.provider != "context":
+        context.app.provider.delete(context.app.say)
 
 
-def _looked(name: str, look: Callable[[Parts], Stage], parts: Parts) -> Stage:
-    """The state of one stage; what cannot be told is broken, with the reason."""
-    try:
-        return look(parts)
-    except DevtoolsError as error:
-        return Stage(stage=name, state="broken", detail=error.message, hint=error.hint)
+def _cluster_ready(context: BootstrapContext) -> StageStatus:
+    return _is("cluster", "ready", f"{context.context}, kubeconfig {context.kubeconfig}")
 
 
-def _unused(stage: str) -> Stage:
-    return Stage(stage=stage, state="unused", detail="only k3d has one")
+def _ensure_builder(context: BootstrapContext) -> StageStatus:
+    if context.builder is None:
+        return _no_builder(context)
+    context.builder.ensure(context.app.say)
+    return _builder_ready(context.builder.name)
 
 
-def _registry_ready(port: int) -> Stage:
-    return Stage(stage="registry", state="ready", detail=f"localhost:{port}")
-
-
-def _registry_state(parts: Parts) -> Stage:
-    if parts.k3d is None:
-        return _unused("registry")
-    state = parts.k3d.registry_state()
+def _builder_status(context: BootstrapContext) -> StageStatus:
+    if context.builder is None:
+        return _no_builder(context)
+    state = context.builder.state()
     if state == "running":
-        return _registry_ready(parts.k3d.registry_port())
-    return Stage(stage="registry", state="missing" if state == "absent" else "stopped", hint="invoke bootstrap")
-
-
-def _cluster_ready(parts: Parts) -> Stage:
-    return Stage(stage="cluster", state="ready", detail=f"{parts.context}, kubeconfig {parts.kubeconfig}")
-
-
-def _cluster_state(parts: Parts) -> Stage:
-    found = parts.app.provider.status()
-    if found.state == "running":
-        return _cluster_ready(parts)
-    names: dict[str, State] = {"absent": "missing", "stopped": "stopped"}
-    state = names.get(found.state, "broken")
-    return Stage(stage="cluster", state=state, detail=found.problem, hint=found.hint or "invoke bootstrap")
-
-
-def _no_builder(parts: Parts) -> Stage:
-    if parts.k3d is None:
-        return _unused("builder")
-    return Stage(stage="builder", state="missing", detail=parts.no_builder, hint=INSTALL_BUILDX)
-
-
-def _builder_ready(parts: Parts) -> Stage:
-    name = parts.builder.name if parts.builder else ""
-    return Stage(stage="builder", state="ready", detail=f"docker buildx build --builder {name}")
-
-
-def _builder_state(parts: Parts) -> Stage:
-    if parts.builder is None:
-        return _no_builder(parts)
-    state = parts.builder.state()
-    if state == "running":
-        return _builder_ready(parts)
+        return _builder_ready(context.builder.name)
     names: dict[str, State] = {"absent": "missing", "foreign": "foreign"}
-    return Stage(stage="builder", state=names.get(state, "stopped"), hint="invoke bootstrap")
+    return _is("builder", names.get(state, "stopped"), hint="invoke bootstrap")
 
 
-def wants_images(parts: Parts) -> bool:
-    """Whether there are images to bring into this cluster."""
-    from devtools.images.catalog import load_catalog
+def _builder_commands(context: BootstrapContext) -> Iterable[Line]:
+    builder = context.builder
+    if builder is None:
+        return
+    try:
+        state = builder.state()
+    except DevtoolsError:
+        state = "absent"  # docker cannot tell: all that an empty machine needs
+    yield Line(stage="builder", command=builder.tool.list())
+    if state != "running":
+        text = builder.configuration.encode()
+        yield Line(stage="builder", command=Command(argv=("cat",), stdin=text), to=builder.config)
+    yield from _lines("builder", builder.planned(state))
 
-    return parts.k3d is not None and bool(load_catalog(parts.app.settings.root).images)
+
+def _remove_builder(context: BootstrapContext) -> None:
+    try:
+        if context.builder:
+            context.builder.remove(context.app.say)
+    except EnvironmentFault as error:
+        context.app.say(f"the builder is left as it is: {error.message}")
 
 
-def _no_images(parts: Parts) -> Stage:
-    detail = "images are not loaded into this cluster" if parts.k3d is None else "images.yaml names none"
-    return Stage(stage="images", state="unused", detail=detail)
+def _builder_ready(name: str) -> StageStatus:
+    return _is("builder", "ready", f"docker buildx build --builder {name}")
 
 
-def _images_state(parts: Parts) -> Stage:
+def _no_builder(context: BootstrapContext) -> StageStatus:
+    if context.k3d is None:
+        return _only_k3d("builder")
+    return _is("builder", "missing", context.no_builder, INSTALL_BUILDX)
+
+
+def _ensure_images(context: BootstrapContext) -> StageStatus:
+    """Load the images of images.yaml into every node; one that cannot be loaded is reported, and stops nothing."""
+    from devtools.commands.images.preload import load_images
+
+    if not _has_images(context):
+        return _no_images(context)
+    results, _ = load_images(context.app)
+    failed = [result for result in results if result.problem]
+    if not failed:
+        return _is("images", "ready", f"{len(results)} in every node")
+    detail = "; ".join(f"{result.image}: {result.problem}" for result in failed)
+    return replace(_is("images", "broken", detail, "invoke images.preload"), code=failed[0].code)
+
+
+def _images_status(context: BootstrapContext) -> StageStatus:
     from devtools.commands.images.preload import lacking
 
-    if not wants_images(parts):
-        return _no_images(parts)
-    if _cluster_state(parts).state != "ready":
-        return Stage(stage="images", state="missing", detail="without a cluster", hint="invoke bootstrap")
-    if left := lacking(parts.app):
-        return Stage(stage="images", state="missing", detail=", ".join(left), hint="invoke images.preload")
-    return Stage(stage="images", state="ready", detail="in every node")
+    if not _has_images(context):
+        return _no_images(context)
+    if _cluster_status(context).state != "ready":
+        return _is("images", "missing", "without a cluster", "invoke bootstrap")
+    if left := lacking(context.app):
+        return _is("images", "missing", ", ".join(left), "invoke images.preload")
+    return _is("images", "ready", "in every node")
 
 
-def _specs_state(parts: Parts) -> Stage:
+def _images_commands(context: BootstrapContext) -> Iterable[Line]:
+    from devtools.commands.images.preload import preload_commands
+
+    return _lines("images", preload_commands(context.app)) if _has_images(context) else ()
+
+
+def _has_images(context: BootstrapContext) -> bool:
+    """Report whether there are images to load into this cluster."""
+    from devtools.images.catalog import load_catalog
+
+    return context.k3d is not None and bool(load_catalog(context.app.settings.root).images)
+
+
+def _no_images(context: BootstrapContext) -> StageStatus:
+    detail = "images.yaml names none" if context.k3d else "images are not loaded into this cluster"
+    return _is("images", "unused", detail)
+
+
+def _ensure_specs(context: BootstrapContext) -> StageStatus:
+    from devtools.app.options import Options
+    from devtools.commands.specs import specs
+
+    specs(context.app, Options())
+    return _specs_status(context)
+
+
+def _specs_status(context: BootstrapContext) -> StageStatus:
     from devtools.commands.specs import surroundings
     from devtools.project import Project
     from devtools.tilt.specs import FILE, layer_specs, to_json
 
-    app = parts.app
+    app = context.app
     path = app.settings.root / FILE
     if not path.is_file():
-        return Stage(stage="specs", state="missing", hint="invoke specs")
+        return _is("specs", "missing", hint="invoke specs")
     if read_source(path).decode() != to_json(layer_specs(Project(app).stack(), surroundings(app))):
-        return Stage(stage="specs", state="stale", detail=str(FILE), hint="invoke specs")
-    return Stage(stage="specs", state="ready", detail=str(FILE))
+        return _is("specs", "stale", str(FILE), "invoke specs")
+    return _is("specs", "ready", str(FILE))
 
 
-def _no_tilt(parts: Parts) -> Stage:
-    if not parts.has_tiltfile:
-        return Stage(stage="tilt", state="unused", detail="there is no Tiltfile here")
-    hint = f"install it: {TILT}; without it: invoke up"
-    return Stage(stage="tilt", state="missing", detail="tilt is not installed", hint=hint)
+def _specs_commands(context: BootstrapContext) -> Iterable[Line]:
+    return _lines("specs", (context.invoke("specs"),))
 
 
-def _tilt_state(parts: Parts) -> Stage:
-    if parts.tilt is None:
-        return _tilt_missing(parts)
-    if parts.tilt.context != parts.context:
-        detail = f"pid {parts.tilt.pid} works on {parts.tilt.context or 'no cluster'}{_starter(parts.tilt)}"
-        return Stage(stage="tilt", state="foreign", detail=detail, hint="invoke bootstrap.down --keep-cluster")
-    found = _loaded(parts, parts.tilt, parts.server.load_error(parts.tilt))
-    dead = parts.server.dead_watches(parts.tilt) if found.ok else {}
+def _ensure_tilt(context: BootstrapContext) -> StageStatus:
+    """Start Tilt and wait until it has loaded the Tiltfile; one that runs already is left alone."""
+    running, process, say = context.tilt, context.process, context.app.say
+    if context.program is None or not context.has_tiltfile:
+        return _no_tilt(context)
+    if running:
+        without = f", started with {NO_PUSH}" if context.push and NO_PUSH in running.command else ""
+        say(f"Tilt runs already (pid {running.pid}){without}: it is left alone")
+    else:
+        if orphans := process.orphans():
+            say(f"{_orphans(orphans)}; layers wait for what holds the run lock")
+        running = process.start(say, *context.tilt_arguments)
+    return _tilt_running(context, running, process.await_load(running, say))
+
+
+def _tilt_status(context: BootstrapContext) -> StageStatus:
+    running, process = context.tilt, context.process
+    if running is None:
+        return _tilt_missing(context)
+    if running.context != context.context:
+        detail = f"pid {running.pid} works on {running.context or 'no cluster'}{_starter(running)}"
+        return _tilt_at(context, running, _is("tilt", "foreign", detail, "invoke bootstrap.down --keep-cluster"))
+    found = _tilt_running(context, running, process.load_error(running))
+    dead = process.dead_watches(running) if found.ok else {}
     if not dead:
         return found
     reason = next(iter(dead.values()))
     detail = f"{found.detail}, does not notice changed files of {', '.join(dead)}:\n{reason}"
     hint = "raise the limit, then: invoke bootstrap.down --keep-cluster; invoke bootstrap"
-    return Stage(stage="tilt", state="broken", detail=detail, hint=hint)
+    return replace(found, state="broken", detail=detail, hint=hint)
 
 
-def _tilt_missing(parts: Parts) -> Stage:
+def _tilt_commands(context: BootstrapContext) -> Iterable[Line]:
+    if context.tilt is None and context.has_tiltfile:
+        skipped = "" if context.program else "tilt is not installed; with it"
+        command, process = context.process.command(*context.tilt_arguments), context.process
+        yield Line(stage="tilt", command=command, log=process.log, pid=process.pid_file, skipped=skipped)
+
+
+def _remove_tilt(context: BootstrapContext) -> None:
+    if not context.process.stop(context.app.say) and context.tilt:
+        context.app.say(f"Tilt (pid {context.tilt.pid}) was not started by invoke bootstrap: it is left alone")
+
+
+def _tilt_missing(context: BootstrapContext) -> StageStatus:
     """Tilt does not run: it cannot, it was not started, or it ended by itself."""
-    if not (parts.program and parts.has_tiltfile):
-        return _no_tilt(parts)
-    if orphans := parts.server.orphans():
+    process = context.process
+    if not (context.program and context.has_tiltfile):
+        return _no_tilt(context)
+    if orphans := process.orphans():
         hint = "invoke bootstrap, or end them first: invoke bootstrap.down --keep-cluster"
-        return Stage(stage="tilt", state="stopped", detail=_still_run(orphans), hint=hint)
-    if parts.server.ended_unasked():
-        detail = f"ended without being stopped, log in {parts.server.log}"
-        return Stage(stage="tilt", state="stopped", detail=detail, hint="invoke bootstrap")
-    return Stage(stage="tilt", state="missing", detail="not started", hint="invoke bootstrap")
+        return _is("tilt", "stopped", _orphans(orphans), hint)
+    if process.ended_unexpectedly():
+        return _is("tilt", "stopped", f"ended without being stopped, log in {process.log}", "invoke bootstrap")
+    return _is("tilt", "missing", "not started", "invoke bootstrap")
 
 
-def _loaded(parts: Parts, running: Running, error: str | None) -> Stage:
-    """Tilt runs; the stage is ready once its Tiltfile is loaded."""
+def _no_tilt(context: BootstrapContext) -> StageStatus:
+    if not context.has_tiltfile:
+        return _is("tilt", "unused", "there is no Tiltfile here")
+    return _is("tilt", "missing", "tilt is not installed", f"install it: {TILT}; without it: invoke up")
+
+
+def _tilt_running(context: BootstrapContext, running: Running, error: str | None) -> StageStatus:
+    """Tilt runs; the stage is ready once its Tiltfile is loaded (`error` is None until then)."""
     where = f"pid {running.pid}{_starter(running)}, {running.url}"
-    if error is None:
-        return Stage(stage="tilt", state="loading", detail=f"{where}, the Tiltfile is being loaded")
-    if not error:
-        return Stage(stage="tilt", state="ready", detail=where)
-    detail = f"{where}, the Tiltfile did not load:\n{error}"
-    hint = f"correct {parts.app.settings.root / TILTFILE}: Tilt then loads it by itself; invoke bootstrap.status"
-    return Stage(stage="tilt", state="broken", detail=detail, hint=hint, code=ExitCode.CONFIG)
+    if error:
+        path = context.app.settings.root / TILTFILE
+        hint = f"correct {path}: Tilt then loads it by itself; invoke bootstrap.status"
+        found = _is("tilt", "broken", f"{where}, the Tiltfile did not load:\n{error}", hint)
+        found = replace(found, code=ExitCode.CONFIG)
+    elif error is None:
+        found = _is("tilt", "loading", f"{where}, the Tiltfile is being loaded")
+    else:
+        found = _is("tilt", "ready", where)
+    return _tilt_at(context, running, found)
+
+
+def _tilt_at(context: BootstrapContext, running: Running, found: StageStatus) -> StageStatus:
+    return replace(found, ui=running.url, log=str(context.process.log) if running.ours else "")
 
 
 def _starter(running: Running) -> str:
     return "" if running.ours else ", not started by invoke bootstrap"
 
 
-def _still_run(orphans: Sequence[Process]) -> str:
+def _orphans(orphans: Sequence[Process]) -> str:
     pids = ", ".join(str(process.pid) for process in orphans)
     return f"Tilt has ended, and commands that it started still run (pid {pids})"
+
+
+STAGES = (
+    Stage("registry", _ensure_registry, _registry_status, _registry_commands, _remove_registry),
+    Stage("cluster", _ensure_cluster, _cluster_status, _cluster_commands, _remove_cluster),
+    Stage("builder", _ensure_builder, _builder_status, _builder_commands, _remove_builder),
+    Stage("images", _ensure_images, _images_status, _images_commands),
+    Stage("specs", _ensure_specs, _specs_status, _specs_commands),
+    Stage("tilt", _ensure_tilt, _tilt_status, _tilt_commands, _remove_tilt),
+)

@@ -1,22 +1,24 @@
-"""What a bootstrap works with, built for one app: the provider, the builder, Tilt; and what the machine is like."""
+"""Builds what the stages of a bootstrap work with, and checks the machine for them."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from devtools.app.environment import App
 from devtools.bootstrap.builder import ClusterBuilder
 from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, memory_free, port_holders
 from devtools.bootstrap.prerequisites import Finding, Wanted, check
-from devtools.bootstrap.server import Running, TiltServer
-from devtools.bootstrap.tilt import PORT, Tilt
+from devtools.bootstrap.tilt_commands import PORT, Tilt
+from devtools.bootstrap.tilt_process import Running, TiltProcess
 from devtools.clusters.ports import is_free
 from devtools.docker.buildx import Buildx, obstacle
 from devtools.errors import ConfigError, EnvironmentFault
+from devtools.process.runner import Command
 
 if TYPE_CHECKING:
     from devtools.clusters.k3d.provider import K3dProvider
@@ -26,11 +28,12 @@ TILTFILE = "Tiltfile"
 NO_PUSH = "--no-push"  # of infra_config() in infra.star
 
 
-@dataclass(kw_only=True)
-class Parts:
-    """The parts; `tilt` is the one that runs on our port, whoever started it."""
+@dataclass(frozen=True, kw_only=True)
+class BootstrapContext:
+    """What the stages of one bootstrap share."""
 
     app: App
+    push: bool  # let Tilt publish the protobuf module
     provider: str
     asked: bool  # the provider was asked for by name
     context: str
@@ -38,28 +41,39 @@ class Parts:
     k3d: K3dProvider | None
     builder: ClusterBuilder | None
     no_builder: str  # why there is none
-    server: TiltServer
+    process: TiltProcess
     program: Path | None  # tilt
     port: int
-    tilt: Running | None = None
+    tilt: Running | None  # the one on our port before the bootstrap, whoever started it
 
     @property
     def has_tiltfile(self) -> bool:
-        """Whether there is anything to start Tilt with."""
+        """Report whether there is anything to start Tilt with."""
         return (self.app.settings.root / TILTFILE).is_file()
 
+    @property
+    def tilt_arguments(self) -> tuple[str, ...]:
+        """The Tiltfile's own arguments."""
+        return () if self.push else (NO_PUSH,)
 
-def parts_of(app: App) -> Parts:
-    """The parts for this app's cluster.
+    @cached_property
+    def k3d_commands(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+        """What would be run for the registry, and then for the cluster."""
+        return self.k3d.planned() if self.k3d else ((), ())
 
-    A provider that was asked for by name is taken at its word: what it lacks is for the prerequisites to say, all at
-    once. Raises ConfigError for a provider or a port that there is not.
-    """
+    def invoke(self, task: str) -> Command:
+        """Return the command of one of our tasks on this cluster."""
+        from devtools.commands.specs import surroundings
+
+        around = surroundings(self.app)
+        return Command(argv=(*around.invoke, task), env=around.env)
+
+
+def build_context(app: App, *, push: bool = True) -> BootstrapContext:
+    """Build the context for this app's cluster; raises ConfigError for a provider or a port that is not valid."""
+    from devtools.app.providers import k3d_provider
     from devtools.commands.specs import surroundings
 
-    wanted = app.wanted_provider
-    if wanted == "k3d":
-        app.provider_name = "k3d"
     around = surroundings(app)
     program = app.which("tilt")
     host, port = _address(app)
@@ -71,58 +85,59 @@ def parts_of(app: App) -> Parts:
         host=host,
         port=port,
     )
-    server = TiltServer(tool, runner=app.tilt_runner, cancel=app.cancel)
-    running = server.ours()
+    process = TiltProcess(tool, runner=app.tilt_runner, cancel=app.cancel)
+    running = process.ours()
     if running is None and program is not None and not is_free(port):
-        running = server.others()
+        running = process.others()
     is_k3d = app.provider_name == "k3d"
     no_builder = _no_builder(app, around.kubeconfig) if is_k3d else ""
-    return Parts(
+    return BootstrapContext(
         app=app,
+        push=push,
         provider=app.provider_name,
-        asked=wanted not in {"", "auto"},
+        asked=app.wanted_provider not in {"", "auto"},
         context=around.context,
         kubeconfig=around.kubeconfig,
-        k3d=cast("K3dProvider", app.provider) if is_k3d else None,
+        k3d=k3d_provider(app) if is_k3d else None,
         builder=_builder(app, around.kubeconfig) if is_k3d and not no_builder else None,
         no_builder=no_builder,
-        server=server,
+        process=process,
         program=program,
         port=port,
         tilt=running,
     )
 
 
-def look(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
-    """Everything that is in the way, all at once: nothing is changed."""
+def check_machine(context: BootstrapContext) -> tuple[Finding, ...]:
+    """Return every obstacle and warning; nothing is changed."""
     from devtools.app.providers import why_embedded
     from devtools.docker.engine import DockerEngine
 
-    app = parts.app
+    app = context.app
     engine = DockerEngine(app.environ)
-    why = None if parts.provider == "context" else engine.problem()
-    ports = _ports(parts, docker=why is None)
+    why = None if context.provider == "context" else engine.problem()
+    ports = _ports(context, docker=why is None)
     free, where = disk_free(app.folders.state)
     machine = Machine(
         docker=why.message if why else "",
         docker_hint=why.hint if why else "",
-        buildx=parts.no_builder,
+        buildx=context.no_builder,
         programs={name: app.which(name) for name in ("k3d", "docker", "tilt")},
-        held_ports=port_holders(ports, lambda: _published(engine) if why is None and parts.k3d else {}),
+        held_ports=port_holders(ports, lambda: _published(engine) if why is None and context.k3d else {}),
         disk_free=free,
         disk_of=where,
         memory_free=memory_free(),
         inotify=inotify_limits(),
     )
     wanted = Wanted(
-        provider=parts.provider,
-        asked=parts.asked,
+        provider=context.provider,
+        asked=context.asked,
         unvendored=why_embedded(app),
         ports=ports,
-        tiltfile=parts.has_tiltfile,
-        token=not push or parts.tilt is not None or _has_token(app),
+        tiltfile=context.has_tiltfile,
+        token=not context.push or context.tilt is not None or _has_token(app),
     )
-    return (*(_other_cluster(parts) or _publishing(parts, push=push)), *check(machine, wanted))
+    return (*(_other_cluster(context) or _publishing(context)), *check(machine, wanted))
 
 
 def _no_builder(app: App, kubeconfig: Path) -> str:
@@ -157,37 +172,37 @@ def _address(app: App) -> tuple[str, int]:
     return app.environ.get("TILT_HOST") or "127.0.0.1", int(typed) if typed else PORT
 
 
-def _ports(parts: Parts, *, docker: bool) -> dict[int, str]:
+def _ports(context: BootstrapContext, *, docker: bool) -> dict[int, str]:
     """Ports that will be taken, and what moves each: not those that what we made already holds."""
     found: dict[int, str] = {}
-    if parts.k3d and docker:
+    if context.k3d and docker:
         with contextlib.suppress(EnvironmentFault):  # reported when it is k3d's turn
-            found |= parts.k3d.needed_ports()
-    if parts.program and parts.has_tiltfile and parts.tilt is None:
-        found[parts.port] = f"choose another: TILT_PORT={parts.port + 1} invoke bootstrap"
+            found |= context.k3d.needed_ports()
+    if context.program and context.has_tiltfile and context.tilt is None:
+        found[context.port] = f"choose another: TILT_PORT={context.port + 1} invoke bootstrap"
     return found
 
 
-def _other_cluster(parts: Parts) -> tuple[Finding, ...]:
+def _other_cluster(context: BootstrapContext) -> tuple[Finding, ...]:
     """Tilt writes its context down when it starts: one that runs for another cluster cannot be used."""
-    if parts.tilt is None or parts.tilt.context == parts.context:
+    if context.tilt is None or context.tilt.context == context.context:
         return ()
-    of = parts.tilt.context or "no cluster"
-    message = f"Tilt (pid {parts.tilt.pid}) runs for {of}, not for {parts.context}"
-    hint = "invoke bootstrap.down --keep-cluster" if parts.tilt.ours else "end it where it was started"
+    of = context.tilt.context or "no cluster"
+    message = f"Tilt (pid {context.tilt.pid}) runs for {of}, not for {context.context}"
+    hint = "invoke bootstrap.down --keep-cluster" if context.tilt.ours else "end it where it was started"
     return (Finding(check="tilt", level="problem", message=message, hint=f"{hint}, then: invoke bootstrap"),)
 
 
-def _publishing(parts: Parts, *, push: bool) -> tuple[Finding, ...]:
+def _publishing(context: BootstrapContext) -> tuple[Finding, ...]:
     """--no-push is an argument of Tilt's: it changes nothing about a Tilt that already runs."""
-    if push or parts.tilt is None or NO_PUSH in parts.tilt.command:
+    if context.push or context.tilt is None or NO_PUSH in context.tilt.command:
         return ()
     restart = "then: invoke bootstrap --no-push"
-    if parts.tilt.ours:
-        message = f"Tilt (pid {parts.tilt.pid}) was started without --no-push and goes on publishing"
+    if context.tilt.ours:
+        message = f"Tilt (pid {context.tilt.pid}) was started without --no-push and goes on publishing"
         hint = f"invoke bootstrap.down --keep-cluster, {restart}"
     else:
-        message = f"Tilt (pid {parts.tilt.pid}) was not started by invoke bootstrap: --no-push cannot change it"
+        message = f"Tilt (pid {context.tilt.pid}) was not started by invoke bootstrap: --no-push cannot change it"
         hint = f"end it where it was started, {restart}"
     return (Finding(check="tilt", level="problem", message=message, hint=hint),)
 

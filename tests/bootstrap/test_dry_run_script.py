@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.bootstrap.script import Line, as_json, script, shell
+from devtools.bootstrap.dry_run_script import Line, as_json, script, shell
 from devtools.process.runner import Command
 
 PRINT = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ.get('A'), os.getcwd(), sys.stdin.read()]))"

@@ -12,8 +12,8 @@ from threading import Timer
 
 import pytest
 
-from devtools.bootstrap.server import MARK, TiltFault, TiltServer
-from devtools.bootstrap.tilt import Tilt
+from devtools.bootstrap.tilt_commands import Tilt
+from devtools.bootstrap.tilt_process import OWNER_VARIABLE, TiltFault, TiltProcess
 from devtools.errors import Interrupted, TimedOut
 from devtools.process.runner import Cancel, SubprocessRunner
 from tests.kits.bootstrap import Machine, carrying, is_alive
@@ -27,7 +27,7 @@ class Bench:
         self.cancel = Cancel()
         self.lines: list[str] = []
 
-    def server(self, does: str = "", *, wait: float = 20.0, loading: float = 20.0, grace: float = 1.0) -> TiltServer:
+    def server(self, does: str = "", *, wait: float = 20.0, loading: float = 20.0, grace: float = 1.0) -> TiltProcess:
         tool = Tilt(
             program=self.machine.programs / "tilt",
             root=self.machine.root,
@@ -36,11 +36,11 @@ class Bench:
             port=int(self.machine.environ["TILT_PORT"]),
         )
         runner = SubprocessRunner({**self.machine.environ, "TILT_DOES": does}, self.cancel)
-        return TiltServer(tool, runner=runner, cancel=self.cancel, wait=wait, loading=loading, grace=grace)
+        return TiltProcess(tool, runner=runner, cancel=self.cancel, wait=wait, loading=loading, grace=grace)
 
     def left(self) -> list[int]:
         """Processes that carry this checkout's mark."""
-        return carrying(f"{MARK}={self.machine.run_directory}")
+        return carrying(f"{OWNER_VARIABLE}={self.machine.run_directory}")
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def test_it_is_found_again_by_looking(bench: Bench) -> None:
         time.sleep(0.01)
     assert bench.server().ours() is None, "what it ran is not Tilt, though it leads a session of its own"
     assert [process.pid for process in bench.server().orphans()] == bench.left() != []
-    assert bench.server().ended_unasked()
+    assert bench.server().ended_unexpectedly()
     assert bench.server().stop(bench.lines.append)
     assert not bench.server().stop(bench.lines.append), "nothing is left"
-    assert not bench.server().ended_unasked()
+    assert not bench.server().ended_unexpectedly()
 
 
 def test_what_takes_no_term_is_killed_with_its_session(bench: Bench) -> None:
@@ -118,7 +118,7 @@ def test_a_cluster_that_tilt_made_is_no_part_of_it(bench: Bench) -> None:
     from devtools.process.runner import Command
 
     runner = SubprocessRunner({"PATH": "/usr/bin:/bin"}, Cancel())
-    env = {MARK: str(bench.machine.run_directory), CLUSTER: "x"}
+    env = {OWNER_VARIABLE: str(bench.machine.run_directory), CLUSTER: "x"}
     pid = runner.spawn(Command(argv=("sleep", "300"), env=env), bench.machine.root / "log")
     try:
         assert not bench.server().stop(bench.lines.append)

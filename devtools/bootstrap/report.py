@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
+from devtools.bootstrap.dry_run_script import Line as Planned
+from devtools.bootstrap.dry_run_script import as_json
 from devtools.bootstrap.prerequisites import Finding
-from devtools.bootstrap.script import Line as Planned
-from devtools.bootstrap.script import as_json
-from devtools.bootstrap.stages import DIFFERENCES, Stage
+from devtools.bootstrap.stage import DIFFERENCES, StageStatus
 from devtools.report.tables import show_document
 from devtools.report.text import Line, Span, Style, wrapped
 
@@ -22,7 +22,7 @@ def document(  # noqa: PLR0913 - one parameter per field
     provider: str,
     context: str,
     kubeconfig: str,
-    stages: Iterable[Stage],
+    stages: Iterable[StageStatus],
     findings: Iterable[Finding] = (),
     fallback: bool = False,
     ui: str = "",

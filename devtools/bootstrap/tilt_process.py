@@ -14,16 +14,16 @@ from pathlib import Path
 
 from devtools.base.atomic_write import own_directory, write_whole
 from devtools.base.open_file import check_inside, open_source
-from devtools.bootstrap import tilt
+from devtools.bootstrap import tilt_commands
 from devtools.bootstrap.processes import MachineProcesses, Process, Processes
-from devtools.bootstrap.tilt import Tilt
+from devtools.bootstrap.tilt_commands import Tilt
 from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel, Command, Runner
 
 RUN_DIRECTORY = Path(".devtools", "run")  # in the repository: Tilt's log and process number
-MARK = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: whose it is
-CONTEXT = "DEVTOOLS_TILT_CONTEXT"  # and which cluster it was started for
+OWNER_VARIABLE = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: whose it is
+CONTEXT_VARIABLE = "DEVTOOLS_TILT_CONTEXT"  # and which cluster it was started for
 WAIT = 60.0  # seconds that Tilt's UI may take
 LOADING = 300.0  # seconds that the first load of the Tiltfile may take: charts are rendered in it
 # Tilt gives what it runs 30 s between TERM and KILL; a layer needs some of them to leave no release half-way.
@@ -75,7 +75,7 @@ def answers(host: str, port: int, seconds: float = 1.0) -> bool:
     return True
 
 
-class TiltServer:
+class TiltProcess:
     """Tilt of one checkout."""
 
     def __init__(
@@ -115,7 +115,9 @@ class TiltServer:
         """What starts Tilt, marked so that it is found again; `args` are the Tiltfile's own."""
         up = self._tool.up(*args)
         where = {"TILT_HOST": self._tool.host, "TILT_PORT": str(self._tool.port)}
-        return replace(up, env={**up.env, **where, MARK: str(self._directory), CONTEXT: self._tool.context})
+        return replace(
+            up, env={**up.env, **where, OWNER_VARIABLE: str(self._directory), CONTEXT_VARIABLE: self._tool.context}
+        )
 
     def ours(self) -> Running | None:
         """The Tilt that a bootstrap of this checkout started, if it runs."""
@@ -125,17 +127,19 @@ class TiltServer:
         port = leader.environ.get("TILT_PORT", "")
         host = leader.environ.get("TILT_HOST", self._tool.host)
         tool = replace(self._tool, host=host, port=int(port) if port.isdecimal() else self._tool.port)
-        return Running(pid=leader.pid, context=leader.environ.get(CONTEXT, ""), tool=tool, command=leader.command)
+        return Running(
+            pid=leader.pid, context=leader.environ.get(CONTEXT_VARIABLE, ""), tool=tool, command=leader.command
+        )
 
     def orphans(self) -> tuple[Process, ...]:
         """Return the commands that a Tilt of this checkout started and that outlive it, without their children."""
         found = self._all()
-        if any(tilt.is_server(process.command) for process in found):
+        if any(tilt_commands.is_server(process.command) for process in found):
             return ()
         pids = {process.pid for process in found}
         return tuple(process for process in found if process.parent not in pids)
 
-    def ended_unasked(self) -> bool:
+    def ended_unexpectedly(self) -> bool:
         """Report whether Tilt was started here, was not stopped, and does not run."""
         return self.pid_file.is_file() and self._leader() is None
 
@@ -151,7 +155,7 @@ class TiltServer:
             message = f"Tilt at {running.url} does not answer: {result.stderr.strip() or 'no reason given'}"
             raise TiltFault(message, hint=f"see {self.log}", details=self.tail() if running.ours else ())
         try:
-            return tilt.tiltfile_error(result.stdout)
+            return tilt_commands.tiltfile_error(result.stdout)
         except ValueError as error:
             raise TiltFault(
                 f"Tilt at {running.url} gave an unknown answer: {error}", hint="is it Tilt 0.37?"
@@ -161,7 +165,7 @@ class TiltServer:
         """Return which resources of a running Tilt do not notice changed files, and why; empty if Tilt cannot tell."""
         result = self._runner.run(running.tool.file_watches())
         with contextlib.suppress(ValueError):
-            return tilt.dead_watches(result.stdout) if result.ok else {}
+            return tilt_commands.dead_watches(result.stdout) if result.ok else {}
         return {}
 
     def await_load(self, running: Running, progress: Progress) -> str:
@@ -195,9 +199,9 @@ class TiltServer:
         if not session.ok:
             return None
         with contextlib.suppress(ValueError):
-            if pid := tilt.pid(session.stdout):
+            if pid := tilt_commands.pid(session.stdout):
                 cluster = self._runner.run(self._tool.cluster())
-                context = tilt.context(cluster.stdout) if cluster.ok else ""
+                context = tilt_commands.context(cluster.stdout) if cluster.ok else ""
                 return Running(pid=pid, context=context, tool=self._tool, ours=False)
         return None
 
@@ -225,7 +229,7 @@ class TiltServer:
         """Stop it and everything in its session: TERM, time to end what it runs, KILL. Says whether there was any."""
         found = self._all()
         if found:
-            leader = next((process for process in found if tilt.is_server(process.command)), None)
+            leader = next((process for process in found if tilt_commands.is_server(process.command)), None)
             name = f"Tilt (pid {leader.pid})" if leader else "what Tilt started"
             progress(f"stopping {name}; commands may take {self._grace:.0f} s to end")
             if not self._end(self._grace):
@@ -255,11 +259,11 @@ class TiltServer:
                 raise Interrupted(self._cancel.reason or "interrupted")
 
     def _all(self) -> tuple[Process, ...]:
-        return self._processes.marked(MARK, str(self._directory))
+        return self._processes.marked(OWNER_VARIABLE, str(self._directory))
 
     def _leader(self) -> Process | None:
         """Return Tilt itself, not what it runs."""
-        return next((process for process in self._all() if tilt.is_server(process.command)), None)
+        return next((process for process in self._all() if tilt_commands.is_server(process.command)), None)
 
     def _end(self, grace: float) -> bool:
         """TERM to Tilt, which ends what it runs; TERM to what outlives it; KILL."""

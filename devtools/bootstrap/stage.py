@@ -1,4 +1,4 @@
-"""The stages of a bootstrap, and what an embedded cluster gives instead of k3d. Pure."""
+"""States of the stages of a bootstrap, and how an embedded cluster differs from k3d. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ State = Literal["ready", "unused", "missing", "stopped", "stale", "foreign", "lo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What there is of one stage; `unused` is one that this kind of cluster has no need of."""
+class StageStatus:
+    """The state of one stage; `unused` means that this kind of cluster does not need it."""
 
     stage: str
     state: State
     detail: str = ""
     hint: str = ""
-    code: ExitCode = ExitCode.OK  # of what failed in it and stopped nothing
+    code: ExitCode = ExitCode.OK  # of a failure that did not stop the bootstrap
+    ui: str = ""  # Tilt's, if it runs
+    log: str = ""  # Tilt's, if this checkout started it
 
     @property
     def ok(self) -> bool:
-        """Nothing is to be done about it."""
+        """Report whether nothing is left to do."""
         return self.state in {"ready", "unused"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One thing that k3d and the embedded cluster do otherwise."""
+    """One difference between k3d and the embedded cluster."""
 
     what: str
     k3d: str
