@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from devtools.events import Verdict
 from devtools.kube.client import ApiError, Kube
+from devtools.kube.watchdog import within
 from devtools.model import HttpCheck, ObjectRef
 from devtools.readiness.endpoints import is_behind, is_ready, selects_nothing
 from devtools.readiness.observer import Observer
@@ -16,6 +18,7 @@ from devtools.readiness.rules import selects
 
 BODY = 256 * 1024  # bytes of an answer that are looked at
 SERVER_ERROR = 500
+ANSWER_FOR = 20.0  # seconds from making the port-forward to the end of the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,9 @@ class HttpProbe:
         """Send one request to one pod."""
         name = pod["metadata"]["name"]
         try:
-            status, body = self._request(namespace, pod, _port(service, pod, check.port), check.path)
+            port = _port(service, pod, check.port)
+            ask = partial(self._request, namespace, pod, port, check.path)
+            status, body = within(ANSWER_FOR, self._kube.cancel, ask)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return _failed(f"no answer: {error}")
         except ApiError as error:
