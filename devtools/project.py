@@ -1,7 +1,7 @@
 """The public API: one repository, from its files to a finished run.
 
-    project = Project.find()
-    stack = project.stack("dev")
+    project = Project.find(environment="dev")
+    stack = project.stack()
     request = Request(command="layer 40-data-plane", stack=stack, selection=Selection(layers=("40-data-plane",)))
     planned = project.plan(request, project.provider.find())
     for step in planned.plan.steps:
@@ -85,31 +85,29 @@ class Project:
         cls,
         start: Path | None = None,
         *,
+        environment: str = "",
         environ: Mapping[str, str] | None = None,
         out: TextIO | None = None,
         err: TextIO | None = None,
     ) -> Project:
-        """Return the project whose devtools.yaml or layers/ is in `start` (default: here) or above."""
-        app = real_app()
-        return cls(
-            App(
-                environ=app.environ if environ is None else environ,
-                cwd=start or app.cwd,
-                out=out or app.out,
-                err=err or app.err,
-            )
-        )
+        """Return the project whose devtools.yaml or layers/ is in `start` (default: here) or above.
+
+        `environment` selects the overlays and the cluster (default: the one in devtools.yaml).
+        """
+        app = real_app(environment)
+        environ = app.environ if environ is None else environ
+        return cls(replace(app, environ=environ, cwd=start or app.cwd, out=out or app.out, err=err or app.err))
 
     @property
     def provider(self) -> Provider:
         """What creates, finds and removes the cluster: `find()`, `ensure(say)`."""
         return self.app.provider
 
-    def stack(self, environment: str = "") -> Stack:
-        """Load and validate the stack of an environment; raise ConfigError with every problem."""
+    def stack(self) -> Stack:
+        """Load and validate the stack; raise ConfigError with every problem."""
         from devtools.app.loading import cached_stack
 
-        return cached_stack(self.app, environment)
+        return cached_stack(self.app)
 
     def run(self, request: Request) -> ExitCode:
         """Carry out a request, or show its plan if it is a dry run."""
@@ -272,7 +270,7 @@ class Project:
         from devtools.engine.engine import announce
 
         bus.emit(announce(planned.plan, dry_run=request.options.dry_run))
-        for notice in plan_notices(planned.plan, planned.inputs.values, request.options.environment):
+        for notice in plan_notices(planned.plan, planned.inputs.values, self.app.environment):
             bus.emit(notice)
 
     def _cluster(self, request: Request) -> Cluster:

@@ -239,14 +239,14 @@ class App:
         print("\n".join(shown), file=self.err, flush=True)
 
 
-def real_app() -> App:
+def real_app(environment: str = "") -> App:
     """The app of this process.
 
     A stream that is closed (`>&-`) takes what is written and forgets it; one that cannot show a character shows its
     escape.
     """
     out, err = _open(sys.stdout), _open(sys.stderr)
-    return App(environ=dict(os.environ), cwd=Path.cwd(), out=out, err=err)
+    return App(environ=dict(os.environ), cwd=Path.cwd(), out=out, err=err, environment=environment)
 
 
 def _open(stream: TextIO | None) -> TextIO:

@@ -20,13 +20,14 @@ EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
 _GARBAGE = 50_000  # objects until the collector looks for rings of them: importing makes none, and thousands of objects
 
 
-def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> None:
+def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS, *, environment: str = "") -> None:
     """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task.
 
     `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
+    `environment` is the one that was typed (default: the usual one).
     """
     gc.set_threshold(_GARBAGE)
-    app = real_app()
+    app = real_app(environment)
     code = _flushed(app, run(app, verb, output, outputs))
     gc.freeze()  # nobody needs the interpreter's last look through all there is: it goes with the process
     if code is not ExitCode.OK:

@@ -11,11 +11,9 @@ from devtools.errors import EnvironmentFault
 from devtools.model import Release, Stack
 
 
-def cached_stack(app: App, environment: str) -> Stack:
-    """The stack as one environment (`""`: the usual one) sees it; raises ConfigError with every problem."""
-    settings = app.settings
-    app.environment = environment or app.environment
-    environment = app.environment_name
+def cached_stack(app: App) -> Stack:
+    """Load the stack of the app's environment; raises ConfigError with every problem."""
+    settings, environment = app.settings, app.environment_name
 
     def read() -> Stack:
         from devtools.config.stack import load_stack

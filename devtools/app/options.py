@@ -12,7 +12,6 @@ from devtools.planning.selection import Selector
 class Options:
     """How to run, as typed."""
 
-    environment: str = ""
     test: bool = True
     sync: bool = True
     retest: bool = True
@@ -26,13 +25,13 @@ class Options:
     take: tuple[str, ...] = ()  # releases
 
 
-def command_line(command: str, options: Options, **flags: bool) -> str:
+def command_line(command: str, options: Options, environment: str = "", **flags: bool) -> str:
     """Return the words after `invoke` that repeat a run; `flags` are those that only one task has.
 
     Leaves out flags that only change the output, and the guards that Tilt's commands carry.
     """
     selector = options.selector
-    words = [command, *(["--env", options.environment] if options.environment else [])]
+    words = [command, *(["--env", environment] if environment else [])]
     for flag, values in (
         ("stage", selector.stages),
         ("release", selector.releases),

@@ -8,12 +8,6 @@ from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCo
 _LOOK_FOR = 3.0  # seconds that one answer about runs may take
 
 
-def chosen(app: App, environment: str) -> App:
-    """The app of an environment as typed: devtools.yaml may give each a cluster of its own."""
-    app.environment = environment
-    return app
-
-
 def create(app: App, output: str, *, recreate: bool = False, force: bool = False) -> ExitCode:
     """Make the cluster, start it, or find it running; with `recreate`, replace one that exists.
 

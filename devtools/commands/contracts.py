@@ -85,7 +85,7 @@ def look(app: App, name: str, options: Options) -> list[Health]:
     from devtools.readiness.observer import Observer
 
     project = Project(app)
-    stack = project.stack(options.environment)
+    stack = project.stack()
     cluster = app.find_cluster()
     kube = project.client(cluster)
     request = Request(command="contracts", stack=stack, selection=choose(stack, name, options.selector))

@@ -31,7 +31,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     from devtools.app.notices import others_notice
     from devtools.report.drift import fix_json
 
-    stack = Project(app).stack(options.environment)
+    stack = Project(app).stack()
     selection = choose(stack, name, options.selector)
     releases = selection.enabled(stack)
     _refuse_disabled([] if releases else [item for item in stack.releases() if selection.takes(item)])
@@ -40,7 +40,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
         app.say(other.message)
     found, document = _look(app, target, stack, releases)
     drifted = [item for item in found if item.drifts]
-    what = command_line(f"drift {shlex.quote(name)}" if name else "drift", options, fix=True)
+    what = command_line(f"drift {shlex.quote(name)}" if name else "drift", options, app.environment, fix=True)
     if not (fix and drifted):
         _show(app, document, options)
         if drifted and options.output == "text":

@@ -20,11 +20,11 @@ def replay(app: App, name: str, options: Options, *, context: str = "", kubeconf
     if not options.sync and not options.test:
         raise ConfigError("--only-test and --no-test exclude each other", hint="use one of them")
     project = Project(app)
-    stack = project.stack(options.environment)
+    stack = project.stack()
     layer = find_layer(stack, name)
     selection = Selection(layers=(layer.name,))
     request = Request(
-        command=command_line(f"layer {layer.name}", options),
+        command=command_line(f"layer {layer.name}", options, app.environment),
         stack=stack,
         selection=selection,
         options=options,

@@ -16,7 +16,7 @@ def layers(app: App, name: str, options: Options) -> ExitCode:
     """A table of layers and releases with what the cluster holds of them."""
     from devtools.report.tables import show_layers
 
-    whole = Project(app).stack(options.environment)
+    whole = Project(app).stack()
     stack = _chosen(whole, name, options)
     facts, note = _facts(app, whole)
     show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
@@ -26,12 +26,14 @@ def layers(app: App, name: str, options: Options) -> ExitCode:
 def plan(app: App, name: str, options: Options) -> ExitCode:
     """Show what `up` (or `layer NAME`) would do, and why."""
     project = Project(app)
-    stack = project.stack(options.environment)
+    stack = project.stack()
     selection = choose(stack, name, options.selector)
     if name and options.selector == Selector():
-        command = command_line(f"layer {selection.layers[0]}", options)
+        command = command_line(f"layer {selection.layers[0]}", options, app.environment)
     else:  # `layer` has no selectors
-        command = command_line("up", replace(options, selector=narrowed(stack, name, options.selector)))
+        command = command_line(
+            "up", replace(options, selector=narrowed(stack, name, options.selector)), app.environment
+        )
     options = replace(options, dry_run=True)
     return project.run(Request(command=command, stack=stack, selection=selection, options=options))
 

@@ -27,7 +27,7 @@ def specs(app: App, options: Options) -> ExitCode:
     """
     if options.output not in OUTPUTS:
         raise ConfigError(f"unknown output {options.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
-    stack = Project(app).stack(options.environment)
+    stack = Project(app).stack()
     document = layer_specs(stack, surroundings(app))
     files = {FILE: to_json(document), LIBRARY: library()}
     if options.output == "starlark":

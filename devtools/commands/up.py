@@ -15,10 +15,10 @@ from devtools.project import Project, Request, Uninstall
 def up(app: App, options: Options) -> ExitCode:
     """Get the toolchain, create the cluster, then sync and test every layer; unchanged layers are not tested again."""
     project = Project(app)
-    stack = project.stack(options.environment)
+    stack = project.stack()
     selection = choose_releases(stack, options.selector)
     request = Request(
-        command=command_line("up", options, retest=options.retest),
+        command=command_line("up", options, app.environment, retest=options.retest),
         stack=stack,
         selection=selection,
         options=options,
@@ -43,9 +43,9 @@ def down(app: App, options: Options, *, undeclared: bool = False, crds: bool = F
             "--force needs --crds", hint="to delete CRDs with all their objects: invoke down --crds --force"
         )
     project = Project(app)
-    stack = project.stack(options.environment)
+    stack = project.stack()
     request = Request(
-        command=command_line("down", options, undeclared=undeclared, crds=crds),
+        command=command_line("down", options, app.environment, undeclared=undeclared, crds=crds),
         stack=stack,
         selection=Selection(layers=tuple(layer.name for layer in stack.layers)),
         options=options,

@@ -27,7 +27,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
 
     if options.output not in {"text", "json"}:
         raise ConfigError(f"unknown output {options.output!r}", hint="choose one of text, json")
-    stack = Project(app).stack(options.environment)
+    stack = Project(app).stack()
     release = find_release(stack, typed)
     merged = merge(release, charts_default=explain, root=stack.root)
     if not secrets:

@@ -65,10 +65,15 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.app.exit_codes import EVENTS, main
     from devtools.commands import layer as verb
 
-    options = options_of(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, sync=not only_test)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
-    main(lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig), output, EVENTS)
+    main(
+        lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig),
+        output,
+        EVENTS,
+        environment=env,
+    )
 
 
 @our_task(
@@ -108,10 +113,10 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.commands import up as verb
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = options_of(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, retest=retest, selector=chosen)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
-    main(lambda app: verb.up(app, options), output, EVENTS)
+    main(lambda app: verb.up(app, options), output, EVENTS, environment=env)
 
 
 @our_task(
@@ -144,8 +149,8 @@ def down(
     from devtools.app.exit_codes import EVENTS, main
     from devtools.commands import up as verb
 
-    options = options_of(env, output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS)
+    options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS, environment=env)
 
 
 @layer_task(
@@ -173,7 +178,7 @@ def layers(
     from devtools.commands import plan as show
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    main(lambda app: show.layers(app, name, changed(options_of(env, output), selector=chosen)), output)
+    main(lambda app: show.layers(app, name, changed(options_of(output), selector=chosen)), output, environment=env)
 
 
 @layer_task(
@@ -202,8 +207,8 @@ def plan(
     from devtools.commands import plan as show
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(env, output, force=force), selector=chosen)
-    main(lambda app: show.plan(app, name, options), output, EVENTS)
+    options = changed(options_of(output, force=force), selector=chosen)
+    main(lambda app: show.plan(app, name, options), output, EVENTS, environment=env)
 
 
 @layer_task(
@@ -238,8 +243,8 @@ def contracts(
     from devtools.commands import contracts as verb
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(env, output), selector=chosen)
-    main(lambda app: (verb.watch if watch else verb.contracts)(app, name, options), output)
+    options = changed(options_of(output), selector=chosen)
+    main(lambda app: (verb.watch if watch else verb.contracts)(app, name, options), output, environment=env)
 
 
 @our_task(
@@ -263,7 +268,11 @@ def values(
     from devtools.app.exit_codes import main
     from devtools.commands import values as verb
 
-    main(lambda app: verb.show(app, name, options_of(env, output), explain=explain, secrets=show_secrets), output)
+    main(
+        lambda app: verb.show(app, name, options_of(output), explain=explain, secrets=show_secrets),
+        output,
+        environment=env,
+    )
 
 
 @our_task(
@@ -279,7 +288,7 @@ def specs(_: Context, env: str = "", output: str = "text") -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import specs as verb
 
-    main(lambda app: verb.specs(app, options_of(env, output)), output, verb.OUTPUTS)
+    main(lambda app: verb.specs(app, options_of(output)), output, verb.OUTPUTS, environment=env)
 
 
 @our_task(

@@ -30,7 +30,7 @@ def create(_: Context, env: str = "", recreate: bool = False, force: bool = Fals
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.create(cluster.chosen(app, env), output, recreate=recreate, force=force), output)
+    main(lambda app: cluster.create(app, output, recreate=recreate, force=force), output, environment=env)
 
 
 @our_task(reads=True, help={"env": _ENV, "output": "text or json"})
@@ -44,7 +44,7 @@ def status(_: Context, env: str = "", output: str = "text") -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.status(cluster.chosen(app, env), output), output)
+    main(lambda app: cluster.status(app, output), output, environment=env)
 
 
 @our_task(help={"env": _ENV, "force": _FORCE})
@@ -60,7 +60,7 @@ def stop(_: Context, env: str = "", force: bool = False) -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.stop(cluster.chosen(app, env), force=force))
+    main(lambda app: cluster.stop(app, force=force), environment=env)
 
 
 @our_task(help={"env": _ENV, "force": _FORCE})
@@ -76,7 +76,7 @@ def delete(_: Context, env: str = "", force: bool = False) -> None:
     from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.delete(cluster.chosen(app, env), force=force))
+    main(lambda app: cluster.delete(app, force=force), environment=env)
 
 
 namespace = Collection("cluster", create, status, stop, delete)

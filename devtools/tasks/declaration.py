@@ -154,12 +154,12 @@ def with_help(*names: str, **more: str) -> dict[str, str]:
 
 
 def options_of(
-    env: str, output: str, *, force: bool = False, dry_run: bool = False, wait: bool = True, verbose: bool = False
+    output: str, *, force: bool = False, dry_run: bool = False, wait: bool = True, verbose: bool = False
 ) -> Options:
-    """Options of a run as typed; whether `output` is one is the renderer's to say."""
+    """Return the options of a run as typed."""
     from devtools.app.options import Options
 
-    return Options(environment=env, output=output, force=force, dry_run=dry_run, wait=wait, verbose=verbose)
+    return Options(output=output, force=force, dry_run=dry_run, wait=wait, verbose=verbose)
 
 
 def selector_of(

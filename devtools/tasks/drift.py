@@ -43,5 +43,5 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.commands import drift as verb
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(env, output, wait=not no_wait, verbose=verbose), selector=chosen)
-    main(lambda app: verb.drift(app, name, options, fix=fix), output)
+    options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen)
+    main(lambda app: verb.drift(app, name, options, fix=fix), output, environment=env)

@@ -29,7 +29,7 @@ def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str
     from devtools.app.options import Options
     from devtools.commands.images import inventory as verbs
 
-    main(lambda app: verbs.show(app, layer or (), Options(environment=env, output=output)), output)
+    main(lambda app: verbs.show(app, layer or (), Options(output=output)), output, environment=env)
 
 
 @our_task(

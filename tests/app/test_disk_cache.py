@@ -184,14 +184,15 @@ def test_the_stack_of_this_repository_is_the_same_kept(tmp_path: Path) -> None:
 
     environ = {**os.environ, "DEVTOOLS_STATE": str(tmp_path / "state"), "DEVTOOLS_CACHE": str(tmp_path / "cache")}
 
-    def app() -> App:
-        return App(environ={**environ, "DEVTOOLS_PROVIDER": "kwok"}, cwd=ROOT, out=sys.stdout, err=sys.stderr)
+    def app(environment: str = "") -> App:
+        surroundings = {**environ, "DEVTOOLS_PROVIDER": "kwok"}
+        return App(environ=surroundings, cwd=ROOT, out=sys.stdout, err=sys.stderr, environment=environment)
 
     read = Project(app()).stack()
     kept = Project(app()).stack()
     assert kept == read
     assert [str(release.where) for release in kept.releases()] == [str(release.where) for release in read.releases()]
-    other = Project(app()).stack("dev")
+    other = Project(app(environment="dev")).stack()
     assert other.environment.name == "dev"
 
 

@@ -58,8 +58,8 @@ class Repo:
         out, err = io.StringIO(), io.StringIO()
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "DEVTOOLS_STATE": str(self.home / "state")}
         environ["DEVTOOLS_CACHE"] = os.environ.get("DEVTOOLS_CACHE", "") or str(Path.home() / ".cache/ameide-devtools")
-        app = App(environ=environ, cwd=self.root, out=out, err=err, cancel=cancel or Cancel())
-        code = run(app, lambda app: verbs.show(app, layers, Options(environment=env, output=output)), output)
+        app = App(environ=environ, cwd=self.root, out=out, err=err, environment=env, cancel=cancel or Cancel())
+        code = run(app, lambda app: verbs.show(app, layers, Options(output=output)), output)
         self.out, self.err = out.getvalue(), err.getvalue()
         return code
 

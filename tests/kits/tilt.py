@@ -55,15 +55,14 @@ class Repo:
     provider: ProviderName = "k3d"
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def app(self) -> App:
+    def app(self, environment: str = "") -> App:
         environ = {"PATH": os.environ["PATH"], "DEVTOOLS_STATE": str(self.root / "state"), **self.env}
-        app = App(environ=environ, cwd=self.root, out=io.StringIO(), err=io.StringIO())
-        app.provider_name = self.provider  # as chosen where there is k3d and Docker, or neither
-        return app
+        environ["DEVTOOLS_PROVIDER"] = self.provider
+        return App(environ=environ, cwd=self.root, out=io.StringIO(), err=io.StringIO(), environment=environment)
 
-    def specs(self, **options: Any) -> tuple[str, str]:
-        """`invoke specs`: what it said on stdout and stderr."""
-        app = self.app()
+    def specs(self, environment: str = "", **options: Any) -> tuple[str, str]:
+        """`invoke specs`: what it printed on stdout and stderr."""
+        app = self.app(environment)
         assert specs(app, Options(**options)) is ExitCode.OK
         assert isinstance(app.out, io.StringIO)
         assert isinstance(app.err, io.StringIO)

@@ -31,7 +31,7 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
     from devtools.images.catalog import load_catalog
 
     catalog = load_catalog(app.settings.root)
-    stack = Project(app).stack(options.environment)
+    stack = Project(app).stack()
     releases = _chosen(stack, layers)
     wanted = wanted_by(app, stack, releases)
     rows = [_row(item, catalog) for item in wanted]
