@@ -109,6 +109,16 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ignore:
+    """Fields of an object that something else than the chart may set: no difference there counts."""
+
+    kind: str
+    paths: tuple[str, ...]  # JSON pointers
+    name: str = ""  # empty: every object of the kind
+    group: str = ""  # empty: the core group, or whichever group has the kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """One Helm release as declared, with what this environment makes of it."""
 
@@ -131,6 +141,11 @@ class Release:
     wait: bool = True
     history: int = 5  # revisions Helm keeps
     labels: Mapping[str, str] = field(default_factory=dict)
+    team: str = ""  # that owns it in GitOps exports; empty: that of the settings
+    ignore: tuple[Ignore, ...] = ()
+    gitops: bool = True  # part of GitOps exports
+    argocd: Mapping[str, Any] = field(default_factory=dict)  # laid over its Application's spec
+    flux: Mapping[str, Any] = field(default_factory=dict)  # laid over its HelmRelease's spec
 
     @property
     def id(self) -> ReleaseId:
@@ -149,6 +164,9 @@ class Layer:
     critical: bool = True  # apps, and the layers after it, wait for it
     releases: tuple[Release, ...] = ()
     inactive: str = ""  # why this environment leaves the whole layer out
+    tier: str = ""  # its name in GitOps exports, when it is another
+    project: str = ""  # of its Applications in GitOps exports; empty: that of the settings
+    gitops: bool = True  # part of GitOps exports
 
     @property
     def number(self) -> int:

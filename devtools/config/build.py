@@ -14,9 +14,9 @@ from devtools.config.merging import At, Origins, lay_over
 from devtools.config.root_causes import FEW, Cause, Causes
 from devtools.config.validate import suggestion
 from devtools.errors import Location, Problem
-from devtools.model import ChartRef, Contract, Hook, HttpCheck, Layer, Need, Release
+from devtools.model import ChartRef, Contract, Hook, HttpCheck, Ignore, Layer, Need, Release
 
-_PLAIN_KEYS = ("optional", "smoke", "timeout", "wait", "history")
+_PLAIN_KEYS = ("optional", "smoke", "timeout", "wait", "history", "team", "gitops", "argocd", "flux")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,9 @@ class Builder:
             alias=data.get("alias", ""),
             critical=data.get("critical_path", True),
             inactive=inactive,
+            tier=data.get("tier", ""),
+            project=data.get("project", ""),
+            gitops=data.get("gitops", True),
             releases=tuple(
                 self._release(entry, labels, inactive, overlays.of(name, entry.own["name"])) for entry in entries
             ),
@@ -128,7 +131,8 @@ class Builder:
                 for index, (release, optional) in enumerate(entry.get("needs", ()))
             ),
             contract=tuple(self._contracts(entry)),
-            before=tuple(_hook(hook, entry.at("before", index)) for index, hook in enumerate(entry.get("before", ()))),
+            before=tuple(self._hooks(entry)),
+            ignore=tuple(Ignore(**{**item, "paths": tuple(item["paths"])}) for item in entry.get("ignore", ())),
             installed=installed,
             disabled_by=disabled_by,
             labels={**self._defaults.keys.get("labels", {}), **entry.own.get("labels", {}), **labels},
@@ -220,6 +224,14 @@ class Builder:
                 **keys,
             )
 
+    def _hooks(self, entry: Entry) -> Iterator[Hook]:
+        """Yield the commands that run in this environment."""
+        document, path = entry.source("before")
+        for index, data in enumerate(entry.get("before", ())):
+            if not self._left_out(data.get("environments"), document, (*path, index, "environments")):
+                timeout = {"timeout": data["timeout"]} if "timeout" in data else {}
+                yield Hook(argv=tuple(data["run"]), where=entry.at("before", index), **timeout)
+
     def _report(self, where: Location, message: str, hint: str = "") -> None:
         self.problems.append(Problem(where=where, message=message, hint=hint))
 
@@ -238,11 +250,6 @@ def _values(entry: Entry) -> tuple[Mapping[str, Any], Origins]:
 
 def _below(document: Document, path: KeyPath) -> At:
     return lambda rest: document.at((*path, *rest))
-
-
-def _hook(data: Mapping[str, Any], where: Location) -> Hook:
-    timeout = {"timeout": data["timeout"]} if "timeout" in data else {}
-    return Hook(argv=tuple(data["run"]), where=where, **timeout)
 
 
 def _contract_problem(data: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ KUBERNETES = r"^v?[0-9]+\.[0-9]+\.[0-9]+([-+]k3s[0-9]+)?$"
 PORTS = r"^[0-9]{1,5}:[0-9]{1,5}(/(tcp|udp))?$"
 VOLUME = r"^[^:$]+:/[^:$]*(:r[ow])?$"
 ROOTED = r"^/"
+POINTER = r"^(/([^~/]|~[01])+)+$"
 JSONPATH = r"^\{.+\}$"
 SHA256 = r"^[0-9a-f]{64}$"
 # A Kubernetes name in which {release} and {fullname} may stand for what the release's name makes of it.
@@ -38,6 +39,11 @@ LONGEST_PART = 100  # of a publisher, a chart's name and its version: they are p
 VERSION = r"^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"
 URL = r"^https?://"
 OCI = r"^oci://"
+GIT = r"^(https?|ssh|file)://[^\s]+$|^[\w.-]+@[\w.-]+:[^\s]+$"
+CHARTS = r"^(upstream|extracted|oci://[^@\s]+)$"
+SYNC = r"^(auto|manual)$"
+PRUNE = r"^(auto|confirm|never)$"
+ORDER = r"^(rolling|waves|none)$"
 MIRROR = r"^(https?|oci)://[^@\s/]+(/[^\s]*)?$"
 
 RESERVED_LABELS = frozenset({"createdAt", "modifiedAt", "name", "owner", "status", "version"})
@@ -56,12 +62,18 @@ WORDS = {
     PORTS: "must be HOST:CONTAINER ports, such as 8080:80 or 8053:53/udp",
     VOLUME: "must be SOURCE:TARGET, such as ./data:/data or ./data:/data:ro, without '$'",
     ROOTED: "must begin with '/'",
+    POINTER: "must be a JSON pointer, such as /spec/replicas (a '/' in a key is ~1, a '~' is ~0)",
     JSONPATH: "must be a field in kubectl's form, such as {.status.phase}",
     SHA256: "must be 64 lower-case hexadecimal digits",
     CHART_PART: f"must be lower-case letters, digits, '-', '_' and '.', {_ENDS}",
     VERSION: "must be a version such as 1.2.3 or v1.2.3-rc.1",
     URL: "must begin with https:// or http://",
     OCI: "must begin with oci://",
+    GIT: "must be the URL of a Git repository, such as https://git.example.com/team/stack.git",
+    CHARTS: "must be upstream, extracted or the oci:// URL of a registry",
+    SYNC: "must be auto or manual",
+    PRUNE: "must be auto, confirm or never",
+    ORDER: "must be rolling, waves or none",
     MIRROR: "must be a URL (https, http or oci) without credentials, which DEVTOOLS_CHART_MIRROR may hold",
     REPOSITORY: "must be an image's name without tag and digest, such as docker.io/alpine/k8s",
     TAG: "must be an image's tag: letters, digits, '_', '.' and '-', at most 128",
@@ -127,7 +139,7 @@ def _custom(check: Callable[[Any], Any], schema: dict[str, Any]) -> Any:
     return PlainValidator(check), WithJsonSchema(schema)
 
 
-_STRICT = ConfigDict(strict=True, extra="forbid")
+STRICT = ConfigDict(strict=True, extra="forbid")
 
 Duration = Annotated[float, *_custom(duration, {"anyOf": [
     {"type": "integer", "minimum": 1, "maximum": 86400}, {"type": "string", "pattern": DURATION}]})]  # fmt: skip
@@ -151,7 +163,7 @@ Stage = Annotated[
 History = Annotated[int, Field(ge=1, le=100)]
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class HttpEntry(TypedDict, total=False):
     """An HTTP request through a port-forward to a Service."""
 
@@ -167,7 +179,7 @@ class HttpEntry(TypedDict, total=False):
     """Text that the body must contain."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class ContractEntry(TypedDict, total=False):
     """What must be true on the cluster after the release is synced."""
 
@@ -191,7 +203,7 @@ class ContractEntry(TypedDict, total=False):
     """How long it may take to become true; the release's timeout when absent."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class HookEntry(TypedDict, total=False):
     """A command run before the release is synced."""
 
@@ -199,9 +211,25 @@ class HookEntry(TypedDict, total=False):
     """The command and its arguments; no shell reads them. Relative paths start at the repository's root."""
     timeout: Duration
     """How long it may run; 60s when absent."""
+    environments: list[Name]
+    """The environments it runs in; all when absent."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
+class IgnoreEntry(TypedDict, total=False):
+    """Fields of an object whose differences do not count."""
+
+    kind: Required[Text]
+    """The object's kind."""
+    paths: Required[Annotated[list[Annotated[str, Field(pattern=POINTER)]], Field(min_length=1)]]
+    """The fields, as JSON pointers such as `/spec/replicas`."""
+    name: Text
+    """The object's name; every object of the kind when absent."""
+    group: str
+    """The API group of the kind; any when absent."""
+
+
+@with_config(STRICT)
 class HelmKeys(TypedDict, total=False):
     """How Helm treats a release."""
 
@@ -213,7 +241,7 @@ class HelmKeys(TypedDict, total=False):
     """How many revisions Helm keeps; 5 when absent."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class ReleaseKeys(HelmKeys, total=False):
     """The keys a release may take from `layers/_defaults.yaml`."""
 
@@ -237,9 +265,19 @@ class ReleaseKeys(HelmKeys, total=False):
     """Smoke tests that may be skipped: the log says why."""
     smoke: bool
     """A release of smoke tests: it needs all other releases of its layer."""
+    team: Name
+    """The team that owns it in GitOps exports; that of `gitops` in devtools.yaml when absent."""
+    ignore: list[IgnoreEntry]
+    """Fields that others set: `invoke drift`, Argo CD and Flux ignore their differences."""
+    gitops: bool
+    """Whether it is part of GitOps exports; true when absent."""
+    argocd: dict[str, Any]
+    """Laid over the spec of its Argo CD Application."""
+    flux: dict[str, Any]
+    """Laid over the spec of its Flux HelmRelease."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class ReleaseEntry(ReleaseKeys, total=False):
     """One Helm release."""
 
@@ -249,7 +287,7 @@ class ReleaseEntry(ReleaseKeys, total=False):
     """`platform/<chart>` (a directory of ours) or `<publisher>/<chart>` (vendored, in the lock)."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class LayerFile(TypedDict, total=False):
     """A layer: `layers/NN-name.yaml`."""
 
@@ -261,11 +299,17 @@ class LayerFile(TypedDict, total=False):
     """Whether later layers and apps wait for it; true when absent."""
     environments: list[Name]
     """The environments it belongs to; all when absent."""
+    tier: Name
+    """Its name in GitOps exports; the layer's name when absent."""
+    project: Name
+    """The project of its releases in GitOps exports; that of `gitops` in devtools.yaml when absent."""
+    gitops: bool
+    """Whether it is part of GitOps exports; true when absent."""
     releases: list[ReleaseEntry]
     """Its Helm releases."""
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class DefaultsFile(TypedDict, total=False):
     """Defaults of all layers: `layers/_defaults.yaml`."""
 
@@ -273,81 +317,3 @@ class DefaultsFile(TypedDict, total=False):
     """Helm's defaults for every release."""
     release: ReleaseKeys
     """Any other key that every release takes when it does not say otherwise."""
-
-
-@with_config(_STRICT)
-class PathsKeys(TypedDict, total=False):
-    """Where things are, from the repository's root."""
-
-    layers: Text
-    """The layer files; `layers` when absent."""
-    charts: Text
-    """The charts; `charts` when absent."""
-    environments: Text
-    """The overlays; `environments` when absent."""
-    simulation: Text
-    """What plays the controllers on the embedded cluster; `simulation` when absent."""
-
-
-@with_config(_STRICT)
-class ClusterKeys(TypedDict, total=False):
-    """The cluster that tasks use."""
-
-    name: Annotated[str, Field(pattern=DNS_LABEL, max_length=32)]
-    """Its name; the stack's when absent."""
-    provider: Annotated[str, Field(pattern=PROVIDER)]
-    """`auto` (k3d where a Docker engine answers, else kwok), `kwok`, `k3d` or `context`."""
-    context: Text
-    """The kube context of provider `context`; it must be in `allowed_contexts`."""
-    nodes: Annotated[int, Field(ge=1, le=100)]
-    """How many simulated nodes the embedded cluster has; 3 when absent."""
-    api_port: Annotated[int, Field(ge=1, le=65535)]
-    """The port of this machine on which a k3d cluster's API server answers; 6550 when absent."""
-    registry_port: Annotated[int, Field(ge=1, le=65535)]
-    """The port of this machine on which k3d's registry answers; 5550 when absent."""
-    kubernetes: Annotated[str, Field(pattern=KUBERNETES)]
-    """The Kubernetes version of a k3d cluster, by its k3s image; what k3d is made for when absent."""
-    image: Text
-    """The node image of a k3d cluster, instead of `kubernetes`."""
-    servers: Annotated[int, Field(ge=1, le=9)]
-    """How many servers a k3d cluster has; 1 when absent."""
-    agents: Annotated[int, Field(ge=0, le=20)]
-    """How many agents a k3d cluster has; 0 when absent."""
-    ports: list[Annotated[str, Field(pattern=PORTS)]]
-    """Ports of 127.0.0.1 that lead to the load balancer of a k3d cluster: `8080:80`."""
-    mirrors: dict[Text, list[Annotated[str, Field(pattern=URL)]]]
-    """Registries by host, and the URLs from which the nodes of a k3d cluster pull instead."""
-    volumes: list[Annotated[str, Field(pattern=VOLUME)]]
-    """What is mounted into every node of a k3d cluster: a path from the repository's root, or a volume of Docker's."""
-    traefik: bool
-    """Whether k3s installs Traefik, which takes ports 80 and 443 of a k3d cluster; false when absent."""
-    config: Text
-    """A k3d configuration file inside the repository; the other keys are laid over it."""
-
-
-@with_config(_STRICT)
-class EnvironmentKeys(TypedDict, total=False):
-    """What differs in one environment."""
-
-    cluster: ClusterKeys
-    """Keys of `cluster` for this environment."""
-
-
-@with_config(_STRICT)
-class SettingsFile(TypedDict, total=False):
-    """Settings of a repository: `devtools.yaml`."""
-
-    name: Annotated[str, Field(pattern=DNS_LABEL, max_length=32)]
-    """The stack's name; the directory's when absent."""
-    paths: PathsKeys
-    """Where things are."""
-    environment: Name
-    """The environment when none is asked for; `local` when absent."""
-    cluster: ClusterKeys
-    """The cluster that tasks use."""
-    environments: dict[Name, EnvironmentKeys]
-    """What differs in an environment, by its name."""
-    allowed_contexts: list[Text]
-    """Kube contexts that may be written to, besides those of clusters made here."""
-    chart_mirror: Annotated[str, Field(pattern=MIRROR)]
-    """Where third-party charts come from instead of the lock's sources."""

@@ -27,9 +27,11 @@ def _schema(root: str, title: str) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     from devtools.config import declared
+    from devtools.config.settings_file import declared as settings_file
 
-    schema = _without_titles(TypeAdapter(getattr(declared, root)).json_schema())
-    descriptions = _descriptions(declared)
+    module = declared if hasattr(declared, root) else settings_file
+    schema = _without_titles(TypeAdapter(getattr(module, root)).json_schema())
+    descriptions = _descriptions(declared) | _descriptions(settings_file)
     for name, kind in ((root, schema), *schema["$defs"].items()):
         for key, text in descriptions.get(name, {}).items():
             if key in kind.get("properties", {}):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from devtools.config.settings_file.gitops import LOCAL, GitopsSettings, gitops_settings
 from devtools.errors import ConfigError, Problem, config_error
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Settings:
     environment: str = "local"
     allowed_contexts: tuple[str, ...] = field(default=())
     clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)  # by environment, if it has its own
+    gitops: GitopsSettings | None = None
     chart_mirror: str = ""  # where charts come from instead of the lock's sources
 
     def cluster_of(self, environment: str) -> ClusterSettings:
@@ -76,7 +78,8 @@ def load_settings(root: Path) -> Settings:
     """Settings of the repository at `root`; ConfigError with every problem of the file."""
     from devtools.base.yaml_positions import Document, read
     from devtools.config.cluster_keys import cluster_problems
-    from devtools.config.declared import SettingsFile
+    from devtools.config.settings_file.checks import gitops_problems
+    from devtools.config.settings_file.declared import SettingsFile
     from devtools.config.validate import validated
 
     root = root.resolve()
@@ -84,6 +87,7 @@ def load_settings(root: Path) -> Settings:
     document = read(path, Path(FILE)) if path.exists() else Document(file=Path(FILE))
     data, problems = validated(SettingsFile, document)
     found = [*problems, *_path_problems(document, data), *cluster_problems(document, data, root)]
+    found += gitops_problems(document, data, root)
     if found:
         raise config_error(found)
     return _settings(root, data)
@@ -105,8 +109,15 @@ def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
         clusters={key: _cluster({**cluster, **keys}) for key, keys in environments.items()},
         environment=data.get("environment", "local"),
         allowed_contexts=tuple(data.get("allowed_contexts", ())),
+        gitops=gitops_settings(data, name, _environments(root, data)) if "gitops" in data else None,
         chart_mirror=data.get("chart_mirror", ""),
     )
+
+
+def _environments(root: Path, data: Mapping[str, Any]) -> list[str]:
+    """Return the names of all environments but the local one."""
+    directory = root / data.get("paths", {}).get("environments", "environments")
+    return sorted(path.name for path in directory.glob("[!_.]*") if path.is_dir() and path.name != LOCAL)
 
 
 def _cluster(data: Mapping[str, Any]) -> ClusterSettings:

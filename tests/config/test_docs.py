@@ -13,6 +13,7 @@ from devtools.base.yaml_positions import parse
 from devtools.charts.declared import LockedChart, LockFile
 from devtools.config import declared
 from devtools.config.schema import layer_schema, schema_text, settings_schema
+from devtools.config.settings_file import declared as settings_file
 from devtools.config.validate import validated
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,15 +25,19 @@ SECTIONS = {
     declared.HttpEntry: "| key of `http`",
     declared.HookEntry: "### A command before the sync",
     declared.DefaultsFile: "## `layers/_defaults.yaml`",
-    declared.SettingsFile: "## `devtools.yaml`",
-    declared.PathsKeys: "| key of `paths`",
-    declared.ClusterKeys: "| key of `cluster`",
-    declared.EnvironmentKeys: "| key of `environments`",
+    settings_file.SettingsFile: "## `devtools.yaml`",
+    settings_file.PathsKeys: "| key of `paths`",
+    settings_file.ClusterKeys: "| key of `cluster`",
+    settings_file.EnvironmentKeys: "| key of `environments`",
+    settings_file.GitopsKeys: "| key of `gitops`",
+    settings_file.GitopsEnvironmentKeys: "| key of an exported environment",
+    settings_file.GitopsClusterKeys: "| key of its `cluster`",
+    declared.IgnoreEntry: "| key of `ignore`",
     LockedChart: "| key of `charts`",
 }
 FILES = {
     "layers/_defaults.yaml": declared.DefaultsFile,
-    "devtools.yaml": declared.SettingsFile,
+    "devtools.yaml": settings_file.SettingsFile,
     "charts/third_party/lock.yaml": LockFile,
 }
 
@@ -55,9 +60,12 @@ def test_every_key_is_documented_and_no_other(kind: Any, start: str) -> None:
 
 
 def test_every_type_of_key_has_its_section() -> None:
-    ours = [value for value in vars(declared).values() if getattr(value, "__module__", "") == declared.__name__]
+    modules = (declared, settings_file)
+    names = {module.__name__ for module in modules}
+    ours = [value for module in modules for value in vars(module).values()]
+    ours = [value for value in ours if getattr(value, "__module__", "") in names]
     kinds = {value for value in ours if hasattr(value, "__required_keys__")}
-    assert kinds - set(SECTIONS) == {declared.HelmKeys, declared.ReleaseKeys}  # parts of a release
+    assert kinds - set(SECTIONS) == {declared.HelmKeys, declared.ReleaseKeys, settings_file.FromKey}  # parts of others
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))

@@ -38,8 +38,9 @@ from devtools.clusters.embedded.simulation import digest, stack_objects
 from devtools.clusters.k3d import answers as k3d_answers
 from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, document
 from devtools.config import declared
-from devtools.config.declared import WORDS, DefaultsFile, LayerFile, SettingsFile
+from devtools.config.declared import WORDS, DefaultsFile, LayerFile
 from devtools.config.settings import load_settings
+from devtools.config.settings_file.declared import SettingsFile
 from devtools.config.values import inputs_digest, merge
 from devtools.docker import buildx
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Location

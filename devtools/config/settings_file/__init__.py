@@ -1,0 +1,1 @@
+"""The keys of `devtools.yaml` and the checks beyond their types."""
