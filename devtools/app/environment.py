@@ -143,7 +143,15 @@ class App:
 
     @cached_property
     def charts(self) -> Charts:
-        """The charts of the repository."""
+        """The charts of the repository, with stand-ins for those that are not vendored."""
+        return self._charts(self._stand_in)
+
+    @cached_property
+    def real_charts(self) -> Charts:
+        """The charts of the repository, without stand-ins."""
+        return self._charts(None)
+
+    def _charts(self, stand_in: Callable[[LockEntry], Path | None] | None) -> Charts:
         from devtools.charts.resolve import Charts
 
         directory, root = self.settings.charts, self.settings.root
@@ -153,7 +161,7 @@ class App:
 
             return self.cached(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
 
-        return Charts(directory, root, self._stand_in, lock=lock)
+        return Charts(directory, root, stand_in, lock=lock)
 
     def _stand_in(self, entry: LockEntry) -> Path | None:
         """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""

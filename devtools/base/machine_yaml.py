@@ -34,6 +34,8 @@ _SEPARATOR = re.compile(r"^---(?P<rest>.*)\n?", re.MULTILINE)
 _INT64 = 2**63
 _EXACT = 2**53  # floats below it hold every integer
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")  # as such, in a YAML text
+_LIKE_TIME = re.compile(r"[0-9][-0-9:._+TtZz ]*")  # a date, or a sexagesimal number, to some readers
+_WIDTH = 100_000  # columns: no line is folded
 _LONGEST_KEY = 1000  # characters: go-yaml looks for the colon of a key within 1024 unless `? ` marks it
 
 
@@ -151,6 +153,51 @@ def _escaped(match: re.Match[str]) -> str:
     """Return the escape of a character; a lone surrogate becomes a replacement character, as in Go."""
     code = ord(match[0])
     return "\\ufffd" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"  # noqa: PLR2004 - the surrogates
+
+
+_Writer: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_Writer):  # type: ignore[misc] # the C dumper's type is Any
+    """Quotes what go-yaml would read as something else than text, and repeats what aliases would stand for."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Write no aliases."""
+        return True
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    if "\n" in text and text == text.strip(" ") and text[0] != "\n" and text.isascii():
+        return dumper.represent_scalar(f"{_STANDARD}str", text, style="|")
+    quoted = text == "" or _is_not_text(text)
+    return dumper.represent_scalar(f"{_STANDARD}str", text, style='"' if quoted else None)
+
+
+def _is_not_text(text: str) -> bool:
+    """Return whether go-yaml, of either version, reads an unquoted scalar as something else than this text."""
+    try:
+        return plain(text) != text or text[0] in "=<" or bool(_LIKE_TIME.fullmatch(text))
+    except ValueError:
+        return True
+
+
+def _represent_map(dumper: Any, value: Mapping[str, Any]) -> Any:
+    return dumper.represent_mapping(f"{_STANDARD}map", value.items())
+
+
+def _represent_list(dumper: Any, value: Any) -> Any:
+    return dumper.represent_sequence(f"{_STANDARD}seq", value)
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(tuple, _represent_list)
+_Dumper.add_representer(dict, _represent_map)
+
+
+def yaml_text(value: Any) -> str:
+    """Return a value as YAML in block style, maps in their own order, which go-yaml and PyYAML read as this value."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
+    return text
 
 
 class _Builder:

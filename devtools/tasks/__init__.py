@@ -24,6 +24,7 @@ from devtools.tasks.declaration import (
     with_help,
 )
 from devtools.tasks.drift import drift
+from devtools.tasks.gitops import gitops
 from devtools.tasks.images import namespace as images
 from devtools.tasks.proto import namespace as proto
 
@@ -322,5 +323,6 @@ namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
+namespace.add_collection(gitops)
 for task_with_layer in (layers, plan, contracts, drift):
     task_with_layer.beside = namespace

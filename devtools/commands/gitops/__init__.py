@@ -1,0 +1,1 @@
+"""The commands of `invoke gitops.*`, one module each."""

@@ -1,0 +1,269 @@
+"""`invoke gitops.export`: the stack's environments as files that a GitOps controller reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, cast
+
+from devtools.app.environment import App
+from devtools.config.settings_file.gitops import GitopsSettings
+from devtools.errors import ConfigError, ExitCode
+from devtools.gitops.argocd import export_argocd
+from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
+from devtools.gitops.components import components_of, disabled_notes
+from devtools.gitops.tree.write import Changes, changes_of, write_changes
+from devtools.model import Stack
+from devtools.planning.selection import Selector
+
+VERSION = 1  # of the JSON document
+ENGINES = ("argocd", "flux", "kustomize")
+LAYOUTS = ("components", "addons", "infra")
+ORDERS = ("rolling", "waves", "none")
+Engine = Callable[[str, Mapping[str, Sequence[Component]], GitopsSettings, ExportOptions], Export]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """An export as typed."""
+
+    engine: str = "argocd"
+    environments: tuple[str, ...] = ()  # empty: all that the settings export
+    out: str = ""
+    layout: str = "components"
+    charts: str = ""  # empty: as the settings say
+    order: str = ""  # empty: as the settings say
+    revision: str = ""  # empty: as the settings say
+    layers: tuple[str, ...] = ()
+    selector: Selector = field(default_factory=Selector)
+    check: bool = False
+    dry_run: bool = False
+    overwrite: bool = False
+    output: str = "text"
+
+
+def export(app: App, typed: Arguments) -> ExitCode:
+    """Write the export, or with `check` and `dry_run` say what would change."""
+    made = make_export(app, typed)
+    changes = changes_of(
+        made.out,
+        typed.engine,
+        made.export.files,
+        shown=made.shown,
+        overwrite=typed.overwrite,
+        includes=_included(made, typed),
+    )
+    if not (typed.check or typed.dry_run):
+        write_changes(changes)
+    _show(app, typed, made, changes)
+    return ExitCode.FAILED if typed.check and not changes.is_empty else ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An export and what it was made of."""
+
+    export: Export
+    components: Mapping[str, tuple[Component, ...]]  # by environment
+    stacks: Mapping[str, Stack]
+    out: Path
+    shown: Path
+
+
+def make_export(app: App, typed: Arguments) -> Made:
+    """Return the export that was asked for; raises ConfigError with everything that is wrong with the stack."""
+    settings = gitops_settings(app, typed.charts)
+    names = _environments(settings, typed.environments)
+    _check_words(typed)
+    out, place = place_of(app, typed.out)
+    stacks = {name: exported_stack(app, name) for name in names}
+    charts = chart_infos_of(app, stacks.values(), settings, place)
+    components = {
+        name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
+        for name, stack in stacks.items()
+    }
+    options = ExportOptions(
+        layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
+        order=cast("Literal['', 'rolling', 'waves', 'none']", typed.order),
+        revision=typed.revision,
+        place=place,
+        charts=charts,
+    )
+    export = engine_of(typed.engine)(app.settings.name, components, settings, options)
+    notes = [note for stack in stacks.values() for note in disabled_notes(stack)]
+    return Made(
+        export=Export(files=export.files, notes=(*export.notes, *notes)),
+        components=components,
+        stacks=stacks,
+        out=out,
+        shown=_shown(out, app.cwd),
+    )
+
+
+def engine_of(name: str) -> Engine:
+    """Return an engine by its name."""
+    if name == "argocd":
+        return export_argocd
+    raise ConfigError(f"engine '{name}' is not available", hint="choose argocd")
+
+
+def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
+    """Return what devtools.yaml says of exports, with `charts` instead of its own; ConfigError if it says nothing."""
+    import re
+    from dataclasses import replace
+
+    from devtools.config.declared import CHARTS, WORDS
+
+    settings = app.settings.gitops
+    if settings is None:
+        hint = "add it: gitops: {repository: https://git.example.com/team/stack.git}; docs/gitops.md"
+        raise ConfigError("devtools.yaml has no 'gitops', which says where controllers find this repository", hint=hint)
+    if charts and not re.fullmatch(CHARTS, charts):
+        raise ConfigError(f"--charts {WORDS[CHARTS]}, not {charts!r}", hint="invoke --help gitops.export")
+    return replace(settings, charts=charts) if charts else settings
+
+
+def place_of(app: App, typed: str) -> tuple[Path, Place]:
+    """Return the directory of the export, and where controllers find it in the Git repository."""
+    settings = app.settings
+    out = (app.cwd / typed).resolve() if typed else settings.root / "gitops"
+    root = PurePosixPath(settings.gitops.path if settings.gitops else "")
+    inside = out.relative_to(settings.root).as_posix() if out.is_relative_to(settings.root) else "gitops"
+    if inside == ".":
+        raise ConfigError("--out is the repository's root", hint="choose a directory in it, such as gitops")
+    return out, Place(root=root, out=root / inside)
+
+
+def exported_stack(app: App, environment: str) -> Stack:
+    """Return the stack as an environment sees it, without stand-ins: what a controller deploys is real."""
+    from devtools.config.stack import load_stack
+
+    settings = app.settings
+    charts = app.real_charts
+    inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
+    name = f"exported stack {settings.root} {environment}"
+    return app.cached(name, inputs, lambda: load_stack(settings, environment, charts), kind=Stack)
+
+
+def chart_infos_of(
+    app: App, stacks: Iterable[Stack], settings: GitopsSettings, place: Place
+) -> Mapping[str, ChartInfo]:
+    """Return what the export needs to know of every chart that is used."""
+    from devtools.gitops.tree.charts import chart_infos
+
+    used = [release.chart for stack in stacks for release in stack.releases() if release.installed]
+    return chart_infos(used, app.real_charts, settings, place, app.settings.root)
+
+
+def declared_namespaces(stack: Stack, charts: Mapping[str, ChartInfo]) -> Collection[str]:
+    """Return the namespaces that a release of the stack declares as objects."""
+    from devtools.config.values import merge
+
+    found: set[str] = set()
+    for release in stack.releases():
+        if not release.installed:
+            continue
+        found |= {item.name for item in release.contract if item.kind == "Namespace"}
+        if ("", "Namespace") in charts[release.chart.name].cluster_kinds:
+            declared = merge(release, charts_default=True, root=stack.root).data.get("namespaces", ())
+            found |= {item["name"] for item in declared if isinstance(item, dict) and "name" in item}
+    return found
+
+
+def _environments(settings: GitopsSettings, typed: Sequence[str]) -> tuple[str, ...]:
+    from devtools.config.validate import suggestion
+
+    for name in typed:
+        if name not in settings.environments:
+            hint = suggestion(name, settings.environments, "exported environments")
+            raise ConfigError(f"environment '{name}' is not exported", hint=hint)
+    if not settings.environments:
+        raise ConfigError("no environment is exported", hint="make one: environments/dev/environment.yaml")
+    return tuple(dict.fromkeys(typed)) or tuple(settings.environments)
+
+
+def _check_words(typed: Arguments) -> None:
+    for flag, value, known in (
+        ("--engine", typed.engine, ENGINES),
+        ("--layout", typed.layout, LAYOUTS),
+        ("--order", typed.order, ("", *ORDERS)),
+    ):
+        if value not in known:
+            raise ConfigError(f"{flag} is {value!r}", hint=f"choose one of {', '.join(filter(None, known))}")
+
+
+def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] | None:
+    """Return whether a file belongs to the chosen releases and environments; None if all do."""
+    from devtools.planning.selection import choose_releases, narrowed
+
+    if not (typed.environments or typed.layers or typed.selector != Selector()):
+        return None
+    names: set[tuple[str, str]] = set()
+    for environment, stack in made.stacks.items():
+        selectors = [narrowed(stack, layer, typed.selector) for layer in typed.layers or ("",)]
+        chosen = {release for selector in selectors for release in _chosen(stack, choose_releases(stack, selector))}
+        names |= {(environment, item.name) for item in made.components[environment] if item.release in chosen}
+    whole = not (typed.layers or typed.selector != Selector())
+
+    def includes(path: PurePosixPath) -> bool:
+        words = {*path.parts[:-1], path.stem}
+        if whole:
+            return bool(words & set(made.stacks)) or not words & set(made.components)
+        return any(environment in words and name in words for environment, name in names)
+
+    return includes
+
+
+def _chosen(stack: Stack, selection: Any) -> set[Any]:
+    return {release.id for release in selection.enabled(stack)}
+
+
+def _shown(path: Path, cwd: Path) -> Path:
+    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
+
+
+def _show(app: App, typed: Arguments, made: Made, changes: Changes) -> None:
+    from devtools.base.machine_json import json_text
+
+    document = export_json(typed, made, changes)
+    if typed.output == "json":
+        app.out.write(json_text(document) + "\n")
+        return
+    app.out.write("".join(f"{line}\n" for line in _lines(document)))
+
+
+def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any]:
+    """Return the documented `gitops-export` document."""
+    return {
+        "version": VERSION,
+        "kind": "gitops-export",
+        "engine": typed.engine,
+        "out": str(made.shown),
+        "changed": not (typed.check or typed.dry_run),
+        "environments": {
+            name: {"components": len(items), "waves": len({item.wave for item in items})}
+            for name, items in made.components.items()
+        },
+        "files": len(made.export.files),
+        "written": [str(path) for path in changes.written],
+        "removed": [str(path) for path in changes.removed],
+        "left_out": [str(path) for path in changes.left_out],
+        "notes": [{"component": note.component, "message": note.message} for note in made.export.notes],
+    }
+
+
+def _lines(document: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what people read."""
+    would = "" if document["changed"] else "would be "
+    for word, key in (("written", "written"), ("removed", "removed")):
+        yield from (f"{would}{word}: {document['out']}/{path}" for path in document[key])
+    for note in document["notes"]:
+        yield f"note: {note['component']}: {note['message']}" if note["component"] else f"note: {note['message']}"
+    for name, counts in document["environments"].items():
+        yield f"{name}: {counts['components']} components in {counts['waves']} waves"
+    if document["left_out"]:
+        yield f"{len(document['left_out'])} other files differ, too: export without a selection"
+    unchanged = document["files"] - len(document["written"]) - len(document["left_out"])
+    written, removed = len(document["written"]), len(document["removed"])
+    yield f"{document['out']}: {written} files {would}written, {removed} {would}removed, {unchanged} unchanged"

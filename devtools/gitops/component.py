@@ -1,0 +1,142 @@
+"""The words of an export: what every engine makes its files of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from devtools.model import Contract, Ignore, ReleaseId
+
+LABEL = "gitops.ameide.io"
+"""The prefix of our labels: environment, tier, team, stage, wave, component."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartSource:
+    """Where a controller takes a chart from."""
+
+    kind: Literal["git", "helm", "oci"]
+    repository: str  # git: the URL; helm: the chart repository; oci: oci://host/path without the chart
+    chart: str = ""  # helm, oci
+    path: str = ""  # git: directory from the repository's root
+    version: str = ""  # helm, oci: an exact pin; git: the revision comes from the settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindInfo:
+    """A kind that a CRD of the stack brings."""
+
+    group: str
+    version: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`."""
+        return f"{self.group}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartInfo:
+    """What an export needs to know of a chart, read without rendering it."""
+
+    name: str  # as layer files name it
+    source: ChartSource
+    files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)  # to write below --out: an extracted chart
+    crds: tuple[KindInfo, ...] = ()  # that it brings
+    crds_in_directory: bool = False  # in crds/, which Helm never upgrades
+    large_crds: bool = False  # one is too large for a client-side apply
+    groups: tuple[str, ...] = ()  # API groups of custom resources in its templates
+    cluster_kinds: tuple[tuple[str, str], ...] = ()  # (group, kind) of cluster-scoped objects in its templates
+    random: tuple[str, ...] = ()  # template functions that give another result each time
+    is_readable: bool = True  # its files are on this disk; otherwise only the lock says what it brings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueFile:
+    """A file of values that a controller reads."""
+
+    path: PurePosixPath  # from the Git repository's root
+    content: bytes | None = None  # written by the export; None: referenced in place
+    encrypted: bool = False  # a SOPS file: passed through, never decrypted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One release in one environment, as every engine exports it."""
+
+    release: ReleaseId
+    name: str  # unique in its environment
+    environment: str
+    layer: str
+    tier: str
+    project: str
+    team: str
+    stage: str
+    wave: int
+    needs: tuple[ReleaseId, ...] = ()  # direct edges to exported components
+    chart: ChartSource
+    chart_name: str = ""  # as layer files name it
+    value_files: tuple[ValueFile, ...] = ()  # weakest first
+    contract: tuple[Contract, ...] = ()
+    ignore: tuple[Ignore, ...] = ()
+    timeout: float = 300.0
+    history: int = 5
+    wait: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    smoke: bool = False
+    optional: bool = False
+    creates_namespace: bool = False
+    brings_crds: bool = False
+    crds_in_directory: bool = False
+    large_crds: bool = False
+    needs_foreign_crds: bool = False
+    argocd: Mapping[str, Any] = field(default_factory=dict)
+    flux: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace it is deployed into."""
+        return self.release.namespace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something an export could not map, or that people must do themselves."""
+
+    message: str
+    component: str = ""  # `environment/namespace/name`; empty: about the whole export
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the export lies: paths from the Git repository's root."""
+
+    root: PurePosixPath = field(default_factory=PurePosixPath)  # of the stack
+    out: PurePosixPath  # of the export
+
+    def below_out(self, path: PurePosixPath) -> PurePosixPath:
+        """Return the path, from the Git repository's root, of a file below --out."""
+        return self.out / path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """How an export was asked for."""
+
+    layout: Literal["components", "addons", "infra"] = "components"
+    order: Literal["", "rolling", "waves", "none"] = ""  # empty: that of the settings
+    revision: str = ""  # empty: that of the settings
+    place: Place
+    charts: Mapping[str, ChartInfo] = field(default_factory=dict)  # by name in layer files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """The files of an export, below --out, and what it could not map."""
+
+    files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()

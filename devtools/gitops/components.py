@@ -1,0 +1,145 @@
+"""A stack, as one environment sees it → the components that engines export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from devtools.base.machine_yaml import yaml_text
+from devtools.config.settings_file.gitops import GitopsSettings
+from devtools.errors import ConfigError, Problem, config_error
+from devtools.gitops.component import ChartInfo, Component, Note, Place, ValueFile
+from devtools.gitops.waves import exported_edges, waves_of
+from devtools.model import Layer, Release, ReleaseId, Stack
+
+_EXISTING = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # in every cluster
+VALUES = "values.yaml"  # the inline values of a component, beside its component.yaml
+
+
+def components_of(
+    stack: Stack,
+    settings: GitopsSettings,
+    charts: Mapping[str, ChartInfo],
+    place: Place,
+    *,
+    namespaces: Collection[str] = (),
+) -> tuple[Component, ...]:
+    """Return the exported components of an environment, by wave and then as declared.
+
+    `namespaces` are those that a release of the stack declares as objects. Raises ConfigError with every release that
+    cannot be exported.
+    """
+    members = [release for release in stack.releases() if _is_exported(stack.layer(release.layer), release)]
+    edges = exported_edges(stack, {release.id for release in members})
+    waves = waves_of(edges)
+    if problems := [problem for release in members for problem in _problems(release)]:
+        raise config_error(problems)
+    maker = _Maker(stack, settings, charts, place, members, {*namespaces, *_EXISTING})
+    found = [maker.component(release, edges[release.id], waves[release.id]) for release in members]
+    return tuple(sorted(found, key=lambda component: component.wave))
+
+
+def disabled_notes(stack: Stack) -> tuple[Note, ...]:
+    """Return a note for each release that this environment leaves out of the export, with the reason."""
+    notes = []
+    for release in stack.releases():
+        layer = stack.layer(release.layer)
+        why = f"not exported: {release.disabled_by}" if not release.installed else ""
+        if not why and not (release.gitops and layer.gitops):
+            why = "not exported: gitops: false"
+        if why:
+            notes.append(Note(component=f"{stack.environment.name}/{release.id}", message=why))
+    return tuple(notes)
+
+
+def _is_exported(layer: Layer, release: Release) -> bool:
+    return release.installed and release.gitops and layer.gitops
+
+
+def _problems(release: Release) -> Iterable[Problem]:
+    """Yield what no controller can do for a release."""
+    for hook in release.before:
+        message = f"release {release.id} runs a command before its sync, which no controller does"
+        hint = "limit it with environments: [local] under 'before', or set gitops: false"
+        yield Problem(where=hook.where, message=message, hint=hint)
+
+
+class _Maker:
+    """Makes components of releases."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        settings: GitopsSettings,
+        charts: Mapping[str, ChartInfo],
+        place: Place,
+        members: Sequence[Release],
+        namespaces: Collection[str],
+    ) -> None:
+        """`members` are all exported releases, `namespaces` those that no release has to create."""
+        self._stack = stack
+        self._settings = settings
+        self._charts = charts
+        self._place = place
+        self._namespaces = namespaces
+        names = Counter(release.name for release in members)
+        self._shared = {name for name, count in names.items() if count > 1}
+
+    def component(self, release: Release, needs: tuple[ReleaseId, ...], wave: int) -> Component:
+        """Return the component of one release."""
+        layer = self._stack.layer(release.layer)
+        chart = self._charts[release.chart.name]
+        environment = self._stack.environment.name
+        name = f"{release.namespace}-{release.name}" if release.name in self._shared else release.name
+        tier = layer.tier or layer.name
+        own = {crd.group for crd in chart.crds}
+        return Component(
+            release=release.id,
+            name=name,
+            environment=environment,
+            layer=layer.name,
+            tier=tier,
+            project=layer.project or self._settings.project,
+            team=release.team or self._settings.team,
+            stage=layer.stage,
+            wave=wave,
+            needs=needs,
+            chart=chart.source,
+            chart_name=chart.name,
+            value_files=tuple(self._value_files(release, directory_of(environment, tier, name))),
+            contract=release.contract,
+            ignore=release.ignore,
+            timeout=release.timeout,
+            history=release.history,
+            wait=release.wait,
+            labels=release.labels,
+            smoke=release.smoke,
+            optional=release.optional,
+            creates_namespace=release.namespace not in self._namespaces,
+            brings_crds=bool(chart.crds),
+            crds_in_directory=chart.crds_in_directory,
+            large_crds=chart.large_crds,
+            needs_foreign_crds=any(group not in own for group in chart.groups),
+            argocd=release.argocd,
+            flux=release.flux,
+        )
+
+    def _value_files(self, release: Release, directory: PurePosixPath) -> Iterable[ValueFile]:
+        """Yield the inline values, then the overlays that exist: weakest first."""
+        if release.values:
+            path = self._place.below_out(directory / VALUES)
+            yield ValueFile(path=path, content=yaml_text(release.values).encode())
+        for file in release.values_files:
+            yield ValueFile(path=self._place.root / _relative(file, self._stack.root))
+
+
+def directory_of(environment: str, tier: str, name: str) -> PurePosixPath:
+    """Return the directory of a component below --out."""
+    return PurePosixPath("environments", environment, "components", tier, name)
+
+
+def _relative(file: Path, root: Path) -> PurePosixPath:
+    if not file.is_relative_to(root):
+        raise ConfigError(f"{file} is outside the repository", hint="controllers read values from the repository only")
+    return PurePosixPath(file.relative_to(root).as_posix())

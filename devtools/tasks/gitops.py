@@ -1,0 +1,77 @@
+"""The invoke tasks of GitOps exports; like `tasks`, nothing else is imported until one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from invoke.collection import Collection
+from invoke.context import Context
+
+from devtools.tasks.declaration import our_task, selector_of, with_help
+
+
+@our_task(
+    iterable=["env", "layer", "stage", "release"],
+    help=with_help(
+        *("stage", "release"),
+        env="export only this environment (may be given again; default: all in devtools.yaml)",
+        engine="argocd, flux or kustomize",
+        out="directory to write into (default: gitops)",
+        layout="components, addons or infra",
+        charts="where controllers take third-party charts from: upstream, extracted or an oci:// registry",
+        order="rolling, waves or none: how Argo CD keeps the stack's order (default: as devtools.yaml says)",
+        layer="only components of this layer (may be given again)",
+        revision="branch, tag or commit that controllers follow (default: as devtools.yaml says)",
+        check="change nothing; exit 1 if the directory is not as exported",
+        overwrite="replace files that were edited by hand",
+        output="text or json",
+        **{"dry-run": "print what would change and write nothing"},
+    ),
+)
+def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
+    _: Context,
+    engine: str = "argocd",
+    env: Sequence[str] | None = None,
+    out: str = "",
+    layout: str = "components",
+    charts: str = "",
+    order: str = "",
+    layer: Sequence[str] | None = None,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    revision: str = "",
+    check: bool = False,
+    dry_run: bool = False,
+    overwrite: bool = False,
+    output: str = "text",
+) -> None:
+    """Write the stack's environments as files that a GitOps controller reads.
+
+    Examples:
+      invoke gitops.export
+      invoke gitops.export --engine argocd --env dev --dry-run
+      invoke gitops.export --check
+      invoke gitops.export --order waves --charts extracted
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import export as verb
+
+    typed = verb.Arguments(
+        engine=engine,
+        environments=tuple(env or ()),
+        out=out,
+        layout=layout,
+        charts=charts,
+        order=order,
+        revision=revision,
+        layers=tuple(layer or ()),
+        selector=selector_of(stage, release, None, with_needs=False),
+        check=check,
+        dry_run=dry_run,
+        overwrite=overwrite,
+        output=output,
+    )
+    main(lambda app: verb.export(app, typed), output)
+
+
+gitops = Collection("gitops", export)
