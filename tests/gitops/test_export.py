@@ -1,0 +1,128 @@
+"""`invoke gitops.export` of the fixture stack, as a user runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.commands.gitops.export import Arguments, export
+from devtools.errors import ExitCode
+from tests.kits.shop import make_shop
+from tests.kits.verbs import Done, call
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    return make_shop(tmp_path / "shop")
+
+
+def run(root: Path, output: str = "json", **typed: Any) -> Done:
+    environ = {"DEVTOOLS_CACHE": str(root.parent / "cache"), "DEVTOOLS_STATE": str(root.parent / "state")}
+    arguments = Arguments(output=output, **typed)
+    return call(lambda app: export(app, arguments), output, environ=environ, cwd=root)
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file of the export but the manifest."""
+    files = (path for path in (root / "gitops").rglob("*") if path.is_file() and path.name != ".devtools-export.yaml")
+    return {path.relative_to(root / "gitops").as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_second_export_writes_nothing(shop: Path) -> None:
+    first = run(shop)
+    assert (first.code, first.document["removed"], len(first.document["written"])) == (0, [], first.document["files"])
+    second = run(shop)
+    assert (second.code, second.document["written"], second.document["removed"]) == (0, [], [])
+    assert run(shop, check=True).code is ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("environments/dev/40-apps/api.yaml", "replicas: 1", "replicas: 2"),
+        ("environments/production/40-apps/web.yaml", "replicas: 3", "replicas: 4"),
+    ],
+)
+def test_a_value_of_one_environment_changes_at_most_one_file(shop: Path, file: str, old: str, new: str) -> None:
+    run(shop)
+    (shop / file).write_text((shop / file).read_text().replace(old, new))
+    assert len(run(shop).document["written"]) <= 1
+
+
+def test_a_removed_release_removes_its_component_only(shop: Path) -> None:
+    run(shop)
+    before = tree(shop)
+    layer = shop / "layers/40-apps.yaml"
+    text = layer.read_text()
+    layer.write_text(text[: text.index("  - name: web")])
+    for overlay in shop.glob("environments/*/40-apps/web.yaml"):
+        overlay.unlink()
+    done = run(shop)
+    after = tree(shop)
+    assert done.document["removed"] == sorted(set(before) - set(after))
+    assert all("/apps/web/" in path for path in done.document["removed"])
+    changed = {path for path in after if after[path] != before[path]}
+    # shop-smoke is less deep now: its wave and the steps of the sets are what else changes.
+    assert all("argocd/apps/" in path or "/shop-smoke/" in path for path in changed)
+
+
+def test_files_edited_by_hand_are_refused_and_nothing_is_written(shop: Path) -> None:
+    run(shop)
+    file = shop / "gitops/environments/dev/components/apps/web/component.yaml"
+    file.write_text(file.read_text().replace('wave: "', 'wave: "9'))
+    (shop / "environments/dev/40-apps/api.yaml").write_text("replicas: 7\n")
+    before = tree(shop)
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    line = next(i for i, text in enumerate(file.read_text().splitlines(), 1) if "wave" in text)
+    where = f"gitops/environments/dev/components/apps/web/component.yaml:{line}:1"
+    assert f"{where}: was edited by hand since the last export" in done.err
+    assert tree(shop) == before
+    assert run(shop, overwrite=True).code is ExitCode.OK
+
+
+def test_check_and_dry_run_change_nothing(shop: Path) -> None:
+    assert run(shop, dry_run=True).code is ExitCode.OK
+    assert run(shop, check=True).code is ExitCode.FAILED
+    assert not (shop / "gitops").exists()
+
+
+def test_a_selection_writes_its_components_only(shop: Path) -> None:
+    done = run(shop, environments=("dev",), layers=("40",))
+    assert {path.rpartition("/")[0] for path in done.document["written"]} == {
+        "environments/dev/components/apps/api",
+        "environments/dev/components/apps/web",
+    }
+    assert run(shop, environments=("dev",)).document["removed"] == []
+
+
+def test_a_command_that_no_controller_runs_is_an_error(shop: Path) -> None:
+    layer = shop / "layers/40-apps.yaml"
+    layer.write_text(layer.read_text().replace(", environments: [local]", ""))
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    assert "layers/40-apps.yaml:9:9: release shop/api runs a command before its sync" in done.err
+
+
+def test_a_stack_without_settings_says_what_to_add(shop: Path) -> None:
+    (shop / "devtools.yaml").write_text("name: shop\n")
+    done = run(shop)
+    assert (done.code, "devtools.yaml has no 'gitops'" in done.err) == (ExitCode.CONFIG, True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ({"engine": "spinnaker"}, "--engine is 'spinnaker' (choose one of argocd, flux, kustomize)"),
+        ({"environments": ("prodution",)}, "environment 'prodution' is not exported"),
+        ({"environments": ("local",)}, "environment 'local' is not exported"),
+        ({"out": "."}, "--out is the repository's root"),
+        ({"charts": "vendored"}, "--charts must be upstream, extracted or the oci:// URL of a registry"),
+    ],
+)
+def test_wrong_arguments(shop: Path, typed: dict[str, Any], text: str) -> None:
+    done = run(shop, **typed)
+    assert done.code is ExitCode.CONFIG
+    assert text.partition(" (")[0] in done.err
