@@ -317,20 +317,21 @@ class Project:
 
     @contextlib.contextmanager
     def _lock(self, request: Request, cluster: Cluster, bus: Bus) -> Iterator[None]:
-        """Hold the run lock of this stack and context."""
+        """Hold the run lock of this stack and context; EnvironmentFault if the cluster is being taken away."""
         from devtools.app.notices import run_subject
         from devtools.app.session import lock_note
-        from devtools.run.lock import run_lock
+        from devtools.run.lock import check_shutdown, run_lock
 
-        app = self.app
+        app, locks, where = self.app, self.app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
         with run_lock(
-            app.folders.state / "locks",
+            locks,
             run_subject(request.stack.name, cluster.context),
-            lock_note(app, cluster, request.command),
+            lock_note(app, where, request.command),
             wait=request.options.wait,
             cancel=app.cancel,
             say=lambda line: bus.emit(Notice(level="info", message=line)),
         ):
+            check_shutdown(locks, where)
             yield
 
     def _add_run_files(self, request: Request, bus: Bus) -> Path:

@@ -122,10 +122,9 @@ def lease_namespace(stack: Stack) -> str:
     return names.pop() if len(names) == 1 else _DEFAULT
 
 
-def lock_note(app: App, cluster: Cluster, command: str) -> dict[str, str | int]:
-    """What the holder of a run lock on this machine tells others."""
-    where = f"{cluster.provider} {cluster.name}"
-    return {"what": f"invoke {command}", "who": _who(), "pid": os.getpid(), "started": _now(app), "cluster": where}
+def lock_note(app: App, cluster: str, command: str) -> dict[str, str | int]:
+    """What the holder of a lock on this machine tells others; `cluster` is `<provider> <name>`."""
+    return {"what": f"invoke {command}", "who": _who(), "pid": os.getpid(), "started": _now(app), "cluster": cluster}
 
 
 def _now(app: App) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from devtools.app.environment import App
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 
@@ -19,11 +22,12 @@ def create(app: App, output: str, *, recreate: bool = False, force: bool = False
 
     say_why_embedded(app)
     say_unused_keys(app)
-    if recreate:
-        _check_runs(app, "replaces", force=force)
-    app.toolchain.ensure(progress=app.say)
-    if recreate:
-        app.provider.delete(app.say)
+    if not recreate:
+        app.toolchain.ensure(progress=app.say)
+    else:
+        with without_runs(app, "cluster.create --recreate", "replaces", force=force):
+            app.toolchain.ensure(progress=app.say)
+            app.provider.delete(app.say)
     app.provider.ensure(app.say)
     return status(app, output)
 
@@ -41,17 +45,41 @@ def status(app: App, output: str) -> ExitCode:
 def stop(app: App, *, force: bool = False) -> ExitCode:
     """Stop the cluster, keeping all that it stores; with `force` also while runs are under way on it."""
     _remove_stale_copies(app)
-    _check_runs(app, "stops", force=force)
-    app.provider.stop(app.say)
+    with without_runs(app, "cluster.stop", "stops", force=force):
+        app.provider.stop(app.say)
     return ExitCode.OK
 
 
 def delete(app: App, *, force: bool = False) -> ExitCode:
     """Remove the cluster and everything it left on this machine; with `force` also while runs are under way on it."""
     _remove_stale_copies(app)
-    _check_runs(app, "removes", force=force)
-    app.provider.delete(app.say)
+    with without_runs(app, "cluster.delete", "removes", force=force):
+        app.provider.delete(app.say)
     return ExitCode.OK
+
+
+@contextlib.contextmanager
+def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[None]:
+    """Keep new runs of this machine off the cluster while the body stops or removes it.
+
+    Raises EnvironmentFault, naming them, if runs are under way on it; with `force` they are only named. Runs look for
+    the lock taken here once they hold theirs, and theirs are looked for once this one is held.
+    """
+    from devtools.app.session import lock_note
+    from devtools.run.lock import run_lock, shutdown_subject
+
+    if app.provider_name == "context":  # that cluster is never stopped or removed
+        yield
+        return
+    locks, subject = app.folders.state / "locks", shutdown_subject(_label(app))
+    with run_lock(locks, subject, lock_note(app, "", command), wait=True, cancel=app.cancel, say=app.say):
+        _check_runs(app, verb, force=force)
+        yield
+
+
+def _label(app: App) -> str:
+    """The cluster as the notes of run locks name it."""
+    return f"{app.provider_name} {app.cluster_name}"
 
 
 def _check_runs(app: App, verb: str, *, force: bool) -> None:
@@ -73,7 +101,7 @@ def runs_on_cluster(app: App) -> list[str]:
 
     if app.provider_name == "context":  # that cluster is never stopped or removed
         return []
-    if runs := runs_on(app.folders.state / "locks", f"{app.provider_name} {app.cluster_name}"):
+    if runs := runs_on(app.folders.state / "locks", _label(app)):
         return runs
     try:
         found = app.find_cluster()

@@ -95,8 +95,21 @@ def runs_on(directory: Path, cluster: str) -> list[str]:
     ]
 
 
+def shutdown_subject(cluster: str) -> str:
+    """Return what a command that stops or removes a cluster (`<provider> <name>`) holds the lock of."""
+    return f"shutdown of {cluster}"
+
+
+def check_shutdown(directory: Path, cluster: str) -> None:
+    """Raise EnvironmentFault if a command stops or removes this cluster now."""
+    subject = shutdown_subject(cluster)
+    if _path(directory, subject).exists() and _is_held(_path(directory, subject)):
+        message = f"cluster {cluster.partition(' ')[2]} is being stopped or removed: {under_way(directory, subject)}"
+        raise EnvironmentFault(message, hint="run the same command again when that has ended")
+
+
 def _is_held(path: Path) -> bool:
-    lock = FileLock(path, is_singleton=False)
+    lock = FileLock(path, mode=0o600, is_singleton=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:

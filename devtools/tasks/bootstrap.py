@@ -50,11 +50,16 @@ def status(_: Context, output: str = "text") -> None:
     help={
         "keep-cluster": "stop Tilt only; the cluster and its builder stay",
         "registry": "remove k3d's registry and its images, too",
+        "force": "also while a run of this or another machine is under way on the cluster",
         **_OUTPUT,
     }
 )
-def down(_: Context, keep_cluster: bool = False, registry: bool = False, output: str = "text") -> None:
+def down(
+    _: Context, keep_cluster: bool = False, registry: bool = False, force: bool = False, output: str = "text"
+) -> None:
     """Stop Tilt, remove the builder and the cluster; the registry stays.
+
+    Tilt's own runs end with it. If another run is under way on the cluster, only Tilt is stopped.
 
     Examples:
       invoke bootstrap.down
@@ -64,7 +69,7 @@ def down(_: Context, keep_cluster: bool = False, registry: bool = False, output:
     from devtools.app.exit_codes import main
     from devtools.commands.bootstrap import command
 
-    main(lambda app: command.down(app, output, keep_cluster=keep_cluster, registry=registry), output)
+    main(lambda app: command.down(app, output, keep_cluster=keep_cluster, registry=registry, force=force), output)
 
 
 namespace = Collection("bootstrap")

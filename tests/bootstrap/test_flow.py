@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,8 +46,11 @@ def status(machine: Machine) -> Done:
     return machine.run(lambda app: command.status(app, "json"))
 
 
-def down(machine: Machine, *, keep_cluster: bool = False, registry: bool = False, **environ: str) -> Done:
-    return machine.run(lambda app: command.down(app, "json", keep_cluster=keep_cluster, registry=registry), **environ)
+def down(
+    machine: Machine, *, keep_cluster: bool = False, registry: bool = False, force: bool = False, **environ: str
+) -> Done:
+    flags = {"keep_cluster": keep_cluster, "registry": registry, "force": force}
+    return machine.run(lambda app: command.down(app, "json", **flags), **environ)
 
 
 def short(calls: list[str]) -> list[str]:
@@ -140,7 +146,7 @@ def test_without_a_buildx_that_works_there_is_no_builder(
     assert (done.code, done.states) == (ExitCode.OK, {**ALL, "builder": "missing"})
     assert f"warning: {problem}: there will be no builder in the cluster; install docker with buildx" in done.err
     assert "docker buildx ls" not in short(machine.calls())
-    assert down(machine, keep_cluster=False, registry=False, **environ).code is ExitCode.OK
+    assert down(machine, keep_cluster=False, registry=False, force=False, **environ).code is ExitCode.OK
 
 
 def test_what_is_stopped_is_started(machine: Machine) -> None:
@@ -188,6 +194,63 @@ def test_down_ends_everything_but_the_registry(machine: Machine) -> None:
     again = down(machine, registry=True)
     assert (again.code, again.states["registry"]) == (ExitCode.OK, "missing")
     assert down(machine, registry=True).code is ExitCode.OK, "nothing is there, and that is fine"
+
+
+@contextlib.contextmanager
+def _run_under_way(machine: Machine, *, of_tilt: bool) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds a run lock of the cluster, and takes a moment to end on SIGTERM."""
+    state = Path(machine.environ["DEVTOOLS_STATE"])
+    environ = {**os.environ, **({OWNER_VARIABLE: str(machine.run_directory)} if of_tilt else {})}
+    argv = [sys.executable, "-c", _RUN, str(state / "locks")]
+    with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout
+            assert child.stdout.readline() == "held\n"
+            yield child
+        finally:
+            child.kill()
+
+
+_RUN = """
+import os, pathlib, signal, sys, time
+from devtools.process.runner import Cancel
+from devtools.run.lock import run_lock
+cancel = Cancel()
+signal.signal(signal.SIGTERM, lambda *_: cancel.set("SIGTERM"))
+note = {"what": "invoke up", "who": "anna@laptop", "pid": os.getpid(), "started": "10:00", "cluster": "k3d demo"}
+with run_lock(pathlib.Path(sys.argv[1]), "s", note, wait=False, cancel=cancel, say=print):
+    print("held", flush=True)
+    while not cancel.wait(0.1):
+        pass
+    time.sleep(1)
+"""
+
+
+def test_down_leaves_a_cluster_alone_on_which_a_run_works(machine: Machine) -> None:
+    up(machine)
+    machine.calls()
+    with _run_under_way(machine, of_tilt=False) as run:
+        refused = down(machine)
+        expected = f"a run is under way on cluster demo: invoke up by anna@laptop (pid {run.pid}, since 10:00)"
+        assert (refused.code, expected in refused.err) == (ExitCode.ENVIRONMENT, True), refused.err
+        assert "--force removes the cluster without regard to it" in refused.err
+        assert not {"docker buildx rm", "k3d cluster delete"} & set(short(machine.calls()))
+        assert run.poll() is None
+        forced = down(machine, force=True)
+        assert (forced.code, expected in forced.err) == (ExitCode.OK, True), forced.err
+        assert "k3d cluster delete" in short(machine.calls())
+
+
+def test_down_waits_for_the_runs_of_tilt_to_end(machine: Machine) -> None:
+    up(machine)
+    with _run_under_way(machine, of_tilt=True) as run:
+        done = down(machine)
+        assert (done.code, done.states["cluster"]) == (ExitCode.OK, "missing"), done.err
+        assert run.wait(20) == 0, "it was asked to end, and could"
+
+
+def test_down_with_force_does_not_keep_the_cluster(machine: Machine) -> None:
+    assert down(machine, force=True, keep_cluster=True).code is ExitCode.CONFIG
 
 
 def test_down_can_keep_the_cluster(machine: Machine) -> None:

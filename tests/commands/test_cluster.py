@@ -17,7 +17,10 @@ from devtools.commands import cluster as verbs
 from devtools.commands import up
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.kube.client import Kube
+from devtools.model import Environment, Stack
+from devtools.planning.plan import Selection
 from devtools.process.runner import Cancel
+from devtools.project import Project, Request
 from devtools.run.lease import Holder, Lease, find_holder, find_holders
 from devtools.run.lock import note_of, run_lock
 from tests.kits.stack import repository
@@ -108,6 +111,27 @@ def test_force_names_the_run_and_goes_on(here: App, tmp_path: Path, verb: str) -
         VERBS[verb](here, True)
     assert "invoke up by anna@laptop" in vars(here)["err"].getvalue()
     assert _done(here)[0] == ("deleted" if verb == "recreated" else verb)
+
+
+def test_no_run_begins_while_a_cluster_is_taken_away(here: App) -> None:
+    stack = Stack(name="s", root=here.cwd, environment=Environment(name="local"), layers=())
+    request = Request(command="layer 10", stack=stack, selection=Selection(layers=()))
+
+    class Racing(Guarded):
+        """A run begins at the worst moment: nothing was under way a moment ago."""
+
+        def find(self) -> Cluster:
+            return Cluster(name="c", provider="kwok", context="kwok-c", kubeconfig=Path("nowhere"))
+
+        def delete(self, progress: Progress) -> None:
+            expected = rf"cluster c is being stopped or removed: invoke cluster.delete by \S+ \(pid {os.getpid()}, "
+            with pytest.raises(EnvironmentFault, match=expected):
+                Project(here).run(request)
+            super().delete(progress)
+
+    vars(here)["provider"] = Racing()
+    assert verbs.delete(here) is ExitCode.OK
+    assert _done(here) == ["deleted"]
 
 
 def test_a_run_on_another_cluster_refuses_nothing(here: App, tmp_path: Path) -> None:

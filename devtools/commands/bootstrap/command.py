@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from devtools.bootstrap.prerequisites import Finding, check_inotify
 from devtools.bootstrap.stage import StageStatus
 from devtools.commands.bootstrap.context import BootstrapContext, build_context, check_machine
 from devtools.commands.bootstrap.stages import STAGES, status_of
-from devtools.errors import EnvironmentFault, ExitCode
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 
 LOCK = "bootstrap.lock"
 
@@ -69,17 +70,25 @@ def status(app: App, output: str) -> ExitCode:
     return ExitCode.OK if all(stage.ok for stage in found) else ExitCode.FAILED
 
 
-def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = False) -> ExitCode:
+def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = False, force: bool = False) -> ExitCode:
     """Remove the stages, the last one first; not an error if there is nothing.
 
-    `keep_cluster` keeps the cluster and its builder; the registry is removed only with `registry`.
+    `keep_cluster` keeps the cluster and its builder; the registry is removed only with `registry`. Tilt's runs end with
+    Tilt; EnvironmentFault if another one is under way on a cluster to remove, unless `force` is set.
     """
+    if force and keep_cluster:
+        raise ConfigError("--force goes without --keep-cluster", hint="only a cluster that is removed can harm a run")
     context = build_context(app)
     keep = {*(("cluster", "builder") if keep_cluster else ()), *(() if registry else ("registry",))}
     from devtools.clusters.locks import locked
+    from devtools.commands.cluster import without_runs
 
-    with locked(context.process.pid_file.with_name(LOCK), app.cancel, app.say):
-        for stage in reversed(STAGES):
+    with locked(context.process.pid_file.with_name(LOCK), app.cancel, app.say), contextlib.ExitStack() as stack:
+        tilt, *others = reversed(STAGES)
+        tilt.remove(context)
+        if not keep_cluster:
+            stack.enter_context(without_runs(app, "bootstrap.down", "removes", force=force))
+        for stage in others:
             if stage.name not in keep:
                 stage.remove(context)
     left = dataclasses.replace(context, tilt=context.tilt if context.tilt and not context.tilt.ours else None)
