@@ -90,7 +90,6 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
 
     A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
     """
-    from devtools.helm.failures import is_broken
     from devtools.images.inventory import Renderer
 
     releases = [step.release for step in plan.steps if step.action in {Action.INSTALL, Action.UPGRADE}]
@@ -109,10 +108,10 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
             release=release.id,
             notice=Notice(
                 level="warning",
-                message=f"helm cannot render chart {release.chart.name}: {text}",
+                message=f"helm cannot render chart {release.chart.name}: {failure.text}",
                 release=str(release.id),
             ),
-            is_certain=is_broken(text),
+            is_certain=failure.is_certain,
         )
-        for release, text in found
+        for release, failure in found
     ]

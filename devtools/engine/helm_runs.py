@@ -14,17 +14,17 @@ from devtools.engine.prestart import LONGEST, Ahead
 from devtools.errors import Interrupted
 from devtools.events import Notice
 from devtools.helm.commands import Deployed, parse_upgrade
-from devtools.helm.failures import classify
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
 from devtools.helm.ownership import launch_token, next_token
 from devtools.kube.client import Kube
 from devtools.model import BUSY, STAND_IN, Action, ObjectRef, Plan, Release, Step
 from devtools.process.runner import Command, Result
-from devtools.readiness.wait import Failure, LateFailure
+from devtools.readiness.wait import Failure
 from devtools.releases.commands import Commands
 from devtools.releases.crds import apply_crds
 from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
-from devtools.releases.launch import Launch, exhausted, killed
+from devtools.releases.failures import POLICIES, FailedHelm, Policy, recognise, with_retries
+from devtools.releases.launch import Launch
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.recovery import (
     await_other_helm,
@@ -34,9 +34,8 @@ from devtools.releases.recovery import (
     newest_state,
     records,
     recovery,
-    unlabelled_record,
 )
-from devtools.releases.rejections import overcome, refused, unknown
+from devtools.releases.recreate import Refused, overcome
 from devtools.releases.removal import (
     await_gone,
     await_pods,
@@ -46,7 +45,6 @@ from devtools.releases.removal import (
     spare_crds,
     tests_of,
 )
-from devtools.releases.retry import Outage, unanswered, with_retries
 from devtools.releases.takeover import keep_data
 from devtools.run.session import Session
 from devtools.smoke.hook_watcher import HookWatch
@@ -78,11 +76,11 @@ class HelmRuns:
             self._commands.hook(release, hook.argv, hook.timeout)
 
     def upgrade(self, step: Step) -> Deployed:
-        """Namespace, CRDs and `helm upgrade --install`, tried again as the policies of `releases.retry` say."""
+        """Namespace, CRDs and `helm upgrade --install`, tried again as the policies of `releases.failures` say."""
         session, release = self._session, step.release
         wait, warn = session.wait_for(release), partial(session.warn, release)
-        cure = partial(overcome, session.kube, step, wait, warn)
-        deployed = with_retries(partial(self._attempt, step), wait, warn, cure)
+        recreation = Policy(attempts=1, recover=partial(overcome, session.kube, step, wait, warn))
+        deployed = with_retries(partial(self._attempt, step), wait, warn, {**POLICIES, Refused: recreation})
         self._prestarted.look_on(release.id)
         return deployed
 
@@ -222,31 +220,24 @@ class HelmRuns:
         await_other_helm(session.kube, step.release, wait, origin=session.origin, adopt=step.take_pending)
 
     def _finish(self, release: Release, verb: str, launch: Launch) -> Result:
-        """Look after a helm until it has ended; raises what it means when that is not well.
-
-        Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
-        """
-        started = time.monotonic()
-        watch = HookWatch(session=self._session, release=release.id, verb=verb, say=self._session.wait_for(release).say)
+        """Watch the hooks of a helm until it has ended; raises what it means if it failed."""
+        session, started = self._session, time.monotonic()
+        watch = HookWatch(session=session, release=release.id, verb=verb, say=session.wait_for(release).say)
         result = watch.run(launch)
         if result.ok:
             return result
-        if result.cancelled:
-            raise Interrupted(f"helm {verb} of {release.id} was interrupted")
-        if fault := exhausted(result):
-            raise fault
-        failure = classify(result.stderr)
-        text = failure.text
-        self._session.kube.check()
-        if failure.is_away or (failure.kind != "chart" and self._session.kube.was_away(started)):
-            raise Outage(f"the API server was unreachable for a while: {text}", hint="run the same command again")
-        if result.timed_out:
-            raise LateFailure(f"helm {verb} took longer than {release.timeout:.0f} s: {text}")
-        kube, values = self._session.kube, self._session.values.get(release.id) or {}
-        known = killed(result) or unlabelled_record(kube, release.id, text)
-        known = known or refused(kube, release, result.stderr) or unanswered(text, self._session.observer)
-        known = known or unknown(text, release.chart.path, values)
-        raise known or Failure(text, hint=failure.hint, details=watch.log())
+        failed = FailedHelm(
+            release=release,
+            verb=verb,
+            result=result,
+            started=started,
+            kube=session.kube,
+            observer=session.observer,
+            values=session.values.get(release.id) or {},
+        )
+        if error := recognise(failed):
+            raise error
+        raise Failure(failed.message.text, hint=failed.message.hint, details=watch.log())
 
 
 def scoped(kube: Kube, ref: ObjectRef) -> ObjectRef:

@@ -17,31 +17,44 @@ _VERB = re.compile(r"^(?:UPGRADE|INSTALLATION|ROLLBACK|UNINSTALL) FAILED: ")
 # Printed beside the message: by klog, by slog, by cobra.
 _NOISE = re.compile(r"[EFIW]\d{4} \d\d:|(?:time|level)=|WARNING: |Use --debug flag to render")
 _TEMPLATE = re.compile(r"\S+:\d+(?::\d+)?$")  # the first of the lines that trace a template's error
-_CHART = re.compile(
-    r"(?:execution|parse) error at \(|template: |YAML parse error on |failed to parse |cannot load |error unpacking "
-    r"|values don't meet the specifications of the schema|an error occurred while checking for chart dependencies"
-    r"|chart requires kubeVersion"
+WEBHOOK = re.compile(
+    r'failed calling webhook "(?P<name>[^"]+)": (?P<why>.*)|admission webhook "[^"]*" denied the request', re.DOTALL
 )
-_WEBHOOK = re.compile(r"failed calling webhook \"|admission webhook \"[^\"]*\" denied the request")
 _CAUSE = (
     r"(?:.*(?:connection refused|no such host|i/o timeout|TLS handshake timeout|connection reset by peer|broken pipe"
     r"|network is unreachable|no route to host|server sent GOAWAY.*|http2: client connection lost"
     r"|Client\.Timeout exceeded.*|context deadline exceeded)|(?:unexpected )?EOF"
     r"|stream error: stream ID \d+; INTERNAL_ERROR; received from peer)"  # the API server broke off its answer
 )
-_REQUEST = re.compile(
-    rf'(?:Get|Head|Post|Put|Patch|Delete) "?https?://[^/\s"]+(?P<path>/[^\s"]*)?"?: {_CAUSE}(?= - error from|$)'
-)
-_API = re.compile(r"/(?:api|apis|openapi|version)(?:[/?]|$)")
-# Of an API server that hung or lost its etcd for a while, as quota, apiserver and etcd say it; or of the connection.
-_AWAY = re.compile(
-    r"^kubernetes cluster unreachable: |^could not get apiVersions from Kubernetes: "
-    r"|(?:^|: )(?:etcdserver: (?:request timed out|leader changed|no leader)\b.*"
-    r"|resource quota evaluation timed out|apiserver is shutting down\b.*"
-    r"|Timeout: request did not complete within requested timeout\b.*"
-    r"|the server was unable to return a response in the time allotted\b.*"
-    r"|(?:read|write) tcp \S+: (?:connection reset by peer|i/o timeout|broken pipe)"
-    r"|http2: client connection lost|http2: server sent GOAWAY\b.*|(?:unexpected )?EOF)$"
+_REQUEST = r'(?:Get|Head|Post|Put|Patch|Delete) "?https?://[^/\s"]+'
+_FAILED_REQUEST = rf": {_CAUSE}(?= - error from|$)"
+# The first that matches decides.
+_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    (
+        "chart",
+        re.compile(
+            r"^(?:execution|parse) error at \(|^template: |^YAML parse error on |^failed to parse |^cannot load "
+            r"|^error unpacking |^values don't meet the specifications of the schema"
+            r"|^an error occurred while checking for chart dependencies|^chart requires kubeVersion"
+        ),
+    ),
+    ("webhook", WEBHOOK),
+    ("other", re.compile(r'" is invalid: ')),  # the API server answered, and repeats names and values
+    # An API server that hung or lost its etcd for a while, as quota, apiserver and etcd say it; or the connection.
+    (
+        "away",
+        re.compile(
+            r"^kubernetes cluster unreachable: |^could not get apiVersions from Kubernetes: "
+            r"|(?:^|: )(?:etcdserver: (?:request timed out|leader changed|no leader)\b.*"
+            r"|resource quota evaluation timed out|apiserver is shutting down\b.*"
+            r"|Timeout: request did not complete within requested timeout\b.*"
+            r"|the server was unable to return a response in the time allotted\b.*"
+            r"|(?:read|write) tcp \S+: (?:connection reset by peer|i/o timeout|broken pipe)"
+            r"|http2: client connection lost|http2: server sent GOAWAY\b.*|(?:unexpected )?EOF)$"
+        ),
+    ),
+    ("away", re.compile(rf'{_REQUEST}/(?:api|apis|openapi|version)(?:[/?][^\s"]*)?"?{_FAILED_REQUEST}')),
+    ("network", re.compile(rf'{_REQUEST}(?:/[^\s"]*)?"?{_FAILED_REQUEST}')),
 )
 _HINTS = (
     (
@@ -67,9 +80,9 @@ class HelmFailure:
     hint: str = ""
 
     @property
-    def is_away(self) -> bool:
-        """Whether the API server did not answer."""
-        return self.kind == "away"
+    def is_certain(self) -> bool:
+        """Report whether rendering fails on any cluster: a template's syntax, or values that break their schema."""
+        return any(sign in self.text for sign in ("parse error", "values don't meet the specifications of the schema"))
 
 
 def classify(stderr: str) -> HelmFailure:
@@ -82,26 +95,9 @@ def classify(stderr: str) -> HelmFailure:
     if is_trace := _TEMPLATE.match(lines[0]) is not None:
         lines[0] += ":"
     text = " ".join(lines)
+    kind: Kind = next((kind for kind, pattern in _KINDS if pattern.search(text)), "other")
     hint = next((hint for pattern, hint in _HINTS if pattern.search(text)), "")
-    return HelmFailure(kind="chart" if is_trace else _kind(text), text=text, hint=hint)
-
-
-def is_broken(text: str) -> bool:
-    """Whether a failure to render holds on any cluster: the syntax of a template, or values against their schema."""
-    return any(sign in text for sign in ("parse error", "values don't meet the specifications of the schema"))
-
-
-def _kind(text: str) -> Kind:
-    if _CHART.match(text):
-        return "chart"
-    if _WEBHOOK.search(text):
-        return "webhook"
-    if '" is invalid: ' in text:  # the API server answered, and repeats names and values
-        return "other"
-    request = _REQUEST.search(text)
-    if _AWAY.search(text) or (request and _API.match(request["path"] or "")):
-        return "away"
-    return "network" if request else "other"
+    return HelmFailure(kind="chart" if is_trace else kind, text=text, hint=hint)
 
 
 def message(stderr: str) -> str:

@@ -12,7 +12,7 @@ from devtools.base.image_names import Reference, parse
 from devtools.base.machine_yaml import json_for_yaml
 from devtools.errors import DevtoolsError, Interrupted, Problem, TimedOut, config_error
 from devtools.helm.commands import Helm, documents
-from devtools.helm.failures import classify
+from devtools.helm.failures import HelmFailure, classify
 from devtools.images.rendered import images_of
 from devtools.model import Release, ReleaseId
 from devtools.process.runner import Command, Result, Runner
@@ -63,15 +63,13 @@ class Renderer:
 
     def failures(
         self, releases: Iterable[Release], values: Mapping[ReleaseId, Mapping[str, Any]]
-    ) -> list[tuple[Release, str]]:
-        """The releases that helm cannot render, each with what it says."""
+    ) -> list[tuple[Release, HelmFailure]]:
+        """Return the releases that helm cannot render, each with its failure."""
         chosen = list(releases)
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
             results = list(pool.map(lambda release: self._run(release, values[release.id]), chosen))
         return [
-            (release, classify(result.stderr).text)
-            for release, result in zip(chosen, results, strict=True)
-            if not result.ok
+            (release, classify(result.stderr)) for release, result in zip(chosen, results, strict=True) if not result.ok
         ]
 
     def _images(self, release: Release, values: Mapping[str, Any]) -> tuple[list[Reference], list[Problem]]:

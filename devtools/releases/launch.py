@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,11 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.base.machine_yaml import json_for_yaml
-from devtools.errors import EnvironmentFault, limit_reached
 from devtools.process.runner import Cancel, Command, Later, Result
-from devtools.readiness.wait import Failure
 
-_NO_THREAD = re.compile(r"failed to create new OS thread|fatal error: newosproc|pthread_create failed")
 # What helm sees of the values when we die before we give them: no YAML, so that it does nothing.
 _BEGINNING = b"{"
 
@@ -43,19 +38,3 @@ class Launch:
         """It gets no values: it ends without having done anything."""
         if self._values:
             self._values.cut()
-
-
-def killed(result: Result) -> Failure | None:
-    """What it means that somebody else's signal ended a helm that could say nothing more."""
-    if result.returncode >= 0 or "Error: " in result.stderr:
-        return None
-    name = {known.value: known.name for known in signal.Signals}.get(-result.returncode, f"signal {-result.returncode}")
-    return Failure(
-        f"helm was killed ({name})",
-        hint="probably killed for lack of memory; run the same command again to recover",
-    )
-
-
-def exhausted(result: Result) -> EnvironmentFault | None:
-    """What it means that Go's runtime could start no thread for helm, which then printed a trace."""
-    return limit_reached() if _NO_THREAD.search(result.stderr) else None

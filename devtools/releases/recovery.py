@@ -12,7 +12,7 @@ from devtools.helm.labels import LABEL_CHART
 from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
 from devtools.kube.client import Kube
 from devtools.model import BUSY, PENDING, STAND_IN, ObjectRef, Release, ReleaseId
-from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.readiness.wait import LateFailure, Wait
 from devtools.releases.facts import record_path, release_of
 
 _MARGIN = 30.0  # seconds after its timeout in which a helm ends, or is ended
@@ -129,25 +129,6 @@ def newest_state(records: Iterable[Mapping[str, Any]]) -> str:
     """Helm's status of the newest revision; empty where there is none."""
     states = _states(records)
     return states[max(states)] if states else ""
-
-
-def unlabelled_record(kube: Kube, release: ReleaseId, text: str) -> Failure | None:
-    """What it means that the record which helm is about to write is there, and helm has not found it."""
-    if "already exists" not in text:
-        return None
-    revision = newest(kube, release) + 1
-    found = kube.get(record_path(release, revision))
-    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
-    wanted = {"owner": "helm", "name": release.name, "version": str(revision)}
-    missing = [f"{key}={value}" for key, value in wanted.items() if labels.get(key) != value]
-    if found is None or not missing:
-        return None
-    name = found["metadata"]["name"]
-    missing += [] if labels.get("status") else ["status=deployed"]
-    return Failure(
-        f"Helm does not find its own record of the release: Secret {name} lacks {', '.join(missing)}",
-        hint=f"kubectl --namespace {release.namespace} label --overwrite secret {name} {' '.join(missing)}",
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

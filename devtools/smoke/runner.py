@@ -19,9 +19,8 @@ from devtools.model import Release, ReleaseId
 from devtools.process.runner import Cancel, Result
 from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
-from devtools.releases.launch import exhausted
+from devtools.releases.failures import Outage, thread_limit, with_retries
 from devtools.releases.removal import INSTANCE, is_test
-from devtools.releases.retry import Outage, with_retries
 from devtools.run.session import Session
 from devtools.smoke.deadline import SLACK
 from devtools.smoke.record import Record
@@ -82,11 +81,10 @@ class Smoke:
             raise Interrupted(self._session.cancel.reason or "interrupted")
         if not result.ok:
             failure = classify(result.stderr)
-            if failure.is_away:
+            is_away = failure.kind == "away"
+            if is_away:
                 self._kube.check()
-            raise (Outage if failure.is_away else DevtoolsError)(
-                f"cannot read the tests of {release.id}: {failure.text}"
-            )
+            raise (Outage if is_away else DevtoolsError)(f"cannot read the tests of {release.id}: {failure.text}")
         return parse_tests(result.stdout)
 
     def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
@@ -237,9 +235,9 @@ class Smoke:
             why = "helm did not notice" if result.cancelled else f"helm said: {text}"
             self._warn(test.release, f"{test.name} succeeded, but {why}")
             return self._success(watch)
-        if fault := exhausted(result):
+        if fault := thread_limit(result):
             raise fault
-        if failure.is_away:
+        if failure.kind == "away":
             self._kube.check()
             raise Outage(
                 f"the cluster became unreachable during test {test.name}: {text}", hint="invoke cluster.status"

@@ -13,7 +13,7 @@ from devtools.errors import ExitCode, Interrupted
 from devtools.kube.client import ApiError
 from devtools.model import Facts, ReleaseId
 from devtools.process.runner import Cancel, Result
-from devtools.releases.launch import exhausted
+from devtools.releases.failures import thread_limit
 from devtools.run.slots import Slots
 from tests.kits.run import plan
 
@@ -26,11 +26,11 @@ TRACES = [
 
 @pytest.mark.parametrize("trace", TRACES)
 def test_a_helm_that_gets_no_thread_is_the_machines_fault(trace: str) -> None:
-    fault = exhausted(Result(returncode=2, stderr=trace))
+    fault = thread_limit(Result(returncode=2, stderr=trace))
     assert fault
     assert fault.exit_code is ExitCode.ENVIRONMENT
     assert "ulimit -u" in fault.hint
-    assert exhausted(Result(returncode=1, stderr="Error: no thread")) is None
+    assert thread_limit(Result(returncode=1, stderr="Error: no thread")) is None
 
 
 def test_a_thread_that_cannot_be_started_is_no_bug() -> None:

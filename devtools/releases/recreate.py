@@ -1,20 +1,16 @@
-"""What to tell, and what to do, where the API server refuses what Helm applies."""
+"""Objects that the API server refuses to change: the error, its hint, and their recreation."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devtools.charts.crds import files_of
 from devtools.diff.difference import ABSENT, changes, is_hidden
 from devtools.errors import DevtoolsError
 from devtools.helm.applied import Applied
-from devtools.helm.commands import missing_kinds
 from devtools.helm.rejections import Refusal, invalid, refusals, without_values
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId, Step
@@ -29,13 +25,6 @@ HOLDS_DATA = HOLD_DATA
 _MUTABLE = frozenset(
     {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
     | {"persistentVolumeClaimRetentionPolicy"}
-)
-# What belongs to Kubernetes itself: no release brings a kind of these (https://kubernetes.io/docs/reference/using-api/).
-_OWN = frozenset(
-    {"", "apps", "autoscaling", "batch", "extensions", "policy", "apiextensions.k8s.io", "apiregistration.k8s.io"}
-    | {f"{area}.k8s.io" for area in ("admissionregistration", "authentication", "authorization", "certificates")}
-    | {f"{area}.k8s.io" for area in ("coordination", "discovery", "events", "flowcontrol.apiserver", "networking")}
-    | {f"{area}.k8s.io" for area in ("node", "rbac.authorization", "resource", "scheduling", "storage")}
 )
 _LONGEST = 80  # characters of a value
 _INVALID = 422
@@ -201,40 +190,3 @@ def _pause(wait: Wait, what: str) -> None:
         raise LateFailure(f"timed out waiting for {what}")
     wait.say(what)
     wait.pause(_LOOK)
-
-
-def unknown(text: str, chart: Path, values: Mapping[str, Any]) -> Failure | None:
-    """Return the failure that helm's message means if it is about kinds that the cluster does not have."""
-    kinds = missing_kinds(text)
-    if not kinds:
-        return None
-    reason = f"the cluster has no kind {' and '.join(kinds)}"
-    if all(kind.rpartition(" of ")[2].rpartition("/")[0] in _OWN for kind in kinds):
-        hint = "the chart is for another Kubernetes: `kubectl api-versions` shows what this one serves"
-        return Failure(f"{reason}: its Kubernetes does not serve that version of its API", hint=hint, details=[text])
-    if own := _in_templates(chart, values, kinds):
-        message = (
-            f"{reason}: its CRD is in {own} of the same chart, and Helm looks up every kind before it installs any"
-        )
-        hint = "move the CRD to the chart's crds/, or into a release that this one needs"
-        return Failure(message, hint=hint, details=[text])
-    return Failure(
-        f"{reason}: its CRD is not installed",
-        hint="add the release that installs the CRD to `needs`",
-        details=[text],
-    )
-
-
-def _in_templates(chart: Path, values: Mapping[str, Any], kinds: tuple[str, ...]) -> str:
-    """Return the template of a chart that seems to hold the CRD of one of these kinds, empty if none does."""
-    names = "|".join(re.escape(kind.partition(" of ")[0]) for kind in kinds)
-    declared = re.compile(rf"^\s*(?:names:\s*{{.*)?[\"']?kind[\"']?:\s*[\"']?(?:{names})\b", re.MULTILINE)
-    try:
-        for where, files in files_of(chart, values, lambda name: "templates/" in name):
-            for name, content in sorted(files.items()):
-                text = content.decode("utf-8", "replace")
-                if name.startswith("templates/") and "CustomResourceDefinition" in text and declared.search(text):
-                    return f"{where}{name}"
-    except DevtoolsError:
-        return ""
-    return ""

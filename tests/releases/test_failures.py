@@ -9,7 +9,7 @@ import pytest
 
 from devtools.process.runner import Cancel
 from devtools.readiness.wait import Wait
-from devtools.releases.retry import Outage, Unanswered, with_retries
+from devtools.releases.failures import Outage, Unanswered, with_retries
 
 
 class Clock:
