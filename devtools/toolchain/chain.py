@@ -76,11 +76,13 @@ class Toolchain:
         return row.path
 
     def ensure(self, names: Iterable[str] | None = None, progress: Progress = lambda _: None) -> None:
-        """Build what is missing of `names` (default: all that this machine can use); a line to `progress` each step.
+        """Build what is missing of `names`; a line to `progress` each step.
+
+        The default is every tool that this machine can use and that is not lazy.
 
         Raises EnvironmentFault, Interrupted or TimedOut; what was built before stays.
         """
-        wanted = _usable() if names is None else tuple(tool(name) for name in names)
+        wanted = _eager() if names is None else tuple(tool(name) for name in names)
         missing = [item for item in wanted if self._row(item).path is None]
         for name in dict.fromkeys(item.family for item in missing if item.family):
             programs = tuple(item.name for item in missing if item.family == name)
@@ -182,6 +184,13 @@ def _usable() -> tuple[Tool, ...]:
     return tuple(item for item in TOOLS if linux or not item.linux_only)
 
 
+def _eager() -> tuple[Tool, ...]:
+    """The usable tools that `invoke toolchain` builds."""
+    return tuple(item for item in _usable() if not item.lazy)
+
+
 def _cure(item: Tool) -> str:
     """How a missing tool comes to be there."""
+    if item.lazy:
+        return "the commands that need it build it"
     return "type: invoke toolchain" if item.family else "run scripts/up: it installs what requirements/runtime.txt pins"

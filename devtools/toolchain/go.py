@@ -38,7 +38,7 @@ def key(family: Family, sources: Path) -> str:
     """16 hexadecimal digits that stand for everything that decides what a build of the family gives."""
     digest = hashlib.sha256()
     try:
-        for name in ("go.mod", "go.sum"):
+        for name in ("go.mod", "go.sum", *sorted(file.name for file in (sources / family.name).glob("*.go"))):
             digest.update(read_file(sources / family.name / name) + b"\0")
     except OSError as error:
         raise EnvironmentFault(f"cannot read {error.filename}: {error.strerror}", hint="reinstall devtools") from error

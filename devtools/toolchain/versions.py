@@ -45,6 +45,7 @@ class Tool:
     at_least: bool = True  # and it must not be older
     ask: tuple[str, ...] = ("--version",)
     linux_only: bool = False
+    lazy: bool = False  # built by the first command that needs it, not by `invoke toolchain`
 
     @property
     def rule(self) -> str:
@@ -105,6 +106,13 @@ FAMILIES: tuple[Family, ...] = (
         stamps=("helm.sh/helm/v4/internal/version.version=v4.3.1",),
         usually="2 min",
     ),
+    Family(
+        name="argocd-preview",
+        version="3.5.7",
+        module="github.com/argoproj/argo-cd/v3",
+        packages=("ameide.io/devtools/tools/argocd-preview",),
+        usually="5 min",
+    ),
 )
 
 TOOLS: tuple[Tool, ...] = (
@@ -120,6 +128,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(name="kubelet", version="1.34.4", family="kubernetes", same="never", linux_only=True),
     Tool(name="kube-proxy", version="1.34.4", family="kubernetes", same="never", linux_only=True),
     Tool(name="buf", version="1.75.0", same="major"),
+    Tool(name="argocd-preview", version="3.5.7", family="argocd-preview", same="never", lazy=True),
 )
 
 
