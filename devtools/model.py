@@ -1,4 +1,8 @@
-"""The words of the product as frozen values; no behaviour beyond naming and looking up."""
+"""The words of the product as frozen values; no behaviour beyond naming and looking up.
+
+A field with a docstring is a key of a file that people write; the docstring describes it in the JSON Schema. All other
+fields are derived.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from devtools.base import key_types as key
 from devtools.errors import Location
 from devtools.redaction.keys import HIDDEN, is_secret
 
@@ -53,33 +58,47 @@ class Need:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpCheck:
-    """An HTTP request through a port-forward to a Service that must answer as said."""
+    """An HTTP request through a port-forward to a Service."""
 
-    service: str
-    port: int
-    path: str = "/"
-    status: int = 200
+    service: key.Name
+    """The Service's name, in the contract's namespace."""
+    port: key.Port
+    """The Service's port."""
+    path: key.Rooted = "/"
+    """Path and query of the request; `/` when absent."""
+    status: Annotated[int, key.Limits(ge=100, le=599)] = 200
+    """The status that must come back; 200 when absent."""
     contains: str = ""
+    """Text that the body must contain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What must be true on the cluster after a release is synced.
+    """What must be true on the cluster after the release is synced.
 
     With neither `condition`, `jsonpath` nor `http`, the kind's own rule holds: workloads are Available,
     CustomResourceDefinitions Established, Jobs complete, volumes bound; anything else must exist.
     """
 
-    where: Location
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""  # empty: the release's
-    api_version: str = ""  # empty: looked up by kind
-    condition: str = ""  # type of a status condition that must be `True`
-    jsonpath: str = ""  # kubectl's form: {.status.phase}
+    where: key.Derived[Location]
+    api_version: Annotated[key.Text, key.Written(key="apiVersion")] = ""
+    """The object's apiVersion; looked up by kind when absent."""
+    kind: key.Text = ""
+    """The object's kind."""
+    name: key.Text = ""
+    """The object's name."""
+    namespace: key.Name = ""
+    """The object's namespace; the release's when absent."""
+    condition: key.Text = ""
+    """Type of a status condition that must be True, such as `Programmed`."""
+    jsonpath: key.JsonPath = ""
+    """A field in kubectl's form, such as `{.status.phase}`; `equals` says what it must be."""
     equals: str = ""
+    """The value that `jsonpath` must have, as text."""
     http: HttpCheck | None = None
-    timeout: float = 0.0  # seconds; 0: the release's
+    """An HTTP request that must be answered as said, instead of an object."""
+    timeout: key.Duration = 0.0
+    """How long it may take to become true; the release's timeout when absent."""
 
     def __str__(self) -> str:
         """`Gateway/public Programmed`, `Kafka/kafka {.status.x} = y`, `http web:80/healthz`."""
@@ -101,51 +120,94 @@ class Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """A command run before a release is synced: argv, never a shell string."""
+    """A command run before the release is synced."""
 
-    argv: tuple[str, ...]
-    timeout: float = 60.0
-    where: Location
+    where: key.Derived[Location]
+    argv: Annotated[tuple[str, ...], key.Written(key.Arguments, "run")]
+    """The command and its arguments; no shell reads them. Relative paths start at the repository's root."""
+    timeout: key.Duration = 60.0
+    """How long it may run; 60s when absent."""
+    environments: tuple[key.Name, ...] | None = None
+    """The environments it runs in; all when absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignore:
-    """Fields of an object that something else than the chart may set: no difference there counts."""
+    """Fields of an object whose differences do not count."""
 
-    kind: str
-    paths: tuple[str, ...]  # JSON pointers
-    name: str = ""  # empty: every object of the kind
-    group: str = ""  # empty: the core group, or whichever group has the kind
+    kind: key.Text
+    """The object's kind."""
+    paths: Annotated[tuple[key.JsonPointer, ...], key.Limits(min_length=1)]
+    """The fields, as JSON pointers such as `/spec/replicas`."""
+    name: key.Text = ""
+    """The object's name; every object of the kind when absent."""
+    group: str = ""
+    """The API group of the kind; any when absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """One Helm release as declared, with what this environment makes of it."""
+class HelmKeys:
+    """How Helm treats a release."""
 
-    name: str
-    namespace: str
-    layer: str
-    chart: ChartRef
-    where: Location
-    values: Mapping[str, Any] = field(default_factory=dict)  # inline in the layer file
-    values_where: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict, compare=False, repr=False)
-    values_files: tuple[Path, ...] = ()  # overlays that exist, weakest first
-    needs: tuple[Need, ...] = ()
-    contract: tuple[Contract, ...] = ()
-    before: tuple[Hook, ...] = ()
-    installed: bool = True
-    disabled_by: str = ""  # the key that switched it off, and where
-    optional: bool = False
-    smoke: bool = False
-    timeout: float = 300.0  # seconds
+    timeout: key.Duration = 300.0
+    """How long a sync may take, readiness included; 5m when absent."""
     wait: bool = True
-    history: int = 5  # revisions Helm keeps
-    labels: Mapping[str, str] = field(default_factory=dict)
-    team: str = ""  # that owns it in GitOps exports; empty: that of the settings
+    """Wait until the release's objects are ready; true when absent."""
+    history: Annotated[int, key.Limits(ge=1, le=100)] = 5
+    """How many revisions Helm keeps; 5 when absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseKeys(HelmKeys):
+    """The keys a release may take from `layers/_defaults.yaml`."""
+
+    namespace: key.Name = ""
+    """The namespace it is installed into."""
+    labels: key.Labels = field(default_factory=dict)
+    """Labels of the Helm release record; `stage` and `layer` are set from the file."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Values over the chart's defaults and under every overlay."""
+    needs: Annotated[tuple[Need, ...], key.Written(tuple[key.Need, ...])] = ()
+    """Releases that must be ready first, as `namespace/name`: of this layer or an earlier one."""
+    contract: tuple[Contract, ...] = ()
+    """What must be true on the cluster after it is synced."""
+    before: tuple[Hook, ...] = ()
+    """Commands run before it is synced."""
+    installed: Annotated[bool, key.Written(key.Switch)] = True
+    """Whether it is installed: true, false, or a dotted path into the environment's values."""
+    environments: tuple[key.Name, ...] | None = None
+    """The environments it belongs to; all when absent."""
+    optional: bool = False
+    """Smoke tests that may be skipped: the log says why."""
+    smoke: bool = False
+    """A release of smoke tests: it needs all other releases of its layer."""
+    team: key.Name = ""
+    """The team that owns it in GitOps exports; that of `gitops` in devtools.yaml when absent."""
     ignore: tuple[Ignore, ...] = ()
-    gitops: bool = True  # part of GitOps exports
-    argocd: Mapping[str, Any] = field(default_factory=dict)  # laid over its Application's spec
-    flux: Mapping[str, Any] = field(default_factory=dict)  # laid over its HelmRelease's spec
+    """Fields that others set: `invoke drift`, Argo CD and Flux ignore their differences."""
+    gitops: bool = True
+    """Whether it is part of GitOps exports; true when absent."""
+    argocd: Mapping[str, Any] = field(default_factory=dict)
+    """Laid over the spec of its Argo CD Application."""
+    flux: Mapping[str, Any] = field(default_factory=dict)
+    """Laid over the spec of its Flux HelmRelease."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(ReleaseKeys):
+    """One Helm release."""
+
+    name: key.ReleaseName
+    """The Helm release's name."""
+    chart: Annotated[ChartRef, key.Written(key.Chart)]
+    """`platform/<chart>` (a directory of ours) or `<publisher>/<chart>` (vendored, in the lock)."""
+    layer: key.Derived[str]
+    where: key.Derived[Location]
+    values_where: key.Derived[Mapping[tuple[str | int, ...], Location]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    values_files: key.Derived[tuple[Path, ...]] = ()  # overlays that exist, weakest first
+    disabled_by: key.Derived[str] = ""  # the key that switched it off, and where
 
     @property
     def id(self) -> ReleaseId:
@@ -155,18 +217,27 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A named slice of the stack, `NN-name`, in the order of its number."""
+    """A layer: `layers/NN-name.yaml`."""
 
-    name: str
-    file: Path
-    stage: str
-    alias: str = ""  # the name Tilt shows, when it is another
-    critical: bool = True  # apps, and the layers after it, wait for it
+    name: key.Derived[str]
+    file: key.Derived[Path]
+    stage: key.Stage
+    """The layer's stage: a label on its releases, and its group in Tilt."""
+    alias: key.Name = ""
+    """Another name for the layer, shown in Tilt."""
+    critical: Annotated[bool, key.Written(key="critical_path")] = True
+    """Whether later layers and apps wait for it; true when absent."""
+    environments: tuple[key.Name, ...] | None = None
+    """The environments it belongs to; all when absent."""
+    tier: key.Name = ""
+    """Its name in GitOps exports; the layer's name when absent."""
+    project: key.Name = ""
+    """The project of its releases in GitOps exports; that of `gitops` in devtools.yaml when absent."""
+    gitops: bool = True
+    """Whether it is part of GitOps exports; true when absent."""
     releases: tuple[Release, ...] = ()
-    inactive: str = ""  # why this environment leaves the whole layer out
-    tier: str = ""  # its name in GitOps exports, when it is another
-    project: str = ""  # of its Applications in GitOps exports; empty: that of the settings
-    gitops: bool = True  # part of GitOps exports
+    """Its Helm releases."""
+    inactive: key.Derived[str] = ""  # why this environment leaves the whole layer out
 
     @property
     def number(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from io import BufferedReader
@@ -46,6 +47,12 @@ def read_source(path: Path) -> bytes:
         if os.fstat(file.fileno()).st_size > LARGEST_FILE:
             raise OSError(errno.EFBIG, f"it is {too_large()}", str(path))
         return file.read()
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256, lower-case hexadecimal; OSError where it cannot be read."""
+    with open_source(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def too_large() -> str:

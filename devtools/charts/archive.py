@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.archives import UNREADABLE, content_of, members
-from devtools.base.checksum import sha256_of
 from devtools.base.machine_yaml import read_map
-from devtools.base.open_file import LARGEST_FILE, open_source
+from devtools.base.open_file import LARGEST_FILE, open_source, sha256_of
 from devtools.charts.lock import LockEntry
 from devtools.errors import ConfigError
 

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from devtools.base.key_types import Dotted, Limits, Name, ObjectName, Port, Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrdVersion:
-    """A version of a kind; exactly one of a CRD's is the one that objects are stored in."""
+    """A version of a kind."""
 
-    name: str
+    name: Name
+    """`v1`, `v1alpha1`, …"""
     served: bool = True
+    """Whether the API server serves it; true when absent."""
     storage: bool = False
+    """Whether objects are stored in it; of exactly one version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crd:
     """A CustomResourceDefinition."""
 
-    group: str
-    kind: str
-    plural: str
+    group: Text
+    """Its API group."""
+    kind: Text
+    """Its kind."""
+    plural: Name
+    """Its plural, as in URLs."""
     scope: Literal["Namespaced", "Cluster"]
-    versions: tuple[CrdVersion, ...]
-    status: bool = True  # it has the status subresource
+    """Whether its objects live in namespaces: `Namespaced` or `Cluster`."""
+    versions: Annotated[tuple[CrdVersion, ...], Limits(min_length=1)]
+    """Its versions."""
+    status: bool = True
+    """Whether it has the status subresource; true when absent."""
 
     @property
     def name(self) -> str:
@@ -35,28 +45,36 @@ class Crd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A workload; `{release}` and `{fullname}` in a name stand for what the release's name makes of it."""
+    """A workload."""
 
     kind: Literal["Deployment", "StatefulSet", "DaemonSet"]
-    name: str
+    """`Deployment`, `StatefulSet` or `DaemonSet`."""
+    name: ObjectName
+    """Its name; `{release}` and `{fullname}` may stand in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """A port of a Service; without a name where it is the only one."""
+class ServicePort:
+    """A port of a Service."""
 
-    port: int
-    name: str = ""
+    port: Port
+    """Its number."""
+    name: Name = ""
+    """Its name; needed where there are several."""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+    """Its protocol; TCP when absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A Service."""
 
-    name: str
-    ports: tuple[Port, ...]
+    name: ObjectName
+    """Its name; `{release}` and `{fullname}` may stand in it."""
+    ports: Annotated[tuple[ServicePort, ...], Limits(min_length=1)]
+    """Its ports."""
     headless: bool = False
+    """Whether it has no address of its own; false when absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +82,17 @@ class ChartContract:
     """What a chart brings to the cluster with its default values."""
 
     crds: tuple[Crd, ...] = ()
-    crds_in: Literal["crds", "templates"] = "crds"  # the directory of the chart
-    crds_keep: bool = False  # those in templates outlive the release
-    crds_switch: str = ""  # dotted path of the value that must be true for those in templates
+    """Its CRDs."""
+    crds_in: Literal["crds", "templates"] = "crds"
+    """Where the chart has its CRDs: `crds` (Helm installs them and never touches them again) or `templates`."""
+    crds_keep: bool = False
+    """Whether CRDs in `templates` outlive the release; false when absent. Those in `crds` always do."""
+    crds_switch: Dotted = ""
+    """The value that must be true for the chart to bring its CRDs, such as `crds.enabled`; none when absent."""
     workloads: tuple[Workload, ...] = ()
+    """Its Deployments, StatefulSets and DaemonSets."""
     services: tuple[Service, ...] = ()
-
-
-def contract_of(data: Mapping[str, Any]) -> ChartContract:
-    """The contract that validated data of the lock (`declared.ContractKeys`) holds."""
-    return ChartContract(
-        **{key: data[key] for key in ("crds_in", "crds_keep", "crds_switch") if key in data},
-        crds=tuple(
-            Crd(**{**item, "versions": tuple(CrdVersion(**version) for version in item["versions"])})
-            for item in data.get("crds", ())
-        ),
-        workloads=tuple(Workload(**item) for item in data.get("workloads", ())),
-        services=tuple(
-            Service(**{**item, "ports": tuple(Port(**port) for port in item["ports"])})
-            for item in data.get("services", ())
-        ),
-    )
+    """Its Services."""
 
 
 def contract_problems(contract: ChartContract) -> list[str]:

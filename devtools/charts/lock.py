@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
+from devtools.base.key_types import ChartPart, ChartVersion, Derived, Oci, Sha256, Text, Url
 from devtools.base.yaml_edit import with_scalar
 from devtools.base.yaml_positions import Document, parse, read
-from devtools.charts.contract import ChartContract, contract_of, contract_problems
-from devtools.config.validate import validated
+from devtools.charts.contract import ChartContract, contract_problems
+from devtools.config.validate import made, validated
 from devtools.errors import ConfigError, Location, Problem, config_error
 
 LOCK = Path("third_party") / "lock.yaml"
@@ -18,18 +19,27 @@ LOCK = Path("third_party") / "lock.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockEntry:
-    """One pinned chart; `extra` holds the keys that are not known here."""
+    """One pinned chart; other keys are kept as they are."""
 
-    publisher: str
-    name: str
-    version: str
-    sha256: str  # of the archive, lower-case hexadecimal; empty until it is vendored
-    where: Location
-    repository: str = ""  # URL of a chart repository
-    oci: str = ""  # oci://… reference without a tag
-    license: str = ""
+    OTHER_KEYS: ClassVar = True
+
+    publisher: ChartPart
+    """Who publishes it: the first part of its name in layer files."""
+    name: ChartPart
+    """Its name in Chart.yaml."""
+    version: ChartVersion
+    """Its version in Chart.yaml."""
+    sha256: Sha256
+    """Of the archive; null until it is vendored."""
+    where: Derived[Location]
+    repository: Url = ""
+    """URL of the chart repository it comes from."""
+    oci: Oci = ""
+    """Reference of the OCI artifact it comes from, without a tag."""
+    license: Text = ""
+    """Its license, as an SPDX expression."""
     contract: ChartContract = field(default_factory=ChartContract)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What it brings to the cluster."""
 
     @property
     def chart(self) -> str:
@@ -40,6 +50,14 @@ class LockEntry:
     def archive(self) -> Path:
         """Where its archive lies below `charts/third_party`."""
         return Path(self.publisher) / self.name / f"{self.name}-{self.version}.tgz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockFile:
+    """The chart lock: `charts/third_party/lock.yaml`."""
+
+    charts: tuple[LockEntry, ...] = ()
+    """The pinned charts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,31 +78,17 @@ def load_lock(charts: Path, root: Path) -> Lock:
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     if not path.exists():
         return Lock(file=shown, missing=True)
-    from devtools.charts.declared import LockFile
-
     document = read(path, shown)
     data, problems = validated(LockFile, document)
     entries: dict[str, LockEntry] = {}
     found = list(problems)
     for index, keys in enumerate(data.get("charts", ())):
-        entry = _entry(keys, document, index)
+        entry = made(LockEntry, keys, where=document.at(("charts", index)))
         found += _entry_problems(entry, entries, document, index)
         entries.setdefault(entry.chart, entry)
     if found:
         raise config_error(found)
     return Lock(file=shown, entries=entries)
-
-
-def _entry(keys: Mapping[str, Any], document: Document, index: int) -> LockEntry:
-    known = {key: keys[key] for key in ("publisher", "name", "version", "repository", "oci", "license") if key in keys}
-    extra = {key: value for key, value in keys.items() if key not in {*known, "sha256", "contract"}}
-    return LockEntry(
-        **known,
-        sha256=keys["sha256"] or "",
-        contract=contract_of(keys.get("contract", {})),
-        extra=extra,
-        where=document.at(("charts", index)),
-    )
 
 
 def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document: Document, index: int) -> list[Problem]:

@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock as Mutex
 from typing import TYPE_CHECKING, Literal
 
-from devtools.base.checksum import sha256_of
-from devtools.base.open_file import read_source
+from devtools.base.open_file import read_source, sha256_of
 from devtools.base.suggestions import did_you_mean
 from devtools.charts.tree import Tree, tree_of
 from devtools.config.finder import ChartUnknown

@@ -19,9 +19,8 @@ from typing import Any
 
 from devtools.base.archives import UNREADABLE, packed, unpack
 from devtools.base.atomic_write import write_whole
-from devtools.base.checksum import sha256_of
 from devtools.base.machine_yaml import read_map, read_yaml
-from devtools.base.open_file import read_file, read_source
+from devtools.base.open_file import read_file, read_source, sha256_of
 from devtools.charts.archive import files_of_archive, inspect_archive, moved_from, path_in_chart
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry, with_sha256

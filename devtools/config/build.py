@@ -12,11 +12,19 @@ from devtools.config.environments import EnvironmentValues, Overlays
 from devtools.config.finder import ChartFinder, ChartUnknown
 from devtools.config.merging import At, Origins, lay_over
 from devtools.config.root_causes import FEW, Cause, Causes
-from devtools.config.validate import suggestion
+from devtools.config.validate import made, suggestion
 from devtools.errors import Location, Problem
-from devtools.model import ChartRef, Contract, Hook, HttpCheck, Ignore, Layer, Need, Release
+from devtools.model import ChartRef, Contract, HelmKeys, Hook, Layer, Need, Release, ReleaseId, ReleaseKeys
 
-_PLAIN_KEYS = ("optional", "smoke", "timeout", "wait", "history", "team", "gitops", "argocd", "flux")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultsFile:
+    """Defaults of all layers: `layers/_defaults.yaml`."""
+
+    helm: HelmKeys = field(default_factory=HelmKeys)
+    """Helm's defaults for every release."""
+    release: ReleaseKeys = field(default_factory=ReleaseKeys)
+    """Any other key that every release takes when it does not say otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,29 +104,19 @@ class Builder:
             for index, own in enumerate(data.get("releases", ()))
         ]
         labels = {"stage": data["stage"], "layer": name}
-        return Layer(
-            name=name,
-            file=document.file,
-            stage=data["stage"],
-            alias=data.get("alias", ""),
-            critical=data.get("critical_path", True),
-            inactive=inactive,
-            tier=data.get("tier", ""),
-            project=data.get("project", ""),
-            gitops=data.get("gitops", True),
-            releases=tuple(
-                self._release(entry, labels, inactive, overlays.of(name, entry.own["name"])) for entry in entries
-            ),
+        releases = tuple(
+            self._release(entry, labels, inactive, overlays.of(name, entry.own["name"])) for entry in entries
         )
+        return made(Layer, data, name=name, file=document.file, inactive=inactive, releases=releases)
 
     def _release(
         self, entry: Entry, labels: Mapping[str, str], inactive: str, values_files: tuple[Path, ...]
     ) -> Release:
         values, origins = _values(entry)
         installed, disabled_by = self._switch(entry, inactive)
-        plain = {key: entry.get(key, None) for key in _PLAIN_KEYS if entry.get(key, None) is not None}
-        return Release(
-            name=entry.own["name"],
+        return made(
+            Release,
+            {**self._defaults.keys, **entry.own},
             namespace=self._namespace(entry),
             layer=labels["layer"],
             chart=self._chart(entry),
@@ -127,16 +125,14 @@ class Builder:
             values_where=origins,
             values_files=values_files,
             needs=tuple(
-                Need(release=release, optional=optional, where=entry.at("needs", index))
-                for index, (release, optional) in enumerate(entry.get("needs", ()))
+                Need(release=ReleaseId(*name.split("/")), optional=optional, where=entry.at("needs", index))
+                for index, (name, optional) in enumerate(entry.get("needs", ()))
             ),
             contract=tuple(self._contracts(entry)),
             before=tuple(self._hooks(entry)),
-            ignore=tuple(Ignore(**{**item, "paths": tuple(item["paths"])}) for item in entry.get("ignore", ())),
             installed=installed,
             disabled_by=disabled_by,
             labels={**self._defaults.keys.get("labels", {}), **entry.own.get("labels", {}), **labels},
-            **plain,
         )
 
     def _namespace(self, entry: Entry) -> str:
@@ -210,27 +206,14 @@ class Builder:
             where = entry.at("contract", index)
             if wrong := _contract_problem(data):
                 self._report(where, wrong)
-            http = data.get("http")
-            keys = {
-                key: data[key]
-                for key in ("kind", "name", "namespace", "condition", "jsonpath", "equals")
-                if key in data
-            }
-            yield Contract(
-                where=where,
-                api_version=data.get("apiVersion", ""),
-                timeout=data.get("timeout", 0.0),
-                http=HttpCheck(**http) if http else None,
-                **keys,
-            )
+            yield made(Contract, data, where=where)
 
     def _hooks(self, entry: Entry) -> Iterator[Hook]:
         """Yield the commands that run in this environment."""
         document, path = entry.source("before")
         for index, data in enumerate(entry.get("before", ())):
             if not self._left_out(data.get("environments"), document, (*path, index, "environments")):
-                timeout = {"timeout": data["timeout"]} if "timeout" in data else {}
-                yield Hook(argv=tuple(data["run"]), where=entry.at("before", index), **timeout)
+                yield made(Hook, data, where=entry.at("before", index))
 
     def _report(self, where: Location, message: str, hint: str = "") -> None:
         self.problems.append(Problem(where=where, message=message, hint=hint))

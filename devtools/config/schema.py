@@ -6,53 +6,53 @@ import ast
 import inspect
 import json
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from devtools import model
+from devtools.config import settings
+from devtools.config.settings import Settings
+from devtools.config.settings_file import gitops
+from devtools.config.validate import form_of, keys_of
+from devtools.model import Layer
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def layer_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key."""
-    return _schema("LayerFile", "Layer of a stack")
+    return _schema(Layer, "Layer of a stack", model)
 
 
 def settings_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `devtools.yaml`, with a description of every key."""
-    return _schema("SettingsFile", "Settings of a repository")
+    return _schema(Settings, "Settings of a repository", settings, gitops)
 
 
-def _schema(root: str, title: str) -> dict[str, Any]:
-    """The schema of one of the declared types."""
+def _schema(root: type, title: str, *modules: ModuleType) -> dict[str, Any]:
+    """The schema of a class of the model."""
     from pydantic import TypeAdapter
 
-    from devtools.config import declared
-    from devtools.config.settings_file import declared as settings_file
-
-    module = declared if hasattr(declared, root) else settings_file
-    schema = _without_titles(TypeAdapter(getattr(module, root)).json_schema())
-    descriptions = _descriptions(declared) | _descriptions(settings_file)
-    for name, kind in ((root, schema), *schema["$defs"].items()):
-        for key, text in descriptions.get(name, {}).items():
-            if key in kind.get("properties", {}):
-                kind["properties"][key] = dict(sorted({**kind["properties"][key], "description": text}.items()))
+    schema = _without_titles(TypeAdapter(form_of(root)).json_schema())
+    for name, form in ((root.__name__, schema), *schema["$defs"].items()):
+        kind = next(getattr(module, name) for module in modules if hasattr(module, name))
+        descriptions = _descriptions(kind)
+        for key in keys_of(kind):
+            described = {**form["properties"][key.name], "description": descriptions[key.field]}
+            form["properties"][key.name] = dict(sorted(described.items()))
     return {"$schema": DIALECT, "title": title, **schema}
 
 
-def _descriptions(module: ModuleType) -> dict[str, dict[str, str]]:
-    """For each class of a module, the docstrings under its keys, inherited ones too.
-
-    Pydantic would read them whenever it builds a validator: a tenth of a second of every command.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for kind in ast.parse(inspect.getsource(module)).body:
-        if isinstance(kind, ast.ClassDef):
-            inherited = (found.get(base.id, {}) for base in kind.bases if isinstance(base, ast.Name))
-            found[kind.name] = {key: text for keys in inherited for key, text in keys.items()}
-            for key, doc in pairwise(kind.body):
-                text = doc.value.value if isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant) else None
-                if isinstance(text, str) and isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name):
-                    found[kind.name][key.target.id] = inspect.cleandoc(text)
+def _descriptions(model: type) -> dict[str, str]:
+    """The docstrings under the fields of a class, inherited ones too."""
+    found: dict[str, str] = {}
+    for kind in model.__mro__[:-1]:
+        (body,) = ast.parse(inspect.getsource(kind)).body
+        for item, doc in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+            text = doc.value.value if isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant) else None
+            if isinstance(text, str) and isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                found[item.target.id] = inspect.cleandoc(text)
     return found
 
 
@@ -68,3 +68,9 @@ def _without_titles(value: Any) -> Any:
             key: _without_titles(item) for key, item in value.items() if key != "title" or not isinstance(item, str)
         }
     return [_without_titles(item) for item in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    for name, make in (("layer", layer_schema), ("devtools", settings_schema)):
+        file = Path(__file__).parents[2] / "docs" / "schema" / f"{name}.schema.json"
+        file.write_text(schema_text(make()), encoding="utf-8")

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from devtools.base.key_types import (
+    ClusterName,
+    Derived,
+    Kubernetes,
+    Limits,
+    Mirror,
+    Name,
+    Port,
+    PublishedPort,
+    Text,
+    Url,
+    Volume,
+    Written,
+)
 from devtools.config.settings_file.gitops import LOCAL, GitopsSettings, gitops_settings
 from devtools.errors import ConfigError, Problem, config_error
 
@@ -19,43 +33,107 @@ _NAME_AT_MOST = 32  # k3d's limit for a cluster's name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where things are, from the repository's root."""
+
+    layers: Text = "layers"
+    """The layer files; `layers` when absent."""
+    charts: Text = "charts"
+    """The charts; `charts` when absent."""
+    environments: Text = "environments"
+    """The overlays; `environments` when absent."""
+    simulation: Text = "simulation"
+    """What plays the controllers on the embedded cluster; `simulation` when absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
     """The cluster that tasks use."""
 
-    name: str
+    name: ClusterName = ""
+    """Its name; the stack's when absent."""
     provider: Literal["auto", "kwok", "k3d", "context"] = "auto"
-    context: str = ""  # of provider `context`
-    nodes: int = 3  # simulated ones
-    api_port: int = 6550  # of k3d, on this machine
-    registry_port: int = 5550  # of k3d's registry, on this machine
-    kubernetes: str = ""  # of k3d, as all that follows
-    image: str = ""
-    servers: int | None = None
-    agents: int | None = None
-    ports: tuple[str, ...] = ()
-    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    volumes: tuple[str, ...] = ()
+    """`auto` (k3d where a Docker engine answers, else kwok), `kwok`, `k3d` or `context`."""
+    context: Text = ""
+    """The kube context of provider `context`; it must be in `allowed_contexts`."""
+    nodes: Annotated[int, Limits(ge=1, le=100)] = 3
+    """How many simulated nodes the embedded cluster has; 3 when absent."""
+    api_port: Port = 6550
+    """The port of this machine on which a k3d cluster's API server answers; 6550 when absent."""
+    registry_port: Port = 5550
+    """The port of this machine on which k3d's registry answers; 5550 when absent."""
+    kubernetes: Kubernetes = ""
+    """The Kubernetes version of a k3d cluster, by its k3s image; what k3d is made for when absent."""
+    image: Text = ""
+    """The node image of a k3d cluster, instead of `kubernetes`."""
+    servers: Annotated[int, Limits(ge=1, le=9)] | None = None
+    """How many servers a k3d cluster has; 1 when absent."""
+    agents: Annotated[int, Limits(ge=0, le=20)] | None = None
+    """How many agents a k3d cluster has; 0 when absent."""
+    ports: tuple[PublishedPort, ...] = ()
+    """Ports of 127.0.0.1 that lead to the load balancer of a k3d cluster: `8080:80`."""
+    mirrors: Mapping[Text, tuple[Url, ...]] = field(default_factory=dict)
+    """Registries by host, and the URLs from which the nodes of a k3d cluster pull instead."""
+    volumes: tuple[Volume, ...] = ()
+    """What is mounted into every node of a k3d cluster: a path from the repository's root, or a volume of Docker's."""
     traefik: bool = False
-    config: str = ""  # file, from the root
-    declared: tuple[str, ...] = ()  # keys that devtools.yaml has
+    """Whether k3s installs Traefik, which takes ports 80 and 443 of a k3d cluster; false when absent."""
+    config: Text = ""
+    """A k3d configuration file inside the repository; the other keys are laid over it."""
+    declared: Derived[tuple[str, ...]] = ()  # keys that devtools.yaml has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSettings:
+    """What differs in one environment."""
+
+    cluster: ClusterSettings = ClusterSettings()
+    """Keys of `cluster` for this environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What `devtools.yaml` says, with its defaults filled in; paths are absolute."""
+    """Settings of a repository: `devtools.yaml`."""
 
-    name: str
-    root: Path
-    layers: Path
-    charts: Path
-    environments: Path
-    simulation: Path
-    cluster: ClusterSettings
-    environment: str = "local"
-    allowed_contexts: tuple[str, ...] = field(default=())
-    clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)  # by environment, if it has its own
+    root: Derived[Path]
+    name: ClusterName = ""
+    """The stack's name; the directory's when absent."""
+    paths: Paths = Paths()
+    """Where things are."""
+    environment: Name = "local"
+    """The environment when none is asked for; `local` when absent."""
+    cluster: ClusterSettings = ClusterSettings()
+    """The cluster that tasks use."""
+    clusters: Annotated[Mapping[str, ClusterSettings], Written(Mapping[Name, EnvironmentSettings], "environments")] = (
+        field(default_factory=dict)
+    )
+    """What differs in an environment, by its name."""
+    allowed_contexts: tuple[Text, ...] = ()
+    """Kube contexts that may be written to, besides those of clusters made here."""
     gitops: GitopsSettings | None = None
-    chart_mirror: str = ""  # where charts come from instead of the lock's sources
+    """What GitOps exports need to know."""
+    chart_mirror: Mirror = ""
+    """Where third-party charts come from instead of the lock's sources."""
+
+    @property
+    def layers(self) -> Path:
+        """The directory of the layer files."""
+        return self.root / self.paths.layers
+
+    @property
+    def charts(self) -> Path:
+        """The directory of the charts."""
+        return self.root / self.paths.charts
+
+    @property
+    def environments(self) -> Path:
+        """The directory of the overlays."""
+        return self.root / self.paths.environments
+
+    @property
+    def simulation(self) -> Path:
+        """The directory of what plays the controllers on the embedded cluster."""
+        return self.root / self.paths.simulation
 
     def cluster_of(self, environment: str) -> ClusterSettings:
         """The cluster of an environment."""
@@ -79,13 +157,12 @@ def load_settings(root: Path) -> Settings:
     from devtools.base.yaml_positions import Document, read
     from devtools.config.cluster_keys import cluster_problems
     from devtools.config.settings_file.checks import gitops_problems
-    from devtools.config.settings_file.declared import SettingsFile
     from devtools.config.validate import validated
 
     root = root.resolve()
     path = root / FILE
     document = read(path, Path(FILE)) if path.exists() else Document(file=Path(FILE))
-    data, problems = validated(SettingsFile, document)
+    data, problems = validated(Settings, document)
     found = [*problems, *_path_problems(document, data), *cluster_problems(document, data, root)]
     found += gitops_problems(document, data, root)
     if found:
@@ -94,38 +171,27 @@ def load_settings(root: Path) -> Settings:
 
 
 def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
+    from devtools.config.validate import made
+
     name = data.get("name") or _sanitised(root.name)
-    paths = data.get("paths", {})
     cluster = {"name": name, **data.get("cluster", {})}
     environments = {key: value["cluster"] for key, value in data.get("environments", {}).items() if "cluster" in value}
-    return Settings(
-        name=name,
-        root=root,
-        layers=root / paths.get("layers", "layers"),
-        charts=root / paths.get("charts", "charts"),
-        environments=root / paths.get("environments", "environments"),
-        simulation=root / paths.get("simulation", "simulation"),
-        cluster=_cluster(cluster),
-        clusters={key: _cluster({**cluster, **keys}) for key, keys in environments.items()},
-        environment=data.get("environment", "local"),
-        allowed_contexts=tuple(data.get("allowed_contexts", ())),
-        gitops=gitops_settings(data, name, _environments(root, data)) if "gitops" in data else None,
-        chart_mirror=data.get("chart_mirror", ""),
-    )
+    clusters = {key: _cluster({**cluster, **keys}) for key, keys in environments.items()}
+    data = {**data, "name": name, "cluster": _cluster(cluster), "environments": clusters}
+    settings = made(Settings, data, root=root, gitops=None)
+    if "gitops" not in data:
+        return settings
+    return replace(settings, gitops=gitops_settings(data["gitops"], name, _environments(settings)))
 
 
-def _environments(root: Path, data: Mapping[str, Any]) -> list[str]:
+def _environments(settings: Settings) -> list[str]:
     """Return the names of all environments but the local one."""
-    directory = root / data.get("paths", {}).get("environments", "environments")
-    return sorted(path.name for path in directory.glob("[!_.]*") if path.is_dir() and path.name != LOCAL)
+    directories = settings.environments.glob("[!_.]*")
+    return sorted(path.name for path in directories if path.is_dir() and path.name != LOCAL)
 
 
-def _cluster(data: Mapping[str, Any]) -> ClusterSettings:
-    """From the keys of one cluster, with their lists as tuples."""
-    mirrors = {host: tuple(urls) for host, urls in data.get("mirrors", {}).items()}
-    lists = {key: tuple(data.get(key, ())) for key in ("ports", "volumes")}
-    declared = tuple(key for key in data if key != "name")
-    return ClusterSettings(**{**data, **lists, "mirrors": mirrors, "declared": declared})
+def _cluster(keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**keys, "declared": [key for key in keys if key != "name"]}
 
 
 def _sanitised(name: str) -> str:

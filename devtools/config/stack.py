@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.yaml_positions import Document, read
-from devtools.config.build import Builder, Defaults
+from devtools.config.build import Builder, Defaults, DefaultsFile
 from devtools.config.environments import (
     Overlays,
     chosen,
@@ -73,8 +73,6 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
 
 def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
     """What `_defaults.yaml` says; nothing where there is no such file."""
-    from devtools.config.declared import DefaultsFile
-
     path = settings.layers / DEFAULTS
     shown = path.relative_to(settings.root)
     document = read(path, shown) if path.exists() else Document(file=shown)
@@ -84,8 +82,6 @@ def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
 
 def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem]]:
     """Every layer file in order, read and validated; ConfigError where there is none at all."""
-    from devtools.config.declared import LayerFile
-
     shown = settings.layers.relative_to(settings.root)
     paths = _layer_files(settings.layers)
     if not paths:
@@ -96,7 +92,7 @@ def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem
     for path in paths:
         document = read(path, shown / path.name)
         problems += _name_problems(document.file, numbers)
-        data, wrong = validated(LayerFile, document)
+        data, wrong = validated(Layer, document)
         problems += wrong
         sources.append(_LayerSource(document=document, data={} if document.problems else data))
     return sources, problems

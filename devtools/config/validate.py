@@ -1,16 +1,21 @@
-"""From pydantic's errors to problems at a place, in words for people."""
+"""Checks a file by the classes of the model: pydantic's errors become problems at a place, in words for people."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any, get_args, get_origin, get_type_hints
+from types import FunctionType, UnionType
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from devtools.base.key_types import MESSAGES, Limits, Nullable, Parsed, Written
 from devtools.base.suggestions import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath
 from devtools.errors import Problem
+
+T = TypeVar("T")
 
 _LONGEST_NAME = 255  # bytes: NAME_MAX of Linux and macOS
 _LONGEST_PATH = 900  # bytes: with a root before it, still less than PATH_MAX of macOS
@@ -23,8 +28,8 @@ def suggestion(word: str, known: Iterable[str], what: str) -> str:
     return did_you_mean(word, words) or (f"{what}: {listed}" if words else f"there are no {what}")
 
 
-def validated(kind: Any, document: Document) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """The document's data as `kind` (a TypedDict of `declared`), and what is wrong with it.
+def validated(model: Any, document: Document) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """The keys that the document has of a class of the model, and what is wrong with them.
 
     Returns an empty map with the problems where anything is wrong: half a file is not used.
     """
@@ -32,12 +37,92 @@ def validated(kind: Any, document: Document) -> tuple[dict[str, Any], tuple[Prob
 
     if document.problems and not document.data:
         return {}, document.problems  # it could not be read: what is missing from it is not known
+    kind = form_of(model)
     try:
         return dict(_adapter(kind).validate_python(document.data)), document.problems
     except ValidationError as error:
         details = _without_echoes(kind, error.errors(include_url=False))
         found = tuple(_problem(kind, document, detail) for detail in details)
         return {}, document.problems + tuple(dict.fromkeys(found))
+
+
+def made(model: Callable[..., T], keys: Mapping[str, Any], **derived: Any) -> T:
+    """An object of the model: from validated keys, and from the fields that are not as the file has them."""
+    import msgspec
+
+    known = [key for key in keys_of(model) if key.name in keys and key.field not in derived]
+    return model(**{key.field: msgspec.convert(keys[key.name], key.kind) for key in known}, **derived)
+
+
+class Key(NamedTuple):
+    """A key that files have for a field of the model."""
+
+    name: str
+    field: str
+    kind: Any  # of the field
+    written: Any  # the type of what the file has
+    required: bool
+
+
+@cache
+def keys_of(model: Any) -> tuple[Key, ...]:
+    """The keys that files have for a class of the model."""
+    found = []
+    hints = get_type_hints(model, include_extras=True)
+    for item in fields(model):
+        kind = hints[item.name]
+        notes = getattr(kind, "__metadata__", ())
+        form = next((note for note in notes if isinstance(note, Written)), Written())
+        required = item.default is item.default_factory is MISSING
+        if form.kind is not None:
+            written = kind if form.kind is ... else form.kind
+            found.append(Key(form.key or item.name, item.name, kind, written, required))
+    return tuple(found)
+
+
+@cache
+def form_of(model: Any) -> Any:
+    """The keys of a class of the model as a TypedDict, which pydantic checks."""
+    from typing import NotRequired, Required
+
+    from pydantic import ConfigDict, with_config
+    from typing_extensions import TypedDict
+
+    keys = {key.name: (Required if key.required else NotRequired)[_checked(key.written)] for key in keys_of(model)}
+    form: Any = TypedDict(model.__name__, keys)  # type: ignore[misc]
+    form.__doc__ = model.__doc__
+    config = ConfigDict(strict=True, extra="allow" if getattr(model, "OTHER_KEYS", False) else "forbid")
+    return with_config(config)(form)
+
+
+def _checked(kind: Any) -> Any:
+    """A type as pydantic checks what YAML has for it: lists for tuples, maps for objects, and no null for None."""
+    from pydantic import AfterValidator
+
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        limits = [limit for item in args[1:] for limit in _limits(item)]
+        limited = Annotated[(_checked(args[0]), *limits)] if limits else _checked(args[0])
+        nullable = any(isinstance(item, Nullable) for item in args)
+        return Annotated[limited | None, AfterValidator(lambda value: value or "")] if nullable else limited
+    if origin in (Union, UnionType):
+        return _checked(args[0])
+    if origin is tuple:
+        return list[_checked(args[0])]  # type: ignore[misc]
+    if origin is Mapping:
+        return dict[_checked(args[0]), _checked(args[1])]  # type: ignore[misc]
+    return form_of(kind) if hasattr(kind, "__dataclass_fields__") else kind
+
+
+def _limits(item: Any) -> list[Any]:
+    """A limit of `key_types` in pydantic's terms."""
+    from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+
+    if isinstance(item, Limits):
+        return [Field(**item.limits)]
+    if isinstance(item, Parsed):
+        return [PlainValidator(item.parse), WithJsonSchema(dict(item.schema))]
+    return [AfterValidator(item)] if isinstance(item, FunctionType) else []
 
 
 def _without_echoes(kind: Any, details: list[Any]) -> list[Any]:
@@ -87,14 +172,15 @@ def _quote(value: Any) -> str:
 
 def _wrong(detail: Mapping[str, Any]) -> str:
     """What is wrong with a value, to follow its name."""
-    from devtools.config.declared import WORDS
-
     kind, message = str(detail["type"]), str(detail["msg"])
     if kind == "string_pattern_mismatch":
-        return f"{WORDS[detail['ctx']['pattern']]}, not {_clip(detail['input'])}"
+        return f"{MESSAGES[detail['ctx']['pattern']]}, not {_clip(detail['input'])}"
     if kind in _LIMITS:
         word, key = _LIMITS[kind]
         return f"must be {word} {detail['ctx'][key]}"
+    if kind == "literal_error":
+        expected = detail["ctx"]["expected"].replace("'", "")
+        return f"must be {expected}, not {_clip(detail['input'])}"
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     return _TYPES.get(kind, "is wrong: " + message.removeprefix("Input ").removeprefix("String "))

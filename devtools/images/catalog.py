@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from devtools.base.image_names import Reference, parse
+from devtools.base.key_types import Derived, ImageDigest, ImageName, ImageTag, Text, Written
 from devtools.base.suggestions import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, read
-from devtools.config.validate import is_inside, suggestion, validated
+from devtools.config.validate import is_inside, made, suggestion, validated
 from devtools.errors import ConfigError, Location, Problem, config_error
 
 FILE = Path("images.yaml")
@@ -18,24 +19,40 @@ FILE = Path("images.yaml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What an image is built from; `context` and `file` are absolute."""
+    """How an image is built; paths are absolute."""
 
-    context: Path
-    file: Path
-    target: str = ""
-    args: Mapping[str, str] = field(default_factory=dict)
+    context: Annotated[Path, Written(Text)]
+    """The directory that is built from, from the repository's root."""
+    file: Annotated[Path, Written(Text)] = Path("Dockerfile")
+    """Its Dockerfile, from the context; `Dockerfile` when absent."""
+    target: Text = ""
+    """The stage of the Dockerfile to build; the last one when absent."""
+    args: Mapping[str, Text] = field(default_factory=dict)
+    """Build arguments; they stay in the image's history, so none is a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinned:
-    """One image of the catalog; `build` and `archive` say where it comes from, a registry where there is neither."""
+    """One image of the catalog."""
 
-    reference: Reference  # with the tag, and without the digest
-    digest: str  # empty until it is pulled for the first time
-    purpose: str
-    where: Location
+    name: ImageName
+    """Its name, as charts write it, without tag."""
+    tag: ImageTag
+    """Its tag."""
+    digest: ImageDigest = ""
+    """Of what the tag meant when it was first pulled; null until then. What is built here has none."""
+    purpose: Text
+    """What it is for."""
     build: Build | None = None
-    archive: Path | None = None
+    """How it is built; what has neither this nor `archive` is pulled."""
+    archive: Annotated[Path | None, Written(Text)] = None
+    """An archive that `docker save` wrote, from the repository's root, instead of a registry."""
+    where: Derived[Location]
+
+    @property
+    def reference(self) -> Reference:
+        """Its name with the tag, without the digest."""
+        return parse(f"{self.name}:{self.tag}")
 
     @property
     def source(self) -> Literal["build", "archive", "pull"]:
@@ -45,6 +62,14 @@ class Pinned:
     def __str__(self) -> str:
         """Its name and tag."""
         return str(self.reference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesFile:
+    """The images that clusters are given before charts want them: `images.yaml`."""
+
+    images: tuple[Pinned, ...] = ()
+    """The images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +108,6 @@ def load_catalog(root: Path) -> Catalog:
     path = root / FILE
     if not path.exists():
         return Catalog(file=FILE)
-    from devtools.images.declared import ImagesFile
-
     document = read(path, FILE)
     data, problems = validated(ImagesFile, document)
     images: dict[str, Pinned] = {}
@@ -102,20 +125,12 @@ def load_catalog(root: Path) -> Catalog:
 
 
 def _entry(keys: Mapping[str, Any], root: Path, where: Location) -> Pinned:
-    build: Mapping[str, Any] | None = keys.get("build")
-    made = None
-    if build is not None:
+    build = keys.get("build")
+    if build:
         context = root / build["context"]
-        file = context / build.get("file", "Dockerfile")
-        made = Build(context=context, file=file, target=build.get("target", ""), args=build.get("args", {}))
-    return Pinned(
-        reference=parse(f"{keys['name']}:{keys['tag']}"),
-        digest=keys.get("digest") or "",
-        purpose=keys["purpose"],
-        build=made,
-        archive=root / keys["archive"] if "archive" in keys else None,
-        where=where,
-    )
+        build = made(Build, build, context=context, file=context / build.get("file", "Dockerfile"))
+    archive = root / keys["archive"] if "archive" in keys else None
+    return made(Pinned, keys, build=build, archive=archive, where=where)
 
 
 def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> list[Problem]:

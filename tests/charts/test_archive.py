@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.base.checksum import sha256_of
-from devtools.base.open_file import LARGEST_FILE
+from devtools.base.open_file import LARGEST_FILE, sha256_of
 from devtools.charts.archive import verify_archive
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry

@@ -13,7 +13,7 @@ import yaml
 
 from devtools.base.archives import packed
 from devtools.charts.archive import inspect_archive
-from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Service, Workload
+from devtools.charts.contract import ChartContract, Crd, CrdVersion, Service, ServicePort, Workload
 from devtools.charts.lock import Lock, LockEntry, load_lock
 from devtools.charts.standin import FORM, LABEL, StandIns, chart_files, version_of
 from devtools.clusters.provider import Cluster
@@ -37,9 +37,13 @@ CONTRACT = ChartContract(
         Workload(kind="DaemonSet", name="{release}-agent"),
     ),
     services=(
-        Service(name="{fullname}", ports=(Port(port=80),)),
-        Service(name="{fullname}-store-peers", ports=(Port(port=1, name="a"), Port(port=2, name="b")), headless=True),
-        Service(name="fixed", ports=(Port(port=53, name="dns", protocol="UDP"),)),
+        Service(name="{fullname}", ports=(ServicePort(port=80),)),
+        Service(
+            name="{fullname}-store-peers",
+            ports=(ServicePort(port=1, name="a"), ServicePort(port=2, name="b")),
+            headless=True,
+        ),
+        Service(name="fixed", ports=(ServicePort(port=53, name="dns", protocol="UDP"),)),
     ),
 )
 

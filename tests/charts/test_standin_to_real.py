@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from devtools.charts.contract import ChartContract, Crd, CrdVersion, Port, Service, Workload
+from devtools.charts.contract import ChartContract, Crd, CrdVersion, Service, ServicePort, Workload
 from devtools.charts.crds import objects_in_crds
 from devtools.charts.lock import LockEntry
 from devtools.charts.standin import StandIns, crd_object
@@ -82,7 +82,7 @@ def test_the_real_chart_replaces_its_stand_in(bench: Bench, domain: str) -> None
             crds=(crd,),
             crds_in="templates",
             workloads=(Workload(kind="Deployment", name="op"),),
-            services=(Service(name="op", headless=True, ports=(Port(port=80),)),),
+            services=(Service(name="op", headless=True, ports=(ServicePort(port=80),)),),
         ),
         where=HERE,
     )

@@ -15,7 +15,7 @@ import pytest
 
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
-from devtools.base.checksum import sha256_of
+from devtools.base.open_file import sha256_of
 from devtools.charts import vendor as module
 from devtools.commands import charts as verbs
 from devtools.errors import ExitCode

@@ -23,12 +23,12 @@ from platform_hooks.wanted import RELEASE as OF_SECRETS
 from platform_hooks.wanted import read_seeds
 from pydantic import TypeAdapter
 
+from devtools.base import key_types
 from devtools.base.machine_json import read_json
 from devtools.bootstrap import tilt_commands
 from devtools.buf import commands as buf
 from devtools.buf.token import find_token
-from devtools.charts.declared import LockFile
-from devtools.charts.lock import load_lock
+from devtools.charts.lock import LockFile, load_lock
 from devtools.charts.standin import chart_files
 from devtools.charts.vendor import latest_in_index
 from devtools.clusters import ctr
@@ -37,23 +37,21 @@ from devtools.clusters.embedded import kwokctl
 from devtools.clusters.embedded.simulation import digest, stack_objects
 from devtools.clusters.k3d import answers as k3d_answers
 from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, document
-from devtools.config import declared
-from devtools.config.declared import WORDS, DefaultsFile, LayerFile
-from devtools.config.settings import load_settings
-from devtools.config.settings_file.declared import SettingsFile
+from devtools.config.build import DefaultsFile
+from devtools.config.settings import Settings, load_settings
+from devtools.config.validate import form_of
 from devtools.config.values import inputs_digest, merge
 from devtools.docker import buildx
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Location
 from devtools.helm import applied, failures, record, rejections
 from devtools.helm import commands as helm
 from devtools.helm.labels import ANNOTATION_OBJECTS
-from devtools.images.catalog import load_catalog
-from devtools.images.declared import ImagesFile
+from devtools.images.catalog import ImagesFile, load_catalog
 from devtools.images.rendered import images_of
 from devtools.kube.connections import Connections
 from devtools.kube.discovery import Discovery
 from devtools.kube.kubeconfig import read_credentials, ssl_context
-from devtools.model import ChartRef, Contract, Facts, Release, ReleaseId, Stack
+from devtools.model import ChartRef, Contract, Facts, Layer, Release, ReleaseId, Stack
 from devtools.planning.plan import Selection, make_plan
 from devtools.process.runner import Result
 from devtools.readiness.contract_evaluation import measure
@@ -682,12 +680,11 @@ def test_whatever_an_operator_writes_into_a_status(raw: bytes, asked: dict[str, 
         troubles(item, ())
 
 
-FORMS = (LayerFile, DefaultsFile, SettingsFile, LockFile, ImagesFile)
+FORMS = (Layer, DefaultsFile, Settings, LockFile, ImagesFile)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_every_pattern_of_a_file_has_its_words(form: type) -> None:
-    schema = json.dumps(TypeAdapter(form).json_schema())
+    schema = json.dumps(TypeAdapter(form_of(form)).json_schema())
     patterns = {json.loads(found) for found in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', schema)}
-    custom = {declared.NEED, declared.DURATION} | ({declared.DOTTED} if form is LayerFile else set())
-    assert patterns - custom <= WORDS.keys()
+    assert patterns - {key_types.NEED, key_types.DURATION} <= key_types.MESSAGES.keys()

@@ -11,10 +11,9 @@ import yaml
 from devtools.app.environment import App
 from devtools.base.yaml_positions import parse
 from devtools.commands.images.inventory import wanted_by
-from devtools.config.validate import validated
+from devtools.config.validate import keys_of, validated
 from devtools.errors import ConfigError
-from devtools.images.catalog import load_catalog
-from devtools.images.declared import BuildKeys, ImageKeys, ImagesFile
+from devtools.images.catalog import Build, ImagesFile, Pinned, load_catalog
 from devtools.project import Project
 from tests.kits.stack import said, write
 
@@ -149,10 +148,10 @@ def test_what_is_built_here_can_be_had_nowhere_else(app: App) -> None:
 PAGE = (ROOT / "docs/images.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("kind", "heading"), [(ImageKeys, "| key of `images` |"), (BuildKeys, "| key of `build` |")])
+@pytest.mark.parametrize(("kind", "heading"), [(Pinned, "| key of `images` |"), (Build, "| key of `build` |")])
 def test_every_key_is_documented_and_no_other(kind: Any, heading: str) -> None:
     table = PAGE[PAGE.index(heading) :].split("\n\n")[0].splitlines()[2:]
-    assert {row.split("`")[1] for row in table} == kind.__required_keys__ | kind.__optional_keys__
+    assert {row.split("`")[1] for row in table} == {key.name for key in keys_of(kind)}
 
 
 def test_the_documented_example_is_read() -> None:

@@ -84,7 +84,7 @@ class Bench:
         context = write(self.root / "context", {"Dockerfile": "FROM scratch\nCOPY file /\n", "file": content})
         reference = parse(f"{name or f'docker.io/acme/{uuid4().hex[:8]}'}:dev")
         build = Build(context=context, file=context / "Dockerfile")
-        return Pinned(reference=reference, digest="", purpose="x", where=WHERE, build=build)
+        return Pinned(name=reference.name, tag=reference.tag, digest="", purpose="x", where=WHERE, build=build)
 
     def apart(self, name: str) -> Bench:
         """The same with files of its own."""
@@ -117,7 +117,7 @@ def test_by_registry_every_node_has_what_was_pushed(bench: Bench) -> None:
     found = {bench.nodes.has(node, str(image)) for node in NODES}
     assert len(found) == 1
     assert all(on_node and on_node.managed for on_node in found)
-    other = replace(image, reference=parse("acme/other:1"))
+    other = replace(image, name="docker.io/acme/other", tag="1")
     assert bench.images().lacking([image, other]) == (other,)
     assert states(bench.images().load([image], "registry")) == ["unchanged"]
 
@@ -244,7 +244,7 @@ def _broken_build(bench: Bench) -> tuple[Pinned, str]:
 
 def _nowhere(bench: Bench) -> tuple[Pinned, str]:
     reference = parse(f"{bench.registry}/acme/nothing:1")
-    image = Pinned(reference=reference, digest="", purpose="x", where=WHERE)
+    image = Pinned(name=reference.name, tag=reference.tag, digest="", purpose="x", where=WHERE)
     return image, f"the Docker engine could not pull {image}: "
 
 
@@ -292,7 +292,7 @@ def test_without_an_engine_there_is_a_sentence(bench: Bench, tmp_path: Path) -> 
 def test_the_commands_that_would_be_run(bench: Bench) -> None:
     images = replace(bench.images(), tool=K3d(program=Path("k3d"), home=bench.root), registry="")
     built = bench.built(name="docker.io/acme/x")
-    pulled = replace(built, build=None, reference=parse("quay.io/a/b:1"))
+    pulled = replace(built, build=None, name="quay.io/a/b", tag="1")
     exact = replace(pulled, digest="sha256:" + "0" * 64)
     port = images.config.registry.port
     context = bench.root / "context"

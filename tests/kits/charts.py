@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from devtools.base.checksum import sha256_of
+from devtools.base.open_file import sha256_of
 from tests.kits.stack import repository
 
 CHART = b"apiVersion: v2\nname: web\nversion: 1.0.0\n"

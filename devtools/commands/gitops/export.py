@@ -113,14 +113,14 @@ def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
     import re
     from dataclasses import replace
 
-    from devtools.config.declared import CHARTS, WORDS
+    from devtools.base.key_types import CHARTS, MESSAGES
 
     settings = app.settings.gitops
     if settings is None:
         hint = "add it: gitops: {repository: https://git.example.com/team/stack.git}; docs/gitops.md"
         raise ConfigError("devtools.yaml has no 'gitops', which says where controllers find this repository", hint=hint)
     if charts and not re.fullmatch(CHARTS, charts):
-        raise ConfigError(f"--charts {WORDS[CHARTS]}, not {charts!r}", hint="invoke --help gitops.export")
+        raise ConfigError(f"--charts {MESSAGES[CHARTS]}, not {charts!r}", hint="invoke --help gitops.export")
     return replace(settings, charts=charts) if charts else settings
 
 

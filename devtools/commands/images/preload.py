@@ -117,7 +117,7 @@ def _via(typed: str) -> Via:
 
 
 def _seconds(typed: str) -> float:
-    from devtools.config.declared import duration
+    from devtools.base.key_types import duration
 
     try:
         return duration(int(typed) if typed.isdecimal() else typed)

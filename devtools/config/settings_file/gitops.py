@@ -4,62 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from devtools.base.key_types import ChartSource, Derived, Git, Labels, Name, Text, Url, Written
 
 LOCAL = "local"  # the environment of laptops, which no controller deploys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitopsCluster:
-    """The cluster that an environment is deployed to; without any of them, the controller's own."""
+    """The cluster that an environment is deployed to, by exactly one of its keys; else the controller's own."""
 
-    name: str = ""  # in Argo CD
-    server: str = ""  # URL of the API server
-    labels: Mapping[str, str] = field(default_factory=dict)  # of cluster Secrets in Argo CD
+    name: Text = ""
+    """Its name in Argo CD."""
+    server: Url = ""
+    """The URL of its API server; `https://kubernetes.default.svc` is the controller's own cluster."""
+    labels: Labels = field(default_factory=dict)
+    """Labels of cluster Secrets in Argo CD: every cluster that has them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitopsEnvironment:
     """How a controller syncs one environment."""
 
-    name: str
+    name: Derived[str]
     cluster: GitopsCluster = field(default_factory=GitopsCluster)
+    """The cluster it is deployed to; the controller's own when absent."""
     sync: Literal["auto", "manual"] = "auto"
+    """`auto`: the controller syncs what changes; `manual`: people do. `auto` when absent."""
     prune: Literal["auto", "confirm", "never"] = "confirm"
+    """`auto`: what is no longer declared is deleted; `confirm`: after approval; `never`. `confirm` when absent."""
     order: Literal["rolling", "waves", "none"] = "rolling"
-    promoted_from: str = ""  # an environment
+    """`rolling`, `waves` or `none`: how Argo CD keeps the stack's order. `rolling` when absent."""
+    promoted_from: Annotated[Name, Written(key="from")] = ""
+    """The environment that changes are promoted from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitopsSettings:
-    """What exports need to know of the repository, and the environments to export."""
+    """What GitOps exports need to know."""
 
-    repository: str
-    revision: str = "main"
-    path: str = ""  # of the stack's root in the Git repository
-    charts: str = "upstream"  # or `extracted`, or oci://…
-    project: str
-    team: str
-    environments: Mapping[str, GitopsEnvironment] = field(default_factory=dict)
+    repository: Git
+    """The URL of this Git repository, as the controllers reach it."""
+    revision: Text = "main"
+    """The branch, tag or commit that controllers follow; `main` when absent."""
+    path: Text = ""
+    """Where the stack's root lies in the Git repository; its root when absent."""
+    charts: ChartSource = "upstream"
+    """Where controllers take third-party charts from: `upstream` (as locked), `extracted` or `oci://…`."""
+    project: Name = ""
+    """The project of all releases whose layer names none; the stack's name when absent."""
+    team: Name = ""
+    """The team that owns all releases that name none; the stack's name when absent."""
+    environments: Mapping[Name, GitopsEnvironment] = field(default_factory=dict)
+    """The exported environments; all but `local` when absent."""
 
 
-def gitops_settings(data: Mapping[str, Any], stack: str, environments: Iterable[str]) -> GitopsSettings:
-    """Return the settings in the validated data of devtools.yaml; `environments` are exported if it names none."""
-    keys = data["gitops"]
+def gitops_settings(keys: Mapping[str, Any], stack: str, environments: Iterable[str]) -> GitopsSettings:
+    """Return the settings of validated keys; `environments` are exported if they name none."""
+    from devtools.config.validate import made
+
     declared = keys.get("environments") or {name: {} for name in environments}
-    return GitopsSettings(
-        **{key: keys[key] for key in ("repository", "revision", "charts") if key in keys},
+    return made(
+        GitopsSettings,
+        {"project": stack, "team": stack, **keys},
         path=str(keys.get("path", "")).strip("/").removeprefix("./").removeprefix("."),
-        project=keys.get("project", stack),
-        team=keys.get("team", stack),
-        environments={name: _environment(name, item) for name, item in declared.items()},
-    )
-
-
-def _environment(name: str, keys: Mapping[str, Any]) -> GitopsEnvironment:
-    return GitopsEnvironment(
-        name=name,
-        cluster=GitopsCluster(**keys.get("cluster", {})),
-        promoted_from=keys.get("from", ""),
-        **{key: keys[key] for key in ("sync", "prune", "order") if key in keys},
+        environments={name: made(GitopsEnvironment, item, name=name) for name, item in declared.items()},
     )

@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devtools.base.checksum import sha256_of
-from devtools.base.open_file import opened
+from devtools.base.open_file import opened, sha256_of
 
 USER = 65532  # charts with runAsNonRoot take a numeric user only
 _DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777, "usr": 0o755}
