@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,14 +34,15 @@ def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | 
 
 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
-    """The holder of the stack's Lease; empty if there is none, or this user may not read it."""
-    from devtools.app.session import lease_namespace
+    """The holder of the stack's Leases; empty if there is none, or this user may not read them."""
+    from devtools.app.session import lease_namespaces
     from devtools.run.lease import find_holder
 
-    try:
-        return str(find_holder(kube, lease_namespace(stack), stack.name) or "")
-    except DevtoolsError:
-        return ""
+    for namespace in lease_namespaces(stack):
+        with contextlib.suppress(DevtoolsError):
+            if holder := find_holder(kube, namespace, stack.name):
+                return str(holder)
+    return ""
 
 
 def run_subject(stack: str, context: str) -> str:

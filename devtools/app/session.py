@@ -91,10 +91,7 @@ def session(
 def cluster_lock(
     app: App, bus: Bus, kube: Kube, cluster: Cluster, *, stack: Stack, command: str, wait: bool
 ) -> Iterator[None]:
-    """Hold the cluster's run lock of a stack while the body runs.
-
-    It is a Lease in the stack's namespace where the stack has only one, so that rights to that one are enough.
-    """
+    """Hold the cluster's run lock of a stack while the body runs: the Leases of `lease_namespaces`."""
     from devtools.helm.labels import LABEL_STACK
     from devtools.kube.client import Kube as Client
     from devtools.readiness.wait import Wait
@@ -107,19 +104,28 @@ def cluster_lock(
     holder = Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=_now(app))
     # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
-    where = lease_namespace(stack)
-    if where != _DEFAULT:
-        patience = Wait(deadline=time.monotonic() + _NAMESPACE, say=say, cancel=kube.cancel)
-        make_namespace(kube, where, {LABEL_STACK: stack.name}, patience)
-    lease = Lease(kube, where, stack.name, holder, renewing=renewing)
-    with held(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail):
+    refusals = []
+    with contextlib.ExitStack() as leases:
+        for where in lease_namespaces(stack):
+            if where != _DEFAULT:
+                patience = Wait(deadline=time.monotonic() + _NAMESPACE, say=say, cancel=kube.cancel)
+                make_namespace(kube, where, {LABEL_STACK: stack.name}, patience)
+            lease = Lease(kube, where, stack.name, holder, renewing=renewing)
+            attempt = held(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
+            refusals.append(leases.enter_context(attempt))
+        if all(refusals):
+            say(f"no run lock on the cluster, so runs on other machines are not blocked ({refusals[-1]})")
         yield
 
 
-def lease_namespace(stack: Stack) -> str:
-    """The namespace of a stack's Lease; the same on every machine, whatever its environment and selection are."""
+def lease_namespaces(stack: Stack) -> tuple[str, ...]:
+    """Return the namespaces of a stack's Leases, in the order in which all runs take them.
+
+    All runs try the first, so that branches whose releases are in different namespaces exclude each other. The other
+    is the stack's namespace if it has only one, so that rights to that one are enough.
+    """
     names = {release.namespace for release in stack.releases()}
-    return names.pop() if len(names) == 1 else _DEFAULT
+    return tuple(dict.fromkeys((_DEFAULT, *names))) if len(names) == 1 else (_DEFAULT,)
 
 
 def lock_note(app: App, cluster: str, command: str) -> dict[str, str | int]:

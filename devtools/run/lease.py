@@ -192,24 +192,23 @@ def held(
     say: Callable[[str], None],
     lost: Callable[[EnvironmentFault], None],
     every: float = RENEW,
-) -> Iterator[None]:
+) -> Iterator[str]:
     """Hold the Lease while the body runs, renewing it; `lost` is called where another run took it over meanwhile.
 
-    Where this user may not write Leases `say` is told, and the body runs without.
+    If this user may not write Leases there, the body runs without, and gets the API server's refusal.
     """
     try:
         lease.acquire(wait=wait, cancel=cancel, say=say)
     except ApiError as error:
         if error.status != FORBIDDEN:
             raise
-        say(f"no run lock on the cluster, so runs on other machines are not blocked ({error.text})")
-        yield
+        yield error.text
         return
     over = Event()
     renewer = Thread(target=_renew, args=(lease, over, lost, every), name="lease", daemon=True)
     renewer.start()
     try:
-        yield
+        yield ""
     finally:
         over.set()
         renewer.join(0.5)
@@ -233,14 +232,15 @@ def find_holder(kube: Kube, namespace: str, stack: str) -> Holder | None:
 
 
 def find_holders(kube: Kube) -> list[Holder]:
-    """Return the runs, of all stacks and machines, that hold a Lease of the cluster now."""
-    return [
+    """Return the runs, of all stacks and machines, that hold Leases of the cluster now."""
+    found = [
         _holder_of(item)
         for item in kube.items(f"/apis/{_API}/leases")
         if item["metadata"]["name"].startswith(_PREFIX)
         and _HOLDER in (item["metadata"].get("annotations") or {})
         and _is_current(kube, item)
     ]
+    return list({holder.identity: holder for holder in found}.values())
 
 
 def _is_current(kube: Kube, lease: Mapping[str, Any]) -> bool:

@@ -91,3 +91,36 @@ def test_a_run_from_elsewhere_is_named_by_who_looks_and_keeps_the_cluster(repo: 
     for runs in (found, own):
         assert [run for run in runs if f"(pid {first.pid}, since " in run], runs
     assert repo.invoke("plan", "--output", "json", env=elsewhere).document["notices"] == []
+
+
+OTHER = """\
+  - name: other
+    namespace: NS-b
+    chart: platform/conf
+    needs: [NS/conf]
+"""
+HOOK = "    before: [{run: [sleep, '60']}]\n"
+
+
+@pytest.mark.parametrize("first_has", [1, 2], ids=["one-namespace-first", "two-namespaces-first"])
+def test_branches_whose_releases_are_in_different_namespaces_exclude_each_other(
+    repo: Repo, cluster: Cluster, first_has: int
+) -> None:
+    repo.edit("layers/10-base.yaml", "    contract:", f"{HOOK}    contract:")
+    one = (repo.path / "layers/10-base.yaml").read_text()
+    branches = {1: one, 2: one + OTHER.replace("NS", repo.namespace)}
+    kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
+    repo.write("layers/10-base.yaml", branches[first_has])
+    first = repo.start("layer", "10")
+    lease = _lease(repo).replace(f"/{repo.namespace}/", "/default/" if first_has > 1 else f"/{repo.namespace}/")
+    eventually(lambda: kube.get(lease) is not None or first.poll() is not None, 60)
+    repo.write("layers/10-base.yaml", branches[3 - first_has])
+    planned = repo.invoke("plan", "--output", "json", env=elsewhere)
+    refused = repo.invoke("layer", "10", "--no-wait", env=elsewhere)
+    first.send_signal(signal.SIGINT)
+    first.communicate()
+    assert refused.code == 4, refused.text
+    assert "another run holds the cluster's run lock: invoke layer 10-base by " in " ".join(refused.text.split())
+    assert [f"(pid {first.pid}, since " in item["message"] for item in planned.document["notices"]] == [True]
+    for namespace in ("default", repo.namespace):
+        assert kube.get(_lease(repo).replace(f"/{repo.namespace}/", f"/{namespace}/")) is None, "both runs are over"
