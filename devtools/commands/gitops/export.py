@@ -13,6 +13,7 @@ from devtools.errors import ConfigError, ExitCode
 from devtools.gitops.argocd import export_argocd
 from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
 from devtools.gitops.components import components_of, disabled_notes
+from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
 from devtools.planning.selection import Selector
@@ -105,7 +106,9 @@ def engine_of(name: str) -> Engine:
     """Return an engine by its name."""
     if name == "argocd":
         return export_argocd
-    raise ConfigError(f"engine '{name}' is not available", hint="choose argocd")
+    if name == "flux":
+        return export_flux
+    raise ConfigError(f"engine '{name}' is not available", hint="choose argocd or flux")
 
 
 def gitops_settings(app: App, charts: str = "") -> GitopsSettings:

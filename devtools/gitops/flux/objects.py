@@ -1,0 +1,44 @@
+"""Kubernetes objects of an export, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from devtools.base.machine_yaml import yaml_text
+
+NAMESPACE = "flux-system"
+"""Where Flux's controllers run, and every object of an export lies."""
+
+HELM = "helm.toolkit.fluxcd.io/v2"
+KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
+SOURCE = "source.toolkit.fluxcd.io/v1"
+IMAGE = "image.toolkit.fluxcd.io/v1"
+INTERVAL = "10m"  # between two looks at what should not have changed
+RETRY = "1m"  # between two attempts after a failure
+
+
+def flux_object(
+    api_version: str, kind: str, name: str, spec: Mapping[str, Any], labels: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return an object in Flux's namespace."""
+    metadata = {"name": name, "namespace": NAMESPACE, **({"labels": dict(labels)} if labels else {})}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)}
+
+
+def kustomization_file(resources: Sequence[str], **fields: Any) -> dict[str, Any]:
+    """Return a kustomization.yaml, without the fields that are empty."""
+    filled = {key: value for key, value in fields.items() if value}
+    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    return {**head, "resources": list(resources), **filled}
+
+
+def documents(objects: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return objects as one YAML file."""
+    return "---\n".join(yaml_text(item) for item in objects).encode()
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as Go writes them, in whole minutes if they are."""
+    whole = max(1, round(seconds))
+    return f"{whole}s" if whole % 60 else f"{whole // 60}m"

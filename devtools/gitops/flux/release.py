@@ -1,0 +1,104 @@
+"""HelmReleases: one per component, which take over the Helm records that `invoke up` left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devtools.config.values import overlaid
+from devtools.gitops.component import LABEL, Component, ValueFile
+from devtools.gitops.flux.health import Check, health_expressions
+from devtools.gitops.flux.objects import HELM, INTERVAL, RETRY, duration, flux_object
+from devtools.gitops.flux.sources import ChartSources
+from devtools.model import ReleaseId
+
+_RETRIES = 3  # of an upgrade, before it is rolled back for good
+_LONGEST_KEY = 253  # characters of a ConfigMap's key
+
+
+def helm_release(
+    component: Component, names: Mapping[ReleaseId, str], sources: ChartSources, checks: Sequence[Check]
+) -> dict[str, Any]:
+    """Return the HelmRelease of a component; `names` are those of all components of its environment."""
+    spec: dict[str, Any] = {
+        "interval": INTERVAL,
+        "timeout": duration(component.timeout),
+        # All three: with another name or namespace, Flux would install a second release beside the one that is there.
+        "releaseName": component.release.name,
+        "targetNamespace": component.namespace,
+        "storageNamespace": component.namespace,
+        **sources.chart_fields(component.chart),
+        "maxHistory": component.history,
+    }
+    if needs := [{"name": names[need]} for need in component.needs]:
+        spec["dependsOn"] = needs
+    spec |= _actions(component)
+    if component.smoke:
+        spec["test"] = {"enable": True, **({"ignoreFailures": True} if component.optional else {})}
+    spec["driftDetection"] = _drift(component)
+    if expressions := health_expressions(checks):
+        spec["healthCheckExprs"] = expressions
+    if values := values_from(component):
+        spec["valuesFrom"] = values
+    return flux_object(
+        HELM, "HelmRelease", component.name, _without_null(overlaid(spec, component.flux)), _labels(component)
+    )
+
+
+def _actions(component: Component) -> dict[str, Any]:
+    """Return how Flux installs, upgrades and rolls back.
+
+    A failed install is tried again and not uninstalled: with an operator, every custom resource would go.
+    """
+    wait = {} if component.wait else {"disableWait": True}
+    namespace = {"createNamespace": True} if component.creates_namespace else {}
+    retry = {"strategy": {"name": "RetryOnFailure", "retryInterval": RETRY}}
+    remediation = {"retries": _RETRIES, "remediateLastFailure": True, "strategy": "rollback"}
+    return {
+        "install": {**namespace, "crds": "CreateReplace", **wait, **retry},
+        "upgrade": {"crds": "CreateReplace", "cleanupOnFail": True, **wait, "remediation": remediation},
+        "rollback": {"cleanupOnFail": True, **wait},
+    }
+
+
+def _drift(component: Component) -> dict[str, Any]:
+    rules = []
+    for ignore in component.ignore:
+        target = {key: value for key in ("group", "kind", "name") if (value := getattr(ignore, key))}
+        rules.append({"paths": list(ignore.paths), "target": target})
+    return {"mode": "enabled", **({"ignore": rules} if rules else {})}
+
+
+def _labels(component: Component) -> dict[str, str]:
+    ours = {"component": component.name, "team": component.team, "stage": component.stage}
+    return {**component.labels, **{f"{LABEL}/{key}": value for key, value in ours.items() if value}}
+
+
+def _without_null(value: Any) -> Any:
+    """Return a map without what an escape hatch set to null: that takes a field away."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_null(item) for key, item in value.items() if item is not None}
+
+
+def values_from(component: Component) -> list[dict[str, str]]:
+    """Return the value files as keys of generated objects, weakest first, which is Flux's order, too."""
+    return [
+        {"kind": "Secret" if file.encrypted else "ConfigMap", "name": values_name(component, file), "valuesKey": key}
+        for file, key in value_keys(component)
+    ]
+
+
+def values_name(component: Component, file: ValueFile) -> str:
+    """Return the name, without its hash, of the ConfigMap or Secret that holds a file."""
+    return f"{component.name}-{'secret-values' if file.encrypted else 'values'}"
+
+
+def value_keys(component: Component) -> list[tuple[ValueFile, str]]:
+    """Return each value file with its key: `values.yaml` for inline values, else its path with dots."""
+    return [(file, _key(file)) for file in component.value_files]
+
+
+def _key(file: ValueFile) -> str:
+    parts = file.path.parts if file.content is None else file.path.parts[-1:]
+    return ".".join(parts)[-_LONGEST_KEY:].lstrip(".")
