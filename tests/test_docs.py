@@ -77,13 +77,14 @@ def _parser(*words: str) -> Parser:
 
 def complaint(command: str) -> str:
     """What the tasks' own parser has against a command; empty where it can be typed."""
-    words = shlex.split(re.sub(r"\b(NAME|RELEASE)\b", "x", command))[1:]
+    words = shlex.split(re.sub(r"\b(NAME|RELEASE|DIR)\b", "x", command))[1:]
     if words[0] in {"--help", "--list"} or (len(words) == 1 and not words[0].startswith("-")):
         # help on a task, or a task that is only spoken of
         known = {*namespace.task_names, *(alias for more in namespace.task_names.values() for alias in more)}
         return "" if {*words} - {"--help", "--list", "TASK"} <= known else "no such task"
+    task = namespace[words[0]] if words[0] in namespace.task_names else None
     try:
-        _parser(*(words if isinstance(namespace.tasks.get(words[0]), LayerTask) else ())).parse_argv(words)
+        _parser(*(words if isinstance(task, LayerTask) else ())).parse_argv(words)
     except ParseError as error:
         return str(error)
     return ""

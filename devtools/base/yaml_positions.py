@@ -24,6 +24,8 @@ Mark = tuple[int, int]  # line and column, 1-based
 
 LARGEST = 8 * 2**20  # bytes of a file
 _DEEPEST = 60  # levels
+_DEEPEST_MANIFEST = 200  # levels: schemas of CRDs have more than files that people write
+_DOCUMENTS = 10_000  # of one file
 _MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
 _PLAIN = "plain"
 _STANDARD = "tag:yaml.org,2002:"
@@ -67,24 +69,50 @@ def parse(raw: bytes, file: Path) -> Document:
     Duplicate keys, keys that are not text, several documents, unknown tags, runaway aliases, text that is not UTF-8
     and broken syntax are problems of the result; its data then holds what could be read.
     """
+    text = _text(raw, file)
+    return text if isinstance(text, Document) else _compose(text, file)
+
+
+def _text(raw: bytes, file: Path) -> str | Document:
+    """The text of a file, or a document that says what is wrong with it."""
     if len(raw) > LARGEST:
         return _broken(file, f"is larger than {LARGEST // 2**20} MiB")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
         return _broken(file, "is not UTF-8 text", (before.count(b"\n") + 1, column))
-    return _compose(text, file)
 
 
-def _compose(text: str, file: Path) -> Document:
-    """Nodes by libyaml, then data."""
+def parse_stream(raw: bytes, file: Path) -> tuple[Document, ...]:
+    """Parse every document of a file of manifests, whatever its top level is; empty documents are left out.
+
+    If the file is not YAML, the one result holds the problem and no data.
+    """
+    text = _text(raw, file)
+    if isinstance(text, Document):
+        return (text,)
+    nodes = _nodes(text, file, most=_DOCUMENTS)
+    if isinstance(nodes, Document):
+        return (nodes,)
+    documents = []
+    for node in nodes:
+        builder = _Builder(file, _DEEPEST_MANIFEST)
+        data = builder.value(node, ())
+        if data is not None or builder.problems:
+            documents.append(Document(file=file, data=data, marks=builder.marks, problems=tuple(builder.problems)))
+    return tuple(documents)
+
+
+def _nodes(text: str, file: Path, most: int) -> list[Any] | Document:
+    """The nodes of the first documents by libyaml, or a document that says what is wrong."""
+    nodes: list[Any] = []
     try:
         loader = _Loader(text)
         try:
-            node = loader.get_node() if loader.check_node() else None
-            extra = loader.get_node() if loader.check_node() else None
+            while len(nodes) < most and loader.check_node():
+                nodes.append(loader.get_node())
         finally:
             loader.dispose()
     except TooDeep:
@@ -94,10 +122,19 @@ def _compose(text: str, file: Path) -> Document:
         return _broken(file, f"is not YAML: {_words(error)}", _place(mark) if mark else (1, 1))
     except (yaml.YAMLError, ValueError) as error:
         return _broken(file, f"is not YAML: {str(error).splitlines()[0]}")
-    if extra is not None:
-        return _broken(file, "holds more than one YAML document", _place(extra.start_mark))
-    if node is None:
+    return nodes
+
+
+def _compose(text: str, file: Path) -> Document:
+    """Nodes by libyaml, then data."""
+    nodes = _nodes(text, file, most=2)
+    if isinstance(nodes, Document):
+        return nodes
+    if len(nodes) > 1:
+        return _broken(file, "holds more than one YAML document", _place(nodes[1].start_mark))
+    if not nodes:
         return Document(file=file)
+    node = nodes[0]
     builder = _Builder(file)
     data = builder.value(node, ())
     if data is None and not builder.problems:
@@ -138,8 +175,9 @@ class _Loader(BoundedLoader):
 class _Builder:
     """Turns nodes into data and keeps the place of each."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, deepest: int = _DEEPEST) -> None:
         """Nothing read yet."""
+        self._deepest = deepest
         self.marks: dict[KeyPath, Mark] = {}
         self.problems: list[Problem] = []
         self._file = file
@@ -163,8 +201,8 @@ class _Builder:
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
-        if len(self._open) >= _DEEPEST:  # not the path's length: `<<` in `<<` does not lengthen that
-            self.report(node, f"is nested deeper than {_DEEPEST} levels")
+        if len(self._open) >= self._deepest:  # not the path's length: `<<` in `<<` does not lengthen that
+            self.report(node, f"is nested deeper than {self._deepest} levels")
             return None
         if id(node) in self._open:
             self.report(node, "contains itself through an alias")

@@ -324,5 +324,5 @@ namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
 namespace.add_collection(gitops)
-for task_with_layer in (layers, plan, contracts, drift):
+for task_with_layer in (layers, plan, contracts, drift, gitops["verify"]):
     task_with_layer.beside = namespace

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task, selector_of, with_help
+from devtools.tasks.declaration import layer_task, our_task, selector_of, with_help
 
 
 @our_task(
@@ -74,4 +74,28 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
     main(lambda app: verb.export(app, typed), output)
 
 
-gitops = Collection("gitops", export)
+@layer_task(
+    reads=True,
+    help={
+        "name": "the directory of GitOps files (default: gitops/ of this repository, else the current directory)",
+        "root": "the repository's root, from which paths in the files count (default: found by those paths)",
+        "repository": "the repository's URL (default: as devtools.yaml says; also those whose paths exist here)",
+        "output": "text or json",
+    },
+)
+def verify(_: Context, name: str = "", root: str = "", repository: str = "", output: str = "text") -> None:
+    """Find what goes wrong silently in a tree for Argo CD or Flux; exit code 1 if there are findings.
+
+    Examples:
+      invoke gitops.verify
+      invoke gitops.verify ../fleet --output json
+      invoke gitops.verify clusters/dev --root .
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import verify as verb
+
+    typed = verb.Arguments(directory=name, root=root, repository=repository)
+    main(lambda app: verb.verify(app, typed, output), output)
+
+
+gitops = Collection("gitops", export, verify)

@@ -1,0 +1,126 @@
+"""`invoke gitops.verify`: what goes wrong silently in a GitOps tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from devtools.config.settings import Settings
+    from devtools.gitops.verify import Finding, World
+    from devtools.report.text import Line
+
+VERSION = 1  # of the JSON document
+_PLACES = 3  # of one finding that people are shown
+UNREADABLE = "unreadable-file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What is verified, as typed."""
+
+    directory: str = ""
+    root: str = ""
+    repository: str = ""
+
+
+def verify(app: App, typed: Arguments, output: str) -> ExitCode:
+    """Show every finding; the exit code is 1 if there are any, 2 if a file cannot be read."""
+    from devtools.gitops.verify import findings_of, notes_of, read_world
+    from devtools.report.tables import show_document
+
+    settings = _settings(app)
+    directory = app.cwd / typed.directory if typed.directory else _default(settings, app.cwd)
+    root = app.cwd / typed.root if typed.root else None
+    world = read_world(directory, root, typed.repository or _repository(settings, directory))
+    found = findings_of(world)
+    document = verify_json(app, world, found, tuple(notes_of(world)))
+    show_document(document, _lines, output, app.out, app.environ)
+    if any(item.rule == UNREADABLE for item in found):
+        return ExitCode.CONFIG
+    return ExitCode.FAILED if found else ExitCode.OK
+
+
+def _default(settings: Settings | None, cwd: Path) -> Path:
+    """The exported tree of this repository; else where the user is."""
+    exported = settings.root / "gitops" if settings else cwd
+    return exported if exported.is_dir() else cwd
+
+
+def _settings(app: App) -> Settings | None:
+    """What devtools.yaml says; None outside of a stack, where any tree may be verified."""
+    from devtools.config.settings import find_root
+
+    try:
+        find_root(app.cwd)
+    except ConfigError:
+        return None
+    return app.settings
+
+
+def _repository(settings: Settings | None, directory: Path) -> str:
+    """The URL of the repository that the tree is in, if devtools.yaml there says it."""
+    if settings is None or settings.gitops is None:
+        return ""
+    return settings.gitops.repository if directory.resolve().is_relative_to(settings.root.resolve()) else ""
+
+
+def verify_json(app: App, world: World, found: Iterable[Finding], notes: Iterable[str]) -> dict[str, Any]:
+    """Return the documented `gitops-verify` document."""
+    return {
+        "version": VERSION,
+        "kind": "gitops-verify",
+        "directory": _shown(app, world.tree.directory),
+        "root": _shown(app, world.tree.root),
+        "files": len(world.tree.sources),
+        "applications": len(world.applications),
+        "findings": [
+            {
+                "rule": item.rule,
+                "file": _shown(app, item.file),
+                "line": item.line,
+                "column": item.column,
+                "message": item.message,
+                "hint": item.hint,
+            }
+            for item in found
+        ],
+        "notes": list(notes),
+    }
+
+
+def _shown(app: App, path: Path) -> str:
+    return str(path.relative_to(app.cwd)) if path.is_relative_to(app.cwd) else str(path)
+
+
+def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
+    """The places of each finding, as `file:line:column`: one mistake of a template is found in many files."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for item in found:
+        place = f"{item['file']}:{item['line']}:{item['column']}"
+        groups.setdefault((item["rule"], item["message"], item["hint"]), []).append(place)
+    return groups
+
+
+def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """The document for people: a line per finding that editors can follow; paths stay whole."""
+    from devtools.report.text import Span, clean, plural, wrapped
+
+    lines: list[Line] = []
+    for (rule, message, hint), places in _grouped(document["findings"]).items():
+        what = (Span(clean(message)), Span(f" [{rule}]", "dim"))
+        lines += [(Span(f"{place}: ", "strong"), *what) for place in places[:_PLACES]]
+        if len(places) > _PLACES:
+            lines.append((Span(f"    and {plural(len(places) - _PLACES, 'more place')}"),))
+        lines += wrapped(hint, width, "    ")
+    for note in document["notes"]:
+        lines += wrapped(f"note: {note}", width)
+    count = len(document["findings"])
+    summary = plural(count, "finding") if count else "nothing found"
+    checked = f"{plural(document['files'], 'file')}, {plural(document['applications'], 'Application')}"
+    return [*lines, (Span(f"{document['directory']}: {summary} in {checked}", "bad" if count else "good"),)]

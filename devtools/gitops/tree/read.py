@@ -1,0 +1,288 @@
+"""Reads a directory of GitOps files: every YAML document with the positions of its keys.
+
+Nothing is executed or rendered. Templates of charts are text, and are not parsed as YAML.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.base.open_file import read_source
+from devtools.base.yaml_positions import Document, KeyPath, parse_stream
+from devtools.errors import ConfigError, Location, Problem
+
+YAML = (".yaml", ".yml")
+CHART = "Chart.yaml"
+_SKIPPED = frozenset({"node_modules", "__pycache__"})
+_MOST_FILES = 50_000  # of a tree: a home directory is not one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One YAML file: its path from the repository's root, its bytes and its documents."""
+
+    path: PurePosixPath
+    raw: bytes
+    documents: tuple[Document, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeObject:
+    """One Kubernetes object of the tree, and where it is written; `base` leads to it in a List."""
+
+    path: PurePosixPath
+    document: Document
+    data: Mapping[str, Any]
+    base: KeyPath = ()
+
+    @property
+    def api_version(self) -> str:
+        """Its apiVersion."""
+        return str(self.data.get("apiVersion") or "")
+
+    @property
+    def group(self) -> str:
+        """The API group, empty for the core."""
+        return self.api_version.partition("/")[0] if "/" in self.api_version else ""
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return str(self.data.get("kind") or "")
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Its metadata, empty if it is not a map."""
+        return mapping(self.data.get("metadata"))
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.metadata.get("name") or "")
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace, empty if none is written."""
+        return str(self.metadata.get("namespace") or "")
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """Its annotations."""
+        return mapping(self.metadata.get("annotations"))
+
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """Its labels."""
+        return mapping(self.metadata.get("labels"))
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """Its spec."""
+        return mapping(self.data.get("spec"))
+
+    def at(self, *path: str | int) -> Location:
+        """The place of a key, or of the nearest one around it."""
+        return self.document.at((*self.base, *path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """The files of a directory; paths are from `root`, the root of the repository as controllers see it."""
+
+    directory: Path
+    root: Path
+    sources: tuple[Source, ...]
+    files: frozenset[PurePosixPath]
+    charts: tuple[PurePosixPath, ...] = ()  # directories with a Chart.yaml
+    problems: tuple[Problem, ...] = ()  # of files that cannot be read
+    _by_kind: dict[str, tuple[KubeObject, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def objects(self) -> tuple[KubeObject, ...]:
+        """Every Kubernetes object, in the order of files; those of charts are left out, but for CRDs in `crds/`."""
+        return tuple(
+            item
+            for source in self.sources
+            if not self.chart_of(source.path) or "crds" in source.path.parts
+            for document in source.documents
+            for item in _objects(source.path, document, document.data, ())
+        )
+
+    def of(self, kind: str, *groups: str) -> tuple[KubeObject, ...]:
+        """The objects of a kind, of these API groups if any is named."""
+        if kind not in self._by_kind:
+            self._by_kind[kind] = tuple(item for item in self.objects if item.kind == kind)
+        return tuple(item for item in self._by_kind[kind] if not groups or item.group in groups)
+
+    @cached_property
+    def by_path(self) -> Mapping[PurePosixPath, Source]:
+        """The YAML files by path."""
+        return {source.path: source for source in self.sources}
+
+    @cached_property
+    def directories(self) -> frozenset[PurePosixPath]:
+        """Every directory that has a file."""
+        return frozenset(parent for path in self.files for parent in path.parents)
+
+    def has(self, path: str) -> bool:
+        """Whether a file or directory of the repository exists, inside or outside the directory that was read."""
+        clean = normal(path)
+        if clean is None:
+            return False
+        return clean in self.files or clean in self.directories or (self.root / clean).exists()
+
+    def chart_of(self, path: PurePosixPath) -> PurePosixPath | None:
+        """The chart that a file belongs to."""
+        return next((chart for chart in path.parents if chart in self._chart_set), None)
+
+    @cached_property
+    def _chart_set(self) -> frozenset[PurePosixPath]:
+        return frozenset(self.charts)
+
+    def below(self, directory: str) -> tuple[KubeObject, ...]:
+        """The objects in files below a directory of the repository."""
+        clean = normal(directory)
+        if clean is None:
+            return ()
+        return tuple(item for item in self.objects if clean in item.path.parents)
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value if it is a map, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def normal(path: str) -> PurePosixPath | None:
+    """A path from the repository's root without `.` and `..`; None if it leads out."""
+    parts: list[str] = []
+    for part in PurePosixPath(path.strip("/")).parts:
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return PurePosixPath(*parts)
+
+
+def matches_as_git(path: str, pattern: str) -> bool:
+    """Whether `git ls-files PATTERN` lists a path: `*` matches slashes, too, and a directory all below it."""
+    return fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
+
+
+def read_tree(directory: Path, root: Path | None = None) -> Tree:
+    """Read the YAML files below a directory; ConfigError if it is not one.
+
+    `root` is the repository's root. Without it, it is the directory, or the one above it from which the most of the
+    paths that the files name exist.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"{directory} is not a directory", hint="name the directory of the GitOps files")
+    directory = directory.resolve()
+    paths = sorted(_walk(directory))
+    documents = [(path, *_parsed(directory / path)) for path in paths if path.suffix in YAML]
+    charts = frozenset(path.parent for path in paths if path.name == CHART)
+    parsed = [
+        (path, raw, found) for path, raw, found in documents if not any(part in charts for part in _template_of(path))
+    ]
+    base = root.resolve() if root else _root_of(directory, [doc for *_, found in parsed for doc in found])
+    if not directory.is_relative_to(base):
+        raise ConfigError(f"{directory} is not below the root {base}", hint="name a directory above it as the root")
+    prefix = PurePosixPath(directory.relative_to(base).as_posix())
+    return Tree(
+        directory=directory,
+        root=base,
+        sources=tuple(Source(path=prefix / path, raw=raw, documents=found) for path, raw, found in parsed),
+        files=frozenset(prefix / path for path in paths),
+        charts=tuple(prefix / path for path in sorted(charts)),
+        problems=tuple(_problems(parsed)),
+    )
+
+
+def _walk(directory: Path) -> Iterator[PurePosixPath]:
+    count = 0
+    for at, below, names in os.walk(directory):
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in _SKIPPED)
+        for name in names:
+            count += 1
+            if count > _MOST_FILES:
+                raise ConfigError(f"{directory} has more than {_MOST_FILES} files", hint="name the GitOps directory")
+            yield PurePosixPath((Path(at) / name).relative_to(directory).as_posix())
+
+
+def _template_of(path: PurePosixPath) -> Iterator[PurePosixPath]:
+    """The directories that, if they are charts, make a file one of their templates."""
+    return (parent.parent for parent in path.parents if parent.name == "templates")
+
+
+def _parsed(path: Path) -> tuple[bytes, tuple[Document, ...]]:
+    try:
+        raw = read_source(path)
+    except OSError as error:
+        problem = Problem(where=Location(file=path), message=f"cannot be read: {error.strerror or error}")
+        return b"", (Document(file=path, data=None, problems=(problem,)),)
+    return raw, parse_stream(raw, path)
+
+
+def _problems(parsed: Iterable[tuple[PurePosixPath, bytes, tuple[Document, ...]]]) -> Iterator[Problem]:
+    """What is wrong with files that a controller reads.
+
+    Value files may have keys that are not text; what is in a directory `templates` is for something else to render.
+    """
+    for path, _, documents in parsed:
+        for document in documents:
+            if not document.data and "templates" in path.parts:
+                continue
+            if not document.data or (isinstance(document.data, dict) and "kind" in document.data):
+                yield from document.problems
+
+
+def _objects(path: PurePosixPath, document: Document, data: Any, base: KeyPath) -> Iterator[KubeObject]:
+    if not isinstance(data, dict) or not (data.get("kind") and data.get("apiVersion")):
+        return
+    if data["kind"] == "List":
+        for index, item in enumerate(sequence(data.get("items"))):
+            yield from _objects(path, document, item, (*base, "items", index))
+        return
+    yield KubeObject(path=path, document=document, data=data, base=base)
+
+
+def _root_of(directory: Path, documents: Iterable[Document]) -> Path:
+    """The directory, or one above it in the same repository, from which the most named paths exist."""
+    named = {text for document in documents for text in _named_paths(document.data)}
+    best, most = directory, -1
+    for candidate in (directory, *directory.parents):
+        count = sum((candidate / text).exists() for text in named)
+        if count > most:
+            best, most = candidate, count
+        if (candidate / ".git").exists():
+            break
+    return best
+
+
+def _named_paths(data: Any, key: str = "") -> Iterator[str]:
+    """The paths from the repository's root that a document names, each up to its first placeholder."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield from _named_paths(value, str(name))
+    elif isinstance(data, list):
+        for value in data:
+            yield from _named_paths(value, key)
+    elif isinstance(data, str) and (key == "path" or (key == "valueFiles" and data.startswith("$"))):
+        text = data.partition("/")[2] if data.startswith("$") else data
+        static = text.partition("{{")[0].partition("*")[0]
+        if static != text:
+            static = static.rpartition("/")[0]
+        if (clean := normal(static)) is not None and clean.parts:
+            yield str(clean)

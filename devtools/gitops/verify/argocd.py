@@ -1,0 +1,179 @@
+"""Rules for Applications, written or generated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.base.open_file import read_source
+from devtools.base.yaml_positions import KeyPath
+from devtools.errors import Location
+from devtools.gitops.tree.read import Tree, mapping, normal, sequence
+from devtools.gitops.verify.applications import Application, World
+from devtools.gitops.verify.finding import Finding, finding
+
+_FINALIZER = "resources-finalizer.argocd.argoproj.io"
+_EXACT = re.compile(r"v?\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?|(?:sha256:)?[0-9a-f]{40,64}")
+_ARCHIVES = (".tgz", ".tar.gz", ".zip")
+_ARGO_HOOK = re.compile(rb"argocd\.argoproj\.io/hook[\"']?\s*:")
+_HELM_HOOK = re.compile(rb"helm\.sh/hook[\"']?\s*:\s*[\"']?(?!test)")
+Source = tuple[KeyPath, Mapping[str, Any]]
+
+
+def is_pinned(version: Any) -> bool:
+    """Whether a version is exact; a range, `latest` or nothing is not."""
+    return _EXACT.fullmatch(str(version or "")) is not None
+
+
+def findings(world: World) -> Iterator[Finding]:
+    """Everything wrong with the Applications of a tree."""
+    yield from _names(world)
+    yield from _hooks(world)
+    for application in world.applications:
+        yield from _finalizer(application)
+        yield from _references(application)
+        for source in application.sources:
+            yield from _source(world, application, source)
+            yield from _value_files(world, application, source)
+
+
+def _names(world: World) -> Iterator[Finding]:
+    first: dict[tuple[str, str], Application] = {}
+    for one in world.applications:
+        key = (one.name, str(mapping(one.data.get("metadata")).get("namespace") or one.written.namespace))
+        other = first.setdefault(key, one)
+        if other is not one:
+            where = _origin(one)
+            there = _origin(other)
+            message = f"Application {one.name} is also made by {there.file.name}:{there.line}"
+            yield finding("duplicate-application", where, message)
+
+
+def _origin(application: Application) -> Location:
+    """Where an Application comes from: its file of parameters, else itself."""
+    if application.parameters and application.parameters.document:
+        return application.parameters.document.at()
+    return application.at("metadata", "name")
+
+
+def _finalizer(application: Application) -> Iterator[Finding]:
+    finalizers = sequence(mapping(application.data.get("metadata")).get("finalizers"))
+    if not application.generated and not any(str(one).startswith(_FINALIZER) for one in finalizers):
+        yield finding(
+            "finalizer-missing", application.at("metadata"), f"Application {application.name} has no finalizer"
+        )
+
+
+def _references(application: Application) -> Iterator[Finding]:
+    refs = {str(source["ref"]) for _, source in application.sources if source.get("ref")}
+    for path, source in application.sources:
+        for index, value in enumerate(sequence(mapping(source.get("helm")).get("valueFiles"))):
+            where = application.at(*path, "helm", "valueFiles", index, value=value)
+            text = str(value)
+            if text.startswith("$"):
+                name = text[1:].partition("/")[0]
+                if name not in refs:
+                    known = f"; its refs: {', '.join(sorted(refs))}" if refs else ""
+                    yield finding("ref-undefined", where, f"{text} uses ${name}, but no source has that ref{known}")
+            elif re.search(r"/\$\w+/", text):
+                yield finding("ref-not-first", where, f"{text} has a reference in the middle")
+
+
+def _source(world: World, application: Application, found: Source) -> Iterator[Finding]:
+    path, source = found
+    chart, directory = str(source.get("chart") or ""), str(source.get("path") or "")
+    if chart and directory:
+        where = application.at(*path, "path", value=directory)
+        yield finding("chart-and-path", where, f"source {chart} has a chart and the path {directory}")
+    if chart and source.get("ref"):
+        where = application.at(*path, "ref")
+        yield finding("ref-with-chart", where, f"the source with ref {source['ref']} has the chart {chart}")
+    if directory.endswith(_ARCHIVES):
+        yield finding(
+            "archive-as-path", application.at(*path, "path", value=directory), f"path {directory} is an archive"
+        )
+    elif directory and not chart and world.is_ours(source.get("repoURL")) and not world.tree.has(directory):
+        where = application.at(*path, "path", value=directory)
+        yield finding("source-path-missing", where, f"{directory} does not exist in this repository")
+    version = source.get("targetRevision")
+    is_oci = str(source.get("repoURL") or "").startswith("oci://")
+    if (chart or is_oci) and not is_pinned(version):
+        where = application.at(*path, "targetRevision", value=version)
+        yield finding(
+            "unpinned-version", where, f"{chart or source['repoURL']} is not pinned: {version or 'no version'!s}"
+        )
+    helm = mapping(source.get("helm"))
+    inline = [key for key in ("parameters", "values", "valuesObject") if helm.get(key)]
+    if inline and helm.get("valueFiles"):
+        message = f"helm.{inline[0]} of {application.name} outranks its value files"
+        yield finding("inline-values-win", application.at(*path, "helm", inline[0]), message)
+
+
+def _value_files(world: World, application: Application, found: Source) -> Iterator[Finding]:
+    path, source = found
+    by_ref = {str(one["ref"]): one for _, one in application.sources if one.get("ref")}
+    for index, value in enumerate(sequence(mapping(source.get("helm")).get("valueFiles"))):
+        text = str(value)
+        if "://" in text or "*" in text:
+            continue
+        at = _path_of(world, text, source, by_ref)
+        if at is None or world.tree.has(at):
+            continue
+        ignored = mapping(source.get("helm")).get("ignoreMissingValueFiles")
+        message = f"value file {text} of {application.name} does not exist" + (", and is ignored" if ignored else "")
+        where = application.at(*path, "helm", "valueFiles", index, value=value)
+        yield finding("value-file-missing", where, message)
+
+
+def _path_of(world: World, text: str, source: Mapping[str, Any], by_ref: Mapping[str, Any]) -> str | None:
+    """A value file's path from this repository's root; None if it is in another repository."""
+    if text.startswith("$"):
+        name, _, rest = text[1:].partition("/")
+        reference = by_ref.get(name)
+        return rest if reference and world.is_ours(reference.get("repoURL")) else None
+    if not world.is_ours(source.get("repoURL")) or not source.get("path"):
+        return None
+    if text.startswith("/"):
+        return text[1:]
+    clean = normal(f"{source['path']}/{text}")
+    return str(clean) if clean else "/".join((str(source["path"]), text))
+
+
+def chart_of(world: World, source: Mapping[str, Any]) -> PurePosixPath | None:
+    """The directory of a source in this repository."""
+    if source.get("path") and world.is_ours(source.get("repoURL")):
+        return normal(str(source["path"]))
+    return None
+
+
+def _hooks(world: World) -> Iterator[Finding]:
+    sources = [source for application in world.applications for _, source in application.sources]
+    for directory in sorted({found for source in sources if (found := chart_of(world, source)) is not None}):
+        argo, helm = hooks_below(world.tree, directory)
+        if argo and helm:
+            yield finding("hooks-mixed", argo[1], f"{argo[0]} has an Argo CD hook, {helm[0]} a Helm hook")
+
+
+def hooks_below(
+    tree: Tree, directory: PurePosixPath
+) -> tuple[tuple[str, Location] | None, tuple[str, Location] | None]:
+    """The first file with an Argo CD hook and the first one with a Helm hook below a directory."""
+    found: list[tuple[str, Location] | None] = [None, None]
+    for path in sorted(tree.files):
+        if directory not in path.parents or path.suffix not in {".yaml", ".yml", ".tpl"}:
+            continue
+        file = tree.root / path
+        try:
+            raw = read_source(file)
+        except OSError:
+            continue
+        for number, pattern in enumerate((_ARGO_HOOK, _HELM_HOOK)):
+            match = pattern.search(raw)
+            if match and found[number] is None:
+                before = raw[: match.start()]
+                column = match.start() - (before.rfind(b"\n") + 1) + 1
+                where = Location(file=file, line=before.count(b"\n") + 1, column=column)
+                found[number] = (str(path.name), where)
+    return found[0], found[1]

@@ -1,0 +1,313 @@
+"""Rules for Flux's objects: releases, sources, dependencies, Kustomizations, image automation."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.errors import Location
+from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, sequence
+from devtools.gitops.verify.applications import World
+from devtools.gitops.verify.argocd import is_pinned
+from devtools.gitops.verify.finding import Finding, finding
+
+HELM, KUSTOMIZE, SOURCE, IMAGE = (f"{name}.toolkit.fluxcd.io" for name in ("helm", "kustomize", "source", "image"))
+CURRENT = {
+    (HELM, "HelmRelease"): "v2",
+    (KUSTOMIZE, "Kustomization"): "v1",
+    (SOURCE, "GitRepository"): "v1",
+    (SOURCE, "HelmRepository"): "v1",
+    (SOURCE, "HelmChart"): "v1",
+    (SOURCE, "OCIRepository"): "v1",
+    (SOURCE, "Bucket"): "v1",
+    (IMAGE, "ImageRepository"): "v1",
+    (IMAGE, "ImagePolicy"): "v1",
+    (IMAGE, "ImageUpdateAutomation"): "v1",
+    ("notification.toolkit.fluxcd.io", "Receiver"): "v1",
+    ("notification.toolkit.fluxcd.io", "Provider"): "v1beta3",
+    ("notification.toolkit.fluxcd.io", "Alert"): "v1beta3",
+    ("external-secrets.io", "ExternalSecret"): "v1",
+    ("external-secrets.io", "SecretStore"): "v1",
+    ("external-secrets.io", "ClusterSecretStore"): "v1",
+    ("gateway.networking.k8s.io", "Gateway"): "v1",
+    ("gateway.networking.k8s.io", "HTTPRoute"): "v1",
+    ("kustomize.config.k8s.io", "Kustomization"): "v1beta1",
+}
+_BOOTSTRAP = "flux-system"  # its source is made by `flux bootstrap`
+_RELEASE = ("releaseName", "targetNamespace", "storageNamespace")
+_WATCH = "reconcile.fluxcd.io/watch"
+_MARKER = re.compile(r"#\s*(\{\"\$imagepolicy\".*\})\s*$")
+
+
+def findings(world: World) -> Iterator[Finding]:
+    """Everything wrong with Flux's objects in a tree."""
+    tree = world.tree
+    yield from _versions(tree)
+    for release in tree.of("HelmRelease", HELM):
+        yield from _chart(tree, release)
+        yield from _identity(release)
+        yield from _values(tree, release)
+    for item in tree.of("Kustomization", KUSTOMIZE):
+        yield from _kustomization(tree, item)
+    for kind, group in (("HelmRelease", HELM), ("Kustomization", KUSTOMIZE)):
+        yield from _dependencies(tree, tree.of(kind, group), kind)
+    yield from _markers(tree)
+
+
+def namespace_of(tree: Tree, item: KubeObject) -> str:
+    """The namespace of an object: its own, else that of the kustomization that lists its file."""
+    if item.namespace:
+        return item.namespace
+    for parent in item.path.parents:
+        for name in ("kustomization.yaml", "kustomization.yml"):
+            source = tree.by_path.get(parent / name)
+            data = mapping(source.documents[0].data) if source and source.documents else {}
+            if data.get("namespace"):
+                return str(data["namespace"])
+    return ""
+
+
+def same(tree: Tree, found: Iterable[KubeObject], name: Any, namespace: str) -> KubeObject | None:
+    """The object of a name and namespace; an unwritten namespace matches every one."""
+    for item in found:
+        at = namespace_of(tree, item)
+        if item.name == name and (not at or not namespace or at == namespace):
+            return item
+    return None
+
+
+def _versions(tree: Tree) -> Iterator[Finding]:
+    for item in tree.objects:
+        if item.group.endswith("kro.run") and item.kind == "ResourceGroup":
+            hint = "use ResourceGraphDefinition"
+            yield finding("old-api-version", item.at("kind"), "ResourceGroup is the former name of the kind", hint)
+        current = CURRENT.get((item.group, item.kind))
+        version = item.api_version.partition("/")[2]
+        if current and version != current and _older(version, current):
+            hint = f"use {item.group}/{current}"
+            yield finding("old-api-version", item.at("apiVersion"), f"{item.kind} {item.name} has {version}", hint)
+
+
+def _older(version: str, current: str) -> bool:
+    def rank(text: str) -> tuple[int, int, int]:
+        match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", text)
+        if match is None:
+            return (99, 0, 0)
+        return (int(match[1]), {"alpha": 0, "beta": 1}.get(match[2] or "", 2), int(match[3] or 0))
+
+    return rank(version) < rank(current)
+
+
+def _chart(tree: Tree, release: KubeObject) -> Iterator[Finding]:
+    spec = release.spec
+    chart, reference = mapping(mapping(spec.get("chart")).get("spec")), mapping(spec.get("chartRef"))
+    if chart and reference:
+        yield finding("chart-and-chart-ref", release.at("spec", "chartRef"), f"{release.name} has chart and chartRef")
+    source = mapping(chart.get("sourceRef"))
+    where = ("spec", "chart", "spec", "sourceRef")
+    if source.get("kind") == "OCIRepository":
+        message = f"chart.spec.sourceRef of {release.name} is an OCIRepository"
+        yield finding("source-kind", release.at(*where, "kind"), message)
+    elif source:
+        yield from _source(tree, release, source, where)
+    if reference:
+        yield from _source(tree, release, reference, ("spec", "chartRef"))
+    if chart and source.get("kind") == "HelmRepository" and not is_pinned(chart.get("version")):
+        version = chart.get("version") or "no version, so the newest"
+        where_version = release.at("spec", "chart", "spec", "version")
+        yield finding("unpinned-version", where_version, f"chart {chart.get('chart')} is not pinned: {version}")
+    if reference.get("kind") == "OCIRepository":
+        yield from _tag(same(tree, tree.of("OCIRepository", SOURCE), reference.get("name"), ""))
+
+
+def _tag(repository: KubeObject | None) -> Iterator[Finding]:
+    if repository is None:
+        return
+    wanted = mapping(repository.spec.get("ref"))
+    if wanted.get("digest") or (is_pinned(wanted.get("tag")) and not wanted.get("semver")):
+        return
+    version = wanted.get("semver") or wanted.get("tag") or "latest"
+    where = repository.at("spec", "ref", "semver" if wanted.get("semver") else "tag")
+    yield finding("unpinned-version", where, f"OCIRepository {repository.name} is not pinned: {version}")
+
+
+def _source(tree: Tree, item: KubeObject, reference: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Finding]:
+    kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
+    namespace = str(reference.get("namespace") or namespace_of(tree, item))
+    if name == _BOOTSTRAP or not kind:
+        return
+    if same(tree, tree.of(kind), name, namespace) is None:
+        message = f"{item.kind} {item.name} uses {kind} {name}" + (f" of {namespace}" if namespace else "")
+        yield finding("source-missing", item.at(*path, "name"), f"{message}, which is not in the tree")
+
+
+def _identity(release: KubeObject) -> Iterator[Finding]:
+    missing = [key for key in _RELEASE if not release.spec.get(key)]
+    if missing:
+        where = release.at("spec")
+        yield finding(
+            "release-identity-missing", where, f"HelmRelease {release.name} does not set {', '.join(missing)}"
+        )
+    if mapping(release.spec.get("upgrade")).get("crds") is None:
+        where = release.at("spec", "upgrade")
+        yield finding("upgrade-crds-missing", where, f"HelmRelease {release.name} does not set upgrade.crds")
+
+
+def _values(tree: Tree, release: KubeObject) -> Iterator[Finding]:
+    references = sequence(release.spec.get("valuesFrom"))
+    if references and release.spec.get("values"):
+        message = f"spec.values of {release.name} outranks its valuesFrom"
+        yield finding("inline-values-win", release.at("spec", "values"), message)
+    for index, one in enumerate(map(mapping, references)):
+        kind, name = str(one.get("kind") or ""), str(one.get("name") or "")
+        where = release.at("spec", "valuesFrom", index, "name")
+        if kind not in {"ConfigMap", "Secret"}:
+            where = release.at("spec", "valuesFrom", index, "kind")
+            yield finding("values-from-kind", where, f"valuesFrom of {release.name} names a {kind}")
+            continue
+        written = same(tree, tree.of(kind, ""), name, namespace_of(tree, release))
+        made = next((found for found in generators(tree, kind) if found[2] == name), None)
+        external = kind == "Secret" and any(_target(item) == name for item in tree.of("ExternalSecret"))
+        if written is None and made is None and not external and not one.get("optional"):
+            message = f"{kind} {name}, from which {release.name} takes values, is not in the tree"
+            yield finding("values-from-missing", where, message)
+        elif made is not None:
+            yield from _generator(tree, release, made, where)
+        elif written is not None and written.labels.get(_WATCH) != "Enabled":
+            yield finding("values-not-watched", written.at("metadata", "labels"), f"{kind} {name} is not watched")
+
+
+def _target(item: KubeObject) -> str:
+    return str(mapping(item.spec.get("target")).get("name") or item.name)
+
+
+def generators(tree: Tree, kind: str) -> Iterator[tuple[PurePosixPath, tuple[str | int, ...], str]]:
+    """Each generator of a kind: the kustomization's path, the path of keys, the name that it generates."""
+    key = "configMapGenerator" if kind == "ConfigMap" else "secretGenerator"
+    for path, source in tree.by_path.items():
+        if path.name in {"kustomization.yaml", "kustomization.yml"} and source.documents:
+            data = mapping(source.documents[0].data)
+            for index, one in enumerate(sequence(data.get(key))):
+                name = f"{data.get('namePrefix') or ''}{mapping(one).get('name')}{data.get('nameSuffix') or ''}"
+                yield path, (key, index), name
+
+
+def _generator(
+    tree: Tree, release: KubeObject, made: tuple[PurePosixPath, tuple[str | int, ...], str], where: Location
+) -> Iterator[Finding]:
+    path, keys, name = made
+    document = tree.by_path[path].documents[0]
+    data = mapping(document.data)
+    entry = mapping(sequence(data.get(str(keys[0])))[int(keys[1])])
+    options = {**mapping(data.get("generatorOptions")), **mapping(entry.get("options"))}
+    labels = {
+        **mapping(mapping(data.get("generatorOptions")).get("labels")),
+        **mapping(mapping(entry.get("options")).get("labels")),
+    }
+    if options.get("disableNameSuffixHash"):
+        if labels.get(_WATCH) != "Enabled":
+            yield finding("values-not-watched", document.at(keys), f"the generated {name} is not watched")
+    elif not any(_renames(tree, path.parent, str(one)) for one in sequence(data.get("configurations"))):
+        message = f"{name} gets a hash, but {path} does not rename it in HelmRelease {release.name}"
+        yield finding("values-from-suffix", where, message)
+
+
+def _renames(tree: Tree, directory: PurePosixPath, file: str) -> bool:
+    """Whether a configuration of kustomize has a nameReference for valuesFrom of HelmReleases."""
+    clean = normal(f"{directory}/{file}")
+    source = tree.by_path.get(clean) if clean else None
+    data = mapping(source.documents[0].data) if source and source.documents else {}
+    fields = [
+        mapping(one)
+        for reference in sequence(data.get("nameReference"))
+        for one in sequence(mapping(reference).get("fieldSpecs"))
+    ]
+    return any("valuesFrom" in str(one.get("path")) and one.get("kind") == "HelmRelease" for one in fields)
+
+
+def _kustomization(tree: Tree, item: KubeObject) -> Iterator[Finding]:
+    path = str(item.spec.get("path") or "./")
+    reference = mapping(item.spec.get("sourceRef"))
+    if reference:
+        yield from _source(tree, item, reference, ("spec", "sourceRef"))
+    local = reference.get("kind", "GitRepository") == "GitRepository"
+    if local and not tree.has(path):
+        message = f"path {path} of Kustomization {item.name} does not exist"
+        yield finding("kustomization-path-missing", item.at("spec", "path"), message)
+    if item.spec.get("wait") is True and (item.spec.get("healthChecks")):
+        where = item.at("spec", "healthChecks")
+        yield finding("health-checks-ignored", where, f"Kustomization {item.name} has wait: true and healthChecks")
+    if local and not item.spec.get("decryption"):
+        encrypted = next((one for one in tree.below(path) if "sops" in one.data), None)
+        if encrypted is not None:
+            message = (
+                f"Kustomization {item.name} applies {encrypted.path.name}, which SOPS encrypted, without decryption"
+            )
+            yield finding("decryption-missing", item.at("spec"), message)
+
+
+def _dependencies(tree: Tree, items: tuple[KubeObject, ...], kind: str) -> Iterator[Finding]:
+    other = "Kustomization" if kind == "HelmRelease" else "HelmRelease"
+    edges: dict[int, list[tuple[int, Location]]] = {}
+    numbers = {id(item): number for number, item in enumerate(items)}
+    for number, item in enumerate(items):
+        for index, one in enumerate(map(mapping, sequence(item.spec.get("dependsOn")))):
+            name = one.get("name")
+            namespace = str(one.get("namespace") or namespace_of(tree, item))
+            where = item.at("spec", "dependsOn", index, "kind" if "kind" in one else "name")
+            found = same(tree, items, name, namespace)
+            if found is not None and "kind" not in one:
+                edges.setdefault(number, []).append((numbers[id(found)], where))
+                continue
+            alien = one.get("kind", kind) != kind or same(tree, tree.of(other), name, namespace) is not None
+            rule = "depends-on-other-kind" if alien else "depends-on-missing"
+            kinds = f"{one.get('kind', other)} {name}" if alien else f"{name}, which is not in the tree"
+            yield finding(rule, where, f"{kind} {item.name} depends on {kinds}")
+    yield from _cycles(items, edges)
+
+
+def _cycles(items: tuple[KubeObject, ...], edges: Mapping[int, list[tuple[int, Location]]]) -> Iterator[Finding]:
+    """Each cycle once, at the edge that closes it."""
+    state: dict[int, int] = {}  # 1: on the path, 2: done
+    for start in range(len(items)):
+        if state.get(start):
+            continue
+        path = [start]
+        state[start] = 1
+        pending = [iter(edges.get(start, []))]
+        while pending:
+            step = next(pending[-1], None)
+            if step is None:
+                pending.pop()
+                state[path.pop()] = 2
+                continue
+            target, where = step
+            if state.get(target) == 1:
+                names = " → ".join(items[n].name for n in (*path[path.index(target) :], target))
+                yield finding("depends-on-cycle", where, f"{items[target].kind}s depend on each other: {names}")
+            elif not state.get(target):
+                state[target] = 1
+                path.append(target)
+                pending.append(iter(edges.get(target, [])))
+
+
+def _markers(tree: Tree) -> Iterator[Finding]:
+    policies = {f"{item.namespace}:{item.name}" for item in tree.of("ImagePolicy", IMAGE)}
+    for source in tree.sources:
+        if b"$imagepolicy" not in source.raw:
+            continue
+        for number, line in enumerate(source.raw.decode("utf-8", "replace").split("\n"), 1):
+            match = _MARKER.search(line)
+            if match is None:
+                continue
+            try:
+                text = str(json.loads(match[1])["$imagepolicy"])
+            except (ValueError, KeyError, TypeError):
+                text = match[1]
+            name = ":".join(text.split(":")[:2])
+            if name not in policies:
+                where = Location(file=tree.root / source.path, line=number, column=match.start() + 1)
+                yield finding("image-policy-missing", where, f"ImagePolicy {name} of this marker is not in the tree")

@@ -1,0 +1,237 @@
+"""Rules for what both engines apply: kustomizations, CRDs, secrets, leftovers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.base.yaml_positions import Document
+from devtools.errors import Location
+from devtools.gitops.tree.read import KubeObject, Source, Tree, mapping, normal, sequence
+from devtools.gitops.verify.applications import Application, World
+from devtools.gitops.verify.argocd import chart_of
+from devtools.gitops.verify.finding import Finding, finding
+from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
+from devtools.gitops.verify.steps import WAVE, step_numbers, steps_of
+
+LARGEST_ANNOTATION = 262_144  # bytes, of all annotations of an object
+_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
+_DEPRECATED = {
+    "commonLabels": "use labels",
+    "bases": "use resources",
+    "patchesStrategicMerge": "use patches",
+    "patchesJson6902": "use patches",
+    "vars": "use replacements",
+}
+_LISTS = ("resources", "components", "configurations", "crds", "generators", "transformers")
+_SOURCE = re.compile(r"^# Source: \S+/templates/\S+", re.MULTILINE)
+_ENCRYPTED = re.compile(r"ENC\[[A-Z0-9_]+,")
+_PLACEHOLDER = re.compile(r"\$\{\w+(?::?[=-][^}]*)?\}|\{\{.*\}\}|<[\w -]+>|")
+_LEFTOVERS = frozenset({"manifests.yaml", "manifests.yml", "rendered.yaml"})
+
+
+def findings(world: World) -> Iterator[Finding]:
+    """Everything wrong with kustomizations and plain objects of a tree."""
+    tree = world.tree
+    listed: set[PurePosixPath] = set()
+    for path, source in tree.by_path.items():
+        if path.name in _NAMES and source.documents and _is_kustomize(source.documents[0]):
+            yield from _kustomize(tree, path, source.documents[0], listed)
+    for path, source in tree.by_path.items():
+        yield from _left_out(tree, path, source, listed)
+        yield from _leftover(tree, path, source)
+    for item in tree.of("Secret", ""):
+        yield from _secret(item)
+    yield from _secret_literals(tree)
+    yield from _crds(world)
+    yield from _before_crd(world)
+
+
+def _is_kustomize(document: Document) -> bool:
+    return "toolkit.fluxcd.io" not in str(mapping(document.data).get("apiVersion"))
+
+
+def _kustomize(tree: Tree, path: PurePosixPath, document: Document, listed: set[PurePosixPath]) -> Iterator[Finding]:
+    data = mapping(document.data)
+    listed.add(path)
+    for key, way in _DEPRECATED.items():
+        if key in data:
+            yield finding("kustomize-deprecated", document.at((key,)), f"{key} is deprecated", way)
+    for keys, name in _named_files(data):
+        if "://" in name or name.startswith(("git@", "github.com/")) or "\n" in name:
+            continue
+        clean = normal(f"{path.parent}/{name}")
+        if clean is None or not tree.has(str(clean)):
+            yield finding("kustomize-file-missing", document.at(keys), f"{name} does not exist")
+        else:
+            listed.add(clean)
+
+
+def _named_files(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for key in _LISTS:
+        for index, name in enumerate(sequence(data.get(key))):
+            if isinstance(name, str):
+                yield (key, index), name
+    for key in ("patches", "patchesStrategicMerge", "replacements"):
+        for index, one in enumerate(sequence(data.get(key))):
+            name = one if isinstance(one, str) else mapping(one).get("path")
+            if isinstance(name, str):
+                yield (key, index), name
+    for key in ("configMapGenerator", "secretGenerator"):
+        for index, one in enumerate(map(mapping, sequence(data.get(key)))):
+            for place, text in enumerate(sequence(one.get("files"))):
+                yield (key, index, "files", place), str(text).rpartition("=")[2]
+
+
+def _left_out(tree: Tree, path: PurePosixPath, source: Source, listed: set[PurePosixPath]) -> Iterator[Finding]:
+    """Objects beside a kustomization that does not list them."""
+    if path in listed or path.name in _NAMES or tree.chart_of(path):
+        return
+    beside = any(path.parent / name in listed for name in _NAMES)
+    if beside and any(
+        mapping(one.data).get("kind") and mapping(one.data).get("apiVersion") for one in source.documents
+    ):
+        yield finding("not-in-kustomization", source.documents[0].at(), f"the kustomization does not list {path.name}")
+
+
+def _leftover(tree: Tree, path: PurePosixPath, source: Source) -> Iterator[Finding]:
+    if tree.chart_of(path) or not source.documents:
+        return
+    match = _SOURCE.search(source.raw.decode("utf-8", "replace"))
+    if match:
+        line = source.raw[: match.start()].count(b"\n") + 1
+        where = Location(file=source.documents[0].file, line=line)
+        yield finding("rendered-manifests", where, f"{path.name} holds what a chart was rendered to")
+    elif path.name in _LEFTOVERS and any(mapping(one.data).get("kind") for one in source.documents):
+        yield finding("rendered-manifests", source.documents[0].at(), f"{path.name} looks like rendered manifests")
+
+
+def _secret(item: KubeObject) -> Iterator[Finding]:
+    if item.labels.get("argocd.argoproj.io/secret-type") and not _sensitive(item):
+        return
+    for key in ("data", "stringData"):
+        for name, value in mapping(item.data.get(key)).items():
+            text = str(value if value is not None else "")
+            if not _ENCRYPTED.match(text) and not _PLACEHOLDER.fullmatch(text) and _hidden(item, name):
+                yield finding("plain-secret", item.at(key, name), f"Secret {item.name} has {name} in plain text")
+
+
+_OPEN = frozenset({"name", "server", "url", "type", "project", "enableOCI", "insecure", "namespaces", "username"})
+
+
+def _hidden(item: KubeObject, name: str) -> bool:
+    """Whether a key of a Secret is secret: all are, but for the plain ones of Argo CD's own Secrets."""
+    return not (item.labels.get("argocd.argoproj.io/secret-type") and name in _OPEN)
+
+
+def _sensitive(item: KubeObject) -> bool:
+    keys = {*mapping(item.data.get("data")), *mapping(item.data.get("stringData"))}
+    return bool(keys - _OPEN)
+
+
+def _secret_literals(tree: Tree) -> Iterator[Finding]:
+    for path, keys, name in generators(tree, "Secret"):
+        document = tree.by_path[path].documents[0]
+        entry = mapping(sequence(mapping(document.data).get("secretGenerator"))[int(keys[1])])
+        for index, text in enumerate(sequence(entry.get("literals"))):
+            if not _PLACEHOLDER.fullmatch(str(text).partition("=")[2]):
+                where = document.at((*keys, "literals", index))
+                yield finding("plain-secret", where, f"secretGenerator {name} has a literal in plain text")
+
+
+def _applied(world: World) -> Iterator[tuple[Application, KubeObject]]:
+    """Each Application with the objects of this repository that it applies."""
+    for application in world.applications:
+        for _, source in application.sources:
+            directory = chart_of(world, source)
+            for item in world.tree.below(str(directory)) if directory else ():
+                yield application, item
+
+
+def _crds(world: World) -> Iterator[Finding]:
+    reported: set[int] = set()
+    for application, item in _applied(world):
+        if item.kind != "CustomResourceDefinition" or id(item) in reported:
+            continue
+        size = len(json.dumps(item.data, separators=(",", ":")).encode())
+        if size > LARGEST_ANNOTATION and "ServerSideApply=true" not in application.options:
+            reported.add(id(item))
+            message = f"CRD {item.name} has {size:,} bytes, and {application.name} does not apply it server-side"
+            yield finding("crd-too-large", item.at("metadata", "name"), message)
+
+
+def _before_crd(world: World) -> Iterator[Finding]:
+    """Custom resources that are applied before, or not after, the CRD of the tree that defines them."""
+    crds = {
+        (str(item.spec.get("group")), str(mapping(item.spec.get("names")).get("kind"))): item
+        for item in world.tree.of("CustomResourceDefinition")
+    }
+    if not crds:
+        return
+    yield from _argo_order(world, crds)
+    yield from _flux_order(world, crds)
+
+
+def _argo_order(world: World, crds: Mapping[tuple[str, str], KubeObject]) -> Iterator[Finding]:
+    owner = {id(item): app for app, item in _applied(world) if item.kind == "CustomResourceDefinition"}
+    for application, item in _applied(world):
+        crd = crds.get((item.group, item.kind))
+        bringer = owner.get(id(crd)) if crd else None
+        if crd is None or bringer is None:
+            continue
+        if bringer is application:
+            late = _wave(item.annotations) < _wave(crd.annotations)
+            what = "in a later wave of the same Application"
+        else:
+            late = _position(application) <= _position(bringer)
+            what = f"by Application {bringer.name}, which is not ordered before {application.name}"
+        if late:
+            message = f"{item.kind} {item.name}: its CRD comes {what}"
+            yield finding("custom-resource-before-crd", item.at("kind"), message)
+
+
+def _wave(annotations: Mapping[str, Any]) -> int:
+    try:
+        return int(annotations.get(WAVE, 0))
+    except (TypeError, ValueError):
+        return 0
+
+
+def _position(application: Application) -> int:
+    """The step or wave of an Application."""
+    if application.generated:
+        numbers = step_numbers(application, steps_of(application.written))
+        return numbers[0] if numbers else 0
+    return _wave(application.annotations)
+
+
+def _flux_order(world: World, crds: Mapping[tuple[str, str], KubeObject]) -> Iterator[Finding]:
+    tree = world.tree
+    items = tree.of("Kustomization", KUSTOMIZE)
+    owners = {id(one): item for item in items for one in tree.below(str(item.spec.get("path") or "./"))}
+    for item in tree.objects:
+        crd = crds.get((item.group, item.kind))
+        mine, theirs = owners.get(id(item)), owners.get(id(crd)) if crd else None
+        if crd is None or mine is None or theirs is None or mine is theirs:
+            continue
+        if not _reaches(tree, items, mine, theirs):
+            message = f"{item.kind} {item.name}: Kustomization {mine.name} does not depend on {theirs.name}, its CRD's"
+            yield finding("custom-resource-before-crd", item.at("kind"), message, f"add dependsOn: {theirs.name}")
+
+
+def _reaches(tree: Tree, items: tuple[KubeObject, ...], start: KubeObject, target: KubeObject) -> bool:
+    pending, passed = [start], set[int]()
+    while pending:
+        item = pending.pop()
+        if item is target:
+            return True
+        if id(item) in passed:
+            continue
+        passed.add(id(item))
+        for one in map(mapping, sequence(item.spec.get("dependsOn"))):
+            found = same(tree, items, one.get("name"), str(one.get("namespace") or ""))
+            pending += [found] if found is not None else []
+    return False

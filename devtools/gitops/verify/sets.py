@@ -1,0 +1,337 @@
+"""Rules for ApplicationSets: templates, patches, generators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from devtools.base.open_file import read_file, read_source
+from devtools.base.suggestions import did_you_mean
+from devtools.base.yaml_positions import Document, KeyPath, parse_stream
+from devtools.errors import Location
+from devtools.gitops.tree.read import KubeObject, mapping, sequence
+from devtools.gitops.verify.applications import STRICT, Generated, World, git_files
+from devtools.gitops.verify.finding import Finding, finding
+from devtools.gitops.verify.gotemplate import MissingKey, actions
+
+_FIELD = re.compile(r"(?<![\w)\"`])\.([A-Za-z_]\w*)")
+_BY_NAME = re.compile(r"\b(?:dig|get|hasKey|index)\b")  # functions that read one key of a map
+_LITERAL = re.compile(r'"([A-Za-z_][\w-]*)"')
+_DEFAULT = re.compile(r"\bdefault\s+(?:\"[^\"]*\"|[\w.-]+)\s+(\.[\w.]+)|(\.[\w.]+)\s*\|\s*default\b")
+_ALONE = re.compile(r"^\s*(?:\{\{-?\s*(?:/\*.*?\*/|[^{}]*?)\s*-?\}\}\s*)+$")
+_INLINE = re.compile(r"\{\{-?.*?-?\}\}")
+_PLACEHOLDER = "TEMPLATED"
+_LARGE = 10**6  # numbers from which Go writes an exponent
+
+
+def findings(world: World) -> Iterator[Finding]:
+    """Everything wrong with the ApplicationSets of a tree."""
+    for made in world.sets:
+        yield from _templates(made)
+        yield from _types(made.item)
+        yield from _patch(made.item)
+        yield from _globs(world, made.item)
+        yield from _failures(made)
+        yield from _wave(made.item)
+    yield from _components(world)
+
+
+def _templates(made: Generated) -> Iterator[Finding]:
+    item = made.item
+    texts = list(_texts(item.spec.get("template"), ("spec", "template")))
+    texts += _texts(item.spec.get("templatePatch"), ("spec", "templatePatch"))
+    used = [path for path, text in texts if any(_FIELD.search(action) for action in actions(text))]
+    if not item.spec.get("goTemplate"):
+        if used:
+            yield finding("go-template-off", item.at(*used[0]), "the template uses fields, but goTemplate is not true")
+        return
+    options = sequence(item.spec.get("goTemplateOptions"))
+    if STRICT not in options:
+        yield finding(
+            "missingkey-not-error", item.at("spec", "goTemplate"), f"ApplicationSet {item.name} allows absent keys"
+        )
+        return
+    for path, text in texts:
+        for action in actions(text):
+            for match in _DEFAULT.finditer(action):
+                chain = match[1] or match[2]
+                where = _within(item, path, match[0])
+                yield finding("default-with-missingkey", where, f"default over {chain}, which may be absent")
+
+
+def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Every text below a value, and its path of keys."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, (*path, index))
+
+
+def _within(item: KubeObject, path: KeyPath, text: str) -> Location:
+    """The place of a text in a scalar: its line in a block scalar, else that of the key."""
+    start = item.at(*path)
+    value: Any = item.data
+    for key in path:
+        value = value[key]
+    for number, line in enumerate(str(value).split("\n"), 1):
+        if text in line and "\n" in str(value):
+            return _block(start, number, line.index(text) + 1)
+    return start
+
+
+def _block(start: Location, number: int, column: int) -> Location:
+    """The place of a line and column of a block scalar whose key is at `start`."""
+    lines = read_source(start.file).decode("utf-8", "replace").split("\n")
+    indent = next((len(line) - len(line.lstrip()) for line in lines[start.line :] if line.strip()), 0)
+    return Location(file=start.file, line=start.line + number, column=indent + column)
+
+
+@cache
+def application_keys() -> Mapping[str, Any]:
+    """The keys of an Application's spec and their types."""
+    from devtools.base.machine_yaml import read_map
+
+    return read_map(read_file(Path(__file__).parent / "application_keys.yaml"))
+
+
+def _type_of(path: KeyPath) -> Any:
+    """The type of a field below `spec`; None for an unknown one."""
+    schema: Any = application_keys()["spec"]
+    for key in path:
+        if schema == "source":
+            schema = application_keys()["source"]
+        if schema == "any":
+            return "any"
+        if isinstance(key, int):
+            schema = schema[0] if isinstance(schema, list) else None
+        elif isinstance(schema, Mapping):
+            schema = schema.get(key, schema.get("*"))
+        else:
+            return None
+        if schema is None:
+            return None
+    return application_keys()["source"] if schema == "source" else schema
+
+
+def _types(item: KubeObject) -> Iterator[Finding]:
+    """Texts with placeholders where a boolean, number, list or map belongs."""
+    spec = mapping(mapping(item.spec.get("template")).get("spec"))
+    for path, text in _texts(spec, ()):
+        kind = _type_of(path)
+        if "{{" in text and kind not in {None, "string", "any"} if isinstance(kind, str | None) else "{{" in text:
+            word = kind if isinstance(kind, str) else "list" if isinstance(kind, list) else "map"
+            where = item.at("spec", "template", "spec", *path)
+            yield finding("templated-type", where, f"{_dotted(path)} is a {word}, but the template writes text")
+
+
+def _dotted(path: KeyPath) -> str:
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".")
+
+
+def patch_document(item: KubeObject) -> Document | None:
+    """The templatePatch with placeholders for its actions; None if that is not YAML."""
+    text = item.spec.get("templatePatch")
+    if not isinstance(text, str):
+        return None
+    lines = [
+        "" if _ALONE.match(line) else _INLINE.sub(_PLACEHOLDER, line.replace('"{{', "{{").replace('}}"', "}}"))
+        for line in text.split("\n")
+    ]
+    documents = parse_stream("\n".join(lines).encode(), item.document.file)
+    return documents[0] if documents else None
+
+
+def _patch(item: KubeObject) -> Iterator[Finding]:
+    document = patch_document(item)
+    if document is None:
+        return
+    start = item.at("spec", "templatePatch")
+
+    def at(path: KeyPath) -> Location:
+        where = document.at(path)
+        return _block(start, where.line, where.column)
+
+    if document.problems and not document.data:
+        problem = document.problems[0]
+        where = _block(start, problem.where.line, problem.where.column)
+        yield finding("patch-not-yaml", where, f"templatePatch {problem.message}")
+        return
+    data = mapping(document.data)
+    for key in data:
+        if key not in {"metadata", "spec", "apiVersion", "kind"}:
+            hint = did_you_mean(key, ("metadata", "spec"))
+            yield finding("patch-unknown-key", at((key,)), f"templatePatch has the unknown key {key!r}", hint)
+    yield from _unknown_keys(data.get("spec"), (), at)
+    if "project" in mapping(data.get("spec")):
+        yield finding("patch-changes-project", at(("spec", "project")), "templatePatch sets spec.project")
+    template = sequence(mapping(mapping(item.spec.get("template")).get("spec")).get("sources"))
+    patched = mapping(data.get("spec")).get("sources")
+    if template and isinstance(patched, list):
+        yield from _lost_sources(template, patched, at)
+
+
+def _unknown_keys(data: Any, path: KeyPath, at: Any) -> Iterator[Finding]:
+    if isinstance(data, Mapping):
+        schema = _type_of(path)
+        for key, value in data.items():
+            if _PLACEHOLDER in key:
+                continue
+            kind = _type_of((*path, key))
+            if kind is None and isinstance(schema, Mapping):
+                hint = did_you_mean(key, schema)
+                message = f"templatePatch has the unknown key {_dotted(('spec', *path, key))!r}"
+                yield finding("patch-unknown-key", at(("spec", *path, key)), message, hint)
+            else:
+                yield from _unknown_keys(value, (*path, key), at)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _unknown_keys(value, (*path, index), at)
+
+
+def _lost_sources(template: list[Any], patched: list[Any], at: Any) -> Iterator[Finding]:
+    left = {_source_name(mapping(one)) for one in patched}
+    lost = [name for one in template if (name := _source_name(mapping(one))) not in left]
+    if len(patched) < len(template) or any(name.startswith("ref ") for name in lost):
+        names = ", ".join(lost) or f"{len(template) - len(patched)} of {len(template)}"
+        yield finding(
+            "patch-drops-source", at(("spec", "sources")), f"templatePatch replaces sources and loses: {names}"
+        )
+
+
+def _source_name(source: Mapping[str, Any]) -> str:
+    if source.get("ref"):
+        return f"ref {source['ref']}"
+    return str(source.get("chart") or source.get("path") or source.get("repoURL"))
+
+
+def _globs(world: World, item: KubeObject) -> Iterator[Finding]:
+    for path, git in _generators(item.spec.get("generators"), ("spec", "generators")):
+        files = sequence(git.get("files"))
+        deeper = git_files(world.tree, git) - git_files(world.tree, git, greedy=False)
+        wide = next((n for n, one in enumerate(files) if "*" in str(mapping(one).get("path"))), None)
+        if deeper and wide is not None:
+            names = ", ".join(map(str, sorted(deeper)[:2])) + (" …" if len(deeper) > 2 else "")  # noqa: PLR2004
+            pattern = mapping(files[wide]).get("path")
+            yield finding("greedy-glob", item.at(*path, "files", wide, "path"), f"{pattern} also matches {names}")
+
+
+def _generators(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Each git generator and the path of keys to it."""
+    if isinstance(data, list):
+        for index, one in enumerate(data):
+            yield from _generators(one, (*path, index))
+    elif isinstance(data, Mapping):
+        for key, value in data.items():
+            if key == "git":
+                yield (*path, key), mapping(value)
+            elif key in {"matrix", "merge", "generators"}:
+                yield from _generators(value, (*path, key))
+
+
+def _failures(made: Generated) -> Iterator[Finding]:
+    """Templates that fail for some parameters: they freeze the whole set."""
+    for parameters, error in made.failures:
+        source = parameters.path or "its parameters"
+        where = parameters.document.at() if parameters.document else made.item.at("spec", "template")
+        if isinstance(error, MissingKey):
+            hint = ""
+            if error.chain.startswith(".metadata"):
+                hint = "only the clusters generator sets .metadata: combine the two in a matrix"
+            message = f"{source} has no {error.chain}, which ApplicationSet {made.item.name} reads"
+            yield finding("template-key-missing", where, message, hint)
+        else:
+            yield finding("template-fails", where, f"{source}: {error.message}")
+
+
+def _wave(item: KubeObject) -> Iterator[Finding]:
+    metadata = mapping(mapping(item.spec.get("template")).get("metadata"))
+    if "argocd.argoproj.io/sync-wave" in mapping(metadata.get("annotations")):
+        where = item.at("spec", "template", "metadata", "annotations", "argocd.argoproj.io/sync-wave")
+        yield finding("wave-on-generated", where, f"ApplicationSet {item.name} gives its Applications a sync-wave")
+
+
+def _components(world: World) -> Iterator[Finding]:
+    """Files that git generators read: keys that nothing reads, reserved keys, numbers."""
+    readers: dict[Path, list[Generated]] = {}
+    documents: dict[Path, Document] = {}
+    for made in world.sets:
+        for one in made.parameters:
+            if one.document is not None and one.path is not None:
+                readers.setdefault(one.document.file, []).append(made)
+                documents[one.document.file] = one.document
+    for file, sets in readers.items():
+        document = documents[file]
+        data = mapping(document.data)
+        mentioned = frozenset(name for made in sets for name in _mentioned(made.item))
+        for key in data:
+            if key in {"path", "values"}:
+                yield finding(
+                    "component-reserved-key", document.at((key,)), f"the top-level key {key!r} is overwritten"
+                )
+            elif key not in mentioned:
+                hint = did_you_mean(key, mentioned)
+                yield finding("component-unknown-key", document.at((key,)), f"no ApplicationSet reads {key!r}", hint)
+            elif isinstance(data[key], Mapping):
+                yield from _nested(document, key, data[key], sets)
+        yield from _numbers(document)
+    if any(made.parameters for made in world.sets):
+        for path, source in world.tree.by_path.items():
+            if path.name == "component.yaml" and source.documents and source.documents[0].file not in readers:
+                yield finding("component-not-generated", source.documents[0].at(), "no ApplicationSet reads this file")
+
+
+def _nested(document: Document, key: str, value: Mapping[str, Any], sets: list[Generated]) -> Iterator[Finding]:
+    """Keys of a map that the templates read field by field, and never as a whole."""
+    every = [action for made in sets for action in _actions(made.item)]
+    whole = re.compile(rf"(?<![\w.])\$?\.{re.escape(key)}(?![\w.])")
+    if any(whole.search(action) and not _BY_NAME.search(action) for action in every):
+        return
+    mentioned = {name for made in sets for name in _mentioned(made.item)}
+    for name in value:
+        if name not in mentioned:
+            hint = did_you_mean(name, mentioned)
+            yield finding(
+                "component-unknown-key", document.at((key, name)), f"no ApplicationSet reads '{key}.{name}'", hint
+            )
+
+
+def _actions(item: KubeObject) -> Iterator[str]:
+    for _, text in _texts(item.spec, ()):
+        yield from actions(text)
+
+
+def _mentioned(item: KubeObject) -> Iterator[str]:
+    """Every name that an action of the ApplicationSet could read; matchLabels and steps read labels only."""
+    for action in _actions(item):
+        for chain in re.finditer(r"(?<![\w\"`])((?:\.[A-Za-z_]\w*)+)", action):
+            yield from chain[1].strip(".").split(".")
+        yield from _LITERAL.findall(action)
+
+
+def _numbers(document: Document) -> Iterator[Finding]:
+    data = mapping(document.data)
+    for key in ("wave", "syncWave", "sync-wave"):
+        if isinstance(data.get(key), int | float) and not isinstance(data.get(key), bool):
+            yield finding("unquoted-wave", document.at((key,)), f"{key} is the number {data[key]}")
+    for path, value in _scalars(data, ()):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LARGE:
+            yield finding("unquoted-wave", document.at(path), f"{_dotted(path)} is a large number, {value}")
+
+
+def _scalars(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _scalars(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _scalars(item, (*path, index))
+    else:
+        yield path, value
