@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.events import Notice
-from devtools.model import STAND_IN, Action, Plan, ReleaseId, Stack
+from devtools.model import STAND_IN, Action, Plan, Release, ReleaseId, Stack
 
 if TYPE_CHECKING:
+    from devtools.helm.failures import HelmFailure
     from devtools.kube.client import Kube
+    from devtools.rendering.renderer import Renderer
 
 _NAMED = 3  # templates
 
@@ -52,12 +51,17 @@ def run_subject(stack: str, context: str) -> str:
 
 def plan_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]], environment: str) -> Iterator[Notice]:
     """Warn of releases that no layer declares any more, and of upgrades that render differently each time."""
+    yield from undeclared_notices(plan, environment)
+    yield from random_notices(plan, values)
+
+
+def undeclared_notices(plan: Plan, environment: str) -> Iterator[Notice]:
+    """Warn of releases that no layer declares any more."""
     if plan.undeclared:
         names, verb = ", ".join(map(str, plan.undeclared)), "is" if len(plan.undeclared) == 1 else "are"
         message = f"{names} {verb} on the cluster, but no longer declared"
         command = f"invoke down --undeclared{f' --env {environment}' if environment else ''}"
         yield Notice(level="warning", message=f"{message}; to uninstall: {command}")
-    yield from random_notices(plan, values)
 
 
 def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:
@@ -92,7 +96,7 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
 
     A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
     """
-    from devtools.images.inventory import Renderer
+    from devtools.rendering.renderer import renderer
 
     releases = [step.release for step in plan.steps if step.action in {Action.INSTALL, Action.UPGRADE}]
     releases = [release for release in releases if release.chart.kind != STAND_IN]
@@ -102,9 +106,9 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
         return []
     if program is None:
         return []
-    with TemporaryDirectory(prefix="devtools-helm-") as home:
-        renderer = Renderer(program=program, home=Path(home), runner=app.runner, workers=os.cpu_count() or 1)
-        found = renderer.failures(releases, values)
+    with renderer(program, app.runner) as rendering:
+        failures = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
+    found = [(release, failure) for release, failure in zip(releases, failures, strict=True) if failure]
     return [
         RenderingFailure(
             release=release.id,
@@ -117,3 +121,14 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
         )
         for release, failure in found
     ]
+
+
+def _failure(rendering: Renderer, release: Release, values: Mapping[str, Any]) -> HelmFailure | None:
+    """Return why helm cannot render a release; None if it can."""
+    from devtools.rendering.renderer import RenderingFailed
+
+    try:
+        rendering.offline(release, values)
+    except RenderingFailed as error:
+        return error.failure
+    return None

@@ -17,6 +17,8 @@ class Options:
     retest: bool = True
     force: bool = False
     dry_run: bool = False
+    diff: bool = False  # of a dry run: show what changes on the cluster, too
+    fail_on_change: bool = False
     wait: bool = True
     output: str = "text"
     verbose: bool = False

@@ -7,6 +7,7 @@ Functions: https://masterminds.github.io/sprig/, https://helm.sh/docs/chart_temp
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _RANDOM = (
 )
 _CALL = re.compile(rf"(?<![\w.$\-])(?:{_RANDOM})(?![\w\-])|(?<![\w)])\.Release\.Revision\b|\$\.Release\.Revision\b")
 _LOOKUP = re.compile(r"(?<![\w.$\-])lookup(?![\w\-])")
+_CAPABILITIES = re.compile(r"\.Capabilities\b")
+_LIVE = re.compile(r"(?<![\w.$\-])lookup(?![\w\-])|\.Release\.Revision\b")
 _ACTION = re.compile(r"\{\{-?\s*(?!/\*)(.*?)\}\}", re.DOTALL)
 _COMMENT = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -46,6 +49,31 @@ class _Text:
 
     calls: frozenset[str]
     includes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uses:
+    """What the templates of a chart may read beside their values; a `tpl` of a value counts, too.
+
+    `live`: objects on the cluster, or the number of the revision. `capabilities`: what the cluster serves.
+    """
+
+    random: tuple[Random, ...] = ()
+    live: bool = False
+    capabilities: bool = False
+
+
+def uses_of(chart: Path, values: Mapping[str, Any]) -> Uses:
+    """Return what the templates of a chart and of its enabled subcharts may read; ConfigError if it cannot be read."""
+    texts = [json.dumps(values, default=str)]
+    for where, files in files_of(chart, values, _is_template):
+        texts += [text.decode("utf-8", "replace") for name, text in files.items() if _is_template(where + name)]
+    text = "\n".join(texts)
+    return Uses(
+        random=random_templates(chart, values),
+        live=_LIVE.search(text) is not None,
+        capabilities=_CAPABILITIES.search(text) is not None,
+    )
 
 
 def random_templates(chart: Path, values: Mapping[str, Any]) -> tuple[Random, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
+from devtools.commands.review.diff import run_or_diff
 from devtools.errors import ConfigError, ExitCode
 from devtools.planning.layer_names import find_layer
 from devtools.planning.overrides import find_overrides
@@ -32,4 +33,4 @@ def replay(app: App, name: str, options: Options, *, context: str = "", kubeconf
         context=context,
         kubeconfig=kubeconfig,
     )
-    return project.run(request)
+    return run_or_diff(app, request)

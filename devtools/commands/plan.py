@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
+from devtools.commands.review.diff import run_or_diff
 from devtools.errors import EnvironmentFault, ExitCode
 from devtools.model import Facts, Stack
 from devtools.planning.selection import Selector, choose, narrowed
@@ -35,7 +36,7 @@ def plan(app: App, name: str, options: Options) -> ExitCode:
             "up", replace(options, selector=narrowed(stack, name, options.selector)), app.environment
         )
     options = replace(options, dry_run=True)
-    return project.run(Request(command=command, stack=stack, selection=selection, options=options))
+    return run_or_diff(app, Request(command=command, stack=stack, selection=selection, options=options))
 
 
 def _chosen(stack: Stack, name: str, options: Options) -> Stack:

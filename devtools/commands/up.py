@@ -5,6 +5,7 @@ from __future__ import annotations
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
 from devtools.clusters.provider import ClusterAbsent
+from devtools.commands.review.diff import run_or_diff
 from devtools.errors import ConfigError, ExitCode
 from devtools.planning.overrides import find_overrides
 from devtools.planning.plan import Selection
@@ -25,7 +26,7 @@ def up(app: App, options: Options) -> ExitCode:
         overrides=find_overrides(stack, selection, recreate=options.recreate, take=options.take),
         create_cluster=True,
     )
-    return project.run(request)
+    return run_or_diff(app, request)
 
 
 def down(app: App, options: Options, *, undeclared: bool = False, crds: bool = False) -> ExitCode:

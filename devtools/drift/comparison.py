@@ -7,16 +7,16 @@ hold), so its defaults, its quantities and what nobody declared are never taken 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
-from devtools.errors import DevtoolsError, Interrupted
+from devtools.drift.objects import PARALLEL, Item, LiveObjects
+from devtools.errors import DevtoolsError
 from devtools.helm.applied import MANAGER, Applied, applied
 from devtools.kube.api_errors import NOT_FOUND
 from devtools.kube.client import ApiError, Kube
@@ -26,16 +26,11 @@ from devtools.redaction import Redactor
 from devtools.releases.facts import helm_records, record_path
 from devtools.releases.recovery import Revision, basis, revisions
 
-_PARALLEL = 8
-_FEW = 3  # objects of a kind that are got one by one; more of them cost one list
-_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # got one by one: others may be megabytes
 _SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 _FORBIDDEN = 403
 _INVALID = 422
 _AGAIN = 3  # times that an object is compared anew because it changed meanwhile
 _VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
-Input = TypeVar("Input")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,26 +85,16 @@ def find_drift(
     return _Look(kube, cancel, say).at(releases)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Item:
-    """One declared object and where it lives; `path` is empty where its kind is not served."""
-
-    ref: ObjectRef
-    body: Mapping[str, Any]
-    path: str
-    redactor: Redactor
-    others: tuple[Mapping[str, Any], ...] = ()  # further declarations of the same object
-
-
 class _Unreadable(Exception):
     """A revision's record that cannot be read, and why."""
 
 
-class _Look:
+class _Look(LiveObjects):
     """One look at the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel, say: Callable[[str], None]) -> None:
-        self._kube, self._cancel, self._say = kube, cancel, say
+        super().__init__(kube, cancel)
+        self._say = say
 
     def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
         """See `find_drift`."""
@@ -117,32 +102,20 @@ class _Look:
         known = [_known(release, records.get(release.id, ())) for release in releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
         self._kube.resource("Namespace")  # discover once, before the threads
-        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="drift") as pool:
-            declared = {name: found for (name, *_), found in self._each(pool, self._declared, inputs)}
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="drift") as pool:
+            declared = {name: found for (name, *_), found in self.each(pool, self._declared, inputs)}
             items = {name: found for name, found in declared.items() if not isinstance(found, str)}
             every = [item for found in items.values() for item in found]
             self._say(f"comparing {len(every)} objects of {len(items)} release{'' if len(items) == 1 else 's'}")
-            live = self._live(pool, every)
+            live = self.live(pool, every)
             drifts = {
                 item.ref: drift
-                for item, drift in self._each(pool, lambda item: self._compare(item, live.get(item.ref)), every)
+                for item, drift in self.each(pool, lambda item: self._compare(item, live.get(item.ref)), every)
                 if drift is not None
             }
         return [_compared(item, declared.get(item.release.id, []), drifts) for item in known]
 
-    def _each(
-        self, pool: ThreadPoolExecutor, work: Callable[[Input], Made], inputs: Sequence[Input]
-    ) -> Iterator[tuple[Input, Made]]:
-        """What each came to; none is begun any more once the user has had enough."""
-
-        def done(item: Input) -> Made:
-            if self._cancel.is_set():
-                raise Interrupted(self._cancel.reason or "interrupted")
-            return work(item)
-
-        return zip(inputs, pool.map(done, inputs), strict=True)
-
-    def _declared(self, inputs: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[_Item] | str:
+    def _declared(self, inputs: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[Item] | str:
         """The objects that a revision declares, or why nobody can tell.
 
         What is live may be of a later one that failed, so what is secret there is not shown either.
@@ -157,7 +130,7 @@ class _Look:
         for one in (found, *later):
             if one:
                 redactor.learn(one.values, *one.objects)
-        return self._items(release, found, redactor) if found else []
+        return self.items(release, (*found.objects, *found.repeated), redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
         """What Helm stored of it; nothing where it went away just now."""
@@ -167,48 +140,7 @@ class _Look:
         except DevtoolsError as error:
             raise _Unreadable(f"revision {revision.number}: {error.message}") from error
 
-    def _items(self, release: ReleaseId, found: Applied, redactor: Redactor) -> list[_Item]:
-        """The declared objects of a release."""
-        items: dict[ObjectRef, _Item] = {}
-        for body in (*found.objects, *found.repeated):
-            metadata, kind, version = body["metadata"], str(body["kind"]), str(body.get("apiVersion", ""))
-            resource = self._kube.resource(kind, version)
-            namespace = str(metadata.get("namespace") or release.namespace)
-            ref = ObjectRef(
-                version, kind, namespace if resource is None or resource.namespaced else "", metadata["name"]
-            )
-            path = resource.path(ref.namespace, ref.name) if resource else ""
-            if ref in items:
-                items[ref] = replace(items[ref], others=(*items[ref].others, body))
-            else:
-                items[ref] = _Item(ref=ref, body=body, path=path, redactor=redactor)
-        return list(items.values())
-
-    def _live(self, pool: ThreadPoolExecutor, items: Iterable[_Item]) -> dict[ObjectRef, dict[str, Any] | None]:
-        """The objects as they are: one list of each kind of which there are several, else one by one."""
-        kinds: dict[tuple[str, str], list[_Item]] = defaultdict(list)
-        for item in items:
-            if item.path:
-                kinds[item.ref.api_version, item.ref.kind].append(item)
-        listed = [group for (_, kind), group in kinds.items() if kind not in _LARGE and len(group) > _FEW]
-        single = [item for group in kinds.values() if group not in listed for item in group]
-        live: dict[ObjectRef, dict[str, Any] | None] = {}
-        got = self._each(pool, lambda item: self._kube.get(item.path), single)
-        for _, found in self._each(pool, self._list, listed):
-            live |= found
-        return live | {item.ref: one for item, one in got}
-
-    def _list(self, group: Sequence[_Item]) -> dict[ObjectRef, dict[str, Any] | None]:
-        """The live objects of one kind."""
-        version, kind = group[0].ref.api_version, group[0].ref.kind
-        resource = self._kube.resource(kind, version)
-        found = self._kube.items(resource.path()) if resource else []
-        return {
-            ObjectRef(version, kind, str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])): item
-            for item in found
-        }
-
-    def _compare(self, item: _Item, live: dict[str, Any] | None) -> ObjectDrift | None:
+    def _compare(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
         """How one object differs from what is declared; None if it is as one of its declarations says.
 
         Helm applies all declarations of an object at the same time, so any of them may be the last.
@@ -219,7 +151,7 @@ class _Look:
             return None
         return drift
 
-    def _compare_with(self, item: _Item, live: dict[str, Any] | None) -> ObjectDrift | None:
+    def _compare_with(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
         """How one object differs from one declaration; None where it does not."""
         if not item.path:
             return ObjectDrift(ref=item.ref, state="missing", reason="the API server has no such kind")
@@ -237,12 +169,12 @@ class _Look:
             live = self._kube.get(item.path)  # it changed in between
         return self._changed(item, found)
 
-    def _changed(self, item: _Item, found: Iterable[Change]) -> ObjectDrift | None:
+    def _changed(self, item: Item, found: Iterable[Change]) -> ObjectDrift | None:
         """A drift of these fields, but for those that an autoscaler sets."""
         fields = tuple(_field(item, change) for change in found if not self._is_scaled(item, change))
         return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
 
-    def _replaced(self, item: _Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
+    def _replaced(self, item: Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
         """What somebody put in the place of declared items, and whatever else differs; None where that is not why."""
         found = replaced(live, item.body, MANAGER) if error.status == _INVALID else None
         if found is None:
@@ -253,7 +185,7 @@ class _Look:
             return None  # it is refused for another reason, too
         return self._changed(item, (*changes(live, wanted, MANAGER), *found.lost, *found.strange))
 
-    def _refused(self, item: _Item, error: ApiError) -> ObjectDrift:
+    def _refused(self, item: Item, error: ApiError) -> ObjectDrift:
         """What cannot be applied any more has drifted, too; a user who may not even try is told so."""
         if error.status == NOT_FOUND:
             return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
@@ -263,7 +195,7 @@ class _Look:
         reason = item.redactor.text(_VALUE.sub("Invalid value", error.text))
         return ObjectDrift(ref=item.ref, state="refused", reason=reason)
 
-    def _is_scaled(self, item: _Item, change: Change) -> bool:
+    def _is_scaled(self, item: Item, change: Change) -> bool:
         """Whether it is the number of replicas that an autoscaler sets."""
         return (
             change.steps == ("spec", "replicas") and (item.ref.namespace, item.ref.kind, item.ref.name) in self._scaled
@@ -284,9 +216,7 @@ def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
     return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
 
 
-def _compared(
-    item: ReleaseDrift, found: Sequence[_Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]
-) -> ReleaseDrift:
+def _compared(item: ReleaseDrift, found: Sequence[Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]) -> ReleaseDrift:
     """A release with what was found of it."""
     if isinstance(found, str):
         return replace(item, basis=None, reason=found)
@@ -297,7 +227,7 @@ def _version(item: Mapping[str, Any]) -> str:
     return str((item.get("metadata") or {}).get("resourceVersion", ""))
 
 
-def _field(item: _Item, change: Change) -> Field:
+def _field(item: Item, change: Change) -> Field:
     """A change without what may not be shown."""
     if is_hidden(item.ref.kind, change):
         return Field(change=replace(change, declared=None, live=None), hidden=True)

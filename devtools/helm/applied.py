@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,17 @@ def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
     """
     record = read_record(secret)
     values = record.document.get("config")
-    named = [item for item in record.items() if (item.get("metadata") or {}).get("name")]
+    return declared(record.items(), release, values if isinstance(values, Mapping) else {})
+
+
+def declared(items: Iterable[Mapping[str, Any]], release: ReleaseId, values: Mapping[str, Any]) -> Applied:
+    """The objects of a rendered manifest as Helm applies them for a release; objects without a name are left out."""
+    named = [item for item in items if (item.get("metadata") or {}).get("name")]
     found = {_key(item): item for item in named}
     return Applied(
         objects=tuple(_as_applied(item, release) for item in found.values()),
         repeated=tuple(_as_applied(item, release) for item in named if found[_key(item)] is not item),
-        values=values if isinstance(values, Mapping) else {},
+        values=values,
     )
 
 
@@ -45,7 +50,7 @@ def _key(item: Mapping[str, Any]) -> tuple[str, ...]:
     return str(item.get("apiVersion")), str(item["kind"]), str(metadata.get("namespace", "")), str(metadata["name"])
 
 
-def _as_applied(item: dict[str, Any], release: ReleaseId) -> dict[str, Any]:
+def _as_applied(item: Mapping[str, Any], release: ReleaseId) -> dict[str, Any]:
     """An object of the manifest with the marks of its release."""
     metadata = dict(item["metadata"])
     metadata["labels"] = {**(metadata.get("labels") or {}), **_OWNED}

@@ -7,7 +7,7 @@ neither what it waits for nor gives up on what cannot heal.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,21 +55,43 @@ class Helm:
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
             ("upgrade", release.name, str(chart), "--install", "--skip-crds"),
-            ("--namespace", release.namespace, "--values", "-"),
+            ("--namespace", release.namespace, "--values", "-", "--reset-values"),
             ("--wait=hookOnly", "--timeout", _seconds(timeout), "--history-max", str(history)),
             ("--labels", pairs, "--output", "json"),
             (*(_TAKE if take else ()), *(_FIRST if first else ())),
             timeout=timeout + 30,
         )
 
-    def template(self, release: ReleaseId, chart: Path, values: Path, kube_version: str = "") -> Command:
-        """Render, talking to no cluster."""
+    def template(
+        self,
+        release: ReleaseId,
+        chart: Path,
+        values: Path,
+        *,
+        kube_version: str = "",
+        api_versions: Sequence[str] = (),
+        upgrade: bool = False,
+        crds: bool = True,
+    ) -> Command:
+        """Render, talking to no cluster; templates are told of these versions, and of an install unless `upgrade`."""
         version = ("--kube-version", kube_version) if kube_version else ()
+        served = ("--api-versions", ",".join(api_versions)) if api_versions else ()
         return Command(
             argv=(
-                *(str(self.program), "template", release.name, str(chart), "--include-crds"),
-                *("--namespace", release.namespace, "--values", _listed(values), *version),
+                *(str(self.program), "template", release.name, str(chart), *(("--include-crds",) if crds else ())),
+                *("--namespace", release.namespace, "--values", _listed(values), *version, *served),
+                *(("--is-upgrade",) if upgrade else ()),
             ),
+            env=self.env,
+            timeout=60,
+        )
+
+    def rehearse(self, release: ReleaseId, chart: Path, *, take: bool = False) -> Command:
+        """Answer with the release as JSON that `upgrade` would make, and make nothing; reads the values on stdin."""
+        return self._command(
+            ("upgrade", release.name, str(chart), "--install", "--skip-crds", "--dry-run=server"),
+            ("--namespace", release.namespace, "--values", "-", "--reset-values", "--output", "json"),
+            (*(_TAKE if take else ()), *_FIRST),
             timeout=60,
         )
 
@@ -135,7 +157,7 @@ def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
 
     Raises DevtoolsError where it is not YAML.
     """
-    return tuple(ref_of(item, namespace) for item in documents(text) if _HOOK not in annotations_of(item))
+    return tuple(ref_of(item, namespace) for item in documents(text) if not hook_events(item))
 
 
 def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
@@ -144,11 +166,7 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
     Each has a kind and a name, and a map for its spec where it has one. Raises DevtoolsError where they are not YAML,
     or one could never be run.
     """
-    found = tuple(
-        item
-        for item in documents(text)
-        if {"test", "test-success"} & set(re.split(r"\s*,\s*", str(annotations_of(item).get(_HOOK, ""))))
-    )
+    found = tuple(item for item in documents(text) if {"test", "test-success"} & set(hook_events(item)))
     for item in found:
         kind, name, spec = item["kind"], (item.get("metadata") or {}).get("name"), item.get("spec") or {}
         if not (isinstance(kind, str) and isinstance(name, str) and name and isinstance(spec, dict)):
@@ -200,6 +218,12 @@ def ref_of(item: Mapping[str, Any], namespace: str) -> ObjectRef:
 def annotations_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
     """The annotations of one of `documents`."""
     return (item.get("metadata") or {}).get("annotations") or {}
+
+
+def hook_events(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the events at which Helm creates one of `documents`; none if it is not a hook."""
+    found = annotations_of(item).get(_HOOK)
+    return () if found is None else tuple(re.split(r"\s*,\s*", str(found).strip()))
 
 
 def _listed(path: Path) -> str:

@@ -100,6 +100,14 @@ def invalid(stderr: str) -> tuple[ObjectRef, ...]:
     return tuple(ref for ref, words in every if _INVALID in words and not _IMMUTABLE.search(words))
 
 
+def immutable_fields(text: str) -> tuple[str, ...] | None:
+    """Return the fields that the API server says cannot be changed, `.spec.selector`; None if that is not why."""
+    words = without_values(text)
+    if not _IMMUTABLE.search(words):
+        return None
+    return tuple(f".{name}" for name in _FIELD.findall(words))
+
+
 def _end_of(stderr: str) -> str:
     """What helm said at its end, without values; nothing where it did not end with an error."""
     return without_values(message(stderr))

@@ -28,12 +28,15 @@ from devtools.tasks.gitops import gitops
 from devtools.tasks.images import namespace as images
 from devtools.tasks.proto import namespace as proto
 
+_OUTPUT = "text, json (one document at the end) or jsonl (events as they come); with --diff text, json or markdown"
+
 
 @our_task(
     iterable=INSISTED,
     help=with_help(
-        *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose", "output"),
-        *("recreate", "take-ownership"),
+        *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose"),
+        *("diff", "fail-on-change", "recreate", "take-ownership"),
+        output=_OUTPUT,
         name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
         context="refuse a cluster with another kube context",
         kubeconfig="refuse a cluster with another kubeconfig",
@@ -47,6 +50,8 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     no_test: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    diff: bool = False,
+    fail_on_change: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
     context: str = "",
@@ -59,20 +64,21 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
     Examples:
       invoke layer 40-data-plane
-      invoke layer 40 --dry-run
+      invoke layer 40 --dry-run --diff
       invoke layer data-plane --only-test --output json
       invoke layer 40 --recreate clickhouse
     """
-    from devtools.app.exit_codes import EVENTS, main
+    from devtools.app.exit_codes import PLANS, main
     from devtools.commands import layer as verb
 
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, sync=not only_test)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
     main(
         lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig),
         output,
-        EVENTS,
+        PLANS,
         environment=env,
     )
 
@@ -81,7 +87,9 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     iterable=[*SELECTORS, *INSISTED],
     help=with_help(
         *("recreate", "take-ownership"),
-        *("env", "no-test", "force", "dry-run", "no-wait", "verbose", "output", *SELECTORS, "with-needs"),
+        *("env", "no-test", "force", "dry-run", "no-wait", "verbose", *SELECTORS, "with-needs"),
+        *("diff", "fail-on-change"),
+        output=_OUTPUT,
         retest="test unchanged layers, too",
     ),
 )
@@ -92,6 +100,8 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     retest: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    diff: bool = False,
+    fail_on_change: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
     stage: Sequence[str] | None = None,
@@ -110,14 +120,15 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
       invoke up --stage data-plane --with-needs
       invoke up -l layer=12-crds
     """
-    from devtools.app.exit_codes import EVENTS, main
+    from devtools.app.exit_codes import PLANS, main
     from devtools.commands import up as verb
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, retest=retest, selector=chosen)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
-    main(lambda app: verb.up(app, options), output, EVENTS, environment=env)
+    main(lambda app: verb.up(app, options), output, PLANS, environment=env)
 
 
 @our_task(
@@ -185,13 +196,21 @@ def layers(
 @layer_task(
     reads=True,
     iterable=SELECTORS,
-    help=with_help("env", "force", "output", *SELECTORS, "with-needs", name="only this layer (default: all)"),
+    help=with_help(
+        *("env", "force", *SELECTORS, "with-needs"),
+        diff="also show which objects and fields would change",
+        **{"fail-on-change": "with --diff: exit with 1 if anything would be done"},
+        output=_OUTPUT,
+        name="only this layer (default: all)",
+    ),
 )
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 - one parameter per flag
     _: Context,
     name: str = "",
     env: str = "",
     force: bool = False,
+    diff: bool = False,
+    fail_on_change: bool = False,
     stage: Sequence[str] | None = None,
     release: Sequence[str] | None = None,
     label: Sequence[str] | None = None,
@@ -203,13 +222,16 @@ def plan(
     Examples:
       invoke plan
       invoke plan 40 --env dev
+      invoke plan --diff
+      invoke plan --diff --output markdown --fail-on-change
     """
-    from devtools.app.exit_codes import EVENTS, main
+    from devtools.app.exit_codes import PLANS, main
     from devtools.commands import plan as show
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
     options = changed(options_of(output, force=force), selector=chosen)
-    main(lambda app: show.plan(app, name, options), output, EVENTS, environment=env)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change)
+    main(lambda app: show.plan(app, name, options), output, PLANS, environment=env)
 
 
 @layer_task(

@@ -132,6 +132,8 @@ _HELP = {
     "output": _OUTPUT,
     "force": "sync releases that are unchanged, too",
     "dry-run": "print the plan and touch nothing",
+    "diff": "with a dry run: show which objects and fields would change",
+    "fail-on-change": "with --diff: exit with 1 if anything would be done",
     "no-test": "sync only",
     "only-test": "check contracts and run smoke tests, without syncing",
     "no-wait": "fail if another run holds the lock, instead of waiting",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
@@ -51,17 +48,15 @@ def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Want
     """The images of releases as declared for this environment, from charts that are checked against the lock."""
     from devtools.config.values import merge
     from devtools.errors import config_error
-    from devtools.images.inventory import Renderer
+    from devtools.images.inventory import find_images
+    from devtools.rendering.renderer import renderer
 
     if problems := app.charts.verify(releases):
         raise config_error(problems)
     values = {str(release.id): merge(release, root=stack.root).data for release in releases}
     app.toolchain.ensure(("helm",), progress=app.say)
-    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
-        renderer = Renderer(
-            program=app.toolchain.path("helm"), home=Path(home), runner=app.runner, workers=os.cpu_count() or 1
-        )
-        return renderer.wanted(releases, values)
+    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+        return find_images(rendering, releases, values)
 
 
 def _chosen(stack: Stack, layers: Sequence[str]) -> list[Release]:

@@ -1,0 +1,1 @@
+"""Commands that review a change before it reaches a cluster."""

@@ -1,0 +1,56 @@
+"""What a change of an object does beyond the object: pods that restart, kinds and data that go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from devtools.diff.managed_fields import Steps
+
+CRD = "CustomResourceDefinition"
+_ROLLED = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+_LOST = {
+    CRD: "deletes every object of this kind",
+    "Namespace": "deletes everything in it",
+    "PersistentVolumeClaim": "its data may be lost",
+    "PersistentVolume": "its data may be lost",
+}
+
+
+def restarts(kind: str, fields: Iterable[Steps], wanted: Mapping[str, Any]) -> tuple[int, str]:
+    """Return how many pods a change of these fields restarts, and how; 0 if it restarts none by itself."""
+    if kind not in _ROLLED or not any(steps[:2] == ("spec", "template") for steps in fields):
+        return 0, ""
+    spec = wanted.get("spec") or {}
+    strategy = (spec.get("strategy") or spec.get("updateStrategy") or {}).get("type")
+    if strategy == "OnDelete":
+        return 0, "its pods change only when they are deleted (OnDelete)"
+    if spec.get("paused"):
+        return 0, "its pods change only when it is no longer paused"
+    return pods_of(kind, wanted), "all at once" if strategy == "Recreate" else ""
+
+
+def pods_of(kind: str, item: Mapping[str, Any]) -> int:
+    """Return how many pods a workload has."""
+    if kind == "DaemonSet":
+        return int((item.get("status") or {}).get("desiredNumberScheduled") or 0)
+    replicas = (item.get("spec") or {}).get("replicas")
+    return int(1 if replicas is None else replicas) if kind in _ROLLED else int(kind == "Pod")
+
+
+def loss(kind: str) -> str:
+    """Return what goes with an object of this kind; empty if nothing does."""
+    return _LOST.get(kind, "")
+
+
+def crd_view(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a CRD with its versions by name, so that a schema is compared with that of the same version."""
+    spec = {**(item.get("spec") or {})}
+    spec["versions"] = {str(version.get("name")): version for version in spec.get("versions") or ()}
+    return {**item, "spec": spec}
+
+
+def storage_version(crd: Mapping[str, Any]) -> str:
+    """Return the version in which objects of a CRD are stored."""
+    versions = (crd.get("spec") or {}).get("versions") or ()
+    return next((str(version.get("name")) for version in versions if version.get("storage")), "")

@@ -1,0 +1,192 @@
+"""What a plan would do to a release, object by object, and what may be shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from devtools.diff.difference import ABSENT, Change, changes, is_hidden
+from devtools.diff.effects import CRD, loss, storage_version
+from devtools.diff.managed_fields import Steps
+from devtools.drift.objects import Item
+from devtools.helm.applied import MANAGER
+from devtools.helm.commands import annotations_of
+from devtools.helm.record import KEEP
+from devtools.model import Action, ObjectRef, Step
+from devtools.redaction import HIDDEN, Redactor
+from devtools.releases.crds import compare
+from devtools.rendering.renderer import Hook
+from devtools.rendering.steps import StepRendering
+
+_NAME, _NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+Does = Literal["add", "change", "replace", "remove", "keep", "refuse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedField:
+    """A field that will differ: `change.live` is what is there, `change.declared` what will be.
+
+    `hidden`: its values are secret and not here. `varies`: it differs at each rendering. `owner`: a field manager
+    that holds it, so that Helm refuses to change it unless ownership is taken.
+    """
+
+    change: Change
+    hidden: bool = False
+    varies: bool = False
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange:
+    """What happens to one object; `restarts` pods restart with it, `body` is that of a new one, without secrets."""
+
+    ref: ObjectRef
+    does: Does
+    fields: tuple[PlannedField, ...] = ()
+    reason: str = ""
+    restarts: int = 0
+    notes: tuple[str, ...] = ()
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseChange:
+    """What a step does; `problem` says why that cannot be predicted."""
+
+    step: Step
+    objects: tuple[ObjectChange, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A release with what was read of it: what is declared for it now, and what its record holds."""
+
+    step: Step
+    rendering: StepRendering
+    redactor: Redactor
+    new: tuple[Item, ...] = ()
+    crds: tuple[Item, ...] = ()
+    old: tuple[Item, ...] = ()
+    varying: Mapping[ObjectRef, frozenset[Steps]] = field(default_factory=dict)
+
+
+def removed_objects(one: Subject, live: Mapping[ObjectRef, Mapping[str, Any] | None]) -> Iterator[ObjectChange]:
+    """Yield what the release has on the cluster and no longer declares."""
+    uninstall = one.step.action is Action.UNINSTALL
+    for item in one.old:
+        there = live.get(item.ref)
+        if there is None or any(is_same(item.ref, other.ref) for other in (*one.new, *one.crds)):
+            continue
+        policy = annotations_of(item.body if uninstall else there).get(KEEP)
+        if policy == "keep" or (uninstall and item.ref.kind == CRD):
+            reason = f"{KEEP}: keep" if policy == "keep" else "CRDs are kept: invoke down --crds removes them"
+            yield ObjectChange(ref=item.ref, does="keep", reason=reason)
+        else:
+            note = loss(item.ref.kind)
+            yield ObjectChange(ref=item.ref, does="remove", notes=(note,) if note else ())
+
+
+def added(item: Item, reason: str = "") -> ObjectChange:
+    """Return the change that a new object is; a CRD is shown by its name alone."""
+    body = None if item.ref.kind == CRD else _shown(item)
+    return ObjectChange(ref=item.ref, does="add", reason=reason, body=body)
+
+
+def _shown(item: Item) -> dict[str, Any]:
+    """Return an object without secrets, and without what Helm adds to every object."""
+    body = {key: value for key, value in item.body.items() if key not in {"apiVersion", "kind", "status"}}
+    metadata = {key: value for key, value in body.pop("metadata").items() if key not in {"name", "namespace"}}
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "app.kubernetes.io/managed-by"}
+    notes = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in {_NAME, _NAMESPACE}}
+    metadata = {**metadata, "labels": labels, "annotations": notes}
+    metadata = {key: value for key, value in metadata.items() if value}
+    if item.ref.kind == "Secret":
+        for part in ("data", "stringData"):
+            if part in body:
+                body[part] = dict.fromkeys(body[part] or {}, HIDDEN)
+    hidden: dict[str, Any] = item.redactor.hide({**({"metadata": metadata} if metadata else {}), **body})
+    return hidden
+
+
+def planned_field(item: Item, change: Change) -> PlannedField:
+    """Return a field without what may not be shown."""
+    if is_hidden(item.ref.kind, change):
+        live, wanted = (ABSENT if value is ABSENT else None for value in (change.live, change.declared))
+        return PlannedField(change=replace(change, live=live, declared=wanted), hidden=True)
+    before, after = (item.redactor.hide(value) for value in (change.live, change.declared))
+    return PlannedField(change=replace(change, live=before, declared=after))
+
+
+def other_owner(change: Change) -> str:
+    """Return who else holds a field that Helm wants to set, so that it would refuse."""
+    return "" if change.declared is ABSENT or change.manager in {"", MANAGER} else change.manager
+
+
+def foreign(one: Subject, item: Item, live: Mapping[str, Any]) -> str:
+    """Return why Helm would not touch an object that is there and that the release does not have yet."""
+    if one.step.take or any(is_same(item.ref, old.ref) for old in one.old):
+        return ""
+    marks, release = annotations_of(live), one.step.id
+    name, namespace = marks.get(_NAME), marks.get(_NAMESPACE)
+    if (name, namespace) == (release.name, release.namespace):
+        return ""
+    owner = f"belongs to release {namespace}/{name}" if name else "no release created it"
+    take = f"invoke layer {one.step.release.layer} --take-ownership {release}"
+    return f"already exists, and {owner}: {take}"
+
+
+def is_same(one: ObjectRef, other: ObjectRef) -> bool:
+    """Whether Helm takes both for the same object: the version of its API does not count."""
+    groups = [ref.api_version.rpartition("/")[0] for ref in (one, other)]
+    return groups[0] == groups[1] and (one.kind, one.namespace, one.name) == (other.kind, other.namespace, other.name)
+
+
+def varying_fields(new: Sequence[Item], again: Sequence[Item]) -> dict[ObjectRef, frozenset[Steps]]:
+    """Return the fields in which two renderings of the same inputs differ."""
+    second = {item.ref: item.body for item in again}
+    found = {
+        item.ref: frozenset(change.steps for change in changes(item.body, second[item.ref], ""))
+        for item in new
+        if item.ref in second
+    }
+    return found | {item.ref: frozenset({()}) for item in new if item.ref not in second}
+
+
+def covers(varying: Steps, steps: Steps) -> bool:
+    """Whether a field is one that varies, is in it, or has it; items of lists may be named in two ways."""
+    names = {"stringData": "data"}
+    pairs = zip(varying, steps, strict=False)
+    return all(
+        names.get(one, one) == names.get(other, other)
+        if isinstance(one, str) and isinstance(other, str)
+        else not (isinstance(one, str) or isinstance(other, str))
+        for one, other in pairs
+    )
+
+
+def crd_notes(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a change of a CRD means for the objects of its kind."""
+    found = compare(wanted, live)
+    if found.added:
+        yield f"gains {', '.join(found.added)}"
+    if found.dropped:
+        yield f"loses {', '.join(found.dropped)}"
+    before, after = storage_version(live), storage_version(wanted)
+    if before != after:
+        yield f"storage version {before} → {after}"
+    if found.stored:
+        yield f"loses {', '.join(found.stored)}, in which objects may be stored: this is refused"
+
+
+def runs_with(hook: Hook, step: Step) -> bool:
+    """Whether a hook runs with this step."""
+    return any(event.endswith(f"-{step.action.value}") for event in hook.events)
+
+
+def without_crds(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the objects that may hold secrets: CRDs are large, and hold none."""
+    return [item for item in objects if item.get("kind") != CRD]

@@ -1,0 +1,92 @@
+"""Finds the live objects that stand for declared ones, with as few requests as possible."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from devtools.errors import Interrupted
+from devtools.kube.client import Kube
+from devtools.model import ObjectRef, ReleaseId
+from devtools.process.runner import Cancel
+from devtools.redaction import Redactor
+
+PARALLEL = 8
+_FEW = 3  # objects of a kind that are got one by one; more of them cost one list
+_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # got one by one: others may be megabytes
+Input = TypeVar("Input")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One declared object and where it lives; `path` is empty if its kind is not served."""
+
+    ref: ObjectRef
+    body: Mapping[str, Any]
+    path: str
+    redactor: Redactor
+    others: tuple[Mapping[str, Any], ...] = ()  # further declarations of the same object
+
+
+class LiveObjects:
+    """One look at the cluster."""
+
+    def __init__(self, kube: Kube, cancel: Cancel) -> None:
+        """Nothing is requested yet."""
+        self._kube, self._cancel = kube, cancel
+
+    def each(
+        self, pool: ThreadPoolExecutor, work: Callable[[Input], Made], inputs: Sequence[Input]
+    ) -> Iterator[tuple[Input, Made]]:
+        """Yield each input with what the work made of it; no more work begins after an interrupt."""
+
+        def done(item: Input) -> Made:
+            if self._cancel.is_set():
+                raise Interrupted(self._cancel.reason or "interrupted")
+            return work(item)
+
+        return zip(inputs, pool.map(done, inputs), strict=True)
+
+    def items(self, release: ReleaseId, bodies: Iterable[Mapping[str, Any]], redactor: Redactor) -> list[Item]:
+        """Return the declared objects of a release, each once."""
+        items: dict[ObjectRef, Item] = {}
+        for body in bodies:
+            metadata, kind, version = body["metadata"], str(body["kind"]), str(body.get("apiVersion", ""))
+            resource = self._kube.resource(kind, version)
+            namespace = str(metadata.get("namespace") or release.namespace)
+            is_namespaced = resource is None or resource.namespaced
+            ref = ObjectRef(version, kind, namespace if is_namespaced else "", str(metadata["name"]))
+            path = resource.path(ref.namespace, ref.name) if resource else ""
+            if ref in items:
+                items[ref] = replace(items[ref], others=(*items[ref].others, body))
+            else:
+                items[ref] = Item(ref=ref, body=body, path=path, redactor=redactor)
+        return list(items.values())
+
+    def live(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> dict[ObjectRef, dict[str, Any] | None]:
+        """Return the objects as they are: one list of each kind of which there are several, else one by one."""
+        kinds: dict[tuple[str, str], list[Item]] = defaultdict(list)
+        for item in items:
+            if item.path:
+                kinds[item.ref.api_version, item.ref.kind].append(item)
+        listed = [group for (_, kind), group in kinds.items() if kind not in _LARGE and len(group) > _FEW]
+        single = [item for group in kinds.values() if group not in listed for item in group]
+        live: dict[ObjectRef, dict[str, Any] | None] = {}
+        got = self.each(pool, lambda item: self._kube.get(item.path), single)
+        for _, found in self.each(pool, self._list, listed):
+            live |= found
+        return live | {item.ref: one for item, one in got}
+
+    def _list(self, group: Sequence[Item]) -> dict[ObjectRef, dict[str, Any] | None]:
+        """Return the live objects of one kind."""
+        version, kind = group[0].ref.api_version, group[0].ref.kind
+        resource = self._kube.resource(kind, version)
+        found = self._kube.items(resource.path()) if resource else []
+        return {
+            ObjectRef(version, kind, str(item["metadata"].get("namespace", "")), str(item["metadata"]["name"])): item
+            for item in found
+        }

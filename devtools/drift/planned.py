@@ -1,0 +1,296 @@
+"""Predicts what a plan changes on the cluster, object by object and field by field.
+
+Each object that helm renders is applied in a dry run, as Helm would apply it: what the API server answers is what will
+be there. Nothing is written, no resourceVersion moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from devtools.diff.difference import Change, changes
+from devtools.diff.effects import CRD, crd_view, pods_of, restarts
+from devtools.drift.changes import (
+    ObjectChange,
+    ReleaseChange,
+    Subject,
+    added,
+    covers,
+    crd_notes,
+    foreign,
+    is_same,
+    other_owner,
+    planned_field,
+    removed_objects,
+    runs_with,
+    varying_fields,
+    without_crds,
+)
+from devtools.drift.objects import PARALLEL, Item, LiveObjects
+from devtools.errors import DevtoolsError
+from devtools.helm.applied import MANAGER, Applied, applied, declared
+from devtools.helm.labels import LABEL_STACK
+from devtools.helm.rejections import immutable_fields, without_values
+from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
+from devtools.kube.client import ApiError, Kube
+from devtools.model import SYNCED, Action, ObjectRef, Plan, ReleaseId, Step
+from devtools.process.runner import Cancel
+from devtools.redaction import Redactor
+from devtools.releases.facts import helm_records, record_path
+from devtools.releases.recovery import Revision, basis, revisions
+from devtools.rendering.renderer import Rendered
+from devtools.rendering.steps import StepRendering
+
+_OURS = "devtools"  # the field manager of what is in `crds/`
+_NO_DRY_RUN = "does not support dry run"
+
+
+def predict(
+    kube: Kube | None,
+    plan: Plan,
+    renderings: Mapping[ReleaseId, StepRendering],
+    values: Mapping[ReleaseId, Mapping[str, Any]],
+    cancel: Cancel,
+) -> list[ReleaseChange]:
+    """Predict every step that changes something, in the plan's order; without a cluster everything is added.
+
+    Raises EnvironmentFault if the API server does not answer, Interrupted on cancel.
+    """
+    steps = [step for step in plan.steps if step.action in {*SYNCED, Action.UNINSTALL} and not step.sweep]
+    if kube is None:
+        return [_on_empty(step, renderings[step.id], values) for step in steps]
+    coming = frozenset(name for one in renderings.values() for name in one.kinds())
+    return _Prediction(kube, cancel, plan.stack.name, coming).of(steps, renderings, values)
+
+
+class _Prediction(LiveObjects):
+    """One look at the cluster."""
+
+    def __init__(self, kube: Kube, cancel: Cancel, stack: str, coming: frozenset[str]) -> None:
+        super().__init__(kube, cancel)
+        self._stack, self._coming = stack, coming
+
+    def of(
+        self,
+        steps: Sequence[Step],
+        renderings: Mapping[ReleaseId, StepRendering],
+        values: Mapping[ReleaseId, Mapping[str, Any]],
+    ) -> list[ReleaseChange]:
+        """See `predict`."""
+        known = revisions(helm_records(self._kube, {step.release.namespace for step in steps})) if steps else {}
+        self._kube.resource("Namespace")  # discover once, before the threads
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="predict") as pool:
+            namespaces = self._missing_namespaces(pool, steps)
+
+            def read(step: Step) -> Subject:
+                rendering = renderings.get(step.id, StepRendering())
+                return self._subject(step, rendering, values.get(step.id) or {}, basis(known.get(step.id, ())))
+
+            subjects = [found for _, found in self.each(pool, read, steps)]
+            live = self.live(pool, [item for one in subjects for item in (*one.new, *one.crds, *one.old)])
+            work = [(one, item, _OURS) for one in subjects for item in one.crds]
+            work += [(one, item, MANAGER) for one in subjects for item in one.new]
+
+            def change(inputs: tuple[Subject, Item, str]) -> ObjectChange | None:
+                one, item, manager = inputs
+                return self._change(one, item, live.get(item.ref), manager)
+
+            found = {(one.step.id, item.ref): made for (one, item, _), made in self.each(pool, change, work)}
+        return [self._release(one, found, live, namespaces) for one in subjects]
+
+    def _missing_namespaces(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> dict[str, ReleaseId]:
+        """Return the namespaces that will be created, each with the release that comes first there."""
+        first: dict[str, ReleaseId] = {}
+        for step in steps:
+            if step.action in SYNCED:
+                first.setdefault(step.release.namespace, step.id)
+
+        def is_missing(name: str) -> bool:
+            try:
+                return self._kube.get(f"/api/v1/namespaces/{name}") is None
+            except ApiError as error:
+                if error.status != FORBIDDEN:
+                    raise
+                return False  # a user who may not read namespaces works in one that exists
+
+        return {name: first[name] for name, missing in self.each(pool, is_missing, list(first)) if missing}
+
+    def _subject(
+        self, step: Step, rendering: StepRendering, values: Mapping[str, Any], revision: Revision | None
+    ) -> Subject:
+        """Read what is declared, and what the last deployed revision holds."""
+        stored = self._stored(step.id, revision)
+        redactor = Redactor()
+        redactor.learn(values, *without_crds(rendering.rendered.objects if rendering.rendered else ()))
+        if stored:
+            redactor.learn(stored.values, *without_crds(stored.objects))
+        new = self._declared(step.id, rendering.rendered, values, redactor)
+        again = self._declared(step.id, rendering.again, values, redactor)
+        crds = [{**item.data, "metadata": self._crd_metadata(item.data, is_crd=item.is_crd)} for item in rendering.crds]
+        old = self.items(step.id, (*stored.objects, *stored.repeated), redactor) if stored else []
+        return Subject(
+            step=step,
+            rendering=rendering,
+            redactor=redactor,
+            new=tuple(new),
+            crds=tuple(self.items(step.id, crds, redactor)),
+            old=tuple(old),
+            varying=varying_fields(new, again) if rendering.again else {},
+        )
+
+    def _stored(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
+        secret = self._kube.get(record_path(release, revision.number)) if revision else None
+        try:
+            return applied(secret, release) if secret else None
+        except DevtoolsError:
+            return None  # Helm cannot read it either, and says so
+
+    def _declared(
+        self, release: ReleaseId, rendered: Rendered | None, values: Mapping[str, Any], redactor: Redactor
+    ) -> list[Item]:
+        found = declared(rendered.objects if rendered else (), release, values)
+        return self.items(release, (*found.objects, *found.repeated), redactor)
+
+    def _crd_metadata(self, item: Mapping[str, Any], *, is_crd: bool) -> dict[str, Any]:
+        metadata = {key: value for key, value in item["metadata"].items() if key != "creationTimestamp"}
+        labels = {**(metadata.get("labels") or {}), **({LABEL_STACK: self._stack} if is_crd else {})}
+        return {**metadata, "labels": labels} if labels else metadata
+
+    def _change(self, one: Subject, item: Item, live: dict[str, Any] | None, manager: str) -> ObjectChange | None:
+        """Predict what happens to one declared object; None if nothing does."""
+        if not item.path:
+            return self._without_kind(item)
+        is_ours = manager == _OURS
+        if live is not None and not is_ours and (reason := foreign(one, item, live)):
+            return ObjectChange(ref=item.ref, does="refuse", reason=reason)
+        body = {key: value for key, value in item.body.items() if key != "status"} if is_ours else item.body
+        try:
+            wanted = self._kube.rehearse(item.path, body, manager)
+        except ApiError as error:
+            return self._refused(one, item, live, error)
+        if live is None:
+            return added(item)
+        if one.step.action is Action.INSTALL and not is_ours and any(is_same(item.ref, old.ref) for old in one.old):
+            pods = pods_of(item.ref.kind, wanted)
+            return ObjectChange(ref=item.ref, does="replace", reason="its release is installed anew", restarts=pods)
+        found = _compared(item, live, wanted, manager)
+        return self._changed(one, item, found, live, wanted, manager) if found else None
+
+    def _without_kind(self, item: Item) -> ObjectChange:
+        """Return what happens to an object whose kind is not served: it is new, if a CRD comes first."""
+        if f"{item.ref.api_version}/{item.ref.kind}" in self._coming:
+            return added(item, "its CRD comes with this plan")
+        return added(item, "the cluster has no such kind, and no step of this plan brings its CRD")
+
+    def _changed(
+        self,
+        one: Subject,
+        item: Item,
+        found: Sequence[Change],
+        live: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+        manager: str,
+    ) -> ObjectChange:
+        taken_over = one.step.take or manager == _OURS
+        varying = one.varying.get(item.ref, frozenset())
+        fields = tuple(
+            replace(
+                planned_field(item, change),
+                varies=any(covers(steps, change.steps) for steps in varying),
+                owner="" if taken_over else other_owner(change),
+            )
+            for change in found
+        )
+        pods, how = restarts(item.ref.kind, (change.steps for change in found), wanted)
+        notes = (*((how,) if how else ()), *(crd_notes(live, item.body) if item.ref.kind == CRD else ()))
+        return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=notes)
+
+    def _refused(
+        self, one: Subject, item: Item, live: Mapping[str, Any] | None, error: ApiError
+    ) -> ObjectChange | None:
+        """Return what the API server would refuse, with the fields that are declared otherwise than before."""
+        if error.status == NOT_FOUND and live is None:
+            return added(item)  # its namespace comes first
+        if error.status == FORBIDDEN and "cannot patch resource" in error.text:
+            error.hint = "plan --diff asks by dry runs of an apply: this user must be allowed to patch what it deploys"
+            raise error
+        old = next((known for known in one.old if is_same(known.ref, item.ref)), None)
+        found = changes(old.body, item.body, "") if old else ()
+        fields = tuple(planned_field(item, change) for change in found)
+        reason = item.redactor.text(without_values(error.text))
+        if _NO_DRY_RUN in error.text:
+            if live is None:
+                return added(item, reason)
+            return ObjectChange(ref=item.ref, does="change", fields=fields, reason=reason) if fields else None
+        immutable = immutable_fields(error.text)
+        if immutable is None:
+            return ObjectChange(ref=item.ref, does="refuse", fields=fields, reason=reason)
+        what = f"{', '.join(immutable) or 'a field'} cannot be changed"
+        if one.step.recreate:
+            pods = pods_of(item.ref.kind, item.body)
+            return ObjectChange(ref=item.ref, does="replace", fields=fields, reason=what, restarts=pods)
+        hint = f"{what}: invoke layer {one.step.release.layer} --recreate {one.step.id}"
+        return ObjectChange(ref=item.ref, does="refuse", fields=fields, reason=hint)
+
+    def _release(
+        self,
+        one: Subject,
+        found: Mapping[tuple[ReleaseId, ObjectRef], ObjectChange | None],
+        live: Mapping[ObjectRef, Mapping[str, Any] | None],
+        namespaces: Mapping[str, ReleaseId],
+    ) -> ReleaseChange:
+        """Put together what happens to one release."""
+        step, release = one.step, one.step.release
+        if one.rendering.failure:
+            return ReleaseChange(step=step, problem=one.redactor.text(one.rendering.failure.message))
+        objects = [change for item in (*one.crds, *one.new) if (change := found[step.id, item.ref])]
+        if namespaces.get(release.namespace) == step.id:
+            ref = ObjectRef("v1", "Namespace", "", release.namespace)
+            objects = [item for item in objects if item.ref != ref]
+            objects.insert(0, ObjectChange(ref=ref, does="add"))
+        objects += removed_objects(one, live)
+        hooks = one.rendering.rendered.hooks if one.rendering.rendered else ()
+        notes = ["its templates read the cluster, which this plan will change: lookup found nothing"]
+        return ReleaseChange(
+            step=step,
+            objects=tuple(objects),
+            hooks=tuple(hook for hook in hooks if runs_with(hook, step)),
+            notes=tuple(notes) if one.rendering.blind else (),
+        )
+
+
+def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, Mapping[str, Any]]) -> ReleaseChange:
+    """Predict a step on a cluster that does not exist yet."""
+    if rendering.failure or rendering.rendered is None:
+        return ReleaseChange(step=step, problem=rendering.failure.message if rendering.failure else "")
+    redactor = Redactor()
+    redactor.learn(values.get(step.id) or {})
+    bodies = [*(item.data for item in rendering.crds), *declared(rendering.rendered.objects, step.id, {}).objects]
+    objects = [
+        added(
+            Item(
+                ref=ObjectRef(
+                    str(body.get("apiVersion", "")),
+                    str(body["kind"]),
+                    str(body["metadata"].get("namespace") or step.id.namespace),
+                    str(body["metadata"]["name"]),
+                ),
+                body=body,
+                path="",
+                redactor=redactor,
+            )
+        )
+        for body in bodies
+    ]
+    hooks = tuple(hook for hook in rendering.rendered.hooks if runs_with(hook, step))
+    return ReleaseChange(step=step, objects=tuple(objects), hooks=hooks)
+
+
+def _compared(item: Item, live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> Sequence[Change]:
+    """Return the fields that differ; a CRD's by version."""
+    if item.ref.kind == CRD:
+        return changes(crd_view(live), crd_view(wanted), manager)
+    return changes(live, wanted, manager)

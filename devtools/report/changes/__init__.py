@@ -1,0 +1,1 @@
+"""Shows what a plan changes on the cluster: one document, as text, JSON or Markdown."""

@@ -1,0 +1,107 @@
+"""The `plan-diff` document (`docs/output.md`), from which text and Markdown are made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from devtools.diff.difference import ABSENT
+from devtools.drift.changes import ObjectChange, PlannedField, ReleaseChange
+from devtools.model import SYNCED, Action, Plan, Step
+
+VERSION = 1
+_ACTS = {*SYNCED, Action.UNINSTALL}
+
+
+def changes_json(
+    plan: Plan, context: str, found: Sequence[ReleaseChange], notices: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """Return the documented `plan-diff` document."""
+    changed = {item.step.id: item for item in found}
+    shown = [step for step in plan.steps if step.action not in {Action.UNCHANGED, Action.DISABLED}]
+    releases = [_release_json(step, changed.get(step.id)) for step in shown]
+    return {
+        "version": VERSION,
+        "kind": "plan-diff",
+        "stack": plan.stack.name,
+        "environment": plan.stack.environment.name,
+        "context": context,
+        "seconds": round(seconds, 3),
+        "changed": any(step.action in _ACTS for step in plan.steps),
+        "counts": _counts(plan, releases),
+        "notices": list(notices),
+        "releases": releases,
+    }
+
+
+def _counts(plan: Plan, releases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count releases by what is done to them, and objects likewise."""
+    steps = Counter(step.action for step in plan.steps)
+    objects = [item for release in releases for item in release["objects"]]
+    does = Counter(item["action"] for item in objects)
+    return {
+        "releases": len(plan.steps),
+        "unchanged": steps[Action.UNCHANGED],
+        "install": steps[Action.INSTALL],
+        "upgrade": steps[Action.UPGRADE],
+        "uninstall": steps[Action.UNINSTALL],
+        "blocked": steps[Action.BLOCKED],
+        "not_predicted": sum(bool(release["problem"]) for release in releases),
+        **{name: does[name] for name in ("add", "change", "replace", "remove", "keep", "refuse")},
+        "restarts": sum(item["restarts"] for item in objects),
+    }
+
+
+def _release_json(step: Step, found: ReleaseChange | None) -> dict[str, Any]:
+    """Return one element of `releases`."""
+    chart = step.release.chart
+    return {
+        "release": str(step.id),
+        "layer": step.release.layer,
+        "action": step.action.value,
+        "reason": step.reason,
+        "chart": chart.name,
+        "chart_version": chart.version,
+        "stand_in": step.is_on_stand_in,
+        "problem": found.problem if found else "",
+        "notes": list(found.notes) if found else [],
+        "commands": [list(hook.argv) for hook in step.release.before] if step.action in SYNCED else [],
+        "hooks": [_hook_json(hook.events, hook.object) for hook in (found.hooks if found else ())],
+        "objects": [_object_json(item) for item in (found.objects if found else ())],
+    }
+
+
+def _hook_json(events: Sequence[str], item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"events": list(events), "kind": item["kind"], "name": str((item.get("metadata") or {}).get("name", ""))}
+
+
+def _object_json(item: ObjectChange) -> dict[str, Any]:
+    """Return one element of a release's `objects`."""
+    return {
+        "api_version": item.ref.api_version,
+        "kind": item.ref.kind,
+        "namespace": item.ref.namespace,
+        "name": item.ref.name,
+        "action": item.does,
+        "reason": item.reason,
+        "restarts": item.restarts,
+        "notes": list(item.notes),
+        "fields": [_field_json(field) for field in item.fields],
+        "body": item.body,
+    }
+
+
+def _field_json(field: PlannedField) -> dict[str, Any]:
+    """Return one element of an object's `fields`; a value that is absent or hidden is null."""
+    change = field.change
+    return {
+        "path": change.path,
+        "hidden": field.hidden,
+        "added": change.live is ABSENT,
+        "removed": change.declared is ABSENT,
+        "before": None if change.live is ABSENT else change.live,
+        "after": None if change.declared is ABSENT else change.declared,
+        "varies": field.varies,
+        "owner": field.owner,
+    }

@@ -1,0 +1,200 @@
+"""A `plan-diff` document for people: what is added, changed and removed, as `terraform plan` lays it out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from devtools.report.text import Line, Span, Style, clean, duration, plural, with_note, wrapped
+
+SIGNS: dict[str, tuple[str, Style]] = {
+    "add": ("+", "good"),
+    "change": ("~", "warn"),
+    "replace": ("-/+", "warn"),
+    "remove": ("-", "bad"),
+    "keep": ("=", "dim"),
+    "refuse": ("!", "bad"),
+}
+WORDS = {"replace": "is deleted and created again", "refuse": "is refused", "keep": "is kept"}
+_LONGEST = 70  # characters of a value on one line
+_MOST = 40  # lines of one value
+_DIFF: dict[str, Style] = {"-": "bad", "+": "good"}
+_CONTEXT = 1  # lines around a change in a text of several lines
+
+
+def changes_lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """Return the document as lines; one line if nothing changes."""
+    lines: list[Line] = []
+    layer = ""
+    for release in document["releases"]:
+        if release["layer"] != layer:
+            layer = release["layer"]
+            lines.append((Span(layer, "strong"),))
+        lines += [*_release_lines(release, width), ()]
+    for notice in document["notices"]:
+        lines += wrapped(f"! {notice}", width, "", "warn")
+    return [*lines, *_summary(document, width)]
+
+
+def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """Yield one release with its objects."""
+    is_bad = release["action"] == "blocked"
+    head = (Span(f"  {release['release']}", "strong"), Span(f"  {release['action']}", "bad" if is_bad else ""))
+    yield from with_note(head, release["reason"], width, "bad" if is_bad else "dim")
+    if release["problem"]:
+        yield from wrapped(f"! cannot be rendered: {release['problem']}", width, "    ", "bad")
+    for item in release["objects"]:
+        yield from _object_lines(item, width, whole=release["action"] == "upgrade")
+    for note in release["notes"]:
+        yield from wrapped(note, width, "    ", "warn")
+    for command in release["commands"]:
+        yield (Span(f"    runs {' '.join(command)}", "dim"),)
+    for hook in release["hooks"]:
+        yield (Span(f"    runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})", "dim"),)
+    if release["action"] in {"upgrade", "install"} and not (release["objects"] or release["problem"]):
+        yield (Span("    no object changes: only the release's revision", "dim"),)
+
+
+def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterator[Line]:
+    """Yield one object: its sign and name, what comes with it, its fields; with `whole` also what a new one holds."""
+    sign, style = SIGNS[item["action"]]
+    where = f" in {item['namespace']}" if item["namespace"] else ""
+    head = (Span(f"    {sign} ", style), Span(f"{item['kind']}/{item['name']}{where}"))
+    yield from with_note(head, remark(item), width, "bad" if item["action"] in {"refuse", "remove"} else "warn")
+    for field in item["fields"]:
+        yield from _field_lines(field)
+    if whole and item["body"]:
+        yield from block(item["body"], "+", "good", " " * 8)
+
+
+def remark(item: Mapping[str, Any]) -> str:
+    """Return what there is to say of an object beside its fields."""
+    parts = [WORDS.get(item["action"], ""), item["reason"]]
+    text = ": ".join(part for part in parts if part)
+    stops = item["action"] == "replace"
+    pods = f"{'stops' if stops else 'restarts'} {plural(item['restarts'], 'pod')}" if item["restarts"] else ""
+    return "; ".join(part for part in (text, pods, *item["notes"]) if part)
+
+
+def _field_lines(field: Mapping[str, Any]) -> Iterator[Line]:
+    """Yield one field, and who or what makes it special."""
+    sign, style = SIGNS["add" if field["added"] else "remove" if field["removed"] else "change"]
+    head = (Span(f"        {sign} ", style), Span(clean(field["path"])))
+    notes = field_notes(field)
+    tail = (Span(f"  ({'; '.join(notes)})", "warn"),) if notes else ()
+    before, after = field["before"], field["after"]
+    if field["hidden"]:
+        yield (*head, Span(": value not shown", "dim"), *tail)
+    elif is_text(before) and is_text(after):
+        yield (*head, Span(":"), *tail)
+        for kind, text in text_diff(before, after):
+            yield (Span(f"          {kind} {clean(text)}".rstrip(), _DIFF.get(kind, "dim")),)
+    elif (field["added"] and is_large(after)) or (field["removed"] and is_large(before)):
+        yield (*head, Span(":"), *tail)
+        yield from block(after if field["added"] else before, sign, style, " " * 10)
+    else:
+        yield (*head, Span(": "), *_values(field), *tail)
+
+
+def _values(field: Mapping[str, Any]) -> Iterator[Span]:
+    """Yield the value of a new or removed field, or old → new."""
+    before, after = clipped(field["before"], field["after"])
+    if not field["added"]:
+        yield Span(before, "bad")
+    if not (field["added"] or field["removed"]):
+        yield Span(" → ", "dim")
+    if not field["removed"]:
+        yield Span(after, "good")
+
+
+def field_notes(field: Mapping[str, Any]) -> list[str]:
+    """Return what makes a field special."""
+    notes = ["differs at each rendering"] if field["varies"] else []
+    return notes + ([f"{field['owner']} owns it: refused without --take-ownership"] if field["owner"] else [])
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is a text of several lines."""
+    return isinstance(value, str) and "\n" in value
+
+
+def is_large(value: Any) -> bool:
+    """Whether a value is better shown as a block."""
+    return is_text(value) or (isinstance(value, dict | list) and len(json.dumps(value, default=str)) > _LONGEST)
+
+
+def text_diff(before: str, after: str) -> Iterator[tuple[str, str]]:
+    """Yield the lines in which two texts differ, with little around them: `-`, `+`, blank or `…` and the line."""
+    diff = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=_CONTEXT))[2:]
+    for number, line in enumerate(diff[:_MOST]):
+        if line.startswith("@@"):
+            if number:
+                yield "…", ""
+        else:
+            yield line[:1], line[1:]
+    if len(diff) > _MOST:
+        yield "…", f"{len(diff) - _MOST} more lines"
+    if before.splitlines() == after.splitlines():
+        yield "~", "only line ends differ"
+
+
+def block(value: Any, sign: str, style: Style, indent: str) -> Iterator[Line]:
+    """Yield a value as YAML with a sign in front of each line."""
+    rows = yaml_rows(value)
+    for row in rows[:_MOST]:
+        yield (Span(indent), Span(f"{sign} {clean(row)}".rstrip(), style))
+    if len(rows) > _MOST:
+        yield (Span(f"{indent}… {len(rows) - _MOST} more lines (--output json has them)", "dim"),)
+
+
+def yaml_rows(value: Any) -> list[str]:
+    """Return a value as lines of YAML; a text as its own lines."""
+    if isinstance(value, str):
+        return value.splitlines()
+    import yaml
+
+    plain = json.loads(json.dumps(value, default=str))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)).splitlines()
+
+
+def clipped(before: Any, after: Any) -> tuple[str, str]:
+    """Return two values on one line: of long texts the part where they begin to differ."""
+    texts = [json.dumps(value, ensure_ascii=False, default=str) for value in (before, after)]
+    same = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
+    start = max(0, same - _LONGEST // 3) if max(map(len, texts)) > _LONGEST else 0
+    return _part(texts[0], start), _part(texts[1], start)
+
+
+def _part(text: str, start: int) -> str:
+    part = text[start : start + _LONGEST]
+    return clean(("…" if start else "") + part + ("…" if start + _LONGEST < len(text) else ""))
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """Return what it all comes to, in one line."""
+    counts = document["counts"]
+    took = duration(document["seconds"])
+    if not document["releases"]:
+        what = f"{plural(counts['unchanged'], 'release')} in {document['environment']}"
+        return f"No changes: {what} {'is' if counts['unchanged'] == 1 else 'are'} as declared ({took})"
+    objects = [f"{counts[name]} to {name}" for name in ("add", "change", "replace", "remove") if counts[name]]
+    objects += [f"{counts['refuse']} refused"] if counts["refuse"] else []
+    releases = [f"{counts[name]} to {name}" for name in ("install", "upgrade", "uninstall") if counts[name]]
+    releases += [f"{counts['blocked']} blocked"] if counts["blocked"] else []
+    releases += [f"{counts['not_predicted']} that cannot be rendered"] if counts["not_predicted"] else []
+    text = f"Releases: {', '.join([*releases, *_unchanged(counts)])}. Objects: {', '.join(objects) or 'no changes'}"
+    text += f"; restarts {plural(counts['restarts'], 'pod')}" if counts["restarts"] else ""
+    return f"{text} ({took})"
+
+
+def _unchanged(counts: Mapping[str, int]) -> Sequence[str]:
+    return [f"{counts['unchanged']} unchanged"] if counts["unchanged"] else []
+
+
+def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
+    counts = document["counts"]
+    bad = counts["refuse"] or counts["blocked"] or counts["not_predicted"]
+    style: Style = "bad" if bad else "strong" if document["releases"] else "good"
+    return wrapped(summary(document), width, "", style)
