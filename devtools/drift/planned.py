@@ -194,17 +194,17 @@ class _Prediction(LiveObjects):
         wanted: Mapping[str, Any],
         manager: str,
     ) -> ObjectChange:
-        taken_over = one.step.take or manager == _OURS
+        owns_all = one.step.take or manager == _OURS
         varying = one.varying.get(item.ref, frozenset())
         fields = tuple(
             replace(
                 planned_field(item, change),
                 varies=any(covers(steps, change.steps) for steps in varying),
-                owner="" if taken_over else other_owner(change),
+                owner="" if owns_all else other_owner(change),
             )
             for change in found
         )
-        pods, how = restarts(item.ref.kind, (change.steps for change in found), wanted)
+        pods, how = restarts(item.ref.kind, (change.steps for change in found), live, wanted)
         notes = (*((how,) if how else ()), *(crd_notes(live, item.body) if item.ref.kind == CRD else ()))
         return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=notes)
 
@@ -227,7 +227,8 @@ class _Prediction(LiveObjects):
             return ObjectChange(ref=item.ref, does="change", fields=fields, reason=reason) if fields else None
         immutable = immutable_fields(error.text)
         if immutable is None:
-            return ObjectChange(ref=item.ref, does="refuse", fields=fields, reason=reason)
+            notes = tuple(crd_notes(live, item.body)) if live and item.ref.kind == CRD else ()
+            return ObjectChange(ref=item.ref, does="refuse", fields=fields, reason=reason, notes=notes)
         what = f"{', '.join(immutable) or 'a field'} cannot be changed"
         if one.step.recreate:
             pods = pods_of(item.ref.kind, item.body)
@@ -275,7 +276,7 @@ def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, M
                 ref=ObjectRef(
                     str(body.get("apiVersion", "")),
                     str(body["kind"]),
-                    str(body["metadata"].get("namespace") or step.id.namespace),
+                    str(body["metadata"].get("namespace") or ""),  # only a cluster knows which kinds have one
                     str(body["metadata"]["name"]),
                 ),
                 body=body,

@@ -23,7 +23,7 @@ def _words(command: Command) -> str:
 def test_upgrade_is_one_explicit_command() -> None:
     command = HELM.upgrade(KAFKA, Path("/charts/kafka"), timeout=90.4, history=5, labels={"b": "2", "a": "1"})
     assert _words(command) == (
-        "/opt/helm upgrade kafka /charts/kafka --install --skip-crds --namespace ameide --values -"
+        "/opt/helm upgrade kafka /charts/kafka --install --skip-crds --namespace ameide --values - --reset-values"
         " --wait=hookOnly --timeout 90s --history-max 5 --labels a=1,b=2 --output json"
         " --kubeconfig /kube --kube-context kwok-x --color never"
     )
