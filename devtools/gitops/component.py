@@ -49,9 +49,11 @@ class ChartInfo:
     crds: tuple[KindInfo, ...] = ()  # that it brings
     crds_in_directory: bool = False  # in crds/, which Helm never upgrades
     large_crds: bool = False  # one is too large for a client-side apply
-    groups: tuple[str, ...] = ()  # API groups of custom resources in its templates
+    custom_kinds: tuple[KindInfo, ...] = ()  # of custom resources in its templates
     cluster_kinds: tuple[tuple[str, str], ...] = ()  # (group, kind) of cluster-scoped objects in its templates
-    random: tuple[str, ...] = ()  # template functions that give another result each time
+    kinds: frozenset[str] = frozenset()  # of all objects in its templates
+    random: tuple[str, ...] = ()  # functions in its templates that give another result each time
+    post_sync: str = ""  # the value that makes its tests hooks of a controller, if it has one
     is_readable: bool = True  # its files are on this disk; otherwise only the lock says what it brings
 
 
@@ -94,6 +96,9 @@ class Component:
     crds_in_directory: bool = False
     large_crds: bool = False
     needs_foreign_crds: bool = False
+    skips_crds: bool = False  # another component brings the CRDs of its crds/ directory
+    kinds: frozenset[str] = frozenset()  # of the objects in its chart's templates; empty if they are not known
+    post_sync: str = ""  # the value of its chart that makes its tests hooks of a controller
     argocd: Mapping[str, Any] = field(default_factory=dict)
     flux: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError, Problem, config_error
-from devtools.gitops.component import ChartInfo, Component, Note, Place, ValueFile
+from devtools.gitops.component import ChartInfo, Component, KindInfo, Note, Place, ValueFile
 from devtools.gitops.waves import exported_edges, waves_of
 from devtools.model import Layer, Release, ReleaseId, Stack
 
@@ -35,8 +35,8 @@ def components_of(
     waves = waves_of(edges)
     if problems := [problem for release in members for problem in _problems(release)]:
         raise config_error(problems)
-    maker = _Maker(stack, settings, charts, place, members, {*namespaces, *_EXISTING})
-    found = [maker.component(release, edges[release.id], waves[release.id]) for release in members]
+    maker = _Maker(stack, settings, charts, place, members, {*namespaces, *_EXISTING}, waves)
+    found = [maker.component(release, edges[release.id]) for release in members]
     return tuple(sorted(found, key=lambda component: component.wave))
 
 
@@ -76,6 +76,7 @@ class _Maker:
         place: Place,
         members: Sequence[Release],
         namespaces: Collection[str],
+        waves: Mapping[ReleaseId, int],
     ) -> None:
         """`members` are all exported releases, `namespaces` those that no release has to create."""
         self._stack = stack
@@ -83,10 +84,15 @@ class _Maker:
         self._charts = charts
         self._place = place
         self._namespaces = namespaces
+        self._rank = {release.id: (waves[release.id], index) for index, release in enumerate(members)}
+        self._owners: dict[KindInfo, tuple[int, int]] = {}  # the rank of the first release that brings a CRD
+        for release in sorted(members, key=lambda release: self._rank[release.id]):
+            for crd in charts[release.chart.name].crds:
+                self._owners.setdefault(crd, self._rank[release.id])
         names = Counter(release.name for release in members)
         self._shared = {name for name, count in names.items() if count > 1}
 
-    def component(self, release: Release, needs: tuple[ReleaseId, ...], wave: int) -> Component:
+    def component(self, release: Release, needs: tuple[ReleaseId, ...]) -> Component:
         """Return the component of one release."""
         layer = self._stack.layer(release.layer)
         chart = self._charts[release.chart.name]
@@ -103,7 +109,7 @@ class _Maker:
             project=layer.project or self._settings.project,
             team=release.team or self._settings.team,
             stage=layer.stage,
-            wave=wave,
+            wave=self._rank[release.id][0],
             needs=needs,
             chart=chart.source,
             chart_name=chart.name,
@@ -120,10 +126,18 @@ class _Maker:
             brings_crds=bool(chart.crds),
             crds_in_directory=chart.crds_in_directory,
             large_crds=chart.large_crds,
-            needs_foreign_crds=any(group not in own for group in chart.groups),
+            needs_foreign_crds=any(kind.group not in own for kind in chart.custom_kinds),
+            skips_crds=chart.crds_in_directory and self._is_owned_elsewhere(release),
+            kinds=chart.kinds,
+            post_sync=chart.post_sync if release.smoke else "",
             argocd=release.argocd,
             flux=release.flux,
         )
+
+    def _is_owned_elsewhere(self, release: Release) -> bool:
+        """Return whether the CRDs of a release's chart come with an earlier release."""
+        rank = self._rank[release.id]
+        return all(self._owners[crd] < rank for crd in self._charts[release.chart.name].crds)
 
     def _value_files(self, release: Release, directory: PurePosixPath) -> Iterable[ValueFile]:
         """Yield the inline values, then the overlays that exist: weakest first."""

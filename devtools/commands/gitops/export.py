@@ -153,10 +153,17 @@ def chart_infos_of(
     app: App, stacks: Iterable[Stack], settings: GitopsSettings, place: Place
 ) -> Mapping[str, ChartInfo]:
     """Return what the export needs to know of every chart that is used."""
-    from devtools.gitops.tree.charts import chart_infos
+    from devtools.gitops.tree import charts
 
     used = [release.chart for stack in stacks for release in stack.releases() if release.installed]
-    return chart_infos(used, app.real_charts, settings, place, app.settings.root)
+    names = " ".join(sorted({chart.name for chart in used}))
+    contents = app.cached(
+        f"chart contents {app.settings.root} {names}",
+        (app.settings.charts, Path(charts.__file__)),
+        lambda: charts.contents_of(used),
+        kind=dict[str, charts.Contents],
+    )
+    return charts.chart_infos(used, app.real_charts, settings, place, app.settings.root, contents)
 
 
 def declared_namespaces(stack: Stack, charts: Mapping[str, ChartInfo]) -> Collection[str]:
@@ -261,8 +268,7 @@ def _lines(document: Mapping[str, Any]) -> Iterable[str]:
     would = "" if document["changed"] else "would be "
     for word, key in (("written", "written"), ("removed", "removed")):
         yield from (f"{would}{word}: {document['out']}/{path}" for path in document[key])
-    for note in document["notes"]:
-        yield f"note: {note['component']}: {note['message']}" if note["component"] else f"note: {note['message']}"
+    yield from _note_lines(document["notes"])
     for name, counts in document["environments"].items():
         yield f"{name}: {counts['components']} components in {counts['waves']} waves"
     if document["left_out"]:
@@ -270,3 +276,13 @@ def _lines(document: Mapping[str, Any]) -> Iterable[str]:
     unchanged = document["files"] - len(document["written"]) - len(document["left_out"])
     written, removed = len(document["written"]), len(document["removed"])
     yield f"{document['out']}: {written} files {would}written, {removed} {would}removed, {unchanged} unchanged"
+
+
+def _note_lines(notes: Iterable[Mapping[str, str]]) -> Iterable[str]:
+    """Yield notes, one for all environments in which it is the same."""
+    environments: dict[tuple[str, str], list[str]] = {}
+    for note in notes:
+        environment, _, release = note["component"].partition("/")
+        environments.setdefault((release, note["message"]), []).append(environment)
+    for (release, message), names in environments.items():
+        yield f"note: {release} in {', '.join(names)}: {message}" if release else f"note: {message}"

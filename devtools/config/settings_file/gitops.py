@@ -56,6 +56,8 @@ class GitopsSettings:
     """The project of all releases whose layer names none; the stack's name when absent."""
     team: Name = ""
     """The team that owns all releases that name none; the stack's name when absent."""
+    credentials: Mapping[Text, Name] = field(default_factory=dict)
+    """Private repositories by URL, each with the name of the Secret that holds its credentials."""
     environments: Mapping[Name, GitopsEnvironment] = field(default_factory=dict)
     """The exported environments; all but `local` when absent."""
 

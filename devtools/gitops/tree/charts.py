@@ -2,52 +2,129 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from devtools.base.open_file import read_source
+from devtools.charts.archive import files_of_archive
+from devtools.charts.crds import objects_in_crds
 from devtools.charts.lock import LockEntry
+from devtools.charts.nondeterminism import random_templates
 from devtools.charts.resolve import Charts
+from devtools.charts.tree import files_of_tree
 from devtools.config.settings_file.gitops import GitopsSettings
+from devtools.config.values import chart_values
+from devtools.errors import ConfigError
 from devtools.gitops.component import ChartInfo, ChartSource, KindInfo, Place
+from devtools.gitops.kinds import BUILTIN, GROUPS
 from devtools.model import ChartRef
 
 EXTRACTED = PurePosixPath("sources/charts")  # below --out
+LARGEST_ANNOTATION = 262_144  # bytes: what a client-side apply can record of an object
+HOOKS_VALUE = "hooks"  # the value of a smoke chart that says whose hooks its tests are
+_TYPE = re.compile(
+    r"^(?:\s*-\s+)?apiVersion:\s*[\"']?(?P<group>[a-z0-9.-]+)/(?P<version>v\w+)[\"']?\s*\n\s*kind:\s*[\"']?(?P<kind>\w+)"
+    r"|^\s*(?:-\s+)?(?:apiVersion:[^\n]*\n\s*)?kind:\s*[\"']?(?P<alone>[A-Z]\w+)",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What the files of a chart bring."""
+
+    crds: tuple[KindInfo, ...] = ()
+    crds_in_directory: bool = False
+    large_crds: bool = False
+    kinds: tuple[str, ...] = ()  # of all objects in its templates
+    custom: tuple[KindInfo, ...] = ()  # kinds of custom resources in its templates
+    random: tuple[str, ...] = ()
+    post_sync: str = ""
 
 
 def chart_infos(
-    used: Iterable[ChartRef], charts: Charts, settings: GitopsSettings, place: Place, root: Path
+    used: Iterable[ChartRef],
+    charts: Charts,
+    settings: GitopsSettings,
+    place: Place,
+    root: Path,
+    contents: Mapping[str, Contents],
 ) -> Mapping[str, ChartInfo]:
-    """Return what an export of the repository at `root` needs to know of each chart, by its name in layer files."""
+    """Return what an export of the repository at `root` needs to know of each chart, by its name in layer files.
+
+    `contents` are those of the charts whose files are on this disk. Raises ConfigError if a chart cannot be extracted.
+    """
     found: dict[str, ChartInfo] = {}
     for chart in used:
         if chart.name not in found:
-            found[chart.name] = (
-                _local(chart, settings, place, root)
-                if chart.kind == "local"
-                else _third_party(charts.lock.entries[chart.name], charts, settings, place)
-            )
+            entry = None if chart.kind == "local" else charts.lock.entries[chart.name]
+            found[chart.name] = _info(chart, entry, contents.get(chart.name), settings, place, root)
+    return _with_scopes(found, contents)
+
+
+def contents_of(used: Iterable[ChartRef]) -> dict[str, Contents]:
+    """Return what the files of each chart that is on this disk bring, by name."""
+    return {chart.name: _contents(chart.path) for chart in {c.name: c for c in used}.values() if chart.path.exists()}
+
+
+def _info(
+    chart: ChartRef,
+    entry: LockEntry | None,
+    contents: Contents | None,
+    settings: GitopsSettings,
+    place: Place,
+    root: Path,
+) -> ChartInfo:
+    locked = _locked_crds(entry) if entry else ()
+    files: Mapping[PurePosixPath, bytes] = {}
+    if entry is None:
+        path = place.root / chart.path.relative_to(root).as_posix()
+        source = ChartSource(kind="git", repository=settings.repository, path=str(path))
+    else:
+        source = _source(entry, settings, place)
+        files = _extracted(chart, entry) if source.kind == "git" else {}
+    here = contents or Contents()
+    in_directory = entry is not None and entry.contract.crds_in == "crds" and bool(locked)
+    return ChartInfo(
+        name=chart.name,
+        source=source,
+        files=files,
+        crds=here.crds if contents and here.crds else locked,
+        crds_in_directory=here.crds_in_directory if contents else in_directory,
+        large_crds=here.large_crds,
+        custom_kinds=here.custom,
+        kinds=frozenset(here.kinds),
+        random=here.random,
+        post_sync=here.post_sync,
+        is_readable=contents is not None,
+    )
+
+
+def _with_scopes(infos: Mapping[str, ChartInfo], contents: Mapping[str, Contents]) -> Mapping[str, ChartInfo]:
+    """Return the charts with their cluster-scoped kinds: whether a custom kind is one may be in another chart."""
+    from dataclasses import replace
+
+    scopes = {(crd.group, crd.kind): crd.namespaced for info in infos.values() for crd in info.crds}
+    found: dict[str, ChartInfo] = {}
+    for name, info in infos.items():
+        here = contents.get(name, Contents())
+        own = [(BUILTIN[kind].group, kind) for kind in here.kinds if kind in BUILTIN and not BUILTIN[kind].namespaced]
+        own += [
+            (item.group, item.kind) for item in here.custom if not scopes.get((item.group, item.kind), item.namespaced)
+        ]
+        found[name] = replace(info, cluster_kinds=tuple(sorted(set(own))))
     return found
 
 
-def _local(chart: ChartRef, settings: GitopsSettings, place: Place, root: Path) -> ChartInfo:
-    path = place.root / chart.path.relative_to(root).as_posix()
-    source = ChartSource(kind="git", repository=settings.repository, path=str(path))
-    return ChartInfo(name=chart.name, source=source)
-
-
-def _third_party(entry: LockEntry, charts: Charts, settings: GitopsSettings, place: Place) -> ChartInfo:
-    crds = tuple(
+def _locked_crds(entry: LockEntry) -> tuple[KindInfo, ...]:
+    return tuple(
         KindInfo(group=crd.group, version=version.name, kind=crd.kind, namespaced=crd.scope == "Namespaced")
         for crd in entry.contract.crds
         for version in crd.versions
         if version.storage
-    )
-    return ChartInfo(
-        name=entry.chart,
-        source=_source(entry, settings, place),
-        crds=crds,
-        crds_in_directory=entry.contract.crds_in == "crds" and bool(crds),
-        is_readable=charts.archive(entry).exists(),
     )
 
 
@@ -61,3 +138,68 @@ def _source(entry: LockEntry, settings: GitopsSettings, place: Place) -> ChartSo
         repository, _, chart = entry.oci.rpartition("/")
         return ChartSource(kind="oci", repository=repository, chart=chart, version=entry.version)
     return ChartSource(kind="helm", repository=entry.repository, chart=entry.name, version=entry.version)
+
+
+def _extracted(chart: ChartRef, entry: LockEntry) -> Mapping[PurePosixPath, bytes]:
+    """Return the files of a vendored chart, below --out; ConfigError unless it is vendored as the lock says."""
+    from devtools.charts.archive import verify_archive
+
+    if not chart.path.exists():
+        hint = f"run: invoke charts.vendor --name {entry.chart}"
+        raise ConfigError(f"chart '{entry.chart}' is not vendored, so it cannot be extracted", hint=hint)
+    verify_archive(chart.path, entry)
+    files = files_of_archive(read_source(chart.path), bool, f"chart {entry.chart}")
+    return {EXTRACTED / entry.publisher / entry.name / name: content for name, content in files.items()}
+
+
+def _contents(path: Path) -> Contents:
+    """Return what the files of a chart (directory or archive) bring, with its default values."""
+    crds = [item.data for item in objects_in_crds(path, {}) if item.is_crd]
+    texts = _templates(path)
+    types = [match.groupdict("") for text in texts.values() for match in _TYPE.finditer(text)]
+    custom = {_custom_kind(item) for item in types if "." in item["group"] and item["group"] not in GROUPS}
+    templated = [text for text in texts.values() if "kind: CustomResourceDefinition" in text]
+    large = any(len(json.dumps(crd)) > LARGEST_ANNOTATION for crd in crds)
+    defaults = chart_values(path).data
+    return Contents(
+        crds=tuple(kind for crd in crds for kind in _kinds_of(crd)),
+        crds_in_directory=bool(crds),
+        large_crds=large or any(len(text) > LARGEST_ANNOTATION for text in templated),
+        kinds=tuple(sorted({item["kind"] or item["alone"] for item in types})),
+        custom=tuple(sorted(custom, key=lambda item: (item.group, item.kind, item.version))),
+        random=tuple(sorted({call for item in random_templates(path, {}) for call in item.calls})),
+        post_sync=HOOKS_VALUE if HOOKS_VALUE in defaults else "",
+    )
+
+
+def _custom_kind(item: Mapping[str, str]) -> KindInfo:
+    """Return the kind of a custom resource; unless a CRD is known, its name says whether it is cluster-scoped."""
+    kind = item["kind"]
+    return KindInfo(group=item["group"], version=item["version"], kind=kind, namespaced=not kind.startswith("Cluster"))
+
+
+def _kinds_of(crd: Mapping[str, object]) -> Iterable[KindInfo]:
+    """Yield the kind of a CRD, in the version that objects are stored in."""
+    spec = crd["spec"]
+    if isinstance(spec, dict):
+        for version in spec.get("versions", ()):
+            if version.get("storage"):
+                yield KindInfo(
+                    group=spec.get("group", ""),
+                    version=version["name"],
+                    kind=spec.get("names", {}).get("kind", ""),
+                    namespaced=spec.get("scope") != "Cluster",
+                )
+
+
+def _templates(path: Path) -> Mapping[str, str]:
+    """Return the text of every template, at whatever depth of charts."""
+
+    def is_template(name: str) -> bool:
+        return "templates" in name.split("/")[:-1] and name.endswith((".yaml", ".yml", ".tpl"))
+
+    if path.is_dir():
+        files = {name: read_source(file) for name, file in files_of_tree(path).items() if is_template(name)}
+    else:
+        files = files_of_archive(read_source(path), is_template, f"chart {path.name}")
+    return {name: content.decode("utf-8", "replace") for name, content in files.items()}

@@ -1,0 +1,133 @@
+"""Argo CD: component files, one ApplicationSet or app-of-apps per environment, projects and a root application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.config.settings_file.gitops import GitopsSettings
+from devtools.gitops.argocd.applications import app_of_apps, application, applications_directory, root
+from devtools.gitops.argocd.context import NAMESPACE, Context, document
+from devtools.gitops.argocd.health import APPLICATION, lua_of
+from devtools.gitops.argocd.projects import projects
+from devtools.gitops.argocd.sets import application_set
+from devtools.gitops.argocd.spec import component_data
+from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
+from devtools.gitops.components import directory_of
+
+__all__ = ["export_argocd"]
+
+_DEFAULT_TIMEOUT = 300.0
+_APPLY = "Apply it once: kubectl apply --server-side --namespace argocd --filename"
+
+
+def export_argocd(
+    stack: str,
+    components: Mapping[str, Sequence[Component]],
+    settings: GitopsSettings,
+    options: ExportOptions,
+) -> Export:
+    """Return the export of environments for Argo CD."""
+    context = Context(stack=stack, settings=settings, options=options)
+    files: dict[PurePosixPath, bytes] = {}
+    for name, members in components.items():
+        files |= _environment_files(name, members, context)
+    for name, project in projects(components, context).items():
+        files[PurePosixPath(f"argocd/projects/{name}.yaml")] = document(project)
+    files[PurePosixPath("argocd/root.yaml")] = document(root(context))
+    everything = [component for members in components.values() for component in members]
+    lua, notes = lua_of(everything, crds_by_kind(options))
+    files |= _config_files(context, lua, components)
+    for component in everything:
+        files |= options.charts[component.chart_name].files
+    return Export(files=files, notes=(*notes, *_notes(everything, context)))
+
+
+def crds_by_kind(options: ExportOptions) -> Mapping[str, KindInfo]:
+    """Return the custom kinds that charts of the stack use, or bring."""
+    charts = options.charts.values()
+    used = {kind.kind: kind for chart in charts for kind in chart.custom_kinds}
+    return used | {crd.kind: crd for chart in charts for crd in chart.crds}
+
+
+def _environment_files(name: str, members: Sequence[Component], context: Context) -> dict[PurePosixPath, bytes]:
+    environment = context.settings.environments[name]
+    files: dict[PurePosixPath, bytes] = {}
+    in_waves = context.order(environment) == "waves"
+    for component in members:
+        directory = directory_of(name, component.tier, component.name)
+        files[directory / "component.yaml"] = document(component_data(component, environment, context))
+        for file in component.value_files:
+            if file.content is not None:
+                files[file.path.relative_to(context.options.place.out)] = file.content
+        if in_waves:
+            path = applications_directory(name) / f"{component.name}.yaml"
+            files[path] = document(application(component, environment, context))
+    entry = app_of_apps(environment, context) if in_waves else application_set(environment, members, context)
+    files[PurePosixPath(f"argocd/apps/{name}.yaml")] = document(entry)
+    return files
+
+
+def _config_files(
+    context: Context, lua: Mapping[tuple[str, str], str], components: Mapping[str, Sequence[Component]]
+) -> dict[PurePosixPath, bytes]:
+    """Return what must be set in Argo CD's own configuration."""
+    orders = {context.order(context.settings.environments[name]) for name in components}
+    health = {f"resource.customizations.health.{group}_{kind}": text for (group, kind), text in lua.items()}
+    if "waves" in orders:
+        health["resource.customizations.health.argoproj.io_Application"] = APPLICATION
+    found = {"argocd-cm": dict(sorted(health.items()))}
+    if "rolling" in orders:
+        found["argocd-cmd-params-cm"] = {"applicationsetcontroller.enable.progressive.syncs": "true"}
+    return {
+        PurePosixPath(f"argocd/config/{name}.yaml"): document(_config_map(name, data), f"{_APPLY} {name}.yaml")
+        for name, data in found.items()
+        if data
+    }
+
+
+def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "argocd"}
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+
+
+def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
+    """Yield what Argo CD has no counterpart for, and what it must be new enough for."""
+    environments = context.settings.environments
+    for component in components:
+        subject = f"{component.environment}/{component.release}"
+        chart = context.options.charts[component.chart_name]
+        if component.timeout != _DEFAULT_TIMEOUT:
+            message = f"timeout {component.timeout:g}s is not mapped: Argo CD has no timeout of one Application"
+            yield Note(component=subject, message=message)
+        if chart.random:
+            message = f"renders differently each time, so it never becomes Synced: {', '.join(chart.random)}"
+            yield Note(component=subject, message=message)
+    components = tuple(components)
+    charts = {component.chart_name for component in components}
+    if unread := [name for name in sorted(charts) if not context.options.charts[name].is_readable]:
+        message = (
+            f"{len(unread)} charts are not vendored, so their projects allow the cluster-scoped kinds of operators"
+        )
+        yield Note(message=f"{message}: {', '.join(unread)}")
+    used = {component.environment for component in components}
+    if confirmed := sorted(name for name in used if environments[name].prune == "confirm"):
+        names = ", ".join(confirmed)
+        yield Note(message=f"prune: confirm of {names} needs Argo CD 3.4: an older one prunes without approval")
+    if labelled := sorted(name for name in used if environments[name].cluster.labels):
+        message = f"projects allow any cluster: labels choose those of {', '.join(labelled)}"
+        yield Note(message=message)
+    yield from _shared_clusters(used, context)
+
+
+def _shared_clusters(used: Iterable[str], context: Context) -> Iterable[Note]:
+    """Yield a note for environments on one cluster: their releases are the same objects."""
+    by_cluster: dict[str, list[str]] = {}
+    for name in sorted(used):
+        by_cluster.setdefault(repr(context.settings.environments[name].cluster), []).append(name)
+    for names in by_cluster.values():
+        if len(names) > 1:
+            message = f"environments {', '.join(names)} are deployed to one cluster, into the same namespaces"
+            yield Note(message=message)

@@ -1,0 +1,78 @@
+"""Plain Applications, the Applications that deploy them in waves, and the root."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.config.settings_file.gitops import GitopsEnvironment
+from devtools.gitops.argocd.context import API_VERSION, FINALIZER, IN_CLUSTER, NAMESPACE, Context, component_labels
+from devtools.gitops.argocd.spec import application_spec
+from devtools.gitops.component import Component
+
+SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+
+
+def applications_directory(environment: str) -> PurePosixPath:
+    """Return where the plain Applications of an environment lie, below --out."""
+    return PurePosixPath("argocd/applications", environment)
+
+
+def application(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+    """Return a component's Application; its sync wave orders it in the one that deploys it."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Application",
+        "metadata": {
+            "name": context.application_name(component),
+            "namespace": NAMESPACE,
+            "labels": component_labels(component),
+            "annotations": {SYNC_WAVE: str(component.wave)},
+            "finalizers": [FINALIZER],
+        },
+        "spec": application_spec(component, environment, context),
+    }
+
+
+def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+    """Return the Application that deploys an environment's Applications, wave after wave."""
+    path = context.path(applications_directory(environment.name))
+    automated = {"prune": environment.prune == "auto", "selfHeal": True}
+    return _deploys_applications(
+        f"{context.stack}-{environment.name}",
+        {"path": path},
+        {"automated": automated} if environment.sync == "auto" else {},
+        context,
+    )
+
+
+def root(context: Context) -> dict[str, Any]:
+    """Return the Application that deploys the projects and the sets of every environment."""
+    directory = {"recurse": True, "include": "{apps/*.yaml,projects/*.yaml}"}
+    automated = {"prune": False, "selfHeal": True}
+    return _deploys_applications(
+        f"{context.stack}-root",
+        {"path": context.path("argocd"), "directory": directory},
+        {"automated": automated},
+        context,
+    )
+
+
+def _deploys_applications(
+    name: str, source: dict[str, Any], policy: dict[str, Any], context: Context
+) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Application",
+        "metadata": {"name": name, "namespace": NAMESPACE, "finalizers": [FINALIZER]},
+        "spec": {
+            "project": context.own_project,
+            "source": {
+                "repoURL": context.settings.repository,
+                "targetRevision": context.revision,
+                **source,
+            },
+            "destination": {"server": IN_CLUSTER, "namespace": NAMESPACE},
+            "syncPolicy": {**policy, "syncOptions": ["ApplyOutOfSyncOnly=true"]},
+        },
+    }

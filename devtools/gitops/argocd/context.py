@@ -1,0 +1,77 @@
+"""What every file of an Argo CD export is made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.base.machine_yaml import yaml_text
+from devtools.config.settings_file.gitops import GitopsEnvironment, GitopsSettings
+from devtools.gitops.component import LABEL, Component, ExportOptions
+
+NAMESPACE = "argocd"
+API_VERSION = "argoproj.io/v1alpha1"
+FINALIZER = "resources-finalizer.argocd.argoproj.io"
+IN_CLUSTER = "https://kubernetes.default.svc"
+WAVE = f"{LABEL}/wave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The stack's name, its settings, and how the export was asked for."""
+
+    stack: str
+    settings: GitopsSettings
+    options: ExportOptions
+
+    @property
+    def revision(self) -> str:
+        """The revision that Argo CD follows."""
+        return self.options.revision or self.settings.revision
+
+    @property
+    def own_project(self) -> str:
+        """The project of the Applications that deploy Applications."""
+        return f"{self.stack}-gitops"
+
+    def order(self, environment: GitopsEnvironment) -> str:
+        """Return how an environment keeps the stack's order."""
+        return self.options.order or environment.order
+
+    def path(self, path: PurePosixPath | str) -> str:
+        """Return the path, from the Git repository's root, of a file below --out."""
+        return str(self.options.place.below_out(PurePosixPath(path)))
+
+    def application_name(self, component: Component) -> str:
+        """Return the name of a component's Application: unique in an Argo CD that holds every environment."""
+        several = len(self.settings.environments) > 1
+        return f"{component.environment}-{component.name}" if several else component.name
+
+
+def document(data: Mapping[str, Any], comment: str = "") -> bytes:
+    """Return an object as a YAML file, under comment lines."""
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    return (head + yaml_text(data)).encode()
+
+
+def component_labels(component: Component) -> dict[str, str]:
+    """Return the labels of a component's Application."""
+    reserved = {"stage", "layer"}  # of the laptop's release records
+    own = {key: value for key, value in component.labels.items() if key not in reserved}
+    return own | {
+        f"{LABEL}/environment": component.environment,
+        f"{LABEL}/tier": component.tier,
+        f"{LABEL}/team": component.team,
+        f"{LABEL}/stage": component.stage,
+        f"{LABEL}/component": component.name,
+        WAVE: str(component.wave),
+    }
+
+
+def destination(environment: GitopsEnvironment) -> dict[str, str]:
+    """Return the cluster of an environment, for one that no labels choose."""
+    if environment.cluster.name:
+        return {"name": environment.cluster.name}
+    return {"server": environment.cluster.server or IN_CLUSTER}

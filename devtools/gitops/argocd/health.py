@@ -1,0 +1,145 @@
+"""Contracts of releases → health checks in Lua, for kinds whose health Argo CD does not know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from devtools.gitops.argocd.builtin_health import has_health
+from devtools.gitops.component import Component, KindInfo, Note
+from devtools.gitops.jsonpath import PathStep, steps_of
+from devtools.gitops.kinds import BUILTIN, kind_of
+from devtools.model import Contract
+
+APPLICATION = """\
+hs = {status = "Progressing", message = "waiting for its health"}
+if obj.status ~= nil and obj.status.health ~= nil then
+  hs.status = obj.status.health.status
+  hs.message = obj.status.health.message or ""
+end
+return hs
+"""
+"""The health of an Application that another one deploys: Argo CD has none by default, so waves would not wait."""
+
+_CURRENT = """\
+local function current(entry)
+  local generation = entry.observedGeneration or obj.status.observedGeneration
+  return generation == nil or obj.metadata.generation == nil or generation >= obj.metadata.generation
+end
+"""
+_CONDITION = """\
+if obj.status ~= nil and obj.status.conditions ~= nil then
+  for _, condition in ipairs(obj.status.conditions) do
+    if condition.type == @TYPE@ and current(condition) then
+      hs.message = condition.message or ""
+      if condition.status == "True" then
+        hs.status = "Healthy"
+      elseif condition.status == "False" and refused[condition.reason] then
+        hs.status = "Degraded"
+      end
+    end
+  end
+end
+"""
+_REFUSED = ("Invalid", "InvalidParameters", "InvalidSpec", "InvalidConfiguration", "Unsupported", "UnsupportedAddress")
+Rule = tuple[str, str, str]  # condition, jsonpath, equals
+
+
+def lua_of(
+    components: Iterable[Component], crds: Mapping[str, KindInfo]
+) -> tuple[Mapping[tuple[str, str], str], tuple[Note, ...]]:
+    """Return Lua by (group, kind), and a note for each contract that no health check of Argo CD can express."""
+    rules: dict[tuple[str, str], dict[str, list[Rule]]] = {}
+    notes: list[Note] = []
+    for component in components:
+        subject = f"{component.environment}/{component.release}"
+        for contract in component.contract:
+            if message := _unmapped(contract, component, crds):
+                notes.append(Note(component=subject, message=message))
+                continue
+            kind = kind_of(contract, crds)
+            if contract.http or kind is None or not (contract.condition or contract.jsonpath):
+                continue
+            if has_health(kind.group, kind.kind) or kind.kind in BUILTIN:
+                continue
+            rule = (contract.condition, contract.jsonpath, contract.equals)
+            found = rules.setdefault((kind.group, kind.kind), {}).setdefault(contract.name, [])
+            found += [rule] if rule not in found else []
+    return {key: _lua(names) for key, names in sorted(rules.items())}, tuple(dict.fromkeys(notes))
+
+
+def _unmapped(contract: Contract, component: Component, crds: Mapping[str, KindInfo]) -> str:
+    """Return why Argo CD cannot wait for a contract; empty if it can."""
+    if contract.http:
+        return f"contract '{contract}' is not checked: Argo CD makes no HTTP requests"
+    kind = kind_of(contract, crds)
+    if kind is None:
+        return f"contract '{contract}' is not checked: the group of {contract.kind} is unknown; set its apiVersion"
+    if component.kinds and contract.kind not in component.kinds and contract.kind != "CustomResourceDefinition":
+        return f"contract '{contract}' is not checked: the chart has no {contract.kind}, so something else makes it"
+    if contract.jsonpath and (steps_of(contract.jsonpath) is None or contract.hides(contract.equals)):
+        return f"contract '{contract}' is not checked: Argo CD cannot evaluate its path"
+    return ""
+
+
+def _lua(names: Mapping[str, Sequence[Rule]]) -> str:
+    """Return the script for all objects of a kind; objects that no contract names are healthy if any rule differs."""
+    distinct = {tuple(rules) for rules in names.values()}
+    head = 'hs = {status = "Progressing", message = "waiting for its contract"}\n'
+    head += "local refused = {" + ", ".join(f"{reason} = true" for reason in _REFUSED) + "}\n" + _CURRENT
+    if len(distinct) == 1:
+        return head + _checks(next(iter(distinct))) + "return hs\n"
+    parts = [
+        f"if obj.metadata.name == {json.dumps(name)} then\n" + _indented(_checks(rules) + "return hs\n") + "end\n"
+        for name, rules in sorted(names.items())
+    ]
+    return head + "".join(parts) + 'return {status = "Healthy", message = ""}\n'
+
+
+def _checks(rules: Sequence[Rule]) -> str:
+    """Return statements that leave hs Healthy only if every rule holds."""
+    text = _check(rules[0])
+    for rule in rules[1:]:
+        text += 'if hs.status == "Healthy" then\n  hs.status = "Progressing"\n' + _indented(_check(rule)) + "end\n"
+    return text
+
+
+def _check(rule: Rule) -> str:
+    condition, path, equals = rule
+    if condition:
+        return _CONDITION.replace("@TYPE@", json.dumps(condition))
+    steps = steps_of(path) or ()
+    expected = f"tostring(value) == {json.dumps(equals)}" if equals else 'value ~= nil and value ~= ""'
+    lines = ["local value = obj"]
+    for step in steps:
+        lines += _descend(step)
+    status = "obj.status ~= nil and current({}) and " if steps and steps[0].name == "status" else ""
+    lines += [f"if {status}{expected} then", '  hs.status = "Healthy"', '  hs.message = ""', "end"]
+    return "do\n" + _indented("\n".join(lines) + "\n") + "end\n"
+
+
+def _descend(step: PathStep) -> list[str]:
+    """Return Lua lines that take `value` one step down, to nil if there is nothing."""
+    if step.name:
+        return [
+            'if type(value) == "table" then',
+            f"  value = value[{json.dumps(step.name)}]",
+            "else",
+            "  value = nil",
+            "end",
+        ]
+    if step.index >= 0:
+        return ['if type(value) == "table" then', f"  value = value[{step.index + 1}]", "else", "  value = nil", "end"]
+    return [
+        "local found = nil",
+        'if type(value) == "table" then',
+        "  for _, item in ipairs(value) do",
+        f"    if found == nil and item[{json.dumps(step.key)}] == {json.dumps(step.value)} then found = item end",
+        "  end",
+        "end",
+        "value = found",
+    ]
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())

@@ -1,0 +1,102 @@
+"""AppProjects with the least that their components need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from devtools.config.settings_file.gitops import GitopsEnvironment
+from devtools.gitops.argocd.applications import SYNC_WAVE
+from devtools.gitops.argocd.context import API_VERSION, IN_CLUSTER, NAMESPACE, Context, destination
+from devtools.gitops.argocd.spec import repository_of
+from devtools.gitops.component import ChartInfo, Component
+
+_OPERATORS = (
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
+    ("rbac.authorization.k8s.io", "ClusterRole"),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+    ("scheduling.k8s.io", "PriorityClass"),
+)
+"""Cluster-scoped kinds of operators: what a chart that is not on this disk may bring."""
+
+
+def projects(components: Mapping[str, Sequence[Component]], context: Context) -> Mapping[str, dict[str, Any]]:
+    """Return the AppProjects of all components by name, and the one of the Applications that deploy Applications."""
+    members: dict[str, list[Component]] = {}
+    for items in components.values():
+        for component in items:
+            members.setdefault(component.project, []).append(component)
+    found = {name: _project(name, items, context) for name, items in sorted(members.items())}
+    return found | {context.own_project: _own_project(context)}
+
+
+def _project(name: str, components: Sequence[Component], context: Context) -> dict[str, Any]:
+    repositories = {context.settings.repository} | {repository_of(component) for component in components}
+    return _object(
+        name,
+        {
+            "description": f"Releases of the stack {context.stack}",
+            "sourceRepos": sorted(repositories),
+            "destinations": _destinations(components, context),
+            "clusterResourceWhitelist": [
+                {"group": group, "kind": kind} for group, kind in sorted(_cluster_kinds(components, context))
+            ],
+            "orphanedResources": {"warn": True},
+        },
+    )
+
+
+def _own_project(context: Context) -> dict[str, Any]:
+    kinds = [{"group": "argoproj.io", "kind": kind} for kind in ("AppProject", "Application", "ApplicationSet")]
+    return _object(
+        context.own_project,
+        {
+            "description": f"Applications, sets and projects of the stack {context.stack}",
+            "sourceRepos": [context.settings.repository],
+            "destinations": [{"server": IN_CLUSTER, "namespace": NAMESPACE}],
+            "clusterResourceWhitelist": [],
+            "namespaceResourceWhitelist": kinds,
+        },
+    )
+
+
+def _object(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a project, which exists before the Applications in it."""
+    metadata = {"name": name, "namespace": NAMESPACE, "annotations": {SYNC_WAVE: "-1"}}
+    return {"apiVersion": API_VERSION, "kind": "AppProject", "metadata": metadata, "spec": spec}
+
+
+def _destinations(components: Iterable[Component], context: Context) -> list[dict[str, str]]:
+    """Return every cluster with every namespace that is deployed to."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for component in components:
+        environment = context.settings.environments[component.environment]
+        cluster = _cluster(environment)
+        item = {**cluster, "namespace": component.namespace}
+        found[*min(cluster.items()), component.namespace] = item
+    return [found[key] for key in sorted(found)]
+
+
+def _cluster(environment: GitopsEnvironment) -> dict[str, str]:
+    """Return the cluster as a project allows it; which ones labels choose is known to Argo CD only."""
+    return {"server": "*"} if environment.cluster.labels else destination(environment)
+
+
+def _cluster_kinds(components: Iterable[Component], context: Context) -> set[tuple[str, str]]:
+    """Return the cluster-scoped kinds that components bring."""
+    kinds: set[tuple[str, str]] = set()
+    for component in components:
+        chart = context.options.charts[component.chart_name]
+        kinds |= set(cluster_kinds(chart))
+        if component.creates_namespace:
+            kinds.add(("", "Namespace"))
+    return kinds
+
+
+def cluster_kinds(chart: ChartInfo) -> Iterable[tuple[str, str]]:
+    """Return the cluster-scoped kinds of a chart; those of operators if its files are not on this disk."""
+    own = [("apiextensions.k8s.io", "CustomResourceDefinition")] if chart.crds else []
+    return [*chart.cluster_kinds, *own] if chart.is_readable else _OPERATORS

@@ -1,0 +1,144 @@
+"""The ApplicationSet of an environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from devtools.config.settings_file.gitops import GitopsEnvironment
+from devtools.gitops.argocd.context import API_VERSION, FINALIZER, NAMESPACE, WAVE, Context, destination
+from devtools.gitops.argocd.spec import sync_policy
+from devtools.gitops.component import LABEL, Component
+from devtools.gitops.components import directory_of
+
+# Strings only are templated elsewhere, so lists, booleans and numbers are made here, each by toJson. A key of `spec` in
+# component.yaml replaces what is made of the other keys.
+_PATCH = """\
+metadata:
+  labels: {{ .labels | toJson }}
+spec:
+{{- range $key, $value := .spec }}
+  {{ $key }}: {{ $value | toJson }}
+{{- end }}
+{{- $helm := dict "releaseName" .release "ignoreMissingValueFiles" .ignoreMissingValueFiles }}
+{{- if hasKey . "helm" }}
+{{- $helm = merge $helm .helm }}
+{{- end }}
+{{- if or (hasKey .spec "source") (hasKey .spec "sources") }}
+{{- else if hasKey .chart "path" }}
+{{- $files := list }}
+{{- range .valueFiles }}
+{{- $files = append $files (printf "/%s" .) }}
+{{- end }}
+  source:
+    repoURL: {{ .chart.repoURL | toJson }}
+    targetRevision: @REVISION@
+    path: {{ .chart.path | toJson }}
+    helm: {{ set $helm "valueFiles" $files | toJson }}
+{{- else if .valueFiles }}
+{{- $files := list }}
+{{- range .valueFiles }}
+{{- $files = append $files (printf "$values/%s" .) }}
+{{- end }}
+  sources:
+    - repoURL: {{ .chart.repoURL | toJson }}
+      chart: {{ .chart.chart | toJson }}
+      targetRevision: {{ .chart.version | toJson }}
+      helm: {{ set $helm "valueFiles" $files | toJson }}
+    - repoURL: @REPOSITORY@
+      targetRevision: @REVISION@
+      ref: values
+{{- else }}
+  source:
+    repoURL: {{ .chart.repoURL | toJson }}
+    chart: {{ .chart.chart | toJson }}
+    targetRevision: {{ .chart.version | toJson }}
+    helm: {{ $helm | toJson }}
+{{- end }}
+{{- if not (hasKey .spec "syncPolicy") }}
+  syncPolicy:
+    syncOptions: {{ @OPTIONS@ | toJson }}
+{{- end }}
+{{- if and .ignoreDifferences (not (hasKey .spec "ignoreDifferences")) }}
+  ignoreDifferences: {{ .ignoreDifferences | toJson }}
+{{- end }}
+"""
+
+
+def application_set(
+    environment: GitopsEnvironment, components: Sequence[Component], context: Context
+) -> dict[str, Any]:
+    """Return the ApplicationSet of an environment's components."""
+    spec: dict[str, Any] = {
+        "goTemplate": True,
+        "goTemplateOptions": ["missingkey=error"],
+        "generators": _generators(environment, context),
+        "syncPolicy": {"preserveResourcesOnDeletion": False},
+    }
+    if context.order(environment) == "rolling":
+        steps = [_step(wave, environment) for wave in sorted({component.wave for component in components})]
+        spec["strategy"] = {"type": "RollingSync", "deletionOrder": "Reverse", "rollingSync": {"steps": steps}}
+    spec["template"] = _template(environment)
+    spec["templatePatch"] = _patch(environment, context)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ApplicationSet",
+        "metadata": {"name": f"{context.stack}-{environment.name}", "namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[str, Any]]:
+    """Return the git files generator, with one of clusters if labels choose them."""
+    pattern = directory_of(environment.name, "*", "*") / "component.yaml"
+    git = {
+        "git": {
+            "repoURL": context.settings.repository,
+            "revision": context.revision,
+            "files": [{"path": context.path(pattern)}],
+        }
+    }
+    if not environment.cluster.labels:
+        return [git]
+    # The first generator's keys win over the second's, which has a `name` and a `project` of its own.
+    values = {"cluster": "{{ .nameNormalized }}", "server": "{{ .server }}"}
+    clusters = {"selector": {"matchLabels": dict(environment.cluster.labels)}, "values": values}
+    return [{"matrix": {"generators": [git, {"clusters": clusters}]}}]
+
+
+def _step(wave: int, environment: GitopsEnvironment) -> dict[str, Any]:
+    """Return the step of a wave; a manual environment updates no Application by itself."""
+    step: dict[str, Any] = {"matchExpressions": [{"key": WAVE, "operator": "In", "values": [str(wave)]}]}
+    return step | ({"maxUpdate": 0} if environment.sync == "manual" else {})
+
+
+def _template(environment: GitopsEnvironment) -> dict[str, Any]:
+    """Return the template: strings only."""
+    by_labels = bool(environment.cluster.labels)
+    cluster = {"server": "{{ .values.server }}"} if by_labels else destination(environment)
+    policy = sync_policy(environment, [])
+    del policy["syncOptions"]
+    return {
+        "metadata": {
+            "name": "{{ .values.cluster }}-{{ .application }}" if by_labels else "{{ .application }}",
+            "finalizers": [FINALIZER],
+            "labels": {f"{LABEL}/component": "{{ .name }}", f"{LABEL}/tier": "{{ .tier }}", WAVE: "{{ .wave }}"},
+        },
+        "spec": {
+            "project": "{{ .project }}",
+            "destination": {**cluster, "namespace": "{{ .namespace }}"},
+            "syncPolicy": policy,
+        },
+    }
+
+
+def _patch(environment: GitopsEnvironment, context: Context) -> str:
+    options = ".syncOptions"
+    if environment.prune == "confirm":
+        options = '(append .syncOptions "Prune=confirm")'
+    return (
+        _PATCH.replace("@REVISION@", json.dumps(context.revision))
+        .replace("@REPOSITORY@", json.dumps(context.settings.repository))
+        .replace("@OPTIONS@", options)
+    )

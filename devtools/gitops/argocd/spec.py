@@ -1,0 +1,143 @@
+"""The spec of a component's Application, and what component.yaml says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from devtools.config.settings_file.gitops import GitopsEnvironment
+from devtools.gitops.argocd.context import Context, component_labels, destination
+from devtools.gitops.component import Component
+from devtools.model import Ignore
+
+OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
+"""Keys of an Application's spec that a set makes from other keys of component.yaml."""
+
+
+def component_data(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+    """Return what component.yaml says; ApplicationSets read it."""
+    chart = component.chart
+    place = {"path": chart.path} if chart.kind == "git" else {"chart": chart.chart, "version": chart.version}
+    data: dict[str, Any] = {
+        "name": component.name,
+        "application": context.application_name(component),
+        "release": component.release.name,
+        "project": component.project,
+        "namespace": component.namespace,
+        "tier": component.tier,
+        "wave": str(component.wave),
+        "labels": component_labels(component),
+        "syncOptions": sync_options(component),
+        "chart": {"repoURL": repository_of(component), **place},
+        "valueFiles": [str(file.path) for file in component.value_files],
+        "ignoreMissingValueFiles": False,
+        "ignoreDifferences": ignore_differences(component.ignore),
+        "spec": extra_spec(component, environment, context),
+    }
+    helm = helm_options(component, context)
+    return data | ({"helm": helm} if helm else {})
+
+
+def repository_of(component: Component) -> str:
+    """Return a chart's repository as Argo CD writes it: an OCI registry without its scheme."""
+    return component.chart.repository.removeprefix("oci://")
+
+
+def sync_options(component: Component) -> list[str]:
+    """Return the sync options that a component needs in every environment."""
+    return [
+        f"{option}=true"
+        for option, is_needed in (
+            ("CreateNamespace", component.creates_namespace),
+            ("PruneLast", True),
+            ("RespectIgnoreDifferences", bool(component.ignore)),
+            ("ServerSideApply", component.brings_crds),
+            ("SkipDryRunOnMissingResource", component.needs_foreign_crds),
+        )
+        if is_needed
+    ]
+
+
+def ignore_differences(ignored: tuple[Ignore, ...]) -> list[dict[str, Any]]:
+    """Return fields that others set; any group is `*` to Argo CD."""
+    return [
+        {
+            "group": item.group or "*",
+            "kind": item.kind,
+            **({"name": item.name} if item.name else {}),
+            "jsonPointers": list(item.paths),
+        }
+        for item in ignored
+    ]
+
+
+def helm_options(component: Component, context: Context) -> dict[str, Any]:
+    """Return what else Helm is to be passed by Argo CD."""
+    options: dict[str, Any] = {}
+    if component.skips_crds:
+        options["skipCrds"] = True
+    if component.chart.kind == "helm" and component.chart.repository in context.settings.credentials:
+        options["passCredentials"] = True
+    if component.post_sync:
+        options["parameters"] = [{"name": component.post_sync, "value": "argocd", "forceString": True}]
+    return options
+
+
+def source_of(component: Component, context: Context) -> dict[str, Any]:
+    """Return `source`, or `sources` if the values are in another repository than the chart."""
+    chart = component.chart
+    helm = {"releaseName": component.release.name, "ignoreMissingValueFiles": False}
+    helm |= helm_options(component, context)
+    files = [str(file.path) for file in component.value_files]
+    if chart.kind == "git":
+        main = {"repoURL": chart.repository, "targetRevision": context.revision, "path": chart.path}
+        return {"source": main | {"helm": helm | ({"valueFiles": [f"/{file}" for file in files]} if files else {})}}
+    main = {"repoURL": repository_of(component), "targetRevision": chart.version, "chart": chart.chart}
+    if not files:
+        return {"source": main | {"helm": helm}}
+    values = {"repoURL": context.settings.repository, "targetRevision": context.revision, "ref": "values"}
+    return {"sources": [main | {"helm": helm | {"valueFiles": [f"$values/{file}" for file in files]}}, values]}
+
+
+def sync_policy(environment: GitopsEnvironment, options: list[str]) -> dict[str, Any]:
+    """Return the sync policy of an environment's Applications."""
+    if environment.prune == "confirm":
+        options = [*options, "Prune=confirm"]
+    policy: dict[str, Any] = {}
+    if environment.sync == "auto":
+        policy["automated"] = {"prune": environment.prune != "never", "selfHeal": True}
+    retry = {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "3m"}}
+    return policy | {"retry": retry, "syncOptions": options}
+
+
+def extra_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+    """Return what component.yaml says of the spec beside what the set makes of its other keys.
+
+    Of a key of both, the release's `argocd` is laid over what the set would make.
+    """
+    whole = application_spec(component, environment, context)
+    return {key: value for key, value in whole.items() if key in component.argocd or key not in (*OWN, "project")}
+
+
+def application_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
+    """Return the spec of a component's Application, its release's `argocd` laid over it."""
+    spec: dict[str, Any] = {
+        "project": component.project,
+        **source_of(component, context),
+        "destination": {**destination(environment), "namespace": component.namespace},
+        "syncPolicy": sync_policy(environment, sync_options(component)),
+        "ignoreDifferences": ignore_differences(component.ignore),
+        "revisionHistoryLimit": component.history,
+    }
+    if not component.ignore:
+        del spec["ignoreDifferences"]
+    return _laid_over(spec, component.argocd)
+
+
+def _laid_over(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return maps merged; everything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,191 @@
+"""What Argo CD is given: sets whose templates real Go templates render, projects, waves, health."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devtools.app.environment import App
+from devtools.process.runner import Command
+from tests.gitops.test_export import run
+from tests.kits.shop import make_shop
+
+ENVIRONMENTS = ("dev", "staging", "production")
+
+
+def documents(root: Path, pattern: str) -> dict[str, Any]:
+    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted((root / "gitops").glob(pattern))}
+
+
+def components(root: Path, environment: str) -> dict[str, Any]:
+    found = (root / f"gitops/environments/{environment}/components").glob("*/*/component.yaml")
+    return {path.parent.name: yaml.safe_load(path.read_text()) for path in sorted(found)}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_shop(tmp_path_factory.mktemp("argocd") / "shop")
+    assert run(root).code == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_shop(tmp_path_factory.mktemp("argocd") / "shop")
+    assert run(root, order="waves").code == 0
+    return root
+
+
+def merged(base: Any, over: Any) -> Any:
+    """As a strategic merge of Applications: maps merge, lists are replaced."""
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+
+
+def generated(
+    app: App, directory: Path, application_set: Mapping[str, Any], found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The Applications of a set by name, rendered by Helm, whose templates are Go's with the same functions."""
+    spec = application_set["spec"]
+    (directory / "templates").mkdir(parents=True)
+    (directory / "Chart.yaml").write_text("apiVersion: v2\nname: set\nversion: 0.1.0\n")
+    text = yaml.safe_dump({"template": spec["template"]}, width=10_000)
+    patch = "".join(f"  {line}\n" for line in spec["templatePatch"].splitlines())
+    (directory / "templates/all.yaml").write_text(
+        "{{- range .Values.components }}\n---\n" + text + "patch:\n" + patch + "{{- end }}\n"
+    )
+    (directory / "values.yaml").write_text(yaml.safe_dump({"components": list(found.values())}))
+    argv = (str(app.toolchain.path("helm")), "template", "set", str(directory))
+    result = app.runner.run(Command(argv=argv, cwd=directory, timeout=60))
+    assert result.ok, result.stderr
+    applications = [merged(item["template"], item["patch"]) for item in yaml.safe_load_all(result.stdout) if item]
+    return {item["metadata"]["name"]: item for item in applications}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_set_generates_what_plain_applications_say(
+    shop: Path, waves: Path, environment: str, app: App, tmp_path: Path
+) -> None:
+    application_set = documents(shop, f"argocd/apps/{environment}.yaml")[environment]
+    found = generated(app, tmp_path / "set", application_set, components(shop, environment))
+    plain = documents(waves, f"argocd/applications/{environment}/*.yaml")
+    assert {item["metadata"]["name"] for item in plain.values()} == set(found)
+    for item in plain.values():
+        name = item["metadata"]["name"]
+        assert normal(found[name]["spec"]) == normal(item["spec"]), name
+        assert found[name]["metadata"]["labels"] == item["metadata"]["labels"]
+
+
+def normal(spec: dict[str, Any]) -> dict[str, Any]:
+    """Without empty lists of value files, which mean the same as none."""
+    spec = copy.deepcopy(spec)
+    for source in spec.get("sources", [spec.get("source", {})]):
+        if source.get("helm", {}).get("valueFiles") == []:
+            del source["helm"]["valueFiles"]
+    return spec
+
+
+def test_every_component_is_in_one_step_and_none_is_empty(shop: Path) -> None:
+    for environment in ENVIRONMENTS:
+        steps = documents(shop, f"argocd/apps/{environment}.yaml")[environment]["spec"]["strategy"]["rollingSync"][
+            "steps"
+        ]
+        values = [value for step in steps for match in step["matchExpressions"] for value in match["values"]]
+        waves_ = {component["wave"] for component in components(shop, environment).values()}
+        assert values == sorted(waves_, key=int)
+
+
+def test_a_manual_environment_updates_nothing_by_itself(shop: Path) -> None:
+    sets = documents(shop, "argocd/apps/*.yaml")
+    updates = {
+        name: {step.get("maxUpdate") for step in item["spec"]["strategy"]["rollingSync"]["steps"]}
+        for name, item in sets.items()
+    }
+    assert updates == {"dev": {None}, "staging": {None}, "production": {0}}
+    assert "automated" not in sets["production"]["spec"]["template"]["spec"]["syncPolicy"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "prune", "confirms"), [("dev", True, False), ("staging", True, True), ("production", None, True)]
+)
+def test_policies(shop: Path, waves: Path, environment: str, *, prune: bool | None, confirms: bool) -> None:
+    application_set = documents(shop, f"argocd/apps/{environment}.yaml")[environment]
+    policy = application_set["spec"]["template"]["spec"]["syncPolicy"]
+    assert policy.get("automated", {}).get("prune") is prune
+    for item in documents(waves, f"argocd/applications/{environment}/*.yaml").values():
+        assert ("Prune=confirm" in item["spec"]["syncPolicy"]["syncOptions"]) is confirms
+        assert item["metadata"]["finalizers"]
+
+
+def test_values_of_the_chart_of_others_come_from_this_repository(waves: Path) -> None:
+    spec = documents(waves, "argocd/applications/dev/*.yaml")["cache"]["spec"]
+    chart, values = spec["sources"]
+    assert (chart["repoURL"], chart["chart"], chart["targetRevision"]) == (
+        "https://charts.example.com",
+        "cache",
+        "1.2.3",
+    )
+    assert chart["helm"]["valueFiles"] == [
+        "$values/gitops/environments/dev/components/operators/cache/values.yaml",
+        "$values/environments/_shared/20-operators/cache.yaml",
+    ]
+    assert values == {"repoURL": "https://git.example.com/shop.git", "targetRevision": "main", "ref": "values"}
+
+
+def test_value_files_exist(shop: Path) -> None:
+    for environment in ENVIRONMENTS:
+        for component in components(shop, environment).values():
+            assert all((shop / file).is_file() for file in component["valueFiles"])
+            assert component["ignoreMissingValueFiles"] is False
+
+
+def test_sync_options(shop: Path) -> None:
+    found = components(shop, "dev")
+    assert "ServerSideApply=true" in found["widget-operator"]["syncOptions"]
+    assert "SkipDryRunOnMissingResource=true" in found["stock"]["syncOptions"]
+    assert "SkipDryRunOnMissingResource=true" not in found["web"]["syncOptions"]
+    assert "RespectIgnoreDifferences=true" in found["api"]["syncOptions"]
+    assert not [name for name, item in found.items() if "CreateNamespace=true" in item["syncOptions"]]
+    assert found["api"]["ignoreDifferences"] == [
+        {"group": "apps", "kind": "Deployment", "name": "api", "jsonPointers": ["/spec/replicas"]}
+    ]
+    assert found["web"]["spec"] == {"revisionHistoryLimit": 3}
+
+
+def test_projects_allow_no_more_than_is_used(shop: Path) -> None:
+    found = documents(shop, "argocd/projects/*.yaml")
+    assert set(found) == {"shop", "shop-platform", "shop-gitops"}
+    platform = found["shop-platform"]["spec"]
+    assert platform["sourceRepos"] == ["https://charts.example.com", "https://git.example.com/shop.git"]
+    assert {item["kind"] for item in platform["clusterResourceWhitelist"]} == {
+        *("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Namespace")
+    }
+    assert found["shop"]["spec"]["destinations"] == [
+        {"name": name, "namespace": "shop"} for name in ("dev", "production", "staging")
+    ]
+    assert all(item["spec"].get("orphanedResources", {"warn": True}) == {"warn": True} for item in found.values())
+    kinds = {item["kind"] for item in found["shop"]["spec"]["clusterResourceWhitelist"]}
+    assert "CustomResourceDefinition" not in kinds
+
+
+def test_waves_need_the_health_of_applications(shop: Path, waves: Path) -> None:
+    rolling, ordered = documents(shop, "argocd/config/*.yaml"), documents(waves, "argocd/config/*.yaml")
+    assert rolling["argocd-cmd-params-cm"]["data"] == {"applicationsetcontroller.enable.progressive.syncs": "true"}
+    key = "resource.customizations.health.argoproj.io_Application"
+    assert key in ordered["argocd-cm"]["data"]
+    assert key not in rolling["argocd-cm"]["data"]
+    assert "argocd-cmd-params-cm" not in ordered
+
+
+def test_what_is_not_mapped_is_noted(tmp_path: Path) -> None:
+    notes = run(make_shop(tmp_path / "shop")).document["notes"]
+    texts = {(note["component"], note["message"].partition(":")[0]) for note in notes}
+    assert ("dev/shop/api", "contract 'http api") in texts
+    assert ("dev/shop-system/cache", "timeout 90s is not mapped") in texts
+    assert ("production/shop-system/cache", "not exported") in texts
