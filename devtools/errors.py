@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any, Self
 
 
 class ExitCode(IntEnum):
@@ -37,6 +38,13 @@ class DevtoolsError(Exception):
         self.hint = hint
         if exit_code is not None:
             self.exit_code = exit_code
+
+    def changed(self, **changes: Any) -> Self:
+        """Return the same error with other attributes, such as `hint`."""
+        found = type(self).__new__(type(self))
+        found.args = self.args
+        vars(found).update(vars(self) | changes)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

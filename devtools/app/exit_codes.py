@@ -64,8 +64,7 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     from devtools.report.choose import use_color
     from devtools.report.problems import error_json, render_error
 
-    _redact(error, app.redactor.text)
-    _name_the_way_out(app, error)
+    error = _redacted(_with_way_out(app, error), app.redactor.text)
     with contextlib.suppress(OSError, ValueError):
         render_error(error, app.err, color=use_color(isatty=app.err.isatty(), environ=app.environ), cwd=app.cwd)
     if output == "json":
@@ -75,26 +74,28 @@ def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     return error.exit_code
 
 
-def _redact(error: DevtoolsError, clean: Callable[[str], str]) -> None:
+def _redacted(error: DevtoolsError, clean: Callable[[str], str]) -> DevtoolsError:
     """Hide secrets in everything that is shown of an error."""
-    error.message, error.hint = clean(error.message), clean(error.hint)
+    changes: dict[str, object] = {"message": clean(error.message), "hint": clean(error.hint)}
     if isinstance(error, ConfigError):
-        error.problems = tuple(replace(item, message=clean(item.message)) for item in error.problems)
+        changes["problems"] = tuple(replace(item, message=clean(item.message)) for item in error.problems)
     if details := getattr(error, "details", ()):
-        vars(error)["details"] = tuple(map(clean, details))
+        changes["details"] = tuple(map(clean, details))
+    return error.changed(**changes)
 
 
-def _name_the_way_out(app: App, error: DevtoolsError) -> None:
+def _with_way_out(app: App, error: DevtoolsError) -> DevtoolsError:
     """Say how to put the state elsewhere if its directory is what cannot be used."""
     try:
         state = app.folders.state
     except DevtoolsError:
-        return
+        return error
     if not isinstance(error, EnvironmentFault) or str(state) not in error.message:
-        return
+        return error
     place = next(path for path in (state, *state.parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        error.hint = "set DEVTOOLS_STATE to a directory that you may write to"
+    if place.is_dir() and os.access(place, os.W_OK):
+        return error
+    return error.changed(hint="set DEVTOOLS_STATE to a directory that you may write to")
 
 
 def _flushed(app: App, code: ExitCode) -> ExitCode:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.words import shortened
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.events import Notice
 from devtools.model import STAND_IN, Action, Plan, Release, ReleaseId, Stack
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from devtools.helm.failures import HelmFailure
     from devtools.kube.client import Kube
     from devtools.rendering.renderer import Renderer
-
-_NAMED = 3  # templates
 
 
 def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
@@ -76,8 +75,7 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
 
     for step in upgrades:
         if found := list(describe(random_templates(step.release.chart.path, values[step.id]))):
-            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            what = "; ".join(found[:_NAMED]) + more
+            what = shortened(found, separator="; ")
             message = f"may render differently each time ({what}): what is made there may change with this upgrade"
             yield Notice(level="warning", message=message, release=str(step.id))
 

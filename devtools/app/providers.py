@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devtools.base.words import plural
 from devtools.clusters.provider import Provider
 from devtools.errors import ConfigError, EnvironmentFault
 
@@ -57,7 +58,7 @@ def why_embedded(app: App) -> str:
     charts = unvendored(app)
     if not charts or app.which("k3d") is None or not app.docker_answers():
         return ""
-    verb = "1 pinned chart is" if len(charts) == 1 else f"{len(charts)} pinned charts are"
+    verb = plural(len(charts), "pinned chart is", "pinned charts are")
     return f"{verb} not vendored: the embedded cluster is used, with stand-ins for them"
 
 

@@ -205,8 +205,6 @@ def _show(
     if output == "json":
         app.out.write(json.dumps({"version": VERSION, "kind": kind, "charts": rows}, indent=2) + "\n")
         return
-    if output not in {"text", ""}:
-        raise ConfigError(f"unknown output {output!r}", hint="choose one of text, json")
     widths = [max(len(row[column]) for row in cells) for column in range(min(map(len, cells), default=0))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

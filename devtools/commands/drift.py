@@ -10,6 +10,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
+from devtools.base.words import shortened
 from devtools.clusters.provider import Cluster
 from devtools.drift.comparison import ReleaseDrift, find_drift
 from devtools.errors import ConfigError, ExitCode
@@ -58,8 +59,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
 def _refuse_disabled(chosen: Sequence[Release]) -> None:
     """Raise ConfigError if all that was chosen is disabled: comparing nothing would look like no drift."""
     if chosen:
-        names = ", ".join(str(item.id) for item in chosen[:_NAMED])
-        names += f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
+        names = shortened((item.id for item in chosen), _NAMED)
         why = chosen[0].disabled_by
         verb, by = "is" if len(chosen) == 1 else "are", f" by {why}" if why and len(chosen) == 1 else ""
         hint = "invoke layers shows what is enabled"
@@ -104,6 +104,4 @@ def _fix(app: App, stack: Stack, drifted: Sequence[ReleaseDrift], what: str, opt
 
 def _reason(item: ReleaseDrift) -> str:
     """`drifted: Deployment/web, ConfigMap/conf and 1 more`."""
-    names = ", ".join(str(drift.ref) for drift in item.drifts[:_NAMED])
-    more = len(item.drifts) - _NAMED
-    return f"drifted: {names}" + (f" and {more} more" if more > 0 else "")
+    return f"drifted: {shortened((drift.ref for drift in item.drifts), _NAMED)}"

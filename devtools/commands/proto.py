@@ -62,7 +62,6 @@ class Module:
 
 def build(app: App, output: str = "text") -> ExitCode:
     """Compile the module. ProtoFault where it does not compile."""
-    _known(output)
     module = module_of(find_root(app.cwd))
     _check(app, module, _buf(app, module).build(), "does not compile")
     return _done(app, output, module, "build", "passed", f"{module.name} compiles")
@@ -70,7 +69,6 @@ def build(app: App, output: str = "text") -> ExitCode:
 
 def lint(app: App, output: str = "text") -> ExitCode:
     """Check the module against its lint rules. ProtoFault where it breaks one."""
-    _known(output)
     module = module_of(find_root(app.cwd))
     _check(app, module, _buf(app, module).lint(), "breaks lint rules")
     return _done(app, output, module, "lint", "passed", f"{module.name} keeps the lint rules of {DIRECTORY}/buf.yaml")
@@ -83,7 +81,6 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
     """
     from devtools.buf.git import Git
 
-    _known(output)
     module = module_of(find_root(app.cwd))
     program = app.which("git")
     if program is None:
@@ -112,7 +109,6 @@ def push(
     `publish` it is only built. Raises ConfigError without a token, before anything else, and where the
     registry rejects it; EnvironmentFault where the registry cannot be reached; ProtoFault where it does not compile.
     """
-    _known(output)
     token = find_token(app.environ, find_root(app.cwd)) if publish else ""
     app.redactor.add([token])
     module = module_of(find_root(app.cwd))
@@ -290,11 +286,6 @@ def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
 
 def _named(commit: str) -> str:
     return f" (commit {commit})" if commit else ""
-
-
-def _known(output: str) -> None:
-    if output not in {"text", "json"}:
-        raise ConfigError(f"unknown output {output!r}", hint="choose one of text, json")
 
 
 def _done(app: App, output: str, module: Module, verb: str, result: str, text: str, **more: str) -> ExitCode:

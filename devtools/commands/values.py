@@ -10,7 +10,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.machine_json import json_text
 from devtools.config.values import Merged
-from devtools.errors import ConfigError, ExitCode
+from devtools.errors import ExitCode
 from devtools.project import Project
 from devtools.report.text import visible
 
@@ -25,8 +25,6 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     from devtools.config.values import merge
     from devtools.planning.selection import find_release
 
-    if options.output not in {"text", "json"}:
-        raise ConfigError(f"unknown output {options.output!r}", hint="choose one of text, json")
     stack = Project(app).stack()
     release = find_release(stack, typed)
     merged = merge(release, charts_default=explain, root=stack.root)

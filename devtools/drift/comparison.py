@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from devtools.base.words import plural
 from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
@@ -106,7 +107,7 @@ class _Look(LiveObjects):
             declared = {name: found for (name, *_), found in self.each(pool, self._declared, inputs)}
             items = {name: found for name, found in declared.items() if not isinstance(found, str)}
             every = [item for found in items.values() for item in found]
-            self._say(f"comparing {len(every)} objects of {len(items)} release{'' if len(items) == 1 else 's'}")
+            self._say(f"comparing {plural(len(every), 'object')} of {plural(len(items), 'release')}")
             live = self.live(pool, every)
             drifts = {
                 item.ref: drift
@@ -190,8 +191,8 @@ class _Look(LiveObjects):
         if error.status == NOT_FOUND:
             return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
         if error.status == _FORBIDDEN and "cannot patch resource" in error.text:
-            error.hint = "drift is found by dry runs of an apply: this user must be allowed to patch what is deployed"
-            raise error
+            hint = "drift is found by dry runs of an apply: this user must be allowed to patch what is deployed"
+            raise error.changed(hint=hint)
         reason = item.redactor.text(_VALUE.sub("Invalid value", error.text))
         return ObjectDrift(ref=item.ref, state="refused", reason=reason)
 

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
+from devtools.base.words import plural
 from devtools.engine.outcome import GOOD, Done, Ended, Tally
 from devtools.engine.schedule import expected, levels
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
@@ -269,8 +270,10 @@ class Engine:
         count = len(stack_crds(self._session.kube, self._plan.stack.name))
         if not count:
             return "", ""
-        left = "1 CRD is kept" if count == 1 else f"{count} CRDs are kept"
-        return f"{left}, with every object of their kinds", "invoke down --crds removes them"
+        return (
+            f"{plural(count, 'CRD is', 'CRDs are')} kept, with every object of their kinds",
+            "invoke down --crds removes them",
+        )
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from devtools.base.words import shortened
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, TimedOut
 from devtools.events import Outcome, TestFinished, Verdict
 from devtools.model import Action, ObjectRef, Plan, ReleaseId
@@ -12,7 +13,6 @@ from devtools.process.runner import Cancel
 
 GOOD = frozenset({Outcome.INSTALLED, Outcome.UPGRADED, Outcome.UNCHANGED, Outcome.UNINSTALLED, Outcome.DISABLED})
 _GO_ON = "run the same command again: it goes on from here"
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +71,9 @@ class Tally:
         late = all(test.timed_out for test in tests)
         if failed:
             late = late and all(isinstance(self.ended[release].error, TimedOut) for release in failed)
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{_list(failed)} failed"
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened(failed)} failed"
         if tests:
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{_list([test.test for test in tests])} failed"
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened(test.test for test in tests)} failed"
         if blocked:
-            return ExitCode.FAILED, f"{_list(blocked)} blocked"
+            return ExitCode.FAILED, f"{shortened(blocked)} blocked"
         return ExitCode.OK, ""
-
-
-def _list(names: Sequence[object]) -> str:
-    """`a, b and 3 more`."""
-    shown, more = ", ".join(map(str, names[:_NAMED])), len(names) - _NAMED
-    return f"{shown} and {more} more" if more > 0 else shown

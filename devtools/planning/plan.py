@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from devtools.base.words import plural
 from devtools.errors import Location, config_error
 from devtools.model import (
     BUSY,
@@ -241,7 +242,7 @@ def _changed(fact: ReleaseFact, digest: str) -> str:
         return f"being deleted: {named}"
     if fact.missing:
         named = ", ".join(map(str, fact.missing[:_NAMED])) + (", …" if len(fact.missing) > _NAMED else "")
-        gone = "1 object is gone" if len(fact.missing) == 1 else f"{len(fact.missing)} objects are gone"
+        gone = plural(len(fact.missing), "object is gone", "objects are gone")
         return f"{gone}: {named}"
     return "" if fact.ready == digest else "never became ready"
 

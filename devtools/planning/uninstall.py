@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from devtools.base.words import plural, shortened
 from devtools.errors import Location
 from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Step, Sweep
 
@@ -22,14 +23,12 @@ def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:
     """
     steps = list(plan.steps)
     if facts.namespaces:
-        named = ", ".join(facts.namespaces[:_NAMED])
-        more = len(facts.namespaces) - _NAMED
-        named += f" and {more} more" if more > 0 else ""
+        named = shortened(facts.namespaces, _NAMED)
         inside = tuple(step.id for step in plan.steps if step.id.namespace in facts.namespaces)
         steps.append(_step(plan, Sweep.NAMESPACES, f"where nothing is left in them: {named}", inside))
     found = {*facts.crds, *_installed_crds(plan, facts)}
     if found and crds:
-        count = "1 kind" if len(found) == 1 else f"{len(found)} kinds"
+        count = plural(len(found), "kind")
         reason = f"{count} with every object of them" if force else f"{count}, if no object of them is left"
         steps.append(_step(plan, Sweep.CRDS, reason, tuple(step.id for step in steps), force=force))
     return replace(plan, steps=tuple(steps), keeps_crds=bool(found) and not crds)

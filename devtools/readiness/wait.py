@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from devtools.base.words import shortened
 from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
 from devtools.kube.client import Kube
 from devtools.model import ObjectRef
@@ -81,6 +82,24 @@ class Wait:
     def over(self) -> bool:
         """No time is left."""
         return time.monotonic() >= self.deadline
+
+    def until(
+        self, look: Callable[[], Sequence[str]], late: Callable[[str], DevtoolsError] | None = None, first: float = 0.1
+    ) -> None:
+        """Look until nothing is left to wait for, saying what is; Interrupted on cancel.
+
+        Raises what `late` makes of the text if time runs out, LateFailure by default.
+        """
+        pause, last = first, ""
+        while left := look():
+            text = shortened(left)
+            if text != last:
+                self.say(text)
+                last = text
+            if self.over():
+                raise late(text) if late else LateFailure(f"timed out waiting for {text}", details=left[3:])
+            self.pause(pause)
+            pause = longer(pause)
 
 
 @dataclass(slots=True)
@@ -204,8 +223,7 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
         alone = all(found.values())
         if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
             raise suspicions.failure(trouble)
-        text = ", ".join(f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting[:3])
-        text += f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""  # noqa: PLR2004 - three fit a line
+        text = shortened(f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting)
         if text != last:
             wait.say(text)
             last = text

@@ -18,7 +18,7 @@ from devtools.kube.client import ApiError, Kube, Resource
 from devtools.model import ObjectRef
 from devtools.readiness.wait import Failure, Wait
 from devtools.releases.crds import CRDS
-from devtools.releases.removal import PARALLEL, is_leaving, until
+from devtools.releases.removal import PARALLEL, is_leaving
 from devtools.run.session import Session
 
 NAMESPACES = "/api/v1/namespaces"
@@ -50,7 +50,7 @@ def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
     for name, kinds in held.items():
         what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         session.bus.emit(Notice(level="info", message=f"namespace {name} is kept: it contains {what}"))
-    until(lambda: [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held], wait)
+    wait.until(lambda: [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held])
 
 
 def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> None:
@@ -77,7 +77,7 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
         )
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="crds") as pool:
         list(pool.map(lambda name: kube.delete(f"{CRDS}/{name}"), names))
-    until(lambda: [f"CRD {name}" for name in stack_crds(kube, stack) if name in names], wait)
+    wait.until(lambda: [f"CRD {name}" for name in stack_crds(kube, stack) if name in names])
     kube.discover()
 
 
@@ -107,7 +107,7 @@ def _standing(
 
     found: list[_Found] = []
     while left := going(kinds):
-        until(look, wait)
+        wait.until(look)
     return found
 
 

@@ -7,10 +7,10 @@ larger than the annotation that a client-side apply would need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from devtools.charts.crds import ChartObject, objects_in_crds
 from devtools.events import Notice
@@ -18,15 +18,13 @@ from devtools.helm.labels import LABEL_STACK
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release
 from devtools.readiness.rules import condition, waits_for
-from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.readiness.wait import Failure, Wait
 from devtools.run.session import Session
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ON_ITS_WAY = frozenset({None, "", "Installing", "NotAccepted"})  # why it is not established yet
-_LOOK = 0.1  # seconds between looks
 _PARALLEL = 4  # requests: the server takes some 20 ms for a large one
 _ABSENT: Mapping[str, Any] = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +101,16 @@ def _refuse(changes: Sequence[Change]) -> None:
 
 def _settled(kube: Kube, name: str, wait: Wait) -> dict[str, Any] | None:
     """The CRD on the cluster; one that is being deleted is waited for, since what is applied to it would go too."""
+    live: dict[str, Any] | None = None
 
-    def look() -> tuple[dict[str, Any] | None, str]:
+    def look() -> list[str]:
+        nonlocal live
         live = kube.get(f"{CRDS}/{name}")
-        return live, "being deleted" if live and live["metadata"].get("deletionTimestamp") else ""
+        is_going = live and live["metadata"].get("deletionTimestamp")
+        return [f"CustomResourceDefinition/{name} (being deleted)"] if is_going else []
 
-    return _until(look, f"CustomResourceDefinition/{name}", wait)
+    wait.until(look)
+    return live
 
 
 def _await_established(kube: Kube, crds: Mapping[str, ChartObject], wait: Wait) -> None:
@@ -131,7 +133,7 @@ def _promised(crd: Mapping[str, Any]) -> set[tuple[str, str, str]]:
 def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
     """Wait until the CRD's kind can be used; Failure if the API server says why it cannot be."""
 
-    def look() -> tuple[None, str]:
+    def look() -> list[str]:
         live = kube.get(f"{CRDS}/{name}") or _ABSENT
         names = condition(live, "NamesAccepted")
         if names.get("status") == "False":
@@ -140,24 +142,10 @@ def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
         if established.get("status") == "False" and established.get("reason") not in _ON_ITS_WAY:
             hint = f"correct it in {file} of the chart"
             raise Failure(f"CRD {name}: {established.get('message') or established.get('reason')}", hint=hint)
-        return None, waits_for(live)
+        reason = waits_for(live)
+        return [f"CustomResourceDefinition/{name} ({reason})"] if reason else []
 
-    _until(look, f"CustomResourceDefinition/{name}", wait)
-
-
-def _until(look: Callable[[], tuple[Found, str]], what: str, wait: Wait) -> Found:
-    """Look until there is nothing more to wait for; what was found then."""
-    last = ""
-    while True:
-        found, reason = look()
-        if not reason:
-            return found
-        if reason != last:
-            wait.say(f"{what} ({reason})")
-            last = reason
-        if wait.over():
-            raise LateFailure(f"timed out waiting for {what} ({reason})")
-        wait.pause(_LOOK)
+    wait.until(look)
 
 
 def _apply(kube: Kube, path: str, item: ChartObject, labels: Mapping[str, str]) -> None:

@@ -77,14 +77,12 @@ def helm_records(kube: Kube, namespaces: Collection[str]) -> list[dict[str, Any]
         if error.status != FORBIDDEN:
             raise
         if not namespaces:
-            error.hint = _SECRETS
-            raise
+            raise error.changed(hint=_SECRETS) from error
     try:
         paths = [f"/api/v1/namespaces/{name}/secrets" for name in sorted(namespaces)]
         return [record for path in paths for record in kube.metadata(path, labelSelector="owner=helm")]
     except ApiError as error:
-        error.hint = _SECRETS if error.status == FORBIDDEN else error.hint
-        raise
+        raise (error.changed(hint=_SECRETS) if error.status == FORBIDDEN else error) from error
 
 
 def _leaving(kube: Kube) -> set[str]:

@@ -9,8 +9,6 @@ from devtools.kube.api_errors import CONFLICT, FORBIDDEN
 from devtools.kube.client import ApiError, Kube
 from devtools.readiness.wait import LateFailure, Wait
 
-_PAUSE = 0.25  # seconds
-
 
 def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait) -> None:
     """Make the namespace, with these labels, where it is missing.
@@ -20,22 +18,28 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
     so takes away the labels that a release of ours gave it. Raises LateFailure, with what keeps it, when it does not
     go in time.
     """
-    path, reported = f"/api/v1/namespaces/{name}", False
-    while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
-        if wait.over():
-            text = f"namespace {name} is still being deleted"
-            raise LateFailure(text, hint=f"kubectl describe namespace {name}", details=_what_keeps(found))
-        if not reported:
-            wait.say(f"namespace {name} to be gone: it is being deleted")
-            reported = True
-        wait.pause(_PAUSE)
+    path = f"/api/v1/namespaces/{name}"
+    found: dict[str, Any] | None = None
+
+    def look() -> list[str]:
+        nonlocal found
+        found = _found(kube, path)
+        is_going = found and (found.get("status") or {}).get("phase") == "Terminating"
+        return [f"namespace {name} to be gone: it is being deleted"] if is_going else []
+
+    def late(_: str) -> LateFailure:
+        hint = f"kubectl describe namespace {name}"
+        return LateFailure(f"namespace {name} is still being deleted", hint=hint, details=_what_keeps(found or {}))
+
+    wait.until(look, late)
     if found is None:
         try:
             kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {**labels}}})
         except ApiError as error:
+            if error.status == FORBIDDEN:
+                hint = f"namespace {name} is missing, and this user may not create it"
+                raise error.changed(hint=hint) from error
             if error.status != CONFLICT:  # another step was first
-                if error.status == FORBIDDEN:
-                    error.hint = f"namespace {name} is missing, and this user may not create it"
                 raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from devtools.base.words import shortened
 from devtools.diff.difference import changes
 from devtools.helm.applied import applied
 from devtools.helm.labels import LABEL_DIGEST
@@ -10,8 +11,6 @@ from devtools.kube.client import Kube
 from devtools.model import ReleaseId
 from devtools.releases.facts import record_path
 from devtools.releases.recovery import records
-
-_NAMED = 3  # fields
 
 
 def rerendered(kube: Kube, release: ReleaseId, revision: int) -> str:
@@ -35,5 +34,4 @@ def rerendered(kube: Kube, release: ReleaseId, revision: int) -> str:
     differing += [
         f"{key[0]}/{key[2]} {change.path}" for key in new if key in old for change in changes(old[key], new[key], "")
     ]
-    more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
-    return ", ".join(differing[:_NAMED]) + more
+    return shortened(differing)

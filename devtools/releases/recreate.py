@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from devtools.helm.rejections import Refusal, invalid, refusals, without_values
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId, Step
 from devtools.readiness.rules import is_workload
-from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.readiness.wait import Failure, Wait
 from devtools.redaction import HIDDEN, Redactor
 from devtools.releases.recovery import last_two, object_of
 from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
@@ -28,7 +29,6 @@ _MUTABLE = frozenset(
 )
 _LONGEST = 80  # characters of a value
 _INVALID = 422
-_LOOK = 0.1  # seconds between looks
 
 
 class Refused(Failure):
@@ -166,8 +166,7 @@ def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[s
             continue
         protected = _keep_claims(kube, path, live, wait) if ref.kind == "StatefulSet" else ""
         kube.delete(path)
-        while (kube.get(path) or {"metadata": {}})["metadata"].get("uid") == live["metadata"]["uid"]:
-            _pause(wait, f"{ref} to be deleted")
+        wait.until(partial(_deleted, kube, path, live, ref))
         say(f"{ref} in {ref.namespace or 'the cluster'} was deleted and will be recreated{protected}")
 
 
@@ -180,13 +179,16 @@ def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str
         kube.merge(path, {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}})
         claims = f"/api/v1/namespaces/{live['metadata']['namespace']}/persistentvolumeclaims"
         uid = live["metadata"]["uid"]
-        while any(owner["uid"] == uid for item in kube.metadata(claims) for owner in item.get("ownerReferences") or ()):
-            _pause(wait, f"StatefulSet/{live['metadata']['name']} to let go of its volume claims")
+
+        def look() -> list[str]:
+            owners = (owner["uid"] for item in kube.metadata(claims) for owner in item.get("ownerReferences") or ())
+            return [f"StatefulSet/{live['metadata']['name']} to let go of its volume claims"] if uid in owners else []
+
+        wait.until(look)
     return "; its volume claims are kept"
 
 
-def _pause(wait: Wait, what: str) -> None:
-    if wait.over():
-        raise LateFailure(f"timed out waiting for {what}")
-    wait.say(what)
-    wait.pause(_LOOK)
+def _deleted(kube: Kube, path: str, before: Mapping[str, Any], ref: ObjectRef) -> list[str]:
+    """Return what is waited for while the same object is still there."""
+    live = kube.get(path) or {"metadata": {}}
+    return [f"{ref} to be deleted"] if live["metadata"].get("uid") == before["metadata"]["uid"] else []

@@ -7,7 +7,7 @@ kept whatever the chart says, and go only when all of them are asked to (`devtoo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,14 +18,13 @@ from devtools.kube.api_errors import NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId
 from devtools.readiness.observer import Observer
-from devtools.readiness.wait import Failure, LateFailure, Wait
+from devtools.readiness.wait import Failure, Wait
 from devtools.releases.crds import CRDS
 from devtools.releases.facts import record_path
 from devtools.releases.recovery import newest
 
 PARALLEL = 8
 INSTANCE = "app.kubernetes.io/instance"
-_LOOK = 0.1  # seconds between looks, at first
 _OWNERS = 5  # steps from an object up to what made it
 _NAMED = 3
 
@@ -109,7 +108,7 @@ def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
         refs[:] = [ref for ref, _ in going]
         return [f"{ref} ({_held(item)})" for ref, item in going]
 
-    until(look, wait)
+    wait.until(look)
 
 
 def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
@@ -138,21 +137,7 @@ def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> Non
             if is_leaving(observer, pod)
         ]
 
-    until(look, wait)
-
-
-def until(look: Callable[[], list[str]], wait: Wait) -> None:
-    """Look until nothing is left to wait for, saying what is; LateFailure where the time runs out."""
-    pause, last = _LOOK, ""
-    while left := look():
-        what = ", ".join(left[:_NAMED]) + (f" and {len(left) - _NAMED} more" if len(left) > _NAMED else "")
-        if what != last:
-            wait.say(what)
-            last = what
-        if wait.over():
-            raise LateFailure(f"timed out waiting for {what}", details=left[_NAMED:])
-        wait.pause(pause)
-        pause = min(pause * 1.5, 0.5)
+    wait.until(look)
 
 
 def is_leaving(observer: Observer, item: Mapping[str, Any], steps: int = _OWNERS) -> bool:

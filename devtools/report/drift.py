@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from devtools.base.words import plural
 from devtools.diff.difference import ABSENT
 from devtools.drift.comparison import Field, ObjectDrift, ReleaseDrift
-from devtools.report.text import Line, Span, clean, plural, with_note, wrapped
+from devtools.report.text import Line, Span, clean, with_note, wrapped
 
 VERSION = 1
 _VALUE = 60  # characters of a value that are shown

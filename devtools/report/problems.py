@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TextIO
 
+from devtools.base.words import plural
 from devtools.errors import ConfigError, DevtoolsError, Interrupted
-from devtools.report.text import Line, Span, Writer, clean, clean_lines, plain, plural
+from devtools.report.text import Line, Span, Writer, clean, clean_lines, plain
 
 VERSION = 1
 _ANSI = {"": "", "bad": "\x1b[1;31m", "strong": "\x1b[1m", "dim": "\x1b[2m", "good": "\x1b[32m", "warn": "\x1b[33m"}

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from devtools.errors import ConfigError
 from devtools.helm.labels import TESTS_FAILED
 from devtools.model import Facts, Layer, Release, ReleaseFact, Stack
 from devtools.report.choose import console, use_color
@@ -55,12 +54,10 @@ def show_cluster(status: ClusterStatus, *, output: str, out: TextIO, environ: Ma
 
 
 def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
-    """Write a document as asked for; ConfigError for an output that is not for documents."""
+    """Write a document as JSON, or as text for people."""
     if output == "json":
         Writer(out).write(json.dumps(document, indent=2))
         return
-    if output != "text":
-        raise ConfigError(f"unknown output {output!r}", hint="choose one of text, json")
     if not use_color(isatty=out.isatty(), environ=environ):
         Writer(out).lines(lines(document, _width(out)))
         return

@@ -120,11 +120,6 @@ def clean(line: str) -> str:
     return safe if len(safe) <= LONGEST_LINE else safe[: LONGEST_LINE - 3] + "..."
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 release`, `2 releases`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def counted(words: Iterable[str], order: Sequence[str]) -> str:
     """How many of each word, in `order`, leaving out zeros: `2 installed, 1 failed`."""
     listed = list(words)

@@ -178,11 +178,6 @@ def test_layers_as_json() -> None:
     assert document["layers"][1]["releases"][0]["ready"] is False
 
 
-def test_a_document_has_no_lines_of_events() -> None:
-    with pytest.raises(ConfigError):
-        layers(output="jsonl")
-
-
 def test_cluster_status() -> None:
     out = io.StringIO()
     show_cluster(STATUS, output="text", out=out, environ={})

@@ -188,11 +188,6 @@ def test_the_starlark_twin_holds_the_same(tmp_path: Path) -> None:
     load_tiltfile(tmp_path / "Tiltfile")
 
 
-def test_another_output_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="unknown output 'yaml'"):
-        made(tmp_path).specs(output="yaml")
-
-
 def test_a_file_where_the_directory_should_be_is_said_in_a_sentence(tmp_path: Path) -> None:
     repo = made(tmp_path)
     for path in (tmp_path / ".devtools").iterdir():

@@ -101,8 +101,7 @@ class Making:
             self.plane.start(record.ports)
             self.plane.revive()
         except EnvironmentFault as error:
-            error.hint = error.hint or RECREATE
-            raise
+            raise error.changed(hint=error.hint or RECREATE) from error
 
     def settle(self, record: Record, running: Iterable[cleanup.Process], progress: Progress) -> bool:
         """Bring a running cluster to what is wanted now: simulation, number of nodes, real node.

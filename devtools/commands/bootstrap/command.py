@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from devtools.app.environment import App
+from devtools.base.words import plural
 from devtools.bootstrap.machine import inotify_limits
 from devtools.bootstrap.prerequisites import Finding, check_inotify
 from devtools.bootstrap.stage import StageStatus
@@ -31,7 +32,7 @@ class PrerequisiteFault(EnvironmentFault):
 
     def __init__(self, problems: tuple[Finding, ...]) -> None:
         """`problems` are those that stop it."""
-        count = "1 prerequisite is" if len(problems) == 1 else f"{len(problems)} prerequisites are"
+        count = plural(len(problems), "prerequisite is", "prerequisites are")
         super().__init__(f"{count} not met; nothing was changed", hint="fix them, then run: invoke bootstrap")
         self.details = tuple(f"{item.message}: {item.hint}" for item in problems)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
+from devtools.base.words import shortened
 from devtools.commands.images.preload import load_images, preload, preload_commands
 from devtools.errors import ExitCode
 from devtools.project import Project
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["load_images", "preload", "preload_commands", "show", "wanted_by"]
 
 VERSION = 1  # of the JSON documents
-_SHOWN = 3  # releases on a line
 
 
 def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
@@ -105,9 +105,7 @@ def _origin(row: Mapping[str, Any]) -> str:
 
 
 def _users(releases: Sequence[str]) -> str:
-    more = len(releases) - _SHOWN
-    shown = ", ".join(releases[:_SHOWN])
-    return (f"{shown} and {more} more" if more > 0 else shown) or "no release"
+    return shortened(releases) or "no release"
 
 
 def _summary(rows: Sequence[Mapping[str, Any]], releases: int) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from devtools.base.words import plural, shortened
 from devtools.events import Outcome, Verdict
 from devtools.report import advice
 from devtools.report.run_state import Fold, ReleaseResult, SmokeResult
 from devtools.report.terminal.lines import contract_note, contracts_text, plan_lines, release_width, test_label
-from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, plural, with_note, wrapped
+from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, with_note, wrapped
 
 _IN_FULL = 5  # failures shown with their details; the others get three lines each
 _COMMANDS = 3  # commands offered
@@ -272,14 +273,12 @@ def _remarks(fold: Fold, width: int) -> list[Line]:
         text = "simulated: a simulator answered; it proves the wiring, not the behaviour."
         lines += wrapped(text, width, "  ", "dim")
     if fold.simulated_pods and fold.result() not in {"failed", "interrupted"}:
-        pods = "1 pod was" if fold.simulated_pods == 1 else f"{fold.simulated_pods} pods were"
+        pods = plural(fold.simulated_pods, "pod was", "pods were")
         text = f"{pods} simulated: no container ran. docs/clusters.md says how a pod runs on the real node."
         lines += wrapped(text, width, "  ", "dim")
     stand_ins = [item.release for item in fold.releases.values() if item.stand_in]
     if stand_ins:
-        names = ", ".join(stand_ins[:_IN_FULL]) + (
-            f" and {len(stand_ins) - _IN_FULL} more" * (len(stand_ins) > _IN_FULL)
-        )
+        names = shortened(stand_ins, _IN_FULL)
         lines += wrapped(f"Stand-in charts, not the real ones, were used for: {names}.", width, "  ")
     return lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from devtools.base.words import plural
 from devtools.events import (
     ContractChecked,
     Notice,
@@ -28,7 +29,6 @@ from devtools.report.text import (
     counted,
     duration,
     plain,
-    plural,
     with_note,
     wrapped,
 )

@@ -12,6 +12,7 @@ from threading import Event as Flag
 from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
+from devtools.base.words import plural
 from devtools.events import (
     ContractChecked,
     Event,
@@ -29,7 +30,7 @@ from devtools.report import advice
 from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
 from devtools.report.terminal import lines
 from devtools.report.terminal.final import final_lines, log_path
-from devtools.report.text import Line, Marks, Span, Writer, badge, clean, counted, duration, marks_for, plural
+from devtools.report.text import Line, Marks, Span, Writer, badge, clean, counted, duration, marks_for
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
