@@ -94,9 +94,3 @@ def _check(path: Path, mode: int) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the file's sha256, lower-case hexadecimal; OSError if it cannot be read."""
-    with open_source(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
