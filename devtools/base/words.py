@@ -1,7 +1,8 @@
-"""Puts words into sentences: plurals and shortened lists."""
+"""Puts words into sentences: plurals, shortened lists, and suggestions for a misspelt word."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -15,3 +16,9 @@ def shortened(items: Iterable[object], most: int = 3, separator: str = ", ") -> 
     texts = [str(item) for item in items]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return separator.join(texts[:most]) + more
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'chart'?`, empty if no known word is similar."""
+    similar = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{similar[0]}'?" if similar else ""

@@ -11,7 +11,7 @@ from threading import Lock as Mutex
 from typing import TYPE_CHECKING, Literal
 
 from devtools.base.open_file import read_source, sha256_of
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.charts.tree import Tree, tree_of
 from devtools.config.finder import ChartUnknown
 from devtools.config.root_causes import FEW, Cause

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, read
 from devtools.config.merging import Origins, lay_over, paths_of
 from devtools.config.root_causes import FEW, Cause

@@ -11,7 +11,7 @@ from types import FunctionType, UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from devtools.base.key_types import MESSAGES, Limits, Nullable, Parsed, Written
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath
 from devtools.errors import Problem
 

@@ -215,8 +215,8 @@ class _Prediction(LiveObjects):
         if error.status == NOT_FOUND and live is None:
             return added(item)  # its namespace comes first
         if error.status == FORBIDDEN and "cannot patch resource" in error.text:
-            error.hint = "plan --diff asks by dry runs of an apply: this user must be allowed to patch what it deploys"
-            raise error
+            hint = "plan --diff asks by dry runs of an apply: this user must be allowed to patch what it deploys"
+            raise error.changed(hint=hint)
         old = next((known for known in one.old if is_same(known.ref, item.ref)), None)
         found = changes(old.body, item.body, "") if old else ()
         fields = tuple(planned_field(item, change) for change in found)

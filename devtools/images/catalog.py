@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from devtools.base.image_names import Reference, parse
 from devtools.base.key_types import Derived, ImageDigest, ImageName, ImageTag, Text, Written
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, read
 from devtools.config.validate import is_inside, made, suggestion, validated
 from devtools.errors import ConfigError, Location, Problem, config_error

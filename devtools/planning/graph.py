@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.errors import Problem
 from devtools.model import Layer, Need, Release, ReleaseId, Stack
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.errors import ConfigError
 from devtools.model import Layer, Stack
 

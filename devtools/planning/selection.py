@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.errors import ConfigError
 from devtools.model import Release, ReleaseId, Stack
 from devtools.planning.layer_names import find_layer

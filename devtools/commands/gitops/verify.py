@@ -109,7 +109,8 @@ def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], l
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """The document for people: a line per finding that editors can follow; paths stay whole."""
-    from devtools.report.text import Span, clean, plural, wrapped
+    from devtools.base.words import plural
+    from devtools.report.text import Span, clean, wrapped
 
     lines: list[Line] = []
     for (rule, message, hint), places in _grouped(document["findings"]).items():

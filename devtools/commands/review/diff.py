@@ -81,10 +81,10 @@ def _changes(app: App, planned: Planned, cluster: Cluster | None, kube: Kube | N
     steps = [step for step in planned.plan.steps if step.action in {*SYNCED, Action.UNINSTALL}]
     if not steps:
         return []
+    from devtools.base.words import plural
     from devtools.drift.planned import predict
     from devtools.rendering.renderer import renderer
     from devtools.rendering.steps import render_steps
-    from devtools.report.text import plural
 
     app.say(f"comparing {plural(len(steps), 'release')} with the cluster")
     app.toolchain.ensure(("helm",), progress=app.say)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.open_file import read_file, read_source
-from devtools.base.suggestions import did_you_mean
+from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
 from devtools.gitops.tree.read import KubeObject, mapping, sequence

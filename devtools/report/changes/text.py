@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from devtools.report.text import Line, Span, Style, clean, duration, plural, with_note, wrapped
+from devtools.base.words import plural
+from devtools.report.text import Line, Span, Style, clean, duration, with_note, wrapped
 
 SIGNS: dict[str, tuple[str, Style]] = {
     "add": ("+", "good"),
