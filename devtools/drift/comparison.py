@@ -16,12 +16,13 @@ from typing import Any, Literal
 from devtools.base.words import plural
 from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
+from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.errors import DevtoolsError
 from devtools.helm.applied import MANAGER, Applied, applied
 from devtools.kube.api_errors import NOT_FOUND
 from devtools.kube.client import ApiError, Kube
-from devtools.model import ObjectRef, Release, ReleaseId
+from devtools.model import Ignore, ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.releases.facts import helm_records, record_path
@@ -96,9 +97,11 @@ class _Look(LiveObjects):
     def __init__(self, kube: Kube, cancel: Cancel, say: Callable[[str], None]) -> None:
         super().__init__(kube, cancel)
         self._say = say
+        self._ignored: dict[ReleaseId, tuple[Ignore, ...]] = {}
 
     def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
         """See `find_drift`."""
+        self._ignored = {release.id: release.ignore for release in releases if release.ignore}
         records = revisions(helm_records(self._kube, {release.namespace for release in releases}))
         known = [_known(release, records.get(release.id, ())) for release in releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
@@ -171,8 +174,15 @@ class _Look(LiveObjects):
         return self._changed(item, found)
 
     def _changed(self, item: Item, found: Iterable[Change]) -> ObjectDrift | None:
-        """A drift of these fields, but for those that an autoscaler sets."""
-        fields = tuple(_field(item, change) for change in found if not self._is_scaled(item, change))
+        """A drift of these fields, but for those that an autoscaler sets or the release ignores."""
+        fields = tuple(
+            _field(item, change)
+            for change in found
+            if not (
+                self._is_scaled(item, change)
+                or is_ignored(self._ignored.get(item.release, ()), item.ref, item.body, change.steps)
+            )
+        )
         return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
 
     def _replaced(self, item: Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:

@@ -25,6 +25,7 @@ Made = TypeVar("Made")
 class Item:
     """One declared object and where it lives; `path` is empty if its kind is not served."""
 
+    release: ReleaseId
     ref: ObjectRef
     body: Mapping[str, Any]
     path: str
@@ -64,7 +65,7 @@ class LiveObjects:
             if ref in items:
                 items[ref] = replace(items[ref], others=(*items[ref].others, body))
             else:
-                items[ref] = Item(ref=ref, body=body, path=path, redactor=redactor)
+                items[ref] = Item(release=release, ref=ref, body=body, path=path, redactor=redactor)
         return list(items.values())
 
     def live(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> dict[ObjectRef, dict[str, Any] | None]:

@@ -273,6 +273,7 @@ def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, M
     objects = [
         added(
             Item(
+                release=step.id,
                 ref=ObjectRef(
                     str(body.get("apiVersion", "")),
                     str(body["kind"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from devtools.drift.comparison import find_drift
 from devtools.errors import Interrupted
 from devtools.kube.client import Kube
-from devtools.model import ObjectRef
+from devtools.model import Ignore, ObjectRef
 from devtools.process.runner import Cancel
 from devtools.releases.facts import record_path
 from tests.kits.run import Bench, config_map, deployment, plan, step
@@ -94,3 +95,16 @@ def test_a_kind_that_is_gone_and_a_user_who_has_seen_enough(bench: Bench) -> Non
     enough.set("interrupted by the user")
     with pytest.raises(Interrupted, match="interrupted by the user"):
         find_drift(bench.kube, [app], enough, lambda _: None)
+
+
+def test_an_ignored_field_is_no_drift_and_the_others_are(bench: Bench) -> None:
+    app = bench.release(bench.chart("app", config_map("conf", a="1", b="1")))
+    assert bench.run(plan(step(app))).code == 0
+    path = f"/api/v1/namespaces/{bench.namespace}/configmaps/conf"
+    bench.kube.merge(path, {"data": {"a": "2", "b": "2"}})
+    ignored = Ignore(kind="ConfigMap", paths=("/data/a",))
+    (found,) = find_drift(bench.kube, [replace(app, ignore=(ignored,))], Cancel(), lambda _: None)
+    assert [field.change.path for drift in found.drifts for field in drift.fields] == [".data.b"]
+    both = replace(ignored, paths=("/data",))
+    (found,) = find_drift(bench.kube, [replace(app, ignore=(both,))], Cancel(), lambda _: None)
+    assert found.settled

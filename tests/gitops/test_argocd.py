@@ -189,3 +189,18 @@ def test_what_is_not_mapped_is_noted(tmp_path: Path) -> None:
     assert ("dev/shop/api", "contract 'http api") in texts
     assert ("dev/shop-system/cache", "timeout 90s is not mapped") in texts
     assert ("production/shop-system/cache", "not exported") in texts
+
+
+def test_smoke_runs_after_each_sync(waves: Path, app: App) -> None:
+    spec = documents(waves, "argocd/applications/dev/*.yaml")["shop-smoke"]["spec"]["source"]
+    parameters = [f"{item['name']}={item['value']}" for item in spec["helm"]["parameters"]]
+    argv = [str(app.toolchain.path("helm")), "template", "shop-smoke", str(waves / spec["path"])]
+    argv += [word for file in spec["helm"]["valueFiles"] for word in ("--values", str(waves) + file)]
+    argv += [word for parameter in parameters for word in ("--set-string", parameter)]
+    result = app.runner.run(Command(argv=tuple(argv), cwd=waves, timeout=60))
+    assert result.ok, result.stderr
+    jobs = [item for item in yaml.safe_load_all(result.stdout) if item and item["kind"] == "Job"]
+    assert jobs
+    for job in jobs:
+        assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostSync"
+        assert not [key for key in job["metadata"]["annotations"] if key.startswith("helm.sh/")]
