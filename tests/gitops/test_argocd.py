@@ -193,10 +193,8 @@ def test_what_is_not_mapped_is_noted(tmp_path: Path) -> None:
 
 def test_smoke_runs_after_each_sync(waves: Path, app: App) -> None:
     spec = documents(waves, "argocd/applications/dev/*.yaml")["shop-smoke"]["spec"]["source"]
-    parameters = [f"{item['name']}={item['value']}" for item in spec["helm"]["parameters"]]
     argv = [str(app.toolchain.path("helm")), "template", "shop-smoke", str(waves / spec["path"])]
     argv += [word for file in spec["helm"]["valueFiles"] for word in ("--values", str(waves) + file)]
-    argv += [word for parameter in parameters for word in ("--set-string", parameter)]
     result = app.runner.run(Command(argv=tuple(argv), cwd=waves, timeout=60))
     assert result.ok, result.stderr
     jobs = [item for item in yaml.safe_load_all(result.stdout) if item and item["kind"] == "Job"]

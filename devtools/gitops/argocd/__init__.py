@@ -12,7 +12,7 @@ from devtools.gitops.argocd.context import NAMESPACE, Context, document
 from devtools.gitops.argocd.health import APPLICATION, lua_of
 from devtools.gitops.argocd.projects import projects
 from devtools.gitops.argocd.sets import application_set
-from devtools.gitops.argocd.spec import component_data
+from devtools.gitops.argocd.spec import component_data, value_files
 from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
 from devtools.gitops.components import directory_of
 
@@ -58,7 +58,7 @@ def _environment_files(name: str, members: Sequence[Component], context: Context
     for component in members:
         directory = directory_of(name, component.tier, component.name)
         files[directory / "component.yaml"] = document(component_data(component, environment, context))
-        for file in component.value_files:
+        for file in value_files(component, context):
             if file.content is not None:
                 files[file.path.relative_to(context.options.place.out)] = file.content
         if in_waves:

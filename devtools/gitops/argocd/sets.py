@@ -21,31 +21,19 @@ spec:
 {{- range $key, $value := .spec }}
   {{ $key }}: {{ $value | toJson }}
 {{- end }}
-{{- $helm := dict "releaseName" .release "ignoreMissingValueFiles" .ignoreMissingValueFiles }}
-{{- if hasKey . "helm" }}
-{{- $helm = merge $helm .helm }}
-{{- end }}
 {{- if or (hasKey .spec "source") (hasKey .spec "sources") }}
 {{- else if hasKey .chart "path" }}
-{{- $files := list }}
-{{- range .valueFiles }}
-{{- $files = append $files (printf "/%s" .) }}
-{{- end }}
   source:
     repoURL: {{ .chart.repoURL | toJson }}
     targetRevision: @REVISION@
     path: {{ .chart.path | toJson }}
-    helm: {{ set $helm "valueFiles" $files | toJson }}
+@HELM_ROOT@
 {{- else if .valueFiles }}
-{{- $files := list }}
-{{- range .valueFiles }}
-{{- $files = append $files (printf "$values/%s" .) }}
-{{- end }}
   sources:
     - repoURL: {{ .chart.repoURL | toJson }}
       chart: {{ .chart.chart | toJson }}
       targetRevision: {{ .chart.version | toJson }}
-      helm: {{ set $helm "valueFiles" $files | toJson }}
+@HELM_REF@
     - repoURL: @REPOSITORY@
       targetRevision: @REVISION@
       ref: values
@@ -54,7 +42,7 @@ spec:
     repoURL: {{ .chart.repoURL | toJson }}
     chart: {{ .chart.chart | toJson }}
     targetRevision: {{ .chart.version | toJson }}
-    helm: {{ $helm | toJson }}
+@HELM_ROOT@
 {{- end }}
 {{- if not (hasKey .spec "syncPolicy") }}
   syncPolicy:
@@ -62,6 +50,20 @@ spec:
 {{- end }}
 {{- if and .ignoreDifferences (not (hasKey .spec "ignoreDifferences")) }}
   ignoreDifferences: {{ .ignoreDifferences | toJson }}
+{{- end }}
+"""
+_HELM = """\
+helm:
+  releaseName: {{ .release | toJson }}
+  ignoreMissingValueFiles: {{ .ignoreMissingValueFiles | toJson }}
+{{- range $key, $value := .helm }}
+  {{ $key }}: {{ $value | toJson }}
+{{- end }}
+{{- if .valueFiles }}
+  valueFiles:
+{{- range .valueFiles }}
+    - {{ printf "@PREFIX@%s" . | toJson }}
+{{- end }}
 {{- end }}
 """
 
@@ -137,8 +139,20 @@ def _patch(environment: GitopsEnvironment, context: Context) -> str:
     options = ".syncOptions"
     if environment.prune == "confirm":
         options = '(append .syncOptions "Prune=confirm")'
-    return (
-        _PATCH.replace("@REVISION@", json.dumps(context.revision))
-        .replace("@REPOSITORY@", json.dumps(context.settings.repository))
-        .replace("@OPTIONS@", options)
-    )
+    replaced = {
+        "@REVISION@": json.dumps(context.revision),
+        "@REPOSITORY@": json.dumps(context.settings.repository),
+        "@OPTIONS@": options,
+        "@HELM_ROOT@": _helm("/", 4),
+        "@HELM_REF@": _helm("$values/", 6),
+    }
+    text = _PATCH
+    for word, by in replaced.items():
+        text = text.replace(word, by)
+    return text
+
+
+def _helm(prefix: str, columns: int) -> str:
+    """Return the options of Helm at a depth; actions stay at the start of a line."""
+    lines = _HELM.replace("@PREFIX@", prefix).rstrip("\n").split("\n")
+    return "\n".join(line if line.startswith("{{-") else " " * columns + line for line in lines)

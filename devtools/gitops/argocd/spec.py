@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import Context, component_labels, destination
-from devtools.gitops.component import Component
+from devtools.gitops.component import Component, ValueFile
+from devtools.gitops.components import directory_of
 from devtools.model import Ignore
 
+POST_SYNC = "post-sync.yaml"  # beside component.yaml
 OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 """Keys of an Application's spec that a set makes from other keys of component.yaml."""
 
@@ -18,7 +21,7 @@ def component_data(component: Component, environment: GitopsEnvironment, context
     """Return what component.yaml says; ApplicationSets read it."""
     chart = component.chart
     place = {"path": chart.path} if chart.kind == "git" else {"chart": chart.chart, "version": chart.version}
-    data: dict[str, Any] = {
+    return {
         "name": component.name,
         "application": context.application_name(component),
         "release": component.release.name,
@@ -29,13 +32,12 @@ def component_data(component: Component, environment: GitopsEnvironment, context
         "labels": component_labels(component),
         "syncOptions": sync_options(component),
         "chart": {"repoURL": repository_of(component), **place},
-        "valueFiles": [str(file.path) for file in component.value_files],
+        "helm": helm_options(component, context),
+        "valueFiles": [str(file.path) for file in value_files(component, context)],
         "ignoreMissingValueFiles": False,
         "ignoreDifferences": ignore_differences(component.ignore),
         "spec": extra_spec(component, environment, context),
     }
-    helm = helm_options(component, context)
-    return data | ({"helm": helm} if helm else {})
 
 
 def repository_of(component: Component) -> str:
@@ -71,6 +73,15 @@ def ignore_differences(ignored: tuple[Ignore, ...]) -> list[dict[str, Any]]:
     ]
 
 
+def value_files(component: Component, context: Context) -> tuple[ValueFile, ...]:
+    """Return a component's value files, weakest first, below them the one that makes its tests hooks of Argo CD."""
+    if not component.post_sync:
+        return component.value_files
+    path = directory_of(component.environment, component.tier, component.name) / POST_SYNC
+    content = yaml_text({component.post_sync: "argocd"}).encode()
+    return (ValueFile(path=context.options.place.below_out(path), content=content), *component.value_files)
+
+
 def helm_options(component: Component, context: Context) -> dict[str, Any]:
     """Return what else Helm is to be passed by Argo CD."""
     options: dict[str, Any] = {}
@@ -78,8 +89,6 @@ def helm_options(component: Component, context: Context) -> dict[str, Any]:
         options["skipCrds"] = True
     if component.chart.kind == "helm" and component.chart.repository in context.settings.credentials:
         options["passCredentials"] = True
-    if component.post_sync:
-        options["parameters"] = [{"name": component.post_sync, "value": "argocd", "forceString": True}]
     return options
 
 
@@ -88,7 +97,7 @@ def source_of(component: Component, context: Context) -> dict[str, Any]:
     chart = component.chart
     helm = {"releaseName": component.release.name, "ignoreMissingValueFiles": False}
     helm |= helm_options(component, context)
-    files = [str(file.path) for file in component.value_files]
+    files = [str(file.path) for file in value_files(component, context)]
     if chart.kind == "git":
         main = {"repoURL": chart.repository, "targetRevision": context.revision, "path": chart.path}
         return {"source": main | {"helm": helm | ({"valueFiles": [f"/{file}" for file in files]} if files else {})}}
