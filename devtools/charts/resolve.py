@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PLATFORM = "platform"
 THIRD_PARTY = "third_party"
+WORK = ".vendor-"  # how directories of vendoring begin
 ArchiveState = Literal["vendored", "not vendored", "not locked", "missing", "corrupted"]
 StandIn = Callable[["LockEntry"], Path | None]
 
@@ -108,16 +109,46 @@ class Charts:
         absent = [entry for entry in entries if not entry.sha256 and not self.archive(entry).exists()]
         if len(absent) > FEW:
             entries = [entry for entry in entries if entry not in absent]
-        problems: list[Problem] = []
-        for entry in entries:
-            try:
-                verify_archive(self.archive(entry), entry)
-            except ConfigError as error:
-                problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
+        problems = self._wrong_archives(entries, verify_archive)
         if len(absent) > FEW:
             message = f"{len(absent)} charts are not vendored, and only the embedded cluster takes stand-ins"
             cause = Cause(where=Location(file=self.lock.file), message=message, hint=f"invoke charts.vendor{EMBEDDED}")
             problems.append(cause.problem([entry.chart for entry in absent]))
+        return problems
+
+    def verify_all(self) -> list[Problem]:
+        """Where lock and tree disagree: an archive that is not what the lock says, or that it does not name.
+
+        A chart that is not vendored yet, in neither, is none.
+        """
+        from devtools.charts.archive import moved_from, verify_archive
+        from devtools.charts.crds import inspect_crds
+
+        def check(archive: Path, entry: LockEntry) -> None:
+            verify_archive(archive, entry)
+            inspect_crds(archive, entry)
+
+        entries = self.lock.entries.values()
+        archives = {self.archive(entry): entry for entry in entries}
+        problems = self._wrong_archives([e for path, e in archives.items() if e.sha256 or path.exists()], check)
+        known = {*archives, *(moved_from(path, entry) for path, entry in archives.items())}
+        below = self.directory / THIRD_PARTY
+        found = [path.relative_to(below) for path in sorted(below.rglob("*.tgz")) if path not in known]
+        unknown = [path for path in found if not path.parts[0].startswith(WORK)]
+        where = Location(file=self.lock.file)
+        if self.lock.missing and unknown:
+            cause = Cause(where=where, message="is missing", hint="take it from version control again")
+            return [cause.problem([str(path) for path in unknown])]
+        message, hint = "lies there, and the lock does not speak of it", "delete it, or pin its version"
+        return problems + [Problem(where=where, message=f"{path} {message}", hint=hint) for path in unknown]
+
+    def _wrong_archives(self, entries: Iterable[LockEntry], check: Callable[[Path, LockEntry], None]) -> list[Problem]:
+        problems = []
+        for entry in entries:
+            try:
+                check(self.archive(entry), entry)
+            except ConfigError as error:
+                problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
         return problems
 
     def archive(self, entry: LockEntry) -> Path:

@@ -8,26 +8,18 @@ it with the real helm on generated charts.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devtools.base.machine_yaml import read_documents, read_map
 from devtools.charts.archive import dependencies_of, files_of_archive
+from devtools.charts.semver import is_compatible
 from devtools.errors import ConfigError
 
 Files = Mapping[str, bytes]
 Values = MutableMapping[str, Any]
 _GLOBAL = "global"
-_VERSION = r"v?([0-9xX*]+)(?:\.([0-9xX*]+))?(?:\.([0-9xX*]+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-_OPERATOR = r"!=|>=|=>|<=|=<|~>|=|>|<|~|\^|"
-_LONGEST = 1000  # characters of a range that are read: finding `1 - 2` in it takes the square of its length
-_ONE = re.compile(rf"({_OPERATOR})\s*+{_VERSION}")
-_ALL = re.compile(rf"\s*+{_ONE.pattern}(?:(?:\s++(?:,\s*+)?|,\s*+){_ONE.pattern})*+\s*+")  # in linear time
-_RANGE = re.compile(rf"\s*({_VERSION})\s+-\s+({_VERSION})\s*")
-_WILD = frozenset({None, "x", "X", "*"})
-_Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,9 +129,9 @@ def _process(chart: LoadedChart, values: Values, path: str) -> None:
     if chart.dependencies is None:
         return
     declared = chart.dependencies
-    found = [item for item in chart.subcharts if not any(_is_meant(dependency, item) for dependency in declared)]
+    found = [item for item in chart.subcharts if not any(_matches(dependency, item) for dependency in declared)]
     for dependency in declared:
-        meant = next((item for item in chart.subcharts if _is_meant(dependency, item)), None)
+        meant = next((item for item in chart.subcharts if _matches(dependency, item)), None)
         if meant:
             name = str(dependency.get("alias") or meant.name)
             found.append(replace(meant, name=name, subcharts=[replace(item) for item in meant.subcharts]))
@@ -155,7 +147,7 @@ def _name(dependency: Mapping[str, Any]) -> str:
     return str(dependency.get("alias") or dependency.get("name") or "")
 
 
-def _is_meant(dependency: Mapping[str, Any], chart: LoadedChart) -> bool:
+def _matches(dependency: Mapping[str, Any], chart: LoadedChart) -> bool:
     """Return whether a dependency is about a chart: by name and range of versions."""
     return dependency.get("name") == chart.name and is_compatible(str(dependency.get("version") or ""), chart.version)
 
@@ -163,7 +155,7 @@ def _is_meant(dependency: Mapping[str, Any], chart: LoadedChart) -> bool:
 def _is_enabled(dependency: Mapping[str, Any], values: Mapping[str, Any], path: str) -> bool:
     """Return whether the values switch a dependency on: the first condition that is a boolean, else tags, else yes."""
     for condition in str(dependency.get("condition") or "").strip().split(","):
-        found = _at(values, path + condition) if condition else None
+        found = _lookup(values, path + condition) if condition else None
         if isinstance(found, bool):
             return found
     tags = values.get("tags")
@@ -171,7 +163,7 @@ def _is_enabled(dependency: Mapping[str, Any], values: Mapping[str, Any], path: 
     return True in by_tag or False not in by_tag
 
 
-def _at(values: Any, path: str) -> Any:
+def _lookup(values: Any, path: str) -> Any:
     for key in path.split("."):
         values = values.get(key) if isinstance(values, Mapping) else None
     return values
@@ -246,88 +238,3 @@ def _drop_nulls(values: dict[str, Any]) -> None:
             del values[key]
         elif isinstance(value, dict):
             _drop_nulls(value)
-
-
-def is_compatible(constraint: str, version: str) -> bool:
-    """Return whether a version is in a range, as Masterminds/semver v3 decides it; False if either cannot be read.
-
-    An empty range cannot be read, nor one that is longer than any real one.
-    """
-    if len(constraint) > _LONGEST:
-        return False
-    found = re.fullmatch(_VERSION, version.strip())
-    if found is None or _WILD & {*found.groups()[:1]}:
-        return False
-    major, minor, patch, pre = found.groups()
-    try:
-        order = _order((int(major), int(minor or 0), int(patch or 0)), pre)
-        groups = _RANGE.sub(lambda match: f">= {match[1]}, <= {match[6]} ", constraint).split("||")
-        return all(_ALL.fullmatch(group) for group in groups) and any(_in_group(group, order) for group in groups)
-    except ValueError:  # `1x` is not a number
-        return False
-
-
-def _in_group(group: str, version: _Order) -> bool:
-    """Return whether every constraint of a group holds; pre-releases are only in ranges that name one."""
-    constraints = [match.groups() for match in _ONE.finditer(group)]
-    if not version[3] and not any(pre for *_, pre in constraints):
-        return False
-    return all(_holds(*constraint, version=version) for constraint in constraints)
-
-
-def _holds(
-    operator: str, major: str, minor: str | None, patch: str | None, pre: str | None, *, version: _Order
-) -> bool:
-    """Return whether one constraint holds; a part that is missing or `x` stands for any."""
-    any_minor = any_patch = False
-    if major in _WILD:
-        numbers, is_partial = (0, 0, 0), True
-    elif minor in _WILD:
-        numbers, is_partial, any_minor = (int(major), 0, 0), True, True
-    else:
-        any_patch = is_partial = patch in _WILD
-        numbers = (int(major), int(minor or 0), 0 if is_partial else int(patch or 0))
-    limit = _order(numbers, pre)
-    if operator in ("~", "~>") or (operator in ("", "=") and is_partial):
-        return _is_near(version, limit, any_minor=any_minor, any_patch=any_patch)
-    if operator == "^":
-        return _is_caret(version, limit, any_minor=any_minor, any_patch=any_patch)
-    places = 3 if not is_partial else 0 if major in _WILD else 1 if any_minor else 2
-    if operator == "!=":
-        return version != limit if not is_partial else version[:places] != limit[:places]
-    if operator == ">" and is_partial:
-        return version[: max(places, 1)] > limit[: max(places, 1)]
-    if operator in ("<=", "=<") and is_partial:
-        return version[: max(places, 1)] <= limit[: max(places, 1)]
-    compared = {
-        **dict.fromkeys(("", "="), version == limit),
-        **dict.fromkeys((">=", "=>"), version >= limit),
-        **dict.fromkeys(("<=", "=<"), version <= limit),
-    }
-    return compared.get(operator, version > limit if operator == ">" else version < limit)
-
-
-def _is_near(version: _Order, limit: _Order, *, any_minor: bool, any_patch: bool) -> bool:
-    """`~1.2.3`: at least that, and of the same minor version."""
-    if version < limit:
-        return False
-    if limit[:3] == (0, 0, 0) and not any_minor and not any_patch:
-        return True
-    return version[0] == limit[0] and (any_minor or version[1] == limit[1])
-
-
-def _is_caret(version: _Order, limit: _Order, *, any_minor: bool, any_patch: bool) -> bool:
-    """`^1.2.3`: at least that, and the same up to the first number that is not 0."""
-    if version < limit:
-        return False
-    if limit[0] > 0 or any_minor:
-        return version[0] == limit[0]
-    if limit[1] > 0 or any_patch:
-        return version[:2] == limit[:2]
-    return version[:3] == limit[:3]
-
-
-def _order(numbers: tuple[int, int, int], pre: str | None) -> _Order:
-    """Return a key that sorts versions by Semantic Versioning 2.0.0."""
-    parts = tuple((not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in (pre or "").split("."))
-    return (*numbers, not pre, parts if pre else ())

@@ -24,7 +24,7 @@ from devtools.base.open_file import read_file, read_source, sha256_of
 from devtools.charts.archive import files_of_archive, inspect_archive, moved_from, path_in_chart
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry, with_sha256
-from devtools.charts.resolve import THIRD_PARTY, Charts
+from devtools.charts.resolve import THIRD_PARTY, WORK, Charts
 from devtools.charts.subcharts import load_chart
 from devtools.charts.tree import files_of_tree, tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
@@ -33,7 +33,6 @@ from devtools.helm.failures import classify
 from devtools.process.runner import Command, Runner
 
 INDEX = "index.yaml"
-WORK = ".vendor-"  # how directories of ours begin
 _LOCKS = ("Chart.lock", "requirements.lock")
 _ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
 

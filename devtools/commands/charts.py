@@ -89,10 +89,9 @@ def _no_source(problems: Sequence[Problem]) -> ConfigError:
 
 def verify(app: App, output: str) -> ExitCode:
     """Every archive that is there is what the lock says, and no other is; ConfigError with all that is wrong."""
-    from devtools.charts.verify import problems_of
     from devtools.errors import config_error
 
-    if problems := problems_of(app.charts):
+    if problems := app.charts.verify_all():
         raise config_error(problems)
     _show(app, "charts-verify", *_table(app), output)
     return ExitCode.OK

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from devtools.base.archives import packed
 from devtools.base.machine_yaml import json_for_yaml
 from devtools.charts.crds import objects_in_crds
-from devtools.charts.subcharts import is_compatible
+from devtools.charts.semver import is_compatible
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner

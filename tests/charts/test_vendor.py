@@ -16,7 +16,6 @@ import pytest
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.base.open_file import sha256_of
-from devtools.charts import vendor as module
 from devtools.commands import charts as verbs
 from devtools.errors import ExitCode
 from devtools.process.runner import Command, SubprocessRunner
@@ -381,7 +380,7 @@ def test_what_a_killed_vendoring_left_is_said_and_settled(repo: Repo, packer: Pa
     """The archive is renamed into place first: killed right then, the lock knows nothing of it yet."""
     packed = packer.pack(packer.chart("web"), tmp_path / "archives")
     repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
-    below = {"acme/web/web-1.0.0.tgz": packed.read_bytes(), f"{module.WORK}x/pulled/web-1.0.0.tgz": b"half"}
+    below = {"acme/web/web-1.0.0.tgz": packed.read_bytes(), f"{WORK}x/pulled/web-1.0.0.tgz": b"half"}
     write(repo.root / "charts/third_party", below)
     assert repo.verify() is ExitCode.CONFIG
     said = " ".join(repo.err.getvalue().split())
