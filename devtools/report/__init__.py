@@ -1,1 +1,1 @@
-"""Renderers: folds over the events of a run."""
+"""Renderers: each draws from the events of a run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from devtools.events import Verdict
-from devtools.report.run_state import Fold
+from devtools.report.run_state import RunState
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NO_IMAGE = re.compile(r"\b(ImagePullBackOff|ErrImagePull|ErrImageNeverPull)\b")
@@ -27,69 +27,69 @@ def test_log(release: str, test: str) -> str:
     return f"{file_name(release.replace('/', '_'))}.{file_name(test)}.log"
 
 
-def again(fold: Fold) -> str:
+def again(state: RunState) -> str:
     """The command that was typed."""
-    return f"invoke {fold.run.what}".strip() if fold.run else "invoke up"
+    return f"invoke {state.run.what}".strip() if state.run else "invoke up"
 
 
-def retry_layer(fold: Fold, layer: str) -> str:
+def retry_layer(state: RunState, layer: str) -> str:
     """The command that repeats one layer, in the environment that was asked for."""
-    return f"invoke layer {layer}{_environment(fold)}"
+    return f"invoke layer {layer}{_environment(state)}"
 
 
-def _verb(fold: Fold) -> str:
+def _verb(state: RunState) -> str:
     """`up`, `down` or `layer`; empty where nothing is known."""
-    return fold.run.what.partition(" ")[0] if fold.run else ""
+    return state.run.what.partition(" ")[0] if state.run else ""
 
 
-def everything(fold: Fold) -> str:
+def everything(state: RunState) -> str:
     """The command that does every layer: what to type where one lacks what an earlier one makes."""
-    return f"invoke up{_environment(fold)}"
+    return f"invoke up{_environment(state)}"
 
 
-def _environment(fold: Fold) -> str:
+def _environment(state: RunState) -> str:
     """The environment as it was typed, after a blank; empty where none was."""
-    typed = _ENVIRONMENT.search(fold.run.what) if fold.run else None
+    typed = _ENVIRONMENT.search(state.run.what) if state.run else None
     return f" {typed[1]}" if typed else ""
 
 
-def retries(fold: Fold) -> tuple[str, ...]:
+def retries(state: RunState) -> tuple[str, ...]:
     """One command for each layer in which something failed.
 
     What was typed where that was such a command. Else not `--only-test`, even where only a test failed: whoever mended
     its script has something to sync first, and nobody else pays for it.
     """
-    if _verb(fold) == "down":
+    if _verb(state) == "down":
         return ()  # replaying a layer would bring back what was to go
-    broken = {item.layer for item in fold.releases.values() if item.word == "failed"}
-    broken |= {item.layer for item in fold.contracts if item.verdict is Verdict.FAILED}
-    broken |= {item.layer for item in fold.tests.values() if item.verdict is Verdict.FAILED}
-    typed = again(fold)
+    broken = {item.layer for item in state.releases.values() if item.word == "failed"}
+    broken |= {item.layer for item in state.contracts if item.verdict is Verdict.FAILED}
+    broken |= {item.layer for item in state.tests.values() if item.verdict is Verdict.FAILED}
+    typed = again(state)
     words = [
-        typed if typed.startswith(f"invoke layer {layer} ") else retry_layer(fold, layer) for layer in sorted(broken)
+        typed if typed.startswith(f"invoke layer {layer} ") else retry_layer(state, layer) for layer in sorted(broken)
     ]
-    return (*words, *(retry_layer(fold, layer) for layer in sorted(broken) if "--only-test" in typed))
+    return (*words, *(retry_layer(state, layer) for layer in sorted(broken) if "--only-test" in typed))
 
 
-def _images(fold: Fold) -> tuple[str, ...]:
+def _images(state: RunState) -> tuple[str, ...]:
     """What brings an image that a node could not pull; k3d's nodes alone are given any."""
-    if fold.run is None or fold.run.provider != "k3d":
+    if state.run is None or state.run.provider != "k3d":
         return ()
-    reasons = [item.reason for item in fold.releases.values()] + [item.reason for item in fold.tests.values()]
+    reasons = [item.reason for item in state.releases.values()] + [item.reason for item in state.tests.values()]
     return ("invoke images.preload",) if any(_NO_IMAGE.search(reason) for reason in reasons) else ()
 
 
-def next_commands(fold: Fold) -> tuple[str, ...]:
+def next_commands(state: RunState) -> tuple[str, ...]:
     """What to type next, the best first."""
-    result = fold.result()
-    blocked = any(item.word == "blocked" for item in fold.releases.values())
+    result = state.result()
+    blocked = any(item.word == "blocked" for item in state.releases.values())
     if result == "interrupted":
-        return (again(fold),)
+        return (again(state),)
     if result == "failed":
-        found = retries(fold)
-        wider = (everything(fold),) if blocked else ()
-        return tuple(dict.fromkeys((*_images(fold), *found, *wider, again(fold))))
+        found = retries(state)
+        wider = (everything(state),) if blocked else ()
+        return tuple(dict.fromkeys((*_images(state), *found, *wider, again(state))))
     if result == "planned":
-        return (everything(fold) if blocked else again(fold),)
-    gone = bool(fold.releases) and all(item.word == "uninstalled" for item in fold.releases.values())
-    return (everything(fold),) if gone else ("invoke layers",)
+        return (everything(state) if blocked else again(state),)
+    gone = bool(state.releases) and all(item.word == "uninstalled" for item in state.releases.values())
+    return (everything(state),) if gone else ("invoke layers",)

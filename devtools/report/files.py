@@ -10,28 +10,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import singledispatchmethod
 from pathlib import Path
 from typing import TextIO
 
+from devtools import events as ev
 from devtools.base.atomic_write import OWN, own_directory, write_whole
 from devtools.base.open_file import check_inside
 from devtools.errors import EnvironmentFault
-from devtools.events import (
-    ContractChecked,
-    Event,
-    StepFinished,
-    StepOutput,
-    StepStarted,
-    StepWaiting,
-    TestFinished,
-    TestOutput,
-    TestStarted,
-    Verdict,
-    to_json,
-)
+from devtools.events import Event, Verdict, to_json
 from devtools.report import advice
 from devtools.report.run_state import ALL
 from devtools.report.summary import Summary
@@ -109,12 +97,11 @@ class RunFiles:
         self._summary.emit(event, at)
         self._write("events.jsonl", json.dumps(to_json(event, at)))
         stamp = datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
-        for name, line in self._log(event):
+        name = _log_of(event)
+        for line in self._lines(event):
             self._write(name, f"{stamp} {line}")
-        if isinstance(event, StepFinished):
-            self._shut(advice.release_log(event.release))
-        elif isinstance(event, TestFinished):
-            self._shut(advice.test_log(event.release, event.test))
+        if isinstance(event, ev.StepFinished | ev.TestFinished):
+            self._shut(name)
 
     def close(self) -> None:
         """Write `summary.json` whole or not at all, and let go of every file."""
@@ -126,57 +113,26 @@ class RunFiles:
         except OSError as error:
             self._complain(error)
 
-    @singledispatchmethod
-    def _log(self, event: Event) -> list[tuple[str, str]]:
-        """The (file, line)s that an event adds to logs."""
-        return []
-
-    @_log.register
-    def _(self, event: StepStarted) -> list[tuple[str, str]]:
-        return [(advice.release_log(event.release), f"start    {event.action} (layer {event.layer})")]
-
-    @_log.register
-    def _(self, event: StepWaiting) -> list[tuple[str, str]]:
-        return [(advice.release_log(event.release), f"waiting  for {event.what}")]
-
-    @_log.register
-    def _(self, event: StepOutput) -> list[tuple[str, str]]:
-        return [(advice.release_log(event.release), f"{event.stream:<8} {event.line}")]
-
-    @_log.register
-    def _(self, event: ContractChecked) -> list[tuple[str, str]]:
-        line = f"contract {event.contract}: {event.verdict}"
-        note = contract_note(event)
-        return [(advice.release_log(event.release), f"{line}, {note}" if note else line)]
-
-    @_log.register
-    def _(self, event: StepFinished) -> list[tuple[str, str]]:
-        if not self._summary.releases[event.release].logged:
-            return []  # nothing was done: the summary says all there is
-        name = advice.release_log(event.release)
-        end = f"end      {event.outcome} after {duration(event.seconds)}" + (
-            f": {event.reason}" if event.reason else ""
-        )
-        rows = [(name, f"detail   {line}") for line in event.details]
-        return [*rows, *([(name, f"hint     {event.hint}")] if event.hint else []), (name, end)]
-
-    @_log.register
-    def _(self, event: TestStarted) -> list[tuple[str, str]]:
-        return [(advice.test_log(event.release, event.test), f"start    test {event.test} of {event.release}")]
-
-    @_log.register
-    def _(self, event: TestOutput) -> list[tuple[str, str]]:
-        return [(advice.test_log(event.release, event.test), f"{event.container} | {event.line}")]
-
-    @_log.register
-    def _(self, event: TestFinished) -> list[tuple[str, str]]:
-        if event.test == ALL and event.verdict is Verdict.SKIPPED:
-            return []  # nothing was done: the summary says all there is
-        name = advice.test_log(event.release, event.test)
-        end = f"end      {event.verdict} after {duration(event.seconds)}" + (
-            f": {event.reason}" if event.reason else ""
-        )
-        return [*((name, f"detail   {line}") for line in event.details), (name, end)]
+    def _lines(self, event: Event) -> Iterator[str]:
+        """Yield the lines that an event adds to its log; none where nothing was done: the summary says all there is."""
+        match event:
+            case ev.StepStarted():
+                yield f"start    {event.action} (layer {event.layer})"
+            case ev.StepWaiting():
+                yield f"waiting  for {event.what}"
+            case ev.StepOutput():
+                yield f"{event.stream:<8} {event.line}"
+            case ev.ContractChecked():
+                note = contract_note(event)
+                yield f"contract {event.contract}: {event.verdict}" + (f", {note}" if note else "")
+            case ev.StepFinished() if self._summary.releases[event.release].logged:
+                yield from _end(event.outcome, event, event.hint)
+            case ev.TestStarted():
+                yield f"start    test {event.test} of {event.release}"
+            case ev.TestOutput():
+                yield f"{event.container} | {event.line}"
+            case ev.TestFinished() if event.test != ALL or event.verdict is not Verdict.SKIPPED:
+                yield from _end(event.verdict, event)
 
     def _file(self, name: str) -> TextIO:
         """Open a file of the run to add lines; each line reaches the disk at once, so that a killed run has its end."""
@@ -208,6 +164,19 @@ class RunFiles:
         if not self._warned:
             self._warned = True
             self._warn(f"logs in {self._directory} are incomplete: {error.strerror or error}; the run goes on")
+
+
+def _log_of(event: Event) -> str:
+    """The file name of the log that an event belongs to; empty if it belongs to none."""
+    if isinstance(event, ev.TestStarted | ev.TestOutput | ev.TestFinished):
+        return advice.test_log(event.release, event.test)
+    return advice.release_log(getattr(event, "release", ""))
+
+
+def _end(word: str, event: ev.StepFinished | ev.TestFinished, hint: str = "") -> list[str]:
+    """The last lines of a log."""
+    end = f"end      {word} after {duration(event.seconds)}" + (f": {event.reason}" if event.reason else "")
+    return [*(f"detail   {line}" for line in event.details), *([f"hint     {hint}"] if hint else []), end]
 
 
 def _point(directory: Path) -> None:

@@ -1,31 +1,18 @@
-"""What a run came to so far: a pure fold over its events, from which every renderer draws."""
+"""The state of a run so far, made of its events alone; every renderer draws from it."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from functools import singledispatchmethod
+from typing import Any
 
-from devtools.events import (
-    ContractChecked,
-    Event,
-    Notice,
-    Outcome,
-    PlanMade,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    StepOutput,
-    StepStarted,
-    StepWaiting,
-    TestFinished,
-    TestOutput,
-    TestStarted,
-    Verdict,
-)
+from devtools import events as ev
+from devtools.events import ContractChecked, Event, Notice, Outcome, PlanMade, RunFinished, RunStarted, Verdict
 
 TAIL = 40  # log lines kept of each test and release
 INTERRUPTED = 130
+_OF_STEP = ("outcome", "seconds", "reason", "hint", "details", "revision", "simulated_pods")
+_OF_TEST = ("release", "layer", "test", "verdict", "seconds", "reason", "details")
 ALL = "all tests"  # the name under which a release's tests are left out together
 
 
@@ -112,7 +99,7 @@ class Tail:
         return tuple(f"{container}: {line}" for container, line in self._lines)
 
 
-class Fold:
+class RunState:
     """A sink that remembers what a reader wants to know at the end; it writes nothing."""
 
     def __init__(self) -> None:
@@ -128,106 +115,57 @@ class Fold:
         self.notices: list[Notice] = []
         self.tails: dict[tuple[str, str], Tail] = {}  # (release, test); test is empty for helm's own output
 
-    def emit(self, event: Event, at: float) -> None:
-        """Take one event into account."""
-        self.last_at = at
-        self._take(event, at)
-
     def close(self) -> None:
         """Nothing to release."""
 
-    @singledispatchmethod
-    def _take(self, event: Event, at: float) -> None:
-        """What an event changes; one of a kind that is not known changes nothing."""
+    def emit(self, event: Event, at: float) -> None:
+        """Take one event into account."""
+        self.last_at = at
+        match event:
+            case ev.RunStarted():
+                self.run, self.started_at = event, at
+            case ev.PlanMade():
+                self.plan = event
+                self.releases |= {step.release: _planned(step) for step in event.steps}
+            case ev.Notice():
+                self.notices.append(event)
+            case ev.StepStarted():
+                self._note(event.release, event.layer, action=event.action, started=at)
+            case ev.StepWaiting():
+                until = at + event.left if event.left else None
+                self._note(event.release, event.layer, waiting=event.what, patient_until=until)
+            case ev.StepOutput():
+                self.tails.setdefault((event.release, ""), Tail()).add(event.line)
+                self._note(event.release, "")
+            case ev.ContractChecked():
+                self.contracts.append(event)
+                self._note(event.release, event.layer)
+            case ev.StepFinished():
+                self._finish(event)
+            case ev.TestStarted():
+                test = SmokeResult(release=event.release, layer=event.layer, test=event.test, started=at)
+                self.tests[event.release, event.test] = test
+            case ev.TestOutput():
+                self.tails.setdefault((event.release, event.test), Tail()).add(event.line, event.container)
+            case ev.TestFinished():
+                ended = {name: getattr(event, name) for name in _OF_TEST}
+                self.tests[event.release, event.test] = SmokeResult(**ended, started=at - event.seconds)
+            case ev.RunFinished():
+                self.finished = event
 
-    @_take.register
-    def _(self, event: RunStarted, at: float) -> None:
-        self.run, self.started_at = event, at
+    def _note(self, release: str, layer: str, **changes: Any) -> None:
+        """Change what is known of a release, also of one that no plan named; its log has something now."""
+        known = self.releases.get(release) or ReleaseResult(release=release, layer=layer)
+        self.releases[release] = replace(known, **{"logged": True, **changes})
 
-    @_take.register
-    def _(self, event: PlanMade, at: float) -> None:
-        self.plan = event
-        for step in event.steps:
-            self.releases[step.release] = ReleaseResult(
-                release=step.release,
-                layer=step.layer,
-                action=step.action,
-                planned=step.reason,
-                needs=step.needs,
-                chart=step.chart,
-                stand_in=step.stand_in,
-            )
-
-    @_take.register
-    def _(self, event: Notice, at: float) -> None:
-        self.notices.append(event)
-
-    @_take.register
-    def _(self, event: StepStarted, at: float) -> None:
-        known = self._release(event.release, event.layer)
-        self.releases[event.release] = replace(known, action=event.action, started=at, logged=True)
-
-    @_take.register
-    def _(self, event: StepWaiting, at: float) -> None:
-        known, until = self._release(event.release, event.layer), at + event.left if event.left else None
-        self.releases[event.release] = replace(known, waiting=event.what, patient_until=until, logged=True)
-
-    @_take.register
-    def _(self, event: StepOutput, at: float) -> None:
-        self.tails.setdefault((event.release, ""), Tail()).add(event.line)
-        self.releases[event.release] = replace(self._release(event.release, ""), logged=True)
-
-    @_take.register
-    def _(self, event: ContractChecked, at: float) -> None:
-        self.contracts.append(event)
-        self.releases[event.release] = replace(self._release(event.release, event.layer), logged=True)
-
-    @_take.register
-    def _(self, event: StepFinished, at: float) -> None:
-        known = self._release(event.release, event.layer)
-        self.releases[event.release] = replace(
-            known,
-            outcome=event.outcome,
-            seconds=event.seconds,
-            reason=event.reason,
-            hint=event.hint,
-            details=event.details,
-            revision=event.revision,
-            simulated_pods=event.simulated_pods,
-            stand_in=known.stand_in or event.stand_in,
-            waiting="" if event.outcome is not Outcome.INTERRUPTED else known.waiting,
-        )
-
-    @_take.register
-    def _(self, event: TestStarted, at: float) -> None:
-        self.tests[event.release, event.test] = SmokeResult(
-            release=event.release, layer=event.layer, test=event.test, started=at
-        )
-
-    @_take.register
-    def _(self, event: TestOutput, at: float) -> None:
-        self.tails.setdefault((event.release, event.test), Tail()).add(event.line, event.container)
-
-    @_take.register
-    def _(self, event: TestFinished, at: float) -> None:
-        self.tests[event.release, event.test] = SmokeResult(
-            release=event.release,
-            layer=event.layer,
-            test=event.test,
-            started=at - event.seconds,
-            verdict=event.verdict,
-            seconds=event.seconds,
-            reason=event.reason,
-            details=event.details,
-        )
-
-    @_take.register
-    def _(self, event: RunFinished, at: float) -> None:
-        self.finished = event
-
-    def _release(self, release: str, layer: str) -> ReleaseResult:
-        """What is known of a release, also of one that no plan named."""
-        return self.releases.get(release) or ReleaseResult(release=release, layer=layer)
+    def _finish(self, event: ev.StepFinished) -> None:
+        known = self.releases.get(event.release)
+        changes = {name: getattr(event, name) for name in _OF_STEP}
+        changes["logged"] = known is not None and known.logged
+        changes["stand_in"] = event.stand_in or (known is not None and known.stand_in)
+        if event.outcome is not Outcome.INTERRUPTED:
+            changes["waiting"] = ""
+        self._note(event.release, event.layer, **changes)
 
     @property
     def seconds(self) -> float:
@@ -305,3 +243,8 @@ class Fold:
         words = {self.releases[name].word for name in causes}
         verb = {"failed": "failed", "blocked": "is blocked"}.get(words.pop(), "did not finish")
         return f"because {', '.join(causes)} {verb if not words else 'did not finish'}"
+
+
+def _planned(step: ev.PlannedStep) -> ReleaseResult:
+    same = {name: getattr(step, name) for name in ("release", "layer", "action", "needs", "chart", "stand_in")}
+    return ReleaseResult(**same, planned=step.reason)

@@ -6,33 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from devtools.events import ContractChecked, Outcome, Verdict
+from devtools.events import Outcome, Verdict
 from devtools.report import advice
-from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
+from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult
 
 VERSION = 1
+_OF_RUN = ("run", "what", "stack", "environment", "provider", "context", "directory")
 
 
-class Summary(Fold):
+class Summary(RunState):
     """A sink that remembers what a reader wants to know at the end, as one JSON document; it writes nothing."""
 
     def to_json(self) -> dict[str, Any]:
         """The documented run summary."""
         before = {step.release: step.before for step in (self.plan.steps if self.plan else ())}
-        run, end = self.run, self.finished
+        end = self.finished
         return {
             "version": VERSION,
             "kind": "run-summary",
-            "run": run.run if run else "",
-            "what": run.what if run else "",
-            "stack": run.stack if run else "",
-            "environment": run.environment if run else "",
-            "provider": run.provider if run else "",
-            "context": run.context if run else "",
-            "directory": run.directory if run else "",
+            **{key: getattr(self.run, key, "") for key in _OF_RUN},
             "started": _moment(self.started_at),
             "finished": _moment(self.last_at),
             "dry_run": bool(self.plan and self.plan.dry_run),
@@ -45,8 +41,8 @@ class Summary(Fold):
             "counts": self._counts(),
             "releases": [self._release_json(item, before.get(name, ())) for name, item in self.releases.items()],
             "tests": [self._test_json(item) for item in self.tests.values()],
-            "contracts": [_contract_json(item) for item in self.contracts],
-            "notices": [{"level": n.level, "message": n.message, "release": n.release} for n in self.notices],
+            "contracts": [asdict(item) for item in self.contracts],
+            "notices": [asdict(item) for item in self.notices],
             "next": list(advice.next_commands(self)),
         }
 
@@ -98,18 +94,6 @@ class Summary(Fold):
             "details": list(item.details),
             "log": advice.test_log(item.release, item.test) if item.word != "skipped" or item.test != ALL else "",
         }
-
-
-def _contract_json(item: ContractChecked) -> dict[str, Any]:
-    """One element of `contracts`."""
-    return {
-        "release": item.release,
-        "layer": item.layer,
-        "contract": item.contract,
-        "verdict": str(item.verdict),
-        "value": item.value,
-        "reason": item.reason,
-    }
 
 
 def _tally(words: Iterable[str], order: list[str]) -> dict[str, int]:

@@ -16,6 +16,7 @@ import pytest
 from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.base.open_file import sha256_of
+from devtools.charts.resolve import WORK
 from devtools.commands import charts as verbs
 from devtools.errors import ExitCode
 from devtools.process.runner import Command, SubprocessRunner

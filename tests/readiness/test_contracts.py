@@ -15,7 +15,7 @@ from devtools.model import Contract, HttpCheck, ObjectRef
 from devtools.readiness.contracts import Contracts, deadline
 from devtools.readiness.observer import FRESH, Observer
 from devtools.readiness.wait import Wait
-from devtools.report.run_state import Fold
+from devtools.report.run_state import RunState
 from tests.kits.run import HERE, Bench, config_map, deployment, job, plan, step
 from tests.kits.waiting import eventually
 
@@ -255,10 +255,10 @@ def test_pods_that_a_simulator_ran_are_counted(bench: Bench) -> None:
     made = deployment("nothing-ran")
     made["spec"]["template"]["spec"]["containers"][0]["image"] = "does-not-exist:0"
     item = bench.release(bench.chart("nothing-ran", made))
-    fold = Fold()
+    state = RunState()
     ran = bench.run(plan(step(item)))
     for event in ran.events:
-        fold.emit(event, 0.0)
+        state.emit(event, 0.0)
     (finished,) = ran.all(StepFinished)
     assert finished.simulated_pods == 1
-    assert fold.result() == "simulated"
+    assert state.result() == "simulated"

@@ -79,9 +79,9 @@ HEALTH = Health(release=ReleaseId("ameide", "redis"), layer="40-data-plane", sta
 
 
 def summary() -> dict[str, Any]:
-    fold = Summary()
-    play(SCENARIOS["simulated"](), fold)
-    return fold.to_json()
+    state = Summary()
+    play(SCENARIOS["simulated"](), state)
+    return state.to_json()
 
 
 def document(kind: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from devtools import events as ev
 from devtools.errors import ConfigError
 from devtools.report.choose import choose, renderer, use_color
-from devtools.report.run_state import Fold
+from devtools.report.run_state import RunState
 from devtools.report.terminal.live import LiveView, View
 from devtools.report.text import ASCII, UNICODE, Marks
 from devtools.testing import FakeClock
@@ -25,11 +25,11 @@ from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, done,
 
 
 def drawn(script: Script, at: float, *, width: int = 80, height: int = 20, marks: Marks = UNICODE) -> list[str]:
-    fold, screen = Fold(), io.StringIO()
+    state, screen = RunState(), io.StringIO()
     for event, when in script:
-        fold.emit(event, START + when)
+        state.emit(event, START + when)
     console = Console(file=screen, width=width, height=height, force_terminal=True, color_system=None)
-    console.print(View(fold, FakeClock(START + at), marks))
+    console.print(View(state, FakeClock(START + at), marks))
     return [line.rstrip() for line in screen.getvalue().splitlines()]
 
 

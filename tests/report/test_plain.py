@@ -10,9 +10,10 @@ import pytest
 
 from devtools import events as ev
 from devtools.report import text
-from devtools.report.run_state import Fold, ReleaseResult
+from devtools.report.run_state import ReleaseResult, RunState
 from devtools.report.terminal import lines
 from devtools.report.terminal.final import final_lines
+from devtools.report.terminal.lines import Screen
 from devtools.report.terminal.plain import Plain, Ticking
 from devtools.testing import FakeClock
 from tests.report.scenarios import LAYER, SCENARIOS, START, Script, begin, check, done, play, say, started
@@ -234,20 +235,20 @@ def test_several_containers_are_told_apart() -> None:
 
 
 def test_hundreds_of_failures_stay_readable() -> None:
-    fold = Fold()
+    state = RunState()
     names = [f"ameide/release-{number}" for number in range(300)]
     steps = tuple(
         ev.PlannedStep(release=n, layer=LAYER, action="install", reason="new", needs=(), chart="c", stand_in=False)
         for n in names
     )
-    fold.emit(started(), START)
-    fold.emit(ev.PlanMade(layers=(LAYER,), steps=steps, dry_run=False), START)
+    state.emit(started(), START)
+    state.emit(ev.PlanMade(layers=(LAYER,), steps=steps, dry_run=False), START)
     for index, name in enumerate(names):
         outcome = (ev.Outcome.INSTALLED, ev.Outcome.FAILED, ev.Outcome.SKIPPED)[0 if index < 280 else 1 + index % 2]
         reason = "because ameide/release-281 failed" if outcome is ev.Outcome.SKIPPED else "it broke"
-        fold.emit(done(name, 1.0, outcome, reason if outcome is not ev.Outcome.INSTALLED else ""), START)
-    fold.emit(ev.RunFinished(exit_code=1, seconds=9), START + 9)
-    screen = [text.plain(line) for line in final_lines(fold, text.UNICODE, 80, Path("/repo"))]
+        state.emit(done(name, 1.0, outcome, reason if outcome is not ev.Outcome.INSTALLED else ""), START)
+    state.emit(ev.RunFinished(exit_code=1, seconds=9), START + 9)
+    screen = [text.plain(line) for line in final_lines(state, Screen(marks=text.UNICODE, width=80, cwd=Path("/repo")))]
     assert len(screen) < 70
     assert sum(line.startswith("FAILED ameide/") for line in screen) == 10
     assert "    ✓ installed   280 releases" in screen

@@ -1,4 +1,4 @@
-"""The fold over events and the document made of it."""
+"""The state over events and the document made of it."""
 
 from __future__ import annotations
 

@@ -11,8 +11,17 @@ from pathlib import Path
 from devtools.base.words import plural, shortened
 from devtools.events import Outcome, Verdict
 from devtools.report import advice
-from devtools.report.run_state import Fold, ReleaseResult, SmokeResult
-from devtools.report.terminal.lines import contract_note, contracts_text, plan_lines, release_width, test_label
+from devtools.report.run_state import ReleaseResult, RunState, SmokeResult
+from devtools.report.terminal.lines import (
+    Screen,
+    contract_note,
+    contracts_text,
+    log_path,
+    plan_lines,
+    release_width,
+    shown,
+    test_label,
+)
 from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, with_note, wrapped
 
 _IN_FULL = 5  # failures shown with their details; the others get three lines each
@@ -29,69 +38,60 @@ _VERDICTS = tuple(map(str, Verdict))
 _STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad"}
 
 
-def final_lines(fold: Fold, marks: Marks, width: int, cwd: Path, *, verbose: bool = False) -> list[Line]:
-    """The whole last screen; paths are shown relative to `cwd`."""
+def final_lines(state: RunState, screen: Screen) -> list[Line]:
+    """The whole last screen."""
+    width, cwd = screen.width, screen.cwd
     lines: list[Line] = []
-    if fold.plan and fold.plan.dry_run:
-        lines += plan_lines(fold.plan, width, verbose=True)
-    elif fold.releases:
-        lines += [(), *_table(fold, marks, width, verbose=verbose)]
-    if not (fold.plan and fold.plan.dry_run):
-        lines += _failures(fold, width, cwd)
-    lines += [(), *_headline(fold), *_remarks(fold, width)]
-    return [*lines, *_footer(fold, cwd)]
+    if state.plan and state.plan.dry_run:
+        lines += plan_lines(state.plan, width, verbose=True)
+    elif state.releases:
+        lines += [(), *_table(state, screen.marks, width, verbose=screen.verbose)]
+    if not (state.plan and state.plan.dry_run):
+        lines += _failures(state, width, cwd)
+    lines += [(), *_headline(state), *_remarks(state, width)]
+    return [*lines, *_footer(state, cwd)]
 
 
-def shown(path: Path, cwd: Path) -> str:
-    """A path as it is typed from `cwd`."""
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
-
-
-def log_path(fold: Fold, name: str, cwd: Path) -> str:
-    """A log of this run, as it is typed from `cwd`."""
-    return shown(Path(fold.run.directory if fold.run else ".") / name, cwd)
-
-
-def _table(fold: Fold, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
+def _table(state: RunState, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
     """Every layer with its releases, tests and contracts; what is quiet is counted."""
     lines: list[Line] = [(Span("Summary", "strong"),)]
-    pad = release_width(tuple(fold.releases), width)
-    tests = release_width([test_label(test) for test in fold.tests.values()], width)
+    pad = release_width(tuple(state.releases), width)
+    tests = release_width([test_label(test) for test in state.tests.values()], width)
     layers = dict.fromkeys(
-        [item.layer for item in fold.releases.values()] + [item.layer for item in fold.tests.values()]
+        [item.layer for item in state.releases.values()] + [item.layer for item in state.tests.values()]
     )
     for layer in layers:
         lines.append((Span(f"  {layer}", "strong"),))
-        lines += _release_rows(fold, layer, marks, width, pad, verbose=verbose)
-        lines += _test_rows(fold, layer, marks, width, tests)
+        lines += _release_rows(state, layer, marks, width, pad, verbose=verbose)
+        lines += _test_rows(state, layer, marks, width, tests)
     return lines
 
 
-def _release_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int, *, verbose: bool) -> list[Line]:
+def _release_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int, *, verbose: bool) -> list[Line]:
     """The releases of a layer; several unchanged, disabled or unreached ones are one row."""
     lines: list[Line] = []
-    items = [item for item in fold.releases.values() if item.layer == layer]
-    collapsed = _QUIET if len(fold.releases) <= _LISTED else _OUTCOMES
+    items = [item for item in state.releases.values() if item.layer == layer]
+    collapsed = _QUIET if len(state.releases) <= _LISTED else _OUTCOMES
     for word in () if verbose else collapsed:
-        for reason in dict.fromkeys(_release_note(fold, item) for item in items if item.word == word):
-            group = [item for item in items if item.word == word and _release_note(fold, item) == reason]
+        for reason in dict.fromkeys(_release_note(state, item) for item in items if item.word == word):
+            group = [item for item in items if item.word == word and _release_note(state, item) == reason]
             if word in _LOUD or len(group) <= _COLLAPSE:
                 continue
             items = [item for item in items if item not in group]
             head: Line = (Span("    "), badge(word, marks), Span(f" {plural(len(group), 'release')}"))
-            lines += with_note(head, reason or contracts_text(fold, [item.release for item in group]), width)
+            lines += with_note(head, reason or contracts_text(state, [item.release for item in group]), width)
             if word == "skipped":
                 lines += wrapped(", ".join(item.release for item in group), width, "        ", "dim")
     for item in items:
         head = _row(item.word, item.release, item.seconds, marks, pad)
-        lines += with_note(head, _row_note(fold, item), width)
+        lines += with_note(head, _row_note(state, item), width)
     return lines
 
 
-def _test_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int) -> list[Line]:
+def _test_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int) -> list[Line]:
     """The tests of a layer; several that were skipped for the same reason are one row."""
     lines: list[Line] = []
-    items = [item for item in fold.tests.values() if item.layer == layer]
+    items = [item for item in state.tests.values() if item.layer == layer]
     for reason in dict.fromkeys(item.reason for item in items if item.word == "skipped"):
         group = [item for item in items if item.word == "skipped" and item.reason == reason]
         if len(group) > _COLLAPSE:
@@ -104,17 +104,17 @@ def _test_rows(fold: Fold, layer: str, marks: Marks, width: int, pad: int) -> li
     return lines
 
 
-def _release_note(fold: Fold, item: ReleaseResult) -> str:
+def _release_note(state: RunState, item: ReleaseResult) -> str:
     """What the table says beside a release; the reason of a failure has its own block below."""
     if item.word in {"skipped", "disabled"}:
-        return fold.why(item)
+        return state.why(item)
     return "stand-in chart" if item.stand_in else ""
 
 
-def _row_note(fold: Fold, item: ReleaseResult) -> str:
+def _row_note(state: RunState, item: ReleaseResult) -> str:
     """The same with the release's contracts, where it ended well."""
-    contracts = "" if item.word in _LOUD else contracts_text(fold, [item.release])
-    return ", ".join(part for part in (_release_note(fold, item), contracts) if part)
+    contracts = "" if item.word in _LOUD else contracts_text(state, [item.release])
+    return ", ".join(part for part in (_release_note(state, item), contracts) if part)
 
 
 def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Line:
@@ -123,14 +123,14 @@ def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Lin
     return (Span("    "), badge(word, marks), Span(f" {subject:<{pad}}"), Span(f"  {took:>6}", "dim"))
 
 
-def _failures(fold: Fold, width: int, cwd: Path) -> list[Line]:
+def _failures(state: RunState, width: int, cwd: Path) -> list[Line]:
     """What failed: the first few in full, of each of the others what and why."""
-    releases = [item for item in fold.releases.values() if item.word in {"failed", "interrupted", "blocked"}]
-    tests = [item for item in fold.tests.values() if item.word in {"failed", "interrupted"}]
+    releases = [item for item in state.releases.values() if item.word in {"failed", "interrupted", "blocked"}]
+    tests = [item for item in state.tests.values() if item.word in {"failed", "interrupted"}]
     named = {item.release for item in releases}
-    blocks = [(_release_failure(fold, item, width, cwd), fold.why(item)) for item in releases]
-    blocks += [(_test_failure(fold, item, width, cwd), item.reason) for item in tests]
-    alone = [item for item in fold.contracts if item.verdict is Verdict.FAILED and item.release not in named]
+    blocks = [(_release_failure(state, item, width, cwd), state.why(item)) for item in releases]
+    blocks += [(_test_failure(state, item, width, cwd), item.reason) for item in tests]
+    alone = [item for item in state.contracts if item.verdict is Verdict.FAILED and item.release not in named]
     for item in alone:
         title = (Span("FAILED", "bad"), Span(f" contract {clean(item.contract)} of {item.release}", "strong"))
         blocks.append(([title, *wrapped(contract_note(item), width, "  ")], contract_note(item)))
@@ -149,7 +149,7 @@ def _brief(title: Line, why: str, width: int) -> list[Line]:
     return [title, *lines[:_WHY]]
 
 
-def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:
+def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:
     """A release that failed: what, why, what the cluster said, which log, what to type."""
     after = f" after {duration(item.seconds)}" if item.seconds else ""
     title = (
@@ -157,20 +157,20 @@ def _release_failure(fold: Fold, item: ReleaseResult, width: int, cwd: Path) -> 
         Span(f" {item.release}", "strong"),
         Span(f" (layer {item.layer}){after}"),
     )
-    why = fold.why(item) or "no reason was given"
+    why = state.why(item) or "no reason was given"
     lines: list[Line] = [title, *wrapped(why, width, "  ")]
     if item.waiting:
         lines += wrapped(f"It was waiting for {item.waiting}.", width, "  ")
-    broken = [c for c in fold.contracts if c.release == item.release and c.verdict is Verdict.FAILED]
+    broken = [c for c in state.contracts if c.release == item.release and c.verdict is Verdict.FAILED]
     names = tuple(f"contract {contract.contract}:" for contract in broken)
     for name, contract in zip(names, broken, strict=True):
         lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", width, "  ")
-    tail = fold.tails.get((item.release, ""))
+    tail = state.tails.get((item.release, ""))
     quoted_lines = item.details or (_news(tail.lines, why) if tail and item.word == "failed" else ())
     lines += _quoted(tuple(line for line in quoted_lines if not line.startswith(names)))
     return lines + _pointers(
         hint=item.hint,
-        log=log_path(fold, advice.release_log(item.release), cwd) if item.logged else "",
+        log=log_path(state, advice.release_log(item.release), cwd) if item.logged else "",
         width=width,
     )
 
@@ -183,14 +183,14 @@ def _news(printed: Sequence[str], why: str) -> tuple[str, ...]:
     return tuple(line for line in printed if plain[line] not in why and not line.startswith(again))
 
 
-def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[Line]:
+def _test_failure(state: RunState, item: SmokeResult, width: int, cwd: Path) -> list[Line]:
     """A smoke test that failed: the same, with the end of its log."""
     title = (
         Span(item.word.upper(), "bad"),
         Span(f" test {item.test}", "strong"),
         Span(f" of {item.release} (layer {item.layer}) after {duration(item.seconds)}"),
     )
-    tail = fold.tails.get((item.release, item.test))
+    tail = state.tails.get((item.release, item.test))
     logged = tail.lines[-_DETAILS:] if tail else ()
     known = set(tail.raw if tail else ())
     lines = [title, *(wrapped(item.reason, width, "  ") if item.reason else [])]
@@ -198,7 +198,7 @@ def _test_failure(fold: Fold, item: SmokeResult, width: int, cwd: Path) -> list[
     lines += _quoted(logged)
     return lines + _pointers(
         hint="",
-        log=log_path(fold, advice.test_log(item.release, item.test), cwd),
+        log=log_path(state, advice.test_log(item.release, item.test), cwd),
         width=width,
     )
 
@@ -221,25 +221,25 @@ def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
     return lines
 
 
-def _loud(fold: Fold) -> str:
+def _loud(state: RunState) -> str:
     """The run's first word: `PASSED` only where something was checked and all of it passed for real."""
-    result = fold.result()
-    hollow = result == "passed" and not fold.contracts and not fold.tests
+    result = state.result()
+    hollow = result == "passed" and not state.contracts and not state.tests
     return "DONE" if hollow or result == "simulated" else result.upper()
 
 
-def _headline(fold: Fold) -> list[Line]:
+def _headline(state: RunState) -> list[Line]:
     """The run in one line: result, what, time, counts."""
-    result = fold.result()
-    what = clean(fold.run.what) if fold.run else "the run"
-    head = (Span(_loud(fold), _STYLES.get(result, "good")), Span(f" {what} in {duration(fold.seconds)}", "strong"))
-    releases = counted((item.word for item in fold.releases.values() if item.is_release), _OUTCOMES)
+    result = state.result()
+    what = clean(state.run.what) if state.run else "the run"
+    head = (Span(_loud(state), _STYLES.get(result, "good")), Span(f" {what} in {duration(state.seconds)}", "strong"))
+    releases = counted((item.word for item in state.releases.values() if item.is_release), _OUTCOMES)
     tests = (
-        f"not repeated: {fold.left_out}"
-        if fold.left_out
-        else counted((item.word for item in fold.tests.values()), _VERDICTS)
+        f"not repeated: {state.left_out}"
+        if state.left_out
+        else counted((item.word for item in state.tests.values()), _VERDICTS)
     )
-    contracts = counted((str(item.verdict) for item in fold.contracts), _VERDICTS)
+    contracts = counted((str(item.verdict) for item in state.contracts), _VERDICTS)
     if result == "planned":
         return [head]
     named = (("releases", releases), ("tests", tests), ("contracts", contracts))
@@ -247,49 +247,49 @@ def _headline(fold: Fold) -> list[Line]:
     return [head, *counts]
 
 
-def _blamed(fold: Fold) -> bool:
+def _blamed(state: RunState) -> bool:
     """Whether something that failed was shown by name above the headline."""
-    words = [item.word for item in fold.releases.values()] + [item.word for item in fold.tests.values()]
+    words = [item.word for item in state.releases.values()] + [item.word for item in state.tests.values()]
     return not _LOUD.isdisjoint(words)
 
 
-def _remarks(fold: Fold, width: int) -> list[Line]:
+def _remarks(state: RunState, width: int) -> list[Line]:
     """What a reader must know to read the result right."""
     lines: list[Line] = []
-    end = fold.finished
-    if fold.result() == "planned" and not (end and end.reason):
+    end = state.finished
+    if state.result() == "planned" and not (end and end.reason):
         lines += wrapped("Nothing was changed.", width, "  ")
-    if end and end.reason and not (_blamed(fold) and end.reason.endswith((" failed", " blocked"))):
+    if end and end.reason and not (_blamed(state) and end.reason.endswith((" failed", " blocked"))):
         lines += wrapped(end.reason, width, "  ")
-    if end and end.hint and fold.result() != "interrupted":
+    if end and end.hint and state.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")
-    if fold.result() == "unchanged":
+    if state.result() == "unchanged":
         text = "Nothing to do: inputs are unchanged and objects present. `invoke drift` shows manual changes."
         lines += wrapped(text, width, "  ")
-    if fold.result() == "interrupted":
+    if state.result() == "interrupted":
         lines += wrapped("What is done stays done; the next run goes on from here.", width, "  ")
-    checks = [*(item.verdict for item in fold.tests.values()), *(item.verdict for item in fold.contracts)]
-    if Verdict.SIMULATED in checks and fold.result() not in {"failed", "interrupted"}:
+    checks = [*(item.verdict for item in state.tests.values()), *(item.verdict for item in state.contracts)]
+    if Verdict.SIMULATED in checks and state.result() not in {"failed", "interrupted"}:
         text = "simulated: a simulator answered; it proves the wiring, not the behaviour."
         lines += wrapped(text, width, "  ", "dim")
-    if fold.simulated_pods and fold.result() not in {"failed", "interrupted"}:
-        pods = plural(fold.simulated_pods, "pod was", "pods were")
+    if state.simulated_pods and state.result() not in {"failed", "interrupted"}:
+        pods = plural(state.simulated_pods, "pod was", "pods were")
         text = f"{pods} simulated: no container ran. docs/clusters.md says how a pod runs on the real node."
         lines += wrapped(text, width, "  ", "dim")
-    stand_ins = [item.release for item in fold.releases.values() if item.stand_in]
+    stand_ins = [item.release for item in state.releases.values() if item.stand_in]
     if stand_ins:
         names = shortened(stand_ins, _IN_FULL)
         lines += wrapped(f"Stand-in charts, not the real ones, were used for: {names}.", width, "  ")
     return lines
 
 
-def _footer(fold: Fold, cwd: Path) -> list[Line]:
+def _footer(state: RunState, cwd: Path) -> list[Line]:
     """Where the logs are and what to type."""
     lines: list[Line] = []
-    if fold.run and fold.run.directory:
-        lines.append((Span("  Logs: ", "strong"), Span(f"  {shown(Path(fold.run.directory), cwd)}")))
-    label = {"failed": "  Retry:", "interrupted": "  Go on:"}.get(fold.result(), "  Next: ")
-    commands = advice.next_commands(fold)
+    if state.run and state.run.directory:
+        lines.append((Span("  Logs: ", "strong"), Span(f"  {shown(Path(state.run.directory), cwd)}")))
+    label = {"failed": "  Retry:", "interrupted": "  Go on:"}.get(state.result(), "  Next: ")
+    commands = advice.next_commands(state)
     for command in commands if len(commands) <= _COMMANDS else (*commands[: _COMMANDS - 1], commands[-1]):
         lines.append((Span(label, "strong"), Span(f"  {command}")))
         label = "  or:   "

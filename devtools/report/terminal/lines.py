@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from devtools import events as ev
 from devtools.base.words import plural
 from devtools.events import (
     ContractChecked,
+    Event,
     Notice,
     PlanMade,
     PlannedStep,
@@ -17,7 +21,8 @@ from devtools.events import (
     TestFinished,
     Verdict,
 )
-from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
+from devtools.report import advice
+from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult
 from devtools.report.text import (
     WORD,
     Line,
@@ -38,6 +43,48 @@ QUIET = frozenset({"unchanged", "disabled"})
 _MANY = 3  # more quiet steps of one layer than this are counted, not listed
 _WONDER = 5.0  # seconds after which one asks how long it may still take
 _TO_DO = frozenset({"install", "upgrade", "uninstall"})
+
+
+def shown(path: Path, cwd: Path) -> str:
+    """A path as it is typed from `cwd`."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def log_path(state: RunState, name: str, cwd: Path) -> str:
+    """A log of this run, as it is typed from `cwd`."""
+    return shown(Path(state.run.directory if state.run else ".") / name, cwd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """How lines are written: what marks there are, how wide, from where paths are typed."""
+
+    marks: Marks
+    width: int
+    cwd: Path
+    verbose: bool = False
+
+
+def event_lines(event: Event, state: RunState, screen: Screen, pad: int = 0) -> Iterator[Line]:
+    """Yield the lines that an event is worth when it happens; the last screen says the rest."""
+    marks, width, verbose = screen.marks, screen.width, screen.verbose
+    match event:
+        case ev.RunStarted():
+            yield from run_lines(event, marks, width)
+        case ev.PlanMade(dry_run=False):
+            yield from plan_lines(event, width, verbose=verbose)
+        case ev.Notice():
+            yield from notice_lines(event, marks, width)
+        case ev.StepOutput() if verbose:
+            yield from output_lines(event)
+        case ev.ContractChecked() if verbose:
+            # a release that ended well counts them, one that failed names the broken ones
+            yield from contract_lines(event, marks, width)
+        case ev.StepFinished():
+            yield from step_lines(event, state, marks, width, pad)
+        case ev.TestFinished() if verbose or event.test != ALL or event.verdict is not Verdict.SKIPPED:
+            log = log_path(state, advice.test_log(event.release, event.test), screen.cwd)
+            yield from test_lines(event, state, marks, width, log)
 
 
 def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
@@ -91,19 +138,19 @@ def release_width(releases: Sequence[str], width: int) -> int:
     return min(max((len(name) for name in releases), default=0), max(width // 2, 12))
 
 
-def step_lines(event: StepFinished, fold: Fold, marks: Marks, width: int, pad: int) -> list[Line]:
+def step_lines(event: StepFinished, state: RunState, marks: Marks, width: int, pad: int) -> list[Line]:
     """A step that ended: word, release, time, and why."""
-    item = fold.releases[event.release]
+    item = state.releases[event.release]
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
     head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
     quiet = item.word in {"installed", "upgraded", "uninstalled", "unchanged"}
-    note = contracts_text(fold, [event.release]) if quiet else fold.why(item)
+    note = contracts_text(state, [event.release]) if quiet else state.why(item)
     if item.stand_in and item.word not in {"skipped", "disabled"}:
         note = f"{note} (stand-in chart)".strip()
     return with_note(head, note, width, "bad" if item.word == "failed" else "dim")
 
 
-def test_lines(event: TestFinished, fold: Fold, marks: Marks, width: int, log: str) -> list[Line]:
+def test_lines(event: TestFinished, state: RunState, marks: Marks, width: int, log: str) -> list[Line]:
     """A smoke test that ended, and its log under it; `log` is where all of it is."""
     what = event.test if event.test == ALL else f"test {event.test}"
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
@@ -111,12 +158,12 @@ def test_lines(event: TestFinished, fold: Fold, marks: Marks, width: int, log: s
     whose, end = Span(f" of {event.release}"), Span(f"  {took}", "dim")
     head = (*head, whose, end) if len(plain((*head, whose, end))) <= width else (*head, end)
     lines = with_note(head, event.reason, width, "bad" if event.verdict == "failed" else "dim")
-    return [*lines, *log_lines(fold, event.release, event.test, log)]
+    return [*lines, *log_lines(state, event.release, event.test, log)]
 
 
-def log_lines(fold: Fold, release: str, test: str, log: str) -> list[Line]:
+def log_lines(state: RunState, release: str, test: str, log: str) -> list[Line]:
     """The last lines of a test's log, marked as its own; says where the rest is."""
-    tail = fold.tails.get((release, test))
+    tail = state.tails.get((release, test))
     if tail is None:
         return []
     dropped = tail.total - len(tail.lines)
@@ -145,9 +192,9 @@ def contract_note(event: ContractChecked) -> str:
     return ", ".join(part for part in (event.reason, saw) if part)
 
 
-def contracts_text(fold: Fold, releases: Sequence[str]) -> str:
+def contracts_text(state: RunState, releases: Sequence[str]) -> str:
     """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty where there are none."""
-    verdicts = [str(item.verdict) for item in fold.contracts if item.release in releases]
+    verdicts = [str(item.verdict) for item in state.contracts if item.release in releases]
     return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
 
 

@@ -13,23 +13,10 @@ from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
 from devtools.base.words import plural
-from devtools.events import (
-    ContractChecked,
-    Event,
-    Notice,
-    Outcome,
-    PlanMade,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    StepOutput,
-    TestFinished,
-    Verdict,
-)
-from devtools.report import advice
-from devtools.report.run_state import ALL, Fold, ReleaseResult, SmokeResult
+from devtools.events import Event, Outcome, PlanMade, RunFinished, StepFinished, Verdict
+from devtools.report.run_state import ReleaseResult, RunState, SmokeResult
 from devtools.report.terminal import lines
-from devtools.report.terminal.final import final_lines, log_path
+from devtools.report.terminal.final import final_lines
 from devtools.report.text import Line, Marks, Span, Writer, badge, clean, counted, duration, marks_for
 
 if TYPE_CHECKING:
@@ -58,12 +45,12 @@ def rich_text(line: Line) -> Text:
 class View:
     """The part of the screen that is redrawn; measures the terminal each time, so that a resize is fine.
 
-    Not safe to draw while the fold changes: `LiveView` holds one lock for both.
+    Not safe to draw while the state changes: `LiveView` holds one lock for both.
     """
 
-    def __init__(self, fold: Fold, clock: Callable[[], float], marks: Marks) -> None:
-        """Show `fold` as it is when drawn; `clock` gives seconds since the epoch."""
-        self._fold, self._clock, self._marks = fold, clock, marks
+    def __init__(self, state: RunState, clock: Callable[[], float], marks: Marks) -> None:
+        """Show `state` as it is when drawn; `clock` gives seconds since the epoch."""
+        self._state, self._clock, self._marks = state, clock, marks
         self._frames = _FRAMES if marks.good == "✓" else _ASCII_FRAMES
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -90,21 +77,21 @@ class View:
 
     def _title(self, now: float) -> Line:
         """What runs, where, and for how long."""
-        run = self._fold.run
+        run = self._state.run
         if run is None:
             return (Span("starting", "dim"),)
-        elapsed = duration(now - (self._fold.started_at or now))
+        elapsed = duration(now - (self._state.started_at or now))
         where = f" {self._marks.dot} {run.environment} on {run.context or run.provider}"
         return (Span(clean(run.what), "strong"), Span(f"  {elapsed}{where}", "dim"))
 
     def _layers(self) -> Iterator[Line]:
         """A line for each layer whose steps have all ended."""
-        for layer in self._fold.plan.layers if self._fold.plan else ():
-            items = [item for item in self._fold.releases.values() if item.layer == layer]
+        for layer in self._state.plan.layers if self._state.plan else ():
+            items = [item for item in self._state.releases.values() if item.layer == layer]
             if not items or any(item.outcome is None for item in items) or self._testing(layer):
                 continue
             words = [item.word for item in items]
-            checks = [test.word for test in self._fold.tests.values() if test.layer == layer]
+            checks = [test.word for test in self._state.tests.values() if test.layer == layer]
             checks = [word for word in checks if word not in {"passed", "skipped"}]
             worst = next((word for word in _WORST if word in words or word in checks), "")
             mark = badge(worst or ("unchanged" if set(words) <= lines.QUIET else "installed"), self._marks, 0)
@@ -114,14 +101,14 @@ class View:
 
     def _testing(self, layer: str) -> bool:
         """Whether a test of the layer runs now."""
-        return any(test.layer == layer and test.verdict is None for test in self._fold.tests.values())
+        return any(test.layer == layer and test.verdict is None for test in self._state.tests.values())
 
     def _recent(self) -> list[Line]:
         """Finished steps of layers that still have something to do, in the order they ended."""
-        busy = {item.layer for item in self._fold.releases.values() if item.outcome is None}
+        busy = {item.layer for item in self._state.releases.values() if item.outcome is None}
         done = [
             item
-            for item in self._fold.releases.values()
+            for item in self._state.releases.values()
             if item.started is not None and item.outcome is not None and item.layer in busy
         ]
         done.sort(key=lambda item: (item.started or 0.0) + item.seconds)
@@ -132,9 +119,9 @@ class View:
 
     def _active(self, now: float) -> Iterator[Line]:
         """A line for each step and test that runs, the longest-running first."""
-        steps = [i for i in self._fold.releases.values() if i.started is not None and i.outcome is None]
+        steps = [i for i in self._state.releases.values() if i.started is not None and i.outcome is None]
         running: list[ReleaseResult | SmokeResult] = [*steps]
-        running += [test for test in self._fold.tests.values() if test.verdict is None]
+        running += [test for test in self._state.tests.values() if test.verdict is None]
         frame = self._frames[int(now * _RATE) % len(self._frames)]
         for item in sorted(running, key=lambda each: each.started or 0.0):
             subject = f"{item.action} {item.release}" if isinstance(item, ReleaseResult) else lines.test_label(item)
@@ -148,11 +135,11 @@ class View:
 
     def _progress(self) -> Line:
         """How many are done, running and to come."""
-        items = list(self._fold.releases.values())
+        items = list(self._state.releases.values())
         done = sum(item.outcome is not None for item in items)
         running = sum(item.started is not None and item.outcome is None for item in items)
         failed = sum(item.outcome is Outcome.FAILED for item in items)
-        tests = list(self._fold.tests.values())
+        tests = list(self._state.tests.values())
         line: Line = (Span(f"  {done} of {len(items)} releases done, {running} running", "dim"),)
         if tests:
             judged = sum(test.verdict is not None for test in tests)
@@ -181,13 +168,12 @@ class LiveView:
         """Progress on `err`, the last screen on `out`; `auto_refresh` redraws from a thread."""
         from rich.live import Live
 
-        self._fold = Fold()
+        self._state = RunState()
         self._out, self._err = out, err
-        self._marks = marks_for(err.file)
         self._cwd, self._verbose = cwd, verbose
         self._lock, self._over = RLock(), Flag()
         self._ticker = Thread(target=self._tick, name="live", daemon=True) if auto_refresh else None
-        self._view = View(self._fold, clock, self._marks)
+        self._view = View(self._state, clock, marks_for(err.file))
         self._live = Live(
             self._view,
             console=err,
@@ -201,7 +187,7 @@ class LiveView:
     def emit(self, event: Event, at: float) -> None:
         """Take the event in; what must stay is printed at once."""
         with self._lock:
-            self._fold.emit(event, at)
+            self._state.emit(event, at)
             self._print(self._err, self._worth(event))
             if isinstance(event, PlanMade) and not event.dry_run:
                 self._live.start()
@@ -227,38 +213,25 @@ class LiveView:
     def close(self) -> None:
         """Take the view away and leave the last screen."""
         self._stop()
-        if self._fold.run is None:
+        if self._state.run is None:
             return
         out = self._out
-        screen = final_lines(self._fold, marks_for(out.file), out.width, self._cwd, verbose=self._verbose)
+        screen = final_lines(self._state, self._screen(out))
         if out.is_terminal:
             self._print(out, screen)
         else:
             Writer(out.file).lines(screen)
 
-    def _worth(self, event: Event) -> list[Line]:  # noqa: PLR0911 - one return for each kind that stays
-        """The lines that stay of an event."""
-        width = self._err.width
-        match event:
-            case RunStarted():
-                return lines.run_lines(event, self._marks, width)
-            case PlanMade(dry_run=False):
-                return [*lines.plan_lines(event, width, verbose=self._verbose), ()]
-            case Notice():
-                return lines.notice_lines(event, self._marks, width)
-            case StepFinished(outcome=Outcome.FAILED | Outcome.INTERRUPTED):
-                return lines.step_lines(event, self._fold, self._marks, width, len(event.release))
-            case ContractChecked() if self._verbose:
-                return lines.contract_lines(event, self._marks, width)
-            case StepOutput() if self._verbose:
-                return lines.output_lines(event)
-            case TestFinished(test=test, verdict=Verdict.SKIPPED) if test == ALL and not self._verbose:
-                return []
-            case TestFinished():
-                log = log_path(self._fold, advice.test_log(event.release, event.test), self._cwd)
-                return lines.test_lines(event, self._fold, self._marks, width, log)
-            case _:
-                return []
+    def _worth(self, event: Event) -> list[Line]:
+        """The lines that stay of an event: a step that ended well is in the view."""
+        if isinstance(event, StepFinished) and event.outcome not in {Outcome.FAILED, Outcome.INTERRUPTED}:
+            return []
+        found = [*lines.event_lines(event, self._state, self._screen())]
+        return [*found, ()] if found and isinstance(event, PlanMade) else found
+
+    def _screen(self, console: Console | None = None) -> lines.Screen:
+        console = console or self._err
+        return lines.Screen(marks=marks_for(console.file), width=console.width, cwd=self._cwd, verbose=self._verbose)
 
     def _print(self, console: Console, found: Iterable[Line]) -> None:
         """Lines as they are, in one redraw: rich neither highlights nor breaks them (paths stay whole to be copied)."""
