@@ -63,6 +63,7 @@ class ValueFile:
 
     path: PurePosixPath  # from the Git repository's root
     content: bytes | None = None  # written by the export; None: referenced in place
+    original: bytes | None = None  # what a file in place holds, for layouts that copy it
     encrypted: bool = False  # a SOPS file: passed through, never decrypted
 
 

@@ -84,6 +84,10 @@ def make_export(app: App, typed: Arguments) -> Made:
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
         for name, stack in stacks.items()
     }
+    if typed.layout == "infra" or typed.engine == "kustomize":
+        from devtools.gitops.tree.originals import with_originals
+
+        components = with_originals(components, place, app.settings.root)
     options = ExportOptions(
         layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
         order=cast("Literal['', 'rolling', 'waves', 'none']", typed.order),
@@ -215,12 +219,13 @@ def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] |
         chosen = {release for selector in selectors for release in _chosen(stack, choose_releases(stack, selector))}
         names |= {(environment, item.name) for item in made.components[environment] if item.release in chosen}
     whole = not (typed.layers or typed.selector != Selector())
+    bare = typed.layout == "infra" and len(made.components) == 1  # its paths may not have the environment
 
     def includes(path: PurePosixPath) -> bool:
         words = {*path.parts[:-1], path.stem}
         if whole:
             return bool(words & set(made.stacks)) or not words & set(made.components)
-        return any(environment in words and name in words for environment, name in names)
+        return any((bare or environment in words) and name in words for environment, name in names)
 
     return includes
 

@@ -7,39 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.gitops.component import ChartInfo, Component, Note
+from devtools.gitops.component import ChartInfo, Component, KindInfo, Note
+from devtools.gitops.jsonpath import PathStep, steps_of
+from devtools.gitops.kinds import BUILTIN, kind_of
 from devtools.model import Contract
 
-# Kinds that no CRD brings: (API version, whether it has a namespace).
-_CORE = {
-    **dict.fromkeys(
-        (
-            "ConfigMap",
-            "LimitRange",
-            "PersistentVolumeClaim",
-            "Pod",
-            "ResourceQuota",
-            "Secret",
-            "Service",
-            "ServiceAccount",
-        ),
-        ("v1", True),
-    ),
-    **dict.fromkeys(("Namespace", "Node", "PersistentVolume"), ("v1", False)),
-    **dict.fromkeys(("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"), ("apps/v1", True)),
-    **dict.fromkeys(("CronJob", "Job"), ("batch/v1", True)),
-    **dict.fromkeys(("Ingress", "NetworkPolicy"), ("networking.k8s.io/v1", True)),
-    **dict.fromkeys(("Role", "RoleBinding"), ("rbac.authorization.k8s.io/v1", True)),
-    **dict.fromkeys(("ClusterRole", "ClusterRoleBinding"), ("rbac.authorization.k8s.io/v1", False)),
-    "CustomResourceDefinition": ("apiextensions.k8s.io/v1", False),
-    "HorizontalPodAutoscaler": ("autoscaling/v2", True),
-    "IngressClass": ("networking.k8s.io/v1", False),
-    "PodDisruptionBudget": ("policy/v1", True),
-    "PriorityClass": ("scheduling.k8s.io/v1", False),
-    "StorageClass": ("storage.k8s.io/v1", False),
-}
-_CONDITION = re.compile(r"\.status\.conditions\[\?\(@\.type\s*==\s*[\"'](?P<type>\w+)[\"']\)\]\.(?P<field>\w+)")
-_STEP = re.compile(r"\.(?P<key>(?:[\w/-]|\\\.)+)|\[(?P<index>\d+)\]|\[[\"'](?P<quoted>[^\"']+)[\"']\]")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -60,45 +32,34 @@ class Check:
         return {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, **where}
 
 
-class Kinds:
-    """The API version of every kind that the cluster or a chart of the stack has."""
-
-    def __init__(self, charts: Iterable[ChartInfo]) -> None:
-        """`charts` are those of the stack."""
-        self._known = dict(_CORE)
-        for chart in charts:
-            for crd in chart.crds:
-                self._known.setdefault(crd.kind, (crd.api_version, crd.namespaced))
-
-    def find(self, contract: Contract) -> tuple[str, bool] | None:
-        """Return the API version of a contract's kind and whether it has a namespace."""
-        known = self._known.get(contract.kind)
-        if contract.api_version and (known is None or known[0] != contract.api_version):
-            return contract.api_version, True
-        return known
+def crds_of(charts: Iterable[ChartInfo]) -> Mapping[str, KindInfo]:
+    """Return the kinds that charts bring, by name; the first one counts."""
+    found: dict[str, KindInfo] = {}
+    for chart in charts:
+        for crd in chart.crds:
+            found.setdefault(crd.kind, crd)
+    return found
 
 
-def checks_of(component: Component, kinds: Kinds) -> tuple[tuple[Check, ...], tuple[Note, ...]]:
+def checks_of(component: Component, crds: Mapping[str, KindInfo]) -> tuple[tuple[Check, ...], tuple[Note, ...]]:
     """Return a component's contracts as Flux checks them, and a note for each that it cannot check."""
     checks: list[Check] = []
     notes: list[Note] = []
     for contract in component.contract:
-        found = None if contract.http else kinds.find(contract)
-        if found is None:
-            why = "Flux makes no HTTP requests" if contract.http else "the API version of its kind is unknown"
+        kind = None if contract.http else kind_of(contract, crds)
+        if kind is None:
+            unknown = f"the group of {contract.kind} is unknown; set its apiVersion"
+            why = "Flux makes no HTTP requests" if contract.http else unknown
             notes.append(_note(component, contract, f"is not checked: {why}"))
             continue
-        api_version, has_namespace = found
-        is_custom = contract.kind not in _CORE
-        expression = expression_of(contract) if is_custom else ""
+        expression = "" if kind.kind in BUILTIN or contract.hides(contract.equals) else expression_of(contract)
         if contract.jsonpath and not expression:
             notes.append(_note(component, contract, "is checked by the object's readiness only"))
-        namespace = contract.namespace or component.namespace
         check = Check(
-            api_version=api_version,
+            api_version=kind.api_version if kind.group else kind.version,
             kind=contract.kind,
             name=contract.name,
-            namespace=namespace if has_namespace else "",
+            namespace=(contract.namespace or component.namespace) if kind.namespaced else "",
             expression=expression,
         )
         checks.append(check)
@@ -106,44 +67,42 @@ def checks_of(component: Component, kinds: Kinds) -> tuple[tuple[Check, ...], tu
 
 
 def _note(component: Component, contract: Contract, message: str) -> Note:
-    return Note(component=f"{component.environment}/{component.release}", message=f"contract {contract} {message}")
+    return Note(component=f"{component.environment}/{component.release}", message=f"contract '{contract}' {message}")
 
 
 def expression_of(contract: Contract) -> str:
-    """Return what must be true of an object, in CEL; empty if nothing more than that it is ready."""
+    """Return what must be true of an object, in CEL; empty if nothing more than that it is ready, or not in CEL."""
     if contract.condition:
-        return _condition(contract.condition, "status", "True")
-    if not contract.jsonpath:
+        return _item("status.conditions", PathStep(key="type", value=contract.condition), ".status", "True")
+    steps = steps_of(contract.jsonpath) if contract.jsonpath else None
+    if not steps:
         return ""
-    path = contract.jsonpath.strip().removeprefix("{").removesuffix("}")
-    if found := _CONDITION.fullmatch(path):
-        return _condition(found["type"], found["field"], contract.equals)
-    value = _field(path)
-    return f"string({value}) == {_text(contract.equals)}" if value else ""
+    filters = [index for index, step in enumerate(steps) if step.key]
+    if not filters:
+        path = _path(steps)
+        return f"string({path}) == {_text(contract.equals)}" if path else ""
+    first, (at, *others) = steps[0], filters
+    if others or not first.name:
+        return ""
+    return _item(_path(steps[:at]), steps[at], _path(steps[at + 1 :], below=True), contract.equals)
 
 
-def _condition(name: str, field: str, value: str) -> str:
-    """Return that a condition has a value; `filter().all()` would hold if there is none."""
-    return f"status.conditions.exists(c, c.type == {_text(name)} && c.{field} == {_text(value)})"
+def _item(path: str, step: PathStep, below: str, value: str) -> str:
+    """Return that a list has an item with a value; `filter().all()` would hold if it has none."""
+    return f"{path}.exists(item, item.{step.key} == {_text(step.value)} && string(item{below}) == {_text(value)})"
 
 
-def _field(path: str) -> str:
-    """Return a path of keys and indexes as CEL; empty if it is more than that."""
+def _path(steps: Sequence[PathStep], *, below: bool = False) -> str:
+    """Return keys and indexes in CEL; empty if the first is not a name."""
     words: list[str] = []
-    position = 0
-    while position < len(path):
-        step = _STEP.match(path, position)
-        if step is None:
-            return ""
-        key = (step["key"] or step["quoted"] or "").replace("\\.", ".")
-        if step["index"] is not None:
-            words.append(f"[{step['index']}]")
-        elif _NAME.fullmatch(key):
-            words.append(f".{key}" if words else key)
+    for step in steps:
+        if step.index >= 0:
+            words.append(f"[{step.index}]")
+        elif _NAME.fullmatch(step.name):
+            words.append(f".{step.name}" if words or below else step.name)
         else:
-            words.append(f"[{_text(key)}]")
-        position = step.end()
-    return "".join(words) if words and not words[0].startswith("[") else ""
+            words.append(f"[{_text(step.name)}]")
+    return "" if words and words[0].startswith("[") and not below else "".join(words)
 
 
 def _text(value: str) -> str:

@@ -42,3 +42,8 @@ def duration(seconds: float) -> str:
     """Return seconds as Go writes them, in whole minutes if they are."""
     whole = max(1, round(seconds))
     return f"{whole}s" if whole % 60 else f"{whole // 60}m"
+
+
+def yaml_file(data: Mapping[str, Any]) -> bytes:
+    """Return one object as a YAML file."""
+    return yaml_text(data).encode()

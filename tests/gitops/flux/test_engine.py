@@ -123,7 +123,7 @@ def test_production_is_manual_and_prunes_nothing(shop: Path) -> None:
 
 def test_what_flux_cannot_check_is_a_note(shop: Path) -> None:
     notes = {(note["component"], note["message"]) for note in run(shop).document["notes"]}
-    assert ("dev/shop/api", "contract http api:80/healthz is not checked: Flux makes no HTTP requests") in notes
+    assert ("dev/shop/api", "contract 'http api:80/healthz' is not checked: Flux makes no HTTP requests") in notes
 
 
 @pytest.mark.skipif(not KUSTOMIZE, reason="no kustomize on PATH, and DEVTOOLS_KUSTOMIZE names none")

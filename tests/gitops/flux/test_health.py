@@ -27,7 +27,7 @@ HERE = Location(file=Path("layers/10-a.yaml"))
         (
             "{.status.conditions[?(@.type=='Synced')].status}",
             "True",
-            "status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')",
+            "status.conditions.exists(item, item.type == 'Synced' && string(item.status) == 'True')",
         ),
         ("{.status.items[*].name}", "a", ""),
     ],
@@ -39,7 +39,10 @@ def test_a_path(path: str, equals: str, expression: str) -> None:
 
 def test_a_condition_must_be_there() -> None:
     contract = Contract(where=HERE, kind="Kafka", name="kafka", condition="Ready")
-    assert expression_of(contract) == "status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
+    assert (
+        expression_of(contract)
+        == "status.conditions.exists(item, item.type == 'Ready' && string(item.status) == 'True')"
+    )
 
 
 def test_one_expression_per_kind_names_its_objects() -> None:

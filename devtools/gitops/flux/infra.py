@@ -1,0 +1,118 @@
+"""Layout `infra`: one directory per layer and component that `kubectl apply -k` installs on a cluster with Flux."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.gitops.component import Component, ValueFile
+from devtools.gitops.flux.environment import Environment
+from devtools.gitops.flux.infra_rbac import rbac_of
+from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_file, yaml_file
+from devtools.gitops.flux.release import helm_release, value_keys, values_name
+from devtools.gitops.flux.sources import ChartSources
+
+WATCHED = {"reconcile.fluxcd.io/watch": "Enabled"}
+"""The label by which Flux notices a change of values: names without a hash stay the same."""
+
+_GIT = "git-repository.yaml"
+_SOURCES = {"helm": "helm-repository.yaml", "oci": "oci-repository.yaml"}
+
+
+def infra_files(environment: Environment) -> dict[PurePosixPath, bytes]:
+    """Return the files of an environment: below its name, if there are several."""
+    several = len(environment.settings.environments) > 1
+    root = PurePosixPath(environment.environment.name) if several else PurePosixPath()
+    files: dict[PurePosixPath, bytes] = {}
+    namespaces: set[str] = set()
+    for layer in environment.layers:
+        for component in layer.components:
+            directory = root / layer.name / component.name
+            files |= _component_files(environment, component, directory, namespaces)
+        labels = _labels({"platform.io/layer": layer.components[0].tier})
+        names = [component.name for component in layer.components]
+        files[root / layer.name / "kustomization.yaml"] = yaml_file(kustomization_file(names, labels=labels))
+    resources = [layer.name for layer in environment.layers]
+    if any(component.chart.kind == "git" for component in environment.components):
+        files[root / _GIT] = yaml_file(environment.repository())
+        resources.insert(0, _GIT)
+    files[root / "kustomization.yaml"] = yaml_file(kustomization_file(resources))
+    return files | _sync_files(environment, root)
+
+
+def _sync_files(environment: Environment, root: PurePosixPath) -> dict[PurePosixPath, bytes]:
+    """Return what lets Flux apply the layers itself, in their order and with health checks."""
+    layers = [environment.kustomization(layer, root / layer.name) for layer in environment.layers]
+    directory = root / "sync"
+    return {
+        directory / _GIT: yaml_file(environment.repository()),
+        directory / "layers.yaml": documents(layers),
+        directory / "kustomization.yaml": yaml_file(kustomization_file([_GIT, "layers.yaml"])),
+    }
+
+
+def _component_files(
+    environment: Environment, component: Component, directory: PurePosixPath, namespaces: set[str]
+) -> dict[PurePosixPath, bytes]:
+    """Return the files of one component; `namespaces` are those that earlier ones declare, and grows."""
+    files: dict[PurePosixPath, bytes] = {}
+    if component.creates_namespace and component.namespace not in namespaces:
+        namespaces.add(component.namespace)
+        files[directory / "namespace.yaml"] = yaml_file(_namespace(component.namespace))
+    sources = _own_sources(environment.stack, component)
+    for item in sources.objects():
+        files[directory / _SOURCES[component.chart.kind]] = yaml_file(item)
+    if rbac := rbac_of(component):
+        files[directory / "rbac.yaml"] = documents(rbac)
+    declared = replace(component, creates_namespace=False)
+    release = helm_release(declared, environment.names, sources, environment.checks[component.release])
+    files[directory / "helm-release.yaml"] = yaml_file(release)
+    resources = [path.name for path in files]
+    generators, copies = _values(component)
+    pairs = {"platform.io/layer": component.tier, "platform.io/component": component.name, "managed-by": "flux"}
+    kustomization = kustomization_file(resources, labels=_labels(pairs), **generators)
+    files[directory / "kustomization.yaml"] = yaml_file(kustomization)
+    return files | {directory / name: content for name, content in copies.items()}
+
+
+def _own_sources(stack: str, component: Component) -> ChartSources:
+    """Return the source of one component, with its name: a removed component takes nothing of others away."""
+    chart = component.chart
+    helm = {chart.repository: component.name} if chart.kind == "helm" else {}
+    return ChartSources(git=stack, repositories=helm, charts={chart: component.name} if chart.kind == "oci" else {})
+
+
+def _namespace(name: str) -> Mapping[str, Any]:
+    """Return a namespace that Flux never deletes: with it everything in it would go."""
+    annotations = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}
+
+
+def _values(component: Component) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the generators of a component's values, and the copies that they read."""
+    generators: dict[str, Any] = {}
+    copies: dict[str, bytes] = {}
+    words: dict[str, list[str]] = {}
+    for file, key in value_keys(component):
+        copies[key] = content_of(file)
+        kind = "secretGenerator" if file.encrypted else "configMapGenerator"
+        words.setdefault(kind, []).append(key)
+        name = values_name(component, file)
+        generators[kind] = [{"name": name, "namespace": NAMESPACE, "files": words[kind]}]
+    if generators:
+        generators["generatorOptions"] = {"disableNameSuffixHash": True, "labels": WATCHED}
+    return generators, copies
+
+
+def content_of(file: ValueFile) -> bytes:
+    """Return what a layout that copies values writes."""
+    content = file.original if file.content is None else file.content
+    if content is None:
+        raise ValueError(f"{file.path} was not read")
+    return content
+
+
+def _labels(pairs: Mapping[str, str]) -> Iterable[Mapping[str, Any]]:
+    return [{"pairs": dict(pairs)}]

@@ -1,0 +1,34 @@
+"""Value files as they are on this disk, for layouts that copy them instead of naming them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from devtools.base.open_file import read_source
+from devtools.errors import ConfigError
+from devtools.gitops.component import Component, Place, ValueFile
+
+
+def with_originals(
+    components: Mapping[str, Sequence[Component]], place: Place, root: Path
+) -> dict[str, tuple[Component, ...]]:
+    """Return components whose value files hold what is on disk below the stack's root; each file is read once."""
+    read: dict[PurePosixPath, bytes] = {}
+
+    def filled(file: ValueFile) -> ValueFile:
+        if file.content is not None:
+            return file
+        if file.path not in read:
+            path = root / file.path.relative_to(place.root)
+            try:
+                read[file.path] = read_source(path)
+            except OSError as error:
+                raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="correct its mode") from error
+        return replace(file, original=read[file.path])
+
+    return {
+        name: tuple(replace(item, value_files=tuple(map(filled, item.value_files))) for item in items)
+        for name, items in components.items()
+    }
