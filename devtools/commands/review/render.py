@@ -1,0 +1,139 @@
+"""`invoke render`: every object of the stack as a file, without a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.app.options import Options
+from devtools.base.words import plural
+from devtools.errors import ConfigError, ExitCode, Problem, config_error
+from devtools.model import SYNCED, Plan, ReleaseId
+from devtools.planning.plan import Selection, behind
+from devtools.planning.selection import choose
+from devtools.project import Inputs, Project, Request
+from devtools.report.text import Line, Span
+
+VERSION = 1  # of the JSON document
+_ENGINE = "render"  # names our files in the manifest of the directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """A rendering as typed."""
+
+    name: str = ""  # of a layer
+    to: str = ""
+    values: bool = False
+    show_secrets: bool = False
+    overwrite: bool = False
+    options: Options
+
+
+def render(app: App, typed: Arguments) -> ExitCode:
+    """Write every object of the chosen releases to files; raises ConfigError with every chart that does not render."""
+    from devtools.gitops.tree.write import changes_of, write_changes
+
+    started = time.monotonic()
+    out = _directory(app, typed.to)
+    project = Project(app)
+    stack = project.stack()
+    chosen = choose(stack, typed.name, typed.options.selector)
+    whole = Selection(layers=tuple(layer.name for layer in stack.layers))
+    request = Request(command="render", stack=stack, selection=whole, options=typed.options)
+    project.verify_charts(replace(request, selection=chosen))
+    planned = project.plan(request, None)
+    asked = [release.id for release in chosen.enabled(stack)]
+    files = _files(app, planned.plan, planned.inputs, asked, typed)
+    layers = set(chosen.layers)
+    narrowed = typed.name or chosen.releases is not None
+    changes = changes_of(
+        out,
+        _ENGINE,
+        files,
+        shown=Path(typed.to),
+        overwrite=typed.overwrite,
+        includes=(lambda path: path.parts[0] in layers) if narrowed else None,
+    )
+    write_changes(changes)
+    document = {
+        "version": VERSION,
+        "kind": "render",
+        "stack": stack.name,
+        "environment": stack.environment.name,
+        "directory": str(out),
+        "seconds": round(time.monotonic() - started, 3),
+        "releases": len(asked),
+        "files": len(files),
+        "written": [str(path) for path in changes.written],
+        "removed": [str(path) for path in changes.removed],
+    }
+    from devtools.report.tables import show_document
+
+    show_document(document, _lines, typed.options.output, app.out, app.environ)
+    return ExitCode.OK
+
+
+def _directory(app: App, typed: str) -> Path:
+    """Return where to write; ConfigError if nothing or the repository itself was typed."""
+    if not typed:
+        raise ConfigError("--to is missing: the directory to write into", hint="invoke render --to rendered")
+    out = (app.cwd / typed).resolve()
+    if app.settings.root.is_relative_to(out):
+        raise ConfigError(f"--to {typed} holds the repository", hint="choose a directory of its own")
+    return out
+
+
+def _files(
+    app: App, plan: Plan, inputs: Inputs, asked: Collection[ReleaseId], typed: Arguments
+) -> dict[PurePosixPath, bytes]:
+    """Render what was asked for, and what it needs, since that may bring kinds."""
+    from devtools.rendering.files import files_of
+    from devtools.rendering.renderer import renderer
+    from devtools.rendering.steps import render_steps
+    from devtools.toolchain.versions import tool
+
+    needed = {one.id for step in plan.steps if step.id in asked for one in behind(plan, step)}
+    steps = tuple(step for step in plan.steps if step.id in needed and step.action in SYNCED)
+    app.say(f"rendering {plural(len(asked), 'release')}")
+    app.toolchain.ensure(("helm",), progress=app.say)
+    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+        version = tool("kube-apiserver").version
+        found = render_steps(rendering, replace(plan, steps=steps), inputs.values, None, version)
+    problems: list[Problem] = []
+    files: dict[PurePosixPath, bytes] = {}
+    for step in steps:
+        made, release = found[step.id], step.release
+        if step.id not in asked:
+            continue
+        if made.failure:
+            text = app.redactor.text(made.failure.message)
+            problems.append(Problem(where=release.where, message=f"{release.id} cannot be rendered: {text}"))
+            continue
+        redactor = None if typed.show_secrets else _redactor(inputs.values[step.id], made)
+        files |= files_of(release, made, inputs.values[step.id] if typed.values else None, redactor)
+    if problems:
+        raise config_error(problems)
+    return files
+
+
+def _redactor(values: Any, made: Any) -> Any:
+    """Return what hides the secrets of one release."""
+    from devtools.redaction import Redactor
+
+    redactor = Redactor()
+    redactor.learn(values, *(item for item in made.rendered.objects if item.get("kind") != "CustomResourceDefinition"))
+    return redactor
+
+
+def _lines(document: dict[str, Any], _: int) -> list[Line]:
+    changed = f"{plural(len(document['written']), 'file')} written"
+    if document["removed"]:
+        changed += f", {len(document['removed'])} removed"
+    unchanged = document["files"] - len(document["written"])
+    where = f"{plural(document['releases'], 'release')} of {document['environment']} in {document['directory']}"
+    return [(Span(f"{where}: {changed}, {unchanged} unchanged"),)]

@@ -1,0 +1,52 @@
+"""`invoke render` and `invoke check`: review a change without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from invoke.context import Context
+
+from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_of, selector_of, with_help
+
+
+@layer_task(
+    iterable=SELECTORS,
+    help=with_help(
+        *("env", "show-secrets", *SELECTORS, "with-needs"),
+        name="only this layer (default: all)",
+        to="directory to write into",
+        values="also write the merged values of each release, as values.yaml",
+        overwrite="replace files that were edited by hand",
+        output="text or json",
+    ),
+)
+def render(  # noqa: PLR0913, PLR0917 - one parameter per flag
+    _: Context,
+    name: str = "",
+    to: str = "",
+    env: str = "",
+    values: bool = False,
+    show_secrets: bool = False,
+    overwrite: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
+    """Write every object of the stack to files, one for each object; needs no cluster.
+
+    Examples:
+      invoke render --to rendered
+      invoke render 40 --to rendered --env dev --values
+      git diff --no-index before after
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.review import render as verb
+
+    chosen = selector_of(stage, release, label, with_needs=with_needs)
+    options = changed(options_of(output), selector=chosen)
+    typed = verb.Arguments(
+        name=name, to=to, values=values, show_secrets=show_secrets, overwrite=overwrite, options=options
+    )
+    main(lambda app: verb.render(app, typed), output, environment=env)
