@@ -14,6 +14,7 @@ from devtools.gitops.argocd import export_argocd
 from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
 from devtools.gitops.components import components_of, disabled_notes
 from devtools.gitops.flux.engine import export_flux
+from devtools.gitops.flux.overlays import export_kustomize
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
 from devtools.planning.selection import Selector
@@ -112,7 +113,7 @@ def engine_of(name: str) -> Engine:
         return export_argocd
     if name == "flux":
         return export_flux
-    raise ConfigError(f"engine '{name}' is not available", hint="choose argocd or flux")
+    return export_kustomize
 
 
 def gitops_settings(app: App, charts: str = "") -> GitopsSettings:

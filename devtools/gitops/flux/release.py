@@ -95,10 +95,11 @@ def values_name(component: Component, file: ValueFile) -> str:
 
 
 def value_keys(component: Component) -> list[tuple[ValueFile, str]]:
-    """Return each value file with its key: `values.yaml` for inline values, else its path with dots."""
-    return [(file, _key(file)) for file in component.value_files]
+    """Return each value file with its key."""
+    return [(file, value_key(file)) for file in component.value_files]
 
 
-def _key(file: ValueFile) -> str:
+def value_key(file: ValueFile) -> str:
+    """Return the key of a value file: `values.yaml` for inline values, else its path with dots."""
     parts = file.path.parts if file.content is None else file.path.parts[-1:]
     return ".".join(parts)[-_LONGEST_KEY:].lstrip(".")

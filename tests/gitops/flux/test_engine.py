@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devtools.base.machine_yaml import read_documents
-from devtools.commands.gitops.export import Arguments, export, make_export
+from devtools.config.values import merge
 from devtools.errors import ExitCode
-from devtools.gitops.component import Component
+from tests.gitops.flux.conftest import Build, components, objects, run, stacks, values_of
 from tests.kits.shop import make_shop
-from tests.kits.verbs import Done, call
 
-KUSTOMIZE = os.environ.get("DEVTOOLS_KUSTOMIZE") or shutil.which("kustomize")
 FLUX = os.environ.get("DEVTOOLS_FLUX") or shutil.which("flux")
-
-
-def run(root: Path, **typed: Any) -> Done:
-    environ = {"DEVTOOLS_CACHE": str(root.parent / "cache"), "DEVTOOLS_STATE": str(root.parent / "state")}
-    arguments = Arguments(output="json", engine="flux", **typed)
-    return call(lambda app: export(app, arguments), "json", environ=environ, cwd=root)
+IN_PLACE = ("--load-restrictor", "LoadRestrictionsNone")
 
 
 @pytest.fixture(scope="module")
@@ -33,24 +25,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_shop(tmp_path_factory.mktemp("flux") / "shop")
     assert run(root).code is ExitCode.OK
     return root
-
-
-def objects(root: Path, environment: str, kind: str = "") -> Iterator[dict[str, Any]]:
-    for path in sorted((root / "gitops/flux" / environment).rglob("*.yaml")):
-        for item in read_documents(path.read_bytes()):
-            if kind in {"", item.get("kind")} and "metadata" in item:
-                yield item
-
-
-def components(root: Path) -> dict[str, tuple[Component, ...]]:
-    found: dict[str, tuple[Component, ...]] = {}
-
-    def read(app: Any) -> ExitCode:
-        found.update(make_export(app, Arguments(engine="flux")).components)
-        return ExitCode.OK
-
-    call(read, "json", environ={"DEVTOOLS_CACHE": str(root.parent / "cache")}, cwd=root)
-    return found
 
 
 def test_a_second_export_writes_nothing(shop: Path) -> None:
@@ -62,14 +36,16 @@ def test_a_second_export_writes_nothing(shop: Path) -> None:
 def test_each_edge_of_the_plan_is_one_dependency(shop: Path, environment: str) -> None:
     items = components(shop)[environment]
     names = {component.release: component.name for component in items}
-    releases = {item["metadata"]["name"]: item["spec"] for item in objects(shop, environment, "HelmRelease")}
+    releases = {
+        item["metadata"]["name"]: item["spec"] for item in objects(shop / "gitops/flux" / environment, "HelmRelease")
+    }
     assert {name: {need["name"] for need in spec.get("dependsOn", ())} for name, spec in releases.items()} == {
         component.name: {names[need] for need in component.needs} for component in items
     }
 
 
 def test_releases_keep_the_records_of_helm(shop: Path) -> None:
-    for item in objects(shop, "dev", "HelmRelease"):
+    for item in objects(shop / "gitops/flux" / "dev", "HelmRelease"):
         spec = item["spec"]
         assert spec["targetNamespace"] == spec["storageNamespace"]
         assert spec["releaseName"]
@@ -78,7 +54,9 @@ def test_releases_keep_the_records_of_helm(shop: Path) -> None:
 
 def test_values_are_files_in_the_order_of_the_stack(shop: Path) -> None:
     (api,) = [item for item in components(shop)["dev"] if item.name == "api"]
-    (release,) = [item for item in objects(shop, "dev", "HelmRelease") if item["metadata"]["name"] == "api"]
+    (release,) = [
+        item for item in objects(shop / "gitops/flux" / "dev", "HelmRelease") if item["metadata"]["name"] == "api"
+    ]
     layer = shop / "gitops/flux/dev/40-apps"
     (text,) = read_documents((layer / "kustomization.yaml").read_bytes())
     (generator,) = [item for item in text["configMapGenerator"] if item["name"] == "api-values"]
@@ -89,7 +67,7 @@ def test_values_are_files_in_the_order_of_the_stack(shop: Path) -> None:
 
 
 def test_later_layers_wait_for_the_contracts_of_earlier_ones(shop: Path) -> None:
-    layers = {item["metadata"]["name"]: item["spec"] for item in objects(shop, "dev", "Kustomization")}
+    layers = {item["metadata"]["name"]: item["spec"] for item in objects(shop / "gitops/flux" / "dev", "Kustomization")}
     assert layers["shop-40-apps"]["dependsOn"] == [{"name": "shop-30-data"}]
     checked = {(item["kind"], item["name"]) for item in layers["shop-20-operators"]["healthChecks"]}
     assert checked >= {("HelmRelease", "cache"), ("CustomResourceDefinition", "widgets.shop.example.com")}
@@ -99,14 +77,17 @@ def test_later_layers_wait_for_the_contracts_of_earlier_ones(shop: Path) -> None
 
 
 def test_smoke_releases_run_their_tests(shop: Path) -> None:
-    tests = {item["metadata"]["name"]: item["spec"].get("test") for item in objects(shop, "dev", "HelmRelease")}
+    tests = {
+        item["metadata"]["name"]: item["spec"].get("test")
+        for item in objects(shop / "gitops/flux" / "dev", "HelmRelease")
+    }
     assert tests["data-smoke"] == {"enable": True, "ignoreFailures": True}
     assert tests["shop-smoke"] == {"enable": True}
     assert tests["api"] is None
 
 
 def test_an_escape_hatch_and_ignored_fields_reach_the_release(shop: Path) -> None:
-    specs = {item["metadata"]["name"]: item["spec"] for item in objects(shop, "dev", "HelmRelease")}
+    specs = {item["metadata"]["name"]: item["spec"] for item in objects(shop / "gitops/flux" / "dev", "HelmRelease")}
     assert specs["web"]["maxHistory"] == 3
     target = {"group": "apps", "kind": "Deployment", "name": "api"}
     assert specs["api"]["driftDetection"]["ignore"] == [{"paths": ["/spec/replicas"], "target": target}]
@@ -114,11 +95,12 @@ def test_an_escape_hatch_and_ignored_fields_reach_the_release(shop: Path) -> Non
 
 def test_production_is_manual_and_prunes_nothing(shop: Path) -> None:
     suspended = {
-        name: next(objects(shop, name, "GitRepository"))["spec"].get("suspend", False) for name in ("dev", "production")
+        name: next(objects(shop / "gitops/flux" / name, "GitRepository"))["spec"].get("suspend", False)
+        for name in ("dev", "production")
     }
     assert suspended == {"dev": False, "production": True}
-    assert {item["spec"]["prune"] for item in objects(shop, "production", "Kustomization")} == {False}
-    assert {item["spec"]["prune"] for item in objects(shop, "dev", "Kustomization")} == {True}
+    assert {item["spec"]["prune"] for item in objects(shop / "gitops/flux" / "production", "Kustomization")} == {False}
+    assert {item["spec"]["prune"] for item in objects(shop / "gitops/flux" / "dev", "Kustomization")} == {True}
 
 
 def test_what_flux_cannot_check_is_a_note(shop: Path) -> None:
@@ -126,21 +108,43 @@ def test_what_flux_cannot_check_is_a_note(shop: Path) -> None:
     assert ("dev/shop/api", "contract 'http api:80/healthz' is not checked: Flux makes no HTTP requests") in notes
 
 
-@pytest.mark.skipif(not KUSTOMIZE, reason="no kustomize on PATH, and DEVTOOLS_KUSTOMIZE names none")
-def test_kustomize_builds_every_directory_as_flux_does(shop: Path) -> None:
-    for file in sorted((shop / "gitops/flux").rglob("kustomization.yaml")):
-        argv = [str(KUSTOMIZE), "build", "--load-restrictor", "LoadRestrictionsNone", str(file.parent)]
-        done = subprocess.run(argv, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        built = list(read_documents(done.stdout))
+def test_kustomize_builds_every_directory_as_flux_does(shop: Path, kustomize: Build) -> None:
+    for layer in sorted((shop / "gitops/flux/dev").glob("*/")):
+        built = kustomize(layer, *IN_PLACE)
         maps = {item["metadata"]["name"] for item in built if item["kind"] == "ConfigMap"}
-        used = {
-            value["name"]
-            for item in built
-            if item["kind"] == "HelmRelease"
-            for value in item["spec"].get("valuesFrom", ())
-        }
-        assert used == maps
+        releases = [item["spec"] for item in built if item["kind"] == "HelmRelease"]
+        assert {value["name"] for spec in releases for value in spec.get("valuesFrom", ())} == maps
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+def test_flux_merges_the_values_that_the_stack_has(shop: Path, kustomize: Build, environment: str) -> None:
+    stack = stacks(shop)[environment]
+    for layer in sorted((shop / "gitops/flux" / environment).glob("*/")):
+        built = kustomize(layer, *IN_PLACE)
+        for release in (item for item in built if item["kind"] == "HelmRelease"):
+            (declared,) = [item for item in stack.releases() if item.name == release["spec"]["releaseName"]]
+            assert values_of(release, built) == merge(declared).data
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+def test_an_overlay_has_the_values_and_releases_of_flux(shop: Path, kustomize: Build, environment: str) -> None:
+    assert run(shop, engine="kustomize").code is ExitCode.OK
+    stack = stacks(shop)[environment]
+    built = kustomize(shop / "gitops/kustomize/overlays" / environment)
+    overlaid = {item["metadata"]["name"]: item for item in built if item["kind"] == "HelmRelease"}
+    exported = {item["metadata"]["name"]: item for item in objects(shop / "gitops/flux" / environment, "HelmRelease")}
+    assert {name: without_values(item) for name, item in overlaid.items()} == {
+        name: without_values(item) for name, item in exported.items()
+    }
+    for declared in stack.releases():
+        if declared.name in overlaid:
+            assert values_of(overlaid[declared.name], built) == merge(declared).data
+    (repository,) = [item for item in built if item["kind"] == "GitRepository"]
+    assert repository["spec"].get("suspend", False) == (environment == "production")
+
+
+def without_values(release: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in release["spec"].items() if key != "valuesFrom"}
 
 
 @pytest.mark.skipif(not FLUX, reason="no flux on PATH, and DEVTOOLS_FLUX names none")

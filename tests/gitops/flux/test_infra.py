@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from devtools.base.machine_yaml import read_documents
 from devtools.commands.gitops.export import Arguments, export
 from devtools.errors import ExitCode
-from tests.gitops.flux.test_engine import KUSTOMIZE
+from tests.gitops.flux.conftest import Build
 from tests.kits.verbs import call
 
 INFRA = Path(__file__).parent / "infra"
@@ -72,19 +71,13 @@ def test_health_checks_are_the_contracts(tree: Path) -> None:
     }
 
 
-@pytest.mark.skipif(not KUSTOMIZE, reason="no kustomize on PATH, and DEVTOOLS_KUSTOMIZE names none")
-def test_kustomize_builds_the_tree_without_flags(tree: Path) -> None:
-    for directory in (tree, tree / "sync", tree / "01-infra", tree / "01-infra/kro"):
-        done = subprocess.run([str(KUSTOMIZE), "build", str(directory)], capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-    built = list(
-        read_documents(subprocess.run([str(KUSTOMIZE), "build", str(tree)], capture_output=True, check=True).stdout)
-    )
-    labels = {
-        (item["kind"], item["metadata"]["name"]): item["metadata"]["labels"]["platform.io/component"] for item in built
-    }
+def test_kustomize_builds_the_tree_without_flags(tree: Path, kustomize: Build) -> None:
+    for directory in (tree / "sync", tree / "01-infra", tree / "01-infra/kro"):
+        assert kustomize(directory)
+    built = kustomize(tree)
+    labels = {(i["kind"], i["metadata"]["name"]): i["metadata"]["labels"]["platform.io/component"] for i in built}
     assert labels["Namespace", "kro-system"] == "kro"
     assert labels["Namespace", "argo"] == "argo-workflows"
-    assert {"reconcile.fluxcd.io/watch"} <= {
-        key for i in built if i["kind"] == "ConfigMap" for key in i["metadata"]["labels"]
-    }
+    for item in built:
+        if item["kind"] == "ConfigMap":
+            assert item["metadata"]["labels"]["reconcile.fluxcd.io/watch"] == "Enabled"

@@ -1,0 +1,217 @@
+"""Engine `kustomize`: what environments share as a base, what differs as overlays, for `kubectl apply -k`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.config.settings_file.gitops import GitopsSettings
+from devtools.gitops.component import LABEL, Component, Export, ExportOptions, ValueFile
+from devtools.gitops.flux.environment import Environment
+from devtools.gitops.flux.infra import WATCHED, content_of
+from devtools.gitops.flux.objects import NAMESPACE, documents, flux_object, kustomization_file, yaml_file
+from devtools.gitops.flux.release import helm_release, value_key, value_keys, values_from, values_name
+from devtools.gitops.flux.sources import ChartSources, chart_sources
+
+ROOT = PurePosixPath("kustomize")
+_EMPTY = b"{}\n"
+_OPTIONS = {"disableNameSuffixHash": True, "labels": WATCHED}
+Files = dict[PurePosixPath, bytes]
+Objects = Mapping[str, Any]
+
+
+def export_kustomize(
+    stack: str,
+    components: Mapping[str, Sequence[Component]],
+    settings: GitopsSettings,
+    options: ExportOptions,
+) -> Export:
+    """Return a base and one overlay per environment, of objects for Flux."""
+    environments = [
+        Environment(stack, settings.environments[name], members, settings, options)
+        for name, members in components.items()
+    ]
+    everything = [component for environment in environments for component in environment.components]
+    sources = chart_sources(stack, everything)
+    files = _sources(environments[0], sources)
+    shared: dict[PurePosixPath, _Shared] = {}
+    for component in everything:
+        path = PurePosixPath(component.layer, component.name)
+        if path not in shared:
+            shared[path] = _share([item for item in everything if item.release == component.release])
+            files |= _base(ROOT / "base" / path, component, shared[path])
+    releases = [_releases(environment, sources, shared) for environment in environments]
+    first: dict[PurePosixPath, Objects] = {}
+    for found in releases:
+        for path, item in found.items():
+            if path not in first:
+                first[path] = item
+                files[ROOT / "base" / path / "helm-release.yaml"] = yaml_file(item)
+    for environment, found in zip(environments, releases, strict=True):
+        patches = {path: changes for path, item in found.items() if (changes := difference(first[path], item))}
+        files |= _overlay(environment, shared, patches)
+    for chart in options.charts.values():
+        files |= chart.files
+    return Export(files=files, notes=tuple(note for environment in environments for note in environment.notes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """The value files of one component that all environments have, and how many more each may have.
+
+    A component whose files cannot be divided, because of their order or because one is encrypted, shares none.
+    """
+
+    files: tuple[ValueFile, ...] = ()
+    own: int = 0
+    is_divided: bool = True
+
+    def own_files(self, component: Component) -> tuple[ValueFile, ...]:
+        """Return the files that only a component's environment has."""
+        return component.value_files[len(self.files) :]
+
+    @property
+    def own_keys(self) -> list[str]:
+        """The keys of an environment's files: all environments have the same, empty where they have no file."""
+        return [
+            "environment.yaml" if number == 1 else f"environment-{number}.yaml" for number in range(1, self.own + 1)
+        ]
+
+
+def _share(components: Sequence[Component]) -> _Shared:
+    """Return what the value files of one release's components have in common: the weakest ones."""
+    if any(file.encrypted for component in components for file in component.value_files):
+        return _Shared(is_divided=False)
+    count = 0
+    for files in zip_longest(*(component.value_files for component in components)):
+        names = {component.environment for component in components}
+        if None in files or len({(file.path.name, content_of(file)) for file in files}) > 1:
+            break
+        if files[0].content is None and names & set(files[0].path.parts):
+            break  # of one environment, although it is all that there is
+        count += 1
+    own = max(len(component.value_files) for component in components) - count
+    return _Shared(files=components[0].value_files[:count], own=own)
+
+
+def _sources(environment: Environment, sources: ChartSources) -> Files:
+    directory = ROOT / "base" / "sources"
+    repository = environment.repository()
+    repository["spec"].pop("suspend", None)
+    return {
+        directory / "sources.yaml": documents([repository, *sources.objects()]),
+        directory / "kustomization.yaml": yaml_file(kustomization_file(["sources.yaml"])),
+    }
+
+
+def _base(directory: PurePosixPath, component: Component, shared: _Shared) -> Files:
+    """Return the kustomization of a component and the values that all environments share."""
+    keys = [(file, value_key(file)) for file in shared.files]
+    fields: dict[str, Any] = {}
+    if shared.is_divided and (keys or shared.own):
+        generator = {"name": f"{component.name}-values", "namespace": NAMESPACE, "files": [key for _, key in keys]}
+        fields = {"configMapGenerator": [_filled(generator)], "generatorOptions": _OPTIONS}
+    labels = [{"pairs": {f"{LABEL}/layer": component.layer}}]
+    kustomization = kustomization_file(["helm-release.yaml"], labels=labels, **fields)
+    return {
+        directory / "kustomization.yaml": yaml_file(kustomization),
+        **{directory / key: content_of(file) for file, key in keys},
+    }
+
+
+def _filled(generator: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in generator.items() if value}
+
+
+def _releases(
+    environment: Environment, sources: ChartSources, shared: Mapping[PurePosixPath, _Shared]
+) -> dict[PurePosixPath, Objects]:
+    """Return the HelmReleases of an environment, with the values that the generated ConfigMaps have."""
+    found: dict[PurePosixPath, Objects] = {}
+    for component in environment.components:
+        path = PurePosixPath(component.layer, component.name)
+        plain = replace(component, value_files=())
+        release = helm_release(plain, environment.names, sources, environment.checks[component.release])
+        if values := _values_from(component, shared[path]):
+            release["spec"]["valuesFrom"] = values
+        found[path] = release
+    return found
+
+
+def _values_from(component: Component, shared: _Shared) -> list[dict[str, str]]:
+    if not shared.is_divided:
+        return values_from(component)
+    keys = [*map(value_key, shared.files), *shared.own_keys]
+    return [{"kind": "ConfigMap", "name": f"{component.name}-values", "valuesKey": key} for key in keys]
+
+
+def _overlay(
+    environment: Environment, shared: Mapping[PurePosixPath, _Shared], patches: Mapping[PurePosixPath, Objects]
+) -> Files:
+    """Return the overlay of an environment: its components, its values, and where its releases differ."""
+    directory = ROOT / "overlays" / environment.environment.name
+    files: Files = {}
+    generators: dict[str, list[dict[str, Any]]] = {}
+    for component in environment.components:
+        found = shared[PurePosixPath(component.layer, component.name)]
+        for kind, name, key, content in _own_values(component, found):
+            path = f"values/{component.name}/{key}"
+            files[directory / path] = content
+            items = generators.setdefault(kind, [])
+            if not items or items[-1]["name"] != name:
+                behavior = "merge" if found.is_divided else "create"
+                items.append({"name": name, "namespace": NAMESPACE, "behavior": behavior, "files": []})
+            items[-1]["files"].append(f"{key}={path}")
+    named = {f"{path.name}.yaml": item for path, item in patches.items()}
+    if environment.environment.sync == "manual":
+        repository = environment.repository()
+        named["_repository.yaml"] = _patch(repository, {"suspend": True})
+    files |= {directory / "patches" / name: yaml_file(item) for name, item in named.items()}
+    bases = ["../../base/sources", *(f"../../base/{item.layer}/{item.name}" for item in environment.components)]
+    kustomization = kustomization_file(
+        bases,
+        labels=[{"pairs": {f"{LABEL}/environment": environment.environment.name}}],
+        patches=[{"path": f"patches/{name}"} for name in sorted(named)],
+        generatorOptions=_OPTIONS if generators else {},
+        **generators,
+    )
+    return files | {directory / "kustomization.yaml": yaml_file(kustomization)}
+
+
+def _own_values(component: Component, shared: _Shared) -> list[tuple[str, str, str, bytes]]:
+    """Return generator, name, key and content of the values that only this environment has."""
+    if not shared.is_divided:
+        kinds = {True: "secretGenerator", False: "configMapGenerator"}
+        return [
+            (kinds[file.encrypted], values_name(component, file), key, content_of(file))
+            for file, key in value_keys(component)
+        ]
+    own = [content_of(file) for file in shared.own_files(component)]
+    pairs = zip_longest(shared.own_keys, own, fillvalue=_EMPTY)
+    return [("configMapGenerator", f"{component.name}-values", str(key), bytes(content)) for key, content in pairs]
+
+
+def difference(base: Objects, other: Objects) -> Objects:
+    """Return the merge patch that makes one object the other; empty if they are the same."""
+    spec = _changes(base["spec"], other["spec"])
+    return _patch(other, spec) if spec else {}
+
+
+def _patch(item: Objects, spec: Objects) -> Objects:
+    return flux_object(item["apiVersion"], item["kind"], item["metadata"]["name"], spec)
+
+
+def _changes(base: Objects, other: Objects) -> dict[str, Any]:
+    changes: dict[str, Any] = {key: None for key in base if key not in other}
+    for key, value in other.items():
+        if key not in base:
+            changes[key] = value
+        elif isinstance(value, Mapping) and isinstance(base[key], Mapping):
+            if inner := _changes(base[key], value):
+                changes[key] = inner
+        elif value != base[key]:
+            changes[key] = value
+    return changes
