@@ -167,8 +167,9 @@ class Engine:
         return None
 
     def _failed(self, step: Step, error: DevtoolsError) -> Ended:
-        """A failure, and what it means for the rest."""
-        if isinstance(error, Interrupted):
+        """A failure, and what it means for the rest: of a server that is gone only the first to meet it fails."""
+        late = isinstance(error, ServerGone) and self._session.cancel.error not in {None, error}
+        if late or isinstance(error, Interrupted):
             return Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
         self._note(error)
         return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)

@@ -20,6 +20,7 @@ from typing import Any
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.helm.ownership import revision_of
 from devtools.helm.record import read_document
+from devtools.kube.client import ServerGone
 from devtools.kube.logs import log_lines
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Cancel, Result
@@ -82,7 +83,8 @@ class HookWatch:
         result = helm.result()
         if not result.ok and self._hooks and not self._failure:
             self._look()
-        if self._failure and not result.ok and not self.session.cancel.is_set():
+        cancel = self.session.cancel
+        if self._failure and not result.ok and (not cancel.is_set() or cancel.error is self._failure):
             raise self._failure
         return result
 
@@ -125,7 +127,10 @@ class HookWatch:
                 self._failure = self._failed(lost, event)
                 return lost.reason == "Failed"
         except EnvironmentFault as error:  # it was asked again for as long as anybody has patience
-            self._failure = EnvironmentFault(f"{error.message} (helm waited for a hook)", hint=_GO_ON)
+            kind = ServerGone if isinstance(error, ServerGone) else EnvironmentFault
+            self._failure = kind(error.message + " (helm waited for a hook)" * bool(self._hooks), hint=_GO_ON)
+            if kind is ServerGone:
+                self.session.cancel.fail(self._failure)  # nothing that still runs can succeed
         except DevtoolsError:  # what cannot be seen now is left to the next look, and helm says what is wrong
             return False
         return False

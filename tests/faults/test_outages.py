@@ -145,19 +145,27 @@ def _begun(repo: Repo, kube: Kube) -> int:
     return len({record["labels"]["name"] for record in records})
 
 
-def test_a_server_that_is_gone_ends_all_that_waits_for_its_turn(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["is gone", "hangs"])
+def test_a_server_that_is_gone_ends_all_that_waits_for_its_turn(
+    repo: Repo, cluster: Cluster, tmp_path: Path, fault: str
+) -> None:
     door, kube = _many(repo, cluster, tmp_path), Kube(cluster.kubeconfig, cluster.context, Cancel())
     child = repo.start("layer", "10", "--output", "json")
     eventually(lambda: _begun(repo, kube) > 2 or child.poll() is not None, 90)
-    door.shut()
+    if fault == "hangs":
+        door.hangs = True
+    else:
+        door.shut()
     gone = time.monotonic()
     out, err = child.communicate(timeout=120)
     print(f"ended after {time.monotonic() - gone:.1f} s")  # noqa: T201 - pytest shows it with -rP
+    door.hangs = False
     door.close()
     document = json.loads(out)
     assert child.returncode == 4, out + err
     assert "does not answer" in document["reason"]
-    assert "does not answer (" in " ".join(err.split())
+    if fault == "is gone":  # nothing is said of a silent one for ten seconds
+        assert "does not answer (" in " ".join(err.split())
     failed = [item for item in document["releases"] if item["outcome"] == "failed"]
     assert len(failed) <= (os.cpu_count() or 1) + 1, "who waits for a turn does not find out by itself"
     assert _begun(repo, kube) < MANY
