@@ -15,8 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devtools.base.atomic_write import write_whole
-from devtools.base.machine_json import read_json
-from devtools.base.open_file import read_file
+from devtools.base.machine_json import read_state
 from devtools.errors import DevtoolsError
 
 UNUSED = 86_400.0  # seconds after which a copy of a cluster that its context no longer means is removed
@@ -66,11 +65,11 @@ def remove_stale(state: Path, root: Path, allowed: tuple[str, ...], current: Cur
 
 def _is_stale(directory: Path, root: Path, allowed: tuple[str, ...], current: Current) -> bool:
     is_unused = time.time() - (directory / _COPY).stat().st_mtime > UNUSED
+    source = read_state(directory / _SOURCE)
     try:
-        source = read_json(read_file(directory / _SOURCE))
         context, home = str(source["context"]), Path(source["root"])
         kubeconfigs = tuple(map(Path, source["kubeconfigs"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return is_unused  # an older version made it
     if not home.is_dir() or (home == root and context not in allowed):
         return True

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools.base.machine_json import read_json
+from devtools.base.machine_json import read_json, read_state
 from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
 
@@ -46,7 +46,7 @@ def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint
     if host := environ.get("DOCKER_HOST"):
         return Endpoint(host=host, source="DOCKER_HOST")
     config = _config_directory(environ)
-    name = environ.get("DOCKER_CONTEXT") or _chosen(config)
+    name = environ.get("DOCKER_CONTEXT") or str(read_state(config / "config.json").get("currentContext") or "")
     if not name or name == _DEFAULT:
         return Endpoint(host=f"unix://{socket}", source="default")
     # contexts are filed under their name's digest
@@ -64,11 +64,3 @@ def find_endpoint(environ: Mapping[str, str], socket: Path = SOCKET) -> Endpoint
 def _config_directory(environ: Mapping[str, str]) -> Path:
     named = environ.get("DOCKER_CONFIG")
     return Path(named) if named else Path(environ.get("HOME") or "/nonexistent") / ".docker"
-
-
-def _chosen(config: Path) -> str:
-    """The context that `docker context use` wrote down; a configuration that cannot be read has none."""
-    try:
-        return str(read_json(read_file(config / "config.json")).get("currentContext") or "")
-    except (OSError, ValueError, AttributeError):
-        return ""

@@ -6,7 +6,8 @@ The SDK is imported only when an engine may be there: it costs a fifth of a seco
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,73 +57,60 @@ class DockerEngine:
     def problem(self) -> EnvironmentFault | None:
         """Why it cannot be used, with what to do about it; None where it answers. Takes `TIMEOUT` at most."""
         try:
-            self._client().close()
+            connect(self._environ, local=self._local).close()
         except EnvironmentFault as error:
             return error
         return None
 
     def published(self) -> dict[int, str]:
         """Ports of the host that running containers have, and the containers' names; raises EnvironmentFault."""
-        client = self._client()
-        try:
+        with self._client("list Docker's containers") as client:
             return {
                 int(port["PublicPort"]): str((row.get("Names") or ["?"])[0]).lstrip("/")
                 for row in client.api.containers()
                 for port in row.get("Ports") or ()
                 if port.get("PublicPort")
             }
-        except Exception as error:
-            raise EnvironmentFault(f"cannot list Docker's containers: {error_text(error)}") from error
-        finally:
-            client.close()
 
     def own_container(self) -> str:
         """See `Engine`: a container's host name is its id unless someone changed it."""
-        client = self._client()
+        client = connect(self._environ, local=self._local)
         try:
             return str(client.containers.get(socket.gethostname()).id)
-        except Exception:  # noqa: BLE001 - see `said_by`; what cannot be asked for is not known to be ours
+        except Exception:  # noqa: BLE001 - see `error_text`; what cannot be asked for is not known to be ours
             return ""
         finally:
             client.close()
 
     def join(self, network: str, container: str) -> None:
         """See `Engine`; raises EnvironmentFault."""
-        client = self._client()
-        try:
+        with self._client(f"join Docker network {network}") as client:
             found, member = client.networks.get(network), client.containers.get(container)
             if member.id not in (found.attrs.get("Containers") or {}):
                 found.connect(member.id)
-        except Exception as error:
-            raise EnvironmentFault(f"cannot join Docker network {network}: {error_text(error)}") from error
-        finally:
-            client.close()
 
     def leave(self, network: str, container: str) -> None:
         """See `Engine`; raises EnvironmentFault."""
-        client = self._client()
-        try:
+        with self._client(f"leave Docker network {network}") as client:
             client.api.disconnect_container_from_network(container, network, force=True)
-        except Exception as error:
-            raise EnvironmentFault(f"cannot leave Docker network {network}: {error_text(error)}") from error
-        finally:
-            client.close()
 
     def remove_network(self, network: str) -> None:
         """See `Engine`; raises EnvironmentFault."""
-        client = self._client()
-        try:
+        with self._client(f"remove Docker network {network}") as client:
             for found in client.networks.list(names=[network], filters={"label": _K3D}, greedy=True):
                 if found.name == network and not found.attrs.get("Containers"):
                     found.remove()
+
+    @contextmanager
+    def _client(self, what: str) -> Iterator[Any]:
+        """A client whose engine has just answered; whatever goes wrong is an EnvironmentFault: it cannot do `what`."""
+        client = connect(self._environ, local=self._local)
+        try:
+            yield client
         except Exception as error:
-            raise EnvironmentFault(f"cannot remove Docker network {network}: {error_text(error)}") from error
+            raise EnvironmentFault(f"cannot {what}: {error_text(error)}") from error
         finally:
             client.close()
-
-    def _client(self) -> Any:
-        """A client whose engine has just answered."""
-        return connect(self._environ, local=self._local)
 
 
 def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SOCKET) -> Any:

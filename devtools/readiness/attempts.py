@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from devtools.base.words import plural
 from devtools.readiness.rules import container_statuses, status_of
 
 Object = Mapping[str, Any]
@@ -42,7 +43,7 @@ def last_try(job: Object, pods: Sequence[Object]) -> str:
     failed, many = failed_of(pods), tries_in_vain(job)
     if not many:
         return ""
-    text = f"{many} pod{'s' * (many > 1)} failed"
+    text = f"{plural(many, 'pod')} failed"
     end = end_of(newest_of(failed))[1] if failed else ""
     return f"{text}, the last with {end}" if end.startswith("exit code ") else text
 

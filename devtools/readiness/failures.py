@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devtools.base.words import plural
 from devtools.readiness.attempts import end_of, end_text, failed_of, newest_of, tries_in_vain
 from devtools.readiness.hints import hint_of
 from devtools.readiness.rules import (
@@ -206,7 +207,7 @@ def _container_trouble(pod: Object, container: Object) -> list[Trouble]:
         return []
     last = ended or (container.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and last:
-        message = f"{end_text(last)} after {restarts} restart{'s' * (restarts != 1)}"
+        message = f"{end_text(last)} after {plural(restarts, 'restart')}"
     trouble = _about(pod, reason, message, container=str(container.get("name", "")))
     owners = {owner.get("kind") for owner in pod["metadata"].get("ownerReferences") or ()}
     return [replace(trouble, restarts=restarts, most=RESTARTS_IN_COMPANY if "Job" in owners else RESTARTS)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from devtools.base.open_file import read_file
+from devtools.base.words import plural
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command, Result, Runner, Stream
 from devtools.toolchain.versions import Family, parts
@@ -127,7 +128,7 @@ def _telling(family: Family, progress: Callable[[str], None], tick: float) -> It
     started = time.monotonic()
     counts = {"downloaded": 0, "compiled": 0}
     over, lock = Event(), Lock()
-    what = f"building {family.name} {family.version} ({_programs(len(family.packages))})"
+    what = f"building {family.name} {family.version} ({plural(len(family.packages), 'program')})"
 
     def count(_stream: Stream, line: str) -> None:
         with lock:
@@ -147,11 +148,6 @@ def _telling(family: Family, progress: Callable[[str], None], tick: float) -> It
     finally:
         over.set()
         teller.join()
-
-
-def _programs(number: int) -> str:
-    """`1 program`, `6 programs`."""
-    return f"{number} program" + ("" if number == 1 else "s")
 
 
 def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.atomic_write import write_whole
-from devtools.base.machine_json import read_json
-from devtools.base.open_file import opened, read_file
+from devtools.base.machine_json import read_state
+from devtools.base.open_file import opened
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Command, Runner
 from devtools.toolchain.versions import Tool, read_version
@@ -63,11 +63,7 @@ class Probe:
     def _recall(self) -> dict[str, Any]:
         """What earlier processes learnt."""
         if self._known is None:
-            try:
-                data = read_json(read_file(self._memory))
-            except (OSError, ValueError):
-                data = {}
-            self._known = data if isinstance(data, dict) else {}
+            self._known = read_state(self._memory)
         return self._known
 
     def _remember(self, path: str, answer: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from devtools.base.machine_json import read_json
-from devtools.base.open_file import read_file
+from devtools.base.machine_json import read_state
+from devtools.base.words import plural
 from devtools.errors import EnvironmentFault
 from devtools.toolchain.store import DAY, MANIFEST, SCRATCH, end_users_of
 
@@ -122,11 +122,8 @@ def builds(root: Path) -> Iterator[Build]:
             continue
         entry = left["entry"] if left else path.name
         family = entry.rpartition("-")[0]
-        try:
-            facts, used = read_json(read_file(path / MANIFEST)), (path / MANIFEST).stat().st_mtime
-            version = "" if left else str(facts["version"])
-        except (OSError, ValueError, KeyError, TypeError):
-            version, used = "", path.stat().st_mtime
+        version = "" if left else str(read_state(path / MANIFEST).get("version", ""))
+        used = (path / MANIFEST if version else path).stat().st_mtime
         yield Build(name=path.name, entry=entry, family=family, version=version, size=_size(path), used=used)
 
 
@@ -148,4 +145,4 @@ def _process(path: Path) -> str:
 
 def _ago(days: float) -> str:
     """`today`, `1 day ago`, `40 days ago`."""
-    return "today" if days < 1 else f"{days:.0f} day{'' if round(days) == 1 else 's'} ago"
+    return "today" if days < 1 else f"{plural(round(days), 'day')} ago"

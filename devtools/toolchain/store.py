@@ -16,8 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from devtools.base.machine_json import read_json
-from devtools.base.open_file import read_file
+from devtools.base.machine_json import read_state
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel
 
@@ -39,22 +38,16 @@ class Store:
     def find(self, entry: str, program: str) -> Path | None:
         """The program of a published build, or None: also where its size is not the one that was published."""
         manifest = self._root / entry / MANIFEST
-        try:
-            sizes = read_json(read_file(manifest))["sizes"]
-            path = self._root / entry / "bin" / program
-            if path.stat().st_size != sizes[program]:
-                return None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        _stamp(manifest)
-        return path
+        sizes, path = read_state(manifest).get("sizes"), self._root / entry / "bin" / program
+        with contextlib.suppress(OSError):
+            if isinstance(sizes, dict) and path.stat().st_size == sizes.get(program):
+                _stamp(manifest)
+                return path
+        return None
 
     def built_with(self, entry: str) -> str:
         """Return the version of Go that made a build; empty if the build is missing, or does not say."""
-        try:
-            found = read_json(read_file(self._root / entry / MANIFEST))["go"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+        found = read_state(self._root / entry / MANIFEST).get("go")
         return found if isinstance(found, str) else ""
 
     @contextlib.contextmanager
@@ -91,10 +84,10 @@ class Store:
 
     def holder(self, entry: str) -> str:
         """Who builds, as far as it said."""
+        note = read_state(self._root / f"{entry}.builder")
         try:
-            note = read_json(read_file(self._root / f"{entry}.builder"))
             return f"process {int(note['pid'])} (since {max(0, time.time() - float(note['since'])):.0f} s)"
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             return "another process"
 
     @contextlib.contextmanager

@@ -145,16 +145,10 @@ def create(home: Home, binaries: Mapping[str, Path], wait: float) -> Command:
     return _command(
         home,
         ("create", "cluster"),
-        "--config",
-        str(home.config),
-        "--kubeconfig",
-        str(home.kubeconfig),
-        "--runtime",
-        "binary",
-        "--enable-crds=Stage",
+        *("--config", str(home.config), "--kubeconfig", str(home.kubeconfig)),
+        *("--runtime", "binary", "--enable-crds=Stage"),
         *(word for name in BINARIES for word in (f"--{_flag(name)}-binary", str(binaries[name]))),
-        "--wait",
-        f"{wait:g}s",
+        *("--wait", f"{wait:g}s"),
         timeout=wait + 30,
     )
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from devtools.base.atomic_write import write_whole
-from devtools.base.machine_json import read_json
-from devtools.base.open_file import read_file
+from devtools.base.machine_json import read_state
 from devtools.clusters.k3d.config import Config, differences, document
 
 
@@ -45,11 +43,8 @@ class Files:
 
     def changes(self, config: Config) -> str:
         """How `config` differs from the one that the cluster was made from."""
-        try:
-            old: Any = read_json(read_file(self._made_from))
-        except (OSError, ValueError):
-            old = None
-        found = differences(old, document(config)) if isinstance(old, dict) else ()
+        old = read_state(self._made_from)
+        found = differences(old, document(config)) if old else ()
         return "; ".join(found) or "unknown"
 
     @property

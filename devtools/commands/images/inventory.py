@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
-from devtools.base.words import shortened
+from devtools.base.words import plural, shortened
 from devtools.commands.images.preload import load_images, preload, preload_commands
 from devtools.errors import ExitCode
 from devtools.project import Project
@@ -112,14 +112,10 @@ def _summary(rows: Sequence[Mapping[str, Any]], releases: int) -> str:
     """The count, and what a stand-in's image is worth."""
     placeholders = sum(1 for row in rows if row["stand_in"])
     pinned = sum(1 for row in rows if row["pinned"])
-    text = f"{_counted(len(rows), 'image')} of {_counted(releases, 'release')}, {pinned} in images.yaml"
+    text = f"{plural(len(rows), 'image')} of {plural(releases, 'release')}, {pinned} in images.yaml"
     if placeholders:
-        text += f"; {_counted(placeholders, 'placeholder')} of stand-ins: the real charts name others"
+        text += f"; {plural(placeholders, 'placeholder')} of stand-ins: the real charts name others"
     return text
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _write(app: App, cells: Sequence[tuple[str, ...]]) -> None:

@@ -123,17 +123,8 @@ def kubelet(node: Node, program: Path) -> Command:
     """Start the kubelet; its usual /var/lib/kubelet is the node's own in here, and short enough for its sockets."""
     return _inside(
         node,
-        str(program),
-        "--config",
-        str(node.home / "kubelet.json"),
-        "--kubeconfig",
-        str(node.home / "kubeconfig"),
-        "--hostname-override",
-        node.name,
-        "--node-ip",
-        node.address,
-        "--node-labels",
-        f"{REAL_LABEL}=true",
+        *(str(program), "--config", str(node.home / "kubelet.json"), "--kubeconfig", str(node.home / "kubeconfig")),
+        *("--hostname-override", node.name, "--node-ip", node.address, "--node-labels", f"{REAL_LABEL}=true"),
     )
 
 
@@ -158,23 +149,10 @@ def kube_proxy(node: Node, program: Path) -> Command:
     """Start kube-proxy; its rules are in the node's network namespace, connection tracking stays as it is."""
     return _inside(
         node,
-        str(program),
-        "--kubeconfig",
-        str(node.home / "kubeconfig"),
-        "--hostname-override",
-        node.name,
-        "--proxy-mode",
-        "iptables",
-        "--healthz-bind-address",
-        _PROXY_HEALTH,
-        "--conntrack-max-per-core",
-        "0",
-        "--conntrack-min",
-        "0",
-        "--conntrack-tcp-timeout-established",
-        "0",
-        "--conntrack-tcp-timeout-close-wait",
-        "0",
+        *(str(program), "--kubeconfig", str(node.home / "kubeconfig"), "--hostname-override", node.name),
+        *("--proxy-mode", "iptables", "--healthz-bind-address", _PROXY_HEALTH),
+        *("--conntrack-max-per-core", "0", "--conntrack-min", "0"),
+        *("--conntrack-tcp-timeout-established", "0", "--conntrack-tcp-timeout-close-wait", "0"),
     )
 
 
