@@ -79,7 +79,7 @@ class Helm:
         return Command(
             argv=(
                 *(str(self.program), "template", release.name, str(chart), *(("--include-crds",) if crds else ())),
-                *("--namespace", release.namespace, "--values", _listed(values), *version, *served),
+                *("--namespace", release.namespace, "--values", listed(values), *version, *served),
                 *(("--is-upgrade",) if upgrade else ()),
             ),
             env=self.env,
@@ -226,7 +226,7 @@ def hook_events(item: Mapping[str, Any]) -> tuple[str, ...]:
     return () if found is None else tuple(re.split(r"\s*,\s*", str(found).strip()))
 
 
-def _listed(path: Path) -> str:
+def listed(path: Path) -> str:
     """A path for a flag that takes several with commas between, as CSV."""
     text = str(path)
     return '"' + text.replace('"', '""') + '"' if {",", '"'} & set(text) else text

@@ -98,4 +98,89 @@ def verify(_: Context, name: str = "", root: str = "", repository: str = "", out
     main(lambda app: verb.verify(app, typed, output), output)
 
 
-gitops = Collection("gitops", export, verify)
+_TREE = {
+    "name": "the directory of exported files (default: gitops)",
+    "only": "only this ApplicationSet or app-of-apps (may be given again)",
+    "new-globbing": "match git files as Argo CD does with --enable-new-git-file-globbing",
+    "output": "text or json",
+}
+
+
+@layer_task(
+    reads=True,
+    iterable=["only"],
+    help={
+        **_TREE,
+        "broken": "say what waits while this Application is not healthy",
+        "manifests": "render every Application with helm, its value files in Argo CD's order",
+        "from": "compare with the files at this git ref",
+    },
+)
+def preview(
+    _: Context,
+    name: str = "",
+    only: Sequence[str] | None = None,
+    broken: str = "",
+    manifests: bool = False,
+    from_: str = "",
+    new_globbing: bool = False,
+    output: str = "text",
+) -> None:
+    """Show the Applications that Argo CD will generate from exported files, without a cluster.
+
+    The exit code is 1 if Argo CD would not generate, render or sync all of them.
+
+    Examples:
+      invoke gitops.preview
+      invoke gitops.preview --from main
+      invoke gitops.preview --only shop-dev --broken dev-api
+      invoke gitops.preview --manifests --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import preview as verb
+
+    typed = verb.Arguments(
+        directory=name,
+        sets=tuple(only or ()),
+        broken=broken,
+        against=from_,
+        manifests=manifests,
+        new_globbing=new_globbing,
+        output=output,
+    )
+    main(lambda app: verb.preview(app, typed), output)
+
+
+@layer_task(
+    iterable=["only"],
+    help={
+        **_TREE,
+        "golden": "the directory of golden files (default: beside the exported files, gitops-golden)",
+        "update": "write the golden files instead",
+    },
+)
+def compare_golden(
+    _: Context,
+    name: str = "",
+    only: Sequence[str] | None = None,
+    golden: str = "",
+    update: bool = False,
+    new_globbing: bool = False,
+    output: str = "text",
+) -> None:
+    """Compare the Applications that Argo CD will generate with golden files; exit code 1 if they differ.
+
+    Examples:
+      invoke gitops.test --update
+      invoke gitops.test
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import golden as verb
+    from devtools.commands.gitops.preview import Arguments
+
+    typed = Arguments(directory=name, sets=tuple(only or ()), new_globbing=new_globbing, output=output)
+    main(lambda app: verb.compare(app, typed, golden, update=update), output)
+
+
+gitops = Collection("gitops", export, verify, preview)
+gitops.add_task(compare_golden, name="test")

@@ -79,9 +79,22 @@ func generate(raw json.RawMessage, request *Request, tree *tree) (set Set) {
 	} else if err != nil && !watch.has(err) {
 		set.Errors = append([]Problem{{Message: err.Error()}}, set.Errors...)
 	}
+	if strategy := appSet.Spec.Strategy; strategy != nil && strategy.Type == "RollingSync" && strategy.RollingSync != nil &&
+		len(strategy.RollingSync.Steps) > 0 {
+		disableAutomatedSync(applications)
+	}
 	set.Applications = append(set.Applications, applications...)
 	set.Errors = append(set.Errors, validate(&appSet, applications, request)...)
 	return set
+}
+
+// disableAutomatedSync does as the controller before it writes Applications of a rolling sync, which it syncs itself.
+func disableAutomatedSync(applications []argo.Application) {
+	for _, app := range applications {
+		if app.Spec.SyncPolicy != nil && app.Spec.SyncPolicy.Automated != nil {
+			app.Spec.SyncPolicy.Automated.Enabled = new(bool)
+		}
+	}
 }
 
 // unsupported names a generator that is not in `known`, also inside of matrix and merge.

@@ -1,0 +1,192 @@
+"""`invoke gitops.preview`: the Applications that Argo CD generates from exported files, offline."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.process.runner import Command
+
+if TYPE_CHECKING:
+    from devtools.gitops.preview.applications import Application, ApplicationGroup
+    from devtools.gitops.preview.value_files import HelmSource
+    from devtools.gitops.tree.read import Tree
+
+PROGRAM = "argocd-preview"
+DEFAULT = "gitops"  # the directory that `gitops.export` writes
+_SLOW = 60.0  # seconds
+
+Sources = Mapping[tuple[str, str], Sequence["HelmSource"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What was typed."""
+
+    directory: str = ""
+    sets: tuple[str, ...] = ()
+    broken: str = ""
+    against: str = ""  # a git ref to compare with
+    manifests: bool = False
+    new_globbing: bool = False
+    output: str = "text"
+
+
+def preview(app: App, typed: Arguments) -> ExitCode:
+    """Show the Applications; FAILED if Argo CD would not generate or sync all of them."""
+    from devtools.gitops.preview.compare import changes
+    from devtools.report.gitops_preview import preview_json
+    from devtools.report.tables import show_document
+
+    _check(typed)
+    directory, root = place_of(app, typed.directory)
+    found = generated(app, directory, root, typed)
+    sources = sources_of(app, found.tree, found.groups)
+    differences = None
+    if typed.against:
+        with checked_out(app, root, typed.against) as older:
+            there = older / directory.relative_to(root)
+            before = generated(app, there, older, typed).groups if there.is_dir() else ()
+        differences = changes(before, found.groups)
+    document = preview_json(found.groups, sources, differences, typed.against, typed.broken)
+    if typed.manifests:
+        from devtools.commands.gitops.manifests import add_manifests
+
+        add_manifests(app, document, found, sources)
+    from devtools.report.gitops_preview import preview_lines
+
+    show_document(document, preview_lines, typed.output, app.out, app.environ)
+    return ExitCode.FAILED if _is_broken(document) else ExitCode.OK
+
+
+def _check(typed: Arguments) -> None:
+    if typed.output not in {"text", "json"}:
+        raise ConfigError(f"unknown output {typed.output!r}", hint="choose one of text, json")
+
+
+def _is_broken(document: Mapping[str, Any]) -> bool:
+    """Whether something is not generated, not synced or not rendered."""
+    return any(
+        group["errors"]
+        or group["in_no_step"]
+        or any(
+            app.get("problem") or any(file["state"] == "missing" for file in app["value_files"])
+            for app in group["applications"]
+        )
+        for group in document["groups"]
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """A tree and what is generated from it."""
+
+    tree: Tree
+    groups: tuple[ApplicationGroup, ...]
+
+
+def place_of(app: App, typed: str) -> tuple[Path, Path]:
+    """Return the directory of exported files and the repository's root; ConfigError if it is not there."""
+    from devtools.config.settings import find_root
+
+    directory = ((app.cwd / typed) if typed else find_root(app.cwd) / DEFAULT).resolve()
+    if not directory.is_dir():
+        raise ConfigError(f"{directory} is not a directory", hint="write it with: invoke gitops.export")
+    return directory, repository_of(app, directory)
+
+
+def repository_of(app: App, directory: Path) -> Path:
+    """Return the top of the git checkout that a directory is in, else the project's root, else the directory."""
+    for parent in (directory, *directory.parents):
+        if (parent / ".git").exists():
+            return parent
+    root = app.settings.root.resolve()
+    return root if directory.is_relative_to(root) else directory
+
+
+def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Generated:
+    """Read a directory and generate its Applications; ConfigError for an unknown set or unreadable files."""
+    from devtools.errors import config_error
+    from devtools.gitops.preview.generate import groups
+    from devtools.gitops.tree.read import read_tree
+
+    tree = read_tree(directory, root)
+    if tree.problems:
+        raise config_error(list(tree.problems))
+    app.toolchain.ensure([PROGRAM], app.say)
+    found = groups(tree, app.toolchain.path(PROGRAM), app.runner, urls=urls_of(app), new_globbing=typed.new_globbing)
+    if unknown := [name for name in typed.sets if name not in {group.name for group in found}]:
+        from devtools.base.words import did_you_mean
+
+        hint = did_you_mean(unknown[0], [group.name for group in found])
+        raise ConfigError(f"there is no ApplicationSet {unknown[0]} in {directory}", hint=hint)
+    chosen = tuple(group for group in found if not typed.sets or group.name in typed.sets)
+    if typed.broken and not any(group.step_of(typed.broken) for group in chosen):
+        raise ConfigError(f"no step has an Application {typed.broken}", hint="invoke gitops.preview lists them")
+    return Generated(tree=tree, groups=chosen)
+
+
+def urls_of(app: App) -> tuple[str, ...]:
+    """Return the URLs that name this repository: that of the settings, if they name one."""
+    settings = app.settings.gitops
+    return (settings.repository,) if settings and settings.repository else ()
+
+
+def sources_of(app: App, tree: Tree, found: Sequence[ApplicationGroup]) -> Sources:
+    """Return the Helm sources of each Application, by group and name."""
+    from devtools.gitops.preview.value_files import helm_sources
+
+    is_here = _same_repository(urls_of(app))
+    return {
+        (group.name, item.name): helm_sources(item, tree.has, is_here) for group in found for item in group.applications
+    }
+
+
+def _same_repository(urls: Sequence[str]) -> Callable[[str], bool]:
+    """Compare URLs without `.git` and a final slash; without URLs every repository is this one."""
+    known = {_plain(url) for url in urls}
+    return lambda url: not known or _plain(url) in known
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").removesuffix(".git").lower()
+
+
+@contextmanager
+def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
+    """Unpack the repository at a git ref into a temporary directory; ConfigError if there is no such ref."""
+    from devtools.base.archives import unpack
+    from devtools.buf.git import Git
+
+    program = app.which("git")
+    if program is None:
+        raise EnvironmentFault(f"git is not installed: {ref} cannot be read", hint="install git")
+    git = Git(program=program, directory=root)
+    commit = app.runner.run(git.commit_of(ref)).stdout.strip()
+    if not commit:
+        raise ConfigError(f"{ref} is not a commit of {root}", hint="name a branch, a tag or a commit: --from main")
+    with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as scratch:
+        archive, into = Path(scratch, "tree.tar"), Path(scratch, "tree")
+        into.mkdir()
+        _run(app, git.archive(commit, ["."], archive), f"cannot read {ref}")
+        unpack(archive, into)
+        yield into
+
+
+def _run(app: App, command: Command, what: str) -> None:
+    result = app.runner.run(command)
+    if not result.ok:
+        raise EnvironmentFault(f"{what}: {result.stderr.strip()}")
+
+
+def named(found: Sequence[ApplicationGroup]) -> Iterator[tuple[ApplicationGroup, Application]]:
+    """Yield every Application with its group."""
+    for group in found:
+        for item in group.applications:
+            yield group, item

@@ -1,0 +1,1 @@
+"""Previews what Argo CD makes of exported files, without a cluster."""

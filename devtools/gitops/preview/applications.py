@@ -1,0 +1,154 @@
+"""The Applications that a tree of GitOps files leads to, and the questions a preview answers about them; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What Argo CD would report or drop, for one Application or parameter file."""
+
+    message: str
+    application: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One Application as Argo CD would store it, without status."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self._metadata.get("name") or "")
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+        return _map(self._metadata.get("labels"))
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """Its spec."""
+        return _map(self.data.get("spec"))
+
+    @property
+    def sync_wave(self) -> int:
+        """Its sync wave within an app-of-apps; 0 if none is written."""
+        text = str(_map(self._metadata.get("annotations")).get(SYNC_WAVE, "0"))
+        try:
+            return int(text)
+        except ValueError:
+            return 0
+
+    @property
+    def sources(self) -> Sequence[Mapping[str, Any]]:
+        """Its sources, one or several."""
+        several = self.spec.get("sources")
+        if isinstance(several, list) and several:
+            return [_map(item) for item in several]
+        return [_map(self.spec["source"])] if self.spec.get("source") else []
+
+    @property
+    def destination(self) -> str:
+        """The cluster and namespace it is synced to."""
+        there = _map(self.spec.get("destination"))
+        return f"{there.get('name') or there.get('server') or '?'}/{there.get('namespace') or ''}"
+
+    @property
+    def _metadata(self) -> Mapping[str, Any]:
+        return _map(self.data.get("metadata"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationGroup:
+    """The Applications of one ApplicationSet, or the plain ones of an app-of-apps; `steps` are None without an order.
+
+    An error keeps the controller from changing any Application of an ApplicationSet.
+    """
+
+    name: str
+    file: str
+    kind: str  # ApplicationSet or Application
+    applications: tuple[Application, ...]
+    steps: tuple[tuple[str, ...], ...] | None = None
+    errors: tuple[Problem, ...] = ()
+    dropped: tuple[Problem, ...] = ()
+    manual: bool = False  # each step has maxUpdate 0: nothing is synced by itself
+
+    @property
+    def order(self) -> str:
+        """How Argo CD orders them: rolling, waves or none."""
+        if self.kind == "Application":
+            return "waves"
+        return "none" if self.steps is None else "rolling"
+
+    def step_of(self, name: str) -> int | None:
+        """The number of an Application's first step, from 1; None if it is in no step."""
+        return next((number for number, names in enumerate(self.steps or (), 1) if name in names), None)
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Applications that no step selects: a rolling sync never syncs them."""
+        return () if self.steps is None else tuple(app.name for app in self.applications if not self.step_of(app.name))
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Applications that more than one step selects."""
+        counts: dict[str, int] = {}
+        for names in self.steps or ():
+            for name in names:
+                counts[name] = counts.get(name, 0) + 1
+        return tuple(name for name, count in counts.items() if count > 1)
+
+    def frozen_by(self, name: str) -> tuple[str, ...]:
+        """The Applications that wait as long as this one is not healthy: all of later steps."""
+        at = self.step_of(name)
+        return () if at is None else tuple(later for names in (self.steps or ())[at:] for later in names)
+
+
+def rolling_steps(
+    spec: Mapping[str, Any], applications: Iterable[Application]
+) -> tuple[tuple[tuple[str, ...], ...] | None, bool]:
+    """Return the Applications that each step of an ApplicationSet's rolling sync selects, and whether all are manual.
+
+    The rules are those of Argo CD's `buildAppDependencyList`: every expression has to match, `In` fails and `NotIn`
+    matches without the label, another operator matches no labelled Application, and no expression matches all.
+    """
+    strategy = _map(spec.get("strategy"))
+    if strategy.get("type") != "RollingSync":
+        return None, False
+    steps = [_map(step) for step in _map(strategy.get("rollingSync")).get("steps") or ()]
+    apps = list(applications)
+    chosen = tuple(tuple(app.name for app in apps if _selects(step, app.labels)) for step in steps)
+    return chosen, bool(steps) and all(str(step.get("maxUpdate", "")) in {"0", "0%"} for step in steps)
+
+
+def _selects(step: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    return all(_matches(_map(item), labels) for item in step.get("matchExpressions") or ())
+
+
+def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    operator, key = expression.get("operator"), str(expression.get("key"))
+    if key not in labels:
+        return operator != "In"
+    return operator in {"In", "NotIn"} and (labels[key] in (expression.get("values") or ())) == (operator == "In")
+
+
+def waves_of(applications: Iterable[Application]) -> tuple[tuple[str, ...], ...]:
+    """Return the names of an app-of-apps' Applications by sync wave, lowest first."""
+    waves: dict[int, list[str]] = {}
+    for app in applications:
+        waves.setdefault(app.sync_wave, []).append(app.name)
+    return tuple(tuple(waves[wave]) for wave in sorted(waves))
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
