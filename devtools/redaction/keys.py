@@ -160,8 +160,12 @@ def holds_secret(value: str | float, verdict: Verdict) -> bool:
         return False
     if verdict >= Verdict.TEXT:
         return True
-    is_plain = any(shape.fullmatch(value) for shape in (_PLAIN, _NAME, _PATH))
-    return not is_plain and (verdict is Verdict.LIKELY or looks_random(value))
+    return not is_plain(value) and (verdict is Verdict.LIKELY or looks_random(value))
+
+
+def is_plain(value: str) -> bool:
+    """Whether it is words, a name of an object, or a path."""
+    return any(shape.fullmatch(value) for shape in (_PLAIN, _NAME, _PATH))
 
 
 def is_ordinary(value: str) -> bool:

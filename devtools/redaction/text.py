@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, is_ordinary, judge, looks_random
+from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, is_ordinary, is_plain, judge, looks_random
 
 _ANY = re.compile(
     r"pass|pwd|secret|token|credential|key|bearer|basic |authorization|cookie|://|@tcp|@unix|auth|dsn|jwt|salt|psk|otp|creds|pw\b"
@@ -51,6 +51,8 @@ _ASSIGNMENTS = tuple(
 )
 # map[key:value …] and {key:value …}, as Go prints maps and structures
 _IN_BRACKETS = re.compile(r"""(?:(?<=map\[)|(?<=\{)|\s)(?P<key>[A-Za-z_][\w.-]{0,80}):(?P<secret>[^\s\[\]{}:/"]+)""")
+# key: value in the middle of a line
+_WITHIN = re.compile(r"""(?<![\w./-])(?P<key>[A-Za-z_][\w-]{0,80}):[ \t]{1,20}(?P<secret>[^\s"'&;,\\(){}\[\]<>]+)""")
 _LINE = re.compile(r"""^[ \t"'-]*(?P<key>[\w./-]{1,120})["']?[ \t]*:[ \t]+["']?(?P<secret>[^\s"'].*)""")
 _LINES = tuple(
     re.compile(pattern, re.MULTILINE)
@@ -124,6 +126,11 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
             if _is_assigned(match["key"], match[group]):
                 yield match.span(group)
     yield from _in_brackets(text)
+    for match in _WITHIN.finditer(text):
+        value = match["secret"].rstrip(".:")
+        named = "-" in match["key"] and not looks_random(value)  # an object, and something about it
+        if value and not named and not is_plain(value) and _is_assigned(match["key"], value):
+            yield match.start("secret"), match.start("secret") + len(value)
     if (whole := _LINE.match(text)) and (value := _value(whole["key"], whole["secret"])):
         yield whole.start("secret"), whole.start("secret") + len(value)
 
