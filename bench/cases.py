@@ -32,8 +32,11 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """All of them, the quick ones first."""
     plans = [_plan_case(size, estimate) for size, estimate in ((1000, 25.0), (3000, 60.0))]
+    exports = [_export_case(size, estimate) for size, estimate in ((100, 20.0), (300, 25.0), (1000, 40.0))]
     return (
         *plans,
+        *exports,
+        Case(name="export-platform", title="export of the platform for Argo CD", estimate=20, run=_export_platform),
         Case(name="layer-noop", title=f"nothing changed, layer {LAYER}", estimate=110, run=_layer_noop),
         Case(name="platform-noop", title="nothing changed, whole platform", estimate=330, run=_platform_noop),
         Case(name="platform-cold", title="whole platform on an empty cluster", estimate=420, run=_platform_cold),
@@ -70,6 +73,33 @@ def _plan_case(size: int, estimate: float) -> Case:
         return {"rows": _rows(samples), "releases": size_now}
 
     return Case(name=f"plan-{size}", title=f"plan of {size:,} releases, no cluster", estimate=estimate, run=work)
+
+
+def _export_case(size: int, estimate: float) -> Case:
+    def work(bed: Bed, quick: bool) -> dict[str, Any]:
+        root = write_repository(bed.work / f"export-{size}", graph("deep", size), "bench")
+        with (root / "devtools.yaml").open("a", encoding="utf-8") as file:
+            file.write("gitops: {repository: https://git.example.com/bench.git}\n")
+        (root / "environments" / "dev").mkdir()
+        return {"rows": _rows(_exports(bed, root, f"export of {size}", quick=quick)), "releases": size}
+
+    return Case(name=f"export-{size}", title=f"export of {size:,} components", estimate=estimate, run=work)
+
+
+def _export_platform(bed: Bed, quick: bool) -> dict[str, Any]:
+    return {"rows": _rows(_exports(bed, ROOT, "export of the platform", quick=quick))}
+
+
+def _exports(bed: Bed, root: Path, what: str, *, quick: bool) -> Samples:
+    """Export into an empty directory, again and again; the first time reads files that nothing has read."""
+    bed.forget()
+    samples: Samples = {}
+    for number in range(2 if quick else 6):
+        out = bed.work / f"{root.name}-out-{number}"
+        sample = bed.measure(ours("gitops.export", "--out", str(out)), root)
+        if number:
+            _note(bed, samples, OURS, sample, what)
+    return samples
 
 
 def _layer_noop(bed: Bed, quick: bool) -> dict[str, Any]:

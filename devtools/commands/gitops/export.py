@@ -165,7 +165,7 @@ def chart_infos_of(
     contents = app.cached(
         f"chart contents {app.settings.root} {names}",
         (app.settings.charts, Path(charts.__file__)),
-        lambda: charts.contents_of(used),
+        lambda: charts.contents_of(used, app.real_charts),
         kind=dict[str, charts.Contents],
     )
     return charts.chart_infos(used, app.real_charts, settings, place, app.settings.root, contents)

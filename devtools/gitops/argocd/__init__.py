@@ -103,7 +103,8 @@ def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
             message = f"timeout {component.timeout:g}s is not mapped: Argo CD has no timeout of one Application"
             yield Note(component=subject, message=message)
         if chart.random:
-            message = f"renders differently each time, so it never becomes Synced: {', '.join(chart.random)}"
+            calls = ", ".join(chart.random)
+            message = f"may render differently each time, and then never becomes Synced: its chart calls {calls}"
             yield Note(component=subject, message=message)
     components = tuple(components)
     charts = {component.chart_name for component in components}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from devtools.charts.nondeterminism import random_templates
 from devtools.charts.resolve import Charts
 from devtools.charts.tree import files_of_tree
 from devtools.config.settings_file.gitops import GitopsSettings
-from devtools.config.values import chart_values
 from devtools.errors import ConfigError
 from devtools.gitops.component import ChartInfo, ChartSource, KindInfo, Place
 from devtools.gitops.kinds import BUILTIN, GROUPS
@@ -26,8 +24,8 @@ EXTRACTED = PurePosixPath("sources/charts")  # below --out
 LARGEST_ANNOTATION = 262_144  # bytes: what a client-side apply can record of an object
 HOOKS_VALUE = "hooks"  # the value of a smoke chart that says whose hooks its tests are
 _TYPE = re.compile(
-    r"^(?:\s*-\s+)?apiVersion:\s*[\"']?(?P<group>[a-z0-9.-]+)/(?P<version>v\w+)[\"']?\s*\n\s*kind:\s*[\"']?(?P<kind>\w+)"
-    r"|^\s*(?:-\s+)?(?:apiVersion:[^\n]*\n\s*)?kind:\s*[\"']?(?P<alone>[A-Z]\w+)",
+    r"^[ -]*(?:apiVersion:[ \"']*(?P<group>[a-z0-9.-]+)/(?P<version>v\w+)[\"']?[ \t]*\n[ ]*)?"
+    r"kind:[ \"']*(?P<kind>[A-Z]\w+)",
     re.MULTILINE,
 )
 
@@ -65,9 +63,14 @@ def chart_infos(
     return _with_scopes(found, contents)
 
 
-def contents_of(used: Iterable[ChartRef]) -> dict[str, Contents]:
-    """Return what the files of each chart that is on this disk bring, by name."""
-    return {chart.name: _contents(chart.path) for chart in {c.name: c for c in used}.values() if chart.path.exists()}
+def contents_of(used: Iterable[ChartRef], charts: Charts) -> dict[str, Contents]:
+    """Return what the files of each chart that is on this disk bring, by name; the lock says which CRDs, if it does."""
+    found = {}
+    for chart in {chart.name: chart for chart in used}.values():
+        if chart.path.exists():
+            entry = None if chart.kind == "local" else charts.lock.entries[chart.name]
+            found[chart.name] = _contents(chart.path, entry)
+    return found
 
 
 def _info(
@@ -152,24 +155,30 @@ def _extracted(chart: ChartRef, entry: LockEntry) -> Mapping[PurePosixPath, byte
     return {EXTRACTED / entry.publisher / entry.name / name: content for name, content in files.items()}
 
 
-def _contents(path: Path) -> Contents:
+def _contents(path: Path, entry: LockEntry | None) -> Contents:
     """Return what the files of a chart (directory or archive) bring, with its default values."""
-    crds = [item.data for item in objects_in_crds(path, {}) if item.is_crd]
-    texts = _templates(path)
-    types = [match.groupdict("") for text in texts.values() for match in _TYPE.finditer(text)]
+    texts = _texts(path)
+    templates = [text for name, text in texts.items() if "templates" in name.split("/")]
+    types = [match.groupdict("") for text in templates for match in _TYPE.finditer(text)]
     custom = {_custom_kind(item) for item in types if "." in item["group"] and item["group"] not in GROUPS}
-    templated = [text for text in texts.values() if "kind: CustomResourceDefinition" in text]
-    large = any(len(json.dumps(crd)) > LARGEST_ANNOTATION for crd in crds)
-    defaults = chart_values(path).data
+    crds = [text for text in texts.values() if "kind: CustomResourceDefinition" in text]
+    in_directory = any("crds" in name.split("/") for name in texts)
+    kinds = (_locked_crds(entry) if entry else ()) or (tuple(_parsed_crds(path)) if in_directory else ())
     return Contents(
-        crds=tuple(kind for crd in crds for kind in _kinds_of(crd)),
-        crds_in_directory=bool(crds),
-        large_crds=large or any(len(text) > LARGEST_ANNOTATION for text in templated),
-        kinds=tuple(sorted({item["kind"] or item["alone"] for item in types})),
+        crds=kinds,
+        crds_in_directory=in_directory and bool(kinds),
+        large_crds=any(len(document) > LARGEST_ANNOTATION for text in crds for document in text.split("\n---")),
+        kinds=tuple(sorted({item["kind"] for item in types})),
         custom=tuple(sorted(custom, key=lambda item: (item.group, item.kind, item.version))),
         random=tuple(sorted({call for item in random_templates(path, {}) for call in item.calls})),
-        post_sync=HOOKS_VALUE if HOOKS_VALUE in defaults else "",
+        post_sync=HOOKS_VALUE if re.search(rf"^{HOOKS_VALUE}:", texts.get("values.yaml", ""), re.MULTILINE) else "",
     )
+
+
+def _parsed_crds(path: Path) -> Iterable[KindInfo]:
+    for item in objects_in_crds(path, {}):
+        if item.is_crd:
+            yield from _kinds_of(item.data)
 
 
 def _custom_kind(item: Mapping[str, str]) -> KindInfo:
@@ -192,14 +201,17 @@ def _kinds_of(crd: Mapping[str, object]) -> Iterable[KindInfo]:
                 )
 
 
-def _templates(path: Path) -> Mapping[str, str]:
-    """Return the text of every template, at whatever depth of charts."""
+def _texts(path: Path) -> Mapping[str, str]:
+    """Return the text of values.yaml, of every template and of what is in crds/, at whatever depth of charts."""
 
-    def is_template(name: str) -> bool:
-        return "templates" in name.split("/")[:-1] and name.endswith((".yaml", ".yml", ".tpl"))
+    def is_read(name: str) -> bool:
+        parts = name.split("/")[:-1]
+        return name == "values.yaml" or (
+            ("templates" in parts or "crds" in parts) and name.endswith((".yaml", ".yml", ".tpl"))
+        )
 
     if path.is_dir():
-        files = {name: read_source(file) for name, file in files_of_tree(path).items() if is_template(name)}
+        files = {name: read_source(file) for name, file in files_of_tree(path).items() if is_read(name)}
     else:
-        files = files_of_archive(read_source(path), is_template, f"chart {path.name}")
+        files = files_of_archive(read_source(path), is_read, f"chart {path.name}")
     return {name: content.decode("utf-8", "replace") for name, content in files.items()}
