@@ -11,22 +11,25 @@ from devtools.app.options import Options
 from devtools.base.machine_json import json_text
 from devtools.config.values import Merged
 from devtools.errors import ExitCode
+from devtools.model import Release, Stack
 from devtools.project import Project
 from devtools.report.text import visible
 
 VERSION = 1  # of the JSON document
 
 
-def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool = False) -> ExitCode:
+def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool = False, tenant: str = "") -> ExitCode:
     """Print a release's merged values as YAML; with `explain`, each key with the file and line that set it.
 
-    With `secrets`, secrets are shown, too.
+    With `secrets`, secrets are shown, too; with `tenant`, that tenant's values lie over the overlays.
     """
     from devtools.config.values import merge
     from devtools.planning.selection import find_release
 
     stack = Project(app).stack()
     release = find_release(stack, typed)
+    if tenant:
+        release = _of_tenant(release, stack, tenant)
     merged = merge(release, charts_default=explain, root=stack.root)
     if not secrets:
         app.redactor.learn(merged.data)
@@ -37,6 +40,14 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     else:
         app.out.write(_explained(merged) if explain else _yaml(merged.data))
     return ExitCode.OK
+
+
+def _of_tenant(release: Release, stack: Stack, name: str) -> Release:
+    """Return the release with the values of a tenant on top."""
+    from devtools.config.tenants import find_tenant, load_tenants
+
+    own = find_tenant(load_tenants(stack.root), name).values_of(release)
+    return replace(release, values_files=(*release.values_files, stack.root / own)) if own else release
 
 
 def values_json(release: str, environment: str, merged: Merged, *, explain: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from devtools.config.tenants import Tenant
 from devtools.model import Contract, Ignore, ReleaseId
 
 LABEL = "gitops.ameide.io"
@@ -138,6 +139,7 @@ class ExportOptions:
     revision: str = ""  # empty: that of the settings
     place: Place
     charts: Mapping[str, ChartInfo] = field(default_factory=dict)  # by name in layer files
+    tenants: tuple[Tenant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -276,24 +276,32 @@ def contracts(
     help=with_help(
         *("env", "show-secrets"),
         name="the release, name or namespace/name",
+        tenant="with the values of this tenant of tenants/ on top",
         explain="also show chart defaults, and for each key the file and line that set it",
         output="text or json",
     ),
 )
 def values(
-    _: Context, name: str, env: str = "", explain: bool = False, show_secrets: bool = False, output: str = "text"
+    _: Context,
+    name: str,
+    env: str = "",
+    tenant: str = "",
+    explain: bool = False,
+    show_secrets: bool = False,
+    output: str = "text",
 ) -> None:
     """Show the merged values of a release; with --explain, where each key is set.
 
     Examples:
       invoke values clickhouse
       invoke values clickhouse --env dev --explain
+      invoke values web --tenant acme
     """
     from devtools.app.exit_codes import main
     from devtools.commands import values as verb
 
     main(
-        lambda app: verb.show(app, name, options_of(output), explain=explain, secrets=show_secrets),
+        lambda app: verb.show(app, name, options_of(output), explain=explain, secrets=show_secrets, tenant=tenant),
         output,
         environment=env,
     )

@@ -14,7 +14,7 @@ from devtools.charts.lock import LockEntry, LockFile
 from devtools.config.build import DefaultsFile
 from devtools.config.schema import layer_schema, schema_text, settings_schema
 from devtools.config.settings import ClusterSettings, EnvironmentSettings, Paths, Settings
-from devtools.config.settings_file.gitops import GitopsCluster, GitopsEnvironment, GitopsSettings
+from devtools.config.settings_file.gitops import GitopsCluster, GitopsEnvironment, GitopsSettings, ImageUpdate
 from devtools.config.validate import keys_of, validated
 from devtools.model import Contract, Hook, HttpCheck, Ignore, Layer, Release
 
@@ -34,6 +34,7 @@ SECTIONS = {
     GitopsSettings: "| key of `gitops`",
     GitopsEnvironment: "| key of an exported environment",
     GitopsCluster: "| key of its `cluster`",
+    ImageUpdate: "| key of an image",
     Ignore: "| key of `ignore`",
     LockEntry: "| key of `charts`",
 }

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from devtools.app.environment import App
 from devtools.config.settings_file.gitops import GitopsSettings
+from devtools.config.tenants import check_tenants, load_tenants
 from devtools.errors import ConfigError, ExitCode
 from devtools.gitops.argocd import export_argocd
 from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
@@ -85,16 +86,20 @@ def make_export(app: App, typed: Arguments) -> Made:
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
         for name, stack in stacks.items()
     }
-    if typed.layout == "infra" or typed.engine == "kustomize":
+    if typed.layout == "infra" or typed.engine == "kustomize" or (typed.engine == "flux" and settings.images):
         from devtools.gitops.tree.originals import with_originals
 
         components = with_originals(components, place, app.settings.root)
+    tenants = load_tenants(app.settings.root)
+    for stack in stacks.values():
+        check_tenants(tenants, stack)
     options = ExportOptions(
         layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
         order=cast("Literal['', 'rolling', 'waves', 'none']", typed.order),
         revision=typed.revision,
         place=place,
         charts=charts,
+        tenants=tenants,
     )
     export = engine_of(typed.engine)(app.settings.name, components, settings, options)
     notes = [note for stack in stacks.values() for note in disabled_notes(stack)]

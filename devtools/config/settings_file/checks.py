@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +35,7 @@ def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> 
             message = "'cluster' takes exactly one of name, server and labels"
             yield document.problem((*at, "cluster"), message)
     yield from _promotion_problems(document, environments)
+    yield from _image_problems(document, keys.get("images", ()))
 
 
 def _promotion_problems(document: Document, environments: Mapping[str, Any]) -> Iterator[Problem]:
@@ -52,3 +53,14 @@ def _promotion_problems(document: Document, environments: Mapping[str, Any]) -> 
             source = environments.get(source, {}).get("from", "")
         if source == name:
             yield document.problem(at, "'from' makes a cycle: " + " from ".join([*path, name]))
+
+
+def _image_problems(document: Document, images: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """An image is chosen by exactly one of its two rules, and a pattern says what is newer."""
+    for index, item in enumerate(images):
+        at = ("gitops", "images", index)
+        if ("semver" in item) == ("pattern" in item):
+            yield document.problem(at, "an image takes exactly one of semver and pattern")
+        elif "pattern" in item and "(?P<order>" not in item["pattern"]:
+            hint = "for example ^main-(?P<order>[0-9]+)$"
+            yield document.problem((*at, "pattern"), "'pattern' has no group 'order'", hint)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from devtools.base.key_types import ChartSource, Derived, Git, Labels, Name, Text, Url, Written
+from devtools.base.key_types import ChartSource, Derived, Git, ImageName, Labels, Name, Text, Url, Written
 
 LOCAL = "local"  # the environment of laptops, which no controller deploys
 
@@ -41,6 +41,24 @@ class GitopsEnvironment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUpdate:
+    """An image whose newest tag Flux writes into the overlays of an environment."""
+
+    image: ImageName
+    """The image, as charts write it, without tag."""
+    release: Text
+    """The release that runs it, by name."""
+    value: Text
+    """Where its values hold the tag, such as `image.tag`."""
+    semver: Text = ""
+    """The versions to choose from, such as `1.x`; this or `pattern`."""
+    pattern: Text = ""
+    """A regular expression of tags whose group `order` is a number: the highest is the newest."""
+    environments: tuple[Name, ...] = ()
+    """The environments it is updated in; all that are synced automatically when absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GitopsSettings:
     """What GitOps exports need to know."""
 
@@ -60,6 +78,8 @@ class GitopsSettings:
     """Private repositories by URL, each with the name of the Secret that holds its credentials."""
     environments: Mapping[Name, GitopsEnvironment] = field(default_factory=dict)
     """The exported environments; all but `local` when absent."""
+    images: tuple[ImageUpdate, ...] = ()
+    """Images whose newest tags Flux commits."""
 
 
 def gitops_settings(keys: Mapping[str, Any], stack: str, environments: Iterable[str]) -> GitopsSettings:

@@ -10,10 +10,12 @@ from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError
 from devtools.gitops.component import LABEL, Component, Export, ExportOptions, Note
 from devtools.gitops.flux.environment import Environment, Layer
+from devtools.gitops.flux.images import image_objects
 from devtools.gitops.flux.infra import infra_files
-from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_file, yaml_file
+from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_file, path_from, yaml_file
 from devtools.gitops.flux.release import helm_release, value_keys, values_name
 from devtools.gitops.flux.sources import chart_sources
+from devtools.gitops.flux.tenants import tenant_files, tenant_kustomizations
 
 NAME_REFERENCES = "kustomizeconfig.yaml"
 _GENERATORS = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}
@@ -32,7 +34,11 @@ def export_flux(
     notes: list[Note] = []
     for name, members in components.items():
         environment = Environment(stack, settings.environments[name], members, settings, options)
-        files |= infra_files(environment) if options.layout == "infra" else component_files(environment)
+        if options.layout == "infra":
+            files |= infra_files(environment)
+            notes += [Note(message="layout infra has no tenants: use layout components")] if options.tenants else []
+        else:
+            files |= component_files(environment)
         notes += environment.notes
     for chart in options.charts.values():
         files |= chart.files
@@ -42,8 +48,10 @@ def export_flux(
 def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
     """Return the files of an environment, by their path below --out."""
     root = PurePosixPath("flux", environment.environment.name)
-    sources = chart_sources(environment.stack, environment.components)
+    sources = chart_sources(environment.stack, environment.components, environment.settings.credentials)
     layers = [environment.kustomization(layer, root / layer.name) for layer in environment.layers]
+    if tenants := environment.tenants:
+        layers += tenant_kustomizations(environment, tenants, root / "tenants")
     files = {
         root / "layers.yaml": documents(layers),
         root / "repository.yaml": documents([environment.repository()]),
@@ -51,10 +59,18 @@ def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
     }
     if charts := list(sources.objects()):
         files[root / "charts.yaml"] = documents(charts)
+    images, notes = image_objects(environment)
+    environment.notes += notes
+    if images:
+        files[root / "images.yaml"] = documents(images)
     labels = _labels({"environment": environment.environment.name})
     files[root / "kustomization.yaml"] = yaml_file(
         kustomization_file(sorted(path.name for path in files), labels=labels)
     )
+    if tenants:
+        more, notes = tenant_files(environment, tenants, sources, root / "tenants")
+        files |= more
+        environment.notes += notes
     for layer in environment.layers:
         files |= _layer_files(environment, layer, root / layer.name)
         for component in layer.components:
@@ -92,18 +108,8 @@ def _value_generators(component: Component, here: PurePosixPath) -> Iterable[tup
     for kind, generator in _GENERATORS.items():
         files = [(file, key) for file, key in value_keys(component) if file.encrypted == (kind == "Secret")]
         if files:
-            words = [f"{key}={_from(here, file.path)}" for file, key in files]
+            words = [f"{key}={path_from(here, file.path)}" for file, key in files]
             yield generator, {"name": values_name(component, files[0][0]), "namespace": NAMESPACE, "files": words}
-
-
-def _from(directory: PurePosixPath, path: PurePosixPath) -> str:
-    """Return a path from a directory, both from the Git repository's root."""
-    common = 0
-    for one, other in zip(directory.parts, path.parts, strict=False):
-        if one != other:
-            break
-        common += 1
-    return "/".join([*[".."] * (len(directory.parts) - common), *path.parts[common:]])
 
 
 def _labels(pairs: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -53,6 +53,9 @@ class Environment:
             Layer(name, tuple(component for component in components if component.layer == name))
             for name in sorted({component.layer for component in components})
         ]
+        self.tenants = tuple(
+            tenant for tenant in options.tenants if not tenant.environments or environment.name in tenant.environments
+        )
         crds = crds_of(options.charts.values())
         self.checks: dict[ReleaseId, tuple[Check, ...]] = {}
         self.notes = list(_environment_notes(environment, settings))
@@ -60,17 +63,25 @@ class Environment:
             self.checks[component.release], notes = checks_of(component, crds)
             self.notes += notes
 
+    @property
+    def revision(self) -> str:
+        """What the environment follows."""
+        return self.options.revision or self.settings.revision
+
     def repository(self) -> dict[str, Any]:
         """Return the GitRepository that the export lies in."""
-        revision = self.options.revision or self.settings.revision
         suspended = self.environment.sync == "manual"
-        return git_repository(self.stack, self.settings.repository, revision, suspended=suspended)
+        url = self.settings.repository
+        return git_repository(
+            self.stack, url, self.revision, suspended=suspended, secret=self.settings.credentials.get(url, "")
+        )
 
     def sync(self, directory: PurePosixPath) -> dict[str, Any]:
         """Return the Kustomization that applies the environment's own directory, itself among the rest."""
-        return flux_object(KUSTOMIZE, "Kustomization", self.stack, self._followed(directory))
+        return flux_object(KUSTOMIZE, "Kustomization", self.stack, self.followed(directory))
 
-    def _followed(self, directory: PurePosixPath) -> dict[str, Any]:
+    def followed(self, directory: PurePosixPath) -> dict[str, Any]:
+        """Return the fields of a Kustomization that follows a directory below --out."""
         return {
             "interval": INTERVAL,
             "retryInterval": RETRY,
@@ -87,20 +98,21 @@ class Environment:
             for component in layer.subjects
         ]
         spec: dict[str, Any] = {
-            **self._followed(directory),
+            **self.followed(directory),
             "timeout": duration(self._patience(layer)),
         }
         if needed := self._needed_layers(layer):
-            spec["dependsOn"] = [{"name": self._layer_name(name)} for name in needed]
+            spec["dependsOn"] = [{"name": self.layer_name(name)} for name in needed]
         if found := [*releases, *references(checks)]:
             spec["healthChecks"] = found
         if expressions := health_expressions(checks):
             spec["healthCheckExprs"] = expressions
         if any(file.encrypted for component in layer.components for file in component.value_files):
             spec["decryption"] = DECRYPTION
-        return flux_object(KUSTOMIZE, "Kustomization", self._layer_name(layer.name), spec)
+        return flux_object(KUSTOMIZE, "Kustomization", self.layer_name(layer.name), spec)
 
-    def _layer_name(self, layer: str) -> str:
+    def layer_name(self, layer: str) -> str:
+        """Return the name of a layer's Kustomization."""
         return f"{self.stack}-{layer}"
 
     def _needed_layers(self, layer: Layer) -> list[str]:

@@ -10,12 +10,9 @@ from typing import Any
 from devtools.gitops.component import Component, ValueFile
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.infra_rbac import rbac_of
-from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_file, yaml_file
+from devtools.gitops.flux.objects import NAMESPACE, WATCHED, documents, kustomization_file, yaml_file
 from devtools.gitops.flux.release import helm_release, value_keys, values_name
 from devtools.gitops.flux.sources import ChartSources
-
-WATCHED = {"reconcile.fluxcd.io/watch": "Enabled"}
-"""The label by which Flux notices a change of values: names without a hash stay the same."""
 
 _GIT = "git-repository.yaml"
 _SOURCES = {"helm": "helm-repository.yaml", "oci": "oci-repository.yaml"}
@@ -61,7 +58,7 @@ def _component_files(
     if component.creates_namespace and component.namespace not in namespaces:
         namespaces.add(component.namespace)
         files[directory / "namespace.yaml"] = yaml_file(_namespace(component.namespace))
-    sources = _own_sources(environment.stack, component)
+    sources = _own_sources(environment, component)
     for item in sources.objects():
         files[directory / _SOURCES[component.chart.kind]] = yaml_file(item)
     if rbac := rbac_of(component):
@@ -77,11 +74,13 @@ def _component_files(
     return files | {directory / name: content for name, content in copies.items()}
 
 
-def _own_sources(stack: str, component: Component) -> ChartSources:
+def _own_sources(environment: Environment, component: Component) -> ChartSources:
     """Return the source of one component, with its name: a removed component takes nothing of others away."""
     chart = component.chart
     helm = {chart.repository: component.name} if chart.kind == "helm" else {}
-    return ChartSources(git=stack, repositories=helm, charts={chart: component.name} if chart.kind == "oci" else {})
+    oci = {chart: component.name} if chart.kind == "oci" else {}
+    secrets = environment.settings.credentials
+    return ChartSources(git=environment.stack, repositories=helm, charts=oci, secrets=secrets)
 
 
 def _namespace(name: str) -> Mapping[str, Any]:

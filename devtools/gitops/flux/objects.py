@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
@@ -15,6 +16,7 @@ KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
 IMAGE = "image.toolkit.fluxcd.io/v1"
 INTERVAL = "10m"  # between two looks at what should not have changed
+WATCHED = {"reconcile.fluxcd.io/watch": "Enabled"}  # by it Flux notices changes of values whose names stay the same
 RETRY = "1m"  # between two attempts after a failure
 
 
@@ -47,3 +49,13 @@ def duration(seconds: float) -> str:
 def yaml_file(data: Mapping[str, Any]) -> bytes:
     """Return one object as a YAML file."""
     return yaml_text(data).encode()
+
+
+def path_from(directory: PurePosixPath, path: PurePosixPath) -> str:
+    """Return a path from a directory, both from the Git repository's root."""
+    common = 0
+    for one, other in zip(directory.parts, path.parts, strict=False):
+        if one != other:
+            break
+        common += 1
+    return "/".join([*[".."] * (len(directory.parts) - common), *path.parts[common:]])

@@ -11,8 +11,8 @@ from typing import Any
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.gitops.component import LABEL, Component, Export, ExportOptions, ValueFile
 from devtools.gitops.flux.environment import Environment
-from devtools.gitops.flux.infra import WATCHED, content_of
-from devtools.gitops.flux.objects import NAMESPACE, documents, flux_object, kustomization_file, yaml_file
+from devtools.gitops.flux.infra import content_of
+from devtools.gitops.flux.objects import NAMESPACE, WATCHED, documents, flux_object, kustomization_file, yaml_file
 from devtools.gitops.flux.release import helm_release, value_key, value_keys, values_from, values_name
 from devtools.gitops.flux.sources import ChartSources, chart_sources
 
@@ -35,7 +35,7 @@ def export_kustomize(
         for name, members in components.items()
     ]
     everything = [component for environment in environments for component in environment.components]
-    sources = chart_sources(stack, everything)
+    sources = chart_sources(stack, everything, settings.credentials)
     files = _sources(environments[0], sources)
     shared: dict[PurePosixPath, _Shared] = {}
     for component in everything:

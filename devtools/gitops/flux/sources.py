@@ -16,12 +16,12 @@ _SCP = re.compile(r"(?P<user>[\w.-]+@)(?P<host>[\w.-]+):(?P<path>[^/].*)")
 _CHART_LAYER = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"}
 
 
-def git_repository(name: str, url: str, revision: str, *, suspended: bool) -> dict[str, Any]:
-    """Return the GitRepository that the export lies in; over SSH it needs a Secret with a key."""
+def git_repository(name: str, url: str, revision: str, *, suspended: bool, secret: str = "") -> dict[str, Any]:
+    """Return the GitRepository that the export lies in; over SSH it always needs a Secret with a key."""
     url = git_url(url)
     spec: dict[str, Any] = {"interval": RETRY, "url": url, "ref": git_reference(revision)}
-    if url.startswith("ssh://"):
-        spec["secretRef"] = {"name": name}
+    if secret or url.startswith("ssh://"):
+        spec["secretRef"] = {"name": secret or name}
     if suspended:
         spec["suspend"] = True
     return flux_object(SOURCE, "GitRepository", name, spec)
@@ -49,6 +49,7 @@ class ChartSources:
     git: str  # the GitRepository with charts of our own
     repositories: Mapping[str, str] = field(default_factory=dict)  # URL → name
     charts: Mapping[ChartSource, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # URL → name of the Secret with its credentials
 
     def chart_fields(self, source: ChartSource) -> dict[str, Any]:
         """Return `chart` or `chartRef` of a HelmRelease: Flux takes OCI charts by reference only."""
@@ -64,18 +65,23 @@ class ChartSources:
     def objects(self) -> Iterable[dict[str, Any]]:
         """Yield their objects, by name."""
         for url, name in sorted(self.repositories.items(), key=lambda item: item[1]):
-            yield flux_object(SOURCE, "HelmRepository", name, {"interval": INTERVAL, "url": url})
+            spec = {"interval": INTERVAL, "url": url, **self._secret(url)}
+            yield flux_object(SOURCE, "HelmRepository", name, spec)
         for source, name in sorted(self.charts.items(), key=lambda item: item[1]):
             spec = {
                 "interval": INTERVAL,
                 "url": f"{source.repository}/{source.chart}",
                 "layerSelector": _CHART_LAYER,
                 "ref": {"tag": source.version.replace("+", "_")},  # as Helm pushes it: no tag has a plus
+                **self._secret(source.repository),
             }
             yield flux_object(SOURCE, "OCIRepository", name, spec)
 
+    def _secret(self, url: str) -> dict[str, Any]:
+        return {"secretRef": {"name": self.secrets[url]}} if url in self.secrets else {}
 
-def chart_sources(git: str, components: Iterable[Component]) -> ChartSources:
+
+def chart_sources(git: str, components: Iterable[Component], secrets: Mapping[str, str]) -> ChartSources:
     """Return the sources of components; a repository has the name of its publisher, a chart its own."""
     repositories: dict[str, str] = {}
     charts: dict[ChartSource, str] = {}
@@ -86,7 +92,7 @@ def chart_sources(git: str, components: Iterable[Component]) -> ChartSources:
             repositories[source.repository] = _unused(publisher, repositories.values())
         elif source.kind == "oci" and source not in charts:
             charts[source] = _unused(source.chart, charts.values())
-    return ChartSources(git=git, repositories=repositories, charts=charts)
+    return ChartSources(git=git, repositories=repositories, charts=charts, secrets=secrets)
 
 
 def _unused(name: str, used: Iterable[str]) -> str:

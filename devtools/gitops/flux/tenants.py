@@ -1,0 +1,249 @@
+"""Tenants as kro makes them: one ResourceGraphDefinition, and one instance per tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.config.tenants import Tenant
+from devtools.gitops.component import LABEL, Component, Note
+from devtools.gitops.flux.environment import Environment
+from devtools.gitops.flux.objects import (
+    HELM,
+    INTERVAL,
+    KUSTOMIZE,
+    NAMESPACE,
+    WATCHED,
+    flux_object,
+    kustomization_file,
+    path_from,
+    yaml_file,
+)
+from devtools.gitops.flux.release import value_key
+from devtools.gitops.flux.sources import ChartSources
+
+GROUP = "gitops.ameide.io"
+KRO = "kro.run/v1alpha1"
+LABEL_TENANT = f"{LABEL}/tenant"
+_TENANT = "${schema.metadata.name}"
+_EACH_NAMESPACE = {"target": "${namespaces.map(item, item.metadata.name)}"}  # so the namespaces come first
+
+
+def definition() -> dict[str, Any]:
+    """Return the ResourceGraphDefinition of the kind Tenant: namespaces, quotas, isolation, roles, applications."""
+    schema = {
+        "apiVersion": "v1alpha1",
+        "group": GROUP,
+        "kind": "Tenant",
+        "scope": "Cluster",
+        "types": {
+            "Member": {"group": "string | required=true", "role": 'string | enum="admin,edit,view" default="view"'},
+            "Application": {
+                "name": "string | required=true",
+                "release": "string | required=true",
+                "chart": "string | required=true",
+                "version": 'string | default="*"',
+                "sourceKind": 'string | enum="GitRepository,HelmRepository" default="GitRepository"',
+                "source": "string | required=true",
+                "values": "[]string",
+            },
+        },
+        "spec": {
+            "namespaces": "[]string | required=true minItems=1",
+            "quota": "map[string]string",
+            "members": "[]Member",
+            "applications": "[]Application",
+        },
+    }
+    # Its ${…} are not Flux's, should a Kustomization above replace variables.
+    metadata = {"name": f"tenants.{GROUP}", "annotations": {"kustomize.toolkit.fluxcd.io/substitute": "disabled"}}
+    spec = {"schema": schema, "resources": [*_namespaces(), _roles(), _applications()]}
+    return {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "metadata": metadata, "spec": spec}
+
+
+def _namespaces() -> Iterable[dict[str, Any]]:
+    """Yield the namespaces of a tenant, and what bounds each of them."""
+    labels = {LABEL_TENANT: _TENANT}
+    own = {"namespaceSelector": {"matchLabels": labels}}
+    yield {
+        "id": "namespaces",
+        "forEach": [{"target": "${schema.spec.namespaces}"}],
+        "template": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "${target}", "labels": labels}},
+    }
+    yield {
+        "id": "quotas",
+        "forEach": [_EACH_NAMESPACE],
+        "includeWhen": ["${size(schema.spec.quota) > 0}"],
+        "template": {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "tenant", "namespace": "${target}"},
+            "spec": {"hard": "${schema.spec.quota}"},
+        },
+    }
+    yield {
+        "id": "isolation",
+        "forEach": [_EACH_NAMESPACE],
+        "template": {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "tenant", "namespace": "${target}"},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [own]}]},
+        },
+    }
+
+
+def _roles() -> dict[str, Any]:
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "${member.role}"}
+    group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "${member.group}"}
+    return {
+        "id": "roles",
+        "forEach": [_EACH_NAMESPACE, {"member": "${schema.spec.members}"}],
+        "template": {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "tenant-${member.role}-${member.group}", "namespace": "${target}"},
+            "roleRef": role,
+            "subjects": [group],
+        },
+    }
+
+
+def _applications() -> dict[str, Any]:
+    source = {"kind": "${application.sourceKind}", "name": "${application.source}"}
+    chart = {"chart": "${application.chart}", "version": "${application.version}", "sourceRef": source}
+    values = (
+        "${application.values.map(key, {'kind': 'ConfigMap', "
+        "'name': schema.metadata.name + '-' + application.name + '-values', 'valuesKey': key})}"
+    )
+    target = "${namespaces[0].metadata.name}"
+    return {
+        "id": "applications",
+        "forEach": [{"application": "${schema.spec.applications}"}],
+        "template": {
+            "apiVersion": HELM,
+            "kind": "HelmRelease",
+            "metadata": {"name": f"{_TENANT}-${{application.name}}", "namespace": NAMESPACE},
+            "spec": {
+                "interval": INTERVAL,
+                "releaseName": "${application.release}",
+                "targetNamespace": target,
+                "storageNamespace": target,
+                "chart": {"spec": chart},
+                "install": {"crds": "Skip"},
+                "upgrade": {"crds": "Skip"},
+                "valuesFrom": values,
+            },
+        },
+    }
+
+
+def instance(tenant: Tenant, components: Mapping[str, Component], sources: ChartSources) -> dict[str, Any]:
+    """Return the instance of a tenant; `components` are those of its applications, by name."""
+    spec = {
+        "namespaces": list(tenant.namespaces),
+        "quota": dict(tenant.quota),
+        "members": [{"group": member.group, "role": member.role} for member in tenant.members],
+        "applications": [_application(tenant, item, sources) for item in components.values()],
+    }
+    return {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Tenant", "metadata": {"name": tenant.name}, "spec": spec}
+
+
+def _application(tenant: Tenant, component: Component, sources: ChartSources) -> dict[str, Any]:
+    chart = sources.chart_fields(component.chart)["chart"]["spec"]
+    version = {"version": chart["version"]} if "version" in chart else {}
+    return {
+        "name": component.name,
+        "release": component.release.name,
+        "chart": chart["chart"],
+        **version,
+        "sourceKind": chart["sourceRef"]["kind"],
+        "source": chart["sourceRef"]["name"],
+        "values": [key for key, _ in application_files(tenant, component, PurePosixPath())],
+    }
+
+
+def applications_of(tenant: Tenant, environment: Environment) -> tuple[dict[str, Component], tuple[Note, ...]]:
+    """Return the components of a tenant's applications, and a note for each that its environment cannot give it."""
+    known = {component.release.name: component for component in environment.components}
+    found: dict[str, Component] = {}
+    notes = []
+    for name in tenant.applications:
+        component = known.get(name)
+        if component is None:
+            why = "its release is not exported"
+        elif component.chart.kind == "oci":
+            why = "the kind Tenant has no charts from OCI registries"
+        elif any(file.encrypted for file in component.value_files):
+            why = "its values are encrypted"
+        else:
+            found[name] = component
+            continue
+        message = f"environment {environment.environment.name}: tenant {tenant.name} gets no {name}: {why}"
+        notes.append(Note(message=message))
+    return found, tuple(notes)
+
+
+def application_files(tenant: Tenant, component: Component, root: PurePosixPath) -> Iterable[tuple[str, PurePosixPath]]:
+    """Yield key and path, from the Git repository's root, of the value files of a tenant's application."""
+    yield from ((value_key(file), file.path) for file in component.value_files)
+    own = tenant.values.get(f"{component.layer}/{component.release.name}")
+    if own:
+        yield ".".join(own.parts), root / own.as_posix()
+
+
+def tenant_files(
+    environment: Environment, tenants: Sequence[Tenant], sources: ChartSources, directory: PurePosixPath
+) -> tuple[dict[PurePosixPath, bytes], tuple[Note, ...]]:
+    """Return the files of an environment's tenants, and what they cannot get."""
+    place = environment.options.place
+    files = {
+        directory / "definition/tenants.yaml": yaml_file(definition()),
+        directory / "definition/kustomization.yaml": yaml_file(kustomization_file(["tenants.yaml"])),
+    }
+    generators: list[dict[str, Any]] = []
+    notes: list[Note] = []
+    for tenant in tenants:
+        found, missing = applications_of(tenant, environment)
+        notes += missing
+        files[directory / f"instances/{tenant.name}.yaml"] = yaml_file(instance(tenant, found, sources))
+        for component in found.values():
+            here = place.below_out(directory / "instances")
+            words = [f"{key}={path_from(here, path)}" for key, path in application_files(tenant, component, place.root)]
+            if words:
+                name = f"{tenant.name}-{component.name}-values"
+                generators.append({"name": name, "namespace": NAMESPACE, "files": words})
+    fields: dict[str, Any] = {}
+    if generators:
+        fields = {
+            "configMapGenerator": generators,
+            "generatorOptions": {"disableNameSuffixHash": True, "labels": WATCHED},
+        }
+    kustomization = kustomization_file([f"{tenant.name}.yaml" for tenant in tenants], **fields)
+    files[directory / "instances/kustomization.yaml"] = yaml_file(kustomization)
+    return files, tuple(notes)
+
+
+def tenant_kustomizations(
+    environment: Environment, tenants: Sequence[Tenant], directory: PurePosixPath
+) -> Iterable[dict[str, Any]]:
+    """Yield the Kustomizations of tenants: their kind, once kro is there, and then they themselves."""
+    stack = environment.stack
+    layers = {item.layer for item in environment.components if item.chart_name.rpartition("/")[2] == "kro"}
+    name = f"{stack}-tenant-definition"
+    spec = environment.followed(directory / "definition")
+    if layers:
+        spec["dependsOn"] = [{"name": environment.layer_name(layer)} for layer in sorted(layers)]
+    check = {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "name": f"tenants.{GROUP}"}
+    spec["timeout"] = "5m"
+    spec["healthChecks"] = [check]
+    spec["healthCheckExprs"] = [
+        {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "current": "status.state == 'Active'"}
+    ]
+    yield flux_object(KUSTOMIZE, "Kustomization", name, spec)
+    wanted = {application for tenant in tenants for application in tenant.applications}
+    needed = {item.layer for item in environment.components if item.release.name in wanted}
+    instances = environment.followed(directory / "instances")
+    instances["dependsOn"] = [{"name": name}, *({"name": environment.layer_name(layer)} for layer in sorted(needed))]
+    yield flux_object(KUSTOMIZE, "Kustomization", f"{stack}-tenants", instances)
