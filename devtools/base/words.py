@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
@@ -11,11 +11,10 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count} {noun if count == 1 else many or f'{noun}s'}"
 
 
-def shortened(items: Iterable[object], most: int = 3, separator: str = ", ") -> str:
+def shortened(items: Sequence[str], most: int = 3, separator: str = ", ") -> str:
     """`a, b, c and 2 more`."""
-    texts = [str(item) for item in items]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return separator.join(texts[:most]) + more
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -59,7 +59,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
 def _refuse_disabled(chosen: Sequence[Release]) -> None:
     """Raise ConfigError if all that was chosen is disabled: comparing nothing would look like no drift."""
     if chosen:
-        names = shortened((item.id for item in chosen), _NAMED)
+        names = shortened([str(item.id) for item in chosen], _NAMED)
         why = chosen[0].disabled_by
         verb, by = "is" if len(chosen) == 1 else "are", f" by {why}" if why and len(chosen) == 1 else ""
         hint = "invoke layers shows what is enabled"
@@ -104,4 +104,4 @@ def _fix(app: App, stack: Stack, drifted: Sequence[ReleaseDrift], what: str, opt
 
 def _reason(item: ReleaseDrift) -> str:
     """`drifted: Deployment/web, ConfigMap/conf and 1 more`."""
-    return f"drifted: {shortened((drift.ref for drift in item.drifts), _NAMED)}"
+    return f"drifted: {shortened([str(drift.ref) for drift in item.drifts], _NAMED)}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from devtools.charts.crds import has_crds
 from devtools.engine.prestart import LONGEST, Ahead
-from devtools.errors import Interrupted
+from devtools.errors import DevtoolsError, Interrupted
 from devtools.events import Notice
 from devtools.helm.commands import Deployed, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
@@ -23,7 +23,7 @@ from devtools.readiness.wait import Failure
 from devtools.releases.commands import Commands
 from devtools.releases.crds import apply_crds
 from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
-from devtools.releases.failures import POLICIES, FailedHelm, Policy, recognise, with_retries
+from devtools.releases.failures import POLICIES, FailedHelm, Policy, Retries, recognise
 from devtools.releases.launch import Launch
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.recovery import (
@@ -80,12 +80,18 @@ class HelmRuns:
         session, release = self._session, step.release
         wait, warn = session.wait_for(release), partial(session.warn, release)
         recreation = Policy(attempts=1, recover=partial(overcome, session.kube, step, wait, warn))
-        deployed = with_retries(partial(self._attempt, step), wait, warn, {**POLICIES, Refused: recreation})
-        self._prestarted.look_on(release.id)
-        return deployed
+        retries = Retries(wait, warn, {**POLICIES, Refused: recreation})
+        while True:
+            try:
+                deployed = self._attempt(step, clear=retries.clear)
+            except DevtoolsError as error:
+                retries.after(error)
+            else:
+                self._prestarted.look_on(release.id)
+                return deployed
 
-    def _attempt(self, step: Step, clear: bool) -> Deployed:  # noqa: FBT001 - as with_retries calls it
-        """One upgrade; `clear` says that an earlier attempt may have left something."""
+    def _attempt(self, step: Step, *, clear: bool) -> Deployed:
+        """Upgrade once; `clear` says that an earlier attempt may have left something."""
         release, session = step.release, self._session
         # what waits holds no slot
         make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, session.wait_for(release))
@@ -131,9 +137,15 @@ class HelmRuns:
     def _uninstall(self, release: Release, objects: Sequence[ObjectRef]) -> None:
         """Run `helm uninstall`; if the user may not delete what it deletes, say so: helm does not."""
         command = self._session.helm.uninstall(release.id, timeout=release.timeout)
-        wait, warn = self._session.wait_for(release), partial(self._session.warn, release)
+        retries = Retries(self._session.wait_for(release), partial(self._session.warn, release))
         try:
-            with_retries(lambda _: self._run(release, "uninstall", command), wait, warn)
+            while True:
+                try:
+                    self._run(release, "uninstall", command)
+                except DevtoolsError as error:
+                    retries.after(error)
+                else:
+                    return
         except Failure as error:
             if found := refused_deletions(self._session.kube, objects):
                 hint = "this user must be allowed to delete what the chart makes: docs/clusters.md"

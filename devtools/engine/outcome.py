@@ -71,9 +71,9 @@ class Tally:
         late = all(test.timed_out for test in tests)
         if failed:
             late = late and all(isinstance(self.ended[release].error, TimedOut) for release in failed)
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened(failed)} failed"
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened(list(map(str, failed)))} failed"
         if tests:
-            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened(test.test for test in tests)} failed"
+            return (ExitCode.TIMEOUT if late else ExitCode.FAILED), f"{shortened([test.test for test in tests])} failed"
         if blocked:
-            return ExitCode.FAILED, f"{shortened(blocked)} blocked"
+            return ExitCode.FAILED, f"{shortened(list(map(str, blocked)))} blocked"
         return ExitCode.OK, ""

@@ -20,7 +20,7 @@ from devtools.readiness.failures import Trouble
 from devtools.readiness.http import Checked, HttpProbe
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import is_simulators, is_workload
-from devtools.readiness.wait import Patience, Suspicions, Wait, longer
+from devtools.readiness.wait import Patience, Suspicions, Wait
 
 POD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "Pod"})
 REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
@@ -47,7 +47,7 @@ class Contracts:
         of a database behind its custom resource, too; and what the object's operator refuses for as long.
         """
         suspicions = Suspicions(kube=self._kube, observer=self._observer)
-        patience, pause, last, refused, value = Patience(), 0.05, "", 0.0, ""  # refused: since when
+        patience, polling, refused, value = Patience(), wait.polling(), 0.0, ""  # refused: since when
         while True:
             checked = self.check(contract, namespace)
             if checked.verdict is not Verdict.FAILED:
@@ -62,11 +62,8 @@ class Contracts:
             lost = refused and time.monotonic() - refused >= self._refused_for
             if checked.final or lost or wait.over():
                 return replace(checked, details=tuple(self._details(contract, namespace, found)))
-            if checked.reason != last:
-                wait.say(f"{contract}: {checked.reason}")
-                last = checked.reason
-            wait.pause(pause)
-            pause = longer(pause)
+            polling.say([f"{contract}: {checked.reason}"])
+            polling.rest()
 
     def simulated_pods(self, objects: Iterable[ObjectRef]) -> int:
         """Return how many pods behind these objects no kubelet runs: they are ready because a simulator says so."""

@@ -43,11 +43,6 @@ _API_VERSIONS = {  # of the kinds that troubles are looked for in
 }
 
 
-def longer(pause: float) -> float:
-    """Seconds until the look after the next: what is ready is noticed a tenth late, half a second at most."""
-    return min(pause * 1.2, 0.5)
-
-
 class Failure(DevtoolsError):
     """A release, test or contract that failed, with the lines worth showing."""
 
@@ -83,23 +78,37 @@ class Wait:
         """No time is left."""
         return time.monotonic() >= self.deadline
 
-    def until(
-        self, look: Callable[[], Sequence[str]], late: Callable[[str], DevtoolsError] | None = None, first: float = 0.1
-    ) -> None:
-        """Look until nothing is left to wait for, saying what is; Interrupted on cancel.
+    def polling(self) -> Polling:
+        """Return the pauses between looks at what is waited for."""
+        return Polling(self)
 
-        Raises what `late` makes of the text if time runs out, LateFailure by default.
-        """
-        pause, last = first, ""
-        while left := look():
-            text = shortened(left)
-            if text != last:
-                self.say(text)
-                last = text
-            if self.over():
-                raise late(text) if late else LateFailure(f"timed out waiting for {text}", details=left[3:])
-            self.pause(pause)
-            pause = longer(pause)
+
+@dataclass(slots=True)
+class Polling:
+    """The pauses of one wait, each longer than the last; says what is waited for when that changes."""
+
+    wait: Wait
+    seconds: float = 0.05
+    text: str = ""
+
+    def say(self, left: Sequence[str]) -> None:
+        """Say what is left, if that is new."""
+        text = shortened(left)
+        if text != self.text:
+            self.wait.say(text)
+            self.text = text
+
+    def rest(self) -> None:
+        """Sleep until the next look; Interrupted on cancel. What is ready is noticed a tenth late, 0.5 s at most."""
+        self.wait.pause(self.seconds)
+        self.seconds = min(self.seconds * 1.2, 0.5)
+
+    def pause(self, left: Sequence[str], late: DevtoolsError | None = None) -> None:
+        """Say what is left and sleep; raises `late` (default: a LateFailure) if time is over, Interrupted on cancel."""
+        self.say(left)
+        if self.wait.over():
+            raise late or LateFailure(f"timed out waiting for {self.text}", details=left[3:])
+        self.rest()
 
 
 @dataclass(slots=True)
@@ -212,7 +221,7 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
     Raises Failure for what lasts beyond its patience, LateFailure when time runs out, Interrupted on cancel.
     """
     watched = [ref for ref in objects if is_waited_for(ref.api_version, ref.kind)]
-    suspicions, patience, pause, last = Suspicions(kube=kube, observer=observer), Patience(), 0.05, ""
+    suspicions, patience, polling = Suspicions(kube=kube, observer=observer), Patience(), wait.polling()
     proof = _Proof(observer=observer)
     while watched:
         waiting = [(ref, reason) for ref in watched if (reason := _pending(suspicions, proof, ref))]
@@ -223,14 +232,11 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
         alone = all(found.values())
         if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
             raise suspicions.failure(trouble)
-        text = shortened(f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting)
-        if text != last:
-            wait.say(text)
-            last = text
+        polling.say([f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting])
         if wait.over():
-            raise LateFailure(f"timed out waiting for {text}", hint=MORE_TIME, details=_why_late(suspicions, watched))
-        wait.pause(pause)
-        pause = longer(pause)
+            details = _why_late(suspicions, watched)
+            raise LateFailure(f"timed out waiting for {polling.text}", hint=MORE_TIME, details=details)
+        polling.rest()
 
 
 def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:

@@ -50,7 +50,9 @@ def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
     for name, kinds in held.items():
         what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         session.bus.emit(Notice(level="info", message=f"namespace {name} is kept: it contains {what}"))
-    wait.until(lambda: [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held])
+    polling = wait.polling()
+    while left := [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held]:
+        polling.pause(left)
 
 
 def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> None:
@@ -77,7 +79,9 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
         )
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="crds") as pool:
         list(pool.map(lambda name: kube.delete(f"{CRDS}/{name}"), names))
-    wait.until(lambda: [f"CRD {name}" for name in stack_crds(kube, stack) if name in names])
+    polling = wait.polling()
+    while left := [f"CRD {name}" for name in stack_crds(kube, stack) if name in names]:
+        polling.pause(left)
     kube.discover()
 
 
@@ -101,13 +105,11 @@ def _standing(
         found[:] = _listed(session.kube, looked_at, inside)
         return [(resource, item) for resource, item in found if is_leaving(session.observer, {"metadata": item})]
 
-    def look() -> list[str]:
-        left[:] = going([*{id(resource): resource for resource, _ in left}.values()])
-        return [f"{resource.kind}/{item['name']} (to be gone)" for resource, item in left]
-
     found: list[_Found] = []
     while left := going(kinds):
-        wait.until(look)
+        polling = wait.polling()
+        while left := going([*{id(resource): resource for resource, _ in left}.values()]):
+            polling.pause([f"{resource.kind}/{item['name']} (to be gone)" for resource, item in left])
     return found
 
 

@@ -101,15 +101,9 @@ def _refuse(changes: Sequence[Change]) -> None:
 
 def _settled(kube: Kube, name: str, wait: Wait) -> dict[str, Any] | None:
     """The CRD on the cluster; one that is being deleted is waited for, since what is applied to it would go too."""
-    live: dict[str, Any] | None = None
-
-    def look() -> list[str]:
-        nonlocal live
-        live = kube.get(f"{CRDS}/{name}")
-        is_going = live and live["metadata"].get("deletionTimestamp")
-        return [f"CustomResourceDefinition/{name} (being deleted)"] if is_going else []
-
-    wait.until(look)
+    polling = wait.polling()
+    while (live := kube.get(f"{CRDS}/{name}")) and live["metadata"].get("deletionTimestamp"):
+        polling.pause([f"CustomResourceDefinition/{name} (being deleted)"])
     return live
 
 
@@ -132,8 +126,8 @@ def _promised(crd: Mapping[str, Any]) -> set[tuple[str, str, str]]:
 
 def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
     """Wait until the CRD's kind can be used; Failure if the API server says why it cannot be."""
-
-    def look() -> list[str]:
+    polling = wait.polling()
+    while True:
         live = kube.get(f"{CRDS}/{name}") or _ABSENT
         names = condition(live, "NamesAccepted")
         if names.get("status") == "False":
@@ -142,10 +136,9 @@ def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
         if established.get("status") == "False" and established.get("reason") not in _ON_ITS_WAY:
             hint = f"correct it in {file} of the chart"
             raise Failure(f"CRD {name}: {established.get('message') or established.get('reason')}", hint=hint)
-        reason = waits_for(live)
-        return [f"CustomResourceDefinition/{name} ({reason})"] if reason else []
-
-    wait.until(look)
+        if not (reason := waits_for(live)):
+            return
+        polling.pause([f"CustomResourceDefinition/{name} ({reason})"])
 
 
 def _apply(kube: Kube, path: str, item: ChartObject, labels: Mapping[str, str]) -> None:

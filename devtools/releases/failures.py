@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from devtools.charts.crds import files_of
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, limit_reached
@@ -26,7 +26,6 @@ from devtools.releases.facts import record_path
 from devtools.releases.recovery import newest
 from devtools.releases.recreate import refused
 
-T = TypeVar("T")
 _NO_THREAD = re.compile(r"failed to create new OS thread|fatal error: newosproc|pthread_create failed")
 _NO_ANSWER = re.compile(
     r"connection refused|no endpoints available|not found|timeout|deadline exceeded|x509|EOF|no route|no such host"
@@ -224,29 +223,37 @@ POLICIES: Policies = {
 }
 
 
-def with_retries(
-    attempt: Callable[[bool], T], wait: Wait, warn: Callable[[str], None], policies: Policies = POLICIES
-) -> T:
-    """Return what `attempt` returns; it is called again after failures for which there is a policy.
+class Retries:
+    """The retries of one operation; `clear` is whether an earlier attempt may have left something to clear first.
 
-    `attempt` is called with True if it must first clear what an earlier one left. Raises what `attempt` raises in the
-    end; Interrupted on cancel.
-    """
-    clear = False
-    counts: dict[type[DevtoolsError], int] = {}
-    first: dict[type[DevtoolsError], float] = {}  # when each kind of failure occurred first
     while True:
         try:
-            return attempt(clear)
-        except tuple(policies) as failure:
-            policy, kind, now = policies[type(failure)], type(failure), time.monotonic()
-            count = counts[kind] = counts.get(kind, 0) + 1
-            late = policy.seconds < inf and (wait.over() or now - first.setdefault(kind, now) > policy.seconds)
-            if late or count > policy.attempts:
-                raise
-            if policy.notice and count <= policy.notices:
-                what, _, why = failure.message.partition(": ")  # why may be long
-                warn(policy.notice.format(what=what, why=why))
-            policy.recover(failure)
-            clear = clear or policy.clear
-        wait.pause(policy.pause)
+            return attempt(clear=retries.clear)
+        except DevtoolsError as error:
+            retries.after(error)
+    """
+
+    def __init__(self, wait: Wait, warn: Callable[[str], None], policies: Policies = POLICIES) -> None:
+        """`warn` reports that something is tried again."""
+        self._wait, self._warn, self._policies = wait, warn, policies
+        self._counts: dict[type[DevtoolsError], int] = {}
+        self._first: dict[type[DevtoolsError], float] = {}  # when each kind of failure occurred first
+        self.clear = False
+
+    def after(self, failure: DevtoolsError) -> None:
+        """Do what the policy says before the next attempt; raises `failure` if there is none, Interrupted on cancel."""
+        kind, now = type(failure), time.monotonic()
+        policy = self._policies.get(kind)
+        if policy is None:
+            raise failure
+        count = self._counts[kind] = self._counts.get(kind, 0) + 1
+        elapsed = now - self._first.setdefault(kind, now)
+        late = policy.seconds < inf and (self._wait.over() or elapsed > policy.seconds)
+        if late or count > policy.attempts:
+            raise failure
+        if policy.notice and count <= policy.notices:
+            what, _, why = failure.message.partition(": ")  # why may be long
+            self._warn(policy.notice.format(what=what, why=why))
+        policy.recover(failure)
+        self.clear = self.clear or policy.clear
+        self._wait.pause(policy.pause)

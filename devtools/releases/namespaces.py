@@ -18,20 +18,11 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
     so takes away the labels that a release of ours gave it. Raises LateFailure, with what keeps it, when it does not
     go in time.
     """
-    path = f"/api/v1/namespaces/{name}"
-    found: dict[str, Any] | None = None
-
-    def look() -> list[str]:
-        nonlocal found
-        found = _found(kube, path)
-        is_going = found and (found.get("status") or {}).get("phase") == "Terminating"
-        return [f"namespace {name} to be gone: it is being deleted"] if is_going else []
-
-    def late(_: str) -> LateFailure:
+    path, polling = f"/api/v1/namespaces/{name}", wait.polling()
+    while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
         hint = f"kubectl describe namespace {name}"
-        return LateFailure(f"namespace {name} is still being deleted", hint=hint, details=_what_keeps(found or {}))
-
-    wait.until(look, late)
+        late = LateFailure(f"namespace {name} is still being deleted", hint=hint, details=_what_keeps(found))
+        polling.pause([f"namespace {name} to be gone: it is being deleted"], late)
     if found is None:
         try:
             kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {**labels}}})

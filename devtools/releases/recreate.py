@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -166,7 +165,9 @@ def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[s
             continue
         protected = _keep_claims(kube, path, live, wait) if ref.kind == "StatefulSet" else ""
         kube.delete(path)
-        wait.until(partial(_deleted, kube, path, live, ref))
+        polling = wait.polling()
+        while (kube.get(path) or {"metadata": {}})["metadata"].get("uid") == live["metadata"]["uid"]:
+            polling.pause([f"{ref} to be deleted"])
         say(f"{ref} in {ref.namespace or 'the cluster'} was deleted and will be recreated{protected}")
 
 
@@ -179,16 +180,7 @@ def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str
         kube.merge(path, {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}})
         claims = f"/api/v1/namespaces/{live['metadata']['namespace']}/persistentvolumeclaims"
         uid = live["metadata"]["uid"]
-
-        def look() -> list[str]:
-            owners = (owner["uid"] for item in kube.metadata(claims) for owner in item.get("ownerReferences") or ())
-            return [f"StatefulSet/{live['metadata']['name']} to let go of its volume claims"] if uid in owners else []
-
-        wait.until(look)
+        polling = wait.polling()
+        while any(owner["uid"] == uid for item in kube.metadata(claims) for owner in item.get("ownerReferences") or ()):
+            polling.pause([f"StatefulSet/{live['metadata']['name']} to let go of its volume claims"])
     return "; its volume claims are kept"
-
-
-def _deleted(kube: Kube, path: str, before: Mapping[str, Any], ref: ObjectRef) -> list[str]:
-    """Return what is waited for while the same object is still there."""
-    live = kube.get(path) or {"metadata": {}}
-    return [f"{ref} to be deleted"] if live["metadata"].get("uid") == before["metadata"]["uid"] else []

@@ -100,15 +100,14 @@ def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
 
     What is not being deleted was kept, or made anew by somebody else.
     """
-    refs = [ref for ref in objects if kube.path_of(ref)]
+    refs, polling = [ref for ref in objects if kube.path_of(ref)], wait.polling()
+    while going := [(ref, item) for ref in refs if (item := observer.get(ref)) and _is_deleted(item)]:
+        refs = [ref for ref, _ in going]
+        polling.pause([f"{ref} ({_held(item)})" for ref, item in going])
 
-    def look() -> list[str]:
-        found = ((ref, observer.get(ref)) for ref in refs)
-        going = [(ref, item) for ref, item in found if item and item["metadata"].get("deletionTimestamp")]
-        refs[:] = [ref for ref, _ in going]
-        return [f"{ref} ({_held(item)})" for ref, item in going]
 
-    wait.until(look)
+def _is_deleted(item: Mapping[str, Any]) -> bool:
+    return bool(item["metadata"].get("deletionTimestamp"))
 
 
 def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
@@ -128,16 +127,9 @@ def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> Non
 
     A namespace that is deleted while pods end in it is looked at again only after half of their grace period.
     """
-
-    def look() -> list[str]:
-        return [
-            f"Pod/{pod['metadata']['name']} (to end)"
-            for namespace in namespaces
-            for pod in observer.pods(namespace)
-            if is_leaving(observer, pod)
-        ]
-
-    wait.until(look)
+    polling = wait.polling()
+    while ending := [pod for name in namespaces for pod in observer.pods(name) if is_leaving(observer, pod)]:
+        polling.pause([f"Pod/{pod['metadata']['name']} (to end)" for pod in ending])
 
 
 def is_leaving(observer: Observer, item: Mapping[str, Any], steps: int = _OWNERS) -> bool:

@@ -19,7 +19,7 @@ from devtools.model import Release, ReleaseId
 from devtools.process.runner import Cancel, Result
 from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
-from devtools.releases.failures import Outage, thread_limit, with_retries
+from devtools.releases.failures import Outage, Retries, thread_limit
 from devtools.releases.removal import INSTANCE, is_test
 from devtools.run.session import Session
 from devtools.smoke.deadline import SLACK
@@ -58,8 +58,7 @@ class Smoke:
 
         Raises Interrupted or DevtoolsError where the tests cannot even be found.
         """
-        wait = self._session.wait_for(release)
-        hooks = with_retries(lambda _: self._hooks(release), wait, partial(self._warn, release))
+        hooks = self._hooks(release)
         tests = [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in _TESTS]
         if not tests:
             self._warn(release, "has no tests")
@@ -135,11 +134,22 @@ class Smoke:
         self._bus.emit(finished)
         return finished
 
+    def _retries(self, release: Release) -> Retries:
+        return Retries(self._session.wait_for(release), partial(self._warn, release))
+
+    def _attempts(self, test: Test, record: Record) -> _End:
+        """Run a test, again after an outage."""
+        retries = self._retries(test.release)
+        while True:
+            try:
+                return self._run(test, record)
+            except DevtoolsError as error:
+                retries.after(error)
+
     def _safely(self, test: Test, record: Record, interrupted: Verdict) -> _End:
         """How it ended; what is not its own fault is noted for the whole run. `interrupted` is that of Ctrl-C."""
         try:
-            wait = self._session.wait_for(test.release)
-            return with_retries(lambda _: self._run(test, record), wait, partial(self._warn, test.release))
+            return self._attempts(test, record)
         except Interrupted as error:
             return _End(verdict=interrupted, reason=error.message)
         except EnvironmentFault as error:

@@ -7,9 +7,10 @@ from math import inf
 
 import pytest
 
+from devtools.errors import DevtoolsError
 from devtools.process.runner import Cancel
 from devtools.readiness.wait import Wait
-from devtools.releases.failures import Outage, Unanswered, with_retries
+from devtools.releases.failures import Outage, Retries, Unanswered
 
 
 class Clock:
@@ -35,7 +36,7 @@ def test_an_unanswered_webhook_is_tried_again_for_20_s_from_its_first_failure(
     clock, notices = Clock(monkeypatch), list[str]()
     attempts: list[float] = []
 
-    def attempt(_: bool) -> None:  # noqa: FBT001 - as it is called
+    def attempt() -> None:
         if len(attempts) < outages:
             clock.now += 60.0
             attempts.append(clock.now)
@@ -44,8 +45,15 @@ def test_an_unanswered_webhook_is_tried_again_for_20_s_from_its_first_failure(
         attempts.append(clock.now)
         raise Unanswered("admission webhook x does not answer: connection refused")
 
+    def run(retries: Retries) -> None:
+        while True:
+            try:
+                attempt()
+            except DevtoolsError as error:
+                retries.after(error)
+
     with pytest.raises(Unanswered):
-        with_retries(attempt, clock.wait(monkeypatch), notices.append)
+        run(Retries(clock.wait(monkeypatch), notices.append))
     first, last = attempts[outages], attempts[-1]
     assert 20.0 < last - first <= 20.0 + 2.0 + seconds
     assert notices[outages:] == ["admission webhook x does not answer: connection refused: trying again for 20 s"]
