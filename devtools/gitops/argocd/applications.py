@@ -47,7 +47,11 @@ def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, A
 
 
 def root(context: Context) -> dict[str, Any]:
-    """Return the Application that deploys the projects and the sets of every environment."""
+    """Return the Application that deploys the projects and the sets of every environment.
+
+    It has no finalizer: a cascading deletion would delete all Applications at once, in no order, and its own project
+    before itself, without which Argo CD cannot finish it.
+    """
     directory = {"recurse": True, "include": "{apps/*.yaml,projects/*.yaml}"}
     automated = {"prune": False, "selfHeal": True}
     return _deploys_applications(
@@ -55,16 +59,17 @@ def root(context: Context) -> dict[str, Any]:
         {"path": context.path("argocd"), "directory": directory},
         {"automated": automated},
         context,
+        cascades=False,
     )
 
 
 def _deploys_applications(
-    name: str, source: dict[str, Any], policy: dict[str, Any], context: Context
+    name: str, source: dict[str, Any], policy: dict[str, Any], context: Context, *, cascades: bool = True
 ) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "Application",
-        "metadata": {"name": name, "namespace": NAMESPACE, "finalizers": [FINALIZER]},
+        "metadata": {"name": name, "namespace": NAMESPACE, **({"finalizers": [FINALIZER]} if cascades else {})},
         "spec": {
             "project": context.own_project,
             "source": {

@@ -44,7 +44,7 @@ def _project(name: str, components: Sequence[Component], context: Context) -> di
             "clusterResourceWhitelist": [
                 {"group": group, "kind": kind} for group, kind in sorted(_cluster_kinds(components, context))
             ],
-            "orphanedResources": {"warn": True},
+            "orphanedResources": {"warn": True, "ignore": [{"kind": "Secret", "name": "sh.helm.release.v1.*"}]},
         },
     )
 
