@@ -18,6 +18,7 @@ from devtools.errors import DevtoolsError
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Command
 
+MEMORY = 2 * 1024**3  # bytes that a helm may have: the largest of 22 real charts takes a seventh of it
 _HOOK = "helm.sh/hook"
 # Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
 _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
@@ -84,6 +85,7 @@ class Helm:
             ),
             env=self.env,
             timeout=60,
+            memory=MEMORY,
         )
 
     def rehearse(self, release: ReleaseId, chart: Path, *, take: bool = False) -> Command:
@@ -127,7 +129,8 @@ class Helm:
         """Words with the cluster they are for."""
         where = ("--kubeconfig", str(self.kubeconfig), "--kube-context", self.context)
         flat = tuple(word for group in words for word in group)
-        return Command(argv=(str(self.program), *flat, *where, "--color", "never"), env=self.env, timeout=timeout)
+        argv = (str(self.program), *flat, *where, "--color", "never")
+        return Command(argv=argv, env=self.env, timeout=timeout, memory=MEMORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

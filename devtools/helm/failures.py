@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from devtools.helm.commands import MEMORY
+
 Kind = Literal["away", "network", "webhook", "chart", "other"]
 
 _VERB = re.compile(r"^(?:UPGRADE|INSTALLATION|ROLLBACK|UNINSTALL) FAILED: ")
@@ -56,6 +58,7 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("away", re.compile(rf'{_REQUEST}/(?:api|apis|openapi|version)(?:[/?][^\s"]*)?"?{_FAILED_REQUEST}')),
     ("network", re.compile(rf'{_REQUEST}(?:/[^\s"]*)?"?{_FAILED_REQUEST}')),
 )
+_NO_MEMORY = re.compile(r"^fatal error: .*(?:out of memory|cannot allocate|cannot map pages)", re.MULTILINE)  # Go's
 _HINTS = (
     (
         re.compile(
@@ -87,6 +90,9 @@ class HelmFailure:
 
 def classify(stderr: str) -> HelmFailure:
     """Return what helm's last words mean."""
+    if not message(stderr) and _NO_MEMORY.search(stderr):
+        hint = "a template of the chart, or a value, probably grows without end"
+        return HelmFailure(kind="chart", text=f"helm ran out of memory; it may have {MEMORY >> 30} GiB", hint=hint)
     lines = message(stderr).splitlines() or [line for line in stderr.splitlines() if line.strip()][-1:]
     if not lines:
         return HelmFailure(kind="other", text="helm failed without an error message")

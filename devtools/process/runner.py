@@ -11,9 +11,11 @@ import contextlib
 import copy
 import errno
 import os
+import resource
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,6 +123,7 @@ class Command:
     secrets: tuple[str, ...] = ()
     line_secrets: tuple[str, ...] = field(default=(), compare=False, repr=False)
     keep: int = KEEP  # bytes of each stream that the result holds
+    memory: int | None = None  # bytes of data that each of its processes may have, where the system can limit that
     cleanup: bool = False  # runs after a cancel, too, and is not ended by it
     cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
 
@@ -249,6 +252,7 @@ class SubprocessRunner:
         finally:
             if command.later:
                 command.later.handed_over()
+        _limit_memory(child.pid, command.memory)
         return child
 
     def _stop_reason(self, command: Command, deadline: float | None) -> str:
@@ -280,6 +284,13 @@ class SubprocessRunner:
             child.returncode = -signal.SIGKILL
         with self._lock:
             self._groups.discard(child.pid)
+
+
+def _limit_memory(pid: int, size: int | None) -> None:
+    """Limit the memory of a process that has just started; only Linux can do that from outside."""
+    if size is not None and sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or a lower limit holds already
+            resource.prlimit(pid, resource.RLIMIT_DATA, (size, size))
 
 
 def _cannot_run(command: Command, error: OSError) -> EnvironmentFault:

@@ -34,7 +34,9 @@ AWAY = 10.0 if NIGHTLY else 3.0  # seconds
 LAYER = """\
 stage: base
 releases:
-  - {name: bulk, chart: platform/bulk}
+  - name: bulk
+    chart: platform/bulk
+    before: [{run: [sh, -c, "until test -e begin; do sleep 0.1; done"]}]
   - {name: hooked, chart: platform/hooked}
   - name: waiting
     chart: platform/empty
@@ -77,8 +79,10 @@ def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> st
     repo.chart("bulk", BULK)
     child = repo.start("layer", "10")
     namespace = f"/api/v1/namespaces/{repo.namespace}"
-    for path in (f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow", f"{namespace}/secrets/{BULK_RECORD}"):
-        eventually(lambda path=path: kube.get(path) or child.poll() is not None, 90)  # type: ignore[misc]
+    job, record = f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow", f"{namespace}/secrets/{BULK_RECORD}"
+    eventually(lambda: kube.get(job) or child.poll() is not None, 90)
+    repo.write("begin", "")  # so that helm applies when the fault comes
+    eventually(lambda: kube.get(record) or child.poll() is not None, 90)
     with fault:
         helper = Thread(target=_let_go_on, args=(kube, repo.namespace, lambda: child.poll() is not None))
         helper.start()
@@ -201,21 +205,21 @@ def _processes(own: Own) -> dict[str, psutil.Process]:
 @contextlib.contextmanager
 def _killed(own: Own, log: Path) -> Iterator[None]:
     """Gone for `AWAY` seconds, then started again; so is whatever does not survive that, as an init system would."""
-    known = {name: (item, item.cmdline(), item.environ()) for name, item in _processes(own).items()}
+    known = {name: (item, item.cmdline(), item.environ(), item.cwd()) for name, item in _processes(own).items()}
     known["kube-apiserver"][0].send_signal(signal.SIGKILL)
     time.sleep(AWAY)
     with log.open("wb") as sink, contextlib.ExitStack() as stack:
 
-        def start(argv: list[str], environ: dict[str, str]) -> None:
-            child = stack.enter_context(subprocess.Popen(argv, env=environ, stdout=sink, stderr=sink))
+        def start(argv: list[str], environ: dict[str, str], cwd: str) -> None:  # there is etcd's socket
+            child = stack.enter_context(subprocess.Popen(argv, env=environ, cwd=cwd, stdout=sink, stderr=sink))
             stack.callback(child.kill)
 
         start(*known["kube-apiserver"][1:])
         eventually(lambda: _answers(own), 40)
         time.sleep(1)  # who lost a lease says so now
-        for name, (item, argv, environ) in known.items():
+        for name, (item, argv, environ, cwd) in known.items():
             if name != "kube-apiserver" and (not item.is_running() or item.status() == psutil.STATUS_ZOMBIE):
-                start(argv, environ)
+                start(argv, environ, cwd)
         yield
 
 

@@ -202,6 +202,14 @@ def test_huge_output_is_streamed_and_cut_short(runner: SubprocessRunner) -> None
     assert psutil.Process().memory_info().rss - before < 4 * streams.KEEP
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the memory of another process")
+def test_the_memory_of_a_command_is_limited(runner: SubprocessRunner) -> None:
+    words = "import sys; sys.stdin.read(); print(len(bytes(2**29)))"  # once the limit is there
+    done = runner.run(Command(argv=(sys.executable, "-c", words), stdin=b"go", memory=2**28))
+    assert (done.ok, "MemoryError" in done.stderr) == (False, True)
+    assert runner.run(Command(argv=(sys.executable, "-c", words), stdin=b"go")).stdout == f"{2**29}\n"
+
+
 def test_what_is_not_utf8_is_shown_as_escapes(runner: SubprocessRunner) -> None:
     heard = Lines()
     result = runner.run(python(r"import os; os.write(1, b'caf\xe9 \xf0\x9f\x9a\x80\r\nnext\r\n')"), heard)
