@@ -16,6 +16,7 @@ from devtools.gitops.component import ChartInfo, Component, Export, ExportOption
 from devtools.gitops.components import components_of, disabled_notes
 from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.flux.overlays import export_kustomize
+from devtools.gitops.tree.originals import with_originals
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
 from devtools.planning.selection import Selector
@@ -86,10 +87,7 @@ def make_export(app: App, typed: Arguments) -> Made:
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
         for name, stack in stacks.items()
     }
-    if typed.layout == "infra" or typed.engine == "kustomize" or (typed.engine == "flux" and settings.images):
-        from devtools.gitops.tree.originals import with_originals
-
-        components = with_originals(components, place, app.settings.root)
+    components = with_originals(components, place, app.settings.root)
     tenants = load_tenants(app.settings.root)
     for stack in stacks.values():
         check_tenants(tenants, stack)

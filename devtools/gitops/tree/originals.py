@@ -1,7 +1,8 @@
-"""Value files as they are on this disk, for layouts that copy them instead of naming them."""
+"""Value files as they are on this disk: what they hold, for layouts that copy them, and whether SOPS encrypted them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from devtools.base.open_file import read_source
 from devtools.errors import ConfigError
 from devtools.gitops.component import Component, Place, ValueFile
+
+_SOPS = re.compile(rb"^sops:\s*$.*^\s+mac: [\"']?ENC\[", re.MULTILINE | re.DOTALL)
 
 
 def with_originals(
@@ -26,7 +29,8 @@ def with_originals(
                 read[file.path] = read_source(path)
             except OSError as error:
                 raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="correct its mode") from error
-        return replace(file, original=read[file.path])
+        original = read[file.path]
+        return replace(file, original=original, encrypted=bool(_SOPS.search(original)))
 
     return {
         name: tuple(replace(item, value_files=tuple(map(filled, item.value_files))) for item in items)
