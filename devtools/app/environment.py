@@ -231,8 +231,18 @@ class App:
         return Path(found) if found else None
 
     def find_cluster(self) -> Cluster:
-        """The running cluster; EnvironmentFault where there is none."""
-        return self.provider.find()
+        """Return the running cluster for a command that looks at releases; EnvironmentFault if there is none.
+
+        An empty cluster would be of no use to such a command, so the hint is to install the releases, too.
+        """
+        from devtools.clusters.provider import ClusterAbsent
+
+        try:
+            return self.provider.find()
+        except ClusterAbsent as error:
+            if self.provider_name == "context":
+                raise
+            raise error.changed(hint="invoke up makes it and installs the releases") from error
 
     @property
     def is_terminal(self) -> bool:

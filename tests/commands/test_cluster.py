@@ -15,6 +15,8 @@ from devtools.app.options import Options
 from devtools.clusters.provider import Cluster, ClusterStatus, Progress
 from devtools.commands import cluster as verbs
 from devtools.commands import up
+from devtools.commands.contracts import contracts
+from devtools.commands.drift import drift
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.kube.client import Kube
 from devtools.model import Environment, Stack
@@ -85,6 +87,10 @@ def test_without_a_cluster_there_is_nothing_to_take_away(tmp_path: Path) -> None
     done = call(lambda app: up.down(app, Options()), "text", environ=environ, cwd=root)
     shown = "error: there is no cluster gone: there is nothing to uninstall\n"
     assert (done.code, done.err) == (ExitCode.ENVIRONMENT, shown), "a hint to make one would help nobody"
+    for look in (lambda app: drift(app, "", Options(), fix=False), lambda app: contracts(app, "", Options())):
+        done = call(look, "text", environ=environ, cwd=root)
+        shown = "error: there is no cluster gone\n  hint: invoke up makes it and installs the releases\n"
+        assert (done.code, done.err) == (ExitCode.ENVIRONMENT, shown), "an empty cluster has nothing to look at"
     done = call(verbs.delete, "text", environ=environ, cwd=root)
     assert (done.code, done.err) == (ExitCode.OK, "there is no cluster gone\n")
 
