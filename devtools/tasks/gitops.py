@@ -182,5 +182,26 @@ def compare_golden(
     main(lambda app: verb.compare(app, typed, golden, update=update), output)
 
 
-gitops = Collection("gitops", export, verify, preview)
+@layer_task(
+    reads=True,
+    help=with_help(
+        "output",
+        name="the component: a release's name, or namespace/name",
+        env="in this environment (default: the first one that has it)",
+    ),
+)
+def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
+    """Show each key of a release beside what it becomes in Argo CD and Flux, with file and line.
+
+    Examples:
+      invoke gitops.explain clickhouse
+      invoke gitops.explain ameide/clickhouse --env production --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import explain as verb
+
+    main(lambda app: verb.explain(app, name, env, output), output)
+
+
+gitops = Collection("gitops", export, verify, preview, explain)
 gitops.add_task(compare_golden, name="test")

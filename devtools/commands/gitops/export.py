@@ -71,6 +71,7 @@ class Made:
     export: Export
     components: Mapping[str, tuple[Component, ...]]  # by environment
     stacks: Mapping[str, Stack]
+    options: ExportOptions
     out: Path
     shown: Path
 
@@ -105,6 +106,7 @@ def make_export(app: App, typed: Arguments) -> Made:
         export=Export(files=export.files, notes=(*export.notes, *notes)),
         components=components,
         stacks=stacks,
+        options=options,
         out=out,
         shown=_shown(out, app.cwd),
     )
