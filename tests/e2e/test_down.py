@@ -16,7 +16,7 @@ from devtools.clusters.embedded.provider import KwokProvider
 from devtools.clusters.provider import Cluster
 from devtools.kube.client import ApiError, Kube
 from devtools.process.runner import Cancel
-from tests.kits.repository import Repo
+from tests.kits.repository import CONFIG_MAP, Repo
 
 pytestmark = pytest.mark.cluster
 # What a cluster changes by itself; of the Stages, the one that makes kwok look for new kinds.
@@ -235,3 +235,29 @@ def test_what_does_not_go_together_is_refused(offline: Repo) -> None:
     for words, says in ((("--crds", "--undeclared"), "cannot be combined"), (("--force",), "down --crds --force")):
         typed = offline.invoke("down", *words)
         assert (typed.code, says in typed.err) == (2, True), typed.text
+
+
+HOOK = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: "{{ .Release.Namespace }}-made"
+  annotations: {helm.sh/hook: post-install}
+rules: []
+"""
+
+
+def test_what_hooks_left_is_named_and_stays(repo: Repo, cluster: Cluster) -> None:
+    repo.chart("conf", CONFIG_MAP, HOOK)
+    kube, name = Kube(cluster.kubeconfig, cluster.context, Cancel()), f"{repo.namespace}-made"
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}"
+    try:
+        assert repo.invoke("up", "--no-test").code == 0
+        typed = repo.invoke("down", "--crds")
+        assert typed.code == 0, typed.text
+        named = f"helm leaves what hooks made (kubectl delete removes it): clusterrole/{name}"
+        assert named in " ".join(typed.text.split())
+        assert kube.get(f"/api/v1/namespaces/{repo.namespace}") is None
+        assert kube.get(path), "a hook may have made what holds data"
+    finally:
+        kube.delete(path)
