@@ -105,7 +105,7 @@ class Project:
 
     def stack(self) -> Stack:
         """Load and validate the stack; raise ConfigError with every problem."""
-        from devtools.app.loading import cached_stack
+        from devtools.app.stack_cache import cached_stack
 
         return cached_stack(self.app)
 
@@ -156,7 +156,7 @@ class Project:
 
     def inputs(self, request: Request, smoke_values: Mapping[str, Any]) -> Inputs:
         """Merge the values of each release to sync and digest its inputs."""
-        from devtools.app.loading import cached_values
+        from devtools.app.stack_cache import cached_values
         from devtools.config.values import inputs_digest, overlaid
         from devtools.planning.selection import names
 
@@ -174,10 +174,10 @@ class Project:
 
     def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
         """Carry out a plan; emits the events of every step and a final RunFinished."""
-        from devtools.app.durations import durations_file, save_durations
         from devtools.app.orphans import marked
         from devtools.app.session import session
         from devtools.engine.engine import Engine
+        from devtools.run.durations import durations_file, save_durations
 
         def warn(line: str) -> None:
             bus.emit(Notice(level="warning", message=line))
@@ -296,7 +296,7 @@ class Project:
     @contextlib.contextmanager
     def _bus(self, options: Options) -> Iterator[Bus]:
         """Events, shown the way this output and terminal want it."""
-        from devtools.report.choose import renderer
+        from devtools.report.renderers import renderer
 
         app = self.app
         show = renderer(
@@ -320,7 +320,7 @@ class Project:
         """Hold the run lock of this stack and context; EnvironmentFault if the cluster is being taken away."""
         from devtools.app.notices import run_subject
         from devtools.app.session import lock_note
-        from devtools.run.lock import check_shutdown, run_lock
+        from devtools.run.file_lock import check_shutdown, run_lock
 
         app, locks, where = self.app, self.app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
         with run_lock(

@@ -61,8 +61,8 @@ def _classified(app: App, error: BaseException) -> DevtoolsError:
 
 def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
     """Say what went wrong, as far as anyone can be told."""
-    from devtools.report.choose import use_color
     from devtools.report.problems import error_json, render_error
+    from devtools.report.renderers import use_color
 
     error = _redacted(_with_way_out(app, error), app.redactor.text)
     with contextlib.suppress(OSError, ValueError):

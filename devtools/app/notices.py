@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
     """Return a warning that another run, here or on another machine, changes what is looked at, if one does."""
-    from devtools.run.lock import under_way
+    from devtools.run.file_lock import under_way
 
     other = under_way(app.folders.state / "locks", run_subject(stack.name, context)) or _elsewhere(stack, kube)
     if other:
@@ -34,7 +34,7 @@ def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
     """The holder of the stack's Leases; empty if there is none, or this user may not read them."""
     from devtools.app.session import lease_namespaces
-    from devtools.run.lease import find_holder
+    from devtools.run.cluster_lock import find_holder
 
     for namespace in lease_namespaces(stack):
         with contextlib.suppress(DevtoolsError):
@@ -71,7 +71,7 @@ def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) ->
     upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
     if not upgrades:
         return
-    from devtools.charts.nondeterminism import describe, random_templates
+    from devtools.charts.random_functions import describe, random_templates
 
     for step in upgrades:
         if found := list(describe(random_templates(step.release.chart.path, values[step.id]))):

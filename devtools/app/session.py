@@ -45,8 +45,8 @@ def session(
 ) -> Session:
     """The session of a run; `mark` is that of its processes."""
     from devtools.app.crash_reports import bug
-    from devtools.app.durations import durations_file, load_durations
     from devtools.app.orphans import MARK
+    from devtools.run.durations import durations_file, load_durations
     from devtools.run.session import Session
     from devtools.run.slots import Slots
 
@@ -96,7 +96,7 @@ def cluster_lock(
     from devtools.kube.client import Kube as Client
     from devtools.readiness.wait import Wait
     from devtools.releases.namespaces import make_namespace
-    from devtools.run.lease import Holder, Lease, held
+    from devtools.run.cluster_lock import Holder, Lease, held
 
     def say(line: str) -> None:
         bus.emit(Notice(level="info", message=line))
@@ -139,7 +139,7 @@ def _now(app: App) -> str:
 
 def origin_of(app: App) -> str:
     """Names this machine and state directory: what a run of it started ends with it, or is ended by its next one."""
-    from devtools.run.lease import this_machine
+    from devtools.run.cluster_lock import this_machine
 
     machine = this_machine() or platform.node()
     return hashlib.sha256(f"{machine} {app.folders.state.resolve()}".encode()).hexdigest()[:12]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from devtools.base.atomic_write import write_whole
-from devtools.clusters.programs import Program, last_line
+from devtools.clusters.external_program import Program, last_line
 from devtools.clusters.provider import Progress
 from devtools.docker import buildx
 from devtools.docker.buildx import Buildx

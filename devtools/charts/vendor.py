@@ -28,7 +28,7 @@ from devtools.charts.resolve import THIRD_PARTY, WORK, Charts
 from devtools.charts.subcharts import load_chart
 from devtools.charts.tree import files_of_tree, tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
-from devtools.helm.charts import OCI, PUBLISHER, HelmCharts, newest, oci_reference, split_credentials
+from devtools.helm.chart_commands import OCI, PUBLISHER, HelmCharts, newest, oci_reference, split_credentials
 from devtools.helm.failures import classify
 from devtools.process.runner import Command, Runner
 

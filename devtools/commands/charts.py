@@ -17,7 +17,7 @@ from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry
     from devtools.charts.vendor import Vendor
-    from devtools.helm.charts import HelmCharts
+    from devtools.helm.chart_commands import HelmCharts
 
 VERSION = 1  # of the JSON documents
 
@@ -25,7 +25,7 @@ VERSION = 1  # of the JSON documents
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
     """Vendor the named charts, else all that are not; every one is tried before what failed is told."""
     from devtools.errors import config_error
-    from devtools.run.lock import run_lock
+    from devtools.run.file_lock import run_lock
 
     wanted = _chosen(app, names) or [entry for entry in _pinned(app) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
@@ -106,7 +106,7 @@ def show(app: App, output: str) -> ExitCode:
 def outdated(app: App, source: str, output: str) -> ExitCode:
     """Newer versions of pinned charts; EnvironmentFault where no source answers."""
     from devtools.charts.vendor import latest_in_index, latest_of
-    from devtools.helm.charts import newer
+    from devtools.helm.chart_commands import newer
 
     place = _place(app, source)
     local = latest_in_index(Path(place)) if place and "://" not in place else None
@@ -166,7 +166,7 @@ def _vendor(app: App, keyring: str) -> Vendor:
 
 
 def _helm(app: App, home: Path) -> HelmCharts:
-    from devtools.helm.charts import HelmCharts
+    from devtools.helm.chart_commands import HelmCharts
 
     return HelmCharts(program=app.toolchain.path("helm"), home=home)
 

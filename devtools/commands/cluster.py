@@ -66,7 +66,7 @@ def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[
     the lock taken here once they hold theirs, and theirs are looked for once this one is held.
     """
     from devtools.app.session import lock_note
-    from devtools.run.lock import run_lock, shutdown_subject
+    from devtools.run.file_lock import run_lock, shutdown_subject
 
     if app.provider_name == "context":  # that cluster is never stopped or removed
         yield
@@ -96,8 +96,8 @@ def _check_runs(app: App, verb: str, *, force: bool) -> None:
 def runs_on_cluster(app: App) -> list[str]:
     """Return the runs on this cluster: those that hold a lock of this machine, else those that hold a Lease."""
     from devtools.kube.client import Kube
-    from devtools.run.lease import find_holders
-    from devtools.run.lock import runs_on
+    from devtools.run.cluster_lock import find_holders
+    from devtools.run.file_lock import runs_on
 
     if app.provider_name == "context":  # that cluster is never stopped or removed
         return []

@@ -10,9 +10,9 @@ from devtools.diff.difference import ABSENT, Change, changes, is_hidden
 from devtools.diff.effects import CRD, loss, storage_version
 from devtools.diff.managed_fields import Steps
 from devtools.drift.objects import Item
-from devtools.helm.applied import MANAGER
 from devtools.helm.commands import annotations_of
 from devtools.helm.record import KEEP
+from devtools.helm.revision import MANAGER
 from devtools.model import Action, ObjectRef, Step
 from devtools.redaction import HIDDEN, Redactor
 from devtools.releases.crds import compare

@@ -19,7 +19,7 @@ from devtools.diff.replaced_items import replaced
 from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.errors import DevtoolsError
-from devtools.helm.applied import MANAGER, Applied, applied
+from devtools.helm.revision import MANAGER, Applied, applied
 from devtools.kube.api_errors import NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import Ignore, ObjectRef, Release, ReleaseId

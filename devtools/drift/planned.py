@@ -31,9 +31,9 @@ from devtools.drift.changes import (
 )
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.errors import DevtoolsError
-from devtools.helm.applied import MANAGER, Applied, applied, declared
 from devtools.helm.labels import LABEL_STACK
 from devtools.helm.rejections import immutable_fields, without_values
+from devtools.helm.revision import MANAGER, Applied, applied, declared
 from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import SYNCED, Action, ObjectRef, Plan, ReleaseId, Step

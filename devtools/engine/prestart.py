@@ -13,7 +13,7 @@ from concurrent.futures import wait
 from threading import Lock
 
 from devtools.model import SYNCED, Action, ReleaseId, Step
-from devtools.releases.launch import Launch
+from devtools.releases.helm_process import Launch
 from devtools.run.slots import Slots
 
 MOST = 3  # processes that wait: each holds some 60 MiB

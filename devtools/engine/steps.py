@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devtools.engine.helm_runs import HelmRuns, scoped
+from devtools.engine.helm_steps import HelmRuns, scoped
 from devtools.engine.outcome import Done
 from devtools.events import ContractChecked, Outcome, Verdict
 from devtools.model import Action, ObjectRef, Plan, Release, Step, Sweep
@@ -10,7 +10,7 @@ from devtools.readiness.contracts import Contracts
 from devtools.readiness.wait import Failure, Wait, wait_ready
 from devtools.releases.cleanup import remove_crds, remove_namespaces
 from devtools.releases.facts import mark_ready
-from devtools.releases.nondeterminism import rerendered
+from devtools.releases.render_diff import rerendered
 from devtools.run.session import Session
 
 

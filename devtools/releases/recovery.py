@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from devtools.helm.applied import Applied, applied
 from devtools.helm.labels import LABEL_CHART
 from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
+from devtools.helm.revision import Applied, applied
 from devtools.kube.client import Kube
 from devtools.model import BUSY, PENDING, STAND_IN, ObjectRef, Release, ReleaseId
 from devtools.readiness.wait import LateFailure, Wait

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from devtools.diff.difference import ABSENT, changes, is_hidden
 from devtools.errors import DevtoolsError
-from devtools.helm.applied import Applied
 from devtools.helm.rejections import Refusal, invalid, refusals, without_values
+from devtools.helm.revision import Applied
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release, ReleaseId, Step
 from devtools.readiness.rules import is_workload

@@ -10,10 +10,10 @@ from devtools.diff.difference import Change
 from devtools.diff.managed_fields import handed_over
 from devtools.diff.replaced_items import replaced
 from devtools.errors import DevtoolsError
-from devtools.helm.applied import MANAGER
 from devtools.helm.ownership import revision_of
 from devtools.helm.record import KEEP, read_record
 from devtools.helm.rejections import Refusal
+from devtools.helm.revision import MANAGER
 from devtools.kube.api_errors import CONFLICT
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, ReleaseId

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from devtools.charts.crds import ChartObject, objects_in_crds
-from devtools.charts.nondeterminism import Uses, uses_of
+from devtools.charts.random_functions import Uses, uses_of
 from devtools.errors import ConfigError, DevtoolsError
 from devtools.kube.discovery import Resource
 from devtools.model import SYNCED, Action, Plan, ReleaseId, Step

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from devtools.helm.labels import TESTS_FAILED
 from devtools.model import Facts, Layer, Release, ReleaseFact, Stack
-from devtools.report.choose import console, use_color
+from devtools.report.renderers import console, use_color
 from devtools.report.text import Line, Span, Style, Writer, clean, counted, with_note, wrapped
 
 if TYPE_CHECKING:

@@ -1,12 +1,21 @@
-"""How long each release took when it was last synced: what the order of the next run goes by."""
+"""How long each release took when it was last synced: what the order of the next run goes by.
+
+They are a hint and nothing else, in one small file for each stack and context: if it is lost, odd or cannot be written,
+the order is less good.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_json
+from devtools.base.open_file import read_file
 from devtools.model import ReleaseId
 
 _WEIGHT = 0.5  # of what was known before: one slow run is no rule
@@ -46,3 +55,25 @@ def read_durations(text: str) -> Durations:
 def _id(name: str) -> ReleaseId:
     namespace, _, release = name.partition("/")
     return ReleaseId(namespace, release)
+
+
+def durations_file(state: Path, stack: str, context: str) -> Path:
+    """The file of one stack on one context."""
+    name = hashlib.sha256(f"{stack}\0{context}".encode()).hexdigest()[:16]
+    return state / "durations" / f"{name}.json"
+
+
+def load_durations(file: Path) -> Durations:
+    """What earlier runs noted; nothing where there is no such file."""
+    try:
+        return read_durations(read_file(file).decode())
+    except (OSError, ValueError):
+        return Durations()
+
+
+def save_durations(file: Path, durations: Durations) -> None:
+    """Keep what this run saw, whole or not at all; where nothing was synced nothing is written."""
+    if not durations.measured:
+        return
+    with contextlib.suppress(OSError):
+        write_whole(file, durations.dump())

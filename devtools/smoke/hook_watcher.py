@@ -29,7 +29,7 @@ from devtools.readiness.diagnostics import LOG_LINES
 from devtools.readiness.failures import Trouble, gone
 from devtools.readiness.rules import container_statuses, has_begun, job_result
 from devtools.readiness.wait import Failure, Patience, Suspicions
-from devtools.releases.launch import Launch
+from devtools.releases.helm_process import Launch
 from devtools.releases.recovery import records
 from devtools.run.session import Session
 

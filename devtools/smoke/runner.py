@@ -23,7 +23,7 @@ from devtools.releases.failures import Outage, Retries, thread_limit
 from devtools.releases.removal import INSTANCE, is_test
 from devtools.run.session import Session
 from devtools.smoke.deadline import SLACK
-from devtools.smoke.record import Record
+from devtools.smoke.record_guard import Record
 from devtools.smoke.watch import Test, Watch
 
 AT_ONCE = 16  # tests of a run that go on at the same time: each has a helm that waits, of 60 MB

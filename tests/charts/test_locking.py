@@ -8,7 +8,7 @@ import pytest
 
 from devtools.charts.lock import with_sha256
 from devtools.errors import ConfigError
-from devtools.helm.charts import newer, newest, oci_reference
+from devtools.helm.chart_commands import newer, newest, oci_reference
 
 SHA = "0123456789abcdef" * 4
 FILE = Path("lock.yaml")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devtools.clusters.k3d import answers
+from devtools.clusters.k3d import output
 from devtools.clusters.k3d.base_file import read_base
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, digest, document
@@ -212,21 +212,21 @@ def listed(*nodes: dict[str, object]) -> str:
 
 
 def test_clusters() -> None:
-    (found,) = answers.parse_clusters(listed(BALANCER, SERVER))
+    (found,) = output.parse_clusters(listed(BALANCER, SERVER))
     assert (found.name, found.digest, found.workers) == ("dev", "abc", ("k3d-dev-server-0",))
     assert found.is_running
     assert found.is_complete
     assert [node.ports for node in found.nodes] == [(6445,), ()]
-    assert answers.parse_clusters("[]") == ()
-    assert answers.parse_clusters("null") == ()
-    assert answers.parse_clusters("\x1b[36mINFO\x1b[0m[0000] hello\n" + listed(SERVER))[0].name == "dev"
+    assert output.parse_clusters("[]") == ()
+    assert output.parse_clusters("null") == ()
+    assert output.parse_clusters("\x1b[36mINFO\x1b[0m[0000] hello\n" + listed(SERVER))[0].name == "dev"
 
 
 @pytest.mark.parametrize("stopped", [SERVER, BALANCER, node("k3d-dev-agent-0", "agent")])
 def test_a_cluster_that_runs_in_part_is_not_running(stopped: dict[str, object]) -> None:
     name = str(stopped["name"])
     others = [item for item in (SERVER, BALANCER) if item["name"] != name]
-    (found,) = answers.parse_clusters(listed(*others, {**stopped, **node(name, str(stopped["role"]), "exited")}))
+    (found,) = output.parse_clusters(listed(*others, {**stopped, **node(name, str(stopped["role"]), "exited")}))
     assert not found.is_running
     assert [node.name for node in found.stopped] == [name]
     assert found.is_complete
@@ -234,18 +234,18 @@ def test_a_cluster_that_runs_in_part_is_not_running(stopped: dict[str, object]) 
 
 @pytest.mark.parametrize("nodes", [(BALANCER,), (SERVER, node("k3d-dev-serverlb", "loadbalancer", "created"))])
 def test_a_cluster_of_which_a_part_was_never_started_is_not_complete(nodes: tuple[dict[str, object], ...]) -> None:
-    assert not answers.parse_clusters(listed(*nodes))[0].is_complete
+    assert not output.parse_clusters(listed(*nodes))[0].is_complete
 
 
-@pytest.mark.parametrize("output", ["", "FATA[0000] no docker", "{}", "[1]"])
-def test_what_is_not_a_list_is_refused(output: str) -> None:
+@pytest.mark.parametrize("text", ["", "FATA[0000] no docker", "{}", "[1]"])
+def test_what_is_not_a_list_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        answers.parse_clusters(output)
+        output.parse_clusters(text)
 
 
 def test_registries() -> None:
     ports = {"5000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5111"}]}
-    found = answers.parse_registries(
+    found = output.parse_registries(
         json.dumps([node("/k3d-a", "registry", portMappings=ports), node("k3d-b", "registry", "exited")])
     )
     assert [(name, one.is_running, one.ports) for name, one in found.items()] == [
@@ -256,7 +256,7 @@ def test_registries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "error"),
+    ("text", "error"),
     [
         (
             "\x1b[33mWARN\x1b[0m[0000] careful\n\x1b[31mERRO\x1b[0m[0002] first\n\x1b[31mFATA\x1b[0m[0002] second\n",
@@ -267,21 +267,21 @@ def test_registries() -> None:
         ("", "no reason given"),
     ],
 )
-def test_the_first_error_is_shown(output: str, error: str) -> None:
-    assert answers.first_error(output) == error
+def test_the_first_error_is_shown(text: str, error: str) -> None:
+    assert output.first_error(text) == error
 
 
 KUBECONFIG = "INFO[0000] x\napiVersion: v1\nclusters:\n- cluster:\n    server: https://0.0.0.0:6445\n  name: k3d-dev\n"
 
 
 def test_kubeconfig_has_an_address_that_works() -> None:
-    here = yaml.safe_load(answers.kubeconfig(KUBECONFIG))
+    here = yaml.safe_load(output.kubeconfig(KUBECONFIG))
     assert here["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:6445"
-    beside = yaml.safe_load(answers.kubeconfig(KUBECONFIG, answers.server_url(CONFIG, beside=True)))
+    beside = yaml.safe_load(output.kubeconfig(KUBECONFIG, output.server_url(CONFIG, beside=True)))
     assert beside["clusters"][0]["cluster"]["server"] == "https://k3d-dev-serverlb:6443"
-    assert answers.server_url(CONFIG, beside=False) == "https://127.0.0.1:6445"
+    assert output.server_url(CONFIG, beside=False) == "https://127.0.0.1:6445"
     with pytest.raises(ValueError, match="no kubeconfig"):
-        answers.kubeconfig("FATA[0000] none")
+        output.kubeconfig("FATA[0000] none")
 
 
 def test_differences_are_named() -> None:

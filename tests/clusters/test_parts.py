@@ -19,11 +19,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devtools.clusters.cluster_file_lock import locked
 from devtools.clusters.embedded import cleanup, simulation
 from devtools.clusters.embedded.layout import POOL, Layout, Link
 from devtools.clusters.embedded.names import REAL_LABEL
-from devtools.clusters.embedded.node import image, programs, subnets
-from devtools.clusters.locks import locked
+from devtools.clusters.embedded.node import daemons, image, subnets
 from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
 from devtools.clusters.provider import choose_provider
 from devtools.docker.engine import DockerEngine, docker_answers
@@ -266,7 +266,7 @@ def test_the_lock_of_all_clusters_is_ours_alone_and_waiting_for_it_is_said_and_i
 
 
 def test_what_the_real_node_reads() -> None:
-    node = programs.Node(
+    node = daemons.Node(
         name="real-0",
         home=Path("/s p/node"),
         runtime=Path("/run/d"),
@@ -276,7 +276,7 @@ def test_what_the_real_node_reads() -> None:
         cgroup="devtools-1",
         env={"M": "x"},
     )
-    files = programs.files(
+    files = daemons.files(
         node, server="https://10.200.0.1:1", pki=Path("/p"), cni=Path("/c"), snapshotter="native", sandbox="pause:1"
     )
     kubelet = json.loads(files["kubelet.json"])
@@ -287,8 +287,8 @@ def test_what_the_real_node_reads() -> None:
     containerd = tomllib.loads(files["containerd.toml"])
     assert containerd["root"] == "/s p/node/containerd"
     assert yaml.safe_load(files["kubeconfig"])["clusters"][0]["cluster"]["server"] == "https://10.200.0.1:1"
-    start = programs.kubelet(node, Path("/t/kubelet"))
+    start = daemons.kubelet(node, Path("/t/kubelet"))
     assert start.argv[:4] == ("nsenter", "--mount=/run/d/ns/mnt", "--net=/run/d/ns/net", "--")
-    made = programs.make_namespaces(node).stdin
+    made = daemons.make_namespaces(node).stdin
     assert made is not None
     assert b"'\"'\"'/s p/node/tunables/kernel/panic'\"'\"' /proc/sys/kernel/panic" in made

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from devtools.clusters.programs import Program
+from devtools.clusters.external_program import Program
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from devtools.clusters.k3d.answers import first_error, parse_clusters, parse_registries
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import Config, Registry
+from devtools.clusters.k3d.output import first_error, parse_clusters, parse_registries
 from devtools.clusters.k3d.provider import K3dProvider
 from devtools.docker.engine import DockerEngine, docker_answers
 from devtools.errors import EnvironmentFault, Interrupted

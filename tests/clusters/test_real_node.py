@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from devtools.clusters.embedded.names import SMOKE_VALUES
-from devtools.clusters.embedded.node.programs import TUNABLES
+from devtools.clusters.embedded.node.daemons import TUNABLES
 from devtools.clusters.embedded.node.real_node import missing_packages, obstacle
 from tests.clusters.closed import check_closed_to_others
 from tests.kits.clusters import Machine

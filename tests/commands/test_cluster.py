@@ -23,8 +23,8 @@ from devtools.model import Environment, Stack
 from devtools.planning.plan import Selection
 from devtools.process.runner import Cancel
 from devtools.project import Project, Request
-from devtools.run.lease import Holder, Lease, find_holder, find_holders
-from devtools.run.lock import note_of, run_lock
+from devtools.run.cluster_lock import Holder, Lease, find_holder, find_holders
+from devtools.run.file_lock import note_of, run_lock
 from tests.kits.stack import repository
 from tests.kits.verbs import call
 from tests.kits.waiting import eventually

@@ -21,7 +21,7 @@ from devtools.errors import ExitCode
 from devtools.events import Outcome, StepFinished, StepOutput
 from devtools.model import ReleaseId, Step
 from devtools.process.runner import Cancel, Command, OnOutput, Result
-from devtools.releases.launch import Launch
+from devtools.releases.helm_process import Launch
 from devtools.run.slots import Slots
 from tests.kits.run import Bench, Recorder, config_map, deployment, plan, step
 from tests.kits.waiting import eventually
@@ -110,7 +110,7 @@ DIES = """\
 import signal, sys, time
 from pathlib import Path
 from devtools.process.runner import Cancel, SubprocessRunner
-from devtools.releases.launch import Launch
+from devtools.releases.helm_process import Launch
 from devtools.model import ReleaseId
 from devtools.helm.commands import Helm
 program, kubeconfig, context, namespace, chart = sys.argv[1:]

@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.app.durations import durations_file, load_durations, save_durations
 from devtools.engine.schedule import expected, levels
 from devtools.events import Outcome, StepFinished
 from devtools.model import Action, ChartRef, ReleaseId
-from devtools.run.durations import Durations, read_durations
+from devtools.run.durations import Durations, durations_file, load_durations, read_durations, save_durations
 from devtools.run.slots import Slots
 from tests.kits.fuzzing import cases
 from tests.kits.run import HERE, Bench, config_map, deployment, plan, release, step

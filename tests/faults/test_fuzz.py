@@ -35,7 +35,7 @@ from devtools.clusters import ctr
 from devtools.clusters.context import ContextProvider
 from devtools.clusters.embedded import kwokctl
 from devtools.clusters.embedded.simulation import digest, stack_objects
-from devtools.clusters.k3d import answers as k3d_answers
+from devtools.clusters.k3d import output as k3d_output
 from devtools.clusters.k3d.config import LABEL, Config, Registry, differences, document
 from devtools.config.build import DefaultsFile
 from devtools.config.settings import Settings, load_settings
@@ -43,8 +43,8 @@ from devtools.config.validate import form_of
 from devtools.config.values import inputs_digest, merge
 from devtools.docker import buildx
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, Location
-from devtools.helm import applied, failures, record, rejections
 from devtools.helm import commands as helm
+from devtools.helm import failures, record, rejections, revision
 from devtools.helm.labels import ANNOTATION_OBJECTS
 from devtools.images.catalog import ImagesFile, load_catalog
 from devtools.images.rendered import images_of
@@ -563,7 +563,7 @@ PARSERS: dict[str, Parser] = {
     "helm values": _lines(rejections.without_values, 'Invalid value: {"a": "b"}: field is immutable', INVALID),
     "helm kinds": _lines(helm.missing_kinds, 'no matches for kind "A" in version "b/v1"'),
     "helm applied": Parser(
-        parse=lambda said: applied.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
+        parse=lambda said: revision.applied(_record(said), ReleaseId("ns", "x")), goods=(json.dumps(RELEASE),)
     ),
     "helm record": Parser(parse=_read_record, goods=(json.dumps(RELEASE),)),
     "hooks of a record": Parser(
@@ -574,18 +574,18 @@ PARSERS: dict[str, Parser] = {
         parse=lambda said: owned_objects({"annotations": {ANNOTATION_OBJECTS: said}}), goods=(INVENTORY,)
     ),
     "durations": Parser(parse=read_durations, goods=('{"version": 1, "seconds": {"a/b": 1.5}}',)),
-    "k3d clusters": Parser(parse=k3d_answers.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
+    "k3d clusters": Parser(parse=k3d_output.parse_clusters, goods=(CLUSTERS,), raises=(ValueError,)),
     "k3d registries": Parser(
-        parse=k3d_answers.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
+        parse=k3d_output.parse_registries, goods=(CLUSTERS.replace("server", "registry"),), raises=(ValueError,)
     ),
     "k3d differences": Parser(
         parse=_differences, goods=(json.dumps(MADE_FROM).replace("80:80", "81:80"),), raises=(ValueError,)
     ),
     "k3d error": _lines(
-        k3d_answers.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'
+        k3d_output.first_error, 'INFO[0000] x\nERRO[0001] y\nFATA[0002] z\nlevel=error msg="x \\"y\\""\n'
     ),
     "k3d kubeconfig": _lines(
-        lambda said: k3d_answers.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
+        lambda said: k3d_output.kubeconfig(said, "https://127.0.0.1:1"), KUBECONFIG, raises=(ValueError,)
     ),
     "kwokctl": _lines(kwokctl.messages, KWOK),
     "ctr images": _lines(ctr.parse_images, IMAGE_TABLE, raises=(ValueError,)),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from devtools.charts.archive import inspect_archive
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry
-from devtools.charts.nondeterminism import random_templates
+from devtools.charts.random_functions import random_templates
 from devtools.charts.vendor import missing_dependencies
 from devtools.config.values import chart_values
 from devtools.errors import ConfigError, Location

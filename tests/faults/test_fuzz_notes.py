@@ -21,7 +21,7 @@ from devtools.clusters.embedded.status import Record, read_record
 from devtools.commands.proto import STATE, last_push, module_of
 from devtools.errors import ConfigError
 from devtools.process.runner import Cancel
-from devtools.run.lock import note_of, under_way
+from devtools.run.file_lock import note_of, under_way
 from devtools.testing import FakeRunner, Reply
 from devtools.tilt.harness.files import Files
 from devtools.tilt.harness.settings import FILE, Config

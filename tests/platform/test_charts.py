@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devtools.charts.nondeterminism import random_templates
+from devtools.charts.random_functions import random_templates
 from devtools.process.runner import Result
 from tests.platform.support import CHARTS, ENVIRONMENTS, HERE, Declared, Tool, documents, load, releases, render, run
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from devtools import events as ev
 from devtools.errors import ConfigError
-from devtools.report.choose import choose, renderer, use_color
+from devtools.report.renderers import choose, renderer, use_color
 from devtools.report.run_state import RunState
 from devtools.report.terminal.live import LiveView, View
 from devtools.report.text import ASCII, UNICODE, Marks
@@ -220,7 +220,9 @@ def test_renderer_keeps_stdout_for_the_result(output: str) -> None:
 
 
 def test_plain_output_imports_no_rich() -> None:
-    code = "import sys, devtools.report.choose, devtools.report.tables, devtools.report.problems, devtools.report.files"
+    code = (
+        "import sys, devtools.report.renderers, devtools.report.tables, devtools.report.problems, devtools.report.files"
+    )
     run = subprocess.run(
         [sys.executable, "-c", f"{code}; sys.exit('rich' in sys.modules)"], check=False, cwd=Path(__file__).parents[2]
     )

@@ -65,10 +65,10 @@ UNUSED = frozenset(
         *(
             "devtools.charts.archive",
             "devtools.charts.lock",
-            "devtools.charts.nondeterminism",
+            "devtools.charts.random_functions",
             "devtools.charts.standin",
         ),
-        *("devtools.docker.engine", "devtools.clusters.locks", "devtools.clusters.embedded.lifecycle"),
+        *("devtools.docker.engine", "devtools.clusters.cluster_file_lock", "devtools.clusters.embedded.lifecycle"),
         *(
             "devtools.clusters.embedded.node.real_node",
             "devtools.clusters.embedded.simulation",
@@ -76,7 +76,7 @@ UNUSED = frozenset(
         ),
         *("devtools.readiness.observer", "devtools.smoke.runner", "devtools.engine.steps", "devtools.config.stack"),
         *("devtools.config.validate", "devtools.base.yaml_positions", "devtools.toolchain", "devtools.helm.commands"),
-        *("devtools.clusters.embedded.kwokctl", "devtools.clusters.embedded.node.programs"),
+        *("devtools.clusters.embedded.kwokctl", "devtools.clusters.embedded.node.daemons"),
     )
 )
 UNCHANGED = (

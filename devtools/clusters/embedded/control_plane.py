@@ -16,7 +16,7 @@ from devtools.base.open_file import opened
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.layout import Layout, Link, Ports
 from devtools.clusters.embedded.names import COMPONENTS, SIMULATED_KUBELET
-from devtools.clusters.programs import named
+from devtools.clusters.external_program import named
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
 from devtools.kube.kubeconfig import read_credentials
@@ -130,7 +130,7 @@ class ControlPlane:
 
     def _run(self, command: Command, what: str) -> None:
         """Run kwokctl, with its errors as ours."""
-        from devtools.clusters.programs import Program
+        from devtools.clusters.external_program import Program
 
         program = Program(runner=self.runner, name="kwokctl", reason=self._reason)
         program.run(command, f"{what} cluster {self.layout.name}")
@@ -138,7 +138,7 @@ class ControlPlane:
     def _reason(self, result: Result) -> str:
         """What kwokctl says, and the components whose logs say more."""
         from devtools.clusters.embedded.kwokctl import messages
-        from devtools.clusters.programs import last_line
+        from devtools.clusters.external_program import last_line
 
         words = messages(result.stdout + result.stderr) or (last_line(result),)
         return f"{words[0]}{self.last_words()}"

@@ -56,7 +56,7 @@ class KwokProvider:
 
     def ensure(self, progress: Progress) -> Cluster:
         """See `Provider`. What an interrupted run left is cleared away; one of which a part died is started again."""
-        from devtools.clusters.locks import locked
+        from devtools.clusters.cluster_file_lock import locked
 
         with locked(self._layout.lock, self._cancel, progress):
             observed = self._look()
@@ -130,7 +130,7 @@ class KwokProvider:
 
     def stop(self, progress: Progress) -> None:
         """See `Provider`; the real node's containers end with it."""
-        from devtools.clusters.locks import locked
+        from devtools.clusters.cluster_file_lock import locked
 
         with locked(self._layout.lock, self._cancel, progress):
             observed = self._look()
@@ -143,7 +143,7 @@ class KwokProvider:
 
     def delete(self, progress: Progress) -> None:
         """See `Provider`; also after a crash of anything, and again and again."""
-        from devtools.clusters.locks import locked
+        from devtools.clusters.cluster_file_lock import locked
 
         with locked(self._layout.lock, self._cancel, progress):
             if cleanup.remove_all(self._layout):

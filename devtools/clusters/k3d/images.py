@@ -13,10 +13,10 @@ from functools import partial
 from typing import Literal
 
 from devtools.clusters.ctr import Ctr, OnNode, config_of, parse_images
-from devtools.clusters.k3d.answers import parse_clusters, reason
+from devtools.clusters.external_program import Program
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import REGISTRY_PORT, Config
-from devtools.clusters.programs import Program
+from devtools.clusters.k3d.output import parse_clusters, reason
 from devtools.docker.images import Held, ImageStore
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.images.catalog import Pinned

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devtools.base.atomic_write import write_whole
-from devtools.clusters.k3d import answers
+from devtools.clusters.cluster_file_lock import locked
+from devtools.clusters.external_program import Program
+from devtools.clusters.k3d import output
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import Config, Registry, digest
 from devtools.clusters.k3d.files import Files
 from devtools.clusters.k3d.registry import ClusterRegistry
-from devtools.clusters.locks import locked
 from devtools.clusters.ports import holder, is_free
-from devtools.clusters.programs import Program
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.docker.engine import Engine
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
@@ -55,7 +55,7 @@ class K3dProvider:
         The API server of a cluster that was just started has `patience` seconds to answer.
         """
         self._config = config
-        self._program = Program(runner=runner, name="k3d", reason=answers.reason)
+        self._program = Program(runner=runner, name="k3d", reason=output.reason)
         self._k3d = tool
         self._files = Files(state=state)
         self._engine = engine
@@ -177,7 +177,7 @@ class K3dProvider:
         own = self._engine.own_container() if self._in_container and self._engine.answers() else ""
         if not own:
             return None
-        server = answers.server_url(self._config, beside=True)
+        server = output.server_url(self._config, beside=True)
         return ContainerNetwork(name=self._config.network, container=own, server=server)
 
     def delete(self, progress: Progress) -> None:
@@ -192,9 +192,9 @@ class K3dProvider:
             if self._files.state.exists():
                 shutil.rmtree(self._files.state)
 
-    def _own(self) -> answers.Listed | None:
+    def _own(self) -> output.Listed | None:
         """Our cluster; raises EnvironmentFault for one that others made, and where k3d cannot tell: not absent."""
-        clusters = self._program.read(self._k3d.list_clusters(), "list clusters", answers.parse_clusters)
+        clusters = self._program.read(self._k3d.list_clusters(), "list clusters", output.parse_clusters)
         listed = next((cluster for cluster in clusters if cluster.name == self._config.name), None)
         if listed and not listed.digest:
             message = f"k3d cluster {listed.name} was not made by devtools: it is left alone"
@@ -202,7 +202,7 @@ class K3dProvider:
             raise EnvironmentFault(message, hint=hint)
         return listed
 
-    def _is_unfinished(self, listed: answers.Listed | None) -> bool:
+    def _is_unfinished(self, listed: output.Listed | None) -> bool:
         """Whether its creation began and never ended; k3d cannot start such a cluster."""
         return self._files.creating.exists() or (listed is not None and not listed.is_complete)
 
@@ -224,7 +224,7 @@ class K3dProvider:
             raise
         self._files.end(self._config)
 
-    def _start(self, listed: answers.Listed, progress: Progress) -> None:
+    def _start(self, listed: output.Listed, progress: Progress) -> None:
         """Bring a cluster that is there to run, its registry first."""
         if listed.digest != digest(self._config):
             progress(f"cluster {listed.name} was made from another configuration: {self._files.changes(self._config)}")
@@ -236,7 +236,7 @@ class K3dProvider:
             progress(f"starting {', '.join(node.name for node in listed.stopped)}")
             self._program.run(self._k3d.start(self._config), f"start cluster {listed.name}")
 
-    def _settled(self, listed: answers.Listed, progress: Progress) -> answers.Listed:
+    def _settled(self, listed: output.Listed, progress: Progress) -> output.Listed:
         """The cluster once none of its containers is being restarted, as after a restart of the engine."""
         deadline = time.monotonic() + self._patience
         if listed.crashing:
@@ -256,13 +256,13 @@ class K3dProvider:
         self._engine.remove_network(self._config.own_network)
         self._files.creating.unlink(missing_ok=True)
 
-    def _check_ports(self, listed: answers.Listed | None) -> None:
+    def _check_ports(self, listed: output.Listed | None) -> None:
         """Raises EnvironmentFault for a port that another program has."""
         for port, setting in self._cluster_ports(listed).items():
             if not is_free(port):
                 raise EnvironmentFault(f"port {port} is taken by {holder(port)}", hint=f"end it, or {setting}")
 
-    def _cluster_ports(self, listed: answers.Listed | None) -> dict[int, str]:
+    def _cluster_ports(self, listed: output.Listed | None) -> dict[int, str]:
         """Ports that making the cluster, or starting what of it is stopped, takes."""
         if listed is None:
             ports = "change cluster.ports in devtools.yaml"
@@ -278,7 +278,7 @@ class K3dProvider:
             self._engine.join(network.name, network.container)
         result = self._program.run(self._k3d.get_kubeconfig(self._config.name), "get the kubeconfig")
         try:
-            text = answers.kubeconfig(result.stdout, network.server if network else "")
+            text = output.kubeconfig(result.stdout, network.server if network else "")
         except ValueError as error:
             raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
         write_whole(self._files.kubeconfig, text, mode=0o600)
@@ -294,7 +294,7 @@ class K3dProvider:
             name=self._config.name, provider="k3d", context=self._config.context, kubeconfig=self._files.kubeconfig
         )
 
-    def _running_status(self, found: ClusterStatus, listed: answers.Listed) -> ClusterStatus:
+    def _running_status(self, found: ClusterStatus, listed: output.Listed) -> ClusterStatus:
         """Of a cluster whose containers run."""
         registry = self._registry.find()
         address = f"registry localhost:{self._registry.actual(registry).port}"
@@ -311,7 +311,7 @@ class K3dProvider:
         return replace(found, state="running", version=version)
 
 
-def _crash(listed: answers.Listed) -> EnvironmentFault:
+def _crash(listed: output.Listed) -> EnvironmentFault:
     """The error of a cluster whose containers end again and again."""
     names = ", ".join(listed.crashing)
     hint = f"docker logs --tail 20 {listed.crashing[0]}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from devtools.clusters.k3d.answers import Node, parse_registries
+from devtools.clusters.external_program import Program
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import Registry
-from devtools.clusters.programs import Program
+from devtools.clusters.k3d.output import Node, parse_registries
 from devtools.clusters.provider import Progress, State
 from devtools.docker.engine import Engine
 from devtools.errors import EnvironmentFault

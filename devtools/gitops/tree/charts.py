@@ -11,7 +11,7 @@ from devtools.base.open_file import read_source
 from devtools.charts.archive import files_of_archive
 from devtools.charts.crds import objects_in_crds
 from devtools.charts.lock import LockEntry
-from devtools.charts.nondeterminism import random_templates
+from devtools.charts.random_functions import random_templates
 from devtools.charts.resolve import Charts
 from devtools.charts.tree import files_of_tree
 from devtools.config.settings_file.gitops import GitopsSettings

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.clusters.ctr import Ctr, OnNode, parse_images
-from devtools.clusters.embedded.node.programs import PATH
+from devtools.clusters.embedded.node.daemons import PATH
+from devtools.clusters.external_program import Program
 from devtools.clusters.k3d.images import Preloaded, failure
-from devtools.clusters.programs import Program
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.images.catalog import Pinned
 from devtools.images.fetch import Obtain, Progress

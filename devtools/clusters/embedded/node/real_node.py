@@ -20,10 +20,10 @@ from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.kwokctl import SERVICE_RANGE, SIMULATED_PODS
 from devtools.clusters.embedded.layout import Layout, Link
 from devtools.clusters.embedded.names import API_GATEWAY, COMPONENTS, REAL_NODE, UTILITY_IMAGE
-from devtools.clusters.embedded.node import image, programs
+from devtools.clusters.embedded.node import daemons, image
 from devtools.clusters.embedded.node.subnets import keep_link
 from devtools.clusters.embedded.simulation import NODES, is_ready, wait_until
-from devtools.clusters.programs import Program, named
+from devtools.clusters.external_program import Program, named
 from devtools.errors import EnvironmentFault, Interrupted, inotify_hint
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel, Command, Runner
@@ -79,7 +79,7 @@ class RealNode:
     def prepare(self) -> None:
         """Everything that needs no API server yet: namespaces, network, containerd, images."""
         node = self._node()
-        for directory in programs.directories(node):
+        for directory in daemons.directories(node):
             directory.mkdir(parents=True, exist_ok=True)
         for name, text in self._files().items():
             path = node.home / name
@@ -88,12 +88,12 @@ class RealNode:
             path.write_text(text)
         with ThreadPoolExecutor(1) as pool:
             archives = pool.submit(self._archives)
-            self._run(programs.make_namespaces(node), "make namespaces")
-            self._run(programs.make_link(node, SERVICE_RANGE, SIMULATED_PODS.replace(".1/", ".0/")), "make the network")
-            self._spawn("containerd", programs.containerd(node, found("containerd")))
+            self._run(daemons.make_namespaces(node), "make namespaces")
+            self._run(daemons.make_link(node, SERVICE_RANGE, SIMULATED_PODS.replace(".1/", ".0/")), "make the network")
+            self._spawn("containerd", daemons.containerd(node, found("containerd")))
             self._await("containerd", lambda: _answers(node.socket))
             for archive in archives.result():
-                self._run(programs.import_image(node, found("ctr"), archive), "load an image")
+                self._run(daemons.import_image(node, found("ctr"), archive), "load an image")
                 archive.unlink()
 
     def join(self, kube: Kube) -> None:
@@ -101,13 +101,13 @@ class RealNode:
         node = self._node()
         gateway = named(self.tool("etcd"), self.layout.node / "bin" / API_GATEWAY)
         listen, server = f"{self.link.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
-        self._spawn(API_GATEWAY, programs.api_gateway(gateway, listen=listen, server=server, env=node.env))
+        self._spawn(API_GATEWAY, daemons.api_gateway(gateway, listen=listen, server=server, env=node.env))
         for name in ("kubelet", "kube-proxy"):
-            start = programs.kubelet if name == "kubelet" else programs.kube_proxy
+            start = daemons.kubelet if name == "kubelet" else daemons.kube_proxy
             self._spawn(name, start(node, self.tool(name)))
         self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
         # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
-        self._run(programs.await_kube_proxy(node, self._static_busybox(), STARTS_IN), "wait for kube-proxy")
+        self._run(daemons.await_kube_proxy(node, self._static_busybox(), STARTS_IN), "wait for kube-proxy")
 
     def clear(self) -> None:
         """Remove what is left of it on the machine, keeping the control plane and the node's files."""
@@ -129,8 +129,8 @@ class RealNode:
         """Its /30."""
         return Link.number(self.link_number)
 
-    def _node(self) -> programs.Node:
-        return programs.Node(
+    def _node(self) -> daemons.Node:
+        return daemons.Node(
             name=REAL_NODE,
             home=self.layout.node,
             runtime=self.layout.runtime,
@@ -142,7 +142,7 @@ class RealNode:
         )
 
     def _files(self) -> dict[str, str]:
-        return programs.files(
+        return daemons.files(
             self._node(),
             server=f"https://{self.link.host}:{self.api_port}",
             pki=self.layout.plane / "pki",
@@ -218,7 +218,7 @@ def _can_overlay(directory: Path) -> bool:
 
 
 def _system(name: str) -> Path | None:
-    found = shutil.which(name, path=programs.PATH)
+    found = shutil.which(name, path=daemons.PATH)
     return Path(found) if found else None
 
 

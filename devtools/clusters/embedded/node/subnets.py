@@ -7,8 +7,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from devtools.base.open_file import read_file
+from devtools.clusters.cluster_file_lock import locked
 from devtools.clusters.embedded.layout import POOL, RUN, Layout, Link
-from devtools.clusters.locks import locked
 from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devtools.base.archives import packed
-from devtools.charts.nondeterminism import describe, random_templates
+from devtools.charts.random_functions import describe, random_templates
 from devtools.errors import ConfigError
 
 CHART = "apiVersion: v2\nname: c\nversion: 0.1.0\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from devtools.base.words import shortened
 from devtools.diff.difference import changes
-from devtools.helm.applied import applied
 from devtools.helm.labels import LABEL_DIGEST
 from devtools.helm.ownership import revision_of
+from devtools.helm.revision import applied
 from devtools.kube.client import Kube
 from devtools.model import ReleaseId
 from devtools.releases.facts import record_path

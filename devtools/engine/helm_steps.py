@@ -20,12 +20,12 @@ from devtools.kube.client import Kube
 from devtools.model import BUSY, STAND_IN, Action, ObjectRef, Plan, Release, Step
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
-from devtools.releases.commands import Commands
 from devtools.releases.crds import apply_crds
 from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
 from devtools.releases.failures import POLICIES, FailedHelm, Policy, Retries, recognise
-from devtools.releases.launch import Launch
+from devtools.releases.helm_process import Launch
 from devtools.releases.namespaces import make_namespace
+from devtools.releases.process_output import Commands
 from devtools.releases.recovery import (
     await_other_helm,
     is_stand_in,

@@ -17,8 +17,8 @@ from devtools.clusters.provider import Cluster
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
-from devtools.run import lease as lease_module
-from devtools.run.lease import Holder, Lease, held, this_machine
+from devtools.run import cluster_lock
+from devtools.run.cluster_lock import Holder, Lease, held, this_machine
 from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
@@ -70,8 +70,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(lease_module, "time", made)
-    monkeypatch.setattr(lease_module, "_LOOK", 0.02)
+    monkeypatch.setattr(cluster_lock, "time", made)
+    monkeypatch.setattr(cluster_lock, "_LOOK", 0.02)
     return made
 
 
@@ -128,7 +128,7 @@ def test_one_that_was_edited_by_hand_is_taken_over_as_any_other(place: Place, cl
 
     def later() -> None:
         eventually(lambda: place.said)
-        clock.now += lease_module.DURATION
+        clock.now += cluster_lock.DURATION
 
     passing = Thread(target=later)
     passing.start()

@@ -12,7 +12,7 @@ from devtools.helm.rejections import without_values
 from devtools.model import Release
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
-from devtools.releases.launch import Launch
+from devtools.releases.helm_process import Launch
 from devtools.run.session import Session
 
 MOST_LINES = 10_000  # of one command that become events

@@ -12,13 +12,13 @@ import pytest
 
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel
-from devtools.run.lock import run_lock, under_way
+from devtools.run.file_lock import run_lock, under_way
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from devtools.process.runner import Cancel
-from devtools.run.lock import run_lock
+from devtools.run.file_lock import run_lock
 note = {"what": "invoke up", "pid": 4711, "started": "10:00:00 UTC"}
 with run_lock(Path(sys.argv[1]), "s", note, wait=True, cancel=Cancel(), say=print):
     print("held", flush=True)
