@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -10,7 +11,7 @@ from typing import Any
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
-from devtools.gitops.tree.read import Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.finding import Finding, finding
 
@@ -32,7 +33,7 @@ def findings(world: World) -> Iterator[Finding]:
     yield from _names(world)
     yield from _hooks(world)
     for application in world.applications:
-        yield from _finalizer(application)
+        yield from _finalizer(world, application)
         yield from _references(application)
         for source in application.sources:
             yield from _source(world, application, source)
@@ -58,9 +59,16 @@ def _origin(application: Application) -> Location:
     return application.at("metadata", "name")
 
 
-def _finalizer(application: Application) -> Iterator[Finding]:
+def _finalizer(world: World, application: Application) -> Iterator[Finding]:
     finalizers = sequence(mapping(application.data.get("metadata")).get("finalizers"))
-    if not application.generated and not any(str(one).startswith(_FINALIZER) for one in finalizers):
+    cascades = any(str(one).startswith(_FINALIZER) for one in finalizers)
+    project = application.spec.get("project")
+    applied = (item for _, source in application.sources for item in objects_of(world, source))
+    if any(item.kind == "AppProject" and item.name == project for item in applied):
+        if cascades:
+            message = f"Application {application.name} deletes its own project {project} before itself"
+            yield finding("finalizer-stuck", application.at("metadata", "finalizers"), message)
+    elif not application.generated and not cascades:
         yield finding(
             "finalizer-missing", application.at("metadata"), f"Application {application.name} has no finalizer"
         )
@@ -146,6 +154,28 @@ def chart_of(world: World, source: Mapping[str, Any]) -> PurePosixPath | None:
     if source.get("path") and world.is_ours(source.get("repoURL")):
         return normal(str(source["path"]))
     return None
+
+
+def objects_of(world: World, source: Mapping[str, Any]) -> tuple[KubeObject, ...]:
+    """The objects of this repository that a source applies, as far as they are written in files."""
+    directory = chart_of(world, source)
+    if directory is None:
+        return ()
+    rules = mapping(source.get("directory"))
+    return tuple(item for item in world.tree.below(str(directory)) if _is_chosen(item.path, directory, rules))
+
+
+def _is_chosen(path: PurePosixPath, directory: PurePosixPath, rules: Mapping[str, Any]) -> bool:
+    """Whether `directory.include` and `directory.exclude` choose a file."""
+    name = str(path.relative_to(directory))
+    include, exclude = str(rules.get("include") or ""), str(rules.get("exclude") or "")
+    return (not include or _matches(name, include)) and not (exclude and _matches(name, exclude))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Match a pattern or `{one,other}`; `*` matches slashes, too."""
+    patterns = pattern[1:-1].split(",") if pattern.startswith("{") and pattern.endswith("}") else [pattern]
+    return any(fnmatch.fnmatchcase(name, one.strip()) for one in patterns)
 
 
 def _hooks(world: World) -> Iterator[Finding]:

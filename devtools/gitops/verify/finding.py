@@ -141,6 +141,11 @@ RULES: dict[str, Rule] = {
         "deleting the Application leaves its objects",
         "add the finalizer resources-finalizer.argocd.argoproj.io",
     ),
+    "finalizer-stuck": _rule(
+        "Argo CD",
+        "an Application that applies its own project cannot finish its deletion once the project is gone",
+        "leave the finalizer off: deleting it then leaves what it applied",
+    ),
     "ref-undefined": _rule(
         "Argo CD", "the value file is looked for in a source that does not exist", "add a source with this ref"
     ),

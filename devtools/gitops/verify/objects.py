@@ -12,7 +12,7 @@ from devtools.base.yaml_positions import Document
 from devtools.errors import Location
 from devtools.gitops.tree.read import KubeObject, Source, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import Application, World
-from devtools.gitops.verify.argocd import chart_of
+from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
 from devtools.gitops.verify.steps import WAVE, step_numbers, steps_of
@@ -146,9 +146,7 @@ def _applied(world: World) -> Iterator[tuple[Application, KubeObject]]:
     """Each Application with the objects of this repository that it applies."""
     for application in world.applications:
         for _, source in application.sources:
-            directory = chart_of(world, source)
-            for item in world.tree.below(str(directory)) if directory else ():
-                yield application, item
+            yield from ((application, item) for item in objects_of(world, source))
 
 
 def _crds(world: World) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from devtools.gitops.tree.read import KubeObject, mapping, sequence
 from devtools.gitops.verify.applications import ARGO, CLUSTER_LABEL, Application, World, plain_url
-from devtools.gitops.verify.argocd import chart_of
+from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
 
 IN_CLUSTER = "in-cluster"
@@ -128,8 +128,7 @@ def _kinds(world: World, application: Application, project: KubeObject) -> Itera
             message = f"{application.name} creates its namespace, but project {project.name} does not allow Namespace"
             yield finding("kind-not-permitted", where, message)
     for _, source in application.sources:
-        directory = chart_of(world, source)
-        for item in world.tree.below(str(directory)) if directory else ():
+        for item in objects_of(world, source):
             key = (item.group, item.kind)
             if key in checked:
                 continue
