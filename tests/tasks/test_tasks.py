@@ -80,9 +80,17 @@ UNUSED = frozenset(
     )
 )
 UNCHANGED = (
-    *("commands.layer", "app.loading", "app.orphans", "app.providers", "app.notices", "app.session", "app.exit_codes"),
-    *("charts.resolve", "kube.client", "clusters.embedded.provider", "report.choose", "report.files"),
-    *("report.terminal.plain", "engine.engine", "releases.facts", "run.lock", "run.session", "run.slots"),
+    *(
+        "commands.layer",
+        "app.stack_cache",
+        "app.orphans",
+        "app.providers",
+        "app.notices",
+        "app.session",
+        "app.exit_codes",
+    ),
+    *("charts.resolve", "kube.client", "clusters.embedded.provider", "report.renderers", "report.files"),
+    *("report.terminal.plain", "engine.engine", "releases.facts", "run.file_lock", "run.session", "run.slots"),
     *("planning.layer_names", "config.values"),
 )
 
