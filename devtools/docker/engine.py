@@ -120,7 +120,7 @@ def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SO
     """
     endpoint = find_endpoint(environ, local)
     if path := endpoint.socket:
-        _knock(path, endpoint.source)
+        _probe_socket(path, endpoint.source)
     import docker
     from docker.errors import DockerException
 
@@ -148,7 +148,7 @@ def error_text(error: Exception) -> str:
     return text if isinstance(error, DockerException | OSError) else f"{type(error).__name__}: {text}"
 
 
-def _knock(path: Path, source: str) -> None:
+def _probe_socket(path: Path, source: str) -> None:
     """Tell a socket's three troubles apart, without importing the SDK: a machine without Docker is common."""
     where = f"at unix://{path} ({source})"
     try:

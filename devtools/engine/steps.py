@@ -85,7 +85,7 @@ class Steps:
         details: tuple[str, ...] = ()
         for contract in release.contract:
             own = self._session.wait_for(release, contract.timeout) if contract.timeout else wait
-            checked = self._contracts.settle(contract, release.namespace, own)
+            checked = self._contracts.wait_for(contract, release.namespace, own)
             self._session.bus.emit(
                 ContractChecked(
                     release=str(release.id),

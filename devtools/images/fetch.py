@@ -17,7 +17,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Obtain:
+class ImageFetcher:
     """Gets images; each step takes `timeout` seconds at most. `docker` is the program that builds."""
 
     engine: ImageStore

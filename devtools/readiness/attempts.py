@@ -31,16 +31,16 @@ def end_of(pod: Object) -> tuple[str, str]:
     return container, text or (end_text(ends[container]) if container else "")
 
 
-def tries_in_vain(job: Object) -> int:
+def failed_attempts(job: Object) -> int:
     """How often a Job has failed that makes a new pod for each try, counted once for all that it runs at a time."""
     if status_of(job).get("succeeded"):
         return 0
     return int(status_of(job).get("failed") or 0) // max(int((job.get("spec") or {}).get("parallelism") or 1), 1)
 
 
-def last_try(job: Object, pods: Sequence[Object]) -> str:
+def last_attempt(job: Object, pods: Sequence[Object]) -> str:
     """What a Job's tries so far came to: `2 pods failed, the last with exit code 1`; empty where none has failed."""
-    failed, many = failed_of(pods), tries_in_vain(job)
+    failed, many = failed_of(pods), failed_attempts(job)
     if not many:
         return ""
     text = f"{plural(many, 'pod')} failed"

@@ -23,7 +23,7 @@ _STALLED = "Stalled"  # kstatus: no progress without somebody's help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Evaluation:
     """The value seen, whether it keeps the contract, and if not what is wrong.
 
     `final`: it will not change. `refused`: its operator says that the object itself is wrong.
@@ -36,7 +36,7 @@ class Measured:
     refused: bool = False
 
 
-def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
+def evaluate(contract: Contract, item: Mapping[str, Any]) -> Evaluation:
     """One object against its contract; raises ConfigError for a path that cannot be read."""
     if contract.condition:
         return _condition(contract.condition, item)
@@ -45,8 +45,8 @@ def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
         good = value == contract.equals if contract.equals else bool(value)
         value = HIDDEN if contract.hides(value) else value
         if good and ".status" in contract.jsonpath and (old := _outdated(item, {})):
-            return Measured(value=value, good=False, reason=f"{contract.jsonpath} is {value}, {old}")
-        return Measured(
+            return Evaluation(value=value, good=False, reason=f"{contract.jsonpath} is {value}, {old}")
+        return Evaluation(
             value=value,
             good=good,
             reason=f"{contract.jsonpath} is {value or 'absent'}" + _complaints(item),
@@ -54,7 +54,7 @@ def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
         )
     if item.get("kind") == "Job":
         result, message = job_result(item)
-        return Measured(
+        return Evaluation(
             value=result or "running",
             good=result == "complete",
             reason=message or "is running",
@@ -62,20 +62,20 @@ def measure(contract: Contract, item: Mapping[str, Any]) -> Measured:
         )
     if item.get("kind") == "PersistentVolumeClaim":
         phase = str(status_of(item).get("phase", "Pending"))
-        return Measured(value=phase, good=phase == "Bound", reason=f"is {phase}")
+        return Evaluation(value=phase, good=phase == "Bound", reason=f"is {phase}")
     reason = waits_for(item)
-    return Measured(value=reason or "ready", good=not reason, reason=reason)
+    return Evaluation(value=reason or "ready", good=not reason, reason=reason)
 
 
-def _condition(kind: str, item: Mapping[str, Any]) -> Measured:
+def _condition(kind: str, item: Mapping[str, Any]) -> Evaluation:
     """A status condition that must be True, for the newest spec."""
     found = condition(item, kind)
     value = str(found.get("status", "absent"))
     if value == "True":
         old = _outdated(item, found)
-        return Measured(value=f"{kind}=True", good=not old, reason=f"{kind} is True, {old}")
+        return Evaluation(value=f"{kind}=True", good=not old, reason=f"{kind} is True, {old}")
     quotes = ": ".join(str(found[key]) for key in ("reason", "message") if found.get(key))
-    return Measured(
+    return Evaluation(
         value=f"{kind}={value}",
         good=False,
         reason=f"{kind} is {value}" + (f" ({quotes})" if found.get("message") else _complaints(item)),

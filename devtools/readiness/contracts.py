@@ -14,13 +14,13 @@ from typing import Any
 from devtools.events import Verdict
 from devtools.kube.client import Kube
 from devtools.model import Contract, ObjectRef
-from devtools.readiness.contract_evaluation import measure
+from devtools.readiness.contract_evaluation import evaluate
 from devtools.readiness.diagnostics import events_about, explain
-from devtools.readiness.failures import Trouble
+from devtools.readiness.failures import Symptom
 from devtools.readiness.http import Checked, HttpProbe
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import is_simulators, is_workload
-from devtools.readiness.wait import Patience, Suspicions, Wait
+from devtools.readiness.wait import FailureDetector, Patience, Wait
 
 POD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "Pod"})
 REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
@@ -40,21 +40,21 @@ class Contracts:
         self._real_node = real_node
         self._http = HttpProbe(kube, observer, self._is_simulated_pod)
 
-    def settle(self, contract: Contract, namespace: str, wait: Wait) -> Checked:
+    def wait_for(self, contract: Contract, namespace: str, wait: Wait) -> Checked:
         """Look until the contract holds, cannot heal, or time is over; Interrupted on cancel.
 
         What cannot heal is what lasts beyond its patience in the pods behind the object, however far behind: those
         of a database behind its custom resource, too; and what the object's operator refuses for as long.
         """
-        suspicions = Suspicions(kube=self._kube, observer=self._observer)
+        detector = FailureDetector(kube=self._kube, observer=self._observer)
         patience, polling, refused, value = Patience(), wait.polling(), 0.0, ""  # refused: since when
         while True:
             checked = self.check(contract, namespace)
             if checked.verdict is not Verdict.FAILED:
                 return checked
-            found = self._troubles(suspicions, contract, namespace)
-            if trouble := patience.lost(found):
-                failure = suspicions.failure(trouble)
+            found = self._symptoms(detector, contract, namespace)
+            if symptom := patience.expired(found):
+                failure = detector.failure(symptom)
                 reason = ": ".join(part for part in (checked.reason, failure.message) if part)
                 return replace(checked, reason=reason, details=failure.details)
             same = checked.refused and checked.value == value
@@ -99,28 +99,28 @@ class Contracts:
 
     def _judge(self, contract: Contract, item: Mapping[str, Any]) -> Checked:
         """The object against the contract."""
-        measured = measure(contract, item)
+        measured = evaluate(contract, item)
         if not measured.good:
             failed = Checked(verdict=Verdict.FAILED, value=measured.value, reason=measured.reason)
             return replace(failed, final=measured.final, refused=measured.refused)
         why = self._simulation(item)
         return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=measured.value, reason=why)
 
-    def _troubles(self, suspicions: Suspicions, contract: Contract, namespace: str) -> list[Trouble]:
+    def _symptoms(self, detector: FailureDetector, contract: Contract, namespace: str) -> list[Symptom]:
         """What looks hopeless behind the contract's object."""
         if contract.http:
             pods = self._http.pods(contract.http, contract.namespace or namespace)
-            found = [trouble for pod in pods for trouble in suspicions.of(pod, [pod])]
-            return [trouble for trouble in found if trouble.reason != "Failed"]  # its owner starts another
+            found = [symptom for pod in pods for symptom in detector.of(pod, [pod])]
+            return [symptom for symptom in found if symptom.reason != "Failed"]  # its owner starts another
         ref = self._ref(contract, namespace)
         item = self._observer.get(ref) if ref else None
         if item is None or not ref or not ref.namespace:
             return []
-        return suspicions.of(item)
+        return detector.of(item)
 
-    def _details(self, contract: Contract, namespace: str, found: Sequence[Trouble]) -> list[str]:
+    def _details(self, contract: Contract, namespace: str, found: Sequence[Symptom]) -> list[str]:
         """What else is known about the object of a broken contract."""
-        lines = [line for trouble in found[:2] for line in (str(trouble), *explain(self._kube, trouble))]
+        lines = [line for symptom in found[:2] for line in (str(symptom), *explain(self._kube, symptom))]
         ref = self._ref(contract, namespace) if contract.kind else None
         if ref:
             lines += events_about(self._kube, ref.namespace, ref.kind, ref.name)

@@ -11,7 +11,7 @@ from typing import Any
 from devtools.errors import DevtoolsError
 from devtools.kube.client import Kube
 from devtools.kube.logs import log_lines
-from devtools.readiness.failures import Trouble, when
+from devtools.readiness.failures import Symptom, when
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import condition, container_statuses, has_begun
 
@@ -21,22 +21,22 @@ MOST_PIECES = 1024  # of lines, each of at most 64 KiB, that are read
 EVENT_LINES = 4
 _PODS = 2  # pods of one workload that are looked into
 _NOISE = frozenset({"MissingClusterDNS", "DNSConfigForming"})
-_BARE_REASON = re.compile(r"event: Failed: Error: \w+")  # the trouble's, or the one before it: `ErrImagePull`
+_BARE_REASON = re.compile(r"event: Failed: Error: \w+")  # the symptom's, or the one before it: `ErrImagePull`
 _NO_LOG = "unable to retrieve container logs for "  # kubelet's answer where it has cleared the container away
 _ENDED_BY_PROBE = ("Liveness probe ", "Startup probe ")
 
 Item = Mapping[str, Any]
 
 
-def explain(kube: Kube, trouble: Trouble) -> list[str]:
-    """Last events about the object, but for what the trouble says itself, and the last lines of its container."""
-    kind, _, name = trouble.object.partition("/")
-    known = (f"event: {trouble.reason}: ", "event: BackOff: ")
-    about = events_about(kube, trouble.namespace, kind, name, fallback=False)
-    lines = [line for line in about if not line.startswith(known) and (trouble.message or "\n") not in line]
+def explain(kube: Kube, symptom: Symptom) -> list[str]:
+    """Last events about the object, but for what the symptom says itself, and the last lines of its container."""
+    kind, _, name = symptom.object.partition("/")
+    known = (f"event: {symptom.reason}: ", "event: BackOff: ")
+    about = events_about(kube, symptom.namespace, kind, name, fallback=False)
+    lines = [line for line in about if not line.startswith(known) and (symptom.message or "\n") not in line]
     lines = [line for line in lines if not _BARE_REASON.fullmatch(line)]
-    if trouble.pod and trouble.container:
-        lines += last_logs(kube, trouble.namespace, trouble.pod, trouble.container)
+    if symptom.pod and symptom.container:
+        lines += last_logs(kube, symptom.namespace, symptom.pod, symptom.container)
     return lines
 
 
@@ -54,11 +54,11 @@ def explain_pods(kube: Kube, observer: Observer, item: Item) -> list[str]:
     return lines
 
 
-def probe_that_ended(kube: Kube, trouble: Trouble) -> str:
+def probe_that_ended(kube: Kube, symptom: Symptom) -> str:
     """The liveness or startup probe for which kubelet keeps ending a container; empty where it ends by itself."""
-    if trouble.reason != "CrashLoopBackOff":
+    if symptom.reason != "CrashLoopBackOff":
         return ""
-    for line in reversed(events_about(kube, trouble.namespace, "Pod", trouble.pod)):
+    for line in reversed(events_about(kube, symptom.namespace, "Pod", symptom.pod)):
         message = line.partition("Unhealthy: ")[2]
         if message.startswith(_ENDED_BY_PROBE):
             return " ".join(message.rstrip(":").split())

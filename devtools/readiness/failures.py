@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from devtools.base.words import plural
-from devtools.readiness.attempts import end_of, end_text, failed_of, newest_of, tries_in_vain
+from devtools.readiness.attempts import end_of, end_text, failed_attempts, failed_of, newest_of
 from devtools.readiness.hints import hint_of
 from devtools.readiness.rules import (
     condition,
@@ -75,7 +75,7 @@ _STARTING = {"ContainerCreating", "PodInitializing"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class Symptom:
     """Something that may never heal: which object, Kubernetes' reason, its message, whose log to show."""
 
     object: str
@@ -123,9 +123,9 @@ class Trouble:
         return PATIENCE[self.reason]
 
 
-def troubles(
+def symptoms(
     item: Object, pods: Sequence[Object], claims: Sequence[Object] = (), events: Sequence[Object] = ()
-) -> list[Trouble]:
+) -> list[Symptom]:
     """What in an object, its pods and their claims looks as if it would not heal; `events` are of their namespace.
 
     Nothing before a workload's controller has seen the newest spec: what the status says until then is about an
@@ -133,15 +133,15 @@ def troubles(
     """
     if is_stale(item):
         return []
-    found = [*(trouble for pod in pods for trouble in pod_troubles(pod, events)), *_own(item)]
-    found += [trouble for claim in claims for trouble in _claim_troubles(claim, events)]
+    found = [*(symptom for pod in pods for symptom in pod_symptoms(pod, events)), *_own(item)]
+    found += [symptom for claim in claims for symptom in _claim_symptoms(claim, events)]
     failed = failed_of(pods)
     ended, message = job_result(item) if item.get("kind") == "Job" else ("", "")
     if item.get("kind") == "Pod" or ended == "failed":
         found += [_ended_badly(pod) for pod in failed][:1]
     if ended == "failed" and not failed:
         found.append(_about(item, "Failed", message))
-    if item.get("kind") == "Job" and not ended and failed and tries_in_vain(item) > RESTARTS_IN_COMPANY:
+    if item.get("kind") == "Job" and not ended and failed and failed_attempts(item) > RESTARTS_IN_COMPANY:
         found.append(_again(item, failed))
     if is_workload(item):  # a pod that is put off its node is replaced: once may happen to any
         put_off = [pod for pod in failed if (pod.get("status") or {}).get("reason")]
@@ -151,14 +151,14 @@ def troubles(
     return found
 
 
-def _again(job: Object, failed: Sequence[Object]) -> Trouble:
+def _again(job: Object, failed: Sequence[Object]) -> Symptom:
     """The newest of the pods in which a Job has tried in vain: a crash loop, but that each try has a pod of its own."""
-    trouble = _ended_badly(newest_of(failed))
-    text = f"{trouble.message}, as did {tries_in_vain(job) - 1} pods of Job/{job['metadata']['name']} before it"
-    return replace(trouble, reason="BackOff", message=text)
+    symptom = _ended_badly(newest_of(failed))
+    text = f"{symptom.message}, as did {failed_attempts(job) - 1} pods of Job/{job['metadata']['name']} before it"
+    return replace(symptom, reason="BackOff", message=text)
 
 
-def _own(item: Object) -> Iterator[Trouble]:
+def _own(item: Object) -> Iterator[Symptom]:
     """What its own status says."""
     refused, progress = condition(item, "ReplicaFailure"), condition(item, "Progressing")
     if refused.get("status") == "True":
@@ -169,9 +169,9 @@ def _own(item: Object) -> Iterator[Trouble]:
         yield _about(item, "DeploymentPaused", "its rollout is paused, so that no pod is updated")
 
 
-def gone(kind: str, namespace: str, name: str) -> Trouble:
+def gone(kind: str, namespace: str, name: str) -> Symptom:
     """An object that Helm made and that is not there."""
-    return Trouble(
+    return Symptom(
         object=f"{kind}/{name}",
         reason="Deleted",
         message="something deleted it while it was waited for",
@@ -179,24 +179,24 @@ def gone(kind: str, namespace: str, name: str) -> Trouble:
     )
 
 
-def pod_troubles(pod: Object, events: Sequence[Object] = ()) -> list[Trouble]:
+def pod_symptoms(pod: Object, events: Sequence[Object] = ()) -> list[Symptom]:
     """A pod that cannot be scheduled, and containers that cannot start; nothing of one that is on its way out."""
     if pod["metadata"].get("deletionTimestamp"):
         return []
-    found: list[Trouble] = []
+    found: list[Symptom] = []
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         found.append(_about(pod, "Unschedulable", str(scheduled.get("message", ""))))
     states = container_statuses(pod)
     for container in states:
-        found += _container_trouble(pod, container)
+        found += _container_symptoms(pod, container)
     waiting = {str(((container.get("state") or {}).get("waiting") or {}).get("reason", "")) for container in states}
     if waiting and waiting <= _STARTING:
         found += _from_event(pod, events, _ON_NODE)
-    return found + [trouble for container in states for trouble in _probe_trouble(pod, container, events)]
+    return found + [symptom for container in states for symptom in _probe_symptoms(pod, container, events)]
 
 
-def _container_trouble(pod: Object, container: Object) -> list[Trouble]:
+def _container_symptoms(pod: Object, container: Object) -> list[Symptom]:
     """A container that waits for a reason which seldom goes away, or that has ended once more."""
     state, restarts = container.get("state") or {}, int(container.get("restartCount", 0))
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
@@ -208,12 +208,12 @@ def _container_trouble(pod: Object, container: Object) -> list[Trouble]:
     last = ended or (container.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and last:
         message = f"{end_text(last)} after {plural(restarts, 'restart')}"
-    trouble = _about(pod, reason, message, container=str(container.get("name", "")))
+    symptom = _about(pod, reason, message, container=str(container.get("name", "")))
     owners = {owner.get("kind") for owner in pod["metadata"].get("ownerReferences") or ()}
-    return [replace(trouble, restarts=restarts, most=RESTARTS_IN_COMPANY if "Job" in owners else RESTARTS)]
+    return [replace(symptom, restarts=restarts, most=RESTARTS_IN_COMPANY if "Job" in owners else RESTARTS)]
 
 
-def _probe_trouble(pod: Object, container: Object, events: Sequence[Object]) -> list[Trouble]:
+def _probe_symptoms(pod: Object, container: Object, events: Sequence[Object]) -> list[Symptom]:
     """A readiness probe whose answer more time does not change; one that only says `not yet` may go on saying it."""
     if container.get("ready") or "running" not in (container.get("state") or {}):
         return []
@@ -225,7 +225,7 @@ def _probe_trouble(pod: Object, container: Object, events: Sequence[Object]) -> 
     return [_about(pod, "Unhealthy", message, container=name)]
 
 
-def _claim_troubles(claim: Object, events: Sequence[Object]) -> list[Trouble]:
+def _claim_symptoms(claim: Object, events: Sequence[Object]) -> list[Symptom]:
     """A claim that nobody makes a volume for; one that waits for its first pod has no such event."""
     if (claim.get("status") or {}).get("phase", "Pending") != "Pending":
         return []
@@ -234,7 +234,7 @@ def _claim_troubles(claim: Object, events: Sequence[Object]) -> list[Trouble]:
     return [] if reason == "Provisioning" else [_about(claim, reason, str(newest_event.get("message", "")))]
 
 
-def _from_event(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Trouble]:
+def _from_event(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Symptom]:
     """What the newest event of one of these reasons says, where there is one."""
     event = newest(item, events, reasons)
     return [_about(item, str(event["reason"]), str(event.get("message", "")))] if event else []
@@ -257,16 +257,16 @@ def when(event: Object) -> str:
     return str(last or event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
-def _ended_badly(pod: Object) -> Trouble:
+def _ended_badly(pod: Object) -> Symptom:
     """A pod that nobody will start again."""
     container, text = end_of(pod)
     return _about(pod, "Failed", text, container=container)
 
 
-def _about(item: Object, reason: str, message: str, *, container: str = "") -> Trouble:
-    """A trouble of this object."""
+def _about(item: Object, reason: str, message: str, *, container: str = "") -> Symptom:
+    """A symptom of this object."""
     metadata, kind = item["metadata"], str(item.get("kind") or "Pod")  # a list's items do not say their kind
-    return Trouble(
+    return Symptom(
         object=f"{kind}/{metadata['name']}",
         reason=reason,
         message=message,

@@ -37,5 +37,5 @@ _HINTS = tuple(
 
 
 def hint_of(reason: str, message: str) -> str:
-    """The hint for a trouble; empty where there is no more to say than its message does."""
+    """The hint for a symptom; empty where there is no more to say than its message does."""
     return next((hint for of, pattern, hint in _HINTS if of.search(reason) and pattern.search(message)), "")

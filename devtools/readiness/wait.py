@@ -13,10 +13,10 @@ from devtools.errors import DevtoolsError, ExitCode, Interrupted, TimedOut
 from devtools.kube.client import Kube
 from devtools.model import ObjectRef
 from devtools.process.runner import Cancel
-from devtools.readiness.attempts import last_try
+from devtools.readiness.attempts import last_attempt
 from devtools.readiness.diagnostics import events_about, explain, explain_pods, probe_that_ended
 from devtools.readiness.endpoints import missing_endpoints
-from devtools.readiness.failures import Trouble, gone, newest, troubles
+from devtools.readiness.failures import Symptom, gone, newest, symptoms
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import (
     ENDED,
@@ -33,7 +33,7 @@ LOOK_AT_EVENTS = 3.0  # seconds after which a release that is not ready is worth
 STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
 STAYS_UP_AGAIN = 10.0  # the same, of one that was restarted: as long as kubelet first backs off
 MORE_TIME = "where it only needs more time, raise the release's `timeout`"
-_API_VERSIONS = {  # of the kinds that troubles are looked for in
+_API_VERSIONS = {  # of the kinds that symptoms are looked for in
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",
     "DaemonSet": "apps/v1",
@@ -113,52 +113,52 @@ class Polling:
 
 @dataclass(slots=True)
 class Patience:
-    """When each trouble was first seen."""
+    """When each symptom was first seen."""
 
     since: dict[tuple[str, str, str], float] = field(default_factory=dict)
 
-    def lost(self, found: Sequence[Trouble], *, alone: bool = True) -> Trouble | None:
-        """A trouble that has lasted longer than it may, if any; one that is gone is forgotten.
+    def expired(self, found: Sequence[Symptom], *, alone: bool = True) -> Symptom | None:
+        """The symptom that has lasted longer than it may, if any; one that is gone is forgotten.
 
         `alone` says that nothing else is on its way that could heal it.
         """
         now = time.monotonic()
-        current = {(trouble.namespace, trouble.object, trouble.family): trouble for trouble in found}
+        current = {(symptom.namespace, symptom.object, symptom.family): symptom for symptom in found}
         for key in [key for key in self.since if key not in current]:
             del self.since[key]
-        for key, trouble in current.items():
-            if now - self.since.setdefault(key, now) >= trouble.patience(alone=alone):
-                return trouble
+        for key, symptom in current.items():
+            if now - self.since.setdefault(key, now) >= symptom.patience(alone=alone):
+                return symptom
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suspicions:
+class FailureDetector:
     """Finds what looks hopeless behind an object: in its status, its pods, their claims, and what events say."""
 
     kube: Kube
     observer: Observer
     began: float = field(default_factory=time.monotonic)
 
-    def of(self, item: Mapping[str, Any], pods: Sequence[Mapping[str, Any]] | None = None) -> list[Trouble]:
-        """Its troubles, but for those that heal now: what they lack has been made; `pods` where they are known."""
+    def of(self, item: Mapping[str, Any], pods: Sequence[Mapping[str, Any]] | None = None) -> list[Symptom]:
+        """Its symptoms, but for those that heal now: what they lack has been made; `pods` where they are known."""
         observer, namespace = self.observer, str(item["metadata"].get("namespace", ""))
         pods = observer.pods_of(item) if pods is None else pods
         claims = [item] if item.get("kind") == "PersistentVolumeClaim" else observer.claims_of(pods)
         late = namespace and time.monotonic() - self.began >= LOOK_AT_EVENTS
-        found = troubles(item, pods, claims, observer.events(namespace) if late else ())
-        return [trouble for trouble in found if not self._heals(trouble)]
+        found = symptoms(item, pods, claims, observer.events(namespace) if late else ())
+        return [symptom for symptom in found if not self._heals(symptom)]
 
-    def failure(self, trouble: Trouble, *, logs: bool = True) -> Failure:
-        """What a trouble means for who waits for its object; without `logs` where they are shown already."""
-        message, probe = str(trouble), probe_that_ended(self.kube, trouble)
+    def failure(self, symptom: Symptom, *, logs: bool = True) -> Failure:
+        """The error of a wait that a symptom ends; without `logs` if they are shown already."""
+        message, probe = str(symptom), probe_that_ended(self.kube, symptom)
         message += f"; kubelet ended it: {probe}" if probe else ""
-        absent = missing_endpoints(self.observer, trouble.message)  # of an admission webhook
+        absent = missing_endpoints(self.observer, symptom.message)  # of an admission webhook
         message += f"; {absent}" if absent else ""
-        details = explain(self.kube, trouble if logs else replace(trouble, container=""))
-        if not trouble.pod:
-            details += self._pods_behind(trouble)
-        return Failure(message, hint=trouble.hint, details=details)
+        details = explain(self.kube, symptom if logs else replace(symptom, container=""))
+        if not symptom.pod:
+            details += self._pods_behind(symptom)
+        return Failure(message, hint=symptom.hint, details=details)
 
     def probe(self, item: Mapping[str, Any]) -> str:
         """What the probe of a pod that runs and is not ready says, where anything."""
@@ -169,19 +169,19 @@ class Suspicions:
         unhealthy = [newest(pod, self.observer.events(namespace), ("Unhealthy",)) for pod in pods]
         return next((" ".join(str(event["message"]).split()) for event in unhealthy if event), "")
 
-    def _heals(self, trouble: Trouble) -> bool:
+    def _heals(self, symptom: Symptom) -> bool:
         """Whether the ConfigMap or Secret it is about is there now: kubelet looks again within seconds."""
-        if not trouble.wanted:
+        if not symptom.wanted:
             return False
-        kind, name = trouble.wanted
-        return self.observer.get(ObjectRef("v1", kind, trouble.namespace, name)) is not None
+        kind, name = symptom.wanted
+        return self.observer.get(ObjectRef("v1", kind, symptom.namespace, name)) is not None
 
-    def _pods_behind(self, trouble: Trouble) -> list[str]:
-        """What is known of the pods of a workload that is in trouble itself."""
-        kind, _, name = trouble.object.partition("/")
+    def _pods_behind(self, symptom: Symptom) -> list[str]:
+        """What is known of the pods of a workload that has a symptom itself."""
+        kind, _, name = symptom.object.partition("/")
         if kind not in _API_VERSIONS:
             return []
-        item = self.observer.get(ObjectRef(_API_VERSIONS[kind], kind, trouble.namespace, name))
+        item = self.observer.get(ObjectRef(_API_VERSIONS[kind], kind, symptom.namespace, name))
         return explain_pods(self.kube, self.observer, item) if item else []
 
 
@@ -221,27 +221,27 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
     Raises Failure for what lasts beyond its patience, LateFailure when time runs out, Interrupted on cancel.
     """
     watched = [ref for ref in objects if is_waited_for(ref.api_version, ref.kind)]
-    suspicions, patience, polling = Suspicions(kube=kube, observer=observer), Patience(), wait.polling()
+    detector, patience, polling = FailureDetector(kube=kube, observer=observer), Patience(), wait.polling()
     proof = _Proof(observer=observer)
     while watched:
-        waiting = [(ref, reason) for ref in watched if (reason := _pending(suspicions, proof, ref))]
+        waiting = [(ref, reason) for ref in watched if (reason := _pending(detector, proof, ref))]
         watched = [ref for ref, _ in waiting]
         if not watched:
             return
-        found = {ref: _troubles(suspicions, ref) for ref in watched}
+        found = {ref: _symptoms(detector, ref) for ref in watched}
         alone = all(found.values())
-        if trouble := patience.lost([trouble for each in found.values() for trouble in each], alone=alone):
-            raise suspicions.failure(trouble)
+        if symptom := patience.expired([symptom for each in found.values() for symptom in each], alone=alone):
+            raise detector.failure(symptom)
         polling.say([f"{ref} ({_with_cause(reason, found[ref])})" for ref, reason in waiting])
         if wait.over():
-            details = _why_late(suspicions, watched)
+            details = _why_late(detector, watched)
             raise LateFailure(f"timed out waiting for {polling.text}", hint=MORE_TIME, details=details)
         polling.rest()
 
 
-def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
+def _pending(detector: FailureDetector, proof: _Proof, ref: ObjectRef) -> str:
     """What one object waits for."""
-    observer = suspicions.observer
+    observer = detector.observer
     item = observer.get(ref)
     if item is None:
         return "" if ref.kind == "Job" else "to exist"  # a Job's time to live may be over
@@ -250,13 +250,13 @@ def _pending(suspicions: Suspicions, proof: _Proof, ref: ObjectRef) -> str:
         return ""
     if waits and ref.kind == "Job" and any(map(has_run, observer.pods_of(item))):
         waits = ""
-    text = suspicions.probe(item) if waits and is_workload(item) else ""
+    text = detector.probe(item) if waits and is_workload(item) else ""
     if waits and ref.kind == "Job":
-        text = last_try(item, observer.pods_of(item))
+        text = last_attempt(item, observer.pods_of(item))
     return f"{waits}: {text}" if text else waits or proof.lacks(item)
 
 
-def _with_cause(waits: str, found: Sequence[Trouble]) -> str:
+def _with_cause(waits: str, found: Sequence[Symptom]) -> str:
     """Return what an object waits for, with the first known cause; old pods stay until the new ones are ready."""
     if not found or ": " in waits:
         return waits
@@ -271,19 +271,19 @@ def _waits_for_a_pod(observer: Observer, claim: Mapping[str, Any]) -> bool:
     return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
-def _troubles(suspicions: Suspicions, ref: ObjectRef) -> list[Trouble]:
+def _symptoms(detector: FailureDetector, ref: ObjectRef) -> list[Symptom]:
     """Everything that looks hopeless about one thing that is waited for."""
-    item = suspicions.observer.get(ref)
+    item = detector.observer.get(ref)
     if item is None:
         return [gone(ref.kind, ref.namespace, ref.name)]
-    return suspicions.of(item) if ref.kind in _API_VERSIONS else []
+    return detector.of(item) if ref.kind in _API_VERSIONS else []
 
 
-def _why_late(suspicions: Suspicions, watched: Sequence[ObjectRef]) -> list[str]:
+def _why_late(detector: FailureDetector, watched: Sequence[ObjectRef]) -> list[str]:
     """Whatever is known about what did not get ready."""
-    kube, observer, lines = suspicions.kube, suspicions.observer, list[str]()
-    for trouble in [trouble for ref in watched for trouble in _troubles(suspicions, ref)][:2]:
-        lines += [str(trouble), *explain(kube, trouble)]
+    kube, observer, lines = detector.kube, detector.observer, list[str]()
+    for symptom in [symptom for ref in watched for symptom in _symptoms(detector, ref)][:2]:
+        lines += [str(symptom), *explain(kube, symptom)]
     for ref in watched[:2]:
         item = observer.get(ref)
         behind = explain_pods(kube, observer, item) if item and ref.kind in _API_VERSIONS else []

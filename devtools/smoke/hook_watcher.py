@@ -24,11 +24,11 @@ from devtools.kube.client import ServerGone
 from devtools.kube.logs import log_lines
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Cancel, Result
-from devtools.readiness.attempts import last_try
+from devtools.readiness.attempts import last_attempt
 from devtools.readiness.diagnostics import LOG_LINES
-from devtools.readiness.failures import Trouble, gone
+from devtools.readiness.failures import Symptom, gone
 from devtools.readiness.rules import container_statuses, has_begun, job_result
-from devtools.readiness.wait import Failure, Patience, Suspicions
+from devtools.readiness.wait import Failure, FailureDetector, Patience
 from devtools.releases.helm_process import Launch
 from devtools.releases.recovery import records
 from devtools.run.session import Session
@@ -59,14 +59,14 @@ class HookWatch:
     _removed_by_helm: frozenset[ObjectRef] = frozenset()
     _since: str = ""  # creation time of the record: what is older is of an earlier run
     _patience: Patience = field(default_factory=Patience)
-    _suspicions: Suspicions = field(init=False)
+    _detector: FailureDetector = field(init=False)
     _failure: DevtoolsError | None = None
     _running: dict[ObjectRef, str] = field(default_factory=dict)  # and what its tries so far came to
     _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
     def __post_init__(self) -> None:
         """It looks for trouble from now on."""
-        self._suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
+        self._detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
     def run(self, launch: Launch) -> Result:
         """The result of a helm that works from now on.
@@ -109,7 +109,7 @@ class HookWatch:
         """Say which hooks run, else that helm does, where that is news."""
         hooks = self._hooks or {}
         running = sorted(
-            f"{ref} ({hooks[ref]} hook{': ' * bool(tries)}{tries})" for ref, tries in self._running.items()
+            f"{ref} ({hooks[ref]} hook{': ' * bool(attempts)}{attempts})" for ref, attempts in self._running.items()
         )
         what = ", ".join(running) or f"helm {self.verb}"
         if what != self._shown:
@@ -121,11 +121,11 @@ class HookWatch:
         try:
             if self._hooks is None:
                 self._hooks = self._read()
-            found = [(trouble, event) for ref, event in (self._hooks or {}).items() for trouble in self._troubles(ref)]
-            if lost := self._patience.lost([trouble for trouble, _ in found]):
-                event = next(event for trouble, event in found if trouble is lost)
-                self._failure = self._failed(lost, event)
-                return lost.reason == "Failed"
+            found = [(symptom, event) for ref, event in (self._hooks or {}).items() for symptom in self._symptoms(ref)]
+            if expired := self._patience.expired([symptom for symptom, _ in found]):
+                event = next(event for symptom, event in found if symptom is expired)
+                self._failure = self._failed(expired, event)
+                return expired.reason == "Failed"
         except EnvironmentFault as error:  # it was asked again for as long as anybody has patience
             kind = ServerGone if isinstance(error, ServerGone) else EnvironmentFault
             self._failure = kind(error.message + " (helm waited for a hook)" * bool(self._hooks), hint=_GO_ON)
@@ -135,13 +135,13 @@ class HookWatch:
             return False
         return False
 
-    def _failed(self, trouble: Trouble, event: str) -> Failure:
+    def _failed(self, symptom: Symptom, event: str) -> Failure:
         """What a hook's trouble means for the release, with what its container printed."""
-        failure = self._suspicions.failure(trouble)
+        failure = self._detector.failure(symptom)
         details = list(failure.details)
         if not any(line.startswith("log ") for line in details):  # helm may have removed the pod
-            tail = self._tails.get((trouble.pod, trouble.container), ())
-            details += [f"log {trouble.container}: {line}" for line in tail]
+            tail = self._tails.get((symptom.pod, symptom.container), ())
+            details += [f"log {symptom.container}: {line}" for line in tail]
         return Failure(f"{event} hook: {failure.message}", hint=failure.hint, details=details)
 
     def _follow(self, item: Mapping[str, Any]) -> None:
@@ -160,7 +160,7 @@ class HookWatch:
             for line in log_lines(self.session.kube, self.release.namespace, pod, key[1], follow="true"):
                 self._tails[key].append(line)
 
-    def _troubles(self, ref: ObjectRef) -> list[Trouble]:
+    def _symptoms(self, ref: ObjectRef) -> list[Symptom]:
         """What looks hopeless about one hook that runs."""
         item = self.session.observer.get(ref)
         if item is None:
@@ -173,9 +173,9 @@ class HookWatch:
         done = job_result(item)[0] == "complete" or (item.get("status") or {}).get("phase") == "Succeeded"
         self._running.pop(ref, None)
         if not done:
-            self._running[ref] = last_try(item, self.session.observer.pods_of(item)) if ref.kind == "Job" else ""
+            self._running[ref] = last_attempt(item, self.session.observer.pods_of(item)) if ref.kind == "Job" else ""
         self._follow(item)
-        return self._suspicions.of(item)
+        return self._detector.of(item)
 
     def _read(self) -> dict[ObjectRef, str] | None:
         """The Jobs and Pods among the hooks that helm runs now; None before the release's record says what it does."""

@@ -208,8 +208,8 @@ class Smoke:
 
     def _end(self, watch: Watch, result: Result) -> _End:
         """What Helm said, in the light of what was seen."""
-        if watch.trouble:
-            failure = watch.suspicions.failure(watch.trouble, logs=False)
+        if watch.symptom:
+            failure = watch.detector.failure(watch.symptom, logs=False)
             return _End(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
         if self._session.cancel.is_set() and not result.ok:
             reason = self._session.cancel.reason

@@ -20,9 +20,9 @@ from devtools.errors import DevtoolsError
 from devtools.events import Notice, TestOutput
 from devtools.kube.logs import NotFollowed, log_lines
 from devtools.model import ObjectRef, Release
-from devtools.readiness.failures import Trouble
+from devtools.readiness.failures import Symptom
 from devtools.readiness.rules import condition, container_statuses, has_begun, job_result
-from devtools.readiness.wait import Patience, Suspicions
+from devtools.readiness.wait import FailureDetector, Patience
 from devtools.run.session import Session
 from devtools.smoke.deadline import Deadline, deadline_of, expiry, extended, has_passed
 
@@ -114,7 +114,7 @@ class Watch:
     began: float = field(default_factory=time.monotonic)
     pods: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
-    trouble: Trouble | None = None
+    symptom: Symptom | None = None
     ended: str = ""  # `complete` or `failed`
     message: str = ""  # of a Job that failed
     was_there: bool = False
@@ -124,11 +124,11 @@ class Watch:
     _logs: dict[tuple[str, str], _Log] = field(default_factory=dict)
     _over: bool = False
     _extended: int = 0
-    suspicions: Suspicions = field(init=False)
+    detector: FailureDetector = field(init=False)
 
     def __post_init__(self) -> None:
         """It looks for trouble from now on."""
-        self.suspicions = Suspicions(kube=self.session.kube, observer=self.session.observer)
+        self.detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
     def look(self) -> None:
         """Look again; what cannot be seen now is left to the next look, and helm says what is wrong."""
@@ -145,11 +145,11 @@ class Watch:
         self._judge(item)
         if item is not None and self.was_there and self.test.kind == "Job":
             self._extend(item)
-        self.trouble = self.trouble or self._patience.lost(self._troubles(item))
+        self.symptom = self.symptom or self._patience.expired(self._symptoms(item))
 
     def needs_no_helm(self) -> bool:
         """Helm waits in vain: for what cannot heal, or for what has ended or was deleted some time ago."""
-        return self.trouble is not None or (self.settled is not None and time.monotonic() - self.settled > LINGER)
+        return self.symptom is not None or (self.settled is not None and time.monotonic() - self.settled > LINGER)
 
     @property
     def is_gone(self) -> bool:
@@ -225,12 +225,12 @@ class Watch:
         if self.ended or self._gone:
             self.settled = self.settled or time.monotonic()
 
-    def _troubles(self, item: Mapping[str, Any] | None) -> list[Trouble]:
+    def _symptoms(self, item: Mapping[str, Any] | None) -> list[Symptom]:
         """What looks hopeless; that it failed is for helm to say, which then clears up."""
         pods = list(self.pods.values())
         if self.ended or item is None or str(item["metadata"]["uid"]) == self.before:
             return []
-        return [trouble for trouble in self.suspicions.of(item, pods) if trouble.reason != "Failed"]
+        return [symptom for symptom in self.detector.of(item, pods) if symptom.reason != "Failed"]
 
     def _follow(self, pod: Mapping[str, Any], container: str) -> None:
         """Follow one container's log in a thread of its own, once; simulated pods have none."""

@@ -17,7 +17,7 @@ import psutil
 
 from devtools.clusters.embedded import pki
 from devtools.clusters.embedded.layout import Link
-from devtools.clusters.embedded.status import read_record
+from devtools.clusters.embedded.status import read_metadata
 from tests.clusters import intruder
 from tests.kits.clusters import Machine
 
@@ -48,7 +48,7 @@ def documented(where: str) -> set[tuple[str, str]]:
 
 def check_listeners(machine: Machine, *, real: bool) -> list[tuple[str, int]]:
     """What listens is what is documented; returns what can be connected to from this machine."""
-    record = read_record(machine.layout)
+    record = read_metadata(machine.layout)
     assert record
     link = Link.number(record.link)
     names = {link.host: "HOST", link.node: "NODE", record.api_port: "API", record.kubelet_port: "KUBELET"}

@@ -54,8 +54,8 @@ from devtools.kube.kubeconfig import read_credentials, ssl_context
 from devtools.model import ChartRef, Contract, Facts, Layer, Release, ReleaseId, Stack
 from devtools.planning.plan import Selection, make_plan
 from devtools.process.runner import Result
-from devtools.readiness.contract_evaluation import measure
-from devtools.readiness.failures import troubles
+from devtools.readiness.contract_evaluation import evaluate
+from devtools.readiness.failures import symptoms
 from devtools.releases.facts import owned_objects
 from devtools.run.durations import read_durations
 from devtools.smoke.hook_watcher import hooks
@@ -676,8 +676,8 @@ def test_whatever_an_operator_writes_into_a_status(raw: bytes, asked: dict[str, 
     if isinstance(document, dict):
         item = {**RESOURCE, "status": document.get("status", document)}
         contract = replace(Contract(where=Location(file=Path("a")), kind="Tool", name="a"), **asked)
-        event("good" if measure(contract, item).good else "not yet")
-        troubles(item, ())
+        event("good" if evaluate(contract, item).good else "not yet")
+        symptoms(item, ())
 
 
 FORMS = (Layer, DefaultsFile, Settings, LockFile, ImagesFile)

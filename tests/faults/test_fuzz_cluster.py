@@ -18,7 +18,7 @@ from devtools.diff.difference import changes
 from devtools.diff.managed_fields import handed_over, managed, owns
 from devtools.diff.replaced_items import replaced
 from devtools.kube.client import ApiError
-from devtools.readiness.failures import PATIENCE, newest, troubles
+from devtools.readiness.failures import PATIENCE, newest, symptoms
 from devtools.readiness.rules import lacks_pods, newest_pods, selects, unproven, waits_for
 from devtools.releases.failures import unanswered
 
@@ -184,13 +184,13 @@ def test_whatever_a_workload_its_pods_and_events_say(
     assert isinstance(waits_for(item), str)
     assert len(newest_pods(item, pods, sets)) <= len(pods)
     lacks_pods(item, pods)
-    found = troubles(item, pods, claims, events)
-    for trouble in found:
-        assert str(trouble)
-        assert trouble.patience() >= 0
-        assert trouble.patience(alone=False) >= trouble.patience() or trouble.reason != "CrashLoopBackOff"
-        assert isinstance(trouble.hint, str)
-        assert trouble.wanted is None or all(trouble.wanted)
+    found = symptoms(item, pods, claims, events)
+    for symptom in found:
+        assert str(symptom)
+        assert symptom.patience() >= 0
+        assert symptom.patience(alone=False) >= symptom.patience() or symptom.reason != "CrashLoopBackOff"
+        assert isinstance(symptom.hint, str)
+        assert symptom.wanted is None or all(symptom.wanted)
     for pod in pods:
         selects(item, pod)
         assert all(isinstance(number, int) for _, number in unproven(pod, NOW))

@@ -17,7 +17,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from devtools.clusters.embedded.layout import Layout
-from devtools.clusters.embedded.status import Record, read_record
+from devtools.clusters.embedded.status import ClusterMetadata, read_metadata
 from devtools.commands.proto import STATE, last_push, module_of
 from devtools.errors import ConfigError
 from devtools.process.runner import Cancel
@@ -95,7 +95,7 @@ NOTES = {
         file="state/ready.json",
         good='{"format": 2, "api_port": 1, "kubelet_port": 2,'
         ' "link": 5, "joinable": true, "nodes": 3, "simulation": "a", "real_node": ""}',
-        read=lambda root: read_record(Layout(name="c", state=root / "state")),
+        read=lambda root: read_metadata(Layout(name="c", state=root / "state")),
     ),
     "PATH": Note(file="path.json", good=json.dumps({str(SHELL): {"stamp": STAMP, "version": "4.3.2"}}), read=_looked),
     "Tilt's settings": Note(file=FILE, good='{"a": "x", "b": ["y"]}', read=_arguments),
@@ -144,4 +144,6 @@ def test_whatever_a_note_holds(name: str, data: st.DataObject) -> None:
 def test_a_record_is_what_was_remembered(tmp_path: Path) -> None:
     note = NOTES["a cluster"]
     found = note.read(write(_root(str(tmp_path)), {note.file: note.good}))
-    assert found == Record(format=2, api_port=1, kubelet_port=2, link=5, joinable=True, nodes=3, simulation="a")
+    assert found == ClusterMetadata(
+        format=2, api_port=1, kubelet_port=2, link=5, joinable=True, nodes=3, simulation="a"
+    )

@@ -23,7 +23,7 @@ from devtools.commands.images.preload import preload as verb
 from devtools.docker.images import DockerImages
 from devtools.errors import EnvironmentFault, ExitCode, Interrupted, Location
 from devtools.images.catalog import Build, Pinned
-from devtools.images.fetch import Obtain
+from devtools.images.fetch import ImageFetcher
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from tests.images.nodes import NODES, PATH, Nodes, nodes
 from tests.kits.chart_servers import oci_registry
@@ -59,20 +59,22 @@ class Bench:
     def engine(self) -> DockerImages:
         return DockerImages(self.nodes.environ, self.cancel)
 
-    def obtain(self, timeout: float = 60) -> Obtain:
+    def fetch(self, timeout: float = 60) -> ImageFetcher:
         runner = SubprocessRunner(self.nodes.environ, self.cancel, grace=(0.2, 0.2))
-        return Obtain(engine=self.engine, runner=runner, docker=Path("docker"), timeout=timeout, say=self.lines.append)
+        return ImageFetcher(
+            engine=self.engine, runner=runner, docker=Path("docker"), timeout=timeout, say=self.lines.append
+        )
 
     def images(self, timeout: float = 60) -> K3dImages:
         port = int(self.registry.rpartition(":")[2])
-        obtain = self.obtain(timeout)
+        fetch = self.fetch(timeout)
         config = Config(name="t", api_port=1, agents=1, registry=Registry(name="r", port=port))
         return K3dImages(
             config=config,
-            runner=obtain.runner,
+            runner=fetch.runner,
             tool=K3d(program=self.nodes.k3d, home=self.root / "k3d"),
-            engine=obtain.engine,
-            obtain=obtain,
+            engine=fetch.engine,
+            fetch=fetch,
             timeout=timeout,
             say=self.lines.append,
             cancel=self.cancel,
@@ -93,7 +95,7 @@ class Bench:
     def served(self) -> Pinned:
         """An image that the registry has and the engine has not."""
         made = self.built(name=f"{self.registry}/acme/{uuid4().hex[:8]}")
-        self.obtain()(made)
+        self.fetch()(made)
         self.engine.push(str(made), timeout=60)
         self.nodes.run("docker", "rmi", str(made))
         return replace(made, build=None)
@@ -173,7 +175,7 @@ def test_an_import_that_only_says_that_it_worked_is_noticed(bench: Bench, monkey
 def test_an_import_that_hangs_ends_in_time(bench: Bench) -> None:
     bench.nodes.mode("hang")
     image = bench.built()
-    bench.obtain()(image)
+    bench.fetch()(image)
     (done,) = bench.images(timeout=1).load([image], "import")
     assert (done.state, done.code) == ("failed", ExitCode.TIMEOUT)
     assert done.problem == "k3d did not import images in 1 s"
@@ -197,7 +199,7 @@ def test_what_is_pulled_is_known_by_its_digest(bench: Bench) -> None:
     assert states(bench.images().load([pinned], "registry")) == ["unchanged"]
     assert not [line for line in bench.lines if line.startswith("pulling")]
     bench.nodes.run("docker", "rmi", "--force", str(image))
-    bench.obtain()(pinned)
+    bench.fetch()(pinned)
     held = bench.engine.held(image.reference)
     assert held
     assert held.digest(image.reference) == done.digest
@@ -205,17 +207,17 @@ def test_what_is_pulled_is_known_by_its_digest(bench: Bench) -> None:
 
 def test_a_tag_that_moved_does_not_change_what_is_pinned(bench: Bench) -> None:
     image = bench.served()
-    first = bench.obtain()(image).digest(image.reference)
+    first = bench.fetch()(image).digest(image.reference)
     other = bench.built("other", name=image.reference.name)
-    bench.obtain()(other)
+    bench.fetch()(other)
     bench.engine.push(str(other), timeout=60)
-    held = bench.obtain()(replace(image, digest=first))
+    held = bench.fetch()(replace(image, digest=first))
     assert held.digest(image.reference) == first
 
 
 def test_an_archive_is_loaded(bench: Bench) -> None:
     image = bench.built()
-    bench.obtain()(image)
+    bench.fetch()(image)
     archive = bench.root / "image.tar"
     bench.engine.save(str(image), archive, timeout=60)
     bench.nodes.run("docker", "rmi", str(image))
@@ -230,7 +232,7 @@ def _no_archive(bench: Bench) -> tuple[Pinned, str]:
 
 def _another_archive(bench: Bench) -> tuple[Pinned, str]:
     other = bench.built()
-    bench.obtain()(other)
+    bench.fetch()(other)
     bench.engine.save(str(other), bench.root / "other.tar", timeout=60)
     image = replace(bench.built(), build=None, archive=bench.root / "other.tar")
     return image, f"the Docker engine has no image {image}, although it reported no error"

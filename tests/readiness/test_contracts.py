@@ -32,7 +32,7 @@ def kube(bench: Bench) -> Kube:
 def _settle(bench: Bench, kube: Kube, contract: Contract, seconds: float) -> Any:
     contracts = Contracts(kube, Observer(kube), simulated=True, real_node=bench.cluster.real_node)
     wait = Wait(deadline=deadline(seconds), say=lambda _: None, cancel=bench.cancel)
-    return contracts.settle(contract, bench.namespace, wait)
+    return contracts.wait_for(contract, bench.namespace, wait)
 
 
 def test_pods_that_cannot_heal_behind_an_object_end_the_waiting_for_it(bench: Bench, kube: Kube) -> None:
@@ -67,7 +67,7 @@ def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, ku
     wait = Wait(deadline=deadline(60), say=lambda _: None, cancel=bench.cancel)
     started = time.monotonic()
     contract = Contract(where=HERE, kind="ConfigMap", name="gateway", condition="Ready")
-    checked = contracts.settle(contract, bench.namespace, wait)
+    checked = contracts.wait_for(contract, bench.namespace, wait)
     assert 0.3 <= time.monotonic() - started < 30
     assert (checked.verdict, checked.reason) == (Verdict.FAILED, "Ready is False (Invalid: no listener)")
 

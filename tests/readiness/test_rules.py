@@ -12,9 +12,9 @@ import yaml
 
 from devtools.errors import ConfigError
 from devtools.model import Contract
-from devtools.readiness.attempts import last_try
-from devtools.readiness.contract_evaluation import measure
-from devtools.readiness.failures import PATIENCE, Trouble, troubles
+from devtools.readiness.attempts import last_attempt
+from devtools.readiness.contract_evaluation import evaluate
+from devtools.readiness.failures import PATIENCE, Symptom, symptoms
 from devtools.readiness.rules import ENDED, has_run, job_result, selects, unproven, waits_for
 from tests.kits.run import HERE
 
@@ -47,40 +47,40 @@ def test_a_job_has_begun_when_a_pod_of_it_has_run(status: dict[str, Any], has: b
 
 @pytest.mark.parametrize("case", _cases("troubles.yaml"))
 def test_what_will_not_heal(case: dict[str, Any]) -> None:
-    found = troubles(case["object"], case["pods"], case.get("claims", ()), case.get("events", ()))
-    assert [str(trouble) for trouble in found] == case["says"]
-    assert all(trouble.reason in PATIENCE for trouble in found)
+    found = symptoms(case["object"], case["pods"], case.get("claims", ()), case.get("events", ()))
+    assert [str(symptom) for symptom in found] == case["says"]
+    assert all(symptom.reason in PATIENCE for symptom in found)
 
 
 PATIENT = {
-    "a clear word": (Trouble(object="Pod/a", reason="ErrImagePull", message="manifest unknown"), 3.0),
-    "a registry that may be slow": (Trouble(object="Pod/a", reason="ImagePullBackOff", message="i/o timeout"), 25.0),
-    "a name that is none": (Trouble(object="Pod/a", reason="InvalidImageName", message="not found"), 0.0),
-    "ended twice": (Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=1), math.inf),
-    "ended three times": (Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=2), 0.0),
-    "no room": (Trouble(object="Pod/a", reason="Unschedulable", message="Insufficient cpu"), 15.0),
+    "a clear word": (Symptom(object="Pod/a", reason="ErrImagePull", message="manifest unknown"), 3.0),
+    "a registry that may be slow": (Symptom(object="Pod/a", reason="ImagePullBackOff", message="i/o timeout"), 25.0),
+    "a name that is none": (Symptom(object="Pod/a", reason="InvalidImageName", message="not found"), 0.0),
+    "ended twice": (Symptom(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=1), math.inf),
+    "ended three times": (Symptom(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=2), 0.0),
+    "no room": (Symptom(object="Pod/a", reason="Unschedulable", message="Insufficient cpu"), 15.0),
     "no volume": (
-        Trouble(object="Pod/a", reason="Unschedulable", message="pod has unbound immediate PersistentVolumeClaims"),
+        Symptom(object="Pod/a", reason="Unschedulable", message="pod has unbound immediate PersistentVolumeClaims"),
         30.0,
     ),
-    "a quota": (Trouble(object="Job/a", reason="FailedCreate", message="exceeded quota"), 5.0),
+    "a quota": (Symptom(object="Job/a", reason="FailedCreate", message="exceeded quota"), 5.0),
     "a user who may not run": (
-        Trouble(object="Pod/a", reason="CreateContainerConfigError", message="container has runAsNonRoot and image …"),
+        Symptom(object="Pod/a", reason="CreateContainerConfigError", message="container has runAsNonRoot and image …"),
         3.0,
     ),
     "a key that may come": (
-        Trouble(object="Pod/a", reason="CreateContainerConfigError", message="couldn't find key a in ConfigMap b/c"),
+        Symptom(object="Pod/a", reason="CreateContainerConfigError", message="couldn't find key a in ConfigMap b/c"),
         20.0,
     ),
-    "a Job that tries again and again": (Trouble(object="Pod/a", reason="BackOff", message="exit code 1"), 0.0),
-    "a webhook": (Trouble(object="Job/a", reason="FailedCreate", message="failed calling webhook"), 20.0),
+    "a Job that tries again and again": (Symptom(object="Pod/a", reason="BackOff", message="exit code 1"), 0.0),
+    "a webhook": (Symptom(object="Job/a", reason="FailedCreate", message="failed calling webhook"), 20.0),
 }
 
 
 @pytest.mark.parametrize("case", PATIENT)
 def test_how_long_a_trouble_may_last(case: str) -> None:
-    trouble, seconds = PATIENT[case]
-    assert trouble.patience() == seconds
+    symptom, seconds = PATIENT[case]
+    assert symptom.patience() == seconds
 
 
 HINTS = {
@@ -113,7 +113,7 @@ HINTS = {
 @pytest.mark.parametrize("case", HINTS)
 def test_a_hint_fits_what_happened_or_there_is_none(case: str) -> None:
     reason, message, says = HINTS[case]
-    hint = Trouble(object="Pod/a", reason=reason, message=message).hint
+    hint = Symptom(object="Pod/a", reason=reason, message=message).hint
     assert says in hint
     assert bool(says) == bool(hint)
 
@@ -136,13 +136,13 @@ def test_what_the_tries_of_a_job_came_to(case: str) -> None:
         for at, state in (("2026-01-01T00:00:10Z", new), ("2026-01-01T00:00:00Z", old))
     ]
     job = {"spec": {"parallelism": status.pop("parallelism", 1)}, "status": status}
-    assert [last_try(job, pods)] == (says or [""])
-    assert last_try(job, []) == (says[0].partition(",")[0] if says else "")
+    assert [last_attempt(job, pods)] == (says or [""])
+    assert last_attempt(job, []) == (says[0].partition(",")[0] if says else "")
 
 
 def test_what_else_is_on_its_way_may_end_a_crash_loop() -> None:
-    def ended(restarts: int) -> Trouble:
-        return Trouble(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=restarts)
+    def ended(restarts: int) -> Symptom:
+        return Symptom(object="Pod/a", reason="CrashLoopBackOff", message="", restarts=restarts)
 
     assert [ended(number).patience(alone=False) for number in (2, 3, 4)] == [math.inf, math.inf, 0.0]
 
@@ -165,7 +165,7 @@ def test_containers_that_have_only_just_begun_to_run() -> None:
 
 @pytest.mark.parametrize("case", _cases("contracts.yaml"))
 def test_an_object_against_its_contract(case: dict[str, Any]) -> None:
-    seen = measure(Contract(where=HERE, **case["contract"]), case["object"])
+    seen = evaluate(Contract(where=HERE, **case["contract"]), case["object"])
     assert (seen.value, "" if seen.good else seen.reason) == (case["value"], case["wrong"])
     assert seen.final == (case["value"] == "failed")
     assert seen.refused == case.get("refused", False)
@@ -174,7 +174,7 @@ def test_an_object_against_its_contract(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", ["{.status[", "{.a}{.b}", "{range .items[*]}{.x}{end}", "{$$}"])
 def test_a_path_that_cannot_be_read_is_named_at_its_place(path: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        measure(Contract(where=HERE, jsonpath=path), {"metadata": {}})
+        evaluate(Contract(where=HERE, jsonpath=path), {"metadata": {}})
     assert str(caught.value.problems[0]).startswith("layers/40-data-plane.yaml:1:1: jsonpath")
 
 

@@ -47,5 +47,5 @@ def test_a_hook_that_helm_deletes_when_it_has_succeeded_is_not_missed(
     )
     assert watch._read() == {REF: "post-install"}
     watch._running[REF] = ""  # it was seen a moment ago
-    assert [trouble.reason for trouble in watch._troubles(REF)] == reasons
-    assert [trouble.reason for trouble in watch._troubles(REF)] == reasons
+    assert [symptom.reason for symptom in watch._symptoms(REF)] == reasons
+    assert [symptom.reason for symptom in watch._symptoms(REF)] == reasons

@@ -86,7 +86,7 @@ class Layout:
 
     @property
     def ready(self) -> Path:
-        """Written last: without it the cluster is half-made."""
+        """Written last: without it the cluster is incomplete."""
         return self.state / "ready.json"
 
     @property

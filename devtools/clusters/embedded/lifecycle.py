@@ -16,7 +16,7 @@ from devtools.clusters.embedded.layout import Layout, Ports
 from devtools.clusters.embedded.names import REAL_NODE
 from devtools.clusters.embedded.node import real_node
 from devtools.clusters.embedded.node.subnets import reserved_link
-from devtools.clusters.embedded.status import FORMAT, RECREATE, Record, remember
+from devtools.clusters.embedded.status import FORMAT, RECREATE, ClusterMetadata, write_metadata
 from devtools.clusters.ports import free_ports
 from devtools.clusters.provider import Progress
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
@@ -26,7 +26,7 @@ NODES_READY_IN = 20.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
+class Lifecycle:
     """What changes one embedded cluster; whoever calls it holds the cluster's lock. Fields as of `KwokProvider`."""
 
     layout: Layout
@@ -70,19 +70,19 @@ class Making:
             progress("starting simulated nodes, pods and volumes")
             simulation.apply(kube, objects)
             simulation.ensure_nodes(kube, self.nodes)
-            trouble = preparing.result() if preparing else ""
-        if preparing and not trouble:
+            problem = preparing.result() if preparing else ""
+        if preparing and not problem:
             progress(f"starting real node {REAL_NODE}")
-            trouble = self._attempt(lambda: node.join(kube))
-        if trouble:
-            progress(f"going on without a real node: {trouble}")
+            problem = self._attempt(lambda: node.join(kube))
+        if problem:
+            progress(f"going on without a real node: {problem}")
             node.clear()
         self._await_nodes()
         self.plane.revive()
         digest = simulation.digest(objects)
-        remember(
+        write_metadata(
             self.layout,
-            Record(
+            ClusterMetadata(
                 format=FORMAT,
                 api_port=ports.api,
                 kubelet_port=ports.kubelet,
@@ -90,11 +90,11 @@ class Making:
                 joinable=joinable,
                 nodes=self.nodes,
                 simulation=digest,
-                real_node=trouble,
+                real_node=problem,
             ),
         )
 
-    def start(self, record: Record) -> None:
+    def start(self, record: ClusterMetadata) -> None:
         """Start one again of which nothing runs, or not all; what its node had on the machine goes with it."""
         cleanup.end_processes(self.layout)
         try:
@@ -103,7 +103,7 @@ class Making:
         except EnvironmentFault as error:
             raise error.changed(hint=error.hint or RECREATE) from error
 
-    def settle(self, record: Record, running: Iterable[cleanup.Process], progress: Progress) -> bool:
+    def reconcile(self, record: ClusterMetadata, running: Iterable[cleanup.Process], progress: Progress) -> bool:
         """Bring a running cluster to what is wanted now: simulation, number of nodes, real node.
 
         `running` are its processes. Says whether anything was done.
@@ -118,10 +118,10 @@ class Making:
             simulation.ensure_nodes(kube, self.nodes)
             self._await_nodes()
             record = replace(record, simulation=digest, nodes=self.nodes)
-            remember(self.layout, record)
-        return self._settle_real(record, running, progress) or differs
+            write_metadata(self.layout, record)
+        return self._reconcile_real(record, running, progress) or differs
 
-    def _settle_real(self, record: Record, running: Iterable[cleanup.Process], progress: Progress) -> bool:
+    def _reconcile_real(self, record: ClusterMetadata, running: Iterable[cleanup.Process], progress: Progress) -> bool:
         """Restart a dead real node; let it join when it has become possible. Says whether that was tried."""
         if record.real_node or not record.joinable or not cleanup.missing_programs(running):
             return False
@@ -129,10 +129,10 @@ class Making:
             return False
         node = self._real_on(record.link, record.ports)
         progress(f"starting real node {REAL_NODE}")
-        if trouble := self._attempt(lambda: node.restart(self.plane.kube(retry_for=10.0))):
-            progress(f"going on without a real node: {trouble}")
+        if problem := self._attempt(lambda: node.restart(self.plane.kube(retry_for=10.0))):
+            progress(f"going on without a real node: {problem}")
             node.clear()
-            remember(self.layout, replace(record, real_node=trouble))
+            write_metadata(self.layout, replace(record, real_node=problem))
         return True
 
     def _attempt(self, start: Callable[[], None]) -> str:

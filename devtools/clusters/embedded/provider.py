@@ -18,7 +18,7 @@ from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel, Runner
 
 if TYPE_CHECKING:
-    from devtools.clusters.embedded.lifecycle import Making
+    from devtools.clusters.embedded.lifecycle import Lifecycle
 
 
 class KwokProvider:
@@ -66,18 +66,18 @@ class KwokProvider:
                 observed = self._look()
             if observed.state == "broken" and not observed.partial:
                 raise EnvironmentFault(observed.problem, hint=observed.hint)
-            making = self._making()
-            if observed.state == "half-made":
+            lifecycle = self._lifecycle()
+            if observed.state == "incomplete":
                 progress(f"removing the remains of an interrupted run of cluster {self._layout.name}")
                 cleanup.remove_all(self._layout)
-            if observed.state in {"half-made", "absent"}:
-                making.create(progress)
+            if observed.state in {"incomplete", "absent"}:
+                lifecycle.create(progress)
             elif observed.state != "running" and observed.record is not None:
                 progress(f"{observed.sentence(self._layout.name)}: restarting it with its stored data")
-                making.start(observed.record)
+                lifecycle.start(observed.record)
             if observed.state != "running":
                 observed = self._look()
-            if observed.record is not None and making.settle(observed.record, observed.running, progress):
+            if observed.record is not None and lifecycle.reconcile(observed.record, observed.running, progress):
                 observed = self._look()
         return self._found(observed)
 
@@ -105,7 +105,7 @@ class KwokProvider:
     def status(self) -> ClusterStatus:
         """See `Provider`."""
         observed = self._look()
-        state: State = "broken" if observed.state == "half-made" else observed.state
+        state: State = "broken" if observed.state == "incomplete" else observed.state
         found = ClusterStatus(name=self._layout.name, provider="kwok", state=state)
         if observed.state != "running":
             hint = observed.hint
@@ -134,7 +134,7 @@ class KwokProvider:
 
         with locked(self._layout.lock, self._cancel, progress):
             observed = self._look()
-            if observed.state in {"absent", "half-made"}:
+            if observed.state in {"absent", "incomplete"}:
                 raise ClusterAbsent(observed.sentence(self._layout.name), hint=observed.hint)
             if observed.state != "stopped":
                 self._plane.stop()
@@ -154,11 +154,11 @@ class KwokProvider:
     def _look(self) -> Observed:
         return look(self._layout, self._plane)
 
-    def _making(self) -> Making:
+    def _lifecycle(self) -> Lifecycle:
         """What changes it."""
-        from devtools.clusters.embedded.lifecycle import Making
+        from devtools.clusters.embedded.lifecycle import Lifecycle
 
-        return Making(
+        return Lifecycle(
             layout=self._layout,
             plane=self._plane,
             runner=self._runner,

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from devtools.kube.connections import Connections
 
 FORMAT = 2  # 1 (which no file says): every user of the machine could write to etcd
-OTHERWISE = "was made by another version of devtools, and what it listens on may be open to every user of this machine"
+OTHER_VERSION = (
+    "was made by another version of devtools, and what it listens on may be open to every user of this machine"
+)
 CREATE = "invoke cluster.create"
 RECREATE = f"invoke cluster.delete && {CREATE}"
 WAIT = f"wait a moment, this machine may be too busy; if it stays so: {RECREATE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class ClusterMetadata:
     """What is remembered of a cluster that was made to the end; all else is read from the machine."""
 
     format: int  # `FORMAT` of the devtools that made it
@@ -52,9 +54,9 @@ class Observed:
     or `damaged`: its kubeconfig is, and can be written anew.
     """
 
-    state: State | Literal["half-made"]
+    state: State | Literal["incomplete"]
     running: tuple[cleanup.Process, ...] = ()
-    record: Record | None = None
+    record: ClusterMetadata | None = None
     problem: str = ""
     silent: bool = False
     partial: bool = False
@@ -66,7 +68,7 @@ class Observed:
         return {
             "absent": f"there is no cluster {name}",
             "stopped": f"cluster {name} is stopped",
-            "half-made": f"creation of cluster {name} was interrupted",
+            "incomplete": f"creation of cluster {name} was interrupted",
         }.get(self.state, self.problem)
 
     @property
@@ -83,16 +85,16 @@ def look(layout: Layout, plane: ControlPlane) -> Observed:
     if not running and not layout.state.exists():
         return Observed(state="absent")
     if not layout.ready.exists():
-        return Observed(state="half-made", running=running)
-    record = read_record(layout)
+        return Observed(state="incomplete", running=running)
+    record = read_metadata(layout)
     if record is None:
         return Observed(state="broken", running=running, problem=_unreadable(layout))
     if not any(process.name in COMPONENTS for process in running):
         return Observed(state="stopped", running=running, record=record)
-    return _living(plane, running, record)
+    return _running_state(plane, running, record)
 
 
-def _living(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: Record) -> Observed:
+def _running_state(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: ClusterMetadata) -> Observed:
     """The state of a cluster of which something runs."""
     kube = plane.kube()
     broken = Observed(state="broken", running=running, record=record)
@@ -104,10 +106,10 @@ def _living(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: R
     return Observed(state="running", running=running, record=record, connections=kube.connections)
 
 
-def read_record(layout: Layout) -> Record | None:
+def read_metadata(layout: Layout) -> ClusterMetadata | None:
     """What is remembered of the cluster; None if that is damaged, or another version of devtools wrote it."""
     try:
-        record = Record(**_note(layout))
+        record = ClusterMetadata(**_note(layout))
     except (OSError, ValueError, TypeError):
         return None
     return record if record.format == FORMAT else None
@@ -120,7 +122,7 @@ def _unreadable(layout: Layout) -> str:
     except (OSError, ValueError):
         note = None
     if isinstance(note, dict) and "link" in note and note.get("format") != FORMAT:
-        return f"cluster {layout.name} {OTHERWISE}"
+        return f"cluster {layout.name} {OTHER_VERSION}"
     return f"{layout.ready} is damaged"
 
 
@@ -129,6 +131,6 @@ def _note(layout: Layout) -> Any:
         return read_json(file.read().decode())
 
 
-def remember(layout: Layout, record: Record) -> None:
+def write_metadata(layout: Layout, record: ClusterMetadata) -> None:
     """Write the record whole or not at all: it is what makes a cluster complete."""
     write_whole(layout.ready, json.dumps(asdict(record), indent=2) + "\n")

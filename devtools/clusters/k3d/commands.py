@@ -1,4 +1,4 @@
-"""The commands of k3d 5. `k3d_config` has the cluster configuration, `k3d_answers` what the answers mean."""
+"""The commands of k3d 5. `k3d_config` has the cluster configuration, `k3d_output` what the answers mean."""
 
 from __future__ import annotations
 

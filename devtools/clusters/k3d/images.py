@@ -20,7 +20,7 @@ from devtools.clusters.k3d.output import parse_clusters, reason
 from devtools.docker.images import Held, ImageStore
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.images.catalog import Pinned
-from devtools.images.fetch import Obtain, Progress
+from devtools.images.fetch import ImageFetcher, Progress
 from devtools.process.runner import Cancel, Command, Runner
 
 Via = Literal["registry", "import"]
@@ -49,7 +49,7 @@ class K3dImages:
     runner: Runner
     tool: K3d
     engine: ImageStore
-    obtain: Obtain
+    fetch: ImageFetcher
     timeout: float
     say: Progress
     cancel: Cancel
@@ -66,21 +66,21 @@ class K3dImages:
     def commands(self, images: Iterable[Pinned], via: Via) -> tuple[Command, ...]:
         """What `load` would do on a cluster that has none of them, as commands."""
         chosen = tuple(images)
-        found = [command for image in chosen for command in self.obtain.commands(image)]
+        found = [command for image in chosen for command in self.fetch.commands(image)]
         looks = [self._typed(node, self.ctr.list()) for node in self.config.nodes]
         if via == "import":
             names = tuple(map(str, chosen))
             return (*found, self.tool.import_images(self.config.name, names, timeout=self.timeout), *looks)
         for image in chosen:
             outside, inside = self._names_in_registry(image)
-            found += [self.obtain.docker_command("tag", str(image), outside)]
-            found += [self.obtain.docker_command("push", outside)]
+            found += [self.fetch.docker_command("tag", str(image), outside)]
+            found += [self.fetch.docker_command("push", outside)]
             for node in self.config.nodes:
                 found += [self._typed(node, self.ctr.pull(inside)), self._typed(node, self.ctr.tag(inside, str(image)))]
         return (*found, *looks) if chosen else ()
 
     def _typed(self, node: str, argv: tuple[str, ...]) -> Command:
-        return self.obtain.docker_command("exec", node, *argv)
+        return self.fetch.docker_command("exec", node, *argv)
 
     def lacking(self, images: Iterable[Pinned]) -> tuple[Pinned, ...]:
         """Those that some node has not by name; nothing is changed. EnvironmentFault without a running cluster."""
@@ -97,7 +97,7 @@ class K3dImages:
 
     def _pushed(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
         """By registry: the digest that the push gave is the one that each node must have."""
-        held = self.obtain(image)
+        held = self.fetch(image)
         outside, inside = self._names_in_registry(image)
         self.engine.tag(str(image), outside)
         self.say(f"pushing {image}")
@@ -116,7 +116,7 @@ class K3dImages:
         wanted: dict[str, tuple[Pinned, Held]] = {}
         for image in images:
             try:
-                held = self.obtain(image)
+                held = self.fetch(image)
                 if all(self._has(node, held, self._images(node).get(str(image))) for node in nodes):
                     results[str(image)] = _done(image, nodes, held, changed=False)
                 else:

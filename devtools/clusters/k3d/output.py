@@ -35,7 +35,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class ClusterListing:
     """One cluster as `cluster list` gives it."""
 
     name: str
@@ -72,11 +72,11 @@ class Listed:
         return any(node.role == "server" for node in self.nodes) and all(node.is_started for node in self.nodes)
 
 
-def parse_clusters(output: str) -> tuple[Listed, ...]:
+def parse_clusters(output: str) -> tuple[ClusterListing, ...]:
     """From `cluster list -o json`; raises ValueError where that is not what it is."""
     try:
         return tuple(
-            Listed(name=str(item["name"]), nodes=tuple(_node(node) for node in item.get("nodes") or ()))
+            ClusterListing(name=str(item["name"]), nodes=tuple(_node(node) for node in item.get("nodes") or ()))
             for item in _array(output)
         )
     except (AttributeError, KeyError, TypeError) as error:

@@ -70,7 +70,7 @@ class K3dProvider:
         """See `Provider`. A cluster of another configuration is kept, naming what differs."""
         name = self._config.name
         with locked(self._files.lock, self._cancel, progress):
-            listed = self._own()
+            listed = self._find_own()
             if self._is_unfinished(listed):
                 progress(f"removing the remains of an interrupted run of cluster {name}")
                 self._discard()
@@ -79,12 +79,12 @@ class K3dProvider:
                 self._create(progress)
             else:
                 self._start(listed, progress)
-            self._connect()
-        return self._checked(progress)
+            self._write_kubeconfig()
+        return self._wait_for_api_server(progress)
 
     def find(self) -> Cluster:
         """See `Provider`."""
-        listed = self._own()
+        listed = self._find_own()
         if listed is None:
             raise ClusterAbsent(f"cluster {self._config.name} does not exist", hint=CREATE)
         if listed.crashing:
@@ -98,7 +98,7 @@ class K3dProvider:
         """See `Provider`."""
         found = ClusterStatus(name=self._config.name, provider="k3d", state="absent", hint=CREATE)
         try:
-            listed = self._own()
+            listed = self._find_own()
             if listed is None:
                 return found
             found = replace(found, nodes=len(listed.workers))
@@ -117,7 +117,7 @@ class K3dProvider:
         """See `Provider`."""
         name = self._config.name
         with locked(self._files.lock, self._cancel, progress):
-            if self._own() is None:
+            if self._find_own() is None:
                 raise ClusterAbsent(f"cluster {name} does not exist", hint=CREATE)
             self._program.run(self._k3d.stop(name), f"stop cluster {name}")
             progress(f"stopped cluster {name}; {CREATE} starts it again")
@@ -125,7 +125,7 @@ class K3dProvider:
     def ensure_registry(self, progress: Progress) -> Registry:
         """Make the registry or start it, and say on which port it listens; raises EnvironmentFault."""
         with locked(self._files.lock, self._cancel, progress):
-            return self._registry.ensure(progress, has_cluster=self._own() is not None)
+            return self._registry.ensure(progress, has_cluster=self._find_own() is not None)
 
     def registry_state(self) -> State:
         """Whether the registry is there and runs; raises EnvironmentFault where k3d cannot tell."""
@@ -142,7 +142,7 @@ class K3dProvider:
 
     def needed_ports(self) -> dict[int, str]:
         """Ports of this machine that `ensure` will take, each with the setting that moves it; nothing is changed."""
-        listed, registry = self._own(), self._registry.find()
+        listed, registry = self._find_own(), self._registry.find()
         found = self._cluster_ports(None if self._is_unfinished(listed) else listed)
         if registry is None or not registry.is_running:
             found[self._registry.actual(registry).port] = "set cluster.registry_port in devtools.yaml"
@@ -155,7 +155,7 @@ class K3dProvider:
         needs.
         """
         try:
-            listed, registry = self._own(), self._registry.find()
+            listed, registry = self._find_own(), self._registry.find()
         except EnvironmentFault:
             listed, registry = None, None
         look = (self._k3d.list_clusters(), self._k3d.list_registries())
@@ -184,7 +184,7 @@ class K3dProvider:
         """See `Provider`. The registry and its images stay, for the next cluster."""
         name = self._config.name
         with locked(self._files.lock, self._cancel, progress):
-            if self._own() is not None or self._files.creating.exists():
+            if self._find_own() is not None or self._files.creating.exists():
                 self._discard()
                 progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
             else:
@@ -192,7 +192,7 @@ class K3dProvider:
             if self._files.state.exists():
                 shutil.rmtree(self._files.state)
 
-    def _own(self) -> output.Listed | None:
+    def _find_own(self) -> output.ClusterListing | None:
         """Our cluster; raises EnvironmentFault for one that others made, and where k3d cannot tell: not absent."""
         clusters = self._program.read(self._k3d.list_clusters(), "list clusters", output.parse_clusters)
         listed = next((cluster for cluster in clusters if cluster.name == self._config.name), None)
@@ -202,7 +202,7 @@ class K3dProvider:
             raise EnvironmentFault(message, hint=hint)
         return listed
 
-    def _is_unfinished(self, listed: output.Listed | None) -> bool:
+    def _is_unfinished(self, listed: output.ClusterListing | None) -> bool:
         """Whether its creation began and never ended; k3d cannot start such a cluster."""
         return self._files.creating.exists() or (listed is not None and not listed.is_complete)
 
@@ -224,19 +224,19 @@ class K3dProvider:
             raise
         self._files.end(self._config)
 
-    def _start(self, listed: output.Listed, progress: Progress) -> None:
+    def _start(self, listed: output.ClusterListing, progress: Progress) -> None:
         """Bring a cluster that is there to run, its registry first."""
         if listed.digest != digest(self._config):
             progress(f"cluster {listed.name} was made from another configuration: {self._files.changes(self._config)}")
             progress(f"it stays as it is; {RECREATE} applies the change and deletes everything in the cluster")
-        listed = self._settled(listed, progress)
+        listed = self._wait_until_settled(listed, progress)
         self._check_ports(listed)
         self._registry.ensure(progress, has_cluster=True)
         if not listed.is_running:
             progress(f"starting {', '.join(node.name for node in listed.stopped)}")
             self._program.run(self._k3d.start(self._config), f"start cluster {listed.name}")
 
-    def _settled(self, listed: output.Listed, progress: Progress) -> output.Listed:
+    def _wait_until_settled(self, listed: output.ClusterListing, progress: Progress) -> output.ClusterListing:
         """The cluster once none of its containers is being restarted, as after a restart of the engine."""
         deadline = time.monotonic() + self._patience
         if listed.crashing:
@@ -246,7 +246,7 @@ class K3dProvider:
                 raise _crash(listed)
             if self._cancel.wait(1.0):
                 raise Interrupted(self._cancel.reason)
-            listed = self._own() or listed
+            listed = self._find_own() or listed
         return listed
 
     def _discard(self) -> None:
@@ -256,13 +256,13 @@ class K3dProvider:
         self._engine.remove_network(self._config.own_network)
         self._files.creating.unlink(missing_ok=True)
 
-    def _check_ports(self, listed: output.Listed | None) -> None:
+    def _check_ports(self, listed: output.ClusterListing | None) -> None:
         """Raises EnvironmentFault for a port that another program has."""
         for port, setting in self._cluster_ports(listed).items():
             if not is_free(port):
                 raise EnvironmentFault(f"port {port} is taken by {holder(port)}", hint=f"end it, or {setting}")
 
-    def _cluster_ports(self, listed: output.Listed | None) -> dict[int, str]:
+    def _cluster_ports(self, listed: output.ClusterListing | None) -> dict[int, str]:
         """Ports that making the cluster, or starting what of it is stopped, takes."""
         if listed is None:
             ports = "change cluster.ports in devtools.yaml"
@@ -271,7 +271,7 @@ class K3dProvider:
         setting = f"change it in devtools.yaml and: {RECREATE}"
         return {port: setting for node in listed.stopped for port in node.ports}
 
-    def _connect(self) -> None:
+    def _write_kubeconfig(self) -> None:
         """Our own kubeconfig, with an address that works from where we are."""
         network = self.container_network()
         if network:
@@ -283,7 +283,7 @@ class K3dProvider:
             raise EnvironmentFault("k3d printed no kubeconfig", hint=RECREATE) from error
         write_whole(self._files.kubeconfig, text, mode=0o600)
 
-    def _checked(self, progress: Progress) -> Cluster:
+    def _wait_for_api_server(self, progress: Progress) -> Cluster:
         """The cluster, once its API server has answered: after a restart of the engine that takes a while."""
         cluster = self._cluster()
         Kube(cluster.kubeconfig, cluster.context, self._cancel, self._patience, say=progress, known=True).version()
@@ -294,7 +294,7 @@ class K3dProvider:
             name=self._config.name, provider="k3d", context=self._config.context, kubeconfig=self._files.kubeconfig
         )
 
-    def _running_status(self, found: ClusterStatus, listed: output.Listed) -> ClusterStatus:
+    def _running_status(self, found: ClusterStatus, listed: output.ClusterListing) -> ClusterStatus:
         """Of a cluster whose containers run."""
         registry = self._registry.find()
         address = f"registry localhost:{self._registry.actual(registry).port}"
@@ -311,7 +311,7 @@ class K3dProvider:
         return replace(found, state="running", version=version)
 
 
-def _crash(listed: output.Listed) -> EnvironmentFault:
+def _crash(listed: output.ClusterListing) -> EnvironmentFault:
     """The error of a cluster whose containers end again and again."""
     names = ", ".join(listed.crashing)
     hint = f"docker logs --tail 20 {listed.crashing[0]}"

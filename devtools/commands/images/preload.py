@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from devtools.clusters.k3d.images import K3dImages, Preloaded, Via
     from devtools.clusters.k3d.provider import K3dProvider
     from devtools.images.catalog import Pinned
-    from devtools.images.fetch import Obtain
+    from devtools.images.fetch import ImageFetcher
     from devtools.process.runner import Command
 
 VERSION = 1  # of the JSON document
@@ -91,12 +91,12 @@ def preload_commands(
     from devtools.clusters.ctr import Ctr
     from devtools.process.runner import Command
 
-    obtain, archive = _obtain(app, seconds), Path("image.tar")
+    fetch, archive = _obtain(app, seconds), Path("image.tar")
     ctr = Ctr(socket=embedded_layout(app).runtime / "containerd.sock")
     found: list[Command] = []
     for image in chosen:
-        save = obtain.docker_command("save", "--output", str(archive), str(image))
-        found += [*obtain.commands(image), save, Command(argv=ctr.load(archive), timeout=seconds)]
+        save = fetch.docker_command("save", "--output", str(archive), str(image))
+        found += [*fetch.commands(image), save, Command(argv=ctr.load(archive), timeout=seconds)]
     return tuple(found)
 
 
@@ -125,11 +125,11 @@ def _seconds(typed: str) -> float:
         raise ConfigError(f"--timeout {error}") from error
 
 
-def _obtain(app: App, timeout: float) -> Obtain:
+def _obtain(app: App, timeout: float) -> ImageFetcher:
     from devtools.docker.images import DockerImages
-    from devtools.images.fetch import Obtain
+    from devtools.images.fetch import ImageFetcher
 
-    return Obtain(
+    return ImageFetcher(
         engine=DockerImages(app.environ, app.cancel),
         runner=app.runner,
         docker=app.which("docker") or Path("docker"),
@@ -142,14 +142,14 @@ def _k3d(app: App, timeout: float, registry: Registry | None = None) -> K3dImage
     """`registry` is the one that was found; otherwise the configured one."""
     from devtools.clusters.k3d.images import K3dImages
 
-    obtain = _obtain(app, timeout)
+    fetch = _obtain(app, timeout)
     config = k3d_config(app)
     return K3dImages(
         config=dataclasses.replace(config, registry=registry or config.registry),
         runner=app.runner,
         tool=k3d_tool(app),
-        engine=obtain.engine,
-        obtain=obtain,
+        engine=fetch.engine,
+        fetch=fetch,
         timeout=timeout,
         say=app.say,
         cancel=app.cancel,
@@ -180,9 +180,9 @@ def _node_images(app: App, node: str, timeout: float) -> NodeImages:
     from devtools.docker.engine import docker_answers
 
     socket = embedded_layout(app).runtime / "containerd.sock"
-    obtain = _obtain(app, timeout) if docker_answers(app.environ) else None
+    fetch = _obtain(app, timeout) if docker_answers(app.environ) else None
     ctr = Ctr(program=found("ctr"), socket=socket)
-    return NodeImages(node=node, ctr=ctr, runner=app.runner, obtain=obtain, timeout=timeout, say=app.say)
+    return NodeImages(node=node, ctr=ctr, runner=app.runner, fetch=fetch, timeout=timeout, say=app.say)
 
 
 def _pin(app: App, results: Iterable[Preloaded]) -> None:

@@ -17,7 +17,7 @@ from devtools.clusters.external_program import Program
 from devtools.clusters.k3d.images import Preloaded, failure
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.images.catalog import Pinned
-from devtools.images.fetch import Obtain, Progress
+from devtools.images.fetch import ImageFetcher, Progress
 from devtools.process.runner import Command, Runner
 
 _NOT_AT_HAND = "neither a Docker engine nor an archive on this machine has it"
@@ -30,7 +30,7 @@ class NodeImages:
     node: str
     ctr: Ctr
     runner: Runner
-    obtain: Obtain | None
+    fetch: ImageFetcher | None
     timeout: float
     say: Progress
 
@@ -53,12 +53,12 @@ class NodeImages:
         """The image as a file; None where it cannot be had."""
         if image.archive and image.archive.is_file():
             return image.archive
-        if self.obtain is None or not (asked or self.obtain.engine.held(image.reference)):
+        if self.fetch is None or not (asked or self.fetch.engine.held(image.reference)):
             return None
         if asked:
-            self.obtain(image)
+            self.fetch(image)
         archive = directory / "image.tar"
-        self.obtain.engine.save(str(image), archive, timeout=self.timeout)
+        self.fetch.engine.save(str(image), archive, timeout=self.timeout)
         return archive
 
     def _loaded(self, image: Pinned, archive: Path | None, *, asked: bool) -> Preloaded:
