@@ -124,6 +124,7 @@ class Place:
 
     root: PurePosixPath = field(default_factory=PurePosixPath)  # of the stack
     out: PurePosixPath  # of the export
+    charts: PurePosixPath = field(default_factory=lambda: PurePosixPath("sources/charts"))  # extracted, below `out`
 
     def below_out(self, path: PurePosixPath) -> PurePosixPath:
         """Return the path, from the Git repository's root, of a file below --out."""

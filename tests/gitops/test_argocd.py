@@ -204,3 +204,58 @@ def test_smoke_runs_after_each_sync(waves: Path, app: App) -> None:
     for job in jobs:
         assert job["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostSync"
         assert not [key for key in job["metadata"]["annotations"] if key.startswith("helm.sh/")]
+
+
+@pytest.fixture(scope="module")
+def addons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_shop(tmp_path_factory.mktemp("argocd") / "shop")
+    assert run(root, layout="addons", charts="extracted").code == 0
+    return root
+
+
+def test_layout_addons_copies_values_and_charts(addons: Path, app: App, tmp_path: Path) -> None:
+    application_set = documents(addons, "addons/bootstrap/dev.yaml")["dev"]
+    git, clusters = application_set["spec"]["generators"][0]["matrix"]["generators"]
+    assert git["git"]["files"] == [{"path": "gitops/addons/environments/dev/*/*/component.yaml"}]
+    assert clusters == {"list": {"elements": [{"cluster": "dev"}]}}
+    found = (addons / "gitops/addons/environments/dev").glob("*/*/component.yaml")
+    params = {path.parent.name: yaml.safe_load(path.read_text()) | {"cluster": "dev"} for path in sorted(found)}
+    applications = generated(app, tmp_path / "set", application_set, params)
+    api = applications["dev-api"]["spec"]["source"]["helm"]["valueFiles"]
+    assert api == [
+        "/gitops/addons/default/apps/api/inline.yaml",
+        "/gitops/addons/default/apps/api/values.yaml",
+        "/gitops/addons/environments/dev/apps/api/values.yaml",
+    ]
+    copied = (addons / "gitops/addons/environments/dev/apps/api/values.yaml").read_bytes()
+    assert copied == (addons / "environments/dev/40-apps/api.yaml").read_bytes()
+    assert applications["dev-api"]["spec"]["destination"] == {"name": "dev", "namespace": "shop"}
+    assert applications["dev-cache"]["spec"]["source"]["path"] == "gitops/addons/charts/acme/cache"
+    assert (addons / "gitops/addons/charts/acme/cache/Chart.yaml").is_file()
+    assert all((addons / file[1:]).is_file() for item in applications.values() for file in files_of(item))
+    assert run(addons, layout="addons", charts="extracted", check=True).code == 0
+
+
+def files_of(application: Mapping[str, Any]) -> list[str]:
+    return application["spec"]["source"]["helm"].get("valueFiles") or []
+
+
+def test_a_layout_of_flux_is_refused(shop: Path) -> None:
+    done = run(shop, layout="infra")
+    assert done.code == 2
+    assert "layout infra is for Flux" in done.err
+
+
+def test_clusters_by_labels_make_a_matrix(tmp_path: Path, app: App) -> None:
+    root = make_shop(tmp_path / "shop")
+    settings = root / "devtools.yaml"
+    settings.write_text(settings.read_text().replace("cluster: {name: dev}", "cluster: {labels: {tier: dev}}"))
+    notes = run(root, environments=("dev",)).document["notes"]
+    application_set = documents(root, "argocd/apps/dev.yaml")["dev"]
+    clusters = application_set["spec"]["generators"][0]["matrix"]["generators"][1]["clusters"]
+    assert clusters["selector"] == {"matchLabels": {"tier": "dev"}}
+    values = {"cluster": "eu", "server": "https://eu.example.com"}
+    params = {name: item | {"values": values} for name, item in components(root, "dev").items()}
+    applications = generated(app, tmp_path / "set", application_set, params)
+    assert applications["eu-dev-api"]["spec"]["destination"] == {"server": values["server"], "namespace": "shop"}
+    assert any("labels choose those of dev" in note["message"] for note in notes)

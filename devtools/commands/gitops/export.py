@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
@@ -82,6 +82,8 @@ def make_export(app: App, typed: Arguments) -> Made:
     names = _environments(settings, typed.environments)
     _check_words(typed)
     out, place = place_of(app, typed.out)
+    if typed.layout == "addons":
+        place = replace(place, charts=PurePosixPath("addons/charts"))
     stacks = {name: exported_stack(app, name) for name in names}
     charts = chart_infos_of(app, stacks.values(), settings, place)
     components = {
@@ -124,7 +126,6 @@ def engine_of(name: str) -> Engine:
 def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
     """Return what devtools.yaml says of exports, with `charts` instead of its own; ConfigError if it says nothing."""
     import re
-    from dataclasses import replace
 
     from devtools.base.key_types import CHARTS, MESSAGES
 

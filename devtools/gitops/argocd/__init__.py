@@ -7,14 +7,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsSettings
-from devtools.gitops.argocd.applications import app_of_apps, application, applications_directory, root
+from devtools.errors import ConfigError
+from devtools.gitops.argocd.applications import app_of_apps, application, root
 from devtools.gitops.argocd.context import NAMESPACE, Context, document
 from devtools.gitops.argocd.health import APPLICATION, lua_of
+from devtools.gitops.argocd.layout import LAYOUTS
 from devtools.gitops.argocd.projects import projects
 from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import component_data, value_files
 from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
-from devtools.gitops.components import directory_of
 
 __all__ = ["export_argocd"]
 
@@ -29,13 +30,19 @@ def export_argocd(
     options: ExportOptions,
 ) -> Export:
     """Return the export of environments for Argo CD."""
+    if options.layout not in LAYOUTS:
+        raise ConfigError(f"layout {options.layout} is for Flux", hint=f"choose --layout {' or '.join(LAYOUTS)}")
     context = Context(stack=stack, settings=settings, options=options)
+    components = {
+        name: [context.layout.moved(component, options.place) for component in members]
+        for name, members in components.items()
+    }
     files: dict[PurePosixPath, bytes] = {}
     for name, members in components.items():
         files |= _environment_files(name, members, context)
     for name, project in projects(components, context).items():
-        files[PurePosixPath(f"argocd/projects/{name}.yaml")] = document(project)
-    files[PurePosixPath("argocd/root.yaml")] = document(root(context))
+        files[context.layout.projects / f"{name}.yaml"] = document(project)
+    files[context.layout.root_file] = document(root(context))
     everything = [component for members in components.values() for component in members]
     lua, notes = lua_of(everything, crds_by_kind(options))
     files |= _config_files(context, lua, components)
@@ -56,16 +63,16 @@ def _environment_files(name: str, members: Sequence[Component], context: Context
     files: dict[PurePosixPath, bytes] = {}
     in_waves = context.order(environment) == "waves"
     for component in members:
-        directory = directory_of(name, component.tier, component.name)
+        directory = context.layout.component(name, component.tier, component.name)
         files[directory / "component.yaml"] = document(component_data(component, environment, context))
         for file in value_files(component, context):
             if file.content is not None:
                 files[file.path.relative_to(context.options.place.out)] = file.content
         if in_waves:
-            path = applications_directory(name) / f"{component.name}.yaml"
+            path = context.layout.applications / name / f"{component.name}.yaml"
             files[path] = document(application(component, environment, context))
     entry = app_of_apps(environment, context) if in_waves else application_set(environment, members, context)
-    files[PurePosixPath(f"argocd/apps/{name}.yaml")] = document(entry)
+    files[context.layout.sets / f"{name}.yaml"] = document(entry)
     return files
 
 
@@ -81,7 +88,7 @@ def _config_files(
     if "rolling" in orders:
         found["argocd-cmd-params-cm"] = {"applicationsetcontroller.enable.progressive.syncs": "true"}
     return {
-        PurePosixPath(f"argocd/config/{name}.yaml"): document(_config_map(name, data), f"{_APPLY} {name}.yaml")
+        context.layout.config / f"{name}.yaml": document(_config_map(name, data), f"{_APPLY} {name}.yaml")
         for name, data in found.items()
         if data
     }
@@ -101,6 +108,9 @@ def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
         chart = context.options.charts[component.chart_name]
         if component.timeout != _DEFAULT_TIMEOUT:
             message = f"timeout {component.timeout:g}s is not mapped: Argo CD has no timeout of one Application"
+            yield Note(component=subject, message=message)
+        if any(file.encrypted for file in component.value_files):
+            message = "values encrypted by SOPS are not decrypted: Argo CD needs a plugin such as helm-secrets for them"
             yield Note(component=subject, message=message)
         if chart.random:
             calls = ", ".join(chart.random)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
@@ -11,11 +10,6 @@ from devtools.gitops.argocd.spec import application_spec
 from devtools.gitops.component import Component
 
 SYNC_WAVE = "argocd.argoproj.io/sync-wave"
-
-
-def applications_directory(environment: str) -> PurePosixPath:
-    """Return where the plain Applications of an environment lie, below --out."""
-    return PurePosixPath("argocd/applications", environment)
 
 
 def application(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
@@ -36,7 +30,7 @@ def application(component: Component, environment: GitopsEnvironment, context: C
 
 def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
     """Return the Application that deploys an environment's Applications, wave after wave."""
-    path = context.path(applications_directory(environment.name))
+    path = context.path(context.layout.applications / environment.name)
     automated = {"prune": environment.prune == "auto", "selfHeal": True}
     return _deploys_applications(
         f"{context.stack}-{environment.name}",
@@ -52,11 +46,11 @@ def root(context: Context) -> dict[str, Any]:
     It has no finalizer: a cascading deletion would delete all Applications at once, in no order, and its own project
     before itself, without which Argo CD cannot finish it.
     """
-    directory = {"recurse": True, "include": "{apps/*.yaml,projects/*.yaml}"}
+    directory = {"recurse": True, "include": context.layout.include}
     automated = {"prune": False, "selfHeal": True}
     return _deploys_applications(
         f"{context.stack}-root",
-        {"path": context.path("argocd"), "directory": directory},
+        {"path": context.path(context.layout.root), "directory": directory},
         {"automated": automated},
         context,
         cascades=False,

@@ -9,6 +9,7 @@ from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment, GitopsSettings
+from devtools.gitops.argocd.layout import LAYOUTS, Layout
 from devtools.gitops.component import LABEL, Component, ExportOptions
 
 NAMESPACE = "argocd"
@@ -30,6 +31,11 @@ class Context:
     def revision(self) -> str:
         """The revision that Argo CD follows."""
         return self.options.revision or self.settings.revision
+
+    @property
+    def layout(self) -> Layout:
+        """Where the files lie."""
+        return LAYOUTS[self.options.layout]
 
     @property
     def own_project(self) -> str:

@@ -10,7 +10,6 @@ from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import API_VERSION, FINALIZER, NAMESPACE, WAVE, Context, destination
 from devtools.gitops.argocd.spec import sync_policy
 from devtools.gitops.component import LABEL, Component
-from devtools.gitops.components import directory_of
 
 # Strings only are templated elsewhere, so lists, booleans and numbers are made here, each by toJson. A key of `spec` in
 # component.yaml replaces what is made of the other keys.
@@ -81,7 +80,7 @@ def application_set(
     if context.order(environment) == "rolling":
         steps = [_step(wave, environment) for wave in sorted({component.wave for component in components})]
         spec["strategy"] = {"type": "RollingSync", "deletionOrder": "Reverse", "rollingSync": {"steps": steps}}
-    spec["template"] = _template(environment)
+    spec["template"] = _template(environment, context)
     spec["templatePatch"] = _patch(environment, context)
     return {
         "apiVersion": API_VERSION,
@@ -93,7 +92,7 @@ def application_set(
 
 def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[str, Any]]:
     """Return the git files generator, with one of clusters if labels choose them."""
-    pattern = directory_of(environment.name, "*", "*") / "component.yaml"
+    pattern = context.layout.component(environment.name, "*", "*") / "component.yaml"
     git = {
         "git": {
             "repoURL": context.settings.repository,
@@ -101,12 +100,15 @@ def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[s
             "files": [{"path": context.path(pattern)}],
         }
     }
-    if not environment.cluster.labels:
+    if not environment.cluster.labels and not context.layout.copies_values:
         return [git]
+    if not environment.cluster.labels:
+        clusters: dict[str, Any] = {"list": {"elements": [{"cluster": next(iter(destination(environment).values()))}]}}
+        return [{"matrix": {"generators": [git, clusters]}}]
     # The first generator's keys win over the second's, which has a `name` and a `project` of its own.
     values = {"cluster": "{{ .nameNormalized }}", "server": "{{ .server }}"}
-    clusters = {"selector": {"matchLabels": dict(environment.cluster.labels)}, "values": values}
-    return [{"matrix": {"generators": [git, {"clusters": clusters}]}}]
+    clusters = {"clusters": {"selector": {"matchLabels": dict(environment.cluster.labels)}, "values": values}}
+    return [{"matrix": {"generators": [git, clusters]}}]
 
 
 def _step(wave: int, environment: GitopsEnvironment) -> dict[str, Any]:
@@ -115,10 +117,12 @@ def _step(wave: int, environment: GitopsEnvironment) -> dict[str, Any]:
     return step | ({"maxUpdate": 0} if environment.sync == "manual" else {})
 
 
-def _template(environment: GitopsEnvironment) -> dict[str, Any]:
+def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
     """Return the template: strings only."""
     by_labels = bool(environment.cluster.labels)
     cluster = {"server": "{{ .values.server }}"} if by_labels else destination(environment)
+    if context.layout.copies_values and not by_labels:
+        cluster = dict.fromkeys(cluster, "{{ .cluster }}")
     policy = sync_policy(environment, [])
     del policy["syncOptions"]
     return {

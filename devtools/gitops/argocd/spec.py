@@ -9,7 +9,6 @@ from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import Context, component_labels, destination
 from devtools.gitops.component import Component, ValueFile
-from devtools.gitops.components import directory_of
 from devtools.model import Ignore
 
 POST_SYNC = "post-sync.yaml"  # beside component.yaml
@@ -77,7 +76,7 @@ def value_files(component: Component, context: Context) -> tuple[ValueFile, ...]
     """Return a component's value files, weakest first, below them the one that makes its tests hooks of Argo CD."""
     if not component.post_sync:
         return component.value_files
-    path = directory_of(component.environment, component.tier, component.name) / POST_SYNC
+    path = context.layout.component(component.environment, component.tier, component.name) / POST_SYNC
     content = yaml_text({component.post_sync: "argocd"}).encode()
     return (ValueFile(path=context.options.place.below_out(path), content=content), *component.value_files)
 

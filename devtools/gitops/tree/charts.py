@@ -20,7 +20,6 @@ from devtools.gitops.component import ChartInfo, ChartSource, KindInfo, Place
 from devtools.gitops.kinds import BUILTIN, GROUPS
 from devtools.model import ChartRef
 
-EXTRACTED = PurePosixPath("sources/charts")  # below --out
 LARGEST_ANNOTATION = 262_144  # bytes: what a client-side apply can record of an object
 HOOKS_VALUE = "hooks"  # the value of a smoke chart that says whose hooks its tests are
 _TYPE = re.compile(
@@ -88,7 +87,7 @@ def _info(
         source = ChartSource(kind="git", repository=settings.repository, path=str(path))
     else:
         source = _source(entry, settings, place)
-        files = _extracted(chart, entry) if source.kind == "git" else {}
+        files = _extracted(chart, entry, place) if source.kind == "git" else {}
     here = contents or Contents()
     in_directory = entry is not None and entry.contract.crds_in == "crds" and bool(locked)
     return ChartInfo(
@@ -133,7 +132,7 @@ def _locked_crds(entry: LockEntry) -> tuple[KindInfo, ...]:
 
 def _source(entry: LockEntry, settings: GitopsSettings, place: Place) -> ChartSource:
     if settings.charts == "extracted":
-        path = place.below_out(EXTRACTED / entry.publisher / entry.name)
+        path = place.below_out(place.charts / entry.publisher / entry.name)
         return ChartSource(kind="git", repository=settings.repository, path=str(path))
     if settings.charts.startswith("oci://"):
         return ChartSource(kind="oci", repository=settings.charts.rstrip("/"), chart=entry.name, version=entry.version)
@@ -143,7 +142,7 @@ def _source(entry: LockEntry, settings: GitopsSettings, place: Place) -> ChartSo
     return ChartSource(kind="helm", repository=entry.repository, chart=entry.name, version=entry.version)
 
 
-def _extracted(chart: ChartRef, entry: LockEntry) -> Mapping[PurePosixPath, bytes]:
+def _extracted(chart: ChartRef, entry: LockEntry, place: Place) -> Mapping[PurePosixPath, bytes]:
     """Return the files of a vendored chart, below --out; ConfigError unless it is vendored as the lock says."""
     from devtools.charts.archive import verify_archive
 
@@ -152,7 +151,7 @@ def _extracted(chart: ChartRef, entry: LockEntry) -> Mapping[PurePosixPath, byte
         raise ConfigError(f"chart '{entry.chart}' is not vendored, so it cannot be extracted", hint=hint)
     verify_archive(chart.path, entry)
     files = files_of_archive(read_source(chart.path), bool, f"chart {entry.chart}")
-    return {EXTRACTED / entry.publisher / entry.name / name: content for name, content in files.items()}
+    return {place.charts / entry.publisher / entry.name / name: content for name, content in files.items()}
 
 
 def _contents(path: Path, entry: LockEntry | None) -> Contents:

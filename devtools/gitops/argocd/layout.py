@@ -1,0 +1,75 @@
+"""Where the files of an Argo CD export lie, below --out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from devtools.gitops.component import Component, Place, ValueFile
+from devtools.gitops.components import directory_of
+
+SHARED = "_shared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The places of one layout; `root` is what the root Application deploys, of which `include` are its files."""
+
+    root_file: PurePosixPath
+    root: PurePosixPath
+    include: str
+    sets: PurePosixPath
+    applications: PurePosixPath
+    projects: PurePosixPath
+    config: PurePosixPath
+    copies_values: bool = False
+
+    def component(self, environment: str, tier: str, name: str) -> PurePosixPath:
+        """Return the directory of a component, or a pattern of those of an environment."""
+        if self.copies_values:
+            return PurePosixPath("addons/environments", environment, tier, name)
+        return directory_of(environment, tier, name)
+
+    def moved(self, component: Component, place: Place) -> Component:
+        """Return the component with its value files where this layout has them."""
+        if not self.copies_values:
+            return component
+        return replace(
+            component, value_files=tuple(self._moved(file, component, place) for file in component.value_files)
+        )
+
+    def _moved(self, file: ValueFile, component: Component, place: Place) -> ValueFile:
+        shared = PurePosixPath("addons/default", component.tier, component.name)
+        if file.content is not None:
+            path = shared / "inline.yaml"
+        elif SHARED in file.path.parts:
+            path = shared / "values.yaml"
+        else:
+            path = self.component(component.environment, component.tier, component.name) / "values.yaml"
+        return replace(
+            file, path=place.below_out(path), content=file.original if file.content is None else file.content
+        )
+
+
+_ARGOCD = PurePosixPath("argocd")
+LAYOUTS = {
+    "components": Layout(
+        root_file=_ARGOCD / "root.yaml",
+        root=_ARGOCD,
+        include="{apps/*.yaml,projects/*.yaml}",
+        sets=_ARGOCD / "apps",
+        applications=_ARGOCD / "applications",
+        projects=_ARGOCD / "projects",
+        config=_ARGOCD / "config",
+    ),
+    "addons": Layout(
+        root_file=PurePosixPath("apps/root.yaml"),
+        root=PurePosixPath(),
+        include="{addons/bootstrap/*.yaml,platform/projects/*.yaml}",
+        sets=PurePosixPath("addons/bootstrap"),
+        applications=PurePosixPath("fleet"),
+        projects=PurePosixPath("platform/projects"),
+        config=PurePosixPath("platform/config"),
+        copies_values=True,
+    ),
+}
