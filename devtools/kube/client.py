@@ -88,13 +88,13 @@ class Kube:
         """The `metadata` of all objects of a collection: cheap where the objects are large."""
         return [item.get("metadata") or {} for item in self._list(path, METADATA_LIST, query)]
 
-    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
         """POST an object.
 
         When the answer to a first try was lost and a second one finds the name taken, it is the first that took it:
         the object that is there is returned.
         """
-        request = self._request("POST", path, body=body)
+        request = self._request("POST", path, query=query, body=body)
         answer = self._wire.send(request)
         name = str((body.get("metadata") or {}).get("name") or "")
         if answer.response.status == CONFLICT and answer.repeated and name:
@@ -113,6 +113,10 @@ class Kube:
         """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run."""
         query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": "Ignore"}
         return self._json("PATCH", path, body=body, content=APPLY, query=query)
+
+    def validate(self, path: str, body: Mapping[str, Any]) -> None:
+        """Have the server judge a new object, without storing it; raises ApiError for unknown fields, too."""
+        self._json("POST", path, body=body, query={"dryRun": "All", "fieldValidation": "Strict"})
 
     def delete(self, path: str, propagation: str = "Background", version: str = "") -> bool:
         """Delete an object; False where it was already gone.

@@ -76,25 +76,37 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
 @layer_task(
     reads=True,
+    iterable=["crds"],
     help={
         "name": "the directory of GitOps files (default: gitops/ of this repository, else the current directory)",
         "root": "the repository's root, from which paths in the files count (default: found by those paths)",
         "repository": "the repository's URL (default: as devtools.yaml says; also those whose paths exist here)",
+        "crds": "a directory of CRD files, for schemas (may be given again)",
+        "schemas": "auto, server (the embedded cluster's API server), kubeconform or none",
         "output": "text or json",
     },
 )
-def verify(_: Context, name: str = "", root: str = "", repository: str = "", output: str = "text") -> None:
+def verify(
+    _: Context,
+    name: str = "",
+    root: str = "",
+    repository: str = "",
+    crds: Sequence[str] | None = None,
+    schemas: str = "auto",
+    output: str = "text",
+) -> None:
     """Find what goes wrong silently in a tree for Argo CD or Flux; exit code 1 if there are findings.
 
     Examples:
       invoke gitops.verify
       invoke gitops.verify ../fleet --output json
       invoke gitops.verify clusters/dev --root .
+      invoke gitops.verify --crds ../crds --schemas kubeconform
     """
     from devtools.app.exit_codes import main
     from devtools.commands.gitops import verify as verb
 
-    typed = verb.Arguments(directory=name, root=root, repository=repository)
+    typed = verb.Arguments(directory=name, root=root, repository=repository, crds=tuple(crds or ()), schemas=schemas)
     main(lambda app: verb.verify(app, typed, output), output)
 
 

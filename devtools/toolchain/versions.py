@@ -107,6 +107,14 @@ FAMILIES: tuple[Family, ...] = (
         usually="2 min",
     ),
     Family(
+        name="kubeconform",
+        version="0.8.0",
+        module="github.com/yannh/kubeconform",
+        packages=("github.com/yannh/kubeconform/cmd/kubeconform",),
+        stamps=("main.version=v0.8.0",),
+        usually="1 min",
+    ),
+    Family(
         name="argocd-preview",
         version="3.5.7",
         module="github.com/argoproj/argo-cd/v3",
@@ -128,6 +136,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(name="kubelet", version="1.34.4", family="kubernetes", same="never", linux_only=True),
     Tool(name="kube-proxy", version="1.34.4", family="kubernetes", same="never", linux_only=True),
     Tool(name="buf", version="1.75.0", same="major"),
+    Tool(name="kubeconform", version="0.8.0", family="kubeconform", same="minor", ask=("-v",), lazy=True),
     Tool(name="argocd-preview", version="3.5.7", family="argocd-preview", same="never", lazy=True),
 )
 

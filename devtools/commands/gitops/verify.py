@@ -27,23 +27,41 @@ class Arguments:
     directory: str = ""
     root: str = ""
     repository: str = ""
+    crds: tuple[str, ...] = ()
+    schemas: str = "auto"
 
 
 def verify(app: App, typed: Arguments, output: str) -> ExitCode:
     """Show every finding; the exit code is 1 if there are any, 2 if a file cannot be read."""
-    from devtools.gitops.verify import findings_of, notes_of, read_world
+    from devtools.gitops.verify import notes_of, read_world
     from devtools.report.tables import show_document
 
     settings = _settings(app)
     directory = app.cwd / typed.directory if typed.directory else _default(settings, app.cwd)
     root = app.cwd / typed.root if typed.root else None
     world = read_world(directory, root, typed.repository or _repository(settings, directory))
-    found = findings_of(world)
-    document = verify_json(app, world, found, tuple(notes_of(world)))
+    found, schemas = _with_schemas(app, world, typed, settings)
+    document = verify_json(app, world, found, tuple(notes_of(world)), schemas)
     show_document(document, _lines, output, app.out, app.environ)
     if any(item.rule == UNREADABLE for item in found):
         return ExitCode.CONFIG
     return ExitCode.FAILED if found else ExitCode.OK
+
+
+def _with_schemas(
+    app: App, world: World, typed: Arguments, settings: Settings | None
+) -> tuple[tuple[Finding, ...], dict[str, Any]]:
+    """Every finding, those of schemas included, and which program checked those."""
+    from devtools.commands.gitops import schemas
+    from devtools.gitops.verify import findings_of
+    from devtools.gitops.verify.schema import schema_findings
+
+    found = findings_of(world)
+    check, why = schemas.checker(app, typed.schemas, typed.crds, world.tree, settings)
+    if check is None:
+        return found, {"by": "", "why": why, "skipped": {}}
+    more, checked = schema_findings(world, check)
+    return tuple(sorted({*found, *more})), {"by": checked.by, "why": why, "skipped": dict(checked.skipped)}
 
 
 def _default(settings: Settings | None, cwd: Path) -> Path:
@@ -70,7 +88,9 @@ def _repository(settings: Settings | None, directory: Path) -> str:
     return settings.gitops.repository if directory.resolve().is_relative_to(settings.root.resolve()) else ""
 
 
-def verify_json(app: App, world: World, found: Iterable[Finding], notes: Iterable[str]) -> dict[str, Any]:
+def verify_json(
+    app: App, world: World, found: Iterable[Finding], notes: Iterable[str], schemas: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the documented `gitops-verify` document."""
     return {
         "version": VERSION,
@@ -91,6 +111,7 @@ def verify_json(app: App, world: World, found: Iterable[Finding], notes: Iterabl
             for item in found
         ],
         "notes": list(notes),
+        "schemas": schemas,
     }
 
 
@@ -121,7 +142,17 @@ def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
         lines += wrapped(hint, width, "    ")
     for note in document["notes"]:
         lines += wrapped(f"note: {note}", width)
+    lines += wrapped(_schemas_line(document["schemas"]), width)
     count = len(document["findings"])
     summary = plural(count, "finding") if count else "nothing found"
     checked = f"{plural(document['files'], 'file')}, {plural(document['applications'], 'Application')}"
     return [*lines, (Span(f"{document['directory']}: {summary} in {checked}", "bad" if count else "good"),)]
+
+
+def _schemas_line(schemas: Mapping[str, Any]) -> str:
+    """Which program checked schemas, and what it could not check."""
+    if not schemas["by"]:
+        return f"schemas: not checked: {schemas['why']}"
+    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(schemas["skipped"].items()))
+    without = f"; without a schema, so not checked: {skipped} (--crds DIR)" if skipped else ""
+    return f"schemas: by {schemas['by']}{' (' + schemas['why'] + ')' if schemas['why'] else ''}{without}"

@@ -19,6 +19,7 @@ from devtools.errors import ConfigError, Location, Problem
 
 YAML = (".yaml", ".yml")
 CHART = "Chart.yaml"
+KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 _SKIPPED = frozenset({"node_modules", "__pycache__"})
 _MOST_FILES = 50_000  # of a tree: a home directory is not one
 
@@ -105,11 +106,15 @@ class Tree:
 
     @cached_property
     def objects(self) -> tuple[KubeObject, ...]:
-        """Every Kubernetes object, in the order of files; those of charts are left out, but for CRDs in `crds/`."""
+        """Every Kubernetes object, in the order of files.
+
+        Those of charts are left out, but for CRDs in `crds/`, and so are patches of kustomizations.
+        """
         return tuple(
             item
             for source in self.sources
-            if not self.chart_of(source.path) or "crds" in source.path.parts
+            if source.path not in self._patches
+            and (not self.chart_of(source.path) or "crds" in source.path.parts)
             for document in source.documents
             for item in _objects(source.path, document, document.data, ())
         )
@@ -140,6 +145,19 @@ class Tree:
     def chart_of(self, path: PurePosixPath) -> PurePosixPath | None:
         """The chart that a file belongs to."""
         return next((chart for chart in path.parents if chart in self._chart_set), None)
+
+    @cached_property
+    def _patches(self) -> frozenset[PurePosixPath]:
+        """The files that kustomizations use as patches."""
+        return frozenset(
+            clean
+            for source in self.sources
+            if source.path.name in KUSTOMIZATIONS
+            for document in source.documents
+            for key in ("patches", "patchesStrategicMerge", "patchesJson6902")
+            for one in sequence(mapping(document.data).get(key))
+            if (clean := normal(f"{source.path.parent}/{one if isinstance(one, str) else mapping(one).get('path')}"))
+        )
 
     @cached_property
     def _chart_set(self) -> frozenset[PurePosixPath]:

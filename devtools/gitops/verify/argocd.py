@@ -161,21 +161,26 @@ def objects_of(world: World, source: Mapping[str, Any]) -> tuple[KubeObject, ...
     directory = chart_of(world, source)
     if directory is None:
         return ()
-    rules = mapping(source.get("directory"))
+    packed = any(directory / name in world.tree.files for name in ("Chart.yaml", "kustomization.yaml"))
+    rules = {"recurse": True} if packed else mapping(source.get("directory"))
     return tuple(item for item in world.tree.below(str(directory)) if _is_chosen(item.path, directory, rules))
 
 
 def _is_chosen(path: PurePosixPath, directory: PurePosixPath, rules: Mapping[str, Any]) -> bool:
-    """Whether `directory.include` and `directory.exclude` choose a file."""
+    """Whether a plain directory's settings choose a file: `recurse`, `include` and `exclude`."""
     name = str(path.relative_to(directory))
+    if "/" in name and not rules.get("recurse"):
+        return False
     include, exclude = str(rules.get("include") or ""), str(rules.get("exclude") or "")
     return (not include or _matches(name, include)) and not (exclude and _matches(name, exclude))
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Match a pattern or `{one,other}`; `*` matches slashes, too."""
-    patterns = pattern[1:-1].split(",") if pattern.startswith("{") and pattern.endswith("}") else [pattern]
-    return any(fnmatch.fnmatchcase(name, one.strip()) for one in patterns)
+    """Match a pattern with alternatives, `{apps/*.yaml,projects/*.yaml}`; `*` matches slashes, too."""
+    braces = re.fullmatch(r"(.*?)\{([^{}]*)\}(.*)", pattern)
+    if braces is None:
+        return fnmatch.fnmatchcase(name, pattern)
+    return any(_matches(name, f"{braces[1]}{one.strip()}{braces[3]}") for one in braces[2].split(","))
 
 
 def _hooks(world: World) -> Iterator[Finding]:

@@ -252,6 +252,11 @@ RULES: dict[str, Rule] = {
     "kustomize-deprecated": _rule(
         "both", "the field is deprecated, and removed in the next version", "use the new field"
     ),
+    # schemas
+    "schema-unknown-field": _rule(
+        "both", "the API server drops the field, or refuses the object", "correct the field, or remove it"
+    ),
+    "schema-invalid": _rule("both", "the API server refuses the object", "correct the object"),
     # objects
     "crd-too-large": _rule(
         "Argo CD",

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.errors import Location
-from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import World
 from devtools.gitops.verify.argocd import is_pinned
 from devtools.gitops.verify.finding import Finding, finding
@@ -62,7 +62,7 @@ def namespace_of(tree: Tree, item: KubeObject) -> str:
     if item.namespace:
         return item.namespace
     for parent in item.path.parents:
-        for name in ("kustomization.yaml", "kustomization.yml"):
+        for name in KUSTOMIZATIONS:
             source = tree.by_path.get(parent / name)
             data = mapping(source.documents[0].data) if source and source.documents else {}
             if data.get("namespace"):
@@ -188,7 +188,7 @@ def generators(tree: Tree, kind: str) -> Iterator[tuple[PurePosixPath, tuple[str
     """Each generator of a kind: the kustomization's path, the path of keys, the name that it generates."""
     key = "configMapGenerator" if kind == "ConfigMap" else "secretGenerator"
     for path, source in tree.by_path.items():
-        if path.name in {"kustomization.yaml", "kustomization.yml"} and source.documents:
+        if path.name in KUSTOMIZATIONS and source.documents:
             data = mapping(source.documents[0].data)
             for index, one in enumerate(sequence(data.get(key))):
                 name = f"{data.get('namePrefix') or ''}{mapping(one).get('name')}{data.get('nameSuffix') or ''}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from devtools.base.yaml_positions import Document
 from devtools.errors import Location
-from devtools.gitops.tree.read import KubeObject, Source, Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
@@ -18,7 +18,6 @@ from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
 from devtools.gitops.verify.steps import WAVE, step_numbers, steps_of
 
 LARGEST_ANNOTATION = 262_144  # bytes, of all annotations of an object
-_NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 _DEPRECATED = {
     "commonLabels": "use labels",
     "bases": "use resources",
@@ -38,7 +37,7 @@ def findings(world: World) -> Iterator[Finding]:
     tree = world.tree
     listed: set[PurePosixPath] = set()
     for path, source in tree.by_path.items():
-        if path.name in _NAMES and source.documents and _is_kustomize(source.documents[0]):
+        if path.name in KUSTOMIZATIONS and source.documents and _is_kustomize(source.documents[0]):
             yield from _kustomize(tree, path, source.documents[0], listed)
     for path, source in tree.by_path.items():
         yield from _left_out(tree, path, source, listed)
@@ -88,9 +87,9 @@ def _named_files(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
 
 def _left_out(tree: Tree, path: PurePosixPath, source: Source, listed: set[PurePosixPath]) -> Iterator[Finding]:
     """Objects beside a kustomization that does not list them."""
-    if path in listed or path.name in _NAMES or tree.chart_of(path):
+    if path in listed or path.name in KUSTOMIZATIONS or tree.chart_of(path):
         return
-    beside = any(path.parent / name in listed for name in _NAMES)
+    beside = any(path.parent / name in listed for name in KUSTOMIZATIONS)
     if beside and any(
         mapping(one.data).get("kind") and mapping(one.data).get("apiVersion") for one in source.documents
     ):

@@ -25,4 +25,5 @@ def test_a_mistake_is_found(mistake: Mistake, tmp_path: Path) -> None:
 
 def test_every_rule_has_a_mistake() -> None:
     planted = {text.split()[0] for one in mistakes() for text in one.finds}
-    assert sorted(RULES) == sorted(planted)
+    by_program = {name for name in RULES if name.startswith("schema-")}  # test_schemas
+    assert sorted(RULES) == sorted(planted | by_program)

@@ -1,0 +1,68 @@
+"""Checks objects against the schemas of their kinds: by a real API server, or by kubeconform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devtools.base.yaml_positions import KeyPath
+
+NOT_SERVED = frozenset({"kustomize.config.k8s.io", "config.kubernetes.io"})  # files for programs, not for the server
+_PART = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\[([^\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """What is wrong with one object: the field, if it is known, and the words of the program that checked it."""
+
+    index: int  # of the object
+    path: KeyPath
+    message: str
+    unknown: bool = False  # the field does not exist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a program found: `by` names it, `skipped` the kinds it has no schema for."""
+
+    by: str
+    rejections: tuple[Rejection, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)  # kind to number of objects
+
+
+def key_path(text: str) -> KeyPath:
+    """The keys of a field as the API server writes it: `spec.sources[0].repoURL`."""
+    return tuple(
+        int(found[2]) if found[2] else str(found[1] or found[3]) for found in _PART.finditer(text) if found[0] != "."
+    )
+
+
+def kind_of(item: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Group, version and kind of an object."""
+    group, _, version = str(item.get("apiVersion") or "").rpartition("/")
+    return group, version, str(item.get("kind") or "")
+
+
+def shown_kind(item: Mapping[str, Any]) -> str:
+    """Kind and API version as people are told them."""
+    return f"{item.get('kind')} ({item.get('apiVersion')})"
+
+
+def counted(items: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many objects there are of each kind."""
+    found: dict[str, int] = {}
+    for item in items:
+        found[shown_kind(item)] = found.get(shown_kind(item), 0) + 1
+    return found
+
+
+def without_status(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An object as it is applied: without the fields that only the server sets."""
+    metadata = {
+        key: value
+        for key, value in (item.get("metadata") or {}).items()
+        if key not in {"resourceVersion", "uid", "creationTimestamp", "managedFields", "generation"}
+    }
+    return {**{key: value for key, value in item.items() if key != "status"}, "metadata": metadata}

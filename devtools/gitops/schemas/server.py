@@ -1,0 +1,186 @@
+"""Strict dry runs on an API server: unknown and duplicate fields, types, required fields and CEL rules.
+
+An object is created with `dryRun=All`, so nothing is stored. CRDs that the server does not have are created for the
+time of the check; each goes again unless somebody else has applied it meanwhile, or has made an object of its kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.gitops.schemas import NOT_SERVED, Checked, Rejection, counted, key_path, kind_of, without_status
+from devtools.gitops.schemas.crds import Crds
+from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
+from devtools.kube.client import ApiError, Kube
+from devtools.process.runner import Cancel
+
+PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+LABEL = "devtools.ameide.io/schema-check"
+_MANAGER = "devtools-schema-check"
+_PARALLEL = 4  # requests
+_ESTABLISHED_IN = 30.0  # seconds
+_GONE_IN = 15.0
+_LOOK = 0.1
+_ATTEMPTS = 5
+_STRICT = re.compile(r"(unknown|duplicate) field \"([^\"]+)\"")
+_INVALID = re.compile(
+    r"(?:^|[\[ ])((?:spec|metadata|data|stringData|webhooks|rules)[\w.\[\]/-]*): "
+    r"(Required|Invalid|Unsupported|Forbidden|Duplicate|Too \w+|Not found)"
+)
+
+
+def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cancel: Cancel) -> Checked:
+    """Have the server judge every object; raises EnvironmentFault if it does not answer."""
+    with _with_crds(kube, objects, crds, cancel):
+        namespaces = {str(item["name"]) for item in kube.metadata("/api/v1/namespaces")}
+        wanted = [(index, item) for index, item in enumerate(objects) if kind_of(item)[0] not in NOT_SERVED]
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="schema") as pool:
+            answers = list(pool.map(lambda pair: _answer(kube, pair[0], pair[1], namespaces), wanted))
+    skipped = counted(item for (_, item), answer in zip(wanted, answers, strict=True) if answer is None)
+    found = tuple(one for answer in answers for one in answer or ())
+    return Checked(by=f"API server {kube.version()}", rejections=found, skipped=skipped)
+
+
+def _answer(kube: Kube, index: int, item: Mapping[str, Any], namespaces: set[str]) -> tuple[Rejection, ...] | None:
+    """What the server has against an object; None if it does not serve the kind."""
+    resource = kube.resource(str(item.get("kind")), str(item.get("apiVersion")))
+    if resource is None:
+        return None
+    body = without_status(item)
+    if resource.namespaced and body["metadata"].get("namespace") not in namespaces:
+        body["metadata"]["namespace"] = "default"  # the object's own may not be there yet
+    try:
+        kube.validate(resource.path(body["metadata"].get("namespace", "")), body)
+    except ApiError as error:
+        if error.status == CONFLICT:  # an object of that name is there: the new one was judged before
+            return ()
+        if "failed calling webhook" in error.text:  # of an operator that only exists as a simulation
+            return ()
+        if error.status in {NOT_FOUND, FORBIDDEN} and "namespace" in error.text:
+            raise EnvironmentFault(f"the check of schemas failed: {error.message}") from error
+        return tuple(_rejections(index, error.text))
+    return ()
+
+
+def _rejections(index: int, text: str) -> Iterator[Rejection]:
+    """One rejection for each field that the server names; else one for the object."""
+    strict = list(_STRICT.finditer(text))
+    for match in strict:
+        what = f"{match[1]} field {match[2]}"
+        yield Rejection(index=index, path=key_path(match[2]), message=what, unknown=match[1] == "unknown")
+    if strict:
+        return
+    fields = [match[1] for match in _INVALID.finditer(text)]
+    message = " ".join(text.partition(" is invalid: ")[2].split()) or " ".join(text.split())
+    yield Rejection(index=index, path=key_path(fields[0]) if fields else (), message=message)
+
+
+@contextlib.contextmanager
+def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cancel: Cancel) -> Iterator[None]:
+    """The server serves the kinds of the objects, as far as their CRDs are known."""
+    _sweep(kube)
+    kinds = {kind_of(item) for item in objects}
+    missing = [
+        crd
+        for (group, kind), crd in crds.items()
+        if any((group, kind) == (one[0], one[2]) and kube.resource(kind, f"{group}/{one[1]}") is None for one in kinds)
+        and _is_absent(kube, str(crd["metadata"]["name"]))
+    ]
+    made: list[str] = []
+    try:
+        for crd in missing:
+            made.append(str(crd["metadata"]["name"]))
+            _create(kube, crd)
+        _await(kube, made, cancel)
+        yield
+    finally:
+        with contextlib.suppress(DevtoolsError):
+            for name in made:
+                _remove(kube, name)
+            _await_removal(kube, made)
+        kube.discover()
+
+
+def _is_absent(kube: Kube, name: str) -> bool:
+    """Whether there is no CRD of that name; one that is being removed is waited for."""
+    crd = kube.get(f"{PATH}/{name}")
+    if crd and crd["metadata"].get("deletionTimestamp"):
+        _await_removal(kube, [name])
+        crd = kube.get(f"{PATH}/{name}")
+    return crd is None
+
+
+def _create(kube: Kube, crd: Mapping[str, Any]) -> None:
+    metadata = crd["metadata"]
+    labels = {LABEL: str(int(time.time()))}
+    body = {
+        "apiVersion": crd["apiVersion"],
+        "kind": crd["kind"],
+        "metadata": {"name": metadata["name"], "labels": labels, "annotations": metadata.get("annotations") or {}},
+        "spec": {key: value for key, value in crd["spec"].items() if key != "conversion"},
+    }
+    kube.create(PATH, body, fieldManager=_MANAGER)
+
+
+def _await(kube: Kube, names: Iterable[str], cancel: Cancel) -> None:
+    end = time.monotonic() + _ESTABLISHED_IN
+    for name in names:
+        while not _is_established(kube.get(f"{PATH}/{name}") or {}):
+            if time.monotonic() > end or cancel.wait(_LOOK):
+                raise EnvironmentFault(f"CRD {name} was not established in {_ESTABLISHED_IN:.0f} s")
+    kube.discover()
+
+
+def _is_established(crd: Mapping[str, Any]) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "Established" and item.get("status") == "True" for item in conditions)
+
+
+def _remove(kube: Kube, name: str) -> None:
+    """Remove a CRD of ours, unless it has become somebody else's."""
+    for _ in range(_ATTEMPTS):
+        crd = kube.get(f"{PATH}/{name}")
+        if crd is None or not _is_ours(crd) or crd["metadata"].get("deletionTimestamp"):
+            return
+        names = crd["spec"]["names"]
+        version = next(item["name"] for item in crd["spec"]["versions"] if item.get("served"))
+        if kube.metadata(f"/apis/{crd['spec']['group']}/{version}/{names['plural']}"):
+            return
+        try:
+            kube.delete(f"{PATH}/{name}", version=str(crd["metadata"]["resourceVersion"]))
+        except ApiError as error:
+            if error.status != CONFLICT:  # its status changes when it begins to be served
+                raise
+        else:
+            return
+
+
+def _await_removal(kube: Kube, names: Sequence[str]) -> None:
+    """Wait until the server has removed the objects of CRDs, so that the next check can create them again."""
+    end = time.monotonic() + _GONE_IN
+    left = set(names)
+    while left and time.monotonic() < end:
+        there = {str(item["name"]): item for item in kube.metadata(PATH, labelSelector=LABEL)}
+        left = {name for name in left if there.get(name, {}).get("deletionTimestamp")}
+        time.sleep(_LOOK if left else 0)
+
+
+def _is_ours(crd: Mapping[str, Any]) -> bool:
+    """Whether nobody but this check and the API server has written a CRD."""
+    managers = {item.get("manager") for item in crd["metadata"].get("managedFields") or ()}
+    return LABEL in (crd["metadata"].get("labels") or {}) and managers <= {_MANAGER, "kube-apiserver"}
+
+
+def _sweep(kube: Kube) -> None:
+    """Remove what a check that was killed has left, an hour later: another one may be running now."""
+    for metadata in kube.metadata(PATH, labelSelector=LABEL):
+        made = str((metadata.get("labels") or {}).get(LABEL))
+        if made.isdigit() and time.time() - int(made) > 3600:  # noqa: PLR2004 - seconds
+            with contextlib.suppress(DevtoolsError):
+                _remove(kube, str(metadata["name"]))
