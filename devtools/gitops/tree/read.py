@@ -113,8 +113,7 @@ class Tree:
         return tuple(
             item
             for source in self.sources
-            if source.path not in self._patches
-            and (not self.chart_of(source.path) or "crds" in source.path.parts)
+            if source.path not in self._patches and (not self.chart_of(source.path) or "crds" in source.path.parts)
             for document in source.documents
             for item in _objects(source.path, document, document.data, ())
         )

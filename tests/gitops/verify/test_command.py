@@ -19,7 +19,7 @@ MISTAKES = {one.name: one for one in mistakes()}
 def typed(cwd: Path, directory: str, output: str = "text") -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     app = App(environ={"HOME": str(cwd)}, cwd=cwd, out=out, err=err)
-    code = run(app, lambda app: verify(app, Arguments(directory=directory), output), output)
+    code = run(app, lambda app: verify(app, Arguments(directory=directory, schemas="none"), output), output)
     return int(code), out.getvalue(), err.getvalue()
 
 
@@ -32,7 +32,7 @@ def planted(name: str, directory: Path) -> Mistake:
 def test_a_good_tree_ends_with_0(tree: str, summary: str) -> None:
     code, out, _ = typed(CASES, tree)
     assert code == 0
-    assert out.startswith(f"{tree}: nothing found in {summary}")
+    assert f"\n{tree}: nothing found in {summary}" in out
 
 
 def test_findings_end_with_1_and_name_place_and_rule(tmp_path: Path) -> None:
@@ -42,6 +42,7 @@ def test_findings_end_with_1_and_name_place_and_rule(tmp_path: Path) -> None:
     assert out.splitlines() == [
         "tree/shop/dev/database.yaml:13:7: chart postgresql is not pinned: >=16.0.0 [unpinned-version]",
         "    pin an exact version; an update is a commit then",
+        "schemas: not checked: switched off",
         "tree: 1 finding in 15 files, 0 Applications",
     ]
 
@@ -90,3 +91,10 @@ def test_a_secret_is_not_repeated(tmp_path: Path) -> None:
     planted("flux: a secret in plain text", tmp_path)
     for output in ("text", "json"):
         assert "correct-horse" not in "".join(map(str, typed(tmp_path, "tree", output)))
+
+
+def test_an_unknown_way_to_check_schemas_ends_with_2(tmp_path: Path) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    app = App(environ={"HOME": str(tmp_path)}, cwd=CASES, out=out, err=err)
+    assert run(app, lambda app: verify(app, Arguments(directory="flux", schemas="xsd"), "text")) == 2
+    assert err.getvalue().startswith("error: --schemas is 'xsd'\n  hint: choose one of auto, server")
