@@ -11,8 +11,10 @@ from devtools.commands.gitops.explain import explain
 from devtools.errors import ExitCode
 from devtools.gitops.mapping import MAPPINGS, table
 from devtools.model import Release
+from tests.gitops.test_export import run as export_of
 from tests.kits.shop import make_shop
 from tests.kits.verbs import Done, call
+from tests.report.test_docs import documented, sections
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gitops.md"
 START, END = "<!-- mapping: python -m tests.gitops.test_docs -->\n", "<!-- end -->"
@@ -66,6 +68,11 @@ def test_text_shows_places_and_files(shop: Path) -> None:
     assert "shop/web in production" in out
     assert "flux    maxHistory: 3" in out
     assert "argocd: gitops/environments/production/components/apps/web/component.yaml" in out
+
+
+def test_the_documents_are_documented(shop: Path) -> None:
+    for made in (run(shop, "web").document, export_of(shop).document):
+        assert documented(sections("gitops.md")[made["kind"]]) == list(made)
 
 
 def test_an_unknown_component(shop: Path) -> None:
