@@ -88,6 +88,10 @@ class Helm:
             memory=MEMORY,
         )
 
+    def lint(self, chart: Path) -> Command:
+        """Lint a chart's directory with the values on stdin."""
+        return Command(argv=(str(self.program), "lint", str(chart), "--values", "-"), env=self.env, timeout=60)
+
     def rehearse(self, release: ReleaseId, chart: Path, *, take: bool = False) -> Command:
         """Answer with the release as JSON that `upgrade` would make, and make nothing; reads the values on stdin."""
         return self._command(

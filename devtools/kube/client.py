@@ -109,9 +109,13 @@ class Kube:
         """Server-side apply of an object as ours, taking over fields that others hold."""
         return self._json("PATCH", path, body=body, content=APPLY, query={"fieldManager": "devtools", "force": "true"})
 
-    def rehearse(self, path: str, body: Mapping[str, Any], manager: str) -> dict[str, Any]:
-        """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run."""
-        query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": "Ignore"}
+    def rehearse(self, path: str, body: Mapping[str, Any], manager: str, *, strict: bool = False) -> dict[str, Any]:
+        """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run.
+
+        `strict` refuses fields that are in no schema, and duplicate ones.
+        """
+        validation = "Strict" if strict else "Ignore"
+        query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": validation}
         return self._json("PATCH", path, body=body, content=APPLY, query=query)
 
     def validate(self, path: str, body: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,13 +57,15 @@ def render_steps(
     values: Mapping[ReleaseId, Mapping[str, Any]],
     served: Sequence[Resource] | None,
     kube_version: str = "",
+    memory: MutableMapping[Any, StepRendering] | None = None,
 ) -> dict[ReleaseId, StepRendering]:
     """Render every step that installs or upgrades; `served` is None without a cluster.
 
     Charts that read what the cluster serves come second, when it is known which kinds the steps before them bring.
-    Each chart is rendered once, and once more if its templates may render differently each time.
+    Each chart is rendered once, and once more if its templates may render differently each time. `memory` keeps
+    renderings for other plans: the same inputs are not rendered again.
     """
-    return _Steps(renderer, plan, values, served, kube_version).all()
+    return _Steps(renderer, plan, values, served, kube_version, {} if memory is None else memory).all()
 
 
 class _Steps:
@@ -76,12 +78,14 @@ class _Steps:
         values: Mapping[ReleaseId, Mapping[str, Any]],
         served: Sequence[Resource] | None,
         kube_version: str,
+        memory: MutableMapping[Any, StepRendering],
     ) -> None:
         self._renderer, self._plan, self._values = renderer, plan, values
         self._has_cluster = served is not None
         pairs = ((item.api_version, f"{item.api_version}/{item.kind}") for item in served or ())
         self._served = tuple(dict.fromkeys(name for pair in pairs for name in pair))
         self._version = kube_version
+        self._memory = memory
         self._found: dict[ReleaseId, StepRendering] = {}
 
     def all(self) -> dict[ReleaseId, StepRendering]:
@@ -121,6 +125,13 @@ class _Steps:
         if isinstance(found, ConfigError):
             return StepRendering(failure=found)
         uses, crds = found
+        key = (step.id, step.digest, self._coming(step, crds) if uses.capabilities else ())
+        if key not in self._memory:
+            self._memory[key] = self._made(step, uses, crds)
+        return self._memory[key]
+
+    def _made(self, step: Step, uses: Uses, crds: tuple[ChartObject, ...]) -> StepRendering:
+        """Render one step, twice if its templates may render differently each time."""
         try:
             made = self._once(step, uses, crds)
             again = self._once(step, uses, crds).rendered if uses.random else None

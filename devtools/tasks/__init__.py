@@ -27,7 +27,7 @@ from devtools.tasks.drift import drift
 from devtools.tasks.gitops import gitops
 from devtools.tasks.images import namespace as images
 from devtools.tasks.proto import namespace as proto
-from devtools.tasks.review import render
+from devtools.tasks.review import check, render
 
 _OUTPUT = "text, json (one document at the end) or jsonl (events as they come); with --diff text, json or markdown"
 
@@ -348,12 +348,12 @@ def toolchain(_: Context, prune: bool = False, days: str = "30", dry_run: bool =
         main(lambda app: verb.show(app, output, dry_run=dry_run), output)
 
 
-namespace = Collection(layer, layers, up, down, plan, render, contracts, drift, values, specs, toolchain)
+namespace = Collection(layer, layers, up, down, plan, render, check, contracts, drift, values, specs, toolchain)
 namespace.add_collection(bootstrap)
 namespace.add_collection(cluster)
 namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
 namespace.add_collection(gitops)
-for task_with_layer in (layers, plan, contracts, drift, gitops["verify"]):
+for task_with_layer in (layers, plan, render, check, contracts, drift, gitops["verify"]):
     task_with_layer.beside = namespace

@@ -50,3 +50,38 @@ def render(  # noqa: PLR0913, PLR0917 - one parameter per flag
         name=name, to=to, values=values, show_secrets=show_secrets, overwrite=overwrite, options=options
     )
     main(lambda app: verb.render(app, typed), output, environment=env)
+
+
+@layer_task(
+    reads=True,
+    iterable=SELECTORS,
+    help=with_help(
+        *SELECTORS,
+        "with-needs",
+        name="only this layer (default: all)",
+        server="also apply every object in a strict dry run, on a control plane of its own",
+        output="text or json",
+    ),
+)
+def check(
+    _: Context,
+    name: str = "",
+    server: bool = False,
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_needs: bool = False,
+    output: str = "text",
+) -> None:
+    """Find every fault of layer files, values and charts in all environments at once; exit code 2 if there is one.
+
+    Examples:
+      invoke check
+      invoke check 40 --server
+      invoke check --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.review import check as verb
+
+    chosen = selector_of(stage, release, label, with_needs=with_needs)
+    main(lambda app: verb.check(app, name, changed(options_of(output), selector=chosen), server=server), output)

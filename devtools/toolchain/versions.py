@@ -43,7 +43,7 @@ class Tool:
     family: str = ""  # empty: from PyPI, a script beside the interpreter
     same: Same  # up to which part a version from PATH must equal the pinned one
     at_least: bool = True  # and it must not be older
-    ask: tuple[str, ...] = ("--version",)
+    ask: tuple[str, ...] = ("--version",)  # empty: it does not know its version
     linux_only: bool = False
     lazy: bool = False  # built by the first command that needs it, not by `invoke toolchain`
 
@@ -121,6 +121,13 @@ FAMILIES: tuple[Family, ...] = (
         packages=("ameide.io/devtools/tools/argocd-preview",),
         usually="5 min",
     ),
+    Family(
+        name="helm-unittest",
+        version="1.1.2",
+        module="github.com/helm-unittest/helm-unittest",
+        packages=("github.com/helm-unittest/helm-unittest/cmd/helm-unittest",),
+        usually="2 min",
+    ),
 )
 
 TOOLS: tuple[Tool, ...] = (
@@ -138,6 +145,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(name="buf", version="1.75.0", same="major"),
     Tool(name="kubeconform", version="0.8.0", family="kubeconform", same="minor", ask=("-v",), lazy=True),
     Tool(name="argocd-preview", version="3.5.7", family="argocd-preview", same="never", lazy=True),
+    Tool(name="helm-unittest", version="1.1.2", family="helm-unittest", same="never", ask=(), lazy=True),
 )
 
 

@@ -571,6 +571,9 @@ def test_the_real_programs_are_what_they_say() -> None:
         if row.source == "missing" and versions.tool(row.name).lazy:
             continue
         assert row.path is not None
+        if not versions.tool(row.name).ask:
+            assert row.source == "cache", row
+            continue
         ask = ("version", "--client") if row.name == "kubectl" else versions.tool(row.name).ask
         result = runner.run(Command(argv=(str(row.path), *ask), timeout=60))
         assert result.ok, result.stderr

@@ -1,0 +1,115 @@
+"""Checks of charts of the repository by themselves: their dependencies, `helm lint`, their helm-unittest suites."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from devtools.base.machine_yaml import json_for_yaml
+from devtools.base.yaml_positions import read
+from devtools.charts.crds import files_of
+from devtools.checks.findings import Finding, of_lint, text_of
+from devtools.errors import ConfigError, Interrupted, Location
+from devtools.helm.commands import Helm
+from devtools.process.runner import Command, Runner
+
+SUITES = "tests/*_test.yaml"
+_HOMES = {"HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
+
+
+def missing_dependencies(chart: Path, shown: Callable[[Path], Path]) -> Iterator[Finding]:
+    """Yield every dependency that a chart's directory declares and that is not in its `charts/`."""
+    document = read(chart / "Chart.yaml", shown(chart / "Chart.yaml"))
+    declared = document.data.get("dependencies") if isinstance(document.data, Mapping) else None
+    if not isinstance(declared, list):
+        return
+    there = set(_subcharts(chart))
+    for number, item in enumerate(declared):
+        name = str(item.get("name") or "") if isinstance(item, Mapping) else ""
+        if not name or name in there:
+            continue
+        yield Finding(
+            where=document.at(("dependencies", number)),
+            check="dependencies",
+            message=f"dependency {name} {item.get('version') or ''}".rstrip() + " is not in charts/",
+            hint=f"helm dependency build {shown(chart)}",
+        )
+
+
+def _subcharts(chart: Path) -> Iterator[str]:
+    """Yield the names of the charts in `charts/`; nothing more if one cannot be read: helm says why."""
+    for path in sorted((chart / "charts").glob("*")):
+        if path.name.startswith((".", "_")):
+            continue
+        try:
+            for where, files in files_of(path, {}, lambda name: name == "Chart.yaml"):
+                if not where and (found := re.search(rb"^name:\s*['\"]?([\w.-]+)", files["Chart.yaml"], re.MULTILINE)):
+                    yield found[1].decode()
+        except (ConfigError, KeyError):
+            continue
+
+
+def lint(
+    helm: Path, home: Path, runner: Runner, chart: Path, values: Mapping[str, Any], shown: Callable[[Path], Path]
+) -> list[Finding]:
+    """Run `helm lint` on a chart's directory with these values."""
+    env = {key: str(home / name) for key, name in _HOMES.items()}
+    command = Helm(program=helm, kubeconfig=Path(), context="", env=env).lint(chart)
+    result = runner.run(replace(command, stdin=json_for_yaml(values).encode()))
+    if result.cancelled:
+        raise Interrupted("interrupted while checking charts")
+    return list(of_lint(result.stdout, chart, shown))
+
+
+def suites_of(chart: Path) -> list[Path]:
+    """Return the helm-unittest suites of a chart's directory."""
+    return sorted(chart.glob(SUITES))
+
+
+def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Callable[[Path], Path]) -> list[Finding]:
+    """Run the helm-unittest suites of a chart's directory, on a copy: it writes snapshots beside them."""
+    copy = Path(tempfile.mkdtemp(dir=home)) / chart.name
+    shutil.copytree(chart, copy)
+    report = copy.with_name("report.xml")
+    env = {key: str(home / name) for key, name in _HOMES.items()}
+    argv = (str(program), "--color=false", "--output-type", "JUnit", "--output-file", str(report), str(copy))
+    result = runner.run(Command(argv=argv, env=env, timeout=300))
+    if result.cancelled:
+        raise Interrupted("interrupted while checking charts")
+    if result.ok:
+        return []
+    found = list(_failures(report, chart, shown)) if report.exists() else []
+    if found:
+        return found
+    text = " ".join((result.stderr or result.stdout).split())[-500:]
+    where = Location(file=shown(chart / "Chart.yaml"))
+    return [Finding(where=where, check="unittest", message=f"helm-unittest failed: {text}")]
+
+
+def _failures(report: Path, chart: Path, shown: Callable[[Path], Path]) -> Iterator[Finding]:
+    """Yield the failed tests of a JUnit report, at the lines where they are described."""
+    from xml.etree import ElementTree as ET
+
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - as above
+        failure = case.find("failure")
+        failure = case.find("error") if failure is None else failure
+        if failure is None:
+            continue
+        name = str(case.get("name") or "")
+        where = _described(name, chart, shown)
+        text = " ".join(str(failure.text or failure.get("message") or "").split())[:500]
+        yield Finding(where=where, check="unittest", message=f"test '{name}' failed: {text}")
+
+
+def _described(name: str, chart: Path, shown: Callable[[Path], Path]) -> Location:
+    """Return where a test is described."""
+    for path in suites_of(chart):
+        for number, line in enumerate(text_of(path).splitlines(), 1):
+            if re.match(rf"\s*-?\s*it:\s*['\"]?{re.escape(name)}['\"]?\s*$", line):
+                return Location(file=shown(path), line=number)
+    return Location(file=shown(chart / "Chart.yaml"))
