@@ -259,3 +259,42 @@ def test_clusters_by_labels_make_a_matrix(tmp_path: Path, app: App) -> None:
     applications = generated(app, tmp_path / "set", application_set, params)
     assert applications["eu-dev-api"]["spec"]["destination"] == {"server": values["server"], "namespace": "shop"}
     assert any("labels choose those of dev" in note["message"] for note in notes)
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Path:
+    root = make_shop(tmp_path / "shop")
+    values = root / "tenants/acme/40-apps/web.yaml"
+    values.parent.mkdir(parents=True)
+    values.write_text("replicas: 2\n")
+    (root / "tenants/acme/tenant.yaml").write_text("applications: [web]\nenvironments: [dev]\nquota: {pods: '9'}\n")
+    return root
+
+
+def test_a_tenant_gets_its_own_application_with_its_values_last(tenants: Path) -> None:
+    notes = [note["message"] for note in run(tenants).document["notes"]]
+    own, base = components(tenants, "dev")["acme-web"], components(tenants, "dev")["web"]
+    assert (own["namespace"], own["project"], own["wave"]) == ("acme", "shop-acme", base["wave"])
+    assert own["valueFiles"] == [*base["valueFiles"], "tenants/acme/40-apps/web.yaml"]
+    assert "CreateNamespace=true" in own["syncOptions"]
+    assert "acme-web" not in components(tenants, "production")
+    project = documents(tenants, "argocd/projects/*.yaml")["shop-acme"]["spec"]
+    assert project["destinations"] == [{"name": "dev", "namespace": "acme"}]
+    assert any(message.startswith("quota and members of tenant acme are not exported") for message in notes)
+
+
+def test_layout_addons_copies_values_of_tenants(tenants: Path) -> None:
+    run(tenants, layout="addons")
+    path = "gitops/addons/environments/dev/apps/acme-web/component.yaml"
+    files = yaml.safe_load((tenants / path).read_text())["valueFiles"]
+    assert files[-1] == "gitops/addons/tenants/acme/40-apps/web.yaml"
+    assert (tenants / files[-1]).read_text() == "replicas: 2\n"
+
+
+def test_encrypted_values_are_left_out_with_a_note(tmp_path: Path) -> None:
+    root = make_shop(tmp_path / "shop")
+    overlay = root / "environments/dev/40-apps/web.yaml"
+    overlay.write_text("password: ENC[AES256_GCM,data:x]\nsops:\n  mac: ENC[AES256_GCM,data:y]\n  version: 3.9.0\n")
+    notes = run(root).document["notes"]
+    assert "environments/dev/40-apps/web.yaml" not in components(root, "dev")["web"]["valueFiles"]
+    assert [note for note in notes if "does not decrypt SOPS: environments/dev/40-apps/web.yaml" in note["message"]]

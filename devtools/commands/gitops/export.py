@@ -12,6 +12,7 @@ from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.config.tenants import check_tenants, load_tenants
 from devtools.errors import ConfigError, ExitCode
 from devtools.gitops.argocd import export_argocd
+from devtools.gitops.argocd.tenants import with_tenants
 from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
 from devtools.gitops.components import components_of, disabled_notes
 from devtools.gitops.flux.engine import export_flux
@@ -90,10 +91,12 @@ def make_export(app: App, typed: Arguments) -> Made:
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
         for name, stack in stacks.items()
     }
-    components = with_originals(components, place, app.settings.root)
     tenants = load_tenants(app.settings.root)
     for stack in stacks.values():
         check_tenants(tenants, stack)
+    if typed.engine == "argocd":
+        components = with_tenants(components, tenants, app.settings.name, place)
+    components = with_originals(components, place, app.settings.root)
     options = ExportOptions(
         layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
         order=cast("Literal['', 'rolling', 'waves', 'none']", typed.order),

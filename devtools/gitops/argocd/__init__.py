@@ -15,6 +15,7 @@ from devtools.gitops.argocd.layout import LAYOUTS
 from devtools.gitops.argocd.projects import projects
 from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import component_data, value_files
+from devtools.gitops.argocd.tenants import tenant_notes
 from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
 
 __all__ = ["export_argocd"]
@@ -48,7 +49,8 @@ def export_argocd(
     files |= _config_files(context, lua, components)
     for component in everything:
         files |= options.charts[component.chart_name].files
-    return Export(files=files, notes=(*notes, *_notes(everything, context)))
+    more = (*tenant_notes(components, options.tenants), *_notes(everything, context))
+    return Export(files=files, notes=(*notes, *more))
 
 
 def crds_by_kind(options: ExportOptions) -> Mapping[str, KindInfo]:
@@ -110,7 +112,8 @@ def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
             message = f"timeout {component.timeout:g}s is not mapped: Argo CD has no timeout of one Application"
             yield Note(component=subject, message=message)
         if any(file.encrypted for file in component.value_files):
-            message = "values encrypted by SOPS are not decrypted: Argo CD needs a plugin such as helm-secrets for them"
+            files = ", ".join(str(file.path) for file in component.value_files if file.encrypted)
+            message = f"left out, as Argo CD does not decrypt SOPS: {files}; use an ExternalSecret"
             yield Note(component=subject, message=message)
         if chart.random:
             calls = ", ".join(chart.random)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from devtools.config.tenants import TENANTS
 from devtools.gitops.component import Component, Place, ValueFile
 from devtools.gitops.components import directory_of
 
@@ -44,6 +45,8 @@ class Layout:
             path = shared / "inline.yaml"
         elif SHARED in file.path.parts:
             path = shared / "values.yaml"
+        elif TENANTS.name in file.path.parts[-4:-3]:
+            path = PurePosixPath("addons/tenants", *file.path.parts[-3:])
         else:
             path = self.component(component.environment, component.tier, component.name) / "values.yaml"
         return replace(

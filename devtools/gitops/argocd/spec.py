@@ -73,12 +73,16 @@ def ignore_differences(ignored: tuple[Ignore, ...]) -> list[dict[str, Any]]:
 
 
 def value_files(component: Component, context: Context) -> tuple[ValueFile, ...]:
-    """Return a component's value files, weakest first, below them the one that makes its tests hooks of Argo CD."""
+    """Return a component's value files, weakest first, below them the one that makes its tests hooks of Argo CD.
+
+    Encrypted files are left out: Argo CD would pass on what it cannot read.
+    """
+    files = tuple(file for file in component.value_files if not file.encrypted)
     if not component.post_sync:
-        return component.value_files
+        return files
     path = context.layout.component(component.environment, component.tier, component.name) / POST_SYNC
     content = yaml_text({component.post_sync: "argocd"}).encode()
-    return (ValueFile(path=context.options.place.below_out(path), content=content), *component.value_files)
+    return (ValueFile(path=context.options.place.below_out(path), content=content), *files)
 
 
 def helm_options(component: Component, context: Context) -> dict[str, Any]:
