@@ -53,10 +53,13 @@ def _actions(component: Component) -> dict[str, Any]:
     wait = {} if component.wait else {"disableWait": True}
     namespace = {"createNamespace": True} if component.creates_namespace else {}
     retry = {"strategy": {"name": "RetryOnFailure", "retryInterval": RETRY}}
+    crds = {
+        "crds": "Skip" if component.skips_crds else "CreateReplace"
+    }  # Skip: an earlier release brings the same ones
     remediation = {"retries": _RETRIES, "remediateLastFailure": True, "strategy": "rollback"}
     return {
-        "install": {**namespace, "crds": "CreateReplace", **wait, **retry},
-        "upgrade": {"crds": "CreateReplace", "cleanupOnFail": True, **wait, "remediation": remediation},
+        "install": {**namespace, **crds, **wait, **retry},
+        "upgrade": {**crds, "cleanupOnFail": True, **wait, "remediation": remediation},
         "rollback": {"cleanupOnFail": True, **wait},
     }
 
