@@ -28,6 +28,7 @@ _DEEPEST_MANIFEST = 200  # levels: schemas of CRDs have more than files that peo
 _DOCUMENTS = 10_000  # of one file
 _MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
 _PLAIN = "plain"
+_MERGES = frozenset({_PLAIN, "tag:yaml.org,2002:merge"})  # `<<`, `!!merge <<`
 _STANDARD = "tag:yaml.org,2002:"
 
 
@@ -232,7 +233,7 @@ class _Builder:
         data: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == _PLAIN and key_node.value == "<<":
+            if key_node.tag in _MERGES and key_node.value == "<<":
                 self._merge(value_node, path, merged)
                 continue
             key = self._key(key_node)

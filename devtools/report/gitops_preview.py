@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _FEW = 12  # changed fields of an Application that are shown
 _INDENT = "    "
+_STEP = " " * 6  # as wide as a step's number
 
 
 def preview_json(
@@ -109,7 +110,8 @@ def _group_lines(group: Mapping[str, Any], broken: str, width: int) -> Iterator[
             yield from wrapped(_words(problem), width, _INDENT, "bad")
     for number, names in enumerate(steps or (), 1):
         waiting = sum(len(later) for later in steps[number:])
-        yield from wrapped(f"  {number:>2}  {'  '.join(names) or '-'}", width)
+        first, *rest = wrapped("  ".join(names) or "-", width, _STEP)
+        yield from ((Span(f"  {number:>2}  "), *first[1:]), *rest)
         if broken in names:
             yield from wrapped(
                 f"if {broken} is not healthy, {_waiting(steps[number:], waiting)}", width, _INDENT, "warn"

@@ -57,6 +57,13 @@ def test_anchors_aliases_and_merges() -> None:
     assert document.data["l"] == [{"a": 1, "b": 1}] * 2
 
 
+def test_a_merge_may_be_written_with_its_tag() -> None:
+    """As in the CRDs of real charts."""
+    document = parse(b"x: &x {a: 1, b: 1}\nm: {!!merge <<: *x, b: 2}\n", Path("f.yaml"))
+    assert not document.problems
+    assert document.data["m"] == {"a": 1, "b": 2}
+
+
 @pytest.mark.parametrize(
     ("raw", "line"),
     [
