@@ -215,6 +215,9 @@ def _check_words(typed: Arguments) -> None:
     ):
         if value not in known:
             raise ConfigError(f"{flag} is {value!r}", hint=f"choose one of {', '.join(filter(None, known))}")
+    if typed.engine == "kustomize" and typed.environments:
+        hint = "leave --env out; what environments share is in the base"
+        raise ConfigError("engine kustomize exports all environments together", hint=hint)
 
 
 def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] | None:

@@ -155,3 +155,12 @@ def test_flux_builds_an_environment_with_all_below_it(shop: Path) -> None:
     assert done.returncode == 0, done.stderr
     releases = [item for item in read_documents(done.stdout) if item["kind"] == "HelmRelease"]
     assert len(releases) == len(components(shop)["dev"])
+
+
+def test_an_overlay_is_not_exported_alone(shop: Path) -> None:
+    done = run(shop, engine="kustomize", environments=("dev",))
+    assert (done.code, "exports all environments together" in done.err) == (ExitCode.CONFIG, True)
+
+
+def test_layout_addons_is_refused(shop: Path) -> None:
+    assert "layout addons is for Argo CD" in run(shop, layout="addons").err
