@@ -110,7 +110,14 @@ class Project:
         return cached_stack(self.app)
 
     def run(self, request: Request) -> ExitCode:
-        """Carry out a request, or show its plan if it is a dry run."""
+        """Carry out a request, or show its plan if it is a dry run.
+
+        Raises ConfigError if a controller deploys the environment and the request would write to it.
+        """
+        if not (request.options.dry_run or request.options.force_local):
+            from devtools.config.settings_file.handover import refuse_handed_over
+
+            refuse_handed_over(self.app.settings, request.stack.environment.name)
         self.verify_charts(request)
         if request.options.dry_run:
             return self._preview(request)

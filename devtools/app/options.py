@@ -25,6 +25,7 @@ class Options:
     selector: Selector = field(default_factory=Selector)
     recreate: tuple[str, ...] = ()  # releases
     take: tuple[str, ...] = ()  # releases
+    force_local: bool = False  # also write to an environment that a controller deploys
 
 
 def command_line(command: str, options: Options, environment: str = "", **flags: bool) -> str:
@@ -47,6 +48,7 @@ def command_line(command: str, options: Options, environment: str = "", **flags:
         "only-test": not options.sync,
         "no-test": not options.test,
         "force": options.force,
+        "force-local": options.force_local,
         "no-wait": not options.wait,
     }
     return " ".join([*words, *(f"--{name.replace('_', '-')}" for name, on in (switches | flags).items() if on)])

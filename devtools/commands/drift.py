@@ -12,6 +12,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options, command_line
 from devtools.base.words import shortened
 from devtools.clusters.provider import Cluster
+from devtools.config.settings_file.handover import refuse_handed_over
 from devtools.drift.comparison import ReleaseDrift, find_drift
 from devtools.errors import ConfigError, ExitCode
 from devtools.model import Release, Stack
@@ -33,6 +34,8 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     from devtools.report.drift import fix_json
 
     stack = Project(app).stack()
+    if fix and not options.force_local:
+        refuse_handed_over(app.settings, stack.environment.name)
     selection = choose(stack, name, options.selector)
     releases = selection.enabled(stack)
     _refuse_disabled([] if releases else [item for item in stack.releases() if selection.takes(item)])

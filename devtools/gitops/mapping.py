@@ -145,6 +145,12 @@ MAPPINGS = (
         flux_note="none: what promotions check",
     ),
     Mapping(
+        key="controller",
+        owner="environment",
+        argocd_note="none: local commands refuse to write",
+        flux_note="none: local commands refuse to write",
+    ),
+    Mapping(
         key="CRDs it brings",
         owner="chart",
         argocd=("syncPolicy.syncOptions", "source.helm.skipCrds"),

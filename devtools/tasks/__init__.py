@@ -35,7 +35,7 @@ _OUTPUT = "text, json (one document at the end) or jsonl (events as they come); 
 @our_task(
     iterable=INSISTED,
     help=with_help(
-        *("env", "only-test", "no-test", "force", "dry-run", "no-wait", "verbose"),
+        *("env", "only-test", "no-test", "force", "force-local", "dry-run", "no-wait", "verbose"),
         *("diff", "fail-on-change", "recreate", "take-ownership"),
         output=_OUTPUT,
         name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
@@ -50,6 +50,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     only_test: bool = False,
     no_test: bool = False,
     force: bool = False,
+    force_local: bool = False,
     dry_run: bool = False,
     diff: bool = False,
     fail_on_change: bool = False,
@@ -74,7 +75,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, sync=not only_test)
-    options = changed(options, diff=diff, fail_on_change=fail_on_change)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change, force_local=force_local)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
     main(
         lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig),
@@ -88,7 +89,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     iterable=[*SELECTORS, *INSISTED],
     help=with_help(
         *("recreate", "take-ownership"),
-        *("env", "no-test", "force", "dry-run", "no-wait", "verbose", *SELECTORS, "with-needs"),
+        *("env", "no-test", "force", "force-local", "dry-run", "no-wait", "verbose", *SELECTORS, "with-needs"),
         *("diff", "fail-on-change"),
         output=_OUTPUT,
         retest="test unchanged layers, too",
@@ -100,6 +101,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     no_test: bool = False,
     retest: bool = False,
     force: bool = False,
+    force_local: bool = False,
     dry_run: bool = False,
     diff: bool = False,
     fail_on_change: bool = False,
@@ -127,25 +129,26 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     chosen = selector_of(stage, release, label, with_needs=with_needs)
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, retest=retest, selector=chosen)
-    options = changed(options, diff=diff, fail_on_change=fail_on_change)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change, force_local=force_local)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
     main(lambda app: verb.up(app, options), output, PLANS, environment=env)
 
 
 @our_task(
     help=with_help(
-        *("env", "dry-run", "no-wait", "verbose", "output"),
+        *("env", "force-local", "dry-run", "no-wait", "verbose", "output"),
         crds="also remove CRDs, after every release; without it CRDs and their objects are kept",
         force="with --crds: remove CRDs even if objects of their kinds still exist, and delete those",
         undeclared="only releases that no layer declares any more",
     )
 )
-def down(
+def down(  # noqa: PLR0913, PLR0917 - one parameter per flag
     _: Context,
     env: str = "",
     crds: bool = False,
     force: bool = False,
     undeclared: bool = False,
+    force_local: bool = False,
     dry_run: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
@@ -163,6 +166,7 @@ def down(
     from devtools.commands import up as verb
 
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
+    options = changed(options, force_local=force_local)
     main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS, environment=env)
 
 

@@ -142,6 +142,7 @@ _HELP = {
     "label": "only releases with this label, key=value (may be given again: all must match)",
     "with-needs": "also everything that the chosen releases need",
     "recreate": "recreate objects of this release whose immutable fields change (may be given again)",
+    "force-local": "also write to an environment that a GitOps controller deploys",
     "take-ownership": "take over this release, its fields and its objects from other owners (may be given again)",
     "show-secrets": "also show values whose key looks secret (default: ***)",
     "verbose": "show what helm and the hooks print",

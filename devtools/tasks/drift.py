@@ -13,7 +13,7 @@ from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_o
     reads=True,
     iterable=SELECTORS,
     help=with_help(
-        *("env", "no-wait", "verbose", *SELECTORS, "with-needs"),
+        *("env", "force-local", "no-wait", "verbose", *SELECTORS, "with-needs"),
         name="only this layer (default: all)",
         fix="restore drifted objects, overwriting other field managers",
         output="text or json",
@@ -24,6 +24,7 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     name: str = "",
     env: str = "",
     fix: bool = False,
+    force_local: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
     stage: Sequence[str] | None = None,
@@ -43,5 +44,5 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.commands import drift as verb
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen)
+    options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen, force_local=force_local)
     main(lambda app: verb.drift(app, name, options, fix=fix), output, environment=env)

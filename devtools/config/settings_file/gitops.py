@@ -38,6 +38,8 @@ class GitopsEnvironment:
     """`rolling`, `waves` or `none`: how Argo CD keeps the stack's order. `rolling` when absent."""
     promoted_from: Annotated[Name, Written(key="from")] = ""
     """The environment that changes are promoted from."""
+    controller: Literal["argocd", "flux"] | None = None
+    """The controller that deploys it, so that no laptop does; none when absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
