@@ -185,6 +185,8 @@ class ReleaseKeys(HelmKeys):
     """The team that owns it in GitOps exports; that of `gitops` in devtools.yaml when absent."""
     ignore: tuple[Ignore, ...] = ()
     """Fields that others set: `invoke drift`, Argo CD and Flux ignore their differences."""
+    secrets: tuple[key.Name, ...] = ()
+    """Secrets that a GitOps export takes from the secret store, by name."""
     gitops: bool = True
     """Whether it is part of GitOps exports; true when absent."""
     argocd: Mapping[str, Any] = field(default_factory=dict)

@@ -101,6 +101,8 @@ class Component:
     skips_crds: bool = False  # another component brings the CRDs of its crds/ directory
     kinds: frozenset[str] = frozenset()  # of the objects in its chart's templates; empty if they are not known
     post_sync: str = ""  # the value of its chart that makes its tests hooks of a controller
+    secrets: tuple[str, ...] = ()  # names of Secrets that come from the store
+    secret_store: str = ""  # a ClusterSecretStore
     argocd: Mapping[str, Any] = field(default_factory=dict)
     flux: Mapping[str, Any] = field(default_factory=dict)
 

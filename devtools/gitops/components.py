@@ -130,6 +130,8 @@ class _Maker:
             skips_crds=chart.crds_in_directory and self._is_owned_elsewhere(release),
             kinds=chart.kinds,
             post_sync=chart.post_sync if release.smoke else "",
+            secrets=release.secrets,
+            secret_store=self._settings.secret_store,
             argocd=release.argocd,
             flux=release.flux,
         )

@@ -98,6 +98,12 @@ MAPPINGS = (
     ),
     Mapping(key="team", owner="release", argocd_note="a label", flux_note="a label"),
     Mapping(key="ignore", owner="release", argocd=("ignoreDifferences",), flux=("driftDetection.ignore",)),
+    Mapping(
+        key="secrets",
+        owner="release",
+        argocd_note="an ExternalSecret each, in a directory of the Application's second source",
+        flux_note="an ExternalSecret each, beside the HelmRelease",
+    ),
     Mapping(key="argocd", owner="release", argocd_note="laid over the spec", flux_note="none"),
     Mapping(key="flux", owner="release", argocd_note="none", flux_note="laid over the spec"),
     Mapping(key="gitops", owner="release", argocd_note="false: no component", flux_note="false: no component"),

@@ -298,3 +298,55 @@ def test_encrypted_values_are_left_out_with_a_note(tmp_path: Path) -> None:
     notes = run(root).document["notes"]
     assert "environments/dev/40-apps/web.yaml" not in components(root, "dev")["web"]["valueFiles"]
     assert [note for note in notes if "does not decrypt SOPS: environments/dev/40-apps/web.yaml" in note["message"]]
+
+
+SECRETS = {
+    "layers/40-apps.yaml": ("    team: checkout", "    team: checkout\n    secrets: [api-db]"),
+    "layers/20-operators.yaml": ("    timeout: 90s", "    timeout: 90s\n    secrets: [cache-auth]"),
+    "devtools.yaml": ("  team: store", "  team: store\n  secret_store: vault"),
+}
+
+
+def with_secrets(root: Path) -> Path:
+    for file, (old, new) in SECRETS.items():
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
+    return root
+
+
+def test_secrets_come_from_the_store_by_their_key(tmp_path: Path, app: App) -> None:
+    root = with_secrets(make_shop(tmp_path / "shop"))
+    assert run(root).code == 0
+    directory = "gitops/environments/production/components/apps/api/secrets"
+    secret = yaml.safe_load((root / directory / "api-db.yaml").read_text())
+    assert secret["metadata"] == {"name": "api-db", "namespace": "shop"}
+    assert secret["spec"]["dataFrom"] == [{"extract": {"key": "production/checkout/api/api-db"}}]
+    assert secret["spec"]["secretStoreRef"] == {"kind": "ClusterSecretStore", "name": "vault"}
+    rolling = documents(root, "argocd/apps/dev.yaml")["dev"]
+    found = generated(app, tmp_path / "set", rolling, components(root, "dev"))
+    assert run(root, order="waves").code == 0
+    plain = documents(root, "argocd/applications/dev/*.yaml")
+    for name in ("api", "cache", "web"):
+        assert normal(found[f"dev-{name}"]["spec"]) == normal(plain[name]["spec"])
+    chart, values = plain["api"]["spec"]["sources"]
+    assert chart["helm"]["valueFiles"][-1] == "$values/environments/dev/40-apps/api.yaml"
+    assert values["path"] == "gitops/environments/dev/components/apps/api/secrets"
+
+
+def test_secrets_for_flux_lie_beside_the_release(tmp_path: Path) -> None:
+    root = with_secrets(make_shop(tmp_path / "shop"))
+    assert run(root, engine="flux").code == 0
+    directory = root / "gitops/flux/dev/40-apps"
+    assert "api-secrets.yaml" in yaml.safe_load((directory / "kustomization.yaml").read_text())["resources"]
+    (secret,) = yaml.safe_load_all((directory / "api-secrets.yaml").read_text())
+    assert secret["spec"]["dataFrom"] == [{"extract": {"key": "dev/checkout/api/api-db"}}]
+
+
+def test_secrets_without_a_store_are_an_error_at_each_release(tmp_path: Path) -> None:
+    root = with_secrets(make_shop(tmp_path / "shop"))
+    settings = root / "devtools.yaml"
+    settings.write_text(settings.read_text().replace("  secret_store: vault\n", ""))
+    done = run(root)
+    assert done.code == 2
+    assert "layers/40-apps.yaml:4:5: release shop/api has secrets, and no store is set" in done.err

@@ -10,13 +10,14 @@ from typing import Any, Literal, cast
 from devtools.app.environment import App
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.config.tenants import check_tenants, load_tenants
-from devtools.errors import ConfigError, ExitCode
+from devtools.errors import ConfigError, ExitCode, config_error
 from devtools.gitops.argocd import export_argocd
 from devtools.gitops.argocd.tenants import with_tenants
 from devtools.gitops.component import ChartInfo, Component, Export, ExportOptions, Place
 from devtools.gitops.components import components_of, disabled_notes
 from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.flux.overlays import export_kustomize
+from devtools.gitops.secrets import secret_problems
 from devtools.gitops.tree.originals import with_originals
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
@@ -86,6 +87,8 @@ def make_export(app: App, typed: Arguments) -> Made:
     if typed.layout == "addons":
         place = replace(place, charts=PurePosixPath("addons/charts"))
     stacks = {name: exported_stack(app, name) for name in names}
+    if problems := [item for stack in stacks.values() for item in secret_problems(stack, settings.secret_store)]:
+        raise config_error(problems)
     charts = chart_infos_of(app, stacks.values(), settings, place)
     components = {
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))

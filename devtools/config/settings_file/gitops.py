@@ -78,6 +78,8 @@ class GitopsSettings:
     """The team that owns all releases that name none; the stack's name when absent."""
     credentials: Mapping[Text, Name] = field(default_factory=dict)
     """Private repositories by URL, each with the name of the Secret that holds its credentials."""
+    secret_store: Name = ""
+    """The ClusterSecretStore that `secrets` of releases come from."""
     environments: Mapping[Name, GitopsEnvironment] = field(default_factory=dict)
     """The exported environments; all but `local` when absent."""
     images: tuple[ImageUpdate, ...] = ()

@@ -14,9 +14,10 @@ from devtools.gitops.argocd.health import APPLICATION, lua_of
 from devtools.gitops.argocd.layout import LAYOUTS
 from devtools.gitops.argocd.projects import projects
 from devtools.gitops.argocd.sets import application_set
-from devtools.gitops.argocd.spec import component_data, value_files
+from devtools.gitops.argocd.spec import SECRETS, component_data, value_files
 from devtools.gitops.argocd.tenants import tenant_notes
 from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
+from devtools.gitops.secrets import external_secrets
 
 __all__ = ["export_argocd"]
 
@@ -67,6 +68,8 @@ def _environment_files(name: str, members: Sequence[Component], context: Context
     for component in members:
         directory = context.layout.component(name, component.tier, component.name)
         files[directory / "component.yaml"] = document(component_data(component, environment, context))
+        for secret, data in external_secrets(component).items():
+            files[directory / SECRETS / f"{secret}.yaml"] = document(data)
         for file in value_files(component, context):
             if file.content is not None:
                 files[file.path.relative_to(context.options.place.out)] = file.content

@@ -21,6 +21,21 @@ spec:
   {{ $key }}: {{ $value | toJson }}
 {{- end }}
 {{- if or (hasKey .spec "source") (hasKey .spec "sources") }}
+{{- else if .secrets }}
+  sources:
+    - repoURL: {{ .chart.repoURL | toJson }}
+{{- if hasKey .chart "path" }}
+      path: {{ .chart.path | toJson }}
+      targetRevision: @REVISION@
+{{- else }}
+      chart: {{ .chart.chart | toJson }}
+      targetRevision: {{ .chart.version | toJson }}
+{{- end }}
+@HELM_REF@
+    - repoURL: @REPOSITORY@
+      targetRevision: @REVISION@
+      ref: values
+      path: {{ .secrets | toJson }}
 {{- else if hasKey .chart "path" }}
   source:
     repoURL: {{ .chart.repoURL | toJson }}

@@ -12,6 +12,7 @@ from devtools.gitops.component import Component, ValueFile
 from devtools.model import Ignore
 
 POST_SYNC = "post-sync.yaml"  # beside component.yaml
+SECRETS = "secrets"  # a directory beside component.yaml
 OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 """Keys of an Application's spec that a set makes from other keys of component.yaml."""
 
@@ -32,6 +33,7 @@ def component_data(component: Component, environment: GitopsEnvironment, context
         "syncOptions": sync_options(component),
         "chart": {"repoURL": repository_of(component), **place},
         "helm": helm_options(component, context),
+        "secrets": secrets_path(component, context),
         "valueFiles": [str(file.path) for file in value_files(component, context)],
         "ignoreMissingValueFiles": False,
         "ignoreDifferences": ignore_differences(component.ignore),
@@ -53,7 +55,7 @@ def sync_options(component: Component) -> list[str]:
             ("PruneLast", True),
             ("RespectIgnoreDifferences", bool(component.ignore)),
             ("ServerSideApply", component.brings_crds),
-            ("SkipDryRunOnMissingResource", component.needs_foreign_crds),
+            ("SkipDryRunOnMissingResource", component.needs_foreign_crds or bool(component.secrets)),
         )
         if is_needed
     ]
@@ -85,6 +87,12 @@ def value_files(component: Component, context: Context) -> tuple[ValueFile, ...]
     return (ValueFile(path=context.options.place.below_out(path), content=content), *files)
 
 
+def secrets_path(component: Component, context: Context) -> str:
+    """Return the directory of a component's ExternalSecrets, from the Git repository's root; empty if it has none."""
+    directory = context.layout.component(component.environment, component.tier, component.name) / SECRETS
+    return context.path(directory) if component.secrets else ""
+
+
 def helm_options(component: Component, context: Context) -> dict[str, Any]:
     """Return what else Helm is to be passed by Argo CD."""
     options: dict[str, Any] = {}
@@ -101,14 +109,20 @@ def source_of(component: Component, context: Context) -> dict[str, Any]:
     helm = {"releaseName": component.release.name, "ignoreMissingValueFiles": False}
     helm |= helm_options(component, context)
     files = [str(file.path) for file in value_files(component, context)]
+    secrets = secrets_path(component, context)
     if chart.kind == "git":
         main = {"repoURL": chart.repository, "targetRevision": context.revision, "path": chart.path}
+    else:
+        main = {"repoURL": repository_of(component), "targetRevision": chart.version, "chart": chart.chart}
+    if chart.kind == "git" and not secrets:
         return {"source": main | {"helm": helm | ({"valueFiles": [f"/{file}" for file in files]} if files else {})}}
-    main = {"repoURL": repository_of(component), "targetRevision": chart.version, "chart": chart.chart}
-    if not files:
+    if not files and not secrets:
         return {"source": main | {"helm": helm}}
     values = {"repoURL": context.settings.repository, "targetRevision": context.revision, "ref": "values"}
-    return {"sources": [main | {"helm": helm | {"valueFiles": [f"$values/{file}" for file in files]}}, values]}
+    if secrets:
+        values["path"] = secrets
+    referenced = {"valueFiles": [f"$values/{file}" for file in files]} if files else {}
+    return {"sources": [main | {"helm": helm | referenced}, values]}
 
 
 def sync_policy(environment: GitopsEnvironment, options: list[str]) -> dict[str, Any]:

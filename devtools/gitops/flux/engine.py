@@ -16,6 +16,7 @@ from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_fil
 from devtools.gitops.flux.release import helm_release, value_keys, values_name
 from devtools.gitops.flux.sources import chart_sources
 from devtools.gitops.flux.tenants import tenant_files, tenant_kustomizations
+from devtools.gitops.secrets import external_secrets
 
 NAME_REFERENCES = "kustomizeconfig.yaml"
 _GENERATORS = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}
@@ -91,8 +92,11 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
         for file in component.value_files:
             if file.content is not None:
                 files[file.path.relative_to(place.out)] = file.content
+        if component.secrets:
+            files[directory / f"{component.name}-secrets.yaml"] = documents(_secret_objects(component))
+    secrets = [path.name for path in files if path.parent == directory]
     kustomization = kustomization_file(
-        [f"{component.name}.yaml" for component in layer.components],
+        [*(f"{component.name}.yaml" for component in layer.components), *secrets],
         labels=_labels({"environment": environment.environment.name, "layer": layer.name}),
         configurations=[NAME_REFERENCES] if generators else [],
         **generators,
@@ -101,6 +105,14 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     if generators:
         files[directory / NAME_REFERENCES] = yaml_file(name_references())
     return files
+
+
+def _secret_objects(component: Component) -> Iterable[dict[str, Any]]:
+    """Yield a component's ExternalSecrets, and their namespace if no release declares it: both precede the release."""
+    if component.creates_namespace:
+        metadata = {"name": component.namespace, "annotations": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}
+        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    yield from external_secrets(component).values()
 
 
 def _value_generators(component: Component, here: PurePosixPath) -> Iterable[tuple[str, dict[str, Any]]]:

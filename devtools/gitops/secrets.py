@@ -1,0 +1,42 @@
+"""Secrets of components: an ExternalSecret of each, which the external-secrets operator makes a Secret of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from devtools.errors import Problem
+from devtools.gitops.component import Component
+from devtools.model import Stack
+
+API_VERSION = "external-secrets.io/v1"
+
+
+def external_secrets(component: Component) -> dict[str, dict[str, Any]]:
+    """Return the ExternalSecrets of a component by the names of their Secrets."""
+    return {name: _external_secret(component, name) for name in component.secrets}
+
+
+def key_of(component: Component, name: str) -> str:
+    """Return the key in the secret store: `<env>/<team>/<application>/<secret>`."""
+    return f"{component.environment}/{component.team}/{component.name}/{name}"
+
+
+def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
+    """Yield each exported release whose Secrets come from a store that the settings do not name."""
+    for release in stack.releases() if not store else ():
+        if release.secrets and release.installed and release.gitops:
+            hint = "set gitops.secret_store in devtools.yaml: the name of a ClusterSecretStore"
+            message = f"release {release.id} has secrets, and no store is set that they come from"
+            yield Problem(where=release.where, message=message, hint=hint)
+
+
+def _external_secret(component: Component, name: str) -> dict[str, Any]:
+    spec: Mapping[str, Any] = {
+        "refreshInterval": "1h",
+        "secretStoreRef": {"kind": "ClusterSecretStore", "name": component.secret_store},
+        "target": {"name": name, "creationPolicy": "Owner"},
+        "dataFrom": [{"extract": {"key": key_of(component, name)}}],
+    }
+    metadata = {"name": name, "namespace": component.namespace}
+    return {"apiVersion": API_VERSION, "kind": "ExternalSecret", "metadata": metadata, "spec": spec}
