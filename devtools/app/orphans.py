@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import psutil
 
 
-MARK = "DEVTOOLS_RUN"  # environment variable of every process of a run: the path of the run's lock file
+RUN_VARIABLE = "DEVTOOLS_RUN"  # environment variable of every process of a run: the path of the run's lock file
 _GRACE = 5.0  # seconds after INT: helm then notes that its release failed
 
 
@@ -77,7 +77,7 @@ def _mark(process: psutil.Process) -> str:
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
-        return str(process.environ().get(MARK, ""))
+        return str(process.environ().get(RUN_VARIABLE, ""))
     return ""
 
 

@@ -45,7 +45,7 @@ def session(
 ) -> Session:
     """The session of a run; `mark` is that of its processes."""
     from devtools.app.crash_reports import bug
-    from devtools.app.orphans import MARK
+    from devtools.app.orphans import RUN_VARIABLE
     from devtools.run.durations import durations_file, load_durations
     from devtools.run.session import Session
     from devtools.run.slots import Slots
@@ -53,7 +53,7 @@ def session(
     own = cluster.kubeconfig.parent / "helm"
     # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-    env = {MARK: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
+    env = {RUN_VARIABLE: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
         from devtools.helm.commands import Helm
@@ -70,7 +70,7 @@ def session(
         slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
         root=stack.root,
         hook_env={
-            MARK: mark,
+            RUN_VARIABLE: mark,
             "KUBECONFIG": str(cluster.kubeconfig),
             "DEVTOOLS_CONTEXT": cluster.context,
             "DEVTOOLS_PROVIDER": cluster.provider,

@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Requirements:
     """What a bootstrap is about to use.
 
     `asked` is whether the provider was asked for by name: what it needs is a problem then, and otherwise a reason for
@@ -46,7 +46,7 @@ class Wanted:
     token: bool = True  # BUF_TOKEN is there, or nothing will be published
 
 
-def check(machine: Machine, wanted: Wanted) -> tuple[Finding, ...]:
+def check(machine: Machine, wanted: Requirements) -> tuple[Finding, ...]:
     """Everything that is in the way, problems first."""
     found = [
         *_docker(machine, wanted),
@@ -58,7 +58,7 @@ def check(machine: Machine, wanted: Wanted) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.level != "problem"))
 
 
-def _docker(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+def _docker(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     """Docker and k3d: needed for k3d; and where they are missing, why the cluster is another."""
     if wanted.provider == "context" or (wanted.provider == "kwok" and wanted.asked):
         return
@@ -77,14 +77,14 @@ def _docker(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
         yield Finding(check="buildx", level="warning", message=message, hint=INSTALL_BUILDX)
 
 
-def _ports(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+def _ports(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     for port, setting in wanted.ports.items():
         if port in machine.held_ports:
             message = f"port {port} is taken by {machine.held_ports[port]}"
             yield Finding(check="ports", level="problem", message=message, hint=f"end it, or {setting}")
 
 
-def _sizes(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+def _sizes(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     disk = DISK.get(wanted.provider, (0, GIB))
     memory = MEMORY.get(wanted.provider, (0, GIB))
     for name, free, (least, enough), hint in (
@@ -107,7 +107,7 @@ def check_inotify(limits: Mapping[str, int]) -> Iterator[Finding]:
             yield Finding(check="inotify", level="warning", message=message, hint=hint)
 
 
-def _programs(machine: Machine, wanted: Wanted) -> Iterator[Finding]:
+def _programs(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     """Tilt, and what it will trip over."""
     if not wanted.tiltfile:
         message = "there is no Tiltfile here: Tilt is not started"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from devtools.clusters.embedded.layout import MARK as CLUSTER_MARK
+from devtools.clusters.embedded.layout import CLUSTER_VARIABLE as CLUSTER_MARK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
     """
     from devtools.report.tables import show_document
 
-    found = look(app, name, options)
+    found = check_health(app, name, options)
     show_document(contracts_json(app.find_cluster().context, found), _lines, options.output, app.out, app.environ)
     return ExitCode.OK if all(item.state == "ready" for item in found) else ExitCode.FAILED
 
@@ -59,7 +59,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
     while True:
         began = app.clock()
         try:
-            found_now = look(app, name, options)
+            found_now = check_health(app, name, options)
         except (Interrupted, KeyboardInterrupt):
             raise
         except DevtoolsError as error:
@@ -68,7 +68,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
                 app.say(f"cannot check contracts: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         else:
             problem = ""
-            found = confirmed(found_now, suspected)
+            found = confirm_broken(found_now, suspected)
             suspected = frozenset(item.release for item in found_now if item.state == "broken")
             write_whole(path, state_file(found, int(began)))
             for item in found:
@@ -79,7 +79,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
             raise Interrupted(app.cancel.reason)
 
 
-def look(app: App, name: str, options: Options) -> list[Health]:
+def check_health(app: App, name: str, options: Options) -> list[Health]:
     """The health of the enabled releases chosen, in order."""
     from devtools.readiness.contracts import Contracts
     from devtools.readiness.observer import Observer
@@ -98,7 +98,7 @@ def look(app: App, name: str, options: Options) -> list[Health]:
     return [_health(step, judge, bool(gone.get(step.id))) for step in steps]
 
 
-def confirmed(found_now: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
+def confirm_broken(found_now: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
     """The releases, with those broken that were so at the look before, too: a pod that restarts is no break."""
     return [
         replace(item, state="waiting") if item.state == "broken" and item.release not in suspected else item

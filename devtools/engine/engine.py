@@ -15,7 +15,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from devtools.base.words import plural
-from devtools.engine.outcome import GOOD, Done, Ended, Tally
+from devtools.engine.outcome import GOOD, FinishedStep, StepResult, Tally
 from devtools.engine.schedule import expected, levels
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.events import (
@@ -59,12 +59,12 @@ class Engine:
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
             if not all(map(self._is_quick, self._plan.steps)):
-                self._equip()
+                self._load_executor()
                 stack.callback(self._steps.close)
             self._schedule({step.id: step for step in self._plan.steps})
         return self._finish(time.monotonic() - started)
 
-    def _equip(self) -> None:
+    def _load_executor(self) -> None:
         """Get what carries out steps: a tenth of the time of a run that finds nothing to do."""
         from devtools.engine.steps import Steps
         from devtools.smoke.runner import Smoke
@@ -80,7 +80,7 @@ class Engine:
         sorter = TopologicalSorter(needs)
         sorter.prepare()
         with ThreadPoolExecutor(min(MOST_THREADS, len(steps) or 1), thread_name_prefix="step") as pool:
-            running: dict[Future[Ended], ReleaseId] = {}
+            running: dict[Future[FinishedStep], ReleaseId] = {}
             while sorter.is_active():
                 for ready in sorted(sorter.get_ready(), key=lambda name: (-urgency[name], order[name])):
                     if self._is_quick(steps[ready]):
@@ -109,7 +109,7 @@ class Engine:
         """Whether nothing will be asked of anybody: not worth a thread."""
         return step.action is Action.DISABLED or (step.action is Action.UNCHANGED and not self._session.test)
 
-    def _carry_out(self, step: Step) -> Ended:
+    def _carry_out(self, step: Step) -> FinishedStep:
         """Carry out one step, whatever happens, and remember how long its own work took, for the next run's order."""
         started = time.monotonic()
         try:
@@ -123,19 +123,19 @@ class Engine:
             self._session.durations.note(step.id, seconds)
         return ended
 
-    def _do(self, step: Step) -> Ended:
+    def _do(self, step: Step) -> FinishedStep:
         """Skip a step, or do what its action says; then test a smoke release."""
         if skipped := self._reason_to_skip(step):
             return self._tell(step, skipped, 0.0)
         release, sync, test = step.release, self._session.sync, self._session.test
         if step.action is Action.DISABLED or (step.action is Action.UNINSTALL and not sync):
-            return self._tell(step, Ended(Outcome.DISABLED), 0.0)
+            return self._tell(step, FinishedStep(Outcome.DISABLED), 0.0)
         if step.action is not Action.UNCHANGED:
             self._session.bus.emit(StepStarted(release=str(step.id), layer=release.layer, action=step.action))
         started = time.monotonic()
         try:
             if self._is_quick(step):
-                done = Done(outcome=Outcome.UNCHANGED, revision=step.revision)
+                done = StepResult(outcome=Outcome.UNCHANGED, revision=step.revision)
             elif step.action is Action.UNCHANGED or not sync:
                 fact = self._facts.releases.get(step.id)
                 done = self._steps.confirm(step, fact.objects if fact else ())
@@ -146,33 +146,33 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - other steps must be able to end in order
             failure = error if isinstance(error, DevtoolsError) else self._session.bug(error)
             return self._tell(step, self._failed(step, failure), time.monotonic() - started)
-        ended = self._tell(step, Ended(done.outcome), time.monotonic() - started, done)
+        ended = self._tell(step, FinishedStep(done.outcome), time.monotonic() - started, done)
         if release.smoke and test and step.action is not Action.UNINSTALL:
             self._run_tests(step, done, ended)
         return ended
 
-    def _reason_to_skip(self, step: Step) -> Ended | None:
+    def _reason_to_skip(self, step: Step) -> FinishedStep | None:
         """Why a step is not even begun."""
         if self._session.cancel.is_set():
-            return Ended(Outcome.SKIPPED, cause=self._session.cancel.reason)
+            return FinishedStep(Outcome.SKIPPED, cause=self._session.cancel.reason)
         if self._tally.fault:
-            return Ended(Outcome.SKIPPED, cause=self._tally.fault.message)
+            return FinishedStep(Outcome.SKIPPED, cause=self._tally.fault.message)
         if step.action is Action.BLOCKED:
-            return Ended(Outcome.SKIPPED, cause=step.reason)
+            return FinishedStep(Outcome.SKIPPED, cause=step.reason)
         for need in step.needs:
             before = self._tally.ended.get(need)
             if before and before.outcome not in GOOD:
                 cause = before.cause if before.outcome is Outcome.SKIPPED else f"{need} {before.outcome}"
-                return Ended(Outcome.SKIPPED, cause=cause)
+                return FinishedStep(Outcome.SKIPPED, cause=cause)
         return None
 
-    def _failed(self, step: Step, error: DevtoolsError) -> Ended:
+    def _failed(self, step: Step, error: DevtoolsError) -> FinishedStep:
         """A failure, and what it means for the rest: of a server that is gone only the first to meet it fails."""
         late = isinstance(error, ServerGone) and self._session.cancel.error not in {None, error}
         if late or isinstance(error, Interrupted):
-            return Ended(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
+            return FinishedStep(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
         self._note(error)
-        return Ended(Outcome.FAILED, cause=f"{step.id} failed", error=error)
+        return FinishedStep(Outcome.FAILED, cause=f"{step.id} failed", error=error)
 
     def _note(self, error: DevtoolsError) -> None:
         """Remember what concerns the whole run: nothing else begins then, and without a server nothing goes on."""
@@ -184,7 +184,7 @@ class Engine:
         if isinstance(error, ServerGone):
             self._session.cancel.fail(error)
 
-    def _tell(self, step: Step, ended: Ended, seconds: float, done: Done | None = None) -> Ended:
+    def _tell(self, step: Step, ended: FinishedStep, seconds: float, done: StepResult | None = None) -> FinishedStep:
         """Emit the end of a step."""
         error = ended.error
         reason = error.message if error else ended.cause or step.reason
@@ -206,7 +206,7 @@ class Engine:
         )
         return ended
 
-    def _run_tests(self, step: Step, done: Done, ended: Ended) -> None:
+    def _run_tests(self, step: Step, done: StepResult, ended: FinishedStep) -> None:
         """A smoke release's tests, unless nothing that they rest on changed since they went well."""
         session, fact = self._session, self._facts.releases.get(step.id)
         digest = digest_behind(self._plan, step)
@@ -219,7 +219,7 @@ class Engine:
             is_this = session.sync or unchanged  # else they ran on something older than what is declared
             passed = digest if is_this and self._went_well(ended.tests) else None
             failed = any(test.verdict is Verdict.FAILED for test in ended.tests)
-            self._remark(step, done, fact, TESTS_FAILED if failed else passed)
+            self._restore_annotations(step, done, fact, TESTS_FAILED if failed else passed)
         except Interrupted as error:
             ended.tests = (self._skipped(step, error.message),)
         except EnvironmentFault as error:
@@ -228,7 +228,7 @@ class Engine:
         except DevtoolsError as error:
             ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)
 
-    def _remark(self, step: Step, done: Done, fact: ReleaseFact | None, tested: str | None) -> None:
+    def _restore_annotations(self, step: Step, done: StepResult, fact: ReleaseFact | None, tested: str | None) -> None:
         """`helm test` rewrites the release's record without our annotations: put back what was noted there."""
         kube = self._session.kube
         if done.outcome is not Outcome.UNCHANGED:

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 from devtools.charts.crds import has_crds
-from devtools.engine.prestart import LONGEST, Ahead
+from devtools.engine.prestart import LONGEST, Prestart
 from devtools.errors import DevtoolsError, Interrupted
 from devtools.events import Notice
 from devtools.helm.commands import Deployed, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
-from devtools.helm.ownership import launch_token, next_token
+from devtools.helm.ownership import launch_token, token_for_next_revision
 from devtools.kube.client import Kube
 from devtools.model import BUSY, STAND_IN, Action, ObjectRef, Plan, Release, Step
 from devtools.process.runner import Command, Result
@@ -23,7 +23,7 @@ from devtools.readiness.wait import Failure
 from devtools.releases.crds import apply_crds
 from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
 from devtools.releases.failures import POLICIES, FailedHelm, Policy, Retries, recognise
-from devtools.releases.helm_process import Launch
+from devtools.releases.helm_process import HelmProcess
 from devtools.releases.namespaces import make_namespace
 from devtools.releases.process_output import Commands
 from devtools.releases.recovery import (
@@ -50,7 +50,7 @@ from devtools.run.session import Session
 from devtools.smoke.hook_watcher import HookWatch
 
 
-class HelmRuns:
+class HelmSteps:
     """The helm processes of one plan; raises DevtoolsError where one fails for good."""
 
     def __init__(self, session: Session, plan: Plan) -> None:
@@ -59,11 +59,11 @@ class HelmRuns:
         self._stack = plan.stack.name  # marks releases as this stack's
         self._commands = Commands(session)
         steps = {step.id: step for step in plan.steps}
-        self._prestarted = Ahead(steps, session.slots, partial(self._launch, longest=LONGEST))
+        self._prestarted = Prestart(steps, session.slots, partial(self._launch, longest=LONGEST))
 
     def prestart(self, step: Step) -> None:
         """Start a step's helm before its turn, if there is CPU to spare."""
-        self._prestarted.prepare(step)
+        self._prestarted.start(step)
 
     def close(self) -> None:
         """End what was started for steps whose turn never came."""
@@ -87,7 +87,7 @@ class HelmRuns:
             except DevtoolsError as error:
                 retries.after(error)
             else:
-                self._prestarted.look_on(release.id)
+                self._prestarted.start_dependents(release.id)
                 return deployed
 
     def _attempt(self, step: Step, *, clear: bool) -> Deployed:
@@ -104,9 +104,9 @@ class HelmRuns:
             if session.cancel.is_set():  # while it waited for its turn
                 raise Interrupted(session.cancel.reason)
             self._clear(step, again=clear)
-            launch = self._prestarted.take(step) or self._launch(step)
+            launch = self._prestarted.claim(step) or self._launch(step)
             launch.give(session.values[step.id])
-            self._prestarted.look_on(step.id)
+            self._prestarted.start_dependents(step.id)
             answer = self._finish(release, "upgrade", launch).stdout
         return parse_upgrade(answer, release.namespace)
 
@@ -152,7 +152,7 @@ class HelmRuns:
                 raise Failure(found[0], hint=hint, details=found[1:]) from error
             raise
 
-    def _launch(self, step: Step, longest: float = 0.0) -> Launch:
+    def _launch(self, step: Step, longest: float = 0.0) -> HelmProcess:
         """Start a release's helm, which may wait for its values for so many seconds."""
         release = step.release
         self._session.redactor.learn(self._session.values[step.id])
@@ -176,7 +176,7 @@ class HelmRuns:
 
         timeout = (command.timeout or 0.0) + longest
         run = partial(self._commands.run, release, quiet=True)
-        return Launch(replace(command, timeout=timeout), run, reads=True)
+        return HelmProcess(replace(command, timeout=timeout), run, reads=True)
 
     def _clear(self, step: Step, *, again: bool) -> None:
         """Undo and forget what a helm that was cut off left of a release; Failure where the release is not ours."""
@@ -220,18 +220,18 @@ class HelmRuns:
 
     def _label_next(self, release: Release, revision: int, verb: str, writes: int) -> None:
         """Label a revision so that the one that helm makes of it is known as this run's."""
-        labels = {LABEL_LAUNCH: next_token(self._session.origin, verb, writes)}
+        labels = {LABEL_LAUNCH: token_for_next_revision(self._session.origin, verb, writes)}
         self._session.kube.merge(record_path(release.id, revision), {"metadata": {"labels": labels}})
 
     def _run(self, release: Release, verb: str, command: Command) -> Result:
         """Run helm to its end; raises what it means if it fails."""
-        return self._finish(release, verb, Launch(command, partial(self._commands.run, release)))
+        return self._finish(release, verb, HelmProcess(command, partial(self._commands.run, release)))
 
     def _await_other_helm(self, step: Step) -> None:
         session, wait = self._session, self._session.wait_for(step.release)
         await_other_helm(session.kube, step.release, wait, origin=session.origin, adopt=step.take_pending)
 
-    def _finish(self, release: Release, verb: str, launch: Launch) -> Result:
+    def _finish(self, release: Release, verb: str, launch: HelmProcess) -> Result:
         """Watch the hooks of a helm until it has ended; raises what it means if it failed."""
         session, started = self._session, time.monotonic()
         watch = HookWatch(session=session, release=release.id, verb=verb, say=session.wait_for(release).say)

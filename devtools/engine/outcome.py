@@ -16,7 +16,7 @@ _GO_ON = "run the same command again: it goes on from here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class StepResult:
     """How a step went well."""
 
     outcome: Outcome
@@ -26,7 +26,7 @@ class Done:
 
 
 @dataclass(slots=True)
-class Ended:
+class FinishedStep:
     """A finished step, as its dependents see it."""
 
     outcome: Outcome
@@ -39,7 +39,7 @@ class Ended:
 class Tally:
     """How all steps ended; the engine's only state."""
 
-    ended: dict[ReleaseId, Ended] = field(default_factory=dict)
+    ended: dict[ReleaseId, FinishedStep] = field(default_factory=dict)
     fault: EnvironmentFault | None = None
     bug: DevtoolsError | None = None
 

@@ -13,7 +13,7 @@ from concurrent.futures import wait
 from threading import Lock
 
 from devtools.model import SYNCED, Action, ReleaseId, Step
-from devtools.releases.helm_process import Launch
+from devtools.releases.helm_process import HelmProcess
 from devtools.run.slots import Slots
 
 MOST = 3  # processes that wait: each holds some 60 MiB
@@ -21,14 +21,14 @@ LONGEST = 60.0  # seconds one may wait; what it has looked up gets old
 GRACE = 3.0  # seconds
 
 
-class Ahead:
+class Prestart:
     """The helm processes that wait for their turn."""
 
     def __init__(
         self,
         steps: Mapping[ReleaseId, Step],
         slots: Slots,
-        launch: Callable[[Step], Launch],
+        launch: Callable[[Step], HelmProcess],
         *,
         longest: float = LONGEST,
         grace: float = GRACE,
@@ -40,20 +40,20 @@ class Ahead:
         self._steps, self._slots, self._launch = steps, slots, launch
         self._longest, self._grace = longest, grace
         self._lock = Lock()
-        self._waiting: dict[ReleaseId, Launch] = {}
+        self._waiting: dict[ReleaseId, HelmProcess] = {}
         self._begun: set[ReleaseId] = set()  # those whose helm has its values, or will never need any
-        self._dropped: list[Launch] = []
+        self._dropped: list[HelmProcess] = []
         self._dependents: defaultdict[ReleaseId, list[Step]] = defaultdict(list)
         for step in steps.values():
             for need in step.needs:
                 self._dependents[need].append(step)
 
-    def prepare(self, step: Step) -> None:
+    def start(self, step: Step) -> None:
         """Start a step's helm if nobody else needs the CPU."""
         with self._lock:
-            self._prepare(step)
+            self._start(step)
 
-    def take(self, step: Step) -> Launch | None:
+    def claim(self, step: Step) -> HelmProcess | None:
         """The step's helm if it waits; whoever takes it gives it its values."""
         with self._lock:
             self._begun.add(step.id)
@@ -63,12 +63,12 @@ class Ahead:
                 launch = None
             return launch
 
-    def look_on(self, release: ReleaseId) -> None:
+    def start_dependents(self, release: ReleaseId) -> None:
         """Prepare those that wait for a release, and for none that has not begun."""
         with self._lock:
             for step in sorted(self._dependents[release], key=lambda step: -self._slots.urgency(step.id)):
                 if all(self._has_begun(need) for need in step.needs):
-                    self._prepare(step)
+                    self._start(step)
 
     def close(self) -> None:
         """End those whose turn never came."""
@@ -82,7 +82,7 @@ class Ahead:
             launch.stop.set("its turn never came")
         wait(results)
 
-    def _prepare(self, step: Step) -> None:
+    def _start(self, step: Step) -> None:
         fresh = step.id not in self._begun and step.id not in self._waiting
         ready = step.action in SYNCED and not step.recover and not step.going
         if fresh and ready and len(self._waiting) < MOST and self._slots.idle():
@@ -92,6 +92,6 @@ class Ahead:
         step = self._steps.get(release)
         return release in self._begun or step is None or step.action not in {*SYNCED, Action.BLOCKED}
 
-    def _drop(self, launch: Launch) -> None:
+    def _drop(self, launch: HelmProcess) -> None:
         launch.drop()
         self._dropped.append(launch)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from devtools.engine.helm_steps import HelmRuns, scoped
-from devtools.engine.outcome import Done
+from devtools.engine.helm_steps import HelmSteps, scoped
+from devtools.engine.outcome import StepResult
 from devtools.events import ContractChecked, Outcome, Verdict
 from devtools.model import Action, ObjectRef, Plan, Release, Step, Sweep
 from devtools.readiness.contracts import Contracts
@@ -21,7 +21,7 @@ class Steps:
         """For the steps of one plan; `close` must be called after the last."""
         self._session = session
         self._stack = plan.stack.name  # marks releases as this stack's
-        self._helm = HelmRuns(session, plan)
+        self._helm = HelmSteps(session, plan)
         self._contracts = Contracts(
             session.kube,
             session.observer,
@@ -29,7 +29,7 @@ class Steps:
             real_node=session.real_node or "",
         )
 
-    def sync(self, step: Step) -> Done:
+    def sync(self, step: Step) -> StepResult:
         """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
         release, session = step.release, self._session
         self._helm.prestart(step)
@@ -53,12 +53,12 @@ class Steps:
         """End what was started for steps that never came."""
         self._helm.close()
 
-    def _done(self, outcome: Outcome, revision: int, objects: tuple[ObjectRef, ...]) -> Done:
+    def _done(self, outcome: Outcome, revision: int, objects: tuple[ObjectRef, ...]) -> StepResult:
         """Return how a step succeeded, with what a simulator answered for."""
         simulated = self._contracts.simulated_pods(objects)
-        return Done(outcome=outcome, revision=revision, objects=objects, simulated_pods=simulated)
+        return StepResult(outcome=outcome, revision=revision, objects=objects, simulated_pods=simulated)
 
-    def confirm(self, step: Step, objects: tuple[ObjectRef, ...]) -> Done:
+    def confirm(self, step: Step, objects: tuple[ObjectRef, ...]) -> StepResult:
         """Check the contract of a release that is left as it is; raises Failure if it is not deployed."""
         if step.action is Action.INSTALL:
             raise Failure(f"cannot be tested: {step.reason}", hint=f"invoke layer {step.release.layer}")
@@ -66,7 +66,7 @@ class Steps:
             self._check_contracts(step.release, self._session.wait_for(step.release))
         return self._done(Outcome.UNCHANGED, step.revision, objects)
 
-    def uninstall(self, step: Step) -> Done:
+    def uninstall(self, step: Step) -> StepResult:
         """Remove a release but for its CRDs, and wait until its objects are gone.
 
         Their pods may still be ending then; only who takes away a namespace waits for them.
@@ -77,7 +77,7 @@ class Steps:
             remove_crds(self._session, self._stack, self._session.wait_for(step.release), force=step.force)
         else:
             self._helm.uninstall(step)
-        return Done(outcome=Outcome.UNINSTALLED, revision=0)
+        return StepResult(outcome=Outcome.UNINSTALLED, revision=0)
 
     def _check_contracts(self, release: Release, wait: Wait) -> None:
         """Wait for each contract and emit its verdict; raises Failure for the first that failed."""

@@ -21,7 +21,7 @@ OURS = "devtools"  # our field manager
 _VERBS = {"pending-rollback": "rollback", "uninstalling": "uninstall"}
 
 
-class Maker(Enum):
+class Origin(Enum):
     """Who started the helm that wrote a revision."""
 
     SAME_ORIGIN = auto()  # devtools with this state directory, on this machine
@@ -34,7 +34,7 @@ def launch_token(origin: str) -> str:
     return f"{origin}.{uuid4().hex[:12]}"
 
 
-def next_token(origin: str, verb: str, revision: int) -> str:
+def token_for_next_revision(origin: str, verb: str, revision: int) -> str:
     """A label value for the revision that a `helm rollback` goes to, or a `helm uninstall` starts from.
 
     `revision` is the one that helm will write.
@@ -48,7 +48,7 @@ def revision_of(record: Record) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def maker_of(records: Iterable[Record], origin: str = "") -> Maker:
+def origin_of_newest(records: Iterable[Record], origin: str = "") -> Origin:
     """Who started the helm of the newest of a release's records."""
     *older, newest = sorted(records, key=revision_of)
     labels = newest.get("labels") or {}
@@ -59,8 +59,8 @@ def maker_of(records: Iterable[Record], origin: str = "") -> Maker:
     else:
         own = bool(token) and all(_launch(record) != _launch(newest) for record in older)
     if not own:
-        return Maker.OTHER
-    return Maker.SAME_ORIGIN if started == origin else Maker.DEVTOOLS
+        return Origin.OTHER
+    return Origin.SAME_ORIGIN if started == origin else Origin.DEVTOOLS
 
 
 def written_by(record: Record) -> tuple[str, datetime | None]:

@@ -14,7 +14,7 @@ from devtools.rendering.renderer import Renderer, RenderingFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RequiredImage:
     """One image, and the releases whose manifests name it; a stand-in's is a placeholder that nobody can pull."""
 
     reference: Reference
@@ -28,7 +28,7 @@ class Wanted:
 
 def find_images(
     renderer: Renderer, releases: Iterable[Release], values: Mapping[str, Mapping[str, Any]]
-) -> tuple[Wanted, ...]:
+) -> tuple[RequiredImage, ...]:
     """Return the images of these releases, sorted by name; `values` has those of each, by `namespace/name`.
 
     Raises ConfigError with every chart that cannot be rendered or names something that is not an image.
@@ -43,7 +43,7 @@ def find_images(
             users.setdefault(reference, []).append(release)
     if problems:
         raise config_error(problems)
-    return tuple(Wanted(reference=reference, releases=tuple(users[reference])) for reference in sorted(users))
+    return tuple(RequiredImage(reference=reference, releases=tuple(users[reference])) for reference in sorted(users))
 
 
 def _images(renderer: Renderer, release: Release, values: Mapping[str, Any]) -> tuple[list[Reference], list[Problem]]:

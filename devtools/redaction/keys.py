@@ -18,7 +18,7 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-class Verdict(IntEnum):
+class Secrecy(IntEnum):
     """How a key judges the scalar under it."""
 
     PUBLIC = 0
@@ -94,49 +94,49 @@ _BESIDE_A_KEY = frozenset({"name", "operator", "effect", "property", "path", "se
 
 def is_secret(path: Iterable[str], value: object = None) -> bool:
     """Whether a value under these keys, the outermost first, is secret; without one, whether a string there may be."""
-    inside = Verdict.PUBLIC
-    verdict = Verdict.PUBLIC
+    inside = Secrecy.PUBLIC
+    secrecy = Secrecy.PUBLIC
     for key in path:
-        verdict = judge(key, inside)
+        secrecy = secrecy_of(key, inside)
         inside = inherited(key, inside)
-    return holds_secret(value, verdict) if isinstance(value, str | int | float) else verdict >= Verdict.LIKELY
+    return holds_secret(value, secrecy) if isinstance(value, str | int | float) else secrecy >= Secrecy.LIKELY
 
 
 @functools.lru_cache(4096)
-def judge(key: str, inside: Verdict = Verdict.PUBLIC) -> Verdict:
+def secrecy_of(key: str, inside: Secrecy = Secrecy.PUBLIC) -> Secrecy:
     """How a key judges a scalar under it; `inside` is what the maps around it pass on."""
     words = [word.lower() for word in _WORD.findall(key)]
     if words and words[-1] == "value" and _strong(words[:-1], "".join(words[:-1])):  # `apiKeyValue`
         words.pop()
     joined = "".join(words)
     last = words[-1] if words else ""
-    about = last in _ABOUT and not (inside is Verdict.ALL and last in _USERS)
+    about = last in _ABOUT and not (inside is Secrecy.ALL and last in _USERS)
     if about or joined.startswith("existing") or joined.endswith("pullsecrets"):
-        return Verdict.PUBLIC
+        return Secrecy.PUBLIC
     if last in {"key", "keys"}:
-        return max(_of_key(words, joined), Verdict.UNLIKELY if inside else Verdict.PUBLIC)
+        return max(_of_key(words, joined), Secrecy.UNLIKELY if inside else Secrecy.PUBLIC)
     if last in {"auth", "auths"}:
-        return max(inside, Verdict.UNLIKELY)
+        return max(inside, Secrecy.UNLIKELY)
     if _strong(words, joined) or last in _LAST or (_GLUED.search(last) and last not in _NOT_GLUED):
         if last in _OBJECTS:
-            return Verdict.LIKELY
-        return Verdict.TEXT if last.endswith("s") and last != "pass" else Verdict.SECRET
+            return Secrecy.LIKELY
+        return Secrecy.TEXT if last.endswith("s") and last != "pass" else Secrecy.SECRET
     return inside
 
 
-def inherited(key: str, inside: Verdict = Verdict.PUBLIC) -> Verdict:
+def inherited(key: str, inside: Secrecy = Secrecy.PUBLIC) -> Secrecy:
     """What a map or list under this key passes on to the scalars in it."""
     words = [word.lower() for word in _WORD.findall(key)]
     joined = "".join(words)
     if not words:
         return inside
     if joined.startswith("existing") or words[-1] in _ABOUT or joined.endswith("pullsecrets"):
-        return Verdict.PUBLIC
+        return Secrecy.PUBLIC
     if words[-1] == "passwords":
-        return Verdict.ALL
+        return Secrecy.ALL
     if _strong(words, joined):
-        return Verdict.LIKELY if words[-1] in _OBJECTS else Verdict.SECRET
-    return Verdict.UNLIKELY if words[-1] == "keys" else inside
+        return Secrecy.LIKELY if words[-1] in _OBJECTS else Secrecy.SECRET
+    return Secrecy.UNLIKELY if words[-1] == "keys" else inside
 
 
 def is_reference(parent: str, item: Mapping[object, object]) -> bool:
@@ -149,18 +149,18 @@ def is_public_data(key: str) -> bool:
     return key.lower() in _PUBLIC_DATA
 
 
-def holds_secret(value: str | float, verdict: Verdict) -> bool:
+def holds_secret(value: str | float, secrecy: Secrecy) -> bool:
     """Whether a scalar is secret that its key judges so."""
     if not isinstance(value, str):
         number = not isinstance(value, bool) and abs(value) >= _PIN
-        return number and verdict >= Verdict.SECRET
+        return number and secrecy >= Secrecy.SECRET
     if _PRIVATE.search(value):
         return True
-    if verdict is Verdict.PUBLIC or is_ordinary(value):
+    if secrecy is Secrecy.PUBLIC or is_ordinary(value):
         return False
-    if verdict >= Verdict.TEXT:
+    if secrecy >= Secrecy.TEXT:
         return True
-    return not is_plain(value) and (verdict is Verdict.LIKELY or looks_random(value))
+    return not is_plain(value) and (secrecy is Secrecy.LIKELY or looks_random(value))
 
 
 def is_plain(value: str) -> bool:
@@ -192,15 +192,15 @@ def _strong(words: list[str], joined: str) -> bool:
     return any(_STRONG.search(word) for word in words) or bool(_COMPOUND.search(joined))
 
 
-def _of_key(words: list[str], joined: str) -> Verdict:
+def _of_key(words: list[str], joined: str) -> Secrecy:
     """A key whose last word is `key`: what it opens, or which key of something it names."""
     before = words[:-1]
     if words[-1] == "keys" and not before:
-        return Verdict.UNLIKELY
+        return Secrecy.UNLIKELY
     if not before:
-        return Verdict.LIKELY
+        return Secrecy.LIKELY
     if not _PUBLIC_KEYS.isdisjoint(before):
-        return Verdict.PUBLIC
+        return Secrecy.PUBLIC
     if before[-1] in _NAMES_A_KEY:
-        return Verdict.UNLIKELY
-    return Verdict.SECRET if _strong(words, joined) else Verdict.LIKELY
+        return Secrecy.UNLIKELY
+    return Secrecy.SECRET if _strong(words, joined) else Secrecy.LIKELY

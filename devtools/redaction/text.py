@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from devtools.redaction.keys import HIDDEN, Verdict, holds_secret, is_ordinary, is_plain, judge, looks_random
+from devtools.redaction.keys import HIDDEN, Secrecy, holds_secret, is_ordinary, is_plain, looks_random, secrecy_of
 
 _ANY = re.compile(
     r"pass|pwd|secret|token|credential|key|bearer|basic |authorization|cookie|://|@tcp|@unix|auth|dsn|jwt|salt|psk|otp|creds|pw\b"
@@ -163,9 +163,9 @@ def _is_sentence(key: str, value: str) -> bool:
 
 def _is_assigned(key: str, value: str) -> bool:
     """Whether a text gives a secret to a key; a key of one vague word needs a value that looks random."""
-    verdict = judge(key)
-    if verdict is Verdict.PUBLIC or value.startswith(_BLOCKS) or is_ordinary(value):
+    secrecy = secrecy_of(key)
+    if secrecy is Secrecy.PUBLIC or value.startswith(_BLOCKS) or is_ordinary(value):
         return False
     if value.isdecimal():
-        return holds_secret(int(value), verdict)
-    return looks_random(value) if key.lower() in _BARE else holds_secret(value, verdict)
+        return holds_secret(int(value), secrecy)
+    return looks_random(value) if key.lower() in _BARE else holds_secret(value, secrecy)

@@ -10,12 +10,12 @@ from typing import Any
 
 from devtools.redaction.keys import (
     HIDDEN,
-    Verdict,
+    Secrecy,
     holds_secret,
     inherited,
     is_public_data,
     is_reference,
-    judge,
+    secrecy_of,
 )
 from devtools.redaction.text import secrets_in
 
@@ -39,7 +39,7 @@ def secret_values(value: Any) -> tuple[str, ...]:
                 found.update(dict.fromkeys(_credentials(text)))
         return scalar
 
-    _walk(value, Verdict.PUBLIC, "", collect)
+    _walk(value, Secrecy.PUBLIC, "", collect)
     return tuple(found)
 
 
@@ -51,19 +51,19 @@ def hidden(value: Any, clean: Callable[[str], str]) -> Any:
             return HIDDEN
         return clean(scalar) if isinstance(scalar, str) else scalar
 
-    return _walk(value, Verdict.PUBLIC, "", hide)
+    return _walk(value, Secrecy.PUBLIC, "", hide)
 
 
-def _walk(value: Any, verdict: Verdict, key: str, act: Act, inside: Verdict = Verdict.PUBLIC) -> Any:
+def _walk(value: Any, secrecy: Secrecy, key: str, act: Act, inside: Secrecy = Secrecy.PUBLIC) -> Any:
     """`verdict` judges a scalar here, `inside` what is in a map or list; `key` is the nearest one above."""
     if isinstance(value, Mapping):
         return _walk_map(value, key, inside, act)
     if isinstance(value, list | tuple):
-        return _walk_list(value, verdict, key, inside, act)
-    return act(value, holds_secret(value, verdict)) if isinstance(value, _SCALARS) else value
+        return _walk_list(value, secrecy, key, inside, act)
+    return act(value, holds_secret(value, secrecy)) if isinstance(value, _SCALARS) else value
 
 
-def _walk_map(value: Mapping[Any, Any], parent: str, inside: Verdict, act: Act) -> dict[Any, Any]:
+def _walk_map(value: Mapping[Any, Any], parent: str, inside: Secrecy, act: Act) -> dict[Any, Any]:
     named = _name(value)
     is_object = value.get("kind") == "Secret"
     made: dict[Any, Any] = {}
@@ -72,22 +72,22 @@ def _walk_map(value: Mapping[Any, Any], parent: str, inside: Verdict, act: Act) 
         if is_object and key in {"data", "stringData"} and isinstance(item, Mapping):
             made[raw] = {name: _data(str(name), one, key, act) for name, one in item.items()}
         elif key in {"value", "Value"} and named:
-            made[raw] = _walk(item, max(judge(named), inside), named, act, max(inherited(named), inside))
+            made[raw] = _walk(item, max(secrecy_of(named), inside), named, act, max(inherited(named), inside))
         elif key == "key" and is_reference(parent, value):
-            made[raw] = _walk(item, Verdict.PUBLIC, key, act, inside)
+            made[raw] = _walk(item, Secrecy.PUBLIC, key, act, inside)
         else:
-            made[raw] = _walk(item, judge(key, inside), key, act, inherited(key, inside))
+            made[raw] = _walk(item, secrecy_of(key, inside), key, act, inherited(key, inside))
     return made
 
 
-def _walk_list(value: list[Any] | tuple[Any, ...], verdict: Verdict, key: str, inside: Verdict, act: Act) -> list[Any]:
+def _walk_list(value: list[Any] | tuple[Any, ...], secrecy: Secrecy, key: str, inside: Secrecy, act: Act) -> list[Any]:
     """The items; the one after `--password` is its value."""
     made = []
-    flag = Verdict.PUBLIC
+    flag = Secrecy.PUBLIC
     for item in value:
-        made.append(_walk(item, max(verdict, flag), key, act, inside))
+        made.append(_walk(item, max(secrecy, flag), key, act, inside))
         match = _FLAG.fullmatch(item) if isinstance(item, str) else None
-        flag = judge(match[1]) if match else Verdict.PUBLIC
+        flag = secrecy_of(match[1]) if match else Secrecy.PUBLIC
     return made
 
 

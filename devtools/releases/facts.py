@@ -26,7 +26,7 @@ from devtools.helm.labels import (
     LABEL_STACK,
     LABEL_TESTED,
 )
-from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
+from devtools.helm.ownership import Origin, origin_of_newest, revision_of, written_by
 from devtools.kube.api_errors import FORBIDDEN
 from devtools.kube.client import ApiError, Kube, Resource
 from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, ReleaseId
@@ -221,7 +221,7 @@ def _fact(
         stack=stack_of(history),
         chart=labels.get(LABEL_CHART, ""),
         cut_off=cut_off,
-        other_helm=written_by(record)[0] if unfinished and maker_of(history) is Maker.OTHER else "",
+        other_helm=written_by(record)[0] if unfinished and origin_of_newest(history) is Origin.OTHER else "",
     )
 
 

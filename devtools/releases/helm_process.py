@@ -15,10 +15,12 @@ from devtools.process.runner import Cancel, Command, Later, Result
 _BEGINNING = b"{"
 
 
-class Launch:
+class HelmProcess:
     """One helm process, from its start to its result; `stop` ends it."""
 
-    def __init__(self, command: Command, work: Callable[[Command, Launch], Result], *, reads: bool = False) -> None:
+    def __init__(
+        self, command: Command, work: Callable[[Command, HelmProcess], Result], *, reads: bool = False
+    ) -> None:
         """Starts: `work` gives the result of the command; one that `reads` waits for `give`, or for `drop`."""
         self.stop = Cancel()
         self.begun = time.monotonic()

@@ -12,7 +12,7 @@ from devtools.helm.rejections import without_values
 from devtools.model import Release
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
-from devtools.releases.helm_process import Launch
+from devtools.releases.helm_process import HelmProcess
 from devtools.run.session import Session
 
 MOST_LINES = 10_000  # of one command that become events
@@ -30,7 +30,7 @@ class Commands:
         self,
         release: Release,
         command: Command,
-        launch: Launch | None = None,
+        launch: HelmProcess | None = None,
         *,
         quiet: bool = False,
         heard: dict[str, deque[str]] | None = None,

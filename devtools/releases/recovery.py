@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from devtools.helm.labels import LABEL_CHART
-from devtools.helm.ownership import Maker, maker_of, revision_of, written_by
+from devtools.helm.ownership import Origin, origin_of_newest, revision_of, written_by
 from devtools.helm.revision import Applied, applied
 from devtools.kube.client import Kube
 from devtools.model import BUSY, PENDING, STAND_IN, ObjectRef, Release, ReleaseId
@@ -83,16 +83,16 @@ def await_other_helm(kube: Kube, release: Release, wait: Wait, *, origin: str, a
     while True:
         known = records(kube, release.id)
         state = left(known)
-        maker = maker_of(known, origin) if state in BUSY else Maker.SAME_ORIGIN
-        if maker is Maker.SAME_ORIGIN:
+        maker = origin_of_newest(known, origin) if state in BUSY else Origin.SAME_ORIGIN
+        if maker is Origin.SAME_ORIGIN:
             return
-        if maker is Maker.OTHER:
+        if maker is Origin.OTHER:
             limit = max(limit, _HELM_TIMEOUT)
         manager, since = written_by(max(known, key=revision_of))
         age = (kube.now() - since).total_seconds() if since else limit
-        who = f"another helm (field manager {manager})" if maker is Maker.OTHER else "a helm of another machine's run"
+        who = f"another helm (field manager {manager})" if maker is Origin.OTHER else "a helm of another machine's run"
         if age >= limit:
-            if adopt or maker is Maker.DEVTOOLS:
+            if adopt or maker is Origin.DEVTOOLS:
                 return
             raise LateFailure(
                 f"release is {state} for {age / 60:.0f} minutes: {who} was interrupted or is still running",

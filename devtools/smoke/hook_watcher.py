@@ -29,7 +29,7 @@ from devtools.readiness.diagnostics import LOG_LINES
 from devtools.readiness.failures import Symptom, gone
 from devtools.readiness.rules import container_statuses, has_begun, job_result
 from devtools.readiness.wait import Failure, FailureDetector, Patience
-from devtools.releases.helm_process import Launch
+from devtools.releases.helm_process import HelmProcess
 from devtools.releases.recovery import records
 from devtools.run.session import Session
 
@@ -68,7 +68,7 @@ class HookWatch:
         """It looks for trouble from now on."""
         self._detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
-    def run(self, launch: Launch) -> Result:
+    def run(self, launch: HelmProcess) -> Result:
         """The result of a helm that works from now on.
 
         Raises Failure where a hook fails or cannot end, EnvironmentFault where the API server stays away for longer

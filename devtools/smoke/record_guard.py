@@ -8,7 +8,7 @@ from devtools.kube.client import Kube
 from devtools.model import ReleaseId
 
 
-class Record:
+class RecordGuard:
     """A release's newest Helm record as it was, to be made whole again.
 
     `helm test --filter` keeps only the chosen test in the record while it runs (and for ever, when it is killed), so

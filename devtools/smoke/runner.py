@@ -23,7 +23,7 @@ from devtools.releases.failures import Outage, Retries, thread_limit
 from devtools.releases.removal import INSTANCE, is_test
 from devtools.run.session import Session
 from devtools.smoke.deadline import SLACK
-from devtools.smoke.record_guard import Record
+from devtools.smoke.record_guard import RecordGuard
 from devtools.smoke.watch import Test, Watch
 
 AT_ONCE = 16  # tests of a run that go on at the same time: each has a helm that waits, of 60 MB
@@ -33,7 +33,7 @@ CLEARED_IN = 30.0  # seconds that the leftovers of an earlier run may take to go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _End:
+class TestResult:
     """How a test ended."""
 
     verdict: Verdict
@@ -65,7 +65,7 @@ class Smoke:
             return ()
         self._prune(release.id, {test.name for test in tests})
         self._make(release.id, [hook for hook in hooks if hook["kind"] not in _TESTS])
-        record = Record(self._kube, release.id)
+        record = RecordGuard(self._kube, release.id)
         with ThreadPoolExecutor(min(len(tests), AT_ONCE), thread_name_prefix="smoke") as pool:
             finished: dict[str, TestFinished] = {}
             for weight in sorted({test.weight for test in tests}):  # what a weight needs may come from a lower one
@@ -109,12 +109,12 @@ class Smoke:
             if is_test(metadata) and metadata["name"] not in current:
                 self._kube.delete(f"{path}/{metadata['name']}")
 
-    def _test(self, test: Test, record: Record) -> TestFinished:
+    def _test(self, test: Test, record: RecordGuard) -> TestFinished:
         """One test, start to end, whatever happens."""
         with self._slots:
             return self._finished(test, record)
 
-    def _finished(self, test: Test, record: Record) -> TestFinished:
+    def _finished(self, test: Test, record: RecordGuard) -> TestFinished:
         release, started = test.release, time.monotonic()
         where = str(release.id)
         begins = not self._session.cancel.is_set()
@@ -137,7 +137,7 @@ class Smoke:
     def _retries(self, release: Release) -> Retries:
         return Retries(self._session.wait_for(release), partial(self._warn, release))
 
-    def _attempts(self, test: Test, record: Record) -> _End:
+    def _attempts(self, test: Test, record: RecordGuard) -> TestResult:
         """Run a test, again after an outage."""
         retries = self._retries(test.release)
         while True:
@@ -146,23 +146,23 @@ class Smoke:
             except DevtoolsError as error:
                 retries.after(error)
 
-    def _safely(self, test: Test, record: Record, interrupted: Verdict) -> _End:
+    def _safely(self, test: Test, record: RecordGuard, interrupted: Verdict) -> TestResult:
         """How it ended; what is not its own fault is noted for the whole run. `interrupted` is that of Ctrl-C."""
         try:
             return self._attempts(test, record)
         except Interrupted as error:
-            return _End(verdict=interrupted, reason=error.message)
+            return TestResult(verdict=interrupted, reason=error.message)
         except EnvironmentFault as error:
             self._note(error)
-            return _End(verdict=Verdict.SKIPPED, reason=error.message)
+            return TestResult(verdict=Verdict.SKIPPED, reason=error.message)
         except DevtoolsError as error:
-            return _End(verdict=Verdict.FAILED, reason=error.message)
+            return TestResult(verdict=Verdict.FAILED, reason=error.message)
         except Exception as error:  # noqa: BLE001 - the other tests must be able to end in order
             bug = self._session.bug(error)
             self._note(bug)
-            return _End(verdict=Verdict.FAILED, reason=bug.message)
+            return TestResult(verdict=Verdict.FAILED, reason=bug.message)
 
-    def _run(self, test: Test, record: Record) -> _End:
+    def _run(self, test: Test, record: RecordGuard) -> TestResult:
         """Run `helm test` for one hook while watching what it makes."""
         if self._session.cancel.is_set():
             raise Interrupted(self._session.cancel.reason)
@@ -206,37 +206,41 @@ class Smoke:
         item = self._kube.get(self._kube.path_of(test.ref) or "/")
         return item is not None and str((item.get("metadata") or {}).get("uid")) != before
 
-    def _end(self, watch: Watch, result: Result) -> _End:
+    def _end(self, watch: Watch, result: Result) -> TestResult:
         """What Helm said, in the light of what was seen."""
         if watch.symptom:
             failure = watch.detector.failure(watch.symptom, logs=False)
-            return _End(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
+            return TestResult(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
         if self._session.cancel.is_set() and not result.ok:
             reason = self._session.cancel.reason
-            return _End(verdict=Verdict.INTERRUPTED, reason=reason, details=tuple(watch.tail))
+            return TestResult(verdict=Verdict.INTERRUPTED, reason=reason, details=tuple(watch.tail))
         if watch.is_gone and not result.ok:
             gone = f"its {watch.test.kind} was deleted while it ran"
             if watch.test.is_deleted_on_failure:
                 gone = "it failed, and Helm deleted it before it was seen how: its hook-delete-policy says so"
-            return _End(verdict=Verdict.FAILED, reason=watch.exit() or gone, details=tuple(watch.tail))
+            return TestResult(verdict=Verdict.FAILED, reason=watch.exit() or gone, details=tuple(watch.tail))
         if not result.ok:
             return self._failure(watch, result)
         if watch.test.name not in result.stdout:
-            return _End(
+            return TestResult(
                 verdict=Verdict.FAILED, reason="helm did not run it: the release's record does not hold it any more"
             )
         return self._success(watch)
 
-    def _success(self, watch: Watch) -> _End:
+    def _success(self, watch: Watch) -> TestResult:
         """Passed where a kubelet ran it; a pod that only a Stage completed proves nothing about its script."""
         real, nodes = self._session.real_node, watch.nodes()
         if real is not None and nodes != {real}:
             reason = "no real node ran it" if nodes else "its pod was gone before it was seen"
-            return _End(verdict=Verdict.SIMULATED, reason=reason)
+            return TestResult(verdict=Verdict.SIMULATED, reason=reason)
         skipped = watch.skipped()
-        return _End(verdict=Verdict.PASSED) if skipped is None else _End(verdict=Verdict.SKIPPED, reason=skipped)
+        return (
+            TestResult(verdict=Verdict.PASSED)
+            if skipped is None
+            else TestResult(verdict=Verdict.SKIPPED, reason=skipped)
+        )
 
-    def _failure(self, watch: Watch, result: Result) -> _End:
+    def _failure(self, watch: Watch, result: Result) -> TestResult:
         """The Job's or container's own reason before Helm's; what has succeeded has passed whatever Helm says."""
         test = watch.test
         failure = classify(result.stderr)
@@ -256,10 +260,10 @@ class Smoke:
             if watch.has_passed():
                 return self._success(watch)
             reason = f"{late}; {test.deadline.hint}"
-            return _End(verdict=Verdict.FAILED, reason=reason, details=tuple(watch.tail), timed_out=True)
+            return TestResult(verdict=Verdict.FAILED, reason=reason, details=tuple(watch.tail), timed_out=True)
         reason = watch.exit() or watch.message or ("timed out" if result.timed_out else text)
         details = tuple(watch.tail) or events_about(self._kube, test.ref.namespace, test.kind, test.name)
-        return _End(verdict=Verdict.FAILED, reason=reason, details=details)
+        return TestResult(verdict=Verdict.FAILED, reason=reason, details=details)
 
     def _warn(self, release: Release, message: str) -> None:
         self._bus.emit(Notice(level="warning", message=message, release=str(release.id)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, port_holders
-from devtools.bootstrap.prerequisites import DISK, GIB, INOTIFY, MEMORY, Finding, Wanted, check
+from devtools.bootstrap.prerequisites import DISK, GIB, INOTIFY, MEMORY, Finding, Requirements, check
 from tests.kits.bootstrap import free_port
 
 HERE = Path("/usr/bin/true")
@@ -20,12 +20,12 @@ FINE = Machine(
     memory_free=32 * GIB,
     inotify=dict(INOTIFY),
 )
-K3D = Wanted(provider="k3d", ports={6550: "move it"})
-KWOK = Wanted(provider="kwok", ports={})
+K3D = Requirements(provider="k3d", ports={6550: "move it"})
+KWOK = Requirements(provider="kwok", ports={})
 NO_DOCKER = replace(FINE, docker="no Docker engine", docker_hint="start it")
 
 
-def found(machine: Machine, wanted: Wanted) -> list[tuple[str, str]]:
+def found(machine: Machine, wanted: Requirements) -> list[tuple[str, str]]:
     return [(finding.level, finding.check) for finding in check(machine, wanted)]
 
 
@@ -59,7 +59,7 @@ def test_nothing_is_wrong_with_a_good_machine() -> None:
     ],
     ids=str,
 )
-def test_each_finding(machine: Machine, wanted: Wanted, expected: list[tuple[str, str]]) -> None:
+def test_each_finding(machine: Machine, wanted: Requirements, expected: list[tuple[str, str]]) -> None:
     assert found(machine, wanted) == expected
     for finding in check(machine, wanted):
         assert finding.hint

@@ -114,11 +114,11 @@ def test_one_that_dies_has_its_last_words_shown(bench: Bench) -> None:
 
 def test_a_cluster_that_tilt_made_is_no_part_of_it(bench: Bench) -> None:
     """It has Tilt's environment, and a mark of its own."""
-    from devtools.clusters.embedded.layout import MARK as CLUSTER
+    from devtools.clusters.embedded.layout import CLUSTER_VARIABLE
     from devtools.process.runner import Command
 
     runner = SubprocessRunner({"PATH": "/usr/bin:/bin"}, Cancel())
-    env = {OWNER_VARIABLE: str(bench.machine.run_directory), CLUSTER: "x"}
+    env = {OWNER_VARIABLE: str(bench.machine.run_directory), CLUSTER_VARIABLE: "x"}
     pid = runner.spawn(Command(argv=("sleep", "300"), env=env), bench.machine.root / "log")
     try:
         assert not bench.server().stop(bench.lines.append)

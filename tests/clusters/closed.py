@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from devtools.clusters.embedded import pki
-from devtools.clusters.embedded.layout import Link
+from devtools.clusters.embedded.layout import Subnet
 from devtools.clusters.embedded.status import read_metadata
 from tests.clusters import intruder
 from tests.kits.clusters import Machine
@@ -50,7 +50,7 @@ def check_listeners(machine: Machine, *, real: bool) -> list[tuple[str, int]]:
     """What listens is what is documented; returns what can be connected to from this machine."""
     record = read_metadata(machine.layout)
     assert record
-    link = Link.number(record.link)
+    link = Subnet.number(record.link)
     names = {link.host: "HOST", link.node: "NODE", record.api_port: "API", record.kubelet_port: "KUBELET"}
 
     def shown(found: set[tuple[str, str, int]]) -> set[tuple[str, str]]:

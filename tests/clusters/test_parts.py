@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from devtools.clusters.cluster_file_lock import locked
 from devtools.clusters.embedded import cleanup, simulation
-from devtools.clusters.embedded.layout import POOL, Layout, Link
+from devtools.clusters.embedded.layout import POOL, Layout, Subnet
 from devtools.clusters.embedded.names import REAL_LABEL
 from devtools.clusters.embedded.node import daemons, image, subnets
 from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
@@ -80,13 +80,13 @@ def test_names_are_short_and_differ(tmp_path: Path) -> None:
 
 @given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 16383), max_size=50))
 def test_every_link_lies_in_the_pool_and_meets_no_other(start: int, taken: set[int]) -> None:
-    used = [Link.number(number).network for number in taken]
+    used = [Subnet.number(number).network for number in taken]
     number = subnets.choose(start, used, reserved=())
-    network = Link.number(number).network
+    network = Subnet.number(number).network
     assert network.subnet_of(POOL)
     assert not any(network.overlaps(other) for other in used)
-    assert network == Link.number(subnets.choose(start, (), reserved=taken)).network
-    assert ipaddress.ip_address(Link.number(number).host) in network
+    assert network == Subnet.number(subnets.choose(start, (), reserved=taken)).network
+    assert ipaddress.ip_address(Subnet.number(number).host) in network
 
 
 def test_only_networks_inside_the_pool_hinder() -> None:
@@ -261,7 +261,7 @@ def test_the_lock_of_all_clusters_is_ours_alone_and_waiting_for_it_is_said_and_i
         (lock,) = tmp_path.glob("*.lock")
         assert lock.stat().st_mode & 0o777 == 0o600
         with pytest.raises(Interrupted):
-            subnets.reserved_link(layout, cancel, progress, reserve=True)
+            subnets.reserved_subnet(layout, cancel, progress, reserve=True)
     assert lines == ["waiting for another process that is changing the cluster"]
 
 

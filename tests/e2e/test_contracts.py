@@ -13,7 +13,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.clusters.provider import Cluster
 from devtools.commands import contracts as verb
-from devtools.commands.contracts import Health, confirmed, state_file
+from devtools.commands.contracts import Health, confirm_broken, state_file
 from devtools.errors import Interrupted
 from devtools.kube.client import MERGE_PATCH, Kube
 from devtools.model import ReleaseId
@@ -26,8 +26,8 @@ READY = Health(release=ReleaseId("x", "db"), layer="10-base", state="ready")
 
 
 def test_what_is_broken_at_two_looks_is_broken() -> None:
-    assert [item.state for item in confirmed([BROKEN, READY], frozenset())] == ["waiting", "ready"]
-    assert [item.state for item in confirmed([BROKEN, READY], frozenset({BROKEN.release}))] == ["broken", "ready"]
+    assert [item.state for item in confirm_broken([BROKEN, READY], frozenset())] == ["waiting", "ready"]
+    assert [item.state for item in confirm_broken([BROKEN, READY], frozenset({BROKEN.release}))] == ["broken", "ready"]
 
 
 def test_the_file_names_what_is_broken_by_release_and_by_layer() -> None:

@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from devtools.engine import prestart as module
-from devtools.engine.prestart import Ahead
+from devtools.engine.prestart import Prestart
 from devtools.errors import ExitCode
 from devtools.events import Outcome, StepFinished, StepOutput
 from devtools.model import ReleaseId, Step
 from devtools.process.runner import Cancel, Command, OnOutput, Result
-from devtools.releases.helm_process import Launch
+from devtools.releases.helm_process import HelmProcess
 from devtools.run.slots import Slots
 from tests.kits.run import Bench, Recorder, config_map, deployment, plan, step
 from tests.kits.waiting import eventually
@@ -110,14 +110,14 @@ DIES = """\
 import signal, sys, time
 from pathlib import Path
 from devtools.process.runner import Cancel, SubprocessRunner
-from devtools.releases.helm_process import Launch
+from devtools.releases.helm_process import HelmProcess
 from devtools.model import ReleaseId
 from devtools.helm.commands import Helm
 program, kubeconfig, context, namespace, chart = sys.argv[1:]
 helm = Helm(program=Path(program), kubeconfig=Path(kubeconfig), context=context)
 command = helm.upgrade(ReleaseId(namespace, "conf"), Path(chart), timeout=30, history=3, labels={})
 runner = SubprocessRunner({"DEVTOOLS_AHEAD": namespace}, Cancel())
-launch = Launch(command, lambda given, _: runner.run(given), reads=True)
+launch = HelmProcess(command, lambda given, _: runner.run(given), reads=True)
 print("launched", flush=True)
 launch.result.result()
 """
@@ -170,9 +170,9 @@ class Played:
         self.runner = Recorder(Cancel())
         self.launched: list[str] = []
 
-    def __call__(self, item: Step) -> Launch:
+    def __call__(self, item: Step) -> HelmProcess:
         self.launched.append(item.id.name)
-        return Launch(Command(argv=self._argv), lambda given, _: self.runner.run(given), reads=True)
+        return HelmProcess(Command(argv=self._argv), lambda given, _: self.runner.run(given), reads=True)
 
 
 def _steps(bench_root: Path, *edges: tuple[str, str], **more: str) -> dict[ReleaseId, Step]:
@@ -193,50 +193,50 @@ def test_those_are_prepared_that_wait_for_nobody_who_has_not_begun(tmp_path: Pat
         tmp_path, ("a", ""), ("b", ""), ("both", "a"), ("both", "b"), ("one", "a"), ("stuck", "a"), stuck="failed"
     )
     play = Played()
-    ahead = Ahead(steps, Slots(1), play)
-    assert ahead.take(steps[_id("a")]) is None
-    ahead.look_on(_id("a"))
+    prestart = Prestart(steps, Slots(1), play)
+    assert prestart.claim(steps[_id("a")]) is None
+    prestart.start_dependents(_id("a"))
     assert play.launched == ["one"]
-    ahead.take(steps[_id("b")])
-    ahead.look_on(_id("b"))
+    prestart.claim(steps[_id("b")])
+    prestart.start_dependents(_id("b"))
     assert play.launched == ["one", "both"]
-    launch = ahead.take(steps[_id("both")])
+    launch = prestart.claim(steps[_id("both")])
     assert launch is not None
     launch.give({"x": ["y"]})
     assert launch.result.result().stdout == '{"x": ["y"]}'
     with _within(2):
-        ahead.close()
+        prestart.close()
     assert not play.runner.groups()
 
 
 def test_nobody_is_prepared_while_others_want_the_slots(tmp_path: Path) -> None:
     steps, slots, play = _steps(tmp_path, ("b", "a")), Slots(1), Played()
-    ahead = Ahead(steps, slots, play)
+    prestart = Prestart(steps, slots, play)
     with slots.hold(_id("a")):
-        ahead.take(steps[_id("a")])
-        ahead.look_on(_id("a"))
+        prestart.claim(steps[_id("a")])
+        prestart.start_dependents(_id("a"))
         assert play.launched == []
-    ahead.look_on(_id("a"))
+    prestart.start_dependents(_id("a"))
     assert play.launched == ["b"]
-    ahead.close()
+    prestart.close()
 
 
 def test_only_so_many_wait_and_none_for_long(tmp_path: Path) -> None:
     steps, play = _steps(tmp_path, *((name, "a") for name in "bcdef")), Played()
-    ahead = Ahead(steps, Slots(9), play, longest=0.0)
-    ahead.take(steps[_id("a")])
-    ahead.look_on(_id("a"))
+    prestart = Prestart(steps, Slots(9), play, longest=0.0)
+    prestart.claim(steps[_id("a")])
+    prestart.start_dependents(_id("a"))
     assert len(play.launched) == module.MOST
-    assert ahead.take(steps[_id(play.launched[0])]) is None
+    assert prestart.claim(steps[_id(play.launched[0])]) is None
     with _within(2):
-        ahead.close()
+        prestart.close()
     assert not play.runner.groups()
 
 
 def test_one_that_does_not_end_by_itself_is_ended(tmp_path: Path) -> None:
     steps, play = _steps(tmp_path, ("b", "a")), Played("sleep", "600")
-    ahead = Ahead(steps, Slots(9), play, grace=0.1)
-    ahead.prepare(steps[_id("b")])
+    prestart = Prestart(steps, Slots(9), play, grace=0.1)
+    prestart.start(steps[_id("b")])
     with _within(10):
-        ahead.close()
+        prestart.close()
     assert not play.runner.groups()

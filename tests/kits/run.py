@@ -21,7 +21,7 @@ from devtools.errors import ExitCode, Location
 from devtools.events import Bus, Event
 from devtools.helm.commands import Helm
 from devtools.helm.labels import LABEL_LAUNCH
-from devtools.helm.ownership import next_token
+from devtools.helm.ownership import token_for_next_revision
 from devtools.kube.client import Kube
 from devtools.model import (
     Action,
@@ -148,7 +148,7 @@ def set_status(kube: Kube, release_id: ReleaseId, revision: int, status: str, or
     again = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(document).encode()))).decode()
     labels = {"status": status}
     if verb := {"pending-rollback": "rollback", "uninstalling": "uninstall"}.get(status):
-        labels[LABEL_LAUNCH] = next_token(origin, verb, revision)
+        labels[LABEL_LAUNCH] = token_for_next_revision(origin, verb, revision)
     kube.merge(path, {"metadata": {"labels": labels}, "data": {"release": again}})
 
 

@@ -14,7 +14,7 @@ import pytest
 from devtools.errors import ExitCode
 from devtools.events import Notice, StepFinished, StepWaiting
 from devtools.helm.labels import LABEL_LAUNCH, LABEL_STACK
-from devtools.helm.ownership import Maker, maker_of
+from devtools.helm.ownership import Origin, origin_of_newest
 from devtools.model import Environment, Layer, Plan, Release, Stack
 from devtools.planning.overrides import Overrides, with_overrides
 from devtools.planning.plan import Selection, make_plan
@@ -32,28 +32,28 @@ def _record(revision: int, status: str, launch: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("records", "maker"),
     [
-        ([_record(1, "pending-install")], Maker.OTHER),
-        ([_record(1, "pending-install", "me.1")], Maker.SAME_ORIGIN),
-        ([_record(1, "pending-install", "they.1")], Maker.DEVTOOLS),
-        ([_record(1, "deployed", "me.1"), _record(2, "pending-upgrade", "me.2")], Maker.SAME_ORIGIN),
+        ([_record(1, "pending-install")], Origin.OTHER),
+        ([_record(1, "pending-install", "me.1")], Origin.SAME_ORIGIN),
+        ([_record(1, "pending-install", "they.1")], Origin.DEVTOOLS),
+        ([_record(1, "deployed", "me.1"), _record(2, "pending-upgrade", "me.2")], Origin.SAME_ORIGIN),
         # helm copies the labels of the revision before
-        ([_record(1, "deployed", "me.1"), _record(2, "pending-upgrade", "me.1")], Maker.OTHER),
-        ([_record(9, "deployed", "me.1"), _record(10, "pending-upgrade", "me.1")], Maker.OTHER),
-        ([_record(1, "deployed"), _record(2, "pending-upgrade")], Maker.OTHER),
-        ([_record(1, "superseded", "me.1"), _record(2, "pending-rollback", "me.1")], Maker.OTHER),
+        ([_record(1, "deployed", "me.1"), _record(2, "pending-upgrade", "me.1")], Origin.OTHER),
+        ([_record(9, "deployed", "me.1"), _record(10, "pending-upgrade", "me.1")], Origin.OTHER),
+        ([_record(1, "deployed"), _record(2, "pending-upgrade")], Origin.OTHER),
+        ([_record(1, "superseded", "me.1"), _record(2, "pending-rollback", "me.1")], Origin.OTHER),
         (
             [_record(1, "superseded", "me.rollback-3"), _record(3, "pending-rollback", "me.rollback-3")],
-            Maker.SAME_ORIGIN,
+            Origin.SAME_ORIGIN,
         ),
-        ([_record(1, "superseded", "me.rollback-3"), _record(5, "pending-rollback", "me.rollback-3")], Maker.OTHER),
-        ([_record(2, "uninstalling", "me.uninstall-2")], Maker.SAME_ORIGIN),
-        ([_record(2, "uninstalling", "they.uninstall-2")], Maker.DEVTOOLS),
-        ([_record(2, "uninstalling", "me.1")], Maker.OTHER),
+        ([_record(1, "superseded", "me.rollback-3"), _record(5, "pending-rollback", "me.rollback-3")], Origin.OTHER),
+        ([_record(2, "uninstalling", "me.uninstall-2")], Origin.SAME_ORIGIN),
+        ([_record(2, "uninstalling", "they.uninstall-2")], Origin.DEVTOOLS),
+        ([_record(2, "uninstalling", "me.1")], Origin.OTHER),
     ],
 )
-def test_who_started_a_helm(records: list[dict[str, Any]], maker: Maker) -> None:
-    assert maker_of(records, "me") is maker
-    assert maker_of(reversed(records), "me") is maker
+def test_who_started_a_helm(records: list[dict[str, Any]], maker: Origin) -> None:
+    assert origin_of_newest(records, "me") is maker
+    assert origin_of_newest(reversed(records), "me") is maker
 
 
 def _claim(name: str) -> dict[str, Any]:

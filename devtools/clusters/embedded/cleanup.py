@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from devtools.clusters.embedded.layout import MARK, Layout
+from devtools.clusters.embedded.layout import CLUSTER_VARIABLE, Layout
 from devtools.clusters.embedded.names import REAL_PROGRAMS
 from devtools.errors import EnvironmentFault
 
@@ -52,7 +52,7 @@ def missing_programs(running: Iterable[Process]) -> tuple[str, ...]:
 
 def _in_proc(layout: Layout) -> Iterator[Process]:
     """See `processes`. What has an environment is no zombie."""
-    mark, group = f"{MARK}={layout.mark}".encode(), layout.cgroup
+    mark, group = f"{CLUSTER_VARIABLE}={layout.mark}".encode(), layout.cgroup
     for pid in filter(str.isdecimal, os.listdir(PROC)):  # noqa: PTH208 - names are all it takes
         place = f"{PROC}/{pid}/"
         if mark in _bytes(place + "environ").split(b"\0"):
@@ -84,7 +84,7 @@ def _on_this_machine(layout: Layout) -> Iterator[Process]:
 
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == layout.mark:
+            if process.environ().get(CLUSTER_VARIABLE) == layout.mark:
                 yield Process(pid=process.pid, name=Path((process.cmdline() or [process.name()])[0]).name)
 
 

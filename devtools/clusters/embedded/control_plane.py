@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from devtools.base.atomic_write import write_whole
 from devtools.base.open_file import opened
 from devtools.clusters.embedded import cleanup
-from devtools.clusters.embedded.layout import Layout, Link, Ports
+from devtools.clusters.embedded.layout import Layout, Ports, Subnet
 from devtools.clusters.embedded.names import COMPONENTS, SIMULATED_KUBELET
 from devtools.clusters.external_program import named
 from devtools.errors import DevtoolsError, EnvironmentFault
@@ -42,14 +42,14 @@ class ControlPlane:
     tool: Callable[[str], Path]
     cancel: Cancel
 
-    def create(self, ports: Ports, link: Link) -> None:
+    def create(self, ports: Ports, subnet: Subnet) -> None:
         """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
         from devtools.clusters.embedded import kwokctl, pki
 
         home = self._home()
-        server_names = ("127.0.0.1", link.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
-        pki.write(self.layout.pki, server_names=server_names, kubelet_names=("127.0.0.1", link.node))
-        settings = kwokctl.Settings(api_port=ports.api, advertise=link.host, pki=self.layout.pki)
+        server_names = ("127.0.0.1", subnet.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
+        pki.write(self.layout.pki, server_names=server_names, kubelet_names=("127.0.0.1", subnet.node))
+        settings = kwokctl.Settings(api_port=ports.api, advertise=subnet.host, pki=self.layout.pki)
         home.config.write_text(kwokctl.config(settings))
         binaries = {name: self.tool(name) for name in kwokctl.BINARIES}
         self._run(kwokctl.create(home, binaries, WAIT), "create")

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "DEVTOOLS_CLUSTER_STATE"  # environment variable of every process of a cluster: its state directory
+CLUSTER_VARIABLE = "DEVTOOLS_CLUSTER_STATE"  # environment variable of every process of a cluster: its state directory
 RUN = Path("/run")
 POOL = ipaddress.IPv4Network("10.200.0.0/16")  # cut into /30s: one link between host and real node each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Subnet:
     """A /30 between the host and the real node's network namespace."""
 
     network: ipaddress.IPv4Network
@@ -30,7 +30,7 @@ class Link:
         return str(self.network.network_address + 2)
 
     @classmethod
-    def number(cls, index: int) -> Link:
+    def number(cls, index: int) -> Subnet:
         """The `index`th of the pool, counted round."""
         count = POOL.num_addresses // 4
         return cls(network=ipaddress.IPv4Network((int(POOL.network_address) + 4 * (index % count), 30)))
@@ -71,13 +71,13 @@ class Layout:
 
     @property
     def mark(self) -> str:
-        """The value of `MARK`."""
+        """The value of `CLUSTER_VARIABLE`."""
         return str(self.state.resolve())
 
     @property
     def env(self) -> dict[str, str]:
         """The environment that marks a process as this cluster's."""
-        return {MARK: self.mark}
+        return {CLUSTER_VARIABLE: self.mark}
 
     @property
     def lock(self) -> Path:

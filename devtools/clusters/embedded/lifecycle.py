@@ -15,7 +15,7 @@ from devtools.clusters.embedded.kwokctl import PORTS
 from devtools.clusters.embedded.layout import Layout, Ports
 from devtools.clusters.embedded.names import REAL_NODE
 from devtools.clusters.embedded.node import real_node
-from devtools.clusters.embedded.node.subnets import reserved_link
+from devtools.clusters.embedded.node.subnets import reserved_subnet
 from devtools.clusters.embedded.status import FORMAT, RECREATE, ClusterMetadata, write_metadata
 from devtools.clusters.ports import free_ports
 from devtools.clusters.provider import Progress
@@ -59,12 +59,12 @@ class Lifecycle:
         ports = Ports(api=api, kubelet=kubelet)
         wanted = self._wanted(progress)
         joinable = self.wants_real and self.is_root
-        number = reserved_link(self.layout, self.cancel, progress, reserve=joinable)
+        number = reserved_subnet(self.layout, self.cancel, progress, reserve=joinable)
         node = self._real_on(number, ports)
         progress(f"starting control plane {self.layout.name} on port {ports.api}")
         with ThreadPoolExecutor(1) as pool:
             preparing = pool.submit(self._attempt, node.prepare) if wanted else None
-            self.plane.create(ports, node.link)
+            self.plane.create(ports, node.subnet)
             kube = self.plane.kube(retry_for=10.0)
             objects = self._objects(ports)
             progress("starting simulated nodes, pods and volumes")
@@ -157,7 +157,7 @@ class Lifecycle:
     def _real_on(self, link: int, ports: Ports) -> real_node.RealNode:
         return real_node.RealNode(
             layout=self.layout,
-            link_number=link,
+            subnet_number=link,
             api_port=ports.api,
             runner=self.runner,
             tool=self.tool,

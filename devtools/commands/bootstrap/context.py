@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from devtools.app.environment import App
 from devtools.bootstrap.builder import ClusterBuilder
 from devtools.bootstrap.machine import Machine, disk_free, inotify_limits, memory_free, port_holders
-from devtools.bootstrap.prerequisites import Finding, Wanted, check
+from devtools.bootstrap.prerequisites import Finding, Requirements, check
 from devtools.bootstrap.tilt_commands import PORT, Tilt
 from devtools.bootstrap.tilt_process import Running, TiltProcess
 from devtools.clusters.ports import is_free
@@ -129,7 +129,7 @@ def check_machine(context: BootstrapContext) -> tuple[Finding, ...]:
         memory_free=memory_free(),
         inotify=inotify_limits(),
     )
-    wanted = Wanted(
+    wanted = Requirements(
         provider=context.provider,
         asked=context.asked,
         unvendored=why_embedded(app),

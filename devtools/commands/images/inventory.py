@@ -15,7 +15,7 @@ from devtools.project import Project
 
 if TYPE_CHECKING:
     from devtools.images.catalog import Catalog
-    from devtools.images.inventory import Wanted
+    from devtools.images.inventory import RequiredImage
     from devtools.model import Release, Stack
 
 __all__ = ["load_images", "preload", "preload_commands", "show", "wanted_by"]
@@ -44,7 +44,7 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
     return ExitCode.OK
 
 
-def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Wanted, ...]:
+def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[RequiredImage, ...]:
     """The images of releases as declared for this environment, from charts that are checked against the lock."""
     from devtools.config.values import merge
     from devtools.errors import config_error
@@ -67,7 +67,7 @@ def _chosen(stack: Stack, layers: Sequence[str]) -> list[Release]:
     return [release for release in stack.releases() if release.installed and (not names or release.layer in names)]
 
 
-def _row(item: Wanted, catalog: Catalog) -> dict[str, Any]:
+def _row(item: RequiredImage, catalog: Catalog) -> dict[str, Any]:
     """One image as JSON data."""
     pinned = catalog.find(item.reference)
     return {

@@ -48,7 +48,7 @@ def final_lines(state: RunState, screen: Screen) -> list[Line]:
         lines += [(), *_table(state, screen.marks, width, verbose=screen.verbose)]
     if not (state.plan and state.plan.dry_run):
         lines += _failures(state, width, cwd)
-    lines += [(), *_headline(state), *_remarks(state, width)]
+    lines += [(), *_headline(state), *_notices(state, width)]
     return [*lines, *_footer(state, cwd)]
 
 
@@ -253,7 +253,7 @@ def _blamed(state: RunState) -> bool:
     return not _LOUD.isdisjoint(words)
 
 
-def _remarks(state: RunState, width: int) -> list[Line]:
+def _notices(state: RunState, width: int) -> list[Line]:
     """What a reader must know to read the result right."""
     lines: list[Line] = []
     end = state.finished

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.kwokctl import SERVICE_RANGE, SIMULATED_PODS
-from devtools.clusters.embedded.layout import Layout, Link
+from devtools.clusters.embedded.layout import Layout, Subnet
 from devtools.clusters.embedded.names import API_GATEWAY, COMPONENTS, REAL_NODE, UTILITY_IMAGE
 from devtools.clusters.embedded.node import daemons, image
 from devtools.clusters.embedded.node.subnets import keep_link
@@ -69,7 +69,7 @@ class RealNode:
     """Starts the node and looks after its health; removing it is `residue`'s."""
 
     layout: Layout
-    link_number: int
+    subnet_number: int
     api_port: int
     runner: Runner
     tool: Callable[[str], Path]
@@ -100,7 +100,7 @@ class RealNode:
         """Start kubelet and kube-proxy, and wait until the node is Ready and Services lead somewhere."""
         node = self._node()
         gateway = named(self.tool("etcd"), self.layout.node / "bin" / API_GATEWAY)
-        listen, server = f"{self.link.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
+        listen, server = f"{self.subnet.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
         self._spawn(API_GATEWAY, daemons.api_gateway(gateway, listen=listen, server=server, env=node.env))
         for name in ("kubelet", "kube-proxy"):
             start = daemons.kubelet if name == "kubelet" else daemons.kube_proxy
@@ -120,14 +120,14 @@ class RealNode:
     def restart(self, kube: Kube) -> None:
         """Start it anew."""
         self.clear()
-        keep_link(self.layout, self.link_number)
+        keep_link(self.layout, self.subnet_number)
         self.prepare()
         self.join(kube)
 
     @property
-    def link(self) -> Link:
+    def subnet(self) -> Subnet:
         """Its /30."""
-        return Link.number(self.link_number)
+        return Subnet.number(self.subnet_number)
 
     def _node(self) -> daemons.Node:
         return daemons.Node(
@@ -135,8 +135,8 @@ class RealNode:
             home=self.layout.node,
             runtime=self.layout.runtime,
             veth=self.layout.veth,
-            host=self.link.host,
-            address=self.link.node,
+            host=self.subnet.host,
+            address=self.subnet.node,
             cgroup=self.layout.cgroup,
             env=self.layout.env,
         )
@@ -144,7 +144,7 @@ class RealNode:
     def _files(self) -> dict[str, str]:
         return daemons.files(
             self._node(),
-            server=f"https://{self.link.host}:{self.api_port}",
+            server=f"https://{self.subnet.host}:{self.api_port}",
             pki=self.layout.plane / "pki",
             cni=_cni() or CNI_DIRECTORIES[0],
             snapshotter="overlayfs" if _can_overlay(self.layout.node) else "native",

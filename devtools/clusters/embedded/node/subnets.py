@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from devtools.base.open_file import read_file
 from devtools.clusters.cluster_file_lock import locked
-from devtools.clusters.embedded.layout import POOL, RUN, Layout, Link
+from devtools.clusters.embedded.layout import POOL, RUN, Layout, Subnet
 from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel
@@ -26,12 +26,12 @@ def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable
     count = POOL.num_addresses // 4
     for step in range(count):
         number = (start + step) % count
-        if number not in skipped and not any(Link.number(number).network.overlaps(network) for network in networks):
+        if number not in skipped and not any(Subnet.number(number).network.overlaps(network) for network in networks):
             return number
     raise EnvironmentFault(f"no free addresses in {POOL} for a real node")
 
 
-def reserved_link(layout: Layout, cancel: Cancel, progress: Progress, *, reserve: bool) -> int:
+def reserved_subnet(layout: Layout, cancel: Cancel, progress: Progress, *, reserve: bool) -> int:
     """A free number, kept for this cluster while its runtime directory exists; without `reserve` just a number."""
     if not reserve:
         return layout.number % (POOL.num_addresses // 4)
