@@ -127,12 +127,26 @@ def _value_files(world: World, application: Application, found: Source) -> Itera
         if "://" in text or "*" in text:
             continue
         at = _path_of(world, text, source, by_ref)
-        if at is None or world.tree.has(at):
+        if at is None:
+            continue
+        where = application.at(*path, "helm", "valueFiles", index, value=value)
+        if world.tree.has(at):
+            if _is_encrypted(world.tree, at):
+                yield finding("encrypted-value-file", where, f"value file {text} is encrypted by SOPS")
             continue
         ignored = mapping(source.get("helm")).get("ignoreMissingValueFiles")
         message = f"value file {text} of {application.name} does not exist" + (", and is ignored" if ignored else "")
-        where = application.at(*path, "helm", "valueFiles", index, value=value)
         yield finding("value-file-missing", where, message)
+
+
+def _is_encrypted(tree: Tree, path: str) -> bool:
+    """Whether SOPS has encrypted a value file: it then has a key `sops` with a `mac`."""
+    clean = normal(path)
+    try:
+        raw = read_source(tree.root / clean) if clean else b""
+    except OSError:
+        return False
+    return re.search(rb"^sops:", raw, re.MULTILINE) is not None and b"ENC[" in raw
 
 
 def _path_of(world: World, text: str, source: Mapping[str, Any], by_ref: Mapping[str, Any]) -> str | None:
@@ -147,6 +161,21 @@ def _path_of(world: World, text: str, source: Mapping[str, Any], by_ref: Mapping
         return text[1:]
     clean = normal(f"{source['path']}/{text}")
     return str(clean) if clean else "/".join((str(source["path"]), text))
+
+
+def value_paths(world: World) -> Iterator[str]:
+    """The value files of this repository that Applications name, as paths from its root."""
+    for application in world.applications:
+        yield from value_files_of(world, application)
+
+
+def value_files_of(world: World, application: Application) -> Iterator[str]:
+    """The value files of this repository that an Application names, the weakest first."""
+    by_ref = {str(one["ref"]): one for _, one in application.sources if one.get("ref")}
+    for _, source in application.sources:
+        for value in sequence(mapping(source.get("helm")).get("valueFiles")):
+            if (path := _path_of(world, str(value), source, by_ref)) is not None:
+                yield path
 
 
 def chart_of(world: World, source: Mapping[str, Any]) -> PurePosixPath | None:

@@ -169,6 +169,11 @@ RULES: dict[str, Rule] = {
         "with ignoreMissingValueFiles the values vanish, without it the Application cannot be rendered",
         "correct the path, or remove it",
     ),
+    "encrypted-value-file": _rule(
+        "Argo CD",
+        "Argo CD does not decrypt: the chart gets the encrypted text as its values",
+        "use an ExternalSecret, or a plugin that decrypts",
+    ),
     "inline-values-win": _rule(
         "both",
         "inline values outrank the value files of every environment",

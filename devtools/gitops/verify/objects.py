@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from devtools.base.yaml_positions import Document
+from devtools.base.open_file import read_source
+from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
 from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import Application, World
-from devtools.gitops.verify.argocd import objects_of
+from devtools.gitops.verify.argocd import objects_of, value_paths
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
 from devtools.gitops.verify.steps import WAVE, step_numbers, steps_of
@@ -45,6 +46,7 @@ def findings(world: World) -> Iterator[Finding]:
     for item in tree.of("Secret", ""):
         yield from _secret(item)
     yield from _secret_literals(tree)
+    yield from _secret_values(world)
     yield from _crds(world)
     yield from _before_crd(world)
 
@@ -139,6 +141,51 @@ def _secret_literals(tree: Tree) -> Iterator[Finding]:
             if not _PLACEHOLDER.fullmatch(str(text).partition("=")[2]):
                 where = document.at((*keys, "literals", index))
                 yield finding("plain-secret", where, f"secretGenerator {name} has a literal in plain text")
+
+
+def _secret_values(world: World) -> Iterator[Finding]:
+    """Values that look generated, under keys of secrets, in the value files that the tree names."""
+    from devtools.redaction.keys import is_secret, looks_random
+
+    tree = world.tree
+    named = {clean for path in value_paths(world) if (clean := normal(path)) is not None}
+    for kind in ("ConfigMap", "Secret"):
+        named |= set(_generated_from(tree, kind))
+    for path in sorted(named):
+        for document in _documents(tree, path):
+            if "sops" in mapping(document.data):
+                continue
+            for keys, value in _texts(document.data, ()):
+                random = looks_random(value) and not _ENCRYPTED.match(value) and not _PLACEHOLDER.fullmatch(value)
+                if random and is_secret(map(str, keys), value):
+                    names = ".".join(map(str, keys))
+                    yield finding("plain-secret", document.at(keys), f"{names} looks like a secret in plain text")
+
+
+def _generated_from(tree: Tree, kind: str) -> Iterator[PurePosixPath]:
+    for path, keys, _ in generators(tree, kind):
+        entries = sequence(mapping(tree.by_path[path].documents[0].data).get(str(keys[0])))
+        for text in sequence(mapping(entries[int(keys[1])]).get("files")):
+            if (clean := normal(f"{path.parent}/{str(text).rpartition('=')[2]}")) is not None:
+                yield clean
+
+
+def _documents(tree: Tree, path: PurePosixPath) -> tuple[Document, ...]:
+    """The documents of a file of the repository, in the directory that was read or outside."""
+    if path in tree.by_path:
+        return tree.by_path[path].documents
+    try:
+        return parse_stream(read_source(tree.root / path), tree.root / path)
+    except OSError:
+        return ()
+
+
+def _texts(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(data, str):
+        yield path, data
+    elif isinstance(data, dict | list):
+        for key, item in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _texts(item, (*path, key))
 
 
 def _applied(world: World) -> Iterator[tuple[Application, KubeObject]]:
