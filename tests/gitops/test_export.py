@@ -98,6 +98,19 @@ def test_a_selection_writes_its_components_only(shop: Path) -> None:
     assert run(shop, environments=("dev",)).document["removed"] == []
 
 
+def test_a_choice_of_environments_leaves_the_others_and_what_they_share_as_a_whole_export_does(shop: Path) -> None:
+    run(shop)
+    whole = tree(shop)
+    for path in ("argocd/projects/shop.yaml", "argocd/apps/dev.yaml", "argocd/apps/staging.yaml"):
+        (shop / "gitops" / path).unlink()
+    done = run(shop, environments=("dev",)).document
+    assert done["written"] == ["argocd/apps/dev.yaml", "argocd/projects/shop.yaml"]
+    assert done["left_out"] == ["argocd/apps/staging.yaml"]
+    assert list(done["environments"]) == ["dev"]
+    run(shop)
+    assert tree(shop) == whole
+
+
 def test_a_command_that_no_controller_runs_is_an_error(shop: Path) -> None:
     layer = shop / "layers/40-apps.yaml"
     layer.write_text(layer.read_text().replace(", environments: [local]", ""))

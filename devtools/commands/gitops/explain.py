@@ -26,7 +26,7 @@ def explain(app: App, typed: str, environment: str, output: str) -> ExitCode:
     chosen = Arguments(environments=(environment,) if environment else ())
     argocd = make_export(app, chosen)
     flux = make_export(app, Arguments(engine="flux", environments=chosen.environments))
-    component, stack = _find(argocd, typed)
+    component, stack = _find(argocd, typed, environment)
     release = find_release(stack, str(component.release))
     document = explain_json(app, component, release, stack, argocd, flux)
     if output == "json":
@@ -80,13 +80,13 @@ def explain_json(
     }
 
 
-def _find(made: Made, typed: str) -> tuple[Component, Stack]:
-    """Return the component of this name, or `namespace/name`, in the first environment that has it."""
+def _find(made: Made, typed: str, chosen: str) -> tuple[Component, Stack]:
+    """Return the component of this name, or `namespace/name`, in the chosen or first environment that has it."""
     from devtools.config.validate import suggestion
 
     known: list[str] = []
     for environment, items in made.components.items():
-        for component in items:
+        for component in items if chosen in {"", environment} else ():
             known += [component.name, str(component.release)]
             if typed in {component.name, str(component.release), component.release.name}:
                 return component, made.stacks[environment]

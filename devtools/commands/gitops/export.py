@@ -81,8 +81,11 @@ class Made:
 def make_export(app: App, typed: Arguments) -> Made:
     """Return the export that was asked for; raises ConfigError with everything that is wrong with the stack."""
     settings = gitops_settings(app, typed.charts)
-    names = _environments(settings, typed.environments)
     _check_words(typed)
+    chosen = _environments(settings, typed.environments)
+    # Projects and bases are made of every environment, so a choice of some narrows only what is written. A tree of
+    # layout infra is of the chosen ones alone.
+    names = chosen if typed.layout == "infra" else tuple(settings.environments)
     out, place = place_of(app, typed.out)
     if typed.layout == "addons":
         place = replace(place, charts=PurePosixPath("addons/charts"))
@@ -230,7 +233,9 @@ def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] |
     if not (typed.environments or typed.layers or typed.selector != Selector()):
         return None
     names: set[tuple[str, str]] = set()
-    for environment, stack in made.stacks.items():
+    environments = set(typed.environments) or set(made.stacks)
+    for environment in environments:
+        stack = made.stacks[environment]
         selectors = [narrowed(stack, layer, typed.selector) for layer in typed.layers or ("",)]
         chosen = {release for selector in selectors for release in _chosen(stack, choose_releases(stack, selector))}
         names |= {(environment, item.name) for item in made.components[environment] if item.release in chosen}
@@ -240,7 +245,7 @@ def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] |
     def includes(path: PurePosixPath) -> bool:
         words = {*path.parts[:-1], path.stem}
         if whole:
-            return bool(words & set(made.stacks)) or not words & set(made.components)
+            return bool(words & environments) or not words & set(made.components)
         return any((bare or environment in words) and name in words for environment, name in names)
 
     return includes
@@ -275,12 +280,17 @@ def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any
         "environments": {
             name: {"components": len(items), "waves": len({item.wave for item in items})}
             for name, items in made.components.items()
+            if not typed.environments or name in typed.environments
         },
         "files": len(made.export.files),
         "written": [str(path) for path in changes.written],
         "removed": [str(path) for path in changes.removed],
         "left_out": [str(path) for path in changes.left_out],
-        "notes": [{"component": note.component, "message": note.message} for note in made.export.notes],
+        "notes": [
+            {"component": note.component, "message": note.message}
+            for note in made.export.notes
+            if not (note.component and typed.environments) or note.component.partition("/")[0] in typed.environments
+        ],
     }
 
 
