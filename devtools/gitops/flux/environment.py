@@ -62,6 +62,9 @@ class Environment:
         for component in components:
             self.checks[component.release], notes = checks_of(component, crds)
             self.notes += notes
+            if component.chart.kind == "oci":
+                message = "Flux appends a digest to the chart's version: pods labelled helm.sh/chart restart once"
+                self.notes.append(Note(component=f"{environment.name}/{component.release}", message=message))
 
     @property
     def revision(self) -> str:

@@ -23,7 +23,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(INFRA, root)
     typed = Arguments(output="json", engine="flux", layout="infra")
     environ = {"DEVTOOLS_CACHE": str(root.parent / "cache")}
-    assert call(lambda app: export(app, typed), "json", environ=environ, cwd=root).code is ExitCode.OK
+    done = call(lambda app: export(app, typed), "json", environ=environ, cwd=root)
+    assert done.code is ExitCode.OK
+    noted = [note["component"] for note in done.document["notes"] if "restart once" in note["message"]]
+    assert noted == ["platform/kro-system/kro"]
     return root / "gitops"
 
 
