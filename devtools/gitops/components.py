@@ -37,6 +37,7 @@ def components_of(
         raise config_error(problems)
     maker = _Maker(stack, settings, charts, place, members, {*namespaces, *_EXISTING}, waves)
     found = [maker.component(release, edges[release.id]) for release in members]
+    check_names(found)
     return tuple(sorted(found, key=lambda component: component.wave))
 
 
@@ -63,6 +64,22 @@ def _problems(release: Release) -> Iterable[Problem]:
         message = f"release {release.id} runs a command before its sync, which no controller does"
         hint = "limit it with environments: [local] under 'before', or set gitops: false"
         yield Problem(where=hook.where, message=message, hint=hint)
+    if "project" in release.argocd:
+        message = f"release {release.id} sets argocd.project, which no ApplicationSet can change"
+        yield Problem(where=release.where, message=message, hint="set 'project' of the layer")
+
+
+def check_names(components: Iterable[Component]) -> None:
+    """Raise ConfigError if two components of an environment have one name."""
+    first: dict[tuple[str, str], Component] = {}
+    for component in components:
+        other = first.setdefault((component.environment, component.name), component)
+        if other is not component:
+            both = f"{other.release} and {component.release}"
+            message = f"component {component.name} in {component.environment} would be two releases: {both}"
+            raise ConfigError(
+                message, hint="rename one of them: names are made of namespace and name, or tenant and name"
+            )
 
 
 class _Maker:

@@ -119,6 +119,37 @@ def test_a_command_that_no_controller_runs_is_an_error(shop: Path) -> None:
     assert "layers/40-apps.yaml:9:9: release shop/api runs a command before its sync" in done.err
 
 
+def test_names_that_would_be_one_are_refused(shop: Path) -> None:
+    layer = shop / "layers/40-apps.yaml"
+    more = "".join(
+        f"  - {{name: {name}, namespace: {namespace}, chart: platform/app}}\n"
+        for name, namespace in (("b", "shop"), ("b", "other"), ("shop-b", "shop"))
+    )
+    layer.write_text(layer.read_text() + more)
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    assert "component shop-b in dev would be two releases: shop/b and shop/shop-b" in done.err
+
+
+def test_a_long_name_is_a_valid_label(shop: Path) -> None:
+    layer = shop / "layers/40-apps.yaml"
+    name, first, second = "a" * 53, "b" * 60, "c" * 60
+    more = "".join(f"  - {{name: {name}, namespace: {item}, chart: platform/app}}\n" for item in (first, second))
+    layer.write_text(layer.read_text() + more)
+    assert run(shop).code is ExitCode.OK
+    files = list((shop / "gitops/environments/dev/components/apps").glob("bbb*/component.yaml"))
+    (label,) = [line.split()[1] for line in files[0].read_text().splitlines() if "ameide.io/component:" in line]
+    assert len(label) == 63
+
+
+def test_the_project_of_an_application_is_the_layers(shop: Path) -> None:
+    layer = shop / "layers/40-apps.yaml"
+    layer.write_text(layer.read_text().replace("argocd: {revisionHistoryLimit: 3}", "argocd: {project: other}"))
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    assert "release shop/web sets argocd.project, which no ApplicationSet can change (set 'project'" in done.err
+
+
 def test_a_stack_without_settings_says_what_to_add(shop: Path) -> None:
     (shop / "devtools.yaml").write_text("name: shop\n")
     done = run(shop)

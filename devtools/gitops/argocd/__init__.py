@@ -17,6 +17,7 @@ from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import SECRETS, component_data, value_files
 from devtools.gitops.argocd.tenants import tenant_notes
 from devtools.gitops.component import Component, Export, ExportOptions, KindInfo, Note
+from devtools.gitops.components import check_names
 from devtools.gitops.secrets import external_secrets
 
 __all__ = ["export_argocd"]
@@ -39,6 +40,7 @@ def export_argocd(
         name: [context.layout.moved(component, options.place) for component in members]
         for name, members in components.items()
     }
+    _check_application_names(components, context)
     files: dict[PurePosixPath, bytes] = {}
     for name, members in components.items():
         files |= _environment_files(name, members, context)
@@ -59,6 +61,19 @@ def crds_by_kind(options: ExportOptions) -> Mapping[str, KindInfo]:
     charts = options.charts.values()
     used = {kind.kind: kind for chart in charts for kind in chart.custom_kinds}
     return used | {crd.kind: crd for chart in charts for crd in chart.crds}
+
+
+def _check_application_names(components: Mapping[str, Sequence[Component]], context: Context) -> None:
+    """Raise ConfigError if two Applications have one name: an Argo CD holds those of every environment."""
+    first: dict[str, Component] = {}
+    for members in components.values():
+        check_names(members)
+        for component in members:
+            name = context.application_name(component)
+            other = first.setdefault(name, component)
+            if other is not component:
+                both = f"{other.release} in {other.environment} and {component.release} in {component.environment}"
+                raise ConfigError(f"two Applications would be named {name}: {both}", hint="rename a release")
 
 
 def _environment_files(name: str, members: Sequence[Component], context: Context) -> dict[PurePosixPath, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,6 +17,7 @@ NAMESPACE = "argocd"
 API_VERSION = "argoproj.io/v1alpha1"
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
 IN_CLUSTER = "https://kubernetes.default.svc"
+LONGEST_LABEL = 63  # characters of a label's value
 WAVE = f"{LABEL}/wave"
 
 
@@ -62,6 +64,14 @@ def document(data: Mapping[str, Any], comment: str = "") -> bytes:
     return (head + yaml_text(data)).encode()
 
 
+def label_value(text: str) -> str:
+    """Return a name as the value of a label, which has at most 63 characters: a long one ends in a digest."""
+    if len(text) <= LONGEST_LABEL:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{text[: LONGEST_LABEL - len(digest) - 1]}-{digest}"
+
+
 def component_labels(component: Component) -> dict[str, str]:
     """Return the labels of a component's Application."""
     reserved = {"stage", "layer"}  # of the laptop's release records
@@ -71,7 +81,7 @@ def component_labels(component: Component) -> dict[str, str]:
         f"{LABEL}/tier": component.tier,
         f"{LABEL}/team": component.team,
         f"{LABEL}/stage": component.stage,
-        f"{LABEL}/component": component.name,
+        f"{LABEL}/component": label_value(component.name),
         WAVE: str(component.wave),
     }
 
