@@ -78,7 +78,7 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
     reads=True,
     iterable=["crds"],
     help={
-        "name": "the directory of GitOps files (default: gitops/ of this repository, else the current directory)",
+        "name": "the directory of GitOps files (default: gitops/ of this repository)",
         "root": "the repository's root, from which paths in the files count (default: found by those paths)",
         "repository": "the repository's URL (default: as devtools.yaml says; also those whose paths exist here)",
         "crds": "a directory of CRD files, for schemas (may be given again)",

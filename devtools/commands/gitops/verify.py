@@ -65,9 +65,13 @@ def _with_schemas(
 
 
 def _default(settings: Settings | None, cwd: Path) -> Path:
-    """The exported tree of this repository; else where the user is."""
-    exported = settings.root / "gitops" if settings else cwd
-    return exported if exported.is_dir() else cwd
+    """The exported tree of this repository; outside of a stack where the user is."""
+    if settings is None:
+        return cwd
+    exported = settings.root / "gitops"
+    if not exported.is_dir():
+        raise ConfigError(f"there is no {exported}", hint="run invoke gitops.export, or name a directory")
+    return exported
 
 
 def _settings(app: App) -> Settings | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
+from devtools.gitops.schemas.application import without_unknown
 from devtools.gitops.tree.read import KubeObject, Tree, mapping, matches_as_git, sequence
 from devtools.gitops.verify.functions import TemplateFailure, Unsupported, show
 from devtools.gitops.verify.gotemplate import MissingKey, render
@@ -200,7 +201,10 @@ def _generated(tree: Tree, item: KubeObject) -> Generated:
 
 
 def rendered(spec: Mapping[str, Any], parameters: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
-    """The Application of one set of parameters; raises TemplateFailure and Unsupported."""
+    """The Application of one set of parameters, as Argo CD makes it; raises TemplateFailure and Unsupported.
+
+    A patch cannot change the project, and keys of it that Applications do not have are dropped.
+    """
     data = _fill(spec.get("template"), parameters, strict=strict)
     patch = spec.get("templatePatch")
     if isinstance(patch, str):
@@ -210,8 +214,10 @@ def rendered(spec: Mapping[str, Any], parameters: Mapping[str, Any], *, strict: 
         documents = parse_stream(text.encode(), Path("templatePatch"))
         if documents and documents[0].problems and not documents[0].data:
             raise TemplateFailure(f"the rendered templatePatch {documents[0].problems[0].message}")
-        if documents:
-            data = merge(mapping(data), mapping(documents[0].data))
+        patched = mapping(documents[0].data) if documents else {}
+        fixed = {"spec": {"project": mapping(mapping(data).get("spec")).get("project")}}
+        data = merge(merge(mapping(data), patched), fixed)
+        data["spec"] = without_unknown(data["spec"])
     return dict(mapping(data))
 
 
@@ -263,7 +269,7 @@ def _of_matrix(tree: Tree, parts: list[Any]) -> Iterator[Parameters]:
         filled = _fill(parts[1], one.data, strict=True) if "{{" in str(parts[1]) else parts[1]
         for other in _expand(tree, mapping(filled)):
             yield Parameters(
-                data={**other.data, **one.data} if "path" not in other.data else merge(one.data, other.data),
+                data=merge(other.data, one.data),
                 document=other.document or one.document,
                 path=other.path or one.path,
             )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from devtools.base.open_file import read_file, read_source
+from devtools.base.open_file import read_source
 from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
+from devtools.gitops.schemas.application import type_of
 from devtools.gitops.tree.read import KubeObject, mapping, sequence
 from devtools.gitops.verify.applications import STRICT, Generated, World, git_files
 from devtools.gitops.verify.finding import Finding, finding
@@ -93,38 +93,11 @@ def _block(start: Location, number: int, column: int) -> Location:
     return Location(file=start.file, line=start.line + number, column=indent + column)
 
 
-@cache
-def application_keys() -> Mapping[str, Any]:
-    """The keys of an Application's spec and their types."""
-    from devtools.base.machine_yaml import read_map
-
-    return read_map(read_file(Path(__file__).parent / "application_keys.yaml"))
-
-
-def _type_of(path: KeyPath) -> Any:
-    """The type of a field below `spec`; None for an unknown one."""
-    schema: Any = application_keys()["spec"]
-    for key in path:
-        if schema == "source":
-            schema = application_keys()["source"]
-        if schema == "any":
-            return "any"
-        if isinstance(key, int):
-            schema = schema[0] if isinstance(schema, list) else None
-        elif isinstance(schema, Mapping):
-            schema = schema.get(key, schema.get("*"))
-        else:
-            return None
-        if schema is None:
-            return None
-    return application_keys()["source"] if schema == "source" else schema
-
-
 def _types(item: KubeObject) -> Iterator[Finding]:
     """Texts with placeholders where a boolean, number, list or map belongs."""
     spec = mapping(mapping(item.spec.get("template")).get("spec"))
     for path, text in _texts(spec, ()):
-        kind = _type_of(path)
+        kind = type_of(path)
         if "{{" in text and kind not in {None, "string", "any"} if isinstance(kind, str | None) else "{{" in text:
             word = kind if isinstance(kind, str) else "list" if isinstance(kind, list) else "map"
             where = item.at("spec", "template", "spec", *path)
@@ -180,11 +153,11 @@ def _patch(item: KubeObject) -> Iterator[Finding]:
 
 def _unknown_keys(data: Any, path: KeyPath, at: Any) -> Iterator[Finding]:
     if isinstance(data, Mapping):
-        schema = _type_of(path)
+        schema = type_of(path)
         for key, value in data.items():
             if _PLACEHOLDER in key:
                 continue
-            kind = _type_of((*path, key))
+            kind = type_of((*path, key))
             if kind is None and isinstance(schema, Mapping):
                 hint = did_you_mean(key, schema)
                 message = f"templatePatch has the unknown key {_dotted(('spec', *path, key))!r}"

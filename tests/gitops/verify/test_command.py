@@ -98,3 +98,10 @@ def test_an_unknown_way_to_check_schemas_ends_with_2(tmp_path: Path) -> None:
     app = App(environ={"HOME": str(tmp_path)}, cwd=CASES, out=out, err=err)
     assert run(app, lambda app: verify(app, Arguments(directory="flux", schemas="xsd"), "text")) == 2
     assert err.getvalue().startswith("error: --schemas is 'xsd'\n  hint: choose one of auto, server")
+
+
+def test_a_stack_without_an_export_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "layers").mkdir()
+    code, _, err = typed(tmp_path, "")
+    assert code == 2
+    assert err == f"error: there is no {tmp_path}/gitops\n  hint: run invoke gitops.export, or name a directory\n"
