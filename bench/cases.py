@@ -39,6 +39,7 @@ def cases() -> tuple[Case, ...]:
         Case(name="export-platform", title="export of the platform for Argo CD", estimate=20, run=_export_platform),
         Case(name="layer-noop", title=f"nothing changed, layer {LAYER}", estimate=110, run=_layer_noop),
         Case(name="platform-noop", title="nothing changed, whole platform", estimate=330, run=_platform_noop),
+        Case(name="platform-diff", title="diff of one change in the platform", estimate=75, run=_platform_diff),
         Case(name="platform-cold", title="whole platform on an empty cluster", estimate=420, run=_platform_cold),
         *(_dag_case(20, shape, rounds=5, estimate=120) for shape in ("skewed", "wide", "deep")),
         Case(name="one-of-100", title="one value changed in one release of 100", estimate=200, run=_one_of_100),
@@ -116,6 +117,23 @@ def _platform_noop(bed: Bed, quick: bool) -> dict[str, Any]:
     commands = {name: argv for name, argv in commands.items() if not (quick and name in {LOOP, XARGS})}
     rows = _rows(_interleaved(bed, target, commands, ours("up", "--no-test"), rounds=1 if quick else 5))
     return {"rows": rows, "releases": len(items)}
+
+
+def _platform_diff(bed: Bed, quick: bool) -> dict[str, Any]:
+    """One value differs from what is up, in a copy of the repository of the same name."""
+    target, root = _platform(bed), bed.work / "changed"
+    for name in ("layers", "charts", "environments", "simulation", "scripts"):
+        shutil.copytree(ROOT / name, root / name)
+    for name in ("devtools.yaml", "images.yaml", "tasks.py"):
+        shutil.copy(ROOT / name, root / name)
+    overlay = root / "environments" / "local" / LAYER / "pgadmin.yaml"
+    overlay.write_text("image: docker.io/dpage/pgadmin4:0.0.0\n", encoding="utf-8")
+    bed.measure(ours("plan", "--diff"), root, target)  # reads files that nothing has read
+    bed.settle()
+    samples: Samples = {}
+    for number in range(1 if quick else 5):
+        _note(bed, samples, OURS, bed.measure(ours("plan", "--diff"), root, target), f"diff {number + 1}")
+    return {"rows": _rows(samples), "releases": len(bed.items(ROOT, bed.work / "platform"))}
 
 
 def _interleaved(
