@@ -215,5 +215,46 @@ def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
     main(lambda app: verb.explain(app, name, env, output), output)
 
 
-gitops = Collection("gitops", export, verify, preview, explain)
+@our_task(
+    reads=True,
+    help={
+        "env": "the environment to compare",
+        "against": "with this other environment",
+        "from": "with the same environment at this git ref",
+        "to": "with --from: at this git ref (default: the working tree)",
+        "fail-on-change": "exit with 1 if anything differs",
+        "output": "text, json or markdown",
+    },
+)
+def diff(
+    _: Context,
+    env: str = "",
+    against: str = "",
+    from_: str = "",
+    to: str = "",
+    fail_on_change: bool = False,
+    output: str = "text",
+) -> None:
+    """Show which objects and fields differ between two environments or two git revisions.
+
+    Examples:
+      invoke gitops.diff --env staging --against dev
+      invoke gitops.diff --env dev --from main --output markdown
+      invoke gitops.diff --env dev --from v1.2 --to v1.3 --fail-on-change
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import diff as verb
+
+    typed = verb.Arguments(
+        environment=env,
+        against=against,
+        from_ref=from_,
+        to_ref=to,
+        fail_on_change=fail_on_change,
+        output=output,
+    )
+    main(lambda app: verb.diff(app, typed), output, verb.OUTPUTS, environment=env)
+
+
+gitops = Collection("gitops", export, verify, preview, explain, diff)
 gitops.add_task(compare_golden, name="test")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.app.exit_codes import Verb, run
+from devtools.app.exit_codes import DOCUMENTS, Verb, run
 from devtools.errors import ExitCode
 
 
@@ -29,9 +29,11 @@ class Done:
         return found
 
 
-def call(verb: Verb, output: str, *, environ: Mapping[str, str], cwd: Path) -> Done:
+def call(
+    verb: Verb, output: str, *, environ: Mapping[str, str], cwd: Path, outputs: tuple[str, ...] = DOCUMENTS
+) -> Done:
     """Run a verb to its end; no error gets out."""
     out, err = io.StringIO(), io.StringIO()
-    code = run(App(environ=environ, cwd=cwd, out=out, err=err), verb, output)
+    code = run(App(environ=environ, cwd=cwd, out=out, err=err), verb, output, outputs)
     assert "Traceback" not in out.getvalue() + err.getvalue()
     return Done(code=code, out=out.getvalue(), err=err.getvalue())

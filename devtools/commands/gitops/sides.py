@@ -1,0 +1,131 @@
+"""Two states of the stack, such as two environments or two git revisions, and what differs between them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.errors import ConfigError
+from devtools.model import Action, Facts, Plan, Release, ReleaseId, Stack, Step
+from devtools.planning.plan import Selection, behind, make_plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """The stack of one environment at one revision, with what Helm receives for each release."""
+
+    plan: Plan  # installs everything
+    values: Mapping[ReleaseId, Mapping[str, Any]]
+    digests: Mapping[ReleaseId, str]
+    charts: Mapping[ReleaseId, str]  # digests
+
+    @property
+    def steps(self) -> Mapping[ReleaseId, Step]:
+        """The releases that this environment installs."""
+        return {step.id: step for step in self.plan.steps if step.action is Action.INSTALL}
+
+
+def side_of(app: App, environment: str, root: Path | None = None) -> Side:
+    """Read one side, with real charts; from `root` instead of the project's. Raises ConfigError with every problem."""
+    from devtools.config.environments import chosen
+    from devtools.config.stack import load_stack
+    from devtools.config.values import inputs_digest, merge
+
+    if root:
+        app = replace(app, cwd=root)
+    charts = app.real_charts
+    stack: Stack = load_stack(app.settings, chosen(app.settings, environment), charts)
+    releases = [release for release in stack.releases() if release.installed]
+    values = {release.id: merge(release, root=stack.root).data for release in releases}
+    sums = {release.id: _chart_digest(app, release) for release in releases}
+    digests = {item.id: inputs_digest(item, values[item.id], sums[item.id]) for item in releases}
+    whole = Selection(layers=tuple(layer.name for layer in stack.layers))
+    return Side(plan=make_plan(stack, whole, Facts(), digests), values=values, digests=digests, charts=sums)
+
+
+def _chart_digest(app: App, release: Release) -> str:
+    """Return the digest of a chart's bytes; of one that is not vendored, of its name and version."""
+    try:
+        return app.real_charts.digest(release.chart)
+    except ConfigError:
+        return hashlib.sha256(f"{release.chart.name} {release.chart.version}".encode()).hexdigest()
+
+
+def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseId] = ()) -> tuple[Plan, list[Any]]:
+    """Return a plan that makes the second side of the first, and what it changes; charts are rendered by helm.
+
+    With `only` other releases are left out.
+    """
+    from devtools.base.words import plural
+    from devtools.drift.rendered import compare_renderings
+    from devtools.rendering.renderer import renderer
+    from devtools.rendering.steps import StepRendering
+
+    plan = _difference(before, after, only)
+    steps = [step for step in plan.steps if step.action is not Action.UNCHANGED]
+    if not steps:
+        return plan, []
+    app.say(f"rendering {plural(len(steps), 'release')}")
+    app.toolchain.ensure(("helm",), progress=app.say)
+    names = {step.id for step in steps}
+    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+        old, new = (_rendered(rendering, side, names) for side in (before, after))
+    nothing = StepRendering()
+    changes = [
+        compare_renderings(
+            step,
+            old.get(step.id, nothing),
+            new.get(step.id, nothing),
+            [side.values[step.id] for side in (before, after) if step.id in side.values],
+        )
+        for step in steps
+    ]
+    return plan, changes
+
+
+def _rendered(rendering: Any, side: Side, names: Collection[ReleaseId]) -> Mapping[ReleaseId, Any]:
+    """Render what was named, and what it needs, since that may bring kinds."""
+    from devtools.rendering.steps import render_steps
+    from devtools.toolchain.versions import tool
+
+    needed = {one.id for step in side.steps.values() if step.id in names for one in behind(side.plan, step)}
+    steps = tuple(step for step in side.steps.values() if step.id in needed)
+    version = tool("kube-apiserver").version
+    return render_steps(rendering, replace(side.plan, steps=steps), side.values, None, version)
+
+
+def _difference(before: Side, after: Side, only: Collection[ReleaseId]) -> Plan:
+    """Return the plan whose steps lead from the first side to the second."""
+    old, new = before.steps, after.steps
+    steps = [_step(step, old.get(step.id), before, after) for step in new.values()]
+    environment = after.plan.stack.environment.name
+    gone = [step for name, step in old.items() if name not in new]
+    steps += [
+        replace(step, action=Action.UNINSTALL, reason=f"is not installed in {environment}", needs=())
+        for step in reversed(gone)
+    ]
+    return replace(after.plan, steps=tuple(step for step in steps if not only or step.id in only))
+
+
+def _step(step: Step, old: Step | None, before: Side, after: Side) -> Step:
+    if old is None:
+        return replace(step, reason="is new")
+    if before.digests[step.id] == after.digests[step.id]:
+        return replace(step, action=Action.UNCHANGED, reason="same inputs")
+    return replace(step, action=Action.UPGRADE, reason=", ".join(_reasons(step, old, before, after)))
+
+
+def _reasons(step: Step, old: Step, before: Side, after: Side) -> list[str]:
+    """Return what differs of the inputs of a release."""
+    reasons = []
+    was, now = old.release.chart, step.release.chart
+    if before.charts[step.id] != after.charts[step.id]:
+        version = f"chart {was.version} → {now.version}" if was.version != now.version else "the chart's files differ"
+        reasons.append(version if was.name == now.name else f"chart {was.name} → {now.name}")
+    if before.values[step.id] != after.values[step.id]:
+        reasons.append("values differ")
+    return reasons or ["Helm's settings differ"]
