@@ -99,6 +99,11 @@ def random_templates(chart: Path, values: Mapping[str, Any]) -> tuple[Random, ..
     )
 
 
+def may_be_random(text: str) -> bool:
+    """Return whether a template calls something random, by a quick look at its actions alone."""
+    return "{{" in text and any(_CALL.search(action) for action in _ACTION.findall(text))
+
+
 def _is_template(name: str) -> bool:
     """Whether it is a file of `templates/` whose result reaches the cluster, at whatever depth of charts."""
     *above, last = name.split("/")

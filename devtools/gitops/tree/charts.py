@@ -11,7 +11,7 @@ from devtools.base.open_file import read_source
 from devtools.charts.archive import files_of_archive
 from devtools.charts.crds import objects_in_crds
 from devtools.charts.lock import LockEntry
-from devtools.charts.random_functions import random_templates
+from devtools.charts.random_functions import may_be_random, random_templates
 from devtools.charts.resolve import Charts
 from devtools.charts.tree import files_of_tree
 from devtools.config.settings_file.gitops import GitopsSettings
@@ -169,7 +169,7 @@ def _contents(path: Path, entry: LockEntry | None) -> Contents:
         large_crds=any(len(document) > LARGEST_ANNOTATION for text in crds for document in text.split("\n---")),
         kinds=tuple(sorted({item["kind"] for item in types})),
         custom=tuple(sorted(custom, key=lambda item: (item.group, item.kind, item.version))),
-        random=tuple(sorted({call for item in random_templates(path, {}) for call in item.calls})),
+        random=_random_calls(path, texts),
         post_sync=HOOKS_VALUE if re.search(rf"^{HOOKS_VALUE}:", texts.get("values.yaml", ""), re.MULTILINE) else "",
     )
 
@@ -200,13 +200,24 @@ def _kinds_of(crd: Mapping[str, object]) -> Iterable[KindInfo]:
                 )
 
 
+def _random_calls(path: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what random functions the templates call; reads the chart once more only if one may."""
+    if not any(
+        name.endswith(".tgz") or ("/crds/" not in f"/{name}" and may_be_random(text)) for name, text in texts.items()
+    ):
+        return ()
+    return tuple(sorted({call for item in random_templates(path, {}) for call in item.calls}))
+
+
 def _texts(path: Path) -> Mapping[str, str]:
     """Return the text of values.yaml, of every template and of what is in crds/, at whatever depth of charts."""
 
     def is_read(name: str) -> bool:
         parts = name.split("/")[:-1]
-        return name == "values.yaml" or (
-            ("templates" in parts or "crds" in parts) and name.endswith((".yaml", ".yml", ".tpl"))
+        return (
+            name == "values.yaml"
+            or name.endswith(".tgz")
+            or (("templates" in parts or "crds" in parts) and name.endswith((".yaml", ".yml", ".tpl")))
         )
 
     if path.is_dir():
