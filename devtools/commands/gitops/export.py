@@ -19,6 +19,7 @@ from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.flux.overlays import export_kustomize
 from devtools.gitops.secrets import secret_problems
 from devtools.gitops.tree.originals import with_originals
+from devtools.gitops.tree.secrets import copied_secrets, inline_secrets
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
 from devtools.planning.selection import Selector
@@ -97,6 +98,7 @@ def make_export(app: App, typed: Arguments) -> Made:
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
         for name, stack in stacks.items()
     }
+    _refuse_secrets(typed, stacks.values(), components, place, app.settings.root)
     tenants = load_tenants(app.settings.root)
     for stack in stacks.values():
         check_tenants(tenants, stack)
@@ -121,6 +123,25 @@ def make_export(app: App, typed: Arguments) -> Made:
         out=out,
         shown=_shown(out, app.cwd),
     )
+
+
+def _refuse_secrets(
+    typed: Arguments,
+    stacks: Iterable[Stack],
+    components: Mapping[str, Sequence[Component]],
+    place: Place,
+    root: Path,
+) -> None:
+    """Raise ConfigError with each secret in plain text that a file of the export would hold."""
+    exported = {(name, item.release) for name, items in components.items() for item in items}
+    releases = [
+        release for stack in stacks for release in stack.releases() if (stack.environment.name, release.id) in exported
+    ]
+    problems = list(inline_secrets(releases))
+    if typed.layout == "infra" or typed.engine == "kustomize":
+        problems += copied_secrets((item for items in components.values() for item in items), place, root)
+    if problems:
+        raise config_error(list(dict.fromkeys(problems)))
 
 
 def engine_of(name: str) -> Engine:

@@ -1,0 +1,59 @@
+"""Secrets in values that an export would write: they would be readable in Git, and in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.base.yaml_positions import KeyPath, read
+from devtools.errors import Location, Problem
+from devtools.gitops.component import Component, Place
+from devtools.model import Release
+from devtools.redaction.keys import is_ordinary, is_secret, looks_random
+
+HINT = "keep it in an ExternalSecret or, for Flux, in a SOPS file; change it if it was committed"
+
+
+def inline_secrets(releases: Iterable[Release]) -> Iterator[Problem]:
+    """Yield each secret among the inline values of releases: every engine writes them into a file."""
+    for release in releases:
+        for path in _secrets(release.values):
+            yield _problem(path, release.values_where.get(path, release.where))
+
+
+def copied_secrets(components: Iterable[Component], place: Place, root: Path) -> Iterator[Problem]:
+    """Yield each secret among the overlays of components, for layouts that copy them."""
+    done: set[PurePosixPath] = set()
+    for component in components:
+        for file in component.value_files:
+            if file.content is not None or file.encrypted or file.path in done:
+                continue
+            done.add(file.path)
+            shown = file.path.relative_to(place.root)
+            document = read(root / shown, Path(shown))
+            for path in _secrets(document.data):
+                yield _problem(path, document.at(path))
+
+
+def _problem(path: KeyPath, where: Location) -> Problem:
+    keys = ".".join(map(str, path))
+    return Problem(where=where, message=f"{keys} is a secret in plain text, which is not exported", hint=HINT)
+
+
+def _secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the paths of texts whose key says that they are secret, and that look generated."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secrets(item, (*path, key))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, item in enumerate(value):
+            yield from _secrets(item, (*path, index))
+    elif isinstance(value, str) and _is_secret(value, path):
+        yield path
+
+
+def _is_secret(value: str, path: tuple[str | int, ...]) -> bool:
+    if "PRIVATE KEY-----" in value:
+        return True
+    return not is_ordinary(value) and looks_random(value) and is_secret(map(str, path), value)
