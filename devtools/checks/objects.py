@@ -23,6 +23,7 @@ _DOCUMENT = re.compile(r"^---\s*$", re.MULTILINE)
 _SOURCE = re.compile(r"^# Source: [^/\s]+/(\S+)$", re.MULTILINE)
 _EXTRA = re.compile(r"additional properties (.*?) not allowed")
 _AT = re.compile(r"- at '(?P<path>[^']*)': (?P<what>.*?)(?=\s+- at '|\Z)", re.DOTALL)
+_NUMBERED = "object-"
 _NO_SCHEMA = "could not find schema"
 
 
@@ -73,36 +74,44 @@ def conform(
     home: Path,
     shown: Callable[[Path], Path],
 ) -> list[Finding]:
-    """Validate objects against schemas in one run of kubeconform; files go below `home`, for this user alone."""
+    """Validate objects against schemas in one run of kubeconform; schemas go below `home`.
+
+    The objects go in on stdin, since they hold secrets, each under a name that tells it from the others.
+    """
     groups: dict[str, list[Made]] = {}
-    for item in objects:
+    nameless = [item for item in objects if not isinstance(item.body.get("apiVersion"), str)]
+    found = [item.finding("objects", f"{item.name}: has no apiVersion", ("kind",), shown) for item in nameless]
+    for item in (item for item in objects if isinstance(item.body.get("apiVersion"), str)):
         groups.setdefault(json_for_yaml(item.body) + item.source, []).append(item)
     every = list(groups.values())
     (home / "schemas").mkdir(mode=0o700)
-    (home / "objects").mkdir(mode=0o700)
     used = {_schema_file(group[0].body) for group in every}
     for name, schema in schemas.items():
         if name in used:
             (home / "schemas" / name).write_text(json.dumps(schema), encoding="utf-8")
-    for number, group in enumerate(every):
-        (home / "objects" / f"{number}.json").write_text(json_for_yaml(group[0].body), encoding="utf-8")
     if not every:
-        return []
+        return found
+    stream = "\n---\n".join(json_for_yaml(_named(group[0].body, number)) for number, group in enumerate(every))
     location = f"{home / 'schemas'}/{NAME}"
-    argv = (str(program), "-strict", "-output", "json", "-schema-location", location, str(home / "objects"))
-    result = runner.run(Command(argv=argv, timeout=300))
+    argv = (str(program), "-strict", "-output", "json", "-schema-location", location, "-")
+    result = runner.run(Command(argv=argv, stdin=stream.encode(), timeout=300))
     if result.cancelled:
         raise Interrupted("interrupted while checking objects")
     try:
         rows = read_json(result.stdout).get("resources") or ()
     except (ValueError, AttributeError) as error:
         raise DevtoolsError(f"kubeconform failed: {result.stderr.strip()[-500:]}") from error
-    return [
+    return found + [
         finding
         for row in rows
-        for item in every[int(Path(str(row["filename"])).stem)]
+        for item in every[int(str(row["name"]).removeprefix(_NUMBERED))]
         for finding in _judged(row, item, shown)
     ]
+
+
+def _named(body: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return an object under a name that kubeconform repeats."""
+    return {**body, "metadata": {**(body.get("metadata") or {}), "name": f"{_NUMBERED}{number}"}}
 
 
 def _schema_file(body: Mapping[str, Any]) -> str:
