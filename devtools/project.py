@@ -121,8 +121,13 @@ class Project:
         self.verify_charts(request)
         if request.options.dry_run:
             return self._preview(request)
-        cluster = self._cluster(request)
-        with self._bus(request.options) as bus, self._lock(request, cluster, bus):
+        from devtools.app.locks import machine_lock
+
+        cluster, stack, wait = self._cluster(request), request.stack, request.options.wait
+        with (
+            self._bus(request.options) as bus,
+            machine_lock(self.app, bus, cluster, stack=stack, command=request.command, wait=wait),
+        ):
             return self._run(request, cluster, bus)
 
     def verify_charts(self, request: Request) -> None:
@@ -182,7 +187,7 @@ class Project:
     def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
         """Carry out a plan; emits the events of every step and a final RunFinished."""
         from devtools.app.orphans import marked
-        from devtools.app.session import session
+        from devtools.app.run_setup import new_session
         from devtools.engine.engine import Engine
         from devtools.run.durations import durations_file, save_durations
 
@@ -191,7 +196,7 @@ class Project:
 
         state = self.app.folders.state
         with marked(state / "marks", warn) as mark:
-            run = session(
+            run = new_session(
                 self.app,
                 cluster,
                 bus,
@@ -206,17 +211,28 @@ class Project:
             return code
 
     def _run(self, request: Request, cluster: Cluster, bus: Bus) -> ExitCode:
-        """Observe, plan, apply under the lock; an error before the engine's end ends the run in its events, too."""
-        directory = self._add_run_files(request, bus)
+        """Observe, plan, apply; an error before the engine's end ends the run in its events, too.
+
+        The first plan only decides whether anything changes: a run that changes nothing needs no lock on the cluster.
+        If something does, another machine's run may be changing it, too: the cluster is locked, observed and planned
+        again.
+        """
+        from devtools.app.locks import cluster_lock
+
+        directory, options = self._add_run_files(request, bus), request.options
         bus.emit(self._started(request, cluster, directory))
         started, cancel = time.monotonic(), self.app.cancel.child()  # a run may have to stop, and the command go on
         try:
             kube = self.client(cluster, bus, cancel)
             with contextlib.ExitStack() as locks:
                 planned = self.plan(request, cluster, kube)
-                if self._changes(request, planned):
-                    locks.enter_context(self._cluster_lock(request, cluster, kube, bus))
-                    planned = self._again(request, planned, kube)
+                if changes(planned.plan, planned.facts, sync=options.sync, test=options.test, retest=options.retest):
+                    lock = cluster_lock(
+                        self.app, bus, kube, cluster, stack=request.stack, command=request.command, wait=options.wait
+                    )
+                    locks.enter_context(lock)
+                    facts = self.observe(request, kube)
+                    planned = replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
                 self._announce(request, planned, bus)
                 return self.apply(request, planned, cluster, kube, bus)
         except DevtoolsError as error:
@@ -227,26 +243,6 @@ class Project:
             from devtools.app.crash_reports import bug
 
             return self._ended_early(bus, bug(error, self.app.redactor.text), started)
-
-    def _changes(self, request: Request, planned: Planned) -> bool:
-        """Whether the plan writes anything to the cluster: what does not needs no lock there."""
-        options = request.options
-        sync, test, retest = options.sync, options.test, options.retest
-        return changes(planned.plan, planned.facts, sync=sync, test=test, retest=retest)
-
-    def _again(self, request: Request, planned: Planned, kube: Kube) -> Planned:
-        """Return the plan for what the cluster holds now that it is locked."""
-        facts = self.observe(request, kube)
-        return replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
-
-    def _cluster_lock(
-        self, request: Request, cluster: Cluster, kube: Kube, bus: Bus
-    ) -> contextlib.AbstractContextManager[None]:
-        """Hold the run lock on the cluster, for runs on other machines."""
-        from devtools.app.session import cluster_lock
-
-        stack, wait = request.stack, request.options.wait
-        return cluster_lock(self.app, bus, kube, cluster, stack=stack, command=request.command, wait=wait)
 
     def _preview(self, request: Request) -> ExitCode:
         """Show the plan: reads the cluster if there is one, writes nothing anywhere."""
@@ -321,25 +317,6 @@ class Project:
             yield bus
         finally:
             bus.close()
-
-    @contextlib.contextmanager
-    def _lock(self, request: Request, cluster: Cluster, bus: Bus) -> Iterator[None]:
-        """Hold the run lock of this stack and context; EnvironmentFault if the cluster is being taken away."""
-        from devtools.app.notices import run_subject
-        from devtools.app.session import lock_note
-        from devtools.run.file_lock import check_shutdown, run_lock
-
-        app, locks, where = self.app, self.app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
-        with run_lock(
-            locks,
-            run_subject(request.stack.name, cluster.context),
-            lock_note(app, where, request.command),
-            wait=request.options.wait,
-            cancel=app.cancel,
-            say=lambda line: bus.emit(Notice(level="info", message=line)),
-        ):
-            check_shutdown(locks, where)
-            yield
 
     def _add_run_files(self, request: Request, bus: Bus) -> Path:
         """Create the run's directory, now that the run begins, and fill it from the events."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
     """Return a warning that another run, here or on another machine, changes what is looked at, if one does."""
+    from devtools.app.locks import run_subject
     from devtools.run.file_lock import under_way
 
     other = under_way(app.folders.state / "locks", run_subject(stack.name, context)) or _elsewhere(stack, kube)
@@ -33,7 +34,7 @@ def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | 
 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
     """The holder of the stack's Leases; empty if there is none, or this user may not read them."""
-    from devtools.app.session import lease_namespaces
+    from devtools.app.locks import lease_namespaces
     from devtools.run.cluster_lock import find_holder
 
     for namespace in lease_namespaces(stack):
@@ -41,11 +42,6 @@ def _elsewhere(stack: Stack, kube: Kube) -> str:
             if holder := find_holder(kube, namespace, stack.name):
                 return str(holder)
     return ""
-
-
-def run_subject(stack: str, context: str) -> str:
-    """What a run holds the lock of."""
-    return f"stack {stack} on {context}"
 
 
 def plan_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]], environment: str) -> Iterator[Notice]:

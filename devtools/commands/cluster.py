@@ -65,7 +65,7 @@ def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[
     Raises EnvironmentFault, naming them, if runs are under way on it; with `force` they are only named. Runs look for
     the lock taken here once they hold theirs, and theirs are looked for once this one is held.
     """
-    from devtools.app.session import lock_note
+    from devtools.app.locks import lock_note
     from devtools.run.file_lock import run_lock, shutdown_subject
 
     if app.provider_name == "context":  # that cluster is never stopped or removed

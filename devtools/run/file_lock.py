@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from devtools.base.machine_json import read_json
 from devtools.base.open_file import read_file
-from devtools.errors import EnvironmentFault, Interrupted
+from devtools.errors import EnvironmentFault
+from devtools.process.lock_file import LockFile
 from devtools.process.runner import Cancel
 
 
@@ -33,38 +32,24 @@ def run_lock(
     `holder` (pid, what, who, started, cluster) is what others are told. The system frees the lock of a dead process,
     so a stale one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
     """
-    path = _path(directory, subject)
-    note = note_of(directory, subject)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot write to {directory}: {error.strerror}") from error
-    lock = FileLock(path, mode=0o600, is_singleton=False)  # who can open it to read can lock it
-    last = ""
-    while True:
-        try:
-            lock.acquire(timeout=0)
-            break
-        except Timeout:
+    note, last = note_of(directory, subject), ""
+    with LockFile(_path(directory, subject), cancel) as lock:
+        while not lock.acquire():
             other = _holder(_noted(note))
             if not wait:
                 hint = "wait for it, or leave out --no-wait"
-                raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint) from None
+                raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint)
             if other != last:
                 say(f"waiting for another run: {other}")
                 last = other
-            if cancel.wait(0.2):
-                raise Interrupted(cancel.reason) from None
-        except OSError as error:
-            raise EnvironmentFault(f"cannot lock {path}: {error.strerror}") from error
-    try:
-        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
-            note.write_text(json.dumps(holder), encoding="utf-8")
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            note.unlink(missing_ok=True)
-        lock.release()
+            lock.rest()
+        try:
+            with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+                note.write_text(json.dumps(holder), encoding="utf-8")
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                note.unlink(missing_ok=True)
 
 
 def under_way(directory: Path, subject: str) -> str:
@@ -109,15 +94,11 @@ def check_shutdown(directory: Path, cluster: str) -> None:
 
 
 def _is_held(path: Path) -> bool:
-    lock = FileLock(path, mode=0o600, is_singleton=False)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
+        with LockFile(path, Cancel()) as lock:
+            return not lock.acquire()
+    except EnvironmentFault:
         return False
-    lock.release()
-    return False
 
 
 def _path(directory: Path, subject: str) -> Path:

@@ -14,16 +14,17 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from pathlib import Path
 
 from devtools.base.machine_json import read_state
-from devtools.errors import EnvironmentFault, Interrupted
+from devtools.errors import EnvironmentFault
+from devtools.process.lock_file import LockFile
 from devtools.process.runner import Cancel
 
 MANIFEST = "built.json"  # in each build; its time of change says on which day the build was used last
 SCRATCH = ".building-"  # begins the name of what is not there yet, or goes
 DAY = 86400.0  # seconds
-_LOOK = 0.2  # seconds between tries for the lock
 
 
 class Store:
@@ -52,35 +53,20 @@ class Store:
 
     @contextlib.contextmanager
     def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
-        """Be the only builder of `entry`; waits for another one, saying whom. Raises Interrupted on a cancel."""
-        from filelock import FileLock
-
+        """Be the only builder of `entry`; waits for another one, saying which. Raises Interrupted on a cancel."""
         self._make_root()
-        lock = FileLock(self._root / f"{entry}.lock", mode=0o600)
-        self._acquire(lock.acquire, entry, progress)
-        note = self._root / f"{entry}.builder"
-        try:
-            note.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), "utf-8")
-            yield
-        finally:
-            note.unlink(missing_ok=True)
-            lock.release()
-
-    def _acquire(self, acquire: Callable[..., object], entry: str, progress: Callable[[str], None]) -> None:
-        """Try for the lock until we have it or are told to stop."""
-        from filelock import Timeout
-
-        spoken: float | None = None
-        while True:
-            with contextlib.suppress(Timeout):
-                acquire(timeout=0)
-                return
-            now = time.monotonic()
-            if spoken is None or now - spoken >= self._tick:
-                spoken = now
-                progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
-            if self._cancel.wait(_LOOK):
-                raise Interrupted("stopped while waiting for another build of the toolchain")
+        note, reported = self._root / f"{entry}.builder", -inf
+        with LockFile(self._root / f"{entry}.lock", self._cancel) as lock:
+            while not lock.acquire():
+                if time.monotonic() - reported >= self._tick:
+                    reported = time.monotonic()
+                    progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
+                lock.rest()
+            try:
+                note.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), "utf-8")
+                yield
+            finally:
+                note.unlink(missing_ok=True)
 
     def holder(self, entry: str) -> str:
         """Who builds, as far as it said."""

@@ -1,4 +1,4 @@
-"""What the engine works with: built for one run, and taken away after it."""
+"""The locks of a run: a file for the runs of this machine, Leases on the cluster for those of others."""
 
 from __future__ import annotations
 
@@ -8,83 +8,40 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devtools.app.environment import App
 from devtools.events import Bus, Notice
 from devtools.process.runner import Cancel
 
 if TYPE_CHECKING:
-    from devtools.app.options import Options
     from devtools.clusters.provider import Cluster
-    from devtools.helm.commands import Helm
     from devtools.kube.client import Kube
-    from devtools.model import ReleaseId, Stack
-    from devtools.run.session import Session
+    from devtools.model import Stack
 
 _DEFAULT = "default"  # a namespace that every cluster has
 _NAMESPACE = 300.0  # seconds that a namespace which is being deleted may take to go
 _RENEW_FOR = 3.0  # seconds that one renewal may take
-# A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
-_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
 
-def session(
-    app: App,
-    cluster: Cluster,
-    bus: Bus,
-    kube: Kube,
-    *,
-    stack: Stack,
-    values: Mapping[ReleaseId, Mapping[str, Any]],
-    options: Options,
-    mark: str,
-) -> Session:
-    """The session of a run; `mark` is that of its processes."""
-    from devtools.app.crash_reports import bug
-    from devtools.app.orphans import RUN_VARIABLE
-    from devtools.run.durations import durations_file, load_durations
-    from devtools.run.session import Session
-    from devtools.run.slots import Slots
+@contextlib.contextmanager
+def machine_lock(app: App, bus: Bus, cluster: Cluster, *, stack: Stack, command: str, wait: bool) -> Iterator[None]:
+    """Hold this machine's run lock of a stack and context; EnvironmentFault if the cluster is being removed."""
+    from devtools.run.file_lock import check_shutdown, run_lock
 
-    own = cluster.kubeconfig.parent / "helm"
-    # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
-    homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-    env = {RUN_VARIABLE: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
+    locks, where = app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
+    subject, note = run_subject(stack.name, cluster.context), lock_note(app, where, command)
+    with run_lock(locks, subject, note, wait=wait, cancel=app.cancel, say=partial(_say, bus)):
+        check_shutdown(locks, where)
+        yield
 
-    def helm() -> Helm:
-        from devtools.helm.commands import Helm
 
-        program = app.toolchain.path("helm")
-        return Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)
-
-    return Session(
-        kube=kube,
-        find_helm=helm,
-        runner=app.runner.under(kube.cancel),
-        bus=bus,
-        cancel=kube.cancel,
-        slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
-        root=stack.root,
-        hook_env={
-            RUN_VARIABLE: mark,
-            "KUBECONFIG": str(cluster.kubeconfig),
-            "DEVTOOLS_CONTEXT": cluster.context,
-            "DEVTOOLS_PROVIDER": cluster.provider,
-            "DEVTOOLS_ENVIRONMENT": stack.environment.name,
-        },
-        values=values,
-        durations=load_durations(durations_file(app.folders.state, stack.name, cluster.context)),
-        real_node=cluster.real_node if cluster.simulated else None,
-        origin=origin_of(app),
-        bug=partial(bug, clean=app.redactor.text),
-        test=options.test,
-        sync=options.sync,
-        retest=options.retest,
-    )
+def run_subject(stack: str, context: str) -> str:
+    """Return what a run holds the lock of."""
+    return f"stack {stack} on {context}"
 
 
 @contextlib.contextmanager
@@ -98,9 +55,7 @@ def cluster_lock(
     from devtools.releases.namespaces import make_namespace
     from devtools.run.cluster_lock import Holder, Lease, held
 
-    def say(line: str) -> None:
-        bus.emit(Notice(level="info", message=line))
-
+    say = partial(_say, bus)
     holder = Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=_now(app))
     # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
@@ -116,6 +71,10 @@ def cluster_lock(
         if all(refusals):
             say(f"no run lock on the cluster, so runs on other machines are not blocked ({refusals[-1]})")
         yield
+
+
+def _say(bus: Bus, line: str) -> None:
+    bus.emit(Notice(level="info", message=line))
 
 
 def lease_namespaces(stack: Stack) -> tuple[str, ...]:

@@ -1,0 +1,78 @@
+"""Builds the session of a run from the app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.events import Bus
+
+if TYPE_CHECKING:
+    from devtools.app.options import Options
+    from devtools.clusters.provider import Cluster
+    from devtools.helm.commands import Helm
+    from devtools.kube.client import Kube
+    from devtools.model import ReleaseId, Stack
+    from devtools.run.session import Session
+
+# A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
+_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
+
+
+def new_session(
+    app: App,
+    cluster: Cluster,
+    bus: Bus,
+    kube: Kube,
+    *,
+    stack: Stack,
+    values: Mapping[ReleaseId, Mapping[str, Any]],
+    options: Options,
+    mark: str,
+) -> Session:
+    """Return the session of a run; `mark` is the value of `RUN_VARIABLE` in its processes."""
+    from devtools.app.crash_reports import bug
+    from devtools.app.locks import origin_of
+    from devtools.app.orphans import RUN_VARIABLE
+    from devtools.run.durations import durations_file, load_durations
+    from devtools.run.session import Session
+    from devtools.run.slots import Slots
+
+    own = cluster.kubeconfig.parent / "helm"
+    # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
+    homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
+    env = {RUN_VARIABLE: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
+
+    def helm() -> Helm:
+        from devtools.helm.commands import Helm
+
+        program = app.toolchain.path("helm")
+        return Helm(program=program, kubeconfig=cluster.kubeconfig, context=cluster.context, env=env)
+
+    return Session(
+        kube=kube,
+        find_helm=helm,
+        runner=app.runner.under(kube.cancel),
+        bus=bus,
+        cancel=kube.cancel,
+        slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
+        root=stack.root,
+        hook_env={
+            RUN_VARIABLE: mark,
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "DEVTOOLS_CONTEXT": cluster.context,
+            "DEVTOOLS_PROVIDER": cluster.provider,
+            "DEVTOOLS_ENVIRONMENT": stack.environment.name,
+        },
+        values=values,
+        durations=load_durations(durations_file(app.folders.state, stack.name, cluster.context)),
+        real_node=cluster.real_node if cluster.simulated else None,
+        origin=origin_of(app),
+        bug=partial(bug, clean=app.redactor.text),
+        test=options.test,
+        sync=options.sync,
+        retest=options.retest,
+    )

@@ -1,0 +1,55 @@
+"""A lock file that one process holds at a time; waiting for it can be interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from devtools.errors import EnvironmentFault, Interrupted
+from devtools.process.runner import Cancel
+
+PAUSE = 0.2  # seconds between attempts
+
+
+class LockFile:
+    """A lock that is released when the context ends, or with the process.
+
+    with LockFile(path, cancel) as lock:
+        while not lock.acquire():
+            lock.rest()
+        ...
+    """
+
+    def __init__(self, path: Path, cancel: Cancel) -> None:
+        """The file is for this user alone: who can open it to read can lock it."""
+        from filelock import FileLock
+
+        self.path = path
+        self._cancel = cancel
+        self._lock = FileLock(path, mode=0o600, is_singleton=False)
+
+    def __enter__(self) -> Self:
+        """Nothing is locked yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the lock if it is held."""
+        self._lock.release()
+
+    def acquire(self) -> bool:
+        """Try once; False if another process holds the lock. Raises EnvironmentFault if there can be no file."""
+        from filelock import Timeout
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise EnvironmentFault(f"cannot lock {self.path}: {error.strerror or error}") from error
+        return True
+
+    def rest(self) -> None:
+        """Sleep until the next attempt; raises Interrupted on cancel."""
+        if self._cancel.wait(PAUSE):
+            raise Interrupted(self._cancel.reason or "interrupted while waiting for another process")
