@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from devtools.base.words import plural
 from devtools.report.changes.text import (
     SIGNS,
     clipped,
     field_notes,
+    fields_shown,
     is_large,
     is_text,
     remark,
@@ -58,8 +60,11 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
         where = f" in {item['namespace']}" if item["namespace"] else ""
         note = remark(item)
         yield f"{sign} {item['kind']}/{item['name']}{where}" + (f"  # {clean(note)}" if note else "")
-        for field in item["fields"]:
+        shown = fields_shown(item)
+        for field in shown:
             yield from _field(field)
+        if more := len(item["fields"]) - len(shown):
+            yield f"#   {plural(more, 'more field')}"
         if release["action"] == "upgrade" and item["body"]:
             yield from _block("+", "", item["body"])
     for note in release["notes"]:

@@ -21,6 +21,7 @@ SIGNS: dict[str, tuple[str, Style]] = {
 WORDS = {"replace": "is deleted and created again", "refuse": "is refused", "keep": "is kept"}
 _LONGEST = 70  # characters of a value on one line
 _MOST = 40  # lines of one value
+_MOST_FIELDS, _MOST_OF_CRDS = 100, 20  # fields of one object
 _DIFF: dict[str, Style] = {"-": "bad", "+": "good"}
 _CONTEXT = 1  # lines around a change in a text of several lines
 
@@ -64,10 +65,20 @@ def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterat
     where = f" in {item['namespace']}" if item["namespace"] else ""
     head = (Span(f"    {sign} ", style), Span(f"{item['kind']}/{item['name']}{where}"))
     yield from with_note(head, remark(item), width, "bad" if item["action"] in {"refuse", "remove"} else "warn")
-    for field in item["fields"]:
+    shown = fields_shown(item)
+    for field in shown:
         yield from _field_lines(field)
+    if more := len(item["fields"]) - len(shown):
+        yield (Span(f"        … {plural(more, 'more field')} (--output json has them)", "dim"),)
     if whole and item["body"]:
         yield from block(item["body"], "+", "good", " " * 8)
+
+
+def fields_shown(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the fields of an object that people are shown: a new version of a CRD may change thousands."""
+    most = _MOST_OF_CRDS if item["kind"] == "CustomResourceDefinition" else _MOST_FIELDS
+    fields: list[Mapping[str, Any]] = item["fields"]
+    return fields if len(fields) <= most else fields[: most - 1]
 
 
 def remark(item: Mapping[str, Any]) -> str:
