@@ -135,7 +135,7 @@ MAPPINGS = (
         key="prune",
         owner="environment",
         argocd=("syncPolicy.automated.prune", "syncPolicy.syncOptions"),
-        argocd_note="`confirm`: `Prune=confirm`, since Argo CD 3.4",
+        argocd_note="`confirm`: `Prune=confirm`, since Argo CD 3.4, and `applicationsSync: create-update`",
         flux_note="`prune` of the Kustomizations; there is no approval",
     ),
     Mapping(

@@ -123,6 +123,29 @@ def test_policies(shop: Path, waves: Path, environment: str, *, prune: bool | No
         assert item["metadata"]["finalizers"]
 
 
+def test_a_component_that_is_declared_no_longer_goes_only_as_prune_says(tmp_path: Path) -> None:
+    """The Application of a removed component takes all that it deployed with it."""
+    root = make_shop(tmp_path / "shop")
+    settings = root / "devtools.yaml"
+    settings.write_text(settings.read_text().replace("sync: manual", "sync: manual, prune: never"))
+    assert run(root).code == 0
+    specs = {name: item["spec"] for name, item in documents(root, "argocd/apps/*.yaml").items()}
+    assert {name: spec["syncPolicy"] for name, spec in specs.items()} == {
+        "dev": {"applicationsSync": "sync"},
+        "staging": {"applicationsSync": "create-update"},
+        "production": {"applicationsSync": "create-update", "preserveResourcesOnDeletion": True},
+    }
+    assert [name for name, spec in specs.items() if spec["template"]["metadata"].get("finalizers")] == [
+        "dev",
+        "staging",
+    ]
+    assert run(root, order="waves").code == 0
+    parents = documents(root, "argocd/apps/*.yaml")
+    assert [name for name, item in parents.items() if item["metadata"].get("finalizers")] == ["dev"]
+    assert parents["staging"]["spec"]["syncPolicy"]["automated"]["prune"] is False
+    assert "finalizers" not in documents(root, "argocd/applications/production/*.yaml")["api"]["metadata"]
+
+
 def test_values_of_the_chart_of_others_come_from_this_repository(waves: Path) -> None:
     spec = documents(waves, "argocd/applications/dev/*.yaml")["cache"]["spec"]
     chart, values = spec["sources"]

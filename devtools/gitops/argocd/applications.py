@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
-from devtools.gitops.argocd.context import API_VERSION, FINALIZER, IN_CLUSTER, NAMESPACE, Context, component_labels
+from devtools.gitops.argocd.context import (
+    API_VERSION,
+    FINALIZER,
+    IN_CLUSTER,
+    NAMESPACE,
+    Context,
+    component_labels,
+    finalizers,
+)
 from devtools.gitops.argocd.spec import application_spec
 from devtools.gitops.component import Component
 
@@ -22,7 +30,7 @@ def application(component: Component, environment: GitopsEnvironment, context: C
             "namespace": NAMESPACE,
             "labels": component_labels(component),
             "annotations": {SYNC_WAVE: str(component.wave)},
-            "finalizers": [FINALIZER],
+            **finalizers(environment),
         },
         "spec": application_spec(component, environment, context),
     }
@@ -37,6 +45,7 @@ def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, A
         {"path": path},
         {"automated": automated} if environment.sync == "auto" else {},
         context,
+        cascades=environment.prune == "auto",
     )
 
 
@@ -58,7 +67,7 @@ def root(context: Context) -> dict[str, Any]:
 
 
 def _deploys_applications(
-    name: str, source: dict[str, Any], policy: dict[str, Any], context: Context, *, cascades: bool = True
+    name: str, source: dict[str, Any], policy: dict[str, Any], context: Context, *, cascades: bool
 ) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,

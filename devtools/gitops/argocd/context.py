@@ -86,6 +86,11 @@ def component_labels(component: Component) -> dict[str, str]:
     }
 
 
+def finalizers(environment: GitopsEnvironment) -> dict[str, list[str]]:
+    """Return the finalizer by which an Application takes what it deployed with it; none if that must stay."""
+    return {} if environment.prune == "never" else {"finalizers": [FINALIZER]}
+
+
 def destination(environment: GitopsEnvironment) -> dict[str, str]:
     """Return the cluster of an environment, for one that no labels choose."""
     if environment.cluster.name:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
-from devtools.gitops.argocd.context import API_VERSION, FINALIZER, NAMESPACE, WAVE, Context, destination
+from devtools.gitops.argocd.context import API_VERSION, NAMESPACE, WAVE, Context, destination, finalizers
 from devtools.gitops.argocd.spec import sync_policy
 from devtools.gitops.component import LABEL, Component
 
@@ -90,7 +90,7 @@ def application_set(
         "goTemplate": True,
         "goTemplateOptions": ["missingkey=error"],
         "generators": _generators(environment, context),
-        "syncPolicy": {"preserveResourcesOnDeletion": False},
+        "syncPolicy": _set_policy(environment),
     }
     if context.order(environment) == "rolling":
         steps = [_step(wave, environment) for wave in sorted({component.wave for component in components})]
@@ -126,6 +126,15 @@ def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[s
     return [{"matrix": {"generators": [git, clusters]}}]
 
 
+def _set_policy(environment: GitopsEnvironment) -> dict[str, Any]:
+    """Return what becomes of the Application of a component that is declared no longer.
+
+    The set would delete it, and with it everything that it deployed, without approval.
+    """
+    never = {"preserveResourcesOnDeletion": True} if environment.prune == "never" else {}
+    return {"applicationsSync": "sync" if environment.prune == "auto" else "create-update", **never}
+
+
 def _step(wave: int, environment: GitopsEnvironment) -> dict[str, Any]:
     """Return the step of a wave; a manual environment updates no Application by itself."""
     step: dict[str, Any] = {"matchExpressions": [{"key": WAVE, "operator": "In", "values": [str(wave)]}]}
@@ -143,7 +152,7 @@ def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any
     return {
         "metadata": {
             "name": "{{ .values.cluster }}-{{ .application }}" if by_labels else "{{ .application }}",
-            "finalizers": [FINALIZER],
+            **finalizers(environment),
             "labels": {f"{LABEL}/component": "{{ .name }}", f"{LABEL}/tier": "{{ .tier }}", WAVE: "{{ .wave }}"},
         },
         "spec": {
