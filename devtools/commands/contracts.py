@@ -17,6 +17,7 @@ from devtools.project import Project, Request
 from devtools.tilt.specs import WATCH_FILE
 
 if TYPE_CHECKING:
+    from devtools.clusters.provider import Cluster
     from devtools.readiness.contracts import Contracts
     from devtools.report.text import Line, Style
 
@@ -42,8 +43,9 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
     """
     from devtools.report.tables import show_document
 
-    found = check_health(app, name, options)
-    show_document(contracts_json(app.find_cluster().context, found), _lines, options.output, app.out, app.environ)
+    cluster = app.find_cluster()
+    found = check_health(app, cluster, name, options)
+    show_document(contracts_json(cluster.context, found), _lines, options.output, app.out, app.environ)
     return ExitCode.OK if all(item.state == "ready" for item in found) else ExitCode.FAILED
 
 
@@ -59,7 +61,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
     while True:
         began = app.clock()
         try:
-            found_now = check_health(app, name, options)
+            found_now = check_health(app, app.find_cluster(), name, options)
         except (Interrupted, KeyboardInterrupt):
             raise
         except DevtoolsError as error:
@@ -79,14 +81,13 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
             raise Interrupted(app.cancel.reason)
 
 
-def check_health(app: App, name: str, options: Options) -> list[Health]:
-    """The health of the enabled releases chosen, in order."""
+def check_health(app: App, cluster: Cluster, name: str, options: Options) -> list[Health]:
+    """Return the health of the enabled releases chosen, in order."""
     from devtools.readiness.contracts import Contracts
     from devtools.readiness.observer import Observer
 
     project = Project(app)
     stack = project.stack()
-    cluster = app.find_cluster()
     kube = project.client(cluster)
     request = Request(command="contracts", stack=stack, selection=choose(stack, name, options.selector))
     planned = project.plan(request, cluster, kube)
