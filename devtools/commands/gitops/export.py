@@ -98,13 +98,13 @@ def make_export(app: App, typed: Arguments) -> Made:
         name: components_of(stack, settings, charts, place, namespaces=declared_namespaces(stack, charts))
         for name, stack in stacks.items()
     }
-    _refuse_secrets(typed, stacks.values(), components, place, app.settings.root)
     tenants = load_tenants(app.settings.root)
     for stack in stacks.values():
         check_tenants(tenants, stack)
     if typed.engine == "argocd":
         components = with_tenants(components, tenants, app.settings.name, place)
     components = with_originals(components, place, app.settings.root)
+    _refuse_secrets(typed, stacks.values(), components, place, app.settings.root)
     options = ExportOptions(
         layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
         order=cast("Literal['', 'rolling', 'waves', 'none']", typed.order),
@@ -242,9 +242,6 @@ def _check_words(typed: Arguments) -> None:
     ):
         if value not in known:
             raise ConfigError(f"{flag} is {value!r}", hint=f"choose one of {', '.join(filter(None, known))}")
-    if typed.engine == "kustomize" and typed.environments:
-        hint = "leave --env out; what environments share is in the base"
-        raise ConfigError("engine kustomize exports all environments together", hint=hint)
 
 
 def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] | None:

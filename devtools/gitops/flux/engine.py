@@ -13,10 +13,9 @@ from devtools.gitops.flux.environment import Environment, Layer
 from devtools.gitops.flux.images import image_objects
 from devtools.gitops.flux.infra import infra_files
 from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_file, path_from, yaml_file
-from devtools.gitops.flux.release import helm_release, value_keys, values_name
+from devtools.gitops.flux.release import helm_release, secret_objects, value_keys, values_name
 from devtools.gitops.flux.sources import chart_sources
 from devtools.gitops.flux.tenants import tenant_files, tenant_kustomizations
-from devtools.gitops.secrets import external_secrets
 
 NAME_REFERENCES = "kustomizeconfig.yaml"
 _GENERATORS = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}
@@ -37,6 +36,7 @@ def export_flux(
         environment = Environment(stack, settings.environments[name], members, settings, options)
         if options.layout == "infra":
             files |= infra_files(environment)
+            notes += environment.encrypted_notes()
             notes += [Note(message="layout infra has no tenants: use layout components")] if options.tenants else []
         else:
             files |= component_files(environment)
@@ -86,6 +86,7 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     here = place.below_out(directory)
     generators: dict[str, list[dict[str, Any]]] = {}
     files: dict[PurePosixPath, bytes] = {}
+    namespaces: set[str] = set()
     for component in layer.components:
         for kind, generator in _value_generators(component, here):
             generators.setdefault(kind, []).append(generator)
@@ -93,7 +94,7 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
             if file.content is not None:
                 files[file.path.relative_to(place.out)] = file.content
         if component.secrets:
-            files[directory / f"{component.name}-secrets.yaml"] = documents(_secret_objects(component))
+            files[directory / f"{component.name}-secrets.yaml"] = documents(secret_objects(component, namespaces))
     secrets = [path.name for path in files if path.parent == directory]
     kustomization = kustomization_file(
         [*(f"{component.name}.yaml" for component in layer.components), *secrets],
@@ -105,14 +106,6 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     if generators:
         files[directory / NAME_REFERENCES] = yaml_file(name_references())
     return files
-
-
-def _secret_objects(component: Component) -> Iterable[dict[str, Any]]:
-    """Yield a component's ExternalSecrets, and their namespace if no release declares it: both precede the release."""
-    if component.creates_namespace:
-        metadata = {"name": component.namespace, "annotations": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}
-        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-    yield from external_secrets(component).values()
 
 
 def _value_generators(component: Component, here: PurePosixPath) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -66,6 +66,13 @@ class Environment:
                 message = "Flux appends a digest to the chart's version: pods labelled helm.sh/chart restart once"
                 self.notes.append(Note(component=f"{environment.name}/{component.release}", message=message))
 
+    def encrypted_notes(self) -> Iterable[Note]:
+        """Yield a note for each component with encrypted values: trees that people apply are not decrypted."""
+        for component in self.components:
+            if any(file.encrypted for file in component.value_files):
+                message = "its values are encrypted: apply them by a Flux Kustomization with decryption, not by kubectl"
+                yield Note(component=f"{component.environment}/{component.release}", message=message)
+
     @property
     def revision(self) -> str:
         """What the environment follows."""

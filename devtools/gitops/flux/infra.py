@@ -11,8 +11,9 @@ from devtools.gitops.component import Component, ValueFile
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.infra_rbac import rbac_of
 from devtools.gitops.flux.objects import NAMESPACE, WATCHED, documents, kustomization_file, yaml_file
-from devtools.gitops.flux.release import helm_release, value_keys, values_name
+from devtools.gitops.flux.release import helm_release, namespace_object, value_keys, values_name
 from devtools.gitops.flux.sources import ChartSources
+from devtools.gitops.secrets import external_secrets
 
 _GIT = "git-repository.yaml"
 _SOURCES = {"helm": "helm-repository.yaml", "oci": "oci-repository.yaml"}
@@ -57,12 +58,14 @@ def _component_files(
     files: dict[PurePosixPath, bytes] = {}
     if component.creates_namespace and component.namespace not in namespaces:
         namespaces.add(component.namespace)
-        files[directory / "namespace.yaml"] = yaml_file(_namespace(component.namespace))
+        files[directory / "namespace.yaml"] = yaml_file(namespace_object(component.namespace))
     sources = _own_sources(environment, component)
     for item in sources.objects():
         files[directory / _SOURCES[component.chart.kind]] = yaml_file(item)
     if rbac := rbac_of(component):
         files[directory / "rbac.yaml"] = documents(rbac)
+    if component.secrets:
+        files[directory / "external-secrets.yaml"] = documents(external_secrets(component).values())
     declared = replace(component, creates_namespace=False)
     release = helm_release(declared, environment.names, sources, environment.checks[component.release])
     files[directory / "helm-release.yaml"] = yaml_file(release)
@@ -81,12 +84,6 @@ def _own_sources(environment: Environment, component: Component) -> ChartSources
     oci = {chart: component.name} if chart.kind == "oci" else {}
     secrets = environment.settings.credentials
     return ChartSources(git=environment.stack, repositories=helm, charts=oci, secrets=secrets)
-
-
-def _namespace(name: str) -> Mapping[str, Any]:
-    """Return a namespace that Flux never deletes: with it everything in it would go."""
-    annotations = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}
 
 
 def _values(component: Component) -> tuple[dict[str, Any], dict[str, bytes]]:

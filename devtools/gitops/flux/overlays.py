@@ -13,7 +13,7 @@ from devtools.gitops.component import LABEL, Component, Export, ExportOptions, V
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.infra import content_of
 from devtools.gitops.flux.objects import NAMESPACE, WATCHED, documents, flux_object, kustomization_file, yaml_file
-from devtools.gitops.flux.release import helm_release, value_key, value_keys, values_from, values_name
+from devtools.gitops.flux.release import helm_release, secret_objects, value_key, value_keys, values_from, values_name
 from devtools.gitops.flux.sources import ChartSources, chart_sources
 
 ROOT = PurePosixPath("kustomize")
@@ -55,7 +55,8 @@ def export_kustomize(
         files |= _overlay(environment, shared, patches)
     for chart in options.charts.values():
         files |= chart.files
-    return Export(files=files, notes=tuple(note for environment in environments for note in environment.notes))
+    notes = [note for item in environments for note in (*item.notes, *item.encrypted_notes())]
+    return Export(files=files, notes=tuple(notes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +171,13 @@ def _overlay(
         repository = environment.repository()
         named["_repository.yaml"] = _patch(repository, {"suspend": True})
     files |= {directory / "patches" / name: yaml_file(item) for name, item in named.items()}
+    namespaces: set[str] = set()
+    secrets = [item for c in environment.components if c.secrets for item in secret_objects(c, namespaces)]
+    if secrets:
+        files[directory / "secrets.yaml"] = documents(secrets)
     bases = ["../../base/sources", *(f"../../base/{item.layer}/{item.name}" for item in environment.components)]
     kustomization = kustomization_file(
-        bases,
+        [*bases, *(["secrets.yaml"] if secrets else [])],
         labels=[{"pairs": {f"{LABEL}/environment": environment.environment.name}}],
         patches=[{"path": f"patches/{name}"} for name in sorted(named)],
         generatorOptions=_OPTIONS if generators else {},

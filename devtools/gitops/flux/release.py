@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from devtools.config.values import overlaid
@@ -10,6 +10,7 @@ from devtools.gitops.component import LABEL, Component, ValueFile
 from devtools.gitops.flux.health import Check, health_expressions
 from devtools.gitops.flux.objects import HELM, INTERVAL, RETRY, duration, flux_object
 from devtools.gitops.flux.sources import ChartSources
+from devtools.gitops.secrets import external_secrets
 from devtools.model import ReleaseId
 
 _RETRIES = 3  # of an upgrade, before it is rolled back for good
@@ -106,3 +107,20 @@ def value_key(file: ValueFile) -> str:
     """Return the key of a value file: `values.yaml` for inline values, else its path with dots."""
     parts = file.path.parts if file.content is None else file.path.parts[-1:]
     return ".".join(parts)[-_LONGEST_KEY:].lstrip(".")
+
+
+def secret_objects(component: Component, namespaces: set[str]) -> Iterable[dict[str, Any]]:
+    """Yield a component's ExternalSecrets, and their namespace if no release declares it: both precede the release.
+
+    `namespaces` are those that earlier components yielded, and grows.
+    """
+    if component.creates_namespace and component.namespace not in namespaces:
+        namespaces.add(component.namespace)
+        yield namespace_object(component.namespace)
+    yield from external_secrets(component).values()
+
+
+def namespace_object(name: str) -> dict[str, Any]:
+    """Return a namespace that Flux never deletes: with it everything in it would go."""
+    annotations = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}

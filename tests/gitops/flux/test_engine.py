@@ -157,9 +157,14 @@ def test_flux_builds_an_environment_with_all_below_it(shop: Path) -> None:
     assert len(releases) == len(components(shop)["dev"])
 
 
-def test_an_overlay_is_not_exported_alone(shop: Path) -> None:
-    done = run(shop, engine="kustomize", environments=("dev",))
-    assert (done.code, "exports all environments together" in done.err) == (ExitCode.CONFIG, True)
+def test_one_overlay_has_the_base_of_all(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path / "shop")
+    assert run(shop, engine="kustomize", environments=("dev",)).code is ExitCode.OK
+    assert not (shop / "gitops/kustomize/overlays/production").exists()
+    base = shop / "gitops/kustomize/base/40-apps/api/helm-release.yaml"
+    before = base.read_bytes()
+    assert run(shop, engine="kustomize").code is ExitCode.OK
+    assert base.read_bytes() == before
 
 
 def test_layout_addons_is_refused(shop: Path) -> None:

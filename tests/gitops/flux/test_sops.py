@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from devtools.errors import ExitCode
 from tests.gitops.flux.conftest import Build, objects, run
 from tests.kits.shop import make_shop
@@ -41,3 +43,19 @@ def test_an_encrypted_overlay_becomes_a_secret_with_decryption(tmp_path: Path, k
         "name": secret["metadata"]["name"],
         "valuesKey": "environments.dev.40-apps.web.yaml",
     }
+
+
+@pytest.mark.parametrize("typed", [{"engine": "kustomize"}, {"engine": "flux", "layout": "infra"}])
+def test_a_copy_of_an_encrypted_overlay_is_the_same_bytes(
+    tmp_path: Path, kustomize: Build, typed: dict[str, str]
+) -> None:
+    shop = make_shop(tmp_path / "shop")
+    (shop / "environments/dev/40-apps/web.yaml").write_text(ENCRYPTED)
+    done = run(shop, **typed)
+    assert done.code is ExitCode.OK
+    assert "dev/shop/web" in {n["component"] for n in done.document["notes"] if "with decryption" in n["message"]}
+    copies = [path for path in (shop / "gitops").rglob("*.yaml") if b"AAAA,iv:BBBB" in path.read_bytes()]
+    assert [path.read_text() for path in copies] == [ENCRYPTED]
+    root = shop / "gitops" / ("kustomize/overlays/dev" if typed["engine"] == "kustomize" else "dev")
+    (secret,) = [item for item in kustomize(root) if item["kind"] == "Secret"]
+    assert secret["metadata"]["name"] == "web-secret-values"
