@@ -43,8 +43,7 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
     """
     from devtools.report.tables import show_document
 
-    cluster = app.find_cluster()
-    found = check_health(app, cluster, name, options)
+    cluster, found = check_health(app, name, options)
     show_document(contracts_json(cluster.context, found), _lines, options.output, app.out, app.environ)
     return ExitCode.OK if all(item.state == "ready" for item in found) else ExitCode.FAILED
 
@@ -61,7 +60,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
     while True:
         began = app.clock()
         try:
-            found_now = check_health(app, app.find_cluster(), name, options)
+            _, found_now = check_health(app, name, options)
         except (Interrupted, KeyboardInterrupt):
             raise
         except DevtoolsError as error:
@@ -81,13 +80,14 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
             raise Interrupted(app.cancel.reason)
 
 
-def check_health(app: App, cluster: Cluster, name: str, options: Options) -> list[Health]:
-    """Return the health of the enabled releases chosen, in order."""
+def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[Health]]:
+    """Return the cluster, and the health of the enabled releases chosen, in order."""
     from devtools.readiness.contracts import Contracts
     from devtools.readiness.observer import Observer
 
     project = Project(app)
     stack = project.stack()
+    cluster = app.find_cluster()
     kube = project.client(cluster)
     request = Request(command="contracts", stack=stack, selection=choose(stack, name, options.selector))
     planned = project.plan(request, cluster, kube)
@@ -96,7 +96,7 @@ def check_health(app: App, cluster: Cluster, name: str, options: Options) -> lis
     )
     gone = {fact.id: fact.missing for fact in planned.facts.releases.values()}
     steps = [step for step in planned.plan.steps if step.action is not Action.DISABLED and not step.release.smoke]
-    return [_health(step, judge, bool(gone.get(step.id))) for step in steps]
+    return cluster, [_health(step, judge, bool(gone.get(step.id))) for step in steps]
 
 
 def confirm_broken(found_now: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
