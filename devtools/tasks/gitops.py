@@ -256,5 +256,40 @@ def diff(
     main(lambda app: verb.diff(app, typed), output, verb.OUTPUTS, environment=env)
 
 
+@our_task(
+    name="import",
+    help={
+        "name": "the directory of the GitOps tree",
+        "out": "the new directory to write the stack into (default: imported)",
+        "root": "the repository's root, from which paths in the files count (default: found by those paths)",
+        "repository": "the URL of the repository that the stack will be in, for devtools.yaml",
+        "output": "text or json",
+        "dry-run": "say what would be written and write nothing",
+    },
+)
+def import_(
+    _: Context,
+    name: str,
+    out: str = "imported",
+    root: str = "",
+    repository: str = "",
+    dry_run: bool = False,
+    output: str = "text",
+) -> None:
+    """Make layers of a GitOps tree for Argo CD or Flux, with a note for each conversion.
+
+    Examples:
+      invoke gitops.import ../fleet
+      invoke gitops.import ../fleet --out ../stack --repository https://git.example.com/team/stack.git
+      invoke gitops.import clusters/dev --root . --dry-run
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import imports as verb
+
+    typed = verb.Arguments(directory=name, out=out, root=root, repository=repository, dry_run=dry_run)
+    main(lambda app: verb.import_tree(app, typed, output), output)
+
+
 gitops = Collection("gitops", export, verify, preview, explain, diff)
 gitops.add_task(compare_golden, name="test")
+gitops.add_task(import_)

@@ -1,0 +1,114 @@
+"""`invoke gitops.import`: layers from the GitOps tree of a team that already runs Argo CD or Flux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from devtools.gitops.imports import Imported
+    from devtools.report.text import Line
+
+VERSION = 1  # of the JSON document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """An import as typed."""
+
+    directory: str
+    out: str = "imported"
+    root: str = ""
+    repository: str = ""
+    dry_run: bool = False
+
+
+def import_tree(app: App, typed: Arguments, output: str) -> ExitCode:
+    """Write layers, overlays, charts and the lock into a new directory; exit code 1 if anything was refused."""
+    from devtools.gitops.imports import imported
+    from devtools.gitops.verify import read_world
+    from devtools.report.tables import show_document
+
+    directory, out = app.cwd / typed.directory, (app.cwd / typed.out).resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{typed.out} exists and is not an empty directory", hint="name a new directory with --out")
+    world = read_world(directory, app.cwd / typed.root if typed.root else None, typed.repository)
+    if problems := world.tree.problems:
+        from devtools.errors import config_error
+
+        raise config_error(problems)
+    made = imported(world, _name(out), typed.repository)
+    if not made.releases:
+        hint = "name a directory with Applications, ApplicationSets or HelmReleases"
+        raise ConfigError(f"{typed.directory} has nothing that deploys a chart", hint=hint)
+    if not typed.dry_run:
+        _write(out, made)
+    document = import_json(app, typed, made)
+    show_document(document, _lines, output, app.out, app.environ)
+    return ExitCode.FAILED if any(note.refused for note in made.notes) else ExitCode.OK
+
+
+def _name(out: Path) -> str:
+    """The stack's name: that of the directory."""
+    import re
+
+    return re.sub(r"[^a-z0-9]+", "-", out.name.lower()).strip("-")[:32].strip("-") or "imported"
+
+
+def _write(out: Path, made: Imported) -> None:
+    from devtools.base.atomic_write import write_whole
+
+    for path, content in made.files.items():
+        target = out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+
+
+def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
+    """Return the documented `gitops-import` document."""
+    return {
+        "version": VERSION,
+        "kind": "gitops-import",
+        "out": typed.out,
+        "written": not typed.dry_run,
+        "releases": made.releases,
+        "files": sorted(map(str, made.files)),
+        "notes": [
+            {
+                "file": _shown(app, note.where.file),
+                "line": note.where.line,
+                "column": note.where.column,
+                "subject": note.subject,
+                "message": note.message,
+                "refused": note.refused,
+            }
+            for note in made.notes
+        ],
+    }
+
+
+def _shown(app: App, path: Path) -> str:
+    return str(path.relative_to(app.cwd)) if path.is_relative_to(app.cwd) else str(path)
+
+
+def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """The document for people: a line per note, then what was written."""
+    from devtools.base.words import plural
+    from devtools.report.text import Span, clean
+
+    del width
+    lines: list[Line] = []
+    for note in document["notes"]:
+        place = f"{note['file']}:{note['line']}:{note['column']}: "
+        word = Span("refused: ", "bad") if note["refused"] else Span("note: ", "dim")
+        lines.append((Span(place, "strong"), word, Span(clean(f"{note['subject']}: {note['message']}"))))
+    refused = sum(note["refused"] for note in document["notes"])
+    would = "" if document["written"] else "would be "
+    summary = f"{plural(document['releases'], 'release')}, {plural(len(document['files']), 'file')} {would}written"
+    lines.append((Span(f"{document['out']}: {summary}"), Span(f", {refused} refused" if refused else "", "bad")))
+    return lines

@@ -1,0 +1,198 @@
+"""Releases of Flux's HelmReleases, of current and of removed API versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.base.machine_yaml import read_map
+from devtools.gitops.imports.found import (
+    Found,
+    FoundChart,
+    ImportNote,
+    Values,
+    depths,
+    environment_of,
+    pairs,
+    tier_of,
+    value_file,
+)
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, normal, sequence
+from devtools.gitops.verify.flux import CURRENT, HELM, SOURCE, generators, namespace_of, same
+
+_NAMES = {"timeout": "timeout", "maxHistory": "history"}
+
+
+def found_in_releases(tree: Tree) -> Iterator[Found | ImportNote]:
+    """Yield the release of each HelmRelease, and notes for it and for the tree."""
+    releases = tree.of("HelmRelease", HELM)
+    needs = {id(item): [one for one in _needs(tree, item, releases) if one is not None] for item in releases}
+    positions = depths({number: [id(one) for one in below] for number, below in needs.items()})
+    yield from _conversions(tree)
+    for item in releases:
+        yield from _found(tree, item, needs[id(item)], positions[id(item)])
+
+
+def _needs(tree: Tree, item: KubeObject, releases: tuple[KubeObject, ...]) -> Iterator[KubeObject | None]:
+    """The releases that one depends on, in the same environment."""
+    mine = [one for one in releases if _environment(one) == _environment(item)]
+    for one in map(mapping, sequence(item.spec.get("dependsOn"))):
+        yield same(tree, mine, one.get("name"), str(one.get("namespace") or namespace_of(tree, item)))
+
+
+def _environment(item: KubeObject) -> str:
+    return environment_of(item.labels, [str(item.path)]) or "dev"
+
+
+def _conversions(tree: Tree) -> Iterator[ImportNote]:
+    """Notes for what is written in a form that is not served any more, or deprecated."""
+    for item in tree.objects:
+        current = CURRENT.get((item.group, item.kind))
+        version = item.api_version.partition("/")[2]
+        if current and version != current and item.group.endswith("toolkit.fluxcd.io"):
+            message = f"{version} is read as {current}; an export writes {current}"
+            yield ImportNote(where=item.at("apiVersion"), subject=f"{item.kind} {item.name}", message=message)
+    for path, source in tree.by_path.items():
+        data = mapping(source.documents[0].data) if path.name in KUSTOMIZATIONS and source.documents else {}
+        if data.get("commonLabels"):
+            where = source.documents[0].at(("commonLabels",))
+            message = "commonLabels become labels of the releases; an export writes `labels`"
+            yield ImportNote(where=where, subject=str(path), message=message)
+
+
+def _found(tree: Tree, item: KubeObject, needs: list[KubeObject], position: int) -> Iterator[Found | ImportNote]:
+    subject = f"HelmRelease {item.name}"
+
+    def note(message: str, *path: str | int, refused: bool = False) -> ImportNote:
+        return ImportNote(where=item.at("spec", *path), subject=subject, message=message, refused=refused)
+
+    chart, notes = _chart(tree, item)
+    yield from (note(text, "chart") for text in notes)
+    if chart is None:
+        yield note("its chart is in another repository, or its source is not in the tree", "chart", refused=True)
+        return
+    values: list[Values] = []
+    for index, reference in enumerate(map(mapping, sequence(item.spec.get("valuesFrom")))):
+        made, problem = _values_from(tree, item, reference)
+        if problem:
+            yield note(problem, "valuesFrom", index, refused=True)
+            return
+        values += made
+    values += [value for path in _value_files(item, chart) if (value := value_file(tree, path)) is not None]
+    if isinstance(item.spec.get("values"), Mapping):
+        values.append(Values(data=item.spec["values"]))
+        if len(values) > 1:
+            yield note(
+                "spec.values outrank valuesFrom: they go into the environment's overlay, over the rest", "values"
+            )
+    for key in ("postRenderers", "kubeConfig", "serviceAccountName"):
+        if item.spec.get(key):
+            yield note(f"{key} is left out: write it in the release's `flux`", key)
+    yield Found(
+        name=_name(item),
+        namespace=_namespace(tree, item),
+        environment=_environment(item),
+        tier=tier_of(item.labels, [item.path.parent.name]),
+        position=position,
+        where=item.at("metadata", "name"),
+        chart=chart,
+        values=tuple(values),
+        needs=tuple((_namespace(tree, one), _name(one)) for one in needs),
+        keys=_keys(tree, item),
+    )
+
+
+def _name(item: KubeObject) -> str:
+    """The release's name on the cluster."""
+    target = str(item.spec.get("targetNamespace") or "")
+    return str(item.spec.get("releaseName") or (f"{target}-{item.name}" if target else item.name))
+
+
+def _namespace(tree: Tree, item: KubeObject) -> str:
+    return str(item.spec.get("targetNamespace") or namespace_of(tree, item) or "default")
+
+
+def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
+    """Keys of the release from the HelmRelease."""
+    keys: dict[str, Any] = {_NAMES[name]: value for name, value in pairs(item.spec, *_NAMES)}
+    if item.spec.get("suspend") is True:
+        keys["installed"] = False
+    ignored = []
+    for one in map(mapping, sequence(mapping(item.spec.get("driftDetection")).get("ignore"))):
+        target = mapping(one.get("target"))
+        if target.get("kind") and one.get("paths"):
+            ignored.append({**dict(pairs(target, "kind", "group", "name")), "paths": list(one["paths"])})
+    if ignored:
+        keys["ignore"] = ignored
+    for parent in item.path.parents[:1]:
+        source = tree.by_path.get(parent / "kustomization.yaml")
+        data = mapping(source.documents[0].data) if source and source.documents else {}
+        if mapping(data.get("commonLabels")):
+            keys["labels"] = dict(data["commonLabels"])
+    return keys
+
+
+def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
+    """The chart, and what was converted about it; None if it cannot be told."""
+    spec = mapping(mapping(item.spec.get("chart")).get("spec"))
+    reference = mapping(item.spec.get("chartRef")) or mapping(spec.get("sourceRef"))
+    kind, name = str(reference.get("kind") or ""), reference.get("name")
+    source = same(tree, tree.of(kind, SOURCE), name, str(reference.get("namespace") or ""))
+    version = str(spec.get("version") or "")
+    notes: list[str] = []
+    if kind == "GitRepository" or (kind == "" and spec.get("chart")):
+        path = normal(str(spec.get("chart") or ""))
+        is_here = path is not None and (tree.root / path / "Chart.yaml").is_file()
+        return (FoundChart(kind="path", path=str(path)) if is_here else None), notes
+    if source is None:
+        return None, notes
+    url = str(source.spec.get("url") or "")
+    if kind == "OCIRepository":
+        if not item.spec.get("chartRef"):
+            notes.append("an OCIRepository as sourceRef is refused by Flux: it is read as chartRef")
+        wanted = mapping(source.spec.get("ref"))
+        version = str(wanted.get("tag") or wanted.get("semver") or version)
+        place, _, chart = url.rpartition("/")
+        return FoundChart(kind="oci", repository=place, name=chart, version=version), notes
+    if url.startswith("oci://"):
+        return FoundChart(kind="oci", repository=url.rstrip("/"), name=str(spec.get("chart")), version=version), notes
+    return FoundChart(kind="repository", repository=url, name=str(spec.get("chart")), version=version), notes
+
+
+def _value_files(item: KubeObject, chart: FoundChart) -> Iterator[str]:
+    """Value files in the chart's source, which only charts of this repository have."""
+    spec = mapping(mapping(item.spec.get("chart")).get("spec"))
+    if chart.kind == "path":
+        yield from (str(one) for one in (*sequence(spec.get("valuesFiles")), *pairs_of(spec)))
+
+
+def pairs_of(spec: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The one value file of v2beta1."""
+    return (spec["valuesFile"],) if spec.get("valuesFile") else ()
+
+
+def _values_from(tree: Tree, item: KubeObject, reference: Mapping[str, Any]) -> tuple[list[Values], str]:
+    """The values of one reference, or why they cannot be had."""
+    kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
+    key = str(reference.get("valuesKey") or "values.yaml")
+    if kind not in {"ConfigMap", "Secret"}:
+        return [], f"valuesFrom {kind} {name} does not exist in Flux: copy the file and generate a ConfigMap from it"
+    for path, keys, made in generators(tree, kind):
+        if made == name and path.parent in {item.path.parent, *item.path.parents}:
+            entry = mapping(sequence(mapping(tree.by_path[path].documents[0].data).get(str(keys[0])))[int(keys[1])])
+            for word in map(str, sequence(entry.get("files"))):
+                own, _, file = word.rpartition("=")
+                if (own or PurePosixPath(file).name) == key:
+                    found = value_file(tree, f"{path.parent}/{file}")
+                    return ([found] if found else []), "" if found else f"{file} cannot be read"
+    written = same(tree, tree.of(kind, ""), name, namespace_of(tree, item))
+    if kind == "Secret":
+        return [], f"values of Secret {name} are not imported: name the Secret in the chart's values instead"
+    text = mapping(written.data.get("data")).get(key) if written else None
+    if text is None:
+        return [], "" if reference.get("optional") else f"ConfigMap {name} with {key} is not in the tree"
+    try:
+        return [Values(data=read_map(str(text).encode()))], ""
+    except ValueError as error:
+        return [], f"{key} of ConfigMap {name} is not YAML: {error}"

@@ -1,0 +1,273 @@
+"""Writes found releases as a repository: layers, overlays, charts and the chart lock."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from devtools.base.machine_yaml import yaml_text
+from devtools.base.open_file import read_source
+from devtools.gitops.imports.found import Found, FoundChart, ImportNote, Key, Values
+from devtools.gitops.tree.read import Tree
+from devtools.gitops.verify.argocd import is_pinned
+
+_MOST_LAYERS = 99
+_PLAIN_WORDS = frozenset(
+    {"charts", "chart", "helm", "www", "oci", "registry", "repo", "com", "io", "org", "net", "dev"}
+)
+_SHARED_HOSTS = frozenset({"github", "ghcr", "quay", "docker", "gcr", "gitlab"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Repository:
+    """The files of the imported repository, and notes."""
+
+    files: dict[PurePosixPath, bytes] = field(default_factory=dict)
+    notes: list[ImportNote] = field(default_factory=list)
+    refused: set[Key] = field(default_factory=set)  # releases that are not written
+
+    def note(self, found: Found, message: str, *, refused: bool = False) -> None:
+        """Add a note about a release."""
+        subject = f"release {found.namespace}/{found.name}"
+        self.notes.append(ImportNote(where=found.where, subject=subject, message=message, refused=refused))
+
+
+def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Repository:
+    """The repository that deploys what was found."""
+    made = Repository()
+    by_key: dict[Key, dict[str, Found]] = {}
+    for one in found:
+        other = by_key.setdefault(one.key, {}).setdefault(one.environment, one)
+        if other is not one:
+            made.note(one, f"it is in {one.environment} twice: the first one is imported", refused=True)
+    environments = list(dict.fromkeys(env for several in by_key.values() for env in several))
+    charts = _Charts(tree, made)
+    names = {key: chart for key, several in by_key.items() if (chart := charts.name_of(several))}
+    made.refused |= set(by_key) - set(names)
+    layers = _layers({key: by_key[key] for key in names}, made)
+    for layer, members in layers.items():
+        file = PurePosixPath("layers") / f"{layer}.yaml"
+        releases = [
+            _release(key, names[key], _needs(key, members, by_key), by_key, environments, made) for key in members
+        ]
+        tier = next(iter(by_key[members[0]].values())).tier
+        made.files[file] = yaml_text({"stage": tier, "tier": tier, "releases": releases}).encode()
+        for key in members:
+            _overlays(layer, by_key[key], made)
+    charts.write()
+    manual = {env: all(several[env].manual for several in by_key.values() if env in several) for env in environments}
+    _settings(made, name, url, manual)
+    return made
+
+
+def _settings(made: Repository, name: str, url: str, manual: Mapping[str, bool]) -> None:
+    """devtools.yaml, and a directory for each environment; `manual` says which of them are synced by hand."""
+    exported = {env: {"sync": "manual"} if by_hand else {} for env, by_hand in manual.items()}
+    settings: dict[str, Any] = {"name": name}
+    if url and exported:
+        settings["gitops"] = {"repository": url, "environments": exported}
+    made.files[PurePosixPath("devtools.yaml")] = yaml_text(settings).encode()
+    for env in ("local", *manual):
+        made.files.setdefault(PurePosixPath("environments") / env / ".gitkeep", b"")
+
+
+def _layers(releases: Mapping[Key, Mapping[str, Found]], made: Repository) -> dict[str, list[Key]]:
+    """Layers in the order of positions: a layer holds neighbours of one tier, and the tests of the tier."""
+    position = {key: max(one.position for one in several.values()) for key, several in releases.items()}
+    tier = {key: next(iter(several.values())).tier for key, several in releases.items()}
+    smoke = {key for key, several in releases.items() if any(one.is_smoke for one in several.values())}
+    runs: list[tuple[str, list[Key]]] = []
+    for key in sorted(releases, key=lambda key: (key in smoke, position[key], tier[key], key)):
+        last = [members for name, members in runs if name == tier[key]]
+        if key in smoke and last:
+            last[-1].append(key)
+        elif runs and runs[-1][0] == tier[key]:
+            runs[-1][1].append(key)
+        else:
+            runs.append((tier[key], [key]))
+    if len(runs) > _MOST_LAYERS:
+        first = {name: min(position[key] for key in releases if tier[key] == name) for name in set(tier.values())}
+        runs = [(name, [key for key in releases if tier[key] == name]) for name in sorted(first, key=first.__getitem__)]
+        for several in releases.values():
+            made.note(next(iter(several.values())), "tiers alternate too often: check the order of layers")
+    step = 10 if len(runs) <= 9 else 1  # noqa: PLR2004 - two digits
+    runs_of: dict[str, int] = {}
+    layers: dict[str, list[Key]] = {}
+    for number, (name, members) in enumerate(runs, 1):
+        runs_of[name] = runs_of.get(name, 0) + 1
+        suffix = f"-{runs_of[name]}" if runs_of[name] > 1 else ""
+        layers[f"{number * step:02d}-{name}{suffix}"] = members
+    return layers
+
+
+def _needs(key: Key, members: Sequence[Key], releases: Mapping[Key, Mapping[str, Found]]) -> list[Key]:
+    """What a release needs: as written, and of its layer the members of the wave before, if waves are the order."""
+    several = releases[key]
+    needs = [need for one in several.values() for need in one.needs]
+    if any(one.by_wave and not one.is_smoke for one in several.values()):
+        position = {one: max(item.position for item in releases[one].values()) for one in members}
+        before = max((at for at in position.values() if at < position[key]), default=None)
+        needs += [one for one in members if position[one] == before]
+    return list(dict.fromkeys(needs))
+
+
+def _release(
+    key: Key,
+    chart: str,
+    wanted: Sequence[Key],
+    releases: Mapping[Key, Mapping[str, Found]],
+    environments: Sequence[str],
+    made: Repository,
+) -> dict[str, Any]:
+    several = releases[key]
+    first = next(iter(several.values()))
+    out: dict[str, Any] = {"name": first.name, "namespace": first.namespace, "chart": chart}
+    needs: list[Any] = []
+    for need in wanted:
+        name = "/".join(need)
+        if need not in releases or need in made.refused:
+            made.note(first, f"its need {name} is not imported: it is left out")
+        elif set(releases[need]) != set(environments):
+            needs.append({"release": name, "optional": True})  # it is not in every environment
+        else:
+            needs.append(name)
+    if needs:
+        out["needs"] = needs
+    if any(one.is_smoke for one in several.values()):
+        out["smoke"] = True
+    missing = [env for env in environments if env not in several]
+    if missing:
+        out["environments"] = list(several)
+    out |= first.keys
+    for env, one in several.items():
+        if one.keys != first.keys:
+            made.note(one, f"keys of {env} differ from those of {first.environment}, which are taken")
+    return out
+
+
+def _overlays(layer: str, several: Mapping[str, Found], made: Repository) -> None:
+    """The values that all environments begin with are shared; the rest is each environment's own."""
+    lists = [one.values for one in several.values()]
+    shared = 0
+    while len(several) > 1 and all(len(values) > shared for values in lists):
+        first = lists[0][shared]
+        if not first.raw or any(values[shared].raw != first.raw for values in lists):
+            break
+        shared += 1
+    one = next(iter(several.values()))
+    name = f"{one.name}.yaml"
+    _write(made, one, PurePosixPath("environments/_shared") / layer / name, one.values[:shared])
+    for env, found in several.items():
+        _write(made, found, PurePosixPath("environments") / env / layer / name, found.values[shared:])
+
+
+def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence[Values]) -> None:
+    """One overlay: a single file as it is, several as Helm merges them."""
+    if not values:
+        return
+    if len(values) == 1 and values[0].raw and not (found.is_smoke and "hooks" in values[0].data):
+        made.files[path] = values[0].raw
+        return
+    if any(one.encrypted for one in values):
+        made.note(found, f"an encrypted value file cannot be merged with others into {path}", refused=True)
+        return
+    merged: dict[str, Any] = {}
+    for one in values:
+        merged = _over(merged, one.data)
+    if found.is_smoke and merged.pop("hooks", None) is not None:
+        made.note(found, "it is a smoke release: `hooks`, which makes hooks of Argo CD of its tests, is left out")
+    if not merged:
+        return
+    names = ", ".join(one.path or "inline values" for one in values)
+    made.files[path] = yaml_text(json.loads(json.dumps(merged))).encode()
+    if len(values) > 1:
+        made.note(found, f"{path} is merged from {names}: comments are not kept")
+
+
+def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """As Helm merges value files: maps merge, everything else replaces, null stays."""
+    out = dict(base)
+    for key, value in over.items():
+        below = out.get(key)
+        out[key] = _over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return out
+
+
+class _Charts:
+    """Names charts as layer files do, copies those of the repository, and pins the others in the lock."""
+
+    def __init__(self, tree: Tree, made: Repository) -> None:
+        self._tree, self._made = tree, made
+        self._pinned: dict[str, FoundChart] = {}
+        self._copied: dict[str, str] = {}  # name to path
+
+    def name_of(self, several: Mapping[str, Found]) -> str:
+        """The chart of a release; empty if it cannot be imported."""
+        first = next(iter(several.values()))
+        chart = first.chart
+        for env, one in several.items():
+            if one.chart != chart:
+                self._made.note(one, f"{env} has chart version {one.chart.version}: {chart.version} is taken")
+        if chart.kind == "path":
+            return f"platform/{self._copy(chart.path)}"
+        if not is_pinned(chart.version):
+            message = f"chart {chart.name} is not pinned ({chart.version or 'no version'}): pin an exact version first"
+            self._made.note(first, message, refused=True)
+            return ""
+        name = f"{publisher(chart.repository)}/{chart.name}"
+        known = self._pinned.setdefault(name, chart)
+        if known.version != chart.version or known.repository != chart.repository:
+            name = f"{publisher(chart.repository)}-{re.sub(r'[^a-z0-9]+', '-', chart.version.lower())}/{chart.name}"
+            self._pinned[name] = chart
+            self._made.note(first, f"chart {chart.name} is pinned twice: this one is {name}")
+        return name
+
+    def _copy(self, path: str) -> str:
+        base = re.sub(r"[^a-z0-9.-]+", "-", PurePosixPath(path).name.lower())
+        name = base
+        number = 1
+        while self._copied.get(name, path) != path:
+            number += 1
+            name = f"{base}-{number}"
+        self._copied[name] = path
+        return name
+
+    def write(self) -> None:
+        """Write the copies and the lock."""
+        for name, path in self._copied.items():
+            for file, raw in _chart_files(self._tree, path):
+                self._made.files[PurePosixPath("charts/platform") / name / file] = raw
+        entries = [
+            {
+                "publisher": name.partition("/")[0],
+                "name": chart.name,
+                "version": chart.version.removeprefix("v") if chart.kind == "oci" else chart.version,
+                **({"repository": chart.repository} if chart.kind == "repository" else {}),
+                **({"oci": f"{chart.repository}/{chart.name}"} if chart.kind == "oci" else {}),
+                "sha256": None,
+            }
+            for name, chart in sorted(self._pinned.items())
+        ]
+        if entries:
+            self._made.files[PurePosixPath("charts/third_party/lock.yaml")] = yaml_text({"charts": entries}).encode()
+
+
+def _chart_files(tree: Tree, path: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+    base = tree.root / path
+    for file in sorted(base.rglob("*")):
+        if file.is_file() and not file.is_symlink():
+            yield PurePosixPath(file.relative_to(base).as_posix()), read_source(file)
+
+
+def publisher(repository: str) -> str:
+    """A short name for who publishes a chart: `https://charts.jetstack.io` is jetstack."""
+    parts = urlsplit(repository)
+    host = [word for word in (parts.hostname or "").split(".") if word not in _PLAIN_WORDS]
+    path = [word for word in parts.path.split("/") if word and word not in _PLAIN_WORDS]
+    words = [*path, *host] if (host and host[-1] in _SHARED_HOSTS) or not host else host
+    return re.sub(r"[^a-z0-9]+", "-", (words[0] if words else "upstream").lower()).strip("-") or "upstream"

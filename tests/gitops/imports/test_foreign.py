@@ -1,0 +1,194 @@
+"""Trees that others wrote, and objects of old API versions: converted with a note, or refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.gitops.imports.test_round_trip import imported
+from tests.gitops.verify.support import CASES
+from tests.kits.verbs import Done
+
+
+def edited(directory: Path, tree: str, edits: dict[str, list[tuple[str, str]]]) -> Path:
+    copy = directory / "tree"
+    shutil.copytree(CASES / tree, copy)
+    for name, pairs in edits.items():
+        text = (copy / name).read_text()
+        for old, new in pairs:
+            assert old in text, old
+            text = text.replace(old, new)
+        (copy / name).write_text(text)
+    return copy
+
+
+def run(tree: Path) -> tuple[Done, Path]:
+    out = tree.parent / "out"
+    return imported(tree.parent, "tree", out), out
+
+
+def layers(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for path in sorted((out / "layers").glob("*.yaml")):
+        found |= {one["name"]: {**one, "layer": path.stem} for one in yaml.safe_load(path.read_text())["releases"]}
+    return found
+
+
+def notes(done: Done) -> list[str]:
+    return [f"{one['file']}:{one['line']} {one['subject']}: {one['message']}" for one in done.document["notes"]]
+
+
+def test_a_tree_for_flux(tmp_path: Path) -> None:
+    done, out = run(edited(tmp_path, "flux", {}))
+    assert done.code == 0
+    assert layers(out) == {
+        "database": {"name": "database", "namespace": "data", "chart": "example/postgresql", "layer": "10-dev"},
+        "cache": {
+            "name": "cache",
+            "namespace": "data",
+            "chart": "example/cache",
+            "needs": ["data/database"],
+            "layer": "10-dev",
+        },
+    }
+    assert (out / "environments/dev/10-dev/database.yaml").read_text() == "replicas: 2\n"
+    assert yaml.safe_load((out / "charts/third_party/lock.yaml").read_text())["charts"] == [
+        {
+            "publisher": "example",
+            "name": "cache",
+            "version": "1.4.0",
+            "oci": "oci://registry.example.com/charts/cache",
+            "sha256": None,
+        },
+        {
+            "publisher": "example",
+            "name": "postgresql",
+            "version": "16.2.1",
+            "repository": "https://charts.example.com/stable",
+            "sha256": None,
+        },
+    ]
+
+
+def test_a_tree_for_argo_cd(tmp_path: Path) -> None:
+    done, out = run(edited(tmp_path, "argocd", {}))
+    assert done.code == 1  # plain manifests are refused
+    assert [one["subject"] for one in done.document["notes"] if one["refused"]] == [
+        "Application crds",
+        "Application widgets",
+    ]
+    found = layers(out)
+    assert {name: one["chart"] for name, one in found.items()} == {
+        "database": "example/postgresql",
+        "cache": "platform/cache",
+    }
+    assert found["cache"]["needs"] == ["data/database"]
+    assert (out / "charts/platform/cache/templates/migrate.yaml").exists()
+    settings = yaml.safe_load((out / "devtools.yaml").read_text())
+    assert settings["gitops"]["environments"] == {"dev": {}, "production": {"sync": "manual"}}
+
+
+@pytest.mark.parametrize(
+    ("edits", "note"),
+    [
+        (
+            {"shop/dev/cache.yaml": [("helm.toolkit.fluxcd.io/v2\n", "helm.toolkit.fluxcd.io/v2beta2\n")]},
+            "tree/shop/dev/cache.yaml:1 HelmRelease cache: v2beta2 is read as v2; an export writes v2",
+        ),
+        (
+            {"shop/dev/cache.yaml": [("helm.toolkit.fluxcd.io/v2\n", "helm.toolkit.fluxcd.io/v2beta1\n")]},
+            "tree/shop/dev/cache.yaml:1 HelmRelease cache: v2beta1 is read as v2; an export writes v2",
+        ),
+        (
+            {"shop/dev/sources.yaml": [("source.toolkit.fluxcd.io/v1\n", "source.toolkit.fluxcd.io/v1beta1\n")]},
+            "tree/shop/dev/sources.yaml:1 HelmRepository stable: v1beta1 is read as v1; an export writes v1",
+        ),
+        (
+            {
+                "shop/dev/database.yaml": [
+                    (
+                        "        kind: HelmRepository\n        name: stable",
+                        "        kind: OCIRepository\n        name: cache",
+                    )
+                ]
+            },
+            "tree/shop/dev/database.yaml:10 HelmRelease database: an OCIRepository as sourceRef is refused by Flux",
+        ),
+        (
+            {
+                "shop/dev/kustomization.yaml": [
+                    ("labels:\n  - pairs:\n      team: shop\n", "commonLabels:\n  team: shop\n")
+                ]
+            },
+            "tree/shop/dev/kustomization.yaml:4 shop/dev/kustomization.yaml: commonLabels become labels",
+        ),
+        (
+            {"shop/dev/cache.yaml": [("  valuesFrom:", "  values: {replicas: 3}\n  valuesFrom:")]},
+            "tree/shop/dev/cache.yaml:17 HelmRelease cache: spec.values outrank valuesFrom",
+        ),
+    ],
+)
+def test_old_forms_are_converted_with_a_note(
+    tmp_path: Path, edits: dict[str, list[tuple[str, str]]], note: str
+) -> None:
+    done, out = run(edited(tmp_path, "flux", edits))
+    assert done.code == 0
+    assert any(text.startswith(note) for text in notes(done)), notes(done)
+    assert set(layers(out)) == {"database", "cache"}
+
+
+def test_common_labels_are_labels_of_the_releases(tmp_path: Path) -> None:
+    pair = ("labels:\n  - pairs:\n      team: shop\n", "commonLabels:\n  team: shop\n")
+    _, out = run(edited(tmp_path, "flux", {"shop/dev/kustomization.yaml": [pair]}))
+    assert layers(out)["cache"]["labels"] == {"team": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("edits", "note", "left"),
+    [
+        (
+            {"shop/dev/database.yaml": [("    - kind: ConfigMap\n", "    - kind: GitRepository\n")]},
+            "tree/shop/dev/database.yaml:22 HelmRelease database: valuesFrom GitRepository database-values does not",
+            {"cache"},
+        ),
+        (
+            {"shop/dev/database.yaml": [("version: 16.2.1", 'version: ">=16.0.0"')]},
+            "tree/shop/dev/database.yaml:4 release data/database: chart postgresql is not pinned (>=16.0.0): pin",
+            {"cache"},
+        ),
+        (
+            {"shop/dev/database.yaml": [("        name: stable", "        name: gone")]},
+            "tree/shop/dev/database.yaml:10 HelmRelease database: its chart is in another repository, or its source is",
+            {"cache"},
+        ),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_with_the_way_out(
+    tmp_path: Path, edits: dict[str, list[tuple[str, str]]], note: str, left: set[str]
+) -> None:
+    done, out = run(edited(tmp_path, "flux", edits))
+    assert done.code == 1
+    assert any(text.startswith(note) for text in notes(done)), notes(done)
+    assert set(layers(out)) == left
+    assert "needs" not in layers(out)["cache"]
+    assert any(text.endswith("its need data/database is not imported: it is left out") for text in notes(done))
+
+
+def test_a_broken_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    tree = edited(tmp_path, "flux", {})
+    (tree / "broken.yaml").write_text("a: [\n")
+    done, out = run(tree)
+    assert done.code == 2
+    assert "broken.yaml:2:1" in done.err
+    assert not out.exists()
+
+
+def test_a_directory_without_releases(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    done, out = run(tmp_path / "tree")
+    assert (done.code, out.exists()) == (2, False)
+    assert "tree has nothing that deploys a chart" in done.err
