@@ -48,6 +48,7 @@ def export_flux(
 
 def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
     """Return the files of an environment, by their path below --out."""
+    _check_secrets(environment)
     root = PurePosixPath("flux", environment.environment.name)
     sources = chart_sources(environment.stack, environment.components, environment.settings.credentials)
     layers = [environment.kustomization(layer, root / layer.name) for layer in environment.layers]
@@ -78,6 +79,23 @@ def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
             release = helm_release(component, environment.names, sources, environment.checks[component.release])
             files[root / layer.name / f"{component.name}.yaml"] = yaml_file(release)
     return files
+
+
+def _check_secrets(environment: Environment) -> None:
+    """Raise ConfigError if ExternalSecrets lie in the layer that brings their CRD: Flux applies a layer at once."""
+    charts = environment.options.charts
+    for layer in environment.layers:
+        bringing = [
+            item.release
+            for item in layer.components
+            if item.chart_name in charts and any(crd.kind == "ExternalSecret" for crd in charts[item.chart_name].crds)
+        ]
+        having = [item.release for item in layer.components if item.secrets]
+        if bringing and having:
+            message = (
+                f"release {having[0]} has secrets and is in {layer.name}, as {bringing[0]} is, which brings their CRD"
+            )
+            raise ConfigError(message, hint="Flux applies a layer at once: move the release to a later layer")
 
 
 def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPath) -> dict[PurePosixPath, bytes]:

@@ -129,5 +129,4 @@ def _grouped(lines: Sequence[str]) -> Iterable[str]:
 
 def references(checks: Iterable[Check]) -> list[Mapping[str, str]]:
     """Return healthChecks, each object once."""
-    found = [check.reference for check in checks]
-    return [item for index, item in enumerate(found) if item not in found[:index]]
+    return list({tuple(check.reference.items()): check.reference for check in checks}.values())

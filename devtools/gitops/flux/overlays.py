@@ -38,11 +38,12 @@ def export_kustomize(
     sources = chart_sources(stack, everything, settings.credentials)
     files = _sources(environments[0], sources)
     shared: dict[PurePosixPath, _Shared] = {}
+    members: dict[PurePosixPath, list[Component]] = {}
     for component in everything:
-        path = PurePosixPath(component.layer, component.name)
-        if path not in shared:
-            shared[path] = _share([item for item in everything if item.release == component.release])
-            files |= _base(ROOT / "base" / path, component, shared[path])
+        members.setdefault(PurePosixPath(component.layer, component.name), []).append(component)
+    for path, items in members.items():
+        shared[path] = _share(items)
+        files |= _base(ROOT / "base" / path, items[0], shared[path])
     releases = [_releases(environment, sources, shared) for environment in environments]
     first: dict[PurePosixPath, Objects] = {}
     for found in releases:

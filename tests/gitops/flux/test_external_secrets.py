@@ -43,3 +43,15 @@ def test_each_secret_once_and_its_namespace_once(
     keys = [item["spec"]["dataFrom"][0]["extract"]["key"] for item in built if item["kind"] == "ExternalSecret"]
     assert sorted(keys) == ["dev/store/one/db", "dev/store/two/queue"]
     assert [item["metadata"]["name"] for item in built if item["kind"] == "Namespace"] == ["jobs"]
+
+
+def test_secrets_beside_the_operator_are_refused(shop: Path) -> None:
+    """Flux would apply neither: the kind is unknown until the operator is there."""
+    crd = shop / "charts/platform/widget-operator/crds/widgets.yaml"
+    text = crd.read_text().replace("kind: Widget,", "kind: ExternalSecret,").replace("WidgetList", "ExternalSecretList")
+    crd.write_text(text)
+    layer = shop / "layers/20-operators.yaml"
+    layer.write_text(layer.read_text().replace("    timeout: 90s", "    timeout: 90s\n    secrets: [auth]"))
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    assert "release shop-system/cache has secrets and is in 20-operators" in done.err
