@@ -41,6 +41,8 @@ LONGEST = (
     "clusters/test_real_node.py",
     "e2e/test_runs.py",
     "smoke/test_runner.py",
+    "platform/test_predictions.py",
+    "e2e/test_plan_diff.py",
     "e2e/test_drift.py",
     "platform/test_smoke_services.py",
     "faults/test_workloads.py",

@@ -36,6 +36,7 @@ def document(kind: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
         "action": "upgrade",
         "reason": "inputs changed",
         "problem": "",
+        "stand_in": False,
         "notes": [],
         "commands": [],
         "hooks": [],

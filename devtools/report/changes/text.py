@@ -43,7 +43,9 @@ def changes_lines(document: Mapping[str, Any], width: int) -> list[Line]:
 def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
     """Yield one release with its objects."""
     is_bad = release["action"] == "blocked"
-    head = (Span(f"  {release['release']}", "strong"), Span(f"  {release['action']}", "bad" if is_bad else ""))
+    head: Line = (Span(f"  {release['release']}", "strong"), Span(f"  {release['action']}", "bad" if is_bad else ""))
+    if release["stand_in"]:
+        head = (*head, Span("  stand-in", "warn"))
     yield from with_note(head, release["reason"], width, "bad" if is_bad else "dim")
     if release["problem"]:
         yield from wrapped(f"! cannot be rendered: {release['problem']}", width, "    ", "bad")
