@@ -78,6 +78,27 @@ def _keys(steps: Steps) -> list[str]:
     return keys
 
 
+def value_at(item: Any, steps: Steps) -> Any:
+    """Return the value at a path, ABSENT if there is none."""
+    for step in steps:
+        if isinstance(step, str):
+            item = item.get(step, ABSENT) if isinstance(item, Mapping) else ABSENT
+        elif not isinstance(item, list):
+            return ABSENT
+        elif isinstance(step, int):
+            item = item[step] if step < len(item) else ABSENT
+        else:
+            item = next((one for one in item if _is_named(one, step)), ABSENT)
+    return item
+
+
+def _is_named(item: Any, keys: tuple[tuple[str, Any], ...]) -> bool:
+    """Whether an item of a list has these keys; a member of a set is its own."""
+    return all(
+        item == value if not key else isinstance(item, Mapping) and item.get(key) == value for key, value in keys
+    )
+
+
 def path_of(steps: Steps) -> str:
     """The path of a field, as the API server writes it."""
     return "".join(map(_shown, steps))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from devtools.diff.difference import ABSENT, Change, changes, is_hidden
+from devtools.diff.difference import ABSENT, Change, changes, is_hidden, value_at
 from devtools.diff.effects import CRD, loss, storage_version
 from devtools.diff.managed_fields import Steps
 from devtools.drift.objects import Item
@@ -72,6 +72,7 @@ class Subject:
     crds: tuple[Item, ...] = ()
     old: tuple[Item, ...] = ()
     varying: Mapping[ObjectRef, frozenset[Steps]] = field(default_factory=dict)
+    client_side: bool = False  # the last revision was applied by patches of the client's
 
 
 def removed_objects(one: Subject, live: Mapping[ObjectRef, Mapping[str, Any] | None]) -> Iterator[ObjectChange]:
@@ -137,6 +138,19 @@ def foreign(one: Subject, item: Item, live: Mapping[str, Any]) -> str:
     owner = f"belongs to release {namespace}/{name}" if name else "no release created it"
     take = f"invoke layer {one.step.release.layer} --take-ownership {release}"
     return f"already exists, and {owner}: {take}"
+
+
+def forgotten(one: Subject, item: Item, live: Mapping[str, Any], found: Iterable[Change]) -> Iterator[Change]:
+    """Yield the fields that go because they are no longer declared, where the server does not know who applied them.
+
+    That is after a client-side apply, as by Helm 3: Helm makes itself the applier of its fields, then applies.
+    """
+    old = next((known for known in one.old if is_same(known.ref, item.ref)), None) if one.client_side else None
+    known = {change.steps for change in found}
+    for change in changes(old.body, item.body, "") if old else ():
+        there = value_at(live, change.steps)
+        if change.declared is ABSENT and change.steps not in known and there is not ABSENT:
+            yield replace(change, live=there)
 
 
 def is_same(one: ObjectRef, other: ObjectRef) -> bool:

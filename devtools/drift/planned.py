@@ -21,6 +21,7 @@ from devtools.drift.changes import (
     covers,
     crd_notes,
     foreign,
+    forgotten,
     is_same,
     other_owner,
     planned_field,
@@ -139,6 +140,7 @@ class _Prediction(LiveObjects):
             crds=tuple(self.items(step.id, crds, redactor)),
             old=tuple(old),
             varying=varying_fields(new, again) if rendering.again else {},
+            client_side=stored is not None and stored.client_side,
         )
 
     def _stored(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
@@ -177,6 +179,7 @@ class _Prediction(LiveObjects):
             pods = pods_of(item.ref.kind, wanted)
             return ObjectChange(ref=item.ref, does="replace", reason="its release is installed anew", restarts=pods)
         found = _compared(item, live, wanted, manager)
+        found = (*found, *forgotten(one, item, live, found))
         return self._changed(one, item, found, live, wanted, manager) if found else None
 
     def _without_kind(self, item: Item) -> ObjectChange:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from devtools.helm.record import read_record
@@ -20,6 +20,7 @@ class Applied:
     objects: tuple[dict[str, Any], ...]  # as Helm applied them, hooks left out
     repeated: tuple[dict[str, Any], ...]  # declared before another one of `objects` with the same name
     values: Mapping[str, Any]  # that the user gave
+    client_side: bool = False  # by patches that the client computed, as Helm 3 does
 
 
 def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
@@ -30,7 +31,8 @@ def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
     """
     record = read_record(secret)
     values = record.document.get("config")
-    return declared(record.items(), release, values if isinstance(values, Mapping) else {})
+    found = declared(record.items(), release, values if isinstance(values, Mapping) else {})
+    return replace(found, client_side=record.document.get("apply_method") in {None, "", "csa"})
 
 
 def declared(items: Iterable[Mapping[str, Any]], release: ReleaseId, values: Mapping[str, Any]) -> Applied:

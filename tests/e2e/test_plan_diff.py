@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,6 +210,26 @@ def test_values_that_go_go_from_the_cluster(web: Repo, kube: Kube) -> None:
     item = kube.get(f"/api/v1/namespaces/{web.namespace}/configmaps/web")
     assert item
     assert item["data"]["say"] == "hello"
+
+
+def test_what_another_helm_applied_is_compared_too(repo: Repo, kube: Kube, tool: Callable[[str], Path]) -> None:
+    """A client-side apply, as by Helm 3, leaves no applier of its fields; what goes next is still found."""
+    repo.chart("web", WEB)
+    repo.write("charts/platform/web/values.yaml", DEFAULTS)
+    helm = [str(tool("helm")), "install", "web", str(repo.path / "charts/platform/web"), "--server-side=false"]
+    where = ["--namespace", repo.namespace, "--create-namespace", "--kubeconfig", str(kube._kubeconfig)]
+    subprocess.run([*helm, *where, "--set", "say=hello"], check=True, capture_output=True)
+    repo.write("layers/20-apps.yaml", LAYER)
+    adopting = ("layer", "20", "--take-ownership", "web")
+    quiet = repo.invoke(*adopting, "--dry-run", "--diff", "--output", "json")
+    assert (quiet.code, objects(quiet.document)) == (0, {}), quiet.text
+    repo.edit("charts/platform/web/templates/0.yaml", "  say: {{ .Values.say | quote }}\n", "")
+    found = objects(repo.invoke(*adopting, "--dry-run", "--diff", "--output", "json").document)
+    assert {name: paths(item) for name, item in found.items()} == {"ConfigMap/web": {".data.say": ("hello", None)}}
+    assert repo.invoke(*adopting, "--no-test").code == 0
+    item = kube.get(f"/api/v1/namespaces/{repo.namespace}/configmaps/web")
+    assert item
+    assert "say" not in item["data"]
 
 
 def test_what_is_no_longer_declared_is_removed(web: Repo) -> None:
