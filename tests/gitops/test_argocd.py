@@ -373,3 +373,11 @@ def test_secrets_without_a_store_are_an_error_at_each_release(tmp_path: Path) ->
     done = run(root)
     assert done.code == 2
     assert "layers/40-apps.yaml:4:5: release shop/api has secrets, and no store is set" in done.err
+
+
+def test_the_api_server_compares(shop: Path, waves: Path) -> None:
+    """Else some CRDs are out of sync for ever, and hold back every later step."""
+    template = documents(shop, "argocd/apps/dev.yaml")["dev"]["spec"]["template"]
+    plain = documents(waves, "argocd/applications/dev/*.yaml").values()
+    for item in (template, *plain):
+        assert item["metadata"]["annotations"]["argocd.argoproj.io/compare-options"] == "ServerSideDiff=true"

@@ -7,6 +7,7 @@ from typing import Any
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import (
     API_VERSION,
+    COMPARED,
     FINALIZER,
     IN_CLUSTER,
     NAMESPACE,
@@ -29,7 +30,7 @@ def application(component: Component, environment: GitopsEnvironment, context: C
             "name": context.application_name(component),
             "namespace": NAMESPACE,
             "labels": component_labels(component),
-            "annotations": {SYNC_WAVE: str(component.wave)},
+            "annotations": {SYNC_WAVE: str(component.wave), **COMPARED},
             **finalizers(environment),
         },
         "spec": application_spec(component, environment, context),

@@ -19,6 +19,9 @@ FINALIZER = "resources-finalizer.argocd.argoproj.io"
 IN_CLUSTER = "https://kubernetes.default.svc"
 LONGEST_LABEL = 63  # characters of a label's value
 WAVE = f"{LABEL}/wave"
+# The API server compares. Otherwise what it leaves out of an object (empty maps in CRDs) or normalizes is a difference
+# for ever, and a rolling sync never leaves the step.
+COMPARED = {"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

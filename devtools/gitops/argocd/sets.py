@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
-from devtools.gitops.argocd.context import API_VERSION, NAMESPACE, WAVE, Context, destination, finalizers
+from devtools.gitops.argocd.context import API_VERSION, COMPARED, NAMESPACE, WAVE, Context, destination, finalizers
 from devtools.gitops.argocd.spec import sync_policy
 from devtools.gitops.component import LABEL, Component
 
@@ -153,6 +153,7 @@ def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any
         "metadata": {
             "name": "{{ .values.cluster }}-{{ .application }}" if by_labels else "{{ .application }}",
             **finalizers(environment),
+            "annotations": COMPARED,
             "labels": {f"{LABEL}/component": "{{ .name }}", f"{LABEL}/tier": "{{ .tier }}", WAVE: "{{ .wave }}"},
         },
         "spec": {
