@@ -125,6 +125,12 @@ MAPPINGS = (
         flux_note="none: Flux runs in the cluster it deploys to",
     ),
     Mapping(
+        key="controller",
+        owner="environment",
+        argocd_note="none: local writes are refused",
+        flux_note="none: local writes are refused",
+    ),
+    Mapping(
         key="sync",
         owner="environment",
         argocd=("syncPolicy.automated",),

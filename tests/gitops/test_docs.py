@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from devtools.commands.gitops.explain import explain
+from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.errors import ExitCode
 from devtools.gitops.mapping import MAPPINGS, table
-from devtools.model import Release
+from devtools.model import Layer, Release
 from tests.gitops.test_export import run as export_of
 from tests.kits.shop import make_shop
 from tests.kits.verbs import Done, call
@@ -29,10 +30,12 @@ def test_the_table_is_the_generated_one() -> None:
     assert PAGE.read_text() == with_table(PAGE.read_text())
 
 
-def test_every_key_of_a_release_is_mapped() -> None:
+def test_every_key_is_mapped() -> None:
     from devtools.config.validate import keys_of
 
-    assert {key.name for key in keys_of(Release)} - {item.key for item in MAPPINGS} == set()
+    mapped = {item.key for item in MAPPINGS}
+    assert {key.name for key in (*keys_of(Release), *keys_of(GitopsEnvironment))} - mapped == set()
+    assert {key.name for key in keys_of(Layer)} - mapped == {"releases"}
 
 
 @pytest.fixture(scope="module")
