@@ -110,10 +110,7 @@ class Project:
         return cached_stack(self.app)
 
     def run(self, request: Request) -> ExitCode:
-        """Carry out a request, or show its plan if it is a dry run.
-
-        Raises ConfigError if a controller deploys the environment and the request would write to it.
-        """
+        """Carry out a request, or show its plan if it is a dry run; ConfigError if a controller owns the target."""
         if not (request.options.dry_run or request.options.force_local):
             from devtools.config.settings_file.handover import refuse_handed_over
 

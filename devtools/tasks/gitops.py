@@ -8,6 +8,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from devtools.tasks.declaration import layer_task, our_task, selector_of, with_help
+from devtools.tasks.operations import TASKS
 
 
 @our_task(
@@ -216,47 +217,6 @@ def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
 
 
 @our_task(
-    reads=True,
-    help={
-        "env": "the environment to compare",
-        "against": "with this other environment",
-        "from": "with the same environment at this git ref",
-        "to": "with --from: at this git ref (default: the working tree)",
-        "fail-on-change": "exit with 1 if anything differs",
-        "output": "text, json or markdown",
-    },
-)
-def diff(
-    _: Context,
-    env: str = "",
-    against: str = "",
-    from_: str = "",
-    to: str = "",
-    fail_on_change: bool = False,
-    output: str = "text",
-) -> None:
-    """Show which objects and fields differ between two environments or two git revisions.
-
-    Examples:
-      invoke gitops.diff --env staging --against dev
-      invoke gitops.diff --env dev --from main --output markdown
-      invoke gitops.diff --env dev --from v1.2 --to v1.3 --fail-on-change
-    """
-    from devtools.app.exit_codes import main
-    from devtools.commands.gitops import diff as verb
-
-    typed = verb.Arguments(
-        environment=env,
-        against=against,
-        from_ref=from_,
-        to_ref=to,
-        fail_on_change=fail_on_change,
-        output=output,
-    )
-    main(lambda app: verb.diff(app, typed), output, verb.OUTPUTS, environment=env)
-
-
-@our_task(
     name="import",
     help={
         "name": "the directory of the GitOps tree",
@@ -290,6 +250,6 @@ def import_(
     main(lambda app: verb.import_tree(app, typed, output), output)
 
 
-gitops = Collection("gitops", export, verify, preview, explain, diff)
+gitops = Collection("gitops", export, verify, preview, explain, *TASKS)
 gitops.add_task(compare_golden, name="test")
 gitops.add_task(import_)

@@ -53,7 +53,16 @@ class Arguments:
 def export(app: App, typed: Arguments) -> ExitCode:
     """Write the export, or with `check` and `dry_run` say what would change."""
     made = make_export(app, typed)
-    changes = changes_of(
+    changes = changes_for(made, typed)
+    if not (typed.check or typed.dry_run):
+        write_changes(changes)
+    _show(app, typed, made, changes)
+    return ExitCode.FAILED if typed.check and not changes.is_empty else ExitCode.OK
+
+
+def changes_for(made: Made, typed: Arguments) -> Changes:
+    """Return what an export would change in its directory; ConfigError for files that were edited by hand."""
+    return changes_of(
         made.out,
         typed.engine,
         made.export.files,
@@ -61,10 +70,6 @@ def export(app: App, typed: Arguments) -> ExitCode:
         overwrite=typed.overwrite,
         includes=_included(made, typed),
     )
-    if not (typed.check or typed.dry_run):
-        write_changes(changes)
-    _show(app, typed, made, changes)
-    return ExitCode.FAILED if typed.check and not changes.is_empty else ExitCode.OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,18 @@ def write_changes(changes: Changes) -> None:
         raise EnvironmentFault(f"the export cannot be written: {error}") from error
 
 
+def note_restored(out: Path, files: Mapping[PurePosixPath, bytes | None]) -> None:
+    """Note in the manifest that files of it were restored from version control, or removed (None)."""
+    digests = _digests(out, Path(out.name))
+    changed = {}
+    for engine, paths in digests.items():
+        ours = {path: content for path, content in files.items() if (path.parts[0] == "flux") == (engine == "flux")}
+        remaining = {path: digest for path, digest in paths.items() if PurePosixPath(path) not in ours}
+        new = {str(path): hashlib.sha256(content).hexdigest() for path, content in ours.items() if content is not None}
+        changed[engine] = dict(sorted({**remaining, **new}.items()))
+    write_whole(out / MANIFEST, (_HEAD + yaml_text(changed)).encode())
+
+
 def _new_digests(changes: Changes) -> dict[str, dict[str, str]]:
     """Return the manifest after the changes: sorted, and without files that are not ours."""
     before = changes.digests.get(changes.engine, {}) if changes.is_narrowed else {}

@@ -1,0 +1,1 @@
+"""Moves components between environments, on git branches."""

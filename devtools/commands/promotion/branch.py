@@ -1,0 +1,125 @@
+"""A change of files in Git: made in a scratch work tree, shown by what it renders to, committed on a branch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.commands.gitops.diff import difference_json, difference_lines
+from devtools.commands.gitops.preview import repository_of
+from devtools.commands.gitops.sides import compare_sides, side_of
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.gitops.tree.git import Repository
+from devtools.model import Release, Stack
+from devtools.planning.selection import find_release
+from devtools.report.text import Line, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What to change in Git, and how to name it."""
+
+    kind: str  # of the JSON document
+    environment: str  # whose releases change
+    before: str  # names of the two sides
+    after: str
+    releases: tuple[Release, ...]
+    subject: str
+    trailers: Mapping[str, str]
+    branch: str
+    dry_run: bool
+    output: str
+
+
+def repository(app: App) -> Repository:
+    """Return the Git repository of the project; raises ConfigError if it is in none, EnvironmentFault without git."""
+    program = app.which("git")
+    if program is None:
+        raise EnvironmentFault("git is not installed", hint="install git")
+    top = repository_of(app, app.settings.root)
+    if not (top / ".git").exists():
+        raise ConfigError(f"{app.settings.root} is not in a Git repository", hint="git init, then commit")
+    return Repository(program=program, top=top, runner=app.runner)
+
+
+def find_components(stack: Stack, typed: str) -> tuple[Release, ...]:
+    """Return the releases of a list `api,web`, all of them installed; ConfigError for what is not."""
+    found = tuple(find_release(stack, name) for name in dict.fromkeys(filter(None, typed.split(","))))
+    if not found:
+        raise ConfigError("no component is named", hint="name releases: api, or api,web")
+    for release in found:
+        if not release.installed:
+            message = f"{release.id} is not installed in {stack.environment.name}"
+            raise ConfigError(message, hint=f"it is disabled by {release.disabled_by}" if release.disabled_by else "")
+    return found
+
+
+def make_change(app: App, change: Change, edit: Callable[[App], Sequence[str]]) -> ExitCode:
+    """Edit files in a scratch work tree, show what that renders to, and commit it unless it is a dry run.
+
+    `edit` receives the app of that tree and returns a line for each change; none means that there is nothing to do.
+    """
+    started = time.monotonic()
+    git = repository(app)
+    root = app.settings.root
+    if not change.dry_run:
+        git.refuse_branch(change.branch)
+    _warn(app, git)
+    with git.scratch() as tree:
+        there = replace(app, cwd=tree / root.relative_to(git.top))
+        if not (there.cwd / "layers").exists() and not (there.cwd / "devtools.yaml").exists():
+            raise ConfigError("the stack is not in HEAD", hint="commit it first")
+        before = side_of(there, change.environment)
+        lines = edit(there)
+        after = side_of(replace(there), change.environment)
+        plan, found = compare_sides(app, before, after, {release.id for release in change.releases})
+        effect = difference_json(plan, found, change.before, change.after, time.monotonic() - started)
+        commit = ""
+        if lines and not change.dry_run:
+            commit = git.commit_branch(tree, change.branch, _message(change, lines))
+    document = {
+        "version": 1,
+        "kind": change.kind,
+        "environment": change.environment,
+        "components": [str(release.id) for release in change.releases],
+        "changes": list(lines),
+        "branch": change.branch if commit else "",
+        "commit": commit,
+        "effect": effect,
+    }
+    from devtools.report.tables import show_document
+
+    show_document(document, _lines, change.output, app.out, app.environ)
+    return ExitCode.CONFIG if effect["counts"]["not_predicted"] else ExitCode.OK
+
+
+def _warn(app: App, git: Repository) -> None:
+    if git.is_changed([str(app.settings.root)]):
+        app.say("uncommitted changes are left out: the branch begins at HEAD")
+
+
+def _message(change: Change, lines: Iterable[str]) -> str:
+    trailers = "\n".join(f"{key}: {value}" for key, value in change.trailers.items())
+    return f"{change.subject}\n\n" + "\n".join(lines) + f"\n\n{trailers}\n"
+
+
+def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """Return what people read."""
+    if not document["changes"]:
+        return [(Span(f"nothing to change in {document['environment']}", "good"),)]
+    lines: list[Line] = [(Span(line),) for line in document["changes"]]
+    lines += [(), *difference_lines(document["effect"], width), ()]
+    if document["branch"]:
+        lines.append((Span(f"committed on branch {document['branch']}: git push origin {document['branch']}", "good"),))
+    else:
+        lines.append((Span("dry run: no branch was made", "dim"),))
+    return lines
+
+
+def shown(path: Path, root: Path) -> str:
+    """Return a path as it is in the repository."""
+    return path.relative_to(root).as_posix()

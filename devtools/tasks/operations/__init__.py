@@ -1,0 +1,120 @@
+"""The invoke tasks that compare, promote and hand over environments; nothing else is imported until one runs."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from devtools.tasks.declaration import layer_task, our_task
+
+
+@our_task(
+    reads=True,
+    help={
+        "env": "the environment to compare",
+        "against": "with this other environment",
+        "from": "with the same environment at this git ref",
+        "to": "with --from: at this git ref (default: the working tree)",
+        "fail-on-change": "exit with 1 if anything differs",
+        "output": "text, json or markdown",
+    },
+)
+def diff(
+    _: Context,
+    env: str = "",
+    against: str = "",
+    from_: str = "",
+    to: str = "",
+    fail_on_change: bool = False,
+    output: str = "text",
+) -> None:
+    """Show which objects and fields differ between two environments or two git revisions.
+
+    Examples:
+      invoke gitops.diff --env staging --against dev
+      invoke gitops.diff --env dev --from main --output markdown
+      invoke gitops.diff --env dev --from v1.2 --to v1.3 --fail-on-change
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.gitops import diff as verb
+
+    typed = verb.Arguments(
+        environment=env,
+        against=against,
+        from_ref=from_,
+        to_ref=to,
+        fail_on_change=fail_on_change,
+        output=output,
+    )
+    main(lambda app: verb.diff(app, typed), output, verb.OUTPUTS, environment=env)
+
+
+@layer_task(
+    help={
+        "name": "the components: a release's name, or several as api,web",
+        "from": "the environment that has what is promoted (default: as devtools.yaml says)",
+        "to": "the environment to promote to",
+        "only": "promote only this part: chart, values or images",
+        "branch": "the branch to commit on (default: promote/ENVIRONMENT/COMPONENT)",
+        "dry-run": "show what would change, and make no branch",
+        "output": "text or json",
+    },
+)
+def promote(
+    _: Context,
+    name: str,
+    from_: str = "",
+    to: str = "",
+    only: str = "",
+    branch: str = "",
+    dry_run: bool = False,
+    output: str = "text",
+) -> None:
+    """Give an environment what the one before it has, as a commit on a git branch.
+
+    Examples:
+      invoke gitops.promote api --from dev --to staging
+      invoke gitops.promote api,web --to staging --only images
+      invoke gitops.promote api --to production --dry-run
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.promotion import promote as verb
+
+    typed = verb.Arguments(
+        components=name, source=from_, target=to, only=only, branch=branch, dry_run=dry_run, output=output
+    )
+    main(lambda app: verb.promote(app, typed), output)
+
+
+@layer_task(
+    help={
+        "name": "the components: a release's name, or several as api,web",
+        "env": "the environment to change",
+        "to": "the git ref whose state is restored (default: before the component's last change)",
+        "branch": "the branch to commit on (default: rollback/ENVIRONMENT/COMPONENT)",
+        "dry-run": "show what would change, and make no branch",
+        "output": "text or json",
+    },
+)
+def rollback(
+    _: Context,
+    name: str,
+    env: str = "",
+    to: str = "",
+    branch: str = "",
+    dry_run: bool = False,
+    output: str = "text",
+) -> None:
+    """Restore a component of an environment as it was before its last change, as a commit on a git branch.
+
+    Examples:
+      invoke gitops.rollback api --env staging
+      invoke gitops.rollback api,web --env production --to v1.2 --dry-run
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.promotion import rollback as verb
+
+    typed = verb.Arguments(components=name, environment=env, to_ref=to, branch=branch, dry_run=dry_run, output=output)
+    main(lambda app: verb.rollback(app, typed), output)
+
+
+TASKS = (diff, promote, rollback)
