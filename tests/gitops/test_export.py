@@ -150,6 +150,19 @@ def test_the_project_of_an_application_is_the_layers(shop: Path) -> None:
     assert "release shop/web sets argocd.project, which no ApplicationSet can change (set 'project'" in done.err
 
 
+def test_a_secret_in_a_layer_file_is_refused_and_shown_nowhere(shop: Path) -> None:
+    layer, canary = shop / "layers/40-apps.yaml", "c4n4ry-Zx81Qp77Lm20"
+    text = layer.read_text().replace('      text: "y"', f"      db: {{password: {canary}}}")
+    layer.write_text(text.replace("flux: {maxHistory: 3}", f"flux: {{auth: {{token: {canary}}}}}"))
+    for engine in ("argocd", "flux", "kustomize"):
+        done = run(shop, engine=engine)
+        assert done.code is ExitCode.CONFIG
+        assert "layers/40-apps.yaml:16:12: values of release shop/api: db.password looks secret" in done.err
+        assert "flux of release shop/web: auth.token looks secret" in done.err
+        assert canary not in done.out + done.err
+    assert not (shop / "gitops").exists()
+
+
 def test_a_stack_without_settings_says_what_to_add(shop: Path) -> None:
     (shop / "devtools.yaml").write_text("name: shop\n")
     done = run(shop)

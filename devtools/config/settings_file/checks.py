@@ -16,7 +16,8 @@ from devtools.errors import Problem
 def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
     """Yield what is wrong with `gitops`."""
     keys = data.get("gitops", {})
-    if urlsplit(keys.get("repository", "")).password:
+    url = urlsplit(keys.get("repository", ""))
+    if url.password or (url.username and url.scheme != "ssh"):  # a token may be all there is before the '@'
         hint = "take them out: controllers read them from a Secret"
         yield document.problem(("gitops", "repository"), "'repository' must not contain credentials", hint)
     if not is_inside(keys.get("path", "")):
