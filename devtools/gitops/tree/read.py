@@ -165,9 +165,16 @@ class Tree:
     def below(self, directory: str) -> tuple[KubeObject, ...]:
         """The objects in files below a directory of the repository."""
         clean = normal(directory)
-        if clean is None:
-            return ()
-        return tuple(item for item in self.objects if clean in item.path.parents)
+        return () if clean is None else self._below.get(clean, ())
+
+    @cached_property
+    def _below(self) -> Mapping[PurePosixPath, tuple[KubeObject, ...]]:
+        """The objects below each directory."""
+        found: dict[PurePosixPath, list[KubeObject]] = {}
+        for item in self.objects:
+            for parent in item.path.parents:
+                found.setdefault(parent, []).append(item)
+        return {path: tuple(items) for path, items in found.items()}
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

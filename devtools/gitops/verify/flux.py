@@ -73,9 +73,10 @@ def namespace_of(tree: Tree, item: KubeObject) -> str:
 def same(tree: Tree, found: Iterable[KubeObject], name: Any, namespace: str) -> KubeObject | None:
     """The object of a name and namespace; an unwritten namespace matches every one."""
     for item in found:
-        at = namespace_of(tree, item)
-        if item.name == name and (not at or not namespace or at == namespace):
-            return item
+        if item.name == name:
+            at = namespace_of(tree, item)
+            if not at or not namespace or at == namespace:
+                return item
     return None
 
 
