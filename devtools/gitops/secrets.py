@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from devtools.errors import Problem
@@ -14,7 +14,10 @@ API_VERSION = "external-secrets.io/v1"
 
 def external_secrets(component: Component) -> dict[str, dict[str, Any]]:
     """Return the ExternalSecrets of a component by the names of their Secrets."""
-    return {name: _external_secret(component, name) for name in component.secrets}
+    return {
+        name: external_secret(name, component.namespace, key_of(component, name), component.secret_store)
+        for name in component.secrets
+    }
 
 
 def key_of(component: Component, name: str) -> str:
@@ -31,12 +34,13 @@ def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
             yield Problem(where=release.where, message=message, hint=hint)
 
 
-def _external_secret(component: Component, name: str) -> dict[str, Any]:
-    spec: Mapping[str, Any] = {
+def external_secret(name: str, namespace: str, key: str, store: str) -> dict[str, Any]:
+    """Return the ExternalSecret that makes a Secret of all that the store has under a key."""
+    spec = {
         "refreshInterval": "1h",
-        "secretStoreRef": {"kind": "ClusterSecretStore", "name": component.secret_store},
+        "secretStoreRef": {"kind": "ClusterSecretStore", "name": store},
         "target": {"name": name, "creationPolicy": "Owner"},
-        "dataFrom": [{"extract": {"key": key_of(component, name)}}],
+        "dataFrom": [{"extract": {"key": key}}],
     }
-    metadata = {"name": name, "namespace": component.namespace}
+    metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": API_VERSION, "kind": "ExternalSecret", "metadata": metadata, "spec": spec}

@@ -381,3 +381,24 @@ def test_the_api_server_compares(shop: Path, waves: Path) -> None:
     plain = documents(waves, "argocd/applications/dev/*.yaml").values()
     for item in (template, *plain):
         assert item["metadata"]["annotations"]["argocd.argoproj.io/compare-options"] == "ServerSideDiff=true"
+
+
+def test_private_repositories_are_secrets_of_argo_cd(tmp_path: Path) -> None:
+    root = make_shop(tmp_path / "shop")
+    settings = root / "devtools.yaml"
+    text = settings.read_text()
+    credentials = "  credentials: {https://git.example.com/shop.git: shop-git, https://charts.example.com: charts}\n"
+    settings.write_text(text.replace("  team: store\n", "  team: store\n" + credentials))
+    notes = [note["message"] for note in run(root).document["notes"]]
+    assert any("https://charts.example.com is private: Argo CD needs Secret charts" in message for message in notes)
+    assert components(root, "dev")["cache"]["helm"] == {"passCredentials": True}
+    settings.write_text(settings.read_text().replace("  team: store\n", "  team: store\n  secret_store: vault\n"))
+    notes = [note["message"] for note in run(root).document["notes"]]
+    assert not any("is private" in message for message in notes)
+    secrets = documents(root, "argocd/repositories/*.yaml")
+    template = secrets["charts"]["spec"]["target"]["template"]
+    assert template["metadata"]["labels"] == {"argocd.argoproj.io/secret-type": "repository"}
+    assert template["data"] == {"type": "helm", "url": "https://charts.example.com", "name": "charts"}
+    assert secrets["shop-git"]["spec"]["dataFrom"] == [{"extract": {"key": "shared/store/argocd/shop-git"}}]
+    kinds = documents(root, "argocd/projects/*.yaml")["shop-gitops"]["spec"]["namespaceResourceWhitelist"]
+    assert {"group": "external-secrets.io", "kind": "ExternalSecret"} in kinds

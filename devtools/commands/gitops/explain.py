@@ -9,7 +9,7 @@ from typing import Any
 from devtools.app.environment import App
 from devtools.base.machine_json import json_text
 from devtools.base.yaml_positions import Document, read
-from devtools.commands.gitops.export import Arguments, Made, make_export
+from devtools.commands.gitops.export import Arguments, Made, gitops_settings, make_export
 from devtools.errors import ConfigError, ExitCode
 from devtools.gitops import mapping
 from devtools.gitops.argocd.context import Context
@@ -40,8 +40,7 @@ def explain_json(
     app: App, component: Component, release: Release, stack: Stack, argocd: Made, flux: Made
 ) -> dict[str, Any]:
     """Return the documented `gitops-explain` document."""
-    settings = app.settings.gitops
-    assert settings is not None, "an export was made"  # noqa: S101 - `make_export` refuses it otherwise
+    settings = gitops_settings(app)
     context = Context(stack=app.settings.name, settings=settings, options=argocd.options)
     specs = {
         "argocd": application_spec(component, settings.environments[component.environment], context),

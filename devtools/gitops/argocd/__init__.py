@@ -13,6 +13,7 @@ from devtools.gitops.argocd.context import NAMESPACE, Context, document
 from devtools.gitops.argocd.health import APPLICATION, lua_of
 from devtools.gitops.argocd.layout import LAYOUTS
 from devtools.gitops.argocd.projects import projects
+from devtools.gitops.argocd.repositories import repository_notes, repository_secrets
 from devtools.gitops.argocd.sets import application_set
 from devtools.gitops.argocd.spec import SECRETS, component_data, value_files
 from devtools.gitops.argocd.tenants import tenant_notes
@@ -48,11 +49,17 @@ def export_argocd(
         files[context.layout.projects / f"{name}.yaml"] = document(project)
     files[context.layout.root_file] = document(root(context))
     everything = [component for members in components.values() for component in members]
+    for name, secret in repository_secrets(everything, context).items():
+        files[context.layout.repositories / f"{name}.yaml"] = document(secret)
     lua, notes = lua_of(everything, crds_by_kind(options))
     files |= _config_files(context, lua, components)
     for component in everything:
         files |= options.charts[component.chart_name].files
-    more = (*tenant_notes(components, options.tenants), *_notes(everything, context))
+    more = (
+        *repository_notes(everything, context),
+        *tenant_notes(components, options.tenants),
+        *_notes(everything, context),
+    )
     return Export(files=files, notes=(*notes, *more))
 
 

@@ -23,6 +23,7 @@ class Layout:
     applications: PurePosixPath
     projects: PurePosixPath
     config: PurePosixPath
+    repositories: PurePosixPath
     copies_values: bool = False
 
     def component(self, environment: str, tier: str, name: str) -> PurePosixPath:
@@ -59,20 +60,22 @@ LAYOUTS = {
     "components": Layout(
         root_file=_ARGOCD / "root.yaml",
         root=_ARGOCD,
-        include="{apps/*.yaml,projects/*.yaml}",
+        include="{apps/*.yaml,projects/*.yaml,repositories/*.yaml}",
         sets=_ARGOCD / "apps",
         applications=_ARGOCD / "applications",
         projects=_ARGOCD / "projects",
         config=_ARGOCD / "config",
+        repositories=_ARGOCD / "repositories",
     ),
     "addons": Layout(
         root_file=PurePosixPath("apps/root.yaml"),
         root=PurePosixPath(),
-        include="{addons/bootstrap/*.yaml,platform/projects/*.yaml}",
+        include="{addons/bootstrap/*.yaml,platform/projects/*.yaml,platform/repositories/*.yaml}",
         sets=PurePosixPath("addons/bootstrap"),
         applications=PurePosixPath("fleet"),
         projects=PurePosixPath("platform/projects"),
         config=PurePosixPath("platform/config"),
+        repositories=PurePosixPath("platform/repositories"),
         copies_values=True,
     ),
 }

@@ -51,6 +51,8 @@ def _project(name: str, components: Sequence[Component], context: Context) -> di
 
 def _own_project(context: Context) -> dict[str, Any]:
     kinds = [{"group": "argoproj.io", "kind": kind} for kind in ("AppProject", "Application", "ApplicationSet")]
+    if context.settings.secret_store and context.settings.credentials:
+        kinds.append({"group": "external-secrets.io", "kind": "ExternalSecret"})
     return _object(
         context.own_project,
         {
