@@ -105,7 +105,7 @@ def test_a_chart_that_cannot_be_rendered_is_named(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ({}, "takes exactly one of --against and --from"),
+        ({}, "takes exactly one of --against, --from and --live"),
         ({"against": "dev"}, "--env is missing"),
         ({"against": "dev", "from_ref": "HEAD"}, "takes exactly one"),
         ({"environment": "dev", "against": "stagign"}, "unknown environment 'stagign'"),

@@ -1,4 +1,4 @@
-"""`invoke gitops.diff`: what differs between two environments or two git revisions."""
+"""`invoke gitops.diff`: what differs between two environments or two git revisions, or Git and a cluster."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class Arguments:
     against: str = ""  # another environment
     from_ref: str = ""
     to_ref: str = ""  # empty: the working tree
+    live: bool = False
+    engine: str = ""  # with `live`
     fail_on_change: bool = False
     output: str = "text"
 
@@ -34,8 +36,13 @@ def diff(app: App, typed: Arguments) -> ExitCode:
     """Show what differs; with `fail_on_change` FAILED if anything does, CONFIG if a chart cannot be rendered."""
     started = time.monotonic()
     _check(typed)
-    before, after, plan, found = _between(app, typed)
-    document = difference_json(plan, found, before, after, time.monotonic() - started)
+    if typed.live:
+        from devtools.commands.takeover.adopt import live_difference
+
+        document = live_difference(app, typed.engine, started)
+    else:
+        before, after, plan, found = _between(app, typed)
+        document = difference_json(plan, found, before, after, time.monotonic() - started)
     show_difference(app, document, typed.output)
     if document["counts"]["not_predicted"]:
         return ExitCode.CONFIG
@@ -75,9 +82,9 @@ def _check(typed: Arguments) -> None:
     """Raise ConfigError for flags that do not fit together."""
     if typed.output not in OUTPUTS:
         raise ConfigError(f"unknown output {typed.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
-    if bool(typed.against) == bool(typed.from_ref):
-        hint = "invoke gitops.diff --env staging --against dev, or invoke gitops.diff --env dev --from main"
-        raise ConfigError("gitops.diff takes exactly one of --against and --from", hint=hint)
+    if sum(map(bool, (typed.against, typed.from_ref, typed.live))) != 1:
+        hint = "such as invoke gitops.diff --env staging --against dev, or invoke gitops.diff --env dev --from main"
+        raise ConfigError("gitops.diff takes exactly one of --against, --from and --live", hint=hint)
     if typed.to_ref and not typed.from_ref:
         raise ConfigError("--to needs --from", hint="invoke gitops.diff --env dev --from main --to feature")
     if not typed.environment:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from devtools.app.environment import App
 from devtools.base.machine_yaml import read_yaml
+from devtools.base.open_file import read_source
 from devtools.commands.gitops.export import ENGINES, Arguments, Made, changes_for, make_export, place_of
 from devtools.errors import ConfigError
 from devtools.gitops.tree.write import MANIFEST, Changes, write_changes
@@ -43,7 +44,7 @@ def export_again(app: App, target: str, releases: Sequence[Release]) -> Iterator
 
 def _there(changes: Changes, path: object) -> bytes:
     file = changes.out / str(path)
-    return file.read_bytes() if file.exists() else b""
+    return read_source(file) if file.exists() else b""
 
 
 def _version(content: bytes) -> str:
@@ -57,7 +58,7 @@ def _changes(app: App, environment: str, releases: Sequence[Release]) -> Iterato
     """Yield, for each engine whose files are there, what an export of these components would change."""
     out, _ = place_of(app, "")
     manifest = out / MANIFEST
-    known = read_yaml(manifest.read_bytes()) if manifest.exists() else None
+    known = read_yaml(read_source(manifest)) if manifest.exists() else None
     names = tuple(str(release.id) for release in releases)
     for engine in ENGINES:
         if not (isinstance(known, dict) and engine in known):

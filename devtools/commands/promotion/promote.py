@@ -9,6 +9,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.base.atomic_write import write_whole
+from devtools.base.open_file import read_source
 from devtools.base.yaml_edit import with_value
 from devtools.base.yaml_positions import read
 from devtools.commands.gitops.export import gitops_settings
@@ -104,7 +105,7 @@ def _overlay(
     made = edits(ours, there, merge(release, root=root).data, parts, tags)
     if not made:
         return
-    raw = target.read_bytes() if target.exists() else b""
+    raw = read_source(target) if target.exists() else b""
     for edit in made:
         changed = with_value(raw, target, edit.path, edit.value)
         if changed is None:

@@ -14,6 +14,8 @@ from devtools.tasks.declaration import layer_task, our_task
         "against": "with this other environment",
         "from": "with the same environment at this git ref",
         "to": "with --from: at this git ref (default: the working tree)",
+        "live": "with what its cluster holds: what a controller would change there",
+        "engine": "with --live: argocd or flux (default: the controller in devtools.yaml, else argocd)",
         "fail-on-change": "exit with 1 if anything differs",
         "output": "text, json or markdown",
     },
@@ -24,15 +26,18 @@ def diff(
     against: str = "",
     from_: str = "",
     to: str = "",
+    live: bool = False,
+    engine: str = "",
     fail_on_change: bool = False,
     output: str = "text",
 ) -> None:
-    """Show which objects and fields differ between two environments or two git revisions.
+    """Show which objects and fields differ between environments, git revisions, or Git and a cluster.
 
     Examples:
       invoke gitops.diff --env staging --against dev
       invoke gitops.diff --env dev --from main --output markdown
       invoke gitops.diff --env dev --from v1.2 --to v1.3 --fail-on-change
+      invoke gitops.diff --env dev --live --engine flux
     """
     from devtools.app.exit_codes import main
     from devtools.commands.gitops import diff as verb
@@ -42,6 +47,8 @@ def diff(
         against=against,
         from_ref=from_,
         to_ref=to,
+        live=live,
+        engine=engine,
         fail_on_change=fail_on_change,
         output=output,
     )
@@ -117,4 +124,27 @@ def rollback(
     main(lambda app: verb.rollback(app, typed), output)
 
 
-TASKS = (diff, promote, rollback)
+@our_task(
+    reads=True,
+    help={
+        "env": "the environment, whose cluster is looked at",
+        "engine": "argocd or flux (default: the controller in devtools.yaml, else argocd)",
+        "output": "text or json",
+    },
+)
+def adopt(_: Context, env: str = "", engine: str = "", output: str = "text") -> None:
+    """Show which releases a controller would take over on a cluster, what it would change, and whose fields it takes.
+
+    Everything is a dry run; exit code 1 if it would take fields of others or something would be refused.
+
+    Examples:
+      invoke gitops.adopt --env dev
+      invoke gitops.adopt --env dev --engine flux --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.takeover import adopt as verb
+
+    main(lambda app: verb.adopt(app, engine, output), output, environment=env)
+
+
+TASKS = (diff, promote, rollback, adopt)

@@ -1,0 +1,1 @@
+"""Looks at the cluster that a GitOps controller will deploy to."""

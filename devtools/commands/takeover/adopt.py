@@ -1,0 +1,154 @@
+"""`invoke gitops.adopt` and `invoke gitops.diff --live`: what a controller would change on a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.base.words import plural
+from devtools.commands.gitops.sides import Side, side_of
+from devtools.errors import ConfigError, ExitCode
+from devtools.model import Action, Plan
+from devtools.report.text import Line, Span
+
+CONTROLLERS = ("argocd", "flux")
+
+
+def controller_for(app: App, typed: str) -> Any:
+    """Return the controller: as typed, else as devtools.yaml says, else Argo CD; ConfigError for others."""
+    gitops = app.settings.gitops
+    found = gitops.environments.get(app.environment_name) if gitops else None
+    name = typed or (found.controller if found else "") or "argocd"
+    if name not in CONTROLLERS:
+        raise ConfigError(f"--engine is {name!r}", hint=f"choose one of {', '.join(CONTROLLERS)}")
+    return name
+
+
+def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
+    """Return a plan of every exported release, what a controller would do to each, and the cluster's context."""
+    from devtools.drift.takeover import action_of, take_over
+    from devtools.project import Project
+    from devtools.rendering.renderer import renderer
+    from devtools.rendering.steps import render_steps
+
+    cluster = app.provider.find()
+    side = _exported(side_of(app, app.environment_name))
+    app.say(f"comparing {plural(len(side.plan.steps), 'release')} with the cluster")
+    app.toolchain.ensure(("helm",), progress=app.say)
+    kube = Project(app).client(cluster)
+    where: dict[str, Any] = {"kubeconfig": cluster.kubeconfig, "context": cluster.context}
+    with renderer(app.toolchain.path("helm"), app.runner, **where) as rendering:
+        found = render_steps(rendering, side.plan, side.values, kube.served(), kube.version())
+    taken = take_over(kube, side.plan.steps, found, side.values, controller_for(app, engine), app.cancel)
+    steps = [replace(item.change.step, action=action_of(item), reason=_reason(item)) for item in taken]
+    taken = [replace(item, change=replace(item.change, step=step)) for item, step in zip(taken, steps, strict=True)]
+    return replace(side.plan, steps=tuple(steps)), taken, cluster.context
+
+
+def _exported(side: Side) -> Side:
+    """Return the releases that are exported."""
+    stack = side.plan.stack
+    steps = tuple(
+        step for step in side.steps.values() if step.release.gitops and stack.layer(step.release.layer).gitops
+    )
+    return replace(side, plan=replace(side.plan, steps=steps))
+
+
+def _reason(item: Any) -> str:
+    if item.revision:
+        return f"Helm's record has revision {item.revision.number}"
+    return f"{plural(item.found, 'object')} without a record of Helm" if item.found else "nothing is there yet"
+
+
+def adopt(app: App, engine: str, output: str) -> ExitCode:
+    """Show what a controller would take over; FAILED if it would take fields from others or be refused."""
+    from devtools.report.tables import show_document
+
+    started = time.monotonic()
+    plan, taken, context = look(app, engine)
+    document = adoption_json(plan, taken, context, controller_for(app, engine), time.monotonic() - started)
+    show_document(document, _lines, output, app.out, app.environ)
+    if document["effect"]["counts"]["not_predicted"]:
+        return ExitCode.CONFIG
+    return ExitCode.FAILED if document["conflicts"] or document["effect"]["counts"]["refuse"] else ExitCode.OK
+
+
+def live_difference(app: App, engine: str, started: float) -> dict[str, Any]:
+    """Return the `gitops-diff` document between a cluster and what a controller would make of it."""
+    plan, taken, context = look(app, engine)
+    return _effect(plan, taken, context, controller_for(app, engine), time.monotonic() - started)
+
+
+def _effect(plan: Plan, taken: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
+    from devtools.commands.gitops.diff import difference_json
+    from devtools.drift.takeover import NAMES
+
+    changes = [item.change for item in taken if item.change.step.action is not Action.UNCHANGED]
+    after = f"{plan.stack.environment.name} as {NAMES[controller]} would deploy it"
+    found = difference_json(plan, _without_owners(changes), f"cluster {context}", after, seconds)
+    return {**found, "context": context}
+
+
+def _without_owners(changes: Sequence[Any]) -> list[Any]:
+    """Return changes whose fields note whom they are taken from: a controller is not refused by owners."""
+    made = []
+    for change in changes:
+        objects = []
+        for item in change.objects:
+            owners = dict.fromkeys(
+                f"takes {field.change.path} from {field.owner}" for field in item.fields if field.owner
+            )
+            fields = tuple(replace(field, owner="") for field in item.fields)
+            objects.append(replace(item, fields=fields, notes=(*item.notes, *owners)))
+        made.append(replace(change, objects=tuple(objects)))
+    return made
+
+
+def adoption_json(plan: Plan, taken: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
+    """Return the documented `gitops-adoption` document."""
+    return {
+        "version": 1,
+        "kind": "gitops-adoption",
+        "environment": plan.stack.environment.name,
+        "controller": controller,
+        "context": context,
+        "releases": [
+            {
+                "release": str(item.change.step.id),
+                "record": item.revision.number if item.revision else None,
+                "objects": item.found,
+                "action": item.change.step.action.value,
+            }
+            for item in taken
+        ],
+        "conflicts": [
+            {"release": str(item.change.step.id), "object": name, "field": field, "manager": manager}
+            for item in taken
+            for name, field, manager in item.conflicts
+        ],
+        "effect": _effect(plan, taken, context, controller, seconds),
+    }
+
+
+def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
+    """Return what people read."""
+    from devtools.commands.gitops.diff import difference_lines
+    from devtools.drift.takeover import NAMES
+
+    name = NAMES[document["controller"]]
+    adopted = [item for item in document["releases"] if item["action"] != "install"]
+    lines: list[Line] = [
+        (Span(f"{name} would adopt {plural(len(adopted), 'release')} on {document['context']}", "strong"),)
+    ]
+    for item in adopted:
+        record = f"revision {item['record']} of Helm" if item["record"] else "no record of Helm"
+        note = "changes" if item["action"] == "upgrade" else "stays as it is"
+        lines.append(
+            (Span(f"  {item['release']}"), Span(f"  {record}, {plural(item['objects'], 'object')}: {note}", "dim"))
+        )
+    if document["controller"] == "argocd" and any(item["record"] for item in adopted):
+        lines.append((Span("  Helm's records stay, and are out of date from then on", "dim"),))
+    return [*lines, (), *difference_lines(document["effect"], width)]

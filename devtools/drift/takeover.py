@@ -1,0 +1,162 @@
+"""What a GitOps controller would change on a cluster: each object is applied in a dry run as its field manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from devtools.diff.difference import ABSENT, changes
+from devtools.diff.effects import CRD, crd_view, loss, restarts
+from devtools.drift.changes import ObjectChange, ReleaseChange, added, is_same, planned_field, without_crds
+from devtools.drift.ignored import is_ignored
+from devtools.drift.objects import PARALLEL, Item, LiveObjects
+from devtools.errors import DevtoolsError
+from devtools.helm.rejections import without_values
+from devtools.helm.revision import MANAGER, applied, declared
+from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
+from devtools.kube.client import ApiError, Kube
+from devtools.model import Action, Ignore, ReleaseId, Step
+from devtools.process.runner import Cancel
+from devtools.redaction import Redactor
+from devtools.releases.facts import helm_records, record_path
+from devtools.releases.recovery import Revision, basis, revisions
+from devtools.rendering.steps import StepRendering
+
+Controller = Literal["argocd", "flux"]
+MANAGERS: Mapping[Controller, str] = {"argocd": "argocd-controller", "flux": "helm-controller"}
+NAMES: Mapping[Controller, str] = {"argocd": "Argo CD", "flux": "Flux"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """What a controller would do to one release; `revision` is Helm's record of it, if there is one."""
+
+    change: ReleaseChange
+    revision: Revision | None = None
+    found: int = 0  # objects that are there
+
+    @property
+    def conflicts(self) -> tuple[tuple[str, str, str], ...]:
+        """The fields that would be taken from others: object, field, field manager."""
+        return tuple(
+            (f"{item.ref.kind}/{item.ref.name}", field.change.path, field.owner)
+            for item in self.change.objects
+            for field in item.fields
+            if field.owner
+        )
+
+
+def take_over(
+    kube: Kube,
+    steps: Sequence[Step],
+    renderings: Mapping[ReleaseId, StepRendering],
+    values: Mapping[ReleaseId, Mapping[str, Any]],
+    controller: Controller,
+    cancel: Cancel,
+) -> list[Takeover]:
+    """Return what a controller would do to each release; nothing is written."""
+    return _Look(kube, cancel, controller).of(steps, renderings, values)
+
+
+class _Look(LiveObjects):
+    """One look at the cluster."""
+
+    def __init__(self, kube: Kube, cancel: Cancel, controller: Controller) -> None:
+        super().__init__(kube, cancel)
+        self._controller: Controller = controller
+        self._manager = MANAGERS[controller]
+
+    def of(
+        self,
+        steps: Sequence[Step],
+        renderings: Mapping[ReleaseId, StepRendering],
+        values: Mapping[ReleaseId, Mapping[str, Any]],
+    ) -> list[Takeover]:
+        """See `take_over`."""
+        known = revisions(helm_records(self._kube, {step.release.namespace for step in steps})) if steps else {}
+        self._kube.resource("Namespace")  # discover once, before the threads
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="takeover") as pool:
+
+            def look(step: Step) -> Takeover:
+                revision = basis(known.get(step.id, ()))
+                return self._release(step, renderings[step.id], values[step.id], revision)
+
+            return [found for _, found in self.each(pool, look, steps)]
+
+    def _release(
+        self, step: Step, rendering: StepRendering, values: Mapping[str, Any], revision: Revision | None
+    ) -> Takeover:
+        redactor = Redactor()
+        rendered = rendering.rendered.objects if rendering.rendered else ()
+        stored = self._stored(step.id, revision)
+        redactor.learn(values, *without_crds(rendered))
+        if rendering.failure:
+            problem = redactor.text(rendering.failure.message)
+            return Takeover(change=ReleaseChange(step=step, problem=problem), revision=revision)
+        named = [item for item in rendered if (item.get("metadata") or {}).get("name")]
+        bodies = declared(rendered, step.id, {}).objects if self._controller == "flux" else named
+        new = self.items(step.id, [*(item.data for item in rendering.crds), *bodies], redactor)
+        live = {item.ref: self._kube.get(item.path) for item in new if item.path}
+        ignored = step.release.ignore
+        objects = [change for item in new if (change := self._change(item, live.get(item.ref), ignored))]
+        old = [item for item in self.items(step.id, stored, redactor) if not any(is_same(item.ref, o.ref) for o in new)]
+        objects += [self._left(item) for item in old if item.path and self._kube.get(item.path) is not None]
+        there = sum(item is not None for item in live.values())
+        return Takeover(change=ReleaseChange(step=step, objects=tuple(objects)), revision=revision, found=there)
+
+    def _stored(self, release: ReleaseId, revision: Revision | None) -> tuple[dict[str, Any], ...]:
+        """Return the objects of Helm's record; none if it cannot be read."""
+        secret = self._kube.get(record_path(release, revision.number)) if revision else None
+        try:
+            return applied(secret, release).objects if secret else ()
+        except DevtoolsError:
+            return ()
+
+    def _change(self, item: Item, live: Mapping[str, Any] | None, ignored: Sequence[Ignore]) -> ObjectChange | None:
+        """Return what happens to one object; None if nothing does."""
+        if not item.path:
+            return added(item, "the cluster has no such kind yet")
+        if live is None:
+            return added(item)
+        body = {key: value for key, value in item.body.items() if key != "status"}
+        try:
+            wanted = self._kube.rehearse(item.path, body, self._manager)
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return added(item)
+            if error.status == FORBIDDEN and "cannot patch resource" in error.text:
+                raise error.changed(
+                    hint="dry runs of an apply need the right to patch what would be deployed"
+                ) from error
+            return ObjectChange(ref=item.ref, does="refuse", reason=item.redactor.text(without_values(error.text)))
+        views = (crd_view(live), crd_view(wanted)) if item.ref.kind == CRD else (live, wanted)
+        every = changes(*views, self._manager)
+        found = [change for change in every if not is_ignored(ignored, item.ref, item.body, change.steps)]
+        if not found:
+            return None
+        fields = tuple(replace(planned_field(item, change), owner=self._other(change)) for change in found)
+        pods, how = restarts(item.ref.kind, (change.steps for change in found), live, wanted)
+        return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=(how,) if how else ())
+
+    def _other(self, change: Any) -> str:
+        """Return who else holds a field that the controller sets."""
+        is_ours = change.declared is ABSENT or change.manager in {"", MANAGER, self._manager}
+        return "" if is_ours else str(change.manager)
+
+    def _left(self, item: Item) -> ObjectChange:
+        """Return what happens to an object that Helm's record has and the chart no longer."""
+        if self._controller == "argocd":
+            return ObjectChange(
+                ref=item.ref, does="keep", reason="only Helm's record has it: Argo CD does not prune it"
+            )
+        note = loss(item.ref.kind)
+        return ObjectChange(ref=item.ref, does="remove", notes=(note,) if note else ())
+
+
+def action_of(takeover: Takeover) -> Action:
+    """Return whether a release is new, changes or stays as it is."""
+    if not takeover.found and not takeover.revision:
+        return Action.INSTALL
+    return Action.UPGRADE if takeover.change.objects or takeover.change.problem else Action.UNCHANGED
