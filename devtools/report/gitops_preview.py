@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ _STEP = " " * 6  # as wide as a step's number
 
 
 def preview_json(
-    groups: Iterable[ApplicationGroup],
+    groups: Sequence[ApplicationGroup],
     sources: Mapping[tuple[str, str], Sequence[HelmSource]],
     changes: Sequence[Change] | None,
     against: str,
@@ -34,7 +34,8 @@ def preview_json(
         "groups": [_group(group, sources) for group in groups],
     }
     if broken:
-        document["broken"] = broken
+        waiting = [name for group in groups for name in group.frozen_by(broken)]
+        document["broken"] = {"application": broken, "waiting": waiting}
     if changes is not None:
         document["from"] = against
         document["changes"] = [asdict(change) for change in changes]
@@ -84,7 +85,7 @@ def preview_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """The document for people."""
     lines: list[Line] = []
     for group in document["groups"]:
-        lines += [*_group_lines(group, document.get("broken", ""), width), (Span(""),)]
+        lines += [*_group_lines(group, document.get("broken", {}), width), (Span(""),)]
     if not document["groups"]:
         lines += [(Span("no ApplicationSets and no app-of-apps here"),), (Span(""),)]
     if "changes" in document:
@@ -95,7 +96,7 @@ def preview_lines(document: Mapping[str, Any], width: int) -> list[Line]:
 _ORDERS = {"rolling": "rolling sync in", "waves": "sync waves:", "none": "no order"}
 
 
-def _group_lines(group: Mapping[str, Any], broken: str, width: int) -> Iterator[Line]:
+def _group_lines(group: Mapping[str, Any], broken: Mapping[str, Any], width: int) -> Iterator[Line]:
     apps, steps = group["applications"], group["steps"]
     order = _ORDERS[group["order"]] + (f" {plural(len(steps), 'step')}" if steps else "")
     manual = ", manual: no step syncs anything by itself" if group["manual"] else ""
@@ -108,23 +109,25 @@ def _group_lines(group: Mapping[str, Any], broken: str, width: int) -> Iterator[
         yield (Span("  ! Argo CD changes no Application of this set until this is fixed:", "bad"),)
         for problem in group["errors"]:
             yield from wrapped(_words(problem), width, _INDENT, "bad")
+    at = next((app["step"] for app in apps if app["name"] == broken.get("application")), None)
     for number, names in enumerate(steps or (), 1):
-        waiting = sum(len(later) for later in steps[number:])
         first, *rest = wrapped("  ".join(names) or "-", width, _STEP)
         yield from ((Span(f"  {number:>2}  "), *first[1:]), *rest)
-        if broken in names:
-            yield from wrapped(
-                f"if {broken} is not healthy, {_waiting(steps[number:], waiting)}", width, _INDENT, "warn"
-            )
+        if number == at:
+            text = f"if {broken['application']} is not healthy, {_waiting(broken['waiting'])}"
+            yield from wrapped(text, width, _INDENT, "warn")
     yield from _warnings(group, width)
 
 
-def _waiting(later: Sequence[Sequence[str]], count: int) -> str:
-    names = ", ".join(name for step in later for name in step)
-    return f"{plural(count, 'Application')} of later steps wait: {names}" if count else "nothing else waits"
+def _waiting(names: Sequence[str]) -> str:
+    count = plural(len(names), "Application of a later step waits", "Applications of later steps wait")
+    return f"{count}: {', '.join(names)}" if names else "nothing else waits"
 
 
 def _warnings(group: Mapping[str, Any], width: int) -> Iterator[Line]:
+    if not group["applications"] and not group["errors"]:
+        text = "! it generates no Application, and Argo CD would delete those it has (a clusters generator: --clusters)"
+        yield from wrapped(text, width, "  ", "bad")
     for name in group["in_no_step"]:
         yield from wrapped(f"! {name} is in no step: a rolling sync never syncs it", width, "  ", "bad")
     for name in group["in_several_steps"]:

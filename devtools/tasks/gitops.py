@@ -114,6 +114,7 @@ def verify(
 _TREE = {
     "name": "the directory of exported files (default: gitops)",
     "only": "only this ApplicationSet or app-of-apps (may be given again)",
+    "clusters": "a file of cluster Secrets of Argo CD, for clusters generators",
     "new-globbing": "match git files as Argo CD does with --enable-new-git-file-globbing",
     "output": "text or json",
 }
@@ -136,6 +137,7 @@ def preview(
     broken: str = "",
     manifests: bool = False,
     from_: str = "",
+    clusters: str = "",
     new_globbing: bool = False,
     output: str = "text",
 ) -> None:
@@ -158,6 +160,7 @@ def preview(
         broken=broken,
         against=from_,
         manifests=manifests,
+        clusters=clusters,
         new_globbing=new_globbing,
         output=output,
     )
@@ -178,6 +181,7 @@ def compare_golden(
     only: Sequence[str] | None = None,
     golden: str = "",
     update: bool = False,
+    clusters: str = "",
     new_globbing: bool = False,
     output: str = "text",
 ) -> None:
@@ -191,7 +195,9 @@ def compare_golden(
     from devtools.commands.gitops import golden as verb
     from devtools.commands.gitops.preview import Arguments
 
-    typed = Arguments(directory=name, sets=tuple(only or ()), new_globbing=new_globbing, output=output)
+    typed = Arguments(
+        directory=name, sets=tuple(only or ()), clusters=clusters, new_globbing=new_globbing, output=output
+    )
     main(lambda app: verb.compare(app, typed, golden, update=update), output)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
-from devtools.commands.gitops.preview import checked_out, repository_of
+from devtools.commands.gitops.preview import checked_out, checkout_of
 from devtools.commands.gitops.sides import compare_sides, side_of
 from devtools.errors import ConfigError, ExitCode
 from devtools.report.text import Line, Span
@@ -112,7 +112,7 @@ def tree_at(app: App, ref: str) -> Iterator[Path]:
     if not ref:
         yield root
         return
-    top = repository_of(app, root)
+    top = checkout_of(app, root)
     with checked_out(app, top, ref) as tree:
         there = tree / root.relative_to(top)
         if not there.is_dir():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.commands.gitops.verify import repository_url, settings_of
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.process.runner import Command
 
@@ -34,6 +35,7 @@ class Arguments:
     broken: str = ""
     against: str = ""  # a git ref to compare with
     manifests: bool = False
+    clusters: str = ""  # a file of cluster Secrets
     new_globbing: bool = False
     output: str = "text"
 
@@ -74,6 +76,7 @@ def _is_broken(document: Mapping[str, Any]) -> bool:
     """Whether something is not generated, not synced or not rendered."""
     return any(
         group["errors"]
+        or not group["applications"]
         or group["in_no_step"]
         or any(
             app.get("problem") or any(file["state"] == "missing" for file in app["value_files"])
@@ -98,29 +101,33 @@ def place_of(app: App, typed: str) -> tuple[Path, Path]:
     directory = ((app.cwd / typed) if typed else find_root(app.cwd) / DEFAULT).resolve()
     if not directory.is_dir():
         raise ConfigError(f"{directory} is not a directory", hint="write it with: invoke gitops.export")
-    return directory, repository_of(app, directory)
+    return directory, checkout_of(app, directory)
 
 
-def repository_of(app: App, directory: Path) -> Path:
+def checkout_of(app: App, directory: Path) -> Path:
     """Return the top of the git checkout that a directory is in, else the project's root, else the directory."""
     for parent in (directory, *directory.parents):
         if (parent / ".git").exists():
             return parent
-    root = app.settings.root.resolve()
+    settings = settings_of(app)
+    root = settings.root.resolve() if settings else directory
     return root if directory.is_relative_to(root) else directory
 
 
 def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Generated:
     """Read a directory and generate its Applications; ConfigError for an unknown set or unreadable files."""
     from devtools.errors import config_error
-    from devtools.gitops.preview.generate import groups
+    from devtools.gitops.preview.generate import Inputs, groups
     from devtools.gitops.tree.read import read_tree
 
     tree = read_tree(directory, root)
     if tree.problems:
         raise config_error(list(tree.problems))
     app.toolchain.ensure([PROGRAM], app.say)
-    found = groups(tree, app.toolchain.path(PROGRAM), app.runner, urls=urls_of(app), new_globbing=typed.new_globbing)
+    inputs = Inputs(
+        urls=urls_of(app, directory), clusters=_clusters(app, typed.clusters), new_globbing=typed.new_globbing
+    )
+    found = groups(tree, app.toolchain.path(PROGRAM), app.runner, inputs)
     if unknown := [name for name in typed.sets if name not in {group.name for group in found}]:
         from devtools.base.words import did_you_mean
 
@@ -132,17 +139,36 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
     return Generated(tree=tree, groups=chosen)
 
 
-def urls_of(app: App) -> tuple[str, ...]:
-    """Return the URLs that name this repository: that of the settings, if they name one."""
-    settings = app.settings.gitops
-    return (settings.repository,) if settings and settings.repository else ()
+def _clusters(app: App, typed: str) -> tuple[Mapping[str, Any], ...]:
+    """Read the cluster Secrets of a file; their contents are secret. ConfigError if there are none."""
+    from devtools.base.machine_yaml import read_documents
+    from devtools.base.open_file import read_source
+    from devtools.gitops.preview.generate import cluster_secrets
+
+    if not typed:
+        return ()
+    hint = "write a Secret with the label argocd.argoproj.io/secret-type: cluster into it"
+    try:
+        objects = [item for item in read_documents(read_source(app.cwd / typed)) if isinstance(item, dict)]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {typed}: {error}", hint=hint) from error
+    app.redactor.learn(*objects)
+    if not (found := cluster_secrets(objects)):
+        raise ConfigError(f"{typed} has no cluster Secrets", hint=hint)
+    return found
+
+
+def urls_of(app: App, directory: Path) -> tuple[str, ...]:
+    """Return the URLs that name the repository of a directory: that of the settings, if they name one."""
+    url = repository_url(settings_of(app), directory)
+    return (url,) if url else ()
 
 
 def sources_of(app: App, tree: Tree, found: Sequence[ApplicationGroup]) -> Sources:
     """Return the Helm sources of each Application, by group and name."""
     from devtools.gitops.preview.value_files import helm_sources
 
-    is_here = _same_repository(urls_of(app))
+    is_here = _same_repository(urls_of(app, tree.directory))
     return {
         (group.name, item.name): helm_sources(item, tree.has, is_here) for group in found for item in group.applications
     }

@@ -36,10 +36,10 @@ def verify(app: App, typed: Arguments, output: str) -> ExitCode:
     from devtools.gitops.verify import notes_of, read_world
     from devtools.report.tables import show_document
 
-    settings = _settings(app)
+    settings = settings_of(app)
     directory = app.cwd / typed.directory if typed.directory else _default(settings, app.cwd)
     root = app.cwd / typed.root if typed.root else None
-    world = read_world(directory, root, typed.repository or _repository(settings, directory))
+    world = read_world(directory, root, typed.repository or repository_url(settings, directory))
     found, schemas = _with_schemas(app, world, typed, settings)
     document = verify_json(app, world, found, tuple(notes_of(world)), schemas)
     show_document(document, _lines, output, app.out, app.environ)
@@ -74,7 +74,7 @@ def _default(settings: Settings | None, cwd: Path) -> Path:
     return exported
 
 
-def _settings(app: App) -> Settings | None:
+def settings_of(app: App) -> Settings | None:
     """What devtools.yaml says; None outside of a stack, where any tree may be verified."""
     from devtools.config.settings import find_root
 
@@ -85,7 +85,7 @@ def _settings(app: App) -> Settings | None:
     return app.settings
 
 
-def _repository(settings: Settings | None, directory: Path) -> str:
+def repository_url(settings: Settings | None, directory: Path) -> str:
     """The URL of the repository that the tree is in, if devtools.yaml there says it."""
     if settings is None or settings.gitops is None:
         return ""

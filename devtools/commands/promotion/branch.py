@@ -10,7 +10,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.commands.gitops.diff import difference_json, difference_lines
-from devtools.commands.gitops.preview import repository_of
+from devtools.commands.gitops.preview import checkout_of
 from devtools.commands.gitops.sides import compare_sides, side_of
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.gitops.tree.git import Repository
@@ -40,7 +40,7 @@ def repository(app: App) -> Repository:
     program = app.which("git")
     if program is None:
         raise EnvironmentFault("git is not installed", hint="install git")
-    top = repository_of(app, app.settings.root)
+    top = checkout_of(app, app.settings.root)
     if not (top / ".git").exists():
         raise ConfigError(f"{app.settings.root} is not in a Git repository", hint="git init, then commit")
     return Repository(program=program, top=top, runner=app.runner)

@@ -109,9 +109,12 @@ class ApplicationGroup:
         return tuple(name for name, count in counts.items() if count > 1)
 
     def frozen_by(self, name: str) -> tuple[str, ...]:
-        """The Applications that wait as long as this one is not healthy: all of later steps."""
+        """The Applications that wait as long as this one is not healthy: all whose first step is a later one."""
         at = self.step_of(name)
-        return () if at is None else tuple(later for names in (self.steps or ())[at:] for later in names)
+        if at is None:
+            return ()
+        first = {other: number for number, names in reversed([*enumerate(self.steps or (), 1)]) for other in names}
+        return tuple(other for other in sorted(first, key=first.__getitem__) if first[other] > at)
 
 
 def rolling_steps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,16 +26,33 @@ _SLOW = 120.0  # seconds
 _KEEP = 256 << 20  # bytes of the answer
 
 
-def groups(
-    tree: Tree, program: Path, runner: Runner, *, urls: Sequence[str] = (), new_globbing: bool = False
-) -> tuple[ApplicationGroup, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What Argo CD would know beside the tree."""
+
+    urls: Sequence[str] = ()  # that name the repository of the tree; without them every URL does
+    clusters: Sequence[Mapping[str, Any]] = ()  # cluster Secrets, beside those in the tree
+    new_globbing: bool = False
+
+
+def groups(tree: Tree, program: Path, runner: Runner, inputs: Inputs | None = None) -> tuple[ApplicationGroup, ...]:
     """Return the Applications of every ApplicationSet and app-of-apps of a tree.
 
-    `urls` name the repository of the tree; without them every URL does. Raises EnvironmentFault if the program fails.
+    Raises EnvironmentFault if the program fails.
     """
     sets = tree.of("ApplicationSet", GROUP)
-    generated = _generate(tree, sets, program, runner, urls, new_globbing=new_globbing) if sets else ()
+    generated = _generate(tree, sets, program, runner, inputs or Inputs()) if sets else ()
     return (*generated, *_app_of_apps(tree))
+
+
+def cluster_secrets(objects: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Return the objects that are cluster Secrets."""
+    key, value = _CLUSTER
+    return tuple(
+        item
+        for item in objects
+        if item.get("kind") == "Secret" and mapping(mapping(item.get("metadata")).get("labels")).get(key) == value
+    )
 
 
 def _generate(
@@ -42,13 +60,11 @@ def _generate(
     sets: Sequence[KubeObject],
     program: Path,
     runner: Runner,
-    urls: Sequence[str],
-    *,
-    new_globbing: bool,
+    inputs: Inputs,
 ) -> Iterator[ApplicationGroup]:
     command = Command(
         argv=(str(program),),
-        stdin=json.dumps(_request(tree, sets, urls, new_globbing=new_globbing), default=str).encode(),
+        stdin=json.dumps(_request(tree, sets, inputs), default=str).encode(),
         timeout=_SLOW,
         keep=_KEEP,
     )
@@ -65,16 +81,15 @@ def _generate(
         yield _group(item, answer)
 
 
-def _request(tree: Tree, sets: Iterable[KubeObject], urls: Sequence[str], *, new_globbing: bool) -> dict[str, Any]:
-    clusters = [item.data for item in tree.of("Secret") if item.labels.get(_CLUSTER[0]) == _CLUSTER[1]]
+def _request(tree: Tree, sets: Iterable[KubeObject], inputs: Inputs) -> dict[str, Any]:
     return {
         "namespace": "argocd",
         "applicationSets": [item.data for item in sets],
         "projects": [item.data for item in tree.of("AppProject", GROUP)],
-        "clusters": clusters,
-        "newGlobbing": new_globbing,
+        "clusters": [*cluster_secrets(item.data for item in tree.of("Secret")), *inputs.clusters],
+        "newGlobbing": inputs.new_globbing,
         "repository": {
-            "urls": list(urls),
+            "urls": list(inputs.urls),
             "files": {str(source.path): source.raw.decode("utf-8", "replace") for source in tree.sources},
             "paths": sorted(map(str, tree.files)),
         },

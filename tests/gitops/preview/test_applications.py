@@ -58,7 +58,7 @@ def test_what_waits_for_an_application() -> None:
     group = ApplicationGroup(name="dev", file="dev.yaml", kind="ApplicationSet", applications=APPS, steps=steps)
     assert (group.outside, group.repeated, group.order) == (("c",), ("a",), "rolling")
     assert (group.step_of("b"), group.step_of("c")) == (2, None)
-    assert (group.frozen_by("b"), group.frozen_by("c")) == (("a",), ())
+    assert (group.frozen_by("a"), group.frozen_by("b"), group.frozen_by("c")) == (("b",), (), ())
 
 
 def test_sync_waves_order_an_app_of_apps() -> None:

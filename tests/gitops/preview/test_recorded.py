@@ -7,34 +7,23 @@ import os
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import pytest
 
-from devtools.errors import EnvironmentFault
 from devtools.gitops.preview.applications import ApplicationGroup
 from devtools.gitops.preview.compare import compared
 from devtools.gitops.preview.generate import groups
 from devtools.gitops.tree.read import read_tree
 from devtools.process.runner import Cancel, SubprocessRunner
-from devtools.toolchain import Toolchain
 
 HERE = Path(__file__).parent / "recorded"
-ROOT = Path(__file__).resolve().parents[3]
 REAL: dict[str, Any] = json.loads((HERE / "argocd.json").read_text("utf-8"))["sets"]
 
 
 @pytest.fixture(scope="session")
-def previewed() -> dict[str, ApplicationGroup]:
-    """The groups of the recorded tree, by name, where argocd-preview is built; building it takes minutes."""
-    cancel = Cancel()
-    runner = SubprocessRunner(os.environ, cancel)
-    cache = Path(os.environ.get("DEVTOOLS_CACHE") or platformdirs.user_cache_path("ameide-devtools"))
-    toolchain = Toolchain(cache=cache, runner=runner, path=os.environ["PATH"], sources=ROOT / "tools", cancel=cancel)
-    try:
-        program = toolchain.path("argocd-preview")
-    except EnvironmentFault as error:
-        pytest.skip(f"{error.message}: invoke gitops.preview builds it")
-    return {group.name: group for group in groups(read_tree(HERE / "tree", HERE / "tree"), program, runner)}
+def previewed(preview_program: Path) -> dict[str, ApplicationGroup]:
+    """The groups of the recorded tree, by name."""
+    runner = SubprocessRunner(os.environ, Cancel())
+    return {group.name: group for group in groups(read_tree(HERE / "tree", HERE / "tree"), preview_program, runner)}
 
 
 @pytest.mark.parametrize("name", sorted(REAL))
