@@ -139,9 +139,10 @@ def test_a_component_that_is_declared_no_longer_goes_only_as_prune_says(tmp_path
         "dev",
         "staging",
     ]
+    assert '(append .syncOptions "Prune=false")' in specs["production"]["templatePatch"]
     assert run(root, order="waves").code == 0
     parents = documents(root, "argocd/apps/*.yaml")
-    assert [name for name, item in parents.items() if item["metadata"].get("finalizers")] == ["dev"]
+    assert [name for name, item in parents.items() if item["metadata"].get("finalizers")] == ["dev", "staging"]
     assert parents["staging"]["spec"]["syncPolicy"]["automated"]["prune"] is False
     assert "finalizers" not in documents(root, "argocd/applications/production/*.yaml")["api"]["metadata"]
 

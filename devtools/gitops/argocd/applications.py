@@ -46,7 +46,8 @@ def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, A
         {"path": path},
         {"automated": automated} if environment.sync == "auto" else {},
         context,
-        cascades=environment.prune == "auto",
+        options=("Prune=false",) if environment.prune == "never" else (),
+        cascades=environment.prune != "never",
     )
 
 
@@ -63,12 +64,19 @@ def root(context: Context) -> dict[str, Any]:
         {"path": context.path(context.layout.root), "directory": directory},
         {"automated": automated},
         context,
+        options=(),
         cascades=False,
     )
 
 
 def _deploys_applications(
-    name: str, source: dict[str, Any], policy: dict[str, Any], context: Context, *, cascades: bool
+    name: str,
+    source: dict[str, Any],
+    policy: dict[str, Any],
+    context: Context,
+    *,
+    options: tuple[str, ...],
+    cascades: bool,
 ) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
@@ -82,6 +90,6 @@ def _deploys_applications(
                 **source,
             },
             "destination": {"server": IN_CLUSTER, "namespace": NAMESPACE},
-            "syncPolicy": {**policy, "syncOptions": ["ApplyOutOfSyncOnly=true"]},
+            "syncPolicy": {**policy, "syncOptions": ["ApplyOutOfSyncOnly=true", *options]},
         },
     }

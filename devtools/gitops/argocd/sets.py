@@ -8,7 +8,7 @@ from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import API_VERSION, COMPARED, NAMESPACE, WAVE, Context, destination, finalizers
-from devtools.gitops.argocd.spec import sync_policy
+from devtools.gitops.argocd.spec import PRUNE_OPTIONS, sync_policy
 from devtools.gitops.component import LABEL, Component
 
 # Strings only are templated elsewhere, so lists, booleans and numbers are made here, each by toJson. A key of `spec` in
@@ -166,8 +166,8 @@ def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any
 
 def _patch(environment: GitopsEnvironment, context: Context) -> str:
     options = ".syncOptions"
-    if environment.prune == "confirm":
-        options = '(append .syncOptions "Prune=confirm")'
+    for option in PRUNE_OPTIONS[environment.prune]:
+        options = f'(append {options} "{option}")'
     replaced = {
         "@REVISION@": json.dumps(context.revision),
         "@REPOSITORY@": json.dumps(context.settings.repository),

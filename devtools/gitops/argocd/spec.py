@@ -13,6 +13,7 @@ from devtools.model import Ignore
 
 POST_SYNC = "post-sync.yaml"  # beside component.yaml
 SECRETS = "secrets"  # a directory beside component.yaml
+PRUNE_OPTIONS = {"auto": (), "confirm": ("Prune=confirm",), "never": ("Prune=false",)}
 OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 """Keys of an Application's spec that a set makes from other keys of component.yaml."""
 
@@ -127,8 +128,7 @@ def source_of(component: Component, context: Context) -> dict[str, Any]:
 
 def sync_policy(environment: GitopsEnvironment, options: list[str]) -> dict[str, Any]:
     """Return the sync policy of an environment's Applications."""
-    if environment.prune == "confirm":
-        options = [*options, "Prune=confirm"]
+    options = [*options, *PRUNE_OPTIONS[environment.prune]]
     policy: dict[str, Any] = {}
     if environment.sync == "auto":
         policy["automated"] = {"prune": environment.prune != "never", "selfHeal": True}

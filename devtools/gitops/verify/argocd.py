@@ -68,10 +68,15 @@ def _finalizer(world: World, application: Application) -> Iterator[Finding]:
         if cascades:
             message = f"Application {application.name} deletes its own project {project} before itself"
             yield finding("finalizer-stuck", application.at("metadata", "finalizers"), message)
-    elif not application.generated and not cascades:
+    elif not application.generated and not cascades and not _keeps_everything(application):
         yield finding(
             "finalizer-missing", application.at("metadata"), f"Application {application.name} has no finalizer"
         )
+
+
+def _keeps_everything(application: Application) -> bool:
+    """Whether an Application is to leave all that it deployed: then it has no finalizer on purpose."""
+    return "Prune=false" in sequence(mapping(application.spec.get("syncPolicy")).get("syncOptions"))
 
 
 def _references(application: Application) -> Iterator[Finding]:
