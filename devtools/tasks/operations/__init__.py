@@ -147,4 +147,25 @@ def adopt(_: Context, env: str = "", engine: str = "", output: str = "text") -> 
     main(lambda app: verb.adopt(app, engine, output), output, environment=env)
 
 
-TASKS = (diff, promote, rollback, adopt)
+@our_task(
+    reads=True,
+    help={
+        "env": "the environment, whose cluster is looked at",
+        "engine": "argocd or flux (default: the controller in devtools.yaml, else argocd)",
+        "output": "text or json",
+    },
+)
+def preflight(_: Context, env: str = "", engine: str = "", output: str = "text") -> None:
+    """Check what a cluster must have before a controller deploys to it; exit code 1 if something is missing.
+
+    Examples:
+      invoke gitops.preflight --env dev
+      invoke gitops.preflight --env production --engine flux --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.takeover import preflight as verb
+
+    main(lambda app: verb.preflight(app, engine, output), output, environment=env)
+
+
+TASKS = (diff, promote, rollback, preflight, adopt)
