@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self
@@ -54,6 +54,8 @@ class Location:
     file: Path
     line: int = 1
     column: int = 1
+    sources: tuple[Location, ...] = field(default=(), compare=False, repr=False)
+    """Where the values are written that references at this place stand for."""
 
     def __str__(self) -> str:
         """`file:line:column`, as editors and terminals link it."""

@@ -249,10 +249,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """One set of overlays and switches; `values` is what `installed:` paths look into."""
+    """One set of overlays and switches; `values` is what `installed:` paths and references look into."""
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict, compare=False, repr=False)
+    references: bool = False  # whether layer files and overlays may refer to the values
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)  # of files that are referred to, by path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.errors import EnvironmentFault
-from devtools.model import Release, Stack
+from devtools.model import Environment, Release, Stack
 
 
 def cached_stack(app: App) -> Stack:
@@ -23,7 +23,7 @@ def cached_stack(app: App) -> Stack:
         return load_stack(settings, environment, charts)
 
     name = f"stack {settings.root} {environment} {_provider(app)}"
-    return app.cached(name, _inputs(app), read, kind=Stack, good=_has_its_charts)
+    return app.cached(name, _inputs(app), read, kind=Stack, good=is_current)
 
 
 def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
@@ -33,13 +33,16 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
     def read() -> dict[str, Any]:
         from devtools.config.values import merge
 
-        return {name: (_own(release), merge(release, root=stack.root).data) for name, release in wanted.items()}
+        return {
+            name: (_own(release), merge(release, stack.environment, root=stack.root).data)
+            for name, release in wanted.items()
+        }
 
     def is_of_these(merges: dict[str, Any]) -> bool:
         # the stack may have been read from what its files held before: a run that waited for its lock has an old one
         return all(name in merges and merges[name][0] == _own(release) for name, release in wanted.items())
 
-    name = f"values {stack.root} {stack.environment.name} {_provider(app)} {' '.join(wanted)}"
+    name = f"values {stack.root} {_referred(stack.environment)} {_provider(app)} {' '.join(wanted)}"
     merges = app.cached(name, _inputs(app), read, kind=dict[str, tuple[str, Any]], good=is_of_these)
     return {name: data for name, (_, data) in merges.items()}
 
@@ -47,6 +50,13 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
 def _own(release: Release) -> str:
     """What of a release decides its values, beside what is in the files it names; tells 1 from true."""
     return repr((release.values, release.values_files))
+
+
+def _referred(environment: Environment) -> str:
+    """The environment's name, and what references in overlays stand for."""
+    if not environment.references:
+        return environment.name
+    return f"{environment.name} {environment.values!r} {environment.texts!r}"
 
 
 def _inputs(app: App) -> tuple[Path, ...]:
@@ -63,6 +73,15 @@ def _provider(app: App) -> str:
         return ""
 
 
-def _has_its_charts(stack: Stack) -> bool:
-    """Whether what was generated is still there: it lies in a cache that people empty."""
-    return all(r.chart.path.exists() for r in stack.releases() if r.chart.kind == "stand-in")
+def is_current(stack: Stack) -> bool:
+    """Whether what the stack was read from, beside its inputs, is still there.
+
+    Stand-ins lie in a cache that people empty; files whose text is referred to may be anywhere in the repository.
+    """
+    if not all(r.chart.path.exists() for r in stack.releases() if r.chart.kind == "stand-in"):
+        return False
+    if not stack.environment.texts:
+        return True
+    from devtools.config.references.texts import are_unchanged
+
+    return are_unchanged(stack.root, stack.environment.texts)

@@ -40,13 +40,15 @@ class Document:
     data: Any = field(default_factory=dict)
     marks: Mapping[KeyPath, Mark] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    sources: Mapping[KeyPath, tuple[Location, ...]] = field(default_factory=dict)  # of what references stand for
 
     def at(self, path: KeyPath = ()) -> Location:
         """The place of a key or item, or of the nearest thing around it that is written."""
+        sources = self.sources.get(path, ())
         while path and path not in self.marks:
             path = path[:-1]
         line, column = self.marks.get(path, (1, 1))
-        return Location(file=self.file, line=line, column=column)
+        return Location(file=self.file, line=line, column=column, sources=sources)
 
     def problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
         """Something wrong at a path."""

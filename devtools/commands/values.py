@@ -10,7 +10,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.machine_json import json_text
 from devtools.config.values import Merged
-from devtools.errors import ExitCode
+from devtools.errors import ExitCode, Location
 from devtools.model import Release, Stack
 from devtools.project import Project
 from devtools.report.text import visible
@@ -30,7 +30,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     release = find_release(stack, typed)
     if tenant:
         release = _of_tenant(release, stack, tenant)
-    merged = merge(release, charts_default=explain, root=stack.root)
+    merged = merge(release, stack.environment, charts_default=explain, root=stack.root)
     if not secrets:
         app.redactor.learn(merged.data)
         merged = replace(merged, data=app.redactor.hide(merged.data))
@@ -61,6 +61,11 @@ def values_json(release: str, environment: str, merged: Merged, *, explain: bool
     }
     if explain:
         document["origins"] = {".".join(map(str, key)): str(where) for key, where in merged.origins.items()}
+        document["references"] = {
+            ".".join(map(str, key)): [str(source) for source in where.sources]
+            for key, where in merged.origins.items()
+            if where.sources
+        }
     return document
 
 
@@ -75,6 +80,11 @@ def _yaml(data: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(data), sort_keys=False)  # characters that a terminal acts upon, as escapes
 
 
+def _places(where: Location) -> tuple[Location, ...]:
+    """Return where a value is written, and where those are that references in it stand for."""
+    return (where, *where.sources)
+
+
 def _explained(merged: Merged) -> str:
     """One line a key: `jobs.image: "x"   # environments/local/…:3:1`."""
     rows: list[tuple[str, str]] = []
@@ -86,7 +96,7 @@ def _explained(merged: Merged) -> str:
         else:
             where = merged.origins.get(path)
             shown = json_text(value, indent=None)
-            rows.append((f"{'.'.join(path)}: {shown}", str(where) if where else ""))
+            rows.append((f"{'.'.join(path)}: {shown}", " <- ".join(map(str, _places(where))) if where else ""))
 
     walk(merged.data, ())
     width = min(60, max((len(left) for left, _ in rows), default=0))

@@ -1,6 +1,6 @@
 """Environments: what is switched on in each, and the overlays of each release.
 
-environments/_shared/environment.yaml            what `installed:` looks into, weakest
+environments/_shared/environment.yaml            what `installed:` and references look into, weakest
 environments/<env>/environment.yaml
 environments/<env>/platform/*.values.yaml        strongest, by file name
 environments/{_shared,<env>}/<layer>/<release>.yaml    overlays of a release's values
@@ -9,9 +9,9 @@ environments/{_shared,<env>}/<layer>/<release>.yaml    overlays of a release's v
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, read
@@ -20,6 +20,10 @@ from devtools.config.root_causes import FEW, Cause
 from devtools.config.settings import Settings
 from devtools.config.validate import suggestion
 from devtools.errors import ConfigError, Location, Problem
+from devtools.model import Environment
+
+if TYPE_CHECKING:
+    from devtools.config.references.resolver import References
 
 SHARED = "_shared"
 _VALUES = "environment.yaml"
@@ -30,26 +34,29 @@ _PLATFORM = "platform"
 class EnvironmentValues:
     """What `installed:` paths look into, and where each key is written."""
 
-    name: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-    origins: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict)
+    environment: Environment
     broken: bool = False  # what is missing from its files is not known
     missing: Cause | None = None  # its own environment.yaml, where there is none
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return self.environment.name
 
     def switch(self, path: str) -> tuple[bool, Location]:
         """The boolean at a dotted path and its place.
 
         Raises KeyError(message, hint) where nothing is, TypeError(message, hint) where something else is.
         """
-        values = list(paths_of(self.data))
+        values, origins = list(paths_of(self.environment.values)), self.environment.where
         found = [(keys, value) for keys, value in values if ".".join(keys) == path]
         if not found:
             switches = [".".join(keys) for keys, value in values if isinstance(value, bool)]
             raise KeyError(f"environment '{self.name}' has no value '{path}'", did_you_mean(path, switches))
         keys, value = found[0]
-        where = self.origins[keys]
+        where = origins[keys]
         if len(found) > 1:
-            others = " and ".join(str(self.origins[keys]) for keys, _ in found)
+            others = " and ".join(str(origins[keys]) for keys, _ in found)
             raise TypeError(f"'{path}' stands for several values", f"rename a key with dots in it: {others}")
         if not isinstance(value, bool):
             raise TypeError(f"'{path}' must be true or false", f"it is set at {where}")
@@ -83,7 +90,13 @@ def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, 
         problems += document.problems
         data = lay_over(data, document.data, origins, document.at)
     missing = None if directory / _VALUES in files else _missing((directory / _VALUES).relative_to(settings.root))
-    return EnvironmentValues(name=name, data=data, origins=origins, broken=bool(problems), missing=missing), problems
+    environment = Environment(name=name, values=data, where=origins, references=settings.references)
+    if settings.references:
+        from devtools.config.references.resolver import resolve_environment
+
+        environment, wrong = resolve_environment(environment, settings.root)
+        problems += wrong
+    return EnvironmentValues(environment=environment, broken=bool(problems), missing=missing), problems
 
 
 def _missing(file: Path) -> Cause:
@@ -112,9 +125,11 @@ class Overlays:
             yield from level.values()
 
 
-def overlay_problems(overlays: Overlays, root: Path) -> list[Problem]:
+def overlay_problems(overlays: Overlays, root: Path, references: References | None) -> list[Problem]:
     """What is wrong inside the overlay files."""
     documents: Iterable[Document] = (read(path, path.relative_to(root)) for path in overlays.files())
+    if references:
+        documents = map(references.resolve, documents)
     return [problem for document in documents for problem in document.problems]
 
 

@@ -108,6 +108,8 @@ class Settings:
         field(default_factory=dict)
     )
     """What differs in an environment, by its name."""
+    references: bool = False
+    """Whether `${path.to.value}` in layer files and overlays stands for an environment's value; false when absent."""
     allowed_contexts: tuple[Text, ...] = ()
     """Kube contexts that may be written to, besides those of clusters made here."""
     gitops: GitopsSettings | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.base.yaml_positions import Document, read
 from devtools.config.build import Builder, Defaults, DefaultsFile
 from devtools.config.environments import (
+    EnvironmentValues,
     Overlays,
     chosen,
     environment_names,
@@ -22,8 +23,11 @@ from devtools.config.finder import ChartFinder
 from devtools.config.settings import Settings
 from devtools.config.validate import validated
 from devtools.errors import ConfigError, Location, Problem, config_error
-from devtools.model import Environment, Layer, ReleaseId, Stack
+from devtools.model import Layer, ReleaseId, Stack
 from devtools.planning.graph import check_graph
+
+if TYPE_CHECKING:
+    from devtools.config.references.resolver import References
 
 DEFAULTS = "_defaults.yaml"
 _LAYER_NAME = re.compile(r"[0-9]{2}-[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -45,9 +49,10 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
     all that is wrong in all files, in file order.
     """
     name = chosen(settings, environment or settings.environment)
-    sources, problems = _layer_sources(settings)
-    defaults, more = _defaults(settings)
     values, wrong = load_environment(settings, name)
+    references = _references(settings, values)
+    sources, problems = _layer_sources(settings, references)
+    defaults, more = _defaults(settings, references)
     builder = Builder(values, environment_names(settings), defaults, charts)
     overlays = Overlays(settings, name)
     layers = [builder.layer(source.document, source.data, overlays) for source in sources if source.data]
@@ -56,11 +61,11 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
         for source in sources
     }
     problems += [*more, *wrong, *builder.problems, *builder.causes.problems(), *_clashes(layers)]
-    problems += [*overlay_problems(overlays, settings.root), *stray_problems(settings, declared)]
+    problems += [*overlay_problems(overlays, settings.root, references), *stray_problems(settings, declared)]
     stack = Stack(
         name=settings.name,
         root=settings.root,
-        environment=Environment(name=name, values=values.data),
+        environment=replace(values.environment, texts=references.texts if references else {}),
         layers=tuple(layers),
         environments=environment_names(settings),
     )
@@ -71,16 +76,42 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Sta
     return stack
 
 
-def _defaults(settings: Settings) -> tuple[Defaults, tuple[Problem, ...]]:
+def _references(settings: Settings, values: EnvironmentValues) -> References | None:
+    """What references stand for, if they are switched on."""
+    if not settings.references:
+        return None
+    from devtools.config.references.resolver import References
+
+    return References(values.environment, settings.root, broken=values.broken)
+
+
+def _checked(model: Any, document: Document, references: References | None) -> tuple[Document, Any, list[Problem]]:
+    """The document with references replaced, its validated data, and what is wrong with both."""
+    if references:
+        document = references.resolve(document)
+    data, problems = validated(model, document)
+    unresolved = {problem.where for problem in document.problems}  # what is not there has no right type either
+    found = [problem for problem in problems if problem in document.problems or problem.where not in unresolved]
+    return document, data, [_explained(problem) for problem in found]
+
+
+def _explained(problem: Problem) -> Problem:
+    """The problem, with the place of the value instead of a hint if it is not written at the problem's place."""
+    if not problem.where.sources:
+        return problem
+    return replace(problem, hint=f"the value is written at {problem.where.sources[0]}")
+
+
+def _defaults(settings: Settings, references: References | None) -> tuple[Defaults, list[Problem]]:
     """What `_defaults.yaml` says; nothing where there is no such file."""
     path = settings.layers / DEFAULTS
     shown = path.relative_to(settings.root)
     document = read(path, shown) if path.exists() else Document(file=shown)
-    data, problems = validated(DefaultsFile, document)
+    document, data, problems = _checked(DefaultsFile, document, references)
     return Defaults.of(document, data, broken=bool(problems)), problems
 
 
-def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem]]:
+def _layer_sources(settings: Settings, references: References | None) -> tuple[list[_LayerSource], list[Problem]]:
     """Every layer file in order, read and validated; ConfigError where there is none at all."""
     shown = settings.layers.relative_to(settings.root)
     paths = _layer_files(settings.layers)
@@ -92,7 +123,7 @@ def _layer_sources(settings: Settings) -> tuple[list[_LayerSource], list[Problem
     for path in paths:
         document = read(path, shown / path.name)
         problems += _name_problems(document.file, numbers)
-        data, wrong = validated(Layer, document)
+        document, data, wrong = _checked(Layer, document, references)
         problems += wrong
         sources.append(_LayerSource(document=document, data={} if document.problems else data))
     return sources, problems

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.config.merging import Origins, lay_over
 from devtools.errors import Location, config_error
-from devtools.model import Release
+from devtools.model import Environment, Release
 
 if TYPE_CHECKING:
     from devtools.base.yaml_positions import Document, KeyPath
@@ -28,19 +28,19 @@ class Merged:
     origins: Mapping[KeyPath, Location] = field(default_factory=dict)
 
 
-def merge(release: Release, *, charts_default: bool = False, root: Path | None = None) -> Merged:
+def merge(
+    release: Release, environment: Environment, *, charts_default: bool = False, root: Path | None = None
+) -> Merged:
     """The release's inline values under its overlays: maps merge, lists replace, a null deletes a chart's default.
 
     Without `charts_default` nulls are kept, because Helm needs to see them; with it, the chart's own values.yaml lies
     underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
-    overlay files; raises ConfigError when one of them changed into something that is no YAML map.
+    overlay files and replaces their references; raises ConfigError if one of them changed and is now broken.
     """
-    from devtools.base.yaml_positions import read
-
     origins: Origins = {}
     data: Mapping[str, Any] = lay_over({}, release.values, origins, _inline(release))
     for path in release.values_files:
-        document = read(path, _shown(path, root))
+        document = read_overlay(path, environment, root)
         if document.problems:
             raise config_error(document.problems)
         data = lay_over(data, document.data, origins, document.at)
@@ -52,6 +52,18 @@ def merge(release: Release, *, charts_default: bool = False, root: Path | None =
     merged = lay_over(base, data, below, lambda path: origins.get(path, release.where))
     remaining = _without_deleted(merged, data, base)
     return Merged(data=remaining, origins={path: where for path, where in below.items() if _has(remaining, path)})
+
+
+def read_overlay(path: Path, environment: Environment, root: Path | None = None) -> Document:
+    """Read an overlay; its references are replaced if the environment has them switched on."""
+    from devtools.base.yaml_positions import read
+
+    document = read(path, _shown(path, root))
+    if not environment.references:
+        return document
+    from devtools.config.references.resolver import References
+
+    return References(environment, root or Path.cwd()).resolve(document)
 
 
 def overlaid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -66,6 +66,7 @@ class ValueFile:
     content: bytes | None = None  # written by the export; None: referenced in place
     original: bytes | None = None  # what a file in place holds, for layouts that copy it
     encrypted: bool = False  # a SOPS file: passed through, never decrypted
+    resolved: bool = False  # references in it are replaced, so that it may differ between environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from devtools.config.merging import lay_over
 from devtools.config.values import inputs_digest, merge, overlaid
 from devtools.errors import ConfigError, Location
-from devtools.model import ChartRef, Hook, Release
+from devtools.model import ChartRef, Environment, Hook, Release
 from tests.kits.stack import write
 
+LOCAL = Environment(name="local")
 WHERE = Location(file=Path("layers/10-a.yaml"), line=3, column=5)
 
 
@@ -37,7 +38,7 @@ def test_maps_merge_lists_replace_nulls_stay(tmp_path: Path) -> None:
         tmp_path,
         {"one.yaml": "image:\n  tag: b\nargs: [z]\n", "two.yaml": "gone: null\nimage: {tag: c}\nnew: {deep: true}\n"},
     )
-    merged = merge(release(tmp_path, "one.yaml", "two.yaml"), root=tmp_path)
+    merged = merge(release(tmp_path, "one.yaml", "two.yaml"), LOCAL, root=tmp_path)
     assert merged.data == {"image": {"tag": "c", "name": "img"}, "args": ["z"], "gone": None, "new": {"deep": True}}
     origins = {".".join(map(str, path)): str(where) for path, where in merged.origins.items()}
     assert origins == {
@@ -54,7 +55,7 @@ def test_maps_merge_lists_replace_nulls_stay(tmp_path: Path) -> None:
 def test_the_charts_defaults_lie_underneath(tmp_path: Path) -> None:
     defaults = "replicas: 1\ngone: 2\nimage: {pull: Always, tag: z}\nkept: null\n"
     write(tmp_path, {"chart/values.yaml": defaults, "one.yaml": "gone: null\nunknown: null\n"})
-    merged = merge(release(tmp_path, "one.yaml"), charts_default=True)
+    merged = merge(release(tmp_path, "one.yaml"), LOCAL, charts_default=True)
     assert merged.data == {
         "replicas": 1,
         "image": {"pull": "Always", "tag": "a", "name": "img"},
@@ -74,13 +75,13 @@ def test_defaults_of_an_archive(tmp_path: Path) -> None:
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text))
     subject = replace(release(tmp_path), chart=ChartRef(name="x/web", path=path, kind="vendored"))
-    assert merge(subject, charts_default=True).data["replicas"] == 7
+    assert merge(subject, LOCAL, charts_default=True).data["replicas"] == 7
 
 
 def test_an_overlay_that_broke_since_it_was_loaded(tmp_path: Path) -> None:
     write(tmp_path, {"one.yaml": "a: [\n"})
     with pytest.raises(ConfigError) as caught:
-        merge(release(tmp_path, "one.yaml"), root=tmp_path)
+        merge(release(tmp_path, "one.yaml"), LOCAL, root=tmp_path)
     assert caught.value.message == "1 problem in one.yaml"
 
 

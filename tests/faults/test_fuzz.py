@@ -209,8 +209,10 @@ def _use(stack: Stack, root: Path) -> None:
     """What is made of a stack without a cluster."""
     digests = {}
     for release in stack.releases():
-        merged = merge(release, root=stack.root)
-        json.dumps(merge(release, root=stack.root, charts_default=True).data, allow_nan=False).encode()
+        merged = merge(release, stack.environment, root=stack.root)
+        json.dumps(
+            merge(release, stack.environment, root=stack.root, charts_default=True).data, allow_nan=False
+        ).encode()
         digests[release.id] = inputs_digest(release, merged.data, "a" * 64)
         json.dumps(merged.data, allow_nan=False).encode()  # what helm is given
     names = tuple(layer.name for layer in stack.layers)

@@ -15,7 +15,7 @@ from devtools.gitops.tree.read import read_tree
 from devtools.gitops.verify import read_world
 from devtools.gitops.verify.argocd import value_files_of
 from devtools.gitops.verify.flux import generators
-from devtools.model import Release, Stack
+from devtools.model import Environment, Release, Stack
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from tests.gitops.flux.conftest import stacks
 from tests.gitops.test_export import run
@@ -66,7 +66,7 @@ def helm_merge(tool: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 
 def shown(release: Release) -> Any:
     """What `invoke values --explain` shows, and what Helm makes of numbers: JSON."""
-    return json.loads(json.dumps(merge(release, charts_default=True).data))
+    return json.loads(json.dumps(merge(release, Environment(name="any"), charts_default=True).data))
 
 
 def releases(stack: Stack) -> Iterator[Release]:

@@ -22,7 +22,7 @@ from devtools.drift.changes import ReleaseChange
 from devtools.drift.planned import predict
 from devtools.errors import ExitCode
 from devtools.helm.revision import declared
-from devtools.model import Action, ObjectRef, Plan, Release
+from devtools.model import Action, Environment, ObjectRef, Plan, Release
 from devtools.process.runner import Cancel, SubprocessRunner
 from devtools.project import Project
 from devtools.rendering.renderer import Rendered, renderer
@@ -30,6 +30,7 @@ from devtools.rendering.steps import StepRendering, render_steps
 from tests.kits.run import Bench, plan, step
 from tests.platform.support import Kubectl, Tool
 
+LOCAL = Environment(name="local")
 LEAVES = (4, 4, 2, 2, *[1] * 16)  # values that change at once, in each try
 Values = Mapping[str, Any]
 
@@ -153,7 +154,7 @@ def happened(
 
 def other_values(case: Case, release: Release, values: Values, seed: int) -> tuple[Values, Any]:
     """Other values with which the chart renders, and what is predicted for them."""
-    whole = merge(release, charts_default=True).data
+    whole = merge(release, LOCAL, charts_default=True).data
     for number, count in enumerate(LEAVES):
         changed = mutated(values, whole, count, random.Random(f"{release.name} {seed} {number}"))
         made, rendering, change = case.planned(changed, Action.UPGRADE)
@@ -170,7 +171,7 @@ def test_what_is_predicted_happens(chart: str, local: dict[str, Release], alone:
     release = next((item for item in local.values() if item.chart.name == f"platform/{chart}"), None)
     if release is None:
         pytest.skip("no release of the platform is made from it")
-    case, values = Case(alone, release), merge(release).data
+    case, values = Case(alone, release), merge(release, LOCAL).data
     case.make_namespaces(case.planned(values, Action.INSTALL)[1].rendered)
     made, first, change = case.planned(values, Action.INSTALL)
     before = case.objects(first.rendered)

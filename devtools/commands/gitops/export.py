@@ -108,7 +108,8 @@ def make_export(app: App, typed: Arguments) -> Made:
         check_tenants(tenants, stack)
     if typed.engine == "argocd":
         components = with_tenants(components, tenants, app.settings.name, place)
-    components = with_originals(components, place, app.settings.root)
+    environments = {name: stack.environment for name, stack in stacks.items()}
+    components = with_originals(components, place, app.settings.root, environments)
     _refuse_secrets(typed, stacks.values(), components, place, app.settings.root)
     options = ExportOptions(
         layout=cast("Literal['components', 'addons', 'infra']", typed.layout),
@@ -186,13 +187,14 @@ def place_of(app: App, typed: str) -> tuple[Path, Place]:
 
 def exported_stack(app: App, environment: str) -> Stack:
     """Return the stack as an environment sees it, without stand-ins: what a controller deploys is real."""
+    from devtools.app.stack_cache import is_current
     from devtools.config.stack import load_stack
 
     settings = app.settings
     charts = app.real_charts
     inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
     name = f"exported stack {settings.root} {environment}"
-    return app.cached(name, inputs, lambda: load_stack(settings, environment, charts), kind=Stack)
+    return app.cached(name, inputs, lambda: load_stack(settings, environment, charts), kind=Stack, good=is_current)
 
 
 def chart_infos_of(
@@ -222,7 +224,9 @@ def declared_namespaces(stack: Stack, charts: Mapping[str, ChartInfo]) -> Collec
             continue
         found |= {item.name for item in release.contract if item.kind == "Namespace"}
         if ("", "Namespace") in charts[release.chart.name].cluster_kinds:
-            declared = merge(release, charts_default=True, root=stack.root).data.get("namespaces", ())
+            declared = merge(release, stack.environment, charts_default=True, root=stack.root).data.get(
+                "namespaces", ()
+            )
             found |= {item["name"] for item in declared if isinstance(item, dict) and "name" in item}
     return found
 

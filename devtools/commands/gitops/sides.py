@@ -40,7 +40,7 @@ def side_of(app: App, environment: str, root: Path | None = None) -> Side:
     charts = app.real_charts
     stack: Stack = load_stack(app.settings, chosen(app.settings, environment), charts)
     releases = [release for release in stack.releases() if release.installed]
-    values = {release.id: merge(release, root=stack.root).data for release in releases}
+    values = {release.id: merge(release, stack.environment, root=stack.root).data for release in releases}
     sums = {release.id: _chart_digest(app, release) for release in releases}
     digests = {item.id: inputs_digest(item, values[item.id], sums[item.id]) for item in releases}
     whole = Selection(layers=tuple(layer.name for layer in stack.layers))

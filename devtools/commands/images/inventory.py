@@ -53,7 +53,7 @@ def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Requ
 
     if problems := app.charts.verify(releases):
         raise config_error(problems)
-    values = {str(release.id): merge(release, root=stack.root).data for release in releases}
+    values = {str(release.id): merge(release, stack.environment, root=stack.root).data for release in releases}
     app.toolchain.ensure(("helm",), progress=app.say)
     with renderer(app.toolchain.path("helm"), app.runner) as rendering:
         return find_images(rendering, releases, values)

@@ -29,7 +29,7 @@ def refuse_stale(app: App, source: str, releases: Sequence[Release], only: str) 
 def copies_overlays(app: App) -> bool:
     """Whether the exported files hold copies of overlays, which follow them only by an export."""
     out, _ = place_of(app, "")
-    return (out / "addons").is_dir() or (out / "kustomize").is_dir()
+    return app.settings.references or (out / "addons").is_dir() or (out / "kustomize").is_dir()
 
 
 def export_again(app: App, target: str, releases: Sequence[Release]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from devtools.config.stack import load_stack
 from devtools.config.values import merge
 from devtools.errors import ConfigError, ExitCode, config_error
 from devtools.gitops.promotion import PARTS, Part, edits, source_of
-from devtools.model import Release
+from devtools.model import Environment, Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def _overlay(
     """Edit the target's overlay of one release."""
     root = app.settings.root
     ours, there = (_data(file, root) for file in (_own(app, release, source), target))
-    made = edits(ours, there, merge(release, root=root).data, parts, tags)
+    made = edits(ours, there, merge(release, Environment(name=source), root=root).data, parts, tags)
     if not made:
         return
     raw = read_source(target) if target.exists() else b""

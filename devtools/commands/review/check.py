@@ -124,7 +124,7 @@ def _environment(
         is_own = release.chart.kind == "local" and release.chart.path.is_dir()
         if made.failure:
             text = app.redactor.text(made.failure.message)
-            origins = merge(release, charts_default=True, root=stack.root).origins
+            origins = merge(release, stack.environment, charts_default=True, root=stack.root).origins
             done.findings += _of_failure(text, release, environment, shown, origins)
             done.broken.add(release.chart.path)
         elif is_own and release.chart.path not in done.charts:

@@ -54,7 +54,9 @@ def needs_of(app: App, made: Made, engine: Any) -> Needs:
     used = {kind for chart in charts for kind in chart.custom_kinds}
     names = {component.release for component in components}
     stack = made.stacks[app.environment_name]
-    values = [merge(release, root=stack.root).data for release in stack.releases() if release.id in names]
+    values = [
+        merge(release, stack.environment, root=stack.root).data for release in stack.releases() if release.id in names
+    ]
     return Needs(
         engine=engine,
         images=bool(settings.images) and engine == "flux",

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from devtools.config.tenants import TENANTS
 from devtools.gitops.component import Component, Place, ValueFile
-from devtools.gitops.components import directory_of
+from devtools.gitops.components import VALUES, directory_of
 
 SHARED = "_shared"
 
@@ -42,7 +42,10 @@ class Layout:
 
     def _moved(self, file: ValueFile, component: Component, place: Place) -> ValueFile:
         shared = PurePosixPath("addons/default", component.tier, component.name)
-        if file.content is not None:
+        if file.resolved:
+            name = "inline.yaml" if file.path.name == VALUES else file.path.name
+            path = self.component(component.environment, component.tier, component.name) / name
+        elif file.content is not None:
             path = shared / "inline.yaml"
         elif SHARED in file.path.parts:
             path = shared / "values.yaml"

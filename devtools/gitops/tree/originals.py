@@ -7,17 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from devtools.base.machine_yaml import yaml_text
 from devtools.base.open_file import read_source
-from devtools.errors import ConfigError
+from devtools.base.yaml_positions import parse
+from devtools.config.references.resolver import References
+from devtools.config.tenants import TENANTS
+from devtools.errors import ConfigError, Problem, config_error
 from devtools.gitops.component import Component, Place, ValueFile
+from devtools.gitops.components import directory_of
+from devtools.gitops.tree.secrets import secrets_in
+from devtools.model import Environment
 
 _SOPS = re.compile(rb"^sops:\s*$.*^\s+mac: [\"']?ENC\[", re.MULTILINE | re.DOTALL)
 
 
 def with_originals(
-    components: Mapping[str, Sequence[Component]], place: Place, root: Path
+    components: Mapping[str, Sequence[Component]],
+    place: Place,
+    root: Path,
+    environments: Mapping[str, Environment],
 ) -> dict[str, tuple[Component, ...]]:
-    """Return components whose value files hold what is on disk below the stack's root; each file is read once."""
+    """Return components whose value files hold what is on disk below the stack's root; each file is read once.
+
+    A file with references is exported with the values that they stand for: controllers cannot replace them.
+    """
     read: dict[PurePosixPath, bytes] = {}
 
     def filled(file: ValueFile) -> ValueFile:
@@ -32,7 +45,34 @@ def with_originals(
         original = read[file.path]
         return replace(file, original=original, encrypted=bool(_SOPS.search(original)))
 
-    return {
-        name: tuple(replace(item, value_files=tuple(map(filled, item.value_files))) for item in items)
-        for name, items in components.items()
-    }
+    found: dict[str, tuple[Component, ...]] = {}
+    for name, items in components.items():
+        found[name] = tuple(replace(item, value_files=tuple(map(filled, item.value_files))) for item in items)
+        if environments[name].references:
+            found[name] = _resolved(found[name], place, References(environments[name], root))
+    return found
+
+
+def _resolved(components: Sequence[Component], place: Place, references: References) -> tuple[Component, ...]:
+    """Return components with references in their value files replaced; ConfigError if that exports a secret."""
+    problems: list[Problem] = []
+
+    def resolved(component: Component, file: ValueFile) -> ValueFile:
+        if file.original is None or file.encrypted:
+            return replace(file, resolved=file.content is not None)
+        document = parse(file.original, Path(file.path.relative_to(place.root)))
+        after = references.resolve(document)
+        if after is document:
+            return file
+        problems.extend(after.problems or secrets_in(after))
+        *_, above, level, _, _ = ("", "", *file.path.parts)
+        name = f"values-{'tenant-' * (above == TENANTS.name)}{level.lstrip('_')}.yaml"
+        path = directory_of(component.environment, component.tier, component.name) / name
+        return replace(file, path=place.below_out(path), content=yaml_text(after.data).encode(), resolved=True)
+
+    found = tuple(
+        replace(item, value_files=tuple(resolved(item, file) for file in item.value_files)) for item in components
+    )
+    if problems:
+        raise config_error(list(dict.fromkeys(problems)))
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from devtools.base.yaml_positions import KeyPath, read
+from devtools.base.yaml_positions import Document, KeyPath, read
 from devtools.errors import Location, Problem
 from devtools.gitops.component import Component, Place
 from devtools.model import Release
@@ -31,9 +31,13 @@ def copied_secrets(components: Iterable[Component], place: Place, root: Path) ->
                 continue
             done.add(file.path)
             shown = file.path.relative_to(place.root)
-            document = read(root / shown, Path(shown))
-            for path in _secrets(document.data):
-                yield _problem(path, document.at(path))
+            yield from secrets_in(read(root / shown, Path(shown)))
+
+
+def secrets_in(document: Document) -> Iterator[Problem]:
+    """Yield each secret in a document whose references are replaced."""
+    for path in _secrets(document.data):
+        yield _problem(path, document.at(path))
 
 
 def _problem(path: KeyPath, where: Location) -> Problem:

@@ -123,7 +123,7 @@ def test_flux_merges_the_values_that_the_stack_has(shop: Path, kustomize: Build,
         built = kustomize(layer, *IN_PLACE)
         for release in (item for item in built if item["kind"] == "HelmRelease"):
             (declared,) = [item for item in stack.releases() if item.name == release["spec"]["releaseName"]]
-            assert values_of(release, built) == merge(declared).data
+            assert values_of(release, built) == merge(declared, stack.environment).data
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "production"])
@@ -138,7 +138,7 @@ def test_an_overlay_has_the_values_and_releases_of_flux(shop: Path, kustomize: B
     }
     for declared in stack.releases():
         if declared.name in overlaid:
-            assert values_of(overlaid[declared.name], built) == merge(declared).data
+            assert values_of(overlaid[declared.name], built) == merge(declared, stack.environment).data
     (repository,) = [item for item in built if item["kind"] == "GitRepository"]
     assert repository["spec"].get("suspend", False) == (environment == "production")
 

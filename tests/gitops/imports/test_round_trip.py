@@ -87,11 +87,11 @@ def test_every_release_has_its_values(before: Mapping[str, Stack], after: Mappin
     for environment, stack in before.items():
         theirs = releases(after[environment])
         for name, release in releases(stack).items():
-            assert plain(theirs[name]) == plain(release), (environment, name)
+            assert plain(theirs[name], after[environment]) == plain(release, stack), (environment, name)
 
 
-def plain(release: Release) -> Any:
-    return json.loads(json.dumps(merge(release, charts_default=True).data))
+def plain(release: Release, stack: Stack) -> Any:
+    return json.loads(json.dumps(merge(release, stack.environment, charts_default=True).data))
 
 
 def test_what_needs_another_comes_later(before: Mapping[str, Stack], after: Mapping[str, Stack]) -> None:

@@ -1,0 +1,1 @@
+"""References in layer files and overlays to values of the environment."""
