@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from devtools.errors import Problem
-from devtools.gitops.component import Component
+from devtools.gitops.component import Component, Note
 from devtools.model import Stack
 
 API_VERSION = "external-secrets.io/v1"
@@ -32,6 +32,14 @@ def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
             hint = "set gitops.secret_store in devtools.yaml: the name of a ClusterSecretStore"
             message = f"release {release.id} has secrets, and no store is set that they come from"
             yield Problem(where=release.where, message=message, hint=hint)
+
+
+def secret_notes(components: Iterable[Component]) -> Iterable[Note]:
+    """Yield a note for each component whose Secrets an export leaves to others."""
+    for component in components:
+        if component.secrets:
+            message = f"no ExternalSecret is exported for {', '.join(component.secrets)}: make them otherwise"
+            yield Note(component=f"{component.environment}/{component.release}", message=message)
 
 
 def external_secret(name: str, namespace: str, key: str, store: str) -> dict[str, Any]:

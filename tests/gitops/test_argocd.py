@@ -367,6 +367,13 @@ def test_secrets_for_flux_lie_beside_the_release(tmp_path: Path) -> None:
     assert secret["spec"]["dataFrom"] == [{"extract": {"key": "dev/checkout/api/api-db"}}]
 
 
+@pytest.mark.parametrize("typed", [{"engine": "kustomize"}, {"engine": "flux", "layout": "infra"}])
+def test_what_makes_no_secrets_says_so(tmp_path: Path, typed: dict[str, str]) -> None:
+    notes = run(with_secrets(make_shop(tmp_path / "shop")), **typed).document["notes"]
+    texts = {note["component"]: note["message"] for note in notes if "ExternalSecret" in note["message"]}
+    assert texts["dev/shop/api"] == "no ExternalSecret is exported for api-db: make them otherwise"
+
+
 def test_secrets_without_a_store_are_an_error_at_each_release(tmp_path: Path) -> None:
     root = with_secrets(make_shop(tmp_path / "shop"))
     settings = root / "devtools.yaml"

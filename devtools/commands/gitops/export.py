@@ -17,7 +17,7 @@ from devtools.gitops.component import ChartInfo, Component, Export, ExportOption
 from devtools.gitops.components import components_of, disabled_notes
 from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.flux.overlays import export_kustomize
-from devtools.gitops.secrets import secret_problems
+from devtools.gitops.secrets import secret_notes, secret_problems
 from devtools.gitops.tree.originals import with_originals
 from devtools.gitops.tree.secrets import copied_secrets, inline_secrets
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
@@ -121,6 +121,8 @@ def make_export(app: App, typed: Arguments) -> Made:
     )
     export = engine_of(typed.engine)(app.settings.name, components, settings, options)
     notes = [note for stack in stacks.values() for note in disabled_notes(stack)]
+    if typed.layout == "infra" or typed.engine == "kustomize":
+        notes += [note for items in components.values() for note in secret_notes(items)]
     return Made(
         export=Export(files=export.files, notes=(*export.notes, *notes)),
         components=components,
