@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from devtools.base.machine_yaml import yaml_text
 from devtools.base.words import plural
 from devtools.report.text import Line, Span, wrapped
 
@@ -135,11 +136,23 @@ def _warnings(group: Mapping[str, Any], width: int) -> Iterator[Line]:
     for problem in group["dropped"]:
         yield from wrapped(f"! Argo CD ignores {_words(problem)}", width, "  ", "warn")
     for app in group["applications"]:
+        if "problem" in app:
+            yield from wrapped(f"! {app['name']} cannot be rendered: {app['problem']}", width, "  ", "bad")
         for file in app["value_files"]:
             if file["state"] in {"dropped", "missing"}:
                 style = "warn" if file["state"] == "dropped" else "bad"
                 text = f"! {app['name']}: value file {file['written']} is {file['state']}: {file['why']}"
                 yield from wrapped(text, width, "  ", style)  # type: ignore[arg-type]
+
+
+def manifests_text(document: Mapping[str, Any]) -> str:
+    """The manifests as YAML documents, each Application's after a line with its name."""
+    parts: list[str] = []
+    for group in document["groups"]:
+        for app in group["applications"]:
+            parts.append(f"# Application {app['name']}\n")
+            parts += [f"---\n{yaml_text(item)}" for item in app.get("manifests", ())]
+    return "".join(parts)
 
 
 def _words(problem: Mapping[str, str]) -> str:

@@ -57,14 +57,28 @@ def preview(app: App, typed: Arguments) -> ExitCode:
             before = generated(app, there, older, typed).groups if there.is_dir() else ()
         differences = changes(before, found.groups)
     document = preview_json(found.groups, sources, differences, typed.against, typed.broken)
+    _hide_secrets(app, document)
     if typed.manifests:
         from devtools.commands.gitops.manifests import add_manifests
 
         add_manifests(app, document, found, sources)
-    from devtools.report.gitops_preview import preview_lines
+    from devtools.report.gitops_preview import manifests_text, preview_lines
 
     show_document(document, preview_lines, typed.output, app.out, app.environ)
+    if typed.manifests and typed.output == "text":
+        app.out.write("\n" + manifests_text(document))
     return ExitCode.FAILED if _is_broken(document) else ExitCode.OK
+
+
+def _hide_secrets(app: App, document: dict[str, Any]) -> None:
+    """Hide what looks secret in the Applications: values and parameters may stand in them."""
+    applications = [item for group in document["groups"] for item in group["applications"]]
+    app.redactor.learn(*(item["spec"] for item in applications))
+    for item in applications:
+        item["spec"] = app.redactor.hide(item["spec"])
+    for change in document.get("changes", ()):
+        for field in change["fields"]:
+            field.update({key: app.redactor.text(field[key]) for key in ("before", "after")})
 
 
 def _check(typed: Arguments) -> None:

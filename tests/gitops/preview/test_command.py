@@ -126,3 +126,31 @@ def test_what_cannot_be_previewed(repository: Path, typed: dict[str, Any], messa
     with pytest.raises(ConfigError, match=message) as caught:
         preview(app_of(repository), Arguments(**typed))
     assert caught.value.hint
+
+
+def test_manifests_are_rendered_with_secrets_hidden(repository: Path) -> None:
+    chart = repository / "fleet" / "charts" / "alpha" / "templates"
+    chart.mkdir()
+    (chart / "all.yaml").write_text(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: {{ .Release.Name }}}\nstringData: {password: canary-8261}\n"
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Namespace }}}\n"
+    )
+    app = app_of(repository)
+    code = preview(app, Arguments(directory="fleet", sets=("merge",), manifests=True))
+    text = app.out.getvalue()  # type: ignore[attr-defined]
+    assert code == ExitCode.OK
+    assert "# Application merge-one\n---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: merge-one\n" in text
+    assert "canary" not in text
+    (chart / "all.yaml").write_text('{{ fail "no" }}')
+    code, document = previewed(repository, sets=("merge",), manifests=True)
+    assert code == ExitCode.FAILED
+    assert "no" in document["groups"][0]["applications"][0]["problem"]
+
+
+def test_secrets_in_applications_are_hidden(repository: Path) -> None:
+    file = repository / "fleet" / "sets" / "merge.yaml"
+    values = "helm: {valuesObject: {admin: {password: canary-8261}}}, repoURL"
+    file.write_text(file.read_text().replace("source: {repoURL", f"source: {{{values}", 1))
+    _, document = previewed(repository, sets=("merge",), against="HEAD")
+    assert document["changes"]
+    assert "canary" not in json.dumps(document)
