@@ -25,7 +25,7 @@ from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCo
 from devtools.events import Bus, Notice, RunFinished, RunStarted
 from devtools.model import Facts, Plan, ReleaseId, Stack
 from devtools.planning.overrides import Overrides, with_overrides
-from devtools.planning.plan import Selection, changes, down_plan, make_plan
+from devtools.planning.plan import Selection, changes, down_plan, in_waves, make_plan
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster, Provider
@@ -54,6 +54,7 @@ class Request:
     create_cluster: bool = False  # create the cluster if there is none
     context: str = ""  # refuse a cluster with another context
     kubeconfig: str = ""  # refuse a cluster with another kubeconfig
+    waves: Mapping[ReleaseId, int] = field(default_factory=dict)  # wait for whole waves instead of for needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,4 +374,4 @@ def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
             return plan
         return with_sweeps(plan, facts, crds=request.uninstall.crds, force=options.force)
     plan = make_plan(stack, selection, facts, inputs.digests, force=options.force, adopt=request.overrides.adopt)
-    return with_overrides(plan, request.overrides)
+    return with_overrides(in_waves(plan, request.waves) if request.waves else plan, request.overrides)

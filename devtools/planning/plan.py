@@ -118,6 +118,15 @@ def down_plan(stack: Stack, selection: Selection, facts: Facts, *, declared_too:
     return Plan(stack=stack, layers=layers, steps=steps)
 
 
+def in_waves(plan: Plan, waves: Mapping[ReleaseId, int]) -> Plan:
+    """Return the plan sorted by wave, with edges from each wave to the whole one before it instead of its own."""
+    numbers = sorted({waves[step.id] for step in plan.steps})
+    before = dict(zip(numbers[1:], numbers[:-1], strict=True))
+    members = {number: tuple(step.id for step in plan.steps if waves[step.id] == number) for number in numbers}
+    steps = [replace(step, needs=members.get(before.get(waves[step.id], -1), ())) for step in plan.steps]
+    return replace(plan, steps=tuple(sorted(steps, key=lambda step: waves[step.id])))
+
+
 def behind(plan: Plan, step: Step) -> tuple[Step, ...]:
     """A step and all that it needs, however indirectly: what the tests of a smoke release rest on."""
     steps = {item.id: item for item in plan.steps}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from devtools.tasks.declaration import layer_task, our_task
+from devtools.tasks.declaration import changed, layer_task, options_of, our_task, with_help
 
 
 @our_task(
@@ -168,4 +168,31 @@ def preflight(_: Context, env: str = "", engine: str = "", output: str = "text")
     main(lambda app: verb.preflight(app, engine, output), output, environment=env)
 
 
-TASKS = (diff, promote, rollback, preflight, adopt)
+@our_task(
+    help=with_help(
+        *("env", "no-test", "verbose", "output"),
+        **{"keep-cluster": "leave the cluster that was made for the rehearsal"},
+    )
+)
+def rehearse(
+    _: Context,
+    env: str = "",
+    no_test: bool = False,
+    keep_cluster: bool = False,
+    verbose: bool = False,
+    output: str = "text",
+) -> None:
+    """Install an exported environment wave after wave, as Argo CD does, on an embedded cluster made for it.
+
+    Examples:
+      invoke gitops.rehearse --env dev
+      invoke gitops.rehearse --env staging --no-test --output json
+    """
+    from devtools.app.exit_codes import EVENTS, main
+    from devtools.commands.takeover import rehearse as verb
+
+    options = changed(options_of(output, verbose=verbose), test=not no_test)
+    main(lambda app: verb.rehearse(app, options, keep_cluster=keep_cluster), output, EVENTS, environment=env)
+
+
+TASKS = (diff, promote, rollback, preflight, adopt, rehearse)
