@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.base.open_file import read_source
@@ -266,8 +265,8 @@ def _chart_files(tree: Tree, path: str) -> Iterator[tuple[PurePosixPath, bytes]]
 
 def publisher(repository: str) -> str:
     """A short name for who publishes a chart: `https://charts.jetstack.io` is jetstack."""
-    parts = urlsplit(repository)
-    host = [word for word in (parts.hostname or "").split(".") if word not in _PLAIN_WORDS]
-    path = [word for word in parts.path.split("/") if word and word not in _PLAIN_WORDS]
+    place, _, rest = repository.partition("://")[2].partition("/")
+    host = [word for word in place.partition(":")[0].split(".") if word and word not in _PLAIN_WORDS]
+    path = [word for word in rest.split("/") if word and word not in _PLAIN_WORDS]
     words = [*path, *host] if (host and host[-1] in _SHARED_HOSTS) or not host else host
     return re.sub(r"[^a-z0-9]+", "-", (words[0] if words else "upstream").lower()).strip("-") or "upstream"

@@ -78,7 +78,7 @@ def _manual(item: KubeObject) -> Iterator[Finding]:
     if not steps or "automated" in policy or "automated:" in patch:
         return
     for number, step in enumerate(steps):
-        if step.get("maxUpdate") not in {0, "0%"}:  # Argo CD takes the text "0" for an error, and updates one
+        if step.get("maxUpdate") not in (0, "0%"):  # Argo CD takes the text "0" for an error, and updates one
             where = item.at("spec", "strategy", "rollingSync", "steps", number)
             message = f"step {number + 1} of {item.name} syncs by itself, though its Applications are manual"
             yield finding("manual-rolling-sync", where, message)
