@@ -137,11 +137,10 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
     tree = read_tree(directory, root)
     if tree.problems:
         raise config_error(list(tree.problems))
-    app.toolchain.ensure([PROGRAM], app.say)
     inputs = Inputs(
         urls=urls_of(app, directory), clusters=_clusters(app, typed.clusters), new_globbing=typed.new_globbing
     )
-    found = groups(tree, app.toolchain.path(PROGRAM), app.runner, inputs)
+    found = groups(tree, lambda: _program(app), app.runner, inputs)
     if unknown := [name for name in typed.sets if name not in {group.name for group in found}]:
         from devtools.base.words import did_you_mean
 
@@ -151,6 +150,12 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
     if typed.broken and not any(group.step_of(typed.broken) for group in chosen):
         raise ConfigError(f"no step has an Application {typed.broken}", hint="invoke gitops.preview lists them")
     return Generated(tree=tree, groups=chosen)
+
+
+def _program(app: App) -> Path:
+    """Return argocd-preview; the first time it is built."""
+    app.toolchain.ensure([PROGRAM], app.say)
+    return app.toolchain.path(PROGRAM)
 
 
 def _clusters(app: App, typed: str) -> tuple[Mapping[str, Any], ...]:

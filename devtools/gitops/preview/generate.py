@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,13 +35,15 @@ class Inputs:
     new_globbing: bool = False
 
 
-def groups(tree: Tree, program: Path, runner: Runner, inputs: Inputs | None = None) -> tuple[ApplicationGroup, ...]:
+def groups(
+    tree: Tree, program: Callable[[], Path], runner: Runner, inputs: Inputs | None = None
+) -> tuple[ApplicationGroup, ...]:
     """Return the Applications of every ApplicationSet and app-of-apps of a tree.
 
-    Raises EnvironmentFault if the program fails.
+    `program` gives argocd-preview, and is called if there are sets. Raises EnvironmentFault if the program fails.
     """
     sets = tree.of("ApplicationSet", GROUP)
-    generated = _generate(tree, sets, program, runner, inputs or Inputs()) if sets else ()
+    generated = _generate(tree, sets, program(), runner, inputs or Inputs()) if sets else ()
     return (*generated, *_app_of_apps(tree))
 
 

@@ -23,7 +23,8 @@ REAL: dict[str, Any] = json.loads((HERE / "argocd.json").read_text("utf-8"))["se
 def previewed(preview_program: Path) -> dict[str, ApplicationGroup]:
     """The groups of the recorded tree, by name."""
     runner = SubprocessRunner(os.environ, Cancel())
-    return {group.name: group for group in groups(read_tree(HERE / "tree", HERE / "tree"), preview_program, runner)}
+    tree = read_tree(HERE / "tree", HERE / "tree")
+    return {group.name: group for group in groups(tree, lambda: preview_program, runner)}
 
 
 @pytest.mark.parametrize("name", sorted(REAL))
