@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsSettings
@@ -13,7 +12,6 @@ from devtools.errors import ConfigError, Problem, config_error
 from devtools.gitops.component import ChartInfo, Component, KindInfo, Note, Place, ValueFile
 from devtools.gitops.waves import exported_edges, waves_of
 from devtools.model import Layer, Release, ReleaseId, Stack
-from devtools.redaction.keys import is_secret
 
 _EXISTING = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # in every cluster
 VALUES = "values.yaml"  # the inline values of a component, beside its component.yaml
@@ -66,34 +64,9 @@ def _problems(release: Release) -> Iterable[Problem]:
         message = f"release {release.id} runs a command before its sync, which no controller does"
         hint = "limit it with environments: [local] under 'before', or set gitops: false"
         yield Problem(where=hook.where, message=message, hint=hint)
-    yield from _secret_problems(release)
     if "project" in release.argocd:
         message = f"release {release.id} sets argocd.project, which no ApplicationSet can change"
         yield Problem(where=release.where, message=message, hint="set 'project' of the layer")
-
-
-def _secret_problems(release: Release) -> Iterable[Problem]:
-    """Yield each value of a layer file that an export would write although it looks secret."""
-    hint = "name its Secret in 'secrets', or put it into an overlay that SOPS encrypts"
-    for key, data in (("values", release.values), ("argocd", release.argocd), ("flux", release.flux)):
-        for path, value in _scalars(data):
-            if is_secret(map(str, path), value):
-                where = release.values_where.get(path, release.where) if key == "values" else release.where
-                shown = ".".join(map(str, path))
-                message = f"{key} of release {release.id}: {shown} looks secret, and would be exported in plain text"
-                yield Problem(where=where, message=message, hint=hint)
-
-
-def _scalars(data: Any, path: tuple[str | int, ...] = ()) -> Iterable[tuple[tuple[str | int, ...], str]]:
-    """Yield every text in maps and lists with its path."""
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            yield from _scalars(value, (*path, key))
-    elif isinstance(data, list | tuple):
-        for index, value in enumerate(data):
-            yield from _scalars(value, (*path, index))
-    elif isinstance(data, str) and data:
-        yield path, data
 
 
 def check_names(components: Iterable[Component]) -> None:

@@ -157,8 +157,8 @@ def test_a_secret_in_a_layer_file_is_refused_and_shown_nowhere(shop: Path) -> No
     for engine in ("argocd", "flux", "kustomize"):
         done = run(shop, engine=engine)
         assert done.code is ExitCode.CONFIG
-        assert "layers/40-apps.yaml:16:12: values of release shop/api: db.password looks secret" in done.err
-        assert "flux of release shop/web: auth.token looks secret" in done.err
+        assert "layers/40-apps.yaml:16:12: db.password is a secret in plain text" in done.err
+        assert "flux.auth.token is a secret in plain text" in done.err
         assert canary not in done.out + done.err
     assert not (shop / "gitops").exists()
 

@@ -35,6 +35,7 @@ def test_an_inline_secret_is_refused_with_its_place(tmp_path: Path, engine: str)
         ({"engine": "flux"}, ExitCode.OK),
         ({"engine": "flux", "layout": "infra"}, ExitCode.CONFIG),
         ({"engine": "kustomize"}, ExitCode.CONFIG),
+        ({"engine": "argocd", "layout": "addons"}, ExitCode.CONFIG),
     ],
 )
 def test_a_secret_of_an_overlay_is_never_copied(tmp_path: Path, typed: dict[str, str], code: ExitCode) -> None:

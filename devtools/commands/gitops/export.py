@@ -146,7 +146,7 @@ def _refuse_secrets(
         release for stack in stacks for release in stack.releases() if (stack.environment.name, release.id) in exported
     ]
     problems = list(inline_secrets(releases))
-    if typed.layout == "infra" or typed.engine == "kustomize":
+    if typed.layout != "components" or typed.engine == "kustomize":
         problems += copied_secrets((item for items in components.values() for item in items), place, root)
     if problems:
         raise config_error(list(dict.fromkeys(problems)))

@@ -16,10 +16,13 @@ HINT = "keep it in an ExternalSecret or, for Flux, in a SOPS file; change it if 
 
 
 def inline_secrets(releases: Iterable[Release]) -> Iterator[Problem]:
-    """Yield each secret among the inline values of releases: every engine writes them into a file."""
+    """Yield each secret that a layer file has in values, `argocd` or `flux`: every engine writes them into a file."""
     for release in releases:
-        for path in _secrets(release.values):
+        for path in _secrets(release.values, is_random=False):
             yield _problem(path, release.values_where.get(path, release.where))
+        for key, data in (("argocd", release.argocd), ("flux", release.flux)):
+            for path in _secrets(data, (key,), is_random=False):
+                yield _problem(path, release.where)
 
 
 def copied_secrets(components: Iterable[Component], place: Place, root: Path) -> Iterator[Problem]:
@@ -45,19 +48,21 @@ def _problem(path: KeyPath, where: Location) -> Problem:
     return Problem(where=where, message=f"{keys} is a secret in plain text, which is not exported", hint=HINT)
 
 
-def _secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Yield the paths of texts whose key says that they are secret, and that look generated."""
+def _secrets(
+    value: Any, path: tuple[str | int, ...] = (), *, is_random: bool = True
+) -> Iterator[tuple[str | int, ...]]:
+    """Yield the paths of texts whose key says that they are secret and, with `is_random`, that look generated."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secrets(item, (*path, key))
+            yield from _secrets(item, (*path, key), is_random=is_random)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, item in enumerate(value):
-            yield from _secrets(item, (*path, index))
-    elif isinstance(value, str) and _is_secret(value, path):
+            yield from _secrets(item, (*path, index), is_random=is_random)
+    elif isinstance(value, str) and _is_secret(value, path, is_random=is_random):
         yield path
 
 
-def _is_secret(value: str, path: tuple[str | int, ...]) -> bool:
+def _is_secret(value: str, path: tuple[str | int, ...], *, is_random: bool) -> bool:
     if "PRIVATE KEY-----" in value:
         return True
-    return not is_ordinary(value) and looks_random(value) and is_secret(map(str, path), value)
+    return not is_ordinary(value) and (looks_random(value) or not is_random) and is_secret(map(str, path), value)
