@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uninstall:
-    """What an uninstall removes beside the releases."""
+    """What an uninstall is about, and what it removes beside the releases."""
 
     undeclared: bool = False  # only releases that no layer declares any more
     crds: bool = False  # CRDs, too, after the last release
+    whole: bool = True  # everything of the stack; else the selection, which refuses while others need it
+    dependents: bool = False  # uninstall those others, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,12 +368,15 @@ def _to_sync(request: Request) -> Selection:
 def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
     """Return the plan of a request."""
     stack, selection, options = request.stack, request.selection, request.options
-    if request.uninstall:
-        from devtools.planning.uninstall import with_sweeps
+    if uninstall := request.uninstall:
+        from devtools.planning.uninstall import find_dependents, refuse_dependents, with_sweeps
 
-        plan = down_plan(stack, selection, facts, declared_too=not request.uninstall.undeclared)
-        if request.uninstall.undeclared:
+        dependents = () if uninstall.undeclared else find_dependents(stack, selection, facts)
+        if not uninstall.dependents:
+            refuse_dependents(dependents, request.command)
+        plan = down_plan(stack, selection, facts, declared_too=not uninstall.undeclared, dependents=dependents)
+        if uninstall.undeclared or not uninstall.whole:
             return plan
-        return with_sweeps(plan, facts, crds=request.uninstall.crds, force=options.force)
+        return with_sweeps(plan, facts, crds=uninstall.crds, force=options.force)
     plan = make_plan(stack, selection, facts, inputs.digests, force=options.force, adopt=request.overrides.adopt)
     return with_overrides(in_waves(plan, request.waves) if request.waves else plan, request.overrides)

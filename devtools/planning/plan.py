@@ -92,15 +92,22 @@ def make_plan(
     )
 
 
-def down_plan(stack: Stack, selection: Selection, facts: Facts, *, declared_too: bool = True) -> Plan:
-    """The selected releases that this stack put on the cluster, uninstalled in reverse order.
+def down_plan(
+    stack: Stack,
+    selection: Selection,
+    facts: Facts,
+    *,
+    declared_too: bool = True,
+    dependents: Collection[ReleaseId] = (),
+) -> Plan:
+    """The selected releases and their dependents that this stack put on the cluster, uninstalled in reverse order.
 
     Releases that a selected layer, or one that is no more, once declared and no longer does are among them; without
     `declared_too` nothing else is.
     """
-    there = _ours(stack, facts)
-    chosen = [release for release in stack.releases() if declared_too and selection.takes(release)]
-    declared = [release for release in chosen if release.id in there]
+    there = ours(stack, facts)
+    chosen = [item for item in stack.releases() if selection.takes(item) or item.id in dependents]
+    declared = [release for release in chosen if declared_too and release.id in there]
     orphans = [_orphan(there[name], stack) for name in _undeclared(stack, selection, facts)]
     releases = {release.id: release for release in (*reversed(orphans), *reversed(declared))}
     off = {release.id: _needs_among(release, releases) for release in declared if not release.installed}
@@ -109,12 +116,11 @@ def down_plan(stack: Stack, selection: Selection, facts: Facts, *, declared_too:
         order = in_order(releases, edges)
     except ValueError:
         raise config_error(check_graph(stack)) from None
-    gone = {orphan.id for orphan in orphans}
-    steps = tuple(
-        _uninstall(releases[name], there[name], "no longer declared" if name in gone else "asked for", edges[name])
-        for name in order
-    )
-    layers = tuple(layer.name for layer in reversed(stack.layers) if layer.name in selection.layers)
+    reasons = dict.fromkeys(order, "asked for") | {orphan.id: "no longer declared" for orphan in orphans}
+    reasons |= dict.fromkeys(dependents, "needs a release that is uninstalled")
+    steps = tuple(_uninstall(releases[name], there[name], reasons[name], edges[name]) for name in order)
+    held = {*selection.layers, *(releases[name].layer for name in dependents if name in releases)}
+    layers = tuple(layer.name for layer in reversed(stack.layers) if layer.name in held)
     return Plan(stack=stack, layers=layers, steps=steps)
 
 
@@ -324,7 +330,7 @@ def _reversed(
     return {name: tuple(dependents) for name, dependents in found.items()}
 
 
-def _ours(stack: Stack, facts: Facts) -> dict[ReleaseId, ReleaseFact]:
+def ours(stack: Stack, facts: Facts) -> dict[ReleaseId, ReleaseFact]:
     """What this stack put on the cluster and nobody has taken away."""
     found = facts.releases.values()
     return {fact.id: fact for fact in found if fact.stack == stack.name and fact.status != "uninstalled"}
@@ -340,8 +346,8 @@ def _undeclared(stack: Stack, selection: Selection, facts: Facts) -> tuple[Relea
     known, layers = {release.id for release in stack.releases()}, {layer.name for layer in stack.layers}
     covered = {fact.layer for fact in facts.releases.values()} - layers if layers <= {*selection.layers} else set()
     covered |= {*selection.layers}
-    ours = _ours(stack, facts)
-    return tuple(name for name in sorted(ours) if name not in known and ours[name].layer in covered)
+    there = ours(stack, facts)
+    return tuple(name for name in sorted(there) if name not in known and there[name].layer in covered)
 
 
 def _orphan(fact: ReleaseFact, stack: Stack) -> Release:

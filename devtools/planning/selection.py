@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from devtools.base.words import did_you_mean
@@ -11,6 +12,8 @@ from devtools.model import Release, ReleaseId, Stack
 from devtools.planning.layer_names import find_layer
 from devtools.planning.plan import Selection
 
+_TERM = re.compile(r"\s*([^\s=!,]+)\s*(!=|==?)\s*([^\s=!,]+)\s*")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
@@ -18,14 +21,16 @@ class Selector:
 
     stages: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()  # `name` or `namespace/name`
-    labels: tuple[str, ...] = ()  # `key=value`
+    labels: tuple[str, ...] = ()  # alternatives: `a=b,c!=d`
     with_needs: bool = False  # and all that the chosen ones need
 
 
 def narrowed(stack: Stack, layer: str, selector: Selector) -> Selector:
     """The selector of those that also are of a layer, named as people type it ("": of any)."""
     name = find_layer(stack, layer).name if layer else ""
-    return replace(selector, labels=(*selector.labels, f"layer={name}")) if name else selector
+    if not name:
+        return selector
+    return replace(selector, labels=tuple(f"{label},layer={name}" for label in selector.labels) or (f"layer={name}",))
 
 
 def choose(stack: Stack, layer: str, selector: Selector) -> Selection:
@@ -48,8 +53,8 @@ def choose_releases(stack: Stack, selector: Selector) -> Selection:
         chosen &= _of_stages(stack, selector.stages)
     if selector.releases:
         chosen &= {find_release(stack, typed).id for typed in selector.releases}
-    for label in selector.labels:
-        chosen &= _labelled(stack, label)
+    if selector.labels:
+        chosen &= set().union(*(_labelled(stack, label) for label in selector.labels))
     if not chosen:
         raise ConfigError("no release matches all of these selectors", hint="invoke layers")
     if selector.with_needs:
@@ -78,14 +83,36 @@ def _of_stages(stack: Stack, stages: Iterable[str]) -> set[ReleaseId]:
     return {release.id for layer in stack.layers if layer.stage in stages for release in layer.releases}
 
 
+def _labels_of(release: Release) -> Mapping[str, str]:
+    """The labels that selectors see: the declared ones, and the name, namespace and chart (without its publisher)."""
+    chart = release.chart.name.rpartition("/")[2]
+    return {"namespace": release.namespace, "chart": chart, **release.labels, "name": release.name}
+
+
 def _labelled(stack: Stack, label: str) -> set[ReleaseId]:
-    key, equals, value = label.partition("=")
-    if not equals:
-        raise ConfigError(f"'{label}' is not a label selector", hint="key=value, such as stage=data-plane")
-    found = {release.id for release in stack.releases() if release.labels.get(key) == value}
-    if not found:
-        near = did_you_mean(label, {f"{k}={v}" for release in stack.releases() for k, v in release.labels.items()})
-        raise ConfigError(f"no release has the label '{label}'", hint=near)
+    """The releases that match all terms of one selector, such as `tier=web,team!=core`.
+
+    As in kubectl, `!=` also matches a release without the label.
+    """
+    labels = {release.id: _labels_of(release) for release in stack.releases()}
+    found = set(labels)
+    for typed in label.split(","):
+        term = _TERM.fullmatch(typed)
+        if term is None:
+            hint = "key=value or key!=value, several joined by commas, such as stage=data-plane,team!=core"
+            raise ConfigError(f"'{label}' is not a label selector", hint=hint)
+        key, operator, value = term.groups()
+        equal = {name for name, own in labels.items() if own.get(key) == value}
+        if operator == "!=":
+            known = {key for own in labels.values() for key in own}
+            if key not in known:
+                raise ConfigError(f"no release has a label '{key}'", hint=did_you_mean(key, known))
+            found -= equal
+        elif not equal:
+            near = did_you_mean(f"{key}={value}", {f"{k}={v}" for own in labels.values() for k, v in own.items()})
+            raise ConfigError(f"no release has the label '{key}={value}'", hint=near)
+        else:
+            found &= equal
     return found
 
 

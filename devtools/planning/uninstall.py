@@ -1,17 +1,44 @@
-"""What goes after the last release: a plan to uninstall everything, with what else the stack brought. Pure."""
+"""What an uninstall takes beside the chosen releases: their dependents, and what else the stack brought. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from devtools.base.words import plural, shortened
-from devtools.errors import Location
-from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Step, Sweep
+from devtools.errors import ConfigError, Location
+from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Stack, Step, Sweep
+from devtools.planning.plan import Selection, ours
 
 LAYER = "cluster"  # where these steps are shown: no layer is called so
 _CRD = "CustomResourceDefinition"
 _NAMED = 5  # namespaces that a reason names
+
+
+def find_dependents(stack: Stack, selection: Selection, facts: Facts) -> tuple[ReleaseId, ...]:
+    """Return the releases on the cluster that need a selected one there, directly or not, and are not selected."""
+    there = ours(stack, facts)
+    declared = [release for release in stack.releases() if release.id in there]
+    needed_by: dict[ReleaseId, list[ReleaseId]] = {}
+    for release in declared:
+        for need in release.needs:
+            needed_by.setdefault(need.release, []).append(release.id)
+    selected = {release.id for release in declared if selection.takes(release)}
+    found, open_ = set(selected), list(selected)
+    while open_:
+        more = [name for name in needed_by.get(open_.pop(), ()) if name not in found]
+        found.update(more)
+        open_ += more
+    return tuple(release.id for release in declared if release.id in found - selected)
+
+
+def refuse_dependents(dependents: Collection[ReleaseId], command: str) -> None:
+    """Raise ConfigError if there are dependents of what `command` uninstalls."""
+    if dependents:
+        verb, named = "needs" if len(dependents) == 1 else "need", shortened([*map(str, dependents)], _NAMED)
+        message = f"{named} still {verb} what would be uninstalled"
+        raise ConfigError(message, hint=f"to uninstall dependents, too: invoke {command} --with-dependents")
 
 
 def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:

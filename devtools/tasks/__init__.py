@@ -134,17 +134,25 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     main(lambda app: verb.up(app, options), output, PLANS, environment=env)
 
 
-@our_task(
+@layer_task(
+    iterable=SELECTORS,
     help=with_help(
-        *("env", "force-local", "dry-run", "no-wait", "verbose", "output"),
+        *("env", "force-local", "dry-run", "no-wait", "verbose", "output", *SELECTORS),
+        name="only this layer (default: all)",
         crds="also remove CRDs, after every release; without it CRDs and their objects are kept",
         force="with --crds: remove CRDs even if objects of their kinds still exist, and delete those",
         undeclared="only releases that no layer declares any more",
-    )
+        **{"with-dependents": "also releases that need the chosen ones"},
+    ),
 )
 def down(  # noqa: PLR0913, PLR0917 - one parameter per flag
     _: Context,
+    name: str = "",
     env: str = "",
+    stage: Sequence[str] | None = None,
+    release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
+    with_dependents: bool = False,
     crds: bool = False,
     force: bool = False,
     undeclared: bool = False,
@@ -154,11 +162,15 @@ def down(  # noqa: PLR0913, PLR0917 - one parameter per flag
     verbose: bool = False,
     output: str = "text",
 ) -> None:
-    """Uninstall every release of the stack, in reverse order; the cluster stays, and so do CRDs without --crds.
+    """Uninstall every release of the stack, or those of a layer, in reverse order; the cluster stays.
+
+    CRDs stay without --crds.
 
     Examples:
       invoke down
       invoke down --dry-run
+      invoke down 40 --with-dependents
+      invoke down -l name=web
       invoke down --crds
       invoke down --undeclared
     """
@@ -166,8 +178,14 @@ def down(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.commands import up as verb
 
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
-    options = changed(options, force_local=force_local)
-    main(lambda app: verb.down(app, options, undeclared=undeclared, crds=crds), output, EVENTS, environment=env)
+    chosen = selector_of(stage, release, label, with_needs=False)
+    options = changed(options, force_local=force_local, selector=chosen)
+    main(
+        lambda app: verb.down(app, options, name, undeclared=undeclared, crds=crds, with_dependents=with_dependents),
+        output,
+        EVENTS,
+        environment=env,
+    )
 
 
 @layer_task(
@@ -359,5 +377,5 @@ namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
 namespace.add_collection(gitops)
-for task_with_layer in (layers, plan, render, check, contracts, drift, gitops["verify"]):
+for task_with_layer in (layers, plan, down, render, check, contracts, drift, gitops["verify"]):
     task_with_layer.beside = namespace

@@ -139,7 +139,7 @@ _HELP = {
     "no-wait": "fail if another run holds the lock, instead of waiting",
     "stage": "only layers of this stage (may be given again)",
     "release": "only this release, name or namespace/name (may be given again)",
-    "label": "only releases with this label, key=value (may be given again: all must match)",
+    "label": "only releases with these labels: a=b,c!=d or name=web (may be given again: any may match)",
     "with-needs": "also everything that the chosen releases need",
     "recreate": "recreate objects of this release whose immutable fields change (may be given again)",
     "force-local": "also write to an environment that a GitOps controller deploys",

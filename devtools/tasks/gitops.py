@@ -12,9 +12,9 @@ from devtools.tasks.operations import TASKS
 
 
 @our_task(
-    iterable=["env", "layer", "stage", "release"],
+    iterable=["env", "layer", "stage", "release", "label"],
     help=with_help(
-        *("stage", "release"),
+        *("stage", "release", "label"),
         env="export only this environment (may be given again; default: all in devtools.yaml)",
         engine="argocd, flux or kustomize",
         out="directory to write into (default: gitops)",
@@ -40,6 +40,7 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
     layer: Sequence[str] | None = None,
     stage: Sequence[str] | None = None,
     release: Sequence[str] | None = None,
+    label: Sequence[str] | None = None,
     revision: str = "",
     check: bool = False,
     dry_run: bool = False,
@@ -66,7 +67,7 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
         order=order,
         revision=revision,
         layers=tuple(layer or ()),
-        selector=selector_of(stage, release, None, with_needs=False),
+        selector=selector_of(stage, release, label, with_needs=False),
         check=check,
         dry_run=dry_run,
         overwrite=overwrite,

@@ -85,6 +85,25 @@ def test_a_change_is_an_upgrade_and_a_removal_goes_with_down(repo: Repo, cluster
     assert kube.get(f"/api/v1/namespaces/{repo.namespace}") is None
 
 
+def test_down_of_a_part_refuses_while_dependents_are_there(repo: Repo) -> None:
+    user = "  - {name: user, namespace: NS, chart: platform/conf, values: {say: hi}, needs: [NS/conf]}\n"
+    repo.write("layers/20-user.yaml", f"stage: base\nreleases:\n{user}".replace("NS", repo.namespace))
+    assert repo.invoke("up", "--no-test").code == 0
+    refused = repo.invoke("down", "10")
+    assert refused.code == 2, refused.text
+    assert f"{repo.namespace}/user still needs what would be uninstalled" in refused.text
+    assert "invoke down 10 --with-dependents" in refused.text
+    assert repo.invoke("down", "--release", "user", "--crds").code == 2
+    assert repo.invoke("down", "--release", "user", "--undeclared").code == 2
+    document = repo.invoke("down", "10", "--with-dependents", "--output", "json").document
+    assert [(item["release"], item["outcome"], item["reason"]) for item in document["releases"]] == [
+        (f"{repo.namespace}/user", "uninstalled", "needs a release that is uninstalled"),
+        (f"{repo.namespace}/conf", "uninstalled", "asked for"),
+    ]
+    document = repo.invoke("down", "-l", "name=smoke", "--output", "json").document
+    assert [item["release"] for item in document["releases"]] == [f"{repo.namespace}/smoke"]
+
+
 WRONG: dict[str, tuple[tuple[str, str], str]] = {
     "typo": (("kubectl get configmap/conf", "kubetcl get configmap/conf"), "kubetcl: not found"),
     "missing RBAC": (("verbs: [get]", "verbs: [list]"), "is forbidden"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ from devtools.planning.selection import Selector, choose, choose_releases, find_
 HERE = Location(file=Path("layers/10-base.yaml"))
 
 
-def _release(layer: str, name: str, *needs: str, namespace: str = "ameide", installed: bool = True) -> Release:
+def _release(
+    layer: str,
+    name: str,
+    *needs: str,
+    namespace: str = "ameide",
+    installed: bool = True,
+    labels: Mapping[str, str] | None = None,
+) -> Release:
     return Release(
         name=name,
         namespace=namespace,
@@ -23,14 +31,17 @@ def _release(layer: str, name: str, *needs: str, namespace: str = "ameide", inst
         where=HERE,
         needs=tuple(Need(release=ReleaseId("ameide", need), where=HERE) for need in needs),
         installed=installed,
-        labels={"layer": layer, "team": name[0]},
+        labels={"layer": layer, "team": name[0], **(labels or {})},
     )
 
 
 LAYERS = {
     "10-base": [_release("10-base", "space"), _release("10-base", "off", installed=False)],
     "20-ops": [_release("20-ops", "operator", "space"), _release("20-ops", "twin")],
-    "40-data": [_release("40-data", "kafka", "operator", "off"), _release("40-data", "twin", namespace="other")],
+    "40-data": [
+        _release("40-data", "kafka", "operator", "off"),
+        _release("40-data", "twin", namespace="other", labels={"extra": "yes", "chart": "own"}),
+    ],
 }
 STACK = Stack(
     name="s",
@@ -58,7 +69,11 @@ def test_without_selectors_everything_is_chosen() -> None:
         ({"stages": ("ops",)}, ["ameide/operator", "ameide/twin"]),
         ({"stages": ("ops", "data"), "labels": ("team=k",)}, ["ameide/kafka"]),
         ({"releases": ("kafka", "other/twin")}, ["ameide/kafka", "other/twin"]),
-        ({"labels": ("layer=20-ops", "team=t")}, ["ameide/twin"]),
+        ({"labels": ("layer=20-ops,team=t",)}, ["ameide/twin"]),
+        ({"labels": ("team=k", "name=space")}, ["ameide/space", "ameide/kafka"]),
+        ({"labels": ("name=twin,namespace!=other", "team == k , name != operator")}, ["ameide/twin", "ameide/kafka"]),
+        ({"labels": ("chart=x,layer!=20-ops,extra!=yes",)}, ["ameide/space", "ameide/off", "ameide/kafka"]),
+        ({"labels": ("chart=own",)}, ["other/twin"]),
         ({"releases": ("kafka",), "with_needs": True}, ["ameide/space", "ameide/operator", "ameide/kafka"]),
     ],
 )
@@ -72,6 +87,11 @@ def test_what_selectors_choose(typed: dict[str, object], chosen: list[str]) -> N
         ({"stages": ("opps",)}, "unknown stage 'opps'"),
         ({"releases": ("kafak",)}, "unknown release 'kafak'"),
         ({"labels": ("team",)}, "'team' is not a label selector"),
+        ({"labels": ("team=k,",)}, "'team=k,' is not a label selector"),
+        ({"labels": ("team in (a,b)",)}, "is not a label selector"),
+        ({"labels": ("team=k", "team=z")}, "no release has the label 'team=z'"),
+        ({"labels": ("teem!=k",)}, "no release has a label 'teem'"),
+        ({"labels": ("team=k,name=space",)}, "no release matches all"),
         ({"labels": ("team=z",)}, "no release has the label 'team=z'"),
         ({"stages": ("ops",), "releases": ("kafka",)}, "no release matches all"),
     ],
@@ -89,6 +109,7 @@ def test_what_nothing_answers_to_is_an_error(typed: dict[str, object], says: str
         ("ops", {"labels": ("team=t",)}, ["ameide/twin"]),
         ("40", {"labels": ("team=k",), "with_needs": True}, ["ameide/space", "ameide/operator", "ameide/kafka"]),
         ("", {"stages": ("ops",)}, ["ameide/operator", "ameide/twin"]),
+        ("ops", {"labels": ("name=kafka", "team=t")}, ["ameide/twin"]),
     ],
 )
 def test_a_layer_and_selectors_must_both_hold(layer: str, typed: dict[str, object], chosen: list[str]) -> None:
