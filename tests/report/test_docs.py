@@ -15,12 +15,19 @@ from devtools.bootstrap.dry_run_script import Line
 from devtools.bootstrap.report import document as bootstrap_document
 from devtools.bootstrap.report import plan_document
 from devtools.bootstrap.stage import StageStatus
+from devtools.checks.findings import Finding
 from devtools.commands.contracts import Health, contracts_json
+from devtools.commands.review.render import render_json
 from devtools.commands.values import values_json
 from devtools.config.values import Merged
+from devtools.diff.difference import Change
+from devtools.drift.changes import ObjectChange, PlannedField, ReleaseChange
 from devtools.errors import ConfigError, ExitCode, Location
-from devtools.model import ReleaseId
+from devtools.gitops.tree.write import Changes
+from devtools.model import Action, ObjectRef, Plan, ReleaseId, Step
 from devtools.process.runner import Command
+from devtools.report.changes.document import changes_json
+from devtools.report.checks import checks_json
 from devtools.report.drift import drift_json
 from devtools.report.problems import error_json
 from devtools.report.summary import Summary
@@ -84,8 +91,26 @@ def summary() -> dict[str, Any]:
     return state.to_json()
 
 
+FINDING = Finding(where=Location(file=Path("layers/40-data-plane.yaml")), check="objects", message="x")
+
+
+CHANGES = Changes(out=Path("rendered"), engine="render", files={}, digests={})
+
+
+def plan_diff() -> dict[str, Any]:
+    release = STACK.releases()[0]
+    step = Step(release=release, action=Action.UPGRADE, reason="inputs changed")
+    ref = ObjectRef("apps/v1", "Deployment", "ameide", "pgadmin")
+    fields = (PlannedField(change=Change(steps=("spec", "replicas"), live=1, declared=2)),)
+    change = ReleaseChange(step=step, objects=(ObjectChange(ref=ref, does="change", fields=fields),))
+    return changes_json(Plan(stack=STACK, layers=(), steps=(step,)), "kwok-ameide", [change], (), 0.9)
+
+
 def document(kind: str) -> dict[str, Any]:
     return {
+        "plan-diff": plan_diff(),
+        "render": render_json(STACK, Path("rendered"), 1, 1, CHANGES, 0.1),
+        "check": checks_json([FINDING], environments=["dev"], releases=1, objects=1, server=False, seconds=0.1),
         "run-summary": summary(),
         "layers": layers_json(STACK, FACTS),
         "contracts": contracts_json("kwok-ameide", [HEALTH]),
@@ -123,7 +148,10 @@ def shape(value: Any) -> Any:
 
 @pytest.mark.parametrize(
     "kind",
-    ["run-summary", "layers", "contracts", "drift", "cluster-status", "bootstrap", "bootstrap-plan", "error", "values"],
+    [
+        *("run-summary", "layers", "contracts", "plan-diff", "render", "check", "drift", "cluster-status"),
+        *("bootstrap", "bootstrap-plan", "error", "values"),
+    ],
 )
 def test_every_field_of_a_document_is_documented(kind: str) -> None:
     made = document(kind)
@@ -162,6 +190,9 @@ def test_every_example_has_the_shape_of_the_real_document() -> None:
         "run-summary",
         "layers",
         "contracts",
+        "plan-diff",
+        "render",
+        "check",
         "drift",
         "cluster-status",
         "error",

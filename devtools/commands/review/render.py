@@ -12,7 +12,8 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.words import plural
 from devtools.errors import ConfigError, ExitCode, Problem, config_error
-from devtools.model import SYNCED, Plan, ReleaseId
+from devtools.gitops.tree.write import Changes, changes_of, write_changes
+from devtools.model import SYNCED, Plan, ReleaseId, Stack
 from devtools.planning.plan import Selection, behind
 from devtools.planning.selection import choose
 from devtools.project import Inputs, Project, Request
@@ -36,8 +37,6 @@ class Arguments:
 
 def render(app: App, typed: Arguments) -> ExitCode:
     """Write every object of the chosen releases to files; raises ConfigError with every chart that does not render."""
-    from devtools.gitops.tree.write import changes_of, write_changes
-
     started = time.monotonic()
     out = _directory(app, typed.to)
     project = Project(app)
@@ -60,22 +59,27 @@ def render(app: App, typed: Arguments) -> ExitCode:
         includes=(lambda path: path.parts[0] in layers) if narrowed else None,
     )
     write_changes(changes)
-    document = {
+    document = render_json(stack, out, len(asked), len(files), changes, time.monotonic() - started)
+    from devtools.report.tables import show_document
+
+    show_document(document, _lines, typed.options.output, app.out, app.environ)
+    return ExitCode.OK
+
+
+def render_json(stack: Stack, out: Path, releases: int, files: int, changes: Changes, seconds: float) -> dict[str, Any]:
+    """Return the documented `render` document."""
+    return {
         "version": VERSION,
         "kind": "render",
         "stack": stack.name,
         "environment": stack.environment.name,
         "directory": str(out),
-        "seconds": round(time.monotonic() - started, 3),
-        "releases": len(asked),
-        "files": len(files),
+        "seconds": round(seconds, 3),
+        "releases": releases,
+        "files": files,
         "written": [str(path) for path in changes.written],
         "removed": [str(path) for path in changes.removed],
     }
-    from devtools.report.tables import show_document
-
-    show_document(document, _lines, typed.options.output, app.out, app.environ)
-    return ExitCode.OK
 
 
 def _directory(app: App, typed: str) -> Path:
