@@ -19,22 +19,10 @@ from devtools.app.environment import App
 from devtools.clusters.embedded.provider import KwokProvider
 from devtools.model import Plan, ReleaseId
 from devtools.planning.plan import Selection
-from devtools.process.runner import Cancel
 from devtools.project import Project, Request
-from devtools.toolchain.go import GoBuilder, key
-from devtools.toolchain.store import Store
-from devtools.toolchain.versions import Family
 
 ROOT = Path(__file__).parent.parent
 CLUSTER = "bench"
-HELMFILE = Family(
-    name="helmfile",
-    version="1.8.0",
-    module="github.com/helmfile/helmfile",
-    packages=("github.com/helmfile/helmfile",),
-    stamps=("github.com/helmfile/helmfile/pkg/app/version.version=v1.8.0",),
-    usually="5 min",
-)
 OURS, SYNC, APPLY, LOOP, XARGS = "devtools", "helmfile sync", "helmfile apply", "helm loop", "helm xargs"
 
 
@@ -107,20 +95,9 @@ class Bed:
 
     @cached_property
     def helmfile(self) -> Path:
-        """Built once into the cache, like the tools of this product, from bench/peers/helmfile/go.mod."""
-        sources, cancel = ROOT / "bench" / "peers", Cancel()
-        root = self.app.folders.cache / "toolchain"
-        store, entry = Store(root, cancel, 10.0), f"{HELMFILE.name}-{key(HELMFILE, sources)}"
-        with store.claim(entry, self.say):
-            if not store.find(entry, HELMFILE.name):
-                beside = Path(sys.executable).parent
-                builder = GoBuilder(self.app.runner, self.env.get("PATH", ""), beside, sources, 30.0)
-                with store.scratch(entry) as scratch:
-                    builder.build(HELMFILE, scratch / "bin", root / "logs" / "helmfile.log", self.say)
-                    store.publish(scratch, entry, {"family": HELMFILE.name, "version": HELMFILE.version})
-        found = store.find(entry, HELMFILE.name)
-        assert found, "it was built just now"
-        return found
+        """The helmfile of the toolchain, built if it is missing."""
+        self.app.toolchain.ensure(("helmfile",), self.say)
+        return self.app.toolchain.path("helmfile")
 
     def items(self, root: Path, where: Path, *, layer: str = "") -> tuple[Item, ...]:
         """The releases of a repository (or of one layer) as the peers get them: same charts, values and edges."""

@@ -155,12 +155,36 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
     name, around = _shown(path), _shown(path[:-1])
     match detail["type"]:
         case "extra_forbidden":
-            return f"unknown key {path[-1]!r}", did_you_mean(str(path[-1]), _keys(kind, path[:-1]))
+            word, known = str(path[-1]), _keys(kind, path[:-1])
+            instead = _HELMFILE.get(word, "") if {"chart", "releases"} & {*known} else ""
+            return f"unknown key {word!r}", instead or did_you_mean(word, known)
         case "missing":
             return f"key {path[-1]!r} is missing" + (f" in {around}" if around else ""), ""
         case "string_type":
             return f"{name} must be text", _quote(detail["input"])
     return f"{name} {_wrong(detail)}", ""
+
+
+# keys of helmfile, typed in a layer file, and what is written here instead
+_HELMFILE = {
+    "condition": "write the path of the switch: installed: path.to.switch",
+    "hooks": "write commands before the sync as before: [{run: [command, argument]}]",
+    "set": "write it under values:",
+    "setString": "write it under values:, quoted",
+    "atomic": "leave it out: a failed sync is not undone, the next run finishes it",
+    "rollbackOnFailure": "leave it out: a failed sync is not undone, the next run finishes it",
+    "version": "the version of a chart is in charts/third_party/lock.yaml",
+    "createNamespace": "leave it out: the namespace is created if it is missing",
+    "historyMax": "write history:",
+    "waitForJobs": "write contract: [{kind: Job, name: NAME}]",
+    "inherit": "write what all releases share in layers/_defaults.yaml",
+    "templates": "write what all releases share in layers/_defaults.yaml",
+    "helmDefaults": "write it in layers/_defaults.yaml, under helm:",
+    "commonLabels": "write it in layers/_defaults.yaml: release: {labels: {…}}",
+    "repositories": "the repository of a chart is in charts/third_party/lock.yaml",
+    "helmfiles": "write more layer files: their numbers are their order",
+    "bases": "write what all releases share in layers/_defaults.yaml",
+}
 
 
 def _quote(value: Any) -> str:

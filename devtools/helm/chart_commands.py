@@ -49,9 +49,10 @@ class HelmCharts:
         words = ("--version", version, "--destination", str(into), "--prov")
         return self._command(*self._chart("pull", source, name), *words, timeout=_PULL)
 
-    def latest(self, source: str, name: str) -> Command:
-        """Chart.yaml of the newest version that is no pre-release."""
-        return self._command(*self._chart("show", source, name), timeout=_PULL)
+    def latest(self, source: str, name: str, within: str = "") -> Command:
+        """Chart.yaml of the newest version that is no pre-release, `within` a range such as `~1.2` if there is one."""
+        words = ("--version", within) if within else ()
+        return self._command(*self._chart("show", source, name), *words, timeout=_PULL)
 
     def show_archive(self, archive: Path) -> Command:
         """Chart.yaml of an archive, if helm can load it."""

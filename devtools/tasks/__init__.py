@@ -23,11 +23,11 @@ from devtools.tasks.declaration import (
     selector_of,
     with_help,
 )
-from devtools.tasks.drift import drift
 from devtools.tasks.gitops import gitops
 from devtools.tasks.images import namespace as images
+from devtools.tasks.imports import namespace as imports
 from devtools.tasks.proto import namespace as proto
-from devtools.tasks.review import check, render
+from devtools.tasks.review import check, drift, render
 
 _OUTPUT = "text, json (one document at the end) or jsonl (events as they come); with --diff text, json or markdown"
 
@@ -377,5 +377,6 @@ namespace.add_collection(charts)
 namespace.add_collection(proto)
 namespace.add_collection(images)
 namespace.add_collection(gitops)
+namespace.add_collection(imports)
 for task_with_layer in (layers, plan, down, render, check, contracts, drift, gitops["verify"]):
     task_with_layer.beside = namespace

@@ -159,7 +159,8 @@ def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
         )
     if result.timed_out:
         return TimedOut(f"building {what} took more than {LIMIT / 60:.0f} min", hint=f"see {log}")
-    lines = [_CREDENTIALS.sub("***@", line) for line in result.stderr.splitlines() if line.strip()]
+    # A line without a space is the name of a package that was compiled: `…/internal/x509util`.
+    lines = [_CREDENTIALS.sub("***@", line) for line in result.stderr.splitlines() if " " in line.strip()]
     for words, sentence, hint in _CAUSES:
         if found := next((line for line in lines if words.search(line)), None):
             return EnvironmentFault(f"cannot build {what}: {sentence}: {found.strip()}", hint=hint)

@@ -128,6 +128,14 @@ FAMILIES: tuple[Family, ...] = (
         packages=("github.com/helm-unittest/helm-unittest/cmd/helm-unittest",),
         usually="2 min",
     ),
+    Family(
+        name="helmfile",
+        version="1.8.0",
+        module="github.com/helmfile/helmfile",
+        packages=("github.com/helmfile/helmfile",),
+        stamps=("github.com/helmfile/helmfile/pkg/app/version.version=v1.8.0",),
+        usually="12 min",
+    ),
 )
 
 TOOLS: tuple[Tool, ...] = (
@@ -146,6 +154,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(name="kubeconform", version="0.8.0", family="kubeconform", same="minor", ask=("-v",), lazy=True),
     Tool(name="argocd-preview", version="3.5.7", family="argocd-preview", same="never", lazy=True),
     Tool(name="helm-unittest", version="1.1.2", family="helm-unittest", same="never", ask=(), lazy=True),
+    Tool(name="helmfile", version="1.8.0", family="helmfile", same="minor", ask=("version", "-o", "short"), lazy=True),
 )
 
 

@@ -1,0 +1,1 @@
+"""The commands that bring in what other tools declare."""

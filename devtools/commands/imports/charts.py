@@ -1,0 +1,175 @@
+"""Finds out what each chart of a helmfile becomes here: a lock entry, or a chart of this repository."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from devtools.app.environment import App
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_source
+from devtools.charts.lock import LockEntry, load_lock
+from devtools.errors import ConfigError
+from devtools.helm.chart_commands import OCI, HelmCharts
+from devtools.imports.layer_files import slug
+from devtools.imports.nouns import Chart
+from devtools.imports.states import State
+
+_EXACT = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+_PLATFORM = "platform"
+_DEEPEST = 6  # directories above a chart that its dependencies may be in
+_MOST = 10_000  # files of one chart
+
+
+@dataclass(kw_only=True)
+class Finder:
+    """Charts of one import; `out` is the root of the repository that is written to."""
+
+    app: App
+    out: Path
+    home: Path
+    _locked: dict[str, LockEntry] = field(default_factory=dict)
+    _new: dict[str, Chart] = field(default_factory=dict)
+    _local: dict[str, Path] = field(default_factory=dict)  # directories by the names of charts of this repository
+
+    def __post_init__(self) -> None:
+        """Read the lock that is there."""
+        self._locked = dict(load_lock(self.out / "charts", self.out).entries)
+
+    def find(self, state: State, chart: str, version: str) -> Chart:
+        """Return what a chart becomes; ConfigError with the reason if it cannot be used."""
+        directory = state.source.parent / chart
+        if chart.startswith((".", "/")) or directory.is_dir():
+            return self._directory(directory.resolve(), chart)
+        publisher, _, name = chart.rpartition("/")
+        if chart.startswith(OCI):
+            return self._pinned(slug(publisher.rpartition("/")[2]), name, version, {"oci": chart})
+        repository = state.repositories.get(publisher)
+        if repository is None or "://" in chart:
+            raise ConfigError(f"chart {chart} is in no repository that the helmfile declares")
+        return self._pinned(slug(publisher), name, version, _source(repository, name))
+
+    def _pinned(self, publisher: str, name: str, version: str, source: Mapping[str, str]) -> Chart:
+        """Return the chart of a repository, pinned; a second version of it is another publisher's."""
+        publisher = f"{publisher}-charts" if publisher == _PLATFORM else publisher
+        exact = version if _EXACT.fullmatch(version) else self._version(publisher, name, version, source)
+        for alias in (publisher, f"{publisher}-{slug(exact)}"):
+            key = f"{alias}/{name}"
+            if (entry := self._locked.get(key)) and entry.version == exact:
+                return Chart(name=key, version=exact)
+            if entry or (key in self._new and self._new[key].version != exact):
+                continue
+            keys = {"publisher": alias, "name": name, "version": exact, "sha256": None, **source}
+            return self._new.setdefault(key, Chart(name=key, version=exact, entry=keys))
+        raise ConfigError(f"{publisher}/{name} {exact} is locked with other versions already")
+
+    def _version(self, publisher: str, name: str, wanted: str, source: Mapping[str, str]) -> str:
+        """Return the version that is locked, else what the repository has for a range; ConfigError if it has none."""
+        key = f"{publisher}/{name}"
+        if key in self._locked:
+            return self._locked[key].version
+        if key in self._new:
+            return self._new[key].version
+        self.app.say(f"looking for the version of {key}")
+        helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
+        result = self.app.runner.run(helm.latest(source.get("repository") or source["oci"], name, wanted))
+        found = str(read_map(result.stdout.encode()).get("version") or "") if result.ok else ""
+        if not _EXACT.fullmatch(found):
+            what = f"version '{wanted}'" if wanted else "no version"
+            raise ConfigError(f"{key} has {what}, and its repository does not answer: pin a version in the helmfile")
+        return found
+
+    def _directory(self, directory: Path, shown: str) -> Chart:
+        """Return a chart that lies beside the helmfile, with its files."""
+        try:
+            metadata = read_map(read_source(directory / "Chart.yaml"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{shown} is not a chart: package its manifests as one") from error
+        name = str(metadata.get("name") or "")
+        key = f"{_PLATFORM}/{name}"
+        if self._local.setdefault(name, directory) != directory:
+            raise ConfigError(f"{shown} and another chart are both called '{name}': rename one")
+        version = str(metadata.get("version") or "")
+        place = self.out / "charts" / _PLATFORM / name
+        if place.resolve() == directory:
+            return Chart(name=key, version=version)
+        if key not in self._new:
+            files = self._with_dependencies(directory, metadata, shown)
+            below = PurePosixPath("charts", _PLATFORM, name)
+            self._new[key] = Chart(
+                name=key, version=version, files={below / path: content for path, content in files.items()}
+            )
+        return self._new[key]
+
+    def _with_dependencies(
+        self, directory: Path, metadata: Mapping[str, Any], shown: str
+    ) -> dict[PurePosixPath, bytes]:
+        """Return a chart's files and those of its dependencies: directories are copied, archives fetched by helm."""
+        files = _files_of(directory)
+        missing = [item for item in metadata.get("dependencies") or () if not _is_packed(item, files)]
+        remote = []
+        for item in missing:
+            repository, name = str(item.get("repository") or ""), str(item.get("name") or "")
+            if repository.startswith("file://"):
+                other = (directory / repository.removeprefix("file://")).resolve()
+                below = read_map(read_source(other / "Chart.yaml"))
+                nested = self._with_dependencies(other, below, f"{shown} -> {name}")
+                files |= {PurePosixPath("charts", name) / path: content for path, content in nested.items()}
+            else:
+                remote.append(repository)
+        return files | self._fetched(directory, metadata, remote, shown) if remote else files
+
+    def _fetched(
+        self, directory: Path, metadata: Mapping[str, Any], repositories: Iterable[str], shown: str
+    ) -> dict[PurePosixPath, bytes]:
+        helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
+        deep = Path(*("below",) * _DEEPEST)  # so that `file://../../x` is below `home`, too
+        copy = self.home / "dependencies" / deep / directory.name
+        shutil.rmtree(self.home / "dependencies", ignore_errors=True)
+        shutil.copytree(directory, copy)
+        for item in metadata.get("dependencies") or ():
+            if (place := str(item.get("repository") or "")).startswith("file://"):
+                target = (copy / place.removeprefix("file://")).resolve()
+                if not target.is_relative_to(self.home.resolve()):
+                    raise ConfigError(f"{shown} depends on {place}, which is too far away: package it")
+                shutil.copytree((directory / place.removeprefix("file://")).resolve(), target, dirs_exist_ok=True)
+        self.app.say(f"fetching the dependencies of {shown}")
+        for number, url in enumerate(dict.fromkeys(repositories)):
+            if not url.startswith(OCI):
+                self.app.runner.run(helm.add_repository(f"dependency-{number}", url))
+        result = self.app.runner.run(helm.build_dependencies(copy))
+        if not result.ok:
+            raise ConfigError(f"dependencies of {shown} cannot be fetched: run helm dependency build there first")
+        return _files_of(copy / "charts", "charts")
+
+
+def _source(repository: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return where a chart comes from, without credentials."""
+    url = str(repository.get("url") or "").rstrip("/")
+    if repository.get("oci"):
+        return {"oci": f"{OCI}{url.removeprefix(OCI)}/{name}"}
+    parts = urlsplit(url)
+    return {"repository": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()}
+
+
+def _is_packed(dependency: Mapping[str, Any], files: Mapping[PurePosixPath, bytes]) -> bool:
+    name = str(dependency.get("name") or "")
+    return any(
+        path.parts[0] == "charts"
+        and (path.parts[1] == name or re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", path.parts[1]))
+        for path in files
+        if len(path.parts) > 1
+    )
+
+
+def _files_of(directory: Path, below: str = "") -> dict[PurePosixPath, bytes]:
+    """Return the files of a chart; links are left out, because they may lead anywhere."""
+    found = [path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink()]
+    if len(found) > _MOST:
+        raise ConfigError(f"{directory} has more than {_MOST} files")
+    return {PurePosixPath(below, *path.relative_to(directory).parts): read_source(path) for path in found}

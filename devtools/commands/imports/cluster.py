@@ -1,0 +1,76 @@
+"""`invoke import.cluster`: layers, overlays and charts from the releases that a cluster has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.base.words import plural
+from devtools.errors import ConfigError, DevtoolsError, ExitCode
+
+VERSION = 1  # of the JSON document
+
+
+def import_cluster(
+    app: App, namespaces: Sequence[str], out: str, output: str, *, dry_run: bool, overwrite: bool
+) -> ExitCode:
+    """Write what Helm's records say; the cluster is only read, and nothing is written if anything is wrong."""
+    from devtools.commands.imports.helmfile import out_of
+    from devtools.commands.imports.report import show
+    from devtools.commands.imports.writing import changes_of, repository_files, write
+    from devtools.imports.cluster import convert_records
+
+    target, root = app.find_cluster(), out_of(app, out)
+    documents = _documents(app, namespaces)
+    if not documents:
+        where = f"in {', '.join(namespaces)}" if namespaces else f"on {target.context}"
+        raise ConfigError(
+            f"no Helm release is deployed {where}", hint="invoke cluster.status shows which cluster it is"
+        )
+    app.say(f"reading {plural(len(documents), 'release')} of {target.context}")
+    directory = root / "layers"
+    there = sorted(path.name for path in directory.glob("*.yaml")) if directory.is_dir() else []
+    environment = app.environment_name
+    imported = convert_records(documents, environment, there)
+    files = {**imported.files, **repository_files(root, environment)}
+    changes = changes_of(root, files, (), overwrite=overwrite)
+    if not dry_run:
+        write(root, changes)
+    document = {
+        "version": VERSION,
+        "kind": "import-cluster",
+        "context": target.context,
+        "directory": str(root),
+        "environments": [environment],
+        "dry_run": dry_run,
+        "written": sorted(map(str, changes)),
+        "unchanged": len(imported.files) - len(set(changes) & set(imported.files)),
+        "charts": [],
+        "rows": [
+            {"carried": row.carried, "what": row.what, "where": row.where, "note": row.note} for row in imported.rows
+        ],
+    }
+    show(app, document, output)
+    return ExitCode.OK
+
+
+def _documents(app: App, namespaces: Sequence[str]) -> list[dict[str, Any]]:
+    """Return Helm's document of each deployed release, by namespace and name; say which cannot be read."""
+    from devtools.helm.ownership import revision_of
+    from devtools.helm.record import read_document
+    from devtools.project import Project
+    from devtools.releases.facts import helm_records, newest_records, record_path
+
+    kube = Project(app).client(app.find_cluster())
+    found = []
+    for release, metadata in sorted(newest_records(helm_records(kube, namespaces)).items()):
+        labels = metadata.get("labels") or {}
+        if labels.get("status") != "deployed" or (namespaces and release.namespace not in namespaces):
+            continue
+        secret = kube.get(record_path(release, revision_of(metadata)))
+        try:
+            found.append(read_document(secret or {}))
+        except DevtoolsError as error:
+            app.say(f"{release} is left out: {error.message}")
+    return found

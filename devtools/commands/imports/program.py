@@ -1,0 +1,99 @@
+"""Runs the pinned helmfile, which executes the templates of a helmfile; nothing is decrypted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devtools.app.environment import App
+from devtools.errors import EnvironmentFault, Interrupted, TimedOut
+from devtools.process.runner import Command
+
+_LIMIT = 600.0  # seconds for one environment: templates may run anything
+_LINES = 12  # last lines of an error that are shown
+_KEEP = 64 * 1024 * 1024  # bytes of output
+# helmfile decrypts files of an environment by helm's plugin `secrets`; this one gives them back as they are
+_PLUGIN = """\
+apiVersion: v1
+type: cli/v1
+name: secrets
+version: 4.6.0
+runtime: subprocess
+config: {usage: secrets, shortHelp: shows an encrypted file, longHelp: shows an encrypted file}
+runtimeConfig: {platformCommand: [{command: "${HELM_PLUGIN_DIR}/show"}]}
+"""
+_SHOW = """\
+#!/bin/sh
+for file; do :; done
+grep -q -e 'ENC\\[' -e 'ref+' "$file" || { echo "$file is not encrypted" >&2; exit 1; }
+exec cat "$file"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelmfileProgram:
+    """Helmfile for one state file; its directories are below `home`."""
+
+    app: App
+    file: Path
+    home: Path
+    has_hooks: bool = True  # without any, helmfile is told to run none
+
+    def build(self, environment: str, *, embed: bool = False) -> str:
+        """Return every state file as helmfile understands it; with `embed` with the contents of value files.
+
+        Raises EnvironmentFault, Interrupted or TimedOut.
+        """
+        return self._run(environment, "build", *(("--embed-values",) if embed else ()))
+
+    def listed(self, environment: str) -> str:
+        """Return the releases as JSON. Raises as `build`."""
+        return self._run(environment, "list", "--output", "json")
+
+    def _run(self, environment: str, *words: str) -> str:
+        helmfile, helm = (str(self.app.toolchain.path(name)) for name in ("helmfile", "helm"))
+        common = ("--helm-binary", helm, "--file", str(self.file), "--environment", environment, "--no-color")
+        command = Command(
+            argv=(helmfile, *common, "--quiet", "--allow-no-matching-release", *words),
+            env=self._environment(),
+            cwd=self.file if self.file.is_dir() else self.file.parent,
+            timeout=_LIMIT,
+            keep=_KEEP,
+        )
+        result = self.app.runner.run(command)
+        if result.cancelled:
+            raise Interrupted("stopped while helmfile ran; nothing was written")
+        if result.timed_out:
+            raise TimedOut(f"helmfile took more than {_LIMIT / 60:.0f} min in environment '{environment}'")
+        if not result.ok:
+            lines = [line for line in result.stderr.splitlines() if line.strip()][-_LINES:]
+            text = self.app.redactor.text("\n".join(lines))
+            raise EnvironmentFault(
+                f"helmfile {words[0]} failed in environment '{environment}': {text}",
+                hint=f"try it by itself: helmfile --environment {environment} build",
+            )
+        return result.stdout
+
+    def _environment(self) -> Mapping[str, str]:
+        plugin = self.home / "plugins" / "secrets"
+        if not plugin.exists():
+            plugin.mkdir(parents=True)
+            (plugin / "plugin.yaml").write_text(_PLUGIN, "utf-8")
+            (plugin / "show").write_text(_SHOW, "utf-8")
+            (plugin / "show").chmod(0o700)
+        programs = self.home / "bin"
+        if not programs.exists():
+            programs.mkdir()
+            (programs / "helm").symlink_to(self.app.toolchain.path("helm"))  # for secrets it is looked for on PATH
+        helm = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        return {
+            **helm,
+            "HELM_PLUGINS": str(self.home / "plugins"),
+            "HELMFILE_CACHE_HOME": str(self.home / "helmfile"),
+            "HELMFILE_TEMPDIR": str(self.home),
+            "HELMFILE_DISABLE_HOOKS": "" if self.has_hooks else "true",
+            "PATH": os.pathsep.join((str(programs), self.app.environ.get("PATH", os.defpath))),
+            "HELMFILE_UPGRADE_NOTICE_DISABLED": "true",
+        }

@@ -1,0 +1,97 @@
+"""Reads value files of a helmfile as helm reads them; only templates are rendered by helmfile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_source
+from devtools.commands.imports.program import HelmfileProgram
+from devtools.errors import Location, Problem, config_error
+from devtools.imports.states import State, read_states
+
+_TEMPLATE = ".gotmpl"
+
+
+def states_with_values(program: HelmfileProgram, environment: str) -> tuple[State, ...]:
+    """Return the state files with the contents of value files in place of their names.
+
+    helmfile resolves `ref+` references in files that it embeds, so a template that has one is refused with ConfigError.
+    """
+    states = read_states(program.build(environment))
+    _refuse_references(states)
+    rendered = read_states(program.build(environment, embed=True)) if any(_templates(states)) else states
+    return tuple(
+        replace(state, data={**state.data, "releases": [*_releases(state, other)]})
+        for state, other in zip(states, rendered, strict=True)
+    )
+
+
+def _templates(states: tuple[State, ...]) -> Iterator[Path]:
+    """Yield the value files that are templates."""
+    for state in states:
+        for release in state.data.get("releases") or ():
+            for entry in release.get("values") or ():
+                if isinstance(entry, str) and entry.endswith(_TEMPLATE):
+                    yield _path(state, release, entry)
+
+
+def _path(state: State, release: Mapping[str, Any], entry: str) -> Path:
+    return state.source.parent / f"{release.get('valuesPathPrefix') or ''}{entry}"
+
+
+def _refuse_references(states: tuple[State, ...]) -> None:
+    problems = []
+    for path in dict.fromkeys(_templates(states)):
+        lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+        numbers = [number for number, line in enumerate(lines, 1) if "ref+" in line]
+        message, hint = "helmfile resolves a reference in a template", "move it to a value file that is no template"
+        problems += [Problem(where=Location(file=path, line=n), message=message, hint=hint) for n in numbers[:1]]
+    if problems:
+        raise config_error(problems)
+
+
+def _releases(state: State, rendered: State) -> Iterator[dict[str, Any]]:
+    pairs = zip(state.data.get("releases") or (), rendered.data.get("releases") or (), strict=True)
+    for release, other in pairs:
+        embedded = iter(other.get("values") or ())
+        values, unclear = [], []
+        for entry in release.get("values") or ():
+            if not isinstance(entry, str):
+                values.append(entry)
+                next(embedded, None)
+                continue
+            path = _path(state, release, entry)
+            if entry.endswith(_TEMPLATE):
+                if path.is_file():
+                    values.append(tree := next(embedded, None) or {})
+                    unclear += [*_yes_or_no(tree)]
+            elif path.is_file():
+                next(embedded, None)
+                values.append(read_map(read_source(path)))
+        secrets = [_secret(state, release, entry) for entry in release.get("secrets") or ()]
+        yield {**release, "values": values, "secrets": secrets, "unclear": unclear}
+
+
+def _secret(state: State, release: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
+    """Return an encrypted file as it is: only its keys are shown."""
+    path = _path(state, release, entry) if isinstance(entry, str) else Path()
+    try:
+        return entry if isinstance(entry, Mapping) else read_map(read_source(path))
+    except (OSError, ValueError):
+        return {str(entry): None}
+
+
+def _yes_or_no(tree: Any, above: str = "") -> Iterator[str]:
+    """Yield the paths of words that are true or false to helm if a template printed them without quotes."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _yes_or_no(value, f"{above}.{key}" if above else str(key))
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _yes_or_no(value, above)
+    elif isinstance(tree, str) and tree.lower() in {"yes", "no", "on", "off", "y", "n"}:
+        yield above

@@ -1,0 +1,129 @@
+"""Writes an import into a repository: new files, and what is missing in files that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.base.atomic_write import write_whole
+from devtools.base.machine_yaml import read_map, yaml_text
+from devtools.base.open_file import read_source
+from devtools.errors import ConfigError, EnvironmentFault, Location, Problem, config_error
+
+LOCK = PurePosixPath("charts", "third_party", "lock.yaml")
+_IF_MISSING = frozenset({PurePosixPath("devtools.yaml"), PurePosixPath("tasks.py")})
+_ENVIRONMENT = "environment.yaml"
+
+Files = Mapping[PurePosixPath, bytes]
+
+
+def changes_of(
+    out: Path, files: Files, lock: Sequence[Mapping[str, Any]], *, overwrite: bool
+) -> dict[PurePosixPath, bytes]:
+    """Return the files to write, with their whole contents; files that are as they should be are left out.
+
+    Raises ConfigError with every file that has another content, unless `overwrite` is set.
+    """
+    changes: dict[PurePosixPath, bytes] = {}
+    problems: list[Problem] = []
+    for path, content in files.items():
+        there = _content(out / path)
+        if there == content or (there is not None and path in _IF_MISSING):
+            continue
+        if there is not None and path.name == _ENVIRONMENT:
+            extended = _with_keys(there, content)
+            if extended is not None:
+                changes |= {path: extended} if extended != there else {}
+                continue
+        if there is not None and not overwrite:
+            line = _first_difference(there, content)
+            hint = "move it away, or import into another directory with --out, or replace it with --overwrite"
+            message = "exists and is not what the import writes"
+            problems.append(Problem(where=Location(file=Path(path), line=line), message=message, hint=hint))
+        changes[path] = content
+    if problems:
+        raise config_error(problems)
+    if lock:
+        there = _content(out / LOCK)
+        changes[LOCK] = _with_entries(there or b"", lock)
+    return changes
+
+
+def repository_files(out: Path, environment: str) -> dict[PurePosixPath, bytes]:
+    """Return what makes a directory a repository that invoke finds."""
+    from devtools.imports.layer_files import slug
+
+    name = slug(out.name)[:32].strip("-")
+    settings = f"name: {name}\nenvironment: {environment}\n"
+    return {
+        PurePosixPath("devtools.yaml"): settings.encode(),
+        PurePosixPath("tasks.py"): b"from devtools.tasks import namespace\n",
+    }
+
+
+def write(out: Path, changes: Files) -> None:
+    """Write the files; raises EnvironmentFault if one cannot be written."""
+    try:
+        for path, content in changes.items():
+            write_whole(out / path, content)
+    except OSError as error:
+        raise EnvironmentFault(f"the import cannot be written: {error}") from error
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return read_source(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="move it away") from error
+
+
+def _with_keys(there: bytes, content: bytes) -> bytes | None:
+    """Return a map's text with the keys that it lacks; None if a key has another value."""
+    try:
+        old, new = read_map(there), read_map(content)
+    except ValueError:
+        return None
+    if any(key in old and old[key] != value for key, value in new.items()):
+        return None
+    missing = {key: value for key, value in new.items() if key not in old}
+    if not missing:
+        return there
+    text = there.rstrip(b"\n") + b"\n" + yaml_text(missing).encode()
+    return text if _reads_as(text, {**old, **missing}) else None
+
+
+def _with_entries(there: bytes, entries: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the lock's text with more entries at its end; ConfigError if that cannot be done safely."""
+    added = [dict(entry) for entry in entries]
+    old = read_map(there) if there.strip() else {}
+    wanted = {**old, "charts": [*(old.get("charts") or ()), *added]}
+    items = yaml_text(added)
+    if not old.get("charts"):
+        before = b"\n".join(line for line in there.splitlines() if not line.startswith(b"charts:"))
+        candidates = [before.rstrip(b"\n") + b"\ncharts:\n" + items.encode()]
+    else:
+        candidates = [
+            there.rstrip(b"\n") + b"\n" + "".join(f"{pad}{line}\n" for line in items.splitlines()).encode()
+            for pad in ("", "  ", "    ")
+        ]
+    for text in candidates:
+        if _reads_as(text, wanted):
+            return text.lstrip(b"\n")
+    names = ", ".join(f"{entry['publisher']}/{entry['name']}" for entry in added)
+    raise ConfigError(f"{LOCK} cannot be extended safely", hint=f"add the entries at its end yourself: {names}")
+
+
+def _reads_as(text: bytes, wanted: Mapping[str, Any]) -> bool:
+    try:
+        return read_map(text) == wanted
+    except ValueError:
+        return False
+
+
+def _first_difference(there: bytes, content: bytes) -> int:
+    pairs = zip_longest(there.split(b"\n"), content.split(b"\n"))
+    return next((number for number, (one, other) in enumerate(pairs, 1) if one != other), 1)

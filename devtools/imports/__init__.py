@@ -1,0 +1,1 @@
+"""Converts what other tools declare into layers, overlays and lock entries. Pure."""

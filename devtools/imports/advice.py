@@ -1,0 +1,56 @@
+"""What helmfile has and a layer file does not, and what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# keys of a release or of helmDefaults that decide something for the cluster, and have no place in a layer file
+NOT_CARRIED: Mapping[str, str] = {
+    "atomic": "a failed sync is not undone: mend it and run the layer again, or use helm rollback",
+    "rollbackOnFailure": "a failed sync is not undone: mend it and run the layer again, or use helm rollback",
+    "cleanupOnFail": "a failed sync is not undone: mend it and run the layer again",
+    "force": "type --recreate RELEASE when an immutable field changes",
+    "forceConflicts": "type --take-ownership RELEASE when another owner holds a field",
+    "takeOwnership": "type --take-ownership RELEASE when another owner holds a field",
+    "adopt": "type --take-ownership RELEASE at the first invoke up",
+    "recreatePods": "put a checksum annotation into the chart's pod template",
+    "waitForJobs": "add a contract: {kind: Job, name: …}",
+    "reuseValues": "write the values that the cluster has into the overlay: helm get values RELEASE",
+    "createNamespace": "the namespace is created if it is missing",
+    "postRenderer": "put the change into the chart: copy it to charts/platform/",
+    "postRendererArgs": "put the change into the chart: copy it to charts/platform/",
+    "jsonPatches": "put the change into the chart: copy it to charts/platform/",
+    "strategicMergePatches": "put the change into the chart: copy it to charts/platform/",
+    "transformers": "put the change into the chart: copy it to charts/platform/",
+    "dependencies": "declare the dependency in the chart: copy it to charts/platform/",
+    "forceNamespace": "set metadata.namespace in the chart: copy it to charts/platform/",
+    "verify": "archives are pinned by their sha256; invoke charts.vendor --keyring checks signatures",
+    "keyring": "archives are pinned by their sha256; invoke charts.vendor --keyring checks signatures",
+    "kubeContext": "set cluster.provider: context and allowed_contexts in devtools.yaml",
+    "apiVersions": "charts are rendered with what the cluster serves",
+    "kubeVersion": "charts are rendered with the version of the cluster",
+    "disableValidation": "the API server validates",
+    "disableOpenAPIValidation": "the API server validates",
+    "skipSchemaValidation": "mend the values, or the schema in the chart",
+    "enableDNS": "write the address into the values",
+    "unitTests": "run helm unittest yourself",
+    "description": "write it as a comment",
+    "devel": "pin a version in charts/third_party/lock.yaml",
+    "insecureSkipTLSVerify": "set chart_mirror in devtools.yaml to a source whose certificate is trusted",
+    "plainHttp": "set chart_mirror in devtools.yaml",
+    "env": "put it into the values",
+    "serverSide": "helm decides: as the release was installed",
+    "updateStrategy": "type --recreate RELEASE when an immutable field changes",
+}
+
+# events of hooks, and what stands in their place
+HOOK_EVENTS: Mapping[str, str] = {
+    "postsync": "make it a Helm hook or a smoke release: a command after a sync is not available",
+    "preapply": "run it before invoke up",
+    "prepare": "run it before invoke up",
+    "cleanup": "run it after invoke up",
+    "preuninstall": "make it a Helm hook of the chart: pre-delete",
+    "postuninstall": "make it a Helm hook of the chart: post-delete",
+}
+
+SECRETS = "create the Secret before the sync, by a command of `before:`, and let the chart refer to it"

@@ -1,0 +1,111 @@
+"""Converts Helm's records of installed releases into layers, overlays and charts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from devtools.base.machine_yaml import yaml_text
+from devtools.imports import layer_files
+from devtools.imports.layer_files import Files
+from devtools.imports.nouns import Imported, LayerFile, Row
+from devtools.imports.values import Path
+from devtools.model import ReleaseId
+from devtools.redaction.keys import is_secret
+
+_ADVICE = "create the Secret by a command of `before:`, and let the chart refer to it, or write the value yourself"
+_VALUES = PurePosixPath("values.yaml")
+
+
+@dataclass(kw_only=True)
+class _Import:
+    rows: list[Row] = field(default_factory=list)
+    files: Files = field(default_factory=dict)
+    charts: dict[str, str] = field(default_factory=dict)  # version by name
+    layers: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = field(default_factory=dict)
+
+    def say(self, release: ReleaseId, what: str, note: str, *, carried: bool = False) -> None:
+        self.rows.append(Row(carried=carried, what=f"{release}: {what}", note=note))
+
+
+def convert_records(documents: Iterable[Mapping[str, Any]], environment: str, layer_names: Sequence[str]) -> Imported:
+    """Return one layer for each namespace, with charts as Helm stored them; no secret value is in any file."""
+    made = _Import()
+    for document in documents:
+        _release(made, document)
+    numbered = layer_files.numbers(list(made.layers), layer_names)
+    for name, releases in made.layers.items():
+        keys = tuple(item for item, _ in releases)
+        layer = LayerFile(name=name, stage=name[:42].strip("-"), releases=keys)
+        head = "Imported from a cluster. Helm does not store which release needs which: add `needs:`."
+        made.files[PurePosixPath("layers", f"{numbered[name]}.yaml")] = layer_files.layer_text(layer, head)
+        for release, values in releases:
+            made.files |= layer_files.overlay_files(numbered[name], release["name"], {environment: values})
+    made.files |= layer_files.environment_files({environment: {}})
+    return Imported(files=made.files, rows=tuple(made.rows))
+
+
+def _release(made: _Import, document: Mapping[str, Any]) -> None:
+    release = ReleaseId(str(document["namespace"]), str(document["name"]))
+    chart = document.get("chart") or {}
+    metadata = chart.get("metadata") or {}
+    name, version = str(metadata.get("name")), str(metadata.get("version"))
+    if metadata.get("dependencies"):
+        note = (
+            f"Helm does not store subcharts: pin {name} {version} in charts/third_party/lock.yaml and write the release"
+        )
+        made.say(release, "the release", note)
+        return
+    if made.charts.setdefault(name, version) != version:
+        note = f"charts/platform/{name} is version {made.charts[name]}: pin {version} in charts/third_party/lock.yaml"
+        made.say(release, f"the release, with chart {name} {version}", note)
+        return
+    made.files |= _chart_files(name, chart, metadata)
+    values, secret = _without_secrets(document.get("config") or {})
+    if secret:
+        made.say(release, "values that look secret: " + ", ".join(".".join(path) for path in secret), _ADVICE)
+    keys = {"name": release.name, "namespace": release.namespace, "chart": f"platform/{name}"}
+    made.layers.setdefault(layer_files.slug(release.namespace), []).append((keys, values))
+    made.say(release, "the release", f"charts/platform/{name}, version {version}", carried=True)
+
+
+def _chart_files(name: str, chart: Mapping[str, Any], metadata: Mapping[str, Any]) -> Files:
+    """Return the files of a chart as Helm stored them; comments of values.yaml are lost."""
+    below = PurePosixPath("charts", "platform", name)
+    files = {below / "Chart.yaml": yaml_text(dict(metadata)).encode()}
+    for item in (*(chart.get("templates") or ()), *(chart.get("files") or ())):
+        path = PurePosixPath(str(item.get("name")))
+        if not path.is_absolute() and ".." not in path.parts:
+            files[below / path] = base64.b64decode(item.get("data") or "")
+    if chart.get("values"):
+        files[below / _VALUES] = yaml_text(chart["values"]).encode()
+    if chart.get("schema"):
+        files[below / "values.schema.json"] = base64.b64decode(chart["schema"])
+    return files
+
+
+def _without_secrets(tree: Mapping[str, Any], above: Path = ()) -> tuple[dict[str, Any], list[Path]]:
+    """Return values without what looks secret, and the paths of that."""
+    result: dict[str, Any] = {}
+    found: list[Path] = []
+    for key, value in tree.items():
+        path = (*above, str(key))
+        if isinstance(value, Mapping):
+            result[key], below = _without_secrets(value, path)
+            found += below
+        elif _is_secret(path, value):
+            found.append(path)
+        else:
+            result[key] = value
+    return result, found
+
+
+def _is_secret(path: Path, value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_is_secret(path, item) for item in value)
+    if isinstance(value, Mapping):
+        return any(_is_secret((*path, str(key)), item) for key, item in value.items())
+    return is_secret(list(path), value)

@@ -1,0 +1,58 @@
+"""What an import reads and what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.model import ReleaseId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the report: what was carried over or not, where it is written, and what to do."""
+
+    carried: bool
+    what: str
+    where: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """What a chart of the other tool becomes: `name` as layer files name it; its lock entry, or its own files."""
+
+    name: str
+    version: str = ""
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A release as the other tool declares it in one environment."""
+
+    id: ReleaseId
+    keys: Mapping[str, Any]
+    source: Path  # of its state file
+    installed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The files of an import by their paths below the repository's root, and the report."""
+
+    files: Mapping[PurePosixPath, bytes]
+    rows: tuple[Row, ...]
+    lock: tuple[Mapping[str, Any], ...] = ()  # entries for charts/third_party/lock.yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFile:
+    """A layer to write."""
+
+    name: str  # without its number
+    releases: tuple[Mapping[str, Any], ...]
+    stage: str = ""

@@ -1,0 +1,223 @@
+"""One release of a helmfile, as its environments declare it, as a release of a layer file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from devtools.base.words import plural, shortened
+from devtools.errors import ConfigError
+from devtools.imports.advice import HOOK_EVENTS, NOT_CARRIED, SECRETS
+from devtools.imports.nouns import Chart, Found, Row
+from devtools.imports.places import Places
+from devtools.imports.values import merged, paths, with_set, without_references
+from devtools.model import ReleaseId
+
+_SWITCH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
+_LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_RESERVED = frozenset({"stage", "layer", "name", "owner", "status", "version", "createdAt", "modifiedAt"})
+_LONGEST_HISTORY = 100
+
+
+@dataclass(kw_only=True)
+class Release:
+    """What a release becomes: its keys, its values and switch by environment, and the report."""
+
+    id: ReleaseId
+    found: Mapping[str, Found]  # by environment
+    names: Sequence[str]  # of all environments
+    keys: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    switches: dict[str, dict[str, bool]] = field(default_factory=dict)  # by environment and dotted path
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def first(self) -> Found:
+        """As the first environment that has it declares it."""
+        return next(iter(self.found.values()))
+
+    def is_on(self, environment: str) -> bool:
+        """Whether it is installed in an environment."""
+        return environment in self.found and self.found[environment].installed
+
+
+class Converter:
+    """Converts releases with what is known of all: charts, places, the texts of files that `set:` names."""
+
+    def __init__(
+        self,
+        charts: Mapping[tuple[str, str, str], Chart],
+        places: Places,
+        texts: Mapping[str, str],
+        known: frozenset[ReleaseId],
+    ) -> None:
+        """`charts` by state file, name and version as the helmfile has them."""
+        self._charts, self._places, self._texts, self._known = charts, places, texts, known
+
+    def convert(self, release: Release) -> None:
+        """Fill in a release."""
+        self._chart(release)
+        self._where(release)
+        self._helm(release)
+        self._labels(release)
+        self._values(release)
+        self._hooks(release)
+        self._others(release)
+
+    def _row(self, release: Release, key: str, what: str, note: str, *, carried: bool = False) -> None:
+        where = self._places.of(release.first.source, release.id.name, key)
+        row = Row(carried=carried, what=f"{release.id}: {what}", where=where, note=note)
+        if row not in release.rows:
+            release.rows.append(row)
+
+    def _chart(self, release: Release) -> None:
+        charts = {name: self._charts[chart_key(found)] for name, found in release.found.items()}
+        first = next(iter(charts.values()))
+        release.keys = {"name": release.id.name, "namespace": release.id.namespace, "chart": first.name}
+        for name, chart in charts.items():
+            if chart.name != first.name:
+                note = f"every environment gets {first.name} {first.version}: pin the version that all can use"
+                self._row(release, "version", f"{chart.name} {chart.version} in {name}", note)
+
+    def _where(self, release: Release) -> None:
+        """Write in which environments it is installed."""
+        if len(release.found) < len(release.names):
+            release.keys["environments"] = [name for name in release.names if name in release.found]
+        conditions = {str(found.keys.get("condition") or "") for found in release.found.values()}
+        condition = conditions.pop() if len(conditions) == 1 else ""
+        on = {name: release.is_on(name) for name in release.found}
+        if not condition and all(on.values()):
+            return
+        if not condition and not any(on.values()):
+            release.keys["installed"] = False
+            return
+        path = condition if _SWITCH.fullmatch(condition) else f"{release.id.name}.installed"
+        release.keys["installed"] = path
+        release.switches = {name: {path: value} for name, value in on.items()}
+
+    def _helm(self, release: Release) -> None:
+        keys = release.first.keys
+        timeout = keys.get("timeout")
+        if isinstance(timeout, int) and timeout > 0 and timeout != 300:  # noqa: PLR2004 - the default of both
+            release.keys["timeout"] = f"{timeout}s"
+        history = keys.get("historyMax")
+        if isinstance(history, int) and 1 <= history <= _LONGEST_HISTORY:
+            release.keys["history"] = history
+        elif history is not None:
+            self._row(release, "historyMax", f"historyMax: {history}", f"history is 1 to {_LONGEST_HISTORY}; 5 is used")
+
+    def _labels(self, release: Release) -> None:
+        chart = str(release.first.keys.get("chart") or "").rpartition("/")[2]
+        own = {"name": release.id.name, "namespace": release.first.keys.get("namespace"), "chart": chart}  # helmfile's
+        every = release.first.keys.get("labels") or {}
+        labels = {str(key): str(value) for key, value in every.items() if own.get(key) != value}
+        good = {
+            key: value
+            for key, value in labels.items()
+            if key not in _RESERVED and _LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value)
+        }
+        if good:
+            release.keys["labels"] = good
+        for key in sorted(labels.keys() - good.keys()):
+            note = "the layer sets it" if key in _RESERVED else "it is not a Kubernetes label"
+            self._row(release, "labels", f"label {key}", note)
+
+    def needs(self, release: Release, releases: Mapping[ReleaseId, Release], earlier: frozenset[ReleaseId]) -> None:
+        """Write what it needs; `earlier` are the releases that may be needed."""
+        needs: dict[str, bool] = {}
+        for name, found in release.found.items():
+            for text in found.keys.get("needs") or ():
+                other = self._needed(str(text), release.id)
+                if other is None or other not in earlier:
+                    self._row(release, "needs", f"needs {text}", "no release of this layer or an earlier one is that")
+                    continue
+                off = release.is_on(name) and not releases[other].is_on(name)
+                needs[str(other)] = needs.get(str(other), False) or off
+        elsewhere = {
+            need: any(release.is_on(e) and not releases[ReleaseId(*need.split("/"))].is_on(e) for e in release.names)
+            for need in needs
+        }
+        if needs:
+            release.keys["needs"] = [{"release": need, "optional": True} if elsewhere[need] else need for need in needs]
+
+    def _needed(self, text: str, own: ReleaseId) -> ReleaseId | None:
+        """Return the release that `[context/][namespace/]name` means."""
+        *before, name = text.split("/")
+        namespace = before[-1] if before else own.namespace
+        if ReleaseId(namespace, name) in self._known:
+            return ReleaseId(namespace, name)
+        same = [other for other in self._known if other.name == name]
+        return same[0] if len(same) == 1 and not (before and before[-1]) else None
+
+    def _values(self, release: Release) -> None:
+        left_out: dict[tuple[str, ...], None] = {}
+        for name, found in release.found.items():
+            values: dict[str, Any] = {}
+            for entry in found.keys.get("values") or ():
+                values = merged(values, entry or {})
+            try:
+                values = with_set(values, found.keys.get("set") or (), self._texts)
+                values = with_set(values, found.keys.get("setString") or (), self._texts, typed=False)
+            except ConfigError as error:
+                self._row(release, "set", error.message, "write it into the overlay")
+            values, references = without_references(values)
+            left_out |= dict.fromkeys(references)
+            release.values[name] = values
+            self._secrets(release, name)
+        unclear = dict.fromkeys(path for found in release.found.values() for path in found.keys.get("unclear") or ())
+        if unclear:
+            note = "text is written; helm reads it as true or false if the template prints it without quotes"
+            self._row(release, "values", f"yes or no in a template: {shortened([*unclear])}", note)
+        if left_out:
+            where = shortened([".".join(path) for path in left_out])
+            self._row(release, "values", f"secret values: {where}", SECRETS)
+
+    def _secrets(self, release: Release, environment: str) -> None:
+        found = [entry for entry in release.found[environment].keys.get("secrets") or () if entry]
+        if not found:
+            return
+        keys = dict.fromkeys(".".join(path) for entry in found for path in paths(entry) if path[0] != "sops")
+        what = f"secrets in {environment}, {plural(len(keys), 'value')}: {shortened(list(keys))}"
+        self._row(release, "secrets", what, SECRETS)
+
+    def _hooks(self, release: Release) -> None:
+        before = [step for hook in release.first.keys.get("hooks") or () for step in self._hook(release, hook)]
+        if before:
+            release.keys["before"] = before
+
+    def _hook(self, release: Release, hook: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        command = [str(word) for word in (hook.get("command"), *(hook.get("args") or ())) if word]
+        name = str(hook.get("name") or shortened(command, 2, " ") or "kubectlApply")
+        for event in hook.get("events") or ():
+            if event != "presync":
+                self._row(release, "hooks", f"hook {name} ({event})", HOOK_EVENTS.get(event, "run it yourself"))
+            elif hook.get("kubectlApply"):
+                self._row(release, "hooks", f"hook {name} (kubectlApply)", "put the manifests into a chart")
+            elif any("{{" in word for word in command):
+                self._row(release, "hooks", f"hook {name} with a template", "write the command without {{ }}")
+            elif command:
+                note = "it runs at the root of the repository, and only if the release is synced"
+                self._row(release, "hooks", f"hook {name} (presync) is `before:`", note, carried=True)
+                yield {"run": command}
+
+    def _others(self, release: Release) -> None:
+        for name, found in release.found.items():
+            for key, advice in NOT_CARRIED.items():
+                value = found.keys.get(key)
+                if not value and not (key == "createNamespace" and value is False):
+                    continue
+                if key == "createNamespace" and value is True:
+                    continue
+                shown = f"{key}: {str(value).lower()}" if isinstance(value, bool | int) else key
+                if not any(row.what == f"{release.id}: {shown}" for row in release.rows):
+                    self._row(release, key, shown, advice)
+            del name
+
+
+def chart_key(found: Found) -> tuple[str, str, str]:
+    """What a chart is looked up by: the state file, and name and version as they are there."""
+    chart = found.keys.get("chart") or found.keys.get("directory") or ""
+    return str(found.source), str(chart), str(found.keys.get("version") or "")

@@ -1,0 +1,218 @@
+"""Helmfiles of different shapes: what helmfile renders and what the imported stack renders are the same objects."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.app.environment import App
+from devtools.app.options import Options
+from devtools.base.machine_yaml import read_documents, read_map
+from devtools.commands import charts as chart_verbs
+from devtools.commands.imports.helmfile import Arguments, import_helmfile
+from devtools.commands.review import render
+from devtools.errors import ExitCode
+from tests.kits.chart_servers import Packer, http_repository
+from tests.kits.verbs import Done, call
+
+SHAPES = Path(__file__).parent / "helmfiles"
+URL = "http://charts.example"
+# shape: its environments
+ENVIRONMENTS = {
+    "flat": ["default"],
+    "nested": ["default"],
+    "environments": ["dev", "production", "staging"],
+    "conditions": ["default", "small"],
+    "local-charts": ["default"],
+    "secrets-set": ["dev", "production"],
+    "templates": ["default"],
+}
+# what the table must say where the objects differ
+DIFFERENT = {("environments", "production"): "acme-1-1-0/web 1.1.0 in production"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helmfiles:
+    """A copy of all shapes, whose repository of charts is served on loopback."""
+
+    root: Path
+    app: App
+    home: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Helm's directories are this test's own."""
+        homes = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        return {**self.app.environ, **homes, "NO_COLOR": "1"}
+
+    def run(self, shape: str, out: Path, **more: Any) -> Done:
+        """Import a shape."""
+        typed = Arguments(path=shape, out=str(out), output="json", **more)
+        return call(lambda app: import_helmfile(app, typed), "json", environ=self.environ, cwd=self.root)
+
+    def template(self, shape: str, environment: str) -> dict[tuple[str, ...], Any]:
+        """Return what the real helmfile renders."""
+        helmfile, helm = (self.app.toolchain.path(name) for name in ("helmfile", "helm"))
+        words = ("--helm-binary", str(helm), "--environment", environment, "--quiet")
+        packer = Packer(helm=helm, home=self.home)
+        file = next(path for path in (self.root / shape).glob("helmfile.yaml*"))
+        done = packer.run(helmfile, "--file", file, *words, "template", env=self.environ)
+        return _objects(done.stdout)
+
+    def rendered(self, out: Path, environment: str) -> dict[tuple[str, ...], Any]:
+        """Return what the imported stack renders."""
+        typed = render.Arguments(to="../rendered", show_secrets=True, overwrite=True, options=Options())
+        environ = {**self.environ, "DEVTOOLS_ENVIRONMENT": environment, "DEVTOOLS_PROVIDER": "context"}
+        target = out.parent / "rendered"
+        shutil.rmtree(target, ignore_errors=True)
+        done = call(lambda app: render.render(app, typed), "text", environ=environ, cwd=out)
+        assert done.code == ExitCode.OK, done.err
+        files = [path for path in target.rglob("*.yaml") if not path.name.startswith(".")]
+        return _objects("\n---\n".join(path.read_text("utf-8") for path in files))
+
+
+def _objects(text: str) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for item in read_documents(text):
+        if isinstance(item, dict) and item.get("kind"):
+            metadata = item["metadata"]
+            found[item["kind"], str(metadata.get("namespace")), metadata["name"]] = item
+    return found
+
+
+@pytest.fixture(scope="module")
+def helmfiles(app: App, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helmfiles]:
+    """The shapes, with a repository of real archives; skipped, and counted, if helmfile is not built here."""
+    if {row.name: row.path for row in app.toolchain.table()}["helmfile"] is None:
+        pytest.skip("helmfile is not built here: invoke import.helmfile builds it")
+    home = tmp_path_factory.mktemp("helmfiles")
+    packer = Packer(helm=app.toolchain.path("helm"), home=home / "home")
+    for name, version in (("web", "1.2.0"), ("web", "1.1.0"), ("web", "1.1.4"), ("redis", "1.2.0")):
+        packer.pack(SHAPES / "_charts" / name, home / "served", "--version", version)
+    packer.index(home / "served")
+    with http_repository(home / "served") as url:
+        shutil.copytree(SHAPES, home / "shapes")
+        for path in (home / "shapes").rglob("*"):
+            if path.is_file() and URL.encode() in (raw := path.read_bytes()):
+                path.write_bytes(raw.replace(URL.encode(), url.encode()))
+        yield Helmfiles(root=home / "shapes", app=app, home=home / "home")
+
+
+def _tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def _rows(document: Mapping[str, Any], *, carried: bool) -> str:
+    rows = [row for row in document["rows"] if row["carried"] is carried]
+    return "\n".join(f"{row['where']}: {row['what']}: {row['note']}" for row in rows)
+
+
+@pytest.mark.parametrize("shape", ENVIRONMENTS)
+def test_the_imported_stack_renders_the_same_objects(helmfiles: Helmfiles, shape: str, tmp_path: Path) -> None:
+    out = tmp_path / "shop"
+    done = helmfiles.run(shape, out)
+    assert done.code == ExitCode.OK, done.err
+    assert sorted(done.document["environments"]) == ENVIRONMENTS[shape]
+    before = _tree(out)
+    again = helmfiles.run(shape, out)
+    assert again.code == ExitCode.OK, again.err
+    assert again.document["written"] == []
+    assert _tree(out) == before
+    if done.document["charts"]:
+        vendored = call(
+            lambda app: chart_verbs.vendor(app, (), "", "", "text"), "text", environ=helmfiles.environ, cwd=out
+        )
+        assert vendored.code == ExitCode.OK, vendored.err
+    for environment in ENVIRONMENTS[shape]:
+        if (shape, environment) == ("secrets-set", "production"):
+            continue  # helmfile itself cannot render it without the key
+        ours, theirs = helmfiles.rendered(out, environment), helmfiles.template(shape, environment)
+        if why := DIFFERENT.get((shape, environment)):
+            assert why in _rows(done.document, carried=False)
+            assert ours.keys() == theirs.keys()
+            continue
+        assert ours == theirs, environment
+
+
+def test_the_table_says_what_was_not_carried_over(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    rows = {}
+    for shape in ("flat", "local-charts", "secrets-set", "environments", "templates"):
+        done = helmfiles.run(shape, tmp_path / shape, dry_run=True)
+        assert done.code == ExitCode.OK, done.err
+        assert not (tmp_path / shape).exists()  # a dry run
+        rows[shape] = (_rows(done.document, carried=True), _rows(done.document, carried=False))
+        assert "CANARY" not in done.out + done.err
+    assert "flat/helmfile.yaml:30: shop/cache: atomic: true: a failed sync is not undone" in rows["flat"][1]
+    assert "hook migrate (presync) is `before:`" in rows["local-charts"][0]
+    assert "local-charts/helmfile.yaml:11: shop/umbrella: hook echo" in rows["local-charts"][1]
+    assert "secret values: password, token" in rows["secrets-set"][1]
+    assert "secrets in production, 1 value: database.password" in rows["secrets-set"][1]
+    assert "createNamespace: false" in rows["environments"][1]
+    assert "environments/values/web.yaml.gotmpl:4: template function exec" in rows["environments"][0]
+    assert "templates/helmfile.yaml:16: api: no namespace" in rows["templates"][0]
+
+
+def test_no_secret_is_in_any_file(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    done = helmfiles.run("secrets-set", tmp_path / "shop")
+    assert done.code == ExitCode.OK, done.err
+    assert not [name for name, raw in _tree(tmp_path / "shop").items() if b"CANARY" in raw or b"ref+" in raw]
+
+
+def test_files_of_the_user_are_not_overwritten(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    out = tmp_path / "shop"
+    assert helmfiles.run("flat", out).code == ExitCode.OK
+    layer, lock = out / "layers/10-main.yaml", out / "charts/third_party/lock.yaml"
+    layer.write_text(layer.read_text("utf-8").replace("timeout: 600s", "timeout: 700s"), "utf-8")
+    pinned = lock.read_bytes()
+    before = _tree(out)
+    refused = helmfiles.run("flat", out)
+    assert refused.code == ExitCode.CONFIG
+    assert "layers/10-main.yaml" in refused.out
+    assert "exists and is not what the import writes" in refused.out
+    assert _tree(out) == before
+    assert helmfiles.run("flat", out, overwrite=True).document["written"] == ["layers/10-main.yaml"]
+    assert lock.read_bytes() == pinned
+
+
+def test_a_lock_that_is_there_is_extended(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    text = "# ours\ncharts:\n  - publisher: acme\n    name: web\n    version: 0.9.0\n    sha256: null\n    repository: http://x.example\n"
+    lock = tmp_path / "charts/third_party/lock.yaml"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(text, "utf-8")
+    done = helmfiles.run("flat", tmp_path)
+    assert done.code == ExitCode.OK, done.err
+    assert lock.read_text("utf-8").startswith(text)
+    charts = {f"{item['publisher']}/{item['name']}": item["version"] for item in read_map(lock.read_bytes())["charts"]}
+    assert charts == {"acme/web": "0.9.0", "acme-1-1-0/web": "1.1.0", "acme-1-2-0/web": "1.2.0", "acme/redis": "1.2.0"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "helmfile.yaml.gotmpl",
+            "x: {{ fetchSecretValue `ref+file://x` }}\n",
+            ":1:1: fetchSecretValue would write a secret",
+        ),
+        (
+            "helmfile.yaml",
+            "hooks:\n  - events: [prepare]\n    command: touch\n",
+            ":2:1: helmfile runs hooks of prepare",
+        ),
+    ],
+)
+def test_what_would_run_or_reveal_too_much_is_refused(
+    helmfiles: Helmfiles, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(text, "utf-8")
+    typed = Arguments(path="in", out="out", output="json")
+    done = call(lambda app: import_helmfile(app, typed), "json", environ=helmfiles.environ, cwd=tmp_path)
+    assert done.code == ExitCode.CONFIG
+    assert message in done.err
+    assert not (tmp_path / "out").exists()
