@@ -42,10 +42,10 @@ def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
     where: dict[str, Any] = {"kubeconfig": cluster.kubeconfig, "context": cluster.context}
     with renderer(app.toolchain.path("helm"), app.runner, **where) as rendering:
         found = render_steps(rendering, side.plan, side.values, kube.served(), kube.version())
-    taken = take_over(kube, side.plan.steps, found, side.values, controller_for(app, engine), app.cancel)
-    steps = [replace(item.change.step, action=action_of(item), reason=_reason(item)) for item in taken]
-    taken = [replace(item, change=replace(item.change, step=step)) for item, step in zip(taken, steps, strict=True)]
-    return replace(side.plan, steps=tuple(steps)), taken, cluster.context
+    adopted = take_over(kube, side.plan.steps, found, side.values, controller_for(app, engine), app.cancel)
+    steps = [replace(item.change.step, action=action_of(item), reason=_reason(item)) for item in adopted]
+    adopted = [replace(item, change=replace(item.change, step=step)) for item, step in zip(adopted, steps, strict=True)]
+    return replace(side.plan, steps=tuple(steps)), adopted, cluster.context
 
 
 def _exported(side: Side) -> Side:
@@ -68,8 +68,8 @@ def adopt(app: App, engine: str, output: str) -> ExitCode:
     from devtools.report.tables import show_document
 
     started = time.monotonic()
-    plan, taken, context = look(app, engine)
-    document = adoption_json(plan, taken, context, controller_for(app, engine), time.monotonic() - started)
+    plan, adopted, context = look(app, engine)
+    document = adoption_json(plan, adopted, context, controller_for(app, engine), time.monotonic() - started)
     show_document(document, _lines, output, app.out, app.environ)
     if document["effect"]["counts"]["not_predicted"]:
         return ExitCode.CONFIG
@@ -78,15 +78,15 @@ def adopt(app: App, engine: str, output: str) -> ExitCode:
 
 def live_difference(app: App, engine: str, started: float) -> dict[str, Any]:
     """Return the `gitops-diff` document between a cluster and what a controller would make of it."""
-    plan, taken, context = look(app, engine)
-    return _effect(plan, taken, context, controller_for(app, engine), time.monotonic() - started)
+    plan, adopted, context = look(app, engine)
+    return _effect(plan, adopted, context, controller_for(app, engine), time.monotonic() - started)
 
 
-def _effect(plan: Plan, taken: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
+def _effect(plan: Plan, adopted: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
     from devtools.commands.gitops.diff import difference_json
     from devtools.drift.takeover import NAMES
 
-    changes = [item.change for item in taken if item.change.step.action is not Action.UNCHANGED]
+    changes = [item.change for item in adopted if item.change.step.action is not Action.UNCHANGED]
     after = f"{plan.stack.environment.name} as {NAMES[controller]} would deploy it"
     found = difference_json(plan, _without_owners(changes), f"cluster {context}", after, seconds)
     return {**found, "context": context}
@@ -107,7 +107,7 @@ def _without_owners(changes: Sequence[Any]) -> list[Any]:
     return made
 
 
-def adoption_json(plan: Plan, taken: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
+def adoption_json(plan: Plan, adopted: Sequence[Any], context: str, controller: Any, seconds: float) -> dict[str, Any]:
     """Return the documented `gitops-adoption` document."""
     return {
         "version": 1,
@@ -122,14 +122,14 @@ def adoption_json(plan: Plan, taken: Sequence[Any], context: str, controller: An
                 "objects": item.found,
                 "action": item.change.step.action.value,
             }
-            for item in taken
+            for item in adopted
         ],
         "conflicts": [
             {"release": str(item.change.step.id), "object": name, "field": field, "manager": manager}
-            for item in taken
+            for item in adopted
             for name, field, manager in item.conflicts
         ],
-        "effect": _effect(plan, taken, context, controller, seconds),
+        "effect": _effect(plan, adopted, context, controller, seconds),
     }
 
 
