@@ -72,10 +72,11 @@ def known_crds(app: App, directories: Iterable[str], tree: Tree, settings: Setti
 
 def _by_server(app: App, cluster: Cluster, crds: Crds) -> Check:
     from devtools.gitops.schemas.server import check
+    from devtools.process.runner import Cancel
     from devtools.project import Project
 
-    kube = Project(app).client(cluster)
-    return lambda objects: check(kube, objects, crds, app.cancel)
+    kube, cleaner = Project(app).client(cluster), Project(app).client(cluster, cancel=Cancel())
+    return lambda objects: check(kube, objects, crds, cleaner)
 
 
 def _by_kubeconform(app: App, crds: Crds) -> Check:

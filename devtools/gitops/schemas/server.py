@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.gitops.schemas import NOT_SERVED, Checked, Rejection, counted, key_path, kind_of, without_status
 from devtools.gitops.schemas.crds import Crds
 from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
@@ -35,9 +35,12 @@ _INVALID = re.compile(
 )
 
 
-def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cancel: Cancel) -> Checked:
-    """Have the server judge every object; raises EnvironmentFault if it does not answer."""
-    with _with_crds(kube, objects, crds, cancel):
+def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cleaner: Kube) -> Checked:
+    """Have the server judge every object; raises EnvironmentFault if it does not answer.
+
+    `cleaner` is a client that an interruption does not end: it removes the CRDs that were created.
+    """
+    with _with_crds(kube, objects, crds, cleaner):
         namespaces = {str(item["name"]) for item in kube.metadata("/api/v1/namespaces")}
         wanted = [(index, item) for index, item in enumerate(objects) if kind_of(item)[0] not in NOT_SERVED]
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="schema") as pool:
@@ -49,6 +52,8 @@ def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cancel: 
 
 def _answer(kube: Kube, index: int, item: Mapping[str, Any], namespaces: set[str]) -> tuple[Rejection, ...] | None:
     """What the server has against an object; None if it does not serve the kind."""
+    if kube.cancel.is_set():
+        raise Interrupted(kube.cancel.reason)
     resource = kube.resource(str(item.get("kind")), str(item.get("apiVersion")))
     if resource is None:
         return None
@@ -82,7 +87,7 @@ def _rejections(index: int, text: str) -> Iterator[Rejection]:
 
 
 @contextlib.contextmanager
-def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cancel: Cancel) -> Iterator[None]:
+def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cleaner: Kube) -> Iterator[None]:
     """The server serves the kinds of the objects, as far as their CRDs are known."""
     _sweep(kube)
     kinds = {kind_of(item) for item in objects}
@@ -97,13 +102,13 @@ def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, can
         for crd in missing:
             made.append(str(crd["metadata"]["name"]))
             _create(kube, crd)
-        _await(kube, made, cancel)
+        _await(kube, made, kube.cancel)
         yield
     finally:
         with contextlib.suppress(DevtoolsError):
             for name in made:
-                _remove(kube, name)
-            _await_removal(kube, made)
+                _remove(cleaner, name)
+            _await_removal(cleaner, made)
         kube.discover()
 
 
@@ -132,7 +137,9 @@ def _await(kube: Kube, names: Iterable[str], cancel: Cancel) -> None:
     end = time.monotonic() + _ESTABLISHED_IN
     for name in names:
         while not _is_established(kube.get(f"{PATH}/{name}") or {}):
-            if time.monotonic() > end or cancel.wait(_LOOK):
+            if cancel.wait(_LOOK):
+                raise Interrupted(cancel.reason)
+            if time.monotonic() > end:
                 raise EnvironmentFault(f"CRD {name} was not established in {_ESTABLISHED_IN:.0f} s")
     kube.discover()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,31 @@ def test_a_crd_that_somebody_else_applies_meanwhile_stays(app: App, cluster: Clu
     item = {"apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy"}
     assert kube.get(f"{PATH}/{name}") is None
     try:
-        with _with_crds(kube, [item], crds, Cancel()):
+        with _with_crds(kube, [item], crds, kube):
             crd = crds["image.toolkit.fluxcd.io", "ImagePolicy"]
             kube.apply(f"{PATH}/{name}", {key: crd[key] for key in ("apiVersion", "kind", "metadata", "spec")})
         assert kube.get(f"{PATH}/{name}") is not None
     finally:
         kube.delete(f"{PATH}/{name}")
+
+
+@pytest.mark.cluster
+def test_an_interruption_leaves_no_crd(app: App, cluster: Cluster) -> None:
+    from devtools.errors import Interrupted
+    from devtools.gitops.schemas.crds import crds_of_directory
+    from devtools.gitops.schemas.server import check
+
+    class Recorder(Kube):
+        def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
+            created.append(body["metadata"]["name"])
+            self.cancel.set("interrupted")
+            return super().create(path, body, **query)
+
+    created: list[str] = []
+    kube = Recorder(cluster.kubeconfig, cluster.context, Cancel(), retry_for=3.0)
+    crds = crds_of_directory(DIRECTORY, ["image.toolkit.fluxcd.io"])
+    item = {"apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy", "metadata": {"name": "one"}}
+    with pytest.raises(Interrupted):
+        check(kube, [item], crds, kube_of(cluster))
+    assert created == ["imagepolicies.image.toolkit.fluxcd.io"]
+    assert not kube_of(cluster).metadata(PATH, labelSelector=LABEL)
