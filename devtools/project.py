@@ -54,7 +54,7 @@ class Request:
     uninstall: Uninstall | None = None  # uninstall instead of syncing
     overrides: Overrides = field(default_factory=Overrides)
     create_cluster: bool = False  # create the cluster if there is none
-    context: str = ""  # refuse a cluster with another context
+    context: str = ""  # refuse a cluster with another context; agrees to change this one
     kubeconfig: str = ""  # refuse a cluster with another kubeconfig
     waves: Mapping[ReleaseId, int] = field(default_factory=dict)  # wait for whole waves instead of for needs
 
@@ -124,6 +124,10 @@ class Project:
         from devtools.app.locks import machine_lock
 
         cluster, stack, wait = self._cluster(request), request.stack, request.options.wait
+        if not (request.options.yes or request.context):
+            from devtools.app.providers import confirm_writing
+
+            confirm_writing(self.app, cluster.context)
         with (
             self._bus(request.options) as bus,
             machine_lock(self.app, bus, cluster, stack=stack, command=request.command, wait=wait),

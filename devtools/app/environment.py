@@ -209,8 +209,18 @@ class App:
 
     @property
     def wanted_provider(self) -> str:
-        """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or ""."""
-        return self.environ.get("DEVTOOLS_PROVIDER") or self.cluster_settings.provider
+        """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or "".
+
+        ConfigError if an environment has an existing cluster of its own, and DEVTOOLS_PROVIDER means another one.
+        """
+        typed, own = self.environ.get("DEVTOOLS_PROVIDER", ""), self.settings.clusters.get(self.environment_name)
+        if own and own.provider == "context" and typed not in {"", "context"}:
+            raise ConfigError(
+                f"environment {self.environment_name} is deployed to context {own.context}, "
+                f"but DEVTOOLS_PROVIDER={typed} means another cluster",
+                hint="unset DEVTOOLS_PROVIDER",
+            )
+        return typed or self.cluster_settings.provider
 
     def docker_answers(self) -> bool:
         """Whether a Docker engine can be used now."""

@@ -25,6 +25,7 @@ class Options:
     selector: Selector = field(default_factory=Selector)
     recreate: tuple[str, ...] = ()  # releases
     take: tuple[str, ...] = ()  # releases
+    yes: bool = False  # agree to change a cluster that devtools did not make
     force_local: bool = False  # also write to an environment that a controller deploys
 
 
@@ -50,5 +51,6 @@ def command_line(command: str, options: Options, environment: str = "", **flags:
         "force": options.force,
         "force-local": options.force_local,
         "no-wait": not options.wait,
+        "yes": options.yes,
     }
     return " ".join([*words, *(f"--{name.replace('_', '-')}" for name, on in (switches | flags).items() if on)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.base.words import plural
 from devtools.clusters.provider import Provider
-from devtools.errors import ConfigError, EnvironmentFault
+from devtools.errors import ConfigError, EnvironmentFault, Interrupted
 
 if TYPE_CHECKING:
     from devtools.app.environment import App
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from devtools.clusters.k3d.commands import K3d
     from devtools.clusters.k3d.config import Config
     from devtools.clusters.k3d.provider import K3dProvider
+
+_TICK = 0.1  # seconds
 
 
 def make_provider(app: App) -> Provider:
@@ -74,6 +78,22 @@ def say_unused_keys(app: App) -> None:
 
     if keys := unused(app.provider_name, app.cluster_settings.declared):
         app.say(f"provider {app.provider_name} ignores {', '.join(f'cluster.{key}' for key in keys)}")
+
+
+def confirm_writing(app: App, context: str) -> None:
+    """Ask before a run changes a cluster that devtools did not make; ConfigError unless the answer is yes."""
+    if app.provider_name != "context":
+        return
+    message = f"this run changes the cluster of context {context}, which devtools did not make"
+    if not (app.is_terminal and sys.stdin and sys.stdin.isatty()):
+        raise ConfigError(message, hint="add --yes to agree; to see what it would do: --dry-run")
+    app.say(message)
+    print("go on? [y/N] ", end="", file=app.err, flush=True)
+    while not select.select([sys.stdin], [], [], _TICK)[0]:
+        if app.cancel.is_set():
+            raise Interrupted(app.cancel.reason)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise ConfigError(f"not confirmed: nothing was changed in context {context}", hint="--yes agrees in advance")
 
 
 def own_kubeconfig(app: App) -> Path:

@@ -35,7 +35,7 @@ _OUTPUT = "text, json (one document at the end) or jsonl (events as they come); 
 @our_task(
     iterable=INSISTED,
     help=with_help(
-        *("env", "only-test", "no-test", "force", "force-local", "dry-run", "no-wait", "verbose"),
+        *("env", "only-test", "no-test", "force", "force-local", "yes", "dry-run", "no-wait", "verbose"),
         *("diff", "fail-on-change", "recreate", "take-ownership"),
         output=_OUTPUT,
         name="the layer: 40-data-plane, its alias, data-plane, 40, or any unique start",
@@ -51,6 +51,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     no_test: bool = False,
     force: bool = False,
     force_local: bool = False,
+    yes: bool = False,
     dry_run: bool = False,
     diff: bool = False,
     fail_on_change: bool = False,
@@ -75,7 +76,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, sync=not only_test)
-    options = changed(options, diff=diff, fail_on_change=fail_on_change, force_local=force_local)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change, force_local=force_local, yes=yes)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
     main(
         lambda app: verb.replay(app, name, options, context=context, kubeconfig=kubeconfig),
@@ -89,7 +90,7 @@ def layer(  # noqa: PLR0913, PLR0917 - one parameter per flag
     iterable=[*SELECTORS, *INSISTED],
     help=with_help(
         *("recreate", "take-ownership"),
-        *("env", "no-test", "force", "force-local", "dry-run", "no-wait", "verbose", *SELECTORS, "with-needs"),
+        *("env", "no-test", "force", "force-local", "yes", "dry-run", "no-wait", "verbose", *SELECTORS, "with-needs"),
         *("diff", "fail-on-change"),
         output=_OUTPUT,
         retest="test unchanged layers, too",
@@ -102,6 +103,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     retest: bool = False,
     force: bool = False,
     force_local: bool = False,
+    yes: bool = False,
     dry_run: bool = False,
     diff: bool = False,
     fail_on_change: bool = False,
@@ -129,7 +131,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
     chosen = selector_of(stage, release, label, with_needs=with_needs)
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     options = changed(options, test=not no_test, retest=retest, selector=chosen)
-    options = changed(options, diff=diff, fail_on_change=fail_on_change, force_local=force_local)
+    options = changed(options, diff=diff, fail_on_change=fail_on_change, force_local=force_local, yes=yes)
     options = changed(options, recreate=tuple(recreate or ()), take=tuple(take_ownership or ()))
     main(lambda app: verb.up(app, options), output, PLANS, environment=env)
 
@@ -137,7 +139,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter per flag
 @layer_task(
     iterable=SELECTORS,
     help=with_help(
-        *("env", "force-local", "dry-run", "no-wait", "verbose", "output", *SELECTORS),
+        *("env", "force-local", "yes", "dry-run", "no-wait", "verbose", "output", *SELECTORS),
         name="only this layer (default: all)",
         crds="also remove CRDs, after every release; without it CRDs and their objects are kept",
         force="with --crds: remove CRDs even if objects of their kinds still exist, and delete those",
@@ -157,6 +159,7 @@ def down(  # noqa: PLR0913, PLR0917 - one parameter per flag
     force: bool = False,
     undeclared: bool = False,
     force_local: bool = False,
+    yes: bool = False,
     dry_run: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
@@ -179,7 +182,7 @@ def down(  # noqa: PLR0913, PLR0917 - one parameter per flag
 
     options = options_of(output, force=force, dry_run=dry_run, wait=not no_wait, verbose=verbose)
     chosen = selector_of(stage, release, label, with_needs=False)
-    options = changed(options, force_local=force_local, selector=chosen)
+    options = changed(options, force_local=force_local, yes=yes, selector=chosen)
     main(
         lambda app: verb.down(app, options, name, undeclared=undeclared, crds=crds, with_dependents=with_dependents),
         output,

@@ -145,6 +145,7 @@ _HELP = {
     "force-local": "also write to an environment that a GitOps controller deploys",
     "take-ownership": "take over this release, its fields and its objects from other owners (may be given again)",
     "show-secrets": "also show values whose key looks secret (default: ***)",
+    "yes": "change the cluster of provider context without asking",
     "verbose": "show what helm and the hooks print",
 }
 SELECTORS = ["stage", "release", "label"]

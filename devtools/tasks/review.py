@@ -91,7 +91,7 @@ def check(
     reads=True,
     iterable=SELECTORS,
     help=with_help(
-        *("env", "force-local", "no-wait", "verbose", *SELECTORS, "with-needs"),
+        *("env", "force-local", "yes", "no-wait", "verbose", *SELECTORS, "with-needs"),
         name="only this layer (default: all)",
         fix="restore drifted objects, overwriting other field managers",
         output="text or json",
@@ -103,6 +103,7 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     env: str = "",
     fix: bool = False,
     force_local: bool = False,
+    yes: bool = False,
     no_wait: bool = False,
     verbose: bool = False,
     stage: Sequence[str] | None = None,
@@ -122,5 +123,6 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     from devtools.commands import drift as verb
 
     chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen, force_local=force_local)
+    options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen)
+    options = changed(options, force_local=force_local, yes=yes)
     main(lambda app: verb.drift(app, name, options, fix=fix), output, environment=env)

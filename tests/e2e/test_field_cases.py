@@ -52,7 +52,9 @@ class Case:
         getattr(self, f"_{verb}")(self.own(what) if isinstance(what, str) else what, **dict(more))
 
     def _run(self, words: str, *, exit: int = 0, says: list[str] = [], lacks: list[str] = []) -> None:  # noqa: A002, B006
-        typed = self.repo.invoke(*words.split(), timeout=180)
+        others = "DEVTOOLS_PROVIDER" in self.repo.env and words.startswith(("up", "layer ", "down"))
+        agree = ["--yes"] if others else []
+        typed = self.repo.invoke(*words.split(), *agree, timeout=180)
         self.typed.append(typed)
         assert typed.code == exit, typed.text
         flat = " ".join(typed.text.split())

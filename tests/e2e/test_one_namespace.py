@@ -60,24 +60,24 @@ def _limited(repo: Repo, cluster: Cluster, rules: list[dict[str, Any]], path: Pa
 
 def test_rights_to_one_namespace_are_enough(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     _limited(repo, cluster, RULES, tmp_path / "limited")
-    first = repo.invoke("layer", "10", "--output", "json")
+    first = repo.invoke("layer", "10", "--output", "json", "--yes")
     assert first.code == 0, first.text
     assert first.document["notices"] == []
-    again = repo.invoke("layer", "10", "--output", "json")
+    again = repo.invoke("layer", "10", "--output", "json", "--yes")
     assert again.document["releases"][0]["outcome"] == "unchanged"
     listed = repo.invoke("layers", "--output", "json")
     assert '"deployed"' in listed.out, listed.text
     assert repo.invoke("drift", "10").code == 0
     status = repo.invoke("cluster.status", "--output", "json")
     assert status.document["state"] == "running", status.text
-    down = repo.invoke("down")
+    down = repo.invoke("down", "--yes")
     assert down.code == 0, down.text
 
 
 def test_who_may_not_write_leases_is_told_and_goes_on(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     rules = [rule for rule in RULES if rule["resources"] != ["leases"]]
     _limited(repo, cluster, rules, tmp_path / "limited")
-    typed = repo.invoke("layer", "10", "--output", "json")
+    typed = repo.invoke("layer", "10", "--output", "json", "--yes")
     assert typed.code == 0, typed.text
     messages = [notice["message"] for notice in typed.document["notices"]]
     (message,) = [text for text in messages if "no run lock on the cluster" in text]
@@ -88,7 +88,7 @@ def test_who_may_not_delete_is_told_what_is_missing(repo: Repo, cluster: Cluster
     assert repo.invoke("layer", "10").code == 0
     look = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "patch", "create", "update"]}]
     _limited(repo, cluster, look, tmp_path / "limited")
-    down = repo.invoke("down")
+    down = repo.invoke("down", "--yes")
     assert down.code != 0
     said = " ".join(down.out.split())
     assert "cannot delete resource" in said, down.text

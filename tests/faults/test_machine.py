@@ -236,12 +236,12 @@ def listener() -> Iterator[tuple[int, list[object]]]:
 
 
 VERBS: dict[str, Callable[[App], ExitCode]] = {
-    "up": lambda app: up.up(app, Options()),
-    "layer": lambda app: layer.replay(app, "10", Options()),
-    "down": lambda app: up.down(app, Options()),
-    "plan": lambda app: show.plan(app, "", Options()),
-    "layers": lambda app: show.layers(app, "", Options()),
-    "drift": lambda app: drift.drift(app, "", Options(), fix=True),
+    "up": lambda app: up.up(app, Options(yes=True)),
+    "layer": lambda app: layer.replay(app, "10", Options(yes=True)),
+    "down": lambda app: up.down(app, Options(yes=True)),
+    "plan": lambda app: show.plan(app, "", Options(yes=True)),
+    "layers": lambda app: show.layers(app, "", Options(yes=True)),
+    "drift": lambda app: drift.drift(app, "", Options(yes=True), fix=True),
 }
 
 
