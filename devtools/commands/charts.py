@@ -15,6 +15,7 @@ from devtools.config.root_causes import FEW
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 
 if TYPE_CHECKING:
+    from devtools.charts.dependencies import Dependency
     from devtools.charts.lock import LockEntry
     from devtools.charts.vendor import Vendor
     from devtools.helm.chart_commands import HelmCharts
@@ -45,6 +46,83 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     if not wanted and not app.charts.lock.missing:
         app.say("every pinned chart is vendored")
     return ExitCode.OK
+
+
+def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
+    """Build charts/ of every chart of this repository from vendored archives; with `check` FAILED if it is not."""
+    from devtools.charts.dependencies import dependencies as read
+    from devtools.errors import config_error
+
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for chart in sorted((app.settings.charts / "platform").glob("*/Chart.yaml")):
+        directory = chart.parent
+        found = read(directory)
+        if not check and any(item.state != "ok" for item in found):
+            problems += _build(app, directory, found)
+            found = read(directory)
+        rows += [
+            {
+                "chart": f"platform/{directory.name}",
+                "dependency": item.name,
+                "constraint": item.constraint,
+                "version": item.version,
+                "state": item.state,
+            }
+            for item in found
+        ]
+    if problems:
+        raise config_error(problems)
+    cells = [tuple(map(str, row.values())) for row in rows]
+    _show(app, "charts-dependencies", rows, cells, output)
+    if not rows:
+        app.say("no chart of this repository has dependencies")
+    return ExitCode.FAILED if any(row["state"] != "ok" for row in rows) else ExitCode.OK
+
+
+def _build(app: App, chart: Path, found: Sequence[Dependency]) -> list[Problem]:
+    """Place an archive of each dependency, or nothing if some have none: those are returned as problems."""
+    from devtools.charts.dependencies import place
+    from devtools.errors import Location
+
+    with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
+        archives = {item.name: _archive(app, chart, item, Path(home)) for item in found}
+        where = Location(file=(chart / "Chart.yaml").relative_to(app.settings.root))
+        problems = [
+            Problem(
+                where=where,
+                message=f"no vendored archive is {item.name} {item.constraint}",
+                hint="pin it in charts/third_party/lock.yaml, then: invoke charts.vendor",
+            )
+            for item in found
+            if archives[item.name] is None
+        ]
+        if not problems:
+            place(chart, {name: archive for name, archive in archives.items() if archive}, app.clock())
+    return problems
+
+
+def _archive(app: App, chart: Path, item: Dependency, home: Path) -> Path | None:
+    """Return the archive of a dependency, packed from this repository (`file://`) or vendored; None without one."""
+    from devtools.charts.semver import is_compatible
+
+    if item.repository.startswith("file://"):
+        source = (chart / item.repository.removeprefix("file://")).resolve()
+        if not source.is_relative_to(app.settings.root.resolve()):
+            raise ConfigError(f"{item.repository} of {chart.name} leads out of the repository")
+        app.toolchain.ensure(("helm",), progress=app.say)
+        result = app.runner.run(_helm(app, home / "home").package(source, home))
+        if not result.ok:
+            raise ConfigError(f"helm cannot pack {source.name}: {result.stderr.strip()}")
+        return next(iter(sorted(home.glob(f"{item.name}-*.tgz"))), None)
+    fitting = [
+        entry
+        for entry in _pinned(app)
+        if entry.name == item.name
+        and is_compatible(item.constraint or "*", entry.version)
+        and app.charts.state(entry) == "vendored"
+    ]
+    return app.charts.archive(fitting[0]) if fitting else None
 
 
 def _vendor_all(

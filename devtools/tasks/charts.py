@@ -78,4 +78,23 @@ def outdated(_: Context, from_: str = "", output: str = "text") -> None:
     main(lambda app: verbs.outdated(app, from_, output), output)
 
 
-charts = Collection("charts", vendor, verify, list_, outdated)
+@our_task(
+    help={
+        "check": "change nothing; exit 1 unless charts/ and Chart.lock are as Chart.yaml asks",
+        "output": "text or json",
+    },
+)
+def dependencies(_: Context, check: bool = False, output: str = "text") -> None:
+    """Build charts/ and Chart.lock of this repository's charts from vendored archives, offline.
+
+    Examples:
+      invoke charts.dependencies
+      invoke charts.dependencies --check
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import charts as verbs
+
+    main(lambda app: verbs.dependencies(app, check=check, output=output), output)
+
+
+charts = Collection("charts", vendor, verify, list_, outdated, dependencies)

@@ -1,0 +1,140 @@
+"""Dependencies of charts in this repository: what Chart.yaml asks for, Chart.lock pins and charts/ holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from devtools.base.archives import UNREADABLE
+from devtools.base.atomic_write import write_whole
+from devtools.base.machine_yaml import read_map, yaml_text
+from devtools.base.open_file import open_source, read_source
+from devtools.charts.archive import dependencies_of
+from devtools.charts.semver import is_compatible
+from devtools.errors import ConfigError
+
+State = Literal["ok", "missing", "wrong version", "not locked"]
+_LOCK = "Chart.lock"
+# The fields of helm's Dependency, in its order; the digest of Chart.lock is that of their JSON.
+_FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
+_ALWAYS = frozenset({"name", "repository"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """One dependency of a chart: `version` is what charts/ holds, empty if nothing."""
+
+    name: str
+    constraint: str
+    repository: str
+    state: State
+    version: str = ""
+
+
+def dependencies(chart: Path) -> tuple[Dependency, ...]:
+    """Return the dependencies of a chart's directory with their state; raises ConfigError if it cannot be read."""
+    asked = _asked(chart)
+    lock = _lock(chart)
+    locked = {str(item.get("name")): str(item.get("version")) for item in lock.get("dependencies") or ()}
+    is_current = lock.get("digest") == _digest(asked, lock.get("dependencies") or ())
+    return tuple(_state(chart, item, locked if is_current else {}) for item in asked)
+
+
+def _state(chart: Path, item: Mapping[str, Any], locked: Mapping[str, str]) -> Dependency:
+    name, constraint = str(item["name"]), str(item.get("version") or "")
+    version = _held(chart, name)
+    state: State = "ok"
+    if not version:
+        state = "missing"
+    elif not is_compatible(constraint or "*", version):
+        state = "wrong version"
+    elif locked.get(name) != version:
+        state = "not locked"
+    repository = str(item.get("repository") or "")
+    return Dependency(name=name, constraint=constraint, repository=repository, state=state, version=version)
+
+
+def place(chart: Path, archives: Mapping[str, Path], now: float) -> None:
+    """Put an archive of each dependency into charts/, remove older ones of them, and write Chart.lock."""
+    asked = _asked(chart)
+    (chart / "charts").mkdir(exist_ok=True)
+    for name, archive in archives.items():
+        for old in _archives(chart, name):
+            if old.name != archive.name:
+                old.unlink()
+        target = chart / "charts" / archive.name
+        raw = read_source(archive)
+        if not target.exists() or read_source(target) != raw:
+            write_whole(target, raw)
+    locked = [
+        {"name": item["name"], "repository": item.get("repository", ""), "version": _held(chart, str(item["name"]))}
+        for item in asked
+    ]
+    digest = _digest(asked, locked)
+    if _lock(chart).get("digest") != digest:
+        generated = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = yaml_text({"dependencies": locked, "digest": digest, "generated": generated})
+        write_whole(chart / _LOCK, text.encode())
+
+
+def _asked(chart: Path) -> Sequence[Mapping[str, Any]]:
+    """Return what Chart.yaml asks for."""
+    file = chart / "Chart.yaml"
+    try:
+        return tuple(dependencies_of(read_map(read_source(file)), str(file)))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}", hint="write a Chart.yaml with name and version") from error
+
+
+def _lock(chart: Path) -> Mapping[str, Any]:
+    file = chart / _LOCK
+    try:
+        return read_map(read_source(file)) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}", hint="delete it: invoke charts.dependencies") from error
+
+
+def _held(chart: Path, name: str) -> str:
+    """Return the version of a dependency in charts/: of a directory or an archive; empty if there is none."""
+    directory = chart / "charts" / name / "Chart.yaml"
+    try:
+        if directory.is_file():
+            return str(read_map(read_source(directory)).get("version") or "")
+        found = _archives(chart, name)
+        return _version(found[-1], name) if found else ""
+    except UNREADABLE:
+        return ""
+    except ValueError:
+        return ""
+
+
+def _archives(chart: Path, name: str) -> list[Path]:
+    """Return the archives of a dependency in charts/."""
+    pattern = re.compile(rf"{re.escape(name)}-v?\d+\.\d+\.\d+.*\.tgz")
+    return sorted(path for path in (chart / "charts").glob("*.tgz") if pattern.fullmatch(path.name))
+
+
+def _version(archive: Path, name: str) -> str:
+    with open_source(archive) as file, tarfile.open(fileobj=file) as members:
+        content = members.extractfile(f"{name}/Chart.yaml")
+        return str(read_map(content.read()).get("version") or "") if content else ""
+
+
+def _digest(asked: Iterable[Mapping[str, Any]], locked: Iterable[Mapping[str, Any]]) -> str:
+    """Return the digest that helm writes into Chart.lock (`HashReq` of its resolver)."""
+    text = json.dumps([[*map(_ordered, asked)], [*map(_ordered, locked)]], separators=(",", ":"), ensure_ascii=False)
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _ordered(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dependency as Go writes it in JSON."""
+    return {key: item.get(key) or "" for key in _FIELDS if key in _ALWAYS or item.get(key)}
