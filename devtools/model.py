@@ -209,6 +209,8 @@ class Release(ReleaseKeys):
         default_factory=dict, compare=False, repr=False
     )
     values_files: key.Derived[tuple[Path, ...]] = ()  # overlays that exist, weakest first
+    secret_files: key.Derived[tuple[Path, ...]] = ()  # encrypted overlays, on top of those, weakest first
+    secrets_digest: key.Derived[str] = ""  # of what is encrypted in them
     disabled_by: key.Derived[str] = ""  # the key that switched it off, and where
 
     @property

@@ -188,6 +188,14 @@ class Project:
         self.app.redactor.learn(*values.values())
         return Inputs(values=values, digests=digests)
 
+    def with_secrets(self, planned: Planned, cluster: Cluster | None) -> Planned:
+        """Decrypt the values of the releases that the plan syncs; raises ConfigError with every file it cannot."""
+        from devtools.app.stack_cache import with_decrypted
+
+        smoke_values = cluster.smoke_values if cluster else {}
+        values = with_decrypted(self.app, planned.plan, planned.inputs.values, smoke_values)
+        return replace(planned, inputs=replace(planned.inputs, values=values))
+
     def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
         """Carry out a plan; emits the events of every step and a final RunFinished."""
         from devtools.app.orphans import marked
@@ -230,6 +238,8 @@ class Project:
             kube = self.client(cluster, bus, cancel)
             with contextlib.ExitStack() as locks:
                 planned = self.plan(request, cluster, kube)
+                if options.sync:  # without a key nothing is done at all
+                    planned = self.with_secrets(planned, cluster)
                 if changes(planned.plan, planned.facts, sync=options.sync, test=options.test, retest=options.retest):
                     lock = cluster_lock(
                         self.app, bus, kube, cluster, stack=request.stack, command=request.command, wait=options.wait
@@ -237,6 +247,7 @@ class Project:
                     locks.enter_context(lock)
                     facts = self.observe(request, kube)
                     planned = replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
+                    planned = self.with_secrets(planned, cluster) if options.sync else planned
                 self._announce(request, planned, bus)
                 return self.apply(request, planned, cluster, kube, bus)
         except DevtoolsError as error:
@@ -284,7 +295,9 @@ class Project:
         """Find the cluster, or create it if asked to; EnvironmentFault if it is not the one that was meant."""
         if request.create_cluster and not request.options.dry_run:
             from devtools.app.providers import say_why_embedded
+            from devtools.app.stack_cache import require_keys
 
+            require_keys(self.app, request.selection.enabled(request.stack) if request.options.sync else ())
             say_why_embedded(self.app)
             self.app.toolchain.ensure(progress=self.app.say)
             return self.provider.ensure(self.app.say)

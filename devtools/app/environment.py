@@ -53,6 +53,7 @@ class App:
     environment: str = ""  # as typed
     cancel: Cancel = field(default_factory=Cancel)
     clock: Callable[[], float] = time.time
+    decrypted: dict[Path, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # values of encrypted files
 
     @cached_property
     def redactor(self) -> Redactor:

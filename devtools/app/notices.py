@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.base.words import shortened
-from devtools.errors import DevtoolsError, EnvironmentFault
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.events import Notice
-from devtools.model import STAND_IN, Action, Plan, Release, ReleaseId, Stack
+from devtools.model import STAND_IN, SYNCED, Action, Plan, Release, ReleaseId, Stack
 
 if TYPE_CHECKING:
     from devtools.helm.failures import HelmFailure
@@ -100,10 +100,12 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
         return []
     if program is None:
         return []
+    values, locked = _with_secrets(app, plan, values)
+    releases = [release for release in releases if release.id not in {failure.release for failure in locked}]
     with renderer(program, app.runner) as rendering:
         failures = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
     found = [(release, failure) for release, failure in zip(releases, failures, strict=True) if failure]
-    return [
+    return locked + [
         RenderingFailure(
             release=release.id,
             notice=Notice(
@@ -114,6 +116,25 @@ def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[
             is_certain=failure.is_certain,
         )
         for release, failure in found
+    ]
+
+
+def _with_secrets(
+    app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]
+) -> tuple[Mapping[ReleaseId, Mapping[str, Any]], list[RenderingFailure]]:
+    """Return decrypted values; if a key is missing, a warning for each release that therefore is not rendered."""
+    from devtools.app.stack_cache import with_decrypted
+
+    try:
+        return with_decrypted(app, plan, values, {}), []
+    except ConfigError as error:
+        why = "; ".join(str(problem.where.file) for problem in error.problems)
+    locked = [step.id for step in plan.steps if step.action in SYNCED and step.release.secret_files]
+    message = f"cannot be rendered here, because encrypted values cannot be decrypted ({why}): invoke secrets"
+    notices = [Notice(level="warning", message=message, release=str(name)) for name in locked]
+    return values, [
+        RenderingFailure(release=name, notice=notice, is_certain=False)
+        for name, notice in zip(locked, notices, strict=True)
     ]
 
 

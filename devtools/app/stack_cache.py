@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
-from devtools.errors import EnvironmentFault
-from devtools.model import Environment, Release, Stack
+from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, config_error
+from devtools.model import SYNCED, Environment, Plan, Release, ReleaseId, Stack
+
+if TYPE_CHECKING:
+    from devtools.sops.decryption import Decryption
 
 
 def cached_stack(app: App) -> Stack:
@@ -47,9 +50,83 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
     return {name: data for name, (_, data) in merges.items()}
 
 
+def decrypted_values(app: App, releases: Iterable[Release]) -> Mapping[Path, Mapping[str, Any]]:
+    """Decrypt the encrypted overlays of releases, each once in this process; in memory only.
+
+    The values are marked as secret and known to the redactor. Raises ConfigError with every file that cannot be
+    decrypted.
+    """
+    wanted = list(releases)
+    files = dict.fromkeys(file for release in wanted for file in release.secret_files)
+    if missing := [file for file in files if file not in app.decrypted]:
+        found = decryption(app).each(missing)
+        if problems := [item.problem for item in found.values() if item.problem]:
+            raise config_error(problems)
+        for file, item in found.items():
+            app.redactor.learn(item.data)
+            app.decrypted[file] = item.data
+    for release in wanted:
+        _require_unchanged(app, release)
+    return {file: app.decrypted[file] for file in files}
+
+
+def _require_unchanged(app: App, release: Release) -> None:
+    """Raise ConfigError if encrypted files are not those that the release's digest was made of."""
+    from devtools.base.yaml_positions import read
+    from devtools.sops.encrypted_file import ciphertext_digest
+
+    if ciphertext_digest(read(file).data for file in release.secret_files) != release.secrets_digest:
+        shown = ", ".join(str(file.relative_to(app.settings.root)) for file in release.secret_files)
+        raise ConfigError(f"{shown} changed while it was read", hint="run the command again")
+
+
+def with_decrypted(
+    app: App,
+    plan: Plan,
+    values: Mapping[ReleaseId, Mapping[str, Any]],
+    smoke_values: Mapping[str, Any],
+) -> Mapping[ReleaseId, Mapping[str, Any]]:
+    """Lay the encrypted values over those of every release that a plan syncs: only then are keys needed.
+
+    `smoke_values` are what the cluster lays over those of smoke tests. Raises ConfigError as `decrypted_values`.
+    """
+    releases = [step.release for step in plan.steps if step.action in SYNCED and step.release.secret_files]
+    if not releases:
+        return values
+    from devtools.config.values import overlaid
+
+    encrypted, found = decrypted_values(app, releases), dict(values)
+    for release in releases:
+        for file in release.secret_files:
+            found[release.id] = overlaid(found[release.id], encrypted[file])
+        if release.smoke:
+            found[release.id] = overlaid(found[release.id], smoke_values)
+    return found
+
+
+def require_keys(app: App, releases: Iterable[Release]) -> None:
+    """Raise ConfigError if there is no cluster yet, and values that the releases on it will get cannot be decrypted."""
+    with_files = [release for release in releases if release.secret_files]
+    if not with_files:
+        return
+    try:
+        app.provider.find()
+    except DevtoolsError:
+        decrypted_values(app, with_files)
+
+
+def decryption(app: App) -> Decryption:
+    """Return what decrypts files with sops, which is built first if it is not there yet."""
+    from devtools.sops.decryption import Decryption
+
+    app.toolchain.ensure(("sops",), progress=app.say)
+    token = {"VAULT_TOKEN": app.environ["VAULT_TOKEN"]} if "VAULT_TOKEN" in app.environ else {}
+    return Decryption(program=app.toolchain.path("sops"), runner=app.runner, root=app.settings.root, env=token)
+
+
 def _own(release: Release) -> str:
     """What of a release decides its values, beside what is in the files it names; tells 1 from true."""
-    return repr((release.values, release.values_files))
+    return repr((release.values, release.values_files, release.secrets_digest))
 
 
 def _referred(environment: Environment) -> str:

@@ -13,6 +13,8 @@ from devtools.config.values import Merged
 from devtools.errors import ExitCode, Location
 from devtools.model import Release, Stack
 from devtools.project import Project
+from devtools.redaction import HIDDEN
+from devtools.redaction.origin import unmarked
 from devtools.report.text import visible
 
 VERSION = 1  # of the JSON document
@@ -23,15 +25,19 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
 
     With `secrets`, secrets are shown, too; with `tenant`, that tenant's values lie over the overlays.
     """
-    from devtools.config.values import merge
+    from devtools.app.stack_cache import decrypted_values
+    from devtools.config.values import masked, merge
     from devtools.planning.selection import find_release
 
     stack = Project(app).stack()
     release = find_release(stack, typed)
     if tenant:
         release = _of_tenant(release, stack, tenant)
-    merged = merge(release, stack.environment, charts_default=explain, root=stack.root)
-    if not secrets:
+    encrypted = decrypted_values(app, [release]) if secrets else masked(release, HIDDEN)
+    merged = merge(release, stack.environment, charts_default=explain, root=stack.root, secrets=encrypted)
+    if secrets:
+        merged = replace(merged, data=unmarked(merged.data))
+    else:
         app.redactor.learn(merged.data)
         merged = replace(merged, data=app.redactor.hide(merged.data))
     if options.output == "json":

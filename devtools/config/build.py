@@ -104,15 +104,12 @@ class Builder:
             for index, own in enumerate(data.get("releases", ()))
         ]
         labels = {"stage": data["stage"], "layer": name}
-        releases = tuple(
-            self._release(entry, labels, inactive, overlays.of(name, entry.own["name"])) for entry in entries
-        )
+        releases = tuple(self._release(entry, labels, inactive, overlays) for entry in entries)
         return made(Layer, data, name=name, file=document.file, inactive=inactive, releases=releases)
 
-    def _release(
-        self, entry: Entry, labels: Mapping[str, str], inactive: str, values_files: tuple[Path, ...]
-    ) -> Release:
+    def _release(self, entry: Entry, labels: Mapping[str, str], inactive: str, overlays: Overlays) -> Release:
         values, origins = _values(entry)
+        secret_files, secrets_digest = overlays.secrets_of(labels["layer"], entry.own["name"])
         installed, disabled_by = self._switch(entry, inactive)
         return made(
             Release,
@@ -123,7 +120,9 @@ class Builder:
             where=entry.document.at(entry.path),
             values=values,
             values_where=origins,
-            values_files=values_files,
+            values_files=overlays.of(labels["layer"], entry.own["name"]),
+            secret_files=secret_files,
+            secrets_digest=secrets_digest,
             needs=tuple(
                 Need(release=ReleaseId(*name.split("/")), optional=optional, where=entry.at("needs", index))
                 for index, (name, optional) in enumerate(entry.get("needs", ()))

@@ -4,6 +4,7 @@ environments/_shared/environment.yaml            what `installed:` and reference
 environments/<env>/environment.yaml
 environments/<env>/platform/*.values.yaml        strongest, by file name
 environments/{_shared,<env>}/<layer>/<release>.yaml    overlays of a release's values
+environments/{_shared,<env>}/<layer>/<release>.secrets.yaml    the same, encrypted by SOPS, on top of them
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from devtools.config.settings import Settings
 from devtools.config.validate import suggestion
 from devtools.errors import ConfigError, Location, Problem
 from devtools.model import Environment
+from devtools.sops.encrypted_file import SUFFIX, ciphertext_digest, encryption_problems
 
 if TYPE_CHECKING:
     from devtools.config.references.resolver import References
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 SHARED = "_shared"
 _VALUES = "environment.yaml"
 _PLATFORM = "platform"
+_SECRETS = SUFFIX.removesuffix(".yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,11 @@ class Overlays:
         """The release's overlays, weakest first."""
         return tuple(level[layer, release] for level in self._levels if (layer, release) in level)
 
+    def secrets_of(self, layer: str, release: str) -> tuple[tuple[Path, ...], str]:
+        """The release's encrypted overlays, weakest first, and a digest of what is encrypted in them."""
+        files = self.of(layer, f"{release}{_SECRETS}")
+        return files, ciphertext_digest(read(file).data for file in files)
+
     def files(self) -> Iterator[Path]:
         """All of them."""
         for level in self._levels:
@@ -128,9 +136,13 @@ class Overlays:
 def overlay_problems(overlays: Overlays, root: Path, references: References | None) -> list[Problem]:
     """What is wrong inside the overlay files."""
     documents: Iterable[Document] = (read(path, path.relative_to(root)) for path in overlays.files())
-    if references:
-        documents = map(references.resolve, documents)
-    return [problem for document in documents for problem in document.problems]
+    return [problem for document in documents for problem in _overlay_problems(document, references)]
+
+
+def _overlay_problems(document: Document, references: References | None) -> Iterable[Problem]:
+    if document.file.name.endswith(SUFFIX):
+        return encryption_problems(document)
+    return (references.resolve(document) if references else document).problems
 
 
 def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | None]) -> list[Problem]:
@@ -162,7 +174,7 @@ def _stray_in(
     releases = declared[directory.name]
     if releases is None:
         return []
-    names = [f"{release}.yaml" for release in releases]
+    names = [f"{release}{suffix}" for release in releases for suffix in (".yaml", SUFFIX)]
     message = "no release of this layer is called so"
     return [_stray(root, path, message, names, "releases") for path in files if path.name not in names]
 

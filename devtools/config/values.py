@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devtools.config.merging import Origins, lay_over
 from devtools.errors import Location, config_error
-from devtools.model import Environment, Release
+from devtools.model import Environment, Release, ReleaseId
 
 if TYPE_CHECKING:
     from devtools.base.yaml_positions import Document, KeyPath
@@ -29,14 +29,22 @@ class Merged:
 
 
 def merge(
-    release: Release, environment: Environment, *, charts_default: bool = False, root: Path | None = None
+    release: Release,
+    environment: Environment,
+    *,
+    charts_default: bool = False,
+    root: Path | None = None,
+    secrets: Mapping[Path, Mapping[str, Any]] | None = None,
 ) -> Merged:
     """The release's inline values under its overlays: maps merge, lists replace, a null deletes a chart's default.
 
     Without `charts_default` nulls are kept, because Helm needs to see them; with it, the chart's own values.yaml lies
     underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
-    overlay files and replaces their references; raises ConfigError if one of them changed and is now broken.
+    overlay files and replaces their references; raises ConfigError if one of them changed and is now broken. Encrypted
+    files are left out, unless `secrets` has what to lay over for them.
     """
+    from devtools.base.yaml_positions import read
+
     origins: Origins = {}
     data: Mapping[str, Any] = lay_over({}, release.values, origins, _inline(release))
     for path in release.values_files:
@@ -44,6 +52,9 @@ def merge(
         if document.problems:
             raise config_error(document.problems)
         data = lay_over(data, document.data, origins, document.at)
+    secrets = secrets or {}
+    for path in (path for path in release.secret_files if path in secrets):
+        data = lay_over(data, secrets[path], origins, read(path, _shown(path, root)).at)
     if not charts_default:
         return Merged(data=data, origins=origins)
     defaults = chart_values(release.chart.path, root)
@@ -73,13 +84,33 @@ def overlaid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[s
     return merged
 
 
+def masked(release: Release, text: str, *, typed: bool = False) -> dict[Path, Mapping[str, Any]]:
+    """For `merge`: `text` in place of each encrypted value; if `typed`, numbers and booleans stay what they are."""
+    from devtools.base.yaml_positions import read
+    from devtools.sops.encrypted_file import stand_ins
+
+    return {path: stand_ins(read(path).data, text, typed=typed) for path in release.secret_files}
+
+
+def with_stand_ins(
+    releases: Iterable[Release], values: Mapping[ReleaseId, Mapping[str, Any]]
+) -> dict[ReleaseId, Mapping[str, Any]]:
+    """The values of releases with a stand-in for each encrypted one: to render what is not deployed, without a key."""
+    found = dict(values)
+    for release in releases:
+        for data in masked(release, "encrypted", typed=True).values() if release.id in found else ():
+            found[release.id] = overlaid(found[release.id], data)
+    return found
+
+
 def inputs_digest(
     release: Release, values: Mapping[str, Any], chart_digest: str, overlay: Mapping[str, Any] | None = None
 ) -> str:
     """40 hexadecimal digits that change when anything changes that would be deployed.
 
     `values` are the merged ones (`Merged.data`), `overlay` what the cluster lays over them, `chart_digest` that of the
-    chart's bytes. Timeouts count: a longer one is a reason to try again what never became ready.
+    chart's bytes. Of encrypted values, the encrypted text counts. Timeouts count: a longer one is a reason to try again
+    what never became ready.
     """
     inputs = {
         "plan": PLAN_VERSION,
@@ -88,6 +119,8 @@ def inputs_digest(
         "helm": [release.timeout, release.wait, release.history, dict(release.labels)],
         "before": [[*hook.argv] for hook in release.before],
     }
+    if release.secrets_digest:
+        inputs["secrets"] = release.secrets_digest
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 

@@ -163,7 +163,7 @@ class _Maker:
         if release.values:
             path = self._place.below_out(directory / VALUES)
             yield ValueFile(path=path, content=yaml_text(release.values).encode())
-        for file in release.values_files:
+        for file in (*release.values_files, *release.secret_files):
             yield ValueFile(path=self._place.root / _relative(file, self._stack.root))
 
 

@@ -17,6 +17,7 @@ from devtools.redaction.keys import (
     is_reference,
     secrecy_of,
 )
+from devtools.redaction.origin import Marked
 from devtools.redaction.text import secrets_in
 
 Act = Callable[[Any, bool], Any]  # a scalar and whether it is secret → what takes its place
@@ -60,7 +61,9 @@ def _walk(value: Any, secrecy: Secrecy, key: str, act: Act, inside: Secrecy = Se
         return _walk_map(value, key, inside, act)
     if isinstance(value, list | tuple):
         return _walk_list(value, secrecy, key, inside, act)
-    return act(value, holds_secret(value, secrecy)) if isinstance(value, _SCALARS) else value
+    if not isinstance(value, _SCALARS):
+        return value
+    return act(value, isinstance(value, Marked) or holds_secret(value, secrecy))
 
 
 def _walk_map(value: Mapping[Any, Any], parent: str, inside: Secrecy, act: Act) -> dict[Any, Any]:

@@ -12,6 +12,7 @@ from devtools.diff.difference import changes
 from devtools.diff.managed_fields import Steps
 from devtools.model import Release
 from devtools.redaction import HIDDEN, Redactor
+from devtools.redaction.origin import unmarked
 from devtools.rendering.steps import StepRendering
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -34,7 +35,7 @@ def files_of(
             path = path.with_name(f"{path.stem}_2.yaml")
         files[path] = yaml_text(item).encode()
     if values is not None:
-        files[root / "values.yaml"] = yaml_text(redactor.hide(values) if redactor else values).encode()
+        files[root / "values.yaml"] = yaml_text(redactor.hide(values) if redactor else unmarked(values)).encode()
     return files
 
 

@@ -27,7 +27,7 @@ from devtools.tasks.gitops import gitops
 from devtools.tasks.images import namespace as images
 from devtools.tasks.imports import namespace as imports
 from devtools.tasks.proto import namespace as proto
-from devtools.tasks.review import check, drift, render
+from devtools.tasks.review import check, drift, render, secrets
 
 _OUTPUT = "text, json (one document at the end) or jsonl (events as they come); with --diff text, json or markdown"
 
@@ -373,7 +373,9 @@ def toolchain(_: Context, prune: bool = False, days: str = "30", dry_run: bool =
         main(lambda app: verb.show(app, output, dry_run=dry_run), output)
 
 
-namespace = Collection(layer, layers, up, down, plan, render, check, contracts, drift, values, specs, toolchain)
+namespace = Collection(
+    layer, layers, up, down, plan, render, check, contracts, drift, values, secrets, specs, toolchain
+)
 namespace.add_collection(bootstrap)
 namespace.add_collection(cluster)
 namespace.add_collection(charts)

@@ -1,4 +1,4 @@
-"""`invoke render`, `invoke check` and `invoke drift`: what a change would do, and what was changed by hand."""
+"""`invoke render`, `check`, `drift` and `secrets`: what a change would do, and what was changed by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from invoke.context import Context
 
-from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_of, selector_of, with_help
+from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_of, our_task, selector_of, with_help
 
 
 @layer_task(
@@ -126,3 +126,20 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
     options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen)
     options = changed(options, force_local=force_local, yes=yes)
     main(lambda app: verb.drift(app, name, options, fix=fix), output, environment=env)
+
+
+@our_task(
+    reads=True,
+    help={"env": "only this environment and what all share (default: all environments)", "output": "text or json"},
+)
+def secrets(_: Context, env: str = "", output: str = "text") -> None:
+    """List the files of encrypted values, their recipients, and which of them this user can decrypt.
+
+    Examples:
+      invoke secrets
+      invoke secrets --env prod --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands.secrets import secrets as verb
+
+    main(lambda app: verb(app, output), output, environment=env)

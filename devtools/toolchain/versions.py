@@ -14,6 +14,7 @@ Same = Literal["major", "minor", "never"]
 
 _VERSION = re.compile(r"(?<![\w.])v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?")
 _KUBE = "k8s.io/component-base/version"
+_SOPS_VERSION = ("--version", "--disable-version-check")  # it would look for a newer one on the network
 _EQUAL: dict[Same, int] = {"major": 1, "minor": 2}
 
 
@@ -136,6 +137,13 @@ FAMILIES: tuple[Family, ...] = (
         stamps=("github.com/helmfile/helmfile/pkg/app/version.version=v1.8.0",),
         usually="12 min",
     ),
+    Family(
+        name="sops",
+        version="3.13.3",
+        module="github.com/getsops/sops/v3",
+        packages=("github.com/getsops/sops/v3/cmd/sops",),
+        usually="5 min",
+    ),
 )
 
 TOOLS: tuple[Tool, ...] = (
@@ -153,6 +161,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool(name="buf", version="1.75.0", same="major"),
     Tool(name="kubeconform", version="0.8.0", family="kubeconform", same="minor", ask=("-v",), lazy=True),
     Tool(name="argocd-preview", version="3.5.7", family="argocd-preview", same="never", lazy=True),
+    Tool(name="sops", version="3.13.3", family="sops", same="major", at_least=False, ask=_SOPS_VERSION, lazy=True),
     Tool(name="helm-unittest", version="1.1.2", family="helm-unittest", same="never", ask=(), lazy=True),
     Tool(name="helmfile", version="1.8.0", family="helmfile", same="minor", ask=("version", "-o", "short"), lazy=True),
 )

@@ -46,14 +46,19 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
 
 def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[RequiredImage, ...]:
     """The images of releases as declared for this environment, from charts that are checked against the lock."""
-    from devtools.config.values import merge
+    from devtools.config.values import masked, merge
     from devtools.errors import config_error
     from devtools.images.inventory import find_images
     from devtools.rendering.renderer import renderer
 
     if problems := app.charts.verify(releases):
         raise config_error(problems)
-    values = {str(release.id): merge(release, stack.environment, root=stack.root).data for release in releases}
+    values = {
+        str(release.id): merge(
+            release, stack.environment, root=stack.root, secrets=masked(release, "encrypted", typed=True)
+        ).data
+        for release in releases
+    }
     app.toolchain.ensure(("helm",), progress=app.say)
     with renderer(app.toolchain.path("helm"), app.runner) as rendering:
         return find_images(rendering, releases, values)

@@ -99,7 +99,7 @@ def _environment(
     shown: Shown,
 ) -> None:
     """Render the releases of one environment; raises ConfigError if its values cannot be read."""
-    from devtools.config.values import merge
+    from devtools.config.values import merge, with_stand_ins
     from devtools.rendering.steps import render_steps
     from devtools.toolchain.versions import tool
 
@@ -111,11 +111,12 @@ def _environment(
     request = Request(command="check", stack=stack, selection=whole, options=Options())
     planned = project.plan(request, None)
     version = tool("kube-apiserver").version
-    found = render_steps(rendering, planned.plan, planned.inputs.values, None, version, memory)
+    merged = with_stand_ins((step.release for step in planned.plan.steps), planned.inputs.values)
+    found = render_steps(rendering, planned.plan, merged, None, version, memory)
     for step in planned.plan.steps:
         if step.action not in SYNCED:
             continue
-        release, made, values = step.release, found[step.id], planned.inputs.values[step.id]
+        release, made, values = step.release, found[step.id], merged[step.id]
         done.crds += [item.data for item in made.crds if item.is_crd]
         done.crds += crds_among(made.rendered.objects if made.rendered else ())
         if not chosen.takes(release):

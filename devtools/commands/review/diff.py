@@ -34,7 +34,7 @@ def show_diff(app: App, request: Request) -> ExitCode:
     project.verify_charts(request)
     cluster = _cluster(app, request)
     kube = project.client(cluster) if cluster else None
-    planned = project.plan(request, cluster, kube)
+    planned = project.with_secrets(project.plan(request, cluster, kube), cluster)
     if kube and cluster:
         from devtools.app.notices import others_notice
 

@@ -16,7 +16,7 @@ from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import SYNCED, Plan, ReleaseId, Stack
 from devtools.planning.plan import Selection, behind
 from devtools.planning.selection import choose
-from devtools.project import Inputs, Project, Request
+from devtools.project import Inputs, Planned, Project, Request
 from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
@@ -45,7 +45,7 @@ def render(app: App, typed: Arguments) -> ExitCode:
     whole = Selection(layers=tuple(layer.name for layer in stack.layers))
     request = Request(command="render", stack=stack, selection=whole, options=typed.options)
     project.verify_charts(replace(request, selection=chosen))
-    planned = project.plan(request, None)
+    planned = _decrypted(app, project.plan(request, None), chosen)
     asked = [release.id for release in chosen.enabled(stack)]
     files = _files(app, planned.plan, planned.inputs, asked, typed)
     layers = set(chosen.layers)
@@ -123,6 +123,18 @@ def _files(
     if problems:
         raise config_error(problems)
     return files
+
+
+def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
+    """Return a plan whose chosen releases have their encrypted values; others may be rendered for their kinds only."""
+    from devtools.app.stack_cache import with_decrypted
+    from devtools.config.values import with_stand_ins
+
+    inputs, plan = planned.inputs, planned.plan
+    values = with_stand_ins((step.release for step in plan.steps if not chosen.takes(step.release)), inputs.values)
+    steps = tuple(step for step in plan.steps if chosen.takes(step.release))
+    values = with_decrypted(app, replace(plan, steps=steps), values, {})
+    return replace(planned, inputs=replace(inputs, values=values))
 
 
 def _redactor(values: Any, made: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -17,8 +16,7 @@ from devtools.gitops.component import Component, Place, ValueFile
 from devtools.gitops.components import directory_of
 from devtools.gitops.tree.secrets import secrets_in
 from devtools.model import Environment
-
-_SOPS = re.compile(rb"^sops:\s*$.*^\s+mac: [\"']?ENC\[", re.MULTILINE | re.DOTALL)
+from devtools.sops.encrypted_file import is_encrypted
 
 
 def with_originals(
@@ -43,7 +41,7 @@ def with_originals(
             except OSError as error:
                 raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="correct its mode") from error
         original = read[file.path]
-        return replace(file, original=original, encrypted=bool(_SOPS.search(original)))
+        return replace(file, original=original, encrypted=is_encrypted(original))
 
     found: dict[str, tuple[Component, ...]] = {}
     for name, items in components.items():

@@ -1,0 +1,59 @@
+"""Marks values as secret because of where they come from, whatever their keys are called; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Marked:
+    """A value that is secret by its origin."""
+
+    __slots__ = ()
+
+
+class MarkedText(Marked, str):
+    """A text that is secret by its origin."""
+
+    __slots__ = ()
+
+
+class MarkedInt(Marked, int):
+    """A whole number that is secret by its origin."""
+
+
+class MarkedFloat(Marked, float):
+    """A number that is secret by its origin."""
+
+    __slots__ = ()
+
+
+def marked(value: Any) -> Any:
+    """Return a copy of values whose texts and numbers are marked."""
+    return _converted(value, {str: MarkedText, int: MarkedInt, float: MarkedFloat})
+
+
+def unmarked(value: Any) -> Any:
+    """Return a copy of values whose texts and numbers are not marked: a YAML writer knows no other types."""
+    return _converted(value, {MarkedText: str, MarkedInt: int, MarkedFloat: float})
+
+
+def marked_in(value: Any) -> Iterator[str]:
+    """Yield every marked text and number in values, as text."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from marked_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from marked_in(item)
+    elif isinstance(value, Marked):
+        yield str(value)
+
+
+def _converted(value: Any, kinds: Mapping[type, type]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _converted(item, kinds) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_converted(item, kinds) for item in value]
+    kind = kinds.get(type(value))
+    return value if kind is None else kind(value)
