@@ -89,7 +89,7 @@ def test_a_canary_is_nowhere(secret: Repo, marks: Marks, keys: Keys, tmp_path: P
     printed += [secret.invoke("layer", "10", "--force", "--output", output, env=env) for output in outputs[1:]]
     printed += [secret.invoke("plan", "10", "--output", output, env=env) for output in outputs]
     printed += _both(secret, keys, "values", "conf") + _both(secret, keys, "values", "conf", "--explain")
-    printed += _both(secret, keys, "secrets") + _both(secret, keys, "drift")
+    printed += _both(secret, keys, "secrets") + _both(secret, keys, "drift", "10")
     assert [one.code for one in printed] == [0] * len(printed), [one.text for one in printed if one.code]
     shown = secret.invoke("values", "conf", "--show-secrets", env=keys.has).text
     assert marks["password"] in shown

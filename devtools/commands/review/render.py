@@ -133,8 +133,8 @@ def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
     inputs, plan = planned.inputs, planned.plan
     values = with_stand_ins((step.release for step in plan.steps if not chosen.takes(step.release)), inputs.values)
     steps = tuple(step for step in plan.steps if chosen.takes(step.release))
-    values = with_decrypted(app, replace(plan, steps=steps), values, {})
-    return replace(planned, inputs=replace(inputs, values=values))
+    decrypted = with_decrypted(app, replace(plan, steps=steps), values, {})
+    return replace(planned, inputs=replace(inputs, values=decrypted))
 
 
 def _redactor(values: Any, made: Any) -> Any:
