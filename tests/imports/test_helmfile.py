@@ -191,6 +191,25 @@ def test_a_lock_that_is_there_is_extended(helmfiles: Helmfiles, tmp_path: Path) 
     assert charts == {"acme/web": "0.9.0", "acme-1-1-0/web": "1.1.0", "acme-1-2-0/web": "1.2.0", "acme/redis": "1.2.0"}
 
 
+def test_templates_elsewhere_that_read_secrets_are_refused(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    chart = SHAPES / "_charts" / "web"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.txt").write_text("CANARY", "utf-8")
+    (tmp_path / "in" / "helmfile.yaml").write_text(
+        f"releases:\n  - {{name: web, namespace: shop, chart: {chart}, values: [../a.gotmpl, ../b.gotmpl]}}\n", "utf-8"
+    )
+    secret = f"ref+file://{tmp_path}/secret.txt"
+    (tmp_path / "a.gotmpl").write_text(f"password: {secret}\n", "utf-8")
+    (tmp_path / "b.gotmpl").write_text(f"token: {{{{ fetchSecretValue `{secret}` }}}}\n", "utf-8")
+    typed = Arguments(path="in", out="out", output="json")
+    done = call(lambda app: import_helmfile(app, typed), "json", environ=helmfiles.environ, cwd=tmp_path)
+    assert done.code == ExitCode.CONFIG
+    assert "a.gotmpl:1:1: helmfile resolves a reference in a template" in done.err
+    assert "b.gotmpl:1:1: fetchSecretValue would write a secret" in done.err
+    assert "CANARY" not in done.out + done.err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -11,6 +11,7 @@ from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.commands.imports.program import HelmfileProgram
 from devtools.errors import Location, Problem, config_error
+from devtools.imports.places import Places
 from devtools.imports.states import State, read_states
 
 _TEMPLATE = ".gotmpl"
@@ -45,8 +46,14 @@ def _path(state: State, release: Mapping[str, Any], entry: str) -> Path:
 
 def _refuse_references(states: tuple[State, ...]) -> None:
     problems = []
-    for path in dict.fromkeys(_templates(states)):
-        lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+    templates = dict.fromkeys(_templates(states))
+    for path in dict.fromkeys((*(state.source for state in states), *templates)):
+        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+        for where, function in Places({path: text}, path.parent).secret_functions():
+            line, message = int(where.rpartition(":")[2]), f"{function} would write a secret into the overlays"
+            hint = "write the reference itself (ref+…) into a value file that is no template"
+            problems.append(Problem(where=Location(file=path, line=line), message=message, hint=hint))
+        lines = text.splitlines() if path in templates else []
         numbers = [number for number, line in enumerate(lines, 1) if "ref+" in line]
         message, hint = "helmfile resolves a reference in a template", "move it to a value file that is no template"
         problems += [Problem(where=Location(file=path, line=n), message=message, hint=hint) for n in numbers[:1]]
