@@ -5,6 +5,8 @@ environments/<env>/environment.yaml
 environments/<env>/platform/*.values.yaml        strongest, by file name
 environments/{_shared,<env>}/<layer>/<release>.yaml    overlays of a release's values
 environments/{_shared,<env>}/<layer>/<release>.secrets.yaml    the same, encrypted by SOPS, on top of them
+
+What an environment extends lies between `_shared` and its own files.
 """
 
 from __future__ import annotations
@@ -82,9 +84,11 @@ def chosen(settings: Settings, name: str) -> str:
 
 def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, list[Problem]]:
     """The environment's values, and what is wrong with the files they come from."""
-    directory = settings.environments / name
-    files = [settings.environments / SHARED / _VALUES, directory / _VALUES]
-    files = [path for path in files if path.exists()] + sorted(directory.glob(f"{_PLATFORM}/*.values.yaml"))
+    files = [settings.environments / SHARED / _VALUES]
+    for level in settings.levels_of(name):
+        directory = settings.environments / level
+        files += [directory / _VALUES, *sorted(directory.glob(f"{_PLATFORM}/*.values.yaml"))]
+    files = [path for path in files if path.exists()]
     data: Mapping[str, Any] = {}
     origins: Origins = {}
     problems: list[Problem] = []
@@ -92,7 +96,8 @@ def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, 
         document = read(path, path.relative_to(settings.root))
         problems += document.problems
         data = lay_over(data, document.data, origins, document.at)
-    missing = None if directory / _VALUES in files else _missing((directory / _VALUES).relative_to(settings.root))
+    own = settings.environments / name / _VALUES
+    missing = None if own in files else _missing(own.relative_to(settings.root))
     environment = Environment(name=name, values=data, where=origins, references=settings.references)
     if settings.references:
         from devtools.config.references.resolver import resolve_environment
@@ -112,10 +117,10 @@ class Overlays:
     """The overlay files of one environment, found once."""
 
     def __init__(self, settings: Settings, environment: str) -> None:
-        """Look at `_shared` and the environment's own directory."""
+        """Look at `_shared`, what the environment extends, and its own directory."""
         self._levels = [
             {(path.parent.name, path.stem): path for path in _overlay_files(settings.environments / level)}
-            for level in (SHARED, environment)
+            for level in (SHARED, *settings.levels_of(environment))
         ]
 
     def of(self, layer: str, release: str) -> tuple[Path, ...]:

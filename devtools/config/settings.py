@@ -89,6 +89,8 @@ class EnvironmentSettings:
 
     cluster: ClusterSettings = ClusterSettings()
     """Keys of `cluster` for this environment."""
+    extends: Name = ""
+    """The environment whose values and overlays lie under its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ class Settings:
         field(default_factory=dict)
     )
     """What differs in an environment, by its name."""
+    extends: Derived[Mapping[str, str]] = field(default_factory=dict)  # the environment under another one
     references: bool = False
     """Whether `${path.to.value}` in layer files and overlays stands for an environment's value; false when absent."""
     allowed_contexts: tuple[Text, ...] = ()
@@ -137,6 +140,11 @@ class Settings:
         """The directory of what plays the controllers on the embedded cluster."""
         return self.root / self.paths.simulation
 
+    def levels_of(self, environment: str) -> tuple[str, ...]:
+        """The environment after those that it extends: weakest first."""
+        below = self.extends.get(environment)
+        return (*self.levels_of(below), environment) if below else (environment,)
+
     def cluster_of(self, environment: str) -> ClusterSettings:
         """The cluster of an environment."""
         return self.clusters.get(environment, self.cluster)
@@ -158,7 +166,7 @@ def load_settings(root: Path) -> Settings:
     """Settings of the repository at `root`; ConfigError with every problem of the file."""
     from devtools.base.yaml_positions import Document, read
     from devtools.config.cluster_keys import cluster_problems
-    from devtools.config.settings_file.checks import gitops_problems
+    from devtools.config.settings_file.checks import extends_problems, gitops_problems
     from devtools.config.validate import validated
 
     root = root.resolve()
@@ -166,7 +174,7 @@ def load_settings(root: Path) -> Settings:
     document = read(path, Path(FILE)) if path.exists() else Document(file=Path(FILE))
     data, problems = validated(Settings, document)
     found = [*problems, *_path_problems(document, data), *cluster_problems(document, data, root)]
-    found += gitops_problems(document, data, root)
+    found += [*extends_problems(document, data, root), *gitops_problems(document, data, root)]
     if found:
         raise config_error(found)
     return _settings(root, data)
@@ -178,9 +186,10 @@ def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
     name = data.get("name") or _sanitised(root.name)
     cluster = {"name": name, **data.get("cluster", {})}
     environments = {key: value["cluster"] for key, value in data.get("environments", {}).items() if "cluster" in value}
+    extends = {key: value["extends"] for key, value in data.get("environments", {}).items() if "extends" in value}
     clusters = {key: _cluster({**cluster, **keys}) for key, keys in environments.items()}
     data = {**data, "name": name, "cluster": _cluster(cluster), "environments": clusters}
-    settings = made(Settings, data, root=root, gitops=None)
+    settings = made(Settings, data, root=root, gitops=None, extends=extends)
     if "gitops" not in data:
         return settings
     return replace(settings, gitops=gitops_settings(data["gitops"], name, _environments(settings)))

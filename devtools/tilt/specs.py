@@ -195,6 +195,8 @@ def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
     """What a layer is made of: its file, the defaults, the environment's switches, charts and overlays."""
     environment = around.environments / stack.environment.name / "environment.yaml"
     paths = [stack.root / layer.file, around.layers / "_defaults.yaml", environment]
+    paths += sorted({stack.root / where.file for where in stack.environment.where.values()})
+    paths += [stack.root / name for name in stack.environment.texts]
     for release in layer.releases:
         paths += _made_of(release)
     return paths

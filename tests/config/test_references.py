@@ -162,3 +162,24 @@ def test_text_is_a_literal_behind_two_dollars(value: Any, text: str) -> None:
 def test_what_has_no_reference_stays_the_same_document(value: Any) -> None:
     document = Document(file=Path("x.yaml"), data={"a": json.loads(json.dumps(value).replace("$", "x"))})
     assert References(Environment(name="e"), Path("/nowhere")).resolve(document) is document
+
+
+def test_an_environment_extends_another(tmp_path: Path) -> None:
+    layer = "stage: a\nreleases: [{name: a, namespace: ns, chart: platform/web, installed: flag}]\n"
+    files = {
+        "devtools.yaml": "references: true\nenvironments: {local: {extends: dev}, dev: {extends: base}}\n",
+        "layers/10-a.yaml": layer,
+        "environments/_shared/environment.yaml": "a: shared\nb: shared\nc: shared\nd: shared\nflag: false\n",
+        "environments/base/environment.yaml": "b: base\nc: base\nd: base\n",
+        "environments/base/platform/1.values.yaml": "flag: true\n",
+        "environments/dev/environment.yaml": "c: dev\nd: dev\n",
+        "environments/local/environment.yaml": "d: local\n",
+        "environments/base/10-a/a.yaml": "x: {base: '${d}', over: base}\n",
+        "environments/local/10-a/a.yaml": "x: {over: '${a} ${b} ${c} ${d}'}\n",
+    }
+    stack = load(repository(tmp_path, files))
+    (release,) = stack.releases()
+    assert release.installed
+    assert merge(release, stack.environment, root=stack.root).data == {
+        "x": {"base": "local", "over": "shared base dev local"}
+    }

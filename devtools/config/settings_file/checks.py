@@ -35,25 +35,42 @@ def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> 
         if len(item.get("cluster", {"name": ""})) != 1:
             message = "'cluster' takes exactly one of name, server and labels"
             yield document.problem((*at, "cluster"), message)
-    yield from _promotion_problems(document, environments)
+    message = "environment '{}' is not exported"
+    yield from _chain_problems(document, ("gitops", "environments"), "from", environments, message)
     yield from _image_problems(document, keys.get("images", ()))
 
 
-def _promotion_problems(document: Document, environments: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every environment is promoted from another exported one, and none from itself through others."""
+def extends_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    """Yield what is wrong with the environments that extend others."""
+    overlays = root / data.get("paths", {}).get("environments", "environments")
+    environments = data.get("environments", {})
+    items = {path.name: environments.get(path.name, {}) for path in sorted(overlays.glob("[!_.]*")) if path.is_dir()}
+    message = "unknown environment '{}'"
+    yield from _chain_problems(document, ("environments",), "extends", items | environments, message, items)
+
+
+def _chain_problems(
+    document: Document,
+    above: tuple[str, ...],
+    key: str,
+    environments: Mapping[str, Any],
+    message: str,
+    known: Mapping[str, Any] | None = None,
+) -> Iterator[Problem]:
+    """Each environment names one of the known ones (default: all), and none itself through others."""
+    known = environments if known is None else known
     for name, item in environments.items():
-        source = item.get("from", "")
-        at = ("gitops", "environments", name, "from")
-        if source and source not in environments:
-            hint = suggestion(source, environments, "exported environments")
-            yield document.problem(at, f"environment '{source}' is not exported", hint)
+        source = item.get(key, "")
+        at = (*above, name, key)
+        if source and source not in known:
+            yield document.problem(at, message.format(source), suggestion(source, known, "environments"))
             continue
         path = [name]
         while source and source not in path:
             path.append(source)
-            source = environments.get(source, {}).get("from", "")
+            source = environments.get(source, {}).get(key, "")
         if source == name:
-            yield document.problem(at, "'from' makes a cycle: " + " from ".join([*path, name]))
+            yield document.problem(at, f"'{key}' makes a cycle: " + f" {key} ".join([*path, name]))
 
 
 def _image_problems(document: Document, images: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -52,7 +52,9 @@ class Layout:
         elif TENANTS.name in file.path.parts[-4:-3]:
             path = PurePosixPath("addons/tenants", *file.path.parts[-3:])
         else:
-            path = self.component(component.environment, component.tier, component.name) / "values.yaml"
+            level = file.path.parts[-3]  # another one if the environment extends it
+            name = "values.yaml" if level == component.environment else f"values-{level}.yaml"
+            path = self.component(component.environment, component.tier, component.name) / name
         return replace(
             file, path=place.below_out(path), content=file.original if file.content is None else file.content
         )
