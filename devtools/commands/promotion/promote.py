@@ -19,7 +19,7 @@ from devtools.config.stack import load_stack
 from devtools.config.values import merge
 from devtools.errors import ConfigError, ExitCode, config_error
 from devtools.gitops.promotion import PARTS, Part, edits, source_of
-from devtools.model import Environment, Release
+from devtools.model import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,10 @@ def _edit(app: App, typed: Arguments, source: str, parts: Sequence[Part]) -> Ite
     for release in releases:
         tags = {item.value for item in images if item.release in {release.name, str(release.id)}}
         target = _target(app, release, source, typed.target)
-        is_new = is_new or not target.exists()
-        yield from _overlay(app, release, source, target, parts, tags)
+        was_there = target.exists()
+        merged = merge(release, stack.environment, root=settings.root).data
+        yield from _overlay(settings.root, _own(app, release, source), target, merged, parts, tags)
+        is_new = is_new or (target.exists() and not was_there)
     if "chart" in parts or is_new or copies_overlays(app):
         yield from export_again(app, typed.target, releases)
 
@@ -97,12 +99,11 @@ def _own(app: App, release: Release, environment: str) -> Path | None:
 
 
 def _overlay(
-    app: App, release: Release, source: str, target: Path, parts: Sequence[Part], tags: set[str]
+    root: Path, source: Path | None, target: Path, merged: Mapping[str, Any], parts: Sequence[Part], tags: set[str]
 ) -> Iterator[str]:
-    """Edit the target's overlay of one release."""
-    root = app.settings.root
-    ours, there = (_data(file, root) for file in (_own(app, release, source), target))
-    made = edits(ours, there, merge(release, Environment(name=source), root=root).data, parts, tags)
+    """Edit the target's overlay of one release; `merged` are all values that the source has."""
+    ours, there = (_data(file, root) for file in (source, target))
+    made = edits(ours, there, merged, parts, tags)
     if not made:
         return
     raw = read_source(target) if target.exists() else b""
