@@ -114,7 +114,8 @@ def _file(app: App, typed: str) -> Path:
 def _texts(base: Path) -> dict[Path, str]:
     """Return the files that may be state files, values or templates; charts are left out."""
     texts: dict[Path, str] = {}
-    for path in sorted(base.rglob("*")):
+    near = [*sorted(base.glob("*")), *sorted(base.rglob("*"))]  # the helmfile itself is among the first
+    for path in dict.fromkeys(near):
         if len(texts) == _MOST:
             break
         parents = path.relative_to(base).parents
