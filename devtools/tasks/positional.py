@@ -88,7 +88,8 @@ def refuse_unknown(words: Sequence[str], root: Collection) -> None:
         return
     known = {name.rpartition(".")[2]: name for name in sorted(tasks, reverse=True)}
     found = [name for name in sorted(tasks) if name.rpartition(".")[2] == word]
-    found = found or [*map(known.__getitem__, difflib.get_close_matches(word, known, n=1, cutoff=_NEAR))]
+    if "." not in word:
+        found = found or [*map(known.__getitem__, difflib.get_close_matches(word, known, n=1, cutoff=_NEAR))]
     found = found or difflib.get_close_matches(word, tasks, n=1, cutoff=_NEAR)
     near = f"did you mean {' or '.join(f'invoke {name}' for name in found)}?" if found else "invoke --list"
     raise Exit(f"error: unknown task '{word}'\n  hint: {near}", code=_CONFIG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
+from devtools.base.open_file import read_source
 from devtools.errors import ConfigError, ExitCode, Location, Problem, config_error
 
 if TYPE_CHECKING:
@@ -122,7 +124,8 @@ def _texts(base: Path) -> dict[Path, str]:
         if any((base / parent / "Chart.yaml").exists() or parent.name.startswith(".") for parent in parents):
             continue
         if path.suffix in {".yaml", ".yml", ".gotmpl"} and path.is_file() and path.stat().st_size <= _LARGEST:
-            texts[path] = path.read_text("utf-8", errors="replace")
+            with contextlib.suppress(OSError):  # a link that leads elsewhere
+                texts[path] = read_source(path).decode("utf-8", errors="replace")
     return texts
 
 
@@ -202,7 +205,7 @@ def _set_files(found: Iterable[Iterable[Found]]) -> dict[str, str]:
             name = str(entry.get("file") or "")
             path = item.source.parent / name
             if name and path.is_file():
-                texts[name] = path.read_text("utf-8", errors="replace")
+                texts[name] = read_source(path).decode("utf-8", errors="replace")
     return texts
 
 

@@ -48,7 +48,7 @@ def _refuse_references(states: tuple[State, ...]) -> None:
     problems = []
     templates = dict.fromkeys(_templates(states))
     for path in dict.fromkeys((*(state.source for state in states), *templates)):
-        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+        text = read_source(path).decode("utf-8", errors="replace") if path.is_file() else ""
         for where, function in Places({path: text}, path.parent).secret_functions():
             line, message = int(where.rpartition(":")[2]), f"{function} would write a secret into the overlays"
             hint = "write the reference itself (ref+…) into a value file that is no template"
