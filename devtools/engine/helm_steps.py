@@ -207,16 +207,21 @@ class HelmSteps:
 
     def _recover(self, step: Step, state: str, known: Sequence[Mapping[str, Any]]) -> None:
         """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
-        helm, kube, release = self._session.helm, self._session.kube, step.release
+        kube, release = self._session.kube, step.release
         way = recovery(state, known, adopt=step.adopt)
         self._session.warn(release, way.notice(state))
         if way.how == "forget":
             kube.delete(record_path(release.id, way.revision))
         elif way.how == "rollback":
-            self._label_next(release, way.revision, "rollback", newest(kube, release.id) + 1)
-            self._run(release, "rollback", helm.rollback(release.id, way.revision, timeout=release.timeout))
+            self.roll_back(release, way.revision)
         else:
             self._remove(release, contextlib.nullcontext())  # it is the release's turn already
+
+    def roll_back(self, release: Release, revision: int) -> None:
+        """Go back to what a revision deployed, as a new revision; waits for hooks only."""
+        self._label_next(release, revision, "rollback", newest(self._session.kube, release.id) + 1)
+        command = self._session.helm.rollback(release.id, revision, timeout=release.timeout)
+        self._run(release, "rollback", command)
 
     def _label_next(self, release: Release, revision: int, verb: str, writes: int) -> None:
         """Label a revision so that the one that helm makes of it is known as this run's."""

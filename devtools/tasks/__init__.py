@@ -27,7 +27,7 @@ from devtools.tasks.gitops import gitops
 from devtools.tasks.images import namespace as images
 from devtools.tasks.imports import namespace as imports
 from devtools.tasks.proto import namespace as proto
-from devtools.tasks.review import check, drift, render, secrets
+from devtools.tasks.review import check, drift, history, render, rollback, secrets
 
 _OUTPUT = "text, json (one document at the end) or jsonl (events as they come); with --diff text, json or markdown"
 
@@ -374,7 +374,7 @@ def toolchain(_: Context, prune: bool = False, days: str = "30", dry_run: bool =
 
 
 namespace = Collection(
-    layer, layers, up, down, plan, render, check, contracts, drift, values, secrets, specs, toolchain
+    layer, layers, up, down, plan, render, check, contracts, drift, history, rollback, values, secrets, specs, toolchain
 )
 namespace.add_collection(bootstrap)
 namespace.add_collection(cluster)
@@ -383,5 +383,5 @@ namespace.add_collection(proto)
 namespace.add_collection(images)
 namespace.add_collection(gitops)
 namespace.add_collection(imports)
-for task_with_layer in (layers, plan, down, render, check, contracts, drift, gitops["verify"]):
+for task_with_layer in (layers, plan, down, render, check, contracts, drift, rollback, gitops["verify"]):
     task_with_layer.beside = namespace

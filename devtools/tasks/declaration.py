@@ -73,6 +73,7 @@ class _OurTask(Task[Callable[..., None]]):
 class LayerTask(_OurTask):
     """A task that may be told a layer: `invoke drift 40` is `invoke drift --name 40`."""
 
+    bare = "name"  # the argument that may be left out
     beside: Collection | None = None  # the tasks that may come next on a command line, where no program says it
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
@@ -80,7 +81,7 @@ class LayerTask(_OurTask):
         arguments: list[Argument] = super().get_arguments(ignore_unknown_help=ignore_unknown_help)
         if self._has_layer():
             for argument in arguments:
-                if argument.name == "name":
+                if argument.name == self.bare:
                     argument.positional, argument.default = True, None
         return arguments
 

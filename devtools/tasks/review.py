@@ -143,3 +143,56 @@ def secrets(_: Context, env: str = "", output: str = "text") -> None:
     from devtools.commands.secrets import secrets as verb
 
     main(lambda app: verb(app, output), output, environment=env)
+
+
+@our_task(
+    reads=True,
+    help=with_help("env", name="the release, name or namespace/name", output="text or json"),
+)
+def history(_: Context, name: str, env: str = "", output: str = "text") -> None:
+    """Show the revisions that Helm has of a release.
+
+    Examples:
+      invoke history web
+      invoke history shop/web --output json
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import revisions as verb
+
+    main(lambda app: verb.history(app, name, options_of(output)), output, environment=env)
+
+
+@layer_task(
+    help=with_help(
+        *("env", "force-local", "yes", "dry-run", "no-wait"),
+        name="the release, name or namespace/name",
+        revision="the revision to go back to (default: the last one before the newest that was deployed)",
+        output="text or json",
+    ),
+)
+def rollback(
+    _: Context,
+    name: str,
+    revision: str = "",
+    env: str = "",
+    force_local: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    no_wait: bool = False,
+    output: str = "text",
+) -> None:
+    """Deploy an earlier revision of a release again, by helm's rollback; the next run of its layer undoes it.
+
+    Examples:
+      invoke rollback web
+      invoke rollback web 3
+      invoke rollback web --dry-run
+    """
+    from devtools.app.exit_codes import main
+    from devtools.commands import revisions as verb
+
+    options = changed(options_of(output, dry_run=dry_run, wait=not no_wait), force_local=force_local, yes=yes)
+    main(lambda app: verb.rollback(app, name, revision, options), output, environment=env)
+
+
+rollback.bare = "revision"

@@ -104,6 +104,39 @@ def test_down_of_a_part_refuses_while_dependents_are_there(repo: Repo) -> None:
     assert [item["release"] for item in document["releases"]] == [f"{repo.namespace}/smoke"]
 
 
+def test_a_release_is_rolled_back_and_the_next_plan_says_so(repo: Repo, cluster: Cluster) -> None:
+    repo.edit(
+        "layers/10-base.yaml",
+        '    contract:\n      - {kind: ConfigMap, name: conf, jsonpath: "{.data.say}", equals: hello}\n',
+        "",
+    )
+    assert repo.invoke("layer", "10").code == 0
+    assert repo.invoke("rollback", "conf").code == 2
+    repo.edit("layers/10-base.yaml", "say: hello", "say: world")
+    assert repo.invoke("layer", "10").code == 0
+    kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
+    path = f"/api/v1/namespaces/{repo.namespace}/configmaps/conf"
+    assert repo.invoke("rollback", "conf", "--dry-run").code == 0
+    assert (kube.get(path) or {})["data"] == {"say": "world"}
+    refused = repo.invoke("rollback", "conf", "7")
+    assert refused.code == 2, refused.text
+    assert "has no revision '7'" in refused.text
+    typed = repo.invoke("rollback", "conf", "1", "--output", "json")
+    assert typed.code == 0, typed.text
+    assert (typed.document["from"], typed.document["to"]) == (2, 1)
+    assert (kube.get(path) or {})["data"] == {"say": "hello"}
+    found = repo.invoke("history", "conf", "--output", "json").document["revisions"]
+    assert [(item["revision"], item["status"]) for item in found] == [
+        (1, "superseded"),
+        (2, "superseded"),
+        (3, "deployed"),
+    ]
+    assert "Rollback to 1" in repo.invoke("history", "conf").out
+    assert "inputs changed" in repo.invoke("plan", "10").text
+    assert repo.invoke("layer", "10").code == 0
+    assert (kube.get(path) or {})["data"] == {"say": "world"}
+
+
 WRONG: dict[str, tuple[tuple[str, str], str]] = {
     "typo": (("kubectl get configmap/conf", "kubetcl get configmap/conf"), "kubetcl: not found"),
     "missing RBAC": (("verbs: [get]", "verbs: [list]"), "is forbidden"),

@@ -1,0 +1,181 @@
+"""`invoke history` and `invoke rollback`: the revisions that Helm has of a release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from devtools.app.environment import App
+from devtools.app.options import Options, command_line
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+from devtools.kube.client import Kube
+from devtools.model import BUSY, Plan, Release, ReleaseId, Stack
+from devtools.planning.selection import find_release
+from devtools.project import Project
+
+VERSION = 1  # of the JSON documents
+_WORKED = frozenset({"deployed", "superseded"})
+
+
+def history(app: App, typed: str, options: Options) -> ExitCode:
+    """Show the revisions of a release, newest last."""
+    from devtools.report.tables import show_document
+
+    project = Project(app)
+    stack = project.stack()
+    release = find_release(stack, typed).id
+    kube = project.client(app.find_cluster())
+    states = _states(kube, release)
+    revisions = [_revision(app, kube, release, number, states[number]) for number in sorted(states)]
+    environment = stack.environment.name
+    document = {"version": VERSION, "kind": "history", "release": str(release), "environment": environment}
+    show_document({**document, "revisions": revisions}, _lines, options.output, app.out, app.environ)
+    return ExitCode.OK
+
+
+def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
+    """Roll a release back to a revision ("": the last one before the newest that worked), under the locks of a run."""
+    from devtools.app.providers import confirm_writing
+    from devtools.config.settings_file.handover import refuse_handed_over
+    from devtools.report.tables import show_document
+
+    project = Project(app)
+    stack = project.stack()
+    release = find_release(stack, typed)
+    if not (options.force_local or options.dry_run):
+        refuse_handed_over(app.settings, stack.environment.name)
+    cluster = app.find_cluster()
+    newest, target = _target(project.client(cluster), stack, release, revision)
+    if not options.dry_run:
+        if not options.yes:
+            confirm_writing(app, cluster.context)
+        newest, target = _roll_back(project, stack, release, revision, options)
+    document = {
+        "version": VERSION,
+        "kind": "rollback",
+        "release": str(release.id),
+        "environment": stack.environment.name,
+        "from": newest,
+        "to": target,
+        "dry_run": options.dry_run,
+    }
+    show_document(document, _rolled_back, options.output, app.out, app.environ)
+    return ExitCode.OK
+
+
+def _roll_back(project: Project, stack: Stack, release: Release, revision: str, options: Options) -> tuple[int, int]:
+    from devtools.app.locks import cluster_lock, machine_lock
+    from devtools.app.orphans import marked
+    from devtools.app.run_setup import new_session
+    from devtools.engine.helm_steps import HelmSteps
+    from devtools.events import Bus
+
+    app, cluster = project.app, project.app.find_cluster()
+    bus = Bus((_Notices(app),), app.clock, app.redactor)
+    cancel = app.cancel.child()
+    kube = project.client(cluster, bus, cancel)
+    command = command_line(f"rollback {release.id} {revision}".strip(), options, app.environment)
+    with (
+        machine_lock(app, bus, cluster, stack=stack, command=command, wait=options.wait),
+        cluster_lock(app, bus, kube, cluster, stack=stack, command=command, wait=options.wait),
+        marked(app.folders.state / "marks", app.say) as mark,
+    ):
+        newest, target = _target(kube, stack, release, revision)
+        session = new_session(app, cluster, bus, kube, stack=stack, values={}, options=options, mark=mark)
+        steps = HelmSteps(session, Plan(stack=stack, layers=(), steps=()))
+        try:
+            steps.roll_back(release, target)
+        finally:
+            steps.close()
+    return newest, target
+
+
+class _Notices:
+    """Prints the notices of a run that has no screen of its own."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def emit(self, event: Any, _at: float) -> None:
+        """See `Sink`."""
+        if message := getattr(event, "message", ""):
+            self._app.say(message)
+
+    def close(self) -> None:
+        """See `Sink`."""
+
+
+def _states(kube: Kube, release: ReleaseId) -> dict[int, str]:
+    """Helm's status of each revision; EnvironmentFault if the release is not on the cluster."""
+    from devtools.releases.recovery import records, revisions
+
+    found = revisions(records(kube, release)).get(release, ())
+    if not found:
+        raise EnvironmentFault(f"release {release} is not on the cluster", hint="invoke plan shows what up would do")
+    return {item.number: item.status for item in found}
+
+
+def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int, int]:
+    """Return the newest revision and the one to go back to; ConfigError if there is none."""
+    from devtools.releases.facts import stack_of
+    from devtools.releases.recovery import records
+
+    states = _states(kube, release.id)
+    newest = max(states)
+    owner = stack_of(records(kube, release.id))
+    if owner != stack.name:
+        whose = f"stack '{owner}'" if owner else "another tool"
+        raise ConfigError(f"release {release.id} was installed by {whose}: it is not rolled back from here")
+    if states[newest] in BUSY:
+        hint = f"invoke layer {release.layer} finishes what was interrupted"
+        raise EnvironmentFault(f"release {release.id} is {states[newest]}", hint=hint)
+    if typed:
+        if not (typed.isascii() and typed.isdigit() and int(typed) in states):
+            known = ", ".join(map(str, sorted(states)))
+            raise ConfigError(f"release {release.id} has no revision '{typed}'", hint=f"it has {known}")
+        return newest, int(typed)
+    worked = [number for number, status in states.items() if status in _WORKED and number < newest]
+    if not worked:
+        hint = f"invoke history {release.name} shows its revisions"
+        raise ConfigError(f"release {release.id} has no earlier revision that was deployed", hint=hint)
+    return newest, max(worked)
+
+
+def _revision(app: App, kube: Kube, release: ReleaseId, number: int, status: str) -> dict[str, Any]:
+    """One revision of the `history` document."""
+    from devtools.helm.record import read_document
+    from devtools.releases.facts import record_path
+
+    record = read_document(kube.get(record_path(release, number)) or {})
+    info, chart = record.get("info") or {}, (record.get("chart") or {}).get("metadata") or {}
+    app.redactor.learn(record.get("config") or {})
+    return {
+        "revision": number,
+        "status": status,
+        "updated": str(info.get("last_deployed", "")),
+        "chart": f"{chart.get('name', '')}-{chart.get('version', '')}",
+        "app_version": str(chart.get("appVersion", "")),
+        "description": app.redactor.text(str(info.get("description", ""))),
+    }
+
+
+def _lines(document: Mapping[str, Any], width: int) -> list[Any]:
+    from devtools.report.text import Span, visible
+
+    rows = [("REVISION", "UPDATED", "STATUS", "CHART", "DESCRIPTION")]
+    rows += [
+        (str(one["revision"]), one["updated"][:19], one["status"], one["chart"], visible(one["description"]))
+        for one in document["revisions"]
+    ]
+    pads = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join([*(f"{cell:<{pad}}" for cell, pad in zip(row, pads, strict=False)), row[4]]) for row in rows]
+    return [(Span(line[: max(width, 80)], "" if index else "dim"),) for index, line in enumerate(lines)]
+
+
+def _rolled_back(document: Mapping[str, Any], _width: int) -> list[Any]:
+    from devtools.report.text import Span
+
+    does = "would be rolled back" if document["dry_run"] else "rolled back"
+    line = f"{document['release']} {does} from revision {document['from']} to what revision {document['to']} deployed"
+    after = "The next run of its layer deploys what is declared again: change that, too."
+    return [(Span(line),), (Span(after, "dim"),)]
