@@ -205,7 +205,7 @@ def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
 def _made_of(release: Release) -> list[Path]:
     """A stand-in is generated: nobody edits it."""
     chart = [] if release.chart.kind == "stand-in" else [release.chart.path]
-    return [*chart, *release.values_files]
+    return [*chart, *release.values_files, *release.secret_files]
 
 
 def _needs(layers: Sequence[Layer], first: Sequence[str]) -> dict[str, tuple[str, ...]]:

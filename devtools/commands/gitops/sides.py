@@ -33,7 +33,7 @@ def side_of(app: App, environment: str, root: Path | None = None) -> Side:
     """Read one side, with real charts; from `root` instead of the project's. Raises ConfigError with every problem."""
     from devtools.config.environments import chosen
     from devtools.config.stack import load_stack
-    from devtools.config.values import inputs_digest, merge
+    from devtools.config.values import inputs_digest, merge, with_stand_ins
 
     if root:
         app = replace(app, cwd=root)
@@ -44,7 +44,8 @@ def side_of(app: App, environment: str, root: Path | None = None) -> Side:
     sums = {release.id: _chart_digest(app, release) for release in releases}
     digests = {item.id: inputs_digest(item, values[item.id], sums[item.id]) for item in releases}
     whole = Selection(layers=tuple(layer.name for layer in stack.layers))
-    return Side(plan=make_plan(stack, whole, Facts(), digests), values=values, digests=digests, charts=sums)
+    shown = with_stand_ins(releases, values)
+    return Side(plan=make_plan(stack, whole, Facts(), digests), values=shown, digests=digests, charts=sums)
 
 
 def _chart_digest(app: App, release: Release) -> str:
