@@ -18,7 +18,7 @@ from devtools.gitops.components import components_of, disabled_notes
 from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.flux.overlays import export_kustomize
 from devtools.gitops.secrets import secret_notes, secret_problems
-from devtools.gitops.tree.originals import with_originals
+from devtools.gitops.tree.originals import tenant_references, with_originals
 from devtools.gitops.tree.secrets import copied_secrets, inline_secrets
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
@@ -106,6 +106,12 @@ def make_export(app: App, typed: Arguments) -> Made:
     tenants = load_tenants(app.settings.root)
     for stack in stacks.values():
         check_tenants(tenants, stack)
+    if typed.engine != "argocd":
+        found = [
+            item for stack in stacks.values() for item in tenant_references(tenants, stack.environment, stack.root)
+        ]
+        if found:
+            raise config_error(list(dict.fromkeys(found)))
     if typed.engine == "argocd":
         components = with_tenants(components, tenants, app.settings.name, place)
     environments = {name: stack.environment for name, stack in stacks.items()}

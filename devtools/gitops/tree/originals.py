@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +10,7 @@ from devtools.base.machine_yaml import yaml_text
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import parse
 from devtools.config.references.resolver import References
-from devtools.config.tenants import TENANTS
+from devtools.config.tenants import TENANTS, Tenant
 from devtools.errors import ConfigError, Problem, config_error
 from devtools.gitops.component import Component, Place, ValueFile
 from devtools.gitops.components import directory_of
@@ -49,6 +49,18 @@ def with_originals(
         if environments[name].references:
             found[name] = _resolved(found[name], place, References(environments[name], root))
     return found
+
+
+def tenant_references(tenants: Iterable[Tenant], environment: Environment, root: Path) -> Iterator[Problem]:
+    """Yield each tenant's values file with references: Flux's layouts refer to it in place."""
+    if not environment.references:
+        return
+    references = References(environment, root)
+    for path in (path for tenant in tenants for path in tenant.values.values()):
+        document = parse(read_source(root / path), path)
+        if references.resolve(document) is not document:
+            message = "a tenant's values cannot have references in an export for Flux"
+            yield document.problem((), message, "write the values themselves")
 
 
 def _resolved(components: Sequence[Component], place: Place, references: References) -> tuple[Component, ...]:
