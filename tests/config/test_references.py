@@ -15,6 +15,8 @@ from devtools.config.references.resolver import References, resolve_environment
 from devtools.config.values import merge
 from devtools.errors import ConfigError, Location
 from devtools.model import Environment
+from devtools.planning.plan import Selection
+from devtools.project import Project, Request
 from tests.kits.stack import load, repository, said
 
 ENVIRONMENT = """\
@@ -183,3 +185,36 @@ def test_an_environment_extends_another(tmp_path: Path) -> None:
     assert merge(release, stack.environment, root=stack.root).data == {
         "x": {"base": "local", "over": "shared base dev local"}
     }
+
+
+def test_a_changed_value_or_file_plans_exactly_its_users(tmp_path: Path) -> None:
+    entry = "  - {{name: r{0}, namespace: ns, chart: platform/web, values: {{key: '${{key{1}}}', all: [{2}]}}}}\n"
+    users = {7: "{file: files/a.txt}", 8: "{file: files/b.txt}"}
+    layer = "stage: a\nreleases:\n" + "".join(entry.format(n, n % 5, users.get(n, "x")) for n in range(20))
+    keys = "".join(f"key{n}: v{n}\n" for n in range(5))
+    files = {
+        "devtools.yaml": "references: true\n",
+        "layers/10-a.yaml": layer,
+        "environments/local/environment.yaml": keys,
+        "environments/local/10-a/r4.yaml": "again: 'x${key3}'\n",
+        "files/a.txt": "a",
+        "files/b.txt": "b",
+    }
+    root = repository(tmp_path / "repo", files)
+
+    def digests() -> dict[str, str]:
+        cache = str(tmp_path / "cache")
+        project = Project.find(root, environ={"DEVTOOLS_CACHE": cache, "DEVTOOLS_STATE": cache})
+        stack = project.stack()
+        request = Request(command="plan", stack=stack, selection=Selection(layers=("10-a",)))
+        return {step.id.name: step.digest for step in project.plan(request, None).plan.steps}
+
+    def changed_by(name: str, text: str) -> set[str]:
+        before = digests()
+        (root / name).write_text(text)
+        return {name for name, digest in digests().items() if digest != before[name]}
+
+    changed = changed_by("environments/local/environment.yaml", keys.replace("v3", "other"))
+    assert changed == {"r3", "r4", "r8", "r13", "r18"}
+    assert changed_by("files/a.txt", "other") == {"r7"}
+    assert changed_by("environments/local/environment.yaml", keys.replace("v3", "other") + "unused: 1\n") == set()
