@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Any
 
-from devtools.redaction.keys import HIDDEN, is_common
+from devtools.redaction.keys import HIDDEN, is_common, is_ordinary
+from devtools.redaction.origin import marked_in
 from devtools.redaction.text import replaced, spans, without_secrets
 from devtools.redaction.values import hidden, secret_values
 
@@ -64,6 +65,7 @@ class Redactor:
         self._values: dict[str, None] = {}
         self._forms: dict[str, tuple[tuple[str, bool], ...]] = {}  # by their first characters; and whether base64
         self._spared: frozenset[str] = frozenset()
+        self._whole: set[str] = set()  # secret by their origin: hidden also if short, where they are all of a value
         self.sources: set[str] = set()  # what values were learned from, so that none is read twice
         self.reach = 0  # characters of the longest form
         self.add(values)
@@ -90,6 +92,8 @@ class Redactor:
         """Add every secret in values or manifests."""
         for document in documents:
             self.add(secret_values(document))
+            found = marked_in(document)
+            self._whole |= {text for text in found if len(text) > 1 and not is_ordinary(text)}
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -107,7 +111,7 @@ class Redactor:
 
     def hide(self, value: Any) -> Any:
         """A copy of values or of a manifest that may be shown."""
-        return hidden(value, self.text)
+        return hidden(value, lambda text: HIDDEN if text in self._whole else self.text(text))
 
     def _known(self, text: str) -> Iterator[tuple[int, int]]:
         forms = self._forms

@@ -90,3 +90,10 @@ def test_marked_values_are_secret_whatever_their_keys_are_called() -> None:
     assert redactor.text("4711471147 plainly-named 3.14159265 True") == "*** *** *** True"
     assert redactor.hide(values) == {"replicas": "***", "list": ["***"], "share": "***", "on": True}
     assert [type(value) for value in unmarked(values).values()] == [int, list, float, bool]
+
+
+def test_short_marked_values_are_hidden_where_they_are_all_of_a_value() -> None:
+    redactor = Redactor()
+    redactor.learn(marked({"pin": 4711, "word": "ab", "on": "true"}))
+    shown = redactor.hide({"data": {"a": "4711", "b": "ab", "c": "cab 4711", "d": "true"}})
+    assert shown == {"data": {"a": "***", "b": "***", "c": "cab 4711", "d": "true"}}
