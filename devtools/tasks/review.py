@@ -157,7 +157,7 @@ def history(_: Context, name: str, env: str = "", output: str = "text") -> None:
       invoke history shop/web --output json
     """
     from devtools.app.exit_codes import main
-    from devtools.commands import revisions as verb
+    from devtools.commands.review import revisions as verb
 
     main(lambda app: verb.history(app, name, options_of(output)), output, environment=env)
 
@@ -189,7 +189,7 @@ def rollback(
       invoke rollback web --dry-run
     """
     from devtools.app.exit_codes import main
-    from devtools.commands import revisions as verb
+    from devtools.commands.review import revisions as verb
 
     options = changed(options_of(output, dry_run=dry_run, wait=not no_wait), force_local=force_local, yes=yes)
     main(lambda app: verb.rollback(app, name, revision, options), output, environment=env)
