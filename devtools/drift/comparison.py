@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from devtools.base.words import plural
+from devtools.config.values import masked
 from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
 from devtools.drift.ignored import is_ignored
@@ -25,6 +26,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import Ignore, ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
+from devtools.redaction.origin import marked_at
 from devtools.releases.facts import helm_records, record_path
 from devtools.releases.recovery import Revision, basis, revisions
 
@@ -98,10 +100,13 @@ class _Look(LiveObjects):
         super().__init__(kube, cancel)
         self._say = say
         self._ignored: dict[ReleaseId, tuple[Ignore, ...]] = {}
+        self._encrypted: dict[ReleaseId, tuple[Mapping[str, Any], ...]] = {}  # the keys of encrypted values
 
     def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
         """See `find_drift`."""
         self._ignored = {release.id: release.ignore for release in releases if release.ignore}
+        encrypted = [release for release in releases if release.secret_files]
+        self._encrypted = {release.id: tuple(masked(release, "").values()) for release in encrypted}
         records = revisions(helm_records(self._kube, {release.namespace for release in releases}))
         known = [_known(release, records.get(release.id, ())) for release in releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
@@ -134,6 +139,7 @@ class _Look(LiveObjects):
         for one in (found, *later):
             if one:
                 redactor.learn(one.values, *one.objects)
+                redactor.learn(*(marked_at(one.values, shape) for shape in self._encrypted.get(release, ())))
         return self.items(release, (*found.objects, *found.repeated), redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:

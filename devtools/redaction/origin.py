@@ -33,6 +33,13 @@ def marked(value: Any) -> Any:
     return _converted(value, {str: MarkedText, int: MarkedInt, float: MarkedFloat})
 
 
+def marked_at(values: Any, shape: Any) -> Any:
+    """Return what values have at the keys of `shape`, marked: of the same encrypted file, with other content."""
+    if isinstance(values, Mapping) and isinstance(shape, Mapping):
+        return {key: marked_at(values[key], below) for key, below in shape.items() if key in values}
+    return marked(values)
+
+
 def unmarked(value: Any) -> Any:
     """Return a copy of values whose texts and numbers are not marked: a YAML writer knows no other types."""
     return _converted(value, {MarkedText: str, MarkedInt: int, MarkedFloat: float})

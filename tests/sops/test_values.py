@@ -91,6 +91,16 @@ def test_a_canary_is_nowhere(secret: Repo, marks: Marks, keys: Keys, tmp_path: P
     printed += _both(secret, keys, "values", "conf") + _both(secret, keys, "values", "conf", "--explain")
     printed += _both(secret, keys, "secrets") + _both(secret, keys, "drift", "10")
     assert [one.code for one in printed] == [0] * len(printed), [one.text for one in printed if one.code]
+    keys.encrypt(secret.path / FILE, f"greeting: {marks['pass']}\nnumber: 1147114711\n")
+    for output in ("text", "json", "markdown"):
+        diff = secret.invoke("plan", "10", "--diff", "--output", output, env=env)
+        assert diff.code == 0, diff.text
+        assert "plain-name" in diff.out, "the field that changes is named"
+        printed.append(diff)
+    printed.append(secret.invoke("render", "10", "--to", str(tmp_path / "rendered"), env=env))
+    assert (tmp_path / "rendered").is_dir()
+    assert marks.found_below(tmp_path / "rendered") == {}
+    keys.encrypt(secret.path / FILE, f"greeting: {marks['password']}\nnumber: 4711471147\n")
     shown = secret.invoke("values", "conf", "--show-secrets", env=keys.has).text
     assert marks["password"] in shown
     assert marks.found_in(*(one.text for one in printed)) == []
