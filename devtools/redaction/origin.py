@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
+
+_GO_EXPONENT = 1_000_000  # from here on, Go writes the numbers of values with an exponent: 4.7e+06
 
 
 class Marked:
@@ -46,7 +50,7 @@ def unmarked(value: Any) -> Any:
 
 
 def marked_in(value: Any) -> Iterator[str]:
-    """Yield every marked text and number in values, as text."""
+    """Yield every marked text and number in values, as text; a large number also as Go's templates write it."""
     if isinstance(value, Mapping):
         for item in value.values():
             yield from marked_in(item)
@@ -55,6 +59,9 @@ def marked_in(value: Any) -> Iterator[str]:
             yield from marked_in(item)
     elif isinstance(value, Marked):
         yield str(value)
+        if isinstance(value, MarkedInt | MarkedFloat) and _GO_EXPONENT <= abs(value) < math.inf:
+            mantissa, exponent = f"{Decimal(repr(float(value))).normalize():e}".split("e")
+            yield f"{mantissa}e{exponent[0]}{exponent[1:]:0>2}"
 
 
 def _converted(value: Any, kinds: Mapping[type, type]) -> Any:

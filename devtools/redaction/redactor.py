@@ -92,7 +92,8 @@ class Redactor:
         """Add every secret in values or manifests."""
         for document in documents:
             self.add(secret_values(document))
-            found = marked_in(document)
+            found = tuple(marked_in(document))
+            self.add(found)
             self._whole |= {text for text in found if len(text) > 1 and not is_ordinary(text)}
 
     @property

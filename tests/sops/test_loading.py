@@ -92,6 +92,17 @@ def test_marked_values_are_secret_whatever_their_keys_are_called() -> None:
     assert [type(value) for value in unmarked(values).values()] == [int, list, float, bool]
 
 
+@pytest.mark.parametrize(
+    ("number", "as_go_writes_it"),
+    [(4711471147, "4.711471147e+09"), (5_000_000, "5e+06"), (1.5e12, "1.5e+12"), (10**23, "1e+23")],
+)
+def test_marked_numbers_are_hidden_as_templates_write_them(number: float, as_go_writes_it: str) -> None:
+    redactor = Redactor()
+    redactor.learn(marked({"number": number}))
+    assert redactor.hide({"a": as_go_writes_it}) == {"a": "***"}
+    assert redactor.hide({"a": str(number)}) == {"a": "***"}
+
+
 def test_short_marked_values_are_hidden_where_they_are_all_of_a_value() -> None:
     redactor = Redactor()
     redactor.learn(marked({"pin": 4711, "word": "ab", "on": "true"}))
