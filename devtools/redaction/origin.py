@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 _GO_EXPONENT = 1_000_000  # from here on, Go writes the numbers of values with an exponent: 4.7e+06
@@ -60,6 +59,8 @@ def marked_in(value: Any) -> Iterator[str]:
     elif isinstance(value, Marked):
         yield str(value)
         if isinstance(value, MarkedInt | MarkedFloat) and _GO_EXPONENT <= abs(value) < math.inf:
+            from decimal import Decimal  # not needed by most commands
+
             mantissa, exponent = f"{Decimal(repr(float(value))).normalize():e}".split("e")
             yield f"{mantissa}e{exponent[0]}{exponent[1:]:0>2}"
 
