@@ -9,7 +9,8 @@ from typing import Any, Literal
 from devtools.base.yaml_positions import KeyPath
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError
-from devtools.redaction import HIDDEN, is_secret
+from devtools.redaction import hidden
+from devtools.redaction.text import without_secrets
 
 Part = Literal["chart", "values", "images"]
 PARTS: tuple[Part, ...] = ("chart", "values", "images")
@@ -33,9 +34,12 @@ class Edit:
         return f"{'.'.join(map(str, self.path))}: {before}{self._shown(self.value)}"
 
     def _shown(self, value: Any) -> str:
-        keys = [str(key) for key in self.path]
-        hides = isinstance(value, str | int | float) and is_secret(keys, value)
-        return HIDDEN if hides or (isinstance(value, dict | list) and is_secret(keys, "x")) else str(value)
+        for key in reversed(self.path):
+            value = {key: value}
+        value = hidden(value, without_secrets)
+        for key in self.path:
+            value = value[key]
+        return str(value)
 
 
 def source_of(settings: GitopsSettings, source: str, target: str) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from devtools.commands.gitops import export
 from devtools.commands.promotion import promote, rollback
 from devtools.errors import ExitCode
+from devtools.gitops.promotion import edits
 from tests.kits.git import ENVIRON, commit, git
 from tests.kits.shop import make_shop
 from tests.kits.verbs import Done, call
@@ -181,6 +183,27 @@ def test_what_cannot_be_promoted_is_refused(shop: Path, typed: dict[str, str], m
     assert done.code is ExitCode.CONFIG
     assert message in done.err
     assert git(shop, "branch", "--format=%(refname:short)") == "main"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "db: {url: 'postgres://user:c4n4ry-of-the-store@db.example.com/shop'}",
+        "env: [{name: DB_PASSWORD, value: c4n4ry-of-the-store}]",
+        "args: [--password, c4n4ry-of-the-store]",
+        "settings: 'password=c4n4ry-of-the-store'",
+        "users: [{name: admin, password: c4n4ry-of-the-store}]",
+        "auth: {tokens: [c4n4ry-of-the-store]}",
+    ],
+)
+def test_a_secret_within_a_value_is_neither_shown_nor_in_the_commit(values: str) -> None:
+    data = yaml.safe_load(values)
+    nothing: dict[str, Any] = {}
+    texts = dict.fromkeys(data, "x")
+    for source, target in ((data, nothing), (data, texts), (texts, data)):
+        shown = " ".join(map(str, edits(source, target, source, ("values", "images"))))
+        assert "***" in shown
+        assert "c4n4ry" not in shown
 
 
 def test_an_encrypted_overlay_and_a_secret_are_not_shown(shop: Path) -> None:
