@@ -176,6 +176,12 @@ def test_a_stack_without_settings_says_what_to_add(shop: Path) -> None:
         ({"environments": ("prodution",)}, "environment 'prodution' is not exported"),
         ({"environments": ("local",)}, "environment 'local' is not exported"),
         ({"out": "."}, "--out is the repository's root"),
+        ({"out": ".."}, "--out ..: nothing is exported among the stack's own files"),
+        ({"out": "/"}, "nor into a directory around them"),
+        *(
+            ({"out": name}, f"--out {name}: nothing")
+            for name in ("environments", "layers/x", "charts", ".git", ".devtools")
+        ),
         ({"charts": "vendored"}, "--charts must be upstream, extracted or the oci:// URL of a registry"),
     ],
 )

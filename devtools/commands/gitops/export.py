@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from devtools.app.environment import App
+from devtools.base.atomic_write import OWN
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.config.tenants import check_tenants, load_tenants
 from devtools.errors import ConfigError, ExitCode, config_error
@@ -190,6 +191,10 @@ def place_of(app: App, typed: str) -> tuple[Path, Place]:
     inside = out.relative_to(settings.root).as_posix() if out.is_relative_to(settings.root) else "gitops"
     if inside == ".":
         raise ConfigError("--out is the repository's root", hint="choose a directory in it, such as gitops")
+    inputs = (settings.layers, settings.environments, settings.charts, settings.root / OWN, settings.root / ".git")
+    if settings.root.is_relative_to(out) or any(out.is_relative_to(path.resolve()) for path in inputs):
+        message = f"--out {typed}: nothing is exported among the stack's own files, nor into a directory around them"
+        raise ConfigError(message, hint="choose a directory of its own, such as gitops")
     return out, Place(root=root, out=root / inside)
 
 
