@@ -128,21 +128,21 @@ def rolling_steps(
     strategy = _map(spec.get("strategy"))
     if strategy.get("type") != "RollingSync":
         return None, False
-    steps = [_map(step) for step in _map(strategy.get("rollingSync")).get("steps") or ()]
+    steps = [_map(step) for step in _list(_map(strategy.get("rollingSync")).get("steps"))]
     apps = list(applications)
     chosen = tuple(tuple(app.name for app in apps if _selects(step, app.labels)) for step in steps)
     return chosen, bool(steps) and all(str(step.get("maxUpdate", "")) in {"0", "0%"} for step in steps)
 
 
 def _selects(step: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    return all(_matches(_map(item), labels) for item in step.get("matchExpressions") or ())
+    return all(_matches(_map(item), labels) for item in _list(step.get("matchExpressions")))
 
 
 def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     operator, key = expression.get("operator"), str(expression.get("key"))
     if key not in labels:
         return operator != "In"
-    return operator in {"In", "NotIn"} and (labels[key] in (expression.get("values") or ())) == (operator == "In")
+    return operator in {"In", "NotIn"} and (labels[key] in _list(expression.get("values"))) == (operator == "In")
 
 
 def waves_of(applications: Iterable[Application]) -> tuple[tuple[str, ...], ...]:
@@ -155,3 +155,7 @@ def waves_of(applications: Iterable[Application]) -> tuple[tuple[str, ...], ...]
 
 def _map(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()

@@ -47,6 +47,15 @@ def test_another_strategy_has_no_steps() -> None:
     assert rolling_steps({"strategy": {"type": "AllAtOnce"}}, APPS) == (None, False)
 
 
+@pytest.mark.parametrize("odd", [1, "text", {"a": 1}, True])
+def test_steps_of_another_type_select_as_if_they_were_not_there(odd: Any) -> None:
+    spec = {"strategy": {"type": "RollingSync", "rollingSync": {"steps": odd}}}
+    assert rolling_steps(spec, APPS) == ((), False)
+    assert rolling_steps(_spec({"matchExpressions": odd}), APPS) == ((("a", "b", "c"),), False)
+    expression = {"key": "wave", "operator": "In", "values": odd}
+    assert rolling_steps(_spec({"matchExpressions": [expression]}), APPS) == (((),), False)
+
+
 @pytest.mark.parametrize(("limits", "manual"), [((0, 0), True), (("0%", 0), True), ((0, None), False), ((0, 1), False)])
 def test_manual_means_that_no_step_syncs_anything(limits: tuple[Any, Any], manual: bool) -> None:  # noqa: FBT001
     steps = [_step("In", str(at), **({} if limit is None else {"maxUpdate": limit})) for at, limit in enumerate(limits)]
