@@ -21,6 +21,10 @@ def found_in_applications(world: World) -> Iterator[Found | ImportNote]:
         yield from _found(world, application)
     for made in world.sets:
         where, name = made.item.at("metadata", "name"), f"ApplicationSet {made.item.name}"
+        for one, failure in made.failures:
+            at = one.document.at() if one.document else where
+            message = f"no Application is made of it, and so no release: {failure.message}"
+            yield ImportNote(where=at, subject=name, message=message, refused=True)
         if made.unknown:
             message = f"{made.unknown}: write its Applications with `argocd appset generate` and import those"
             yield ImportNote(where=where, subject=name, message=message, refused=True)

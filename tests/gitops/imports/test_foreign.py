@@ -178,6 +178,15 @@ def test_what_cannot_be_imported_is_refused_with_the_way_out(
     assert any(text.endswith("its need data/database is not imported: it is left out") for text in notes(done))
 
 
+def test_a_component_of_which_no_application_is_made_is_refused(tmp_path: Path) -> None:
+    file = "environments/dev/components/data/database/component.yaml"
+    done, _ = run(edited(tmp_path, "argocd", {file: [("namespace: data\n", "")]}))
+    assert done.code == 1
+    refused = [one for one in done.document["notes"] if one["refused"] and one["file"] == f"tree/{file}"]
+    assert [one["subject"] for one in refused] == ["ApplicationSet shop-dev"]
+    assert refused[0]["message"].startswith("no Application is made of it, and so no release: ")
+
+
 def test_a_broken_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     tree = edited(tmp_path, "flux", {})
     (tree / "broken.yaml").write_text("a: [\n")
