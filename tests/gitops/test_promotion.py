@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,18 @@ def test_a_secret_within_a_value_is_neither_shown_nor_in_the_commit(values: str)
         shown = " ".join(map(str, edits(source, target, source, ("values", "images"))))
         assert "***" in shown
         assert "c4n4ry" not in shown
+
+
+def test_nothing_is_made_through_a_link_out_of_the_repository(shop: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(shop / "environments/staging")
+    (shop / "environments/staging").symlink_to(outside)
+    commit(shop)
+    done = promoted(shop, output="text")
+    assert done.code is not ExitCode.OK
+    assert "a link points outside the repository" in done.err
+    assert list(outside.iterdir()) == []
 
 
 def test_an_encrypted_overlay_and_a_secret_are_not_shown(shop: Path) -> None:

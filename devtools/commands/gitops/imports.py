@@ -65,7 +65,6 @@ def _write(out: Path, made: Imported) -> None:
 
     for path, content in made.files.items():
         target = out / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
 
 

@@ -116,7 +116,6 @@ def _overlay(
             )
         raw = changed
         yield f"{shown(target, root)}: {edit}"
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, raw)
 
 
