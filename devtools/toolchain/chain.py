@@ -97,7 +97,7 @@ class Toolchain:
         """
         built = [item for item in FAMILIES if any(self._is_cached(tool) for tool in TOOLS if tool.family == item.name)]
         try:
-            go = self._builder.find_go()[1] if built else ""
+            go = self._builder.find_go(built)[1] if built else ""
         except EnvironmentFault:
             return
         for item in built:

