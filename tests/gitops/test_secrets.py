@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devtools.errors import ExitCode
+from devtools.gitops.tree.secrets import _secrets
 from tests.gitops.flux.conftest import run
 from tests.kits.shop import make_shop
 
@@ -48,3 +50,30 @@ def test_a_secret_of_an_overlay_is_never_copied(tmp_path: Path, typed: dict[str,
     files = (path for path in shop.glob("gitops/**/*") if path.is_file())
     assert not [path for path in files if CANARY.encode() in path.read_bytes()]
     assert CANARY not in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({"env": [{"name": "DB_PASSWORD", "value": CANARY}]}, ("env", 0, "value")),
+        ({"parameters": [{"name": "db.password", "value": CANARY}]}, ("parameters", 0, "value")),
+        ({"url": f"postgres://shop:{CANARY}@db/shop"}, ("url",)),
+        ({"repoURL": f"https://shop:{CANARY}@git.example.com/shop.git"}, ("repoURL",)),
+    ],
+)
+def test_a_secret_within_a_value_is_found(values: dict[str, Any], path: tuple[Any, ...]) -> None:
+    assert list(_secrets(values)) == [path]
+    assert list(_secrets(values, is_random=False)) == [path]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"env": [{"name": "LOG_LEVEL", "value": "info"}, {"name": "DB_PASSWORD", "valueFrom": {"name": "db"}}]},
+        {"url": "postgres://$(USER):$(PASSWORD)@db/shop"},
+        {"url": "postgres://{{ .user }}:{{ .password }}@db/shop"},
+        {"url": "http://grafana:3000/a@b", "image": "registry.example.com:5000/app@sha256:" + "ab" * 32},
+    ],
+)
+def test_what_is_not_a_secret_is_exported(values: dict[str, Any]) -> None:
+    assert not list(_secrets(values, is_random=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +13,7 @@ from devtools.gitops.component import Component, Place
 from devtools.model import Release
 from devtools.redaction.keys import is_ordinary, is_secret, looks_random
 
+_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@${}()]+)@")  # of a URL; not a variable or a template
 HINT = "keep it in an ExternalSecret or, for Flux, in a SOPS file; change it if it was committed"
 
 
@@ -54,6 +56,12 @@ def _secrets(
     """Yield the paths of texts whose key says that they are secret and, with `is_random`, that look generated."""
     if isinstance(value, Mapping):
         for key, item in value.items():
+            name = value.get("name")
+            if key == "value" and isinstance(name, str) and isinstance(item, str):  # a variable or a parameter
+                named = _is_secret(item, (*path, *name.split(".")), is_random=is_random)
+                if named or _is_secret(item, (*path, key), is_random=is_random):
+                    yield (*path, key)
+                continue
             yield from _secrets(item, (*path, key), is_random=is_random)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, item in enumerate(value):
@@ -64,5 +72,8 @@ def _secrets(
 
 def _is_secret(value: str, path: tuple[str | int, ...], *, is_random: bool) -> bool:
     if "PRIVATE KEY-----" in value:
+        return True
+    inside = _PASSWORD.search(value)
+    if inside and not is_ordinary(inside[1]) and (looks_random(inside[1]) or not is_random):
         return True
     return not is_ordinary(value) and (looks_random(value) or not is_random) and is_secret(map(str, path), value)
