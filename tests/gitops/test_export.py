@@ -169,6 +169,13 @@ def test_a_stack_without_settings_says_what_to_add(shop: Path) -> None:
     assert (done.code, "devtools.yaml has no 'gitops'" in done.err) == (ExitCode.CONFIG, True)
 
 
+def test_a_directory_outside_the_stack_is_warned_of(shop: Path, tmp_path: Path) -> None:
+    done = run(shop, out=str(tmp_path / "elsewhere"))
+    assert done.code is ExitCode.OK
+    assert "elsewhere is outside the stack: its files say that they are in gitops of the repository" in done.err
+    assert "outside" not in run(shop, out="deploy/gitops").err
+
+
 @pytest.mark.parametrize(
     ("typed", "text"),
     [

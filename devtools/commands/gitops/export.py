@@ -55,6 +55,9 @@ def export(app: App, typed: Arguments) -> ExitCode:
     """Write the export, or with `check` and `dry_run` say what would change."""
     made = make_export(app, typed)
     changes = changes_for(made, typed)
+    if not made.out.is_relative_to(app.settings.root):
+        there = made.options.place.out
+        app.say(f"warning: {made.shown} is outside the stack: its files say that they are in {there} of the repository")
     if not (typed.check or typed.dry_run):
         write_changes(changes)
     _show(app, typed, made, changes)
