@@ -185,7 +185,8 @@ class Project:
             values[release.id] = overlaid(own, smoke_values) if release.smoke else own
             digests[release.id] = inputs_digest(release, values[release.id], self.app.charts.digest(release.chart))
         self.app.redactor.spare(names(request.stack))
-        self.app.redactor.learn(*values.values())
+        environment = request.stack.environment
+        self.app.redactor.learn(*values.values(), environment.values if environment.references else {})
         return Inputs(values=values, digests=digests)
 
     def with_secrets(self, planned: Planned, cluster: Cluster | None) -> Planned:

@@ -30,7 +30,12 @@ def cached_stack(app: App) -> Stack:
 
 
 def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
-    """The merged values of releases by `namespace/name`; raises ConfigError where an overlay cannot be read."""
+    """The merged values of releases by `namespace/name`; raises ConfigError where an overlay cannot be read.
+
+    Secrets that references brought from the environment are marked.
+    """
+    from devtools.config.references.secrecy import marking
+
     wanted = {str(release.id): release for release in releases}
 
     def read() -> dict[str, Any]:
@@ -47,7 +52,8 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
 
     name = f"values {stack.root} {_referred(stack.environment)} {_provider(app)} {' '.join(wanted)}"
     merges = app.cached(name, _inputs(app), read, kind=dict[str, tuple[str, Any]], good=is_of_these)
-    return {name: data for name, (_, data) in merges.items()}
+    mark = marking(stack.environment)
+    return {name: mark(data) for name, (_, data) in merges.items()}
 
 
 def decrypted_values(app: App, releases: Iterable[Release]) -> Mapping[Path, Mapping[str, Any]]:

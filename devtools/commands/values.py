@@ -26,6 +26,7 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     With `secrets`, secrets are shown, too; with `tenant`, that tenant's values lie over the overlays.
     """
     from devtools.app.stack_cache import decrypted_values
+    from devtools.config.references.secrecy import marking
     from devtools.config.values import masked, merge
     from devtools.planning.selection import find_release
 
@@ -38,8 +39,9 @@ def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool
     if secrets:
         merged = replace(merged, data=unmarked(merged.data))
     else:
-        app.redactor.learn(merged.data)
-        merged = replace(merged, data=app.redactor.hide(merged.data))
+        data = marking(stack.environment)(merged.data)
+        app.redactor.learn(data)
+        merged = replace(merged, data=app.redactor.hide(data))
     if options.output == "json":
         document = values_json(str(release.id), stack.environment.name, merged, explain=explain)
         app.out.write(json_text(document) + "\n")

@@ -9,6 +9,7 @@ from typing import Any
 from devtools.diff.difference import ABSENT
 from devtools.drift.changes import ObjectChange, PlannedField, ReleaseChange
 from devtools.model import SYNCED, Action, Plan, Step
+from devtools.redaction import Redactor
 
 VERSION = 1
 _ACTS = {*SYNCED, Action.UNINSTALL}
@@ -20,7 +21,9 @@ def changes_json(
     """Return the documented `plan-diff` document."""
     changed = {item.step.id: item for item in found}
     shown = [step for step in plan.steps if step.action not in {Action.UNCHANGED, Action.DISABLED}]
-    releases = [_release_json(step, changed.get(step.id)) for step in shown]
+    redactor = Redactor()
+    redactor.learn(plan.stack.environment.values)
+    releases = [_release_json(step, changed.get(step.id), redactor) for step in shown]
     return {
         "version": VERSION,
         "kind": "plan-diff",
@@ -53,9 +56,10 @@ def _counts(plan: Plan, releases: Sequence[Mapping[str, Any]]) -> dict[str, int]
     }
 
 
-def _release_json(step: Step, found: ReleaseChange | None) -> dict[str, Any]:
+def _release_json(step: Step, found: ReleaseChange | None, redactor: Redactor) -> dict[str, Any]:
     """Return one element of `releases`."""
     chart = step.release.chart
+    commands = step.release.before if step.action in SYNCED else ()
     return {
         "release": str(step.id),
         "layer": step.release.layer,
@@ -66,7 +70,7 @@ def _release_json(step: Step, found: ReleaseChange | None) -> dict[str, Any]:
         "stand_in": step.is_on_stand_in,
         "problem": found.problem if found else "",
         "notes": list(found.notes) if found else [],
-        "commands": [list(hook.argv) for hook in step.release.before] if step.action in SYNCED else [],
+        "commands": [redactor.hide([*hook.argv]) for hook in commands],
         "hooks": [_hook_json(hook.events, hook.object) for hook in (found.hooks if found else ())],
         "objects": [_object_json(item) for item in (found.objects if found else ())],
     }
