@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.kits.repository import Repo
@@ -120,3 +121,12 @@ def test_every_chart_that_does_not_render_is_named(offline: Repo) -> None:
     assert not (offline.path / "out").exists()
     assert "--to is missing" in offline.invoke("render").err
     assert "holds the repository" in offline.invoke("render", "--to", "..").err
+
+
+@pytest.mark.parametrize("name", ["layers", "environments/local", "charts/platform/web", ".git", ".devtools/x"])
+def test_nothing_is_written_among_the_files_of_the_stack(offline: Repo, name: str) -> None:
+    make(offline)
+    failed = offline.invoke("render", "--to", name)
+    assert failed.code == 2
+    assert f"--to {name} is among the stack's own files" in failed.err
+    assert not [*offline.path.rglob(".devtools-export.yaml")]

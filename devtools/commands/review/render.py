@@ -10,6 +10,7 @@ from typing import Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
+from devtools.base.atomic_write import OWN
 from devtools.base.words import plural
 from devtools.errors import ConfigError, ExitCode, Problem, config_error
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
@@ -89,6 +90,10 @@ def _directory(app: App, typed: str) -> Path:
     out = (app.cwd / typed).resolve()
     if app.settings.root.is_relative_to(out):
         raise ConfigError(f"--to {typed} holds the repository", hint="choose a directory of its own")
+    settings = app.settings
+    inputs = (settings.layers, settings.environments, settings.charts, settings.root / OWN, settings.root / ".git")
+    if any(out.is_relative_to(path.resolve()) for path in inputs):
+        raise ConfigError(f"--to {typed} is among the stack's own files", hint="choose a directory of its own")
     return out
 
 
