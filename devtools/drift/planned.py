@@ -41,7 +41,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import SYNCED, Action, ObjectRef, Plan, ReleaseId, Step
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
-from devtools.redaction.origin import marked_at
+from devtools.redaction.origin import marked_at, marked_keys
 from devtools.releases.facts import helm_records, record_path
 from devtools.releases.recovery import Revision, basis, revisions
 from devtools.rendering.renderer import Rendered
@@ -131,6 +131,7 @@ class _Prediction(LiveObjects):
         if stored:
             redactor.learn(stored.values, *without_crds(stored.objects))
             redactor.learn(*(marked_at(stored.values, shape) for shape in masked(step.release, "").values()))
+            redactor.learn(marked_at(stored.values, marked_keys(values) or {}))
         new = self._declared(step.id, rendering.rendered, values, redactor)
         again = self._declared(step.id, rendering.again, values, redactor)
         crds = [{**item.data, "metadata": self._crd_metadata(item.data, is_crd=item.is_crd)} for item in rendering.crds]

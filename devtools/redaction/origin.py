@@ -40,7 +40,18 @@ def marked_at(values: Any, shape: Any) -> Any:
     """Return what values have at the keys of `shape`, marked: of the same encrypted file, with other content."""
     if isinstance(values, Mapping) and isinstance(shape, Mapping):
         return {key: marked_at(values[key], below) for key, below in shape.items() if key in values}
+    if isinstance(values, list) and isinstance(shape, list):
+        plain = [item for item in shape if not any(True for _ in marked_in(item))]
+        return [item if item in plain else marked(item) for item in values]
     return marked(values)
+
+
+def marked_keys(values: Any) -> Any:
+    """Return the part of values that is marked, as a shape for `marked_at`; None if nothing is."""
+    if isinstance(values, Mapping):
+        found = {key: part for key, item in values.items() if (part := marked_keys(item)) is not None}
+        return found or None
+    return values if any(True for _ in marked_in(values)) else None
 
 
 def unmarked(value: Any) -> Any:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devtools.redaction import Redactor, hidden, is_secret, secret_values
+from devtools.redaction.origin import marked, marked_at, marked_in, marked_keys
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "secrets.yaml").read_text())
 SECRET = 'hunter22-"quoted"<&>\\ä'
@@ -172,3 +173,16 @@ for part in json.loads(sys.stdin.read()):
 def test_no_text_makes_the_search_endless() -> None:
     """A pattern that tries every division of a text hangs, and then not even Ctrl-C ends the run."""
     subprocess.run([sys.executable, "-c", ENDLESS], input=json.dumps(REPEATED), text=True, check=True, timeout=120)
+
+
+def test_what_was_deployed_at_the_keys_of_marked_values_is_secret() -> None:
+    now = {"words": ["--debug", marked("--with=new")], "listen": marked("new"), "deep": {"a": marked(1), "b": "x"}}
+    before = {
+        "words": ["--debug", "--with=old"],
+        "listen": {"on": "older"},
+        "deep": {"a": 47114711, "b": "y"},
+        "c": "z",
+    }
+    found = set(marked_in(marked_at(before, marked_keys(now))))
+    assert found == {"--with=old", "47114711", "4.7114711e+07", "older"}
+    assert marked_keys({"plain": {"a": 1}, "list": ["b"]}) is None
