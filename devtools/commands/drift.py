@@ -80,10 +80,12 @@ def _look(
     app: App, target: Cluster, stack: Stack, releases: Sequence[Release]
 ) -> tuple[list[ReleaseDrift], dict[str, Any]]:
     """The releases compared with what is there, and the document that says so."""
+    from devtools.app.stack_cache import cached_values
     from devtools.report.drift import drift_json
 
     started = time.monotonic()
-    found = find_drift(Project(app).client(target), releases, app.cancel, app.say)
+    values = cached_values(app, stack, releases) if stack.environment.references else {}
+    found = find_drift(Project(app).client(target), releases, app.cancel, app.say, values)
     seconds = time.monotonic() - started
     return found, drift_json(stack.name, stack.environment.name, target.context, found, seconds)
 

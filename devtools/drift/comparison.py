@@ -26,7 +26,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import Ignore, ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
-from devtools.redaction.origin import marked_at
+from devtools.redaction.origin import marked_at, marked_keys
 from devtools.releases.facts import helm_records, record_path
 from devtools.releases.recovery import Revision, basis, revisions
 
@@ -78,15 +78,20 @@ class ReleaseDrift:
 
 
 def find_drift(
-    kube: Kube, releases: Sequence[Release], cancel: Cancel, say: Callable[[str], None]
+    kube: Kube,
+    releases: Sequence[Release],
+    cancel: Cancel,
+    say: Callable[[str], None],
+    values: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[ReleaseDrift]:
     """Compare every object of these releases with the live one, in the order of the releases.
 
     Where the newest revision is not deployed, it is the last one that is which counts, else the newest itself (see
-    `basis`). Lists Helm's records once (their metadata), and each kind at most once.
+    `basis`). What was deployed where `values`, by release, are marked
+    is secret. Lists Helm's records once (their metadata), and each kind at most once.
     Raises EnvironmentFault where the API server does not answer or refuses, Interrupted on cancel.
     """
-    return _Look(kube, cancel, say).at(releases)
+    return _Look(kube, cancel, say).at(releases, values or {})
 
 
 class _Unreadable(Exception):
@@ -100,13 +105,15 @@ class _Look(LiveObjects):
         super().__init__(kube, cancel)
         self._say = say
         self._ignored: dict[ReleaseId, tuple[Ignore, ...]] = {}
-        self._encrypted: dict[ReleaseId, tuple[Mapping[str, Any], ...]] = {}  # the keys of encrypted values
+        self._secret: dict[ReleaseId, tuple[Mapping[str, Any], ...]] = {}  # the keys of values secret by their origin
 
-    def at(self, releases: Sequence[Release]) -> list[ReleaseDrift]:
+    def at(self, releases: Sequence[Release], values: Mapping[str, Mapping[str, Any]]) -> list[ReleaseDrift]:
         """See `find_drift`."""
         self._ignored = {release.id: release.ignore for release in releases if release.ignore}
-        encrypted = [release for release in releases if release.secret_files]
-        self._encrypted = {release.id: tuple(masked(release, "").values()) for release in encrypted}
+        self._secret = {
+            release.id: (*masked(release, "").values(), marked_keys(values.get(str(release.id))) or {})
+            for release in releases
+        }
         records = revisions(helm_records(self._kube, {release.namespace for release in releases}))
         known = [_known(release, records.get(release.id, ())) for release in releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
@@ -139,7 +146,7 @@ class _Look(LiveObjects):
         for one in (found, *later):
             if one:
                 redactor.learn(one.values, *one.objects)
-                redactor.learn(*(marked_at(one.values, shape) for shape in self._encrypted.get(release, ())))
+                redactor.learn(*(marked_at(one.values, shape) for shape in self._secret.get(release, ())))
         return self.items(release, (*found.objects, *found.repeated), redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
