@@ -221,7 +221,7 @@ class Engine:
             failed = any(test.verdict is Verdict.FAILED for test in ended.tests)
             self._restore_annotations(step, done, fact, TESTS_FAILED if failed else passed)
         except Interrupted as error:
-            ended.tests = (self._skipped(step, error.message),)
+            ended.tests = ended.tests or (self._skipped(step, error.message),)
         except EnvironmentFault as error:
             self._note(error)
             ended.tests = (self._skipped(step, error.message),)

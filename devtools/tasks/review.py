@@ -140,7 +140,7 @@ def secrets(_: Context, env: str = "", output: str = "text") -> None:
       invoke secrets --env prod --output json
     """
     from devtools.app.exit_codes import main
-    from devtools.commands.secrets import secrets as verb
+    from devtools.commands.review.secrets import secrets as verb
 
     main(lambda app: verb(app, output), output, environment=env)
 

@@ -233,7 +233,7 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     env = _door_context(repo, cluster, door, tmp_path)
     repo.edit("layers/_defaults.yaml", "60s", "600s")
     repo.chart("conf", CONFIG_MAP, SLOW)
-    child = repo.start("layer", "10", env={**env, "DEVTOOLS_PATIENCE": "3", "DEVTOOLS_MARK": repo.namespace})
+    child = repo.start("layer", "10", "--yes", env={**env, "DEVTOOLS_PATIENCE": "3", "DEVTOOLS_MARK": repo.namespace})
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
     deadline = time.monotonic() + 30
     while kube.get(f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow") is None:
@@ -252,7 +252,7 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     assert with_mark(f"DEVTOOLS_MARK={repo.namespace}") == []
     door.open = True
     (repo.path / "charts/platform/conf/templates/1.yaml").unlink()
-    finished = repo.invoke("layer", "10", env=env)
+    finished = repo.invoke("layer", "10", "--yes", env=env)
     assert finished.code == 0, finished.text
     door.close()
 

@@ -77,7 +77,7 @@ def _run_with(repo: Repo, kube: Kube, fault: AbstractContextManager[None]) -> st
     repo.chart("empty", "{{/* nothing */}}")
     repo.chart("hooked", CONFIG_MAP, SLOW)
     repo.chart("bulk", BULK)
-    child = repo.start("layer", "10")
+    child = repo.start("layer", "10", "--yes")
     namespace = f"/api/v1/namespaces/{repo.namespace}"
     job, record = f"/apis/batch/v1/namespaces/{repo.namespace}/jobs/slow", f"{namespace}/secrets/{BULK_RECORD}"
     eventually(lambda: kube.get(job) or child.poll() is not None, 90)
@@ -154,7 +154,7 @@ def test_a_server_that_is_gone_ends_all_that_waits_for_its_turn(
     repo: Repo, cluster: Cluster, tmp_path: Path, fault: str
 ) -> None:
     door, kube = _many(repo, cluster, tmp_path), Kube(cluster.kubeconfig, cluster.context, Cancel())
-    child = repo.start("layer", "10", "--output", "json")
+    child = repo.start("layer", "10", "--yes", "--output", "json")
     eventually(lambda: _begun(repo, kube) > 2 or child.poll() is not None, 90)
     if fault == "hangs":
         door.hangs = True
@@ -180,7 +180,7 @@ def test_sigterm_ends_a_run_whose_server_hangs(repo: Repo, cluster: Cluster, tmp
     door, kube = _many(repo, cluster, tmp_path), Kube(cluster.kubeconfig, cluster.context, Cancel())
     repo.env["DEVTOOLS_PATIENCE"] = "120"
     repo.env["DEVTOOLS_MARK"] = repo.namespace
-    child = repo.start("layer", "10")
+    child = repo.start("layer", "10", "--yes")
     eventually(lambda: _begun(repo, kube) > 2 or child.poll() is not None, 90)
     door.hangs = True
     time.sleep(1.0)

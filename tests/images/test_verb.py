@@ -134,7 +134,7 @@ def test_without_an_engine_what_is_asked_for_by_name_fails(embedded: Repo) -> No
 
 def test_without_a_cluster_there_is_a_sentence(repo: Repo) -> None:
     assert repo.preload() is ExitCode.ENVIRONMENT
-    assert "invoke cluster.create" in repo.err
+    assert "invoke up makes it" in repo.err
     assert repo.out == ""
 
 
