@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from devtools.clusters.embedded import kwokctl
 
 WAIT = 60.0  # seconds for it to answer
+_LOOKS = 50  # at what was started, a tenth of a second apart
 TAIL = 5  # lines of a log worth showing
 SERVER_NAMES = (
     *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
@@ -77,6 +78,9 @@ class ControlPlane:
             from devtools.clusters.embedded import kwokctl
 
             self._run(kwokctl.start(self._home(), WAIT), "start")
+            for _ in range(_LOOKS):  # a component is not its own program yet right after it is started
+                if not self.problem(cleanup.processes(self.layout)) or self.cancel.wait(0.1):
+                    break
 
     def kube(self, retry_for: float = 0.0) -> Kube:
         """A client of its API server."""

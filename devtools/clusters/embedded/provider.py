@@ -77,6 +77,10 @@ class KwokProvider:
                 lifecycle.start(observed.record)
             if observed.state != "running":
                 observed = self._look()
+            if observed.partial and observed.record is not None:  # a part ended meanwhile
+                progress(f"{observed.sentence(self._layout.name)}: restarting it with its stored data")
+                lifecycle.start(observed.record)
+                observed = self._look()
             if observed.record is not None and lifecycle.reconcile(observed.record, observed.running, progress):
                 observed = self._look()
         return self._found(observed)
