@@ -22,7 +22,7 @@ def cached_stack(app: App) -> Stack:
         from devtools.config.stack import load_stack
 
         charts = app.charts
-        _ = charts.lock  # what is wrong with it is told first, whether or not a chart of it is used
+        _ = charts.lock  # reports its faults first, even if no chart of it is used
         return load_stack(settings, environment, charts)
 
     name = f"stack {settings.root} {environment} {_provider(app)}"
@@ -149,7 +149,7 @@ def _inputs(app: App) -> tuple[Path, ...]:
 
 
 def _provider(app: App) -> str:
-    """The provider's name, which decides whether there are stand-ins; whoever needs a cluster is told of the rest."""
+    """The provider's name, which decides whether there are stand-ins; commands that need a cluster report faults."""
     try:
         return app.provider_name
     except EnvironmentFault:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-# What kubeconform is told, and so how files are named (Go template of its `-schema-location`).
+# Names the files of schemas: the Go template for kubeconform's `-schema-location`.
 NAME = "{{ .Group }}_{{ .ResourceAPIVersion }}_{{ .ResourceKind }}.json"
 _BUILT_IN = ("io.k8s.api.", "io.k8s.apimachinery.", "io.k8s.apiextensions-apiserver.", "io.k8s.kube-aggregator.")
 _REF = "#/definitions/"

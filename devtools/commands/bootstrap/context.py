@@ -216,7 +216,7 @@ def _published(engine: DockerEngine) -> dict[int, str]:
 
 
 def _has_token(app: App) -> bool:
-    """Whether there is a BUF_TOKEN, or nothing that wants one; a malformed one is told by whoever uses it."""
+    """Whether there is a BUF_TOKEN, or nothing that wants one; its users report a malformed one."""
     from devtools.buf.token import find_token
 
     if not (app.settings.root / "scripts" / "buf-build-push.sh").is_file():
