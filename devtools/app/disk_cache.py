@@ -30,7 +30,7 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 _MOST = 64  # files: repositories and environments that one works with
 _RACY = 100_000_000  # nanoseconds: file systems' clocks tick slower than ours
-_CODE = ("errors.py", "model.py", "base", "config", "charts", "sops")  # below devtools/: what decides what is read
+_CODE = ("errors.py", "model", "base", "config", "charts", "sops")  # below devtools/: what decides what is read
 
 
 class _Unusable(Exception):

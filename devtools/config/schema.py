@@ -10,19 +10,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from devtools import model
 from devtools.config import settings
 from devtools.config.settings import Settings
 from devtools.config.settings_file import gitops
 from devtools.config.validate import form_of, keys_of
-from devtools.model import Layer
+from devtools.model import Layer, declared
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def layer_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key."""
-    return _schema(Layer, "Layer of a stack", model)
+    return _schema(Layer, "Layer of a stack", declared)
 
 
 def settings_schema() -> dict[str, Any]:

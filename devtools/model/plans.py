@@ -1,0 +1,124 @@
+"""What a cluster holds of a stack, and the plan made from both, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from devtools.model.declared import Release, ReleaseId, Stack
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """One object of a release on the cluster; `namespace` is empty for cluster-scoped kinds."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`kind/name`, as kubectl prints it."""
+        return f"{self.kind}/{self.name}"
+
+
+STAND_IN = "stand-in"
+PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})  # Helm's, while it works
+BUSY = PENDING | {"uninstalling"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseFact:
+    """What the cluster holds of one release now."""
+
+    id: ReleaseId
+    status: str  # Helm's: deployed, failed, pending-install, …
+    revision: int
+    digest: str = ""  # our inputs' digest that this revision was made from
+    ready: str = ""  # the digest that was seen ready and kept its contract
+    tested: str = ""  # of a smoke release: the layer's digest that its tests passed on; `failed` if they failed last
+    objects: tuple[ObjectRef, ...] = ()  # what the ready revision made
+    missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
+    going: tuple[ObjectRef, ...] = ()  # those of them that are being deleted
+    leaving: bool = False  # its namespace is being deleted, and with it all that is in there
+    layer: str = ""  # the layer label it was installed with
+    stack: str = ""  # the stack label it was installed with
+    chart: str = ""  # the kind of chart it was installed from; empty if another tool installed it
+    cut_off: tuple[int, ...] = ()  # revisions before this one that Helm still calls pending
+    other_helm: str = ""  # field manager of a helm that devtools did not start, where its operation is not finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the cluster holds now, by release."""
+
+    releases: Mapping[ReleaseId, ReleaseFact] = field(default_factory=dict)
+    namespaces: tuple[str, ...] = ()  # made for releases of the stack; looked at only where they may go
+    crds: tuple[str, ...] = ()  # that came with the stack; looked at only where they may go
+
+
+class Action(StrEnum):
+    """What a step will do."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    UNCHANGED = "unchanged"
+    UNINSTALL = "uninstall"
+    BLOCKED = "blocked"
+    DISABLED = "disabled"
+
+
+SYNCED = frozenset({Action.INSTALL, Action.UPGRADE})  # helm brings these releases to what is declared
+
+
+class Sweep(StrEnum):
+    """What is left of a stack when its releases are gone; the value stands where a release has its namespace.
+
+    No namespace has a capital letter, so no release can be meant.
+    """
+
+    NAMESPACES = "Namespaces"
+    CRDS = "CRDs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a run will do to one release, and why; `needs` are edges inside the plan."""
+
+    release: Release
+    action: Action
+    reason: str
+    needs: tuple[ReleaseId, ...] = ()
+    digest: str = ""
+    recover: str = ""  # the pending-* or failed state to clear first, or STAND_IN to uninstall first
+    cut_off: tuple[int, ...] = ()  # older revisions that Helm still calls pending, to forget
+    revision: int = 0  # the deployed revision now; 0: none
+    sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
+    force: bool = False  # of CRDs: with whatever objects of their kinds there are
+    recreate: bool = False  # objects that refuse a change because it is to what cannot change are deleted first
+    take: bool = False  # fields and objects that are somebody else's are taken over
+    take_pending: bool = False  # a helm that has not finished its work on the release is taken for cut off
+    going: tuple[ObjectRef, ...] = ()  # objects that are being deleted, and are waited for first
+    adopt: bool = False  # the release was installed by other means, or by another stack, and becomes this stack's
+
+    @property
+    def id(self) -> ReleaseId:
+        """The release it is about."""
+        return self.release.id
+
+    @property
+    def is_on_stand_in(self) -> bool:
+        """Whether it rests on a stand-in; what removes a release, or leaves it out, uses no chart."""
+        return self.release.chart.kind == STAND_IN and self.action not in {"uninstall", "disabled", "blocked"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in an order that respects every edge; the same inputs give the same plan."""
+
+    stack: Stack
+    layers: tuple[str, ...]  # selected ones, in order
+    steps: tuple[Step, ...]
+    keeps_crds: bool = False  # releases go and their CRDs stay, which is to be said
+    undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more
