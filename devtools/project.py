@@ -273,9 +273,9 @@ class Project:
             if cluster and kube and (other := others_notice(self.app, request.stack, cluster.context, kube)):
                 bus.emit(other)
             self._announce(request, planned, bus)
-            failures = rendering_failures(self.app, planned.plan, planned.inputs.values)
-            for failure in failures:
-                bus.emit(failure.notice)
+            failures = rendering_failures(
+                self.app, planned.plan, planned.inputs.values, planned.inputs.digests, bus.emit
+            )
             broken = [str(failure.release) for failure in failures if failure.is_certain]
             reason = f"helm cannot render {', '.join(broken)}; " if broken else ""
             reason += "dry run: nothing was touched"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,14 @@ from devtools.app.environment import App
 from devtools.base.words import shortened
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault
 from devtools.events import Notice
-from devtools.model import STAND_IN, SYNCED, Action, Plan, Release, ReleaseId, Stack
+from devtools.model import SYNCED, Action, Plan, Release, ReleaseId, Stack
 
 if TYPE_CHECKING:
     from devtools.helm.failures import HelmFailure
     from devtools.kube.client import Kube
     from devtools.rendering.renderer import Renderer
+
+_MOST_RENDERED = 50  # helm takes a tenth of a second or more for each
 
 
 def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
@@ -85,38 +87,53 @@ class RenderingFailure:
     is_certain: bool
 
 
-def rendering_failures(app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> list[RenderingFailure]:
-    """Render the charts of every release to sync, without the cluster; nothing if helm is not built yet.
+def rendering_failures(
+    app: App,
+    plan: Plan,
+    values: Mapping[ReleaseId, Mapping[str, Any]],
+    digests: Mapping[ReleaseId, str],
+    emit: Callable[[Notice], None],
+) -> list[RenderingFailure]:
+    """Render the charts of the releases to sync, without the cluster; nothing if helm is not built yet.
 
-    A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
+    What was rendered before from the same inputs is not rendered again. Of more than 50 releases, one of each chart is
+    rendered, and a notice says so. A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
+    Emits a warning for each failure.
     """
+    from devtools.rendering.rendered_before import RenderedBefore
     from devtools.rendering.renderer import renderer
 
-    releases = [step.release for step in plan.steps if step.action in {Action.INSTALL, Action.UPGRADE}]
-    releases = [release for release in releases if release.chart.kind != STAND_IN]
+    releases = [step.release for step in plan.steps if step.action in SYNCED and not step.is_on_stand_in]
     try:
         program = app.toolchain.path("helm") if releases else None
     except EnvironmentFault:
         return []
     if program is None:
         return []
-    values, locked = _with_secrets(app, plan, values)
-    releases = [release for release in releases if release.id not in {failure.release for failure in locked}]
+    before = RenderedBefore(app.folders.cache / "rendered", f"{app.settings.root} {app.environment_name} {program}")
+    keys = {release.id: f"{release.id}@{digests[release.id]}" for release in releases}
+    releases = [release for release in releases if keys[release.id] not in before]
+    if len(releases) > _MOST_RENDERED:
+        charts = {release.chart.path: release for release in reversed(releases)}  # the first one of each
+        message = f"rendered one release of each chart, {len(charts)} of {len(releases)}; to render all: invoke check"
+        emit(Notice(level="info", message=message))
+        releases = list(charts.values())
+    values, failures = _with_secrets(app, plan, values)
+    locked = {failure.release for failure in failures}
+    releases = [release for release in releases if release.id not in locked]
     with renderer(program, app.runner) as rendering:
-        failures = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
-    found = [(release, failure) for release, failure in zip(releases, failures, strict=True) if failure]
-    return locked + [
-        RenderingFailure(
-            release=release.id,
-            notice=Notice(
-                level="warning",
-                message=f"helm cannot render chart {release.chart.name}: {failure.text}",
-                release=str(release.id),
-            ),
-            is_certain=failure.is_certain,
-        )
-        for release, failure in found
-    ]
+        found = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
+    for release, failure in zip(releases, found, strict=True):
+        if failure is None:
+            continue
+        message = f"helm cannot render chart {release.chart.name}: {failure.text}"
+        notice = Notice(level="warning", message=message, release=str(release.id))
+        failures.append(RenderingFailure(release=release.id, notice=notice, is_certain=failure.is_certain))
+    failed = {failure.release for failure in failures}
+    before.add(keys[release.id] for release in releases if release.id not in failed)
+    for item in failures:
+        emit(item.notice)
+    return failures
 
 
 def _with_secrets(
