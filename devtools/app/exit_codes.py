@@ -16,8 +16,6 @@ from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCo
 
 Verb = Callable[[App], ExitCode]
 DOCUMENTS = ("text", "json")  # what a verb that shows something can print
-EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
-PLANS = (*EVENTS, "markdown")  # and one that may show what would change
 _GARBAGE = 50_000  # objects until the collector looks for rings of them: importing makes none, and thousands of objects
 
 

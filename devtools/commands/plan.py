@@ -1,4 +1,4 @@
-"""`invoke layers` and `invoke plan`: look, and touch nothing."""
+"""`invoke plan`: what a run would do, and why."""
 
 from __future__ import annotations
 
@@ -7,21 +7,9 @@ from dataclasses import replace
 from devtools.app.environment import App
 from devtools.app.options import Options, command_line
 from devtools.commands.review.diff import run_or_diff
-from devtools.errors import EnvironmentFault, ExitCode
-from devtools.model import Facts, Stack
+from devtools.errors import ExitCode
 from devtools.planning.selection import Selector, choose, narrowed
 from devtools.project import Project, Request
-
-
-def layers(app: App, name: str, options: Options) -> ExitCode:
-    """A table of layers and releases with what the cluster holds of them."""
-    from devtools.report.tables import show_layers
-
-    whole = Project(app).stack()
-    stack = _chosen(whole, name, options)
-    facts, note = _facts(app, whole)
-    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
-    return ExitCode.OK
 
 
 def plan(app: App, name: str, options: Options) -> ExitCode:
@@ -37,27 +25,3 @@ def plan(app: App, name: str, options: Options) -> ExitCode:
         )
     options = replace(options, dry_run=True)
     return run_or_diff(app, Request(command=command, stack=stack, selection=selection, options=options))
-
-
-def _chosen(stack: Stack, name: str, options: Options) -> Stack:
-    """The stack with the chosen releases only."""
-    selection = choose(stack, name, options.selector)
-    layers = [
-        replace(layer, releases=tuple(release for release in layer.releases if selection.takes(release)))
-        for layer in stack.layers
-        if layer.name in selection.layers
-    ]
-    return replace(stack, layers=tuple(layers))
-
-
-def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
-    """What the cluster holds, or why that cannot be told."""
-    from devtools.kube.client import ApiError
-    from devtools.releases.facts import observe
-
-    try:
-        own = {release.id for release in stack.releases()}
-        namespaces = {release.namespace for release in stack.releases()}
-        return observe(Project(app).client(app.provider.find()), own.__contains__, namespaces), ""
-    except (EnvironmentFault, ApiError) as error:
-        return None, app.redactor.text(error.message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task
+from devtools.tasks.declaration import our_task, run
 
 _OUTPUT = {"output": "text or json"}
 
@@ -25,11 +25,10 @@ def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "
       invoke bootstrap --dry-run
       invoke bootstrap --no-push
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.bootstrap import command
 
     options = command.Options(dry_run=dry_run, push=not no_push, output=output)
-    main(lambda app: command.bootstrap(app, options), output)
+    run(lambda app: command.bootstrap(app, options), output)
 
 
 @our_task(reads=True, help=_OUTPUT)
@@ -40,10 +39,9 @@ def status(_: Context, output: str = "text") -> None:
       invoke bootstrap.status
       invoke bootstrap.status --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.bootstrap import command
 
-    main(lambda app: command.status(app, output), output)
+    run(lambda app: command.status(app, output), output)
 
 
 @our_task(
@@ -66,10 +64,9 @@ def down(
       invoke bootstrap.down --keep-cluster
       invoke bootstrap.down --registry
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.bootstrap import command
 
-    main(lambda app: command.down(app, output, keep_cluster=keep_cluster, registry=registry, force=force), output)
+    run(lambda app: command.down(app, output, keep_cluster=keep_cluster, registry=registry, force=force), output)
 
 
 namespace = Collection("bootstrap")

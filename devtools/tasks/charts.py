@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task
+from devtools.tasks.declaration import our_task, run
 
 
 @our_task(
@@ -25,10 +25,9 @@ def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", outp
       invoke charts.vendor --name hashicorp/vault --name jetstack/cert-manager
       invoke charts.vendor --from ../archives
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import charts as verbs
 
-    main(lambda app: verbs.vendor(app, name, from_, keyring, output), output)
+    run(lambda app: verbs.vendor(app, name, from_, keyring, output), output)
 
 
 @our_task(reads=True, help={"output": "text or json"})
@@ -38,10 +37,9 @@ def verify(_: Context, output: str = "text") -> None:
     Examples:
       invoke charts.verify
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import charts as verbs
 
-    main(lambda app: verbs.verify(app, output), output)
+    run(lambda app: verbs.verify(app, output), output)
 
 
 @our_task(reads=True, name="list", help={"output": "text or json"})
@@ -52,10 +50,9 @@ def list_(_: Context, output: str = "text") -> None:
       invoke charts.list
       invoke charts.list --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import charts as verbs
 
-    main(lambda app: verbs.show(app, output), output)
+    run(lambda app: verbs.show(app, output), output)
 
 
 @our_task(
@@ -72,10 +69,9 @@ def outdated(_: Context, from_: str = "", output: str = "text") -> None:
       invoke charts.outdated
       invoke charts.outdated --from ../archives/index.yaml
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import charts as verbs
 
-    main(lambda app: verbs.outdated(app, from_, output), output)
+    run(lambda app: verbs.outdated(app, from_, output), output)
 
 
 @our_task(
@@ -91,10 +87,9 @@ def dependencies(_: Context, check: bool = False, output: str = "text") -> None:
       invoke charts.dependencies
       invoke charts.dependencies --check
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import charts as verbs
 
-    main(lambda app: verbs.dependencies(app, check=check, output=output), output)
+    run(lambda app: verbs.dependencies(app, check=check, output=output), output)
 
 
 charts = Collection("charts", vendor, verify, list_, outdated, dependencies)

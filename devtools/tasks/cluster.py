@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task
+from devtools.tasks.declaration import our_task, run
 
 _ENV = "environment whose cluster is meant, if it has its own (default: the one in devtools.yaml)"
 _FORCE = "also while a run of this or another machine is under way on the cluster"
@@ -27,10 +27,9 @@ def create(_: Context, env: str = "", recreate: bool = False, force: bool = Fals
       invoke cluster.create --recreate
       invoke cluster.create --env ci
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.create(app, output, recreate=recreate, force=force), output, environment=env)
+    run(lambda app: cluster.create(app, output, recreate=recreate, force=force), output, environment=env)
 
 
 @our_task(reads=True, help={"env": _ENV, "output": "text or json"})
@@ -41,10 +40,9 @@ def status(_: Context, env: str = "", output: str = "text") -> None:
       invoke cluster.status
       invoke cluster.status --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.status(app, output), output, environment=env)
+    run(lambda app: cluster.status(app, output), output, environment=env)
 
 
 @our_task(help={"env": _ENV, "force": _FORCE})
@@ -57,10 +55,9 @@ def stop(_: Context, env: str = "", force: bool = False) -> None:
       invoke cluster.stop
       invoke cluster.stop --force
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.stop(app, force=force), environment=env)
+    run(lambda app: cluster.stop(app, force=force), environment=env)
 
 
 @our_task(help={"env": _ENV, "force": _FORCE})
@@ -73,10 +70,9 @@ def delete(_: Context, env: str = "", force: bool = False) -> None:
       invoke cluster.delete
       invoke cluster.delete --force
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import cluster
 
-    main(lambda app: cluster.delete(app, force=force), environment=env)
+    run(lambda app: cluster.delete(app, force=force), environment=env)
 
 
 namespace = Collection("cluster", create, status, stop, delete)

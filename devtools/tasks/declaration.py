@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from invoke.context import Context
-from invoke.tasks import Task, task
+from invoke.tasks import Task
 
 from devtools.tasks.interrupt import end_quietly
 from devtools.tasks.program import allow_bytecode, running_program
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.parser.argument import Argument
 
+    from devtools.app.exit_codes import Verb
     from devtools.app.options import Options
-    from devtools.planning.selection import Selector
+
+DOCUMENTS = ("text", "json")  # what a command that shows something can print
+EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
+PLANS = (*EVENTS, "markdown")  # and one that may show what would change
 
 
 # invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
@@ -110,74 +115,128 @@ def _typed(task: Task[Any]) -> str:
 
 def refuse_dry(name: str, output: str) -> None:
     """End with the error that a task cannot be rehearsed."""
-    from devtools.app.exit_codes import main
     from devtools.errors import ConfigError
 
     def refuse(_: object) -> NoReturn:
         hint = f"leave out --dry; what {name} does: invoke --help {name}"
         raise ConfigError(f"{name} has no dry run, so --dry is refused: nothing was done", hint=hint)
 
-    main(refuse, output if output in {"text", "json"} else "text")
+    run(refuse, output if output in DOCUMENTS else "text")
 
 
 end_quietly(_OurTask)
 allow_bytecode()
 
-our_task = functools.partial(task, klass=_OurTask, auto_shortflags=False)
-layer_task = functools.partial(task, klass=LayerTask, auto_shortflags=False)
+_RUN = "text, json (one document at the end) or jsonl (events as they come)"
+OUTPUT_OF_PLANS = f"{_RUN}; with --diff text, json or markdown"
 
-_ENV = "environment whose overlays apply (default: the one in devtools.yaml)"
-_OUTPUT = "text, json (one document at the end) or jsonl (events as they come)"
-_HELP = {
-    "env": _ENV,
-    "output": _OUTPUT,
-    "force": "sync releases that are unchanged, too",
-    "dry-run": "print the plan and touch nothing",
-    "diff": "with a dry run: show which objects and fields would change",
-    "fail-on-change": "with --diff: exit with 1 if anything would be done",
-    "no-test": "sync only",
-    "only-test": "check contracts and run smoke tests, without syncing",
-    "no-wait": "fail if another run holds the lock, instead of waiting",
-    "stage": "only layers of this stage (may be given again)",
-    "release": "only this release, name or namespace/name (may be given again)",
-    "label": "only releases with these labels: a=b,c!=d or name=web (may be given again: any may match)",
-    "with-needs": "also everything that the chosen releases need",
-    "recreate": "recreate objects of this release whose immutable fields change (may be given again)",
-    "force-local": "also write to an environment that a GitOps controller deploys",
-    "take-ownership": "take over this release, its fields and its objects from other owners (may be given again)",
-    "show-secrets": "also show values whose key looks secret (default: ***)",
-    "yes": "change the cluster of provider context without asking",
-    "verbose": "show what helm and the hooks print",
+
+@dataclass(frozen=True, slots=True)
+class _Flag:
+    """A flag that several tasks have: its help, and the option of a run that it sets, empty if the task reads it."""
+
+    help: str
+    option: str = ""
+    default: Any = False
+    inverted: bool = False  # the flag switches the option off
+
+
+_FLAGS = {
+    "env": _Flag("environment whose overlays apply (default: the one in devtools.yaml)"),
+    "output": _Flag(_RUN),
+    "show-secrets": _Flag("also show values whose key looks secret (default: ***)"),
+    "force": _Flag("sync releases that are unchanged, too", "force"),
+    "force-local": _Flag("also write to an environment that a GitOps controller deploys", "force_local"),
+    "dry-run": _Flag("print the plan and touch nothing", "dry_run"),
+    "diff": _Flag("with a dry run: show which objects and fields would change", "diff"),
+    "fail-on-change": _Flag("with --diff: exit with 1 if anything would be done", "fail_on_change"),
+    "no-test": _Flag("sync only", "test", inverted=True),
+    "only-test": _Flag("check contracts and run smoke tests, without syncing", "sync", inverted=True),
+    "no-wait": _Flag("fail if another run holds the lock, instead of waiting", "wait", inverted=True),
+    "retest": _Flag("test unchanged layers, too", "retest"),
+    "yes": _Flag("change the cluster of provider context without asking", "yes"),
+    "verbose": _Flag("show what helm and the hooks print", "verbose"),
+    "recreate": _Flag(
+        "recreate objects of this release whose immutable fields change (may be given again)", "recreate", None
+    ),
+    "take-ownership": _Flag(
+        "take over this release, its fields and its objects from other owners (may be given again)", "take", None
+    ),
+    "stage": _Flag("only layers of this stage (may be given again)", "selector.stages", None),
+    "release": _Flag("only this release, name or namespace/name (may be given again)", "selector.releases", None),
+    "label": _Flag(
+        "only releases with these labels: a=b,c!=d or name=web (may be given again: any may match)",
+        "selector.labels",
+        None,
+    ),
+    "with-needs": _Flag("also everything that the chosen releases need", "selector.with_needs"),
 }
-SELECTORS = ["stage", "release", "label"]
-INSISTED = ["recreate", "take_ownership"]
+SELECTORS = ("stage", "release", "label")
 
 
-def with_help(*names: str, **more: str) -> dict[str, str]:
-    """The help of flags that many tasks have, and of those that are this task's alone."""
-    return {name: _HELP[name] for name in names} | more
+def our_task(
+    *flags: str,
+    klass: type[Task[Any]] = _OurTask,
+    help: Mapping[str, str] | None = None,  # noqa: A002 - invoke's name
+    iterable: Iterable[str] = (),
+    **more: Any,
+) -> Callable[[Callable[..., None]], Any]:
+    """Declare a task as `invoke.task` does, which has flags of `_FLAGS` besides the parameters of its function.
+
+    The function gets what they mean as `options`. `help` describes its own parameters, or the flags in other words.
+    """
+    added = {flag.replace("-", "_"): _FLAGS[flag] for flag in flags if _FLAGS[flag].option}
+    texts = {flag: _FLAGS[flag].help for flag in flags} | dict(help or {})
+    several = [*iterable, *(name for name, flag in added.items() if flag.default is None)]
+
+    def declare(body: Callable[..., None]) -> Any:
+        return klass(_with_flags(body, added), help=texts, iterable=several, auto_shortflags=False, **more)
+
+    return declare
 
 
-def options_of(
-    output: str, *, force: bool = False, dry_run: bool = False, wait: bool = True, verbose: bool = False
-) -> Options:
+layer_task = functools.partial(our_task, klass=LayerTask)
+
+
+def _with_flags(body: Callable[..., None], flags: Mapping[str, _Flag]) -> Callable[..., None]:
+    """Return a function with these parameters, too, which calls `body` with the `options` that they make.
+
+    A function without a parameter `options` is returned as it is.
+    """
+    own = list(inspect.signature(body).parameters.values())
+    if all(item.name != "options" for item in own):
+        return body
+    own = [item for item in own if item.name != "options"]
+    added = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=flag.default) for name, flag in flags.items()]
+    signature = inspect.Signature([*own, *added])
+
+    @functools.wraps(body)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        typed = {name: bound.arguments.pop(name) for name in flags}
+        body(*bound.args, **bound.kwargs, options=_options(typed, flags, bound.arguments.get("output", "text")))
+
+    wrapper.__signature__ = signature  # type: ignore[attr-defined] # what inspect.signature returns
+    return wrapper
+
+
+def _options(typed: Mapping[str, Any], flags: Mapping[str, _Flag], output: str) -> Options:
     """Return the options of a run as typed."""
     from devtools.app.options import Options
-
-    return Options(output=output, force=force, dry_run=dry_run, wait=wait, verbose=verbose)
-
-
-def selector_of(
-    stage: Sequence[str] | None, release: Sequence[str] | None, label: Sequence[str] | None, *, with_needs: bool
-) -> Selector:
-    """Which releases were asked for."""
     from devtools.planning.selection import Selector
 
-    return Selector(
-        stages=tuple(stage or ()), releases=tuple(release or ()), labels=tuple(label or ()), with_needs=with_needs
-    )
+    found: dict[str, Any] = {"output": output}
+    selected: dict[str, Any] = {}
+    for name, flag in flags.items():
+        value = tuple(typed[name] or ()) if flag.default is None else typed[name] != flag.inverted
+        option = flag.option.removeprefix("selector.")
+        (found if option == flag.option else selected)[option] = value
+    return Options(**found, selector=Selector(**selected))
 
 
-def changed(options: Options, **changes: bool | Selector | tuple[str, ...]) -> Options:
-    """The same options but for some."""
-    return dataclasses.replace(options, **changes)  # type: ignore[arg-type] # each caller's keys are right
+def run(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS, *, environment: str = "") -> None:
+    """Run a command in this process and exit with its code; see `devtools.app.exit_codes.main`."""
+    from devtools.app.exit_codes import main
+
+    main(verb, output, outputs, environment=environment)

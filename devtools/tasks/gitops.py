@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import layer_task, our_task, selector_of, with_help
+from devtools.tasks.declaration import SELECTORS, layer_task, our_task, run
 from devtools.tasks.operations import TASKS
+
+if TYPE_CHECKING:
+    from devtools.app.options import Options
 
 
 @our_task(
-    iterable=["env", "layer", "stage", "release", "label"],
-    help=with_help(
-        *("stage", "release", "label"),
-        env="export only this environment (may be given again; default: all in devtools.yaml)",
-        engine="argocd, flux or kustomize",
-        out="directory to write into (default: gitops)",
-        layout="components, addons or infra",
-        charts="where controllers take third-party charts from: upstream, extracted or an oci:// registry",
-        order="rolling, waves or none: how Argo CD keeps the stack's order (default: as devtools.yaml says)",
-        layer="only components of this layer (may be given again)",
-        revision="branch, tag or commit that controllers follow (default: as devtools.yaml says)",
-        check="change nothing; exit 1 if the directory is not as exported",
-        overwrite="replace files that were edited by hand",
-        output="text or json",
-        **{"dry-run": "print what would change and write nothing"},
-    ),
+    *SELECTORS,
+    iterable=["env", "layer"],
+    help={
+        "env": "export only this environment (may be given again; default: all in devtools.yaml)",
+        "engine": "argocd, flux or kustomize",
+        "out": "directory to write into (default: gitops)",
+        "layout": "components, addons or infra",
+        "charts": "where controllers take third-party charts from: upstream, extracted or an oci:// registry",
+        "order": "rolling, waves or none: how Argo CD keeps the stack's order (default: as devtools.yaml says)",
+        "layer": "only components of this layer (may be given again)",
+        "revision": "branch, tag or commit that controllers follow (default: as devtools.yaml says)",
+        "check": "change nothing; exit 1 if the directory is not as exported",
+        "overwrite": "replace files that were edited by hand",
+        "output": "text or json",
+        "dry-run": "print what would change and write nothing",
+    },
 )
 def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
     _: Context,
@@ -38,14 +42,13 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
     charts: str = "",
     order: str = "",
     layer: Sequence[str] | None = None,
-    stage: Sequence[str] | None = None,
-    release: Sequence[str] | None = None,
-    label: Sequence[str] | None = None,
     revision: str = "",
     check: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     output: str = "text",
+    *,
+    options: Options,
 ) -> None:
     """Write the stack's environments as files that a GitOps controller reads.
 
@@ -55,7 +58,6 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
       invoke gitops.export --check
       invoke gitops.export --order waves --charts extracted
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import export as verb
 
     typed = verb.Arguments(
@@ -67,13 +69,13 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
         order=order,
         revision=revision,
         layers=tuple(layer or ()),
-        selector=selector_of(stage, release, label, with_needs=False),
+        selector=options.selector,
         check=check,
         dry_run=dry_run,
         overwrite=overwrite,
         output=output,
     )
-    main(lambda app: verb.export(app, typed), output)
+    run(lambda app: verb.export(app, typed), output)
 
 
 @layer_task(
@@ -105,11 +107,10 @@ def verify(
       invoke gitops.verify clusters/dev --root .
       invoke gitops.verify --crds ../crds --schemas kubeconform
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import verify as verb
 
     typed = verb.Arguments(directory=name, root=root, repository=repository, crds=tuple(crds or ()), schemas=schemas)
-    main(lambda app: verb.verify(app, typed, output), output)
+    run(lambda app: verb.verify(app, typed, output), output)
 
 
 _TREE = {
@@ -152,7 +153,6 @@ def preview(
       invoke gitops.preview --only shop-dev --broken dev-api
       invoke gitops.preview --manifests --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import preview as verb
 
     typed = verb.Arguments(
@@ -165,7 +165,7 @@ def preview(
         new_globbing=new_globbing,
         output=output,
     )
-    main(lambda app: verb.preview(app, typed), output)
+    run(lambda app: verb.preview(app, typed), output)
 
 
 @layer_task(
@@ -192,23 +192,22 @@ def compare_golden(
       invoke gitops.test --update
       invoke gitops.test
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import golden as verb
     from devtools.commands.gitops.preview import Arguments
 
     typed = Arguments(
         directory=name, sets=tuple(only or ()), clusters=clusters, new_globbing=new_globbing, output=output
     )
-    main(lambda app: verb.compare(app, typed, golden, update=update), output)
+    run(lambda app: verb.compare(app, typed, golden, update=update), output)
 
 
 @layer_task(
     reads=True,
-    help=with_help(
-        "output",
-        name="the component: a release's name, or namespace/name",
-        env="in this environment (default: the first one that has it)",
-    ),
+    help={
+        "output": "text or json",
+        "name": "the component: a release's name, or namespace/name",
+        "env": "in this environment (default: the first one that has it)",
+    },
 )
 def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
     """Show each key of a release beside what it becomes in Argo CD and Flux, with file and line.
@@ -217,10 +216,9 @@ def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
       invoke gitops.explain clickhouse
       invoke gitops.explain ameide/clickhouse --env production --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import explain as verb
 
-    main(lambda app: verb.explain(app, name, env, output), output)
+    run(lambda app: verb.explain(app, name, env, output), output)
 
 
 @our_task(
@@ -250,11 +248,10 @@ def import_(
       invoke gitops.import ../fleet --out ../stack --repository https://git.example.com/team/stack.git
       invoke gitops.import clusters/dev --root . --dry-run
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import imports as verb
 
     typed = verb.Arguments(directory=name, out=out, root=root, repository=repository, dry_run=dry_run)
-    main(lambda app: verb.import_tree(app, typed, output), output)
+    run(lambda app: verb.import_tree(app, typed, output), output)
 
 
 gitops = Collection("gitops", export, verify, preview, explain, *TASKS)

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task
+from devtools.tasks.declaration import our_task, run
+
+if TYPE_CHECKING:
+    from devtools.app.options import Options
 
 
 @our_task(
+    "env",
     reads=True,
     name="list",
     iterable=["layer"],
     help={
-        "env": "environment whose overlays apply (default: the one in devtools.yaml)",
         "layer": "only images of this layer; can be given again (default: all layers)",
         "output": "text or json",
     },
 )
-def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str = "text") -> None:
+def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str = "text", *, options: Options) -> None:
     """Show every image that the charts use, the releases that use it, and whether images.yaml lists it.
 
     Examples:
       invoke images.list
       invoke images.list --env dev --layer 40 --output json
     """
-    from devtools.app.exit_codes import main
-    from devtools.app.options import Options
     from devtools.commands.images import inventory as verbs
 
-    main(lambda app: verbs.show(app, layer or (), Options(output=output)), output, environment=env)
+    run(lambda app: verbs.show(app, layer or (), options), output, environment=env)
 
 
 @our_task(
@@ -57,10 +60,9 @@ def preload(
       invoke images.preload --name ameide-migrations --via import
       invoke images.preload --dry-run
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.images import inventory as verbs
 
-    main(lambda app: verbs.preload(app, name or (), via=via, timeout=timeout, dry_run=dry_run, output=output), output)
+    run(lambda app: verbs.preload(app, name or (), via=via, timeout=timeout, dry_run=dry_run, output=output), output)
 
 
 namespace = Collection("images", list_, preload)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task
+from devtools.tasks.declaration import our_task, run
 
 
 @our_task(
@@ -42,7 +42,6 @@ def helmfile(
       invoke import.helmfile ../shop --out . --env staging --env production
       invoke import.helmfile helmfile.yaml --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.imports import helmfile as verb
 
     typed = verb.Arguments(
@@ -55,7 +54,7 @@ def helmfile(
         run_hooks=run_hooks,
         output=output,
     )
-    main(lambda app: verb.import_helmfile(app, typed), output)
+    run(lambda app: verb.import_helmfile(app, typed), output)
 
 
 @our_task(
@@ -84,10 +83,9 @@ def cluster(
       invoke import.cluster --dry-run
       invoke import.cluster --namespace shop --out ../shop
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.imports import cluster as verb
 
-    main(
+    run(
         lambda app: verb.import_cluster(app, tuple(namespace or ()), out, output, dry_run=dry_run, overwrite=overwrite),
         output,
         environment=env,

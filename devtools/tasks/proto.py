@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoke.collection import Collection
 from invoke.context import Context
 
-from devtools.tasks.declaration import our_task
+from devtools.tasks.declaration import our_task, run
 
 _OUTPUT = {"output": "text or json"}
 
@@ -18,10 +18,9 @@ def build(_: Context, output: str = "text") -> None:
 
     Example: invoke proto.build
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import proto
 
-    main(lambda app: proto.build(app, output), output)
+    run(lambda app: proto.build(app, output), output)
 
 
 @our_task(reads=True, help=_OUTPUT)
@@ -30,10 +29,9 @@ def lint(_: Context, output: str = "text") -> None:
 
     Example: invoke proto.lint
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import proto
 
-    main(lambda app: proto.lint(app, output), output)
+    run(lambda app: proto.lint(app, output), output)
 
 
 @our_task(reads=True, help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
@@ -44,10 +42,9 @@ def breaking(_: Context, against: str = "", output: str = "text") -> None:
       invoke proto.breaking
       invoke proto.breaking --against HEAD^
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import proto
 
-    main(lambda app: proto.breaking(app, against, output), output)
+    run(lambda app: proto.breaking(app, against, output), output)
 
 
 @our_task(
@@ -69,12 +66,9 @@ def push(
       invoke proto.push --no-push
       invoke proto.push --label my-branch
     """
-    from devtools.app.exit_codes import main
     from devtools.commands import proto
 
-    main(
-        lambda app: proto.push(app, publish=not no_push, force=force, labels=tuple(label or ()), output=output), output
-    )
+    run(lambda app: proto.push(app, publish=not no_push, force=force, labels=tuple(label or ()), output=output), output)
 
 
 namespace = Collection("proto", build, lint, breaking, push)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from devtools.tasks.declaration import SELECTORS, changed, layer_task, options_of, our_task, selector_of, with_help
+from devtools.tasks.declaration import SELECTORS, layer_task, our_task, run
+
+if TYPE_CHECKING:
+    from devtools.app.options import Options
 
 
 @layer_task(
-    iterable=SELECTORS,
-    help=with_help(
-        *("env", "show-secrets", *SELECTORS, "with-needs"),
-        name="only this layer (default: all)",
-        to="directory to write into",
-        values="also write the merged values of each release, as values.yaml",
-        overwrite="replace files that were edited by hand",
-        output="text or json",
-    ),
+    *("env", "show-secrets", *SELECTORS, "with-needs"),
+    help={
+        "name": "only this layer (default: all)",
+        "to": "directory to write into",
+        "values": "also write the merged values of each release, as values.yaml",
+        "overwrite": "replace files that were edited by hand",
+        "output": "text or json",
+    },
 )
-def render(  # noqa: PLR0913, PLR0917 - one parameter per flag
+def render(
     _: Context,
     name: str = "",
     to: str = "",
@@ -28,11 +30,9 @@ def render(  # noqa: PLR0913, PLR0917 - one parameter per flag
     values: bool = False,
     show_secrets: bool = False,
     overwrite: bool = False,
-    stage: Sequence[str] | None = None,
-    release: Sequence[str] | None = None,
-    label: Sequence[str] | None = None,
-    with_needs: bool = False,
     output: str = "text",
+    *,
+    options: Options,
 ) -> None:
     """Write every object of the stack to files, one for each object; needs no cluster.
 
@@ -41,38 +41,24 @@ def render(  # noqa: PLR0913, PLR0917 - one parameter per flag
       invoke render 40 --to rendered --env dev --values
       git diff --no-index before after
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.review import render as verb
 
-    chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(output), selector=chosen)
     typed = verb.Arguments(
         name=name, to=to, values=values, show_secrets=show_secrets, overwrite=overwrite, options=options
     )
-    main(lambda app: verb.render(app, typed), output, environment=env)
+    run(lambda app: verb.render(app, typed), output, environment=env)
 
 
 @layer_task(
+    *(*SELECTORS, "with-needs"),
     reads=True,
-    iterable=SELECTORS,
-    help=with_help(
-        *SELECTORS,
-        "with-needs",
-        name="only this layer (default: all)",
-        server="also apply every object in a strict dry run, on a control plane of its own",
-        output="text or json",
-    ),
+    help={
+        "name": "only this layer (default: all)",
+        "server": "also apply every object in a strict dry run, on a control plane of its own",
+        "output": "text or json",
+    },
 )
-def check(
-    _: Context,
-    name: str = "",
-    server: bool = False,
-    stage: Sequence[str] | None = None,
-    release: Sequence[str] | None = None,
-    label: Sequence[str] | None = None,
-    with_needs: bool = False,
-    output: str = "text",
-) -> None:
+def check(_: Context, name: str = "", server: bool = False, output: str = "text", *, options: Options) -> None:
     """Find every fault of layer files, values and charts in all environments at once; exit code 2 if there is one.
 
     Examples:
@@ -80,37 +66,22 @@ def check(
       invoke check 40 --server
       invoke check --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.review import check as verb
 
-    chosen = selector_of(stage, release, label, with_needs=with_needs)
-    main(lambda app: verb.check(app, name, changed(options_of(output), selector=chosen), server=server), output)
+    run(lambda app: verb.check(app, name, options, server=server), output)
 
 
 @layer_task(
+    *("env", "force-local", "yes", "no-wait", "verbose", *SELECTORS, "with-needs"),
     reads=True,
-    iterable=SELECTORS,
-    help=with_help(
-        *("env", "force-local", "yes", "no-wait", "verbose", *SELECTORS, "with-needs"),
-        name="only this layer (default: all)",
-        fix="restore drifted objects, overwriting other field managers",
-        output="text or json",
-    ),
+    help={
+        "name": "only this layer (default: all)",
+        "fix": "restore drifted objects, overwriting other field managers",
+        "output": "text or json",
+    },
 )
-def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
-    _: Context,
-    name: str = "",
-    env: str = "",
-    fix: bool = False,
-    force_local: bool = False,
-    yes: bool = False,
-    no_wait: bool = False,
-    verbose: bool = False,
-    stage: Sequence[str] | None = None,
-    release: Sequence[str] | None = None,
-    label: Sequence[str] | None = None,
-    with_needs: bool = False,
-    output: str = "text",
+def drift(
+    _: Context, name: str = "", env: str = "", fix: bool = False, output: str = "text", *, options: Options
 ) -> None:
     """Compare live objects with what was deployed, field by field; exit code 1 if anything differs.
 
@@ -119,13 +90,9 @@ def drift(  # noqa: PLR0913, PLR0917 - one parameter per flag
       invoke drift 40 --output json
       invoke drift --release web --fix
     """
-    from devtools.app.exit_codes import main
-    from devtools.commands import drift as verb
+    from devtools.commands.review import drift as verb
 
-    chosen = selector_of(stage, release, label, with_needs=with_needs)
-    options = changed(options_of(output, wait=not no_wait, verbose=verbose), selector=chosen)
-    options = changed(options, force_local=force_local, yes=yes)
-    main(lambda app: verb.drift(app, name, options, fix=fix), output, environment=env)
+    run(lambda app: verb.drift(app, name, options, fix=fix), output, environment=env)
 
 
 @our_task(
@@ -139,47 +106,34 @@ def secrets(_: Context, env: str = "", output: str = "text") -> None:
       invoke secrets
       invoke secrets --env prod --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.review.secrets import secrets as verb
 
-    main(lambda app: verb(app, output), output, environment=env)
+    run(lambda app: verb(app, output), output, environment=env)
 
 
-@our_task(
-    reads=True,
-    help=with_help("env", name="the release, name or namespace/name", output="text or json"),
-)
-def history(_: Context, name: str, env: str = "", output: str = "text") -> None:
+@our_task("env", reads=True, help={"name": "the release, name or namespace/name", "output": "text or json"})
+def history(_: Context, name: str, env: str = "", output: str = "text", *, options: Options) -> None:
     """Show the revisions that Helm has of a release.
 
     Examples:
       invoke history web
       invoke history shop/web --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.review import revisions as verb
 
-    main(lambda app: verb.history(app, name, options_of(output)), output, environment=env)
+    run(lambda app: verb.history(app, name, options), output, environment=env)
 
 
 @layer_task(
-    help=with_help(
-        *("env", "force-local", "yes", "dry-run", "no-wait"),
-        name="the release, name or namespace/name",
-        revision="the revision to go back to (default: the last one before the newest that was deployed)",
-        output="text or json",
-    ),
+    *("env", "force-local", "yes", "dry-run", "no-wait"),
+    help={
+        "name": "the release, name or namespace/name",
+        "revision": "the revision to go back to (default: the last one before the newest that was deployed)",
+        "output": "text or json",
+    },
 )
 def rollback(
-    _: Context,
-    name: str,
-    revision: str = "",
-    env: str = "",
-    force_local: bool = False,
-    yes: bool = False,
-    dry_run: bool = False,
-    no_wait: bool = False,
-    output: str = "text",
+    _: Context, name: str, revision: str = "", env: str = "", output: str = "text", *, options: Options
 ) -> None:
     """Deploy an earlier revision of a release again, by helm's rollback; the next run of its layer undoes it.
 
@@ -188,11 +142,9 @@ def rollback(
       invoke rollback web 3
       invoke rollback web --dry-run
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.review import revisions as verb
 
-    options = changed(options_of(output, dry_run=dry_run, wait=not no_wait), force_local=force_local, yes=yes)
-    main(lambda app: verb.rollback(app, name, revision, options), output, environment=env)
+    run(lambda app: verb.rollback(app, name, revision, options), output, environment=env)
 
 
 rollback.bare = "revision"

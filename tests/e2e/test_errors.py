@@ -15,7 +15,7 @@ import pytest
 
 from devtools.app.exit_codes import Verb
 from devtools.app.options import Options
-from devtools.commands import layer, plan, up
+from devtools.commands import down, layer, plan, up
 from tests.kits.repository import Repo
 from tests.kits.verbs import call
 
@@ -25,7 +25,7 @@ READERS: tuple[Verb, ...] = (
     lambda app: plan.plan(app, "", DRY),
     lambda app: up.up(app, DRY),
     lambda app: layer.replay(app, "10", DRY),
-    lambda app: up.down(app, DRY),
+    lambda app: down.down(app, DRY),
 )
 
 

@@ -29,8 +29,9 @@ from devtools.app.environment import App
 from devtools.app.exit_codes import run
 from devtools.app.options import Options
 from devtools.clusters.provider import Cluster
-from devtools.commands import drift, layer, up
-from devtools.commands import plan as show
+from devtools.commands import down, layer, layers, up
+from devtools.commands import plan as planning
+from devtools.commands.review import drift
 from devtools.errors import ExitCode
 from devtools.events import StepFinished, StepWaiting
 from devtools.kube.client import Kube
@@ -203,7 +204,7 @@ def test_a_clock_that_is_wrong_or_jumps_changes_nothing(repo: Repo, skew: float 
         assert Path(document["directory"]).resolve() in runs, "the newest run is never pruned"
     out = io.StringIO()
     app = App(environ=repo.environ, cwd=repo.path, out=out, err=io.StringIO(), clock=clock)
-    run(app, lambda app: show.plan(app, "10", Options(output="json")))
+    run(app, lambda app: planning.plan(app, "10", Options(output="json")))
     assert json.loads(out.getvalue())["seconds"] >= 0
 
 
@@ -238,9 +239,9 @@ def listener() -> Iterator[tuple[int, list[object]]]:
 VERBS: dict[str, Callable[[App], ExitCode]] = {
     "up": lambda app: up.up(app, Options(yes=True)),
     "layer": lambda app: layer.replay(app, "10", Options(yes=True)),
-    "down": lambda app: up.down(app, Options(yes=True)),
-    "plan": lambda app: show.plan(app, "", Options(yes=True)),
-    "layers": lambda app: show.layers(app, "", Options(yes=True)),
+    "down": lambda app: down.down(app, Options(yes=True)),
+    "plan": lambda app: planning.plan(app, "", Options(yes=True)),
+    "layers": lambda app: layers.layers(app, "", Options(yes=True)),
     "drift": lambda app: drift.drift(app, "", Options(yes=True), fix=True),
 }
 

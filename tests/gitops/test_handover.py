@@ -8,7 +8,8 @@ import pytest
 
 from devtools.app.exit_codes import Verb
 from devtools.app.options import Options
-from devtools.commands import drift, layer, up
+from devtools.commands import down, layer, up
+from devtools.commands.review import drift
 from devtools.errors import ExitCode
 from tests.kits.shop import make_shop
 from tests.kits.verbs import Done, call
@@ -17,7 +18,7 @@ COMMANDS: dict[str, Verb] = {
     "up": lambda app: up.up(app, Options()),
     "layer": lambda app: layer.replay(app, "40", Options()),
     "layer --only-test": lambda app: layer.replay(app, "40", Options(sync=False)),
-    "down": lambda app: up.down(app, Options()),
+    "down": lambda app: down.down(app, Options()),
     "drift --fix": lambda app: drift.drift(app, "", Options(), fix=True),
 }
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from invoke.context import Context
 
-from devtools.tasks.declaration import changed, layer_task, options_of, our_task, with_help
+from devtools.tasks.declaration import EVENTS, layer_task, our_task, run
+
+if TYPE_CHECKING:
+    from devtools.app.options import Options
 
 
 @our_task(
@@ -39,7 +44,6 @@ def diff(
       invoke gitops.diff --env dev --from v1.2 --to v1.3 --fail-on-change
       invoke gitops.diff --env dev --live --engine flux
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.gitops import diff as verb
 
     typed = verb.Arguments(
@@ -52,7 +56,7 @@ def diff(
         fail_on_change=fail_on_change,
         output=output,
     )
-    main(lambda app: verb.diff(app, typed), output, verb.OUTPUTS, environment=env)
+    run(lambda app: verb.diff(app, typed), output, verb.OUTPUTS, environment=env)
 
 
 @layer_task(
@@ -83,13 +87,12 @@ def promote(
       invoke gitops.promote api,web --to staging --only images
       invoke gitops.promote api --to production --dry-run
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.promotion import promote as verb
 
     typed = verb.Arguments(
         components=name, source=from_, target=to, only=only, branch=branch, dry_run=dry_run, output=output
     )
-    main(lambda app: verb.promote(app, typed), output)
+    run(lambda app: verb.promote(app, typed), output)
 
 
 @layer_task(
@@ -117,11 +120,10 @@ def rollback(
       invoke gitops.rollback api --env staging
       invoke gitops.rollback api,web --env production --to v1.2 --dry-run
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.promotion import rollback as verb
 
     typed = verb.Arguments(components=name, environment=env, to_ref=to, branch=branch, dry_run=dry_run, output=output)
-    main(lambda app: verb.rollback(app, typed), output)
+    run(lambda app: verb.rollback(app, typed), output)
 
 
 @our_task(
@@ -141,10 +143,9 @@ def adopt(_: Context, env: str = "", engine: str = "", output: str = "text") -> 
       invoke gitops.adopt --env dev
       invoke gitops.adopt --env dev --engine flux --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.takeover import adopt as verb
 
-    main(lambda app: verb.adopt(app, engine, output), output, environment=env)
+    run(lambda app: verb.adopt(app, engine, output), output, environment=env)
 
 
 @our_task(
@@ -162,37 +163,25 @@ def preflight(_: Context, env: str = "", engine: str = "", output: str = "text")
       invoke gitops.preflight --env dev
       invoke gitops.preflight --env production --engine flux --output json
     """
-    from devtools.app.exit_codes import main
     from devtools.commands.takeover import preflight as verb
 
-    main(lambda app: verb.preflight(app, engine, output), output, environment=env)
+    run(lambda app: verb.preflight(app, engine, output), output, environment=env)
 
 
 @our_task(
-    help=with_help(
-        *("env", "no-test", "verbose", "output"),
-        **{"keep-cluster": "leave the cluster that was made for the rehearsal"},
-    )
+    *("env", "no-test", "verbose", "output"),
+    help={"keep-cluster": "leave the cluster that was made for the rehearsal"},
 )
-def rehearse(
-    _: Context,
-    env: str = "",
-    no_test: bool = False,
-    keep_cluster: bool = False,
-    verbose: bool = False,
-    output: str = "text",
-) -> None:
+def rehearse(_: Context, env: str = "", keep_cluster: bool = False, output: str = "text", *, options: Options) -> None:
     """Install an exported environment wave after wave, as Argo CD does, on an embedded cluster made for it.
 
     Examples:
       invoke gitops.rehearse --env dev
       invoke gitops.rehearse --env staging --no-test --output json
     """
-    from devtools.app.exit_codes import EVENTS, main
     from devtools.commands.takeover import rehearse as verb
 
-    options = changed(options_of(output, verbose=verbose), test=not no_test)
-    main(lambda app: verb.rehearse(app, options, keep_cluster=keep_cluster), output, EVENTS, environment=env)
+    run(lambda app: verb.rehearse(app, options, keep_cluster=keep_cluster), output, EVENTS, environment=env)
 
 
 TASKS = (diff, promote, rollback, preflight, adopt, rehearse)

@@ -1,0 +1,47 @@
+"""`invoke layers`: what the stack declares, and what the cluster holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from devtools.app.environment import App
+from devtools.app.options import Options
+from devtools.errors import EnvironmentFault, ExitCode
+from devtools.model import Facts, Stack
+from devtools.planning.selection import choose
+from devtools.project import Project
+
+
+def layers(app: App, name: str, options: Options) -> ExitCode:
+    """A table of layers and releases with what the cluster holds of them."""
+    from devtools.report.tables import show_layers
+
+    whole = Project(app).stack()
+    stack = _chosen(whole, name, options)
+    facts, note = _facts(app, whole)
+    show_layers(stack, facts, note=note, output=options.output, out=app.out, environ=app.environ, whole=whole)
+    return ExitCode.OK
+
+
+def _chosen(stack: Stack, name: str, options: Options) -> Stack:
+    """The stack with the chosen releases only."""
+    selection = choose(stack, name, options.selector)
+    layers = [
+        replace(layer, releases=tuple(release for release in layer.releases if selection.takes(release)))
+        for layer in stack.layers
+        if layer.name in selection.layers
+    ]
+    return replace(stack, layers=tuple(layers))
+
+
+def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
+    """What the cluster holds, or why that cannot be told."""
+    from devtools.kube.client import ApiError
+    from devtools.releases.facts import observe
+
+    try:
+        own = {release.id for release in stack.releases()}
+        namespaces = {release.namespace for release in stack.releases()}
+        return observe(Project(app).client(app.provider.find()), own.__contains__, namespaces), ""
+    except (EnvironmentFault, ApiError) as error:
+        return None, app.redactor.text(error.message)
