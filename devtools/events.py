@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 from devtools.redaction import Redactor
 
 VERSION = 1
-_TEXTS = frozenset({"message", "what", "line", "contract", "value", "reason", "hint", "details", "before"})
+_TEXTS = frozenset({"message", "what", "line", "contract", "value", "reason", "hint", "details", "before", "after"})
 
 
 class Outcome(StrEnum):
@@ -68,6 +68,7 @@ class PlannedStep:
     chart: str
     stand_in: bool
     before: tuple[str, ...] = ()  # commands run before it is synced, as they could be typed
+    after: tuple[str, ...] = ()  # commands run once it is ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

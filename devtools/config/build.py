@@ -128,7 +128,8 @@ class Builder:
                 for index, (name, optional) in enumerate(entry.get("needs", ()))
             ),
             contract=tuple(self._contracts(entry)),
-            before=tuple(self._hooks(entry)),
+            before=tuple(self._hooks(entry, "before")),
+            after=tuple(self._hooks(entry, "after")),
             installed=installed,
             disabled_by=disabled_by,
             labels={**self._defaults.keys.get("labels", {}), **entry.own.get("labels", {}), **labels},
@@ -207,12 +208,12 @@ class Builder:
                 self._report(where, wrong)
             yield made(Contract, data, where=where)
 
-    def _hooks(self, entry: Entry) -> Iterator[Hook]:
-        """Yield the commands that run in this environment."""
-        document, path = entry.source("before")
-        for index, data in enumerate(entry.get("before", ())):
+    def _hooks(self, entry: Entry, key: str) -> Iterator[Hook]:
+        """Yield the commands under a key that run in this environment."""
+        document, path = entry.source(key)
+        for index, data in enumerate(entry.get(key, ())):
             if not self._left_out(data.get("environments"), document, (*path, index, "environments")):
-                yield made(Hook, data, where=entry.at("before", index))
+                yield made(Hook, data, where=entry.at(key, index))
 
     def _report(self, where: Location, message: str, hint: str = "") -> None:
         self.problems.append(Problem(where=where, message=message, hint=hint))

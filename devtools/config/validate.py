@@ -168,7 +168,7 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
 # keys of helmfile, typed in a layer file, and what is written here instead
 _HELMFILE = {
     "condition": "write the path of the switch: installed: path.to.switch",
-    "hooks": "write commands before the sync as before: [{run: [command, argument]}]",
+    "hooks": "write commands as before: or after: [{run: [command, argument]}]",
     "set": "write it under values:",
     "setString": "write it under values:, quoted",
     "atomic": "leave it out: a failed sync is not undone, the next run finishes it",

@@ -119,6 +119,8 @@ def inputs_digest(
         "helm": [release.timeout, release.wait, release.history, dict(release.labels)],
         "before": [[*hook.argv] for hook in release.before],
     }
+    if release.after:
+        inputs["after"] = [[*hook.argv] for hook in release.after]
     if release.secrets_digest:
         inputs["secrets"] = release.secrets_digest
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ from devtools.events import (
 from devtools.helm.labels import TESTS_FAILED
 from devtools.kube.api_errors import UNAUTHORIZED
 from devtools.kube.client import ApiError, ServerGone
-from devtools.model import SYNCED, Action, Facts, Plan, ReleaseFact, ReleaseId, Step
+from devtools.model import SYNCED, Action, Facts, Hook, Plan, ReleaseFact, ReleaseId, Step
 from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested
 
@@ -291,8 +291,14 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
                 needs=tuple(map(str, step.needs)),
                 chart=f"{step.release.chart.name} {step.release.chart.version}".strip(),
                 stand_in=step.is_on_stand_in,
-                before=tuple(shlex.join(hook.argv) for hook in step.release.before) if step.action in SYNCED else (),
+                before=_typed(step, step.release.before),
+                after=_typed(step, step.release.after),
             )
             for step in plan.steps
         ),
     )
+
+
+def _typed(step: Step, hooks: Iterable[Hook]) -> tuple[str, ...]:
+    """Return commands as they could be typed; none if the step does not sync."""
+    return tuple(shlex.join(hook.argv) for hook in hooks) if step.action in SYNCED else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from devtools.helm.commands import Deployed, parse_upgrade
 from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_LAUNCH, LABEL_LAYER, LABEL_STACK
 from devtools.helm.ownership import launch_token, token_for_next_revision
 from devtools.kube.client import Kube
-from devtools.model import BUSY, STAND_IN, Action, ObjectRef, Plan, Release, Step
+from devtools.model import BUSY, STAND_IN, Action, Hook, ObjectRef, Plan, Release, Step
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
 from devtools.releases.crds import apply_crds
@@ -69,10 +69,10 @@ class HelmSteps:
         """End what was started for steps whose turn never came."""
         self._prestarted.close()
 
-    def hooks(self, release: Release) -> None:
-        """Run the `before` commands of a release, one after the other."""
-        for hook in release.before:
-            self._session.wait_for(release).say(f"hook {hook.argv[0]}")
+    def hooks(self, release: Release, hooks: Iterable[Hook]) -> None:
+        """Run commands of a release, one after the other."""
+        for hook in hooks:
+            self._session.wait_for(release, hook.timeout).say(f"hook {hook.argv[0]}")
             self._commands.hook(release, hook.argv, hook.timeout)
 
     def upgrade(self, step: Step) -> Deployed:

@@ -21,7 +21,7 @@ _HELM = 0.5  # helm renders, applies and records
 _READY = 0.5  # workloads become ready
 _THIRD_PARTY = 1.5  # larger charts, with CRDs and hooks
 _CONTRACT = 0.5  # an operator does its work
-_BEFORE = 0.5  # a hook
+_HOOK = 0.5  # a command before or after
 _TESTS = 10.0  # a smoke release's tests
 _NOTHING = 0.01  # nothing to do
 
@@ -48,7 +48,7 @@ def expected(step: Step, known: Mapping[ReleaseId, float], *, test: bool) -> flo
         return _NOTHING
     if release.id in known and not (release.smoke and not test):
         return known[release.id]
-    guess = _HELM + _BEFORE * len(release.before) + _CONTRACT * len(release.contract)
+    guess = _HELM + _HOOK * (len(release.before) + len(release.after)) + _CONTRACT * len(release.contract)
     guess += _READY if release.wait else 0.0
     guess += _THIRD_PARTY if release.chart.kind == "vendored" else 0.0
     return guess + (_TESTS if release.smoke and test else 0.0)

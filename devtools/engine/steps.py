@@ -5,6 +5,7 @@ from __future__ import annotations
 from devtools.engine.helm_steps import HelmSteps, scoped
 from devtools.engine.outcome import StepResult
 from devtools.events import ContractChecked, Outcome, Verdict
+from devtools.helm.labels import AFTER_DUE
 from devtools.model import Action, ObjectRef, Plan, Release, Step, Sweep
 from devtools.readiness.contracts import Contracts
 from devtools.readiness.wait import Failure, Wait, wait_ready
@@ -30,10 +31,10 @@ class Steps:
         )
 
     def sync(self, step: Step) -> StepResult:
-        """Bring one release to what is declared, wait for it, check its contract, note that it is ready."""
+        """Bring one release to what is declared, wait for it, check its contract, run `after`, note it as ready."""
         release, session = step.release, self._session
         self._helm.prestart(step)
-        self._helm.hooks(release)
+        self._helm.hooks(release, release.before)
         deployed = self._helm.upgrade(step)
         session.observer.renew()
         objects = tuple(scoped(session.kube, ref) for ref in deployed.objects)
@@ -45,6 +46,9 @@ class Steps:
         self._check_contracts(release, wait)
         if step.action is Action.UPGRADE and (fields := rerendered(session.kube, release.id, deployed.revision)):
             session.warn(release, f"rendered differently from the same inputs: {fields}")
+        if release.after:
+            mark_ready(session.kube, release.id, deployed.revision, AFTER_DUE, objects)
+            self._helm.hooks(release, release.after)
         mark_ready(session.kube, release.id, deployed.revision, step.digest, objects)
         outcome = Outcome.INSTALLED if step.action is Action.INSTALL else Outcome.UPGRADED
         return self._done(outcome, deployed.revision, objects)

@@ -60,10 +60,11 @@ def _is_exported(layer: Layer, release: Release) -> bool:
 
 def _problems(release: Release) -> Iterable[Problem]:
     """Yield what no controller can do for a release."""
-    for hook in release.before:
-        message = f"release {release.id} runs a command before its sync, which no controller does"
-        hint = "limit it with environments: [local] under 'before', or set gitops: false"
-        yield Problem(where=hook.where, message=message, hint=hint)
+    for key, hooks in (("before", release.before), ("after", release.after)):
+        for hook in hooks:
+            message = f"release {release.id} runs a command {key} its sync, which no controller does"
+            hint = f"limit it with environments: [local] under '{key}', or set gitops: false"
+            yield Problem(where=hook.where, message=message, hint=hint)
     if "project" in release.argocd:
         message = f"release {release.id} sets argocd.project, which no ApplicationSet can change"
         yield Problem(where=release.where, message=message, hint="set 'project' of the layer")

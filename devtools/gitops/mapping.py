@@ -64,6 +64,7 @@ MAPPINGS = (
         argocd_note="an error: no controller runs commands; `environments: [local]` limits it to laptops",
         flux_note="an error",
     ),
+    Mapping(key="after", owner="release", argocd_note="an error, as for `before`", flux_note="an error"),
     Mapping(
         key="installed",
         owner="release",

@@ -1,7 +1,8 @@
 """What is noted on Helm's record of a release, so that no state file is needed."""
 
 LABEL_DIGEST = "devtools.ameide.io/digest"
-LABEL_READY = "devtools.ameide.io/ready"
+LABEL_READY = "devtools.ameide.io/ready"  # the digest that became ready, or `AFTER_DUE`
+AFTER_DUE = "after"  # it is ready, but its `after` commands have not ended well
 LABEL_READY_REVISION = "devtools.ameide.io/ready-revision"  # Helm passes labels on to the next revision
 LABEL_TESTED = "devtools.ameide.io/tested"  # the digest that tests passed on, or `TESTS_FAILED`
 TESTS_FAILED = "failed"

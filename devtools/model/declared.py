@@ -119,7 +119,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """A command run before the release is synced."""
+    """A command run before a release is synced, or once it is ready."""
 
     where: key.Derived[Location]
     argv: Annotated[tuple[str, ...], key.Written(key.Arguments, "run")]
@@ -172,6 +172,8 @@ class ReleaseKeys(HelmKeys):
     """What must be true on the cluster after it is synced."""
     before: tuple[Hook, ...] = ()
     """Commands run before it is synced."""
+    after: tuple[Hook, ...] = ()
+    """Commands run after it is synced, once it is ready and keeps its contract."""
     installed: Annotated[bool, key.Written(key.Switch)] = True
     """Whether it is installed: true, false, or a dotted path into the environment's values."""
     environments: tuple[key.Name, ...] | None = None

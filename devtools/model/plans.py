@@ -36,7 +36,7 @@ class ReleaseFact:
     status: str  # Helm's: deployed, failed, pending-install, …
     revision: int
     digest: str = ""  # our inputs' digest that this revision was made from
-    ready: str = ""  # the digest that was seen ready and kept its contract
+    ready: str = ""  # the digest that was seen ready and kept its contract; `after` if its commands are still due
     tested: str = ""  # of a smoke release: the layer's digest that its tests passed on; `failed` if they failed last
     objects: tuple[ObjectRef, ...] = ()  # what the ready revision made
     missing: tuple[ObjectRef, ...] = ()  # those of them that are gone

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devtools.base.words import plural
 from devtools.errors import Location, config_error
+from devtools.helm.labels import AFTER_DUE
 from devtools.model import (
     BUSY,
     PENDING,
@@ -259,6 +260,8 @@ def _changed(fact: ReleaseFact, digest: str) -> str:
         named = ", ".join(map(str, fact.missing[:_NAMED])) + (", …" if len(fact.missing) > _NAMED else "")
         gone = plural(len(fact.missing), "object is gone", "objects are gone")
         return f"{gone}: {named}"
+    if fact.ready == AFTER_DUE:
+        return "its commands of after did not end well"
     return "" if fact.ready == digest else "never became ready"
 
 

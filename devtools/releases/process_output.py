@@ -1,4 +1,4 @@
-"""Runs the commands of a release and tells what they print: helm's, and those before a sync."""
+"""Runs the commands of a release and tells what they print: helm's, and its hooks."""
 
 from __future__ import annotations
 
@@ -57,13 +57,14 @@ class Commands:
         return self._session.runner.run(replace(command, line_secrets=self._session.redactor.values), on_output)
 
     def hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
-        """One `before` command, in the repository's root, never through a shell.
+        """One command of `before` or `after`, in the repository's root, never through a shell.
 
         Raises Failure with its last lines, TimedOut, Interrupted.
         """
         heard: dict[str, deque[str]] = {stream: deque(maxlen=_LAST) for stream in ("stdout", "stderr")}
         session = self._session
-        command = Command(argv=argv, timeout=timeout, cwd=session.root, env=session.hook_env, keep=0)
+        env = {**session.hook_env, "DEVTOOLS_NAMESPACE": release.namespace, "DEVTOOLS_RELEASE": release.name}
+        command = Command(argv=argv, timeout=timeout, cwd=session.root, env=env, keep=0)
         result = self.run(release, command, heard=heard)
         if result.timed_out:
             raise TimedOut(f"hook {argv[0]} took longer than {timeout:.0f} s")

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from devtools.events import Outcome, Verdict
+from devtools.events import Outcome, PlannedStep, Verdict
 from devtools.report import advice
 from devtools.report.run_state import ALL, ReleaseResult, RunState, SmokeResult
 
@@ -23,7 +23,7 @@ class Summary(RunState):
 
     def to_json(self) -> dict[str, Any]:
         """The documented run summary."""
-        before = {step.release: step.before for step in (self.plan.steps if self.plan else ())}
+        steps = {step.release: step for step in (self.plan.steps if self.plan else ())}
         end = self.finished
         return {
             "version": VERSION,
@@ -39,7 +39,7 @@ class Summary(RunState):
             "seconds": round(self.seconds, 3),
             "layers": list(self.plan.layers) if self.plan else [],
             "counts": self._counts(),
-            "releases": [self._release_json(item, before.get(name, ())) for name, item in self.releases.items()],
+            "releases": [self._release_json(item, steps.get(name)) for name, item in self.releases.items()],
             "tests": [self._test_json(item) for item in self.tests.values()],
             "contracts": [asdict(item) for item in self.contracts],
             "notices": [asdict(item) for item in self.notices],
@@ -60,8 +60,8 @@ class Summary(RunState):
             "simulated": {"pods": self.simulated_pods},
         }
 
-    def _release_json(self, item: ReleaseResult, before: Sequence[str]) -> dict[str, Any]:
-        """One element of `releases`; `before` are the commands that its plan shows."""
+    def _release_json(self, item: ReleaseResult, step: PlannedStep | None) -> dict[str, Any]:
+        """One element of `releases`; `step` is what its plan shows."""
         return {
             "release": item.release,
             "layer": item.layer,
@@ -74,7 +74,8 @@ class Summary(RunState):
             "hint": item.hint,
             "details": list(item.details),
             "needs": list(item.needs),
-            "before": list(before),
+            "before": list(step.before) if step else [],
+            "after": list(step.after) if step else [],
             "chart": item.chart,
             "revision": item.revision,
             "stand_in": item.stand_in,

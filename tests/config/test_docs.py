@@ -25,7 +25,7 @@ SECTIONS = {
     Release: "### A release",
     Contract: "### A contract",
     HttpCheck: "| key of `http`",
-    Hook: "### A command before the sync",
+    Hook: "### A command before or after the sync",
     DefaultsFile: "## `layers/_defaults.yaml`",
     Settings: "## `devtools.yaml`",
     Paths: "| key of `paths`",

@@ -102,6 +102,7 @@ def test_the_digest_changes_with_each_input(tmp_path: Path) -> None:
         inputs_digest(replace(subject, history=1), values, "chart"),
         inputs_digest(replace(subject, labels={"a": "b"}), values, "chart"),
         inputs_digest(replace(subject, before=(Hook(argv=("x",), where=WHERE),)), values, "chart"),
+        inputs_digest(replace(subject, after=(Hook(argv=("x",), where=WHERE),)), values, "chart"),
     ]
     assert len({base, *others}) == len(others) + 1
 

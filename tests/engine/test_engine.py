@@ -196,20 +196,6 @@ def test_values_reach_the_chart_and_leave_no_file(bench: Bench) -> None:
     assert all("s3cret-marker" not in word for command in ran.runner.commands for word in command.argv)
 
 
-def test_hooks_run_before_in_the_repository_and_can_fail(bench: Bench) -> None:
-    from devtools.model import Hook
-
-    touch = Hook(argv=("sh", "-c", "echo $DEVTOOLS_CONTEXT > seen"), where=HERE)
-    boom = Hook(argv=("sh", "-c", "echo no vault here >&2; exit 3"), where=HERE)
-    conf = bench.release(bench.chart("conf", config_map("conf")), before=(touch, boom))
-    ran = bench.run(plan(step(conf)), hook_env={"DEVTOOLS_CONTEXT": bench.cluster.context})
-    assert (bench.root / "seen").read_text().strip() == bench.cluster.context
-    assert [waiting.what for waiting in ran.all(StepWaiting)] == ["hook sh", "hook sh"]
-    end = ran.one(StepFinished)
-    assert (end.reason, end.details) == ("hook sh ended with 3", ("no vault here",))
-    assert conf.id not in ran.after.releases
-
-
 def test_a_release_in_a_declared_namespace_leaves_its_labels_alone(bench: Bench) -> None:
     declared = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": bench.namespace, "labels": {"team": "a"}}}
     space = bench.release(bench.chart("space", declared))

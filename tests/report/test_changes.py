@@ -39,6 +39,7 @@ def document(kind: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
         "stand_in": False,
         "notes": [],
         "commands": [],
+        "after": [],
         "hooks": [],
         "objects": [{**item, "notes": [], "fields": list(fields), "body": None, **more}],
     }

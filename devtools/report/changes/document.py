@@ -59,7 +59,7 @@ def _counts(plan: Plan, releases: Sequence[Mapping[str, Any]]) -> dict[str, int]
 def _release_json(step: Step, found: ReleaseChange | None, redactor: Redactor) -> dict[str, Any]:
     """Return one element of `releases`."""
     chart = step.release.chart
-    commands = step.release.before if step.action in SYNCED else ()
+    syncs = step.action in SYNCED
     return {
         "release": str(step.id),
         "layer": step.release.layer,
@@ -70,7 +70,8 @@ def _release_json(step: Step, found: ReleaseChange | None, redactor: Redactor) -
         "stand_in": step.is_on_stand_in,
         "problem": found.problem if found else "",
         "notes": list(found.notes) if found else [],
-        "commands": [redactor.hide([*hook.argv]) for hook in commands],
+        "commands": [redactor.hide([*hook.argv]) for hook in step.release.before if syncs],
+        "after": [redactor.hide([*hook.argv]) for hook in step.release.after if syncs],
         "hooks": [_hook_json(hook.events, hook.object) for hook in (found.hooks if found else ())],
         "objects": [_object_json(item) for item in (found.objects if found else ())],
     }

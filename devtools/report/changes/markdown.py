@@ -73,6 +73,8 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
         yield f"# runs {clean(' '.join(command))}"
     for hook in release["hooks"]:
         yield f"# runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})"
+    for command in release["after"]:
+        yield f"# then runs {clean(' '.join(command))}"
     if not (release["objects"] or release["problem"]) and release["action"] in {"install", "upgrade"}:
         yield "# no object changes: only the release's revision"
 

@@ -54,9 +54,11 @@ def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
     for note in release["notes"]:
         yield from wrapped(note, width, "    ", "warn")
     for command in release["commands"]:
-        yield (Span(f"    runs {' '.join(command)}", "dim"),)
+        yield (Span(f"    runs {clean(' '.join(command))}", "dim"),)
     for hook in release["hooks"]:
         yield (Span(f"    runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})", "dim"),)
+    for command in release["after"]:
+        yield (Span(f"    then runs {clean(' '.join(command))}", "dim"),)
     if release["action"] in {"upgrade", "install"} and not (release["objects"] or release["problem"]):
         yield (Span("    no object changes: only the release's revision", "dim"),)
 

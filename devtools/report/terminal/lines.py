@@ -129,8 +129,9 @@ def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
     style: Style = "dim" if step.action in QUIET else "bad" if step.action == "blocked" else ""
     note = f"{step.reason} (stand-in chart)" if step.stand_in else step.reason
     head = (Span(f"    {step.action:<9}  ", style), Span(f"{step.release:<{pad}}"))
-    commands = [line for command in step.before for line in wrapped(f"runs {clean(command)}", width, " " * 15, "dim")]
-    return [*with_note(head, note, width), *commands]
+    commands = (*(f"runs {command}" for command in step.before), *(f"then runs {command}" for command in step.after))
+    lines = [line for command in commands for line in wrapped(clean(command), width, " " * 15, "dim")]
+    return [*with_note(head, note, width), *lines]
 
 
 def release_width(releases: Sequence[str], width: int) -> int:
