@@ -24,6 +24,7 @@ from devtools.project import Project, Request
 ROOT = Path(__file__).parent.parent
 CLUSTER = "bench"
 OURS, SYNC, APPLY, LOOP, XARGS = "devtools", "helmfile sync", "helmfile apply", "helm loop", "helm xargs"
+REVIEWED = "devtools plan --diff + up"  # as `helmfile apply`: first what will change, then the change
 
 
 @dataclass(kw_only=True)
@@ -128,7 +129,7 @@ class Bed:
         helmfile = (str(self.helmfile), "--helm-binary", str(target.helm), "-f", str(where / "helmfile.yaml"))
         return {
             SYNC: (*helmfile, "sync", "--skip-deps"),
-            **({APPLY: (*helmfile, "apply", "--skip-deps", "--suppress-diff")} if self.diff else {}),
+            **({APPLY: (*helmfile, "apply", "--skip-deps")} if self.diff else {}),
             LOOP: ("sh", str(where / "loop.sh")),
             XARGS: ("sh", str(where / "xargs.sh")),
         }
@@ -146,6 +147,12 @@ class Bed:
 def ours(*words: str) -> tuple[str, ...]:
     """A task as typed."""
     return (str(ROOT / ".venv" / "bin" / "invoke"), *words)
+
+
+def reviewed() -> tuple[str, ...]:
+    """Show what will change, then change it."""
+    invoke = str(ROOT / ".venv" / "bin" / "invoke")
+    return ("sh", "-c", '"$0" plan --diff && exec "$0" up --no-test', invoke)
 
 
 def packed(chart: Path, where: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.bed import APPLY, LOOP, OURS, ROOT, SYNC, XARGS, Bed, ours
+from bench.bed import APPLY, LOOP, OURS, REVIEWED, ROOT, SYNC, XARGS, Bed, ours, reviewed
 from bench.graphs import critical_path, graph
 from bench.measure import Sample, summary
 from bench.peers import Target
@@ -42,7 +42,7 @@ def cases() -> tuple[Case, ...]:
         Case(name="platform-diff", title="diff of one change in the platform", estimate=75, run=_platform_diff),
         Case(name="platform-cold", title="whole platform on an empty cluster", estimate=420, run=_platform_cold),
         *(_dag_case(20, shape, rounds=5, estimate=120) for shape in ("skewed", "wide", "deep")),
-        Case(name="one-of-100", title="one value changed in one release of 100", estimate=200, run=_one_of_100),
+        Case(name="one-of-100", title="one value changed in one release of 100", estimate=300, run=_one_of_100),
         _dag_case(100, "skewed", rounds=3, estimate=290),
         *(_dag_case(100, shape, rounds=1, estimate=100) for shape in ("wide", "deep")),
         _dag_case(300, "skewed", rounds=1, estimate=280),
@@ -256,11 +256,11 @@ def _one_of_100(bed: Bed, quick: bool) -> dict[str, Any]:
     """The changed value goes back and forth, so that each run has exactly one release to upgrade."""
     size, rounds, samples = (20, 1, Samples()) if quick else (100, 5, Samples())
     nodes, target, where = graph("wide", size), bed.fresh(), bed.work
-    tools = [tool for tool in (OURS, SYNC, APPLY) if tool != APPLY or bed.diff]
+    tools = [tool for tool in (OURS, REVIEWED, SYNC, APPLY) if tool != APPLY or bed.diff]
     for tool in tools:
-        _one_changed(bed, tool, size, namespace := f"one-{tool.replace(' ', '-')}", target, "")
+        _one_changed(bed, tool, size, namespace := f"one-{tools.index(tool)}", target, "")
         root = where / namespace
-        commands = {OURS: ours("up", "--no-test")}
+        commands = {OURS: ours("up", "--no-test"), REVIEWED: reviewed()}
         for number in range(rounds if tool == OURS else min(rounds, 3)):
             changed = "" if number % 2 else f"r{size // 2}"
             write_repository(root, nodes, namespace, changed=changed)
@@ -275,4 +275,4 @@ def _one_changed(bed: Bed, tool: str, size: int, namespace: str, target: Target,
     root: Path = write_repository(bed.work / namespace, graph("wide", size), namespace, changed=changed)
     bed.say(f"  installing {size} releases for {tool}")
     commands = bed.commands(bed.items(root, root / "peers"), target, root / "peers")
-    bed.measure(ours("up", "--no-test") if tool == OURS else commands[SYNC], root, target)
+    bed.measure(ours("up", "--no-test") if tool in {OURS, REVIEWED} else commands[SYNC], root, target)
