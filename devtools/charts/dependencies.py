@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from devtools.base.archives import UNREADABLE
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_yaml import read_map, yaml_text
-from devtools.base.open_file import open_source, read_source
-from devtools.charts.archive import dependencies_of
+from devtools.base.open_file import read_source
+from devtools.base.yaml_positions import read
+from devtools.charts.archive import dependencies_of, files_of_archive
 from devtools.charts.semver import is_compatible
-from devtools.errors import ConfigError
+from devtools.charts.tree import is_archive_of
+from devtools.errors import ConfigError, Location, Problem
 
 State = Literal["ok", "missing", "wrong version", "not locked"]
 _LOCK = "Chart.lock"
@@ -36,6 +35,61 @@ class Dependency:
     repository: str
     state: State
     version: str = ""
+
+
+def declared(chart: Path, shown: Callable[[Path], Path]) -> Iterator[tuple[Location, str, str]]:
+    """Yield where a chart's directory declares each dependency, its name and its range of versions.
+
+    As in Helm, what requirements.yaml of an older chart declares counts instead of what Chart.yaml does.
+    """
+    for name in ("requirements.yaml", "Chart.yaml"):
+        if not (chart / name).is_file():
+            continue
+        document = read(chart / name, shown(chart / name))
+        items = document.data.get("dependencies") if isinstance(document.data, Mapping) else None
+        if not isinstance(items, list):
+            continue
+        for number, item in enumerate(items):
+            if isinstance(item, Mapping) and item.get("name"):
+                yield document.at(("dependencies", number)), str(item["name"]), str(item.get("version") or "")
+        return
+
+
+def missing(chart: Path, files: Mapping[str, Path], shown: Callable[[Path], Path]) -> list[Problem]:
+    """Return a problem for each dependency that a chart's directory declares and its `charts/` does not hold.
+
+    `files` are those that helm loads.
+    """
+    there = set(_names(files))
+    return [
+        Problem(
+            where=where,
+            message=f"dependency {name} {constraint}".rstrip() + " is not in charts/",
+            hint="invoke charts.dependencies",
+        )
+        for where, name, constraint in declared(chart, shown)
+        if name not in there
+    ]
+
+
+def _names(files: Mapping[str, Path]) -> Iterator[str]:
+    """Yield the names of the charts in `charts/`; nothing for one that cannot be read: helm says why."""
+    for name, path in files.items():
+        parts = name.split("/")
+        if parts[0] != "charts" or parts[1].startswith((".", "_")):
+            continue
+        try:
+            if len(parts) == 2 and name.endswith(".tgz"):  # noqa: PLR2004 - charts/NAME
+                yield str(read_map(_chart_yaml(path)).get("name"))
+            elif parts[2:] == ["Chart.yaml"]:
+                yield str(read_map(read_source(path)).get("name"))
+        except (ConfigError, OSError, ValueError):
+            continue
+
+
+def _chart_yaml(archive: Path) -> bytes:
+    """Return the Chart.yaml of an archive, empty if it has none; raises ConfigError."""
+    return files_of_archive(read_source(archive), "Chart.yaml".__eq__, archive.name).get("Chart.yaml", b"")
 
 
 def dependencies(chart: Path) -> tuple[Dependency, ...]:
@@ -108,23 +162,14 @@ def _held(chart: Path, name: str) -> str:
         if directory.is_file():
             return str(read_map(read_source(directory)).get("version") or "")
         found = _archives(chart, name)
-        return _version(found[-1], name) if found else ""
-    except UNREADABLE:
-        return ""
-    except ValueError:
+        return str(read_map(_chart_yaml(found[-1])).get("version") or "") if found else ""
+    except (ConfigError, OSError, ValueError):
         return ""
 
 
 def _archives(chart: Path, name: str) -> list[Path]:
     """Return the archives of a dependency in charts/."""
-    pattern = re.compile(rf"{re.escape(name)}-v?\d+\.\d+\.\d+.*\.tgz")
-    return sorted(path for path in (chart / "charts").glob("*.tgz") if pattern.fullmatch(path.name))
-
-
-def _version(archive: Path, name: str) -> str:
-    with open_source(archive) as file, tarfile.open(fileobj=file) as members:
-        content = members.extractfile(f"{name}/Chart.yaml")
-        return str(read_map(content.read()).get("version") or "") if content else ""
+    return sorted(path for path in (chart / "charts").glob("*.tgz") if is_archive_of(name, path.name))
 
 
 def _digest(asked: Iterable[Mapping[str, Any]], locked: Iterable[Mapping[str, Any]]) -> str:

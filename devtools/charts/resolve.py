@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from devtools.base.open_file import read_source, sha256_of
 from devtools.base.words import did_you_mean
-from devtools.charts.tree import Tree, tree_of
+from devtools.charts.tree import Tree, is_archive_of, tree_of
 from devtools.config.finder import ChartUnknown
 from devtools.config.root_causes import FEW, Cause
 from devtools.errors import ConfigError, Location, Problem, config_error
@@ -97,8 +97,27 @@ class Charts:
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
         """What is wrong with the archives and directories that enabled releases use; each is looked at once."""
         charts = {r.chart.name: r.chart for r in releases if r.installed}
-        strange = [p for chart in charts.values() if chart.kind == "local" for p in self._strange(chart)]
-        return strange + self._verify_archives([name for name, chart in charts.items() if chart.kind == "vendored"])
+        local = [chart for chart in charts.values() if chart.kind == "local"]
+        problems = [p for chart in local for p in self._strange(chart) + self.missing_dependencies(chart)]
+        return problems + self._verify_archives([name for name, chart in charts.items() if chart.kind == "vendored"])
+
+    def missing_dependencies(self, chart: ChartRef) -> list[Problem]:
+        """Return a problem for each dependency that a local chart declares and does not have in its `charts/`.
+
+        Helm installs no such chart. Archives are known by their names, and opened only if a dependency seems missing.
+        """
+        if self._strange(chart):
+            return []
+        files = self._trees[chart.path].files
+        packed = [name.removeprefix("charts/") for name in files if name.startswith("charts/")]
+        if all(
+            f"charts/{name}/Chart.yaml" in files or any(is_archive_of(name, file) for file in packed)
+            for name in chart.dependencies
+        ):
+            return []
+        from devtools.charts.dependencies import missing
+
+        return missing(chart.path, files, self._shown)
 
     def _verify_archives(self, names: Sequence[str]) -> list[Problem]:
         if not names:
@@ -182,7 +201,13 @@ class Charts:
                 ("name",), f"calls itself '{found or ''}', not '{chart}', the name of its directory"
             )
             raise _wrong(name, problem, "make both the same")
-        return ChartRef(name=name, path=path, kind="local", version=str(document.data.get("version", "")))
+        version = str(document.data.get("version", ""))
+        dependencies: tuple[str, ...] = ()
+        if document.data.get("dependencies") or (path / "requirements.yaml").is_file():
+            from devtools.charts.dependencies import declared
+
+            dependencies = tuple(dependency for _, dependency, _ in declared(path, self._shown))
+        return ChartRef(name=name, path=path, kind="local", version=version, dependencies=dependencies)
 
     def _vendored(self, name: str) -> ChartRef:
         from devtools.charts.standin import version_of

@@ -70,6 +70,11 @@ def tree_of(directory: Path) -> Tree:
     return Tree(files=dict(sorted(files.items())), problems=tuple(problems))
 
 
+def is_archive_of(chart: str, file: str) -> bool:
+    """Return whether a file name is that of a packed chart: `redis-1.2.3.tgz`, but not `redis-cluster-1.2.3.tgz`."""
+    return re.fullmatch(rf"{re.escape(chart)}-v?\d.*\.tgz", file) is not None
+
+
 def files_of_tree(directory: Path) -> Mapping[str, Path]:
     """Every file; raises ConfigError with all that helm could not read."""
     tree = tree_of(directory)

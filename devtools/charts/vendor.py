@@ -26,7 +26,7 @@ from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry, with_sha256
 from devtools.charts.resolve import THIRD_PARTY, WORK, Charts
 from devtools.charts.subcharts import load_chart
-from devtools.charts.tree import files_of_tree, tree_of
+from devtools.charts.tree import files_of_tree, is_archive_of, tree_of
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.helm.chart_commands import OCI, PUBLISHER, HelmCharts, newest, oci_reference, split_credentials
 from devtools.helm.failures import classify
@@ -250,13 +250,10 @@ def missing_dependencies(archive: Path) -> tuple[str, ...]:
         paths = [path_in_chart(member.name).split("/") for member in file]
     held = {parts[1] for parts in paths if parts[0] == "charts" and len(parts) > 1}
     return tuple(
-        dict.fromkeys(name for name in wanted if name not in held and not any(_packs(item, name) for item in held))
+        dict.fromkeys(
+            name for name in wanted if name not in held and not any(is_archive_of(name, file) for file in held)
+        )
     )
-
-
-def _packs(file: str, name: str) -> bool:
-    """Whether `redis-1.2.3.tgz` packs `redis`; `redis-cluster-1.2.3.tgz` does not."""
-    return re.fullmatch(rf"{re.escape(name)}-v?\d.*\.tgz", file) is not None
 
 
 def _repositories(files: Mapping[str, bytes]) -> list[str]:

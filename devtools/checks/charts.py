@@ -1,4 +1,4 @@
-"""Checks of charts of the repository by themselves: their dependencies, `helm lint`, their helm-unittest suites."""
+"""Checks of charts of the repository by themselves: `helm lint`, their helm-unittest suites."""
 
 from __future__ import annotations
 
@@ -11,47 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_yaml import json_for_yaml
-from devtools.base.yaml_positions import read
-from devtools.charts.crds import files_of
 from devtools.checks.findings import Finding, of_lint, text_of
-from devtools.errors import ConfigError, Interrupted, Location
+from devtools.errors import Interrupted, Location
 from devtools.helm.commands import Helm
 from devtools.process.runner import Command, Runner
 
 SUITES = "tests/*_test.yaml"
 _HOMES = {"HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-
-
-def missing_dependencies(chart: Path, shown: Callable[[Path], Path]) -> Iterator[Finding]:
-    """Yield every dependency that a chart's directory declares and that is not in its `charts/`."""
-    document = read(chart / "Chart.yaml", shown(chart / "Chart.yaml"))
-    declared = document.data.get("dependencies") if isinstance(document.data, Mapping) else None
-    if not isinstance(declared, list):
-        return
-    there = set(_subcharts(chart))
-    for number, item in enumerate(declared):
-        name = str(item.get("name") or "") if isinstance(item, Mapping) else ""
-        if not name or name in there:
-            continue
-        yield Finding(
-            where=document.at(("dependencies", number)),
-            check="dependencies",
-            message=f"dependency {name} {item.get('version') or ''}".rstrip() + " is not in charts/",
-            hint=f"helm dependency build {shown(chart)}",
-        )
-
-
-def _subcharts(chart: Path) -> Iterator[str]:
-    """Yield the names of the charts in `charts/`; nothing more if one cannot be read: helm says why."""
-    for path in sorted((chart / "charts").glob("*")):
-        if path.name.startswith((".", "_")):
-            continue
-        try:
-            for where, files in files_of(path, {}, lambda name: name == "Chart.yaml"):
-                if not where and (found := re.search(rb"^name:\s*['\"]?([\w.-]+)", files["Chart.yaml"], re.MULTILINE)):
-                    yield found[1].decode()
-        except (ConfigError, KeyError):
-            continue
 
 
 def lint(

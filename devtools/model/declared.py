@@ -44,6 +44,8 @@ class ChartRef:
     kind: Literal["local", "vendored", "stand-in"] = "local"
     version: str = ""
     sha256: str = ""
+    dependencies: tuple[str, ...] = ()
+    """The names of the dependencies that a local chart declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

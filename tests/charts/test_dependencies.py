@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from devtools.app.environment import App
+from devtools.app.options import Options
+from devtools.charts.resolve import Charts
 from devtools.commands.charts import dependencies
+from devtools.commands.layer import replay
+from devtools.commands.plan import plan
 from devtools.errors import ExitCode
 from devtools.process.runner import Cancel, Command, SubprocessRunner
+from tests.kits.chart_servers import Packer
 from tests.kits.shop import make_shop
+from tests.kits.stack import load, repository, write
 from tests.kits.verbs import Done, call
 
 LOCAL = """\
@@ -96,3 +104,96 @@ def test_a_directory_outside_of_the_repository_is_refused(shop: Path) -> None:
     done = run(shop, output="text")
     assert done.code is ExitCode.CONFIG
     assert "leads out of the repository" in done.err
+
+
+OWN = "apiVersion: v2\nname: web\nversion: 0.1.0\n"
+DECLARES = "dependencies:\n  - {name: redis, version: 1.x.x}\n  - name: db\n    version: ~2\n"
+LAYER = """\
+stage: a
+releases:
+  - {name: a, namespace: ns, chart: platform/web}
+  - {name: b, namespace: ns, chart: platform/web}
+"""
+LACKS = "charts/platform/web/Chart.yaml:{}:5: dependency {} is not in charts/ (invoke charts.dependencies)"
+LACKS_REDIS, LACKS_DB = LACKS.format(5, "redis 1.x.x"), LACKS.format(6, "db ~2")
+REDIS = "apiVersion: v2\nname: redis\nversion: 1.0.0\n"
+HELD: dict[str, tuple[dict[str, str], list[str]]] = {
+    "nothing": ({}, [LACKS_REDIS, LACKS_DB]),
+    "a directory": ({"charts/redis/Chart.yaml": REDIS}, [LACKS_DB]),
+    "a directory of another name": ({"charts/cache/Chart.yaml": REDIS}, [LACKS_DB]),
+    "another version": ({"charts/redis/Chart.yaml": REDIS.replace("1.0.0", "3.0.0")}, [LACKS_DB]),
+    "what helm skips": ({"charts/_redis/Chart.yaml": REDIS}, [LACKS_REDIS, LACKS_DB]),
+    "what helm ignores": ({"charts/redis/Chart.yaml": REDIS, ".helmignore": "redis\n"}, [LACKS_REDIS, LACKS_DB]),
+    "what is switched off": ({"values.yaml": "redis: {enabled: false}\n"}, [LACKS_REDIS, LACKS_DB]),
+}
+
+
+def verified(root: Path) -> list[str]:
+    return [str(problem) for problem in Charts(root / "charts", root).verify(load(root).releases())]
+
+
+def helm_says(helm: Path, root: Path) -> str:
+    done = subprocess.run(
+        [helm, "template", root / "charts/platform/web"], capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.stderr.partition("missing in charts/ directory: ")[2].strip() if done.returncode else ""
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_dependencies_that_are_not_there_are_found_as_helm_finds_them(
+    case: str, tmp_path: Path, tool: Callable[[str], Path]
+) -> None:
+    files, expected = HELD[case]
+    chart = {f"charts/platform/web/{name}": content for name, content in files.items()}
+    root = repository(tmp_path, {"layers/10-a.yaml": LAYER, **chart, "charts/platform/web/Chart.yaml": OWN + DECLARES})
+    assert verified(root) == expected
+    names = [word for word in ("redis", "db") if any(f"dependency {word} " in line for line in expected)]
+    assert helm_says(tool("helm"), root) == ", ".join(names)
+
+
+def test_packed_dependencies_are_known_by_file_name_or_content(tmp_path: Path, tool: Callable[[str], Path]) -> None:
+    layer = {"layers/10-a.yaml": LAYER, "charts/platform/web/Chart.yaml": OWN + DECLARES}
+    root = repository(tmp_path / "repo", layer)
+    packer = Packer(helm=tool("helm"), home=tmp_path / "home")
+    packer.home.mkdir()
+    redis = packer.pack(packer.chart("redis"), root / "charts/platform/web/charts")
+    packer.pack(packer.chart("db-extra"), root / "charts/platform/web/charts")
+    assert verified(root) == [LACKS_DB]
+    assert helm_says(tool("helm"), root) == "db"
+    redis.rename(redis.with_name("cache.tgz"))
+    assert verified(root) == [LACKS_DB]
+    assert helm_says(tool("helm"), root) == "db"
+
+
+def test_requirements_of_an_older_chart(tmp_path: Path, tool: Callable[[str], Path]) -> None:
+    own = "charts/platform/web/"
+    files = {
+        "layers/10-a.yaml": LAYER,
+        f"{own}Chart.yaml": OWN.replace("v2", "v1"),
+        f"{own}requirements.yaml": DECLARES,
+    }
+    root = repository(tmp_path, dict(files))
+    assert verified(root) == [
+        line.replace("Chart.yaml:5", "requirements.yaml:2").replace("Chart.yaml:6", "requirements.yaml:3")
+        for line in (LACKS_REDIS, LACKS_DB)
+    ]
+    assert helm_says(tool("helm"), root) == "redis, db"
+
+
+def test_a_plan_refuses_missing_dependencies_before_anything_is_done(tmp_path: Path) -> None:
+    other = OWN.replace("web", "api")
+    layers = {
+        "layers/10-a.yaml": LAYER,
+        "layers/20-b.yaml": "stage: b\nreleases: [{name: c, namespace: ns, chart: platform/api, installed: false}]\n",
+    }
+    root = repository(tmp_path / "repo", {**layers, "charts/platform/api/Chart.yaml": other + DECLARES})
+    write(root, {"charts/platform/web/Chart.yaml": OWN + DECLARES, "devtools.yaml": "cluster: {provider: kwok}\n"})
+    environ = {"DEVTOOLS_STATE": str(tmp_path / "state"), "DEVTOOLS_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin"}
+
+    def typed(verb: Callable[[App], ExitCode]) -> Done:
+        return call(verb, "text", environ=environ, cwd=root)
+
+    for done in (typed(lambda app: plan(app, "", Options())), typed(lambda app: replay(app, "10-a", Options()))):
+        assert done.code is ExitCode.CONFIG
+        assert [line.strip() for line in done.err.splitlines()[1:]] == [LACKS_REDIS, LACKS_DB], "c is not installed"
+    assert not (tmp_path / "state").exists()

@@ -105,8 +105,12 @@ def _environment(
 
     environment = stack.environment.name
     project = Project(app)
-    for problem in app.charts.verify(chosen.enabled(stack)):
-        done.findings.append(_of_problem(problem, "charts", environment, shown))
+    releases = chosen.enabled(stack)
+    charts = {release.chart.name: release.chart for release in releases if release.chart.kind == "local"}
+    lacking = {chart.path: app.charts.missing_dependencies(chart) for chart in charts.values()}
+    for problem in app.charts.verify(releases):
+        kind = "dependencies" if any(problem in lacks for lacks in lacking.values()) else "charts"
+        done.findings.append(_of_problem(problem, kind, environment, shown))
     whole = Selection(layers=tuple(layer.name for layer in stack.layers))
     request = Request(command="check", stack=stack, selection=whole, options=Options())
     planned = project.plan(request, None)
@@ -126,7 +130,8 @@ def _environment(
         if made.failure:
             text = app.redactor.text(made.failure.message)
             origins = merge(release, stack.environment, charts_default=True, root=stack.root).origins
-            done.findings += _of_failure(text, release, environment, shown, origins)
+            if not lacking.get(release.chart.path) or "missing in charts/ directory" not in text:
+                done.findings += _of_failure(text, release, environment, shown, origins)
             done.broken.add(release.chart.path)
         elif is_own and release.chart.path not in done.charts:
             done.charts[release.chart.path] = values
@@ -138,12 +143,8 @@ def _environment(
 
 def _charts(app: App, home: Path, done: _Checked, shown: Shown) -> None:
     """Check the repository's own charts by themselves."""
-    from devtools.checks.charts import lint, missing_dependencies, suites_of, unittest
+    from devtools.checks.charts import lint, suites_of, unittest
 
-    for chart in done.charts:
-        if lacks := list(missing_dependencies(chart, shown)):
-            done.findings = [item for item in done.findings if not _is_about_dependencies(item, chart.name)]
-            done.findings += lacks
     helm = app.toolchain.path("helm")
     whole = {chart: values for chart, values in done.charts.items() if chart not in done.broken}
     if whole:
@@ -161,11 +162,6 @@ def _charts(app: App, home: Path, done: _Checked, shown: Shown) -> None:
         program = app.toolchain.path("helm-unittest")
         for chart in tested:
             done.findings += unittest(program, home, app.runner, chart, shown)
-
-
-def _is_about_dependencies(item: Finding, chart: str) -> bool:
-    """Whether it is helm's complaint that a chart lacks dependencies, which are found one by one."""
-    return "missing in charts/ directory" in item.message and f"/{chart}:" in item.message
 
 
 def _objects(app: App, home: Path, done: _Checked, shown: Shown) -> None:
