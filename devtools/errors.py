@@ -49,7 +49,7 @@ class DevtoolsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Location:
-    """A place in a file that people write: 1-based line and column."""
+    """A place in a file that people write: 1-based line and column; line 0 is a place that has no lines."""
 
     file: Path
     line: int = 1
@@ -59,7 +59,7 @@ class Location:
 
     def __str__(self) -> str:
         """`file:line:column`, as editors and terminals link it."""
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

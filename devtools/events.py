@@ -72,12 +72,23 @@ class PlannedStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSet:
+    """A value of the environment that `--set` replaces; values that are not text as JSON."""
+
+    key: str
+    value: str
+    before: str  # what the environment's files say
+    where: str  # where they say it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanMade:
     """What the run will do; emitted before anything is done."""
 
     layers: tuple[str, ...]
     steps: tuple[PlannedStep, ...]
     dry_run: bool
+    sets: tuple[PlannedSet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ class App:
     out: TextIO
     err: TextIO
     environment: str = ""  # as typed
+    sets: tuple[str, ...] = ()  # values of the environment for this run, as typed: `key=value`
     cancel: Cancel = field(default_factory=Cancel)
     clock: Callable[[], float] = time.time
     decrypted: dict[Path, Mapping[str, Any]] = field(default_factory=dict, repr=False)  # values of encrypted files
@@ -268,14 +269,15 @@ class App:
         print("\n".join(shown), file=self.err, flush=True)
 
 
-def real_app(environment: str = "") -> App:
+def real_app(environment: str = "", sets: Iterable[str] = ()) -> App:
     """The app of this process.
 
     A stream that is closed (`>&-`) takes what is written and forgets it; one that cannot show a character shows its
     escape.
     """
     out, err = _open(sys.stdout), _open(sys.stderr)
-    return App(environ=dict(os.environ), cwd=Path.cwd(), out=out, err=err, environment=environment)
+    environ = dict(os.environ)
+    return App(environ=environ, cwd=Path.cwd(), out=out, err=err, environment=environment, sets=tuple(sets))
 
 
 def _open(stream: TextIO | None) -> TextIO:

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from devtools.app.environment import App, real_app
@@ -19,14 +19,21 @@ DOCUMENTS = ("text", "json")  # what a verb that shows something can print
 _GARBAGE = 50_000  # objects until the collector looks for rings of them: importing makes none, and thousands of objects
 
 
-def main(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS, *, environment: str = "") -> None:
+def main(
+    verb: Verb,
+    output: str = "text",
+    outputs: tuple[str, ...] = DOCUMENTS,
+    *,
+    environment: str = "",
+    sets: Iterable[str] = (),
+) -> None:
     """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task.
 
     `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
-    `environment` is the one that was typed (default: the usual one).
+    `environment` is the one that was typed (default: the usual one), `sets` are values of it, as `key=value`.
     """
     gc.set_threshold(_GARBAGE)
-    app = real_app(environment)
+    app = real_app(environment, sets)
     code = _flushed(app, run(app, verb, output, outputs))
     gc.freeze()  # nobody needs the interpreter's last look through all there is: it goes with the process
     if code is not ExitCode.OK:

@@ -23,6 +23,7 @@ class Options:
     output: str = "text"
     verbose: bool = False
     selector: Selector = field(default_factory=Selector)
+    sets: tuple[str, ...] = ()  # values of the environment, as `App.sets`
     recreate: tuple[str, ...] = ()  # releases
     take: tuple[str, ...] = ()  # releases
     yes: bool = False  # agree to change a cluster that devtools did not make
@@ -37,6 +38,7 @@ def command_line(command: str, options: Options, environment: str = "", **flags:
     selector = options.selector
     words = [command, *(["--env", environment] if environment else [])]
     for flag, values in (
+        ("set", options.sets),
         ("stage", selector.stages),
         ("release", selector.releases),
         ("label", selector.labels),

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 def cached_stack(app: App) -> Stack:
     """Load the stack of the app's environment; raises ConfigError with every problem."""
-    settings, environment = app.settings, app.environment_name
+    settings, environment, sets = app.settings, app.environment_name, app.sets
 
     def read() -> Stack:
         from devtools.config.stack import load_stack
 
         charts = app.charts
         _ = charts.lock  # reports its faults first, even if no chart of it is used
-        return load_stack(settings, environment, charts)
+        return load_stack(settings, environment, charts, sets)
 
-    name = f"stack {settings.root} {environment} {_provider(app)}"
+    name = f"stack {settings.root} {environment} {_provider(app)}" + (f" {sets!r}" if sets else "")
     return app.cached(name, _inputs(app), read, kind=Stack, good=is_current)
 
 

@@ -8,7 +8,7 @@ from devtools.commands.review.diff import run_or_diff
 from devtools.errors import ConfigError, ExitCode
 from devtools.planning.layer_names import find_layer
 from devtools.planning.overrides import find_overrides
-from devtools.planning.plan import Selection
+from devtools.planning.selection import choose
 from devtools.project import Project, Request
 
 
@@ -23,7 +23,7 @@ def replay(app: App, name: str, options: Options, *, context: str = "", kubeconf
     project = Project(app)
     stack = project.stack()
     layer = find_layer(stack, name)
-    selection = Selection(layers=(layer.name,))
+    selection = choose(stack, layer.name, options.selector)
     request = Request(
         command=command_line(f"layer {layer.name}", options, app.environment),
         stack=stack,

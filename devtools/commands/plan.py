@@ -8,7 +8,8 @@ from devtools.app.environment import App
 from devtools.app.options import Options, command_line
 from devtools.commands.review.diff import run_or_diff
 from devtools.errors import ExitCode
-from devtools.planning.selection import Selector, choose, narrowed
+from devtools.planning.layer_names import find_layer
+from devtools.planning.selection import choose
 from devtools.project import Project, Request
 
 
@@ -17,11 +18,6 @@ def plan(app: App, name: str, options: Options) -> ExitCode:
     project = Project(app)
     stack = project.stack()
     selection = choose(stack, name, options.selector)
-    if name and options.selector == Selector():
-        command = command_line(f"layer {selection.layers[0]}", options, app.environment)
-    else:  # `layer` has no selectors
-        command = command_line(
-            "up", replace(options, selector=narrowed(stack, name, options.selector)), app.environment
-        )
+    command = command_line(f"layer {find_layer(stack, name).name}" if name else "up", options, app.environment)
     options = replace(options, dry_run=True)
     return run_or_diff(app, Request(command=command, stack=stack, selection=selection, options=options))

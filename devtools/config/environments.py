@@ -82,8 +82,10 @@ def chosen(settings: Settings, name: str) -> str:
     return name
 
 
-def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, list[Problem]]:
-    """The environment's values, and what is wrong with the files they come from."""
+def load_environment(
+    settings: Settings, name: str, sets: Iterable[str] = ()
+) -> tuple[EnvironmentValues, list[Problem]]:
+    """The environment's values with `key=value` of `--set` in their place, and what is wrong with both."""
     files = [settings.environments / SHARED / _VALUES]
     for level in settings.levels_of(name):
         directory = settings.environments / level
@@ -99,12 +101,25 @@ def load_environment(settings: Settings, name: str) -> tuple[EnvironmentValues, 
     own = settings.environments / name / _VALUES
     missing = None if own in files else _missing(own.relative_to(settings.root))
     environment = Environment(name=name, values=data, where=origins, references=settings.references)
-    if settings.references:
-        from devtools.config.references.resolver import resolve_environment
+    written, wrong = _resolved(environment, settings)
+    problems += wrong
+    if sets and not problems:
+        from devtools.config.references.typed_values import with_sets
 
-        environment, wrong = resolve_environment(environment, settings.root)
+        environment, problems = with_sets(environment, written, sets)
+        written, wrong = _resolved(environment, settings)
         problems += wrong
+    environment = written
     return EnvironmentValues(environment=environment, broken=bool(problems), missing=missing), problems
+
+
+def _resolved(environment: Environment, settings: Settings) -> tuple[Environment, tuple[Problem, ...]]:
+    """The environment with the references among its values replaced, if they are switched on."""
+    if not settings.references:
+        return environment, ()
+    from devtools.config.references.resolver import resolve_environment
+
+    return resolve_environment(environment, settings.root)
 
 
 def _missing(file: Path) -> Cause:

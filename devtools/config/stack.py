@@ -42,14 +42,14 @@ class _LayerSource:
     data: dict[str, Any]
 
 
-def load_stack(settings: Settings, environment: str, charts: ChartFinder) -> Stack:
+def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: Iterable[str] = ()) -> Stack:
     """The stack as one environment sees it (`""`: the default one); layers by number.
 
-    Nothing is run and no cluster is asked. Raises ConfigError whose `problems` are
-    all that is wrong in all files, in file order.
+    `sets` are values of the environment for this run, as `key=value`. Nothing is run and no cluster is asked. Raises
+    ConfigError whose `problems` are all that is wrong in all files, in file order.
     """
     name = chosen(settings, environment or settings.environment)
-    values, wrong = load_environment(settings, name)
+    values, wrong = load_environment(settings, name, sets)
     references = _references(settings, values)
     sources, problems = _layer_sources(settings, references)
     defaults, more = _defaults(settings, references)

@@ -21,6 +21,7 @@ from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupt
 from devtools.events import (
     Outcome,
     PlanMade,
+    PlannedSet,
     PlannedStep,
     RunFinished,
     StepFinished,
@@ -296,6 +297,7 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
             )
             for step in plan.steps
         ),
+        sets=tuple(PlannedSet(**one.shown()) for one in plan.stack.environment.sets),
     )
 
 

@@ -13,6 +13,7 @@ from devtools.model.declared import (
     Release,
     ReleaseId,
     ReleaseKeys,
+    SetValue,
     Stack,
 )
 from devtools.model.plans import (
@@ -51,6 +52,7 @@ __all__ = [
     "ReleaseFact",
     "ReleaseId",
     "ReleaseKeys",
+    "SetValue",
     "Stack",
     "Step",
     "Sweep",

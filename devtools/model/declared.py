@@ -6,6 +6,7 @@ fields are derived.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -253,6 +254,21 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetValue:
+    """A value of the environment that `--set` replaces for one run."""
+
+    key: str
+    value: Any
+    declared: Any  # what its files say
+    where: Location  # where they say it
+
+    def shown(self) -> dict[str, str]:
+        """It as text, what is not text as JSON."""
+        value, before = (one if isinstance(one, str) else json.dumps(one) for one in (self.value, self.declared))
+        return {"key": self.key, "value": value, "before": before, "where": str(self.where)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """One set of overlays and switches; `values` is what `installed:` paths and references look into."""
 
@@ -261,6 +277,7 @@ class Environment:
     where: Mapping[tuple[str | int, ...], Location] = field(default_factory=dict, compare=False, repr=False)
     references: bool = False  # whether layer files and overlays may refer to the values
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)  # of files that are referred to, by path
+    sets: tuple[SetValue, ...] = ()  # typed values that are in `values`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from devtools.base.words import plural
 from devtools.checks.findings import Finding
+from devtools.errors import Location
 from devtools.report.text import Line, Span, Style, duration, wrapped
 
 VERSION = 1
@@ -58,7 +60,7 @@ def checks_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """Return the document for people."""
     lines: list[Line] = []
     for row in document["findings"]:
-        place = f"{row['file']}:{row['line']}:{row['column']}"
+        place = str(Location(file=Path(row["file"]), line=row["line"], column=row["column"]))
         style: Style = "bad" if row["severity"] == "error" else "warn"
         lines.append((Span(place, "strong"), Span(f" {row['severity']}", style), Span(f" [{row['check']}]", "dim")))
         lines += wrapped(row["message"], width, "  ")

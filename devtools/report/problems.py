@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,8 +35,7 @@ def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
     lines += [(Span("  "), Span(line)) for line in more]
     problems = error.problems if isinstance(error, ConfigError) else ()
     for problem in problems[:_LISTED]:
-        place = _place(problem.where.file, cwd)
-        where = f"  {place}:{problem.where.line}:{problem.where.column}: "
+        where = f"  {replace(problem.where, file=Path(_place(problem.where.file, cwd)))}: "
         hint = f" ({clean(problem.hint)})" if problem.hint else ""
         lines.append((Span(where, "strong"), Span(" ".join(clean_lines(problem.message)) + hint)))
     if len(problems) > _LISTED:

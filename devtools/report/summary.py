@@ -37,6 +37,7 @@ class Summary(RunState):
             "reason": end.reason if end else "the run ended without saying how",
             "hint": end.hint if end else "",
             "seconds": round(self.seconds, 3),
+            "sets": [asdict(one) for one in self.plan.sets] if self.plan else [],
             "layers": list(self.plan.layers) if self.plan else [],
             "counts": self._counts(),
             "releases": [self._release_json(item, steps.get(name)) for name, item in self.releases.items()],

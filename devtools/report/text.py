@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
@@ -118,6 +118,11 @@ def clean(line: str) -> str:
     """A foreign line made safe for a terminal: no escape sequences, no control characters, bounded."""
     safe = _CONTROLS.sub("", _ESCAPES.sub("", line)).expandtabs(4).rstrip()
     return safe if len(safe) <= LONGEST_LINE else safe[: LONGEST_LINE - 3] + "..."
+
+
+def set_text(one: Mapping[str, str]) -> str:
+    """A value that `--set` replaces, as plans show it."""
+    return f"set: {one['key']} = {clean(one['value'])} ({one['where']} says {clean(one['before'])})"
 
 
 def counted(words: Iterable[str], order: Sequence[str]) -> str:

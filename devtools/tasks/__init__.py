@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 @our_task(
-    *("env", "only-test", "no-test", "force", "force-local", "yes", "dry-run", "diff", "fail-on-change", "no-wait"),
+    *("env", "set", *SELECTORS, "with-needs"),
+    *("only-test", "no-test", "force", "force-local", "yes", "dry-run", "diff", "fail-on-change", "no-wait"),
     *("verbose", "recreate", "take-ownership"),
     help={
         "output": OUTPUT_OF_PLANS,
@@ -52,15 +53,16 @@ def layer(
       invoke layer 40 --dry-run --diff
       invoke layer data-plane --only-test --output json
       invoke layer 40 --recreate clickhouse
+      invoke layer 40 -l name=clickhouse --set images.tag=1.4.2
     """
     from devtools.commands import layer as verb
 
     replay = functools.partial(verb.replay, name=name, options=options, context=context, kubeconfig=kubeconfig)
-    run(replay, output, PLANS, environment=env)
+    run(replay, output, PLANS, environment=env, sets=options.sets)
 
 
 @our_task(
-    *("env", "no-test", "retest", "force", "force-local", "yes", "dry-run", "diff", "fail-on-change", "no-wait"),
+    *("env", "set", "no-test", "retest", "force", "force-local", "yes", "dry-run", "diff", "fail-on-change", "no-wait"),
     *("verbose", *SELECTORS, "with-needs", "recreate", "take-ownership"),
     help={"output": OUTPUT_OF_PLANS},
 )
@@ -75,7 +77,7 @@ def up(_: Context, env: str = "", output: str = "text", *, options: Options) -> 
     """
     from devtools.commands import up as verb
 
-    run(lambda app: verb.up(app, options), output, PLANS, environment=env)
+    run(lambda app: verb.up(app, options), output, PLANS, environment=env, sets=options.sets)
 
 
 @layer_task(
@@ -135,7 +137,7 @@ def layers(_: Context, name: str = "", env: str = "", output: str = "text", *, o
 
 
 @layer_task(
-    *("env", "force", "diff", "fail-on-change", *SELECTORS, "with-needs"),
+    *("env", "set", "force", "diff", "fail-on-change", *SELECTORS, "with-needs"),
     reads=True,
     help={
         "diff": "also show which objects and fields would change",
@@ -150,11 +152,12 @@ def plan(_: Context, name: str = "", env: str = "", output: str = "text", *, opt
       invoke plan
       invoke plan 40 --env dev
       invoke plan --diff
+      invoke plan --diff --set images.tag=1.4.2
       invoke plan --diff --output markdown --fail-on-change
     """
     from devtools.commands import plan as verb
 
-    run(lambda app: verb.plan(app, name, options), output, PLANS, environment=env)
+    run(lambda app: verb.plan(app, name, options), output, PLANS, environment=env, sets=options.sets)
 
 
 @layer_task(
@@ -182,7 +185,7 @@ def contracts(
 
 
 @our_task(
-    *("env", "show-secrets"),
+    *("env", "set", "show-secrets"),
     reads=True,
     help={
         "name": "the release, name or namespace/name",
@@ -212,7 +215,7 @@ def values(
     from devtools.commands import values as verb
 
     show = functools.partial(verb.show, typed=name, options=options, explain=explain, secrets=show_secrets)
-    run(functools.partial(show, tenant=tenant), output, environment=env)
+    run(functools.partial(show, tenant=tenant), output, environment=env, sets=options.sets)
 
 
 @our_task("env", help={"output": "text, json (the document) or starlark (the document, for Tiltfiles that load it)"})

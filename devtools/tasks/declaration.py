@@ -145,6 +145,7 @@ _FLAGS = {
     "env": _Flag("environment whose overlays apply (default: the one in devtools.yaml)"),
     "output": _Flag(_RUN),
     "show-secrets": _Flag("also show values whose key looks secret (default: ***)"),
+    "set": _Flag("replace a value of the environment for this run: key=value (may be given again)", "sets", None),
     "force": _Flag("sync releases that are unchanged, too", "force"),
     "force-local": _Flag("also write to an environment that a GitOps controller deploys", "force_local"),
     "dry-run": _Flag("print the plan and touch nothing", "dry_run"),
@@ -235,8 +236,15 @@ def _options(typed: Mapping[str, Any], flags: Mapping[str, _Flag], output: str) 
     return Options(**found, selector=Selector(**selected))
 
 
-def run(verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS, *, environment: str = "") -> None:
+def run(
+    verb: Verb,
+    output: str = "text",
+    outputs: tuple[str, ...] = DOCUMENTS,
+    *,
+    environment: str = "",
+    sets: Iterable[str] = (),
+) -> None:
     """Run a command in this process and exit with its code; see `devtools.app.exit_codes.main`."""
     from devtools.app.exit_codes import main
 
-    main(verb, output, outputs, environment=environment)
+    main(verb, output, outputs, environment=environment, sets=sets)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @layer_task(
-    *("env", "show-secrets", *SELECTORS, "with-needs"),
+    *("env", "set", "show-secrets", *SELECTORS, "with-needs"),
     help={
         "name": "only this layer (default: all)",
         "to": "directory to write into",
@@ -46,11 +46,11 @@ def render(
     typed = verb.Arguments(
         name=name, to=to, values=values, show_secrets=show_secrets, overwrite=overwrite, options=options
     )
-    run(lambda app: verb.render(app, typed), output, environment=env)
+    run(lambda app: verb.render(app, typed), output, environment=env, sets=options.sets)
 
 
 @layer_task(
-    *(*SELECTORS, "with-needs"),
+    *("set", *SELECTORS, "with-needs"),
     reads=True,
     help={
         "name": "only this layer (default: all)",
@@ -68,7 +68,7 @@ def check(_: Context, name: str = "", server: bool = False, output: str = "text"
     """
     from devtools.commands.review import check as verb
 
-    run(lambda app: verb.check(app, name, options, server=server), output)
+    run(lambda app: verb.check(app, name, options, server=server), output, sets=options.sets)
 
 
 @layer_task(

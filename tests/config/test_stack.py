@@ -46,7 +46,7 @@ GOOD = {
 def test_problems(case: Any, tmp_path: Path) -> None:
     root = repository(tmp_path / "repo", case["files"])
     with pytest.raises(ConfigError) as caught:
-        load(root, case.get("environment", ""))
+        load(root, case.get("environment", ""), case.get("sets", ()))
     assert said(caught.value) == case["problems"]
     assert caught.value.exit_code is ExitCode.CONFIG
 

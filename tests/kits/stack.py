@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,10 @@ def repository(root: Path, files: Mapping[str, str | bytes]) -> Path:
     return write(root, {"charts/platform/web/Chart.yaml": CHART, **files})
 
 
-def load(root: Path, environment: str = "") -> Stack:
+def load(root: Path, environment: str = "", sets: Iterable[str] = ()) -> Stack:
     """The stack, as tasks load it."""
     settings = load_settings(root)
-    return load_stack(settings, environment, Charts(settings.charts, settings.root))
+    return load_stack(settings, environment, Charts(settings.charts, settings.root), sets)
 
 
 def said(error: ConfigError) -> list[str]:

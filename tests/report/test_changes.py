@@ -48,6 +48,7 @@ def document(kind: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
         "stack": "shop",
         "environment": "dev",
         "seconds": 0.5,
+        "sets": [{"key": "tag", "value": "`2`", "before": "1", "where": "environments/dev/environment.yaml:1:1"}],
         "counts": counts,
         "notices": ["<b>`gone`</b>"],
         "releases": [release],
@@ -75,7 +76,8 @@ def test_what_is_special_about_a_field_stands_beside_it() -> None:
         field(".d", "one\ntwo\nthree\n", "one\n2\nthree\n"),
         field(".e", {"deep": {"er": ["x" * 40, "y" * 40]}}, None),
     )
-    assert text(made)[3:] == [
+    assert text(made)[0] == "set: tag = `2` (environments/dev/environment.yaml:1:1 says 1)"
+    assert text(made)[4:] == [
         "        ~ .a: 1 → 2  (kubectl owns it: refused without --take-ownership)",
         '        ~ .b: "x" → "y"  (differs at each rendering)',
         "        ~ .c: value not shown",
@@ -99,6 +101,7 @@ def test_markdown_cannot_be_left_by_what_is_in_it() -> None:
     made = changes_markdown(document("ConfigMap", field(".a", "```\n</details>", "x\n```js\n")))
     assert made.count("```") == 2
     assert "\\`gone\\`" in made
+    assert "> set: tag = \\`2\\` (environments" in made
     assert "<b>\\`" not in made
 
 

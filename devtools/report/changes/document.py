@@ -31,6 +31,9 @@ def changes_json(
         "environment": plan.stack.environment.name,
         "context": context,
         "seconds": round(seconds, 3),
+        "sets": [
+            {key: redactor.text(text) for key, text in one.shown().items()} for one in plan.stack.environment.sets
+        ],
         "changed": any(step.action in _ACTS for step in plan.steps),
         "counts": _counts(plan, releases),
         "notices": list(notices),

@@ -19,7 +19,7 @@ from devtools.report.changes.text import (
     text_diff,
     yaml_rows,
 )
-from devtools.report.text import clean
+from devtools.report.text import clean, set_text
 
 _MOST = 60  # lines of one value
 _FENCE = "```"
@@ -30,7 +30,7 @@ def changes_markdown(document: Mapping[str, Any]) -> str:
     """Return the document as Markdown."""
     where = f"`{document['stack']}` in `{document['environment']}`"
     parts = [f"### Plan of {where}", "", _escaped(summary(document)), ""]
-    for notice in document["notices"]:
+    for notice in (*map(set_text, document["sets"]), *document["notices"]):
         parts += [f"> {_escaped(notice)}", ""]
     for release in document["releases"]:
         parts += _release(release)

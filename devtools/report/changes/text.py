@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from devtools.base.words import plural
-from devtools.report.text import Line, Span, Style, clean, duration, with_note, wrapped
+from devtools.report.text import Line, Span, Style, clean, duration, set_text, with_note, wrapped
 
 SIGNS: dict[str, tuple[str, Style]] = {
     "add": ("+", "good"),
@@ -28,7 +28,7 @@ _CONTEXT = 1  # lines around a change in a text of several lines
 
 def changes_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """Return the document as lines; one line if nothing changes."""
-    lines: list[Line] = []
+    lines = [line for one in document["sets"] for line in wrapped(set_text(one), width, "", "warn")]
     layer = ""
     for release in document["releases"]:
         if release["layer"] != layer:

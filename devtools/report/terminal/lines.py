@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devtools import events as ev
@@ -34,6 +34,7 @@ from devtools.report.text import (
     counted,
     duration,
     plain,
+    set_text,
     with_note,
     wrapped,
 )
@@ -101,6 +102,7 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
     counts = counted(map(_meant, (step.action for step in plan.steps)), tuple(map(_meant, ACTIONS)))
     title = "Plan (dry run)" if plan.dry_run else "Plan"
     lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
+    lines += [line for one in plan.sets for line in wrapped(set_text(asdict(one)), width, "  ", "warn")]
     if not verbose and all(step.action in QUIET for step in plan.steps):
         return lines  # the last screen says as much
     pad = release_width([step.release for step in plan.steps], width)
