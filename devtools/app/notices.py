@@ -101,7 +101,6 @@ def rendering_failures(
     Emits a warning for each failure.
     """
     from devtools.rendering.rendered_before import RenderedBefore
-    from devtools.rendering.renderer import renderer
 
     releases = [step.release for step in plan.steps if step.action in SYNCED and not step.is_on_stand_in]
     try:
@@ -113,6 +112,8 @@ def rendering_failures(
     before = RenderedBefore(app.folders.cache / "rendered", f"{app.settings.root} {app.environment_name} {program}")
     keys = {release.id: f"{release.id}@{digests[release.id]}" for release in releases}
     releases = [release for release in releases if keys[release.id] not in before]
+    if not releases:
+        return []
     if len(releases) > _MOST_RENDERED:
         charts = {release.chart.path: release for release in reversed(releases)}  # the first one of each
         message = f"rendered one release of each chart, {len(charts)} of {len(releases)}; to render all: invoke check"
@@ -121,6 +122,8 @@ def rendering_failures(
     values, failures = _with_secrets(app, plan, values)
     locked = {failure.release for failure in failures}
     releases = [release for release in releases if release.id not in locked]
+    from devtools.rendering.renderer import renderer
+
     with renderer(program, app.runner) as rendering:
         found = rendering.each(lambda release: _failure(rendering, release, values[release.id]), releases)
     for release, failure in zip(releases, found, strict=True):
