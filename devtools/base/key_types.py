@@ -28,6 +28,7 @@ _DOTTED = r"^[^.\s]+(\.[^.\s]+)*$"
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NEED = f"^{_LABEL}/{_LABEL}$"
 _PART = "[a-z0-9]([-a-z0-9_.]*[a-z0-9])?"
+_EXACT = r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 _ENDS = "with a letter or digit at both ends"
 
 
@@ -117,11 +118,11 @@ def _pattern(pattern: str, message: str, **limits: int) -> Limits:
 
 
 _NAME = _pattern(f"^{_LABEL}$", f"must be a Kubernetes name: lower-case letters, digits and '-', {_ENDS}")
-_CHART = _pattern(f"^{_PART}/{_PART}$", "must be platform/<chart> or <publisher>/<chart>")
 _CHART_PART = _pattern(f"^{_PART}$", f"must be lower-case letters, digits, '-', '_' and '.', {_ENDS}")
-_VERSION = _pattern(
-    r"^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$", "must be a version such as 1.2.3 or v1.2.3-rc.1"
+_CHART = _pattern(
+    f"^{_PART}/{_PART}(@{_EXACT})?$", "must be platform/<chart>, <publisher>/<chart> or <publisher>/<chart>@<version>"
 )
+_VERSION = _pattern(f"^{_EXACT}$", "must be a version such as 1.2.3 or v1.2.3-rc.1")
 _SHA256 = _pattern("^[0-9a-f]{64}$", "must be 64 lower-case hexadecimal digits")
 _OBJECT_NAME = _pattern(
     r"^(\{release\}|\{fullname\})?[-a-z0-9.]*$",
@@ -172,7 +173,7 @@ Text = Annotated[str, Limits(min_length=1)]
 Name = Annotated[str, _NAME, Limits(max_length=63)]
 ReleaseName = Annotated[str, _NAME, Limits(max_length=53)]  # Helm's limit
 ClusterName = Annotated[str, _NAME, Limits(max_length=32)]  # k3d's limit
-Chart = Annotated[str, _CHART, Limits(max_length=2 * _LONGEST_PART + 1)]
+Chart = Annotated[str, _CHART, Limits(max_length=255)]
 ChartPart = Annotated[str, _CHART_PART, Limits(max_length=_LONGEST_PART)]
 ChartVersion = Annotated[str, _VERSION, Limits(max_length=_LONGEST_PART)]
 Sha256 = Annotated[str, _SHA256, Nullable()]

@@ -47,6 +47,11 @@ class LockEntry:
         return f"{self.publisher}/{self.name}"
 
     @property
+    def pin(self) -> str:
+        """`<publisher>/<chart>@<version>`, which no other entry has."""
+        return f"{self.chart}@{self.version}"
+
+    @property
     def archive(self) -> Path:
         """Where its archive lies below `charts/third_party`."""
         return Path(self.publisher) / self.name / f"{self.name}-{self.version}.tgz"
@@ -62,11 +67,23 @@ class LockFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """The lock file: entries by `<publisher>/<chart>`."""
+    """The lock file: entries by `<publisher>/<chart>@<version>`."""
 
     file: Path
     entries: Mapping[str, LockEntry] = field(default_factory=dict)
     missing: bool = False
+
+    def versions(self, chart: str) -> tuple[LockEntry, ...]:
+        """Every entry of `<publisher>/<chart>`, in the order of the file."""
+        return tuple(entry for entry in self.entries.values() if entry.chart == chart)
+
+    def names(self) -> tuple[str, ...]:
+        """What layer files may call the charts."""
+        return tuple(map(self.reference, self.entries.values()))
+
+    def reference(self, entry: LockEntry) -> str:
+        """The shortest name of an entry in layer files: with its version only if there are several."""
+        return entry.chart if len(self.versions(entry.chart)) == 1 else entry.pin
 
 
 def load_lock(charts: Path, root: Path) -> Lock:
@@ -85,7 +102,7 @@ def load_lock(charts: Path, root: Path) -> Lock:
     for index, keys in enumerate(data.get("charts", ())):
         entry = made(LockEntry, keys, where=document.at(("charts", index)))
         found += _entry_problems(entry, entries, document, index)
-        entries.setdefault(entry.chart, entry)
+        entries.setdefault(entry.pin, entry)
     if found:
         raise config_error(found)
     return Lock(file=shown, entries=entries)
@@ -96,9 +113,9 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
     problems = []
     if bool(entry.repository) == bool(entry.oci):
         problems.append(document.problem(path, f"chart '{entry.chart}' needs exactly one of 'repository' and 'oci'"))
-    if entry.chart in before:
-        first = before[entry.chart].where
-        problems.append(document.problem(path, f"chart '{entry.chart}' is locked twice", f"first at {first}"))
+    if entry.pin in before:
+        first = before[entry.pin].where
+        problems.append(document.problem(path, f"chart '{entry.pin}' is locked twice", f"first at {first}"))
     if entry.publisher == "platform":
         problems.append(
             document.problem((*path, "publisher"), "publisher 'platform' is reserved for charts of this repository")
@@ -109,25 +126,29 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
     ]
 
 
-def with_sha256(raw: bytes, chart: str, sha256: str, file: Path) -> bytes:
-    """Return the lock's text with the sha256 of `<publisher>/<chart>` set; the rest stays as people wrote it.
+def with_sha256(raw: bytes, pin: str, sha256: str, file: Path) -> bytes:
+    """Return the lock's text with the sha256 of `<publisher>/<chart>@<version>` set; all else stays as it was written.
 
     Raises ConfigError if that cannot be done safely.
     """
     document = parse(raw, file)
-    index = _index_of(document.data, chart)
+    index = index_of(document.data, pin)
     mark = document.marks.get(("charts", index, "sha256"))
     if document.problems or mark is None:
-        raise ConfigError(f"{file} has no place for the sha256 of '{chart}'", hint=f"look at {document.at()}")
+        raise ConfigError(f"{file} has no place for the sha256 of '{pin}'", hint=f"look at {document.at()}")
     text = with_scalar(raw, file, ("charts", index, "sha256"), sha256)
     if text is None:
         where = document.at(("charts", index, "sha256"))
-        raise ConfigError(f"the sha256 of '{chart}' cannot be written at {where}", hint=f"write it there: {sha256}")
+        raise ConfigError(f"the sha256 of '{pin}' cannot be written at {where}", hint=f"write it there: {sha256}")
     return text
 
 
-def _index_of(data: object, chart: str) -> int:
-    """Return the index of a chart in `charts`; -1 if it is not there."""
+def index_of(data: object, pin: str) -> int:
+    """Return the index of an entry in `charts`; -1 if it is not there."""
     items = data.get("charts", []) if isinstance(data, dict) else []
-    names = [f"{item.get('publisher')}/{item.get('name')}" for item in items if isinstance(item, dict)]
-    return names.index(chart) if chart in names else -1
+    pins = [f"{item['publisher']}/{item['name']}@{item['version']}" if _is_entry(item) else "" for item in items]
+    return pins.index(pin) if pin in pins else -1
+
+
+def _is_entry(item: object) -> bool:
+    return isinstance(item, dict) and {"publisher", "name", "version"} <= item.keys()

@@ -31,9 +31,10 @@ StandIn = Callable[["LockEntry"], Path | None]
 class Charts:
     """The charts of one repository: a `ChartFinder`.
 
-    `platform/<x>` is the directory `charts/platform/<x>`; `<publisher>/<chart>` is a vendored archive in
-    `charts/third_party`, by the lock. For a chart that the lock pins and that is not vendored, `stand_in` may give a
-    generated archive; where it gives None, `verify` says how to vendor the chart.
+    `platform/<x>` is the directory `charts/platform/<x>`. `<publisher>/<chart>` is a vendored archive in
+    `charts/third_party`, by the lock; `<publisher>/<chart>@<version>` is one of several versions. For a chart that the
+    lock pins and that is not vendored, `stand_in` may give a generated archive; if it gives None, `verify` says how to
+    vendor the chart.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Charts:
         directory = self.directory / PLATFORM
         local = directory.iterdir() if directory.is_dir() else ()
         found = [f"{PLATFORM}/{path.name}" for path in local if (path / "Chart.yaml").is_file()]
-        return tuple(sorted([*found, *self.lock.entries]))
+        return tuple(sorted([*found, *self.lock.names()]))
 
     def digest(self, chart: ChartRef) -> str:
         """sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
@@ -96,10 +97,11 @@ class Charts:
 
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
         """What is wrong with the archives and directories that enabled releases use; each is looked at once."""
-        charts = {r.chart.name: r.chart for r in releases if r.installed}
+        charts = {r.chart.key: r.chart for r in releases if r.installed}
         local = [chart for chart in charts.values() if chart.kind == "local"]
         problems = [p for chart in local for p in self._strange(chart) + self.missing_dependencies(chart)]
-        return problems + self._verify_archives([name for name, chart in charts.items() if chart.kind == "vendored"])
+        pins = [chart.pin for chart in charts.values() if chart.kind == "vendored"]
+        return problems + self._verify_archives(pins)
 
     def missing_dependencies(self, chart: ChartRef) -> list[Problem]:
         """Return a problem for each dependency that a local chart declares and does not have in its `charts/`.
@@ -119,12 +121,12 @@ class Charts:
 
         return missing(chart.path, files, self._shown)
 
-    def _verify_archives(self, names: Sequence[str]) -> list[Problem]:
-        if not names:
+    def _verify_archives(self, pins: Sequence[str]) -> list[Problem]:
+        if not pins:
             return []
         from devtools.charts.archive import EMBEDDED, verify_archive
 
-        entries = [self.lock.entries[name] for name in names]
+        entries = [self.lock.entries[pin] for pin in pins]
         absent = [entry for entry in entries if not entry.sha256 and not self.archive(entry).exists()]
         if len(absent) > FEW:
             entries = [entry for entry in entries if entry not in absent]
@@ -189,6 +191,9 @@ class Charts:
         from devtools.base.yaml_positions import read
 
         path = self.directory / PLATFORM / chart
+        if "@" in chart:
+            message = f"chart '{name}' has a version, which charts of this repository do not take"
+            raise ChartUnknown(message, f"write {name.partition('@')[0]}")
         if not path.is_dir():
             raise ChartUnknown(f"no chart '{name}'", self._near(name), cause=self._no_directory(path.parent))
         document = read(path / "Chart.yaml", self._shown(path / "Chart.yaml"))
@@ -212,15 +217,28 @@ class Charts:
     def _vendored(self, name: str) -> ChartRef:
         from devtools.charts.standin import version_of
 
-        entry = self.lock.entries.get(name)
-        if entry is None:
-            near = self._near(name)
-            raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", near, cause=None if near else self._no_lock())
+        entry = self._locked(name)
         path = self.archive(entry)
         # An archive that lies there without a sha256 is what a vendoring that was killed left: `verify` says so.
         if self._stand_in and not entry.sha256 and not path.exists() and (generated := self._stand_in(entry)):
-            return ChartRef(name=name, path=generated, kind="stand-in", version=version_of(entry))
-        return ChartRef(name=name, path=path, kind="vendored", version=entry.version, sha256=entry.sha256)
+            return ChartRef(name=entry.chart, path=generated, kind="stand-in", version=version_of(entry), pin=entry.pin)
+        return ChartRef(
+            name=entry.chart, path=path, kind="vendored", version=entry.version, sha256=entry.sha256, pin=entry.pin
+        )
+
+    def _locked(self, name: str) -> LockEntry:
+        """The entry that a layer file names; ChartUnknown if there is none, or if several versions fit."""
+        chart = name.partition("@")[0]
+        versions = self.lock.versions(chart)
+        found = [entry for entry in versions if name in {entry.chart, entry.pin}]
+        if len(found) == 1:
+            return found[0]
+        if versions:
+            pins = [entry.pin for entry in versions]
+            what = f"is locked in {len(pins)} versions" if found else f"is not locked in {self.lock.file}"
+            raise ChartUnknown(f"chart '{name}' {what}", f"write {' or '.join(pins)}")
+        near = self._near(name) or self._near(chart)
+        raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", near, cause=None if near else self._no_lock())
 
     def _no_lock(self) -> Cause | None:
         """Why no chart of others is known; None where it is only this one."""

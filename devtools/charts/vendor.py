@@ -197,14 +197,14 @@ class Vendor:
         try:
             new = None
             if not entry.sha256 or moved:
-                new = with_sha256(read_source(lock), entry.chart, sha256, self._charts.lock.file)
+                new = with_sha256(read_source(lock), entry.pin, sha256, self._charts.lock.file)
             if changed:
                 write_whole(target, read_file(archive), lasting=True)
             if new is not None:
                 write_whole(lock, new, lasting=True)
-            for other in target.parent.glob("*.tgz"):
-                if other != target:
-                    other.unlink()  # of a version that was pinned before
+            pinned = {self._charts.archive(other) for other in self._charts.lock.versions(entry.chart)}
+            for other in set(target.parent.glob("*.tgz")) - pinned:
+                other.unlink()  # of a version that was pinned before
         except OSError as error:
             message = f"cannot write '{entry.chart}' into the tree: {error.strerror or error}"
             raise EnvironmentFault(message, hint="invoke charts.verify") from error

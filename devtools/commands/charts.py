@@ -105,6 +105,7 @@ def _build(app: App, chart: Path, found: Sequence[Dependency]) -> list[Problem]:
 def _archive(app: App, chart: Path, item: Dependency, home: Path) -> Path | None:
     """Return the archive of a dependency, packed from this repository (`file://`) or vendored; None without one."""
     from devtools.charts.semver import is_compatible
+    from devtools.helm.chart_commands import newest
 
     if item.repository.startswith("file://"):
         source = (chart / item.repository.removeprefix("file://")).resolve()
@@ -115,14 +116,14 @@ def _archive(app: App, chart: Path, item: Dependency, home: Path) -> Path | None
         if not result.ok:
             raise ConfigError(f"helm cannot pack {source.name}: {result.stderr.strip()}")
         return next(iter(sorted(home.glob(f"{item.name}-*.tgz"))), None)
-    fitting = [
-        entry
+    fitting = {
+        entry.version: entry
         for entry in _pinned(app)
         if entry.name == item.name
         and is_compatible(item.constraint or "*", entry.version)
         and app.charts.state(entry) == "vendored"
-    ]
-    return app.charts.archive(fitting[0]) if fitting else None
+    }
+    return app.charts.archive(fitting[newest([*fitting])]) if fitting else None
 
 
 def _vendor_all(
@@ -211,17 +212,20 @@ def outdated(app: App, source: str, output: str) -> ExitCode:
 
 
 def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:
-    """The entries of these names; the publisher may be left out where the rest is enough."""
+    """The entries of these charts, in all versions or the one that is named; the publisher may be left out."""
     from devtools.config.validate import suggestion
 
-    entries = app.charts.lock.entries
+    lock = app.charts.lock
     found = []
     for name in names:
-        known = [key for key in entries if name in {key, entries[key].name}]
-        if len(known) != 1:
-            why = f"'{name}' could be {' or '.join(known)}" if known else f"no chart '{name}' in {app.charts.lock.file}"
-            raise ConfigError(why, hint=suggestion(name, entries, "charts"))
-        found.append(entries[known[0]])
+        chart, _, version = name.partition("@")
+        known = [entry for entry in lock.entries.values() if chart in {entry.chart, entry.name}]
+        charts = dict.fromkeys(entry.chart for entry in known)
+        wanted = [entry for entry in known if version in {"", entry.version}]
+        if len(charts) > 1 or not wanted:
+            why = f"'{name}' could be {' or '.join(charts)}" if wanted else f"no chart '{name}' in {lock.file}"
+            raise ConfigError(why, hint=suggestion(name, lock.names(), "charts"))
+        found += wanted
     return found
 
 
@@ -259,7 +263,7 @@ def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
     """Every pinned chart as JSON data and as cells."""
     rows: list[dict[str, Any]] = []
     for entry in _pinned(app):
-        is_standing_in = app.charts.find(entry.chart).kind == "stand-in"
+        is_standing_in = app.charts.find(entry.pin).kind == "stand-in"
         rows.append(
             {
                 "chart": entry.chart,

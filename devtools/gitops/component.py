@@ -44,7 +44,7 @@ class KindInfo:
 class ChartInfo:
     """What an export needs to know of a chart, read without rendering it."""
 
-    name: str  # as layer files name it
+    name: str  # of the chart, and its version if the lock pins it
     source: ChartSource
     files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)  # to write below --out: an extracted chart
     crds: tuple[KindInfo, ...] = ()  # that it brings
@@ -84,7 +84,7 @@ class Component:
     wave: int
     needs: tuple[ReleaseId, ...] = ()  # direct edges to exported components
     chart: ChartSource
-    chart_name: str = ""  # as layer files name it
+    chart_name: str = ""  # of its ChartInfo
     value_files: tuple[ValueFile, ...] = ()  # weakest first
     contract: tuple[Contract, ...] = ()
     ignore: tuple[Ignore, ...] = ()
@@ -142,7 +142,7 @@ class ExportOptions:
     order: Literal["", "rolling", "waves", "none"] = ""  # empty: that of the settings
     revision: str = ""  # empty: that of the settings
     place: Place
-    charts: Mapping[str, ChartInfo] = field(default_factory=dict)  # by name in layer files
+    charts: Mapping[str, ChartInfo] = field(default_factory=dict)  # by name
     tenants: tuple[Tenant, ...] = ()
 
 

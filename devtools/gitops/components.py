@@ -105,7 +105,7 @@ class _Maker:
         self._rank = {release.id: (waves[release.id], index) for index, release in enumerate(members)}
         self._owners: dict[KindInfo, tuple[int, int]] = {}  # the rank of the first release that brings a CRD
         for release in sorted(members, key=lambda release: self._rank[release.id]):
-            for crd in charts[release.chart.name].crds:
+            for crd in charts[release.chart.key].crds:
                 self._owners.setdefault(crd, self._rank[release.id])
         names = Counter(release.name for release in members)
         self._shared = {name for name, count in names.items() if count > 1}
@@ -113,7 +113,7 @@ class _Maker:
     def component(self, release: Release, needs: tuple[ReleaseId, ...]) -> Component:
         """Return the component of one release."""
         layer = self._stack.layer(release.layer)
-        chart = self._charts[release.chart.name]
+        chart = self._charts[release.chart.key]
         environment = self._stack.environment.name
         name = f"{release.namespace}-{release.name}" if release.name in self._shared else release.name
         tier = layer.tier or layer.name
@@ -157,7 +157,7 @@ class _Maker:
     def _is_owned_elsewhere(self, release: Release) -> bool:
         """Return whether the CRDs of a release's chart come with an earlier release."""
         rank = self._rank[release.id]
-        return all(self._owners[crd] < rank for crd in self._charts[release.chart.name].crds)
+        return all(self._owners[crd] < rank for crd in self._charts[release.chart.key].crds)
 
     def _value_files(self, release: Release, directory: PurePosixPath) -> Iterable[ValueFile]:
         """Yield the inline values, then the overlays that exist: weakest first."""

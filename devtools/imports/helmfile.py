@@ -160,7 +160,7 @@ def _carried(group: Sequence[Release], layer: str, helmfile: Helmfile) -> Iterat
     for release in group:
         chart = helmfile.charts[chart_key(release.first)]
         where = helmfile.places.of(release.first.source, release.id.name)
-        note = f"layers/{layer}.yaml, chart {chart.name} {chart.version}".rstrip()
+        note = f"layers/{layer}.yaml, chart {chart}"
         yield Row(carried=True, what=f"{release.id}: the release", where=where, note=note)
 
 

@@ -29,6 +29,10 @@ class Chart:
     entry: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """Its name and version."""
+        return f"{self.name.partition('@')[0]} {self.version}".rstrip()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:

@@ -79,8 +79,8 @@ class Converter:
         release.keys = {"name": release.id.name, "namespace": release.id.namespace, "chart": first.name}
         for name, chart in charts.items():
             if chart.name != first.name:
-                note = f"every environment gets {first.name} {first.version}: pin the version that all can use"
-                self._row(release, "version", f"{chart.name} {chart.version} in {name}", note)
+                note = f"every environment gets {first}: pin the version that all can use"
+                self._row(release, "version", f"{chart} in {name}", note)
 
     def _where(self, release: Release) -> None:
         """Write in which environments it is installed."""

@@ -47,6 +47,12 @@ class ChartRef:
     sha256: str = ""
     dependencies: tuple[str, ...] = ()
     """The names of the dependencies that a local chart declares."""
+    pin: str = ""  # `<publisher>/<chart>@<version>`, its entry in the lock
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other chart: its pin, else its name."""
+        return self.pin or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +212,7 @@ class Release(ReleaseKeys):
     name: key.ReleaseName
     """The Helm release's name."""
     chart: Annotated[ChartRef, key.Written(key.Chart)]
-    """`platform/<chart>` (a directory of ours) or `<publisher>/<chart>` (vendored, in the lock)."""
+    """`platform/<chart>` (a directory of ours) or `<publisher>/<chart>[@<version>]` (vendored, in the lock)."""
     layer: key.Derived[str]
     where: key.Derived[Location]
     values_where: key.Derived[Mapping[tuple[str | int, ...], Location]] = field(

@@ -11,7 +11,7 @@ from devtools.tasks.declaration import our_task, run
 @our_task(
     iterable=["name"],
     help={
-        "name": "vendor only this chart, as publisher/chart; can be given again (default: all that are not vendored)",
+        "name": "vendor only this chart, as publisher/chart[@version]; can be repeated (default: all not vendored)",
         "from": "take charts from this URL (chart repository or oci://) or directory instead; {publisher} is filled in",
         "keyring": "file of the public keys to check provenance with (default: GnuPG's pubring.gpg, if there is one)",
         "output": "text or json",

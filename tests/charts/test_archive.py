@@ -165,7 +165,7 @@ def test_every_problem_before_a_replay(tmp_path: Path) -> None:
     stack = load(root)
     charts = Charts(root / "charts", root)
     problems = charts.verify(stack.releases())
-    was, now = charts.lock.entries["acme/web"].sha256[:12], sha256_of(corrupted)[:12]
+    was, now = charts.lock.entries["acme/web@1.0.0"].sha256[:12], sha256_of(corrupted)[:12]
     lock = "charts/third_party/lock.yaml"
     corrupt, missing = map(str, problems)
     assert corrupt == (

@@ -29,17 +29,16 @@ FILE = Path("lock.yaml")
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_block_style(before: str, after: str, end: str) -> None:
-    text = (
-        f"# ours{end}charts:{end}  - {{publisher: b, name: c, sha256: null}}{end}  - publisher: a{end}    name: c{end}"
-    )
+    text = f"# ours{end}charts:{end}  - {{publisher: a, name: c, version: 1.0.0, sha256: null}}{end}"
+    text += f"  - publisher: a{end}    name: c{end}    version: 1.1.0{end}"
     rest = f"    # é\n    oci: x{end}"
-    found = with_sha256(f"{text}    {before}{end}{rest}".encode(), "a/c", SHA, FILE)
+    found = with_sha256(f"{text}    {before}{end}{rest}".encode(), "a/c@1.1.0", SHA, FILE)
     assert found.decode() == f"{text}    {after}{end}{rest}"
 
 
 def test_flow_style() -> None:
-    raw = b"charts: [{publisher: a, name: b, sha256: null}, {sha256: null, publisher: a, name: c}]\n"
-    found = with_sha256(raw, "a/c", SHA, FILE)
+    raw = b"charts: [{publisher: a, name: b, sha256: null}, {sha256: null, publisher: a, name: c, version: 1.0.0}]\n"
+    found = with_sha256(raw, "a/c@1.0.0", SHA, FILE)
     assert found == raw.replace(b"{sha256: null", b"{sha256: " + SHA.encode())
 
 
@@ -47,15 +46,15 @@ def test_flow_style() -> None:
     "text",
     [
         "charts: []\n",
-        "charts: [{publisher: a, name: b}]\n",
-        "charts: [{publisher: a, name: b, sha256:\n  null}]\n",
-        "charts: [{publisher: a, name: b, sha256: !!null null}]\n",
+        "charts: [{publisher: a, name: b, version: 1.0.0}]\n",
+        "charts: [{publisher: a, name: b, version: 1.0.0, sha256:\n  null}]\n",
+        "charts: [{publisher: a, name: b, version: 1.0.0, sha256: !!null null}]\n",
         "charts: [\n",
     ],
 )
 def test_where_it_cannot_be_done_safely(text: str) -> None:
     with pytest.raises(ConfigError):
-        with_sha256(text.encode(), "a/b", SHA, FILE)
+        with_sha256(text.encode(), "a/b@1.0.0", SHA, FILE)
 
 
 def test_versions_in_order() -> None:

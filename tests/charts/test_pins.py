@@ -11,7 +11,7 @@ import yaml
 from devtools.app.environment import App
 from devtools.charts.lock import LockEntry
 from devtools.project import Project
-from tests.kits.real_charts import LOCK, VENDORED, each_vendored, rendered, switches_of
+from tests.kits.real_charts import PINNED, VENDORED, each_vendored, rendered, switches_of
 from tests.platform.support import Tool
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -21,9 +21,9 @@ FACTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=sorted(LOCK.entries))
+@pytest.fixture(params=sorted(PINNED))
 def entry(request: pytest.FixtureRequest) -> LockEntry:
-    return LOCK.entries[request.param]
+    return PINNED[request.param]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def service_facts(fact: dict[str, Any]) -> set[tuple[str, bool, tuple[tuple[str,
 
 def test_every_pin_is_of_use(app: App) -> None:
     used = {release.chart.name for release in Project(app).stack().releases()}
-    assert set(LOCK.entries) - used == set()
+    assert set(PINNED) - used == set()
 
 
 def test_the_source(entry: LockEntry, fact: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_names_that_ignore_the_release_hold_no_placeholder(entry: LockEntry, fac
 
 @pytest.mark.parametrize("name", each_vendored())
 def test_the_record_is_what_the_archive_renders(name: str, tool: Tool) -> None:
-    fact, entry = FACTS[name], LOCK.entries[name]
+    fact, entry = FACTS[name], PINNED[name]
     values = dict(fact.get("minimal_values") or {})
     items = rendered(tool("helm"), VENDORED[name], entry.name, values=values, switches=switches_of(entry))
     crds = [item for item in items if item["kind"] == "CustomResourceDefinition"]

@@ -17,7 +17,7 @@ from devtools.errors import ExitCode
 from devtools.events import Notice
 from devtools.model import STAND_IN, Action, ChartRef
 from devtools.releases.crds import CRDS
-from tests.kits.real_charts import LOCK, VENDORED, each_vendored
+from tests.kits.real_charts import PINNED, VENDORED, each_vendored
 from tests.kits.run import HERE, Bench, config_map, deployment, plan, step
 
 REAL = {
@@ -40,7 +40,7 @@ def domain(bench: Bench) -> Iterator[str]:
 @pytest.mark.cluster
 @pytest.mark.parametrize("name", each_vendored(REAL))
 def test_from_the_stand_in_to_the_real_crds(bench: Bench, domain: str, name: str) -> None:
-    entry, real_domain = LOCK.entries[name], REAL[name]
+    entry, real_domain = PINNED[name], REAL[name]
     ours = tuple(crd for crd in entry.contract.crds if crd.group.endswith(real_domain))
     moved = tuple(replace(crd, group=crd.group.replace(real_domain, domain)) for crd in ours)
     made = StandIns(bench.root)(replace(entry, contract=replace(entry.contract, crds=moved, workloads=(), services=())))

@@ -20,11 +20,18 @@ from devtools.charts.resolve import WORK
 from devtools.commands import charts as verbs
 from devtools.errors import ExitCode
 from devtools.process.runner import Command, SubprocessRunner
+from devtools.project import Project
 from tests.kits.chart_servers import Packer, http_repository, oci_registry
 from tests.kits.charts import CHART, archive, link
 from tests.kits.stack import write
 
 LOCK = "charts/third_party/lock.yaml"
+TWO = """\
+stage: a
+releases:
+  - {name: old, namespace: ns, chart: acme/web@1.0.0}
+  - {name: new, namespace: ns, chart: acme/web@1.1.0}
+"""
 WEB = "charts/third_party/acme/web/web-1.0.0.tgz"
 
 
@@ -278,6 +285,39 @@ def test_the_archive_of_the_version_before_goes(repo: Repo, packer: Packer, tmp_
     assert repo.tree() == ["acme/web/web-1.1.0.tgz"]
 
 
+def test_two_versions_of_one_chart(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+    """Each has its archive, its digest and its state; one alone is vendored by its name with the version."""
+    nowhere = "repository: 'https://nowhere.invalid'"
+    archives = [packer.pack(packer.chart("web", version), tmp_path / "archives") for version in ("1.0.0", "1.1.0")]
+    repo.pin(*(f"name: web, version: {version}, sha256: null, {nowhere}" for version in ("1.0.0", "1.1.0")))
+    write(repo.root, {"layers/10-a.yaml": TWO})
+    stack = Project(repo.app()).stack()
+    assert [release.chart.version for release in stack.releases()] == ["1.0.0+standin", "1.1.0+standin"]
+    assert len({release.chart.path for release in stack.releases()}) == 2
+    assert repo.vendor("acme/web@1.1.0", source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.tree() == ["acme/web/web-1.1.0.tgz"]
+    assert repo.vendor("web", source="../archives") is ExitCode.OK, repo.err.getvalue()
+    assert repo.tree() == ["acme/web/web-1.0.0.tgz", "acme/web/web-1.1.0.tgz"]
+    assert [sha256_of(path) in line for path, line in zip(archives, repo.lock.splitlines()[2:], strict=True)] == [
+        True
+    ] * 2
+    assert repo.verify() is ExitCode.OK, repo.err.getvalue()
+    charts = [release.chart for release in Project(repo.app()).stack().releases()]
+    assert [(chart.name, chart.version, chart.kind) for chart in charts] == [
+        ("acme/web", "1.0.0", "vendored"),
+        ("acme/web", "1.1.0", "vendored"),
+    ]
+    assert len({repo.app().charts.digest(chart) for chart in charts}) == 2
+    assert repo.vendor("acme/web@1.2.0") is ExitCode.CONFIG
+    assert "no chart 'acme/web@1.2.0'" in repo.err.getvalue()
+    assert "did you mean 'acme/web@1.1.0'?" in " ".join(repo.err.getvalue().split())
+    assert run(repo.app(), lambda app: verbs.outdated(app, "", "json")) is ExitCode.ENVIRONMENT
+    (tmp_path / "index.yaml").write_text("entries: {web: [{version: 1.1.0}]}")
+    assert run(repo.app(), lambda app: verbs.outdated(app, "../index.yaml", "json")) is ExitCode.OK
+    rows = json.loads(repo.out.getvalue())["charts"]
+    assert [(row["version"], row["state"]) for row in rows] == [("1.0.0", "outdated"), ("1.1.0", "current")]
+
+
 def test_another_version_in_the_lock_is_vendored_without_more_ado(repo: Repo, packer: Packer, tmp_path: Path) -> None:
     packer.pack(packer.chart("web"), tmp_path / "archives")
     packer.pack(packer.chart("web", "1.1.0"), tmp_path / "archives")
@@ -401,7 +441,7 @@ def test_a_lock_that_cannot_be_written_leaves_the_tree_alone(repo: Repo, packer:
     )
     before = repo.lock
     assert repo.vendor("web", source="../archives") is ExitCode.CONFIG
-    assert "the sha256 of 'acme/web' cannot be written" in " ".join(repo.err.getvalue().split())
+    assert "the sha256 of 'acme/web@1.0.0' cannot be written" in " ".join(repo.err.getvalue().split())
     assert (repo.lock, repo.tree()) == (before, [])
 
 

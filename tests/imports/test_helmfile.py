@@ -33,7 +33,7 @@ ENVIRONMENTS = {
     "templates": ["default"],
 }
 # what the table must say where the objects differ
-DIFFERENT = {("environments", "production"): "acme-1-1-0/web 1.1.0 in production"}
+DIFFERENT = {("environments", "production"): "acme/web 1.1.0 in production"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

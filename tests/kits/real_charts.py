@@ -22,7 +22,7 @@ from devtools.charts.standin import crd_object
 from tests.platform.support import releases, render, run
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = load_lock(ROOT / "charts", ROOT)
+PINNED = {entry.chart: entry for entry in load_lock(ROOT / "charts", ROOT).entries.values()}
 WHERE = "DEVTOOLS_TEST_CHARTS"
 
 
@@ -36,17 +36,17 @@ def archive_of(entry: LockEntry) -> Path | None:
     return other if other and other.exists() else None
 
 
-VENDORED = {name: path for name, entry in LOCK.entries.items() if (path := archive_of(entry))}
+VENDORED = {name: path for name, entry in PINNED.items() if (path := archive_of(entry))}
 
 
 def vendored(*names: str) -> pytest.MarkDecorator:
     """Skip, and count, a test for which one of these charts is missing (all pinned ones, if none is named)."""
-    missing = sorted({*(names or LOCK.entries)} - {*VENDORED})
+    missing = sorted({*(names or PINNED)} - {*VENDORED})
     reason = f"not vendored: {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}; see docs/real-programs.md"
     return pytest.mark.skipif(bool(missing), reason=reason)
 
 
-def each_vendored(names: Iterable[str] = LOCK.entries) -> list[Any]:
+def each_vendored(names: Iterable[str] = PINNED) -> list[Any]:
     """Parameters: every one of these charts that is vendored, or one that is skipped."""
     found = [name for name in names if name in VENDORED]
     return found or [pytest.param("", marks=vendored(*names))]
@@ -91,7 +91,7 @@ def kinds_of(helm: Path, used: Container[str]) -> Kinds:
     """
     found: dict[str, dict[str, Any]] = {}
     real: dict[str, dict[str, Any]] = {}
-    for name, entry in LOCK.entries.items():
+    for name, entry in PINNED.items():
         if name in VENDORED and entry.contract.crds:
             real |= _crds(rendered(helm, VENDORED[name], entry.name, switches=switches_of(entry)))
         else:

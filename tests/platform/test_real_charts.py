@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.kits.real_charts import LOCK, VENDORED, rendered, vendored
+from tests.kits.real_charts import PINNED, VENDORED, rendered, vendored
 from tests.platform.support import ENVIRONMENTS, ROOT, Tool, load, releases, render
 
 if not VENDORED:
@@ -158,6 +158,6 @@ def test_every_release_renders_with_its_overlays(environment: str, tool: Tool) -
     default = load(ROOT / "layers" / "_defaults.yaml")["release"]["namespace"]
     for file in sorted((ROOT / "layers").glob("[0-9]*.yaml")):
         for release in load(file).get("releases", []):
-            if release["chart"] in LOCK.entries:
+            if release["chart"] in PINNED:
                 namespace = release.get("namespace", default)
                 assert objects_of(tool, environment, file.stem, release["name"], release["chart"], namespace)

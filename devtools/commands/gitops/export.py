@@ -220,7 +220,7 @@ def chart_infos_of(
     from devtools.gitops.tree import charts
 
     used = [release.chart for stack in stacks for release in stack.releases() if release.installed]
-    names = " ".join(sorted({chart.name for chart in used}))
+    names = " ".join(sorted({chart.key for chart in used}))
     contents = app.cached(
         f"chart contents {app.settings.root} {names}",
         (app.settings.charts, Path(charts.__file__)),
@@ -239,7 +239,7 @@ def declared_namespaces(stack: Stack, charts: Mapping[str, ChartInfo]) -> Collec
         if not release.installed:
             continue
         found |= {item.name for item in release.contract if item.kind == "Namespace"}
-        if ("", "Namespace") in charts[release.chart.name].cluster_kinds:
+        if ("", "Namespace") in charts[release.chart.key].cluster_kinds:
             declared = merge(release, stack.environment, charts_default=True, root=stack.root).data.get(
                 "namespaces", ()
             )

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from devtools.app.environment import App
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
-from devtools.charts.lock import LockEntry, load_lock
+from devtools.charts.lock import Lock, load_lock
+from devtools.charts.semver import is_compatible
 from devtools.errors import ConfigError
-from devtools.helm.chart_commands import OCI, HelmCharts
+from devtools.helm.chart_commands import OCI, HelmCharts, newest
 from devtools.imports.layer_files import slug
 from devtools.imports.nouns import Chart
 from devtools.imports.states import State
@@ -33,13 +34,13 @@ class Finder:
     app: App
     out: Path
     home: Path
-    _locked: dict[str, LockEntry] = field(default_factory=dict)
-    _new: dict[str, Chart] = field(default_factory=dict)
+    _lock: Lock = field(init=False)
+    _new: dict[str, Chart] = field(default_factory=dict)  # by pin, or by name if it is of this repository
     _local: dict[str, Path] = field(default_factory=dict)  # directories by the names of charts of this repository
 
     def __post_init__(self) -> None:
         """Read the lock that is there."""
-        self._locked = dict(load_lock(self.out / "charts", self.out).entries)
+        self._lock = load_lock(self.out / "charts", self.out)
 
     def find(self, state: State, chart: str, version: str) -> Chart:
         """Return what a chart becomes; ConfigError with the reason if it cannot be used."""
@@ -55,26 +56,36 @@ class Finder:
         return self._pinned(slug(publisher), name, version, _source(repository, name))
 
     def _pinned(self, publisher: str, name: str, version: str, source: Mapping[str, str]) -> Chart:
-        """Return the chart of a repository, pinned; a second version of it is another publisher's."""
+        """Return the chart of a repository, pinned.
+
+        A lock that is there may have one other version, which layers name without it: then this one gets another
+        publisher, so that their chart stays clear.
+        """
         publisher = f"{publisher}-charts" if publisher == _PLATFORM else publisher
         exact = version if _EXACT.fullmatch(version) else self._version(publisher, name, version, source)
-        for alias in (publisher, f"{publisher}-{slug(exact)}"):
-            key = f"{alias}/{name}"
-            if (entry := self._locked.get(key)) and entry.version == exact:
-                return Chart(name=key, version=exact)
-            if entry or (key in self._new and self._new[key].version != exact):
-                continue
-            keys = {"publisher": alias, "name": name, "version": exact, "sha256": None, **source}
-            return self._new.setdefault(key, Chart(name=key, version=exact, entry=keys))
-        raise ConfigError(f"{publisher}/{name} {exact} is locked with other versions already")
+        others = [entry.version for entry in self._lock.versions(f"{publisher}/{name}")]
+        if others not in ([], [exact]) and len(others) == 1:
+            publisher = f"{publisher}-{slug(exact)}"
+        chart, pin = f"{publisher}/{name}", f"{publisher}/{name}@{exact}"
+        if pin in self._lock.entries:
+            return Chart(name=chart, version=exact)
+        keys = {"publisher": publisher, "name": name, "version": exact, "sha256": None, **source}
+        return self._new.setdefault(pin, Chart(name=chart, version=exact, entry=keys))
+
+    def reference(self, chart: Chart) -> str:
+        """Return a chart's name in layer files, once all charts are found: with its version if there are several."""
+        return chart.name if len(self._versions(chart.name)) < 2 else f"{chart.name}@{chart.version}"  # noqa: PLR2004
+
+    def _versions(self, name: str) -> set[str]:
+        new = {chart.version for chart in self._new.values() if chart.name == name and chart.entry}
+        return new | {entry.version for entry in self._lock.versions(name)}
 
     def _version(self, publisher: str, name: str, wanted: str, source: Mapping[str, str]) -> str:
         """Return the version that is locked, else what the repository has for a range; ConfigError if it has none."""
         key = f"{publisher}/{name}"
-        if key in self._locked:
-            return self._locked[key].version
-        if key in self._new:
-            return self._new[key].version
+        known = self._versions(key)
+        if fitting := [version for version in known if not wanted or is_compatible(wanted, version)]:
+            return newest(fitting)
         self.app.say(f"looking for the version of {key}")
         helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
         result = self.app.runner.run(helm.latest(source.get("repository") or source["oci"], name, wanted))

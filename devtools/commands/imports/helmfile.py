@@ -6,7 +6,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +172,7 @@ def _read(program: HelmfileProgram, out: Path, typed: Arguments, texts: Mapping[
                 read.charts[key] = finder.find(by_source[item.source], key[1], key[2])
             except ConfigError as error:
                 read.left_out[key] = error.message
+    read.charts = {key: replace(chart, name=finder.reference(chart)) for key, chart in read.charts.items()}
     return read
 
 

@@ -46,7 +46,8 @@ def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Re
             made.note(one, f"it is in {one.environment} twice: the first one is imported", refused=True)
     environments = list(dict.fromkeys(env for several in by_key.values() for env in several))
     charts = _Charts(tree, made)
-    names = {key: chart for key, several in by_key.items() if (chart := charts.name_of(several))}
+    pins = {key: chart for key, several in by_key.items() if (chart := charts.pin_of(several))}
+    names = {key: charts.reference(chart) for key, chart in pins.items()}
     made.refused |= set(by_key) - set(names)
     layers = _layers({key: by_key[key] for key in names}, made)
     for layer, members in layers.items():
@@ -205,8 +206,8 @@ class _Charts:
         self._pinned: dict[str, FoundChart] = {}
         self._copied: dict[str, str] = {}  # name to path
 
-    def name_of(self, several: Mapping[str, Found]) -> str:
-        """The chart of a release; empty if it cannot be imported."""
+    def pin_of(self, several: Mapping[str, Found]) -> str:
+        """The chart of a release, with its version if the lock pins it; empty if it cannot be imported."""
         first = next(iter(several.values()))
         chart = first.chart
         for env, one in several.items():
@@ -218,13 +219,22 @@ class _Charts:
             message = f"chart {chart.name} is not pinned ({chart.version or 'no version'}): pin an exact version first"
             self._made.note(first, message, refused=True)
             return ""
-        name = f"{publisher(chart.repository)}/{chart.name}"
-        known = self._pinned.setdefault(name, chart)
-        if known.version != chart.version or known.repository != chart.repository:
-            name = f"{publisher(chart.repository)}-{re.sub(r'[^a-z0-9]+', '-', chart.version.lower())}/{chart.name}"
-            self._pinned[name] = chart
-            self._made.note(first, f"chart {chart.name} is pinned twice: this one is {name}")
-        return name
+        owner = publisher(chart.repository)
+        if any(one.repository != chart.repository for one in self._versions(f"{owner}/{chart.name}")):
+            owner = f"{owner}-{re.sub(r'[^a-z0-9]+', '-', chart.version.lower())}"
+            self._made.note(first, f"chart {chart.name} is pinned twice: this one is {owner}/{chart.name}")
+        version = chart.version.removeprefix("v") if chart.kind == "oci" else chart.version
+        pin = f"{owner}/{chart.name}@{version}"
+        self._pinned[pin] = chart
+        return pin
+
+    def reference(self, pin: str) -> str:
+        """A chart's name in layer files, once all charts are known: with its version if there are several."""
+        name = pin.partition("@")[0]
+        return name if len(self._versions(name)) < 2 else pin  # noqa: PLR2004
+
+    def _versions(self, name: str) -> list[FoundChart]:
+        return [chart for pin, chart in self._pinned.items() if pin.partition("@")[0] == name]
 
     def _copy(self, path: str) -> str:
         base = re.sub(r"[^a-z0-9.-]+", "-", PurePosixPath(path).name.lower())
@@ -243,14 +253,14 @@ class _Charts:
                 self._made.files[PurePosixPath("charts/platform") / name / file] = raw
         entries = [
             {
-                "publisher": name.partition("/")[0],
+                "publisher": pin.partition("/")[0],
                 "name": chart.name,
-                "version": chart.version.removeprefix("v") if chart.kind == "oci" else chart.version,
+                "version": pin.partition("@")[2],
                 **({"repository": chart.repository} if chart.kind == "repository" else {}),
                 **({"oci": f"{chart.repository}/{chart.name}"} if chart.kind == "oci" else {}),
                 "sha256": None,
             }
-            for name, chart in sorted(self._pinned.items())
+            for pin, chart in sorted(self._pinned.items())
         ]
         if entries:
             self._made.files[PurePosixPath("charts/third_party/lock.yaml")] = yaml_text({"charts": entries}).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from devtools.base.open_file import read_source
@@ -50,25 +50,27 @@ def chart_infos(
     root: Path,
     contents: Mapping[str, Contents],
 ) -> Mapping[str, ChartInfo]:
-    """Return what an export of the repository at `root` needs to know of each chart, by its name in layer files.
+    """Return what an export of the repository at `root` needs to know of each chart, by its key.
 
     `contents` are those of the charts whose files are on this disk. Raises ConfigError if a chart cannot be extracted.
     """
     found: dict[str, ChartInfo] = {}
     for chart in used:
-        if chart.name not in found:
-            entry = None if chart.kind == "local" else charts.lock.entries[chart.name]
-            found[chart.name] = _info(chart, entry, contents.get(chart.name), settings, place, root)
+        if chart.key not in found:
+            entry = charts.lock.entries[chart.pin] if chart.pin else None
+            directory = charts.lock.reference(entry).replace("@", "-") if entry else ""
+            own = replace(place, charts=place.charts / directory)
+            found[chart.key] = _info(chart, entry, contents.get(chart.key), settings, own, root)
     return _with_scopes(found, contents)
 
 
 def contents_of(used: Iterable[ChartRef], charts: Charts) -> dict[str, Contents]:
-    """Return what the files of each chart that is on this disk bring, by name; the lock says which CRDs, if it does."""
+    """Return what the files of each chart that is on this disk bring, by key; the lock says which CRDs, if it does."""
     found = {}
-    for chart in {chart.name: chart for chart in used}.values():
+    for chart in {chart.key: chart for chart in used}.values():
         if chart.path.exists():
-            entry = None if chart.kind == "local" else charts.lock.entries[chart.name]
-            found[chart.name] = _contents(chart.path, entry)
+            entry = charts.lock.entries[chart.pin] if chart.pin else None
+            found[chart.key] = _contents(chart.path, entry)
     return found
 
 
@@ -91,7 +93,7 @@ def _info(
     here = contents or Contents()
     in_directory = entry is not None and entry.contract.crds_in == "crds" and bool(locked)
     return ChartInfo(
-        name=chart.name,
+        name=chart.key,
         source=source,
         files=files,
         crds=here.crds if contents and here.crds else locked,
@@ -107,8 +109,6 @@ def _info(
 
 def _with_scopes(infos: Mapping[str, ChartInfo], contents: Mapping[str, Contents]) -> Mapping[str, ChartInfo]:
     """Return the charts with their cluster-scoped kinds: whether a custom kind is one may be in another chart."""
-    from dataclasses import replace
-
     scopes = {(crd.group, crd.kind): crd.namespaced for info in infos.values() for crd in info.crds}
     found: dict[str, ChartInfo] = {}
     for name, info in infos.items():
@@ -132,7 +132,7 @@ def _locked_crds(entry: LockEntry) -> tuple[KindInfo, ...]:
 
 def _source(entry: LockEntry, settings: GitopsSettings, place: Place) -> ChartSource:
     if settings.charts == "extracted":
-        path = place.below_out(place.charts / entry.publisher / entry.name)
+        path = place.below_out(place.charts)
         return ChartSource(kind="git", repository=settings.repository, path=str(path))
     if settings.charts.startswith("oci://"):
         return ChartSource(kind="oci", repository=settings.charts.rstrip("/"), chart=entry.name, version=entry.version)
@@ -151,7 +151,7 @@ def _extracted(chart: ChartRef, entry: LockEntry, place: Place) -> Mapping[PureP
         raise ConfigError(f"chart '{entry.chart}' is not vendored, so it cannot be extracted", hint=hint)
     verify_archive(chart.path, entry)
     files = files_of_archive(read_source(chart.path), bool, f"chart {entry.chart}")
-    return {place.charts / entry.publisher / entry.name / name: content for name, content in files.items()}
+    return {place.charts / name: content for name, content in files.items()}
 
 
 def _contents(path: Path, entry: LockEntry | None) -> Contents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -11,8 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from devtools.base.archives import packed
+from devtools.charts.archive import files_of_archive
 from devtools.commands.gitops.imports import Arguments, import_tree
 from devtools.config.values import merge
+from devtools.errors import ExitCode
 from devtools.model import Release, Stack
 from tests.gitops.flux.conftest import stacks
 from tests.gitops.test_export import run
@@ -114,3 +118,33 @@ def test_a_directory_with_files_is_left_alone(both: tuple[Path, Path, Done]) -> 
     done = imported(both[0], "gitops", both[1])
     assert done.code == 2
     assert "exists and is not an empty directory" in done.err
+
+
+@pytest.mark.parametrize("engine", ["argocd", "flux"])
+def test_two_versions_of_one_chart(tmp_path: Path, engine: str) -> None:
+    """Each environment's component names its version; extracted charts have a directory each; the import pins both."""
+    root = make_shop(tmp_path / "shop")
+    third_party = root / "charts/third_party"
+    newer = files_of_archive((third_party / "acme" / ARCHIVE).read_bytes(), bool, "cache")
+    newer["Chart.yaml"] = newer["Chart.yaml"].replace(b"1.2.3", b"1.3.0")
+    archive = packed({f"cache/{name}": content for name, content in newer.items()})
+    (third_party / "acme/cache/cache-1.3.0.tgz").write_bytes(archive)
+    lock = third_party / "lock.yaml"
+    entry = yaml.safe_load(lock.read_text())["charts"][0]
+    second = {**entry, "version": "1.3.0", "sha256": hashlib.sha256(archive).hexdigest()}
+    lock.write_text(yaml.safe_dump({"charts": [entry, second]}))
+    layer = root / "layers/20-operators.yaml"
+    assert run(root, engine=engine).code is ExitCode.CONFIG
+    text = layer.read_text().replace("chart: acme/cache", "chart: acme/cache@1.2.3")
+    layer.write_text(f"{text}  - {{name: cache-2, namespace: shop-system, chart: acme/cache@1.3.0}}\n")
+    done = run(root, engine=engine, charts="extracted")
+    assert done.code is ExitCode.OK, done.err
+    for version in ("1.2.3", "1.3.0"):
+        (chart,) = (root / "gitops").rglob(f"acme/cache-{version}/Chart.yaml")
+        assert yaml.safe_load(chart.read_text())["version"] == version
+    assert run(root, engine=engine).code is ExitCode.OK
+    assert imported(root, "gitops", tmp_path / "imported").code is ExitCode.OK
+    pinned = yaml.safe_load((tmp_path / "imported/charts/third_party/lock.yaml").read_text())["charts"]
+    assert [item["version"] for item in pinned] == ["1.2.3", "1.3.0"]
+    found = releases(stacks(tmp_path / "imported")["dev"])
+    assert found["shop-system/cache-2"].chart.pin == "example/cache@1.3.0"
