@@ -130,7 +130,7 @@ def _vendor_all(
     app: App, maker: Vendor, wanted: Iterable[LockEntry], source: str
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """What was vendored, as JSON data, and what could not be; a broken network ends it at once."""
-    from devtools.charts.vendor import NoSource
+    from devtools.charts.sources.fetch import NoSource
 
     rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
@@ -184,7 +184,7 @@ def show(app: App, output: str) -> ExitCode:
 
 def outdated(app: App, source: str, output: str) -> ExitCode:
     """Newer versions of pinned charts; EnvironmentFault where no source answers."""
-    from devtools.charts.vendor import latest_in_index, latest_of
+    from devtools.charts.sources.latest import latest_in_index, latest_of
     from devtools.helm.chart_commands import newer
 
     place = _place(app, source)

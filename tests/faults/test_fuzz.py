@@ -29,8 +29,8 @@ from devtools.bootstrap import tilt_commands
 from devtools.buf import commands as buf
 from devtools.buf.token import find_token
 from devtools.charts.lock import LockFile, load_lock
+from devtools.charts.sources.latest import latest_in_index
 from devtools.charts.standin import chart_files
-from devtools.charts.vendor import latest_in_index
 from devtools.clusters import ctr
 from devtools.clusters.context import ContextProvider
 from devtools.clusters.embedded import kwokctl

@@ -21,7 +21,7 @@ from devtools.charts.archive import inspect_archive
 from devtools.charts.crds import has_crds, objects_in_crds
 from devtools.charts.lock import LockEntry
 from devtools.charts.random_functions import random_templates
-from devtools.charts.vendor import missing_dependencies
+from devtools.charts.sources.packing import missing_dependencies
 from devtools.config.values import chart_values
 from devtools.errors import ConfigError, Location
 from devtools.releases.crds import compare

@@ -1,0 +1,49 @@
+"""Which versions of a chart its source has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devtools.base.machine_yaml import read_map, read_yaml
+from devtools.base.open_file import read_file
+from devtools.charts.lock import LockEntry
+from devtools.charts.sources.fetch import source_of
+from devtools.errors import ConfigError, Interrupted
+from devtools.helm.chart_commands import HelmCharts, newest
+from devtools.helm.failures import classify
+from devtools.process.runner import Runner
+
+INDEX = "index.yaml"
+
+
+def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -> tuple[str, str]:
+    """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
+    helm, where, login = source_of(helm, entry, source.removesuffix(f"/{INDEX}"))
+    result = runner.run(login) if login else None
+    if result is None or result.ok:
+        result = runner.run(helm.latest(where, entry.name))
+    if result.cancelled:
+        raise Interrupted("interrupted while helm ran")
+    if not result.ok:
+        return "", classify(result.stderr).text if not result.timed_out else f"{where} does not answer in time"
+    try:
+        return str(read_map(result.stdout.encode()).get("version", "")), ""
+    except ValueError as error:
+        return "", f"{where} has a Chart.yaml that helm cannot read: {error}"
+
+
+def latest_in_index(path: Path) -> dict[str, str]:
+    """The newest version of each chart in an `index.yaml` (or the directory that holds it), by the chart's name.
+
+    Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError where it is none.
+    """
+    file = path / INDEX if path.is_dir() else path
+    try:
+        data = read_yaml(read_file(file))
+        return {name: newest([str(item["version"]) for item in items]) for name, items in data["entries"].items()}
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{file} is not the index of a chart repository", hint="create one with: helm repo index DIR"
+        ) from error

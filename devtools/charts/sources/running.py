@@ -1,0 +1,24 @@
+"""Runs helm to fetch, check and pack charts."""
+
+from __future__ import annotations
+
+from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
+from devtools.helm.failures import classify
+from devtools.process.runner import Command, Runner
+
+
+def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> None:
+    """Run helm; its complaint follows `failed` in the error that this raises."""
+    result = runner.run(command)
+    if result.ok:
+        return
+    if result.cancelled:
+        raise Interrupted("interrupted while helm ran")
+    if result.timed_out:
+        raise TimedOut(f"{failed}: helm took longer than {command.timeout:.0f} s")
+    failure = classify(result.stderr)
+    if failure.kind in {"away", "network"}:
+        raise EnvironmentFault(
+            f"{failed}: {failure.text}", hint=hint or "check the network, or vendor from a directory with --from"
+        )
+    raise ConfigError(f"{failed}: {failure.text}", hint=hint)
