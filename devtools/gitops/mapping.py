@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from devtools.base.machine_yaml import read_yaml
 from devtools.base.open_file import read_file
@@ -26,15 +26,11 @@ class Mapping:
     flux_note: str = ""
 
 
-def _mappings() -> tuple[Mapping, ...]:
-    rows = read_yaml(read_file(Path(__file__).with_suffix(".yaml")))
-    return tuple(
-        Mapping(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-        for row in rows
-    )
+def _mapping(row: dict[str, Any]) -> Mapping:
+    return Mapping(**row | {engine: tuple(row.get(engine, ())) for engine in ("argocd", "flux")})
 
 
-MAPPINGS = _mappings()
+MAPPINGS = tuple(map(_mapping, read_yaml(read_file(Path(__file__).with_suffix(".yaml")))))
 
 
 def table() -> str:

@@ -11,9 +11,10 @@ from devtools.base.words import plural
 from devtools.report.text import Line, Span, wrapped
 
 if TYPE_CHECKING:
-    from devtools.gitops.preview.applications import Application, ApplicationGroup, Problem
+    from devtools.gitops.preview.applications import ApplicationGroup, Problem
     from devtools.gitops.preview.compare import Change
     from devtools.gitops.preview.value_files import HelmSource
+    from devtools.gitops.tree.applications import Application
 
 VERSION = 1
 _FEW = 12  # changed fields of an Application that are shown

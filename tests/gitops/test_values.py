@@ -13,7 +13,7 @@ import yaml
 from devtools.config.values import chart_values, merge
 from devtools.gitops.tree.read import read_tree
 from devtools.gitops.verify import read_world
-from devtools.gitops.verify.argocd import value_files_of
+from devtools.gitops.verify.argocd import value_paths
 from devtools.gitops.verify.flux import generators
 from devtools.model import Environment, Release, Stack
 from devtools.process.runner import Cancel, Command, SubprocessRunner
@@ -81,7 +81,7 @@ def argocd_files(shop: Path, environment: str) -> dict[str, tuple[Path, ...]]:
     found = {}
     for application in world.applications:
         if application.generated and application.labels.get("gitops.ameide.io/environment") == environment:
-            files = value_files_of(world, application)
+            files = value_paths(world, application)
             found[str(application.sources[0][1]["helm"]["releaseName"])] = tuple(shop / path for path in files)
     return found
 
@@ -90,11 +90,8 @@ def flux_files(shop: Path, environment: str) -> dict[str, tuple[Path, ...]]:
     """The files that each HelmRelease takes values from, in order."""
     tree = read_tree(shop / "gitops" / "flux" / environment, shop)
     sources: dict[tuple[str, str], Path] = {}
-    for path, keys, name in generators(tree, "ConfigMap"):
-        entry = tree.by_path[path].documents[0].data[keys[0]][keys[1]]
-        for text in entry["files"]:
-            key, _, file = text.rpartition("=")
-            sources[name, key or Path(file).name] = (shop / path.parent / file).resolve()
+    for made in generators(tree, "ConfigMap"):
+        sources |= {(made.name, key): (shop / path).resolve() for key, path in made.files()}
     return {
         item.spec["releaseName"]: tuple(
             sources[one["name"], one["valuesKey"]] for one in item.spec.get("valuesFrom", ())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from devtools.gitops.preview.applications import Application, ApplicationGroup, Problem
+from devtools.gitops.preview.applications import ApplicationGroup, Problem
 from devtools.gitops.preview.compare import changes
 from devtools.gitops.preview.value_files import HelmSource, ValueFile
+from devtools.gitops.tree.applications import Application
 from devtools.report.gitops_preview import preview_json, preview_lines
 from devtools.report.text import plain
 

@@ -12,8 +12,8 @@ from devtools.gitops.preview.manifests import Rendered, render
 
 if TYPE_CHECKING:
     from devtools.commands.gitops.preview import Generated, Sources
-    from devtools.gitops.preview.applications import Application
     from devtools.gitops.preview.value_files import HelmSource
+    from devtools.gitops.tree.applications import Application
 
 
 def add_manifests(app: App, document: dict[str, Any], found: Generated, sources: Sources) -> None:

@@ -15,8 +15,9 @@ from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.process.runner import Command
 
 if TYPE_CHECKING:
-    from devtools.gitops.preview.applications import Application, ApplicationGroup
+    from devtools.gitops.preview.applications import ApplicationGroup
     from devtools.gitops.preview.value_files import HelmSource
+    from devtools.gitops.tree.applications import Application
     from devtools.gitops.tree.read import Tree
 
 PROGRAM = "argocd-preview"

@@ -9,8 +9,7 @@ from devtools.base.machine_yaml import read_map
 from devtools.gitops.imports.found import Found, FoundChart, ImportNote, Values, environment_of, tier_of, value_file
 from devtools.gitops.tree.read import mapping, sequence
 from devtools.gitops.verify.applications import Application, World
-from devtools.gitops.verify.argocd import chart_of, objects_of, value_files_of
-from devtools.gitops.verify.steps import WAVE, step_numbers, steps_of
+from devtools.gitops.verify.argocd import chart_of, objects_of, value_paths
 
 _GROUP = "argoproj.io"
 
@@ -38,7 +37,7 @@ def found_in_applications(world: World) -> Iterator[Found | ImportNote]:
 
 
 def _found(world: World, application: Application) -> Iterator[Found | ImportNote]:
-    subject, where = f"Application {application.name}", _origin(application)
+    subject, where = f"Application {application.name}", application.origin
 
     def note(message: str, *, refused: bool = False) -> ImportNote:
         return ImportNote(where=where, subject=subject, message=message, refused=refused)
@@ -57,7 +56,7 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
     inline, notes = _inline(helm)
     yield from map(note, notes)
     yield from map(note, _left_out(application))
-    paths = list(value_files_of(world, application))
+    paths = list(value_paths(world, application))
     files = [made for path in paths if (made := value_file(world.tree, path)) is not None]
     origin = application.parameters.path if application.parameters else application.written.path
     places = [*([str(origin)] if origin else []), *paths]
@@ -68,7 +67,7 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
         namespace=str(destination.get("namespace") or "default"),
         environment=environment,
         tier=tier_of(application.labels, [origin.parent.parent.name if application.generated and origin else ""]),
-        position=_position(application),
+        position=application.position,
         by_wave=True,
         manual="automated" not in mapping(application.spec.get("syncPolicy")),
         where=where,
@@ -76,12 +75,6 @@ def _found(world: World, application: Application) -> Iterator[Found | ImportNot
         values=(*files, *inline),
         keys=_keys(application),
     )
-
-
-def _origin(application: Application) -> Any:
-    if application.parameters and application.parameters.document:
-        return application.parameters.document.at()
-    return application.at("metadata", "name")
 
 
 def _is_chart(world: World, source: Mapping[str, Any]) -> bool:
@@ -107,16 +100,6 @@ def _chart(source: Mapping[str, Any]) -> FoundChart:
 def _short(name: str, environment: str) -> str:
     """An Application's name without its environment."""
     return name.removeprefix(f"{environment}-").removesuffix(f"-{environment}")
-
-
-def _position(application: Application) -> int:
-    if application.generated:
-        numbers = step_numbers(application, steps_of(application.written))
-        return numbers[0] if numbers else 0
-    try:
-        return int(application.annotations.get(WAVE, 0))
-    except (TypeError, ValueError):
-        return 0
 
 
 def _inline(helm: Mapping[str, Any]) -> tuple[list[Values], list[str]]:

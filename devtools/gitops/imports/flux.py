@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.base.machine_yaml import read_map
@@ -54,8 +53,7 @@ def _conversions(tree: Tree) -> Iterator[ImportNote]:
             message = f"{version} is read as {current}; an export writes {current}"
             yield ImportNote(where=item.at("apiVersion"), subject=f"{item.kind} {item.name}", message=message)
     for path, source in tree.by_path.items():
-        data = mapping(source.documents[0].data) if path.name in KUSTOMIZATIONS and source.documents else {}
-        if data.get("commonLabels"):
+        if path.name in KUSTOMIZATIONS and source.data.get("commonLabels"):
             where = source.documents[0].at(("commonLabels",))
             message = "commonLabels become labels of the releases; an export writes `labels`"
             yield ImportNote(where=where, subject=str(path), message=message)
@@ -125,11 +123,8 @@ def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
             ignored.append({**dict(pairs(target, "kind", "group", "name")), "paths": list(one["paths"])})
     if ignored:
         keys["ignore"] = ignored
-    for parent in item.path.parents[:1]:
-        source = tree.by_path.get(parent / "kustomization.yaml")
-        data = mapping(source.documents[0].data) if source and source.documents else {}
-        if mapping(data.get("commonLabels")):
-            keys["labels"] = dict(data["commonLabels"])
+    if labels := mapping(tree.data_of(item.path.parent / "kustomization.yaml").get("commonLabels")):
+        keys["labels"] = dict(labels)
     return keys
 
 
@@ -160,16 +155,11 @@ def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
     return FoundChart(kind="repository", repository=url, name=str(spec.get("chart")), version=version), notes
 
 
-def _value_files(item: KubeObject, chart: FoundChart) -> Iterator[str]:
+def _value_files(item: KubeObject, chart: FoundChart) -> list[str]:
     """Value files in the chart's source, which only charts of this repository have."""
     spec = mapping(mapping(item.spec.get("chart")).get("spec"))
-    if chart.kind == "path":
-        yield from (str(one) for one in (*sequence(spec.get("valuesFiles")), *pairs_of(spec)))
-
-
-def pairs_of(spec: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The one value file of v2beta1."""
-    return (spec["valuesFile"],) if spec.get("valuesFile") else ()
+    old = [spec["valuesFile"]] if spec.get("valuesFile") else []  # of v2beta1
+    return [str(one) for one in (*sequence(spec.get("valuesFiles")), *old)] if chart.kind == "path" else []
 
 
 def _values_from(tree: Tree, item: KubeObject, reference: Mapping[str, Any]) -> tuple[list[Values], str]:
@@ -178,14 +168,11 @@ def _values_from(tree: Tree, item: KubeObject, reference: Mapping[str, Any]) -> 
     key = str(reference.get("valuesKey") or "values.yaml")
     if kind not in {"ConfigMap", "Secret"}:
         return [], f"valuesFrom {kind} {name} does not exist in Flux: copy the file and generate a ConfigMap from it"
-    for path, keys, made in generators(tree, kind):
-        if made == name and path.parent in {item.path.parent, *item.path.parents}:
-            entry = mapping(sequence(mapping(tree.by_path[path].documents[0].data).get(str(keys[0])))[int(keys[1])])
-            for word in map(str, sequence(entry.get("files"))):
-                own, _, file = word.rpartition("=")
-                if (own or PurePosixPath(file).name) == key:
-                    found = value_file(tree, f"{path.parent}/{file}")
-                    return ([found] if found else []), "" if found else f"{file} cannot be read"
+    for made in generators(tree, kind):
+        if made.name == name and made.directory in item.path.parents:
+            for path in (file for own, file in made.files() if own == key):
+                found = value_file(tree, str(path))
+                return ([found] if found else []), "" if found else f"{path.name} cannot be read"
     written = same(tree, tree.of(kind, ""), name, namespace_of(tree, item))
     if kind == "Secret":
         return [], f"values of Secret {name} are not imported: name the Secret in the chart's values instead"

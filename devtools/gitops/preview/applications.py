@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SYNC_WAVE = "argocd.argoproj.io/sync-wave"
+from devtools.gitops.tree.applications import Application, selects, steps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,55 +16,6 @@ class Problem:
     message: str
     application: str = ""
     path: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
-    """One Application as Argo CD would store it, without status."""
-
-    data: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self._metadata.get("name") or "")
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Its labels."""
-        return _map(self._metadata.get("labels"))
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """Its spec."""
-        return _map(self.data.get("spec"))
-
-    @property
-    def sync_wave(self) -> int:
-        """Its sync wave within an app-of-apps; 0 if none is written."""
-        text = str(_map(self._metadata.get("annotations")).get(SYNC_WAVE, "0"))
-        try:
-            return int(text)
-        except ValueError:
-            return 0
-
-    @property
-    def sources(self) -> Sequence[Mapping[str, Any]]:
-        """Its sources, one or several."""
-        several = self.spec.get("sources")
-        if isinstance(several, list) and several:
-            return [_map(item) for item in several]
-        return [_map(self.spec["source"])] if self.spec.get("source") else []
-
-    @property
-    def destination(self) -> str:
-        """The cluster and namespace it is synced to."""
-        there = _map(self.spec.get("destination"))
-        return f"{there.get('name') or there.get('server') or '?'}/{there.get('namespace') or ''}"
-
-    @property
-    def _metadata(self) -> Mapping[str, Any]:
-        return _map(self.data.get("metadata"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,29 +71,13 @@ class ApplicationGroup:
 def rolling_steps(
     spec: Mapping[str, Any], applications: Iterable[Application]
 ) -> tuple[tuple[tuple[str, ...], ...] | None, bool]:
-    """Return the Applications that each step of an ApplicationSet's rolling sync selects, and whether all are manual.
-
-    The rules are those of Argo CD's `buildAppDependencyList`: every expression has to match, `In` fails and `NotIn`
-    matches without the label, another operator matches no labelled Application, and no expression matches all.
-    """
-    strategy = _map(spec.get("strategy"))
-    if strategy.get("type") != "RollingSync":
+    """Return the Applications that each step of a rolling sync selects, and whether all are manual."""
+    steps = steps_of(spec)
+    if steps is None:
         return None, False
-    steps = [_map(step) for step in _list(_map(strategy.get("rollingSync")).get("steps"))]
     apps = list(applications)
-    chosen = tuple(tuple(app.name for app in apps if _selects(step, app.labels)) for step in steps)
+    chosen = tuple(tuple(app.name for app in apps if selects(step, app.labels)) for step in steps)
     return chosen, bool(steps) and all(str(step.get("maxUpdate", "")) in {"0", "0%"} for step in steps)
-
-
-def _selects(step: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    return all(_matches(_map(item), labels) for item in _list(step.get("matchExpressions")))
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    operator, key = expression.get("operator"), str(expression.get("key"))
-    if key not in labels:
-        return operator != "In"
-    return operator in {"In", "NotIn"} and (labels[key] in _list(expression.get("values"))) == (operator == "In")
 
 
 def waves_of(applications: Iterable[Application]) -> tuple[tuple[str, ...], ...]:
@@ -151,11 +86,3 @@ def waves_of(applications: Iterable[Application]) -> tuple[tuple[str, ...], ...]
     for app in applications:
         waves.setdefault(app.sync_wave, []).append(app.name)
     return tuple(tuple(waves[wave]) for wave in sorted(waves))
-
-
-def _map(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()

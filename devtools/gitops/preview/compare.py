@@ -9,7 +9,8 @@ from typing import Any
 
 from devtools.base.machine_json import json_text
 from devtools.base.machine_yaml import yaml_text
-from devtools.gitops.preview.applications import Application, ApplicationGroup
+from devtools.gitops.preview.applications import ApplicationGroup
+from devtools.gitops.tree.applications import Application
 
 _COMPARED = ("labels", "annotations", "finalizers")
 

@@ -10,13 +10,8 @@ from typing import Any
 
 from devtools.base.machine_json import read_json
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
-from devtools.gitops.preview.applications import (
-    Application,
-    ApplicationGroup,
-    Problem,
-    rolling_steps,
-    waves_of,
-)
+from devtools.gitops.preview.applications import ApplicationGroup, Problem, rolling_steps, waves_of
+from devtools.gitops.tree.applications import Application
 from devtools.gitops.tree.read import KubeObject, Tree, mapping
 from devtools.process.runner import Command, Runner
 
@@ -137,7 +132,7 @@ def _app_of_apps(tree: Tree) -> Iterator[ApplicationGroup]:
     """Yield the plain Applications in the directory of another one, in the order of their sync waves."""
     plain = tree.of("Application", GROUP)
     for parent in plain:
-        directories = [str(source["path"]) for source in Application(data=parent.data).sources if source.get("path")]
+        directories = [str(one["path"]) for _, one in Application(data=parent.data).sources if one.get("path")]
         children = [item for item in plain if item is not parent and _is_in(item.path, directories)]
         if children:
             apps = tuple(Application(data=item.data) for item in children)

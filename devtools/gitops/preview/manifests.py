@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devtools.gitops.preview.applications import Application
 from devtools.gitops.preview.value_files import HelmSource
+from devtools.gitops.tree.applications import Application
 from devtools.helm.commands import listed
 from devtools.process.runner import Command, Runner
 

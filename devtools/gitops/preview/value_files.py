@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from devtools.gitops.preview.applications import Application
+from devtools.gitops.tree.applications import Application, place_of, value_files_of
+from devtools.gitops.tree.read import mapping, normal
 
 Exists = Callable[[str], bool]  # whether the repository has a file, by its path from the root
 
@@ -32,15 +32,14 @@ class HelmSource:
     @property
     def helm(self) -> Mapping[str, Any]:
         """Its `helm` section."""
-        return _map(self.source.get("helm"))
+        return mapping(self.source.get("helm"))
 
 
 def helm_sources(application: Application, exists: Exists, is_here: Callable[[str], bool]) -> tuple[HelmSource, ...]:
     """Return the Helm sources of an Application; `is_here` tells whether a repository URL is that of the tree."""
-    refs = {str(item["ref"]): item for item in application.sources if item.get("ref")}
     return tuple(
-        HelmSource(source=item, value_files=_value_files(item, refs, exists, is_here))
-        for item in application.sources
+        HelmSource(source=item, value_files=_value_files(item, application.refs, exists, is_here))
+        for _, item in application.sources
         if item.get("chart") or item.get("path")
     )
 
@@ -48,49 +47,39 @@ def helm_sources(application: Application, exists: Exists, is_here: Callable[[st
 def _value_files(
     source: Mapping[str, Any], refs: Mapping[str, Mapping[str, Any]], exists: Exists, is_here: Callable[[str], bool]
 ) -> tuple[ValueFile, ...]:
-    helm = _map(source.get("helm"))
-    ignored = helm.get("ignoreMissingValueFiles") is True
-    found = (_resolved(str(written), source, refs, is_here) for written in helm.get("valueFiles") or ())
-    return tuple(_judged(item, exists, ignored=ignored) for item in found)
+    ignored = mapping(source.get("helm")).get("ignoreMissingValueFiles") is True
+    found = (_resolved(written, source, refs, is_here) for written in value_files_of(source))
+    return tuple(_with_state(item, exists, ignored=ignored) for item in found)
 
 
 def _resolved(
     written: str, source: Mapping[str, Any], refs: Mapping[str, Mapping[str, Any]], is_here: Callable[[str], bool]
 ) -> ValueFile:
-    """Find where a value file is: `$ref/…` from the root of that source, `/…` from the chart's, else from its path."""
+    """Find where a value file is, if it is in this repository."""
+    name = written[1:].partition("/")[0] if written.startswith("$") else ""
+    place = place_of(written, source, refs)
+    state, why = "elsewhere", ""
     if "://" in written:
-        return ValueFile(written=written, state="elsewhere", why="it is a URL")
-    if written.startswith("$"):
-        name, _, rest = written[1:].partition("/")
-        if name not in refs:
-            return ValueFile(written=written, state="missing", why=f"no source has the ref {name!r}")
-        if refs[name].get("chart"):
-            return ValueFile(written=written, state="missing", why=f"the source with the ref {name!r} is a chart")
-        return _inside(written, rest, str(refs[name].get("repoURL") or ""), is_here)
-    if source.get("chart"):
-        return ValueFile(written=written, state="elsewhere", why="it is in the chart's archive")
-    path = written.lstrip("/") if written.startswith("/") else posixpath.join(str(source.get("path") or ""), written)
-    return _inside(written, path, str(source.get("repoURL") or ""), is_here)
+        why = "it is a URL"
+    elif name and name not in refs:
+        state, why = "missing", f"no source has the ref {name!r}"
+    elif name and place is None:
+        state, why = "missing", f"the source with the ref {name!r} is a chart"
+    elif place is None:
+        why = "it is in the chart's archive"
+    elif not is_here(place[0]):
+        why = f"it is in {place[0]}"
+    elif (path := normal(place[1])) is None:
+        state, why = "missing", "it leads out of the repository"
+    else:
+        return ValueFile(written=written, path=str(path))
+    return ValueFile(written=written, state=state, why=why)
 
 
-def _inside(written: str, path: str, repository: str, is_here: Callable[[str], bool]) -> ValueFile:
-    if not is_here(repository):
-        return ValueFile(written=written, state="elsewhere", why=f"it is in {repository}")
-    clean = posixpath.normpath(path)
-    if clean.startswith("../") or clean == "..":
-        return ValueFile(written=written, state="missing", why="it leads out of the repository")
-    return ValueFile(written=written, path=clean)
-
-
-def _judged(item: ValueFile, exists: Exists, *, ignored: bool) -> ValueFile:
-    """Say what becomes of a file that is not in the repository."""
+def _with_state(item: ValueFile, exists: Exists, *, ignored: bool) -> ValueFile:
+    """Return the entry with what Argo CD does if the file is not in the repository."""
     if not item.path or exists(item.path):
         return item
     if ignored:
-        why = "the file does not exist, and ignoreMissingValueFiles is true"
-        return ValueFile(written=item.written, path=item.path, state="dropped", why=why)
-    return ValueFile(written=item.written, path=item.path, state="missing", why="the file does not exist")
-
-
-def _map(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+        return replace(item, state="dropped", why="the file does not exist, and ignoreMissingValueFiles is true")
+    return replace(item, state="missing", why="the file does not exist")

@@ -32,15 +32,17 @@ class Source:
     raw: bytes
     documents: tuple[Document, ...]
 
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The map of its first document; empty if there is none."""
+        return mapping(self.documents[0].data) if self.documents else {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KubeObject:
-    """One Kubernetes object of the tree, and where it is written; `base` leads to it in a List."""
+class Manifest:
+    """The fields of a Kubernetes object; those of another type are as if they were not there."""
 
-    path: PurePosixPath
-    document: Document
     data: Mapping[str, Any]
-    base: KeyPath = ()
 
     @property
     def api_version(self) -> str:
@@ -86,6 +88,15 @@ class KubeObject:
     def spec(self) -> Mapping[str, Any]:
         """Its spec."""
         return mapping(self.data.get("spec"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeObject(Manifest):
+    """One Kubernetes object of the tree, and where it is written; `base` leads to it in a List."""
+
+    path: PurePosixPath
+    document: Document
+    base: KeyPath = ()
 
     def at(self, *path: str | int) -> Location:
         """The place of a key, or of the nearest one around it."""
@@ -133,6 +144,10 @@ class Tree:
     def directories(self) -> frozenset[PurePosixPath]:
         """Every directory that has a file."""
         return frozenset(parent for path in self.files for parent in path.parents)
+
+    def data_of(self, path: PurePosixPath) -> Mapping[str, Any]:
+        """The map of a file's first document; empty if there is none."""
+        return self.by_path[path].data if path in self.by_path else {}
 
     def has(self, path: str) -> bool:
         """Whether a file or directory of the repository exists, inside or outside the directory that was read."""
@@ -185,6 +200,20 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def sequence(value: Any) -> list[Any]:
     """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
+
+
+def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Every value below a map or list that is not one itself, and its path of keys."""
+    if not isinstance(value, Mapping | list):
+        yield path, value
+        return
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from leaves(item, (*path, key))
+
+
+def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Every text at or below a value, and its path of keys."""
+    return ((keys, leaf) for keys, leaf in leaves(value, path) if isinstance(leaf, str))
 
 
 def normal(path: str) -> PurePosixPath | None:

@@ -11,6 +11,7 @@ from typing import Any
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
+from devtools.gitops.tree.applications import place_of, value_files_of
 from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.finding import Finding, finding
@@ -43,24 +44,15 @@ def findings(world: World) -> Iterator[Finding]:
 def _names(world: World) -> Iterator[Finding]:
     first: dict[tuple[str, str], Application] = {}
     for one in world.applications:
-        key = (one.name, str(mapping(one.data.get("metadata")).get("namespace") or one.written.namespace))
+        key = (one.name, one.namespace or one.written.namespace)
         other = first.setdefault(key, one)
         if other is not one:
-            where = _origin(one)
-            there = _origin(other)
-            message = f"Application {one.name} is also made by {there.file.name}:{there.line}"
-            yield finding("duplicate-application", where, message)
-
-
-def _origin(application: Application) -> Location:
-    """Where an Application comes from: its file of parameters, else itself."""
-    if application.parameters and application.parameters.document:
-        return application.parameters.document.at()
-    return application.at("metadata", "name")
+            message = f"Application {one.name} is also made by {other.origin.file.name}:{other.origin.line}"
+            yield finding("duplicate-application", one.origin, message)
 
 
 def _finalizer(world: World, application: Application) -> Iterator[Finding]:
-    finalizers = sequence(mapping(application.data.get("metadata")).get("finalizers"))
+    finalizers = sequence(application.metadata.get("finalizers"))
     cascades = any(str(one).startswith(_FINALIZER) for one in finalizers)
     project = application.spec.get("project")
     applied = (item for _, source in application.sources for item in objects_of(world, source))
@@ -68,23 +60,17 @@ def _finalizer(world: World, application: Application) -> Iterator[Finding]:
         if cascades:
             message = f"Application {application.name} deletes its own project {project} before itself"
             yield finding("finalizer-stuck", application.at("metadata", "finalizers"), message)
-    elif not application.generated and not cascades and not _keeps_everything(application):
+    elif not application.generated and not cascades and "Prune=false" not in application.options:
         yield finding(
             "finalizer-missing", application.at("metadata"), f"Application {application.name} has no finalizer"
         )
 
 
-def _keeps_everything(application: Application) -> bool:
-    """Whether an Application is to leave all that it deployed: then it has no finalizer on purpose."""
-    return "Prune=false" in sequence(mapping(application.spec.get("syncPolicy")).get("syncOptions"))
-
-
 def _references(application: Application) -> Iterator[Finding]:
-    refs = {str(source["ref"]) for _, source in application.sources if source.get("ref")}
+    refs = application.refs
     for path, source in application.sources:
-        for index, value in enumerate(sequence(mapping(source.get("helm")).get("valueFiles"))):
-            where = application.at(*path, "helm", "valueFiles", index, value=value)
-            text = str(value)
+        for index, text in enumerate(value_files_of(source)):
+            where = application.at(*path, "helm", "valueFiles", index, value=text)
             if text.startswith("$"):
                 name = text[1:].partition("/")[0]
                 if name not in refs:
@@ -126,15 +112,11 @@ def _source(world: World, application: Application, found: Source) -> Iterator[F
 
 def _value_files(world: World, application: Application, found: Source) -> Iterator[Finding]:
     path, source = found
-    by_ref = {str(one["ref"]): one for _, one in application.sources if one.get("ref")}
-    for index, value in enumerate(sequence(mapping(source.get("helm")).get("valueFiles"))):
-        text = str(value)
-        if "://" in text or "*" in text:
-            continue
-        at = _path_of(world, text, source, by_ref)
+    for index, text in enumerate(value_files_of(source)):
+        at = None if "://" in text or "*" in text else _path_of(world, application, source, text)
         if at is None:
             continue
-        where = application.at(*path, "helm", "valueFiles", index, value=value)
+        where = application.at(*path, "helm", "valueFiles", index, value=text)
         if world.tree.has(at):
             if _is_encrypted(world.tree, at):
                 yield finding("encrypted-value-file", where, f"value file {text} is encrypted by SOPS")
@@ -154,33 +136,18 @@ def _is_encrypted(tree: Tree, path: str) -> bool:
     return re.search(rb"^sops:", raw, re.MULTILINE) is not None and b"ENC[" in raw
 
 
-def _path_of(world: World, text: str, source: Mapping[str, Any], by_ref: Mapping[str, Any]) -> str | None:
+def _path_of(world: World, application: Application, source: Mapping[str, Any], written: str) -> str | None:
     """A value file's path from this repository's root; None if it is in another repository."""
-    if text.startswith("$"):
-        name, _, rest = text[1:].partition("/")
-        reference = by_ref.get(name)
-        return rest if reference and world.is_ours(reference.get("repoURL")) else None
-    if not world.is_ours(source.get("repoURL")) or not source.get("path"):
-        return None
-    if text.startswith("/"):
-        return text[1:]
-    clean = normal(f"{source['path']}/{text}")
-    return str(clean) if clean else "/".join((str(source["path"]), text))
+    place = place_of(written, source, application.refs)
+    return place[1] if place and world.is_ours(place[0]) else None
 
 
-def value_paths(world: World) -> Iterator[str]:
-    """The value files of this repository that Applications name, as paths from its root."""
-    for application in world.applications:
-        yield from value_files_of(world, application)
-
-
-def value_files_of(world: World, application: Application) -> Iterator[str]:
+def value_paths(world: World, application: Application) -> Iterator[str]:
     """The value files of this repository that an Application names, the weakest first."""
-    by_ref = {str(one["ref"]): one for _, one in application.sources if one.get("ref")}
     for _, source in application.sources:
-        for value in sequence(mapping(source.get("helm")).get("valueFiles")):
-            if (path := _path_of(world, str(value), source, by_ref)) is not None:
-                yield path
+        for written in value_files_of(source):
+            if (path := _path_of(world, application, source, written)) is not None:
+                yield str(normal(path) or path)
 
 
 def chart_of(world: World, source: Mapping[str, Any]) -> PurePosixPath | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
-from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence
 from devtools.gitops.verify.applications import World
 from devtools.gitops.verify.argocd import is_pinned
 from devtools.gitops.verify.finding import Finding, finding
@@ -63,10 +65,8 @@ def namespace_of(tree: Tree, item: KubeObject) -> str:
         return item.namespace
     for parent in item.path.parents:
         for name in KUSTOMIZATIONS:
-            source = tree.by_path.get(parent / name)
-            data = mapping(source.documents[0].data) if source and source.documents else {}
-            if data.get("namespace"):
-                return str(data["namespace"])
+            if namespace := tree.data_of(parent / name).get("namespace"):
+                return str(namespace)
     return ""
 
 
@@ -170,7 +170,7 @@ def _values(tree: Tree, release: KubeObject) -> Iterator[Finding]:
             yield finding("values-from-kind", where, f"valuesFrom of {release.name} names a {kind}")
             continue
         written = same(tree, tree.of(kind, ""), name, namespace_of(tree, release))
-        made = next((found for found in generators(tree, kind) if found[2] == name), None)
+        made = next((found for found in generators(tree, kind) if found.name == name), None)
         external = kind == "Secret" and any(_target(item) == name for item in tree.of("ExternalSecret"))
         if written is None and made is None and not external and not one.get("optional"):
             message = f"{kind} {name}, from which {release.name} takes values, is not in the tree"
@@ -185,47 +185,69 @@ def _target(item: KubeObject) -> str:
     return str(mapping(item.spec.get("target")).get("name") or item.name)
 
 
-def generators(tree: Tree, kind: str) -> Iterator[tuple[PurePosixPath, tuple[str | int, ...], str]]:
-    """Each generator of a kind: the kustomization's path, the path of keys, the name that it generates."""
-    key = "configMapGenerator" if kind == "ConfigMap" else "secretGenerator"
-    for path, source in tree.by_path.items():
-        if path.name in KUSTOMIZATIONS and source.documents:
-            data = mapping(source.documents[0].data)
-            for index, one in enumerate(sequence(data.get(key))):
-                name = f"{data.get('namePrefix') or ''}{mapping(one).get('name')}{data.get('nameSuffix') or ''}"
-                yield path, (key, index), name
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator:
+    """An entry of `configMapGenerator` or `secretGenerator`, and the name that it generates."""
+
+    source: Source  # the kustomization
+    path: KeyPath
+    name: str
+    entry: Mapping[str, Any]
+
+    @property
+    def directory(self) -> PurePosixPath:
+        """The directory of the kustomization."""
+        return self.source.path.parent
+
+    def at(self, *path: str | int) -> Location:
+        """The place of a key of the entry."""
+        return self.source.documents[0].at((*self.path, *path))
+
+    @property
+    def options(self) -> list[Mapping[str, Any]]:
+        """Its options: its own, then those of all generators of the kustomization."""
+        return [mapping(self.entry.get("options")), mapping(self.source.data.get("generatorOptions"))]
+
+    def files(self) -> Iterator[tuple[str, PurePosixPath]]:
+        """The key and the path of each file, from the repository's root."""
+        for text in map(str, sequence(self.entry.get("files"))):
+            key, _, file = text.rpartition("=")
+            if (path := normal(f"{self.directory}/{file}")) is not None:
+                yield key or path.name, path
 
 
-def _generator(
-    tree: Tree, release: KubeObject, made: tuple[PurePosixPath, tuple[str | int, ...], str], where: Location
-) -> Iterator[Finding]:
-    path, keys, name = made
-    document = tree.by_path[path].documents[0]
-    data = mapping(document.data)
-    entry = mapping(sequence(data.get(str(keys[0])))[int(keys[1])])
-    options = {**mapping(data.get("generatorOptions")), **mapping(entry.get("options"))}
-    labels = {
-        **mapping(mapping(data.get("generatorOptions")).get("labels")),
-        **mapping(mapping(entry.get("options")).get("labels")),
-    }
-    if options.get("disableNameSuffixHash"):
-        if labels.get(_WATCH) != "Enabled":
-            yield finding("values-not-watched", document.at(keys), f"the generated {name} is not watched")
-    elif not any(_renames(tree, path.parent, str(one)) for one in sequence(data.get("configurations"))):
-        message = f"{name} gets a hash, but {path} does not rename it in HelmRelease {release.name}"
+def generators(tree: Tree, *kinds: str) -> Iterator[Generator]:
+    """Each generator of ConfigMaps and Secrets, or of one of them."""
+    keys = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}
+    for key in (keys[kind] for kind in kinds or keys):
+        for source in (one for one in tree.sources if one.path.name in KUSTOMIZATIONS):
+            data = source.data
+            for index, entry in enumerate(map(mapping, sequence(data.get(key)))):
+                name = f"{data.get('namePrefix') or ''}{entry.get('name')}{data.get('nameSuffix') or ''}"
+                yield Generator(source=source, path=(key, index), name=name, entry=entry)
+
+
+def _generator(tree: Tree, release: KubeObject, made: Generator, where: Location) -> Iterator[Finding]:
+    if _first(made.options, "disableNameSuffixHash"):
+        if _first([mapping(one.get("labels")) for one in made.options], _WATCH) != "Enabled":
+            yield finding("values-not-watched", made.at(), f"the generated {made.name} is not watched")
+        return
+    configurations = sequence(made.source.data.get("configurations"))
+    if not any(_renames(tree, made.directory, str(one)) for one in configurations):
+        message = f"{made.name} gets a hash, but {made.source.path} does not rename it in HelmRelease {release.name}"
         yield finding("values-from-suffix", where, message)
+
+
+def _first(maps: Iterable[Mapping[str, Any]], key: str) -> Any:
+    """The value of a key in the first map that has it."""
+    return next((one[key] for one in maps if key in one), None)
 
 
 def _renames(tree: Tree, directory: PurePosixPath, file: str) -> bool:
     """Whether a configuration of kustomize has a nameReference for valuesFrom of HelmReleases."""
     clean = normal(f"{directory}/{file}")
-    source = tree.by_path.get(clean) if clean else None
-    data = mapping(source.documents[0].data) if source and source.documents else {}
-    fields = [
-        mapping(one)
-        for reference in sequence(data.get("nameReference"))
-        for one in sequence(mapping(reference).get("fieldSpecs"))
-    ]
+    references = sequence(tree.data_of(clean).get("nameReference")) if clean else []
+    fields = [mapping(one) for reference in references for one in sequence(mapping(reference).get("fieldSpecs"))]
     return any("valuesFrom" in str(one.get("path")) and one.get("kind") == "HelmRelease" for one in fields)
 
 

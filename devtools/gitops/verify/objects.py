@@ -9,14 +9,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from devtools.base.open_file import read_source
-from devtools.base.yaml_positions import Document, KeyPath, parse_stream
+from devtools.base.yaml_positions import Document, parse_stream
 from devtools.errors import Location
-from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence
+from devtools.gitops.tree.applications import wave_of
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence, texts
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.argocd import objects_of, value_paths
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
-from devtools.gitops.verify.steps import WAVE, step_numbers, steps_of
 
 LARGEST_ANNOTATION = 262_144  # bytes, of all annotations of an object
 _DEPRECATED = {
@@ -38,7 +38,8 @@ def findings(world: World) -> Iterator[Finding]:
     tree = world.tree
     listed: set[PurePosixPath] = set()
     for path, source in tree.by_path.items():
-        if path.name in KUSTOMIZATIONS and source.documents and _is_kustomize(source.documents[0]):
+        is_flux = "toolkit.fluxcd.io" in str(source.data.get("apiVersion"))
+        if path.name in KUSTOMIZATIONS and source.documents and not is_flux:
             yield from _kustomize(tree, path, source.documents[0], listed)
     for path, source in tree.by_path.items():
         yield from _left_out(tree, path, source, listed)
@@ -49,10 +50,6 @@ def findings(world: World) -> Iterator[Finding]:
     yield from _secret_values(world)
     yield from _crds(world)
     yield from _before_crd(world)
-
-
-def _is_kustomize(document: Document) -> bool:
-    return "toolkit.fluxcd.io" not in str(mapping(document.data).get("apiVersion"))
 
 
 def _kustomize(tree: Tree, path: PurePosixPath, document: Document, listed: set[PurePosixPath]) -> Iterator[Finding]:
@@ -134,13 +131,11 @@ def _sensitive(item: KubeObject) -> bool:
 
 
 def _secret_literals(tree: Tree) -> Iterator[Finding]:
-    for path, keys, name in generators(tree, "Secret"):
-        document = tree.by_path[path].documents[0]
-        entry = mapping(sequence(mapping(document.data).get("secretGenerator"))[int(keys[1])])
-        for index, text in enumerate(sequence(entry.get("literals"))):
+    for one in generators(tree, "Secret"):
+        for index, text in enumerate(sequence(one.entry.get("literals"))):
             if not _PLACEHOLDER.fullmatch(str(text).partition("=")[2]):
-                where = document.at((*keys, "literals", index))
-                yield finding("plain-secret", where, f"secretGenerator {name} has a literal in plain text")
+                message = f"secretGenerator {one.name} has a literal in plain text"
+                yield finding("plain-secret", one.at("literals", index), message)
 
 
 def _secret_values(world: World) -> Iterator[Finding]:
@@ -148,26 +143,18 @@ def _secret_values(world: World) -> Iterator[Finding]:
     from devtools.redaction.keys import is_secret, looks_random
 
     tree = world.tree
-    named = {clean for path in value_paths(world) if (clean := normal(path)) is not None}
-    for kind in ("ConfigMap", "Secret"):
-        named |= set(_generated_from(tree, kind))
+    paths = (path for one in world.applications for path in value_paths(world, one))
+    named = {clean for path in paths if (clean := normal(path)) is not None}
+    named |= {path for one in generators(tree) for _, path in one.files()}
     for path in sorted(named):
         for document in _documents(tree, path):
             if "sops" in mapping(document.data):
                 continue
-            for keys, value in _texts(document.data, ()):
+            for keys, value in texts(document.data):
                 random = looks_random(value) and not _ENCRYPTED.match(value) and not _PLACEHOLDER.fullmatch(value)
                 if random and is_secret(map(str, keys), value):
                     names = ".".join(map(str, keys))
                     yield finding("plain-secret", document.at(keys), f"{names} looks like a secret in plain text")
-
-
-def _generated_from(tree: Tree, kind: str) -> Iterator[PurePosixPath]:
-    for path, keys, _ in generators(tree, kind):
-        entries = sequence(mapping(tree.by_path[path].documents[0].data).get(str(keys[0])))
-        for text in sequence(mapping(entries[int(keys[1])]).get("files")):
-            if (clean := normal(f"{path.parent}/{str(text).rpartition('=')[2]}")) is not None:
-                yield clean
 
 
 def _documents(tree: Tree, path: PurePosixPath) -> tuple[Document, ...]:
@@ -178,14 +165,6 @@ def _documents(tree: Tree, path: PurePosixPath) -> tuple[Document, ...]:
         return parse_stream(read_source(tree.root / path), tree.root / path)
     except OSError:
         return ()
-
-
-def _texts(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(data, str):
-        yield path, data
-    elif isinstance(data, dict | list):
-        for key, item in data.items() if isinstance(data, dict) else enumerate(data):
-            yield from _texts(item, (*path, key))
 
 
 def _applied(world: World) -> Iterator[tuple[Application, KubeObject]]:
@@ -227,29 +206,14 @@ def _argo_order(world: World, crds: Mapping[tuple[str, str], KubeObject]) -> Ite
         if crd is None or bringer is None:
             continue
         if bringer is application:
-            late = _wave(item.annotations) < _wave(crd.annotations)
+            late = wave_of(item.annotations) < wave_of(crd.annotations)
             what = "in a later wave of the same Application"
         else:
-            late = _position(application) <= _position(bringer)
+            late = application.position <= bringer.position
             what = f"by Application {bringer.name}, which is not ordered before {application.name}"
         if late:
             message = f"{item.kind} {item.name}: its CRD comes {what}"
             yield finding("custom-resource-before-crd", item.at("kind"), message)
-
-
-def _wave(annotations: Mapping[str, Any]) -> int:
-    try:
-        return int(annotations.get(WAVE, 0))
-    except (TypeError, ValueError):
-        return 0
-
-
-def _position(application: Application) -> int:
-    """The step or wave of an Application."""
-    if application.generated:
-        numbers = step_numbers(application, steps_of(application.written))
-        return numbers[0] if numbers else 0
-    return _wave(application.annotations)
 
 
 def _flux_order(world: World, crds: Mapping[tuple[str, str], KubeObject]) -> Iterator[Finding]:

@@ -12,7 +12,8 @@ from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
 from devtools.gitops.schemas.application import type_of
-from devtools.gitops.tree.read import KubeObject, mapping, sequence
+from devtools.gitops.tree.applications import SYNC_WAVE
+from devtools.gitops.tree.read import KubeObject, leaves, mapping, sequence, texts
 from devtools.gitops.verify.applications import STRICT, Generated, World, git_files
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.gotemplate import MissingKey, actions
@@ -41,9 +42,9 @@ def findings(world: World) -> Iterator[Finding]:
 
 def _templates(made: Generated) -> Iterator[Finding]:
     item = made.item
-    texts = list(_texts(item.spec.get("template"), ("spec", "template")))
-    texts += _texts(item.spec.get("templatePatch"), ("spec", "templatePatch"))
-    used = [path for path, text in texts if any(_FIELD.search(action) for action in actions(text))]
+    written = list(texts(item.spec.get("template"), ("spec", "template")))
+    written += texts(item.spec.get("templatePatch"), ("spec", "templatePatch"))
+    used = [path for path, text in written if any(_FIELD.search(action) for action in actions(text))]
     if not item.spec.get("goTemplate"):
         if used:
             yield finding("go-template-off", item.at(*used[0]), "the template uses fields, but goTemplate is not true")
@@ -54,24 +55,12 @@ def _templates(made: Generated) -> Iterator[Finding]:
             "missingkey-not-error", item.at("spec", "goTemplate"), f"ApplicationSet {item.name} allows absent keys"
         )
         return
-    for path, text in texts:
+    for path, text in written:
         for action in actions(text):
             for match in _DEFAULT.finditer(action):
                 chain = match[1] or match[2]
                 where = _within(item, path, match[0])
                 yield finding("default-with-missingkey", where, f"default over {chain}, which may be absent")
-
-
-def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Every text below a value, and its path of keys."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts(item, (*path, index))
 
 
 def _within(item: KubeObject, path: KeyPath, text: str) -> Location:
@@ -96,7 +85,7 @@ def _block(start: Location, number: int, column: int) -> Location:
 def _types(item: KubeObject) -> Iterator[Finding]:
     """Texts with placeholders where a boolean, number, list or map belongs."""
     spec = mapping(mapping(item.spec.get("template")).get("spec"))
-    for path, text in _texts(spec, ()):
+    for path, text in texts(spec):
         kind = type_of(path)
         if "{{" in text and kind not in {None, "string", "any"} if isinstance(kind, str | None) else "{{" in text:
             word = kind if isinstance(kind, str) else "list" if isinstance(kind, list) else "map"
@@ -226,8 +215,8 @@ def _failures(made: Generated) -> Iterator[Finding]:
 
 def _wave(item: KubeObject) -> Iterator[Finding]:
     metadata = mapping(mapping(item.spec.get("template")).get("metadata"))
-    if "argocd.argoproj.io/sync-wave" in mapping(metadata.get("annotations")):
-        where = item.at("spec", "template", "metadata", "annotations", "argocd.argoproj.io/sync-wave")
+    if SYNC_WAVE in mapping(metadata.get("annotations")):
+        where = item.at("spec", "template", "metadata", "annotations", SYNC_WAVE)
         yield finding("wave-on-generated", where, f"ApplicationSet {item.name} gives its Applications a sync-wave")
 
 
@@ -277,7 +266,7 @@ def _nested(document: Document, key: str, value: Mapping[str, Any], sets: list[G
 
 
 def _actions(item: KubeObject) -> Iterator[str]:
-    for _, text in _texts(item.spec, ()):
+    for _, text in texts(item.spec):
         yield from actions(text)
 
 
@@ -294,17 +283,6 @@ def _numbers(document: Document) -> Iterator[Finding]:
     for key in ("wave", "syncWave", "sync-wave"):
         if isinstance(data.get(key), int | float) and not isinstance(data.get(key), bool):
             yield finding("unquoted-wave", document.at((key,)), f"{key} is the number {data[key]}")
-    for path, value in _scalars(data, ()):
+    for path, value in leaves(data):
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LARGE:
             yield finding("unquoted-wave", document.at(path), f"{_dotted(path)} is a large number, {value}")
-
-
-def _scalars(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _scalars(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _scalars(item, (*path, index))
-    else:
-        yield path, value

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from devtools.gitops.tree.applications import SYNC_WAVE, steps_of
 from devtools.gitops.tree.read import KubeObject, mapping, sequence
-from devtools.gitops.verify.applications import Application, Generated, World
+from devtools.gitops.verify.applications import Generated, World
 from devtools.gitops.verify.finding import Finding, finding
 
-WAVE = "argocd.argoproj.io/sync-wave"
 _HEALTH = "resource.customizations.health.argoproj.io_Application"
 _PROGRESSIVE = "applicationsetcontroller.enable.progressive.syncs"
 
@@ -24,31 +23,8 @@ def findings(world: World) -> Iterator[Finding]:
     yield from _annotations(world)
 
 
-def steps_of(item: KubeObject) -> list[Mapping[str, Any]]:
-    """The RollingSync steps of an ApplicationSet; none if it has another strategy."""
-    strategy = mapping(item.spec.get("strategy"))
-    if strategy.get("type") != "RollingSync":
-        return []
-    return [mapping(step) for step in sequence(mapping(strategy.get("rollingSync")).get("steps"))]
-
-
-def step_numbers(application: Application, steps: list[Mapping[str, Any]]) -> list[int]:
-    """The steps, from 0, that an Application is in: all expressions of a step must match its labels."""
-    return [
-        number
-        for number, step in enumerate(steps)
-        if all(_matches(application.labels, mapping(one)) for one in sequence(step.get("matchExpressions")))
-    ]
-
-
-def _matches(labels: Mapping[str, Any], expression: Mapping[str, Any]) -> bool:
-    """As Argo CD reads it: In needs the label, NotIn holds without it, and no other operator matches."""
-    found = labels.get(str(expression.get("key"))) in sequence(expression.get("values"))
-    return {"In": found, "NotIn": not found}.get(str(expression.get("operator")), False)
-
-
 def _steps(made: Generated) -> Iterator[Finding]:
-    steps = steps_of(made.item)
+    steps = steps_of(made.item.spec) or []
     if not steps:
         return
     base = ("spec", "strategy", "rollingSync", "steps")
@@ -59,7 +35,7 @@ def _steps(made: Generated) -> Iterator[Finding]:
                     where = made.item.at(*base, number, "matchExpressions", index, "values", place)
                     yield finding("unquoted-wave", where, f"a step compares labels with {value!r}, which is not text")
     for application in made.applications:
-        found = step_numbers(application, steps)
+        found = application.steps()
         labels = ", ".join(f"{key}={value}" for key, value in sorted(application.labels.items())) or "no labels"
         where = application.at("metadata", "labels")
         if application.parameters and application.parameters.document:
@@ -72,7 +48,7 @@ def _steps(made: Generated) -> Iterator[Finding]:
 
 
 def _manual(item: KubeObject) -> Iterator[Finding]:
-    steps = steps_of(item)
+    steps = steps_of(item.spec)
     policy = mapping(mapping(mapping(item.spec.get("template")).get("spec")).get("syncPolicy"))
     patch = str(item.spec.get("templatePatch") or "")
     if not steps or "automated" in policy or "automated:" in patch:
@@ -86,7 +62,7 @@ def _manual(item: KubeObject) -> Iterator[Finding]:
 
 def _progressive(world: World) -> Iterator[Finding]:
     """Only if the tree has the controller's parameters: otherwise it is the cluster that tells."""
-    names = [made.item.name for made in world.sets if steps_of(made.item)]
+    names = [made.item.name for made in world.sets if steps_of(made.item.spec)]
     for parameters in world.tree.of("ConfigMap", ""):
         value = mapping(parameters.data.get("data")).get(_PROGRESSIVE)
         if names and parameters.name == "argocd-cmd-params-cm" and str(value).lower() != "true":
@@ -96,20 +72,22 @@ def _progressive(world: World) -> Iterator[Finding]:
 
 def _waves(world: World) -> Iterator[Finding]:
     """Waves of plain Applications wait for each other only if Argo CD knows when one is healthy."""
-    waves = {str(one.annotations.get(WAVE, "0")) for one in world.applications if not one.generated}
+    waves = {str(one.annotations.get(SYNC_WAVE, "0")) for one in world.applications if not one.generated}
     if len(waves) < 2:  # noqa: PLR2004 - one wave orders nothing
         return
     settings = [item for item in world.tree.of("ConfigMap", "") if item.name == "argocd-cm"]
     if any(_HEALTH in mapping(item.data.get("data")) for item in settings):
         return
-    first = next(one for one in world.applications if not one.generated and WAVE in one.annotations)
-    where = settings[0].at("data") if settings else first.at("metadata", "annotations", WAVE)
+    first = next(one for one in world.applications if not one.generated and SYNC_WAVE in one.annotations)
+    where = settings[0].at("data") if settings else first.at("metadata", "annotations", SYNC_WAVE)
     message = f"{len(waves)} waves of Applications, but no health check of Applications in an argocd-cm of this tree"
     yield finding("application-health-missing", where, message)
 
 
 def _annotations(world: World) -> Iterator[Finding]:
     for item in world.tree.objects:
-        value = item.annotations.get(WAVE)
+        value = item.annotations.get(SYNC_WAVE)
         if value is not None and not isinstance(value, str):
-            yield finding("unquoted-wave", item.at("metadata", "annotations", WAVE), f"{WAVE} is the number {value}")
+            yield finding(
+                "unquoted-wave", item.at("metadata", "annotations", SYNC_WAVE), f"{SYNC_WAVE} is the number {value}"
+            )

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from devtools.gitops.preview.applications import Application, ApplicationGroup, rolling_steps, waves_of
+from devtools.gitops.preview.applications import ApplicationGroup, rolling_steps, waves_of
+from devtools.gitops.tree.applications import Application
 
 
 def _app(name: str, **labels: str) -> Application:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from devtools.gitops.preview.applications import Application
 from devtools.gitops.preview.value_files import ValueFile, helm_sources
+from devtools.gitops.tree.applications import Application
 
 HERE = "https://git.example.com/platform"
 FILES = {"environments/dev/a.yaml", "charts/a/values-dev.yaml", "a.yaml"}

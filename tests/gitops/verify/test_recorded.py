@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from devtools.gitops.tree.applications import steps_of
 from devtools.gitops.verify import read_world
 from devtools.gitops.verify.applications import Application, Generated
-from devtools.gitops.verify.steps import step_numbers, steps_of
 
 HERE = Path(__file__).resolve().parents[1] / "preview" / "recorded"
 REAL: dict[str, Any] = json.loads((HERE / "argocd.json").read_text("utf-8"))["sets"]
@@ -42,8 +42,8 @@ def test_applications_are_those_of_the_controller(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(REAL) - NOT_EVALUATED))
 def test_steps_are_those_of_the_controller(name: str) -> None:
     made = SETS[name]
-    steps = steps_of(made.item)
-    found = {one.name: (step_numbers(one, steps) or [-2])[0] + 1 for one in made.applications} if steps else {}
+    steps = steps_of(made.item.spec)
+    found = {one.name: (one.steps() or [-2])[0] + 1 for one in made.applications} if steps else {}
     assert found == REAL[name]["steps"]
 
 
