@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from devtools.diff.difference import ABSENT, Change, changes, is_hidden, value_at
-from devtools.diff.effects import CRD, loss, storage_version
+from devtools.diff.effects import CRD, crd_view, loss, restarts, storage_version
 from devtools.diff.managed_fields import Steps
 from devtools.drift.objects import Item
 from devtools.helm.commands import annotations_of
@@ -80,15 +80,14 @@ def removed_objects(one: Subject, live: Mapping[ObjectRef, Mapping[str, Any] | N
     uninstall = one.step.action is Action.UNINSTALL
     for item in one.old:
         there = live.get(item.ref)
-        if there is None or any(is_same(item.ref, other.ref) for other in (*one.new, *one.crds)):
+        if there is None or same_object((*one.new, *one.crds), item.ref):
             continue
         policy = annotations_of(item.body if uninstall else there).get(KEEP)
         if policy == "keep" or (uninstall and item.ref.kind == CRD):
             reason = f"{KEEP}: keep" if policy == "keep" else "CRDs are kept: invoke down --crds removes them"
             yield ObjectChange(ref=item.ref, does="keep", reason=reason)
         else:
-            note = loss(item.ref.kind)
-            yield ObjectChange(ref=item.ref, does="remove", notes=(note,) if note else ())
+            yield gone(item.ref)
 
 
 def added(item: Item, reason: str = "") -> ObjectChange:
@@ -113,6 +112,33 @@ def _shown(item: Item) -> dict[str, Any]:
     return hidden
 
 
+def gone(ref: ObjectRef) -> ObjectChange:
+    """Return the removal of an object, with what goes with it."""
+    note = loss(ref.kind)
+    return ObjectChange(ref=ref, does="remove", notes=(note,) if note else ())
+
+
+def differences(ref: ObjectRef, live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
+    """Return the fields that differ; a CRD's by version."""
+    views = (crd_view(live), crd_view(wanted)) if ref.kind == CRD else (live, wanted)
+    return changes(*views, manager)
+
+
+def changed(
+    item: Item, fields: Iterable[PlannedField], live: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> ObjectChange:
+    """Return the change of some fields, with the pods that restart, and what it means for objects of a CRD."""
+    fields = tuple(fields)
+    pods, how = restarts(item.ref.kind, (field.change.steps for field in fields), live, wanted)
+    notes = (*((how,) if how else ()), *(crd_notes(live, item.body) if item.ref.kind == CRD else ()))
+    return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=notes)
+
+
+def same_object(items: Iterable[Item], ref: ObjectRef) -> Item | None:
+    """Return the item that Helm takes for the same object."""
+    return next((item for item in items if is_same(item.ref, ref)), None)
+
+
 def planned_field(item: Item, change: Change) -> PlannedField:
     """Return a field without what may not be shown."""
     if is_hidden(item.ref.kind, change):
@@ -129,7 +155,7 @@ def other_owner(change: Change) -> str:
 
 def foreign(one: Subject, item: Item, live: Mapping[str, Any]) -> str:
     """Return why Helm would not touch an object that is there and that the release does not have yet."""
-    if one.step.take or any(is_same(item.ref, old.ref) for old in one.old):
+    if one.step.take or same_object(one.old, item.ref):
         return ""
     marks, release = annotations_of(live), one.step.id
     name, namespace = marks.get(_NAME), marks.get(_NAMESPACE)
@@ -145,7 +171,7 @@ def forgotten(one: Subject, item: Item, live: Mapping[str, Any], found: Iterable
 
     That is after a client-side apply, as by Helm 3: Helm makes itself the applier of its fields, then applies.
     """
-    old = next((known for known in one.old if is_same(known.ref, item.ref)), None) if one.client_side else None
+    old = same_object(one.old, item.ref) if one.client_side else None
     known = {change.steps for change in found}
     for change in changes(old.body, item.body, "") if old else ():
         there = value_at(live, change.steps)

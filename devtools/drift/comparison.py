@@ -20,15 +20,14 @@ from devtools.diff.replaced_items import replaced
 from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.errors import DevtoolsError
-from devtools.helm.revision import MANAGER, Applied, applied
+from devtools.helm.revision import MANAGER, Applied
 from devtools.kube.api_errors import NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import Ignore, ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.redaction.origin import marked_at, marked_keys
-from devtools.releases.facts import helm_records, record_path
-from devtools.releases.recovery import Revision, basis, revisions
+from devtools.releases.recovery import Revision, basis
 
 _SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 _FORBIDDEN = 403
@@ -114,10 +113,9 @@ class _Look(LiveObjects):
             release.id: (*masked(release, "").values(), marked_keys(values.get(str(release.id))) or {})
             for release in releases
         }
-        records = revisions(helm_records(self._kube, {release.namespace for release in releases}))
+        records = self.revisions({release.namespace for release in releases})
         known = [_known(release, records.get(release.id, ())) for release in releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]
-        self._kube.resource("Namespace")  # discover once, before the threads
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="drift") as pool:
             declared = {name: found for (name, *_), found in self.each(pool, self._declared, inputs)}
             items = {name: found for name, found in declared.items() if not isinstance(found, str)}
@@ -150,10 +148,9 @@ class _Look(LiveObjects):
         return self.items(release, (*found.objects, *found.repeated), redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
-        """What Helm stored of it; nothing where it went away just now."""
-        secret = self._kube.get(record_path(release, revision.number))
+        """What Helm stored of it; nothing if it was removed just now."""
         try:
-            return applied(secret, release) if secret else None
+            return self.stored(release, revision)
         except DevtoolsError as error:
             raise _Unreadable(f"revision {revision.number}: {error.message}") from error
 

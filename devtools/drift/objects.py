@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from devtools.errors import Interrupted
+from devtools.errors import DevtoolsError, Interrupted
+from devtools.helm.revision import Applied, applied
 from devtools.kube.client import Kube
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
+from devtools.releases.facts import helm_records, record_path
+from devtools.releases.recovery import Revision, revisions
 
 PARALLEL = 8
 _FEW = 3  # objects of a kind that are got one by one; more of them cost one list
@@ -33,12 +36,39 @@ class Item:
     others: tuple[Mapping[str, Any], ...] = ()  # further declarations of the same object
 
 
+def unplaced(release: ReleaseId, bodies: Iterable[Mapping[str, Any]], redactor: Redactor) -> list[Item]:
+    """Return the objects of a release, each once, without a cluster: it alone knows which kinds have a namespace."""
+    found: dict[ObjectRef, Item] = {}
+    for body in bodies:
+        metadata, version = body["metadata"], str(body.get("apiVersion", ""))
+        ref = ObjectRef(version, str(body["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"]))
+        found.setdefault(ref, Item(release=release, ref=ref, body=body, path="", redactor=redactor))
+    return list(found.values())
+
+
 class LiveObjects:
     """One look at the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel) -> None:
         """Nothing is requested yet."""
         self._kube, self._cancel = kube, cancel
+
+    def revisions(self, namespaces: Collection[str]) -> Mapping[ReleaseId, tuple[Revision, ...]]:
+        """Return Helm's records in namespaces; discovers the kinds of the cluster, once, before any threads."""
+        self._kube.resource("Namespace")
+        return revisions(helm_records(self._kube, set(namespaces))) if namespaces else {}
+
+    def stored(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
+        """Return what Helm stored of a revision, None if it is not there; DevtoolsError if it cannot be read."""
+        secret = self._kube.get(record_path(release, revision.number)) if revision else None
+        return applied(secret, release) if secret else None
+
+    def readable(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
+        """Return what Helm stored of a revision; None if it cannot be read: Helm cannot read it either, and says so."""
+        try:
+            return self.stored(release, revision)
+        except DevtoolsError:
+            return None
 
     def each(
         self, pool: ThreadPoolExecutor, work: Callable[[Input], Made], inputs: Sequence[Input]

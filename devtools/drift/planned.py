@@ -13,37 +13,37 @@ from typing import Any
 
 from devtools.config.values import masked
 from devtools.diff.difference import Change, changes
-from devtools.diff.effects import CRD, crd_view, pods_of, restarts
+from devtools.diff.effects import CRD, pods_of
 from devtools.drift.changes import (
     ObjectChange,
     ReleaseChange,
     Subject,
     added,
+    changed,
     covers,
     crd_notes,
+    differences,
     foreign,
     forgotten,
-    is_same,
     other_owner,
     planned_field,
     removed_objects,
     runs_with,
+    same_object,
     varying_fields,
     without_crds,
 )
-from devtools.drift.objects import PARALLEL, Item, LiveObjects
-from devtools.errors import DevtoolsError
+from devtools.drift.objects import PARALLEL, Item, LiveObjects, unplaced
 from devtools.helm.labels import LABEL_STACK
 from devtools.helm.rejections import immutable_fields, without_values
-from devtools.helm.revision import MANAGER, Applied, applied, declared
+from devtools.helm.revision import MANAGER, declared
 from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import SYNCED, Action, ObjectRef, Plan, ReleaseId, Step
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
 from devtools.redaction.origin import marked_at, marked_keys
-from devtools.releases.facts import helm_records, record_path
-from devtools.releases.recovery import Revision, basis, revisions
+from devtools.releases.recovery import Revision, basis
 from devtools.rendering.renderer import Rendered
 from devtools.rendering.steps import StepRendering
 
@@ -83,8 +83,7 @@ class _Prediction(LiveObjects):
         values: Mapping[ReleaseId, Mapping[str, Any]],
     ) -> list[ReleaseChange]:
         """See `predict`."""
-        known = revisions(helm_records(self._kube, {step.release.namespace for step in steps})) if steps else {}
-        self._kube.resource("Namespace")  # discover once, before the threads
+        known = self.revisions({step.release.namespace for step in steps})
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="predict") as pool:
             namespaces = self._missing_namespaces(pool, steps)
 
@@ -125,7 +124,7 @@ class _Prediction(LiveObjects):
         self, step: Step, rendering: StepRendering, values: Mapping[str, Any], revision: Revision | None
     ) -> Subject:
         """Read what is declared, and what the last deployed revision holds."""
-        stored = self._stored(step.id, revision)
+        stored = self.readable(step.id, revision)
         redactor = Redactor()
         redactor.learn(values, *without_crds(rendering.rendered.objects if rendering.rendered else ()))
         if stored:
@@ -146,13 +145,6 @@ class _Prediction(LiveObjects):
             varying=varying_fields(new, again) if rendering.again else {},
             client_side=stored is not None and stored.client_side,
         )
-
-    def _stored(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
-        secret = self._kube.get(record_path(release, revision.number)) if revision else None
-        try:
-            return applied(secret, release) if secret else None
-        except DevtoolsError:
-            return None  # Helm cannot read it either, and says so
 
     def _declared(
         self, release: ReleaseId, rendered: Rendered | None, values: Mapping[str, Any], redactor: Redactor
@@ -179,10 +171,10 @@ class _Prediction(LiveObjects):
             return self._refused(one, item, live, error)
         if live is None:
             return added(item)
-        if one.step.action is Action.INSTALL and not is_ours and any(is_same(item.ref, old.ref) for old in one.old):
+        if one.step.action is Action.INSTALL and not is_ours and same_object(one.old, item.ref):
             pods = pods_of(item.ref.kind, wanted)
             return ObjectChange(ref=item.ref, does="replace", reason="its release is installed anew", restarts=pods)
-        found = _compared(item, live, wanted, manager)
+        found = differences(item.ref, live, wanted, manager)
         found = (*found, *forgotten(one, item, live, found))
         return self._changed(one, item, found, live, wanted, manager) if found else None
 
@@ -203,7 +195,7 @@ class _Prediction(LiveObjects):
     ) -> ObjectChange:
         owns_all = one.step.take or manager == _OURS
         varying = one.varying.get(item.ref, frozenset())
-        fields = tuple(
+        fields = (
             replace(
                 planned_field(item, change),
                 varies=any(covers(steps, change.steps) for steps in varying),
@@ -211,9 +203,7 @@ class _Prediction(LiveObjects):
             )
             for change in found
         )
-        pods, how = restarts(item.ref.kind, (change.steps for change in found), live, wanted)
-        notes = (*((how,) if how else ()), *(crd_notes(live, item.body) if item.ref.kind == CRD else ()))
-        return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=notes)
+        return changed(item, fields, live, wanted)
 
     def _refused(
         self, one: Subject, item: Item, live: Mapping[str, Any] | None, error: ApiError
@@ -224,7 +214,7 @@ class _Prediction(LiveObjects):
         if error.status == FORBIDDEN and "cannot patch resource" in error.text:
             hint = "plan --diff asks by dry runs of an apply: this user must be allowed to patch what it deploys"
             raise error.changed(hint=hint)
-        old = next((known for known in one.old if is_same(known.ref, item.ref)), None)
+        old = same_object(one.old, item.ref)
         found = changes(old.body, item.body, "") if old else ()
         fields = tuple(planned_field(item, change) for change in found)
         reason = item.redactor.text(without_values(error.text))
@@ -277,29 +267,6 @@ def _on_empty(step: Step, rendering: StepRendering, values: Mapping[ReleaseId, M
     redactor = Redactor()
     redactor.learn(values.get(step.id) or {})
     bodies = [*(item.data for item in rendering.crds), *declared(rendering.rendered.objects, step.id, {}).objects]
-    objects = [
-        added(
-            Item(
-                release=step.id,
-                ref=ObjectRef(
-                    str(body.get("apiVersion", "")),
-                    str(body["kind"]),
-                    str(body["metadata"].get("namespace") or ""),  # only a cluster knows which kinds have one
-                    str(body["metadata"]["name"]),
-                ),
-                body=body,
-                path="",
-                redactor=redactor,
-            )
-        )
-        for body in bodies
-    ]
+    objects = tuple(map(added, unplaced(step.id, bodies, redactor)))
     hooks = tuple(hook for hook in rendering.rendered.hooks if runs_with(hook, step))
-    return ReleaseChange(step=step, objects=tuple(objects), hooks=hooks)
-
-
-def _compared(item: Item, live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> Sequence[Change]:
-    """Return the fields that differ; a CRD's by version."""
-    if item.ref.kind == CRD:
-        return changes(crd_view(live), crd_view(wanted), manager)
-    return changes(live, wanted, manager)
+    return ReleaseChange(step=step, objects=objects, hooks=hooks)

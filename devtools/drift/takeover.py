@@ -7,21 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from devtools.diff.difference import ABSENT, changes
-from devtools.diff.effects import CRD, crd_view, loss, restarts
-from devtools.drift.changes import ObjectChange, ReleaseChange, added, is_same, planned_field, without_crds
+from devtools.diff.difference import ABSENT
+from devtools.drift.changes import (
+    ObjectChange,
+    ReleaseChange,
+    added,
+    changed,
+    differences,
+    gone,
+    planned_field,
+    same_object,
+    without_crds,
+)
 from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
-from devtools.errors import DevtoolsError
 from devtools.helm.rejections import without_values
-from devtools.helm.revision import MANAGER, applied, declared
+from devtools.helm.revision import MANAGER, declared
 from devtools.kube.api_errors import FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.model import Action, Ignore, ReleaseId, Step
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
-from devtools.releases.facts import helm_records, record_path
-from devtools.releases.recovery import Revision, basis, revisions
+from devtools.releases.recovery import Revision, basis
 from devtools.rendering.steps import StepRendering
 
 Controller = Literal["argocd", "flux"]
@@ -75,8 +82,7 @@ class _Look(LiveObjects):
         values: Mapping[ReleaseId, Mapping[str, Any]],
     ) -> list[Takeover]:
         """See `take_over`."""
-        known = revisions(helm_records(self._kube, {step.release.namespace for step in steps})) if steps else {}
-        self._kube.resource("Namespace")  # discover once, before the threads
+        known = self.revisions({step.release.namespace for step in steps})
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="takeover") as pool:
 
             def look(step: Step) -> Takeover:
@@ -90,7 +96,7 @@ class _Look(LiveObjects):
     ) -> Takeover:
         redactor = Redactor()
         rendered = rendering.rendered.objects if rendering.rendered else ()
-        stored = self._stored(step.id, revision)
+        stored = self.readable(step.id, revision)
         redactor.learn(values, *without_crds(rendered))
         if rendering.failure:
             problem = redactor.text(rendering.failure.message)
@@ -101,18 +107,11 @@ class _Look(LiveObjects):
         live = {item.ref: self._kube.get(item.path) for item in new if item.path}
         ignored = step.release.ignore
         objects = [change for item in new if (change := self._change(item, live.get(item.ref), ignored))]
-        old = [item for item in self.items(step.id, stored, redactor) if not any(is_same(item.ref, o.ref) for o in new)]
+        before = self.items(step.id, stored.objects if stored else (), redactor)
+        old = [item for item in before if not same_object(new, item.ref)]
         objects += [self._left(item) for item in old if item.path and self._kube.get(item.path) is not None]
         there = sum(item is not None for item in live.values())
         return Takeover(change=ReleaseChange(step=step, objects=tuple(objects)), revision=revision, found=there)
-
-    def _stored(self, release: ReleaseId, revision: Revision | None) -> tuple[dict[str, Any], ...]:
-        """Return the objects of Helm's record; none if it cannot be read."""
-        secret = self._kube.get(record_path(release, revision.number)) if revision else None
-        try:
-            return applied(secret, release).objects if secret else ()
-        except DevtoolsError:
-            return ()
 
     def _change(self, item: Item, live: Mapping[str, Any] | None, ignored: Sequence[Ignore]) -> ObjectChange | None:
         """Return what happens to one object; None if nothing does."""
@@ -131,14 +130,10 @@ class _Look(LiveObjects):
                     hint="dry runs of an apply need the right to patch what would be deployed"
                 ) from error
             return ObjectChange(ref=item.ref, does="refuse", reason=item.redactor.text(without_values(error.text)))
-        views = (crd_view(live), crd_view(wanted)) if item.ref.kind == CRD else (live, wanted)
-        every = changes(*views, self._manager)
+        every = differences(item.ref, live, wanted, self._manager)
         found = [change for change in every if not is_ignored(ignored, item.ref, item.body, change.steps)]
-        if not found:
-            return None
-        fields = tuple(replace(planned_field(item, change), owner=self._other(change)) for change in found)
-        pods, how = restarts(item.ref.kind, (change.steps for change in found), live, wanted)
-        return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=(how,) if how else ())
+        fields = (replace(planned_field(item, change), owner=self._other(change)) for change in found)
+        return changed(item, fields, live, wanted) if found else None
 
     def _other(self, change: Any) -> str:
         """Return who else holds a field that the controller sets."""
@@ -151,8 +146,7 @@ class _Look(LiveObjects):
             return ObjectChange(
                 ref=item.ref, does="keep", reason="only Helm's record has it: Argo CD does not prune it"
             )
-        note = loss(item.ref.kind)
-        return ObjectChange(ref=item.ref, does="remove", notes=(note,) if note else ())
+        return gone(item.ref)
 
 
 def action_of(takeover: Takeover) -> Action:
