@@ -26,7 +26,8 @@ PATHS = re.compile(
 )
 # What a page tells the reader to make, or shows as an example of somebody else's repository.
 MADE_BY_THE_READER = re.compile(
-    r"^(layers/(NN-name|45-search|40-data\.yaml)|tests/test_tiltfile.py|environments/_shared/environment.yaml)"
+    r"^(layers/(NN-name|45-search|40-data\.yaml)|tests/test_tiltfile.py|environments/_shared/environment.yaml"
+    r"|charts/(manifests|kustomize)(/|$))"
 )
 
 

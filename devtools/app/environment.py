@@ -19,6 +19,7 @@ from devtools.process.runner import Cancel, SubprocessRunner
 
 if TYPE_CHECKING:
     from devtools.charts.lock import Lock, LockEntry
+    from devtools.charts.packaged.packages import Packages
     from devtools.charts.resolve import Charts
     from devtools.charts.standin import StandIns
     from devtools.clusters.provider import Cluster, Provider, ProviderName
@@ -163,7 +164,25 @@ class App:
 
             return self.cached(f"lock {root}", (directory / LOCK,), lambda: load_lock(directory, root), kind=Lock)
 
-        return Charts(directory, root, stand_in, lock=lock)
+        return Charts(directory, root, stand_in, lock=lock, packages=self._packages)
+
+    def _packages(self) -> Packages:
+        """What makes charts of manifests and kustomizations; kubectl is built when it is needed first."""
+        from devtools.charts.packaged.packages import ISOLATED, Kustomize, Packages
+        from devtools.toolchain.versions import tool
+
+        def program() -> Path:
+            self.toolchain.ensure(("kubectl",), progress=self.say)
+            return self.toolchain.path("kubectl")
+
+        runner = SubprocessRunner(ISOLATED, self.cancel)
+        kustomize = Kustomize(program=program, version=tool("kubectl").version, runner=runner)
+        return Packages(
+            charts=self.settings.charts,
+            root=self.settings.root,
+            cache=self.folders.cache / "packaged",
+            kustomize=kustomize,
+        )
 
     def _stand_in(self, entry: LockEntry) -> Path | None:
         """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""

@@ -11,6 +11,7 @@ from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, config
 from devtools.model import SYNCED, Environment, Plan, Release, ReleaseId, Stack
 
 if TYPE_CHECKING:
+    from devtools.charts.resolve import Charts
     from devtools.sops.decryption import Decryption
 
 
@@ -26,7 +27,7 @@ def cached_stack(app: App) -> Stack:
         return load_stack(settings, environment, charts, sets)
 
     name = f"stack {settings.root} {environment} {_provider(app)}" + (f" {sets!r}" if sets else "")
-    return app.cached(name, _inputs(app), read, kind=Stack, good=is_current)
+    return app.cached(name, _inputs(app), read, kind=Stack, good=lambda stack: is_current(stack, app.charts))
 
 
 def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
@@ -156,12 +157,14 @@ def _provider(app: App) -> str:
         return ""
 
 
-def is_current(stack: Stack) -> bool:
+def is_current(stack: Stack, charts: Charts) -> bool:
     """Whether what the stack was read from, beside its inputs, is still there.
 
-    Stand-ins lie in a cache that people empty; files whose text is referred to may be anywhere in the repository.
+    Stand-ins lie in a cache that people empty; what kustomizations build on, and files whose text is referred to, may
+    be anywhere in the repository.
     """
-    if not all(r.chart.path.exists() for r in stack.releases() if r.chart.kind == "stand-in"):
+    used = {release.chart.name: release.chart for release in stack.releases()}
+    if not all(charts.is_current(chart, stack.environment.name) for chart in used.values()):
         return False
     if not stack.environment.texts:
         return True

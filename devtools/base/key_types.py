@@ -120,7 +120,8 @@ def _pattern(pattern: str, message: str, **limits: int) -> Limits:
 _NAME = _pattern(f"^{_LABEL}$", f"must be a Kubernetes name: lower-case letters, digits and '-', {_ENDS}")
 _CHART_PART = _pattern(f"^{_PART}$", f"must be lower-case letters, digits, '-', '_' and '.', {_ENDS}")
 _CHART = _pattern(
-    f"^{_PART}/{_PART}(@{_EXACT})?$", "must be platform/<chart>, <publisher>/<chart> or <publisher>/<chart>@<version>"
+    f"^{_PART}/{_PART}(@{_EXACT})?$",
+    "must be platform/<chart>, manifests/<dir>, kustomize/<dir> or <publisher>/<chart>[@<version>]",
 )
 _VERSION = _pattern(f"^{_EXACT}$", "must be a version such as 1.2.3 or v1.2.3-rc.1")
 _SHA256 = _pattern("^[0-9a-f]{64}$", "must be 64 lower-case hexadecimal digits")

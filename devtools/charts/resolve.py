@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from devtools.base.open_file import read_source, sha256_of
 from devtools.base.words import did_you_mean
+from devtools.charts.packaged.sources import KINDS, digest_of
 from devtools.charts.tree import Tree, is_archive_of, tree_of
 from devtools.config.finder import ChartUnknown
 from devtools.config.root_causes import FEW, Cause
@@ -20,6 +20,7 @@ from devtools.model import ChartRef, Release
 
 if TYPE_CHECKING:
     from devtools.charts.lock import Lock, LockEntry
+    from devtools.charts.packaged.packages import Packages
 
 PLATFORM = "platform"
 THIRD_PARTY = "third_party"
@@ -31,10 +32,10 @@ StandIn = Callable[["LockEntry"], Path | None]
 class Charts:
     """The charts of one repository: a `ChartFinder`.
 
-    `platform/<x>` is the directory `charts/platform/<x>`. `<publisher>/<chart>` is a vendored archive in
-    `charts/third_party`, by the lock; `<publisher>/<chart>@<version>` is one of several versions. For a chart that the
-    lock pins and that is not vendored, `stand_in` may give a generated archive; if it gives None, `verify` says how to
-    vendor the chart.
+    `platform/<x>` is the directory `charts/platform/<x>`; `manifests/<x>` and `kustomize/<x>` are made into charts by
+    `packages`. `<publisher>/<chart>` is a vendored archive in `charts/third_party`, by the lock;
+    `<publisher>/<chart>@<version>` is one of several versions. For a chart that the lock pins and that is not vendored,
+    `stand_in` may give a generated archive; if it gives None, `verify` says how to vendor the chart.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Charts:
         stand_in: StandIn | None = None,
         *,
         lock: Callable[[], Lock] | None = None,
+        packages: Callable[[], Packages] | None = None,
     ) -> None:
         """Nothing is read yet; `lock` gives the lock where it is not to be read from its file.
 
@@ -53,6 +55,7 @@ class Charts:
         self._root = root or directory.parent
         self._load = lock
         self._stand_in = stand_in
+        self._packages = packages
         self._trees: dict[Path, Tree] = {}
         self._digests: dict[Path, str] = {}
         self._mutex = Mutex()
@@ -69,12 +72,23 @@ class Charts:
 
         return load_lock(self.directory, self._root)
 
-    def find(self, name: str) -> ChartRef:
+    @cached_property
+    def packages(self) -> Packages | None:
+        """What makes charts of manifests and kustomizations."""
+        return self._packages() if self._packages else None
+
+    def find(self, name: str, environment: str = "") -> ChartRef:
         """The chart; an archive need not be there yet: `verify` asks that.
+
+        Of a kustomization, the overlay of the environment if it has one.
 
         Raises ChartUnknown, with near matches, or with the file or directory that is missing or wrong as its cause.
         """
         publisher, _, chart = name.partition("/")
+        if publisher in KINDS and self.packages:
+            if not (self.directory / publisher / chart).is_dir():
+                raise ChartUnknown(f"no chart '{name}'", self._near(name))
+            return self.packages.find(publisher, chart, environment)
         return self._local(name, chart) if publisher == PLATFORM else self._vendored(name)
 
     def names(self) -> tuple[str, ...]:
@@ -82,15 +96,26 @@ class Charts:
         directory = self.directory / PLATFORM
         local = directory.iterdir() if directory.is_dir() else ()
         found = [f"{PLATFORM}/{path.name}" for path in local if (path / "Chart.yaml").is_file()]
-        return tuple(sorted([*found, *self.lock.names()]))
+        packaged = self.packages.names() if self.packages else ()
+        return tuple(sorted([*found, *packaged, *self.lock.names()]))
+
+    def is_current(self, chart: ChartRef, environment: str) -> bool:
+        """Whether a chart that was found in an earlier process would be found so again, whatever the lock says."""
+        if chart.kind == "packaged":
+            return self.packages is not None and self.packages.is_current(chart, environment)
+        return chart.kind != "stand-in" or chart.path.exists()
 
     def digest(self, chart: ChartRef) -> str:
         """sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
 
         Of an archive, its bytes; of a directory, the path, size and bytes of every file that helm loads from it,
-        sorted by path. Raises ConfigError when it cannot be read, or holds what is neither file nor directory.
+        sorted by path; of a packaged chart, which is made if it is not there, those of its sources. Raises ConfigError
+        when it cannot be read or made, or holds what is neither file nor directory.
         """
         with self._mutex:
+            if chart.kind == "packaged" and self.packages:
+                self.packages.make(chart)
+                return chart.sha256
             if chart.path not in self._digests:
                 self._digests[chart.path] = self._digest(chart)
             return self._digests[chart.path]
@@ -100,6 +125,8 @@ class Charts:
         charts = {r.chart.key: r.chart for r in releases if r.installed}
         local = [chart for chart in charts.values() if chart.kind == "local"]
         problems = [p for chart in local for p in self._strange(chart) + self.missing_dependencies(chart)]
+        packaged = [chart for chart in charts.values() if chart.kind == "packaged"]
+        problems += [p for chart in packaged for p in self.packages.problems(chart)] if self.packages else []
         pins = [chart.pin for chart in charts.values() if chart.kind == "vendored"]
         return problems + self._verify_archives(pins)
 
@@ -266,7 +293,9 @@ class Charts:
 
     def _digest(self, chart: ChartRef) -> str:
         try:
-            return _directory_digest(self._files(chart)) if chart.path.is_dir() else sha256_of(chart.path)
+            if not chart.path.is_dir():
+                return sha256_of(chart.path)
+            return digest_of((name, read_source(path)) for name, path in self._files(chart).items())
         except OSError as error:
             why = error.strerror or str(error)
             raise ConfigError(f"chart '{chart.name}' cannot be read: {why}", hint=f"it is {chart.path}") from error
@@ -292,12 +321,3 @@ def _wrong(name: str, problem: Problem, hint: str) -> ChartUnknown:
     """What is wrong with a Chart.yaml, for all who use the chart."""
     cause = Cause(where=problem.where, message=problem.message, hint=problem.hint or hint)
     return ChartUnknown(f"chart '{name}' cannot be used: {problem}", cause=cause)
-
-
-def _directory_digest(files: Mapping[str, Path]) -> str:
-    digest = hashlib.sha256()
-    for name, path in files.items():
-        content = read_source(path)
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()

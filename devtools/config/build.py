@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class Builder:
         values, origins = _values(entry)
         secret_files, secrets_digest = overlays.secrets_of(labels["layer"], entry.own["name"])
         installed, disabled_by = self._switch(entry, inactive)
-        return made(
+        release = made(
             Release,
             {**self._defaults.keys, **entry.own},
             namespace=self._namespace(entry),
@@ -134,6 +134,17 @@ class Builder:
             disabled_by=disabled_by,
             labels={**self._defaults.keys.get("labels", {}), **entry.own.get("labels", {}), **labels},
         )
+        return self._without_values(release, entry, overlays) if release.chart.kind == "packaged" else release
+
+    def _without_values(self, release: Release, entry: Entry, overlays: Overlays) -> Release:
+        """Return a release of manifests or a kustomization, which nothing gives values to; its own are problems."""
+        chart = entry.own["chart"]
+        message = f"chart '{chart}' takes no values"
+        hint = f"write an overlay: charts/{chart}/overlays/ENVIRONMENT" if "kustomize/" in chart else "edit its files"
+        if "values" in entry.own:
+            self._report(entry.at("values"), message, hint)
+        self.problems += overlays.refused(release.layer, release.name, message, hint)
+        return replace(release, values={}, values_where={}, values_files=(), secret_files=(), secrets_digest="")
 
     def _namespace(self, entry: Entry) -> str:
         namespace = str(entry.get("namespace", ""))
@@ -149,7 +160,7 @@ class Builder:
         name = entry.own["chart"]
         if name not in self._found:
             try:
-                self._found[name] = self._charts.find(name)
+                self._found[name] = self._charts.find(name, self._environment.name)
             except ChartUnknown as unknown:
                 self._found[name] = unknown
         found = self._found[name]

@@ -133,6 +133,7 @@ class Overlays:
 
     def __init__(self, settings: Settings, environment: str) -> None:
         """Look at `_shared`, what the environment extends, and its own directory."""
+        self._root = settings.root
         self._levels = [
             {(path.parent.name, path.stem): path for path in _overlay_files(settings.environments / level)}
             for level in (SHARED, *settings.levels_of(environment))
@@ -146,6 +147,11 @@ class Overlays:
         """The release's encrypted overlays, weakest first, and a digest of what is encrypted in them."""
         files = self.of(layer, f"{release}{_SECRETS}")
         return files, ciphertext_digest(read(file).data for file in files)
+
+    def refused(self, layer: str, release: str, message: str, hint: str) -> Iterator[Problem]:
+        """A problem of each overlay of a release that may have none."""
+        for path in (*self.of(layer, release), *self.of(layer, f"{release}{_SECRETS}")):
+            yield Problem(where=Location(file=path.relative_to(self._root)), message=message, hint=hint)
 
     def files(self) -> Iterator[Path]:
         """All of them."""

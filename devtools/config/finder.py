@@ -22,5 +22,5 @@ class ChartUnknown(Exception):
 class ChartFinder(Protocol):
     """Finds a chart by the name a layer file uses."""
 
-    def find(self, name: str) -> ChartRef:
-        """The chart; raises ChartUnknown where there is none, or where what is there is no chart."""
+    def find(self, name: str, environment: str = "") -> ChartRef:
+        """The chart as an environment has it; raises ChartUnknown if there is none, or what is there is not one."""

@@ -37,14 +37,16 @@ class ReleaseId:
 class ChartRef:
     """A chart as a layer file names it, and what it resolved to on this disk.
 
-    `path` is a chart directory (`local`), an archive (`vendored`) or a generated archive (`stand-in`).
+    `path` is a chart directory (`local`), an archive (`vendored`), or an archive in the cache that devtools makes:
+    of a contract (`stand-in`), of manifests or a kustomization (`packaged`).
     """
 
     name: str
     path: Path
-    kind: Literal["local", "vendored", "stand-in"] = "local"
+    kind: Literal["local", "vendored", "stand-in", "packaged"] = "local"
     version: str = ""
-    sha256: str = ""
+    sha256: str = ""  # of an archive as the lock says, of a packaged chart's sources
+    sources: tuple[Path, ...] = ()  # directories that a packaged chart is made of
     dependencies: tuple[str, ...] = ()
     """The names of the dependencies that a local chart declares."""
     pin: str = ""  # `<publisher>/<chart>@<version>`, its entry in the lock
@@ -212,7 +214,8 @@ class Release(ReleaseKeys):
     name: key.ReleaseName
     """The Helm release's name."""
     chart: Annotated[ChartRef, key.Written(key.Chart)]
-    """`platform/<chart>` (a directory of ours) or `<publisher>/<chart>[@<version>]` (vendored, in the lock)."""
+    """`platform/<chart>`, `manifests/<dir>` or `kustomize/<dir>` (directories), or `<publisher>/<chart>[@<version>]`
+    (vendored, in the lock)."""
     layer: key.Derived[str]
     where: key.Derived[Location]
     values_where: key.Derived[Mapping[tuple[str | int, ...], Location]] = field(

@@ -44,7 +44,7 @@ ODD = (*ODD_JSON, *LAX_JSON, *ODD_YAML)
 class AnyChart:
     """Every chart is there."""
 
-    def find(self, name: str) -> ChartRef:
+    def find(self, name: str, environment: str = "") -> ChartRef:
         """A chart that nobody looks into."""
         return ChartRef(name=name, path=Path("chart"))
 

@@ -210,7 +210,13 @@ def exported_stack(app: App, environment: str) -> Stack:
     charts = app.real_charts
     inputs = (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
     name = f"exported stack {settings.root} {environment}"
-    return app.cached(name, inputs, lambda: load_stack(settings, environment, charts), kind=Stack, good=is_current)
+    return app.cached(
+        name,
+        inputs,
+        lambda: load_stack(settings, environment, charts),
+        kind=Stack,
+        good=lambda stack: is_current(stack, charts),
+    )
 
 
 def chart_infos_of(

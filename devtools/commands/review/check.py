@@ -86,7 +86,9 @@ def _stacks(app: App, name: str, options: Options, done: _Checked, shown: Shown)
                 chosen = choose(stack, name, options.selector)
                 _environment(inside, stack, chosen, rendering, memory, done, shown)
             except ConfigError as error:
-                done.findings += _of_error(error, "layers", environment, app.settings.root / "devtools.yaml", shown)
+                known = {(item.where, item.message) for item in done.findings}  # what keeps charts from being made
+                found = _of_error(error, "layers", environment, app.settings.root / "devtools.yaml", shown)
+                done.findings += [item for item in found if (item.where, item.message) not in known]
 
 
 def _environment(

@@ -1,0 +1,1 @@
+"""Plain manifests and kustomizations of the repository, packaged as Helm charts."""

@@ -1,0 +1,216 @@
+"""Finds every file that a kustomization reads, without running it: https://kubectl.docs.kubernetes.io/references/kustomize/.
+
+Nothing is fetched and nothing runs: a URL, helm and what lies outside the repository are problems at their lines.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.base.open_file import read_source
+from devtools.base.words import did_you_mean
+from devtools.base.yaml_positions import Document, KeyPath, parse, parse_stream
+from devtools.charts.packaged.sources import MANIFEST, Sources, unreadable
+from devtools.errors import Location, Problem
+
+NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_HELM = ("helmCharts", "helmChartInflationGenerator", "helmGlobals")
+_PLUGINS = ("generators", "transformers", "validators")
+_ANY = ("resources", *_PLUGINS)  # files or directories
+_DIRECTORIES = ("bases", "components")
+_FILES = ("configurations", "crds")
+_WITH_PATHS = ("patches", "patchesJson6902", "replacements")
+_GENERATORS = ("configMapGenerator", "secretGenerator")
+_REMOTE = re.compile(r"[A-Za-z][\w+.-]*::?//|[\w.-]+@[\w.-]+[:/]|git::|gh:|(www\.)?github\.com[/:]", re.IGNORECASE)
+_ONE_OF_MANY = re.compile(r"[^=\n]+=(?P<path>.*)")
+
+
+@dataclass(kw_only=True)
+class _Walk:
+    """What was found so far; paths are from the repository's root."""
+
+    root: Path
+    files: dict[PurePosixPath, bytes] = field(default_factory=dict)
+    manifests: dict[PurePosixPath, None] = field(default_factory=dict)  # those of the files that must be YAML
+    directories: dict[PurePosixPath, None] = field(default_factory=dict)
+    around: list[PurePosixPath] = field(default_factory=list)  # directories whose kustomizations are being read
+    problems: list[Problem] = field(default_factory=list)
+
+    def enter(self, directory: PurePosixPath) -> None:
+        """Read a directory's kustomization and all that it names."""
+        if directory in self.directories:
+            return
+        self.directories[directory] = None
+        self.around.append(directory)
+        self._read(directory)
+        self.around.pop()
+
+    def _read(self, directory: PurePosixPath) -> None:
+        name = next(name for name in NAMES if (self.root / directory / name).exists())
+        if not self._add(directory / name):
+            return
+        document = parse(self.files[directory / name], Path(directory, name))
+        self.problems += document.problems
+        for key in _HELM:
+            if key in document.data:
+                self._helm(document, (key,))
+        for path, text in _references(document.data):
+            self._follow(document, directory, path, text)
+        for path, text in _inline_plugins(document.data):
+            line, column = document.marks[path]
+            place = Document(file=document.file, marks={(): (line, column)})
+            for config in parse_stream(text.encode(), document.file):
+                self._plugin(config, directory, place)
+
+    def _follow(self, document: Document, directory: PurePosixPath, path: KeyPath, text: str) -> None:
+        """Read what a kustomization names at a path."""
+        key = str(path[0])
+        if wrong := _misplaced(text):
+            self.problems.append(document.problem(path, f"'{text}' {wrong}", _LOCAL))
+            return
+        target = PurePosixPath(posixpath.normpath(directory / text))
+        place = self.root / target
+        if target.parts[:1] == ("..",):
+            message = f"'{text}' is outside the repository"
+            self.problems.append(document.problem(path, message, "copy it into the repository"))
+        elif not place.exists():
+            self.problems.append(document.problem(path, f"'{text}' does not exist", _near(place)))
+        elif place.is_dir() and key in (*_ANY, *_DIRECTORIES):
+            self._base(document, path, text, target)
+        elif place.is_dir() or key in _DIRECTORIES:
+            what = "a directory with a kustomization" if key in _DIRECTORIES else "a file"
+            self.problems.append(document.problem(path, f"'{text}' is not {what}"))
+        elif not target.is_relative_to(directory):
+            message = f"'{text}' is outside {directory}: kustomize reads only files in and below a kustomization"
+            hint = "give its directory a kustomization.yaml and name that directory"
+            self.problems.append(document.problem(path, message, hint))
+        elif self._add(target):
+            self._inspect(directory, path, target)
+
+    def _base(self, document: Document, path: KeyPath, text: str, target: PurePosixPath) -> None:
+        """Read a directory that a kustomization builds on."""
+        if any(directory.is_relative_to(target) for directory in self.around):
+            hint = f"move what it has to {target / 'base'}"
+            message = f"'{text}' contains this kustomization, which kustomize takes for a cycle"
+            self.problems.append(document.problem(path, message, hint))
+        elif not any((self.root / target / name).exists() for name in NAMES):
+            hint = f"write {target / NAMES[0]}"
+            self.problems.append(document.problem(path, f"'{text}' has no kustomization", hint))
+        else:
+            self.enter(target)
+
+    def _inspect(self, directory: PurePosixPath, path: KeyPath, target: PurePosixPath) -> None:
+        """Look into a file that was added for what is read in turn."""
+        key = str(path[0])
+        if key in _PLUGINS:
+            for config in parse_stream(self.files[target], Path(target)):
+                self._plugin(config, directory, config)
+        if key in _ANY and target.name.endswith(MANIFEST):
+            self.manifests[target] = None
+        if path[-1] == "env" or "envs" in path:
+            self._inherited(target)
+
+    def _plugin(self, config: Document, directory: PurePosixPath, place: Document) -> None:
+        """Read what the configuration of a built-in plugin names; `place` is the document it is written in."""
+        data = config.data if isinstance(config.data, dict) else {}
+        if data.get("kind") == "HelmChartInflationGenerator":
+            self._helm(place, ())
+        for path, text in _references(data):
+            self._follow(place, directory, path, text)
+
+    def _inherited(self, target: PurePosixPath) -> None:
+        """Refuse lines of an env file that take a value from the machine's environment."""
+        for number, line in enumerate(self.files[target].decode("utf-8", "replace").splitlines(), 1):
+            name = line.strip()
+            if name and not name.startswith("#") and "=" not in name:
+                message = f"'{name}' takes its value from the environment of the machine that renders it"
+                where = Location(file=Path(target), line=number)
+                self.problems.append(Problem(where=where, message=message, hint=f"write {name}=VALUE"))
+
+    def _helm(self, document: Document, path: KeyPath) -> None:
+        message = "kustomize would run helm, which may fetch charts and run plugins"
+        hint = "make the chart a release: pin it in charts/third_party/lock.yaml, or copy it to charts/platform/"
+        self.problems.append(document.problem(path, message, hint))
+
+    def _add(self, path: PurePosixPath) -> bool:
+        """Read a file; return whether it could be read."""
+        try:
+            self.files.setdefault(path, read_source(self.root / path))
+        except OSError as error:
+            self.problems.append(unreadable(path, error))
+            return False
+        return True
+
+
+_LOCAL = "copy it into the repository: nothing is fetched"
+
+
+def kustomization_in(root: Path, directory: PurePosixPath) -> Sources:
+    """Read every file of the kustomization in a directory, which has one of `NAMES`."""
+    walk = _Walk(root=root)
+    walk.enter(directory)
+    return Sources(
+        entry=directory,
+        files=walk.files,
+        directories=tuple(walk.directories),
+        problems=tuple(walk.problems),
+        manifests=tuple(walk.manifests),
+    )
+
+
+def _references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield every path that a kustomization, or a plugin's configuration, names, and where it names it."""
+    for key in (*_ANY, *_DIRECTORIES, *_FILES, "patchesStrategicMerge"):
+        for index, item in enumerate(_list(data.get(key))):
+            if isinstance(item, str) and "\n" not in item:
+                yield (key, index), item
+    for key in (*_WITH_PATHS, *_GENERATORS):
+        for index, item in enumerate(_list(data.get(key))):
+            if isinstance(item, dict):
+                yield from _of_map(item, (key, index))
+    openapi = data.get("openapi")
+    if isinstance(openapi, dict) and isinstance(openapi.get("path"), str):
+        yield ("openapi", "path"), openapi["path"]
+    yield from _of_map(data, ())
+
+
+def _of_map(item: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the paths of a generator, patch or replacement."""
+    for key in ("path", "env", "targetFilePath"):
+        if isinstance(item.get(key), str):
+            yield (*path, key), item[key]
+    for index, text in enumerate(_list(item.get("envs"))):
+        yield (*path, "envs", index), str(text)
+    for index, text in enumerate(_list(item.get("files"))):
+        named = _ONE_OF_MANY.fullmatch(str(text))
+        yield (*path, "files", index), named["path"] if named else str(text)
+
+
+def _inline_plugins(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    for key in _PLUGINS:
+        for index, item in enumerate(_list(data.get(key))):
+            if isinstance(item, str) and "\n" in item:
+                yield (key, index), item
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _misplaced(text: str) -> str:
+    """Return why a path cannot be one of the repository; empty if it may be."""
+    if _REMOTE.match(text) or "?ref=" in text:
+        return "is fetched from elsewhere"
+    return "is an absolute path" if text.startswith("/") else ""
+
+
+def _near(place: Path) -> str:
+    try:
+        return did_you_mean(place.name, [path.name for path in place.parent.iterdir()])
+    except OSError:
+        return ""

@@ -1,0 +1,155 @@
+"""Makes the files of a chart that prints manifests as they are written; CRDs go to its `crds/` directory."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from devtools.base.machine_yaml import yaml_text
+from devtools.base.yaml_positions import Document, KeyPath, parse_stream
+from devtools.errors import Location, Problem
+
+_BOUNDARY = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
+_HELM_SPLITS = re.compile(r"^---", re.MULTILINE)  # helm takes any line that begins so for the end of a document
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_OBJECT = "must be a Kubernetes object: a map with apiVersion, kind and metadata.name"
+_KUSTOMIZE = "kustomize.config.k8s.io/"
+_Identity = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """An object, where it is written, and its text for a chart."""
+
+    document: Document
+    path: KeyPath
+    data: Mapping[str, Any]
+    text: str
+
+    @property
+    def identity(self) -> _Identity:
+        """Two objects of one identity are one on the cluster."""
+        metadata = self.data["metadata"]
+        group = str(self.data["apiVersion"]).rpartition("/")[0]
+        return group, self.data["kind"], str(metadata.get("namespace") or ""), metadata["name"]
+
+
+def chart_files(
+    name: str, version: str, description: str, manifests: Mapping[str, tuple[Path, bytes]]
+) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return a chart's files by path, its name first, and every problem of its manifests.
+
+    `manifests` are the bytes of each file by its path in the chart's `templates/`, with the path that problems name.
+    Text is never a template: `{{` is escaped.
+    """
+    metadata = {"apiVersion": "v2", "name": name, "version": version, "description": description}
+    files = {"Chart.yaml": yaml_text(metadata)}
+    problems: list[Problem] = []
+    first: dict[_Identity, _Item] = {}
+    for path, (shown, raw) in manifests.items():
+        items = list(_items(raw, shown, problems))
+        problems += [problem for item in items for problem in _twice(item, first)]
+        crds = [item.text for item in items if item.data["kind"] == "CustomResourceDefinition"]
+        others = [_template(item) for item in items if item.data["kind"] != "CustomResourceDefinition"]
+        files |= {f"crds/{path}": _joined(crds)} if crds else {}
+        files |= {f"templates/{path}": _joined(others)} if others else {}
+    return {f"{name}/{path}": text.encode() for path, text in files.items()}, problems
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return "---\n".join(text if text.endswith("\n") else f"{text}\n" for text in texts)
+
+
+def _template(item: _Item) -> str:
+    """Return the text of a template that prints an object's text.
+
+    The release's own namespace is left out: it is there before the release, and helm would refuse to take it over.
+    """
+    escaped = item.text.replace("{{", '{{ "{{" }}')
+    name = item.data["metadata"]["name"]
+    if item.data["kind"] != "Namespace" or not _LABEL.fullmatch(name):
+        return escaped
+    return f'{{{{- if ne .Release.Namespace "{name}" }}}}\n{escaped}\n{{{{- end }}}}\n'
+
+
+def _items(raw: bytes, shown: Path, problems: list[Problem]) -> Iterator[_Item]:
+    """Yield the objects of a file; what is wrong is added to the problems."""
+    documents = parse_stream(raw, shown)
+    broken = [problem for document in documents for problem in document.problems]
+    if broken:
+        problems += broken
+        return
+    parts = _parts(raw.decode("utf-8-sig"))
+    starts = [line for line, _ in parts]
+    for document in documents:
+        text = parts[bisect_right(starts, document.at().line) - 1][1]
+        yield from _objects(document, document.data, (), text, problems)
+
+
+def _objects(document: Document, data: Any, path: KeyPath, text: str, problems: list[Problem]) -> Iterator[_Item]:
+    """Yield the object that a document is, or those of a list."""
+    if isinstance(data, dict) and isinstance(data.get("items"), list) and str(data.get("kind")).endswith("List"):
+        for index, item in enumerate(data["items"]):
+            yield from _objects(document, item, (*path, "items", index), "", problems)
+        return
+    if problem := _wrong(document, data, path):
+        problems.append(problem)
+        return
+    if not text or _HELM_SPLITS.search(text):
+        text = yaml_text(data)
+    yield _Item(document=document, path=path, data=data, text=text)
+
+
+def _wrong(document: Document, data: Any, path: KeyPath) -> Problem | None:
+    """Return what makes a document no object of a release."""
+    if not isinstance(data, dict):
+        return document.problem(path, _OBJECT)
+    if str(data.get("apiVersion")).startswith(_KUSTOMIZE):
+        return document.problem(path, "is a kustomization", "move the directory to charts/kustomize/")
+    for key in ("apiVersion", "kind"):
+        if not (isinstance(data.get(key), str) and data[key]):
+            return document.problem((*path, key), f"{_OBJECT}; {key} {'is not text' if key in data else 'is missing'}")
+    metadata = data.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if isinstance(name, str) and name:
+        return None
+    if isinstance(metadata, dict) and "generateName" in metadata:
+        hint = "write metadata.name: a release has the same objects each time"
+        return document.problem((*path, "metadata", "generateName"), "an object of a release needs a name", hint)
+    return document.problem((*path, "metadata", "name"), f"{_OBJECT}; metadata.name is missing or not text")
+
+
+def _twice(item: _Item, first: dict[_Identity, _Item]) -> Iterator[Problem]:
+    """Yield the problem of an object that was declared before."""
+    other = first.setdefault(item.identity, item)
+    if other is not item:
+        _, kind, _, name = item.identity
+        hint = f"first at {other.document.at(other.path)}"
+        yield item.document.problem(item.path, f"{kind}/{name} is declared twice", hint)
+
+
+def _parts(text: str) -> list[tuple[int, str]]:
+    """Split a stream into the texts of its documents, each with the line that it starts on."""
+    starts = [0, *(match.start() for match in _BOUNDARY.finditer(text))]
+    parts, line = [], 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        part = text[start:end]
+        parts.append((line, _BOUNDARY.sub("   ", part, count=1).removeprefix("   \n")))
+        line += part.count("\n")
+    return parts
+
+
+def syntax_problems(files: Mapping[PurePosixPath, bytes]) -> Iterator[Problem]:
+    """Yield what is wrong with the YAML of files."""
+    for path, raw in files.items():
+        for document in parse_stream(raw, Path(path)):
+            yield from document.problems
+
+
+def at(path: PurePosixPath) -> Location:
+    """Return the place of a whole file or directory."""
+    return Location(file=Path(path))

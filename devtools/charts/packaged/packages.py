@@ -1,0 +1,161 @@
+"""Charts made of `charts/manifests/<dir>` and `charts/kustomize/<dir>`, each once, in the user's cache directory."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from devtools.base.archives import packed
+from devtools.base.atomic_write import write_whole
+from devtools.base.open_file import read_file
+from devtools.charts.packaged.kustomization import NAMES, kustomization_in
+from devtools.charts.packaged.manifests import chart_files, syntax_problems
+from devtools.charts.packaged.sources import KINDS, KUSTOMIZE, MANIFESTS, Sources, manifests_in
+from devtools.config.finder import ChartUnknown
+from devtools.errors import ConfigError, EnvironmentFault, Interrupted, Location, Problem, config_error
+from devtools.model import ChartRef
+from devtools.process.runner import Command, Runner
+
+FORM = 1  # to be raised when other files are made of the same sources: made ones are found again by it
+_TIMEOUT = 60.0
+# Nothing of the machine reaches kustomize, and kustomize reaches nothing: no git to clone with, and a proxy that
+# is not there.
+ISOLATED = {"PATH": "", "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kustomize:
+    """The `kubectl` that renders kustomizations; its runner has `ISOLATED` for its whole environment."""
+
+    program: Callable[[], Path]
+    version: str
+    runner: Runner
+
+    def render(self, sources: Sources) -> bytes:
+        """Return what a kustomization renders to; it sees copies of its files and nothing else.
+
+        Raises ConfigError with kustomize's message.
+        """
+        with tempfile.TemporaryDirectory(prefix="devtools-kustomize-") as home:
+            root = Path(home).resolve() / "repository"
+            for path, content in sources.files.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_bytes(content)
+            out = Path(home, "rendered.yaml")
+            argv = (str(self.program()), "kustomize", str(root / sources.entry), "--output", str(out))
+            restricted = ("--load-restrictor", "LoadRestrictionsRootOnly")
+            result = self.runner.run(Command(argv=(*argv, *restricted), cwd=root, timeout=_TIMEOUT))
+            if result.cancelled:
+                raise Interrupted("interrupted while kustomize rendered")
+            if not result.ok:
+                text = result.stderr.rpartition("error: ")[2].strip().replace(f"{root}/", "")
+                problem = "takes too long to render" if result.timed_out else f"does not render: {text}"
+                raise config_error([_refused(sources, problem)])
+            return read_file(out)
+
+
+@dataclass(kw_only=True)
+class Packages:
+    """Finds and makes packaged charts of one repository."""
+
+    charts: Path
+    root: Path
+    cache: Path
+    kustomize: Kustomize
+    _sources: dict[str, Sources] = field(default_factory=dict)
+
+    def find(self, kind: str, name: str, environment: str) -> ChartRef:
+        """The chart of a directory, which need not be made yet; runs nothing. Raises ChartUnknown without one."""
+        directory = self._directory(kind, name, environment)
+        shown = directory.relative_to(PurePosixPath(self.charts.relative_to(self.root))).as_posix()
+        if shown not in self._sources:
+            read = manifests_in if kind == MANIFESTS else kustomization_in
+            self._sources[shown] = read(self.root, directory)
+        sources = self._sources[shown]
+        digest = sources.digest
+        made_by = self.kustomize.version if kind == KUSTOMIZE else ""
+        key = hashlib.sha256(repr((FORM, made_by, shown, digest)).encode()).hexdigest()[:16]
+        return ChartRef(
+            name=shown,
+            path=self.cache / kind / f"{name}-{key}.tgz",
+            kind="packaged",
+            version=f"0.0.0+{digest[:12]}",
+            sha256=digest,
+            sources=tuple(self.root / path for path in sources.directories),
+        )
+
+    def names(self) -> Iterator[str]:
+        """Every chart that layer files may name."""
+        for kind in KINDS:
+            directory = self.charts / kind
+            for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+                if path.is_dir():
+                    yield f"{kind}/{path.name}"
+
+    def is_current(self, chart: ChartRef, environment: str) -> bool:
+        """Whether a chart that was found in an earlier process would be found so again."""
+        kind, name, *_ = chart.name.split("/")
+        try:
+            return self.find(kind, name, environment) == chart
+        except ChartUnknown:
+            return False
+
+    def make(self, chart: ChartRef) -> None:
+        """Make a chart that was found, unless it is there.
+
+        Raises ConfigError with every problem of its sources, EnvironmentFault if it cannot be written.
+        """
+        kind, name, *_ = chart.name.split("/")
+        if chart.path.exists():
+            return
+        sources = self._sources[chart.name]
+        problems = [*sources.problems, *syntax_problems({path: sources.files[path] for path in sources.manifests})]
+        if problems:
+            raise config_error(problems)
+        if kind == MANIFESTS:
+            manifests = {
+                path.relative_to(sources.entry).as_posix(): (Path(path), raw) for path, raw in sources.files.items()
+            }
+        else:
+            manifests = {"kustomization.yaml": (Path(sources.entry, NAMES[0]), self.kustomize.render(sources))}
+        files, problems = chart_files(name, chart.version, f"Made of {sources.entry}", manifests)
+        if problems:
+            raise config_error(problems if kind == MANIFESTS else [_rendered(sources, item) for item in problems])
+        try:
+            write_whole(chart.path, packed(files), mode=0o600, lasting=True)  # a Secret may be in it
+        except OSError as error:
+            message = f"cannot write the package of chart '{chart.name}': {error.strerror or error}"
+            raise EnvironmentFault(message, hint=f"it belongs to {chart.path.parent}") from error
+
+    def problems(self, chart: ChartRef) -> tuple[Problem, ...]:
+        """Make a chart that was found, and return what keeps it from being made."""
+        try:
+            self.make(chart)
+        except ConfigError as error:
+            return error.problems
+        return ()
+
+    def _directory(self, kind: str, name: str, environment: str) -> PurePosixPath:
+        """Return the directory that is packaged, from the repository's root: of a kustomization perhaps an overlay."""
+        below = PurePosixPath(self.charts.relative_to(self.root), kind, name)
+        if kind == MANIFESTS:
+            return below
+        found = (below / "overlays" / environment, below, below / "base")
+        for directory in found:
+            if any((self.root / directory / name).exists() for name in NAMES):
+                return directory
+        message = f"chart '{kind}/{name}' has no kustomization for environment '{environment}'"
+        raise ChartUnknown(message, hint=f"write {found[0] / NAMES[0]}, or {found[2] / NAMES[0]} for all")
+
+
+def _rendered(sources: Sources, problem: Problem) -> Problem:
+    """Return the problem of an object that kustomize rendered, at the kustomization: it has no line of its own."""
+    return _refused(sources, f"renders an object that cannot be deployed: {problem.message}", problem.hint)
+
+
+def _refused(sources: Sources, message: str, hint: str = "") -> Problem:
+    name = next(name for name in NAMES if sources.entry / name in sources.files)
+    return Problem(where=Location(file=Path(sources.entry, name)), message=message, hint=hint)

@@ -1,0 +1,71 @@
+"""The files that a packaged chart is made of, read once, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from devtools.base.open_file import read_source
+from devtools.charts.tree import tree_of
+from devtools.errors import Location, Problem
+
+MANIFESTS = "manifests"
+KUSTOMIZE = "kustomize"
+KINDS = (MANIFESTS, KUSTOMIZE)
+MANIFEST = (".yaml", ".yml", ".json")
+_NOT_READ = (".", "_")  # how names of files and directories begin that are left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What a chart is made of: files by their path from the repository's root, and what is wrong with them."""
+
+    entry: PurePosixPath  # the directory that the chart is made of, from the repository's root
+    files: Mapping[PurePosixPath, bytes]
+    directories: tuple[PurePosixPath, ...]  # that the files are in or below
+    problems: tuple[Problem, ...] = ()
+    manifests: tuple[PurePosixPath, ...] = ()  # of a kustomization, the files that must be YAML
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the path, size and bytes of every file, and of the directory that is built."""
+        return digest_of(((str(path), content) for path, content in sorted(self.files.items())), str(self.entry))
+
+
+def digest_of(files: Iterable[tuple[str, bytes]], first: str = "") -> str:
+    """Return the sha256 of files by path, size and bytes, in hexadecimal."""
+    digest = hashlib.sha256(first.encode())
+    for name, content in files:
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def manifests_in(root: Path, directory: PurePosixPath) -> Sources:
+    """Read every manifest in and below a directory; hidden files and those that begin with `_` are left out."""
+    tree = tree_of(root / directory)
+    files: dict[PurePosixPath, bytes] = {}
+    problems = [replace(item, where=replace(item.where, file=_shown(item.where.file, root))) for item in tree.problems]
+    for name, path in tree.files.items():
+        shown = PurePosixPath(name)
+        if not name.endswith(MANIFEST) or any(part.startswith(_NOT_READ) for part in shown.parts):
+            continue
+        try:
+            files[directory / shown] = read_source(path)
+        except OSError as error:
+            problems.append(unreadable(directory / shown, error))
+    if not (files or problems):
+        hint = f"put {', '.join(MANIFEST)} files there"
+        problems.append(Problem(where=Location(file=Path(directory)), message="has no manifests", hint=hint))
+    return Sources(entry=directory, files=files, directories=(directory,), problems=tuple(problems))
+
+
+def unreadable(path: PurePosixPath, error: OSError) -> Problem:
+    """Return the problem of a file that cannot be read."""
+    return Problem(where=Location(file=Path(path)), message=f"cannot be read: {error.strerror or error}")
+
+
+def _shown(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
