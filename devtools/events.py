@@ -69,6 +69,7 @@ class PlannedStep:
     stand_in: bool
     before: tuple[str, ...] = ()  # commands run before it is synced, as they could be typed
     after: tuple[str, ...] = ()  # commands run once it is ready
+    on_failure: str = "keep"  # or `rollback`, `uninstall`: what is done if its sync fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

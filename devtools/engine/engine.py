@@ -294,6 +294,7 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
                 stand_in=step.is_on_stand_in,
                 before=_typed(step, step.release.before),
                 after=_typed(step, step.release.after),
+                on_failure=step.release.on_failure if step.action in SYNCED else "keep",
             )
             for step in plan.steps
         ),

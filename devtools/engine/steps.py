@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from devtools.engine.helm_steps import HelmSteps, scoped
 from devtools.engine.outcome import StepResult
+from devtools.engine.remediation import Remediation
+from devtools.errors import DevtoolsError
 from devtools.events import ContractChecked, Outcome, Verdict
 from devtools.helm.labels import AFTER_DUE
 from devtools.model import Action, ObjectRef, Plan, Release, Step, Sweep
@@ -11,6 +13,7 @@ from devtools.readiness.contracts import Contracts
 from devtools.readiness.wait import Failure, Wait, wait_ready
 from devtools.releases.cleanup import remove_crds, remove_namespaces
 from devtools.releases.facts import mark_ready
+from devtools.releases.recovery import newest
 from devtools.releases.render_diff import rerendered
 from devtools.run.session import Session
 
@@ -23,6 +26,7 @@ class Steps:
         self._session = session
         self._stack = plan.stack.name  # marks releases as this stack's
         self._helm = HelmSteps(session, plan)
+        self._remediation = Remediation(session, self._helm)
         self._contracts = Contracts(
             session.kube,
             session.observer,
@@ -31,10 +35,21 @@ class Steps:
         )
 
     def sync(self, step: Step) -> StepResult:
-        """Bring one release to what is declared, wait for it, check its contract, run `after`, note it as ready."""
-        release, session = step.release, self._session
+        """Run the commands of `before`, then sync; if that fails, do what `on_failure` says."""
+        release = step.release
         self._helm.prestart(step)
         self._helm.hooks(release, release.before)
+        if release.on_failure == "keep":
+            return self._sync(step)
+        revision = newest(self._session.kube, release.id)
+        try:
+            return self._sync(step)
+        except DevtoolsError as error:
+            raise self._remediation.undo(step, revision, error) from error
+
+    def _sync(self, step: Step) -> StepResult:
+        """Bring one release to what is declared, wait for it, check its contract, run `after`, note it as ready."""
+        release, session = step.release, self._session
         deployed = self._helm.upgrade(step)
         session.observer.renew()
         objects = tuple(scoped(session.kube, ref) for ref in deployed.objects)

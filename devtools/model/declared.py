@@ -185,6 +185,8 @@ class ReleaseKeys(HelmKeys):
     """Commands run before it is synced."""
     after: tuple[Hook, ...] = ()
     """Commands run after it is synced, once it is ready and keeps its contract."""
+    on_failure: Literal["keep", "rollback", "uninstall"] = "keep"
+    """What is done if its sync fails: `keep` it as it is (the default), `rollback` or `uninstall` it."""
     installed: Annotated[bool, key.Written(key.Switch)] = True
     """Whether it is installed: true, false, or a dotted path into the environment's values."""
     environments: tuple[key.Name, ...] | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from devtools.helm.labels import LABEL_CHART
+from devtools.helm.labels import LABEL_CHART, LABEL_DIGEST, LABEL_READY, LABEL_READY_REVISION
 from devtools.helm.ownership import Origin, origin_of_newest, revision_of, written_by
 from devtools.helm.revision import Applied, applied
 from devtools.kube.client import Kube
@@ -62,6 +62,21 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]], *, adopt: bool = 
         if worked:
             return Recovery(how="rollback", revision=max(worked))
     return Recovery(how="forget", revision=newest)
+
+
+def last_good(records: Iterable[Mapping[str, Any]], before: int) -> int:
+    """Return the newest revision older than `before` that was good, from the metadata of the records; 0 if none was.
+
+    Of ours, those that became ready were good, whatever Helm calls them; of another tool's, those that Helm deployed.
+    """
+    good = [0]
+    for record in records:
+        labels, number = record.get("labels") or {}, revision_of(record)
+        own = labels.get(LABEL_DIGEST)
+        was_ready = labels.get(LABEL_READY_REVISION) == str(number) and labels.get(LABEL_READY) == own
+        if number < before and labels.get("status") in _WORKED and (was_ready or not own):
+            good.append(number)
+    return max(good)
 
 
 def left(records: Iterable[Mapping[str, Any]]) -> str:

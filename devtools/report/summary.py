@@ -77,6 +77,7 @@ class Summary(RunState):
             "needs": list(item.needs),
             "before": list(step.before) if step else [],
             "after": list(step.after) if step else [],
+            "on_failure": step.on_failure if step else "keep",
             "chart": item.chart,
             "revision": item.revision,
             "stand_in": item.stand_in,

@@ -40,6 +40,7 @@ def document(kind: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
         "notes": [],
         "commands": [],
         "after": [],
+        "on_failure": "keep",
         "hooks": [],
         "objects": [{**item, "notes": [], "fields": list(fields), "body": None, **more}],
     }

@@ -75,6 +75,7 @@ def _release_json(step: Step, found: ReleaseChange | None, redactor: Redactor) -
         "notes": list(found.notes) if found else [],
         "commands": [redactor.hide([*hook.argv]) for hook in step.release.before if syncs],
         "after": [redactor.hide([*hook.argv]) for hook in step.release.after if syncs],
+        "on_failure": step.release.on_failure if syncs else "keep",
         "hooks": [_hook_json(hook.events, hook.object) for hook in (found.hooks if found else ())],
         "objects": [_object_json(item) for item in (found.objects if found else ())],
     }

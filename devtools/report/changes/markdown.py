@@ -75,6 +75,8 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
         yield f"# runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})"
     for command in release["after"]:
         yield f"# then runs {clean(' '.join(command))}"
+    if release["on_failure"] != "keep":
+        yield f"# on failure: {release['on_failure']}"
     if not (release["objects"] or release["problem"]) and release["action"] in {"install", "upgrade"}:
         yield "# no object changes: only the release's revision"
 

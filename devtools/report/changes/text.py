@@ -59,6 +59,8 @@ def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield (Span(f"    runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})", "dim"),)
     for command in release["after"]:
         yield (Span(f"    then runs {clean(' '.join(command))}", "dim"),)
+    if release["on_failure"] != "keep":
+        yield (Span(f"    on failure: {release['on_failure']}", "dim"),)
     if release["action"] in {"upgrade", "install"} and not (release["objects"] or release["problem"]):
         yield (Span("    no object changes: only the release's revision", "dim"),)
 

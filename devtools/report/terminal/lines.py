@@ -131,8 +131,9 @@ def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
     style: Style = "dim" if step.action in QUIET else "bad" if step.action == "blocked" else ""
     note = f"{step.reason} (stand-in chart)" if step.stand_in else step.reason
     head = (Span(f"    {step.action:<9}  ", style), Span(f"{step.release:<{pad}}"))
-    commands = (*(f"runs {command}" for command in step.before), *(f"then runs {command}" for command in step.after))
-    lines = [line for command in commands for line in wrapped(clean(command), width, " " * 15, "dim")]
+    more = [*(f"runs {command}" for command in step.before), *(f"then runs {command}" for command in step.after)]
+    more += [] if step.on_failure == "keep" else [f"on failure: {step.on_failure}"]
+    lines = [line for text in more for line in wrapped(clean(text), width, " " * 15, "dim")]
     return [*with_note(head, note, width), *lines]
 
 

@@ -1,0 +1,92 @@
+"""What is done with a release whose sync failed: `on_failure` of its layer file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devtools.engine.helm_steps import HelmSteps
+from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
+from devtools.helm.labels import LABEL_DIGEST
+from devtools.helm.ownership import Origin, origin_of_newest, revision_of
+from devtools.model import Action, Step
+from devtools.readiness.wait import Failure, wait_ready
+from devtools.releases.facts import mark_ready, objects_in_record, record_path
+from devtools.releases.recovery import last_good, newest_state, records
+from devtools.run.session import Session
+
+
+class Remediation:
+    """Undoes failed syncs of one run."""
+
+    def __init__(self, session: Session, helm: HelmSteps) -> None:
+        """`helm` rolls back and uninstalls."""
+        self._session = session
+        self._helm = helm
+
+    def undo(self, step: Step, revision: int, error: DevtoolsError) -> DevtoolsError:
+        """Do what the layer file says, and return the error of the sync with what was done.
+
+        `revision` is the newest one from before the sync. Nothing is done if the sync made none, and nothing about
+        what does not concern the release: an interruption, a cluster or tool that is missing.
+        """
+        session, release = self._session, step.release
+        if isinstance(error, EnvironmentFault | Interrupted) or session.cancel.is_set():
+            return error
+        does = "uninstalling it"
+        try:
+            known = records(session.kube, release.id)
+            made = max(map(revision_of, known), default=0)
+            if made <= revision or origin_of_newest(known, session.origin) is not Origin.SAME_ORIGIN:
+                return error
+            if release.on_failure == "uninstall" or step.action is Action.INSTALL:
+                return self._uninstall(step, error)
+            target = last_good(known, made)
+            if not target:
+                return _with(error, "no earlier revision was ready, so it was not rolled back")
+            does = f"rolling back to revision {target}"
+            return self._roll_back(step, target, error)
+        except DevtoolsError as second:
+            details = (*getattr(second, "details", ()), *((second.hint,) if second.hint else ()))
+            return _with(error, f"{does} failed, too: {second.message}", details)
+
+    def _uninstall(self, step: Step, error: DevtoolsError) -> DevtoolsError:
+        if step.adopt:
+            return _with(error, "another tool installed it, so it was not uninstalled")
+        self._session.warn(step.release, f"{error.message}: uninstalling it")
+        self._helm.uninstall(step)
+        return _with(error, "uninstalled")
+
+    def _roll_back(self, step: Step, target: int, error: DevtoolsError) -> DevtoolsError:
+        """Go back to a revision and wait until it is ready; only then is it noted as ready.
+
+        What was deployed from the inputs that failed now is not: the next run has to try again.
+        """
+        session, release = self._session, step.release
+        session.warn(release, f"{error.message}: rolling back to revision {target}")
+        with session.slots.hold(release.id):
+            try:
+                self._helm.roll_back(release, target)
+            except Failure:
+                self._forget_unfinished(step)
+                raise
+        session.observer.renew()
+        latest = max(records(session.kube, release.id), key=revision_of)
+        revision, digest = revision_of(latest), (latest.get("labels") or {}).get(LABEL_DIGEST)
+        objects = objects_in_record(session.kube, release.id, revision)
+        if release.wait:
+            wait_ready(session.kube, session.observer, objects, session.wait_for(release))
+        if digest and digest != step.digest:
+            mark_ready(session.kube, release.id, revision, digest, objects)
+        return _with(error, f"rolled back to revision {target}")
+
+    def _forget_unfinished(self, step: Step) -> None:
+        """Delete the record of a rollback whose hook failed: helm leaves it pending, and no later one could end it."""
+        known = records(self._session.kube, step.id)
+        if newest_state(known) == "pending-rollback":
+            self._session.kube.delete(record_path(step.id, max(map(revision_of, known))))
+
+
+def _with(error: DevtoolsError, done: str, details: Sequence[str] = ()) -> DevtoolsError:
+    """Return the error with what was done about it."""
+    known: tuple[str, ...] = getattr(error, "details", ())
+    return error.changed(message=f"{error.message}; {done}", details=(*known, *details))
