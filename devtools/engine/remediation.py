@@ -32,36 +32,33 @@ class Remediation:
         session, release = self._session, step.release
         if isinstance(error, EnvironmentFault | Interrupted) or session.cancel.is_set():
             return error
-        does = "uninstalling it"
         try:
             known = records(session.kube, release.id)
             made = max(map(revision_of, known), default=0)
             if made <= revision or origin_of_newest(known, session.origin) is not Origin.SAME_ORIGIN:
                 return error
+            if step.adopt:
+                return _with(error, "adopted by this run, so nothing was undone")
             if release.on_failure == "uninstall" or step.action is Action.INSTALL:
                 return self._uninstall(step, error)
-            target = last_good(known, made)
-            if not target:
-                return _with(error, "no earlier revision was ready, so it was not rolled back")
-            does = f"rolling back to revision {target}"
-            return self._roll_back(step, target, error)
+            return self._roll_back(step, last_good(known, made), error)
         except DevtoolsError as second:
             details = (*getattr(second, "details", ()), *((second.hint,) if second.hint else ()))
-            return _with(error, f"{does} failed, too: {second.message}", details)
+            return _with(error, f"{release.on_failure} failed, too: {second.message}", details)
 
     def _uninstall(self, step: Step, error: DevtoolsError) -> DevtoolsError:
-        if step.adopt:
-            return _with(error, "another tool installed it, so it was not uninstalled")
         self._session.warn(step.release, f"{error.message}: uninstalling it")
         self._helm.uninstall(step)
         return _with(error, "uninstalled")
 
     def _roll_back(self, step: Step, target: int, error: DevtoolsError) -> DevtoolsError:
-        """Go back to a revision and wait until it is ready; only then is it noted as ready.
+        """Go back to a revision (0: there is none) and wait until it is ready; only then is it noted as ready.
 
         What was deployed from the inputs that failed now is not: the next run has to try again.
         """
         session, release = self._session, step.release
+        if not target:
+            return _with(error, "no earlier revision was ready, so it was not rolled back")
         session.warn(release, f"{error.message}: rolling back to revision {target}")
         with session.slots.hold(release.id):
             try:

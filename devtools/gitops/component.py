@@ -91,6 +91,7 @@ class Component:
     timeout: float = 300.0
     history: int = 5
     wait: bool = True
+    on_failure: str = "keep"
     labels: Mapping[str, str] = field(default_factory=dict)
     smoke: bool = False
     optional: bool = False

@@ -137,6 +137,7 @@ class _Maker:
             timeout=release.timeout,
             history=release.history,
             wait=release.wait,
+            on_failure=release.on_failure,
             labels=release.labels,
             smoke=release.smoke,
             optional=release.optional,

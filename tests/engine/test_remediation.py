@@ -105,7 +105,7 @@ def test_a_rollback_that_fails_is_reported_with_both_causes(bench: Bench) -> Non
     conf = installed(bench, hook)
     ran = upgrade(bench, replace(conf, after=(command("echo no schema; exit 3"),), on_failure="rollback"), hook)
     end = ran.one(StepFinished)
-    assert end.reason.startswith("hook sh ended with 3; rolling back to revision 1 failed, too: ")
+    assert end.reason.startswith("hook sh ended with 3; rollback failed, too: ")
     assert "Not A Name" in end.reason + " ".join(end.details)
     assert end.details[0] == "no schema"
     assert ran.code is ExitCode.FAILED
@@ -133,6 +133,14 @@ def test_what_failed_before_helm_changed_anything_is_not_undone(bench: Bench) ->
     assert ran.code is ExitCode.FAILED
     assert len(records(bench.kube, conf.id)) == 1
     assert text(bench) == "old"
+
+
+def test_what_is_adopted_is_left_as_it_is(bench: Bench) -> None:
+    conf = replace(installed(bench), after=(command("exit 3"),), on_failure="uninstall")
+    bench.chart("conf", config_map("conf", say="new"))
+    ran = bench.run(plan(step(conf, action=Action.UPGRADE, digest=NEW, adopt=True)))
+    assert ran.one(StepFinished).reason == "hook sh ended with 3; adopted by this run, so nothing was undone"
+    assert text(bench) == "new"
 
 
 def test_an_interruption_undoes_nothing(bench: Bench) -> None:

@@ -214,6 +214,7 @@ def test_what_is_not_mapped_is_noted(tmp_path: Path) -> None:
     texts = {(note["component"], note["message"].partition(":")[0]) for note in notes}
     assert ("dev/shop/api", "contract 'http api") in texts
     assert ("dev/shop-system/cache", "timeout 90s is not mapped") in texts
+    assert ("dev/shop-system/cache", "on_failure") in texts
     assert ("production/shop-system/cache", "not exported") in texts
 
 

@@ -136,6 +136,9 @@ def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
         if component.timeout != _DEFAULT_TIMEOUT:
             message = f"timeout {component.timeout:g}s is not mapped: Argo CD has no timeout of one Application"
             yield Note(component=subject, message=message)
+        if component.on_failure != "keep":
+            message = f"on_failure: {component.on_failure} is not mapped: Argo CD leaves a failed sync as it is"
+            yield Note(component=subject, message=message)
         if any(file.encrypted for file in component.value_files):
             files = ", ".join(str(file.path) for file in component.value_files if file.encrypted)
             message = f"left out, as Argo CD does not decrypt SOPS: {files}; use an ExternalSecret"

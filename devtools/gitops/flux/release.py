@@ -49,7 +49,8 @@ def helm_release(
 def _actions(component: Component) -> dict[str, Any]:
     """Return how Flux installs, upgrades and rolls back.
 
-    A failed install is tried again and not uninstalled: with an operator, every custom resource would go.
+    A failed install is tried again and not uninstalled: with an operator, every custom resource would go. An upgrade
+    that goes on failing is rolled back, or uninstalled where the layer file says so.
     """
     wait = {} if component.wait else {"disableWait": True}
     namespace = {"createNamespace": True} if component.creates_namespace else {}
@@ -57,7 +58,8 @@ def _actions(component: Component) -> dict[str, Any]:
     crds = {
         "crds": "Skip" if component.skips_crds else "CreateReplace"
     }  # Skip: an earlier release brings the same ones
-    remediation = {"retries": _RETRIES, "remediateLastFailure": True, "strategy": "rollback"}
+    strategy = "uninstall" if component.on_failure == "uninstall" else "rollback"
+    remediation = {"retries": _RETRIES, "remediateLastFailure": True, "strategy": strategy}
     return {
         "install": {**namespace, **crds, **wait, **retry},
         "upgrade": {**crds, "cleanupOnFail": True, **wait, "remediation": remediation},

@@ -89,6 +89,8 @@ def test_smoke_releases_run_their_tests(shop: Path) -> None:
 def test_an_escape_hatch_and_ignored_fields_reach_the_release(shop: Path) -> None:
     specs = {item["metadata"]["name"]: item["spec"] for item in objects(shop / "gitops/flux" / "dev", "HelmRelease")}
     assert specs["web"]["maxHistory"] == 3
+    strategies = {name: spec["upgrade"]["remediation"]["strategy"] for name, spec in specs.items()}
+    assert (strategies["web"], strategies["cache"]) == ("rollback", "uninstall")
     target = {"group": "apps", "kind": "Deployment", "name": "api"}
     assert specs["api"]["driftDetection"]["ignore"] == [{"paths": ["/spec/replicas"], "target": target}]
 
