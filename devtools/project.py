@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from devtools.app.environment import App, real_app
 from devtools.app.options import Options
-from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
+from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 from devtools.events import Bus, Notice, RunFinished, RunStarted
 from devtools.model import Facts, Plan, ReleaseId, Stack
 from devtools.planning.overrides import Overrides, with_overrides
-from devtools.planning.plan import Selection, changes, down_plan, in_waves, make_plan
+from devtools.planning.plan import Selection, changes, down_plan, in_waves, make_plan, of_new_cluster
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster, Provider
@@ -143,7 +143,7 @@ class Project:
 
     def plan(self, request: Request, cluster: Cluster | None, kube: Kube | None = None) -> Planned:
         """Observe the cluster (None: plan for an empty one), read the inputs and plan; changes nothing."""
-        facts = self.observe(request, kube or self.client(cluster)) if cluster else Facts()
+        facts = self.observe(request, kube or self.client(cluster)) if cluster else _without_cluster(request)
         inputs = self.inputs(request, cluster.smoke_values if cluster else {})
         return Planned(plan=_plan(request, facts, inputs), facts=facts, inputs=inputs)
 
@@ -162,13 +162,15 @@ class Project:
 
         namespaces = {release.namespace for release in request.stack.releases()}
         if request.uninstall is None:
-            about = {release.id for release in request.selection.enabled(request.stack)}
-            return observe(kube, about.__contains__, namespaces)
+            enabled = request.selection.enabled(request.stack)
+            about = {release.id for release in enabled}.__contains__
+            return observe(kube, about, namespaces, request.selection.must_exist(request.stack))
         from devtools.releases.cleanup import stack_crds, stack_namespaces
 
         name = request.stack.name
         found = observe(kube, namespaces=namespaces)
-        return replace(found, namespaces=stack_namespaces(kube, name), crds=stack_crds(kube, name))
+        made = stack_namespaces(kube, name, request.stack.must_exist())
+        return replace(found, namespaces=made, crds=stack_crds(kube, name))
 
     def inputs(self, request: Request, smoke_values: Mapping[str, Any]) -> Inputs:
         """Merge the values of each release to sync and digest its inputs."""
@@ -302,6 +304,8 @@ class Project:
             say_why_embedded(self.app)
             self.app.toolchain.ensure(progress=self.app.say)
             return self.provider.ensure(self.app.say)
+        from devtools.app.providers import require_target
+
         return require_target(self.provider.find(), request.context, request.kubeconfig)
 
     def _cluster_or_none(self, request: Request, bus: Bus) -> Cluster | None:
@@ -366,16 +370,9 @@ class Project:
         return error.exit_code
 
 
-def require_target(cluster: Cluster, context: str, kubeconfig: str) -> Cluster:
-    """Return the cluster if it is the one that a command was written for ("": any); else raise EnvironmentFault."""
-    for what, expected, found in (
-        ("context", context, cluster.context),
-        ("kubeconfig", kubeconfig, str(cluster.kubeconfig)),
-    ):
-        if expected and expected != found:
-            message = f"this command is for {what} {expected}, but the cluster has {found}"
-            raise EnvironmentFault(message, hint="type: invoke specs, then start Tilt again")
-    return cluster
+def _without_cluster(request: Request) -> Facts:
+    """What a plan assumes where there is no cluster; a dry run shows what a new one lacks."""
+    return of_new_cluster(request.selection.must_exist(request.stack)) if request.options.dry_run else Facts()
 
 
 def _to_sync(request: Request) -> Selection:

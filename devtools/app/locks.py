@@ -52,7 +52,7 @@ def cluster_lock(
     from devtools.helm.labels import LABEL_STACK
     from devtools.kube.client import Kube as Client
     from devtools.readiness.wait import Wait
-    from devtools.releases.namespaces import make_namespace
+    from devtools.releases.namespaces import NamespaceMissing, make_namespace
     from devtools.run.cluster_lock import Holder, Lease, held
 
     say = partial(_say, bus)
@@ -64,7 +64,11 @@ def cluster_lock(
         for where in lease_namespaces(stack):
             if where != _DEFAULT:
                 patience = Wait(deadline=time.monotonic() + _NAMESPACE, say=say, cancel=kube.cancel)
-                make_namespace(kube, where, {LABEL_STACK: stack.name}, patience)
+                create = where not in stack.must_exist()
+                try:
+                    make_namespace(kube, where, {LABEL_STACK: stack.name}, patience, create=create)
+                except NamespaceMissing:
+                    continue  # there is nothing in it to be changed
             lease = Lease(kube, where, stack.name, holder, renewing=renewing)
             attempt = held(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
             refusals.append(leases.enter_context(attempt))

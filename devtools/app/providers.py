@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devtools.base.words import plural
-from devtools.clusters.provider import Provider
+from devtools.clusters.provider import Cluster, Provider
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted
 
 if TYPE_CHECKING:
@@ -206,3 +206,15 @@ def _context(app: App) -> ContextProvider:
         root=app.settings.root,
         cancel=app.cancel,
     )
+
+
+def require_target(cluster: Cluster, context: str, kubeconfig: str) -> Cluster:
+    """Return the cluster if it is the one that a command was written for ("": any); else raise EnvironmentFault."""
+    for what, expected, found in (
+        ("context", context, cluster.context),
+        ("kubeconfig", kubeconfig, str(cluster.kubeconfig)),
+    ):
+        if expected and expected != found:
+            message = f"this command is for {what} {expected}, but the cluster has {found}"
+            raise EnvironmentFault(message, hint="type: invoke specs, then start Tilt again")
+    return cluster

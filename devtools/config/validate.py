@@ -175,7 +175,7 @@ _HELMFILE = {
     "rollbackOnFailure": "write on_failure: rollback",
     "cleanupOnFail": "write on_failure: rollback",
     "version": "the version of a chart is in charts/third_party/lock.yaml",
-    "createNamespace": "leave it out: the namespace is created if it is missing",
+    "createNamespace": "write create_namespace: false if the namespace must exist, else leave it out",
     "historyMax": "write history:",
     "waitForJobs": "write contract: [{kind: Job, name: NAME}]",
     "inherit": "write what all releases share in layers/_defaults.yaml",

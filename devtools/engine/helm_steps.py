@@ -94,7 +94,8 @@ class HelmSteps:
         """Upgrade once; `clear` says that an earlier attempt may have left something."""
         release, session = step.release, self._session
         # what waits holds no slot
-        make_namespace(session.kube, release.namespace, {LABEL_STACK: self._stack}, session.wait_for(release))
+        labels, create = {LABEL_STACK: self._stack}, release.create_namespace
+        make_namespace(session.kube, release.namespace, labels, session.wait_for(release), create=create)
         await_gone(session.kube, session.observer, step.going, session.wait_for(release))
         if step.recover:
             self._await_other_helm(step)

@@ -25,6 +25,7 @@ class Steps:
         """For the steps of one plan; `close` must be called after the last."""
         self._session = session
         self._stack = plan.stack.name  # marks releases as this stack's
+        self._must_exist = plan.stack.must_exist()
         self._helm = HelmSteps(session, plan)
         self._remediation = Remediation(session, self._helm)
         self._contracts = Contracts(
@@ -91,7 +92,7 @@ class Steps:
         Their pods may still be ending then; only who takes away a namespace waits for them.
         """
         if step.sweep is Sweep.NAMESPACES:
-            remove_namespaces(self._session, self._stack, self._session.wait_for(step.release))
+            remove_namespaces(self._session, self._stack, self._session.wait_for(step.release), self._must_exist)
         elif step.sweep is Sweep.CRDS:
             remove_crds(self._session, self._stack, self._session.wait_for(step.release), force=step.force)
         else:

@@ -141,7 +141,7 @@ class _Maker:
             labels=release.labels,
             smoke=release.smoke,
             optional=release.optional,
-            creates_namespace=release.namespace not in self._namespaces,
+            creates_namespace=release.create_namespace and release.namespace not in self._namespaces,
             brings_crds=bool(chart.crds),
             crds_in_directory=chart.crds_in_directory,
             large_crds=chart.large_crds,

@@ -16,7 +16,6 @@ NOT_CARRIED: Mapping[str, str] = {
     "recreatePods": "put a checksum annotation into the chart's pod template",
     "waitForJobs": "add a contract: {kind: Job, name: …}",
     "reuseValues": "write the values that the cluster has into the overlay: helm get values RELEASE",
-    "createNamespace": "the namespace is created if it is missing",
     "postRenderer": "put the change into the chart: copy it to charts/platform/",
     "postRendererArgs": "put the change into the chart: copy it to charts/platform/",
     "jsonPatches": "put the change into the chart: copy it to charts/platform/",

@@ -103,6 +103,8 @@ class Converter:
         timeout = keys.get("timeout")
         if isinstance(timeout, int) and timeout > 0 and timeout != 300:  # noqa: PLR2004 - the default of both
             release.keys["timeout"] = f"{timeout}s"
+        if keys.get("createNamespace") is False:
+            release.keys["create_namespace"] = False
         history = keys.get("historyMax")
         if isinstance(history, int) and 1 <= history <= _LONGEST_HISTORY:
             release.keys["history"] = history
@@ -207,9 +209,7 @@ class Converter:
         for name, found in release.found.items():
             for key, advice in NOT_CARRIED.items():
                 value = found.keys.get(key)
-                if not value and not (key == "createNamespace" and value is False):
-                    continue
-                if key == "createNamespace" and value is True:
+                if not value:
                     continue
                 shown = f"{key}: {str(value).lower()}" if isinstance(value, bool | int) else key
                 if not any(row.what == f"{release.id}: {shown}" for row in release.rows):

@@ -173,6 +173,8 @@ class ReleaseKeys(HelmKeys):
 
     namespace: key.Name = ""
     """The namespace it is installed into."""
+    create_namespace: bool = True
+    """Whether its namespace is created if it is missing; true when absent. If false, the namespace must exist."""
     labels: key.Labels = field(default_factory=dict)
     """Labels of the Helm release record; `stage` and `layer` are set from the file."""
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -304,6 +306,10 @@ class Stack:
     def releases(self) -> tuple[Release, ...]:
         """All releases, in layer order, disabled ones too."""
         return tuple(release for layer in self.layers for release in layer.releases)
+
+    def must_exist(self) -> frozenset[str]:
+        """The namespaces that are neither created nor removed: `create_namespace: false` of a release says so."""
+        return frozenset(release.namespace for release in self.releases() if not release.create_namespace)
 
     def layer(self, name: str) -> Layer:
         """The layer of exactly this name; KeyError where there is none."""

@@ -56,6 +56,7 @@ class Facts:
     releases: Mapping[ReleaseId, ReleaseFact] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()  # made for releases of the stack; looked at only where they may go
     crds: tuple[str, ...] = ()  # that came with the stack; looked at only where they may go
+    absent: tuple[str, ...] = ()  # namespaces that must exist, and do not or are being deleted
 
 
 class Action(StrEnum):

@@ -28,6 +28,7 @@ from devtools.model import (
 from devtools.planning.graph import check_graph, edges_of, in_order
 
 _LEFT_ALONE = frozenset({Action.BLOCKED, Action.DISABLED, Action.UNINSTALL})
+_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # that every cluster has
 _NAMED = 3  # missing objects that a reason names
 
 
@@ -45,6 +46,15 @@ class Selection:
     def enabled(self, stack: Stack) -> list[Release]:
         """The releases of a stack that were asked for and that its environment installs, as they are declared."""
         return [release for release in stack.releases() if release.installed and self.takes(release)]
+
+    def must_exist(self, stack: Stack) -> frozenset[str]:
+        """The namespaces that must exist for what is installed of them."""
+        return frozenset(release.namespace for release in self.enabled(stack) if not release.create_namespace)
+
+
+def of_new_cluster(must_exist: Collection[str]) -> Facts:
+    """What a cluster holds that was just created, and what it lacks of namespaces that must exist."""
+    return Facts(absent=tuple(sorted({*must_exist} - _NAMESPACES)))
 
 
 def make_plan(
@@ -74,7 +84,7 @@ def make_plan(
         foreign = is_foreign(fact, stack.name)
         reason = _foreign(release, fact) if fact and foreign and name not in adopt else ""
         reason = reason or _blocked(release, edges[name], everyone, facts, steps)
-        reason = reason or _real(release, fact, digests[name])
+        reason = reason or _real(release, fact, digests[name]) or _homeless(release, edges, facts, steps)
         if reason:
             step = Step(release=release, action=Action.BLOCKED, reason=reason, digest=digests[name])
         elif fact and foreign:
@@ -284,6 +294,26 @@ def _blocked(
             return f"needs {target.id} of layer {layer}, which is {state}: invoke layer {layer}"
     blocker = next((name for name in edges if steps[name].action is Action.BLOCKED), None)
     return f"needs {blocker}, which is blocked" if blocker else ""
+
+
+def _homeless(
+    release: Release,
+    edges: Mapping[ReleaseId, tuple[ReleaseId, ...]],
+    facts: Facts,
+    steps: Mapping[ReleaseId, Step],
+) -> str:
+    """Why a release has no namespace to be installed into; empty if one that is synced before it may bring it."""
+    if release.create_namespace or release.namespace not in facts.absent:
+        return ""
+    waiting, found = [*edges[release.id]], set[ReleaseId]()
+    while waiting:
+        name = waiting.pop()
+        if steps[name].action in SYNCED:
+            return ""
+        waiting += () if name in found else edges[name]
+        found.add(name)
+    space = release.namespace
+    return f"namespace {space} does not exist, and create_namespace is false: kubectl create namespace {space}"
 
 
 def _real(release: Release, fact: ReleaseFact | None, digest: str) -> str:

@@ -30,9 +30,9 @@ _Found = tuple[Resource, Mapping[str, Any]]  # and the object's metadata
 _TRACES = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"})
 
 
-def stack_namespaces(kube: Kube, stack: str) -> tuple[str, ...]:
-    """Namespaces that were made for the stack's releases because nobody had declared them."""
-    return _marked(kube, NAMESPACES, stack)
+def stack_namespaces(kube: Kube, stack: str, must_exist: Collection[str] = ()) -> tuple[str, ...]:
+    """Namespaces that were made for the stack's releases because no release declares them, but for `must_exist`."""
+    return tuple(name for name in _marked(kube, NAMESPACES, stack) if name not in must_exist)
 
 
 def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
@@ -40,9 +40,9 @@ def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
     return _marked(kube, CRDS, stack)
 
 
-def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
+def remove_namespaces(session: Session, stack: str, wait: Wait, must_exist: Collection[str]) -> None:
     """Remove the stack's namespaces in which nothing is left; a notice names the others and what they hold."""
-    names = stack_namespaces(session.kube, stack)
+    names = stack_namespaces(session.kube, stack, must_exist)
     held = _settled(session, names, wait) if names else {}
     for name in names:
         if name not in held:
@@ -51,7 +51,7 @@ def remove_namespaces(session: Session, stack: str, wait: Wait) -> None:
         what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         session.bus.emit(Notice(level="info", message=f"namespace {name} is kept: it contains {what}"))
     polling = wait.polling()
-    while left := [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name not in held]:
+    while left := [f"Namespace/{name}" for name in stack_namespaces(session.kube, stack) if name in {*names} - {*held}]:
         polling.pause(left)
 
 

@@ -36,11 +36,16 @@ _MOST = 8  # connections
 _EACH = 8  # lists that are worth another one: its handshake costs both sides as much as several of them
 
 
-def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True, namespaces: Collection[str] = ()) -> Facts:
+def observe(
+    kube: Kube,
+    about: Callable[[ReleaseId], bool] = lambda _: True,
+    namespaces: Collection[str] = (),
+    must_exist: Collection[str] = (),
+) -> Facts:
     """All releases on the cluster, and which objects are gone of those that `about` is true of.
 
     Costs one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel. A user
-    who may not list everywhere sees what is in `namespaces`.
+    who may not list everywhere sees what is in `namespaces`. Those of `must_exist` are looked for, too.
     Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
     records = helm_records(kube, namespaces)
@@ -59,14 +64,16 @@ def observe(kube: Kube, about: Callable[[ReleaseId], bool] = lambda _: True, nam
     wanted = {
         ref for release, refs in owned.items() if about(release) and release.namespace not in leaving for ref in refs
     }
-    there, going = _existing(kube, wanted)
+    required = {ObjectRef("v1", "Namespace", "", name) for name in must_exist}
+    there, going = _existing(kube, wanted | required)
     facts = [
         _fact(release, histories[release], owned[release], wanted - there, going, cut_off.get(release, ()))
         for release in newest
     ]
     # What is in a namespace that is being deleted is as good as gone, also where nothing of it has gone yet.
     gone = [replace(fact, status="uninstalled", leaving=True) for fact in facts if fact.id.namespace in leaving]
-    return Facts(releases={fact.id: fact for fact in (*facts, *gone)})
+    absent = sorted(ref.name for ref in required if ref not in there or ref in going)
+    return Facts(releases={fact.id: fact for fact in (*facts, *gone)}, absent=tuple(absent))
 
 
 def helm_records(kube: Kube, namespaces: Collection[str]) -> list[dict[str, Any]]:

@@ -7,11 +7,15 @@ from typing import Any
 
 from devtools.kube.api_errors import CONFLICT, FORBIDDEN
 from devtools.kube.client import ApiError, Kube
-from devtools.readiness.wait import LateFailure, Wait
+from devtools.readiness.wait import Failure, LateFailure, Wait
 
 
-def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait) -> None:
-    """Make the namespace, with these labels, where it is missing.
+class NamespaceMissing(Failure):
+    """A namespace that must exist does not."""
+
+
+def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait, *, create: bool = True) -> None:
+    """Make the namespace, with these labels, where it is missing; raises NamespaceMissing instead without `create`.
 
     One that is being deleted is waited for first: it takes nothing new.
     Not by `helm --create-namespace`: Helm 4 applies the Namespace as field manager `helm` even when it exists, and
@@ -23,6 +27,9 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait)
         hint = f"kubectl describe namespace {name}"
         late = LateFailure(f"namespace {name} is still being deleted", hint=hint, details=_what_keeps(found))
         polling.pause([f"namespace {name} to be gone: it is being deleted"], late)
+    if found is None and not create:
+        message = f"namespace {name} does not exist, and create_namespace is false"
+        raise NamespaceMissing(message, hint=f"kubectl create namespace {name}")
     if found is None:
         try:
             kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {**labels}}})

@@ -44,3 +44,17 @@ def test_a_layer_takes_selectors(tmp_path: Path) -> None:
         "layer 20-apps --release web --with-needs",
         ["ns/db", "ns/web"],
     )
+
+
+def test_a_plan_without_a_cluster_knows_which_namespaces_a_new_one_lacks(tmp_path: Path) -> None:
+    files = {"layers/_defaults.yaml": "release: {create_namespace: false}\n", **FILES}
+    files["layers/10-base.yaml"] = files["layers/10-base.yaml"].replace("namespace: ns", "namespace: default")
+    files["layers/20-apps.yaml"] = (
+        files["layers/20-apps.yaml"].replace("ns/db", "").replace("api, namespace: ns", "api, namespace: default")
+    )
+    root, out = repository(tmp_path / "repo", files), io.StringIO()
+    environ = {"DEVTOOLS_CACHE": str(tmp_path), "DEVTOOLS_STATE": str(tmp_path), "DEVTOOLS_PROVIDER": "kwok"}
+    app = Project.find(root, environ=environ, out=out, err=io.StringIO()).app
+    run(app, lambda app: plan(app, "20", Options(output="json")), "json")
+    found = {item["release"]: item["action"] for item in json.loads(out.getvalue())["releases"]}
+    assert found == {"default/api": "install", "ns/web": "blocked"}

@@ -368,6 +368,27 @@ def test_secrets_for_flux_lie_beside_the_release(tmp_path: Path) -> None:
     assert secret["spec"]["dataFrom"] == [{"extract": {"key": "dev/checkout/api/api-db"}}]
 
 
+def test_a_namespace_that_must_exist_is_not_created(tmp_path: Path) -> None:
+    root = make_shop(tmp_path / "shop")
+    layer = root / "layers/40-apps.yaml"
+    own = (
+        layer.read_text()
+        .replace("  - name: api\n", "  - name: api\n    namespace: own\n")
+        .replace("shop/api", "own/api")
+    )
+
+    def created(text: str) -> tuple[bool, bool]:
+        layer.write_text(text)
+        assert run(root).code == 0
+        argocd = "CreateNamespace=true" in components(root, "dev")["api"]["syncOptions"]
+        assert run(root, engine="flux").code == 0
+        flux = (root / "gitops/flux/dev/40-apps/api.yaml").read_text()
+        return argocd, "createNamespace: true" in flux
+
+    assert created(own) == (True, True)
+    assert created(own.replace("namespace: own\n", "namespace: own\n    create_namespace: false\n")) == (False, False)
+
+
 @pytest.mark.parametrize("typed", [{"engine": "kustomize"}, {"engine": "flux", "layout": "infra"}])
 def test_what_makes_no_secrets_says_so(tmp_path: Path, typed: dict[str, str]) -> None:
     notes = run(with_secrets(make_shop(tmp_path / "shop")), **typed).document["notes"]

@@ -41,7 +41,7 @@ def facts_of(case: Any) -> Facts:
             found = [text.split("/") for text in fact.pop(key, [])]
             fact[key] = tuple(ObjectRef("v1", kind, "ns", object_name) for kind, object_name in found)
         facts[release_id(name)] = ReleaseFact(id=release_id(name), **fact)
-    return Facts(releases=facts)
+    return Facts(releases=facts, absent=tuple(case.get("absent", ())))
 
 
 def line(step: Step) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from devtools.app.providers import require_target
 from devtools.clusters.embedded.layout import Layout
 from devtools.clusters.k3d.config import Config, Registry
 from devtools.clusters.provider import Cluster
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.model import Facts
 from devtools.planning.plan import Selection, make_plan
-from devtools.project import require_target
 from devtools.tilt.harness import load_tiltfile
 from devtools.toolchain.versions import tool
 from tests.kits.stack import load

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.errors import ConfigError, ExitCode
-from devtools.project import Planned, Project, Request, require_target
+from devtools.project import Planned, Project, Request
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster
@@ -65,6 +65,7 @@ def _require_diff(options: Options) -> None:
 
 def _cluster(app: App, request: Request) -> Cluster | None:
     """Return the cluster, None with a line about it if there is none; EnvironmentFault if it does not answer."""
+    from devtools.app.providers import require_target
     from devtools.clusters.provider import ClusterAbsent
 
     try:
