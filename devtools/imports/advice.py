@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 # keys of a release or of helmDefaults that decide something for the cluster, and have no place in a layer file
 NOT_CARRIED: Mapping[str, str] = {
-    "atomic": "a failed sync is not undone: mend it and run the layer again, or use helm rollback",
-    "rollbackOnFailure": "a failed sync is not undone: mend it and run the layer again, or use helm rollback",
-    "cleanupOnFail": "a failed sync is not undone: mend it and run the layer again",
+    "cleanupOnFail": "write on_failure: rollback, which also deletes what the failed upgrade created",
     "force": "type --recreate RELEASE when an immutable field changes",
     "forceConflicts": "type --take-ownership RELEASE when another owner holds a field",
     "takeOwnership": "type --take-ownership RELEASE when another owner holds a field",
@@ -42,9 +40,13 @@ NOT_CARRIED: Mapping[str, str] = {
     "updateStrategy": "type --recreate RELEASE when an immutable field changes",
 }
 
-# events of hooks, and what stands in their place
+# events of hooks that are commands of a release, by the key that they stand under, and what is different here
+CARRIED_EVENTS: Mapping[str, tuple[str, str]] = {
+    "presync": ("before", "it runs at the root of the repository, and only if the release is synced"),
+    "postsync": ("after", "it runs once the release is ready, not after a failure, and the release fails if it fails"),
+}
+# other events of hooks, and what stands in their place
 HOOK_EVENTS: Mapping[str, str] = {
-    "postsync": "make it a Helm hook or a smoke release: a command after a sync is not available",
     "preapply": "run it before invoke up",
     "prepare": "run it before invoke up",
     "cleanup": "run it after invoke up",

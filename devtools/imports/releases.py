@@ -9,7 +9,7 @@ from typing import Any
 
 from devtools.base.words import plural, shortened
 from devtools.errors import ConfigError
-from devtools.imports.advice import HOOK_EVENTS, NOT_CARRIED, SECRETS
+from devtools.imports.advice import CARRIED_EVENTS, HOOK_EVENTS, NOT_CARRIED, SECRETS
 from devtools.imports.nouns import Chart, Found, Row
 from devtools.imports.places import Places
 from devtools.imports.values import merged, paths, with_set, without_references
@@ -110,6 +110,11 @@ class Converter:
             release.keys["history"] = history
         elif history is not None:
             self._row(release, "historyMax", f"historyMax: {history}", f"history is 1 to {_LONGEST_HISTORY}; 5 is used")
+        for key in ("atomic", "rollbackOnFailure"):
+            if keys.get(key) is True:
+                release.keys["on_failure"] = "rollback"
+                note = "to the last revision that was ready; a first install that fails is uninstalled"
+                self._row(release, key, f"{key} is `on_failure: rollback`", note, carried=True)
 
     def _labels(self, release: Release) -> None:
         chart = str(release.first.keys.get("chart") or "").rpartition("/")[2]
@@ -186,24 +191,30 @@ class Converter:
         self._row(release, "secrets", what, SECRETS)
 
     def _hooks(self, release: Release) -> None:
-        before = [step for hook in release.first.keys.get("hooks") or () for step in self._hook(release, hook)]
-        if before:
-            release.keys["before"] = before
+        for hook in release.first.keys.get("hooks") or ():
+            for key, command in self._hook(release, hook):
+                release.keys.setdefault(key, []).append({"run": command})
 
-    def _hook(self, release: Release, hook: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _hook(self, release: Release, hook: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+        """Yield the commands of a hook that are carried over, each with its key."""
         command = [str(word) for word in (hook.get("command"), *(hook.get("args") or ())) if word]
         name = str(hook.get("name") or shortened(command, 2, " ") or "kubectlApply")
         for event in hook.get("events") or ():
-            if event != "presync":
+            if event not in CARRIED_EVENTS:
                 self._row(release, "hooks", f"hook {name} ({event})", HOOK_EVENTS.get(event, "run it yourself"))
             elif hook.get("kubectlApply"):
                 self._row(release, "hooks", f"hook {name} (kubectlApply)", "put the manifests into a chart")
             elif any("{{" in word for word in command):
-                self._row(release, "hooks", f"hook {name} with a template", "write the command without {{ }}")
+                self._row(
+                    release,
+                    "hooks",
+                    f"hook {name} with a template",
+                    "write it without {{ }}: DEVTOOLS_RELEASE is in its environment",
+                )
             elif command:
-                note = "it runs at the root of the repository, and only if the release is synced"
-                self._row(release, "hooks", f"hook {name} (presync) is `before:`", note, carried=True)
-                yield {"run": command}
+                key, note = CARRIED_EVENTS[event]
+                self._row(release, "hooks", f"hook {name} ({event}) is `{key}:`", note, carried=True)
+                yield key, command
 
     def _others(self, release: Release) -> None:
         for name, found in release.found.items():

@@ -140,6 +140,17 @@ def test_the_imported_stack_renders_the_same_objects(helmfiles: Helmfiles, shape
         assert ours == theirs, environment
 
 
+def test_hooks_and_atomic_become_keys_of_the_release(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    found: dict[str, dict[str, Any]] = {}
+    for shape in ("flat", "local-charts"):
+        assert helmfiles.run(shape, tmp_path / shape).code == ExitCode.OK
+        for layer in (tmp_path / shape / "layers").glob("[0-9]*.yaml"):
+            found |= {release["name"]: release for release in read_map(layer.read_bytes())["releases"]}
+    assert found["cache"]["on_failure"] == "rollback"
+    assert found["umbrella"]["before"] == [{"run": ["./scripts/migrate.sh", "--all"]}]
+    assert found["umbrella"]["after"] == [{"run": ["echo", "ready"]}]
+
+
 def test_the_table_says_what_was_not_carried_over(helmfiles: Helmfiles, tmp_path: Path) -> None:
     rows = {}
     for shape in ("flat", "local-charts", "secrets-set", "environments", "templates"):
@@ -148,8 +159,10 @@ def test_the_table_says_what_was_not_carried_over(helmfiles: Helmfiles, tmp_path
         assert not (tmp_path / shape).exists()  # a dry run
         rows[shape] = (_rows(done.document, carried=True), _rows(done.document, carried=False))
         assert "CANARY" not in done.out + done.err
-    assert "flat/helmfile.yaml:30: shop/cache: atomic: true: a failed sync is not undone" in rows["flat"][1]
+    assert "flat/helmfile.yaml:30: shop/cache: atomic is `on_failure: rollback`" in rows["flat"][0]
+    assert "atomic" not in rows["flat"][1]
     assert "hook migrate (presync) is `before:`" in rows["local-charts"][0]
+    assert "hook notify (postsync) is `after:`" in rows["local-charts"][0]
     assert "local-charts/helmfile.yaml:11: shop/umbrella: hook echo" in rows["local-charts"][1]
     assert "secret values: password, token" in rows["secrets-set"][1]
     assert "secrets in production, 1 value: database.password" in rows["secrets-set"][1]
