@@ -182,8 +182,11 @@ def show(app: App, output: str) -> ExitCode:
     return ExitCode.OK
 
 
-def outdated(app: App, source: str, output: str) -> ExitCode:
-    """Newer versions of pinned charts; EnvironmentFault where no source answers."""
+def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitCode:
+    """Show newer versions of pinned charts; EnvironmentFault if no source answers.
+
+    With `fail` the exit code is FAILED if a chart is outdated, and ENVIRONMENT if that is not known of all.
+    """
     from devtools.charts.sources.latest import latest_in_index, latest_of
     from devtools.helm.chart_commands import newer
 
@@ -208,7 +211,9 @@ def outdated(app: App, source: str, output: str) -> ExitCode:
         raise EnvironmentFault(f"no chart repository answers: {rows[0]['problem']}", hint=hint)
     cells = [(r["chart"], r["version"], r["latest"] or "-", r["state"], r["problem"]) for r in rows]
     _show(app, "charts-outdated", rows, cells, output)
-    return ExitCode.OK
+    if fail and any(row["state"] == "outdated" for row in rows):
+        return ExitCode.FAILED
+    return ExitCode.ENVIRONMENT if fail and any(row["problem"] for row in rows) else ExitCode.OK
 
 
 def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:

@@ -59,19 +59,21 @@ def list_(_: Context, output: str = "text") -> None:
     reads=True,
     help={
         "from": "an index.yaml, a directory that holds one, or the URL of a chart repository",
+        "fail": "exit 1 if a chart is outdated, 4 if none is and the source of one does not answer",
         "output": "text or json",
     },
 )
-def outdated(_: Context, from_: str = "", output: str = "text") -> None:
+def outdated(_: Context, from_: str = "", fail: bool = False, output: str = "text") -> None:
     """Show which pinned charts have newer versions.
 
     Examples:
       invoke charts.outdated
+      invoke charts.outdated --fail
       invoke charts.outdated --from ../archives/index.yaml
     """
     from devtools.commands import charts as verbs
 
-    run(lambda app: verbs.outdated(app, from_, output), output)
+    run(lambda app: verbs.outdated(app, from_, output, fail=fail), output)
 
 
 @our_task(

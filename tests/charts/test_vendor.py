@@ -550,6 +550,17 @@ def test_what_is_outdated(repo: Repo, packer: Packer, source: tuple[Path, str]) 
         assert [(row["latest"], row["state"]) for row in rows(place)] == [("1.10.0", "outdated"), ("", "unknown")]
     assert rows(f"{url}/index.yaml")[0]["latest"] == "1.10.0"
     assert run(repo.app(), lambda app: verbs.outdated(app, nowhere, "text")) is ExitCode.ENVIRONMENT
+
+    def failing() -> ExitCode:
+        return run(repo.app(), lambda app: verbs.outdated(app, "", "text", fail=True))
+
+    assert failing() is ExitCode.FAILED
+    assert "outdated" in repo.out.getvalue(), "the table is shown all the same"
+    current = f"name: web, version: 1.10.0, sha256: null, repository: '{url}'"
+    repo.pin(current, f"name: api, version: 1.0.0, sha256: null, repository: '{nowhere}'")
+    assert failing() is ExitCode.ENVIRONMENT, "nothing is known of one"
+    repo.pin(current)
+    assert failing() is ExitCode.OK
     write(repo.root, {"bad.yaml": "entries: 3\n"})
     assert run(repo.app(), lambda app: verbs.outdated(app, "bad.yaml", "text")) is ExitCode.CONFIG
     assert "is not the index of a chart repository" in repo.err.getvalue()
