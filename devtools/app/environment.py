@@ -31,7 +31,8 @@ APP = "ameide-devtools"
 Value = TypeVar("Value")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # as devtools.yaml's
 # What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
-_DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN")
+_DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN", "DEVTOOLS_CHART_")
+_CHART_PASSWORD = "DEVTOOLS_CHART_PASSWORD_"  # noqa: S105 - the beginning of names, whatever a publisher is called
 _DIRECTORIES = frozenset({"PWD", "OLDPWD"})  # of a shell: named like passwords, and no secrets
 
 
@@ -64,6 +65,7 @@ class App:
 
         redactor = Redactor()
         redactor.learn({key: value for key, value in self.environ.items() if key not in _DIRECTORIES})
+        redactor.learn({"passwords": [value for key, value in self.environ.items() if key.startswith(_CHART_PASSWORD)]})
         return redactor
 
     @cached_property

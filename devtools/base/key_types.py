@@ -193,6 +193,9 @@ Oci = Annotated[str, _pattern("^oci://", "must begin with oci://")]
 Git = Annotated[str, _GIT]
 ChartSource = Annotated[str, _CHARTS]
 Mirror = Annotated[str, _MIRROR]
+Host = Annotated[
+    str, _pattern(r"^[a-z0-9.-]+(:[0-9]{1,5})?$", "must be a host, with a port if it has one, in lower case")
+]
 Kubernetes = Annotated[str, _KUBERNETES]
 PublishedPort = Annotated[str, _PORTS]
 Volume = Annotated[str, _VOLUME]

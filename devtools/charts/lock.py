@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from devtools.base.key_types import ChartPart, ChartVersion, Derived, Oci, Sha256, Text, Url
 from devtools.base.yaml_edit import with_scalar
@@ -113,6 +114,10 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
     problems = []
     if bool(entry.repository) == bool(entry.oci):
         problems.append(document.problem(path, f"chart '{entry.chart}' needs exactly one of 'repository' and 'oci'"))
+    for key in ("repository", "oci"):
+        if "@" in urlsplit(getattr(entry, key)).netloc:
+            hint = "take them out; environment variables or a netrc file may hold them: docs/charts.md"
+            problems.append(document.problem((*path, key), f"'{key}' must not contain credentials", hint))
     if entry.pin in before:
         first = before[entry.pin].where
         problems.append(document.problem(path, f"chart '{entry.pin}' is locked twice", f"first at {first}"))

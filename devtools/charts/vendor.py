@@ -21,6 +21,7 @@ from devtools.charts.archive import inspect_archive, moved_from
 from devtools.charts.crds import inspect_crds
 from devtools.charts.lock import LOCK, LockEntry, with_sha256
 from devtools.charts.resolve import THIRD_PARTY, WORK, Charts
+from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import Fetcher
 from devtools.charts.sources.packing import missing_dependencies
 from devtools.charts.sources.running import run_helm
@@ -46,9 +47,10 @@ class Vendor:
     """Vendors charts of one repository; one process at a time is for the caller to see to."""
 
     def __init__(
-        self, charts: Charts, helm: Callable[[Path], HelmCharts], runner: Runner, keyring: Path | None
+        self, charts: Charts, helm: Callable[[Path], HelmCharts], runner: Runner, keyring: Path | None, keys: Keys
     ) -> None:
         """`helm` gives commands that keep their caches in a directory; `keyring` holds trusted public keys."""
+        self._keys = keys
         self._charts = charts
         self._helm = helm
         self._runner = runner
@@ -60,9 +62,10 @@ class Vendor:
         Raises ConfigError where the chart is not what the lock says, or unsafe; EnvironmentFault where its source or
         the disk fails. Nothing has changed then.
         """
-        with self._work() as work:
-            helm = self._helm(work / "helm")
-            fetcher = Fetcher(helm, self._runner, work)
+        # helm's directory may hold credentials: it is not in the tree, where a run that is killed would leave them
+        with self._work() as work, tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+            helm = self._helm(Path(home))
+            fetcher = Fetcher(helm, self._runner, work, self._keys)
             archive, shown = fetcher.fetch(entry, source)
             inspect_archive(archive, entry)
             provenance = self._provenance(helm, entry, archive)

@@ -17,6 +17,7 @@ from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 if TYPE_CHECKING:
     from devtools.charts.dependencies import Dependency
     from devtools.charts.lock import LockEntry
+    from devtools.charts.sources.credentials import Keys
     from devtools.charts.vendor import Vendor
     from devtools.helm.chart_commands import HelmCharts
 
@@ -201,7 +202,7 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
             if local is not None:
                 latest, problem = local.get(entry.name, ""), ""
             else:
-                latest, problem = latest_of(entry, place, _helm(app, Path(home)), app.runner)
+                latest, problem = latest_of(entry, place, _helm(app, Path(home)), app.runner, chart_keys(app))
             state = "unknown" if not latest else "outdated" if newer(latest, entry.version) else "current"
             rows.append(
                 {"chart": entry.chart, "version": entry.version, "latest": latest, "state": state, "problem": problem}
@@ -249,7 +250,18 @@ def _vendor(app: App, keyring: str) -> Vendor:
     ring = app.cwd / keyring if keyring else usual if usual.is_file() else None
     if keyring and ring and not ring.is_file():
         raise ConfigError(f"there is no keyring {ring}", hint="create one with: gpg --export >FILE")
-    return Vendor(app.charts, lambda home: _helm(app, home), app.runner, ring)
+    return Vendor(app.charts, lambda home: _helm(app, home), app.runner, ring, chart_keys(app))
+
+
+def chart_keys(app: App) -> Keys:
+    """Return what finds the credentials for sources of charts in the environment or in a netrc file."""
+    from devtools.charts.sources.credentials import Keys
+
+    settings = app.settings
+    authorities = {host: settings.root / path for host, path in settings.chart_ca.items()}
+    return Keys(
+        environ=app.environ, authorities=authorities, learn=lambda secret: app.redactor.learn({"password": secret})
+    )
 
 
 def _helm(app: App, home: Path) -> HelmCharts:

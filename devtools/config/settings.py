@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from devtools.base.key_types import (
     ClusterName,
     Derived,
+    Host,
     Kubernetes,
     Limits,
     Mirror,
@@ -119,6 +120,8 @@ class Settings:
     """What GitOps exports need to know."""
     chart_mirror: Mirror = ""
     """Where third-party charts come from instead of the lock's sources."""
+    chart_ca: Mapping[Host, Text] = field(default_factory=dict)
+    """By host (`charts.example.com`, `10.0.0.1:8443`) of charts, the PEM file of the authorities to trust there."""
 
     @property
     def layers(self) -> Path:
@@ -173,7 +176,7 @@ def load_settings(root: Path) -> Settings:
     path = root / FILE
     document = read(path, Path(FILE)) if path.exists() else Document(file=Path(FILE))
     data, problems = validated(Settings, document)
-    found = [*problems, *_path_problems(document, data), *cluster_problems(document, data, root)]
+    found = [*problems, *_path_problems(document, data, root), *cluster_problems(document, data, root)]
     found += [*extends_problems(document, data, root), *gitops_problems(document, data, root)]
     if found:
         raise config_error(found)
@@ -210,7 +213,7 @@ def _sanitised(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:_NAME_AT_MOST].strip("-") or "stack"
 
 
-def _path_problems(document: Document, data: Mapping[str, Any]) -> list[Problem]:
+def _path_problems(document: Document, data: Mapping[str, Any], root: Path) -> list[Problem]:
     """Paths stay in the repository: what they name is read, hashed and committed."""
     from devtools.config.validate import is_inside
 
@@ -218,4 +221,9 @@ def _path_problems(document: Document, data: Mapping[str, Any]) -> list[Problem]
     for key, value in data.get("paths", {}).items():
         if not is_inside(value):
             problems.append(document.problem(("paths", key), f"'{key}' must be a path inside the repository"))
+    for host, value in data.get("chart_ca", {}).items():
+        if not is_inside(value):
+            problems.append(document.problem(("chart_ca", host), f"'{value}' must be a path inside the repository"))
+        elif not (root / value).is_file():
+            problems.append(document.problem(("chart_ca", host), f"{value} is not a file", "it holds PEM certificates"))
     return problems

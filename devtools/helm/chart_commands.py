@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +16,7 @@ from devtools.process.runner import Command
 
 OCI = "oci://"
 PUBLISHER = "{publisher}"  # stands for the publisher of a chart in the URL of a mirror
-_SOURCE = "source"
+SOURCE = "source"  # the name of the repository that a chart is fetched from
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 _PULL = 300.0  # seconds: charts are small, networks are slow
 _LOCAL = 120.0  # seconds for what needs no network
@@ -29,17 +29,29 @@ class HelmCharts:
 
     program: Path
     home: Path
-    is_logged_in: bool = False  # `log_in` was run: credentials are below `home`, and nowhere else
+    knows_sources: bool = False  # `repositories` says where `source` and others are, and the credentials
+    is_logged_in: bool = False  # `registry` holds credentials of registries; else helm's own do
+    ca: Path | None = None  # authorities to trust in a registry's certificate
+    secrets: tuple[str, ...] = ()  # to redact from all output
 
-    def log_in(self, source: str, username: str, password: str) -> Command:
-        """Store the credentials of a source below `home`; the password is passed on stdin, never as an argument."""
-        words = ("--username", username, "--password-stdin")
-        if source.startswith(OCI):
-            login = ("registry", "login", urlsplit(source).netloc, *words, *_plain_http(source))
-        else:
-            login = ("repo", "add", _SOURCE, source, *words)
-        command = self._command(*login, timeout=_PULL)
-        return replace(command, stdin=password.encode(), env={**(command.env or {}), **self._registry})
+    @property
+    def repositories(self) -> Path:
+        """The file of helm's list of repositories."""
+        return self.home / "repositories.yaml"
+
+    @property
+    def registry(self) -> Path:
+        """The file of helm's credentials for registries."""
+        return self.home / "registry.json"
+
+    @property
+    def index(self) -> Path:
+        """The index of `source`, once `update` fetched it."""
+        return self.home / "repository" / f"{SOURCE}-index.yaml"
+
+    def update(self, *names: str) -> Command:
+        """Fetch the indexes of repositories that helm knows by these names."""
+        return self._command("repo", "update", *names, timeout=_PULL)
 
     def pull(self, source: str, name: str, version: str, into: Path) -> Command:
         """Fetch a chart's archive, and its provenance file where there is one, into a directory.
@@ -62,10 +74,6 @@ class HelmCharts:
         """Check an archive against the provenance file beside it."""
         return self._command("verify", str(archive), "--keyring", str(keyring), timeout=_LOCAL)
 
-    def add_repository(self, name: str, url: str) -> Command:
-        """Make a repository known: `dependency build` asks that for every one that a chart names."""
-        return self._command("repo", "add", name, url, timeout=_PULL)
-
     def build_dependencies(self, directory: Path) -> Command:
         """Fetch what a chart directory's Chart.lock says, else what its Chart.yaml asks for."""
         return self._command("dependency", "build", str(directory), timeout=_PULL)
@@ -78,17 +86,15 @@ class HelmCharts:
         """A verb about a chart, wherever it is."""
         verbs = ("show", "chart") if verb == "show" else (verb,)
         if source.startswith(OCI):
-            return (*verbs, source, *_plain_http(source))
-        return (*verbs, f"{_SOURCE}/{name}") if self.is_logged_in else (*verbs, name, "--repo", source)
-
-    @property
-    def _registry(self) -> dict[str, str]:
-        return {"HELM_REGISTRY_CONFIG": str(self.home / "registry.json")}
+            ca = ("--ca-file", str(self.ca)) if self.ca else ()
+            return (*verbs, source, *(("--plain-http",) if is_loopback(source) and not self.ca else ()), *ca)
+        return (*verbs, f"{SOURCE}/{name}") if self.knows_sources else (*verbs, name, "--repo", source)
 
     def _command(self, *words: str, timeout: float) -> Command:
-        env = {"HELM_CACHE_HOME": str(self.home), "HELM_REPOSITORY_CONFIG": str(self.home / "repositories.yaml")}
-        env |= self._registry if self.is_logged_in else {}
-        return Command(argv=(str(self.program), *words, "--color", "never"), env=env, timeout=timeout)
+        env = {"HELM_CACHE_HOME": str(self.home), "HELM_REPOSITORY_CONFIG": str(self.repositories)}
+        env |= {"HELM_REGISTRY_CONFIG": str(self.registry)} if self.is_logged_in else {}
+        argv = (str(self.program), *words, "--color", "never")
+        return Command(argv=argv, env=env, timeout=timeout, secrets=self.secrets)
 
 
 def split_credentials(url: str) -> tuple[str, str, str]:
@@ -102,9 +108,9 @@ def split_credentials(url: str) -> tuple[str, str, str]:
     return f"{scheme}://{host}{slash}{path}", unquote(username), unquote(password)
 
 
-def _plain_http(source: str) -> tuple[str, ...]:
-    """A registry on this machine has no certificate."""
-    return ("--plain-http",) if _LOOPBACK.fullmatch(urlsplit(source).hostname or "") else ()
+def is_loopback(url: str) -> bool:
+    """Return whether a URL is of this machine: nothing encrypts what is sent there."""
+    return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
 
 
 def oci_reference(base: str, name: str) -> str:

@@ -391,7 +391,8 @@ def test_a_password_is_in_no_output_and_no_argument(
     with http_repository(tmp_path / "served", "s3cr3t") as url:
         code = repo.vendor(source=url.replace("://", f"://ci:{password}@"), output="json")
     assert code is (ExitCode.OK if password == "s3cr3t" else ExitCode.CONFIG), repo.err.getvalue()
-    assert any("--password-stdin" in words for words in ran)
+    assert any("repo update" in words for words in ran)
+    assert " ci" not in " ".join(ran)
     assert password not in repo.out.getvalue() + repo.err.getvalue() + " ".join(ran)
 
 

@@ -6,6 +6,8 @@ import base64
 import functools
 import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 from tests.kits.stack import write
 
 REGISTRY = "docker-registry"  # Debian's package, and its program
+BCRYPT = "$2b$05$abcdefghijklmnopqrstuu9Avu/WgbsK7g7xfCY1X3pdjsTgxqQLS"  # of s3cr3t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,48 +59,86 @@ class Packer:
 
 class _Quiet(SimpleHTTPRequestHandler):
     password = ""  # of user `ci`; empty: nobody needs one
+    elsewhere = ""  # URL of another server that has the charts
+    received: ClassVar[list[str]]  # the credentials that came with requests
 
     def do_GET(self) -> None:
         wanted = "Basic " + base64.b64encode(f"ci:{self.password}".encode()).decode()
+        self.received.append(self.headers.get("Authorization", ""))
         if self.password and self.headers.get("Authorization") != wanted:
             self.send_error(401)
-            return
-        super().do_GET()
+        elif self.elsewhere and self.path.endswith(".tgz"):
+            self.send_response(302)
+            self.send_header("Location", f"{self.elsewhere}{self.path}")
+            self.end_headers()
+        else:
+            super().do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         pass
 
 
 @contextmanager
-def http_repository(directory: Path, password: str = "") -> Iterator[str]:
-    """A directory served over HTTP on loopback; its URL. With a password, to user `ci` only."""
+def http_repository(
+    directory: Path,
+    password: str = "",
+    certificate: Path | None = None,
+    elsewhere: str = "",
+    received: list[str] | None = None,
+) -> Iterator[str]:
+    """A directory served over HTTP on loopback; its URL. With a password, to user `ci` only.
+
+    With a certificate (`certify`) over TLS; archives are `elsewhere` if another URL has them.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    handler = functools.partial(type("Handler", (_Quiet,), {"password": password}), directory=str(directory))
+    keys = {"password": password, "elsewhere": elsewhere, "received": [] if received is None else received}
+    handler = functools.partial(type("Handler", (_Quiet,), keys), directory=str(directory))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
 
 
+def certify(directory: Path) -> Path:
+    """Make a certificate for 127.0.0.1 that is its own authority; its key lies beside it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate = directory / "tls.pem"
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=charts"
+    more = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", certificate.with_suffix(".key"), "-out", certificate)
+    subprocess.run([*words.split(), *more], check=True, capture_output=True, timeout=30)
+    return certificate
+
+
 @contextmanager
-def oci_registry(home: Path) -> Iterator[str]:
-    """A registry on loopback; its `oci://` reference. Skips, and is counted, where there is none to start."""
+def oci_registry(home: Path, certificate: Path | None = None) -> Iterator[str]:
+    """A registry on loopback; its `oci://` reference. Skips, and is counted, where there is none to start.
+
+    With a certificate it answers over TLS, and only to user `ci` with password `s3cr3t`.
+    """
     program = shutil.which(REGISTRY)
     if program is None:
         pytest.skip(f"no OCI registry: apt-get install {REGISTRY}")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    config = {
+    config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(home / "registry")}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
+    if certificate:
+        config["http"]["tls"] = {"certificate": str(certificate), "key": str(certificate.with_suffix(".key"))}
+        config["auth"] = {"htpasswd": {"realm": "charts", "path": str(home / "htpasswd")}}
+        write(home, {"htpasswd": f"ci:{BCRYPT}\n"})
     write(home, {"registry.yaml": yaml.safe_dump(config)})
     cancel = Cancel()
     runner = SubprocessRunner({"PATH": "/usr/bin:/bin", "HOME": str(home), "OTEL_TRACES_EXPORTER": "none"}, cancel)

@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from devtools.base.archives import UNREADABLE, unpack
+from devtools.base.machine_yaml import read_yaml
+from devtools.base.open_file import read_file, sha256_of
 from devtools.charts.lock import LockEntry
+from devtools.charts.sources.credentials import Access, Keys, Login
+from devtools.charts.sources.helm_home import with_sources
 from devtools.charts.sources.packing import LOCKS, missing_dependencies, raw_archive, repacked, repositories_of
 from devtools.charts.sources.running import run_helm
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError
-from devtools.helm.chart_commands import OCI, PUBLISHER, HelmCharts, oci_reference, split_credentials
+from devtools.helm.chart_commands import OCI, PUBLISHER, SOURCE, HelmCharts, oci_reference, split_credentials
 from devtools.process.runner import Command, Runner
 
 
@@ -23,33 +27,42 @@ class NoSource(ConfigError):
 class Fetcher:
     """Fetches charts with one helm into directories below `work`."""
 
-    def __init__(self, helm: HelmCharts, runner: Runner, work: Path) -> None:
+    def __init__(self, helm: HelmCharts, runner: Runner, work: Path, keys: Keys) -> None:
         """`work` is a directory for this chart alone."""
         self._helm = helm
         self._runner = runner
         self._work = work
+        self._keys = keys
+        self._pulled = work / "pulled"
+        self._pulled.mkdir()
 
     def fetch(self, entry: LockEntry, source: str) -> tuple[Path, str]:
         """The archive as its source gives it, and what the source is called."""
-        into = self._work / "pulled"
-        into.mkdir()
         if source and "://" not in source:
             place = source.replace(PUBLISHER, entry.publisher)
-            return self._of_directory(entry, Path(place), into), place
-        helm, where, login = source_of(self._helm, entry, source)
-        if login:
-            self._run(login, f"{where} refuses the login for '{entry.chart}'")
-        self._run(helm.pull(where, entry.name, entry.version, into), f"'{entry.chart}' cannot be pulled from {where}")
-        found = sorted(into.glob("*.tgz"))
-        if len(found) != 1:
-            raise ConfigError(f"pulling '{entry.chart}' from {where} gave {len(found)} archives, not one")
-        return found[0], where
+            return self._of_directory(entry, Path(place)), place
+        where, access = source_of(self._keys, entry, source)
+        return self.pull(where, access, entry.name, entry.version, f"'{entry.chart}'"), where
 
-    def _of_directory(self, entry: LockEntry, directory: Path, into: Path) -> Path:
+    def pull(self, where: str, access: Access, name: str, version: str, shown: str) -> Path:
+        """Fetch the archive of a chart from a repository or a registry; `shown` is what errors call it."""
+        failed = f"{shown} cannot be pulled from {where}"
+        helm = with_sources(self._helm, {SOURCE: (where, access)})
+        if not where.startswith(OCI):
+            self._run(helm.update(SOURCE), failed)
+        self._run(replace(helm, ca=access.ca).pull(where, name, version, self._pulled), failed)
+        found = sorted(self._pulled.glob("*.tgz"))
+        if len(found) != 1:
+            raise ConfigError(f"pulling {shown} from {where} gave {len(found)} archives, not one")
+        if not where.startswith(OCI):
+            check_digest(helm.index, name, version, found[0])
+        return found[0]
+
+    def _of_directory(self, entry: LockEntry, directory: Path) -> Path:
         """A copy of the archive in a directory laid out in any usual way, or of a chart directory, packed."""
         if not directory.is_dir():
             raise NoSource(f"{directory} is not a directory", hint="--from takes a URL or a directory of archives")
-        file = f"{entry.name}-{entry.version}.tgz"
+        file, into = f"{entry.name}-{entry.version}.tgz", self._pulled
         for place in (directory, directory / entry.publisher, directory / entry.publisher / entry.name):
             if (place / file).is_file():
                 for name in (file, f"{file}.prov"):
@@ -77,12 +90,11 @@ class Fetcher:
             raise ConfigError(f"chart archive {archive.name} of '{entry.chart}' cannot be unpacked: {error}") from error
         (chart,) = (self._work / "chart").iterdir()
         locked = any((chart / name).exists() for name in LOCKS)
-        for number, url in enumerate(repositories_of(archive)):
-            self._run(
-                self._helm.add_repository(f"dependency-{number}", url),
-                f"a dependency of '{entry.chart}' is out of reach",
-            )
-        self._run(self._helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
+        urls = repositories_of(archive)
+        helm = with_sources(
+            self._helm, {f"dependency-{number}": (url, self._keys.access(url)) for number, url in enumerate(urls)}
+        )
+        self._run(helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
         self._run(self._helm.package(chart, self._work), f"'{entry.chart}' cannot be packed")
         # A lock that helm has just made holds the time: without it, the same chart has the same bytes tomorrow.
         left_out = set() if locked else {f"{entry.name}/{name}" for name in LOCKS}
@@ -92,14 +104,27 @@ class Fetcher:
         run_helm(self._runner, command, failed)
 
 
-def source_of(helm: HelmCharts, entry: LockEntry, source: str) -> tuple[HelmCharts, str, Command | None]:
-    """Where an entry's chart comes from, without credentials, the helm to use, and how it logs in where there are some.
+def source_of(keys: Keys, entry: LockEntry, source: str) -> tuple[str, Access]:
+    """Where an entry's chart comes from, without credentials, and what it takes to read there.
 
-    `source` replaces the lock's own; `{publisher}` in it stands for the chart's publisher.
+    `source` replaces the lock's own; `{publisher}` in it stands for the chart's publisher. Credentials that are for the
+    publisher's own source are not sent to it.
     """
     named = source.replace(PUBLISHER, entry.publisher) or entry.repository or entry.oci
     where, username, password = split_credentials(named)
-    login = helm.log_in(where, username, password) if username else None
-    if where.startswith(OCI):
-        where = oci_reference(where, entry.name)
-    return replace(helm, is_logged_in=login is not None), where, login
+    access = keys.access(where, "" if source else entry.publisher)
+    if username:
+        access = replace(access, login=Login(username=username, password=password))
+    return oci_reference(where, entry.name) if where.startswith(OCI) else where, access
+
+
+def check_digest(index: Path, name: str, version: str, archive: Path) -> None:
+    """Raise ConfigError if a repository's index has another sha256 of an archive, which helm does not look at."""
+    raw, found = read_file(index), sha256_of(archive)
+    if found.encode() in raw:
+        return
+    for item in read_yaml(raw)["entries"].get(name) or ():
+        expected = str(item.get("digest") or "").removeprefix("sha256:")
+        if item.get("version") == version and expected:
+            message = f"{archive.name} has the sha256 {found}, and the index of its repository says {expected}"
+            raise ConfigError(message, hint="tell the publisher; take the archive from elsewhere with --from")

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from devtools.base.machine_yaml import read_map, read_yaml
 from devtools.base.open_file import read_file
 from devtools.charts.lock import LockEntry
+from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import source_of
+from devtools.charts.sources.helm_home import with_sources
+from devtools.charts.sources.running import complaint
 from devtools.errors import ConfigError, Interrupted
-from devtools.helm.chart_commands import HelmCharts, newest
+from devtools.helm.chart_commands import OCI, SOURCE, HelmCharts, newest
 from devtools.helm.failures import classify
 from devtools.process.runner import Runner
 
 INDEX = "index.yaml"
 
 
-def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner) -> tuple[str, str]:
+def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys) -> tuple[str, str]:
     """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
-    helm, where, login = source_of(helm, entry, source.removesuffix(f"/{INDEX}"))
-    result = runner.run(login) if login else None
+    where, access = source_of(keys, entry, source.removesuffix(f"/{INDEX}"))
+    helm = replace(with_sources(helm, {SOURCE: (where, access)}), ca=access.ca)
+    result = None if where.startswith(OCI) else runner.run(helm.update(SOURCE))
     if result is None or result.ok:
         result = runner.run(helm.latest(where, entry.name))
     if result.cancelled:
         raise Interrupted("interrupted while helm ran")
     if not result.ok:
-        return "", classify(result.stderr).text if not result.timed_out else f"{where} does not answer in time"
+        return "", classify(complaint(result)).text if not result.timed_out else f"{where} does not answer in time"
     try:
         return str(read_map(result.stdout.encode()).get("version", "")), ""
     except ValueError as error:

@@ -12,6 +12,7 @@ from devtools.base.open_file import read_file
 from devtools.charts.archive import files_of_archive, path_in_chart
 from devtools.charts.subcharts import load_chart
 from devtools.charts.tree import files_of_tree, is_archive_of
+from devtools.helm.chart_commands import OCI
 
 LOCKS = ("Chart.lock", "requirements.lock")
 _ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
@@ -34,9 +35,9 @@ def missing_dependencies(archive: Path) -> tuple[str, ...]:
 
 
 def repositories_of(archive: Path) -> list[str]:
-    """The chart repositories that the dependencies of a chart come from, each once."""
+    """The chart repositories and registries that the dependencies of a chart come from, each once."""
     found = [str(item.get("repository") or "") for item in _dependencies(_files(archive))]
-    return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://"))))
+    return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://", OCI))))
 
 
 def _dependencies(files: Mapping[str, bytes]) -> tuple[Mapping[str, Any], ...]:

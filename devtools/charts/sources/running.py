@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.helm.failures import classify
-from devtools.process.runner import Command, Runner
+from devtools.process.runner import Command, Result, Runner
+
+_NO_UPDATE = re.compile(r"^\.\.\.Unable to get an update from .*:\n\t(?P<why>.*)", re.MULTILINE)
+
+
+def complaint(result: Result) -> str:
+    """Return what helm complains of; `helm repo update` says it on stdout."""
+    found = _NO_UPDATE.search(result.stdout)
+    return f"Error: {found['why']}" if found else result.stderr
 
 
 def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> None:
@@ -16,7 +26,7 @@ def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> N
         raise Interrupted("interrupted while helm ran")
     if result.timed_out:
         raise TimedOut(f"{failed}: helm took longer than {command.timeout:.0f} s")
-    failure = classify(result.stderr)
+    failure = classify(complaint(result))
     if failure.kind in {"away", "network"}:
         raise EnvironmentFault(
             f"{failed}: {failure.text}", hint=hint or "check the network, or vendor from a directory with --from"

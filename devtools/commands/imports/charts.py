@@ -15,6 +15,8 @@ from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.charts.lock import Lock, load_lock
 from devtools.charts.semver import is_compatible
+from devtools.charts.sources.helm_home import with_sources
+from devtools.commands.charts import chart_keys
 from devtools.errors import ConfigError
 from devtools.helm.chart_commands import OCI, HelmCharts, newest
 from devtools.imports.layer_files import slug
@@ -150,10 +152,9 @@ class Finder:
                     raise ConfigError(f"{shown} depends on {place}, which is too far away: package it")
                 shutil.copytree((directory / place.removeprefix("file://")).resolve(), target, dirs_exist_ok=True)
         self.app.say(f"fetching the dependencies of {shown}")
-        for number, url in enumerate(dict.fromkeys(repositories)):
-            if not url.startswith(OCI):
-                self.app.runner.run(helm.add_repository(f"dependency-{number}", url))
-        result = self.app.runner.run(helm.build_dependencies(copy))
+        keys = chart_keys(self.app)
+        sources = {f"dependency-{n}": (url, keys.access(url)) for n, url in enumerate(dict.fromkeys(repositories))}
+        result = self.app.runner.run(with_sources(helm, sources).build_dependencies(copy))
         if not result.ok:
             raise ConfigError(f"dependencies of {shown} cannot be fetched: run helm dependency build there first")
         return _files_of(copy / "charts", "charts")
