@@ -119,7 +119,7 @@ READ_OTHERWISE = {
     "devtools/tilt/harness/arguments.py": 1,
     # Archives that were opened, made or packed here a moment ago.
     "devtools/base/archives.py": 1,
-    "devtools/charts/vendor.py": 2,
+    "devtools/charts/sources/packing.py": 2,
     "devtools/docker/images.py": 1,
 }
 
