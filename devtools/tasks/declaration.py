@@ -54,7 +54,7 @@ class _OurTask(Task[Callable[..., None]]):
 
         A task that is asked for its help needs none.
         """
-        from devtools.tasks.positional import asks_for_help, refuse_unknown
+        from devtools.tasks.positional import asks_for_help, refuse_incomplete, refuse_unknown
 
         texts = dict(self.help)
         try:
@@ -67,6 +67,8 @@ class _OurTask(Task[Callable[..., None]]):
             if asks_for_help(program.core.unparsed):
                 for argument in arguments:
                     argument.positional = False
+            else:
+                refuse_incomplete(program.core.unparsed, program.collection)
         return arguments
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:

@@ -48,10 +48,11 @@ class _Mention:
         known = self.flags.flags
         if word in known or word in self.flags.inverse_flags:
             self.waits = word in known and known[word].takes_value
+            self.left -= word in known and known[word].positional
         elif self.waits:
             self.waits = False
         elif equals and flag in known:
-            pass
+            self.left -= known[flag].positional
         elif word[:2] in known and not word.startswith("--"):
             pass  # -lteam=core, with its value
         elif self.left:
@@ -93,6 +94,19 @@ def refuse_unknown(words: Sequence[str], root: Collection) -> None:
     found = found or difflib.get_close_matches(word, tasks, n=1, cutoff=_NEAR)
     near = f"did you mean {' or '.join(f'invoke {name}' for name in found)}?" if found else "invoke --list"
     raise Exit(f"error: unknown task '{word}'\n  hint: {near}", code=_CONFIG)
+
+
+def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
+    """Raise Exit for a task of ours that lacks an argument which it needs; invoke itself does not say what that is."""
+    tasks = _tasks(root)
+    for mention in _read(words, tasks):
+        if mention.left > 0 and hasattr(mention.task, "reads") and not mention.waits:
+            argument = mention.flags.positional_args[-mention.left]
+            name = next(name for name, task in tasks.items() if task is mention.task)
+            raise Exit(
+                f"error: {name} needs {argument.name.upper()}: {argument.help}\n  hint: invoke --help {name}",
+                code=_CONFIG,
+            )
 
 
 def _unknown(words: Sequence[str], tasks: Mapping[str, AnyTask]) -> str:
