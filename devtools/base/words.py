@@ -18,6 +18,6 @@ def shortened(items: Sequence[str], most: int = 3, separator: str = ", ") -> str
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'chart'?`, empty if no known word is similar."""
-    similar = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    """`did you mean 'chart'?`, empty if no other known word is similar."""
+    similar = difflib.get_close_matches(word, [other for other in known if other != word], n=1, cutoff=0.6)
     return f"did you mean '{similar[0]}'?" if similar else ""

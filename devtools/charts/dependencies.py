@@ -13,7 +13,7 @@ from typing import Any, Literal
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_yaml import read_map, yaml_text
 from devtools.base.open_file import read_source
-from devtools.base.yaml_positions import read
+from devtools.base.yaml_positions import Document, read
 from devtools.charts.archive import dependencies_of, files_of_archive
 from devtools.charts.semver import is_compatible
 from devtools.charts.tree import is_archive_of
@@ -99,6 +99,17 @@ def dependencies(chart: Path) -> tuple[Dependency, ...]:
     locked = {str(item.get("name")): str(item.get("version")) for item in lock.get("dependencies") or ()}
     is_current = lock.get("digest") == _digest(asked, lock.get("dependencies") or ())
     return tuple(_state(chart, item, locked if is_current else {}) for item in asked)
+
+
+def nameless(document: Document) -> Iterator[Problem]:
+    """Yield a problem for each entry of a Chart.yaml's dependencies that is not a map with a name."""
+    found = document.data.get("dependencies") or []
+    if not isinstance(found, list):
+        yield document.problem(("dependencies",), "'dependencies' must be a list")
+        return
+    for number, item in enumerate(found):
+        if not (isinstance(item, Mapping) and isinstance(item.get("name"), str) and item["name"]):
+            yield document.problem(("dependencies", number), "a dependency must be a map with a name")
 
 
 def _state(chart: Path, item: Mapping[str, Any], locked: Mapping[str, str]) -> Dependency:

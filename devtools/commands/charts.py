@@ -15,6 +15,7 @@ from devtools.config.root_causes import FEW
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 
 if TYPE_CHECKING:
+    from devtools.base.yaml_positions import Document
     from devtools.charts.dependencies import Dependency
     from devtools.charts.lock import LockEntry
     from devtools.charts.sources.credentials import Keys
@@ -51,16 +52,21 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
 
 def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
     """Build charts/ of every chart of this repository from vendored archives; with `check` FAILED if it is not."""
+    from devtools.base.yaml_positions import read as read_chart
     from devtools.charts.dependencies import dependencies as read
+    from devtools.charts.dependencies import nameless
     from devtools.errors import config_error
 
     rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for chart in sorted((app.settings.charts / "platform").glob("*/Chart.yaml")):
-        directory = chart.parent
+        directory, document = chart.parent, read_chart(chart, chart.relative_to(app.settings.root))
+        if wrong := document.problems or tuple(nameless(document)):
+            problems += wrong
+            continue
         found = read(directory)
         if not check and any(item.state != "ok" for item in found):
-            problems += _build(app, directory, found)
+            problems += _build(app, directory, found, document)
             found = read(directory)
         rows += [
             {
@@ -81,25 +87,29 @@ def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
     return ExitCode.FAILED if any(row["state"] != "ok" for row in rows) else ExitCode.OK
 
 
-def _build(app: App, chart: Path, found: Sequence[Dependency]) -> list[Problem]:
-    """Place an archive of each dependency, or nothing if some have none: those are returned as problems."""
-    from devtools.charts.dependencies import place
-    from devtools.errors import Location
+def _build(app: App, chart: Path, found: Sequence[Dependency], document: Document) -> list[Problem]:
+    """Place an archive of each dependency, or nothing if some have none: those are returned as problems.
 
+    `document` is the Chart.yaml that declares them, in this order.
+    """
+    from devtools.charts.dependencies import place
+
+    archives, problems = {}, []
     with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
-        archives = {item.name: _archive(app, chart, item, Path(home)) for item in found}
-        where = Location(file=(chart / "Chart.yaml").relative_to(app.settings.root))
-        problems = [
-            Problem(
-                where=where,
-                message=f"no vendored archive is {item.name} {item.constraint}",
-                hint="pin it in charts/third_party/lock.yaml, then: invoke charts.vendor",
-            )
-            for item in found
-            if archives[item.name] is None
-        ]
+        for number, item in enumerate(found):
+            try:
+                archive = _archive(app, chart, item, Path(home))
+            except ConfigError as error:
+                problems.append(document.problem(("dependencies", number), error.message, error.hint))
+                continue
+            if archive:
+                archives[item.name] = archive
+                continue
+            message = f"no vendored archive is {item.name} {item.constraint}"
+            hint = "pin it in charts/third_party/lock.yaml, then: invoke charts.vendor"
+            problems.append(document.problem(("dependencies", number), message, hint))
         if not problems:
-            place(chart, {name: archive for name, archive in archives.items() if archive}, app.clock())
+            place(chart, archives, app.clock())
     return problems
 
 
@@ -111,7 +121,9 @@ def _archive(app: App, chart: Path, item: Dependency, home: Path) -> Path | None
     if item.repository.startswith("file://"):
         source = (chart / item.repository.removeprefix("file://")).resolve()
         if not source.is_relative_to(app.settings.root.resolve()):
-            raise ConfigError(f"{item.repository} of {chart.name} leads out of the repository")
+            raise ConfigError(f"{item.repository} leads out of the repository")
+        if not (source / "Chart.yaml").is_file():
+            raise ConfigError(f"{item.repository} is not a chart", hint="a path from the directory of this Chart.yaml")
         app.toolchain.ensure(("helm",), progress=app.say)
         result = app.runner.run(_helm(app, home / "home").package(source, home))
         if not result.ok:

@@ -104,7 +104,7 @@ def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
             argument = mention.flags.positional_args[-mention.left]
             name = next(name for name, task in tasks.items() if task is mention.task)
             raise Exit(
-                f"error: {name} needs {argument.name.upper()}: {argument.help}\n  hint: invoke --help {name}",
+                f"error: {name} needs {str(argument.name).upper()}: {argument.help}\n  hint: invoke --help {name}",
                 code=_CONFIG,
             )
 

@@ -94,7 +94,7 @@ def test_what_no_archive_satisfies_is_refused_and_nothing_is_written(shop: Path)
     chart = asks(shop, VENDORED.replace("~1.2.0", "^2.0.0") + LOCAL)
     done = run(shop, output="text")
     assert done.code is ExitCode.CONFIG
-    assert "charts/platform/app/Chart.yaml:1:1: no vendored archive is cache ^2.0.0" in done.err
+    assert "charts/platform/app/Chart.yaml:5:5: no vendored archive is cache ^2.0.0" in done.err
     assert not (chart / "charts").exists()
     assert not (chart / "Chart.lock").exists()
 
@@ -104,6 +104,23 @@ def test_a_directory_outside_of_the_repository_is_refused(shop: Path) -> None:
     done = run(shop, output="text")
     assert done.code is ExitCode.CONFIG
     assert "leads out of the repository" in done.err
+
+
+def test_what_is_wrong_with_charts_is_said_at_their_lines_and_all_at_once(shop: Path) -> None:
+    asks(shop, "  - {name: x, version: 1.0.0, repository: file://../nowhere}\n  - {nam: y}\n")
+    asks(shop, "  - {name: x, version: 1.0.0, repository: file://../nowhere}\n", "widget")
+    broken = shop / "charts/platform/broken/Chart.yaml"
+    broken.parent.mkdir()
+    broken.write_text("name: [\n")
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    assert [
+        f"{item['file']}:{item['line']}:{item['column']} {item['message'][:40]}" for item in done.document["problems"]
+    ] == [
+        "charts/platform/app/Chart.yaml:6:5 a dependency must be a map with a name",
+        "charts/platform/broken/Chart.yaml:2:1 is not YAML: did not find expected node ",
+        "charts/platform/widget/Chart.yaml:5:5 file://../nowhere is not a chart",
+    ]
 
 
 OWN = "apiVersion: v2\nname: web\nversion: 0.1.0\n"

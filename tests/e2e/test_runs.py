@@ -121,6 +121,7 @@ def test_a_release_is_rolled_back_and_the_next_plan_says_so(repo: Repo, cluster:
     refused = repo.invoke("rollback", "conf", "7")
     assert refused.code == 2, refused.text
     assert "has no revision '7'" in refused.text
+    assert "hint: Helm keeps revisions 1, 2" in refused.text
     typed = repo.invoke("rollback", "conf", "1", "--output", "json")
     assert typed.code == 0, typed.text
     assert (typed.document["from"], typed.document["to"]) == (2, 1)

@@ -120,6 +120,10 @@ def test_every_chart_that_does_not_render_is_named(offline: Repo) -> None:
     assert failed.err.count("cannot be rendered") == 2
     assert not (offline.path / "out").exists()
     assert "--to is missing" in offline.invoke("render").err
+    for name in ("tasks.py", "tasks.py/below"):
+        failed = offline.invoke("render", "--to", name)
+        assert f"error: --to {name} is a file, or below one" in failed.err
+        assert failed.code == 2
     assert "holds the repository" in offline.invoke("render", "--to", "..").err
 
 

@@ -88,6 +88,10 @@ def _directory(app: App, typed: str) -> Path:
     if not typed:
         raise ConfigError("--to is missing: the directory to write into", hint="invoke render --to rendered")
     out = (app.cwd / typed).resolve()
+    if next(path for path in (out, *out.parents) if path.exists()).is_file():
+        raise ConfigError(
+            f"--to {typed} is a file, or below one", hint="choose a directory: invoke render --to rendered"
+        )
     if app.settings.root.is_relative_to(out):
         raise ConfigError(f"--to {typed} holds the repository", hint="choose a directory of its own")
     settings = app.settings

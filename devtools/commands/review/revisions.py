@@ -132,7 +132,8 @@ def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int
     if typed:
         if not (typed.isascii() and typed.isdigit() and int(typed) in states):
             known = ", ".join(map(str, sorted(states)))
-            raise ConfigError(f"release {release.id} has no revision '{typed}'", hint=f"it has {known}")
+            hint = f"Helm keeps {'revision' if len(states) == 1 else 'revisions'} {known} of it"
+            raise ConfigError(f"release {release.id} has no revision '{typed}'", hint=hint)
         return newest, int(typed)
     worked = [number for number, status in states.items() if status in _WORKED and number < newest]
     if not worked:
