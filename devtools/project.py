@@ -24,7 +24,7 @@ from devtools.app.options import Options
 from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 from devtools.events import Bus, Notice, RunFinished, RunStarted
 from devtools.model import Facts, Plan, ReleaseId, Stack
-from devtools.planning.overrides import Overrides, with_overrides
+from devtools.planning.overrides import Overrides, adopted, with_overrides
 from devtools.planning.plan import Selection, changes, down_plan, in_waves, make_plan, of_new_cluster
 
 if TYPE_CHECKING:
@@ -393,5 +393,6 @@ def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
         if uninstall.undeclared or not uninstall.whole:
             return plan
         return with_sweeps(plan, facts, crds=uninstall.crds, force=options.force)
-    plan = make_plan(stack, selection, facts, inputs.digests, force=options.force, adopt=request.overrides.adopt)
+    adopt = adopted(request.overrides, facts)
+    plan = make_plan(stack, selection, facts, inputs.digests, force=options.force, adopt=adopt)
     return with_overrides(in_waves(plan, request.waves) if request.waves else plan, request.overrides)

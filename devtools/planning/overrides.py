@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from devtools.errors import ConfigError
-from devtools.model import Action, Plan, ReleaseId, Stack, Step
+from devtools.model import BUSY, Action, Facts, Plan, ReleaseId, Stack, Step
 from devtools.planning.plan import Selection
 from devtools.planning.selection import find_release
 
+EVERY = "*"  # stands for all releases that another tool installed
 RECREATE = "what cannot be changed in place is recreated, as asked"
 TAKE = "fields held by others are taken over, as asked"
 _SYNCED = frozenset({Action.INSTALL, Action.UPGRADE, Action.UNCHANGED})
@@ -22,6 +23,7 @@ class Overrides:
     recreate: frozenset[ReleaseId] = frozenset()  # recreate what cannot be changed in place
     take: frozenset[ReleaseId] = frozenset()  # take over fields that others hold
     adopt: frozenset[ReleaseId] = frozenset()  # adopt what others installed, or have not finished
+    foreign: bool = False  # the same for all that another tool installed, unless it has not finished
     reasons: Mapping[ReleaseId, str] = field(default_factory=dict)  # if the plan itself has none
 
 
@@ -29,14 +31,24 @@ def find_overrides(
     stack: Stack, selection: Selection, *, recreate: Collection[str], take: Collection[str]
 ) -> Overrides:
     """Return the overrides that were typed; ConfigError for a release that is unknown or not part of this run."""
-    owners = _releases(stack, selection, take, "--take-ownership")
-    return Overrides(recreate=_releases(stack, selection, recreate, "--recreate"), take=owners, adopt=owners)
+    owners = _releases(stack, selection, [name for name in take if name != EVERY], "--take-ownership")
+    again = _releases(stack, selection, recreate, "--recreate")
+    return Overrides(recreate=again, take=owners, adopt=owners, foreign=EVERY in take)
+
+
+def adopted(overrides: Overrides, facts: Facts) -> frozenset[ReleaseId]:
+    """Return the releases that may be upgraded although this stack did not install them."""
+    found = facts.releases.values() if overrides.foreign else ()
+    return overrides.adopt | {fact.id for fact in found if not fact.stack and fact.status not in BUSY}
 
 
 def with_overrides(plan: Plan, overrides: Overrides) -> Plan:
     """Return the plan with these releases synced whether or not they are unchanged."""
     reasons = dict.fromkeys(overrides.take, TAKE) | dict.fromkeys(overrides.recreate, RECREATE)
     reasons |= dict(overrides.reasons)
+
+    if overrides.foreign:
+        reasons |= {step.id: TAKE for step in plan.steps if step.adopt and step.id not in reasons}
 
     def change(step: Step) -> Step:
         if step.id not in reasons or step.action not in _SYNCED:
@@ -49,7 +61,7 @@ def with_overrides(plan: Plan, overrides: Overrides) -> Plan:
             action=Action.UPGRADE if step.action is Action.UNCHANGED else step.action,
             reason=reason,
             recreate=step.id in overrides.recreate,
-            take=step.id in overrides.take,
+            take=step.id in overrides.take or (overrides.foreign and step.adopt),
             take_pending=step.id in overrides.adopt,
         )
 

@@ -187,7 +187,8 @@ def _foreign(release: Release, fact: ReleaseFact) -> str:
     owner = (
         f"it belongs to stack '{fact.stack}'" if fact.stack else "a release of this name was installed by another tool"
     )
-    return f"{owner} on this cluster: to adopt it, invoke layer {release.layer} --take-ownership {release.id}"
+    more = "" if fact.stack or fact.status in BUSY else ", or all of these: --take-ownership '*'"
+    return f"{owner} on this cluster: to adopt it, invoke layer {release.layer} --take-ownership {release.id}{more}"
 
 
 def _adopted(release: Release, fact: ReleaseFact, digest: str) -> Step:

@@ -163,7 +163,10 @@ _FLAGS = {
         "recreate objects of this release whose immutable fields change (may be given again)", "recreate", None
     ),
     "take-ownership": _Flag(
-        "take over this release, its fields and its objects from other owners (may be given again)", "take", None
+        "take over this release, its fields and its objects from other owners, or '*' for every release that "
+        "another tool installed (may be given again)",
+        "take",
+        None,
     ),
     "stage": _Flag("only layers of this stage (may be given again)", "selector.stages", None),
     "release": _Flag("only this release, name or namespace/name (may be given again)", "selector.releases", None),

@@ -12,6 +12,7 @@ import yaml
 from devtools.engine.engine import announce
 from devtools.errors import ConfigError
 from devtools.model import ChartRef, Facts, Need, ObjectRef, Plan, ReleaseFact, ReleaseId, Stack, Step
+from devtools.planning.overrides import adopted, find_overrides, with_overrides
 from devtools.planning.plan import Selection, behind, digest_behind, down_plan, make_plan
 from tests.kits.stack import cases, load, repository, said
 
@@ -61,8 +62,10 @@ def plan_of(stack: Stack, case: Any) -> Plan:
     if case.get("down"):
         return down_plan(stack, selection, facts_of(case), declared_too=not case.get("undeclared", False))
     digests = dict.fromkeys((release.id for release in stack.releases()), SAME)
-    adopt = frozenset(map(release_id, case.get("adopt", ())))
-    return make_plan(stack, selection, facts_of(case), digests, force=case.get("force", False), adopt=adopt)
+    overrides = find_overrides(stack, selection, recreate=(), take=case.get("take", ()))
+    adopt = {*map(release_id, case.get("adopt", ())), *adopted(overrides, facts_of(case))}
+    made = make_plan(stack, selection, facts_of(case), digests, force=case.get("force", False), adopt=adopt)
+    return with_overrides(made, overrides)
 
 
 @pytest.mark.parametrize("case", cases("plan"))
