@@ -35,7 +35,7 @@ class _Mention:
     waits: bool = False  # the last flag's value comes next
 
     def __post_init__(self) -> None:
-        self.left = len(self.flags.positional_args)
+        self.left = len(self.flags.missing_positional_args)
 
     @property
     def may_be_bare(self) -> bool:
@@ -48,11 +48,11 @@ class _Mention:
         known = self.flags.flags
         if word in known or word in self.flags.inverse_flags:
             self.waits = word in known and known[word].takes_value
-            self.left -= word in known and known[word].positional
+            self.left = max(0, self.left - (word in known and known[word].positional))
         elif self.waits:
             self.waits = False
         elif equals and flag in known:
-            self.left -= known[flag].positional
+            self.left = max(0, self.left - known[flag].positional)
         elif word[:2] in known and not word.startswith("--"):
             pass  # -lteam=core, with its value
         elif self.left:
@@ -101,7 +101,7 @@ def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
     tasks = _tasks(root)
     for mention in _read(words, tasks):
         if mention.left > 0 and hasattr(mention.task, "reads") and not mention.waits:
-            argument = mention.flags.positional_args[-mention.left]
+            argument = mention.flags.missing_positional_args[-mention.left]
             name = next(name for name, task in tasks.items() if task is mention.task)
             raise Exit(
                 f"error: {name} needs {str(argument.name).upper()}: {argument.help}\n  hint: invoke --help {name}",
