@@ -1,4 +1,8 @@
-"""Makes the files of a chart that prints manifests as they are written; CRDs go to its `crds/` directory."""
+"""Makes the files of a chart that prints manifests as they are written.
+
+CRDs go to the `crds/` directory of a subchart: Helm stores the chart in the record of each release, which may have
+1 MiB, but not its subcharts.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from devtools.errors import Location, Problem
 
 _BOUNDARY = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
 _HELM_SPLITS = re.compile(r"^---", re.MULTILINE)  # helm takes any line that begins so for the end of a document
+_CRDS = "charts/crds"  # a subchart
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OBJECT = "must be a Kubernetes object: a map with apiVersion, kind and metadata.name"
 _KUSTOMIZE = "kustomize.config.k8s.io/"
@@ -47,7 +52,7 @@ def chart_files(
     Text is never a template: `{{` is escaped.
     """
     metadata = {"apiVersion": "v2", "name": name, "version": version, "description": description}
-    files = {"Chart.yaml": yaml_text(metadata)}
+    files: dict[str, str] = {}
     problems: list[Problem] = []
     first: dict[_Identity, _Item] = {}
     for path, (shown, raw) in manifests.items():
@@ -55,8 +60,11 @@ def chart_files(
         problems += [problem for item in items for problem in _twice(item, first)]
         crds = [item.text for item in items if item.data["kind"] == "CustomResourceDefinition"]
         others = [_template(item) for item in items if item.data["kind"] != "CustomResourceDefinition"]
-        files |= {f"crds/{path}": _joined(crds)} if crds else {}
+        files |= {f"{_CRDS}/crds/{path}": _joined(crds)} if crds else {}
         files |= {f"templates/{path}": _joined(others)} if others else {}
+    if any(path.startswith(_CRDS) for path in files):
+        files[f"{_CRDS}/Chart.yaml"] = yaml_text({**metadata, "name": PurePosixPath(_CRDS).name})
+    files["Chart.yaml"] = yaml_text(metadata)
     return {f"{name}/{path}": text.encode() for path, text in files.items()}, problems
 
 
