@@ -113,12 +113,17 @@ class Charts:
         when it cannot be read or made, or holds what is neither file nor directory.
         """
         with self._mutex:
-            if chart.kind == "packaged" and self.packages:
-                self.packages.make(chart)
+            self.make(chart)
+            if chart.kind == "packaged":
                 return chart.sha256
             if chart.path not in self._digests:
                 self._digests[chart.path] = self._digest(chart)
             return self._digests[chart.path]
+
+    def make(self, chart: ChartRef) -> None:
+        """Make a packaged chart unless it is there; raises ConfigError with every problem of its sources."""
+        if chart.kind == "packaged" and self.packages:
+            self.packages.make(chart)
 
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
         """What is wrong with the archives and directories that enabled releases use; each is looked at once."""

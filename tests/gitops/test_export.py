@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from devtools.app.environment import App
 from devtools.commands.gitops.export import Arguments, export
 from devtools.errors import ExitCode
 from tests.kits.shop import make_shop
+from tests.kits.stack import write
 from tests.kits.verbs import Done, call
 
 
@@ -196,3 +198,48 @@ def test_wrong_arguments(shop: Path, typed: dict[str, Any], text: str) -> None:
     done = run(shop, **typed)
     assert done.code is ExitCode.CONFIG
     assert text.partition(" (")[0] in done.err
+
+
+def test_packaged_charts_are_part_of_the_export(shop: Path, app: App) -> None:
+    """As the chart that is deployed here, so that the record of its release stays the same; each environment's own."""
+    write(
+        shop,
+        {
+            "layers/45-packaged.yaml": (
+                "stage: apps\nreleases:\n"
+                "  - {name: plain, namespace: apps, chart: manifests/plain}\n"
+                "  - {name: made, namespace: apps, chart: kustomize/made}\n"
+            ),
+            "charts/manifests/plain/a.yaml": (
+                'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: "{{ b }}"}\n'
+            ),
+            "charts/kustomize/made/base/kustomization.yaml": "configMapGenerator: [{name: b, literals: [a=b]}]\n",
+            "charts/kustomize/made/overlays/production/kustomization.yaml": (
+                "resources: [../../base]\nnamePrefix: prod-\n"
+            ),
+        },
+    )
+    environ = {"DEVTOOLS_CACHE": str(app.folders.cache), "DEVTOOLS_STATE": str(shop.parent / "state")}
+
+    def exported(engine: str = "argocd", **typed: Any) -> Done:
+        arguments = Arguments(output="json", engine=engine, **typed)
+        return call(lambda app: export(app, arguments), "json", environ=environ, cwd=shop)
+
+    assert exported().code is ExitCode.OK
+    files = tree(shop)
+    charts = sorted(name for name in files if name.startswith("sources/") and name.endswith("/Chart.yaml"))
+    assert charts == [
+        f"sources/charts/{name}/Chart.yaml"
+        for name in ("kustomize/made-base", "kustomize/made-overlays-production", "manifests/plain")
+    ]
+    assert b'{{ "{{" }} b }}' in files["sources/charts/manifests/plain/templates/a.yaml"]
+    for environment, directory in (("dev", "made-base"), ("production", "made-overlays-production")):
+        component = files[f"environments/{environment}/components/45-packaged/made/component.yaml"]
+        assert f"gitops/sources/charts/kustomize/{directory}\n".encode() in component
+    assert exported(check=True).code is ExitCode.OK
+    assert exported("flux").code is ExitCode.OK
+
+    write(shop, {"charts/kustomize/made/base/kustomization.yaml": "secretGenerator: [{name: b, literals: [a=b]}]\n"})
+    refused = exported()
+    assert refused.code is ExitCode.CONFIG
+    assert "is made by kustomize in plain text, which is not exported" in refused.err + refused.out

@@ -20,7 +20,7 @@ from devtools.gitops.flux.engine import export_flux
 from devtools.gitops.flux.overlays import export_kustomize
 from devtools.gitops.secrets import secret_notes, secret_problems
 from devtools.gitops.tree.originals import tenant_references, with_originals
-from devtools.gitops.tree.secrets import copied_secrets, inline_secrets
+from devtools.gitops.tree.secrets import copied_secrets, inline_secrets, packaged_secrets
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
 from devtools.planning.selection import Selector
@@ -155,7 +155,7 @@ def _refuse_secrets(
     releases = [
         release for stack in stacks for release in stack.releases() if (stack.environment.name, release.id) in exported
     ]
-    problems = list(inline_secrets(releases))
+    problems = [*inline_secrets(releases), *packaged_secrets(releases, root)]
     if typed.layout != "components" or typed.engine == "kustomize":
         problems += copied_secrets((item for items in components.values() for item in items), place, root)
     if problems:
@@ -226,7 +226,7 @@ def chart_infos_of(
     from devtools.gitops.tree import charts
 
     used = [release.chart for stack in stacks for release in stack.releases() if release.installed]
-    names = " ".join(sorted({chart.key for chart in used}))
+    names = " ".join(sorted({f"{chart.key} {chart.sha256}" for chart in used}))
     contents = app.cached(
         f"chart contents {app.settings.root} {names}",
         (app.settings.charts, Path(charts.__file__)),

@@ -41,8 +41,8 @@ def export_flux(
         else:
             files |= component_files(environment)
         notes += environment.notes
-    for chart in options.charts.values():
-        files |= chart.files
+    for item in (item for members in components.values() for item in members):
+        files |= options.charts[item.chart_name].files
     return Export(files=files, notes=tuple(notes))
 
 

@@ -54,8 +54,8 @@ def export_kustomize(
     for environment, found in zip(environments, releases, strict=True):
         patches = {path: changes for path, item in found.items() if (changes := difference(first[path], item))}
         files |= _overlay(environment, shared, patches)
-    for chart in options.charts.values():
-        files |= chart.files
+    for component in everything:
+        files |= options.charts[component.chart_name].files
     notes = [note for item in environments for note in (*item.notes, *item.encrypted_notes())]
     return Export(files=files, notes=tuple(notes))
 

@@ -58,8 +58,9 @@ def chart_infos(
     for chart in used:
         if chart.key not in found:
             entry = charts.lock.entries[chart.pin] if chart.pin else None
-            directory = charts.lock.reference(entry).replace("@", "-") if entry else ""
+            directory = charts.lock.reference(entry).replace("@", "-") if entry else _directory(chart)
             own = replace(place, charts=place.charts / directory)
+            charts.make(chart)
             found[chart.key] = _info(chart, entry, contents.get(chart.key), settings, own, root)
     return _with_scopes(found, contents)
 
@@ -68,6 +69,7 @@ def contents_of(used: Iterable[ChartRef], charts: Charts) -> dict[str, Contents]
     """Return what the files of each chart that is on this disk bring, by key; the lock says which CRDs, if it does."""
     found = {}
     for chart in {chart.key: chart for chart in used}.values():
+        charts.make(chart)
         if chart.path.exists():
             entry = charts.lock.entries[chart.pin] if chart.pin else None
             found[chart.key] = _contents(chart.path, entry)
@@ -84,7 +86,10 @@ def _info(
 ) -> ChartInfo:
     locked = _locked_crds(entry) if entry else ()
     files: Mapping[PurePosixPath, bytes] = {}
-    if entry is None:
+    if chart.kind == "packaged":
+        source = ChartSource(kind="git", repository=settings.repository, path=str(place.below_out(place.charts)))
+        files = _files(chart, place)
+    elif entry is None:
         path = place.root / chart.path.relative_to(root).as_posix()
         source = ChartSource(kind="git", repository=settings.repository, path=str(path))
     else:
@@ -105,6 +110,12 @@ def _info(
         post_sync=here.post_sync,
         is_readable=contents is not None,
     )
+
+
+def _directory(chart: ChartRef) -> str:
+    """Return where a packaged chart lies among extracted ones: an overlay beside its base, not in it."""
+    kind, _, rest = chart.name.partition("/")
+    return f"{kind}/{rest.replace('/', '-')}" if chart.kind == "packaged" else ""
 
 
 def _with_scopes(infos: Mapping[str, ChartInfo], contents: Mapping[str, Contents]) -> Mapping[str, ChartInfo]:
@@ -150,7 +161,12 @@ def _extracted(chart: ChartRef, entry: LockEntry, place: Place) -> Mapping[PureP
         hint = f"run: invoke charts.vendor --name {entry.chart}"
         raise ConfigError(f"chart '{entry.chart}' is not vendored, so it cannot be extracted", hint=hint)
     verify_archive(chart.path, entry)
-    files = files_of_archive(read_source(chart.path), bool, f"chart {entry.chart}")
+    return _files(chart, place)
+
+
+def _files(chart: ChartRef, place: Place) -> Mapping[PurePosixPath, bytes]:
+    """Return the files of a chart's archive, below --out."""
+    files = files_of_archive(read_source(chart.path), bool, f"chart {chart.name}")
     return {place.charts / name: content for name, content in files.items()}
 
 

@@ -7,13 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import Document, KeyPath, read
+from devtools.charts.archive import files_of_archive
+from devtools.charts.packaged.sources import KUSTOMIZE
 from devtools.errors import Location, Problem
 from devtools.gitops.component import Component, Place
 from devtools.model import Release
 from devtools.redaction.keys import is_ordinary, is_secret, looks_random
 
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@${}()]+)@")  # of a URL; not a variable or a template
+_DOCUMENT = re.compile(r"^---$", re.MULTILINE)
+_SECRET = re.compile(r"^kind: Secret$", re.MULTILINE)  # as kustomize writes YAML
+_WITH_DATA = re.compile(r"^(data|stringData):$", re.MULTILINE)
+_NAME = re.compile(r"^  name: (\S+)$", re.MULTILINE)
 HINT = "keep it in an ExternalSecret or, for Flux, in a SOPS file; change it if it was committed"
 
 
@@ -37,6 +44,19 @@ def copied_secrets(components: Iterable[Component], place: Place, root: Path) ->
             done.add(file.path)
             shown = file.path.relative_to(place.root)
             yield from secrets_in(read(root / shown, Path(shown)))
+
+
+def packaged_secrets(releases: Iterable[Release], root: Path) -> Iterator[Problem]:
+    """Yield each Secret with data that kustomize makes: perhaps of files that are not in Git."""
+    for chart in {release.chart.key: release.chart for release in releases}.values():
+        if chart.kind != "packaged" or not chart.name.startswith(f"{KUSTOMIZE}/"):
+            continue
+        files = files_of_archive(read_source(chart.path), lambda name: name.startswith("templates/"), chart.name)
+        for document in _DOCUMENT.split(b"\n".join(files.values()).decode()):
+            name = _NAME.search(document)
+            if name and _SECRET.search(document) and _WITH_DATA.search(document):
+                message = f"Secret/{name[1]} is made by kustomize in plain text, which is not exported"
+                yield Problem(where=Location(file=chart.sources[0].relative_to(root)), message=message, hint=HINT)
 
 
 def secrets_in(document: Document) -> Iterator[Problem]:
