@@ -109,6 +109,11 @@ class Component:
     flux: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def chart_short(self) -> str:
+        """The chart's name in its Chart.yaml."""
+        return self.chart_name.rpartition("/")[2].partition("@")[0]
+
+    @property
     def namespace(self) -> str:
         """The namespace it is deployed into."""
         return self.release.namespace

@@ -23,7 +23,7 @@ TENANT_RULES: Sequence[Mapping[str, Any]] = (
 
 def rbac_of(component: Component) -> Sequence[Mapping[str, Any]]:
     """Return the objects that grant a component its rights; none if its chart brings them all."""
-    make = _MAKERS.get(component.chart_name.rpartition("/")[2])
+    make = _MAKERS.get(component.chart_short)
     return make(component) if make else ()
 
 

@@ -230,7 +230,7 @@ def tenant_kustomizations(
 ) -> Iterable[dict[str, Any]]:
     """Yield the Kustomizations of tenants: their kind, once kro is there, and then they themselves."""
     stack = environment.stack
-    layers = {item.layer for item in environment.components if item.chart_name.rpartition("/")[2] == "kro"}
+    layers = {item.layer for item in environment.components if item.chart_short == "kro"}
     name = f"{stack}-tenant-definition"
     spec = environment.followed(directory / "definition")
     if layers:
