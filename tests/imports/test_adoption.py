@@ -1,67 +1,102 @@
-"""Releases that helmfile installed on the embedded cluster: adopted without a restart, and imported from there."""
+"""Releases that helmfile deployed, imported and adopted: real helmfile, real helm, real API server."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from uuid import uuid4
+import shutil
+import subprocess
+from typing import Any
 
 import pytest
 
-from devtools.app.environment import App
 from devtools.clusters.provider import Cluster
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
-from tests.kits.chart_servers import Packer
 from tests.kits.repository import Repo
 
 pytestmark = pytest.mark.cluster
-
 HELMFILE = """\
+environments:
+  dev:
+    values: [{domain: dev.example, replicas: 2}]
+---
+helmDefaults: {wait: true}
+commonLabels: {team: shop}
 releases:
+  - name: cache
+    namespace: NAMESPACE
+    createNamespace: false
+    chart: ./charts/web
+    labels: {tier: back}
   - name: web
     namespace: NAMESPACE
-    chart: CHART
+    chart: ./charts/web
+    needs: [NAMESPACE/cache]
     values:
-      - replicas: 2
-        database: {password: CANARY-7f3a9c1e5b2d}
+      - replicas: {{ .Values.replicas }}
+        host: www.{{ .Values.domain }}
+    set: [{name: level, value: "3"}]
+"""
+TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}, labels: {level: {{ .Values.level | quote }}}}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: {{ .Release.Name }}}}
+  template:
+    metadata: {labels: {app: {{ .Release.Name }}}}
+    spec: {containers: [{name: c, image: nginx, env: [{name: HOST, value: {{ .Values.host | quote }}}]}]}
 """
 
 
-def test_releases_of_helmfile_are_adopted_and_no_pod_restarts(app: App, cluster: Cluster, tmp_path: Path) -> None:
-    rows = {row.name: row.path for row in app.toolchain.table()}
-    if rows["helmfile"] is None:
+def test_what_helmfile_deployed_is_adopted_without_a_change(repo: Repo, cluster: Cluster) -> None:
+    if {row.name: row.path for row in repo.app.toolchain.table()}["helmfile"] is None:
         pytest.skip("helmfile is not built here: invoke import.helmfile builds it")
-    namespace = f"adopt-{uuid4().hex[:8]}"
-    chart = Path(__file__).parent / "helmfiles" / "_charts" / "web"
-    repo = Repo(path=tmp_path / "shop", namespace=namespace, app=app)
-    repo.write("devtools.yaml", f"name: {namespace}\nenvironment: default\n")
-    repo.write("tasks.py", "from devtools.tasks import namespace\n")
-    file = repo.write("helmfile.yaml", HELMFILE.replace("NAMESPACE", namespace).replace("CHART", str(chart)))
-    helm = app.toolchain.path("helm")
-    words = ("--helm-binary", helm, "--kube-context", cluster.context, "--file", file, "--quiet")
-    environ = {"KUBECONFIG": str(cluster.kubeconfig), "HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}
-    Packer(helm=helm, home=tmp_path / "home").run(rows["helmfile"], *words, "sync", env=environ)
+    shutil.rmtree(repo.path / "layers")
+    shutil.rmtree(repo.path / "environments")
+    shutil.rmtree(repo.path / "charts")
+    repo.write("devtools.yaml", f"name: {repo.namespace}\n")
+    repo.write("helmfile.yaml.gotmpl", HELMFILE.replace("NAMESPACE", repo.namespace))
+    repo.write("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 0.1.0\n")
+    repo.write("charts/web/values.yaml", "replicas: 1\nhost: ''\nlevel: 1\n")
+    repo.write("charts/web/templates/web.yaml", TEMPLATE)
     kube = Kube(cluster.kubeconfig, cluster.context, Cancel())
-    before = _pods(kube, namespace)
-    assert before
+    if kube.get(f"/api/v1/namespaces/{repo.namespace}") is None:
+        kube.create("/api/v1/namespaces", {"metadata": {"name": repo.namespace}})
+    helmfile, helm = (str(repo.app.toolchain.path(name)) for name in ("helmfile", "helm"))
+    words = [helmfile, "--helm-binary", helm, "-e", "dev", "--kube-context", cluster.context, "sync"]
+    env = {**repo.environ, "KUBECONFIG": str(cluster.kubeconfig), "HOME": str(repo.path.parent)}
+    synced = subprocess.run(words, cwd=repo.path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert synced.returncode == 0, synced.stderr
 
-    assert repo.invoke("import.helmfile", "helmfile.yaml").code == 0
-    planned = repo.invoke("plan")
-    assert f"invoke layer 10-main --take-ownership {namespace}/web" in " ".join(planned.text.split())
-    done = repo.invoke("up", "--no-test", "--take-ownership", f"{namespace}/web")
+    def there() -> dict[str, Any]:
+        found = {}
+        for plural in ("apis/apps/v1/namespaces/{}/deployments", "api/v1/namespaces/{}/pods"):
+            for item in (kube.get("/" + plural.format(repo.namespace)) or {})["items"]:
+                metadata = item["metadata"]
+                found[metadata["name"]] = [metadata["uid"], metadata.get("generation"), metadata.get("labels")]
+        return found
+
+    before = there()
+    assert len(before) == 2 + 3
+    typo = repo.invoke("import.helmfile", "helmfile.yaml")
+    assert typo.code == 2
+    assert typo.err == "error: helmfile.yaml does not exist\n  hint: invoke import.helmfile helmfile.yaml.gotmpl\n"
+    imported = repo.invoke("import.helmfile", "helmfile.yaml.gotmpl", "--output", "json")
+    assert imported.code == 0, imported.text
+    assert [row for row in imported.document["rows"] if not row["carried"]] == []
+    blocked = repo.invoke("plan", "--env", "dev", "--output", "json")
+    assert {item["action"] for item in blocked.document["releases"]} == {"blocked"}
+    assert "--take-ownership '*'" in blocked.document["releases"][0]["planned"]
+    everything = ("up", "--env", "dev", "--no-test", "--take-ownership", "*")
+    diff = repo.invoke(*everything, "--dry-run", "--diff", "--output", "json")
+    assert diff.code == 0, diff.text
+    assert [(item["action"], item["problem"], item["objects"]) for item in diff.document["releases"]] == [
+        ("upgrade", "", []),
+        ("upgrade", "", []),
+    ]
+    done = repo.invoke(*everything, "--output", "json")
     assert done.code == 0, done.text
-    assert _pods(kube, namespace) == before
-    assert "unchanged" in repo.invoke("plan").out
-
-    read = repo.invoke("import.cluster", "--namespace", namespace, "--out", "../read", "--output", "json")
-    assert read.code == 0, read.text
-    assert f"{namespace}/web: values that look secret: database.password" in read.out
-    assert "CANARY" not in read.text
-    files = [path for path in (tmp_path / "read").rglob("*") if path.is_file()]
-    assert not [path for path in files if b"CANARY" in path.read_bytes()]
-    template = Path("templates/objects.yaml")
-    assert (tmp_path / "read/charts/platform/web" / template).read_bytes() == (chart / template).read_bytes()
-
-
-def _pods(kube: Kube, namespace: str) -> set[str]:
-    return {str(item["metadata"]["uid"]) for item in kube.items(f"/api/v1/namespaces/{namespace}/pods")}
+    assert there() == before
+    again = repo.invoke("plan", "--env", "dev", "--output", "json")
+    assert {item["action"] for item in again.document["releases"]} == {"unchanged"}

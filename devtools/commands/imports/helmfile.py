@@ -110,7 +110,10 @@ def _file(app: App, typed: str) -> Path:
         return found[0]
     if path.is_dir() and path.name == "helmfile.d":
         return path
-    raise ConfigError(f"{typed} is not a helmfile", hint="invoke import.helmfile path/to/helmfile.yaml")
+    names = [name for name in _NAMES if (path.parent / name).exists()]
+    near = Path(typed).parent / names[0] if names else "path/to/helmfile.yaml"
+    message = f"{typed} is not a helmfile" if path.exists() else f"{typed} does not exist"
+    raise ConfigError(message, hint=f"invoke import.helmfile {near}")
 
 
 def _texts(base: Path) -> dict[Path, str]:
