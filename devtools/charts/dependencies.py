@@ -28,13 +28,14 @@ _ALWAYS = frozenset({"name", "repository"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """One dependency of a chart: `version` is what charts/ holds, empty if nothing."""
+    """One dependency of a chart: `version` is what charts/ holds, `locked` what Chart.lock says, empty if nothing."""
 
     name: str
     constraint: str
     repository: str
     state: State
     version: str = ""
+    locked: str = ""
 
 
 def declared(chart: Path, shown: Callable[[Path], Path]) -> Iterator[tuple[Location, str, str]]:
@@ -98,7 +99,7 @@ def dependencies(chart: Path) -> tuple[Dependency, ...]:
     lock = _lock(chart)
     locked = {str(item.get("name")): str(item.get("version")) for item in lock.get("dependencies") or ()}
     is_current = lock.get("digest") == _digest(asked, lock.get("dependencies") or ())
-    return tuple(_state(chart, item, locked if is_current else {}) for item in asked)
+    return tuple(_state(chart, item, locked.get(str(item["name"]), ""), is_current=is_current) for item in asked)
 
 
 def nameless(document: Document) -> Iterator[Problem]:
@@ -112,7 +113,7 @@ def nameless(document: Document) -> Iterator[Problem]:
             yield document.problem(("dependencies", number), "a dependency must be a map with a name")
 
 
-def _state(chart: Path, item: Mapping[str, Any], locked: Mapping[str, str]) -> Dependency:
+def _state(chart: Path, item: Mapping[str, Any], locked: str, *, is_current: bool) -> Dependency:
     name, constraint = str(item["name"]), str(item.get("version") or "")
     version = _held(chart, name)
     state: State = "ok"
@@ -120,10 +121,12 @@ def _state(chart: Path, item: Mapping[str, Any], locked: Mapping[str, str]) -> D
         state = "missing"
     elif not is_compatible(constraint or "*", version):
         state = "wrong version"
-    elif locked.get(name) != version:
+    elif not is_current or locked != version:
         state = "not locked"
     repository = str(item.get("repository") or "")
-    return Dependency(name=name, constraint=constraint, repository=repository, state=state, version=version)
+    return Dependency(
+        name=name, constraint=constraint, repository=repository, state=state, version=version, locked=locked
+    )
 
 
 def place(chart: Path, archives: Mapping[str, Path], now: float) -> None:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devtools.base.atomic_write import write_whole
@@ -23,10 +23,11 @@ from devtools.charts.lock import LOCK, LockEntry, with_sha256
 from devtools.charts.resolve import THIRD_PARTY, WORK, Charts
 from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import Fetcher
+from devtools.charts.sources.latest import newest_within
 from devtools.charts.sources.packing import missing_dependencies
 from devtools.charts.sources.running import run_helm
 from devtools.errors import ConfigError, EnvironmentFault
-from devtools.helm.chart_commands import HelmCharts
+from devtools.helm.chart_commands import HelmCharts, newest
 from devtools.process.runner import Runner
 
 
@@ -62,30 +63,47 @@ class Vendor:
         Raises ConfigError where the chart is not what the lock says, or unsafe; EnvironmentFault where its source or
         the disk fails. Nothing has changed then.
         """
-        # helm's directory may hold credentials: it is not in the tree, where a run that is killed would leave them
-        with self._work() as work, tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
-            helm = self._helm(Path(home))
-            fetcher = Fetcher(helm, self._runner, work, self._keys)
-            archive, shown = fetcher.fetch(entry, source)
+        with self._work() as work, self._private_helm() as helm:
+            archive, found = self._checked(helm, entry, source, work)
+            return replace(found, changed=self._settle(entry, archive, found.sha256, found.source))
+
+    def fetch(self, entry: LockEntry, into: Path, source: str = "") -> tuple[Path, Vendored]:
+        """Fetch and check a chart that is not in the lock into a directory; its version may be a range.
+
+        Raises as `vendor`.
+        """
+        with tempfile.TemporaryDirectory(dir=into) as work, self._private_helm() as helm:
+            if newest([entry.version]) != entry.version:
+                entry = replace(entry, version=newest_within(entry, source, helm, self._runner, self._keys))
+            archive, found = self._checked(helm, entry, source, Path(work))
+            return archive.replace(into / f"{entry.name}-{entry.version}.tgz"), found
+
+    @contextmanager
+    def _private_helm(self) -> Iterator[HelmCharts]:
+        """Helm with a directory that may hold credentials: not in the tree, where a killed run would leave them."""
+        with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+            yield self._helm(Path(home))
+
+    def _checked(self, helm: HelmCharts, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
+        """Fetch an archive below `work`, with its dependencies, and look at it."""
+        fetcher = Fetcher(helm, self._runner, work, self._keys)
+        archive, shown = fetcher.fetch(entry, source)
+        inspect_archive(archive, entry)
+        provenance = self._provenance(helm, entry, archive)
+        missing = missing_dependencies(archive)
+        if missing:
+            archive = fetcher.with_dependencies(entry, archive)
             inspect_archive(archive, entry)
-            provenance = self._provenance(helm, entry, archive)
-            missing = missing_dependencies(archive)
-            if missing:
-                archive = fetcher.with_dependencies(entry, archive)
-                inspect_archive(archive, entry)
-            cannot = f"chart archive {archive.name} of '{entry.chart}' cannot be used"
-            run_helm(self._runner, helm.show_archive(archive), cannot)
-            inspect_crds(archive, entry)
-            sha256 = sha256_of(archive)
-            changed = self._settle(entry, archive, sha256, shown)
-        return Vendored(
+        cannot = f"chart archive {archive.name} of '{entry.chart}' cannot be used"
+        run_helm(self._runner, helm.show_archive(archive), cannot)
+        inspect_crds(archive, entry)
+        return archive, Vendored(
             chart=entry.chart,
             version=entry.version,
-            sha256=sha256,
+            sha256=sha256_of(archive),
             source=shown,
             provenance=provenance,
             packed=missing,
-            changed=changed,
         )
 
     @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,14 @@ from devtools.config.root_causes import FEW
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 
 if TYPE_CHECKING:
-    from devtools.base.yaml_positions import Document
-    from devtools.charts.dependencies import Dependency
     from devtools.charts.lock import LockEntry
     from devtools.charts.sources.credentials import Keys
-    from devtools.charts.vendor import Vendor
+    from devtools.charts.sources.own import Builder
+    from devtools.charts.vendor import Vendor, Vendored
     from devtools.helm.chart_commands import HelmCharts
 
 VERSION = 1  # of the JSON documents
+_OWN = "platform/"
 
 
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
@@ -30,43 +31,46 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     from devtools.errors import config_error
     from devtools.run.file_lock import run_lock
 
-    wanted = _chosen(app, names) or [entry for entry in _pinned(app) if app.charts.state(entry) != "vendored"]
+    own, wrong = _lacking(app) if not names else ([_own(app, name) for name in names if name.startswith(_OWN)], [])
+    chosen = [name for name in names if not name.startswith(_OWN)]
+    wanted = _chosen(app, chosen)
+    if not names:
+        wanted = [entry for entry in _pinned(app, silent=bool(own)) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
     maker = _vendor(app, keyring)
     now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
     holder: dict[str, str | int] = {"what": "invoke charts.vendor", "pid": os.getpid(), "started": now}
     subject = f"the charts of {app.settings.root}"
     with run_lock(app.folders.state / "locks", subject, holder, wait=True, cancel=app.cancel, say=app.say):
-        rows, problems = _vendor_all(app, maker, wanted, _place(app, source))
+        place = _place(app, source)
+        rows, problems = _vendor_all(app, maker, wanted, place)
+        more = _vendor_own(app, maker, own, place)
+        rows, problems = rows + more[0], problems + more[1]
     if source and not rows and len(problems) > FEW:
         raise _no_source(problems)
+    problems = wrong + problems
     if not problems or (rows and output == "text"):
         cells = [(row["chart"], row["version"], row["state"], f"provenance: {row['provenance']}") for row in rows]
         _show(app, "charts-vendor", rows, cells, output)
     if problems:
         raise config_error(problems)
-    if not wanted and not app.charts.lock.missing:
+    if not (wanted or own or app.charts.lock.missing):
         app.say("every pinned chart is vendored")
     return ExitCode.OK
 
 
 def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
     """Build charts/ of every chart of this repository from vendored archives; with `check` FAILED if it is not."""
-    from devtools.base.yaml_positions import read as read_chart
     from devtools.charts.dependencies import dependencies as read
-    from devtools.charts.dependencies import nameless
     from devtools.errors import config_error
 
     rows: list[dict[str, Any]] = []
-    problems: list[Problem] = []
-    for chart in sorted((app.settings.charts / "platform").glob("*/Chart.yaml")):
-        directory, document = chart.parent, read_chart(chart, chart.relative_to(app.settings.root))
-        if wrong := document.problems or tuple(nameless(document)):
-            problems += wrong
-            continue
+    charts, problems = _own_charts(app)
+    for directory in charts:
         found = read(directory)
         if not check and any(item.state != "ok" for item in found):
-            problems += _build(app, directory, found, document)
+            with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
+                problems += _builder(app, Path(home)).build(directory)
             found = read(directory)
         rows += [
             {
@@ -87,56 +91,49 @@ def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
     return ExitCode.FAILED if any(row["state"] != "ok" for row in rows) else ExitCode.OK
 
 
-def _build(app: App, chart: Path, found: Sequence[Dependency], document: Document) -> list[Problem]:
-    """Place an archive of each dependency, or nothing if some have none: those are returned as problems.
+def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = None) -> Builder:
+    """Return what fills `charts/` of charts of this repository, offline unless it may fetch."""
+    from devtools.charts.sources.own import Builder
 
-    `document` is the Chart.yaml that declares them, in this order.
-    """
-    from devtools.charts.dependencies import place
-
-    archives, problems = {}, []
-    with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
-        for number, item in enumerate(found):
-            try:
-                archive = _archive(app, chart, item, Path(home))
-            except ConfigError as error:
-                problems.append(document.problem(("dependencies", number), error.message, error.hint))
-                continue
-            if archive:
-                archives[item.name] = archive
-                continue
-            message = f"no vendored archive is {item.name} {item.constraint}"
-            hint = "pin it in charts/third_party/lock.yaml, then: invoke charts.vendor"
-            problems.append(document.problem(("dependencies", number), message, hint))
-        if not problems:
-            place(chart, archives, app.clock())
-    return problems
-
-
-def _archive(app: App, chart: Path, item: Dependency, home: Path) -> Path | None:
-    """Return the archive of a dependency, packed from this repository (`file://`) or vendored; None without one."""
-    from devtools.charts.semver import is_compatible
-    from devtools.helm.chart_commands import newest
-
-    if item.repository.startswith("file://"):
-        source = (chart / item.repository.removeprefix("file://")).resolve()
-        if not source.is_relative_to(app.settings.root.resolve()):
-            raise ConfigError(f"{item.repository} leads out of the repository")
-        if not (source / "Chart.yaml").is_file():
-            raise ConfigError(f"{item.repository} is not a chart", hint="a path from the directory of this Chart.yaml")
+    def helm() -> HelmCharts:
         app.toolchain.ensure(("helm",), progress=app.say)
-        result = app.runner.run(_helm(app, home / "home").package(source, home))
-        if not result.ok:
-            raise ConfigError(f"helm cannot pack {source.name}: {result.stderr.strip()}")
-        return next(iter(sorted(home.glob(f"{item.name}-*.tgz"))), None)
-    fitting = {
-        entry.version: entry
-        for entry in _pinned(app)
-        if entry.name == item.name
-        and is_compatible(item.constraint or "*", entry.version)
-        and app.charts.state(entry) == "vendored"
-    }
-    return app.charts.archive(fitting[newest([*fitting])]) if fitting else None
+        return _helm(app, home / "helm")
+
+    return Builder(
+        charts=app.charts,
+        root=app.settings.root,
+        helm=helm,
+        runner=app.runner,
+        home=home,
+        fetch=fetch,
+        now=app.clock(),
+    )
+
+
+def _vendor_own(
+    app: App, maker: Vendor, charts: Iterable[Path], source: str
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Fetch the dependencies of charts of this repository; what was fetched, as JSON data, and what could not be."""
+    from devtools.base.open_file import sha256_of
+    from devtools.helm.chart_commands import PUBLISHER
+
+    rows: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for chart in charts:
+        with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
+
+            def fetch(entry: LockEntry, home: str = home) -> Path:
+                chart = entry.where.file.parent  # whose dependency it is
+                app.say(f"vendoring {entry.name} {entry.version} for platform/{chart.name}")
+                place = "" if PUBLISHER in source and entry.publisher == "platform" else source
+                archive, done = maker.fetch(entry, Path(home), place)
+                there = app.settings.root / chart / "charts" / archive.name
+                is_same = there.is_file() and sha256_of(there) == done.sha256
+                rows.append(_row(replace(done, chart=f"platform/{chart.name}/{entry.name}", changed=not is_same)))
+                return archive
+
+            problems += _builder(app, Path(home), fetch).build(chart)
+    return rows, problems
 
 
 def _vendor_all(
@@ -156,18 +153,21 @@ def _vendor_all(
         except ConfigError as error:
             problems.append(Problem(where=entry.where, message=error.message, hint=error.hint))
             continue
-        rows.append(
-            {
-                "chart": done.chart,
-                "version": done.version,
-                "state": "vendored" if done.changed else "unchanged",
-                "sha256": done.sha256,
-                "source": done.source,
-                "provenance": done.provenance,
-                "packed": list(done.packed),
-            }
-        )
+        rows.append(_row(done))
     return rows, problems
+
+
+def _row(done: Vendored) -> dict[str, Any]:
+    """Return a chart that was vendored as JSON data."""
+    return {
+        "chart": done.chart,
+        "version": done.version,
+        "state": "vendored" if done.changed else "unchanged",
+        "sha256": done.sha256,
+        "source": done.source,
+        "provenance": done.provenance,
+        "packed": list(done.packed),
+    }
 
 
 def _no_source(problems: Sequence[Problem]) -> ConfigError:
@@ -247,10 +247,49 @@ def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:
     return found
 
 
-def _pinned(app: App) -> list[LockEntry]:
-    """Every entry of the lock; where there is no lock it is said why there are none."""
+def _own_charts(app: App) -> tuple[list[Path], list[Problem]]:
+    """Return the directories of the charts of this repository, and what is wrong with the Chart.yaml of others."""
+    from devtools.base.yaml_positions import read
+    from devtools.charts.dependencies import nameless
+
+    charts: list[Path] = []
+    problems: list[Problem] = []
+    for file in sorted((app.settings.charts / "platform").glob("*/Chart.yaml")):
+        document = read(file, file.relative_to(app.settings.root))
+        if wrong := document.problems or tuple(nameless(document)):
+            problems += wrong
+        else:
+            charts.append(file.parent)
+    return charts, problems
+
+
+def _lacking(app: App) -> tuple[list[Path], list[Problem]]:
+    """Return the charts of this repository whose `charts/` lacks what they ask for, and what is wrong with others."""
+    from devtools.charts.dependencies import dependencies as read
+
+    lacks = {"missing", "wrong version"}
+    charts, problems = _own_charts(app)
+    return [chart for chart in charts if any(item.state in lacks for item in read(chart))], problems
+
+
+def _own(app: App, name: str) -> Path:
+    """Return the directory of a chart of this repository; ConfigError if there is none."""
+    from devtools.config.validate import suggestion
+    from devtools.errors import config_error
+
+    charts, problems = _own_charts(app)
+    if problems:
+        raise config_error(problems)
+    known = {f"{_OWN}{chart.name}": chart for chart in charts}
+    if name not in known:
+        raise ConfigError(f"no chart '{name}'", hint=suggestion(name, known, "charts"))
+    return known[name]
+
+
+def _pinned(app: App, *, silent: bool = False) -> list[LockEntry]:
+    """Return every entry of the lock; if there is no lock, say why there are none."""
     lock = app.charts.lock
-    if lock.missing:
+    if lock.missing and not silent:
         app.say(f"no chart is pinned: there is no {lock.file}")
     return list(lock.entries.values())
 

@@ -18,11 +18,12 @@ from devtools.tasks.declaration import our_task, run
     },
 )
 def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", output: str = "text") -> None:
-    """Fetch pinned charts, check them, and write their sha256 into the lock.
+    """Fetch pinned charts, check them, and write their sha256 into the lock; fetch dependencies of own charts.
 
     Examples:
       invoke charts.vendor
       invoke charts.vendor --name hashicorp/vault --name jetstack/cert-manager
+      invoke charts.vendor --name platform/app
       invoke charts.vendor --from ../archives
     """
     from devtools.commands import charts as verbs

@@ -94,7 +94,8 @@ def test_what_no_archive_satisfies_is_refused_and_nothing_is_written(shop: Path)
     chart = asks(shop, VENDORED.replace("~1.2.0", "^2.0.0") + LOCAL)
     done = run(shop, output="text")
     assert done.code is ExitCode.CONFIG
-    assert "charts/platform/app/Chart.yaml:5:5: no vendored archive is cache ^2.0.0" in done.err
+    expected = "no vendored archive is cache ^2.0.0 (invoke charts.vendor --name platform/app)"
+    assert f"charts/platform/app/Chart.yaml:5:5: {expected}" in done.err
     assert not (chart / "charts").exists()
     assert not (chart / "Chart.lock").exists()
 

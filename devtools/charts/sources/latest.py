@@ -8,25 +8,43 @@ from pathlib import Path
 from devtools.base.machine_yaml import read_map, read_yaml
 from devtools.base.open_file import read_file
 from devtools.charts.lock import LockEntry
+from devtools.charts.semver import is_compatible
 from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import source_of
 from devtools.charts.sources.helm_home import with_sources
 from devtools.charts.sources.running import complaint
 from devtools.errors import ConfigError, Interrupted
-from devtools.helm.chart_commands import OCI, SOURCE, HelmCharts, newest
+from devtools.helm.chart_commands import OCI, PUBLISHER, SOURCE, HelmCharts, newest
 from devtools.helm.failures import classify
 from devtools.process.runner import Runner
 
 INDEX = "index.yaml"
 
 
-def latest_of(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys) -> tuple[str, str]:
+def newest_within(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys) -> str:
+    """Return the newest version in the range that the entry has instead of a version; ConfigError if there is none."""
+    if source and "://" not in source:
+        places = (Path(source.replace(PUBLISHER, entry.publisher)), Path(source, entry.publisher))
+        files = [path.name for place in places for path in place.glob(f"{entry.name}-*.tgz")]
+        versions = [file.removeprefix(f"{entry.name}-").removesuffix(".tgz") for file in files]
+        found = newest([version for version in versions if is_compatible(entry.version or "*", version)])
+        problem = f"{source} has none"
+    else:
+        found, problem = latest_of(entry, source, helm, runner, keys, entry.version)
+    if not found:
+        raise ConfigError(f"no version of {entry.name} fits {entry.version or 'the chart'}: {problem}")
+    return found
+
+
+def latest_of(
+    entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys, within: str = ""
+) -> tuple[str, str]:
     """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
     where, access = source_of(keys, entry, source.removesuffix(f"/{INDEX}"))
     helm = replace(with_sources(helm, {SOURCE: (where, access)}), ca=access.ca)
     result = None if where.startswith(OCI) else runner.run(helm.update(SOURCE))
     if result is None or result.ok:
-        result = runner.run(helm.latest(where, entry.name))
+        result = runner.run(helm.latest(where, entry.name, within))
     if result.cancelled:
         raise Interrupted("interrupted while helm ran")
     if not result.ok:
