@@ -31,7 +31,7 @@ step() { say "==> $*"; }
 own() {
     mkdir -p "$1" 2>/dev/null || :
     [ ! -w "$1" ] || return 0
-    say "    $1 belongs to somebody else: taking it over with sudo"
+    say "    $1 belongs to another user: taking it over with sudo"
     sudo -n mkdir -p "$1" && sudo -n chown "$(id -u):$(id -g)" "$1" ||
         die "cannot write to $1" "as root, type: chown -R $(id -un) $1"
 }

@@ -29,7 +29,7 @@ REVIEWED = "devtools plan --diff + up"  # as `helmfile apply`: first what will c
 
 @dataclass(kw_only=True)
 class Bed:
-    """Everything below `work`, which nobody else uses; `say` is told of progress."""
+    """Everything below `work`, which nothing else uses; `say` gets the progress."""
 
     work: Path
     say: Callable[[str], None]
@@ -81,7 +81,7 @@ class Bed:
     def fresh(self) -> Target:
         """An empty cluster, whatever was there before."""
         self._provider.delete(_nothing)
-        shutil.rmtree(self.work / "state" / "durations", ignore_errors=True)  # nobody has seen these releases yet
+        shutil.rmtree(self.work / "state" / "durations", ignore_errors=True)  # as if these releases never ran
         cluster = self._provider.ensure(_nothing)
         return Target(helm=self.helm, kubeconfig=cluster.kubeconfig, context=cluster.context)
 

@@ -69,7 +69,7 @@ def _plan_case(size: int, estimate: float) -> Case:
         samples: Samples = {}
         for number in range(2 if quick else 6):
             sample = bed.measure(ours("plan"), root)
-            if number:  # the first one reads files that nobody has read
+            if number:  # the first one reads files that are not cached yet
                 _note(bed, samples, OURS, sample, f"plan of {size_now}")
         return {"rows": _rows(samples), "releases": size_now}
 
@@ -158,7 +158,7 @@ def _interleaved(
 
 
 def _rotated(commands: Mapping[str, Sequence[str]], number: int) -> list[tuple[str, Sequence[str]]]:
-    """Nobody is always first."""
+    """No tool is always first."""
     items = list(commands.items())
     at = number % len(items)
     return items[at:] + items[:at]

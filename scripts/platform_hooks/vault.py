@@ -19,7 +19,7 @@ _WHERE = "VAULT_ADDR or --address says where it is"
 
 
 class LostRace(DevtoolsError):
-    """Somebody wrote between our read and our write."""
+    """Another writer wrote between our read and our write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class VaultStore:
             self._ask(path, self._write, path, data, version)
         except self._hvac.exceptions.InvalidRequest as error:
             if "check-and-set" in str(error):
-                raise LostRace(f"{path} was written by somebody else") from None
+                raise LostRace(f"{path} was changed by another writer") from None
             raise DevtoolsError(f"cannot write {path} to Vault: {_error_text(error)}") from None
         except self._hvac.exceptions.InvalidPath:
             raise self._no_engine() from None
@@ -201,7 +201,7 @@ class VaultStore:
 
 
 def _deleted(answer: Any) -> int:
-    """The version of a secret that was deleted, 0 where there never was one: both are told by a 404."""
+    """The version of a secret that was deleted, 0 where there never was one: both are answered with 404."""
     try:
         return int(answer["data"]["metadata"]["version"])
     except (KeyError, TypeError, ValueError, OverflowError):

@@ -59,7 +59,7 @@ def wanted(declared: Iterable[Mapping[str, Any]]) -> tuple[Wanted, ...]:
 
 
 def random_value(name: str) -> str:
-    """A value nobody can guess: 32 URL-safe characters, or 64 hexadecimal digits where the name ends in `-hex`."""
+    """A random value: 32 URL-safe characters, or 64 hexadecimal digits where the name ends in `-hex`."""
     return secrets.token_hex(32) if name.endswith("-hex") else secrets.token_urlsafe(24)
 
 
