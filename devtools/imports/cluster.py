@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,7 +15,7 @@ from devtools.imports.layer_files import Files
 from devtools.imports.nouns import Imported, LayerFile, Row
 from devtools.imports.values import Path
 from devtools.model import ReleaseId
-from devtools.redaction.keys import is_secret
+from devtools.redaction.values import secret_values
 
 _ADVICE = "create the Secret by a command of `before:`, and let the chart refer to it, or write the value yourself"
 _VALUES = PurePosixPath("values.yaml")
@@ -22,6 +23,7 @@ _VALUES = PurePosixPath("values.yaml")
 
 @dataclass(kw_only=True)
 class _Import:
+    encrypted: Mapping[str, Collection[Path]]
     rows: list[Row] = field(default_factory=list)
     files: Files = field(default_factory=dict)
     charts: dict[str, str] = field(default_factory=dict)  # version by name
@@ -31,9 +33,18 @@ class _Import:
         self.rows.append(Row(carried=carried, what=f"{release}: {what}", note=note))
 
 
-def convert_records(documents: Iterable[Mapping[str, Any]], environment: str, layer_names: Sequence[str]) -> Imported:
-    """Return one layer for each namespace, with charts as Helm stored them; no secret value is in any file."""
-    made = _Import()
+def convert_records(
+    documents: Iterable[Mapping[str, Any]],
+    environment: str,
+    layer_names: Sequence[str],
+    encrypted: Mapping[str, Collection[Path]],
+) -> Imported:
+    """Return one layer for each namespace, with charts as Helm stored them.
+
+    Values that look secret are left out, and so are `encrypted` keys, by the name of the release: Helm stores them
+    decrypted.
+    """
+    made = _Import(encrypted=encrypted)
     for document in documents:
         _release(made, document)
     numbered = layer_files.numbers(list(made.layers), layer_names)
@@ -64,7 +75,7 @@ def _release(made: _Import, document: Mapping[str, Any]) -> None:
         made.say(release, f"the release, with chart {name} {version}", note)
         return
     made.files |= _chart_files(name, chart, metadata)
-    values, secret = _without_secrets(document.get("config") or {})
+    values, secret = _without_secrets(document.get("config") or {}, frozenset(made.encrypted.get(release.name, ())))
     if secret:
         made.say(release, "values that look secret: " + ", ".join(".".join(path) for path in secret), _ADVICE)
     keys = {"name": release.name, "namespace": release.namespace, "chart": f"platform/{name}"}
@@ -87,25 +98,21 @@ def _chart_files(name: str, chart: Mapping[str, Any], metadata: Mapping[str, Any
     return files
 
 
-def _without_secrets(tree: Mapping[str, Any], above: Path = ()) -> tuple[dict[str, Any], list[Path]]:
-    """Return values without what looks secret, and the paths of that."""
+def _without_secrets(
+    tree: Mapping[str, Any], encrypted: Collection[Path], above: Path = ()
+) -> tuple[dict[str, Any], list[Path]]:
+    """Return values without what is encrypted elsewhere or looks secret, and the paths of that."""
     result: dict[str, Any] = {}
     found: list[Path] = []
     for key, value in tree.items():
         path = (*above, str(key))
-        if isinstance(value, Mapping):
-            result[key], below = _without_secrets(value, path)
+        if path in encrypted:
+            found.append(path)
+        elif isinstance(value, Mapping):
+            result[key], below = _without_secrets(value, encrypted, path)
             found += below
-        elif _is_secret(path, value):
+        elif secret_values(reduce(lambda inner, name: {name: inner}, reversed(path), value)):
             found.append(path)
         else:
             result[key] = value
     return result, found
-
-
-def _is_secret(path: Path, value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_is_secret(path, item) for item in value)
-    if isinstance(value, Mapping):
-        return any(_is_secret((*path, str(key)), item) for key, item in value.items())
-    return is_secret(list(path), value)

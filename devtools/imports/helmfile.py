@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from devtools.imports.releases import Converter, Release, chart_key
 from devtools.imports.states import State
 from devtools.model import ReleaseId
 
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _ENTRY = frozenset({"helmfile.yaml", "helmfile.yaml.gotmpl", "helmfile.gotmpl"})
 
 
@@ -70,7 +72,7 @@ def _releases(helmfile: Helmfile, names: Sequence[str]) -> tuple[dict[ReleaseId,
     for name, items in helmfile.found.items():
         for item in items:
             where = helmfile.places.of(item.source, item.id.name)
-            if why := helmfile.left_out.get(chart_key(item)):
+            if why := helmfile.left_out.get(chart_key(item)) or _unusable(item.id):
                 rows.append(Row(carried=False, what=f"{item.id}: the release", where=where, note=why))
             elif name in found.setdefault(item.id, {}):
                 note = "the first one counts: give one of them another name"
@@ -79,6 +81,14 @@ def _releases(helmfile: Helmfile, names: Sequence[str]) -> tuple[dict[ReleaseId,
                 found[item.id][name] = item
     releases = {key: Release(id=key, found=by_name, names=names) for key, by_name in found.items() if by_name}
     return releases, rows
+
+
+def _unusable(release: ReleaseId) -> str:
+    """Why a layer file does not take a release of this name; Helm allows dots."""
+    for what, text, most in (("name", release.name, 53), ("namespace", release.namespace, 63)):
+        if len(text) > most or not _NAME.fullmatch(text):
+            return f"its {what} must have at most {most} lower-case letters, digits and '-': install it under another"
+    return ""
 
 
 def _groups(releases: Any, file: Path) -> dict[str, list[Release]]:

@@ -118,7 +118,11 @@ class Converter:
 
     def _labels(self, release: Release) -> None:
         chart = str(release.first.keys.get("chart") or "").rpartition("/")[2]
-        own = {"name": release.id.name, "namespace": release.first.keys.get("namespace"), "chart": chart}  # helmfile's
+        own = {
+            "name": release.id.name,
+            "namespace": release.first.keys.get("namespace") or "",
+            "chart": chart,
+        }  # helmfile's
         every = release.first.keys.get("labels") or {}
         labels = {str(key): str(value) for key, value in every.items() if own.get(key) != value}
         good = {

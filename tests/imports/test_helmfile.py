@@ -170,6 +170,26 @@ def test_the_table_says_what_was_not_carried_over(helmfiles: Helmfiles, tmp_path
     assert "templates/helmfile.yaml:16: api: no namespace" in rows["templates"][0]
 
 
+def test_names_that_helm_takes_and_a_layer_does_not(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    (helmfiles.root / "names").mkdir()
+    chart = "chart: ../_charts/web"
+    text = f"- {{name: web, {chart}, labels: {{tier: a}}}}\n- {{name: old.api, {chart}}}\n"
+    (helmfiles.root / "names/helmfile.yaml").write_text(
+        f"commonLabels: {{team: shop}}\nreleases:\n{text}- {{name: ui, {chart}, needs: [old.api]}}\n"
+    )
+    done = helmfiles.run("names", tmp_path / "shop")
+    assert done.code == ExitCode.OK, done.err
+    rows = _rows(done.document, carried=False)
+    assert "old.api: the release: its name must have at most 53 lower-case letters, digits and '-'" in rows
+    assert "ui: needs old.api" in rows
+    (layer,) = (tmp_path / "shop/layers").iterdir()
+    releases = read_map(layer.read_bytes())["releases"]
+    assert {item["name"]: item["labels"] for item in releases} == {
+        "web": {"team": "shop", "tier": "a"},
+        "ui": {"team": "shop"},
+    }
+
+
 def test_no_secret_is_in_any_file(helmfiles: Helmfiles, tmp_path: Path) -> None:
     done = helmfiles.run("secrets-set", tmp_path / "shop")
     assert done.code == ExitCode.OK, done.err

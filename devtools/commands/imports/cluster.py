@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
@@ -32,7 +33,7 @@ def import_cluster(
     directory = root / "layers"
     there = sorted(path.name for path in directory.glob("*.yaml")) if directory.is_dir() else []
     environment = app.environment_name
-    imported = convert_records(documents, environment, there)
+    imported = convert_records(documents, environment, there, _encrypted(root))
     files = {**imported.files, **repository_files(root, environment)}
     changes = changes_of(root, files, (), overwrite=overwrite)
     if not dry_run:
@@ -52,7 +53,21 @@ def import_cluster(
         ],
     }
     show(app, document, output)
+    if any(item.get("config") for item in documents):
+        app.say("Helm stores values in plain text, decrypted ones, too: read the overlays before you commit them")
     return ExitCode.OK
+
+
+def _encrypted(root: Path) -> dict[str, set[tuple[str, ...]]]:
+    """Return the keys that SOPS encrypted in the repository that is written to, by the name of the release."""
+    from devtools.base.yaml_positions import read
+    from devtools.imports.values import paths
+    from devtools.sops.encrypted_file import SUFFIX
+
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for file in sorted(root.glob(f"environments/*/*/*{SUFFIX}")):
+        found.setdefault(file.name.removesuffix(SUFFIX), set()).update(paths(read(file).data))
+    return found
 
 
 def _documents(app: App, namespaces: Sequence[str]) -> list[dict[str, Any]]:
