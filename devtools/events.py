@@ -90,6 +90,8 @@ class PlanMade:
     steps: tuple[PlannedStep, ...]
     dry_run: bool
     sets: tuple[PlannedSet, ...] = ()
+    before: tuple[str, ...] = ()  # commands of the stack, run before the first step
+    after: tuple[str, ...] = ()  # commands of the stack, run after the last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

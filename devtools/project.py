@@ -199,9 +199,11 @@ class Project:
         values = with_decrypted(self.app, planned.plan, planned.inputs.values, smoke_values)
         return replace(planned, inputs=replace(planned.inputs, values=values))
 
-    def apply(self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus) -> ExitCode:
-        """Carry out a plan; emits the events of every step and a final RunFinished."""
-        from devtools.app.orphans import marked
+    def apply(
+        self, request: Request, planned: Planned, cluster: Cluster, kube: Kube, bus: Bus, directory: Path | None = None
+    ) -> ExitCode:
+        """Carry out a plan; emits the events of every step and a final RunFinished. `directory` is the run's."""
+        from devtools.app.orphans import RUN_VARIABLE, marked
         from devtools.app.run_setup import new_session
         from devtools.engine.engine import Engine
         from devtools.run.durations import durations_file, save_durations
@@ -211,15 +213,10 @@ class Project:
 
         state = self.app.folders.state
         with marked(state / "marks", warn) as mark:
+            variables = {RUN_VARIABLE: mark, "DEVTOOLS_RUN_DIRECTORY": str(directory or "")}
+            values, options = planned.inputs.values, request.options
             run = new_session(
-                self.app,
-                cluster,
-                bus,
-                kube,
-                stack=request.stack,
-                values=planned.inputs.values,
-                options=request.options,
-                mark=mark,
+                self.app, cluster, bus, kube, stack=request.stack, values=values, options=options, variables=variables
             )
             code = Engine(run, planned.plan, planned.facts).run()
             save_durations(durations_file(state, request.stack.name, cluster.context), run.durations)
@@ -252,7 +249,7 @@ class Project:
                     planned = replace(planned, facts=facts, plan=_plan(request, facts, planned.inputs))
                     planned = self.with_secrets(planned, cluster) if options.sync else planned
                 self._announce(request, planned, bus)
-                return self.apply(request, planned, cluster, kube, bus)
+                return self.apply(request, planned, cluster, kube, bus, directory)
         except DevtoolsError as error:
             return self._ended_early(bus, cancel.error or error, started)
         except KeyboardInterrupt:
@@ -395,4 +392,5 @@ def _plan(request: Request, facts: Facts, inputs: Inputs) -> Plan:
         return with_sweeps(plan, facts, crds=uninstall.crds, force=options.force)
     adopt = adopted(request.overrides, facts)
     plan = make_plan(stack, selection, facts, inputs.digests, force=options.force, adopt=adopt)
-    return with_overrides(in_waves(plan, request.waves) if request.waves else plan, request.overrides)
+    plan = with_overrides(in_waves(plan, request.waves) if request.waves else plan, request.overrides)
+    return replace(plan, runs_commands=options.sync)

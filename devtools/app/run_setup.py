@@ -31,12 +31,11 @@ def new_session(
     stack: Stack,
     values: Mapping[ReleaseId, Mapping[str, Any]],
     options: Options,
-    mark: str,
+    variables: Mapping[str, str],
 ) -> Session:
-    """Return the session of a run; `mark` is the value of `RUN_VARIABLE` in its processes."""
+    """Return the session of a run; `variables`, `RUN_VARIABLE` among them, are set for its processes."""
     from devtools.app.crash_reports import bug
     from devtools.app.locks import origin_of
-    from devtools.app.orphans import RUN_VARIABLE
     from devtools.run.durations import durations_file, load_durations
     from devtools.run.session import Session
     from devtools.run.slots import Slots
@@ -44,7 +43,7 @@ def new_session(
     own = cluster.kubeconfig.parent / "helm"
     # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
-    env = {RUN_VARIABLE: mark, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
+    env = {**variables, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 
     def helm() -> Helm:
         from devtools.helm.commands import Helm
@@ -61,11 +60,12 @@ def new_session(
         slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
         root=stack.root,
         hook_env={
-            RUN_VARIABLE: mark,
+            **variables,
             "KUBECONFIG": str(cluster.kubeconfig),
             "DEVTOOLS_CONTEXT": cluster.context,
             "DEVTOOLS_PROVIDER": cluster.provider,
             "DEVTOOLS_ENVIRONMENT": stack.environment.name,
+            "DEVTOOLS_STACK": stack.name,
         },
         values=values,
         durations=load_durations(durations_file(app.folders.state, stack.name, cluster.context)),

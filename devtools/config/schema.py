@@ -26,7 +26,7 @@ def layer_schema() -> dict[str, Any]:
 
 def settings_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `devtools.yaml`, with a description of every key."""
-    return _schema(Settings, "Settings of a repository", settings, gitops)
+    return _schema(Settings, "Settings of a repository", settings, gitops, declared)
 
 
 def _schema(root: type, title: str, *modules: ModuleType) -> dict[str, Any]:

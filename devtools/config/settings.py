@@ -25,6 +25,7 @@ from devtools.base.key_types import (
 )
 from devtools.config.settings_file.gitops import LOCAL, GitopsSettings, gitops_settings
 from devtools.errors import ConfigError, Problem, config_error
+from devtools.model import Hook
 
 if TYPE_CHECKING:
     from devtools.base.yaml_positions import Document
@@ -114,6 +115,10 @@ class Settings:
     extends: Derived[Mapping[str, str]] = field(default_factory=dict)  # the environment under another one
     references: bool = False
     """Whether `${path.to.value}` in layer files and overlays stands for an environment's value; false when absent."""
+    before: tuple[Hook, ...] = ()
+    """Commands run before anything is changed by `up` or `layer`."""
+    after: tuple[Hook, ...] = ()
+    """Commands run after that, whatever the result is."""
     allowed_contexts: tuple[Text, ...] = ()
     """Kube contexts that may be written to, besides those of clusters made here."""
     gitops: GitopsSettings | None = None
@@ -169,8 +174,8 @@ def load_settings(root: Path) -> Settings:
     """Settings of the repository at `root`; ConfigError with every problem of the file."""
     from devtools.base.yaml_positions import Document, read
     from devtools.config.cluster_keys import cluster_problems
-    from devtools.config.settings_file.checks import extends_problems, gitops_problems
-    from devtools.config.validate import validated
+    from devtools.config.settings_file.checks import extends_problems, gitops_problems, hook_problems
+    from devtools.config.validate import made, validated
 
     root = root.resolve()
     path = root / FILE
@@ -178,12 +183,17 @@ def load_settings(root: Path) -> Settings:
     data, problems = validated(Settings, document)
     found = [*problems, *_path_problems(document, data, root), *cluster_problems(document, data, root)]
     found += [*extends_problems(document, data, root), *gitops_problems(document, data, root)]
+    found += hook_problems(document, data, root)
     if found:
         raise config_error(found)
-    return _settings(root, data)
+    hooks = {
+        key: tuple(made(Hook, item, where=document.at((key, at))) for at, item in enumerate(data.get(key, ())))
+        for key in ("before", "after")
+    }
+    return _settings(root, data, **hooks)
 
 
-def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
+def _settings(root: Path, data: Mapping[str, Any], **hooks: tuple[Hook, ...]) -> Settings:
     from devtools.config.validate import made
 
     name = data.get("name") or _sanitised(root.name)
@@ -192,7 +202,7 @@ def _settings(root: Path, data: Mapping[str, Any]) -> Settings:
     extends = {key: value["extends"] for key, value in data.get("environments", {}).items() if "extends" in value}
     clusters = {key: _cluster({**cluster, **keys}) for key, keys in environments.items()}
     data = {**data, "name": name, "cluster": _cluster(cluster), "environments": clusters}
-    settings = made(Settings, data, root=root, gitops=None, extends=extends)
+    settings = made(Settings, data, root=root, gitops=None, extends=extends, **hooks)
     if "gitops" not in data:
         return settings
     return replace(settings, gitops=gitops_settings(data["gitops"], name, _environments(settings)))

@@ -23,7 +23,7 @@ from devtools.config.finder import ChartFinder
 from devtools.config.settings import Settings
 from devtools.config.validate import validated
 from devtools.errors import ConfigError, Location, Problem, config_error
-from devtools.model import Layer, ReleaseId, Stack
+from devtools.model import Hook, Layer, ReleaseId, Stack
 from devtools.planning.graph import check_graph
 
 if TYPE_CHECKING:
@@ -68,12 +68,19 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: 
         environment=replace(values.environment, texts=references.texts if references else {}),
         layers=tuple(layers),
         environments=environment_names(settings),
+        before=_commands(settings.before, name),
+        after=_commands(settings.after, name),
     )
     if None not in declared.values() and all(release.namespace for release in stack.releases()):
         problems += check_graph(stack)
     if problems:
         raise config_error(problems)
     return stack
+
+
+def _commands(hooks: Iterable[Hook], environment: str) -> tuple[Hook, ...]:
+    """The commands that run in an environment."""
+    return tuple(hook for hook in hooks if hook.environments is None or environment in hook.environments)
 
 
 def _references(settings: Settings, values: EnvironmentValues) -> References | None:

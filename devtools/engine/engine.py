@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from devtools.base.words import plural
 from devtools.engine.outcome import GOOD, FinishedStep, StepResult, Tally
 from devtools.engine.schedule import expected, levels
+from devtools.engine.stack_commands import End, StackCommands
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.events import (
     Outcome,
@@ -58,12 +59,19 @@ class Engine:
         A bug of ours in one step is that step's failure: others may be in the middle of theirs.
         """
         started = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            if not all(map(self._is_quick, self._plan.steps)):
-                self._load_executor()
-                stack.callback(self._steps.close)
-            self._schedule({step.id: step for step in self._plan.steps})
-        return self._finish(time.monotonic() - started)
+        commands = StackCommands(self._session, self._plan)
+        end = commands.before()
+        if not end.code:
+            with contextlib.ExitStack() as stack:
+                if not all(map(self._is_quick, self._plan.steps)):
+                    self._load_executor()
+                    stack.callback(self._steps.close)
+                self._schedule({step.id: step for step in self._plan.steps})
+            end = self._end()
+        end = commands.after(end)
+        seconds = time.monotonic() - started
+        self._session.bus.emit(RunFinished(exit_code=int(end.code), seconds=seconds, reason=end.reason, hint=end.hint))
+        return end.code
 
     def _load_executor(self) -> None:
         """Get what carries out steps: a tenth of the time of a run that finds nothing to do."""
@@ -257,13 +265,12 @@ class Engine:
         whole = not self._session.cancel.is_set() and not self._tally.fault
         return whole and bool(tests) and all(test.verdict in good for test in tests)
 
-    def _finish(self, seconds: float) -> ExitCode:
-        """Exit code and reason of the whole run."""
+    def _end(self) -> End:
+        """Exit code and reason of all steps."""
         code, reason, hint = self._tally.result(self._session.cancel, self._plan)
         if code is ExitCode.OK and self._plan.keeps_crds:
             reason, hint = self._crds_left()
-        self._session.bus.emit(RunFinished(exit_code=int(code), seconds=seconds, reason=reason, hint=hint))
-        return code
+        return End(code=code, reason=reason, hint=hint)
 
     def _crds_left(self) -> tuple[str, str]:
         """What is said of the CRDs that an uninstall left, and what removes them."""
@@ -283,6 +290,8 @@ def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
     return PlanMade(
         layers=plan.layers,
         dry_run=dry_run,
+        before=tuple(shlex.join(hook.argv) for hook in plan.before),
+        after=tuple(shlex.join(hook.argv) for hook in plan.after),
         steps=tuple(
             PlannedStep(
                 release=str(step.id),

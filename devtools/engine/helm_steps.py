@@ -73,7 +73,8 @@ class HelmSteps:
         """Run commands of a release, one after the other."""
         for hook in hooks:
             self._session.wait_for(release, hook.timeout).say(f"hook {hook.argv[0]}")
-            self._commands.hook(release, hook.argv, hook.timeout)
+            env = {"DEVTOOLS_NAMESPACE": release.namespace, "DEVTOOLS_RELEASE": release.name}
+            self._commands.hook(hook, release, env)
 
     def upgrade(self, step: Step) -> Deployed:
         """Namespace, CRDs and `helm upgrade --install`, tried again as the policies of `releases.failures` say."""

@@ -33,7 +33,8 @@ def components_of(
     members = [release for release in stack.releases() if _is_exported(stack.layer(release.layer), release)]
     edges = exported_edges(stack, {release.id for release in members})
     waves = waves_of(edges)
-    if problems := [problem for release in members for problem in _problems(release)]:
+    problems = [problem for release in members for problem in _problems(release)]
+    if problems := [*problems, *_stack_problems(stack)]:
         raise config_error(problems)
     maker = _Maker(stack, settings, charts, place, members, {*namespaces, *_EXISTING}, waves)
     found = [maker.component(release, edges[release.id]) for release in members]
@@ -56,6 +57,14 @@ def disabled_notes(stack: Stack) -> tuple[Note, ...]:
 
 def _is_exported(layer: Layer, release: Release) -> bool:
     return release.installed and release.gitops and layer.gitops
+
+
+def _stack_problems(stack: Stack) -> Iterable[Problem]:
+    """Yield the commands around a run that an exported environment would lack."""
+    for key, hooks in (("before", stack.before), ("after", stack.after)):
+        for hook in hooks:
+            message = f"a command runs {key} each run in {stack.environment.name}, which no controller does"
+            yield Problem(where=hook.where, message=message, hint=f"limit it with environments: [local] under '{key}'")
 
 
 def _problems(release: Release) -> Iterable[Problem]:

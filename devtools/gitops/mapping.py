@@ -19,7 +19,7 @@ class Mapping:
     """
 
     key: str
-    owner: Literal["release", "layer", "environment", "chart"]
+    owner: Literal["release", "layer", "environment", "chart", "stack"]
     argocd: tuple[str, ...] = ()
     flux: tuple[str, ...] = ()
     argocd_note: str = ""
@@ -35,9 +35,9 @@ MAPPINGS = tuple(map(_mapping, read_yaml(read_file(Path(__file__).with_suffix(".
 
 def table() -> str:
     """Return the table as Markdown."""
-    owners = {"release": "a release", "layer": "a layer", "environment": "an environment", "chart": "a chart"}
+    articles = {"environment": "an", "stack": "the"}
     rows = [
-        f"| {_key(item)} | {owners[item.owner]} | {_cell(item.argocd, item.argocd_note)} | "
+        f"| {_key(item)} | {articles.get(item.owner, 'a')} {item.owner} | {_cell(item.argocd, item.argocd_note)} | "
         f"{_cell(item.flux, item.flux_note)} |"
         for item in MAPPINGS
     ]

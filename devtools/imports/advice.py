@@ -47,9 +47,9 @@ CARRIED_EVENTS: Mapping[str, tuple[str, str]] = {
 }
 # other events of hooks, and what stands in their place
 HOOK_EVENTS: Mapping[str, str] = {
-    "preapply": "run it before invoke up",
-    "prepare": "run it before invoke up",
-    "cleanup": "run it after invoke up",
+    "preapply": "make it before: of the release, or of devtools.yaml, which runs once before invoke up",
+    "prepare": "make it before: of devtools.yaml, which runs once before invoke up",
+    "cleanup": "make it after: of devtools.yaml, which runs once after invoke up",
     "preuninstall": "make it a Helm hook of the chart: pre-delete",
     "postuninstall": "make it a Helm hook of the chart: post-delete",
 }

@@ -180,7 +180,7 @@ def _state_rows(helmfile: Helmfile) -> Iterator[Row]:
     for states in helmfile.states.values():
         for state in states:
             if state.data.get("hooks"):
-                note = "run it yourself, or make it `before:` of a release"
+                note = "make it before: or after: of devtools.yaml, which run around invoke up and invoke layer"
                 yield Row(
                     carried=False, what="hooks of all releases", where=places.key(state.source, "hooks"), note=note
                 )

@@ -130,7 +130,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """A command run before a release is synced, or once it is ready."""
+    """A command run before a release is synced or once it is ready, or before or after a whole run."""
 
     where: key.Derived[Location]
     argv: Annotated[tuple[str, ...], key.Written(key.Arguments, "run")]
@@ -302,6 +302,8 @@ class Stack:
     environment: Environment
     layers: tuple[Layer, ...]
     environments: tuple[str, ...] = ()
+    before: tuple[Hook, ...] = ()  # commands around a run that changes something, in this environment
+    after: tuple[Hook, ...] = ()
 
     def releases(self) -> tuple[Release, ...]:
         """All releases, in layer order, disabled ones too."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from devtools.model.declared import Release, ReleaseId, Stack
+from devtools.model.declared import Hook, Release, ReleaseId, Stack
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -123,3 +123,18 @@ class Plan:
     steps: tuple[Step, ...]
     keeps_crds: bool = False  # releases go and their CRDs stay, which is to be said
     undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more
+    runs_commands: bool = False  # whether the commands of the stack run around it, if it changes anything
+
+    @property
+    def before(self) -> tuple[Hook, ...]:
+        """The commands of the stack to run before the first step."""
+        return self.stack.before if self.runs_commands and self._changes else ()
+
+    @property
+    def after(self) -> tuple[Hook, ...]:
+        """The commands of the stack to run after the last step."""
+        return self.stack.after if self.runs_commands and self._changes else ()
+
+    @property
+    def _changes(self) -> bool:
+        return any(step.action in {*SYNCED, Action.UNINSTALL} for step in self.steps)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from devtools.errors import Interrupted, TimedOut
 from devtools.events import StepOutput
 from devtools.helm.rejections import without_values
-from devtools.model import Release
+from devtools.model import Hook, Release
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
 from devtools.releases.helm_process import HelmProcess
@@ -28,7 +29,7 @@ class Commands:
 
     def run(
         self,
-        release: Release,
+        release: Release | None,
         command: Command,
         launch: HelmProcess | None = None,
         *,
@@ -40,7 +41,7 @@ class Commands:
         Lines are redacted, the result is not: that would change names in helm's answer. `heard` gets every line; what
         a helm prints before its values are given (`launch`) is dropped.
         """
-        printed = 0
+        printed, about = 0, str(release.id) if release else ""
 
         def on_output(stream: Any, line: str) -> None:
             nonlocal printed
@@ -52,24 +53,27 @@ class Commands:
                 return
             printed += 1
             line = line if printed <= MOST_LINES else f"(output after {MOST_LINES} lines is omitted)"
-            self._session.bus.emit(StepOutput(release=str(release.id), stream=stream, line=without_values(line)))
+            self._session.bus.emit(StepOutput(release=about, stream=stream, line=without_values(line)))
 
         return self._session.runner.run(replace(command, line_secrets=self._session.redactor.values), on_output)
 
-    def hook(self, release: Release, argv: tuple[str, ...], timeout: float) -> None:
+    def hook(
+        self, hook: Hook, release: Release | None, env: Mapping[str, str] | None = None, *, cleanup: bool = False
+    ) -> None:
         """One command of `before` or `after`, in the repository's root, never through a shell.
 
-        Raises Failure with its last lines, TimedOut, Interrupted.
+        `release` is None for one of the stack. With `cleanup` it runs although the run was interrupted. Raises Failure
+        with its last lines, TimedOut, Interrupted.
         """
         heard: dict[str, deque[str]] = {stream: deque(maxlen=_LAST) for stream in ("stdout", "stderr")}
-        session = self._session
-        env = {**session.hook_env, "DEVTOOLS_NAMESPACE": release.namespace, "DEVTOOLS_RELEASE": release.name}
-        command = Command(argv=argv, timeout=timeout, cwd=session.root, env=env, keep=0)
+        session, name = self._session, hook.argv[0]
+        env = {**session.hook_env, **(env or {})}
+        command = Command(argv=hook.argv, timeout=hook.timeout, cwd=session.root, env=env, keep=0, cleanup=cleanup)
         result = self.run(release, command, heard=heard)
         if result.timed_out:
-            raise TimedOut(f"hook {argv[0]} took longer than {timeout:.0f} s")
+            raise TimedOut(f"hook {name} took longer than {hook.timeout:.0f} s")
         if result.cancelled:
             raise Interrupted(session.cancel.reason)
         if not result.ok:
             last = [line for line in heard["stderr"] or heard["stdout"] if line.strip()]
-            raise Failure(f"hook {argv[0]} ended with {result.returncode}", details=last)
+            raise Failure(f"hook {name} ended with {result.returncode}", details=last)

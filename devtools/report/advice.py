@@ -18,8 +18,8 @@ def file_name(text: str, longest: int = 120) -> str:
 
 
 def release_log(release: str) -> str:
-    """The log of `namespace/name` in the run directory: `namespace_name.log`."""
-    return file_name(release.replace("/", "_")) + ".log"
+    """The log of `namespace/name` in the run directory: `namespace_name.log`; `stack.log` of the stack's commands."""
+    return file_name(release.replace("/", "_") or "stack") + ".log"
 
 
 def test_log(release: str, test: str) -> str:

@@ -154,7 +154,12 @@ class RunState:
                 self.finished = event
 
     def _note(self, release: str, layer: str, **changes: Any) -> None:
-        """Change what is known of a release, also of one that no plan named; its log has something now."""
+        """Change what is known of a release, also of one that no plan named; its log has something now.
+
+        What commands of the stack print is about no release.
+        """
+        if not release:
+            return
         known = self.releases.get(release) or ReleaseResult(release=release, layer=layer)
         self.releases[release] = replace(known, **{"logged": True, **changes})
 

@@ -38,6 +38,8 @@ class Summary(RunState):
             "hint": end.hint if end else "",
             "seconds": round(self.seconds, 3),
             "sets": [asdict(one) for one in self.plan.sets] if self.plan else [],
+            "before": list(self.plan.before) if self.plan else [],
+            "after": list(self.plan.after) if self.plan else [],
             "layers": list(self.plan.layers) if self.plan else [],
             "counts": self._counts(),
             "releases": [self._release_json(item, steps.get(name)) for name, item in self.releases.items()],

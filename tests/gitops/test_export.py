@@ -243,3 +243,14 @@ def test_packaged_charts_are_part_of_the_export(shop: Path, app: App) -> None:
     refused = exported()
     assert refused.code is ExitCode.CONFIG
     assert "is made by kustomize in plain text, which is not exported" in refused.err + refused.out
+
+
+def test_commands_around_a_run_are_an_error_unless_they_are_for_laptops(shop: Path) -> None:
+    settings = shop / "devtools.yaml"
+    whole = settings.read_text()
+    settings.write_text(f"before: [{{run: [make, up]}}]\n{whole}")
+    done = run(shop)
+    assert done.code is ExitCode.CONFIG
+    assert "devtools.yaml:1:10: a command runs before each run in dev, which no controller does" in done.err
+    settings.write_text(f"before: [{{run: [make, up], environments: [local]}}]\n{whole}")
+    assert run(shop).code is ExitCode.OK

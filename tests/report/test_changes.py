@@ -50,6 +50,8 @@ def document(kind: str, *fields: dict[str, Any], **more: Any) -> dict[str, Any]:
         "environment": "dev",
         "seconds": 0.5,
         "sets": [{"key": "tag", "value": "`2`", "before": "1", "where": "environments/dev/environment.yaml:1:1"}],
+        "before": [],
+        "after": [],
         "counts": counts,
         "notices": ["<b>`gone`</b>"],
         "releases": [release],

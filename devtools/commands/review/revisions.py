@@ -65,7 +65,7 @@ def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
 
 def _roll_back(project: Project, stack: Stack, release: Release, revision: str, options: Options) -> tuple[int, int]:
     from devtools.app.locks import cluster_lock, machine_lock
-    from devtools.app.orphans import marked
+    from devtools.app.orphans import RUN_VARIABLE, marked
     from devtools.app.run_setup import new_session
     from devtools.engine.helm_steps import HelmSteps
     from devtools.events import Bus
@@ -81,7 +81,8 @@ def _roll_back(project: Project, stack: Stack, release: Release, revision: str, 
         marked(app.folders.state / "marks", app.say) as mark,
     ):
         newest, target = _target(kube, stack, release, revision)
-        session = new_session(app, cluster, bus, kube, stack=stack, values={}, options=options, mark=mark)
+        variables = {RUN_VARIABLE: mark}
+        session = new_session(app, cluster, bus, kube, stack=stack, values={}, options=options, variables=variables)
         steps = HelmSteps(session, Plan(stack=stack, layers=(), steps=()))
         try:
             steps.roll_back(release, target)

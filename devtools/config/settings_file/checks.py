@@ -49,6 +49,18 @@ def extends_problems(document: Document, data: Mapping[str, Any], root: Path) ->
     yield from _chain_problems(document, ("environments",), "extends", items | environments, message, items)
 
 
+def hook_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
+    """Yield the environments that commands are limited to and that there are not."""
+    overlays = root / data.get("paths", {}).get("environments", "environments")
+    known = sorted(path.name for path in overlays.glob("[!_.]*") if path.is_dir()) or [data.get("environment", LOCAL)]
+    for key in ("before", "after"):
+        for index, item in enumerate(data.get(key, ())):
+            for place, name in enumerate(item.get("environments", ())):
+                if name not in known:
+                    at = (key, index, "environments", place)
+                    yield document.problem(at, f"unknown environment '{name}'", suggestion(name, known, "environments"))
+
+
 def _chain_problems(
     document: Document,
     above: tuple[str, ...],

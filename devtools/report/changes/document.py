@@ -34,6 +34,8 @@ def changes_json(
         "sets": [
             {key: redactor.text(text) for key, text in one.shown().items()} for one in plan.stack.environment.sets
         ],
+        "before": [redactor.hide([*hook.argv]) for hook in plan.before],
+        "after": [redactor.hide([*hook.argv]) for hook in plan.after],
         "changed": any(step.action in _ACTS for step in plan.steps),
         "counts": _counts(plan, releases),
         "notices": list(notices),

@@ -32,6 +32,9 @@ def changes_markdown(document: Mapping[str, Any]) -> str:
     parts = [f"### Plan of {where}", "", _escaped(summary(document)), ""]
     for notice in (*map(set_text, document["sets"]), *document["notices"]):
         parts += [f"> {_escaped(notice)}", ""]
+    commands = [*(["runs", *one] for one in document["before"]), *(["then runs", *one] for one in document["after"])]
+    for words in commands:
+        parts += [_escaped(" ".join(words)), ""]
     for release in document["releases"]:
         parts += _release(release)
     return "\n".join(parts).rstrip() + "\n"

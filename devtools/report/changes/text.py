@@ -29,12 +29,14 @@ _CONTEXT = 1  # lines around a change in a text of several lines
 def changes_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """Return the document as lines; one line if nothing changes."""
     lines = [line for one in document["sets"] for line in wrapped(set_text(one), width, "", "warn")]
+    lines += [(Span(f"runs {clean(' '.join(command))}", "dim"),) for command in document["before"]]
     layer = ""
     for release in document["releases"]:
         if release["layer"] != layer:
             layer = release["layer"]
             lines.append((Span(layer, "strong"),))
         lines += [*_release_lines(release, width), ()]
+    lines += [(Span(f"then runs {clean(' '.join(command))}", "dim"),) for command in document["after"]]
     for notice in document["notices"]:
         lines += wrapped(f"! {notice}", width, "", "warn")
     return [*lines, *_summary(document, width)]

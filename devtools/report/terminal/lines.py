@@ -105,6 +105,7 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
     lines += [line for one in plan.sets for line in wrapped(set_text(asdict(one)), width, "  ", "warn")]
     if not verbose and all(step.action in QUIET for step in plan.steps):
         return lines  # the last screen says as much
+    lines += [line for text in plan.before for line in wrapped(f"runs {clean(text)}", width, "  ", "dim")]
     pad = release_width([step.release for step in plan.steps], width)
     for layer in dict.fromkeys(step.layer for step in plan.steps):
         lines.append((Span(f"  {layer}", "strong"),))
@@ -118,7 +119,7 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
                 lines += with_note(head, reasons.pop() if len(reasons) == 1 else "", width)
         for step in steps:
             lines += _planned(step, pad, width)
-    return lines
+    return lines + [line for text in plan.after for line in wrapped(f"then runs {clean(text)}", width, "  ", "dim")]
 
 
 def _meant(action: str) -> str:
@@ -179,7 +180,7 @@ def log_lines(state: RunState, release: str, test: str, log: str) -> list[Line]:
 
 def output_lines(event: StepOutput) -> list[Line]:
     """A line that Helm or a hook printed."""
-    return [(Span(f"    {event.release} | {clean(event.line)}"),)]
+    return [(Span(f"    {event.release or 'stack'} | {clean(event.line)}"),)]
 
 
 def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Line]:

@@ -1,0 +1,71 @@
+"""Runs the commands of a stack, `before` and `after` in devtools.yaml, around the steps of a run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devtools.errors import DevtoolsError, ExitCode
+from devtools.events import Notice
+from devtools.model import Hook, Plan
+
+if TYPE_CHECKING:
+    from devtools.run.session import Session
+
+_RESULTS = {ExitCode.OK: "ok", ExitCode.INTERRUPTED: "interrupted"}  # any other is `failed`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a run ended."""
+
+    code: ExitCode = ExitCode.OK
+    reason: str = ""
+    hint: str = ""
+
+
+class StackCommands:
+    """The commands of one run."""
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        """For one plan in one session."""
+        self._session = session
+        self._plan = plan
+
+    def before(self) -> End:
+        """Run the commands until one fails."""
+        for hook in self._plan.before:
+            end = self._run(hook, {})
+            if end.code:
+                return end
+        return End()
+
+    def after(self, end: End) -> End:
+        """Run every command, whatever became of the others, and return the end of the run: its own if it failed.
+
+        After an interruption they run all the same; one that comes while they run ends them.
+        """
+        if not self._plan.after:
+            return end
+        env = {"DEVTOOLS_RESULT": _RESULTS.get(end.code, "failed"), "DEVTOOLS_EXIT_CODE": str(int(end.code))}
+        cleanup = self._session.cancel.is_set()
+        failed = [found for hook in self._plan.after if (found := self._run(hook, env, cleanup=cleanup)).code]
+        if not failed:
+            return end
+        if not end.code:
+            return failed[0]
+        return End(code=end.code, reason="; ".join((end.reason, *(one.reason for one in failed))), hint=end.hint)
+
+    def _run(self, hook: Hook, env: Mapping[str, str], *, cleanup: bool = False) -> End:
+        """Run a command; its failure is an end with its last lines."""
+        from devtools.releases.process_output import Commands
+
+        self._session.bus.emit(Notice(level="info", message=f"runs {shlex.join(hook.argv)}"))
+        try:
+            Commands(self._session).hook(hook, None, env, cleanup=cleanup)
+        except DevtoolsError as error:
+            reason = "\n".join((error.message, *getattr(error, "details", ())))
+            return End(code=error.exit_code, reason=reason, hint=error.hint)
+        return End()
