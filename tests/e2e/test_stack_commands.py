@@ -32,7 +32,7 @@ def noted(repo: Repo) -> list[str]:
     return [" ".join(line.split()) for line in lines]
 
 
-def test_they_run_around_what_changes_something_and_the_plan_shows_them(repo: Repo) -> None:
+def test_they_run_around_changes_and_the_plan_shows_them(repo: Repo) -> None:
     declare(repo)
     dry = repo.invoke("layer", "10", "--dry-run")
     assert [line.split()[0] for line in dry.out.splitlines() if "DEVTOOLS_RESULT" in line] == ["runs", "then"]
@@ -64,7 +64,7 @@ def test_a_failure_before_ends_the_run_before_anything_is_done(repo: Repo) -> No
     assert repo.invoke("layer", "10").code == 0  # nothing changes any more
 
 
-def test_after_a_failure_they_run_and_the_failure_stays_the_result(repo: Repo) -> None:
+def test_a_failed_run_stays_failed_whatever_comes_after(repo: Repo) -> None:
     repo.edit("layers/10-base.yaml", "equals: hello", "equals: bye, timeout: 1s")
     declare(repo, after=f"{NOTE}; exit 4")
     done = repo.invoke("layer", "10", "--output", "json")

@@ -50,7 +50,7 @@ FAILURES: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...], str]] = {
 
 
 @pytest.mark.parametrize("cause", FAILURES)
-def test_an_upgrade_that_fails_is_rolled_back_and_is_to_be_done_again(bench: Bench, cause: str) -> None:
+def test_a_failed_upgrade_is_rolled_back_and_still_to_be_done(bench: Bench, cause: str) -> None:
     keys, objects, why = FAILURES[cause]
     conf = installed(bench)
     ran = upgrade(bench, replace(conf, on_failure="rollback", **keys), *objects)

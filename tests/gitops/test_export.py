@@ -245,7 +245,7 @@ def test_packaged_charts_are_part_of_the_export(shop: Path, app: App) -> None:
     assert "is made by kustomize in plain text, which is not exported" in refused.err + refused.out
 
 
-def test_commands_around_a_run_are_an_error_unless_they_are_for_laptops(shop: Path) -> None:
+def test_commands_around_a_run_are_refused_but_for_laptops(shop: Path) -> None:
     settings = shop / "devtools.yaml"
     whole = settings.read_text()
     settings.write_text(f"before: [{{run: [make, up]}}]\n{whole}")
