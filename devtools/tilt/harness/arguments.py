@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from devtools.tilt.harness import values
-from devtools.tilt.harness.values import Refused, Step, go_type, kind_of, shown, text_of
+from devtools.tilt.harness.values import Refused, Step, go_type, kind_of, refused_as, shown, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,8 @@ def unpack(
 def _put(found: dict[str, Any], parameter: Parameter, value: Any, directory: Path, where: str) -> None:
     if parameter.kind.endswith("!none") and value is None:
         return
-    try:
+    with refused_as(where):
         found[parameter.name] = _converted(parameter.kind.removesuffix("!none"), value, directory)
-    except Refused as error:
-        raise Refused(f"{where}{error}") from error
 
 
 def _converted(kind: str, value: Any, directory: Path) -> Any:
@@ -89,10 +87,8 @@ def _converted(kind: str, value: Any, directory: Path) -> Any:
         raise Refused(f"expected list, actual: {kind_of(value)}")
     made = []
     for index, item in enumerate(value):
-        try:
+        with refused_as(f"at index {index}: "):
             made.append(_converted(f"part={name}", item, directory))
-        except Refused as error:
-            raise Refused(f"at index {index}: {error}") from error
     return made
 
 
@@ -102,42 +98,33 @@ def part(name: str, params: Mapping[str, Any], directory: Path) -> dict[str, Any
     for key, value in params.items():
         if key not in kinds:
             raise Refused(f"Unexpected attribute name: {key}")
-        if kinds[key] == "text" and not isinstance(value, str):
-            raise Refused(f"Expected string, actual: {kind_of(value)}")
-        if kinds[key] == "number" and (isinstance(value, bool) or not isinstance(value, int)):
-            raise Refused(f"Expected int, got: got {kind_of(value)}, want int")
-        if kinds[key] == "flag" and not isinstance(value, bool):
-            raise Refused(f"Expected bool, got: {kind_of(value)}")
-        if kinds[key] not in {"text", "number", "flag"}:
-            try:
-                _converted(kinds[key], value, directory)
-            except Refused as error:
-                raise Refused(f"unpacking {key}: {error}") from error
+        with refused_as("" if kinds[key] in _PLAIN else f"unpacking {key}: "):
+            _converted(kinds[key], value, directory)
     return dict(params)
 
 
 # --- the types
 
 
-def _instance(kind: type, name: str) -> Callable[[Any, Path], Any]:
+def _instance(kind: type, message: str) -> Callable[[Any, Path], Any]:
     def convert(value: Any, _: Path) -> Any:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise Refused(f"got {kind_of(value)}, want {name}")
+            raise Refused(message.format(kind_of(value)))
         return value
 
     return convert
 
 
-def _optional_bool(value: Any, _: Path) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise Refused(f"expected starlark.Bool or None, got {go_type(value)}")
-    return value
+_int = _instance(int, "got {}, want int")
 
 
-def _optional_string(value: Any, _: Path) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise Refused(f"expected starlark.String or None, got {go_type(value)}")
-    return value
+def _optional(kind: type, name: str) -> Callable[[Any, Path], Any]:
+    def convert(value: Any, _: Path) -> Any:
+        if value is not None and not isinstance(value, kind):
+            raise Refused(f"expected {name} or None, got {go_type(value)}")
+        return value
+
+    return convert
 
 
 def _stringable(value: Any, _: Path) -> str:
@@ -194,10 +181,7 @@ def _words(value: Any, _: Path) -> tuple[str, ...]:
 
 
 def _json_paths(value: Any, _: Path) -> tuple[str, ...]:
-    for item in (found := values.items_of(value)):
-        if not isinstance(item, str):
-            raise Refused(f"Expected string, got: {shown(item)}")
-    return tuple(found)
+    return all_strings(values.items_of(value), lambda item: f"Expected string, got: {shown(item)}")
 
 
 def _image_object(value: Any, _: Path) -> tuple[str, ...]:
@@ -244,17 +228,13 @@ def _paths(value: Any, directory: Path) -> tuple[str, ...]:
         raise Refused(f"value should be a string or List or Tuple of strings, but is of type {kind_of(value)}")
     made = []
     for index, item in enumerate(value):
-        try:
+        with refused_as(f"unpacking list item at index {index}: "):
             made.append(_path(item, directory))
-        except Refused as error:
-            raise Refused(f"unpacking list item at index {index}: {error}") from error
     return tuple(made)
 
 
 def _label(value: Any) -> str:
-    text = text_of(value)
-    if text is None:
-        raise Refused(f"Value should be convertible to string, but is type {kind_of(value)}")
+    text = _stringable(value, Path())
     if wrong := values.label_faults(text):
         raise Refused(f'Invalid label "{text}": {", ".join(wrong)}')
     return text
@@ -314,23 +294,28 @@ def _choice(*allowed: str, wrong: str) -> Callable[[Any, Path], str]:
     return convert
 
 
-def _int32(value: Any, _: Path) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Refused(f"got {kind_of(value)}, want int")
+def _int32(value: Any, directory: Path) -> int:
+    _int(value, directory)
     if not -(2**31) <= value < 2**31:
         raise Refused(f"value out of range for int32: {value}")
-    return value
+    return int(value)
 
 
+_PLAIN: Mapping[str, Callable[[Any, Path], Any]] = {  # in parts of objects of Tilt's API
+    "text": _instance(str, "Expected string, actual: {}"),
+    "number": _instance(int, "Expected int, got: got {}, want int"),
+    "flag": _instance(bool, "Expected bool, got: {}"),
+}
 CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
+    **_PLAIN,
     "any": lambda value, _: value,
-    "string": _instance(str, "string"),
-    "bool": _instance(bool, "bool"),
-    "int": _instance(int, "int"),
+    "string": _instance(str, "got {}, want string"),
+    "bool": _instance(bool, "got {}, want bool"),
+    "int": _int,
     "int32": _int32,
-    "list": _instance(list, "list"),
-    "bool?": _optional_bool,
-    "string?": _optional_string,
+    "list": _instance(list, "got {}, want list"),
+    "bool?": _optional(bool, "starlark.Bool"),
+    "string?": _optional(str, "starlark.String"),
     "stringable": _stringable,
     "name": _name,
     "strings": _strings("List or Tuple", "value"),
@@ -358,22 +343,28 @@ CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
 # --- helpers for what functions check after unpacking
 
 
+def all_strings(items: Iterable[Any], wrong: Callable[[Any], str]) -> tuple[str, ...]:
+    """Check that elements are strings; `wrong` is what Tilt says of one that is not."""
+    found = tuple(items)
+    for item in found:
+        if not isinstance(item, str):
+            raise Refused(wrong(item))
+    return found
+
+
 def strings_of(items: tuple[Any, ...], prefix: str = "") -> tuple[str, ...]:
     """Check the elements of a sequence, as Tilt does after unpacking."""
-    for item in items:
-        if not isinstance(item, str):
-            raise Refused(f"{prefix}'{shown(item)}' is a {go_type(item)}, not a string")
-    return tuple(items)
+    return all_strings(items, lambda item: f"{prefix}'{shown(item)}' is a {go_type(item)}, not a string")
 
 
 def plain_strings(value: Any, what: str) -> tuple[str, ...]:
     """Check a str or a list of str: what `ignore` and `only` take."""
-    for item in (found := values.items_of(value)):
-        if not isinstance(item, str):
-            raise Refused(f"{what} must be a string or a sequence of strings; found a {go_type(item)}")
+    wrong = f"{what} must be a string or a sequence of strings; found a "
+    found = all_strings(values.items_of(value), lambda item: wrong + go_type(item))
+    for item in found:
         if "\n" in item:
             raise Refused(f"{what} cannot contain newlines; found {what}: {json.dumps(item)}")
-    return tuple(found)
+    return found
 
 
 def command_of(value: Any) -> tuple[str, ...] | str:
@@ -381,10 +372,8 @@ def command_of(value: Any) -> tuple[str, ...] | str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list | tuple | dict):
-        try:
+        with refused_as("a command must be a string or a list of strings: "):
             return strings_of(tuple(value))
-        except Refused as error:
-            raise Refused(f"a command must be a string or a list of strings: {error}") from error
     raise Refused(f"a command must be a string or list of strings. found {go_type(value)}")
 
 

@@ -66,13 +66,11 @@ def live_update_step(name: str, params: Mapping[str, Any], directory: Path) -> S
         held["local_path"] = values.absolute(directory, params["local_path"])
     if name == "run":
         held["cmd"] = arguments.command_of(params["cmd"])
-        held["trigger"] = tuple(values.items_of(params.get("trigger")))
-        for item in held["trigger"]:
-            if not isinstance(item, str):
-                text = (
-                    f"triggers contained value '{shown(item)}' of type '{kind_of(item)}'. it may only contain strings"
-                )
-                raise Refused(f"run cmd '{shown(held['cmd'])}' {text}")
+        wrong = f"run cmd '{shown(held['cmd'])}' triggers contained value"
+        held["trigger"] = arguments.all_strings(
+            values.items_of(params.get("trigger")),
+            lambda item: f"{wrong} '{shown(item)}' of type '{kind_of(item)}'. it may only contain strings",
+        )
     return Step(kind=name, values=held)
 
 
@@ -126,11 +124,8 @@ class Commands:
 
     def allow_k8s_contexts(self, params: Mapping[str, Any]) -> None:
         """Allow more contexts than Tilt does by itself."""
-        for item in (found := values.items_of(params["contexts"])):
-            if not isinstance(item, str):
-                text = "allow_k8s_contexts contexts must be a string or a sequence of strings"
-                raise Refused(f"{text}; found a {go_type(item)}")
-        self.allowed += found
+        wrong = "allow_k8s_contexts contexts must be a string or a sequence of strings; found a "
+        self.allowed += arguments.all_strings(values.items_of(params["contexts"]), lambda item: wrong + go_type(item))
 
     def helm(self, params: Mapping[str, Any]) -> Blob:
         """`helm template` of a chart directory; its directory and values files are watched."""

@@ -11,7 +11,7 @@ from typing import Any
 from devtools.tilt.harness import arguments, values
 from devtools.tilt.harness.files import Files, decode_one_yaml
 from devtools.tilt.harness.images import Build, Reference, parse_reference
-from devtools.tilt.harness.values import Blob, Refused, Resource, go_type
+from devtools.tilt.harness.values import Blob, Refused, Resource, go_type, refused_as
 
 _VARIABLE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)(?::?-([^}]*))?[^}]*\})")
 
@@ -102,10 +102,8 @@ class Compose:
             kind, _, other = str(body.get(key) or "").partition(":")
             deps |= {other} if kind == "service" else set()
         image = _VARIABLE.sub(self._variable, str(body.get("image") or f"{project}_{name}"))
-        try:
+        with refused_as(f'getting service {name}: Error parsing image name "{image}": '):
             references = [parse_reference(image)]
-        except Refused as error:
-            raise Refused(f'getting service {name}: Error parsing image name "{image}": {error}') from error
         resource = Resource(name=name, kind="dc", resource_deps=tuple(sorted(deps)), trigger_mode="")
         build = body.get("build")
         context = build.get("context", "") if isinstance(build, Mapping) else str(build or "")

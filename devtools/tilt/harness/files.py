@@ -65,9 +65,7 @@ class Files:
         """Return a file's text; Refused if there is none."""
         try:
             return self.read(path)
-        except FileNotFoundError as error:
-            raise Refused(f"{what}{error}") from error
-        except Refused as error:
+        except (FileNotFoundError, Refused) as error:
             raise Refused(f"{what}{error}") from error
 
     # --- functions, by Tilt's names

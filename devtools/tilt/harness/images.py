@@ -10,7 +10,7 @@ from typing import Any
 
 from devtools.tilt.harness import arguments, values
 from devtools.tilt.harness.files import Files
-from devtools.tilt.harness.values import LIVE_UPDATE_STEPS, Image, Refused, Step, kind_of, shown
+from devtools.tilt.harness.values import LIVE_UPDATE_STEPS, Image, Refused, Step, kind_of, refused_as, shown
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(
@@ -117,10 +117,8 @@ class Images:
             if "*" in only:
                 raise Refused(f"'only' does not support '*' file globs. Must be a real path: {only}")
         for tag in params.get("extra_tag", ()):
-            try:
+            with refused_as(f"Argument extra_tag={json.dumps(tag)} not a valid image reference: "):
                 parse_reference(tag)
-            except Refused as error:
-                raise Refused(f"Argument extra_tag={json.dumps(tag)} not a valid image reference: {error}") from error
         build_args = params.get("build_args", {})
         self.add(self._build(params, image, reference, contents=shown(contents), build_args=build_args))
 
@@ -128,11 +126,9 @@ class Images:
         """Record an image that a command builds."""
         reference = _argument(params["ref"])
         shared = self._shared(params)
-        try:
+        with refused_as("Argument 2 (command): "):
             command = arguments.command_of(params["command"])
             arguments.directory_of(params.get("dir"))
-        except Refused as error:
-            raise Refused(f"Argument 2 (command): {error}") from error
         if not command:
             raise Refused("Argument 2 (command) can't be empty")
         if params.get("tag") and params.get("outputs_image_ref_to"):
@@ -144,18 +140,14 @@ class Images:
 
     def _shared(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Check what both kinds of builds take."""
-        try:
+        with refused_as("live_update: "):
             live_update = self.live_update(params.get("live_update"))
-        except Refused as error:
-            raise Refused(f"live_update: {error}") from error
         only = arguments.plain_strings(params.get("only"), "only")
         ignore = arguments.plain_strings(params.get("ignore"), "ignore")
         if "entrypoint" in params:
             arguments.command_of(params["entrypoint"])
-        try:
+        with refused_as("Argument 'container_args': "):
             arguments.strings_of(params.get("container_args", ()))
-        except Refused as error:
-            raise Refused(f"Argument 'container_args': {error}") from error
         return {"live_update": live_update, "only": only, "ignore": ignore}
 
     def _build(self, params: Mapping[str, Any], image: Image, reference: Reference, **more: Any) -> Build:
@@ -295,17 +287,13 @@ def check_cycle(name: str, build: Build, above: tuple[int, ...] = ()) -> None:
 
 
 def _argument(text: str) -> Reference:
-    try:
+    with refused_as(f"Argument 1 (ref): can't parse {json.dumps(text)}: "):
         return parse_reference(text)
-    except Refused as error:
-        raise Refused(f"Argument 1 (ref): can't parse {json.dumps(text)}: {error}") from error
 
 
 def _image_dep(text: str) -> Reference:
-    try:
+    with refused_as('custom_build: for parameter "image_deps": must be a valid image reference: '):
         return parse_reference(text)
-    except Refused as error:
-        raise Refused(f'custom_build: for parameter "image_deps": must be a valid image reference: {error}') from error
 
 
 def _check_order(kind: str, done: set[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from devtools.tilt.harness import values
 from devtools.tilt.harness.files import Files, dump_yaml
 from devtools.tilt.harness.images import Images, Reference, parse_reference
-from devtools.tilt.harness.values import Blob, Refused, go_type
+from devtools.tilt.harness.values import Blob, Refused, go_type, refused_as
 
 UNRENDERED = "not rendered"  # the source of a blob whose objects are not known
 _PODS = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
@@ -202,10 +202,8 @@ class Objects:
     def _read(self, item: Any) -> list[Entity]:
         """Return the objects of one argument."""
         if isinstance(item, Blob):
-            try:
+            with refused_as(f"Error reading yaml from {item.source}: "):
                 return parse(item.text)
-            except Refused as error:
-                raise Refused(f"Error reading yaml from {item.source}: {error}") from error
         if not isinstance(item, str):
             raise Refused(f"expected path | string. Actual type: {go_type(item)}")
         path = values.absolute(self.directory(), item)
@@ -242,10 +240,8 @@ class Objects:
         return workloads
 
     def _is_workload(self, entity: Entity) -> bool:
-        try:
+        with refused_as(f"finding images in {entity.name}: "):
             return any(meant.matches(entity) for meant in self.kinds) or bool(self.images_of(entity))
-        except Refused as error:
-            raise Refused(f"finding images in {entity.name}: {error}") from error
 
     def take_services(self, workload: Entity) -> list[Entity]:
         """Return the Services that select a workload's pods, and take them from the rest."""
@@ -319,10 +315,8 @@ def _selects(service: Entity, template: Mapping[str, Any], workload: Entity) -> 
 
 
 def _reference(text: Any, what: str) -> Reference:
-    try:
+    with refused_as(f"{what} {text}: "):
         return parse_reference(str(text))
-    except Refused as error:
-        raise Refused(f"{what} {text}: {error}") from error
 
 
 def _steps_of(path: str) -> list[str]:

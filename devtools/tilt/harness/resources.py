@@ -17,7 +17,7 @@ from devtools.tilt.harness import arguments, commands, values
 from devtools.tilt.harness.compose import Compose
 from devtools.tilt.harness.images import Build, Images, Reference, check_cycle, check_restarts, parse_reference
 from devtools.tilt.harness.kubernetes import Entity, Objects, full_names, short_names, unique_names
-from devtools.tilt.harness.values import Image, Refused, Resource, Step, go_type
+from devtools.tilt.harness.values import Image, Refused, Resource, Step, go_type, refused_as
 
 Mode = Literal["auto", "manual"]
 
@@ -97,10 +97,8 @@ class Recorder:
         if not name:
             text = "Must give a name for an existing resource or a new_name to create a new resource."
             raise Refused(f"Resource name missing. {text}")
-        try:
+        with refused_as(f'k8s_resource "{name}": '):
             forwards = commands.port_forwards(params.get("port_forwards"))
-        except Refused as error:
-            raise Refused(f'k8s_resource "{name}": {error}') from error
         commands.check_selectors(params.get("extra_pod_selectors"))
         deps = arguments.strings_of(params.get("resource_deps", ()), "k8s_resource: resource_deps: ")
         objects = arguments.strings_of(params.get("objects", ()), "k8s_resource: resource_deps: ")
@@ -121,21 +119,15 @@ class Recorder:
         name = params["name"]
         commands = {}
         for what in ("apply_cmd", "delete_cmd"):
-            try:
+            with refused_as(f"{what}: "):
                 arguments.directory_of(params.get(f"{what.removesuffix('_cmd')}_dir"))
                 commands[what] = arguments.command_of(params[what])
-            except Refused as error:
-                raise Refused(f"{what}: {error}") from error
             if not commands[what]:
                 raise Refused(f"k8s_custom_deploy: {what} cannot be empty")
-        try:
+        with refused_as("live_update: "):
             steps = self.images.live_update(params.get("live_update"))
-        except Refused as error:
-            raise Refused(f"live_update: {error}") from error
-        try:
+        with refused_as(f"error making resource for {name}: "):
             workload = self._workload(name)
-        except Refused as error:
-            raise Refused(f"error making resource for {name}: {error}") from error
         workload.custom = True
         workload.resource = replace(
             workload.resource, cmd=commands["apply_cmd"], deps=params["deps"], env=params.get("apply_env", {})
@@ -153,10 +145,8 @@ class Recorder:
         if len(chosen) > 1:
             raise Refused("k8s_custom_deploy: cannot specify more than one Live Update selector")
         text = params["image_selector"] if chosen[0] == "image_selector" else f"k8s_custom_deploy:{params['name']}"
-        try:
+        with refused_as(f"can't parse {json.dumps(text)}: "):
             reference = parse_reference(text)
-        except Refused as error:
-            raise Refused(f"can't parse {json.dumps(text)}: {error}") from error
         image = Image(ref=text, command=":", deps=params["deps"], live_update=steps)
         workload.references.append(reference)
         self.images.add(Build(image, reference, bool(reference.tag)))
@@ -215,10 +205,8 @@ class Recorder:
         """Make a resource of each workload, with its Services, and apply every k8s_resource."""
         workloads = self.objects.take_workloads()
         for name, entity in zip(self._workload_names(workloads), workloads, strict=True):
-            try:
+            with refused_as(f"error making resource for workload {entity.identity()}: "):
                 workload = self._workload(name)
-            except Refused as error:
-                raise Refused(f"error making resource for workload {entity.identity()}: {error}") from error
             self._add_entities(workload, [entity, *self.objects.take_services(entity)])
         for entity in [item for item in self.objects.entities if [*item.templates()]]:
             self.objects.entities.remove(entity)
@@ -282,11 +270,8 @@ class Recorder:
             auto_init=before.auto_init if auto_init is None else auto_init,
         )
         if new_name and new_name != name:
-            try:
+            with refused_as(f'{place}: k8s_resource specified to rename "{name}" to "{new_name}": '):
                 self.check_name(new_name)
-            except Refused as error:
-                text = f'k8s_resource specified to rename "{name}" to "{new_name}"'
-                raise Refused(f"{place}: {text}: {error}") from error
             workload.resource = replace(workload.resource, name=new_name)
             self.workloads = {new_name if key == name else key: item for key, item in self.workloads.items()}
         for fragment in change["objects"]:

@@ -15,7 +15,7 @@ from devtools.tilt.harness import arguments
 from devtools.tilt.harness.arguments import signatures
 from devtools.tilt.harness.files import Files
 from devtools.tilt.harness.images import parse_reference
-from devtools.tilt.harness.values import Refused, go_type, kind_of
+from devtools.tilt.harness.values import Refused, go_type, kind_of, refused_as
 
 TILT_VERSION = "0.37.6"
 """The version whose behaviour is modelled; `version_settings` compares with it."""
@@ -138,11 +138,8 @@ class Config:
             see = "See https://docs.tilt.dev/tiltfile_config.html#positional-arguments for examples."
             raise Refused(f"invalid Tiltfile config args: {text}{see}")
         for word in plain:
-            try:
+            with refused_as(f"invalid Tiltfile config args: invalid positional args ({self.positional}): "):
                 self._put(found, self.positional, word)
-            except Refused as error:
-                text = f"invalid positional args ({self.positional}): {error}"
-                raise Refused(f"invalid Tiltfile config args: {text}") from error
         return found
 
     def _flag(self, found: dict[str, Any], word: str, rest: list[str]) -> None:

@@ -7,6 +7,7 @@ import heapq
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -123,48 +124,20 @@ def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
 UNCATEGORIZED = "uncategorized"
 """The resource of the objects that no other resource has."""
 
-_TYPES: Mapping[type, tuple[str, str]] = {  # Starlark's name, and that of the type in Go
-    bool: ("bool", "starlark.Bool"),
-    int: ("int", "starlark.Int"),
-    float: ("float", "starlark.Float"),
-    str: ("string", "starlark.String"),
-    list: ("list", "*starlark.List"),
-    tuple: ("tuple", "starlark.Tuple"),
-    dict: ("dict", "*starlark.Dict"),
-    type(None): ("NoneType", "starlark.NoneType"),
-}
-_STEP_TYPES = {
-    **{name: f"live_update_{name}_step" for name in ("sync", "run", "fall_back_on", "initial_sync")},
-    "restart_container": "live_update_restart_container_step",
-    "auto": "TriggerMode",
-    "manual": "TriggerMode",
-    "link": "struct",
-    "probe": "Probe",
-    "exec_action": "ExecAction",
-    "http_get_action": "HTTPGetAction",
-    "tcp_socket_action": "TCPSocketAction",
-}
-_GO_STEPS = {
-    "sync": "tiltfile.liveUpdateSyncStep",
-    "run": "tiltfile.liveUpdateRunStep",
-    "fall_back_on": "tiltfile.liveUpdateFallBackOnStep",
-    "initial_sync": "tiltfile.liveUpdateInitialSyncStep",
-    "restart_container": "tiltfile.liveUpdateRestartContainerStep",
-    "auto": "tiltfile.triggerMode",
-    "manual": "tiltfile.triggerMode",
-    "port_forward": "tiltfile.portForward",
-    "custom_build": "*tiltfile.customBuild",
-    "link": "links.Link",
-    "probe": "probe.Probe",
-    "exec_action": "probe.ExecAction",
-    "http_get_action": "probe.HTTPGetAction",
-    "tcp_socket_action": "probe.TCPSocketAction",
-}
 LIVE_UPDATE_STEPS = ("sync", "run", "fall_back_on", "initial_sync", "restart_container")
 
 
 class Refused(Exception):
     """A function of Tilt refuses its arguments; the text is Tilt's."""
+
+
+@contextmanager
+def refused_as(where: str) -> Iterator[None]:
+    """Begin what is refused inside with these words."""
+    try:
+        yield
+    except Refused as error:
+        raise Refused(f"{where}{error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +148,49 @@ class Blob:
     source: str = "Tiltfile blob() call"
 
 
+_TYPES: Mapping[type, tuple[str, str]] = {  # Starlark's name, and that of the type in Go
+    bool: ("bool", "starlark.Bool"),
+    int: ("int", "starlark.Int"),
+    float: ("float", "starlark.Float"),
+    str: ("string", "starlark.String"),
+    list: ("list", "*starlark.List"),
+    tuple: ("tuple", "starlark.Tuple"),
+    dict: ("dict", "*starlark.Dict"),
+    type(None): ("NoneType", "starlark.NoneType"),
+    Blob: ("blob", "io.Blob"),
+}
+_STEP_TYPES: Mapping[str, tuple[str, str]] = {  # the same of each function that makes a step
+    "sync": ("live_update_sync_step", "tiltfile.liveUpdateSyncStep"),
+    "run": ("live_update_run_step", "tiltfile.liveUpdateRunStep"),
+    "fall_back_on": ("live_update_fall_back_on_step", "tiltfile.liveUpdateFallBackOnStep"),
+    "initial_sync": ("live_update_initial_sync_step", "tiltfile.liveUpdateInitialSyncStep"),
+    "restart_container": ("live_update_restart_container_step", "tiltfile.liveUpdateRestartContainerStep"),
+    "auto": ("TriggerMode", "tiltfile.triggerMode"),
+    "manual": ("TriggerMode", "tiltfile.triggerMode"),
+    "port_forward": ("port_forward", "tiltfile.portForward"),
+    "custom_build": ("custom_build", "*tiltfile.customBuild"),
+    "link": ("struct", "links.Link"),
+    "probe": ("Probe", "probe.Probe"),
+    "exec_action": ("ExecAction", "probe.ExecAction"),
+    "http_get_action": ("HTTPGetAction", "probe.HTTPGetAction"),
+    "tcp_socket_action": ("TCPSocketAction", "probe.TCPSocketAction"),
+}
+
+
 def kind_of(value: Any) -> str:
     """Return Starlark's name of a value's type."""
-    if isinstance(value, Blob):
-        return "blob"
-    if isinstance(value, Step):
-        return _STEP_TYPES.get(value.kind, value.kind)
-    return _TYPES.get(type(value), (type(value).__name__, ""))[0]
+    return _types_of(value)[0]
 
 
 def go_type(value: Any) -> str:
     """Return the name that some of Tilt's messages use: the type in Go."""
-    if isinstance(value, Blob):
-        return "io.Blob"
-    return _GO_STEPS[value.kind] if isinstance(value, Step) else _TYPES.get(type(value), ("", ""))[1]
+    return _types_of(value)[1]
+
+
+def _types_of(value: Any) -> tuple[str, str]:
+    if isinstance(value, Step):
+        return _STEP_TYPES[value.kind]
+    return _TYPES.get(type(value), (type(value).__name__, ""))
 
 
 def shown(value: Any) -> str:
