@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from devtools.base.words import plural
 from devtools.diff.difference import ABSENT
 from devtools.drift.comparison import Field, ObjectDrift, ReleaseDrift
-from devtools.report.text import Line, Span, clean, with_note, wrapped
+from devtools.report.changes.text import clipped
+from devtools.report.text import Line, Span, with_note, wrapped
 
 VERSION = 1
 _VALUE = 60  # characters of a value that are shown
@@ -143,21 +143,8 @@ def _field_text(field: Mapping[str, Any]) -> str:
     """Declared → live."""
     if field["hidden"]:
         return "is gone (its value is not shown)" if field["removed"] else "differs (its values are not shown)"
-    declared, live = _clipped(field["declared"], field["live"])
+    declared, live = clipped(field["declared"], field["live"], _VALUE)
     return f"{'not declared' if field['added'] else declared} → {'gone' if field['removed'] else live}"
-
-
-def _clipped(declared: Any, live: Any) -> tuple[str, str]:
-    """Two values on one line: of long texts the part where they begin to differ."""
-    texts = [json.dumps(value, ensure_ascii=False, default=str) for value in (declared, live)]
-    same = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
-    start = max(0, same - _VALUE // 3) if max(map(len, texts)) > _VALUE else 0
-    return _part(texts[0], start), _part(texts[1], start)
-
-
-def _part(text: str, start: int) -> str:
-    part = text[start : start + _VALUE]
-    return clean(("…" if start else "") + part + ("…" if start + _VALUE < len(text) else ""))
 
 
 def _by(field: Mapping[str, Any]) -> str:

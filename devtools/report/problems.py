@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from devtools.base.words import plural
 from devtools.errors import ConfigError, DevtoolsError, Interrupted
-from devtools.report.text import Line, Span, Writer, clean, clean_lines, plain
+from devtools.report.text import Line, Span, Writer, clean, clean_lines, plain, shown
 
 VERSION = 1
 _ANSI = {"": "", "bad": "\x1b[1;31m", "strong": "\x1b[1m", "dim": "\x1b[2m", "good": "\x1b[32m", "warn": "\x1b[33m"}
@@ -35,7 +35,7 @@ def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
     lines += [(Span("  "), Span(line)) for line in more]
     problems = error.problems if isinstance(error, ConfigError) else ()
     for problem in problems[:_LISTED]:
-        where = f"  {replace(problem.where, file=Path(_place(problem.where.file, cwd)))}: "
+        where = f"  {replace(problem.where, file=Path(shown(problem.where.file, cwd)))}: "
         hint = f" ({clean(problem.hint)})" if problem.hint else ""
         lines.append((Span(where, "strong"), Span(" ".join(clean_lines(problem.message)) + hint)))
     if len(problems) > _LISTED:
@@ -44,11 +44,6 @@ def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
     lines += [(Span("  | ", "dim"), Span(clean(line))) for line in details]
     hints = clean_lines(error.hint) if error.hint else []
     return lines + [(Span("  hint: " if not at else "        ", "dim"), Span(hint)) for at, hint in enumerate(hints)]
-
-
-def _place(file: Path, cwd: Path | None) -> str:
-    """A file as it is typed from `cwd`."""
-    return str(file.relative_to(cwd)) if cwd and file.is_relative_to(cwd) else str(file)
 
 
 def _colored(line: Line) -> str:
@@ -67,7 +62,7 @@ def error_json(error: DevtoolsError, cwd: Path | None = None) -> dict[str, Any]:
         "exit_code": int(error.exit_code),
         "problems": [
             {
-                "file": _place(item.where.file, cwd),
+                "file": shown(item.where.file, cwd),
                 "line": item.where.line,
                 "column": item.where.column,
                 "message": item.message,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from devtools.helm.labels import TESTS_FAILED
 from devtools.model import Facts, Layer, Release, ReleaseFact, Stack
 from devtools.report.renderers import console, use_color
-from devtools.report.text import Line, Span, Style, Writer, clean, counted, with_note, wrapped
+from devtools.report.text import Line, Span, Style, Writer, clean, counted, shown, with_note, wrapped
 
 if TYPE_CHECKING:
     from devtools.clusters.provider import ClusterStatus
@@ -103,7 +103,7 @@ def _layer_json(layer: Layer, facts: Facts | None, root: Path) -> dict[str, Any]
         "stage": layer.stage,
         "critical": layer.critical,
         "inactive": layer.inactive,
-        "file": _relative(layer.file, root),
+        "file": shown(layer.file, root),
         "releases": [_release_json(release, layer, facts) for release in layer.releases],
     }
 
@@ -140,11 +140,6 @@ def _tests(release: Release, fact: ReleaseFact | None) -> str | None:
 def _ready(fact: ReleaseFact | None) -> bool:
     """Whether this very revision was seen ready, with all its objects still there."""
     return fact is not None and bool(fact.digest) and fact.ready == fact.digest and not fact.missing
-
-
-def _relative(path: Path, root: Path) -> str:
-    """A path inside the repository as its readers know it."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:

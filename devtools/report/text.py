@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Literal
 
 Style = Literal["", "good", "bad", "warn", "dim", "strong"]
@@ -112,6 +113,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}m {rest:02d}s"
     return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def shown(path: Path, cwd: Path | None) -> str:
+    """Return a path as it is typed from `cwd`; whole if it is elsewhere."""
+    return str(path.relative_to(cwd)) if cwd and path.is_relative_to(cwd) else str(path)
 
 
 def clean(line: str) -> str:

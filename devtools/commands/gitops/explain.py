@@ -17,6 +17,8 @@ from devtools.gitops.argocd.spec import application_spec
 from devtools.gitops.component import Component
 from devtools.model import Release, Stack
 from devtools.planning.selection import find_release
+from devtools.report.tables import show_document
+from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
 
@@ -29,10 +31,7 @@ def explain(app: App, typed: str, environment: str, output: str) -> ExitCode:
     component, stack = _find(argocd, typed, environment)
     release = find_release(stack, str(component.release))
     document = explain_json(app, component, release, stack, argocd, flux)
-    if output == "json":
-        app.out.write(json_text(document) + "\n")
-    else:
-        app.out.write("".join(f"{line}\n" for line in _lines(document)))
+    show_document(document, _lines, output, app.out, app.environ)
     return ExitCode.OK
 
 
@@ -149,7 +148,7 @@ def _fields(spec: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _lines(document: Mapping[str, Any]) -> list[str]:
+def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
     lines = [f"{document['release']} in {document['environment']}: wave {document['wave']}"]
     lines += [f"  needs {need}" for need in document["needs"]]
     lines += [f"  values {file}" for file in document["value_files"]]
@@ -165,4 +164,4 @@ def _lines(document: Mapping[str, Any]) -> list[str]:
             lines += [f"  {engine:<6}  {field}" for field in fields]
             lines += [f"  {engine:<6}  ({note})"] if note and (not fields or row["where"]) else []
     lines += [f"note of {note['engine']}: {note['message']}" for note in document["notes"]]
-    return lines
+    return [(Span(line),) for line in lines]

@@ -24,6 +24,7 @@ from devtools.gitops.tree.secrets import copied_secrets, inline_secrets, package
 from devtools.gitops.tree.write import Changes, changes_of, write_changes
 from devtools.model import Stack
 from devtools.planning.selection import Selector
+from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
 ENGINES = ("argocd", "flux", "kustomize")
@@ -53,6 +54,8 @@ class Arguments:
 
 def export(app: App, typed: Arguments) -> ExitCode:
     """Write the export, or with `check` and `dry_run` say what would change."""
+    from devtools.report.tables import show_document
+
     made = make_export(app, typed)
     changes = changes_for(made, typed)
     if not made.out.is_relative_to(app.settings.root):
@@ -60,7 +63,7 @@ def export(app: App, typed: Arguments) -> ExitCode:
         app.say(f"warning: {made.shown} is outside the stack: its files say that they are in {there} of the repository")
     if not (typed.check or typed.dry_run):
         write_changes(changes)
-    _show(app, typed, made, changes)
+    show_document(export_json(typed, made, changes), _lines, typed.output, app.out, app.environ)
     return ExitCode.FAILED if typed.check and not changes.is_empty else ExitCode.OK
 
 
@@ -308,16 +311,6 @@ def _shown(path: Path, cwd: Path) -> Path:
     return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
-def _show(app: App, typed: Arguments, made: Made, changes: Changes) -> None:
-    from devtools.base.machine_json import json_text
-
-    document = export_json(typed, made, changes)
-    if typed.output == "json":
-        app.out.write(json_text(document) + "\n")
-        return
-    app.out.write("".join(f"{line}\n" for line in _lines(document)))
-
-
 def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any]:
     """Return the documented `gitops-export` document."""
     return {
@@ -343,8 +336,12 @@ def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any
     }
 
 
-def _lines(document: Mapping[str, Any]) -> Iterable[str]:
-    """Yield what people read."""
+def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
+    """Return the document for people; paths stay whole."""
+    return [(Span(text),) for text in _texts(document)]
+
+
+def _texts(document: Mapping[str, Any]) -> Iterable[str]:
     would = "" if document["changed"] else "would be "
     for word, key in (("written", "written"), ("removed", "removed")):
         yield from (f"{would}{word}: {document['out']}/{path}" for path in document[key])

@@ -21,8 +21,6 @@ def compare(app: App, typed: Arguments, golden: str, *, update: bool) -> ExitCod
     from devtools.gitops.preview.compare import differences, golden_name
     from devtools.gitops.preview.compare import golden as golden_text
 
-    if typed.output not in {"text", "json"}:
-        raise ConfigError(f"unknown output {typed.output!r}", hint="choose one of text, json")
     directory, root = place_of(app, typed.directory)
     place = (app.cwd / golden).resolve() if golden else directory.with_name(directory.name + _SUFFIX)
     groups = generated(app, directory, root, typed).groups

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +64,13 @@ def _write(out: Path, made: Imported) -> None:
     from devtools.base.atomic_write import write_whole
 
     for path, content in made.files.items():
-        target = out / path
-        write_whole(target, content)
+        write_whole(out / path, content)
 
 
 def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
     """Return the documented `gitops-import` document."""
+    from devtools.report.text import shown
+
     return {
         "version": VERSION,
         "kind": "gitops-import",
@@ -79,9 +80,8 @@ def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
         "files": sorted(map(str, made.files)),
         "notes": [
             {
-                "file": _shown(app, note.where.file),
-                "line": note.where.line,
-                "column": note.where.column,
+                **asdict(note.where),
+                "file": shown(note.where.file, app.cwd),
                 "subject": note.subject,
                 "message": note.message,
                 "refused": note.refused,
@@ -89,10 +89,6 @@ def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
             for note in made.notes
         ],
     }
-
-
-def _shown(app: App, path: Path) -> str:
-    return str(path.relative_to(app.cwd)) if path.is_relative_to(app.cwd) else str(path)
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:

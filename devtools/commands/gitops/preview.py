@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 from devtools.app.environment import App
 from devtools.commands.gitops.verify import repository_url, settings_of
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
-from devtools.process.runner import Command
 
 if TYPE_CHECKING:
     from devtools.gitops.preview.applications import ApplicationGroup
     from devtools.gitops.preview.value_files import HelmSource
-    from devtools.gitops.tree.applications import Application
     from devtools.gitops.tree.read import Tree
 
 PROGRAM = "argocd-preview"
 DEFAULT = "gitops"  # the directory that `gitops.export` writes
-_SLOW = 60.0  # seconds
 
 Sources = Mapping[tuple[str, str], Sequence["HelmSource"]]
 
@@ -47,7 +44,6 @@ def preview(app: App, typed: Arguments) -> ExitCode:
     from devtools.report.gitops_preview import preview_json
     from devtools.report.tables import show_document
 
-    _check(typed)
     directory, root = place_of(app, typed.directory)
     found = generated(app, directory, root, typed)
     sources = sources_of(app, found.tree, found.groups)
@@ -80,11 +76,6 @@ def _hide_secrets(app: App, document: dict[str, Any]) -> None:
     for change in document.get("changes", ()):
         for field in change["fields"]:
             field.update({key: app.redactor.text(field[key]) for key in ("before", "after")})
-
-
-def _check(typed: Arguments) -> None:
-    if typed.output not in {"text", "json"}:
-        raise ConfigError(f"unknown output {typed.output!r}", hint="choose one of text, json")
 
 
 def _is_broken(document: Mapping[str, Any]) -> bool:
@@ -187,21 +178,16 @@ def urls_of(app: App, directory: Path) -> tuple[str, ...]:
 def sources_of(app: App, tree: Tree, found: Sequence[ApplicationGroup]) -> Sources:
     """Return the Helm sources of each Application, by group and name."""
     from devtools.gitops.preview.value_files import helm_sources
+    from devtools.gitops.tree.applications import plain_url
 
-    is_here = _same_repository(urls_of(app, tree.directory))
+    known = {plain_url(url) for url in urls_of(app, tree.directory)}
+
+    def is_here(url: str) -> bool:
+        return not known or plain_url(url) in known
+
     return {
         (group.name, item.name): helm_sources(item, tree.has, is_here) for group in found for item in group.applications
     }
-
-
-def _same_repository(urls: Sequence[str]) -> Callable[[str], bool]:
-    """Compare URLs without `.git` and a final slash; without URLs every repository is this one."""
-    known = {_plain(url) for url in urls}
-    return lambda url: not known or _plain(url) in known
-
-
-def _plain(url: str) -> str:
-    return url.rstrip("/").removesuffix(".git").lower()
 
 
 @contextmanager
@@ -220,19 +206,8 @@ def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as scratch:
         archive, into = Path(scratch, "tree.tar"), Path(scratch, "tree")
         into.mkdir()
-        _run(app, git.archive(commit, ["."], archive), f"cannot read {ref}")
+        result = app.runner.run(git.archive(commit, ["."], archive))
+        if not result.ok:
+            raise EnvironmentFault(f"cannot read {ref}: {result.stderr.strip()}")
         unpack(archive, into)
         yield into
-
-
-def _run(app: App, command: Command, what: str) -> None:
-    result = app.runner.run(command)
-    if not result.ok:
-        raise EnvironmentFault(f"{what}: {result.stderr.strip()}")
-
-
-def named(found: Sequence[ApplicationGroup]) -> Iterator[tuple[ApplicationGroup, Application]]:
-    """Yield every Application with its group."""
-    for group in found:
-        for item in group.applications:
-            yield group, item

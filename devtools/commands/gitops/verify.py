@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,31 +96,19 @@ def verify_json(
     app: App, world: World, found: Iterable[Finding], notes: Iterable[str], schemas: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the documented `gitops-verify` document."""
+    from devtools.report.text import shown
+
     return {
         "version": VERSION,
         "kind": "gitops-verify",
-        "directory": _shown(app, world.tree.directory),
-        "root": _shown(app, world.tree.root),
+        "directory": shown(world.tree.directory, app.cwd),
+        "root": shown(world.tree.root, app.cwd),
         "files": len(world.tree.sources),
         "applications": len(world.applications),
-        "findings": [
-            {
-                "rule": item.rule,
-                "file": _shown(app, item.file),
-                "line": item.line,
-                "column": item.column,
-                "message": item.message,
-                "hint": item.hint,
-            }
-            for item in found
-        ],
+        "findings": [{"rule": item.rule, **asdict(item), "file": shown(item.file, app.cwd)} for item in found],
         "notes": list(notes),
         "schemas": schemas,
     }
-
-
-def _shown(app: App, path: Path) -> str:
-    return str(path.relative_to(app.cwd)) if path.is_relative_to(app.cwd) else str(path)
 
 
 def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:

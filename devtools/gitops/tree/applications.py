@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,12 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     if key not in labels:
         return operator != "In"
     return operator in {"In", "NotIn"} and (labels[key] in sequence(expression.get("values"))) == (operator == "In")
+
+
+def plain_url(url: str) -> str:
+    """A repository URL in the form in which two spellings of one repository are equal."""
+    text = re.sub(r"^(?:\w+://)?(?:[^@/]+@)?", "", url.strip()).replace(":", "/", 1)
+    return text.removesuffix("/").removesuffix(".git").lower()
 
 
 def value_files_of(source: Mapping[str, Any]) -> list[str]:

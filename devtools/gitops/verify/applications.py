@@ -12,7 +12,7 @@ from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
 from devtools.gitops.schemas.application import without_unknown
 from devtools.gitops.tree import applications as tree_applications
-from devtools.gitops.tree.applications import selects, steps_of
+from devtools.gitops.tree.applications import plain_url, selects, steps_of
 from devtools.gitops.tree.read import KubeObject, Tree, mapping, matches_as_git, sequence, texts
 from devtools.gitops.verify.functions import TemplateFailure, Unsupported, show
 from devtools.gitops.verify.gotemplate import MissingKey, render
@@ -105,12 +105,6 @@ def world_of(tree: Tree, repository: str = "") -> World:
     applications = (*written, *(one for made in sets for one in made.applications))
     ours = {plain_url(repository), *_own_urls(tree, applications)}
     return World(tree=tree, sets=sets, applications=applications, repositories=frozenset(ours - {""}))
-
-
-def plain_url(url: str) -> str:
-    """A repository URL in the form in which two spellings of one repository are equal."""
-    text = re.sub(r"^(?:\w+://)?(?:[^@/]+@)?", "", url.strip()).replace(":", "/", 1)
-    return text.removesuffix("/").removesuffix(".git").lower()
 
 
 def find_value(document: Document, value: Any) -> KeyPath | None:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from devtools.gitops.tree.applications import plain_url
 from devtools.gitops.tree.read import KubeObject, mapping, sequence
-from devtools.gitops.verify.applications import ARGO, CLUSTER_LABEL, Application, World, plain_url
+from devtools.gitops.verify.applications import ARGO, CLUSTER_LABEL, Application, World
 from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
 

@@ -179,17 +179,14 @@ def yaml_rows(value: Any) -> list[str]:
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)).splitlines()
 
 
-def clipped(before: Any, after: Any) -> tuple[str, str]:
+def clipped(before: Any, after: Any, longest: int = _LONGEST) -> tuple[str, str]:
     """Return two values on one line: of long texts the part where they begin to differ."""
     texts = [json.dumps(value, ensure_ascii=False, default=str) for value in (before, after)]
     same = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
-    start = max(0, same - _LONGEST // 3) if max(map(len, texts)) > _LONGEST else 0
-    return _part(texts[0], start), _part(texts[1], start)
-
-
-def _part(text: str, start: int) -> str:
-    part = text[start : start + _LONGEST]
-    return clean(("…" if start else "") + part + ("…" if start + _LONGEST < len(text) else ""))
+    start = max(0, same - longest // 3) if max(map(len, texts)) > longest else 0
+    end = start + longest
+    first, second = (f"{'…' * bool(start)}{text[start:end]}{'…' * (end < len(text))}" for text in texts)
+    return clean(first), clean(second)
 
 
 def summary(document: Mapping[str, Any]) -> str:

@@ -19,10 +19,9 @@ from devtools.report.terminal.lines import (
     log_path,
     plan_lines,
     release_width,
-    shown,
     test_label,
 )
-from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, with_note, wrapped
+from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted, duration, shown, with_note, wrapped
 
 _IN_FULL = 5  # failures shown with their details; the others get three lines each
 _COMMANDS = 3  # commands offered

@@ -35,6 +35,7 @@ from devtools.report.text import (
     duration,
     plain,
     set_text,
+    shown,
     with_note,
     wrapped,
 )
@@ -44,11 +45,6 @@ QUIET = frozenset({"unchanged", "disabled"})
 _MANY = 3  # more quiet steps of one layer than this are counted, not listed
 _WONDER = 5.0  # seconds after which one asks how long it may still take
 _TO_DO = frozenset({"install", "upgrade", "uninstall"})
-
-
-def shown(path: Path, cwd: Path) -> str:
-    """A path as it is typed from `cwd`."""
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
 def log_path(state: RunState, name: str, cwd: Path) -> str:
