@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from devtools.base.words import did_you_mean
 from devtools.errors import Problem
 from devtools.model import Layer, Need, Release, ReleaseId, Stack
 
 Edges = Mapping[ReleaseId, tuple[ReleaseId, ...]]
+Node = TypeVar("Node")
 
 
 def check_graph(stack: Stack) -> list[Problem]:
@@ -58,7 +60,7 @@ def _cycles(layer: Layer) -> Iterator[Problem]:
         for release in layer.releases
     }
     where = {(release.id, need.release): need.where for release in layer.releases for need in release.needs}
-    for cycle in _back_edges(edges):
+    for cycle in back_edges(edges):
         written = next((where[pair] for pair in pairwise(cycle) if pair in where), None)
         if written is None:
             continue  # of what is declared twice, as a smoke release and as another: a problem by itself
@@ -70,12 +72,12 @@ def _tested_by(release: Release, layer: Layer) -> list[ReleaseId]:
     return [other.id for other in layer.releases if not other.smoke] if release.smoke else []
 
 
-def _back_edges(edges: Mapping[ReleaseId, Sequence[ReleaseId]]) -> Iterator[list[ReleaseId]]:
+def back_edges(edges: Mapping[Node, Sequence[Node]]) -> Iterator[list[Node]]:
     """A depth-first walk; each edge back onto the walk is a cycle, given from and to its first release.
 
     Not recursive: a chain of a thousand releases is legal.
     """
-    done: set[ReleaseId] = set()
+    done: set[Node] = set()
     for start in edges:
         if start in done:
             continue

@@ -6,12 +6,12 @@ from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import (
-    API_VERSION,
     COMPARED,
     FINALIZER,
     IN_CLUSTER,
     NAMESPACE,
     Context,
+    argocd_object,
     component_labels,
     finalizers,
 )
@@ -23,18 +23,14 @@ SYNC_WAVE = "argocd.argoproj.io/sync-wave"
 
 def application(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
     """Return a component's Application; its sync wave orders it in the one that deploys it."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Application",
-        "metadata": {
-            "name": context.application_name(component),
-            "namespace": NAMESPACE,
-            "labels": component_labels(component),
-            "annotations": {SYNC_WAVE: str(component.wave), **COMPARED},
-            **finalizers(environment),
-        },
-        "spec": application_spec(component, environment, context),
-    }
+    return argocd_object(
+        "Application",
+        context.application_name(component),
+        application_spec(component, environment, context),
+        labels=component_labels(component),
+        annotations={SYNC_WAVE: str(component.wave), **COMPARED},
+        **finalizers(environment),
+    )
 
 
 def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
@@ -78,18 +74,11 @@ def _deploys_applications(
     options: tuple[str, ...],
     cascades: bool,
 ) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Application",
-        "metadata": {"name": name, "namespace": NAMESPACE, **({"finalizers": [FINALIZER]} if cascades else {})},
-        "spec": {
-            "project": context.own_project,
-            "source": {
-                "repoURL": context.settings.repository,
-                "targetRevision": context.revision,
-                **source,
-            },
-            "destination": {"server": IN_CLUSTER, "namespace": NAMESPACE},
-            "syncPolicy": {**policy, "syncOptions": ["ApplyOutOfSyncOnly=true", *options]},
-        },
+    source = {"repoURL": context.settings.repository, "targetRevision": context.revision, **source}
+    spec = {
+        "project": context.own_project,
+        "source": source,
+        "destination": {"server": IN_CLUSTER, "namespace": NAMESPACE},
+        "syncPolicy": {**policy, "syncOptions": ["ApplyOutOfSyncOnly=true", *options]},
     }
+    return argocd_object("Application", name, spec, **({"finalizers": [FINALIZER]} if cascades else {}))

@@ -61,6 +61,12 @@ class Context:
         return f"{component.environment}-{component.name}" if several else component.name
 
 
+def argocd_object(kind: str, name: str, spec: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
+    """Return an object in Argo CD's namespace."""
+    metadata = {"name": name, "namespace": NAMESPACE, **metadata}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
+
+
 def document(data: Mapping[str, Any], comment: str = "") -> bytes:
     """Return an object as a YAML file, under comment lines."""
     head = "".join(f"# {line}\n" for line in comment.splitlines())

@@ -120,16 +120,9 @@ def _check(rule: Rule) -> str:
 
 def _descend(step: PathStep) -> list[str]:
     """Return Lua lines that take `value` one step down, to nil if there is nothing."""
-    if step.name:
-        return [
-            'if type(value) == "table" then',
-            f"  value = value[{json.dumps(step.name)}]",
-            "else",
-            "  value = nil",
-            "end",
-        ]
-    if step.index >= 0:
-        return ['if type(value) == "table" then', f"  value = value[{step.index + 1}]", "else", "  value = nil", "end"]
+    if step.name or step.index >= 0:
+        key = json.dumps(step.name) if step.name else str(step.index + 1)
+        return ['if type(value) == "table" then', f"  value = value[{key}]", "else", "  value = nil", "end"]
     return [
         "local found = nil",
         'if type(value) == "table" then',

@@ -7,7 +7,7 @@ from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.applications import SYNC_WAVE
-from devtools.gitops.argocd.context import API_VERSION, IN_CLUSTER, NAMESPACE, Context, destination
+from devtools.gitops.argocd.context import IN_CLUSTER, NAMESPACE, Context, argocd_object, destination
 from devtools.gitops.argocd.spec import repository_of
 from devtools.gitops.component import ChartInfo, Component
 
@@ -67,8 +67,7 @@ def _own_project(context: Context) -> dict[str, Any]:
 
 def _object(name: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Return a project, which exists before the Applications in it."""
-    metadata = {"name": name, "namespace": NAMESPACE, "annotations": {SYNC_WAVE: "-1"}}
-    return {"apiVersion": API_VERSION, "kind": "AppProject", "metadata": metadata, "spec": spec}
+    return argocd_object("AppProject", name, spec, annotations={SYNC_WAVE: "-1"})
 
 
 def _destinations(components: Iterable[Component], context: Context) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devtools.config.settings_file.gitops import GitopsEnvironment
-from devtools.gitops.argocd.context import API_VERSION, COMPARED, NAMESPACE, WAVE, Context, destination, finalizers
+from devtools.gitops.argocd.context import COMPARED, WAVE, Context, argocd_object, destination, finalizers
 from devtools.gitops.argocd.spec import PRUNE_OPTIONS, sync_policy
 from devtools.gitops.component import LABEL, Component
 
@@ -97,12 +97,7 @@ def application_set(
         spec["strategy"] = {"type": "RollingSync", "deletionOrder": "Reverse", "rollingSync": {"steps": steps}}
     spec["template"] = _template(environment, context)
     spec["templatePatch"] = _patch(environment, context)
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ApplicationSet",
-        "metadata": {"name": f"{context.stack}-{environment.name}", "namespace": NAMESPACE},
-        "spec": spec,
-    }
+    return argocd_object("ApplicationSet", f"{context.stack}-{environment.name}", spec)
 
 
 def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[str, Any]]:

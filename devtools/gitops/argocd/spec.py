@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.config.settings_file.gitops import GitopsEnvironment
+from devtools.config.values import overlaid
 from devtools.gitops.argocd.context import Context, component_labels, destination
 from devtools.gitops.component import Component, ValueFile
 from devtools.model import Ignore
@@ -157,13 +157,4 @@ def application_spec(component: Component, environment: GitopsEnvironment, conte
     }
     if not component.ignore:
         del spec["ignoreDifferences"]
-    return _laid_over(spec, component.argocd)
-
-
-def _laid_over(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return maps merged; everything else is replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
-    return merged
+    return dict(overlaid(spec, component.argocd))

@@ -65,7 +65,7 @@ def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
     environment.notes += notes
     if images:
         files[root / "images.yaml"] = documents(images)
-    labels = _labels({"environment": environment.environment.name})
+    labels = {f"{LABEL}/environment": environment.environment.name}
     files[root / "kustomization.yaml"] = yaml_file(
         kustomization_file(sorted(path.name for path in files), labels=labels)
     )
@@ -116,7 +116,7 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     secrets = [path.name for path in files if path.parent == directory]
     kustomization = kustomization_file(
         [*(f"{component.name}.yaml" for component in layer.components), *secrets],
-        labels=_labels({"environment": environment.environment.name, "layer": layer.name}),
+        labels={f"{LABEL}/environment": environment.environment.name, f"{LABEL}/layer": layer.name},
         configurations=[NAME_REFERENCES] if generators else [],
         **generators,
     )
@@ -133,10 +133,6 @@ def _value_generators(component: Component, here: PurePosixPath) -> Iterable[tup
         if files:
             words = [f"{key}={path_from(here, file.path)}" for file, key in files]
             yield generator, {"name": values_name(component, files[0][0]), "namespace": NAMESPACE, "files": words}
-
-
-def _labels(pairs: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"pairs": {f"{LABEL}/{key}": value for key, value in pairs.items()}}]
 
 
 def name_references() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -29,7 +28,7 @@ def infra_files(environment: Environment) -> dict[PurePosixPath, bytes]:
         for component in layer.components:
             directory = root / layer.name / component.name
             files |= _component_files(environment, component, directory, namespaces)
-        labels = _labels({"platform.io/layer": layer.components[0].tier})
+        labels = {"platform.io/layer": layer.components[0].tier}
         names = [component.name for component in layer.components]
         files[root / layer.name / "kustomization.yaml"] = yaml_file(kustomization_file(names, labels=labels))
     resources = [layer.name for layer in environment.layers]
@@ -71,8 +70,8 @@ def _component_files(
     files[directory / "helm-release.yaml"] = yaml_file(release)
     resources = [path.name for path in files]
     generators, copies = _values(component)
-    pairs = {"platform.io/layer": component.tier, "platform.io/component": component.name, "managed-by": "flux"}
-    kustomization = kustomization_file(resources, labels=_labels(pairs), **generators)
+    labels = {"platform.io/layer": component.tier, "platform.io/component": component.name, "managed-by": "flux"}
+    kustomization = kustomization_file(resources, labels=labels, **generators)
     files[directory / "kustomization.yaml"] = yaml_file(kustomization)
     return files | {directory / name: content for name, content in copies.items()}
 
@@ -108,7 +107,3 @@ def content_of(file: ValueFile) -> bytes:
     if content is None:
         raise ValueError(f"{file.path} was not read")
     return content
-
-
-def _labels(pairs: Mapping[str, str]) -> Iterable[Mapping[str, Any]]:
-    return [{"pairs": dict(pairs)}]

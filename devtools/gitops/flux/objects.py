@@ -28,11 +28,13 @@ def flux_object(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)}
 
 
-def kustomization_file(resources: Sequence[str], **fields: Any) -> dict[str, Any]:
+def kustomization_file(
+    resources: Sequence[str], labels: Mapping[str, str] | None = None, **fields: Any
+) -> dict[str, Any]:
     """Return a kustomization.yaml, without the fields that are empty."""
-    filled = {key: value for key, value in fields.items() if value}
+    fields = {"labels": [{"pairs": dict(labels)}] if labels else [], **fields}
     head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    return {**head, "resources": list(resources), **filled}
+    return {**head, "resources": list(resources), **{key: value for key, value in fields.items() if value}}
 
 
 def documents(objects: Iterable[Mapping[str, Any]]) -> bytes:

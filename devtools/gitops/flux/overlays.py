@@ -116,7 +116,7 @@ def _base(directory: PurePosixPath, component: Component, shared: _Shared) -> Fi
     if shared.is_divided and (keys or shared.own):
         generator = {"name": f"{component.name}-values", "namespace": NAMESPACE, "files": [key for _, key in keys]}
         fields = {"configMapGenerator": [_filled(generator)], "generatorOptions": _OPTIONS}
-    labels = [{"pairs": {f"{LABEL}/layer": component.layer}}]
+    labels = {f"{LABEL}/layer": component.layer}
     kustomization = kustomization_file(["helm-release.yaml"], labels=labels, **fields)
     return {
         directory / "kustomization.yaml": yaml_file(kustomization),
@@ -179,7 +179,7 @@ def _overlay(
     bases = ["../../base/sources", *(f"../../base/{item.layer}/{item.name}" for item in environment.components)]
     kustomization = kustomization_file(
         [*bases, *(["secrets.yaml"] if secrets else [])],
-        labels=[{"pairs": {f"{LABEL}/environment": environment.environment.name}}],
+        labels={f"{LABEL}/environment": environment.environment.name},
         patches=[{"path": f"patches/{name}"} for name in sorted(named)],
         generatorOptions=_OPTIONS if generators else {},
         **generators,

@@ -11,6 +11,7 @@ from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.base.open_file import read_source
+from devtools.config.values import overlaid
 from devtools.gitops.imports.found import Found, FoundChart, ImportNote, Key, Values
 from devtools.gitops.tree.read import Tree
 from devtools.gitops.verify.argocd import is_pinned
@@ -178,7 +179,7 @@ def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence
         return
     merged: dict[str, Any] = {}
     for one in values:
-        merged = _over(merged, one.data)
+        merged = dict(overlaid(merged, one.data))
     if found.is_smoke and merged.pop("hooks", None) is not None:
         made.note(found, "it is a smoke release: `hooks`, which makes hooks of Argo CD of its tests, is left out")
     if not merged:
@@ -187,15 +188,6 @@ def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence
     made.files[path] = yaml_text(json.loads(json.dumps(merged))).encode()
     if len(values) > 1:
         made.note(found, f"{path} is merged from {names}: comments are not kept")
-
-
-def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As Helm merges value files: maps merge, everything else replaces, null stays."""
-    out = dict(base)
-    for key, value in over.items():
-        below = out.get(key)
-        out[key] = _over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return out
 
 
 class _Charts:

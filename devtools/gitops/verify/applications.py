@@ -14,7 +14,7 @@ from devtools.gitops.schemas.application import without_unknown
 from devtools.gitops.tree import applications as tree_applications
 from devtools.gitops.tree.applications import plain_url, selects, steps_of
 from devtools.gitops.tree.read import KubeObject, Tree, mapping, matches_as_git, sequence, texts
-from devtools.gitops.verify.functions import TemplateFailure, Unsupported, show
+from devtools.gitops.verify.functions import TemplateFailure, Unsupported, normalize, show
 from devtools.gitops.verify.gotemplate import MissingKey, render
 
 ARGO = "argoproj.io"
@@ -301,11 +301,11 @@ def _with_path(
     about: dict[str, Any] = {
         "path": directory,
         "basename": base,
-        "basenameNormalized": normalized(base),
+        "basenameNormalized": normalize(base),
         "segments": directory.split("/"),
     }
     if filename:
-        about |= {"filename": filename, "filenameNormalized": normalized(filename)}
+        about |= {"filename": filename, "filenameNormalized": normalize(filename)}
     params: dict[str, Any] = {**data, **({prefix: {"path": about}} if prefix else {"path": about})}
     return Parameters(data=_with_values(params, git), document=document, path=path)
 
@@ -329,17 +329,12 @@ def _of_clusters(tree: Tree, clusters: Mapping[str, Any]) -> Iterator[Parameters
             name = str(data.get("name") or item.name)
             params = {
                 "name": name,
-                "nameNormalized": normalized(name),
+                "nameNormalized": normalize(name),
                 "server": str(data.get("server") or ""),
                 "project": str(data.get("project") or ""),
                 "metadata": {"labels": item.labels, "annotations": item.annotations},
             }
             yield Parameters(data=_with_values(params, clusters), document=item.document)
-
-
-def normalized(name: str) -> str:
-    """A name as Argo CD makes it one of DNS."""
-    return re.sub(r"[^-a-z0-9.]", "-", name.lower())[:253].strip("-.")
 
 
 __all__ = ["Application", "Generated", "MissingKey", "Parameters", "World", "world_of"]

@@ -15,6 +15,7 @@ from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, 
 from devtools.gitops.verify.applications import World
 from devtools.gitops.verify.argocd import is_pinned
 from devtools.gitops.verify.finding import Finding, finding
+from devtools.planning.graph import back_edges
 
 HELM, KUSTOMIZE, SOURCE, IMAGE = (f"{name}.toolkit.fluxcd.io" for name in ("helm", "kustomize", "source", "image"))
 CURRENT = {
@@ -274,8 +275,9 @@ def _kustomization(tree: Tree, item: KubeObject) -> Iterator[Finding]:
 
 def _dependencies(tree: Tree, items: tuple[KubeObject, ...], kind: str) -> Iterator[Finding]:
     other = "Kustomization" if kind == "HelmRelease" else "HelmRelease"
-    edges: dict[int, list[tuple[int, Location]]] = {}
     numbers = {id(item): number for number, item in enumerate(items)}
+    edges: dict[int, list[int]] = {number: [] for number in numbers.values()}
+    places: dict[tuple[int, int], Location] = {}
     for number, item in enumerate(items):
         for index, one in enumerate(map(mapping, sequence(item.spec.get("dependsOn")))):
             name = one.get("name")
@@ -283,38 +285,16 @@ def _dependencies(tree: Tree, items: tuple[KubeObject, ...], kind: str) -> Itera
             where = item.at("spec", "dependsOn", index, "kind" if "kind" in one else "name")
             found = same(tree, items, name, namespace)
             if found is not None and "kind" not in one:
-                edges.setdefault(number, []).append((numbers[id(found)], where))
+                edges[number].append(numbers[id(found)])
+                places[number, edges[number][-1]] = where
                 continue
             alien = one.get("kind", kind) != kind or same(tree, tree.of(other), name, namespace) is not None
             rule = "depends-on-other-kind" if alien else "depends-on-missing"
             kinds = f"{one.get('kind', other)} {name}" if alien else f"{name}, which is not in the tree"
             yield finding(rule, where, f"{kind} {item.name} depends on {kinds}")
-    yield from _cycles(items, edges)
-
-
-def _cycles(items: tuple[KubeObject, ...], edges: Mapping[int, list[tuple[int, Location]]]) -> Iterator[Finding]:
-    """Each cycle once, at the edge that closes it."""
-    state: dict[int, int] = {}  # 1: on the path, 2: done
-    for start in range(len(items)):
-        if state.get(start):
-            continue
-        path = [start]
-        state[start] = 1
-        pending = [iter(edges.get(start, []))]
-        while pending:
-            step = next(pending[-1], None)
-            if step is None:
-                pending.pop()
-                state[path.pop()] = 2
-                continue
-            target, where = step
-            if state.get(target) == 1:
-                names = " → ".join(items[n].name for n in (*path[path.index(target) :], target))
-                yield finding("depends-on-cycle", where, f"{items[target].kind}s depend on each other: {names}")
-            elif not state.get(target):
-                state[target] = 1
-                path.append(target)
-                pending.append(iter(edges.get(target, [])))
+    for cycle in back_edges(edges):
+        names = " → ".join(items[n].name for n in cycle)
+        yield finding("depends-on-cycle", places[cycle[-2], cycle[-1]], f"{kind}s depend on each other: {names}")
 
 
 def _markers(tree: Tree) -> Iterator[Finding]:

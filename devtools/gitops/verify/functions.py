@@ -88,7 +88,7 @@ def _json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _normalize(text: str) -> str:
+def normalize(text: str) -> str:
     """A text as the name of an object: lower case, no other characters than those of DNS."""
     return re.sub(r"[^-a-z0-9.]", "-", text.lower())[:253].strip("-.")
 
@@ -139,7 +139,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trimPrefix": lambda prefix, text: text.removeprefix(prefix),
     "indent": _indent,
     "nindent": lambda width, text: "\n" + _indent(width, text),
-    "normalize": _normalize,
+    "normalize": normalize,
     "toString": show,
     "not": lambda value: not is_true(value),
     "and": lambda *values: next((item for item in values if not is_true(item)), values[-1]),
