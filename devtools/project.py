@@ -321,7 +321,7 @@ class Project:
         from devtools.report.renderers import renderer
 
         app = self.app
-        show = renderer(
+        sinks = renderer(
             options.output,
             out=app.out,
             err=app.err,
@@ -331,7 +331,7 @@ class Project:
             cwd=app.cwd,
             verbose=options.verbose,
         )
-        bus = Bus((show,), app.clock, app.redactor)
+        bus = Bus(sinks, app.clock, app.redactor)
         try:
             yield bus
         finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from devtools.errors import ConfigError
-from devtools.events import Event, Sink
+from devtools.events import Sink
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +53,7 @@ def renderer(
     clock: Callable[[], float],
     cwd: Path,
     verbose: bool = False,
-) -> Sink:
+) -> tuple[Sink, ...]:
     """What shows a run: results on `out`, progress on `err`, a live view where both are a terminal.
 
     With `json`, `out` gets the one document and `err` plain progress; with `jsonl`, `out` gets the events.
@@ -63,39 +63,21 @@ def renderer(
     if kind == "jsonl":
         from devtools.report.jsonl import JsonLines
 
-        return JsonLines(out)
+        return (JsonLines(out),)
     if kind == "live":
         from devtools.report.terminal.live import LiveView
 
         view_out, view_err = console(out, environ), console(err, environ)
         if view_err.width >= _NARROW:
-            return LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose)
+            return (LiveView(view_out, view_err, clock=clock, cwd=cwd, verbose=verbose),)
     from devtools.report.terminal.plain import Plain, Ticking
 
     plain = Ticking(Plain(out, err, cwd=cwd, verbose=verbose, final=kind != "json"), clock)
     if kind != "json":
-        return plain
+        return (plain,)
     from devtools.report.jsonl import JsonSummary
 
-    return Several((plain, JsonSummary(out)))
-
-
-class Several:
-    """Several sinks as one."""
-
-    def __init__(self, sinks: tuple[Sink, ...]) -> None:
-        """In this order."""
-        self._sinks = sinks
-
-    def emit(self, event: Event, at: float) -> None:
-        """Hand it to each."""
-        for sink in self._sinks:
-            sink.emit(event, at)
-
-    def close(self) -> None:
-        """Close each."""
-        for sink in self._sinks:
-            sink.close()
+    return plain, JsonSummary(out)
 
 
 def console(stream: TextIO, environ: Mapping[str, str]) -> Console:

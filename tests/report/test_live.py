@@ -211,8 +211,9 @@ def test_use_color(environ: dict[str, str], *, isatty: bool, expected: bool) -> 
 @pytest.mark.parametrize("output", ["text", "json", "jsonl"])
 def test_renderer_keeps_stdout_for_the_result(output: str) -> None:
     out, err = io.StringIO(), io.StringIO()
-    sink = renderer(output, out=out, err=err, environ={}, is_terminal=False, clock=FakeClock(START), cwd=Path("/repo"))
-    play(SCENARIOS["green"](), sink)
+    clock, cwd = FakeClock(START), Path("/repo")
+    for sink in renderer(output, out=out, err=err, environ={}, is_terminal=False, clock=clock, cwd=cwd):
+        play(SCENARIOS["green"](), sink)
     first = out.getvalue().lstrip().splitlines()[0]
     assert first == {"text": "Summary", "json": "{"}.get(output, first)
     assert (err.getvalue() == "") is (output == "jsonl")

@@ -4,82 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from devtools.base.open_file import read_file
 from devtools.config.settings_file.gitops import GitopsEnvironment
 from devtools.gitops.argocd.context import COMPARED, WAVE, Context, argocd_object, destination, finalizers
 from devtools.gitops.argocd.spec import PRUNE_OPTIONS, sync_policy
 from devtools.gitops.component import LABEL, Component
-
-# Strings only are templated elsewhere, so lists, booleans and numbers are made here, each by toJson. A key of `spec` in
-# component.yaml replaces what is made of the other keys.
-_PATCH = """\
-metadata:
-  labels: {{ .labels | toJson }}
-spec:
-{{- range $key, $value := .spec }}
-  {{ $key }}: {{ $value | toJson }}
-{{- end }}
-{{- if or (hasKey .spec "source") (hasKey .spec "sources") }}
-{{- else if .secrets }}
-  sources:
-    - repoURL: {{ .chart.repoURL | toJson }}
-{{- if hasKey .chart "path" }}
-      path: {{ .chart.path | toJson }}
-      targetRevision: @REVISION@
-{{- else }}
-      chart: {{ .chart.chart | toJson }}
-      targetRevision: {{ .chart.version | toJson }}
-{{- end }}
-@HELM_REF@
-    - repoURL: @REPOSITORY@
-      targetRevision: @REVISION@
-      ref: values
-      path: {{ .secrets | toJson }}
-{{- else if hasKey .chart "path" }}
-  source:
-    repoURL: {{ .chart.repoURL | toJson }}
-    targetRevision: @REVISION@
-    path: {{ .chart.path | toJson }}
-@HELM_ROOT@
-{{- else if .valueFiles }}
-  sources:
-    - repoURL: {{ .chart.repoURL | toJson }}
-      chart: {{ .chart.chart | toJson }}
-      targetRevision: {{ .chart.version | toJson }}
-@HELM_REF@
-    - repoURL: @REPOSITORY@
-      targetRevision: @REVISION@
-      ref: values
-{{- else }}
-  source:
-    repoURL: {{ .chart.repoURL | toJson }}
-    chart: {{ .chart.chart | toJson }}
-    targetRevision: {{ .chart.version | toJson }}
-@HELM_ROOT@
-{{- end }}
-{{- if not (hasKey .spec "syncPolicy") }}
-  syncPolicy:
-    syncOptions: {{ @OPTIONS@ | toJson }}
-{{- end }}
-{{- if and .ignoreDifferences (not (hasKey .spec "ignoreDifferences")) }}
-  ignoreDifferences: {{ .ignoreDifferences | toJson }}
-{{- end }}
-"""
-_HELM = """\
-helm:
-  releaseName: {{ .release | toJson }}
-  ignoreMissingValueFiles: {{ .ignoreMissingValueFiles | toJson }}
-{{- range $key, $value := .helm }}
-  {{ $key }}: {{ $value | toJson }}
-{{- end }}
-{{- if .valueFiles }}
-  valueFiles:
-{{- range .valueFiles }}
-    - {{ printf "@PREFIX@%s" . | toJson }}
-{{- end }}
-{{- end }}
-"""
 
 
 def application_set(
@@ -159,7 +91,16 @@ def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any
     }
 
 
+def _text(name: str) -> str:
+    return read_file(Path(__file__).with_name(name)).decode()
+
+
 def _patch(environment: GitopsEnvironment, context: Context) -> str:
+    """Return the template patch.
+
+    Strings only are templated elsewhere, so it makes lists, booleans and numbers, each by toJson. A key of `spec` in
+    component.yaml replaces what is made of the other keys.
+    """
     options = ".syncOptions"
     for option in PRUNE_OPTIONS[environment.prune]:
         options = f'(append {options} "{option}")'
@@ -170,7 +111,7 @@ def _patch(environment: GitopsEnvironment, context: Context) -> str:
         "@HELM_ROOT@": _helm("/", 4),
         "@HELM_REF@": _helm("$values/", 6),
     }
-    text = _PATCH
+    text = _text("template_patch.yaml.tmpl")
     for word, by in replaced.items():
         text = text.replace(word, by)
     return text
@@ -178,5 +119,5 @@ def _patch(environment: GitopsEnvironment, context: Context) -> str:
 
 def _helm(prefix: str, columns: int) -> str:
     """Return the options of Helm at a depth; actions stay at the start of a line."""
-    lines = _HELM.replace("@PREFIX@", prefix).rstrip("\n").split("\n")
+    lines = _text("template_patch_helm.yaml.tmpl").replace("@PREFIX@", prefix).rstrip("\n").split("\n")
     return "\n".join(line if line.startswith("{{-") else " " * columns + line for line in lines)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_file
 from devtools.config.tenants import Tenant
-from devtools.gitops.component import LABEL, Component, Note
+from devtools.gitops.component import Component, Note
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.objects import (
-    HELM,
-    INTERVAL,
     KUSTOMIZE,
     NAMESPACE,
     WATCHED,
@@ -25,118 +25,12 @@ from devtools.gitops.flux.sources import ChartSources
 
 GROUP = "gitops.ameide.io"
 KRO = "kro.run/v1alpha1"
-LABEL_TENANT = f"{LABEL}/tenant"
-_TENANT = "${schema.metadata.name}"
-_EACH_NAMESPACE = {"target": "${namespaces.map(item, item.metadata.name)}"}  # so the namespaces come first
 
 
-def definition() -> dict[str, Any]:
-    """Return the ResourceGraphDefinition of the kind Tenant: namespaces, quotas, isolation, roles, applications."""
-    schema = {
-        "apiVersion": "v1alpha1",
-        "group": GROUP,
-        "kind": "Tenant",
-        "scope": "Cluster",
-        "types": {
-            "Member": {"group": "string | required=true", "role": 'string | enum="admin,edit,view" default="view"'},
-            "Application": {
-                "name": "string | required=true",
-                "release": "string | required=true",
-                "chart": "string | required=true",
-                "version": 'string | default="*"',
-                "sourceKind": 'string | enum="GitRepository,HelmRepository" default="GitRepository"',
-                "source": "string | required=true",
-                "values": "[]string",
-            },
-        },
-        "spec": {
-            "namespaces": "[]string | required=true minItems=1",
-            "quota": "map[string]string",
-            "members": "[]Member",
-            "applications": "[]Application",
-        },
-    }
-    # Its ${…} are not Flux's, should a Kustomization above replace variables.
-    metadata = {"name": f"tenants.{GROUP}", "annotations": {"kustomize.toolkit.fluxcd.io/substitute": "disabled"}}
-    spec = {"schema": schema, "resources": [*_namespaces(), _roles(), _applications()]}
-    return {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "metadata": metadata, "spec": spec}
-
-
-def _namespaces() -> Iterable[dict[str, Any]]:
-    """Yield the namespaces of a tenant, and what bounds each of them."""
-    labels = {LABEL_TENANT: _TENANT}
-    own = {"namespaceSelector": {"matchLabels": labels}}
-    yield {
-        "id": "namespaces",
-        "forEach": [{"target": "${schema.spec.namespaces}"}],
-        "template": {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "${target}", "labels": labels}},
-    }
-    yield {
-        "id": "quotas",
-        "forEach": [_EACH_NAMESPACE],
-        "includeWhen": ["${size(schema.spec.quota) > 0}"],
-        "template": {
-            "apiVersion": "v1",
-            "kind": "ResourceQuota",
-            "metadata": {"name": "tenant", "namespace": "${target}"},
-            "spec": {"hard": "${schema.spec.quota}"},
-        },
-    }
-    yield {
-        "id": "isolation",
-        "forEach": [_EACH_NAMESPACE],
-        "template": {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": "tenant", "namespace": "${target}"},
-            "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [own]}]},
-        },
-    }
-
-
-def _roles() -> dict[str, Any]:
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "${member.role}"}
-    group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "${member.group}"}
-    return {
-        "id": "roles",
-        "forEach": [_EACH_NAMESPACE, {"member": "${schema.spec.members}"}],
-        "template": {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "tenant-${member.role}-${member.group}", "namespace": "${target}"},
-            "roleRef": role,
-            "subjects": [group],
-        },
-    }
-
-
-def _applications() -> dict[str, Any]:
-    source = {"kind": "${application.sourceKind}", "name": "${application.source}"}
-    chart = {"chart": "${application.chart}", "version": "${application.version}", "sourceRef": source}
-    values = (
-        "${application.values.map(key, {'kind': 'ConfigMap', "
-        "'name': schema.metadata.name + '-' + application.name + '-values', 'valuesKey': key})}"
-    )
-    target = "${namespaces[0].metadata.name}"
-    return {
-        "id": "applications",
-        "forEach": [{"application": "${schema.spec.applications}"}],
-        "template": {
-            "apiVersion": HELM,
-            "kind": "HelmRelease",
-            "metadata": {"name": f"{_TENANT}-${{application.name}}", "namespace": NAMESPACE},
-            "spec": {
-                "interval": INTERVAL,
-                "releaseName": "${application.release}",
-                "targetNamespace": target,
-                "storageNamespace": target,
-                "chart": {"spec": chart},
-                "install": {"crds": "Skip"},
-                "upgrade": {"crds": "Skip"},
-                "valuesFrom": values,
-            },
-        },
-    }
+def definition() -> bytes:
+    """Return the file of the ResourceGraphDefinition that makes the kind Tenant."""
+    text = read_file(Path(__file__).with_name("tenant_definition.yaml"))
+    return yaml_file(read_map(text))
 
 
 def instance(tenant: Tenant, components: Mapping[str, Component], sources: ChartSources) -> dict[str, Any]:
@@ -199,7 +93,7 @@ def tenant_files(
     """Return the files of an environment's tenants, and what they cannot get."""
     place = environment.options.place
     files = {
-        directory / "definition/tenants.yaml": yaml_file(definition()),
+        directory / "definition/tenants.yaml": definition(),
         directory / "definition/kustomization.yaml": yaml_file(kustomization_file(["tenants.yaml"])),
     }
     generators: list[dict[str, Any]] = []

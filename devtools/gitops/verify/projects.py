@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from devtools.gitops.kinds import BUILTIN
 from devtools.gitops.tree.applications import plain_url
 from devtools.gitops.tree.read import KubeObject, mapping, sequence
 from devtools.gitops.verify.applications import ARGO, CLUSTER_LABEL, Application, World
@@ -14,30 +15,9 @@ from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
 
 IN_CLUSTER = "in-cluster"
-_CLUSTER_KINDS = frozenset(
-    {
-        "APIService",
-        "ClusterIssuer",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ClusterSecretStore",
-        "CSIDriver",
-        "CustomResourceDefinition",
-        "GatewayClass",
-        "IngressClass",
-        "MutatingWebhookConfiguration",
-        "Namespace",
-        "Node",
-        "PersistentVolume",
-        "PriorityClass",
-        "RuntimeClass",
-        "StorageClass",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-        "ValidatingWebhookConfiguration",
-        "VolumeSnapshotClass",
-    }
-)
+_CLUSTER_KINDS = frozenset(item.kind for item in BUILTIN.values() if not item.namespaced) | {
+    *("ClusterIssuer", "ClusterSecretStore", "GatewayClass", "VolumeSnapshotClass"),
+}
 
 
 def findings(world: World) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 from devtools.base.words import plural
 from devtools.report.changes.text import (
     SIGNS,
+    asides,
     clipped,
     field_notes,
     fields_shown,
@@ -72,16 +73,7 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
             yield from _block("+", "", item["body"])
     for note in release["notes"]:
         yield f"! {note}"
-    for command in release["commands"]:
-        yield f"# runs {clean(' '.join(command))}"
-    for hook in release["hooks"]:
-        yield f"# runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})"
-    for command in release["after"]:
-        yield f"# then runs {clean(' '.join(command))}"
-    if release["on_failure"] != "keep":
-        yield f"# on failure: {release['on_failure']}"
-    if not (release["objects"] or release["problem"]) and release["action"] in {"install", "upgrade"}:
-        yield "# no object changes: only the release's revision"
+    yield from (f"# {text}" for text in asides(release))
 
 
 def _field(field: Mapping[str, Any]) -> Iterator[str]:

@@ -55,16 +55,18 @@ def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _object_lines(item, width, whole=release["action"] == "upgrade")
     for note in release["notes"]:
         yield from wrapped(note, width, "    ", "warn")
-    for command in release["commands"]:
-        yield (Span(f"    runs {clean(' '.join(command))}", "dim"),)
-    for hook in release["hooks"]:
-        yield (Span(f"    runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})", "dim"),)
-    for command in release["after"]:
-        yield (Span(f"    then runs {clean(' '.join(command))}", "dim"),)
+    yield from ((Span(f"    {text}", "dim"),) for text in asides(release))
+
+
+def asides(release: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a release runs, and that none of its objects changes."""
+    yield from (f"runs {clean(' '.join(command))}" for command in release["commands"])
+    yield from (f"runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})" for hook in release["hooks"])
+    yield from (f"then runs {clean(' '.join(command))}" for command in release["after"])
     if release["on_failure"] != "keep":
-        yield (Span(f"    on failure: {release['on_failure']}", "dim"),)
+        yield f"on failure: {release['on_failure']}"
     if release["action"] in {"upgrade", "install"} and not (release["objects"] or release["problem"]):
-        yield (Span("    no object changes: only the release's revision", "dim"),)
+        yield "no object changes: only the release's revision"
 
 
 def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterator[Line]:
