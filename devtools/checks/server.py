@@ -57,12 +57,12 @@ def _create_crd(kube: Kube, crd: Mapping[str, Any]) -> None:
 
 def _await_kinds(kube: Kube, crds: Sequence[Mapping[str, Any]]) -> None:
     """Wait until the kinds of these CRDs are served; one that never is shows with its objects."""
-    wanted = {str(((crd.get("spec") or {}).get("names") or {}).get("kind") or "") for crd in crds}
+    pending = {str(((crd.get("spec") or {}).get("names") or {}).get("kind") or "") for crd in crds}
     deadline = time.monotonic() + _ESTABLISHED
-    while wanted and time.monotonic() < deadline:
+    while pending and time.monotonic() < deadline:
         kube.discover()
-        wanted -= {kind.kind for kind in kube.served()}
-        if wanted and kube.cancel.wait(_LOOK):
+        pending -= {kind.kind for kind in kube.served()}
+        if pending and kube.cancel.wait(_LOOK):
             raise Interrupted(kube.cancel.reason)
 
 

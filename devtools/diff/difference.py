@@ -1,7 +1,7 @@
 """In which fields two states of an object differ, and who made the second what it is; pure.
 
 Both states are the API server's own answers: the live object, and what an apply of the declared one would make of it.
-So defaults, quantities and fields that nobody declared are the same in both, and whatever differs is a difference.
+So defaults, quantities and undeclared fields are the same in both, and whatever differs is a difference.
 `managedFields` says how lists are merged and who owns what:
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management.
 """
@@ -19,7 +19,7 @@ from devtools.redaction import is_secret
 
 _SHOWN_OF_SECRETS = (("type",), ("immutable",), ("metadata", "labels"))
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
-# What the API server itself writes, whoever applies.
+# What the API server itself writes.
 _SERVERS = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
 
 
@@ -37,7 +37,7 @@ ABSENT = _Absent()
 class Change:
     """One field: what it should be, what it is, who made it so, and when (RFC 3339); ABSENT where there is none.
 
-    `manager` is empty where nobody owns the field: whoever removes one leaves no trace.
+    `manager` is empty if no manager owns the field: removing one leaves no trace.
     """
 
     steps: Steps
@@ -52,9 +52,9 @@ class Change:
         return path_of(self.steps)
 
 
-def changes(live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
+def changes(live: Mapping[str, Any], desired: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
     """The fields in which the live object is not what applying as `manager` would make of it; `status` never counts."""
-    found = _compared(_own(live), _own(wanted), managed(live, wanted), ())
+    found = _compared(_own(live), _own(desired), managed(live, desired), ())
     return tuple(change_of(live, steps, declared, is_, manager) for steps, declared, is_ in found)
 
 
@@ -119,17 +119,19 @@ def _own(item: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in item.items() if key not in left_out} | {"metadata": metadata}
 
 
-def _compared(live: Any, wanted: Any, tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
+def _compared(live: Any, desired: Any, tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
     """The deepest places that differ: where, what should be, what is."""
-    if _same(live, wanted):
+    if _same(live, desired):
         return
-    if isinstance(live, dict) and isinstance(wanted, dict):
-        for key in sorted({*live, *wanted}):
-            yield from _compared(live.get(key, ABSENT), wanted.get(key, ABSENT), tree.get(f"f:{key}") or {}, (*at, key))
-    elif isinstance(live, list) and isinstance(wanted, list):
-        yield from _lists(live, wanted, tree, at)
+    if isinstance(live, dict) and isinstance(desired, dict):
+        for key in sorted({*live, *desired}):
+            yield from _compared(
+                live.get(key, ABSENT), desired.get(key, ABSENT), tree.get(f"f:{key}") or {}, (*at, key)
+            )
+    elif isinstance(live, list) and isinstance(desired, list):
+        yield from _lists(live, desired, tree, at)
     else:
-        yield at, wanted, live
+        yield at, desired, live
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -143,32 +145,32 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _lists(live: list[Any], wanted: list[Any], tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
+def _lists(live: list[Any], desired: list[Any], tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
     """Two lists: by key where they have keys, as sets where they are sets, else as wholes."""
     names = key_names(tree)
-    ours, theirs = by_key(live, names), by_key(wanted, names)
+    ours, theirs = by_key(live, names), by_key(desired, names)
     if ours is not None and theirs is not None:
         for step in [*theirs, *(step for step in ours if step not in theirs)]:
             under = below(tree, step) or {}
             yield from _compared(ours.get(step, ABSENT), theirs.get(step, ABSENT), under, (*at, step))
     elif any(key.startswith("v:") for key in tree):
-        yield from (((*at, (("", item),)), item, ABSENT) for item in wanted if item not in live)
-        yield from (((*at, (("", item),)), ABSENT, item) for item in live if item not in wanted)
-    elif steps := _places(live, wanted):
-        for step, is_, should in zip(steps, live, wanted, strict=True):
+        yield from (((*at, (("", item),)), item, ABSENT) for item in desired if item not in live)
+        yield from (((*at, (("", item),)), ABSENT, item) for item in live if item not in desired)
+    elif steps := _places(live, desired):
+        for step, is_, should in zip(steps, live, desired, strict=True):
             yield from _compared(is_, should, {}, (*at, step))
     else:
-        yield at, wanted, live
+        yield at, desired, live
 
 
-def _places(live: list[Any], wanted: list[Any]) -> list[Step]:
+def _places(live: list[Any], desired: list[Any]) -> list[Step]:
     """What to call the items of two lists that correspond one by one: by their names where they have any.
 
     None of them where names differ: what is behind one name must not be taken for what is behind another.
     """
-    if len(live) != len(wanted) or not all(isinstance(item, dict) for item in (*live, *wanted)):
+    if len(live) != len(desired) or not all(isinstance(item, dict) for item in (*live, *desired)):
         return []
-    ours, theirs = ([item.get("name", ABSENT) for item in items] for items in (live, wanted))
+    ours, theirs = ([item.get("name", ABSENT) for item in items] for items in (live, desired))
     if all(name is ABSENT for name in (*ours, *theirs)):
         return list(range(len(live)))
     unique = all(isinstance(name, str) for name in ours) and len(set(map(str, ours))) == len(ours)

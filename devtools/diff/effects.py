@@ -17,17 +17,19 @@ _LOST = {
 }
 
 
-def restarts(kind: str, fields: Iterable[Steps], live: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[int, str]:
+def restarts(
+    kind: str, fields: Iterable[Steps], live: Mapping[str, Any], desired: Mapping[str, Any]
+) -> tuple[int, str]:
     """Return how many pods a change of these fields restarts, and how; 0 if it restarts none by itself."""
     if kind not in _ROLLED or not any(steps[:2] == ("spec", "template") for steps in fields):
         return 0, ""
-    spec = wanted.get("spec") or {}
+    spec = desired.get("spec") or {}
     strategy = (spec.get("strategy") or spec.get("updateStrategy") or {}).get("type")
     if strategy == "OnDelete":
         return 0, "its pods change only when they are deleted (OnDelete)"
     if spec.get("paused"):
         return 0, "its pods change only when it is no longer paused"
-    return min(pods_of(kind, live), pods_of(kind, wanted)), "all at once" if strategy == "Recreate" else ""
+    return min(pods_of(kind, live), pods_of(kind, desired)), "all at once" if strategy == "Recreate" else ""
 
 
 def pods_of(kind: str, item: Mapping[str, Any]) -> int:

@@ -22,7 +22,7 @@ def entries(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def managed(*items: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of these objects that anybody manages."""
+    """Every field of these objects that a manager owns."""
     tree: dict[str, Any] = {}
     for item in items:
         for entry in entries(item):

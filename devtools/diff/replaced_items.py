@@ -1,6 +1,6 @@
-"""Items of a list that somebody put in the place of declared ones; pure.
+"""Items of a list that others put in the place of declared ones; pure.
 
-Where items are told apart by keys (a port by its number), whoever edits a key takes one item away and adds another. An
+Where items are told apart by keys (a port by its number), editing a key removes one item and adds another. An
 apply adds the declared one beside it, and the API server may refuse the two together: both have the same name. It takes
 the other away only if that is the applier's own; so it is handed over to the applier, as client-go's `csaupgrade` does
 (https://pkg.go.dev/k8s.io/client-go/util/csaupgrade).
@@ -21,7 +21,7 @@ class Replaced:
     """What an object has in the place of declared items."""
 
     lost: tuple[Change, ...]  # declared, and not there
-    strange: tuple[Change, ...]  # there, and neither declared nor the applier's
+    foreign: tuple[Change, ...]  # there, and neither declared nor the applier's
     rest: Mapping[str, Any]  # what is declared, without what is lost
 
 
@@ -29,11 +29,11 @@ def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str)
     """The items that others put in the place of those which `manager` declares; None where there are none."""
     look = _Look(live, manager)
     rest = look.at(live, declared, managed(live), ())
-    if not look.strange:
+    if not look.foreign:
         return None
     lost = [Change(steps=steps, declared=item, live=ABSENT) for steps, item in look.lost]
-    strange = [change_of(live, steps, ABSENT, item, manager) for steps, item in look.strange]
-    return Replaced(lost=tuple(lost), strange=tuple(strange), rest=rest)
+    foreign = [change_of(live, steps, ABSENT, item, manager) for steps, item in look.foreign]
+    return Replaced(lost=tuple(lost), foreign=tuple(foreign), rest=rest)
 
 
 class _Look:
@@ -42,7 +42,7 @@ class _Look:
     def __init__(self, live: Mapping[str, Any], manager: str) -> None:
         self._mine = [entry for entry in entries(live) if entry.get("manager") == manager]
         self.lost: list[tuple[Steps, Any]] = []
-        self.strange: list[tuple[Steps, Any]] = []
+        self.foreign: list[tuple[Steps, Any]] = []
 
     def at(self, live: Any, declared: Any, tree: Mapping[str, Any], steps: Steps) -> Any:
         """What is declared here, without what is lost; all that is found on the way is kept."""
@@ -63,11 +63,11 @@ class _Look:
         pairs = [(item, _match(item, there, names)) for item in declared]
         matched = {key for _, key in pairs if key is not None}
         lost = [item for item, key in pairs if key is None]
-        strange = [key for key in there if key not in matched and not self._is_mine((*steps, key))]
-        replaces = bool(lost and strange)
+        foreign = [key for key in there if key not in matched and not self._is_mine((*steps, key))]
+        replaces = bool(lost and foreign)
         if replaces:
             self.lost += [((*steps, _key_of(item, names)), item) for item in lost]
-            self.strange += [((*steps, key), there[key]) for key in strange]
+            self.foreign += [((*steps, key), there[key]) for key in foreign]
         return [
             item if key is None else self.at(there[key], item, below(tree, key) or {}, (*steps, key))
             for item, key in pairs

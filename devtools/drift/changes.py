@@ -118,18 +118,20 @@ def gone(ref: ObjectRef) -> ObjectChange:
     return ObjectChange(ref=ref, does="remove", notes=(note,) if note else ())
 
 
-def differences(ref: ObjectRef, live: Mapping[str, Any], wanted: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
+def differences(
+    ref: ObjectRef, live: Mapping[str, Any], desired: Mapping[str, Any], manager: str
+) -> tuple[Change, ...]:
     """Return the fields that differ; a CRD's by version."""
-    views = (crd_view(live), crd_view(wanted)) if ref.kind == CRD else (live, wanted)
+    views = (crd_view(live), crd_view(desired)) if ref.kind == CRD else (live, desired)
     return changes(*views, manager)
 
 
 def changed(
-    item: Item, fields: Iterable[PlannedField], live: Mapping[str, Any], wanted: Mapping[str, Any]
+    item: Item, fields: Iterable[PlannedField], live: Mapping[str, Any], desired: Mapping[str, Any]
 ) -> ObjectChange:
     """Return the change of some fields, with the pods that restart, and what it means for objects of a CRD."""
     fields = tuple(fields)
-    pods, how = restarts(item.ref.kind, (field.change.steps for field in fields), live, wanted)
+    pods, how = restarts(item.ref.kind, (field.change.steps for field in fields), live, desired)
     notes = (*((how,) if how else ()), *(crd_notes(live, item.body) if item.ref.kind == CRD else ()))
     return ObjectChange(ref=item.ref, does="change", fields=fields, restarts=pods, notes=notes)
 
@@ -142,8 +144,8 @@ def same_object(items: Iterable[Item], ref: ObjectRef) -> Item | None:
 def planned_field(item: Item, change: Change) -> PlannedField:
     """Return a field without what may not be shown."""
     if is_hidden(item.ref.kind, change):
-        live, wanted = (ABSENT if value is ABSENT else None for value in (change.live, change.declared))
-        return PlannedField(change=replace(change, live=live, declared=wanted), hidden=True)
+        live, desired = (ABSENT if value is ABSENT else None for value in (change.live, change.declared))
+        return PlannedField(change=replace(change, live=live, declared=desired), hidden=True)
     before, after = (item.redactor.hide(value) for value in (change.live, change.declared))
     return PlannedField(change=replace(change, live=before, declared=after))
 
@@ -208,14 +210,14 @@ def covers(varying: Steps, steps: Steps) -> bool:
     )
 
 
-def crd_notes(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+def crd_notes(live: Mapping[str, Any], desired: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a change of a CRD means for the objects of its kind."""
-    found = compare(wanted, live)
+    found = compare(desired, live)
     if found.added:
         yield f"gains {', '.join(found.added)}"
     if found.dropped:
         yield f"loses {', '.join(found.dropped)}"
-    before, after = storage_version(live), storage_version(wanted)
+    before, after = storage_version(live), storage_version(desired)
     if before != after:
         yield f"storage version {before} → {after}"
     if found.stored:

@@ -130,7 +130,7 @@ class _Look(LiveObjects):
         return [_compared(item, declared.get(item.release.id, []), drifts) for item in known]
 
     def _declared(self, inputs: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[Item] | str:
-        """The objects that a revision declares, or why nobody can tell.
+        """The objects that a revision declares, or why they are unknown.
 
         What is live may be of a later one that failed, so what is secret there is not shown either.
         """
@@ -174,11 +174,11 @@ class _Look(LiveObjects):
             if live is None:
                 return ObjectDrift(ref=item.ref, state="missing")
             try:
-                wanted = self._kube.rehearse(item.path, item.body, MANAGER)
+                desired = self._kube.rehearse(item.path, item.body, MANAGER)
             except ApiError as error:
                 return self._replaced(item, live, error) or self._refused(item, error)
-            found = changes(live, wanted, MANAGER)
-            if not found or _version(live) == _version(wanted):
+            found = changes(live, desired, MANAGER)
+            if not found or _version(live) == _version(desired):
                 break
             live = self._kube.get(item.path)  # it changed in between
         return self._changed(item, found)
@@ -196,18 +196,18 @@ class _Look(LiveObjects):
         return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
 
     def _replaced(self, item: Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
-        """What somebody put in the place of declared items, and whatever else differs; None where that is not why."""
+        """What others put in the place of declared items, with other differences; None if there is nothing."""
         found = replaced(live, item.body, MANAGER) if error.status == _INVALID else None
         if found is None:
             return None
         try:
-            wanted = self._kube.rehearse(item.path, found.rest, MANAGER)
+            desired = self._kube.rehearse(item.path, found.rest, MANAGER)
         except ApiError:
             return None  # it is refused for another reason, too
-        return self._changed(item, (*changes(live, wanted, MANAGER), *found.lost, *found.strange))
+        return self._changed(item, (*changes(live, desired, MANAGER), *found.lost, *found.foreign))
 
     def _refused(self, item: Item, error: ApiError) -> ObjectDrift:
-        """What cannot be applied any more has drifted, too; a user who may not even try is told so."""
+        """An object that cannot be applied any more has drifted; raises the error if the user may not patch."""
         if error.status == NOT_FOUND:
             return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
         if error.status == _FORBIDDEN and "cannot patch resource" in error.text:

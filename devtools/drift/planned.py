@@ -166,17 +166,17 @@ class _Prediction(LiveObjects):
             return ObjectChange(ref=item.ref, does="refuse", reason=reason)
         body = {key: value for key, value in item.body.items() if key != "status"} if is_ours else item.body
         try:
-            wanted = self._kube.rehearse(item.path, body, manager)
+            desired = self._kube.rehearse(item.path, body, manager)
         except ApiError as error:
             return self._refused(one, item, live, error)
         if live is None:
             return added(item)
         if one.step.action is Action.INSTALL and not is_ours and same_object(one.old, item.ref):
-            pods = pods_of(item.ref.kind, wanted)
+            pods = pods_of(item.ref.kind, desired)
             return ObjectChange(ref=item.ref, does="replace", reason="its release is installed anew", restarts=pods)
-        found = differences(item.ref, live, wanted, manager)
+        found = differences(item.ref, live, desired, manager)
         found = (*found, *forgotten(one, item, live, found))
-        return self._changed(one, item, found, live, wanted, manager) if found else None
+        return self._changed(one, item, found, live, desired, manager) if found else None
 
     def _without_kind(self, item: Item) -> ObjectChange:
         """Return what happens to an object whose kind is not served: it is new, if a CRD comes first."""
@@ -190,7 +190,7 @@ class _Prediction(LiveObjects):
         item: Item,
         found: Sequence[Change],
         live: Mapping[str, Any],
-        wanted: Mapping[str, Any],
+        desired: Mapping[str, Any],
         manager: str,
     ) -> ObjectChange:
         owns_all = one.step.take or manager == _OURS
@@ -203,7 +203,7 @@ class _Prediction(LiveObjects):
             )
             for change in found
         )
-        return changed(item, fields, live, wanted)
+        return changed(item, fields, live, desired)
 
     def _refused(
         self, one: Subject, item: Item, live: Mapping[str, Any] | None, error: ApiError

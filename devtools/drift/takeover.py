@@ -109,7 +109,7 @@ class _Look(LiveObjects):
         objects = [change for item in new if (change := self._change(item, live.get(item.ref), ignored))]
         before = self.items(step.id, stored.objects if stored else (), redactor)
         old = [item for item in before if not same_object(new, item.ref)]
-        objects += [self._left(item) for item in old if item.path and self._kube.get(item.path) is not None]
+        objects += [self._undeclared(item) for item in old if item.path and self._kube.get(item.path) is not None]
         there = sum(item is not None for item in live.values())
         return Takeover(change=ReleaseChange(step=step, objects=tuple(objects)), revision=revision, found=there)
 
@@ -121,7 +121,7 @@ class _Look(LiveObjects):
             return added(item)
         body = {key: value for key, value in item.body.items() if key != "status"}
         try:
-            wanted = self._kube.rehearse(item.path, body, self._manager)
+            desired = self._kube.rehearse(item.path, body, self._manager)
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return added(item)
@@ -130,17 +130,17 @@ class _Look(LiveObjects):
                     hint="dry runs of an apply need the right to patch what would be deployed"
                 ) from error
             return ObjectChange(ref=item.ref, does="refuse", reason=item.redactor.text(without_values(error.text)))
-        every = differences(item.ref, live, wanted, self._manager)
+        every = differences(item.ref, live, desired, self._manager)
         found = [change for change in every if not is_ignored(ignored, item.ref, item.body, change.steps)]
         fields = (replace(planned_field(item, change), owner=self._other(change)) for change in found)
-        return changed(item, fields, live, wanted) if found else None
+        return changed(item, fields, live, desired) if found else None
 
     def _other(self, change: Any) -> str:
         """Return who else holds a field that the controller sets."""
         is_ours = change.declared is ABSENT or change.manager in {"", MANAGER, self._manager}
         return "" if is_ours else str(change.manager)
 
-    def _left(self, item: Item) -> ObjectChange:
+    def _undeclared(self, item: Item) -> ObjectChange:
         """Return what happens to an object that Helm's record has and the chart no longer."""
         if self._controller == "argocd":
             return ObjectChange(

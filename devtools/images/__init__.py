@@ -1,1 +1,1 @@
-"""Container images: which are declared, which the charts want, and how their names are read."""
+"""Container images: the declared ones, those that charts need, and where they come from."""

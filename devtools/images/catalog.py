@@ -1,4 +1,4 @@
-"""`images.yaml`: the pinned images that clusters are given before charts want them, and how each comes to be."""
+"""`images.yaml`: the pinned images that are loaded into clusters beforehand, and where each comes from."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Pinned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesFile:
-    """The images that clusters are given before charts want them: `images.yaml`."""
+    """The images that are loaded into clusters beforehand: `images.yaml`."""
 
     images: tuple[Pinned, ...] = ()
     """The images."""

@@ -15,7 +15,7 @@ from devtools.rendering.renderer import Renderer, RenderingFailed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredImage:
-    """One image, and the releases whose manifests name it; a stand-in's is a placeholder that nobody can pull."""
+    """One image, and the releases whose manifests name it; a stand-in's is a placeholder that cannot be pulled."""
 
     reference: Reference
     releases: tuple[Release, ...]

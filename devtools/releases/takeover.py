@@ -59,8 +59,8 @@ def strays_of(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> tupl
         path, declared = kube.path_of(ref), object_of(newest, ref) if newest else None
         live = kube.get(path) if path and declared else None
         found = replaced(live, declared, MANAGER) if live and declared else None
-        if path and live and found and handed_over(live, [change.steps for change in found.strange], MANAGER):
-            strays.append(Stray(ref=ref, path=path, found=found.strange))
+        if path and live and found and handed_over(live, [change.steps for change in found.foreign], MANAGER):
+            strays.append(Stray(ref=ref, path=path, found=found.foreign))
     return tuple(strays)
 
 

@@ -56,8 +56,8 @@ def _environment(state: RunState) -> str:
 def retries(state: RunState) -> tuple[str, ...]:
     """One command for each layer in which something failed.
 
-    What was typed where that was such a command. Else not `--only-test`, even where only a test failed: whoever mended
-    its script has something to sync first, and nobody else pays for it.
+    The typed command if it was such a command. Otherwise without `--only-test`, even if only a test failed: its
+    corrected script must be synced first, and unchanged releases cost nothing.
     """
     if _verb(state) == "down":
         return ()  # replaying a layer would bring back what was to go

@@ -126,7 +126,7 @@ def _standing(release: Mapping[str, Any]) -> str:
 
 def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: int) -> list[Line]:
     """One object and its fields."""
-    once = release["compared_status"] == "deployed"  # else nobody knows whether it was ever there
+    once = release["compared_status"] == "deployed"  # else it may never have existed
     where = f" in {drift['namespace']}" if drift["namespace"] else ""
     verdict = {"changed": "", "missing": "is gone" if once else "is not there", "refused": "cannot be applied"}[
         drift["state"]

@@ -27,7 +27,7 @@ from devtools.report.terminal.lines import contract_note
 from devtools.report.text import duration
 
 KEEP = 50  # runs
-_PRIVATE_DIRECTORY, _PRIVATE_FILE = 0o700, 0o600  # logs are nobody else's
+_PRIVATE_DIRECTORY, _PRIVATE_FILE = 0o700, 0o600  # logs are private
 LATEST = "latest"
 _RUN = re.compile(r"\d{8}T\d{6}Z-")
 _DASHES = re.compile(r"-{2,}")  # of flags
@@ -72,7 +72,7 @@ class RunFiles:
     """A sink that writes the files of one run; `latest` beside the directory points to it."""
 
     def __init__(self, directory: Path, warn: Callable[[str], None]) -> None:
-        """Write into `directory`; `warn` is told once when something can no longer be written.
+        """Write into `directory`; `warn` is called once when a file can no longer be written.
 
         Raises EnvironmentFault where not even the first file can be made.
         """
@@ -189,7 +189,7 @@ def _point(directory: Path) -> None:
 
 
 def prune(runs: Path, *, keep: int, never: Path) -> tuple[Path, ...]:
-    """Remove all but the newest `keep` runs, never `never` nor what no run of ours is called; return what went."""
+    """Remove all but the newest `keep` runs, not `never` and no other directories; return the removed."""
     found = sorted(path for path in runs.iterdir() if _RUN.match(path.name) and path.is_dir() and not path.is_symlink())
     old = [path for path in found[: max(len(found) - keep, 0)] if path != never]
     for path in old:

@@ -14,7 +14,7 @@ class JsonLines:
     """Writes each event as one JSON line, as `docs/events.md` describes them."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`; a reader that goes away is no error."""
+        """Write to `stream`; a reader that goes away is not an error."""
         self._writer = Writer(stream)
 
     def emit(self, event: Event, at: float) -> None:

@@ -21,7 +21,7 @@ def choose(output: str, *, isatty: bool, environ: Mapping[str, str]) -> Kind:
     """The renderer for `--output`; `isatty` says whether progress goes to a terminal.
 
     A terminal that cannot move its cursor (`TERM=dumb` or none) and CI get plain lines. Raises ConfigError for an
-    output nobody knows.
+    unknown output.
     """
     if output == "json":
         return "json"
@@ -57,7 +57,7 @@ def renderer(
     """What shows a run: results on `out`, progress on `err`, a live view where both are a terminal.
 
     With `json`, `out` gets the one document and `err` plain progress; with `jsonl`, `out` gets the events.
-    Raises ConfigError for an output nobody knows.
+    Raises ConfigError for an unknown output.
     """
     kind = choose(output, isatty=is_terminal, environ=environ)
     if kind == "jsonl":

@@ -29,7 +29,7 @@ class ReleaseResult:
     stand_in: bool = False
     started: float | None = None  # seconds since the epoch
     waiting: str = ""
-    patient_until: float | None = None  # seconds since the epoch; None where nobody says
+    patient_until: float | None = None  # seconds since the epoch; None if unknown
     logged: bool = False  # whether anything was said that its log keeps
     outcome: Outcome | None = None
     seconds: float = 0.0

@@ -180,14 +180,14 @@ def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -
     chart = f"{item['chart']} {item['chart_version']}".strip() + (" (stand-in)" if item["stand_in"] else "")
     head = (Span(f"  {item['release']:<{pad}}  "), Span(f"{state:<{states}}", _STYLES.get(state, "dim")))
     lines = with_note(head, chart, width)
-    remarks = []
+    notices = []
     if not item["enabled"]:
-        remarks.append(f"disabled by {item['disabled_by']}" if item["disabled_by"] else "disabled")
+        notices.append(f"disabled by {item['disabled_by']}" if item["disabled_by"] else "disabled")
     if item["missing"]:
-        remarks.append(f"missing on the cluster: {', '.join(item['missing'])}")
+        notices.append(f"missing on the cluster: {', '.join(item['missing'])}")
     elif state == "deployed" and not item["ready"]:
-        remarks.append("not seen ready yet")
-    return lines + [line for remark in remarks for line in wrapped(remark, width, "      ", "warn")]
+        notices.append("not seen ready yet")
+    return lines + [line for notice in notices for line in wrapped(notice, width, "      ", "warn")]
 
 
 def cluster_json(status: ClusterStatus) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import IO, Literal
 Style = Literal["", "good", "bad", "warn", "dim", "strong"]
 WORD = 11  # the longest of our words: "uninstalled", "interrupted"
 LONGEST_LINE = 500  # characters of a foreign line that are shown; its log file has all of it
-_MIN_NOTE = 24  # columns under which a note goes to a line of its own
+_MIN_NOTE = 24  # columns under which a note goes to a separate line
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 

@@ -203,7 +203,7 @@ def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
 
 
 def _made_of(release: Release) -> list[Path]:
-    """A stand-in is generated: nobody edits it."""
+    """The files that a release is made of; a stand-in is generated."""
     chart = [] if release.chart.kind == "stand-in" else [release.chart.path]
     return [*chart, *release.values_files, *release.secret_files]
 

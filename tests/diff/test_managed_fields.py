@@ -31,8 +31,8 @@ def test_an_item_in_the_place_of_a_declared_one_is_found() -> None:
     found = replaced(LIVE, declared, "helm")
     assert found
     assert [(change.path, change.live) for change in found.lost] == [(".spec.ports[port=80]", ABSENT)]
-    (strange,) = found.strange
-    assert (strange.path, strange.manager) == ('.spec.ports[port=81,protocol="TCP"]', "kubectl-edit")
+    (foreign,) = found.foreign
+    assert (foreign.path, foreign.manager) == ('.spec.ports[port=81,protocol="TCP"]', "kubectl-edit")
     assert found.rest == {"metadata": {"name": "web"}, "spec": {"type": "ClusterIP", "ports": []}}
 
 

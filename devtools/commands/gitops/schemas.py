@@ -20,23 +20,23 @@ Check = Callable[[Sequence[Mapping[str, Any]]], "Checked"]
 
 
 def checker(
-    app: App, wanted: str, directories: Iterable[str], tree: Tree, settings: Settings | None
+    app: App, typed: str, directories: Iterable[str], tree: Tree, settings: Settings | None
 ) -> tuple[Check | None, str]:
     """Return what checks schemas and why it is not the API server; None and why if nothing does.
 
     `server` raises EnvironmentFault if no embedded cluster runs.
     """
-    if wanted not in CHECKERS:
-        raise ConfigError(f"--schemas is {wanted!r}", hint=f"choose one of {', '.join(CHECKERS)}")
-    if wanted == "none":
+    if typed not in CHECKERS:
+        raise ConfigError(f"--schemas is {typed!r}", hint=f"choose one of {', '.join(CHECKERS)}")
+    if typed == "none":
         return None, "switched off"
     crds = known_crds(app, directories, tree, settings)
-    if wanted == "kubeconform":
+    if typed == "kubeconform":
         return _by_kubeconform(app, crds), ""
     try:
         return _by_server(app, embedded_cluster(app), crds), ""
     except DevtoolsError as error:
-        if wanted == "server":
+        if typed == "server":
             raise
         why = error.message
     if not crds:

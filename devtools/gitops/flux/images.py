@@ -94,10 +94,10 @@ def _automation(environment: Environment) -> dict[str, Any]:
 def _marker_notes(environment: Environment, component: Component, item: ImageUpdate, name: str) -> Iterable[Note]:
     """Yield how to mark the tag, if no overlay of the environment does."""
     own = [file for file in component.value_files if environment.environment.name in file.path.parts]
-    wanted = marker(name)
-    if any(wanted.removeprefix("# ").encode() in (file.original or b"") for file in own):
+    comment = marker(name)
+    if any(comment.removeprefix("# ").encode() in (file.original or b"") for file in own):
         return
     place = environment.options.place
     where = place.root / f"environments/{environment.environment.name}/{component.layer}/{component.release.name}.yaml"
-    message = f"{where}: the tag at {item.value} of image {item.image} needs the comment {wanted}"
+    message = f"{where}: the tag at {item.value} of image {item.image} needs the comment {comment}"
     yield Note(component=f"{component.environment}/{component.release}", message=message)

@@ -136,8 +136,8 @@ def tenant_kustomizations(
         {"apiVersion": KRO, "kind": "ResourceGraphDefinition", "current": "status.state == 'Active'"}
     ]
     yield flux_object(KUSTOMIZE, "Kustomization", name, spec)
-    wanted = {application for tenant in tenants for application in tenant.applications}
-    needed = {item.layer for item in environment.components if item.release.name in wanted}
+    names = {application for tenant in tenants for application in tenant.applications}
+    needed = {item.layer for item in environment.components if item.release.name in names}
     instances = environment.followed(directory / "instances")
     instances["dependsOn"] = [{"name": name}, *({"name": environment.layer_name(layer)} for layer in sorted(needed))]
     yield flux_object(KUSTOMIZE, "Kustomization", f"{stack}-tenants", instances)

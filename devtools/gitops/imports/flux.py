@@ -129,7 +129,7 @@ def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
 
 
 def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
-    """The chart, and what was converted about it; None if it cannot be told."""
+    """The chart, and what was converted about it; None if it is unknown."""
     spec = mapping(mapping(item.spec.get("chart")).get("spec"))
     reference = mapping(item.spec.get("chartRef")) or mapping(spec.get("sourceRef"))
     kind, name = str(reference.get("kind") or ""), reference.get("name")
@@ -146,8 +146,8 @@ def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
     if kind == "OCIRepository":
         if not item.spec.get("chartRef"):
             notes.append("an OCIRepository as sourceRef is refused by Flux: it is read as chartRef")
-        wanted = mapping(source.spec.get("ref"))
-        version = str(wanted.get("tag") or wanted.get("semver") or version)
+        ref = mapping(source.spec.get("ref"))
+        version = str(ref.get("tag") or ref.get("semver") or version)
         place, _, chart = url.rpartition("/")
         return FoundChart(kind="oci", repository=place, name=chart, version=version), notes
     if url.startswith("oci://"):

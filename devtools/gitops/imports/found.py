@@ -109,9 +109,9 @@ def environment_of(labels: Mapping[str, Any], paths: Iterable[str]) -> str:
 
 def tier_of(labels: Mapping[str, Any], names: Iterable[str]) -> str:
     """The tier: a label `tier` or `layer`, else the first name that is one; digits in front are an order."""
-    for wanted in ("tier", "layer"):
+    for label in ("tier", "layer"):
         for key, value in labels.items():
-            if str(key).rpartition("/")[2] == wanted and value:
+            if str(key).rpartition("/")[2] == label and value:
                 return slug(str(value))
     return next((found for name in names if (found := slug(name))), "apps")
 

@@ -120,7 +120,7 @@ def _needs(key: Key, members: Sequence[Key], releases: Mapping[Key, Mapping[str,
 def _release(
     key: Key,
     chart: str,
-    wanted: Sequence[Key],
+    needed: Sequence[Key],
     releases: Mapping[Key, Mapping[str, Found]],
     environments: Sequence[str],
     made: Repository,
@@ -129,7 +129,7 @@ def _release(
     first = next(iter(several.values()))
     out: dict[str, Any] = {"name": first.name, "namespace": first.namespace, "chart": chart}
     needs: list[Any] = []
-    for need in wanted:
+    for need in needed:
         name = "/".join(need)
         if need not in releases or need in made.refused:
             made.note(first, f"its need {name} is not imported: it is left out")

@@ -46,7 +46,7 @@ def kind_of(item: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def shown_kind(item: Mapping[str, Any]) -> str:
-    """Kind and API version as people are told them."""
+    """Kind and API version as messages name them."""
     return f"{item.get('kind')} ({item.get('apiVersion')})"
 
 

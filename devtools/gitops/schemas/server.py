@@ -1,7 +1,7 @@
 """Strict dry runs on an API server: unknown and duplicate fields, types, required fields and CEL rules.
 
 An object is created with `dryRun=All`, so nothing is stored. CRDs that the server does not have are created for the
-time of the check; each goes again unless somebody else has applied it meanwhile, or has made an object of its kind.
+time of the check; each is removed afterwards unless another manager has applied it or an object of its kind exists.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cleaner:
     """
     with _with_crds(kube, objects, crds, cleaner):
         namespaces = {str(item["name"]) for item in kube.metadata("/api/v1/namespaces")}
-        wanted = [(index, item) for index, item in enumerate(objects) if kind_of(item)[0] not in NOT_SERVED]
+        applied = [(index, item) for index, item in enumerate(objects) if kind_of(item)[0] not in NOT_SERVED]
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="schema") as pool:
-            answers = list(pool.map(lambda pair: _answer(kube, pair[0], pair[1], namespaces), wanted))
-    skipped = counted(item for (_, item), answer in zip(wanted, answers, strict=True) if answer is None)
+            answers = list(pool.map(lambda pair: _answer(kube, pair[0], pair[1], namespaces), applied))
+    skipped = counted(item for (_, item), answer in zip(applied, answers, strict=True) if answer is None)
     found = tuple(one for answer in answers for one in answer or ())
     return Checked(by=f"API server {kube.version()}", rejections=found, skipped=skipped)
 
@@ -113,7 +113,7 @@ def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cle
 
 
 def _is_absent(kube: Kube, name: str) -> bool:
-    """Whether there is no CRD of that name; one that is being removed is waited for."""
+    """Whether no CRD of that name exists; waits for one that is being removed."""
     crd = kube.get(f"{PATH}/{name}")
     if crd and crd["metadata"].get("deletionTimestamp"):
         _await_removal(kube, [name])
@@ -150,7 +150,7 @@ def _is_established(crd: Mapping[str, Any]) -> bool:
 
 
 def _remove(kube: Kube, name: str) -> None:
-    """Remove a CRD of ours, unless it has become somebody else's."""
+    """Remove a CRD that this check created, unless another manager has applied it."""
     for _ in range(_ATTEMPTS):
         crd = kube.get(f"{PATH}/{name}")
         if crd is None or not _is_ours(crd) or crd["metadata"].get("deletionTimestamp"):
@@ -179,13 +179,13 @@ def _await_removal(kube: Kube, names: Sequence[str]) -> None:
 
 
 def _is_ours(crd: Mapping[str, Any]) -> bool:
-    """Whether nobody but this check and the API server has written a CRD."""
+    """Whether only this check and the API server have written a CRD."""
     managers = {item.get("manager") for item in crd["metadata"].get("managedFields") or ()}
     return LABEL in (crd["metadata"].get("labels") or {}) and managers <= {_MANAGER, "kube-apiserver"}
 
 
 def _sweep(kube: Kube) -> None:
-    """Remove what a check that was killed has left, an hour later: another one may be running now."""
+    """Remove CRDs that a killed check left more than an hour ago: a younger one may still be in use."""
     for metadata in kube.metadata(PATH, labelSelector=LABEL):
         made = str((metadata.get("labels") or {}).get(LABEL))
         if made.isdigit() and time.time() - int(made) > 3600:  # noqa: PLR2004 - seconds

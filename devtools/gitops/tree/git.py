@@ -1,4 +1,4 @@
-"""Changes a Git repository on a branch of its own, without touching what is checked out."""
+"""Changes a Git repository on a new branch, without touching the checkout."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Application(tree_applications.Application):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """What an ApplicationSet makes, as far as files tell: `unknown` says why it cannot be told."""
+    """What an ApplicationSet generates from the files of the tree; `unknown` says why that is not known."""
 
     item: KubeObject
     parameters: tuple[Parameters, ...] = ()
@@ -215,7 +215,7 @@ def _fill(value: Any, parameters: Mapping[str, Any], *, strict: bool) -> Any:
 
 
 def _expand(tree: Tree, generator: Mapping[str, Any]) -> Iterator[Parameters]:
-    """The parameters of one generator; Unsupported if the tree alone does not tell."""
+    """The parameters of one generator; Unsupported if they depend on more than the tree."""
     if generator.get("selector") or any(mapping(one).get("template") for one in generator.values()):
         raise Unsupported("its generator has a selector or a template of its own")
     if "list" in generator and not mapping(generator["list"]).get("elementsYaml"):

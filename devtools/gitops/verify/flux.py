@@ -128,11 +128,11 @@ def _chart(tree: Tree, release: KubeObject) -> Iterator[Finding]:
 def _tag(repository: KubeObject | None) -> Iterator[Finding]:
     if repository is None:
         return
-    wanted = mapping(repository.spec.get("ref"))
-    if wanted.get("digest") or (is_pinned(wanted.get("tag")) and not wanted.get("semver")):
+    ref = mapping(repository.spec.get("ref"))
+    if ref.get("digest") or (is_pinned(ref.get("tag")) and not ref.get("semver")):
         return
-    version = wanted.get("semver") or wanted.get("tag") or "latest"
-    where = repository.at("spec", "ref", "semver" if wanted.get("semver") else "tag")
+    version = ref.get("semver") or ref.get("tag") or "latest"
+    where = repository.at("spec", "ref", "semver" if ref.get("semver") else "tag")
     yield finding("unpinned-version", where, f"OCIRepository {repository.name} is not pinned: {version}")
 
 

@@ -55,9 +55,9 @@ def _is_repository(pattern: str, url: str) -> bool:
 
 
 def _destination(world: World, application: Application, project: KubeObject) -> Iterator[Finding]:
-    wanted = mapping(application.spec.get("destination"))
-    name, server = _cluster(world, str(wanted.get("name") or ""), str(wanted.get("server") or ""))
-    namespace = str(wanted.get("namespace") or "")
+    destination = mapping(application.spec.get("destination"))
+    name, server = _cluster(world, str(destination.get("name") or ""), str(destination.get("server") or ""))
+    namespace = str(destination.get("namespace") or "")
     permitted = [mapping(one) for one in sequence(project.spec.get("destinations"))]
     if not any(_permits(one, name, server, namespace) for one in permitted) or any(
         _denies(one, name, server, namespace) for one in permitted
@@ -68,7 +68,7 @@ def _destination(world: World, application: Application, project: KubeObject) ->
 
 
 def _cluster(world: World, name: str, server: str) -> tuple[str, str]:
-    """Name and server of a destination; one of them stays empty if the tree does not tell it."""
+    """Name and server of a destination; one of them stays empty if the tree does not define it."""
     known = [(IN_CLUSTER, "https://kubernetes.default.svc")]
     for item in world.tree.of("Secret"):
         if item.labels.get(CLUSTER_LABEL) == "cluster":
@@ -79,7 +79,7 @@ def _cluster(world: World, name: str, server: str) -> tuple[str, str]:
 
 
 def _permits(entry: Mapping[str, Any], name: str, server: str, namespace: str) -> bool:
-    """Whether an entry permits a destination; a name or server that the tree does not tell is not counted against."""
+    """Whether an entry permits a destination; an unknown name or server matches."""
     if not _glob(entry.get("namespace"), namespace):
         return False
     by_name = _glob(entry.get("name"), name) if name or not entry.get("name") else True

@@ -15,7 +15,7 @@ from devtools.report.changes.text import (
     fields_shown,
     is_large,
     is_text,
-    remark,
+    object_note,
     summary,
     text_diff,
     yaml_rows,
@@ -62,7 +62,7 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
     for item in release["objects"]:
         sign = {"replace": "!", "change": "#"}.get(item["action"], SIGNS[item["action"]][0])
         where = f" in {item['namespace']}" if item["namespace"] else ""
-        note = remark(item)
+        note = object_note(item)
         yield f"{sign} {item['kind']}/{item['name']}{where}" + (f"  # {clean(note)}" if note else "")
         shown = fields_shown(item)
         for field in shown:

@@ -74,7 +74,7 @@ def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterat
     sign, style = SIGNS[item["action"]]
     where = f" in {item['namespace']}" if item["namespace"] else ""
     head = (Span(f"    {sign} ", style), Span(f"{item['kind']}/{item['name']}{where}"))
-    yield from with_note(head, remark(item), width, "bad" if item["action"] in {"refuse", "remove"} else "warn")
+    yield from with_note(head, object_note(item), width, "bad" if item["action"] in {"refuse", "remove"} else "warn")
     shown = fields_shown(item)
     for field in shown:
         yield from _field_lines(field)
@@ -91,7 +91,7 @@ def fields_shown(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return fields if len(fields) <= most else fields[: most - 1]
 
 
-def remark(item: Mapping[str, Any]) -> str:
+def object_note(item: Mapping[str, Any]) -> str:
     """Return what there is to say of an object beside its fields."""
     parts = [WORDS.get(item["action"], ""), item["reason"]]
     text = ": ".join(part for part in parts if part)

@@ -25,13 +25,13 @@ from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted
 
 _IN_FULL = 5  # failures shown with their details; the others get three lines each
 _COMMANDS = 3  # commands offered
-_WHY = 2  # of which so many say why
+_REASON_LINES = 2  # of which so many say why
 _REPEATS = 'level=WARN msg="upgrade failed"'
 _DETAILS = 12  # lines of details, and of log, under a failure
 _COLLAPSE = 1  # more releases of one quiet word in a layer than this are counted, not listed
 _LISTED = 40  # in a run of more releases than this, what went well is counted too
 _QUIET = ("unchanged", "disabled", "not reached")
-_LOUD = frozenset({"failed", "interrupted", "blocked"})
+_BROKEN = frozenset({"failed", "interrupted", "blocked"})
 _OUTCOMES = (*map(str, Outcome), "blocked", "not reached")
 _VERDICTS = tuple(map(str, Verdict))
 _STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad"}
@@ -74,7 +74,7 @@ def _release_rows(state: RunState, layer: str, marks: Marks, width: int, pad: in
     for word in () if verbose else collapsed:
         for reason in dict.fromkeys(_release_note(state, item) for item in items if item.word == word):
             group = [item for item in items if item.word == word and _release_note(state, item) == reason]
-            if word in _LOUD or len(group) <= _COLLAPSE:
+            if word in _BROKEN or len(group) <= _COLLAPSE:
                 continue
             items = [item for item in items if item not in group]
             head: Line = (Span("    "), badge(word, marks), Span(f" {plural(len(group), 'release')}"))
@@ -112,7 +112,7 @@ def _release_note(state: RunState, item: ReleaseResult) -> str:
 
 def _row_note(state: RunState, item: ReleaseResult) -> str:
     """The same with the release's contracts, where it ended well."""
-    contracts = "" if item.word in _LOUD else contracts_text(state, [item.release])
+    contracts = "" if item.word in _BROKEN else contracts_text(state, [item.release])
     return ", ".join(part for part in (_release_note(state, item), contracts) if part)
 
 
@@ -137,15 +137,19 @@ def _failures(state: RunState, width: int, cwd: Path) -> list[Line]:
     for block, _ in blocks[:_IN_FULL]:
         lines += [(), *block]
     more = blocks[_IN_FULL:]
-    return [*lines, *([()] if more else []), *(line for block, why in more for line in _brief(block[0], why, width))]
+    return [
+        *lines,
+        *([()] if more else []),
+        *(line for block, why in more for line in _short_failure(block[0], why, width)),
+    ]
 
 
-def _brief(title: Line, why: str, width: int) -> list[Line]:
+def _short_failure(title: Line, why: str, width: int) -> list[Line]:
     """A failure in three lines: what, and the beginning of why."""
     lines = wrapped(" ".join(why.split()), width - 4, "  ") if why else []
-    if len(lines) > _WHY:
-        lines[_WHY - 1] = (*lines[_WHY - 1], Span(" ..."))
-    return [title, *lines[:_WHY]]
+    if len(lines) > _REASON_LINES:
+        lines[_REASON_LINES - 1] = (*lines[_REASON_LINES - 1], Span(" ..."))
+    return [title, *lines[:_REASON_LINES]]
 
 
 def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:
@@ -165,7 +169,7 @@ def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path
     for name, contract in zip(names, broken, strict=True):
         lines += [] if why.startswith(name) else wrapped(f"{name} {contract_note(contract)}", width, "  ")
     tail = state.tails.get((item.release, ""))
-    quoted_lines = item.details or (_news(tail.lines, why) if tail and item.word == "failed" else ())
+    quoted_lines = item.details or (_unexplained(tail.lines, why) if tail and item.word == "failed" else ())
     lines += _quoted(tuple(line for line in quoted_lines if not line.startswith(names)))
     return lines + _pointers(
         hint=item.hint,
@@ -174,7 +178,7 @@ def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path
     )
 
 
-def _news(printed: Sequence[str], why: str) -> tuple[str, ...]:
+def _unexplained(printed: Sequence[str], why: str) -> tuple[str, ...]:
     """What helm printed and the reason does not say: that is helm's last word, which helm logs before it says it."""
     why, error = " ".join(why.split()), "Error: "
     again = (_REPEATS,) if any(line.startswith(error) for line in printed) else ()
@@ -220,18 +224,21 @@ def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
     return lines
 
 
-def _loud(state: RunState) -> str:
+def _result_word(state: RunState) -> str:
     """The run's first word: `PASSED` only where something was checked and all of it passed for real."""
     result = state.result()
-    hollow = result == "passed" and not state.contracts and not state.tests
-    return "DONE" if hollow or result == "simulated" else result.upper()
+    unchecked = result == "passed" and not state.contracts and not state.tests
+    return "DONE" if unchecked or result == "simulated" else result.upper()
 
 
 def _headline(state: RunState) -> list[Line]:
     """The run in one line: result, what, time, counts."""
     result = state.result()
     what = clean(state.run.what) if state.run else "the run"
-    head = (Span(_loud(state), _STYLES.get(result, "good")), Span(f" {what} in {duration(state.seconds)}", "strong"))
+    head = (
+        Span(_result_word(state), _STYLES.get(result, "good")),
+        Span(f" {what} in {duration(state.seconds)}", "strong"),
+    )
     releases = counted((item.word for item in state.releases.values() if item.is_release), _OUTCOMES)
     tests = (
         f"not repeated: {state.left_out}"
@@ -246,10 +253,10 @@ def _headline(state: RunState) -> list[Line]:
     return [head, *counts]
 
 
-def _blamed(state: RunState) -> bool:
+def _names_failures(state: RunState) -> bool:
     """Whether something that failed was shown by name above the headline."""
     words = [item.word for item in state.releases.values()] + [item.word for item in state.tests.values()]
-    return not _LOUD.isdisjoint(words)
+    return not _BROKEN.isdisjoint(words)
 
 
 def _notices(state: RunState, width: int) -> list[Line]:
@@ -258,7 +265,7 @@ def _notices(state: RunState, width: int) -> list[Line]:
     end = state.finished
     if state.result() == "planned" and not (end and end.reason):
         lines += wrapped("Nothing was changed.", width, "  ")
-    if end and end.reason and not (_blamed(state) and end.reason.endswith((" failed", " blocked"))):
+    if end and end.reason and not (_names_failures(state) and end.reason.endswith((" failed", " blocked"))):
         lines += wrapped(end.reason, width, "  ")
     if end and end.hint and state.result() != "interrupted":
         lines += with_note((Span("  Hint: ", "strong"),), end.hint, width, "")

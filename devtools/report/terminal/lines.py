@@ -95,7 +95,7 @@ def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
 
 def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Line]:
     """The plan: how many of each action, then each step with its reason; quiet steps are counted where many."""
-    counts = counted(map(_meant, (step.action for step in plan.steps)), tuple(map(_meant, ACTIONS)))
+    counts = counted(map(_action_word, (step.action for step in plan.steps)), tuple(map(_action_word, ACTIONS)))
     title = "Plan (dry run)" if plan.dry_run else "Plan"
     lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
     lines += [line for one in plan.sets for line in wrapped(set_text(asdict(one)), width, "  ", "warn")]
@@ -118,7 +118,7 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
     return lines + [line for text in plan.after for line in wrapped(f"then runs {clean(text)}", width, "  ", "dim")]
 
 
-def _meant(action: str) -> str:
+def _action_word(action: str) -> str:
     """What is still to be done says so."""
     return f"to {action}" if action in _TO_DO else action
 

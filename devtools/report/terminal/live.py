@@ -142,8 +142,8 @@ class View:
         tests = list(self._state.tests.values())
         line: Line = (Span(f"  {done} of {len(items)} releases done, {running} running", "dim"),)
         if tests:
-            judged = sum(test.verdict is not None for test in tests)
-            line += (Span(f"; {judged} of {len(tests)} tests done", "dim"),)
+            ended = sum(test.verdict is not None for test in tests)
+            line += (Span(f"; {ended} of {len(tests)} tests done", "dim"),)
         failed += sum(test.verdict is Verdict.FAILED for test in tests)
         return (*line, Span(f"; {failed} failed", "bad")) if failed else line
 

@@ -206,9 +206,9 @@ def _map(value: Any, _: Path) -> dict[str, str]:
         raise Refused(f"expected dict, got {go_type(value)}")
     made = {}
     for key, item in value.items():
-        for what, held in (("key", key), ("value", item)):
-            if text_of(held) is None:
-                raise Refused(f"{what} is not a string: {go_type(held)} ({shown(held)})")
+        for what, text in (("key", key), ("value", item)):
+            if text_of(text) is None:
+                raise Refused(f"{what} is not a string: {go_type(text)} ({shown(text)})")
         made[text_of(key) or ""] = text_of(item) or ""
     return made
 

@@ -49,29 +49,29 @@ def step(name: str) -> Callable[[Mapping[str, Any]], Step]:
     """Return a function that makes a value of its arguments."""
 
     def make(params: Mapping[str, Any]) -> Step:
-        held = dict(params)
+        fields = dict(params)
         if name == "link":
-            held["url"] = values.url_of(params["url"])
+            fields["url"] = values.url_of(params["url"])
         if name == "probe" and sum(params.get(key) is not None for key in ("exec", "http_get", "tcp_socket")) != 1:
             raise Refused("exactly one of exec, http_get, or tcp_socket must be specified")
-        return Step(kind=name, values=held)
+        return Step(kind=name, values=fields)
 
     return make
 
 
 def live_update_step(name: str, params: Mapping[str, Any], directory: Path) -> Step:
     """Return one step of a live_update."""
-    held = dict(params)
+    fields = dict(params)
     if name == "sync":
-        held["local_path"] = values.absolute(directory, params["local_path"])
+        fields["local_path"] = values.absolute(directory, params["local_path"])
     if name == "run":
-        held["cmd"] = arguments.command_of(params["cmd"])
-        wrong = f"run cmd '{shown(held['cmd'])}' triggers contained value"
-        held["trigger"] = arguments.all_strings(
+        fields["cmd"] = arguments.command_of(params["cmd"])
+        wrong = f"run cmd '{shown(fields['cmd'])}' triggers contained value"
+        fields["trigger"] = arguments.all_strings(
             values.items_of(params.get("trigger")),
             lambda item: f"{wrong} '{shown(item)}' of type '{kind_of(item)}'. it may only contain strings",
         )
-    return Step(kind=name, values=held)
+    return Step(kind=name, values=fields)
 
 
 def is_local_context(context: str) -> bool:
@@ -203,11 +203,11 @@ def port_forwards(value: Any) -> tuple[str, ...]:
 
 def _forward(item: Any, everything: Any) -> str:
     if isinstance(item, Step) and item.kind == "port_forward":
-        held = item.values
-        container = held.get("container_port", 0)
-        if held.get("host"):
-            return f"{held['host']}:{held['local_port']}:{container}"
-        return f"{held['local_port']}:{container}" if container else str(held["local_port"])
+        fields = item.values
+        container = fields.get("container_port", 0)
+        if fields.get("host"):
+            return f"{fields['host']}:{fields['local_port']}:{container}"
+        return f"{fields['local_port']}:{container}" if container else str(fields["local_port"])
     if isinstance(item, int) and not isinstance(item, bool):
         if not 0 <= item <= _LAST_PORT:
             raise Refused(f"portForward port value {item} is not in the valid range [0-65535]")
@@ -233,9 +233,9 @@ def check_selectors(value: Any) -> None:
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
             raise Refused(f"pod labels elements must be dicts; got {go_type(item)}")
-        for what, held in [("keys", key) for key in item] + [("values", text) for text in item.values()]:
-            if not isinstance(held, str):
-                raise Refused(f"pod label {what} must be strings; got '{shown(held)}' of type {go_type(held)}")
+        for what, part in [("keys", key) for key in item] + [("values", text) for text in item.values()]:
+            if not isinstance(part, str):
+                raise Refused(f"pod label {what} must be strings; got '{shown(part)}' of type {go_type(part)}")
 
 
 def check_directories(params: Mapping[str, Any], update: Any, serve: Any) -> None:

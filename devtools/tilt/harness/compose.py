@@ -55,12 +55,12 @@ class Compose:
         if params.get("env_file"):
             self.files.watch(params["env_file"])
         project = params.get("project_name") or re.sub(r"[^a-z0-9_-]", "", Path(folder).name.lower()).lstrip("_-")
-        held = self._texts.setdefault(project, [])
-        held += [text for text in texts if text not in held]
+        known = self._texts.setdefault(project, [])
+        known += [text for text in texts if text not in known]
         profiles = params.get("profiles") or tuple(filter(None, self.env.get("COMPOSE_PROFILES", "").split(",")))
         before = {name: item for name, item in self.services.items() if item.project == project}
         self.services = {name: item for name, item in self.services.items() if item.project != project}
-        bodies = dict(self._bodies(held, profiles))
+        bodies = dict(self._bodies(known, profiles))
         for name, body in bodies.items():
             check_name(name)
             made = self._service(project, name, body, folder)

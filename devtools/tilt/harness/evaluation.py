@@ -134,14 +134,14 @@ class Evaluation:
         """Put the global names that were set into one dict, which `load` can bind."""
         import starlark
 
-        held: dict[str, Any] = {}
+        data: dict[str, Any] = {}
         there = []
         for name in names:
             with contextlib.suppress(starlark.StarlarkError):  # a name that no branch set
                 evaluate(module, _PRELUDE, f"__set = {name}")
                 there.append(name)
-                held[name] = module[name]
-        self.values[path] = held
+                data[name] = module[name]
+        self.values[path] = data
         rows = "".join(f"{name!r}: {name}, " for name in sorted(there))
         evaluate(module, _PRELUDE, f"{_EXPORTS}.update({{{rows}}})")
 
@@ -316,9 +316,9 @@ class Evaluation:
         """Execute a module; return its data, and the names of its functions."""
         file = self._resolved(self._path_argument(path))
         self._module(file)
-        held = self.values[str(file)]
-        names = [name for name in self.sources[str(file)].names if name not in held]
-        return {"path": str(file), "values": {name: wrapped(item) for name, item in held.items()}, "functions": names}
+        data = self.values[str(file)]
+        names = [name for name in self.sources[str(file)].names if name not in data]
+        return {"path": str(file), "values": {name: wrapped(item) for name, item in data.items()}, "functions": names}
 
     def _path_argument(self, path: Any) -> str:
         signature = signatures()["load_dynamic"]
@@ -386,7 +386,7 @@ class Evaluation:
             allowed_contexts=tuple(self.commands.allowed),
             reads=tuple(self.reads),
             locals=tuple(self.commands.ran),
-            settings=self.settings.held,
+            settings=self.settings.by_function,
         )
 
 

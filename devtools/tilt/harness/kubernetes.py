@@ -111,7 +111,7 @@ class Selector:
     namespace: str = ""
 
     def matches(self, entity: Entity) -> bool:
-        """Whether an object is meant; each field is a regular expression found anywhere in the object's."""
+        """Whether an object is chosen; each field is a regular expression found anywhere in the object's."""
         pairs = (
             (self.api_version, entity.api_version),
             (self.kind, entity.kind),
@@ -169,11 +169,11 @@ class Objects:
 
     def filter_yaml(self, params: Mapping[str, Any]) -> list[Blob]:
         """Return the objects that match and the rest."""
-        meant, labels = selector(params), params.get("labels", {})
+        chosen, labels = selector(params), params.get("labels", {})
         match: list[Mapping[str, Any]] = []
         rest: list[Mapping[str, Any]] = []
         for entity in (entity for item in values.items_of(params["yaml"]) for entity in self._read(item)):
-            fits = meant.matches(entity) and all(entity.labels.get(key) == value for key, value in labels.items())
+            fits = chosen.matches(entity) and all(entity.labels.get(key) == value for key, value in labels.items())
             (match if fits else rest).append(entity.data)
         sources = [item.source for item in values.items_of(params["yaml"]) if isinstance(item, Blob)]
         unknown = next((source for source in sources if source.startswith(UNRENDERED)), "filter_yaml")
@@ -193,11 +193,11 @@ class Objects:
             raise Refused("at least one of kind, name, or namespace must be specified")
         self._locate(selector(params), [(path, "", "") for path in params["paths"]])
 
-    def _locate(self, meant: Selector, located: list[tuple[str, str, str]]) -> None:
+    def _locate(self, chosen: Selector, located: list[tuple[str, str, str]]) -> None:
         for path, _, _ in located:
             _steps_of(path)
-        if located or meant not in self.kinds:
-            self.kinds[meant] = located
+        if located or chosen not in self.kinds:
+            self.kinds[chosen] = located
 
     def _read(self, item: Any) -> list[Entity]:
         """Return the objects of one argument."""
@@ -219,8 +219,8 @@ class Objects:
         ]
         sources = [_mapping(item.get("image")).get("reference") for item in volumes]
         found += [_reference(text, "parsing image volume reference") for text in sources if text]
-        for meant, located in self.kinds.items():
-            for place in located if meant.matches(entity) else ():
+        for chosen, located in self.kinds.items():
+            for place in located if chosen.matches(entity) else ():
                 found += _located(entity.data, place)
         in_env = [build for build in self.images.builds if build.in_env]
         for variable in (item for box in entity.containers() for item in _mappings(box.get("env"))):
@@ -241,7 +241,7 @@ class Objects:
 
     def _is_workload(self, entity: Entity) -> bool:
         with refused_as(f"finding images in {entity.name}: "):
-            return any(meant.matches(entity) for meant in self.kinds) or bool(self.images_of(entity))
+            return any(chosen.matches(entity) for chosen in self.kinds) or bool(self.images_of(entity))
 
     def take_services(self, workload: Entity) -> list[Entity]:
         """Return the Services that select a workload's pods, and take them from the rest."""
@@ -308,10 +308,10 @@ def _selects(service: Entity, template: Mapping[str, Any], workload: Entity) -> 
     """Whether a Service selects the pods of a template, in its namespace."""
     if service.kind != "Service" or service.group:
         return False
-    wanted = _mapping(_mapping(service.data.get("spec")).get("selector"))
+    selected = _mapping(_mapping(service.data.get("spec")).get("selector"))
     labels = _mapping(_mapping(template.get("metadata")).get("labels"))
     same = not service.own_namespace or service.namespace == workload.namespace
-    return bool(wanted) and same and all(labels.get(key) == value for key, value in wanted.items())
+    return bool(selected) and same and all(labels.get(key) == value for key, value in selected.items())
 
 
 def _reference(text: Any, what: str) -> Reference:

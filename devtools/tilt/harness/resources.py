@@ -105,14 +105,14 @@ class Recorder:
         if not workload and not objects:
             text = "All non-workload resources must specify 1 or more objects"
             raise Refused(f"k8s_resource doesn't specify a workload or any objects. {text}")
-        held = {
+        checked = {
             "name": name,
             "grouped": not workload,
             "port_forwards": forwards,
             "resource_deps": deps,
             "objects": objects,
         }
-        self._changes.append((place, {**params, **held}))
+        self._changes.append((place, {**params, **checked}))
 
     def k8s_custom_deploy(self, params: Mapping[str, Any]) -> None:
         """Record a deployment by commands."""
@@ -212,7 +212,7 @@ class Recorder:
             self.objects.entities.remove(entity)
             workload = self.workloads.get(entity.name) or self._workload(entity.name)
             workload.entities += [entity, *self.objects.take_services(entity)]
-        everything = [*(item for held in self.workloads.values() for item in held.entities), *self.objects.entities]
+        everything = [*(item for one in self.workloads.values() for item in one.entities), *self.objects.entities]
         for place, change in self._changes:
             self._configure(place, change, everything)
         for workload in self.workloads.values():

@@ -219,7 +219,7 @@ class Settings:
     """What was set, by function; and the objects of Tilt's own API."""
 
     warn: Callable[[str], None]
-    held: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_function: dict[str, dict[str, Any]] = field(default_factory=dict)
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # by kind and name
 
     def function(self, name: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -231,18 +231,18 @@ class Settings:
         def note(params: Mapping[str, Any]) -> None:
             if check is not None:
                 check(self, params)
-            held = self.held.setdefault(name, {})
+            known = self.by_function.setdefault(name, {})
             for key, item in params.items():
                 if isinstance(item, tuple):  # of several calls, Tilt puts lists together
-                    held[key] = [*held.get(key, ()), *item]
+                    known[key] = [*known.get(key, ()), *item]
                 elif item is not None:
-                    held[key] = item
+                    known[key] = item
 
         return note
 
     def unused_images_allowed(self) -> tuple[str, ...]:
         """Return the images about which Tilt does not warn."""
-        return tuple(self.held.get("update_settings", {}).get("suppress_unused_image_warnings", ()))
+        return tuple(self.by_function.get("update_settings", {}).get("suppress_unused_image_warnings", ()))
 
     def _api_object(self, name: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
         """Register an object, or return a part of one."""
@@ -340,12 +340,12 @@ def _feature(settings: Settings, params: Mapping[str, Any]) -> None:
 def _set_team(settings: Settings, params: Mapping[str, Any]) -> None:
     if not params["team_id"]:
         raise Refused("team_id cannot be empty")
-    if before := settings.held.get("set_team"):
+    if before := settings.by_function.get("set_team"):
         raise Refused(f"team_id set multiple times (to '{before['team_id']}' and '{params['team_id']}')")
 
 
 def _default_registry(settings: Settings, params: Mapping[str, Any]) -> None:
-    if "default_registry" in settings.held:
+    if "default_registry" in settings.by_function:
         raise Refused("default registry already defined")
     wrong = [] if params["host"] else ["host: Required value"]
     for name, key in (("host", "host"), ("host_from_cluster", "hostFromContainerRuntime")):
@@ -366,7 +366,7 @@ def _telemetry(settings: Settings, params: Mapping[str, Any]) -> None:
     arguments.directory_of(params.get("dir"))
     if not arguments.command_of(params["cmd"]):
         raise Refused("cmd cannot be empty")
-    if "experimental_telemetry_cmd" in settings.held:
+    if "experimental_telemetry_cmd" in settings.by_function:
         raise Refused("experimental_telemetry_cmd called multiple times")
 
 

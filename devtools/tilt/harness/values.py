@@ -217,18 +217,18 @@ def printed(value: Any) -> str:
 
 def _step_text(step: Step) -> str:
     """Return how Tilt prints a step of live_update."""
-    held = step.values
+    fields = step.values
     if step.kind == "sync":
-        return f"sync step: '{held['local_path']}'->'{held['remote_path']}'"
+        return f"sync step: '{fields['local_path']}'->'{fields['remote_path']}'"
     if step.kind == "run":
-        command = held["cmd"]
+        command = fields["cmd"]
         words = command if isinstance(command, str) else " ".join(command)
-        triggers = f" (triggers: {'; '.join(held['trigger'])})" if held["trigger"] else ""
+        triggers = f" (triggers: {'; '.join(fields['trigger'])})" if fields["trigger"] else ""
         return f"run step: {json.dumps(words)}{triggers}"
     if step.kind == "link":
-        return f"link(name = {printed(held.get('name', ''))}, url = {printed(held['url'])})"
+        return f"link(name = {printed(fields.get('name', ''))}, url = {printed(fields['url'])})"
     if step.kind == "fall_back_on":
-        return f"fall_back_on step: [{' '.join(held['paths'])}]'"
+        return f"fall_back_on step: [{' '.join(fields['paths'])}]'"
     return f"{step.kind} step" if step.kind in LIVE_UPDATE_STEPS else f"<{kind_of(step)}>"
 
 
@@ -293,16 +293,16 @@ def enabled(resources: Sequence[Resource], chosen: Sequence[str], *, cleared: bo
         names = ", ".join(map(json.dumps, unknown))
         text = f"You specified some resources that could not be found: {names}"
         raise Refused(f"{text}\nIs this a typo? Existing resources in Tiltfile: {others}")
-    wanted: set[str] = set(known) if not chosen and not cleared else set()
+    running: set[str] = set(known) if not chosen and not cleared else set()
     rest = list(chosen)
     while rest:
         name = rest.pop()
-        if name not in wanted:
-            wanted.add(name)
+        if name not in running:
+            running.add(name)
             rest += known[name].resource_deps
     if chosen:
-        wanted.add(UNCATEGORIZED)
-    yield from (replace(item, enabled=item.name in wanted) for item in resources)
+        running.add(UNCATEGORIZED)
+    yield from (replace(item, enabled=item.name in running) for item in resources)
 
 
 def formatted(text: str, shown: Mapping[str, str], repr_: Mapping[str, str]) -> str:
