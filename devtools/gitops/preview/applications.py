@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,10 +54,7 @@ class ApplicationGroup:
     @property
     def repeated(self) -> tuple[str, ...]:
         """Applications that more than one step selects."""
-        counts: dict[str, int] = {}
-        for names in self.steps or ():
-            for name in names:
-                counts[name] = counts.get(name, 0) + 1
+        counts = Counter(name for names in self.steps or () for name in names)
         return tuple(name for name, count in counts.items() if count > 1)
 
     def frozen_by(self, name: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,17 +46,9 @@ def kind_of(item: Mapping[str, Any]) -> tuple[str, str, str]:
     return group, version, str(item.get("kind") or "")
 
 
-def shown_kind(item: Mapping[str, Any]) -> str:
-    """Kind and API version as messages name them."""
-    return f"{item.get('kind')} ({item.get('apiVersion')})"
-
-
 def counted(items: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many objects there are of each kind."""
-    found: dict[str, int] = {}
-    for item in items:
-        found[shown_kind(item)] = found.get(shown_kind(item), 0) + 1
-    return found
+    """How many objects there are of each kind and API version."""
+    return dict(Counter(f"{item.get('kind')} ({item.get('apiVersion')})" for item in items))
 
 
 def without_status(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -211,6 +211,12 @@ def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
         yield from leaves(item, (*path, key))
 
 
+def place_in(raw: bytes, at: int, file: Path) -> Location:
+    """The place of an offset in a file."""
+    lines = raw[:at].decode("utf-8", "replace").split("\n")
+    return Location(file=file, line=len(lines), column=len(lines[-1]) + 1)
+
+
 def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Every text at or below a value, and its path of keys."""
     return ((keys, leaf) for keys, leaf in leaves(value, path) if isinstance(leaf, str))

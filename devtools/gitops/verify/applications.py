@@ -116,7 +116,7 @@ def find_value(document: Document, value: Any) -> KeyPath | None:
 def _own_urls(tree: Tree, applications: tuple[Application, ...]) -> Iterator[str]:
     """URLs of repositories whose named paths exist here."""
     for item in tree.of("ApplicationSet", ARGO):
-        for generator in _git_generators(item.spec):
+        for _, generator in git_generators(item.spec):
             patterns = [
                 str(mapping(one).get("path") or "")
                 for one in (*sequence(generator.get("files")), *sequence(generator.get("directories")))
@@ -133,16 +133,13 @@ def _own_urls(tree: Tree, applications: tuple[Application, ...]) -> Iterator[str
             yield plain_url(str(item.spec.get("url") or ""))
 
 
-def _git_generators(data: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            if key == "git" and isinstance(value, Mapping):
-                yield value
-            elif key in {"generators", "matrix", "merge"}:
-                yield from _git_generators(value)
-    elif isinstance(data, list):
-        for value in data:
-            yield from _git_generators(value)
+def git_generators(data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Each git generator and the path of keys to it."""
+    for key, value in data.items() if isinstance(data, Mapping) else enumerate(sequence(data)):
+        if key == "git" and isinstance(value, Mapping):
+            yield (*path, key), value
+        elif isinstance(key, int) or key in {"generators", "matrix", "merge"}:
+            yield from git_generators(value, (*path, key))
 
 
 def _generated(tree: Tree, item: KubeObject) -> Generated:
@@ -165,6 +162,7 @@ def _generated(tree: Tree, item: KubeObject) -> Generated:
         except TemplateFailure as error:
             failed.append((one, error))
             continue
+        data = {"apiVersion": f"{ARGO}/v1alpha1", "kind": "Application", **data}
         made.append(Application(data=data, written=item, parameters=one))
     return Generated(item=item, parameters=parameters, applications=tuple(made), failures=tuple(failed))
 
@@ -245,16 +243,15 @@ def _of_matrix(tree: Tree, parts: list[Any]) -> Iterator[Parameters]:
 
 
 def _of_git(tree: Tree, git: Mapping[str, Any]) -> Iterator[Parameters]:
-    prefix = str(git.get("pathParamPrefix") or "")
     if git.get("directories"):
-        yield from _of_directories(tree, git, prefix)
+        yield from _of_directories(tree, git)
         return
     for path in sorted(git_files(tree, git)):
         source = tree.by_path.get(path)
         document = next(iter(source.documents), None) if source else None
         data = document.data if document else {}
         for item in data if isinstance(data, list) else [data]:
-            yield _with_path(mapping(item), str(path.parent), path.name, prefix, git, document, path)
+            yield _with_path(mapping(item), git, path.parent, document, path.name)
 
 
 def git_files(tree: Tree, git: Mapping[str, Any], *, greedy: bool = True) -> set[PurePosixPath]:
@@ -276,7 +273,7 @@ def _matched(tree: Tree, pattern: str, *, greedy: bool) -> set[PurePosixPath]:
     return {path for path in tree.files if re.fullmatch(text.replace(r"\?", "[^/]"), str(path))}
 
 
-def _of_directories(tree: Tree, git: Mapping[str, Any], prefix: str) -> Iterator[Parameters]:
+def _of_directories(tree: Tree, git: Mapping[str, Any]) -> Iterator[Parameters]:
     entries = [mapping(item) for item in sequence(git["directories"])]
 
     def hit(path: PurePosixPath, *, exclude: bool) -> bool:
@@ -285,29 +282,24 @@ def _of_directories(tree: Tree, git: Mapping[str, Any], prefix: str) -> Iterator
 
     for path in sorted(tree.directories):
         if hit(path, exclude=False) and not hit(path, exclude=True):
-            yield _with_path({}, str(path), "", prefix, git, None, path)
+            yield _with_path({}, git, path, None, "")
 
 
 def _with_path(
-    data: Mapping[str, Any],
-    directory: str,
-    filename: str,
-    prefix: str,
-    git: Mapping[str, Any],
-    document: Document | None,
-    path: PurePosixPath,
+    data: Mapping[str, Any], git: Mapping[str, Any], directory: PurePosixPath, document: Document | None, filename: str
 ) -> Parameters:
-    base = PurePosixPath(directory).name
+    """The parameters of a file, or of a directory without a file's name."""
     about: dict[str, Any] = {
-        "path": directory,
-        "basename": base,
-        "basenameNormalized": normalize(base),
-        "segments": directory.split("/"),
+        "path": str(directory),
+        "basename": directory.name,
+        "basenameNormalized": normalize(directory.name),
+        "segments": str(directory).split("/"),
     }
     if filename:
         about |= {"filename": filename, "filenameNormalized": normalize(filename)}
+    prefix = str(git.get("pathParamPrefix") or "")
     params: dict[str, Any] = {**data, **({prefix: {"path": about}} if prefix else {"path": about})}
-    return Parameters(data=_with_values(params, git), document=document, path=path)
+    return Parameters(data=_with_values(params, git), document=document, path=directory / filename)
 
 
 def _with_values(params: dict[str, Any], generator: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,8 +308,13 @@ def _with_values(params: dict[str, Any], generator: Mapping[str, Any]) -> dict[s
     return params
 
 
+def clusters_of(tree: Tree) -> list[KubeObject]:
+    """The Secrets of a tree by which Argo CD knows clusters."""
+    return [item for item in tree.of("Secret") if item.labels.get(CLUSTER_LABEL) == "cluster"]
+
+
 def _of_clusters(tree: Tree, clusters: Mapping[str, Any]) -> Iterator[Parameters]:
-    known = [item for item in tree.of("Secret") if item.labels.get(CLUSTER_LABEL) == "cluster"]
+    known = clusters_of(tree)
     if not known:
         raise Unsupported("its clusters are not in the tree")
     selector = mapping(clusters.get("selector"))

@@ -12,7 +12,7 @@ from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
 from devtools.gitops.tree.applications import place_of, value_files_of
-from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KubeObject, Tree, mapping, normal, place_in, sequence
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.finding import Finding, finding
 
@@ -208,8 +208,5 @@ def hooks_below(
         for number, pattern in enumerate((_ARGO_HOOK, _HELM_HOOK)):
             match = pattern.search(raw)
             if match and found[number] is None:
-                before = raw[: match.start()]
-                column = match.start() - (before.rfind(b"\n") + 1) + 1
-                where = Location(file=file, line=before.count(b"\n") + 1, column=column)
-                found[number] = (str(path.name), where)
+                found[number] = (path.name, place_in(raw, match.start(), file))
     return found[0], found[1]

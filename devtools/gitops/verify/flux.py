@@ -11,7 +11,7 @@ from typing import Any
 
 from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
-from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence
+from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, place_in, sequence
 from devtools.gitops.verify.applications import World
 from devtools.gitops.verify.argocd import is_pinned
 from devtools.gitops.verify.finding import Finding, finding
@@ -42,7 +42,7 @@ CURRENT = {
 _BOOTSTRAP = "flux-system"  # its source is made by `flux bootstrap`
 _RELEASE = ("releaseName", "targetNamespace", "storageNamespace")
 _WATCH = "reconcile.fluxcd.io/watch"
-_MARKER = re.compile(r"#\s*(\{\"\$imagepolicy\".*\})\s*$")
+_MARKER = re.compile(rb"#[^\S\n]*(\{\"\$imagepolicy\".*\})\s*$", re.MULTILINE)
 
 
 def findings(world: World) -> Iterator[Finding]:
@@ -300,17 +300,12 @@ def _dependencies(tree: Tree, items: tuple[KubeObject, ...], kind: str) -> Itera
 def _markers(tree: Tree) -> Iterator[Finding]:
     policies = {f"{item.namespace}:{item.name}" for item in tree.of("ImagePolicy", IMAGE)}
     for source in tree.sources:
-        if b"$imagepolicy" not in source.raw:
-            continue
-        for number, line in enumerate(source.raw.decode("utf-8", "replace").split("\n"), 1):
-            match = _MARKER.search(line)
-            if match is None:
-                continue
+        for match in _MARKER.finditer(source.raw):
             try:
                 text = str(json.loads(match[1])["$imagepolicy"])
             except (ValueError, KeyError, TypeError):
-                text = match[1]
+                text = match[1].decode("utf-8", "replace")
             name = ":".join(text.split(":")[:2])
             if name not in policies:
-                where = Location(file=tree.root / source.path, line=number, column=match.start() + 1)
+                where = place_in(source.raw, match.start(), tree.root / source.path)
                 yield finding("image-policy-missing", where, f"ImagePolicy {name} of this marker is not in the tree")

@@ -10,9 +10,18 @@ from typing import Any
 
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import Document, parse_stream
-from devtools.errors import Location
 from devtools.gitops.tree.applications import wave_of
-from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, sequence, texts
+from devtools.gitops.tree.read import (
+    KUSTOMIZATIONS,
+    KubeObject,
+    Source,
+    Tree,
+    mapping,
+    normal,
+    place_in,
+    sequence,
+    texts,
+)
 from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.argocd import objects_of, value_paths
 from devtools.gitops.verify.finding import Finding, finding
@@ -27,7 +36,7 @@ _DEPRECATED = {
     "vars": "use replacements",
 }
 _LISTS = ("resources", "components", "configurations", "crds", "generators", "transformers")
-_SOURCE = re.compile(r"^# Source: \S+/templates/\S+", re.MULTILINE)
+_SOURCE = re.compile(rb"^# Source: \S+/templates/\S+", re.MULTILINE)
 _ENCRYPTED = re.compile(r"ENC\[[A-Z0-9_]+,")
 _PLACEHOLDER = re.compile(r"\$\{\w+(?::?[=-][^}]*)?\}|\{\{.*\}\}|<[\w -]+>|")
 _LEFTOVERS = frozenset({"manifests.yaml", "manifests.yml", "rendered.yaml"})
@@ -98,10 +107,9 @@ def _left_out(tree: Tree, path: PurePosixPath, source: Source, listed: set[PureP
 def _leftover(tree: Tree, path: PurePosixPath, source: Source) -> Iterator[Finding]:
     if tree.chart_of(path) or not source.documents:
         return
-    match = _SOURCE.search(source.raw.decode("utf-8", "replace"))
+    match = _SOURCE.search(source.raw)
     if match:
-        line = source.raw[: match.start()].count(b"\n") + 1
-        where = Location(file=source.documents[0].file, line=line)
+        where = place_in(source.raw, match.start(), source.documents[0].file)
         yield finding("rendered-manifests", where, f"{path.name} holds what a chart was rendered to")
     elif path.name in _LEFTOVERS and any(mapping(one.data).get("kind") for one in source.documents):
         yield finding("rendered-manifests", source.documents[0].at(), f"{path.name} looks like rendered manifests")

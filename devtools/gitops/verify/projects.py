@@ -10,7 +10,7 @@ from typing import Any
 from devtools.gitops.kinds import BUILTIN
 from devtools.gitops.tree.applications import plain_url
 from devtools.gitops.tree.read import KubeObject, mapping, sequence
-from devtools.gitops.verify.applications import ARGO, CLUSTER_LABEL, Application, World
+from devtools.gitops.verify.applications import ARGO, Application, World, clusters_of
 from devtools.gitops.verify.argocd import objects_of
 from devtools.gitops.verify.finding import Finding, finding
 
@@ -69,11 +69,9 @@ def _destination(world: World, application: Application, project: KubeObject) ->
 
 def _cluster(world: World, name: str, server: str) -> tuple[str, str]:
     """Name and server of a destination; one of them stays empty if the tree does not define it."""
+    secrets = [mapping(item.data.get("stringData")) for item in clusters_of(world.tree)]
     known = [(IN_CLUSTER, "https://kubernetes.default.svc")]
-    for item in world.tree.of("Secret"):
-        if item.labels.get(CLUSTER_LABEL) == "cluster":
-            data = mapping(item.data.get("stringData"))
-            known.append((str(data.get("name") or ""), str(data.get("server") or "")))
+    known += [(str(data.get("name") or ""), str(data.get("server") or "")) for data in secrets]
     found = next((one for one in known if (name and name == one[0]) or (server and server == one[1])), (name, server))
     return found if name or server else (IN_CLUSTER, known[0][1])
 

@@ -14,7 +14,7 @@ from devtools.errors import Location
 from devtools.gitops.schemas.application import type_of
 from devtools.gitops.tree.applications import SYNC_WAVE
 from devtools.gitops.tree.read import KubeObject, leaves, mapping, sequence, texts
-from devtools.gitops.verify.applications import STRICT, Generated, World, git_files
+from devtools.gitops.verify.applications import STRICT, Generated, World, git_files, git_generators
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.gotemplate import MissingKey, actions
 
@@ -175,7 +175,7 @@ def _source_name(source: Mapping[str, Any]) -> str:
 
 
 def _globs(world: World, item: KubeObject) -> Iterator[Finding]:
-    for path, git in _generators(item.spec.get("generators"), ("spec", "generators")):
+    for path, git in git_generators(item.spec.get("generators"), ("spec", "generators")):
         files = sequence(git.get("files"))
         deeper = git_files(world.tree, git) - git_files(world.tree, git, greedy=False)
         wide = next((n for n, one in enumerate(files) if "*" in str(mapping(one).get("path"))), None)
@@ -183,19 +183,6 @@ def _globs(world: World, item: KubeObject) -> Iterator[Finding]:
             names = ", ".join(map(str, sorted(deeper)[:2])) + (" …" if len(deeper) > 2 else "")  # noqa: PLR2004
             pattern = mapping(files[wide]).get("path")
             yield finding("greedy-glob", item.at(*path, "files", wide, "path"), f"{pattern} also matches {names}")
-
-
-def _generators(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """Each git generator and the path of keys to it."""
-    if isinstance(data, list):
-        for index, one in enumerate(data):
-            yield from _generators(one, (*path, index))
-    elif isinstance(data, Mapping):
-        for key, value in data.items():
-            if key == "git":
-                yield (*path, key), mapping(value)
-            elif key in {"matrix", "merge", "generators"}:
-                yield from _generators(value, (*path, key))
 
 
 def _failures(made: Generated) -> Iterator[Finding]:
