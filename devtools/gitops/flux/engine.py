@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,13 +12,12 @@ from devtools.gitops.component import LABEL, Component, Export, ExportOptions, N
 from devtools.gitops.flux.environment import Environment, Layer
 from devtools.gitops.flux.images import image_objects
 from devtools.gitops.flux.infra import infra_files
-from devtools.gitops.flux.objects import NAMESPACE, documents, kustomization_file, path_from, yaml_file
-from devtools.gitops.flux.release import helm_release, secret_objects, value_keys, values_name
+from devtools.gitops.flux.objects import documents, kustomization_file, path_from, yaml_file
+from devtools.gitops.flux.release import helm_release, secret_objects, value_generators
 from devtools.gitops.flux.sources import chart_sources
 from devtools.gitops.flux.tenants import tenant_files, tenant_kustomizations
 
 NAME_REFERENCES = "kustomizeconfig.yaml"
-_GENERATORS = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}
 
 
 def export_flux(
@@ -106,8 +105,8 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     files: dict[PurePosixPath, bytes] = {}
     namespaces: set[str] = set()
     for component in layer.components:
-        for kind, generator in _value_generators(component, here):
-            generators.setdefault(kind, []).append(generator)
+        for kind, own in value_generators(component, lambda file, key: f"{key}={path_from(here, file.path)}").items():
+            generators.setdefault(kind, []).extend(own)
         for file in component.value_files:
             if file.content is not None:
                 files[file.path.relative_to(place.out)] = file.content
@@ -124,15 +123,6 @@ def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPat
     if generators:
         files[directory / NAME_REFERENCES] = yaml_file(name_references())
     return files
-
-
-def _value_generators(component: Component, here: PurePosixPath) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Yield the generators of a component's values, which read files where they are."""
-    for kind, generator in _GENERATORS.items():
-        files = [(file, key) for file, key in value_keys(component) if file.encrypted == (kind == "Secret")]
-        if files:
-            words = [f"{key}={path_from(here, file.path)}" for file, key in files]
-            yield generator, {"name": values_name(component, files[0][0]), "namespace": NAMESPACE, "files": words}
 
 
 def name_references() -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any
 
 from devtools.gitops.component import Component, ValueFile
 from devtools.gitops.flux.environment import Environment
 from devtools.gitops.flux.infra_rbac import rbac_of
-from devtools.gitops.flux.objects import NAMESPACE, WATCHED, documents, kustomization_file, yaml_file
-from devtools.gitops.flux.release import helm_release, namespace_object, value_keys, values_name
+from devtools.gitops.flux.objects import WATCHED, documents, kustomization_file, yaml_file
+from devtools.gitops.flux.release import helm_release, namespace_object, value_generators, value_keys
 from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
 
@@ -69,11 +68,12 @@ def _component_files(
     release = helm_release(declared, environment.names, sources, environment.checks[component.release])
     files[directory / "helm-release.yaml"] = yaml_file(release)
     resources = [path.name for path in files]
-    generators, copies = _values(component)
+    generators = value_generators(component, lambda _, key: key)
+    options = {"disableNameSuffixHash": True, "labels": WATCHED} if generators else {}
     labels = {"platform.io/layer": component.tier, "platform.io/component": component.name, "managed-by": "flux"}
-    kustomization = kustomization_file(resources, labels=labels, **generators)
+    kustomization = kustomization_file(resources, labels=labels, **generators, generatorOptions=options)
     files[directory / "kustomization.yaml"] = yaml_file(kustomization)
-    return files | {directory / name: content for name, content in copies.items()}
+    return files | {directory / key: content_of(file) for file, key in value_keys(component)}
 
 
 def _own_sources(environment: Environment, component: Component) -> ChartSources:
@@ -83,22 +83,6 @@ def _own_sources(environment: Environment, component: Component) -> ChartSources
     oci = {chart: component.name} if chart.kind == "oci" else {}
     secrets = environment.settings.credentials
     return ChartSources(git=environment.stack, repositories=helm, charts=oci, secrets=secrets)
-
-
-def _values(component: Component) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return the generators of a component's values, and the copies that they read."""
-    generators: dict[str, Any] = {}
-    copies: dict[str, bytes] = {}
-    words: dict[str, list[str]] = {}
-    for file, key in value_keys(component):
-        copies[key] = content_of(file)
-        kind = "secretGenerator" if file.encrypted else "configMapGenerator"
-        words.setdefault(kind, []).append(key)
-        name = values_name(component, file)
-        generators[kind] = [{"name": name, "namespace": NAMESPACE, "files": words[kind]}]
-    if generators:
-        generators["generatorOptions"] = {"disableNameSuffixHash": True, "labels": WATCHED}
-    return generators, copies
 
 
 def content_of(file: ValueFile) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from devtools.config.values import overlaid
 from devtools.gitops.component import LABEL, Component, ValueFile
 from devtools.gitops.flux.health import Check, health_expressions
-from devtools.gitops.flux.objects import HELM, INTERVAL, RETRY, duration, flux_object
+from devtools.gitops.flux.objects import HELM, INTERVAL, NAMESPACE, RETRY, duration, flux_object
 from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
 from devtools.model import ReleaseId
@@ -103,6 +103,17 @@ def values_name(component: Component, file: ValueFile) -> str:
 def value_keys(component: Component) -> list[tuple[ValueFile, str]]:
     """Return each value file with its key."""
     return [(file, value_key(file)) for file in component.value_files]
+
+
+def value_generators(component: Component, source: Callable[[ValueFile, str], str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the generators of a component's values, by kind; `source` names a file and its key to a generator."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for encrypted, kind in ((False, "configMapGenerator"), (True, "secretGenerator")):
+        files = [(file, key) for file, key in value_keys(component) if file.encrypted is encrypted]
+        if files:
+            name, words = values_name(component, files[0][0]), [source(*pair) for pair in files]
+            found[kind] = [{"name": name, "namespace": NAMESPACE, "files": words}]
+    return found
 
 
 def value_key(file: ValueFile) -> str:

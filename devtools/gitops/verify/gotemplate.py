@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)|(?P<field>(?:\$\w*)?(?:\.\w+)+|\$\w*|\.)"""
     r"""|(?P<word>[A-Za-z_]\w*)|(?P<mark>:=|[()|,=]))"""
 )
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+_Tokens = deque[re.Match[str]]
 
 
 class MissingKey(TemplateFailure):
@@ -151,58 +154,54 @@ class _Scope:
             yield from self.write(node.body, item)
 
     def _value(self, text: str, dot: Any) -> Any:
-        tokens = list(_tokens(text))
-        value, rest = self._pipeline(tokens, dot)
-        if rest:
+        tokens = deque(_tokens(text))
+        value = self._pipeline(tokens, dot)
+        if tokens:
             raise Unsupported(f"{text!r} is not evaluated")
         return value
 
-    def _pipeline(self, tokens: list[re.Match[str]], dot: Any) -> tuple[Any, list[re.Match[str]]]:
-        piped: list[Any] = []
-        while True:
-            value, tokens = self._command(tokens, dot, piped)
-            if not tokens or tokens[0]["mark"] != "|":
-                return value, tokens
-            piped, tokens = [value], tokens[1:]
+    def _pipeline(self, tokens: _Tokens, dot: Any) -> Any:
+        value = self._command(tokens, dot, [])
+        while tokens and tokens[0]["mark"] == "|":
+            tokens.popleft()
+            value = self._command(tokens, dot, [value])
+        return value
 
-    def _command(self, tokens: list[re.Match[str]], dot: Any, piped: list[Any]) -> tuple[Any, list[re.Match[str]]]:
+    def _command(self, tokens: _Tokens, dot: Any, piped: list[Any]) -> Any:
         if not tokens:
             raise TemplateFailure("an action is empty")
         name = tokens[0]["word"]
-        if not name or name in {"true", "false", "nil"}:
-            value, tokens = self._operand(tokens, dot)
-            return value, tokens
+        if not name or name in _CONSTANTS:
+            return self._operand(tokens, dot)
+        tokens.popleft()
         arguments: list[Any] = []
-        tokens = tokens[1:]
         while tokens and tokens[0]["mark"] not in {"|", ")"}:
-            value, tokens = self._operand(tokens, dot)
-            arguments.append(value)
-        return call(name, [*arguments, *piped]), tokens
+            arguments.append(self._operand(tokens, dot))
+        return call(name, [*arguments, *piped])
 
-    def _operand(self, tokens: list[re.Match[str]], dot: Any) -> tuple[Any, list[re.Match[str]]]:
-        token, rest = tokens[0], tokens[1:]
-        if token["text"]:
-            text = token["text"]
-            return (text[1:-1] if text[0] == "`" else json.loads(text)), rest
+    def _operand(self, tokens: _Tokens, dot: Any) -> Any:
+        token = tokens.popleft()
+        if text := token["text"]:
+            return text[1:-1] if text[0] == "`" else json.loads(text)
         if token["number"]:
-            return json.loads(token["number"]), rest
+            return json.loads(token["number"])
         if token["field"]:
-            return self._field(token["field"], dot), rest
-        if token["word"]:
-            constants = {"true": True, "false": False, "nil": None}
-            return (constants[token["word"]] if token["word"] in constants else call(token["word"], [])), rest
+            return self._field(token["field"], dot)
+        if word := token["word"]:
+            return _CONSTANTS[word] if word in _CONSTANTS else call(word, [])
         if token["mark"] == "(":
-            return self._parenthesis(rest, dot)
+            return self._parenthesis(tokens, dot)
         raise Unsupported(f"{token.group().strip()!r} is not evaluated")
 
-    def _parenthesis(self, tokens: list[re.Match[str]], dot: Any) -> tuple[Any, list[re.Match[str]]]:
-        value, rest = self._pipeline(tokens, dot)
-        if not rest or rest[0]["mark"] != ")":
+    def _parenthesis(self, tokens: _Tokens, dot: Any) -> Any:
+        value = self._pipeline(tokens, dot)
+        if not tokens or tokens.popleft()["mark"] != ")":
             raise TemplateFailure("a parenthesis is not closed")
-        after = rest[1:]
-        if after and after[0]["field"] and after[0]["field"].startswith(".") and not after[0].group().startswith(" "):
-            return self._chain(value, after[0]["field"], after[0]["field"]), after[1:]
-        return value, after
+        chain = tokens[0]["field"] if tokens else None
+        if not chain or not tokens[0].group().startswith("."):
+            return value
+        tokens.popleft()
+        return self._chain(value, chain, chain)
 
     def _field(self, text: str, dot: Any) -> Any:
         if text == ".":

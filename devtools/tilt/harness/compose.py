@@ -128,16 +128,8 @@ class Compose:
             check_name(new_name)
             self._rename(name, new_name)
         deps = arguments.strings_of(params.get("resource_deps", ()), "dc_resource: resource_deps: ")
-        before, auto_init = service.resource, params.get("auto_init")
-        service.resource = replace(
-            before,
-            name=new_name or name,
-            resource_deps=tuple(dict.fromkeys((*before.resource_deps, *deps))),
-            labels=tuple(sorted({*before.labels, *params.get("labels", ())})),
-            links=(*before.links, *params.get("links", ())),
-            trigger_mode=params.get("trigger_mode", before.trigger_mode),
-            auto_init=before.auto_init if auto_init is None else auto_init,
-        )
+        made = changed(service.resource, {**params, "resource_deps": deps})
+        service.resource = replace(made, name=new_name or name, resource_deps=tuple(dict.fromkeys(made.resource_deps)))
         if image is not None:
             service.references = [parse_reference(image)]
 
@@ -153,3 +145,16 @@ class Compose:
         for service in self.services.values():
             if any(item.entrypoint for build in service.builds for item in build.tree()):
                 raise Refused("docker_build/custom_build.entrypoint not supported for Docker Compose resources")
+
+
+def changed(resource: Resource, change: Mapping[str, Any]) -> Resource:
+    """Return a resource with what k8s_resource or dc_resource adds to it and sets."""
+    auto_init = change.get("auto_init")
+    return replace(
+        resource,
+        resource_deps=(*resource.resource_deps, *change["resource_deps"]),
+        labels=tuple(sorted({*resource.labels, *change.get("labels", ())})),
+        links=(*resource.links, *change.get("links", ())),
+        trigger_mode=change.get("trigger_mode", resource.trigger_mode),
+        auto_init=resource.auto_init if auto_init is None else auto_init,
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from devtools.tilt.harness import arguments, commands, values
-from devtools.tilt.harness.compose import Compose
+from devtools.tilt.harness.compose import Compose, changed
 from devtools.tilt.harness.images import Build, Images, Reference, check_cycle, check_restarts, parse_reference
 from devtools.tilt.harness.kubernetes import Entity, Objects, full_names, short_names, unique_names
 from devtools.tilt.harness.values import Image, Refused, Resource, Step, go_type, refused_as
@@ -258,17 +258,8 @@ class Recorder:
                 )
             self._workload(name)
         workload = self.workloads[name]
-        before = workload.resource
-        auto_init = change.get("auto_init")
-        workload.resource = replace(
-            before,
-            resource_deps=(*before.resource_deps, *change["resource_deps"]),
-            labels=tuple(sorted({*before.labels, *change.get("labels", ())})),
-            links=(*before.links, *change.get("links", ())),
-            port_forwards=(*before.port_forwards, *change["port_forwards"]),
-            trigger_mode=change.get("trigger_mode", before.trigger_mode),
-            auto_init=before.auto_init if auto_init is None else auto_init,
-        )
+        forwards = (*workload.resource.port_forwards, *change["port_forwards"])
+        workload.resource = replace(changed(workload.resource, change), port_forwards=forwards)
         if new_name and new_name != name:
             with refused_as(f'{place}: k8s_resource specified to rename "{name}" to "{new_name}": '):
                 self.check_name(new_name)
