@@ -92,6 +92,13 @@ def masked(release: Release, text: str, *, typed: bool = False) -> dict[Path, Ma
     return {path: stand_ins(read(path).data, text, typed=typed) for path in release.secret_files}
 
 
+def secret_shapes(release: Release, values: Any) -> tuple[Mapping[str, Any], ...]:
+    """The keys of values that are secret by their origin, encrypted or marked in `values`: shapes for `marked_at`."""
+    from devtools.redaction.origin import marked_keys
+
+    return (*masked(release, "").values(), marked_keys(values) or {})
+
+
 def with_stand_ins(
     releases: Iterable[Release], values: Mapping[ReleaseId, Mapping[str, Any]]
 ) -> dict[ReleaseId, Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from devtools.base.words import plural
-from devtools.config.values import masked
+from devtools.config.values import secret_shapes
 from devtools.diff.difference import Change, changes, is_hidden
 from devtools.diff.replaced_items import replaced
 from devtools.drift.ignored import is_ignored
@@ -26,7 +26,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import Ignore, ObjectRef, Release, ReleaseId
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
-from devtools.redaction.origin import marked_at, marked_keys
+from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import Revision, basis
 
 _SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
@@ -109,10 +109,7 @@ class _Look(LiveObjects):
     def at(self, releases: Sequence[Release], values: Mapping[str, Mapping[str, Any]]) -> list[ReleaseDrift]:
         """See `find_drift`."""
         self._ignored = {release.id: release.ignore for release in releases if release.ignore}
-        self._secret = {
-            release.id: (*masked(release, "").values(), marked_keys(values.get(str(release.id))) or {})
-            for release in releases
-        }
+        self._secret = {release.id: secret_shapes(release, values.get(str(release.id))) for release in releases}
         records = self.revisions({release.namespace for release in releases})
         known = [_known(release, records.get(release.id, ())) for release in releases]
         inputs = [(item.release.id, item.basis, records[item.release.id]) for item in known if item.basis]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from devtools.config.values import masked
+from devtools.config.values import secret_shapes
 from devtools.diff.difference import Change, changes
 from devtools.diff.effects import CRD, pods_of
 from devtools.drift.changes import (
@@ -42,7 +42,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import SYNCED, Action, ObjectRef, Plan, ReleaseId, Step
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
-from devtools.redaction.origin import marked_at, marked_keys
+from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import Revision, basis
 from devtools.rendering.renderer import Rendered
 from devtools.rendering.steps import StepRendering
@@ -129,8 +129,7 @@ class _Prediction(LiveObjects):
         redactor.learn(values, *without_crds(rendering.rendered.objects if rendering.rendered else ()))
         if stored:
             redactor.learn(stored.values, *without_crds(stored.objects))
-            redactor.learn(*(marked_at(stored.values, shape) for shape in masked(step.release, "").values()))
-            redactor.learn(marked_at(stored.values, marked_keys(values) or {}))
+            redactor.learn(*(marked_at(stored.values, shape) for shape in secret_shapes(step.release, values)))
         new = self._declared(step.id, rendering.rendered, values, redactor)
         again = self._declared(step.id, rendering.again, values, redactor)
         crds = [{**item.data, "metadata": self._crd_metadata(item.data, is_crd=item.is_crd)} for item in rendering.crds]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.charts.crds import files_of
+from devtools.config.values import secret_shapes
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, limit_reached
 from devtools.helm.commands import missing_kinds
 from devtools.helm.failures import WEBHOOK, HelmFailure, classify
@@ -129,7 +130,7 @@ def _unlabelled_record(failed: FailedHelm) -> DevtoolsError | None:
 
 
 def _refused(failed: FailedHelm) -> DevtoolsError | None:
-    return refused(failed.kube, failed.release, failed.result.stderr)
+    return refused(failed.kube, failed.release, failed.result.stderr, secret_shapes(failed.release, failed.values))
 
 
 def _unanswered(failed: FailedHelm) -> DevtoolsError | None:

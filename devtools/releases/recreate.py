@@ -17,10 +17,12 @@ from devtools.model import ObjectRef, Release, ReleaseId, Step
 from devtools.readiness.rules import is_workload
 from devtools.readiness.wait import Failure, Wait
 from devtools.redaction import HIDDEN, Redactor
+from devtools.redaction.origin import marked_at
 from devtools.releases.recovery import last_two, object_of
 from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
 
 HOLDS_DATA = HOLD_DATA
+Shapes = Sequence[Mapping[str, Any]]
 # What may change of a StatefulSet's spec: the API server says only that something else did.
 _MUTABLE = frozenset(
     {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
@@ -39,6 +41,7 @@ class Refused(Failure):
         found: Sequence[Refusal],
         changed: Mapping[ObjectRef, Mapping[str, str]],
         strays: Sequence[Stray] = (),
+        secret: Shapes = (),
     ) -> None:
         """`changed` is what `fields_changed` knows, `strays` what others put in the place of declared items."""
         found = (*found, *(refusal for stray in strays for refusal in stray.refusals()))
@@ -47,6 +50,7 @@ class Refused(Failure):
         super().__init__(str(named[0]), hint=_hint(release, found), details=(*map(str, named[1:]), *field_lines))
         self.immutable = immutable(found)
         self.strays = tuple(strays)
+        self.secret = secret
         self._why = {item.why for item in found}
 
     def is_cured(self, *, recreating: bool, taking: bool) -> bool:
@@ -69,10 +73,13 @@ def _hint(release: Release, found: Sequence[Refusal]) -> str:
     return f"invoke layer {release.layer} {' '.join(flags)}"
 
 
-def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> dict[ObjectRef, dict[str, str]]:
+def fields_changed(
+    kube: Kube, release: ReleaseId, found: Iterable[Refusal], secret: Shapes
+) -> dict[ObjectRef, dict[str, str]]:
     """The fields that a refused revision would have changed for good, `.spec.serviceName` to `"a" → "b"`.
 
     From the records of that revision and of the one before it that worked; nothing where either cannot be had.
+    `secret` are the keys of values that are secret by their origin.
     """
     try:
         before, after = last_two(kube, release)
@@ -80,7 +87,7 @@ def fields_changed(kube: Kube, release: ReleaseId, found: Iterable[Refusal]) -> 
         return {}
     if before is None or after is None:
         return {}
-    redactor = _redactor(before, after)
+    redactor = _redactor(secret, before, after)
     return {item.ref: _fields(item, before, after, redactor) for item in found if item.why == "immutable"}
 
 
@@ -99,11 +106,11 @@ def _fields(refusal: Refusal, before: Applied, after: Applied, redactor: Redacto
     return found
 
 
-def _redactor(*revisions: Applied) -> Redactor:
-    """Knows what is secret in these revisions."""
+def _redactor(secret: Shapes, *revisions: Applied) -> Redactor:
+    """Knows what is secret in these revisions, by its key or its origin."""
     redactor = Redactor()
     for one in revisions:
-        redactor.learn(one.values, *one.objects)
+        redactor.learn(one.values, *one.objects, *(marked_at(one.values, shape) for shape in secret))
     return redactor
 
 
@@ -112,23 +119,25 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
-def refused(kube: Kube, release: Release, reason: str) -> Refused | None:
+def refused(kube: Kube, release: Release, reason: str, secret: Shapes) -> Refused | None:
     """What a helm upgrade means that ended with these words; None where it failed for other reasons."""
     found, strays = refusals(reason), strays_of(kube, release.id, invalid(reason))
-    return Refused(release, found, fields_changed(kube, release.id, found), strays) if found or strays else None
+    if not (found or strays):
+        return None
+    return Refused(release, found, fields_changed(kube, release.id, found, secret), strays, secret)
 
 
 def overcome(kube: Kube, step: Step, wait: Wait, say: Callable[[str], None], error: Refused) -> None:
     """Remove what the API server refused, as far as the step may; raises `error` if it may not."""
     if not error.is_cured(recreating=step.recreate, taking=step.take):
         raise error
-    _rehearse(kube, step.release.id, error.immutable)
+    _rehearse(kube, step.release.id, error.immutable, error.secret)
     recreate(kube, error.immutable, wait, say)
     for stray in error.strays:
         take_over(kube, stray, say)
 
 
-def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None:
+def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef], secret: Shapes) -> None:
     """Have the new workloads made under other names, by a dry run, before the old ones are deleted for them.
 
     What refuses a change because of a field that cannot change may be wrong in other ways, too. Raises Failure where
@@ -149,7 +158,7 @@ def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> None
             kube.rehearse(path, {**item, "metadata": metadata}, "helm")
         except ApiError as error:
             if error.status == _INVALID:
-                reason = _redactor(after).text(without_values(error.text.replace(other.name, ref.name)))
+                reason = _redactor(secret, after).text(without_values(error.text.replace(other.name, ref.name)))
                 raise Failure(f"{ref} was not deleted, because the new one would be refused, too: {reason}") from error
 
 
