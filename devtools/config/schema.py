@@ -16,17 +16,48 @@ from devtools.config.settings_file import gitops
 from devtools.config.validate import form_of, keys_of
 from devtools.model import Layer, declared
 
+_REFERENCE = {"type": "string", "pattern": r"\$\{", "description": "A text with `${path.to.value}` in it."}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def layer_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key."""
-    return _schema(Layer, "Layer of a stack", declared)
+    """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key.
+
+    A reference may stand in place of every value: which one it stands for is checked when the stack is loaded.
+    """
+    schema = _with_references(_schema(Layer, "Layer of a stack", declared))
+    kinds = {name: _with_references(form) for name, form in schema["$defs"].items()}
+    return {**schema, "$defs": {**kinds, "Reference": _REFERENCE}}
 
 
 def settings_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of `devtools.yaml`, with a description of every key."""
     return _schema(Settings, "Settings of a repository", settings, gitops, declared)
+
+
+def _with_references(form: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a map or list whose values may be references."""
+    changed = dict(form)
+    if "properties" in form:
+        changed["properties"] = {key: _or_reference(value) for key, value in form["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(form.get(key), dict):
+            changed[key] = _or_reference(form[key])
+    if "anyOf" in form:
+        changed["anyOf"] = [_with_references(choice) for choice in form["anyOf"]]
+    return changed
+
+
+def _or_reference(form: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value, or of a text with a reference in it if it does not take that already."""
+    form = _with_references(form)
+    is_any_text = form.get("type") == "string" and not {"pattern", "enum", "maxLength"} & form.keys()
+    if is_any_text or not {"type", "anyOf", "$ref", "enum"} & form.keys():
+        return form
+    about = {key: form[key] for key in ("description", "default") if key in form}
+    rest = {key: value for key, value in form.items() if key not in about}
+    choices = rest["anyOf"] if list(rest) == ["anyOf"] else [rest]
+    return {"anyOf": [*choices, {"$ref": "#/$defs/Reference"}], **about}
 
 
 def _schema(root: type, title: str, *modules: ModuleType) -> dict[str, Any]:

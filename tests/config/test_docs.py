@@ -64,7 +64,17 @@ def test_every_key_is_documented_and_no_other(kind: Any, start: str) -> None:
 
 def test_every_type_of_key_has_its_section() -> None:
     kinds = {*layer_schema()["$defs"], *settings_schema()["$defs"]}
-    assert kinds <= {kind.__name__ for kind in SECTIONS}
+    assert kinds - {"Reference"} <= {kind.__name__ for kind in SECTIONS}
+
+
+def test_a_reference_may_stand_for_every_value() -> None:
+    kinds = layer_schema()["$defs"]
+    assert re.search(kinds["Reference"]["pattern"], "shop-${number}")
+    for kind, form in kinds.items():
+        for key, item in form.get("properties", {}).items():
+            is_text = item.get("type") == "string" and not {"pattern", "enum", "maxLength"} & item.keys()
+            is_free = not {"type", "anyOf", "$ref", "enum"} & item.keys()
+            assert is_text or is_free or {"$ref": "#/$defs/Reference"} in item["anyOf"], (kind, key)
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
