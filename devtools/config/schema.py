@@ -54,7 +54,7 @@ def _or_reference(form: dict[str, Any]) -> dict[str, Any]:
     is_any_text = form.get("type") == "string" and not {"pattern", "enum", "maxLength"} & form.keys()
     if is_any_text or not {"type", "anyOf", "$ref", "enum"} & form.keys():
         return form
-    about = {key: form[key] for key in ("description", "default") if key in form}
+    about: dict[str, Any] = {key: form[key] for key in ("description", "default") if key in form}
     rest = {key: value for key, value in form.items() if key not in about}
     choices = rest["anyOf"] if list(rest) == ["anyOf"] else [rest]
     return {"anyOf": [*choices, {"$ref": "#/$defs/Reference"}], **about}

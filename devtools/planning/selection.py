@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from devtools.base.words import did_you_mean
@@ -12,7 +12,11 @@ from devtools.model import Release, ReleaseId, Stack
 from devtools.planning.layer_names import find_layer
 from devtools.planning.plan import Selection
 
-_TERM = re.compile(r"\s*([^\s=!,]+)\s*(!=|==?)\s*([^\s=!,]+)\s*")
+_WORD = r"[^\s=!,()]+"
+_TERM = re.compile(
+    rf"\s*(?P<absent>!\s*)?(?P<key>{_WORD})\s*"
+    rf"(?:(?P<operator>!=|==?)\s*(?P<value>{_WORD})\s*|(?P<word>(?<=\s)(?:not)?in)\s*\((?P<values>[^()]*)\)\s*)?(?:,(?=.)|$)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,30 +94,39 @@ def _labels_of(release: Release) -> Mapping[str, str]:
 
 
 def _labelled(stack: Stack, label: str) -> set[ReleaseId]:
-    """The releases that match all terms of one selector, such as `tier=web,team!=core`.
+    """The releases that match all terms of one selector, such as `tier=web,team!=core` or `tier in (web,api)`.
 
-    As in kubectl, `!=` also matches a release without the label.
+    As in kubectl, `!=` and `notin` also match a release without the label.
     """
     labels = {release.id: _labels_of(release) for release in stack.releases()}
-    found = set(labels)
-    for typed in label.split(","):
-        term = _TERM.fullmatch(typed)
-        if term is None:
-            hint = "key=value or key!=value, several joined by commas, such as stage=data-plane,team!=core"
-            raise ConfigError(f"'{label}' is not a label selector", hint=hint)
-        key, operator, value = term.groups()
-        equal = {name for name, own in labels.items() if own.get(key) == value}
-        if operator == "!=":
-            known = {key for own in labels.values() for key in own}
-            if key not in known:
-                raise ConfigError(f"no release has a label '{key}'", hint=did_you_mean(key, known))
-            found -= equal
-        elif not equal:
-            near = did_you_mean(f"{key}={value}", {f"{k}={v}" for own in labels.values() for k, v in own.items()})
-            raise ConfigError(f"no release has the label '{key}={value}'", hint=near)
-        else:
-            found &= equal
+    found, known = set(labels), {key for own in labels.values() for key in own}
+    for key, values, is_negated in _terms(label):
+        if key not in known and (values is None or is_negated):
+            raise ConfigError(f"no release has a label '{key}'", hint=did_you_mean(key, known))
+        matching = set()
+        for value in (None,) if values is None else values:
+            equal = {name for name, own in labels.items() if key in own and value in (None, own[key])}
+            if not (equal or is_negated):
+                near = did_you_mean(f"{key}={value}", {f"{k}={v}" for own in labels.values() for k, v in own.items()})
+                raise ConfigError(f"no release has the label '{key}={value}'", hint=near)
+            matching |= equal
+        found = found - matching if is_negated else found & matching
     return found
+
+
+def _terms(label: str) -> Iterator[tuple[str, tuple[str, ...] | None, bool]]:
+    """Yield each term as its key, its values (None: any) and whether it is negated; raises ConfigError."""
+    at = 0
+    while at < len(label) or not at:
+        term = _TERM.match(label, at)
+        values = tuple(value.strip() for value in (term["values"] or term["value"] or "").split(",")) if term else ()
+        has_values = bool(term and (term["operator"] or term["word"]))
+        if term is None or (term["absent"] and has_values) or (has_values and not all(values)):
+            hint = "key=value, key!=value, key in (a,b), key notin (a,b), key or !key, several joined by commas"
+            raise ConfigError(f"'{label}' is not a label selector", hint=hint)
+        is_negated = bool(term["absent"]) or term["operator"] == "!=" or term["word"] == "notin"
+        yield term["key"], values if has_values else None, is_negated
+        at = term.end()
 
 
 def _with_needs(stack: Stack, chosen: set[ReleaseId]) -> set[ReleaseId]:
