@@ -29,6 +29,16 @@ class Chart:
     entry: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
 
+    @property
+    def is_packaged(self) -> bool:
+        """Whether it is made of manifests or a kustomization, which take no values."""
+        return self.name.startswith(("manifests/", "kustomize/"))
+
+    @property
+    def moves_objects(self) -> bool:
+        """Whether helmfile would move objects of other namespaces to the release's: it does so with kustomizations."""
+        return self.name.startswith("kustomize/") and any(b"namespace:" in raw for raw in self.files.values())
+
     def __str__(self) -> str:
         """Its name and version."""
         return f"{self.name.partition('@')[0]} {self.version}".rstrip()

@@ -164,6 +164,9 @@ class Converter:
         return same[0] if len(same) == 1 and not (before and before[-1]) else None
 
     def _values(self, release: Release) -> None:
+        if (chart := self._charts[chart_key(release.first)]).is_packaged:
+            self._options(release, chart)
+            return
         left_out: dict[tuple[str, ...], None] = {}
         for name, found in release.found.items():
             values: dict[str, Any] = {}
@@ -186,6 +189,18 @@ class Converter:
             where = shortened([".".join(path) for path in left_out])
             self._row(release, "values", f"secret values: {where}", SECRETS)
 
+    def _options(self, release: Release, chart: Chart) -> None:
+        """Say what becomes of values that helmfile takes for options of kustomize, and of namespaces."""
+        directory = f"charts/{chart.name}"
+        if chart.moves_objects:
+            note = f"objects with a namespace stay there: write namespace: {release.id.namespace} into {directory}"
+            self._row(release, "namespace", "the release's namespace for every object", note)
+        found = [entry for found in release.found.values() for entry in found.keys.get("values") or () if entry]
+        keys = dict.fromkeys(str(key) for entry in found for key in entry)
+        if keys:
+            note = f"write it into {directory}: manifests and kustomizations take no values"
+            self._row(release, "values", f"values: {shortened(list(keys))}", note)
+
     def _secrets(self, release: Release, environment: str) -> None:
         found = [entry for entry in release.found[environment].keys.get("secrets") or () if entry]
         if not found:
@@ -207,7 +222,12 @@ class Converter:
             if event not in CARRIED_EVENTS:
                 self._row(release, "hooks", f"hook {name} ({event})", HOOK_EVENTS.get(event, "run it yourself"))
             elif hook.get("kubectlApply"):
-                self._row(release, "hooks", f"hook {name} (kubectlApply)", "put the manifests into a chart")
+                self._row(
+                    release,
+                    "hooks",
+                    f"hook {name} (kubectlApply)",
+                    "make a release of the manifests: chart: manifests/<dir>",
+                )
             elif any("{{" in word for word in command):
                 self._row(
                     release,

@@ -31,6 +31,7 @@ ENVIRONMENTS = {
     "local-charts": ["default"],
     "secrets-set": ["dev", "production"],
     "templates": ["default"],
+    "manifests": ["dev", "production"],
 }
 # what the table must say where the objects differ
 DIFFERENT = {("environments", "production"): "acme/web 1.1.0 in production"}
@@ -138,6 +139,32 @@ def test_the_imported_stack_renders_the_same_objects(helmfiles: Helmfiles, shape
             assert ours.keys() == theirs.keys()
             continue
         assert ours == theirs, environment
+
+
+def test_kustomizations_are_carried_over_with_their_bases(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    """helmfile needs kustomize to render them, so what they render is compared with what was written by hand."""
+    out = tmp_path / "shop"
+    done = helmfiles.run("kustomizations", out)
+    assert done.code == ExitCode.OK, done.err
+    assert sorted(name for name in _tree(out) if name.startswith("charts/")) == [
+        "charts/kustomize/app/base/app.yaml",
+        "charts/kustomize/app/base/kustomization.yaml",
+        "charts/kustomize/app/overlays/dev/kustomization.yaml",
+        "charts/kustomize/app/overlays/production/kustomization.yaml",
+        "charts/kustomize/far/files/app/base/app.yaml",
+        "charts/kustomize/far/files/app/base/kustomization.yaml",
+        "charts/kustomize/far/files/deploy/far/kustomization.yaml",
+        "charts/kustomize/far/kustomization.yaml",
+    ]
+    for environment in ("dev", "production"):
+        names = sorted(f"{kind} {name}" for kind, _, name in helmfiles.rendered(out, environment))
+        assert names == ["ConfigMap app", f"ConfigMap {environment}-app"]
+    left_out = _rows(done.document, carried=False)
+    assert "values: images: write it into charts/kustomize/far" in left_out
+    assert "./templated has a template, a.yaml.gotmpl" in left_out
+    assert "./remote cannot be packaged: remote/kustomization.yaml:1:13: 'https://example.com/a.yaml'" in left_out
+    again = helmfiles.run("kustomizations", out)
+    assert (again.code, again.document["written"]) == (ExitCode.OK, [])
 
 
 def test_hooks_and_atomic_become_keys_of_the_release(helmfiles: Helmfiles, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from devtools.app.environment import App
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.charts.lock import Lock, load_lock
+from devtools.charts.packaged.sources import KINDS
 from devtools.charts.semver import is_compatible
 from devtools.charts.sources.helm_home import with_sources
 from devtools.commands.charts import chart_keys
+from devtools.commands.imports.packaged import packaged
 from devtools.errors import ConfigError
 from devtools.helm.chart_commands import OCI, HelmCharts, newest
 from devtools.imports.layer_files import slug
@@ -44,11 +46,11 @@ class Finder:
         """Read the lock that is there."""
         self._lock = load_lock(self.out / "charts", self.out)
 
-    def find(self, state: State, chart: str, version: str) -> Chart:
-        """Return what a chart becomes; ConfigError with the reason if it cannot be used."""
+    def find(self, state: State, chart: str, version: str, environment: str) -> Chart:
+        """Return what a chart of an environment becomes; ConfigError with the reason if it cannot be used."""
         directory = state.source.parent / chart
         if chart.startswith((".", "/")) or directory.is_dir():
-            return self._directory(directory.resolve(), chart)
+            return self._directory(directory.resolve(), state.source.parent.resolve(), chart, environment)
         publisher, _, name = chart.rpartition("/")
         if chart.startswith(OCI):
             return self._pinned(slug(publisher.rpartition("/")[2]), name, version, {"oci": chart})
@@ -63,7 +65,7 @@ class Finder:
         A lock that is there may have one other version, which layers name without it: then this one gets another
         publisher, so that their chart stays clear.
         """
-        publisher = f"{publisher}-charts" if publisher == _PLATFORM else publisher
+        publisher = f"{publisher}-charts" if publisher in (_PLATFORM, *KINDS) else publisher
         exact = version if _EXACT.fullmatch(version) else self._version(publisher, name, version, source)
         others = [entry.version for entry in self._lock.versions(f"{publisher}/{name}")]
         if others not in ([], [exact]) and len(others) == 1:
@@ -97,12 +99,14 @@ class Finder:
             raise ConfigError(f"{key} has {what}, and its repository does not answer: pin a version in the helmfile")
         return found
 
-    def _directory(self, directory: Path, shown: str) -> Chart:
+    def _directory(self, directory: Path, base: Path, shown: str, environment: str) -> Chart:
         """Return a chart that lies beside the helmfile, with its files."""
+        if directory.is_dir() and not (directory / "Chart.yaml").exists():
+            return self._packaged(directory, base, shown, environment)
         try:
             metadata = read_map(read_source(directory / "Chart.yaml"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{shown} is not a chart: package its manifests as one") from error
+            raise ConfigError(f"{shown} is not a chart: {error}") from error
         name = str(metadata.get("name") or "")
         key = f"{_PLATFORM}/{name}"
         if self._local.setdefault(name, directory) != directory:
@@ -118,6 +122,15 @@ class Finder:
                 name=key, version=version, files={below / path: content for path, content in files.items()}
             )
         return self._new[key]
+
+    def _packaged(self, directory: Path, base: Path, shown: str, environment: str) -> Chart:
+        """Return a chart that devtools makes of manifests or of a kustomization."""
+        key, origin, files = packaged(directory, base, shown, environment)
+        if self._local.setdefault(key, origin) != origin:
+            raise ConfigError(f"{shown} and another directory would both be {key}: rename one")
+        if origin == (self.out / "charts" / key).resolve():
+            files = {}
+        return Chart(name=key, files=files)
 
     def _with_dependencies(
         self, directory: Path, metadata: Mapping[str, Any], shown: str

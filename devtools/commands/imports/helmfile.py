@@ -172,7 +172,7 @@ def _read(program: HelmfileProgram, out: Path, typed: Arguments, texts: Mapping[
             if key in read.charts or key in read.left_out:
                 continue
             try:
-                read.charts[key] = finder.find(by_source[item.source], key[1], key[2])
+                read.charts[key] = finder.find(by_source[item.source], key[1], key[2], name)
             except ConfigError as error:
                 read.left_out[key] = error.message
     read.charts = {key: replace(chart, name=finder.reference(chart)) for key, chart in read.charts.items()}
