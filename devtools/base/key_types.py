@@ -146,6 +146,11 @@ _GIT = _pattern(
     r"^(https?|ssh|file)://[^\s]+$|^[\w.-]+@[\w.-]+:[^\s]+$",
     "must be the URL of a Git repository, such as https://git.example.com/team/stack.git",
 )
+_GIT_SOURCE = _pattern(
+    r"^(https://|ssh://|file:///)[^\s-][^\s]*$", "must be a Git repository's URL: https://, ssh:// or file:///"
+)
+_GIT_REF = _pattern(r"^[A-Za-z0-9_][^\s~^:?*\[\\]*$", "must be the name of a branch or a tag, or a whole commit")
+_GIT_COMMIT = _pattern("^[0-9a-f]{40}$", "must be 40 lower-case hexadecimal digits")
 _CHARTS = _pattern(CHARTS, "must be upstream, extracted or the oci:// URL of a registry")
 _MIRROR = _pattern(
     r"^(https?|oci)://[^@\s/]+(/[^\s]*)?$",
@@ -191,6 +196,9 @@ JsonPointer = Annotated[str, _POINTER]
 Url = Annotated[str, _pattern("^https?://", "must begin with https:// or http://")]
 Oci = Annotated[str, _pattern("^oci://", "must begin with oci://")]
 Git = Annotated[str, _GIT]
+GitSource = Annotated[str, _GIT_SOURCE]
+GitRef = Annotated[str, _GIT_REF]
+GitCommit = Annotated[str, _GIT_COMMIT, Nullable()]
 ChartSource = Annotated[str, _CHARTS]
 Mirror = Annotated[str, _MIRROR]
 Host = Annotated[

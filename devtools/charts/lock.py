@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from devtools.base.key_types import ChartPart, ChartVersion, Derived, Oci, Sha256, Text, Url
+from devtools.base.key_types import (
+    ChartPart,
+    ChartVersion,
+    Derived,
+    GitCommit,
+    GitRef,
+    GitSource,
+    Oci,
+    Sha256,
+    Text,
+    Url,
+)
 from devtools.base.yaml_edit import with_scalar
-from devtools.base.yaml_positions import Document, parse, read
+from devtools.base.yaml_positions import Document, KeyPath, parse, read
 from devtools.charts.contract import ChartContract, contract_problems
-from devtools.config.validate import made, validated
+from devtools.config.validate import is_inside, made, validated
 from devtools.errors import ConfigError, Location, Problem, config_error
 
 LOCK = Path("third_party") / "lock.yaml"
@@ -37,6 +48,14 @@ class LockEntry:
     """URL of the chart repository it comes from."""
     oci: Oci = ""
     """Reference of the OCI artifact it comes from, without a tag."""
+    git: GitSource = ""
+    """URL of the Git repository it comes from; then `ref` and `commit` are required."""
+    ref: GitRef = ""
+    """The branch, tag or whole commit of the Git repository."""
+    commit: GitCommit = ""
+    """The commit that `ref` was at; null until it is vendored."""
+    path: Text = ""
+    """The chart's directory in the Git repository; its root when absent."""
     license: Text = ""
     """Its license, as an SPDX expression."""
     contract: ChartContract = field(default_factory=ChartContract)
@@ -51,6 +70,11 @@ class LockEntry:
     def pin(self) -> str:
         """`<publisher>/<chart>@<version>`, which no other entry has."""
         return f"{self.chart}@{self.version}"
+
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+        return self.repository or self.oci or self.git
 
     @property
     def archive(self) -> Path:
@@ -112,10 +136,13 @@ def load_lock(charts: Path, root: Path) -> Lock:
 def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document: Document, index: int) -> list[Problem]:
     path = ("charts", index)
     problems = []
-    if bool(entry.repository) == bool(entry.oci):
-        problems.append(document.problem(path, f"chart '{entry.chart}' needs exactly one of 'repository' and 'oci'"))
-    for key in ("repository", "oci"):
-        if "@" in urlsplit(getattr(entry, key)).netloc:
+    if sum(map(bool, (entry.repository, entry.oci, entry.git))) != 1:
+        message = f"chart '{entry.chart}' needs exactly one of 'repository', 'oci' and 'git'"
+        problems.append(document.problem(path, message))
+    problems += _git_problems(entry, document, path)
+    for key in ("repository", "oci", "git"):
+        url = urlsplit(getattr(entry, key))
+        if "@" in url.netloc and (url.scheme != "ssh" or url.password):
             hint = "take them out; environment variables or a netrc file may hold them: docs/charts.md"
             problems.append(document.problem((*path, key), f"'{key}' must not contain credentials", hint))
     if entry.pin in before:
@@ -131,20 +158,35 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
     ]
 
 
-def with_sha256(raw: bytes, pin: str, sha256: str, file: Path) -> bytes:
+def _git_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:
+    """Yield what is wrong with the keys about a Git repository."""
+    written = [key for key in ("ref", "commit", "path") if (*path, key) in document.marks]
+    if not entry.git:
+        for key in written:
+            yield document.problem((*path, key), f"'{key}' is for charts from 'git'")
+        return
+    for key in ("ref", "commit"):
+        if key not in written:
+            hint = "commit: null" if key == "commit" else "a tag, such as ref: v1.2.3"
+            yield document.problem((*path, "git"), f"chart '{entry.chart}' comes from Git and has no '{key}'", hint)
+    if not is_inside(entry.path):
+        yield document.problem((*path, "path"), "'path' must be a path inside the Git repository")
+
+
+def with_sha256(raw: bytes, pin: str, sha256: str, file: Path, key: str = "sha256") -> bytes:
     """Return the lock's text with the sha256 of `<publisher>/<chart>@<version>` set; all else stays as it was written.
 
-    Raises ConfigError if that cannot be done safely.
+    `key` may be another one of the entry. Raises ConfigError if that cannot be done safely.
     """
     document = parse(raw, file)
     index = index_of(document.data, pin)
-    mark = document.marks.get(("charts", index, "sha256"))
+    mark = document.marks.get(("charts", index, key))
     if document.problems or mark is None:
-        raise ConfigError(f"{file} has no place for the sha256 of '{pin}'", hint=f"look at {document.at()}")
-    text = with_scalar(raw, file, ("charts", index, "sha256"), sha256)
+        raise ConfigError(f"{file} has no place for the {key} of '{pin}'", hint=f"look at {document.at()}")
+    text = with_scalar(raw, file, ("charts", index, key), sha256)
     if text is None:
-        where = document.at(("charts", index, "sha256"))
-        raise ConfigError(f"the sha256 of '{pin}' cannot be written at {where}", hint=f"write it there: {sha256}")
+        where = document.at(("charts", index, key))
+        raise ConfigError(f"the {key} of '{pin}' cannot be written at {where}", hint=f"write it there: {sha256}")
     return text
 
 

@@ -42,6 +42,7 @@ class Vendored:
     provenance: str  # verified, not verified: …, none
     packed: tuple[str, ...] = ()  # dependencies that had to be fetched
     changed: bool = True  # its archive was not there, or was another
+    commit: str = ""  # of a chart from Git
 
 
 class Vendor:
@@ -65,7 +66,7 @@ class Vendor:
         """
         with self._work() as work, self._private_helm() as helm:
             archive, found = self._checked(helm, entry, source, work)
-            return replace(found, changed=self._settle(entry, archive, found.sha256, found.source))
+            return replace(found, changed=self._settle(entry, archive, found))
 
     def fetch(self, entry: LockEntry, into: Path, source: str = "") -> tuple[Path, Vendored]:
         """Fetch and check a chart that is not in the lock into a directory; its version may be a range.
@@ -87,7 +88,9 @@ class Vendor:
     def _checked(self, helm: HelmCharts, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
         """Fetch an archive below `work`, with its dependencies, and look at it."""
         fetcher = Fetcher(helm, self._runner, work, self._keys)
-        archive, shown = fetcher.fetch(entry, source)
+        archive, shown, commit = fetcher.fetch(
+            entry, source, again=bool(moved_from(self._charts.archive(entry), entry))
+        )
         inspect_archive(archive, entry)
         provenance = self._provenance(helm, entry, archive)
         missing = missing_dependencies(archive)
@@ -104,6 +107,7 @@ class Vendor:
             source=shown,
             provenance=provenance,
             packed=missing,
+            commit=commit,
         )
 
     @contextmanager
@@ -137,23 +141,26 @@ class Vendor:
         run_helm(self._runner, helm.verify(archive, self._keyring), failed, hint=f"the keyring is {self._keyring}")
         return "verified"
 
-    def _settle(self, entry: LockEntry, archive: Path, sha256: str, source: str) -> bool:
+    def _settle(self, entry: LockEntry, archive: Path, found: Vendored) -> bool:
         """Into the tree, then into the lock; whether the tree changed."""
+        sha256 = found.sha256
         moved = moved_from(self._charts.archive(entry), entry)
         if entry.sha256 and entry.sha256 != sha256 and not moved:
-            message = f"{source} gives another '{entry.chart}' {entry.version} than the one that is locked"
+            message = f"{found.source} gives another '{entry.chart}' {entry.version} than the one that is locked"
             hint = f"its sha256 is {sha256}; if that is right, set sha256 to null at {entry.where} and vendor again"
             raise ConfigError(message, hint=hint)
         target = self._charts.archive(entry)
         lock = self._charts.directory / LOCK
         changed = not target.exists() or sha256_of(target) != sha256
         try:
-            new = None
+            old = new = read_source(lock)
             if not entry.sha256 or moved:
-                new = with_sha256(read_source(lock), entry.pin, sha256, self._charts.lock.file)
+                new = with_sha256(new, entry.pin, sha256, self._charts.lock.file)
+            if found.commit != entry.commit and entry.git:
+                new = with_sha256(new, entry.pin, found.commit, self._charts.lock.file, "commit")
             if changed:
                 write_whole(target, read_file(archive), lasting=True)
-            if new is not None:
+            if new != old:
                 write_whole(lock, new, lasting=True)
             pinned = {self._charts.archive(other) for other in self._charts.lock.versions(entry.chart)}
             for other in set(target.parent.glob("*.tgz")) - pinned:

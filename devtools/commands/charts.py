@@ -215,7 +215,8 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
                 latest, problem = local.get(entry.name, ""), ""
             else:
                 latest, problem = latest_of(entry, place, _helm(app, Path(home)), app.runner, chart_keys(app))
-            state = "unknown" if not latest else "outdated" if newer(latest, entry.version) else "current"
+            is_newer = latest != entry.ref if entry.git and not place else newer(latest, entry.version)
+            state = "unknown" if not latest else "outdated" if is_newer else "current"
             rows.append(
                 {"chart": entry.chart, "version": entry.version, "latest": latest, "state": state, "problem": problem}
             )
@@ -338,7 +339,7 @@ def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
                 "version": entry.version,
                 "state": "stand-in" if is_standing_in else app.charts.state(entry),
                 "sha256": entry.sha256 or None,
-                "source": entry.repository or entry.oci,
+                "source": entry.source,
                 "license": entry.license,
             }
         )

@@ -95,9 +95,9 @@ def test_problems_of_the_lock(tmp_path: Path) -> None:
         load_lock(tmp_path / "charts", tmp_path)
     lock = "charts/third_party/lock.yaml"
     assert said(caught.value) == [
-        f"{lock}:3:5: chart 'acme/one' needs exactly one of 'repository' and 'oci'",
+        f"{lock}:3:5: chart 'acme/one' needs exactly one of 'repository', 'oci' and 'git'",
         f"{lock}:3:5: chart 'acme/one@1.0.0' is locked twice (first at {lock}:2:5)",
-        f"{lock}:4:5: chart 'platform/two' needs exactly one of 'repository' and 'oci'",
+        f"{lock}:4:5: chart 'platform/two' needs exactly one of 'repository', 'oci' and 'git'",
         f"{lock}:4:6: publisher 'platform' is reserved for charts of this repository",
     ]
 

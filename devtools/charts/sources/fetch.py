@@ -11,6 +11,7 @@ from devtools.base.machine_yaml import read_yaml
 from devtools.base.open_file import read_file, sha256_of
 from devtools.charts.lock import LockEntry
 from devtools.charts.sources.credentials import Access, Keys, Login
+from devtools.charts.sources.git import GitSource
 from devtools.charts.sources.helm_home import with_sources
 from devtools.charts.sources.packing import LOCKS, missing_dependencies, raw_archive, repacked, repositories_of
 from devtools.charts.sources.running import run_helm
@@ -35,14 +36,20 @@ class Fetcher:
         self._keys = keys
         self._pulled = work / "pulled"
         self._pulled.mkdir()
+        self._chart: Path | None = None  # a directory to build in: what it depends on may lie beside it
 
-    def fetch(self, entry: LockEntry, source: str) -> tuple[Path, str]:
-        """The archive as its source gives it, and what the source is called."""
+    def fetch(self, entry: LockEntry, source: str, *, again: bool = False) -> tuple[Path, str, str]:
+        """Return the archive as its source gives it, what the source is called, and a commit if it is Git.
+
+        `again`: a commit that the lock has is of another version.
+        """
+        if entry.git and not source:
+            return self._of_git(entry, again=again)
         if source and "://" not in source:
             place = source.replace(PUBLISHER, entry.publisher)
-            return self._of_directory(entry, Path(place)), place
+            return self._of_directory(entry, Path(place)), place, ""
         where, access = source_of(self._keys, entry, source)
-        return self.pull(where, access, entry.name, entry.version, f"'{entry.chart}'"), where
+        return self.pull(where, access, entry.name, entry.version, f"'{entry.chart}'"), where, ""
 
     def pull(self, where: str, access: Access, name: str, version: str, shown: str) -> Path:
         """Fetch the archive of a chart from a repository or a registry; `shown` is what errors call it."""
@@ -71,16 +78,34 @@ class Fetcher:
                 return into / file
         for place in (directory, directory / entry.publisher):
             if (place / entry.name / "Chart.yaml").is_file():
-                if strange := tree_of(place / entry.name).problems:  # helm would wait for ever for some of them
-                    raise ConfigError(f"{strange[0].where.file} {strange[0].message}", hint=strange[0].hint)
-                raw = raw_archive(place / entry.name, into / file)
-                if missing_dependencies(raw):
-                    return raw  # helm packs it when it has them
-                raw.unlink()
-                self._run(self._helm.package(place / entry.name, into), f"{place / entry.name} cannot be packed")
-                return repacked(next(into.glob("*.tgz")), into / file)
+                return self._of_chart(place / entry.name, into / file)
         hint = f"it would be {directory / file}, or a chart in {directory / entry.name}"
         raise ConfigError(f"{directory} does not contain {file}", hint=hint)
+
+    def _of_chart(self, chart: Path, archive: Path) -> Path:
+        """Pack a chart's directory, with its files only if dependencies are missing: helm packs it when it has them."""
+        if strange := tree_of(chart).problems:  # helm would wait for ever for some of them
+            raise ConfigError(f"{strange[0].where.file} {strange[0].message}", hint=strange[0].hint)
+        raw = raw_archive(chart, archive)
+        if missing_dependencies(raw):
+            return raw
+        raw.unlink()
+        self._run(self._helm.package(chart, archive.parent), f"{chart} cannot be packed")
+        return repacked(next(archive.parent.glob("*.tgz")), archive)
+
+    def _of_git(self, entry: LockEntry, *, again: bool) -> tuple[Path, str, str]:
+        """Return an archive of the chart in a Git repository, the repository's URL, and the commit."""
+        home, tree = self._helm.home / "git", self._work / "tree"
+        home.mkdir(parents=True)
+        access = self._keys.access(entry.git, entry.publisher)
+        source = GitSource(url=entry.git, access=access, runner=self._runner, environ=self._keys.environ, home=home)
+        commit = source.fetch(entry, tree, again=again)
+        chart = tree / entry.path
+        if not (chart / "Chart.yaml").is_file():
+            message = f"{entry.git} has no {entry.path or '.'}/Chart.yaml at {entry.ref} ({commit[:12]})"
+            raise ConfigError(message, hint="look at path")
+        self._chart = chart
+        return self._of_chart(chart, self._pulled / f"{entry.name}-{entry.version}.tgz"), entry.git, commit
 
     def with_dependencies(self, entry: LockEntry, archive: Path) -> Path:
         """The same chart with its dependencies in it."""
@@ -88,7 +113,7 @@ class Fetcher:
             unpack(archive, self._work / "chart")
         except UNREADABLE as error:
             raise ConfigError(f"chart archive {archive.name} of '{entry.chart}' cannot be unpacked: {error}") from error
-        (chart,) = (self._work / "chart").iterdir()
+        chart = self._chart or next((self._work / "chart").iterdir())
         locked = any((chart / name).exists() for name in LOCKS)
         urls = repositories_of(archive)
         helm = with_sources(
@@ -110,7 +135,7 @@ def source_of(keys: Keys, entry: LockEntry, source: str) -> tuple[str, Access]:
     `source` replaces the lock's own; `{publisher}` in it stands for the chart's publisher. Credentials that are for the
     publisher's own source are not sent to it.
     """
-    named = source.replace(PUBLISHER, entry.publisher) or entry.repository or entry.oci
+    named = source.replace(PUBLISHER, entry.publisher) or entry.source
     where, username, password = split_credentials(named)
     access = keys.access(where, "" if source else entry.publisher)
     if username:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from devtools.charts.lock import LockEntry
 from devtools.charts.semver import is_compatible
 from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import source_of
+from devtools.charts.sources.git import GitSource
 from devtools.charts.sources.helm_home import with_sources
 from devtools.charts.sources.running import complaint
 from devtools.errors import ConfigError, Interrupted
@@ -40,6 +42,11 @@ def latest_of(
     entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys, within: str = ""
 ) -> tuple[str, str]:
     """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
+    if entry.git and not source:
+        home = Path(tempfile.mkdtemp(dir=helm.home))
+        access = keys.access(entry.git, entry.publisher)
+        git = GitSource(url=entry.git, access=access, runner=runner, environ=keys.environ, home=home)
+        return git.newest_tag(entry.ref)
     where, access = source_of(keys, entry, source.removesuffix(f"/{INDEX}"))
     helm = replace(with_sources(helm, {SOURCE: (where, access)}), ca=access.ca)
     result = None if where.startswith(OCI) else runner.run(helm.update(SOURCE))

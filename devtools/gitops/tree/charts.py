@@ -142,7 +142,7 @@ def _locked_crds(entry: LockEntry) -> tuple[KindInfo, ...]:
 
 
 def _source(entry: LockEntry, settings: GitopsSettings, place: Place) -> ChartSource:
-    if settings.charts == "extracted":
+    if settings.charts == "extracted" or (settings.charts == "upstream" and entry.git):
         path = place.below_out(place.charts)
         return ChartSource(kind="git", repository=settings.repository, path=str(path))
     if settings.charts.startswith("oci://"):
