@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from devtools.base.archives import UNREADABLE, members, unpack
 from devtools.base.atomic_write import write_whole
+from devtools.base.open_file import opened
 from devtools.charts.lock import LockEntry
 from devtools.charts.sources.credentials import Access
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
@@ -68,7 +69,7 @@ class GitSource:
         path = "." if entry.path in {"", "."} else entry.path
         self._git("archive", "--format=tar", f"--output={archive}", commit, "--", _siblings(path))
         try:
-            with tarfile.open(archive) as file:
+            with opened(archive) as raw, tarfile.open(fileobj=raw) as file:
                 links = [member.name for member in members(file) if member.issym() and _is_below(member.name, path)]
             unpack(archive, into)
         except UNREADABLE as error:
