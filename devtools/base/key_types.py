@@ -28,7 +28,7 @@ _DOTTED = r"^[^.\s]+(\.[^.\s]+)*$"
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NEED = f"^{_LABEL}/{_LABEL}$"
 _PART = "[a-z0-9]([-a-z0-9_.]*[a-z0-9])?"
-_EXACT = r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
+EXACT = r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 _ENDS = "with a letter or digit at both ends"
 
 
@@ -120,10 +120,10 @@ def _pattern(pattern: str, message: str, **limits: int) -> Limits:
 _NAME = _pattern(f"^{_LABEL}$", f"must be a Kubernetes name: lower-case letters, digits and '-', {_ENDS}")
 _CHART_PART = _pattern(f"^{_PART}$", f"must be lower-case letters, digits, '-', '_' and '.', {_ENDS}")
 _CHART = _pattern(
-    f"^{_PART}/{_PART}(@{_EXACT})?$",
+    f"^{_PART}/{_PART}(@{EXACT})?$",
     "must be platform/<chart>, manifests/<dir>, kustomize/<dir> or <publisher>/<chart>[@<version>]",
 )
-_VERSION = _pattern(f"^{_EXACT}$", "must be a version such as 1.2.3 or v1.2.3-rc.1")
+_VERSION = _pattern(f"^{EXACT}$", "must be a version such as 1.2.3 or v1.2.3-rc.1")
 _SHA256 = _pattern("^[0-9a-f]{64}$", "must be 64 lower-case hexadecimal digits")
 _OBJECT_NAME = _pattern(
     r"^(\{release\}|\{fullname\})?[-a-z0-9.]*$",

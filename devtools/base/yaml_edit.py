@@ -13,7 +13,7 @@ import yaml
 from devtools.base.machine_yaml import yaml_text
 from devtools.base.yaml_positions import KeyPath, parse
 
-_PLAIN = re.compile(r"""(?:"[^"]*"|'[^']*'|[0-9A-Za-z~:.-]*)""")
+_PLAIN = re.compile(r"""(?:"[^"]*"|'[^']*'|[0-9A-Za-z~:.+/@_-]*)""")
 
 
 def with_scalar(raw: bytes, file: Path, path: KeyPath, value: str) -> bytes | None:
@@ -51,7 +51,7 @@ def _changed(data: Any, path: KeyPath, value: str) -> Any:
 
 
 def with_value(raw: bytes, file: Path, path: KeyPath, value: Any) -> bytes | None:
-    """Return the text with the value at a path of map keys set, with keys made that are missing; None if it cannot be.
+    """Return the text with the value at a path set, with keys made that are missing; None if it cannot be.
 
     All that is not replaced stays byte by byte: comments, order, quotes. The result is read again: it says the same
     but for this key.
@@ -77,13 +77,15 @@ def _root(raw: bytes) -> yaml.MappingNode:
     return node  # type: ignore[no-any-return] # PyYAML's stubs say Node
 
 
-def _edited(text: str, node: yaml.MappingNode, path: KeyPath, value: Any) -> str:
-    """Return the text with a value set below a mapping."""
+def _edited(text: str, node: yaml.MappingNode | yaml.SequenceNode, path: KeyPath, value: Any) -> str:
+    """Return the text with a value set below a mapping, or below an item of a list."""
     key, rest = path[0], path[1:]
+    if isinstance(node, yaml.SequenceNode):
+        return _edited(text, node.value[int(key)], rest, value)
     found = next((pair for pair in node.value if pair[0].value == str(key)), None)
     if found is None:
         return _inserted(text, node, str(key), _nested(rest, value))
-    if rest and isinstance(found[1], yaml.MappingNode) and found[1].value:
+    if rest and isinstance(found[1], yaml.MappingNode | yaml.SequenceNode) and found[1].value:
         return _edited(text, found[1], rest, value)
     return _replaced(text, node, found, _nested(rest, value))
 
@@ -127,6 +129,8 @@ def _nested(path: KeyPath, value: Any) -> Any:
 def _set(data: Any, path: KeyPath, value: Any) -> Any:
     if not path:
         return value
+    if isinstance(data, list):
+        return [_set(item, path[1:], value) if index == path[0] else item for index, item in enumerate(data)]
     below = data.get(path[0]) if isinstance(data, dict) else None
     return {**(data if isinstance(data, dict) else {}), path[0]: _set(below, path[1:], value)}
 

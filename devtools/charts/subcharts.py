@@ -69,6 +69,16 @@ def enabled_charts(chart: LoadedChart, values: Mapping[str, Any]) -> Iterator[Lo
     yield from _walk(chart)
 
 
+def default_values(chart: LoadedChart, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default values of a chart and, below its name, of each subchart that these values switch on."""
+    _process(chart, _copy(values), "")
+    return _defaults(chart)
+
+
+def _defaults(chart: LoadedChart) -> dict[str, Any]:
+    return merged({item.name: _defaults(item) for item in chart.subcharts}, chart.values)
+
+
 def _walk(chart: LoadedChart) -> Iterator[LoadedChart]:
     yield chart
     for subchart in chart.subcharts:
@@ -90,18 +100,18 @@ def _default_values(files: Files, where: str) -> dict[str, Any]:
         for document in read_documents(files.get("values.yaml", b"")):
             if not isinstance(document, dict | None):
                 raise ValueError("it is not a map of keys")  # noqa: TRY004 - as what is not YAML
-            values = _merged(values, document or {})
+            values = merged(values, document or {})
     except ValueError as error:
         raise ConfigError(f"{where}values.yaml of the chart cannot be read by helm: {error}") from error
     return values
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Merge maps; anything else is replaced."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
-        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,20 +30,16 @@ _OWN = "platform/"
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
     """Vendor the named charts, else all that are not; every one is tried before what failed is told."""
     from devtools.errors import config_error
-    from devtools.run.file_lock import run_lock
 
     own, wrong = _lacking(app) if not names else ([_own(app, name) for name in names if name.startswith(_OWN)], [])
     chosen = [name for name in names if not name.startswith(_OWN)]
-    wanted = _chosen(app, chosen)
+    wanted = chosen_entries(app, chosen)
     if not names:
         wanted = [entry for entry in _pinned(app, silent=bool(own)) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
-    maker = _vendor(app, keyring)
-    now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
-    holder: dict[str, str | int] = {"what": "invoke charts.vendor", "pid": os.getpid(), "started": now}
-    subject = f"the charts of {app.settings.root}"
-    with run_lock(app.folders.state / "locks", subject, holder, wait=True, cancel=app.cancel, say=app.say):
-        place = _place(app, source)
+    maker = vendor_for(app, keyring)
+    with charts_lock(app, "invoke charts.vendor"):
+        place = place_of(app, source)
         rows, problems = _vendor_all(app, maker, wanted, place)
         more = _vendor_own(app, maker, own, place)
         rows, problems = rows + more[0], problems + more[1]
@@ -57,6 +54,16 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     if not (wanted or own or app.charts.lock.missing):
         app.say("every pinned chart is vendored")
     return ExitCode.OK
+
+
+def charts_lock(app: App, what: str) -> AbstractContextManager[None]:
+    """Hold the lock of this repository's charts while the body runs: one process at a time changes them."""
+    from devtools.run.file_lock import run_lock
+
+    now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
+    holder: dict[str, str | int] = {"what": what, "pid": os.getpid(), "started": now}
+    subject = f"the charts of {app.settings.root}"
+    return run_lock(app.folders.state / "locks", subject, holder, wait=True, cancel=app.cancel, say=app.say)
 
 
 def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
@@ -97,7 +104,7 @@ def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = N
 
     def helm() -> HelmCharts:
         app.toolchain.ensure(("helm",), progress=app.say)
-        return _helm(app, home / "helm")
+        return helm_charts(app, home / "helm")
 
     return Builder(
         charts=app.charts,
@@ -203,7 +210,7 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
     from devtools.charts.sources.latest import latest_in_index, latest_of
     from devtools.helm.chart_commands import newer
 
-    place = _place(app, source)
+    place = place_of(app, source)
     local = latest_in_index(Path(place)) if place and "://" not in place else None
     if local is None:
         app.toolchain.ensure(("helm",), progress=app.say)
@@ -214,7 +221,7 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
             if local is not None:
                 latest, problem = local.get(entry.name, ""), ""
             else:
-                latest, problem = latest_of(entry, place, _helm(app, Path(home)), app.runner, chart_keys(app))
+                latest, problem = latest_of(entry, place, helm_charts(app, Path(home)), app.runner, chart_keys(app))
             is_newer = latest != entry.ref if entry.git and not place else newer(latest, entry.version)
             state = "unknown" if not latest else "outdated" if is_newer else "current"
             rows.append(
@@ -230,7 +237,7 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
     return ExitCode.ENVIRONMENT if fail and any(row["problem"] for row in rows) else ExitCode.OK
 
 
-def _chosen(app: App, names: Iterable[str]) -> list[LockEntry]:
+def chosen_entries(app: App, names: Iterable[str]) -> list[LockEntry]:
     """The entries of these charts, in all versions or the one that is named; the publisher may be left out."""
     from devtools.config.validate import suggestion
 
@@ -295,14 +302,15 @@ def _pinned(app: App, *, silent: bool = False) -> list[LockEntry]:
     return list(lock.entries.values())
 
 
-def _vendor(app: App, keyring: str) -> Vendor:
+def vendor_for(app: App, keyring: str) -> Vendor:
+    """Return what vendors charts, with the keyring that was typed, else GnuPG's."""
     from devtools.charts.vendor import Vendor
 
     usual = Path(app.environ.get("HOME", "/nonexistent")) / ".gnupg" / "pubring.gpg"  # Helm's own default
     ring = app.cwd / keyring if keyring else usual if usual.is_file() else None
     if keyring and ring and not ring.is_file():
         raise ConfigError(f"there is no keyring {ring}", hint="create one with: gpg --export >FILE")
-    return Vendor(app.charts, lambda home: _helm(app, home), app.runner, ring, chart_keys(app))
+    return Vendor(app.charts, lambda home: helm_charts(app, home), app.runner, ring, chart_keys(app))
 
 
 def chart_keys(app: App) -> Keys:
@@ -316,13 +324,14 @@ def chart_keys(app: App) -> Keys:
     )
 
 
-def _helm(app: App, home: Path) -> HelmCharts:
+def helm_charts(app: App, home: Path) -> HelmCharts:
+    """Return helm's commands, whose caches are in a directory."""
     from devtools.helm.chart_commands import HelmCharts
 
     return HelmCharts(program=app.toolchain.path("helm"), home=home)
 
 
-def _place(app: App, source: str) -> str:
+def place_of(app: App, source: str) -> str:
     """The source that was typed, else the configured mirror; a URL as it is, a path from where the user is."""
     source = source or app.environ.get("DEVTOOLS_CHART_MIRROR", "") or app.settings.chart_mirror
     return source if not source or "://" in source else str(app.cwd / source)

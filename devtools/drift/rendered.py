@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from devtools.diff.effects import CRD
 from devtools.drift.changes import (
     ObjectChange,
     ReleaseChange,
@@ -20,6 +21,8 @@ from devtools.drift.changes import (
 )
 from devtools.drift.objects import Item, unplaced
 from devtools.errors import DevtoolsError
+from devtools.helm.commands import annotations_of
+from devtools.helm.record import KEEP
 from devtools.helm.revision import declared
 from devtools.model import Step
 from devtools.redaction import Redactor
@@ -30,9 +33,12 @@ _Values = Mapping[str, Any]
 
 
 def compare_renderings(
-    step: Step, before: StepRendering, after: StepRendering, values: Iterable[_Values]
+    step: Step, before: StepRendering, after: StepRendering, values: Iterable[_Values], *, crds_stay: bool = False
 ) -> ReleaseChange:
-    """Return what the second rendering changes; an empty rendering has no objects. `values` are those of both."""
+    """Return what the second rendering changes; an empty rendering has no objects. `values` are those of both.
+
+    `crds_stay`: nothing deletes what comes from `crds/`, as with Helm; some controllers do.
+    """
     redactor = Redactor()
     redactor.learn(*values)
     for side in (before, after):
@@ -43,12 +49,22 @@ def compare_renderings(
     again = _items(step, after.again, StepRendering(), redactor)
     varying = varying_fields(new, again) if after.again else {}
     found = [_changed(item, old, varying.get(item.ref, frozenset())) for item in new]
-    removed = [gone(item.ref) for item in old if not same_object(new, item.ref)]
+    names = {crd.data["metadata"]["name"] for crd in before.crds} if crds_stay else set()
+    removed = [_removed(item, names) for item in old if not same_object(new, item.ref)]
     return ReleaseChange(step=step, objects=(*(item for item in found if item), *removed))
 
 
 def _sentence(error: DevtoolsError) -> str:
     return f"{error.message}: {error.hint}" if error.hint else error.message
+
+
+def _removed(item: Item, staying: Collection[str]) -> ObjectChange:
+    """Return what becomes of an object that the second rendering lacks; `staying` are CRDs."""
+    if annotations_of(item.body).get(KEEP) == "keep":
+        return ObjectChange(ref=item.ref, does="keep", reason=f"{KEEP}: keep")
+    if item.ref.kind == CRD and item.ref.name in staying:
+        return ObjectChange(ref=item.ref, does="keep", reason="it is in crds/, which Helm only ever adds to")
+    return gone(item.ref)
 
 
 def _items(step: Step, rendered: Rendered | None, side: StepRendering, redactor: Redactor) -> list[Item]:

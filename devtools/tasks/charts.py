@@ -95,4 +95,41 @@ def dependencies(_: Context, check: bool = False, output: str = "text") -> None:
     run(lambda app: verbs.dependencies(app, check=check, output=output), output)
 
 
-charts = Collection("charts", vendor, verify, list_, outdated, dependencies)
+@our_task(
+    positional=["chart"],
+    help={
+        "chart": "the chart, as publisher/chart, with @version if the lock has several",
+        "to": "the version to move to (default: the newest that is not a pre-release)",
+        "from": "take the chart from this URL (chart repository or oci://) or directory instead",
+        "keyring": "file of the public keys to check provenance with (default: GnuPG's pubring.gpg, if there is one)",
+        "force": "write the lock even if a release cannot be rendered with the new version",
+        "dry-run": "show what would change, and write nothing",
+        "output": "text, json or markdown",
+    },
+)
+def upgrade(
+    _: Context,
+    chart: str,
+    to: str = "",
+    from_: str = "",
+    keyring: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    output: str = "text",
+) -> None:
+    """Show what another version of a chart changes here, then pin and vendor it.
+
+    Examples:
+      invoke charts.upgrade jetstack/cert-manager --dry-run
+      invoke charts.upgrade acme/web --to 1.5.0
+      invoke charts.upgrade acme/web@1.4.0 --output markdown
+    """
+    from devtools.commands.upgrades import upgrade as verb
+
+    typed = verb.Arguments(
+        chart=chart, to=to, source=from_, keyring=keyring, force=force, dry_run=dry_run, output=output
+    )
+    run(lambda app: verb.upgrade(app, typed), output, ("text", "json", "markdown"))
+
+
+charts = Collection("charts", vendor, verify, list_, outdated, upgrade, dependencies)

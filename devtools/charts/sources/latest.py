@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +27,7 @@ INDEX = "index.yaml"
 def newest_within(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys) -> str:
     """Return the newest version in the range that the entry has instead of a version; ConfigError if there is none."""
     if source and "://" not in source:
-        places = (Path(source.replace(PUBLISHER, entry.publisher)), Path(source, entry.publisher))
-        files = [path.name for place in places for path in place.glob(f"{entry.name}-*.tgz")]
-        versions = [file.removeprefix(f"{entry.name}-").removesuffix(".tgz") for file in files]
+        versions = versions_in(source, entry)
         found = newest([version for version in versions if is_compatible(entry.version or "*", version)])
         problem = f"{source} has none"
     else:
@@ -41,7 +40,7 @@ def newest_within(entry: LockEntry, source: str, helm: HelmCharts, runner: Runne
 def latest_of(
     entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys, within: str = ""
 ) -> tuple[str, str]:
-    """The newest version of the entry's chart that `source` (else its own) has, and what went wrong."""
+    """Newest version of the entry's chart that `source` (else its own) has, `within` a range, and what went wrong."""
     if entry.git and not source:
         home = Path(tempfile.mkdtemp(dir=helm.home))
         access = keys.access(entry.git, entry.publisher)
@@ -63,17 +62,37 @@ def latest_of(
 
 
 def latest_in_index(path: Path) -> dict[str, str]:
-    """The newest version of each chart in an `index.yaml` (or the directory that holds it), by the chart's name.
+    """The newest version of each chart in an `index.yaml` (or the directory that holds it), by the chart's name."""
+    return {name: newest(versions) for name, versions in _versions_in_index(path).items()}
+
+
+def _versions_in_index(path: Path) -> dict[str, list[str]]:
+    """The versions of each chart in an `index.yaml` (or the directory that holds it), by the chart's name.
 
     Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError where it is none.
     """
     file = path / INDEX if path.is_dir() else path
     try:
         data = read_yaml(read_file(file))
-        return {name: newest([str(item["version"]) for item in items]) for name, items in data["entries"].items()}
+        return {name: [str(item["version"]) for item in items] for name, items in data["entries"].items()}
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{file} is not the index of a chart repository", hint="create one with: helm repo index DIR"
         ) from error
+
+
+def versions_in(source: str, entry: LockEntry) -> list[str]:
+    """The versions of the entry's chart in a directory of archives or charts, or in an `index.yaml`."""
+    path = Path(source.replace(PUBLISHER, entry.publisher))
+    if path.is_file():
+        return _versions_in_index(path).get(entry.name, [])
+    places = (path, path / entry.publisher, path / entry.publisher / entry.name)
+    archives = [file.name for place in places for file in place.glob(f"{entry.name}-*.tgz")]
+    found = [name.removeprefix(f"{entry.name}-").removesuffix(".tgz") for name in archives]
+    for chart in (path / entry.name / "Chart.yaml", path / entry.publisher / entry.name / "Chart.yaml"):
+        if chart.is_file():
+            with suppress(ValueError):
+                found.append(str(read_map(read_file(chart)).get("version") or ""))
+    return [version for version in found if newest([version])]

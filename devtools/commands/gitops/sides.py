@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
 from devtools.errors import ConfigError
-from devtools.model import Action, Facts, Plan, Release, ReleaseId, Stack, Step
+from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Stack, Step
 from devtools.planning.plan import Selection, behind, make_plan
 
 
@@ -56,11 +56,47 @@ def _chart_digest(app: App, release: Release) -> str:
         return hashlib.sha256(f"{release.chart.name} {release.chart.version}".encode()).hexdigest()
 
 
+def with_chart(side: Side, pin: str, chart: ChartRef, digest: str) -> Side:
+    """Return a side whose releases of a pinned chart have this one instead, with the digest of its bytes."""
+    used = {step.id for step in side.plan.steps if step.release.chart.pin == pin and step.id in side.digests}
+    digests = {**side.digests, **{name: f"{side.digests[name]} {digest}" for name in used}}
+    steps = [
+        replace(step, release=replace(step.release, chart=chart), digest=digests[step.id]) if step.id in used else step
+        for step in side.plan.steps
+    ]
+    plan = replace(side.plan, steps=tuple(steps))
+    return replace(side, plan=plan, digests=digests, charts={**side.charts, **dict.fromkeys(used, digest)})
+
+
 def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseId] = ()) -> tuple[Plan, list[Any]]:
     """Return a plan that makes the second side of the first, and what it changes; charts are rendered by helm.
 
     With `only` other releases are left out.
     """
+    found = difference_of(app, before, after, only)
+    return found.plan, found.changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What `compare_sides` returns, and the renderings of both sides."""
+
+    plan: Plan
+    changes: list[Any] = field(default_factory=list)
+    before: Mapping[ReleaseId, Any] = field(default_factory=dict)
+    after: Mapping[ReleaseId, Any] = field(default_factory=dict)
+
+
+def difference_of(
+    app: App,
+    before: Side,
+    after: Side,
+    only: Collection[ReleaseId] = (),
+    memory: MutableMapping[Any, Any] | None = None,
+    *,
+    crds_stay: bool = False,
+) -> Difference:
+    """See `compare_sides` and `compare_renderings`; `memory` keeps renderings for other comparisons."""
     from devtools.base.words import plural
     from devtools.drift.rendered import compare_renderings
     from devtools.rendering.renderer import renderer
@@ -69,12 +105,13 @@ def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseI
     plan = _difference(before, after, only)
     steps = [step for step in plan.steps if step.action is not Action.UNCHANGED]
     if not steps:
-        return plan, []
+        return Difference(plan=plan)
     app.say(f"rendering {plural(len(steps), 'release')}")
     app.toolchain.ensure(("helm",), progress=app.say)
     names = {step.id for step in steps}
+    memory = {} if memory is None else memory
     with renderer(app.toolchain.path("helm"), app.runner) as rendering:
-        old, new = (_rendered(rendering, side, names) for side in (before, after))
+        old, new = (_rendered(rendering, side, names, memory) for side in (before, after))
     nothing = StepRendering()
     changes = [
         compare_renderings(
@@ -82,13 +119,16 @@ def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseI
             old.get(step.id, nothing),
             new.get(step.id, nothing),
             [side.values[step.id] for side in (before, after) if step.id in side.values],
+            crds_stay=crds_stay,
         )
         for step in steps
     ]
-    return plan, changes
+    return Difference(plan=plan, changes=changes, before=old, after=new)
 
 
-def _rendered(rendering: Any, side: Side, names: Collection[ReleaseId]) -> Mapping[ReleaseId, Any]:
+def _rendered(
+    rendering: Any, side: Side, names: Collection[ReleaseId], memory: MutableMapping[Any, Any]
+) -> Mapping[ReleaseId, Any]:
     """Render what was named, and what it needs, since that may bring kinds."""
     from devtools.rendering.steps import render_steps
     from devtools.toolchain.versions import tool
@@ -96,7 +136,7 @@ def _rendered(rendering: Any, side: Side, names: Collection[ReleaseId]) -> Mappi
     needed = {one.id for step in side.steps.values() if step.id in names for one in behind(side.plan, step)}
     steps = tuple(step for step in side.steps.values() if step.id in needed)
     version = tool("kube-apiserver").version
-    return render_steps(rendering, replace(side.plan, steps=steps), side.values, None, version)
+    return render_steps(rendering, replace(side.plan, steps=steps), side.values, None, version, memory)
 
 
 def _difference(before: Side, after: Side, only: Collection[ReleaseId]) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devtools.app.environment import App
+from devtools.base.key_types import EXACT
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.charts.lock import Lock, load_lock
@@ -25,7 +26,6 @@ from devtools.imports.layer_files import slug
 from devtools.imports.nouns import Chart
 from devtools.imports.states import State
 
-_EXACT = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 _PLATFORM = "platform"
 _DEEPEST = 6  # directories above a chart that its dependencies may be in
 _MOST = 10_000  # files of one chart
@@ -66,7 +66,7 @@ class Finder:
         publisher, so that their chart stays clear.
         """
         publisher = f"{publisher}-charts" if publisher in (_PLATFORM, *KINDS) else publisher
-        exact = version if _EXACT.fullmatch(version) else self._version(publisher, name, version, source)
+        exact = version if re.fullmatch(EXACT, version) else self._version(publisher, name, version, source)
         others = [entry.version for entry in self._lock.versions(f"{publisher}/{name}")]
         if others not in ([], [exact]) and len(others) == 1:
             publisher = f"{publisher}-{slug(exact)}"
@@ -94,7 +94,7 @@ class Finder:
         helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
         result = self.app.runner.run(helm.latest(source.get("repository") or source["oci"], name, wanted))
         found = str(read_map(result.stdout.encode()).get("version") or "") if result.ok else ""
-        if not _EXACT.fullmatch(found):
+        if not re.fullmatch(EXACT, found):
             what = f"version '{wanted}'" if wanted else "no version"
             raise ConfigError(f"{key} has {what}, and its repository does not answer: pin a version in the helmfile")
         return found

@@ -30,12 +30,12 @@ _FOLDED = 30  # lines of a release from which it is folded
 def changes_markdown(document: Mapping[str, Any]) -> str:
     """Return the document as Markdown."""
     where = f"`{document['stack']}` in `{document['environment']}`"
-    parts = [f"### Plan of {where}", "", _escaped(summary(document)), ""]
+    parts = [f"### Plan of {where}", "", escaped(summary(document)), ""]
     for notice in (*map(set_text, document["sets"]), *document["notices"]):
-        parts += [f"> {_escaped(notice)}", ""]
+        parts += [f"> {escaped(notice)}", ""]
     commands = [*(["runs", *one] for one in document["before"]), *(["then runs", *one] for one in document["after"])]
     for words in commands:
-        parts += [_escaped(" ".join(words)), ""]
+        parts += [escaped(" ".join(words)), ""]
     for release in document["releases"]:
         parts += _release(release)
     return "\n".join(parts).rstrip() + "\n"
@@ -44,7 +44,7 @@ def changes_markdown(document: Mapping[str, Any]) -> str:
 def _release(release: Mapping[str, Any]) -> Iterator[str]:
     """Yield one release: a heading and a fence, folded if it is long."""
     lines = list(_lines(release))
-    title = f"<b><code>{release['release']}</code></b> {release['action']}: {_escaped(release['reason'])}"
+    title = f"<b><code>{release['release']}</code></b> {release['action']}: {escaped(release['reason'])}"
     yield f"<details{' open' if len(lines) < _FOLDED else ''}><summary>{title}</summary>"
     yield ""
     yield f"{_FENCE}diff"
@@ -66,7 +66,7 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
         yield f"{sign} {item['kind']}/{item['name']}{where}" + (f"  # {clean(note)}" if note else "")
         shown = fields_shown(item)
         for field in shown:
-            yield from _field(field)
+            yield from field_markdown(field)
         if more := len(item["fields"]) - len(shown):
             yield f"#   {plural(more, 'more field')}"
         if release["action"] == "upgrade" and item["body"]:
@@ -76,7 +76,7 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"# {text}" for text in asides(release))
 
 
-def _field(field: Mapping[str, Any]) -> Iterator[str]:
+def field_markdown(field: Mapping[str, Any]) -> Iterator[str]:
     """Yield one field: what goes, what comes."""
     notes = "; ".join(field_notes(field))
     path, note = clean(field["path"]), f"  # {notes}" if notes else ""
@@ -110,7 +110,7 @@ def _block(sign: str, indent: str, value: Any) -> Iterator[str]:
         yield f"#   {indent}{len(rows) - _MOST} more lines"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a text that Markdown and HTML leave as it is."""
     safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{char}" if char in "`*_|[]" else char for char in safe)

@@ -77,7 +77,7 @@ def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterat
     yield from with_note(head, object_note(item), width, "bad" if item["action"] in {"refuse", "remove"} else "warn")
     shown = fields_shown(item)
     for field in shown:
-        yield from _field_lines(field)
+        yield from field_lines(field)
     if more := len(item["fields"]) - len(shown):
         yield (Span(f"        … {plural(more, 'more field')} (--output json has them)", "dim"),)
     if whole and item["body"]:
@@ -100,10 +100,11 @@ def object_note(item: Mapping[str, Any]) -> str:
     return "; ".join(part for part in (text, pods, *item["notes"]) if part)
 
 
-def _field_lines(field: Mapping[str, Any]) -> Iterator[Line]:
+def field_lines(field: Mapping[str, Any], indent: int = 8) -> Iterator[Line]:
     """Yield one field, and who or what makes it special."""
+    space = " " * indent
     sign, style = SIGNS["add" if field["added"] else "remove" if field["removed"] else "change"]
-    head = (Span(f"        {sign} ", style), Span(clean(field["path"])))
+    head = (Span(f"{space}{sign} ", style), Span(clean(field["path"])))
     notes = field_notes(field)
     tail = (Span(f"  ({'; '.join(notes)})", "warn"),) if notes else ()
     before, after = field["before"], field["after"]
@@ -112,10 +113,10 @@ def _field_lines(field: Mapping[str, Any]) -> Iterator[Line]:
     elif is_text(before) and is_text(after):
         yield (*head, Span(":"), *tail)
         for kind, text in text_diff(before, after):
-            yield (Span(f"          {kind} {clean(text)}".rstrip(), _DIFF.get(kind, "dim")),)
+            yield (Span(f"{space}  {kind} {clean(text)}".rstrip(), _DIFF.get(kind, "dim")),)
     elif (field["added"] and is_large(after)) or (field["removed"] and is_large(before)):
         yield (*head, Span(":"), *tail)
-        yield from block(after if field["added"] else before, sign, style, " " * 10)
+        yield from block(after if field["added"] else before, sign, style, f"{space}  ")
     else:
         yield (*head, Span(": "), *_values(field), *tail)
 

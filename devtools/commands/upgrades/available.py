@@ -1,0 +1,57 @@
+"""Which versions of a chart its source has."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from devtools.app.environment import App
+from devtools.base.words import did_you_mean
+from devtools.charts.lock import LockEntry
+from devtools.commands.charts import chart_keys, helm_charts
+from devtools.errors import EnvironmentFault
+from devtools.helm.chart_commands import newest
+
+
+def newest_version(app: App, entry: LockEntry, source: str) -> str:
+    """Return the newest version that is not a pre-release; EnvironmentFault if the source does not say."""
+    found, problem = _newest(app, entry, source)
+    if not found:
+        raise EnvironmentFault(
+            f"the newest version of '{entry.chart}' is not known: {problem or f'{source} has none'}",
+            hint="name a version with --to, or another source with --from",
+        )
+    return found
+
+
+def suggestion(app: App, entry: LockEntry, source: str, version: str) -> str:
+    """Return versions near one that is not there; empty if it is there, or if the source does not say."""
+    if _newest(app, entry, source, version)[0] == version:
+        return ""
+    if _is_local(source):
+        known = _in_directory(entry, source)
+        return did_you_mean(version, known) or (f"the newest is {newest(known)}" if known else "")
+    major, minor, *_ = version.removeprefix("v").split(".")
+    ranges = (f"~{major}.{minor}", f"^{major}", "")
+    found = dict.fromkeys(_newest(app, entry, source, within)[0] for within in ranges)
+    return f"there is {' and '.join(one for one in found if one)}" if any(found) else ""
+
+
+def _newest(app: App, entry: LockEntry, source: str, within: str = "") -> tuple[str, str]:
+    """Return the newest version within a range, and what went wrong."""
+    from devtools.charts.sources.latest import latest_of
+
+    if _is_local(source):
+        return newest([one for one in _in_directory(entry, source) if within in {"", one}]), ""
+    with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
+        return latest_of(entry, source, helm_charts(app, Path(home)), app.runner, chart_keys(app), within)
+
+
+def _is_local(source: str) -> bool:
+    return bool(source) and "://" not in source
+
+
+def _in_directory(entry: LockEntry, source: str) -> list[str]:
+    from devtools.charts.sources.latest import versions_in
+
+    return versions_in(source, entry)

@@ -1,0 +1,200 @@
+"""Compares the archives of two versions of a chart, alone and in every environment that uses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.base.open_file import read_source, sha256_of
+from devtools.charts.contract import ChartContract
+from devtools.charts.lock import LockEntry
+from devtools.errors import Location
+from devtools.helm.commands import annotations_of
+from devtools.helm.record import KEEP
+from devtools.model import ChartRef, Release
+from devtools.upgrades.contract import SHORT, containing, contract_keys, derive_contract, is_same
+from devtools.upgrades.crds import compare_crds
+from devtools.upgrades.document import changes_json, crds_json, values_json
+from devtools.upgrades.values import compare_values
+from devtools.upgrades.versions import compare_dependencies, compare_images, compare_metadata, read_version
+
+if TYPE_CHECKING:
+    from devtools.commands.gitops.sides import Side
+    from devtools.rendering.renderer import Renderer
+    from devtools.rendering.steps import StepRendering
+
+Objects = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of the chart: its entry, its archive, and what it renders to."""
+
+    entry: LockEntry
+    archive: Path
+    crds: Objects = ()
+    short: Objects | None = None  # as release SHORT with default values; None: that cannot be rendered
+    long: Objects | None = None  # as a release whose name contains the chart's
+
+    @property
+    def chart(self) -> ChartRef:
+        """What releases of this version use."""
+        one = self.entry
+        return ChartRef(name=one.chart, path=self.archive, kind="vendored", version=one.version, pin=one.pin)
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """What was found: parts of the document, and the contract to write, if it changes."""
+
+    document: dict[str, Any]
+    contract: Mapping[str, Any] | None = None
+    broken: tuple[str, ...] = ()  # releases that cannot be rendered with the new version
+    notices: list[str] = field(default_factory=list)
+
+
+def compare(app: App, old: Version, new: Version) -> Comparison:
+    """Compare two versions; raises ConfigError for a stack or a chart that cannot be read."""
+    from devtools.commands.gitops.sides import side_of
+    from devtools.commands.upgrades.settings import settings_of
+    from devtools.config.environments import environment_names
+    from devtools.rendering.renderer import renderer
+
+    pin = old.entry.pin
+    files: dict[Path, Any] = {}
+    sides = [side_of(app, name) for name in environment_names(app.settings)]
+    settings = [one for side in sides for one in settings_of(side.plan.stack, pin, files)]
+    uses = [side.values[step.id] for side in sides for step in side.steps.values() if step.release.chart.pin == pin]
+    before, after = (read_version(read_source(one.archive), f"chart {one.entry.pin}", uses) for one in (old, new))
+    app.toolchain.ensure(("helm",), progress=app.say)
+    with renderer(app.toolchain.path("helm"), app.runner) as rendering:
+        old, new = (_rendered(rendering, one) for one in (old, new))
+    documents, renderings = _in_environments(app, sides, old, new)
+    crds = [_crds(one, made) for one, made in zip((old, new), renderings, strict=True)]
+    contract, note = _contract(old, new)
+    return Comparison(
+        document={
+            "metadata": changes_json(compare_metadata(before, after)),
+            "dependencies": changes_json(compare_dependencies(before, after)),
+            "values": values_json(compare_values(before.values, after.values, settings), app.redactor.hide),
+            "crds": crds_json(compare_crds(crds[0], crds[1], _staying(old, crds[0]))),
+            "images": changes_json(
+                compare_images(*(_images(one, made) for one, made in zip((old, new), renderings, strict=True)))
+            ),
+            "environments": documents,
+        },
+        contract=contract,
+        broken=tuple(
+            f"{one['release']} in {document['environment']}"
+            for document in documents
+            for one in document["releases"]
+            if one["problem"]
+        ),
+        notices=[note] if note else [],
+    )
+
+
+def _crds(version: Version, renderings: Iterable[StepRendering]) -> list[Mapping[str, Any]]:
+    """Return the objects of a version among which its CRDs are."""
+    used = [item for one in renderings for item in (*(crd.data for crd in one.crds), *_objects(one))]
+    return [*version.crds, *(version.short or ()), *used]
+
+
+def _staying(version: Version, objects: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the names of CRDs that outlive their release: those of `crds/`, and those that say so."""
+    lasting = [item for item in objects if annotations_of(item).get(KEEP) == "keep"]
+    return {str(item["metadata"]["name"]) for item in (*version.crds, *lasting)}
+
+
+def _images(version: Version, renderings: Sequence[StepRendering]) -> tuple[str, ...]:
+    """Return the images that the releases of a version use; without releases, those of its default values."""
+    from devtools.images.rendered import images_of
+
+    return images_of([item for one in renderings for item in _objects(one)] if renderings else version.short or ())
+
+
+def _objects(rendering: StepRendering) -> list[Mapping[str, Any]]:
+    made = rendering.rendered
+    return [*made.objects, *(hook.object for hook in made.hooks)] if made else []
+
+
+def _rendered(rendering: Renderer, version: Version) -> Version:
+    """Render a version with its default values, its CRDs switched on, under two release names."""
+    from devtools.charts.crds import objects_in_crds
+
+    entry = version.entry
+    values: dict[str, Any] = {}
+    for key in reversed(entry.contract.crds_switch.split(".") if entry.contract.crds_switch else ()):
+        values = {key: values or True}
+    short, long = rendering.each(
+        lambda name: _defaults(rendering, version.chart, name, values), [SHORT, containing(entry.name)]
+    )
+    crds = tuple(item.data for item in objects_in_crds(version.archive, {}) if item.is_crd)
+    return replace(version, crds=crds, short=short, long=long)
+
+
+def _defaults(rendering: Renderer, chart: ChartRef, name: str, values: Mapping[str, Any]) -> Objects | None:
+    """Return what a chart renders to; None if it needs more values."""
+    from devtools.rendering.renderer import Capabilities, RenderingFailed
+    from devtools.toolchain.versions import tool
+
+    where = Location(file=chart.path)
+    release = Release(name=name, namespace="default", layer="", chart=chart, where=where)
+    try:
+        return rendering.offline(release, values, Capabilities(kube_version=tool("kube-apiserver").version)).objects
+    except RenderingFailed:
+        return None
+
+
+def _in_environments(
+    app: App, sides: Iterable[Side], old: Version, new: Version
+) -> tuple[list[dict[str, Any]], tuple[list[StepRendering], list[StepRendering]]]:
+    """Return a `gitops-diff` for each environment that uses the chart, and what its releases render to, old and new."""
+    from devtools.commands.gitops.diff import difference_json
+    from devtools.commands.gitops.sides import difference_of, with_chart
+
+    memory: dict[Any, Any] = {}
+    documents: list[dict[str, Any]] = []
+    renderings: tuple[list[StepRendering], list[StepRendering]] = ([], [])
+    digests = [sha256_of(one.archive) for one in (old, new)]
+    for side in sides:
+        used = {step.id for step in side.steps.values() if step.release.chart.pin == old.entry.pin}
+        if not used:
+            continue
+        started = time.monotonic()
+        app.say(f"comparing environment {side.plan.stack.environment.name}")
+        before, after = (
+            with_chart(side, old.entry.pin, one.chart, digest) for one, digest in zip((old, new), digests, strict=True)
+        )
+        found = difference_of(app, before, after, used, memory, crds_stay=True)
+        for made, into in zip((found.before, found.after), renderings, strict=True):
+            into += [made[name] for name in made if name in used]
+        seconds = time.monotonic() - started
+        documents.append(difference_json(found.plan, found.changes, old.entry.version, new.entry.version, seconds))
+    return documents, renderings
+
+
+def _contract(old: Version, new: Version) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the contract to write, if it changes and is what the old version brings, and what to say about it."""
+    known = old.entry.contract
+    if known == ChartContract():
+        return None, ""
+    derived = [
+        derive_contract(known, one.entry.name, one.crds, one.short, one.long)
+        if one.short is not None and one.long is not None
+        else None
+        for one in (old, new)
+    ]
+    before, after = derived
+    if before is None or after is None:
+        return None, "the contract cannot be derived from the default values: compare it with the new version by hand"
+    if is_same(after, known) or is_same(before, after):
+        return None, ""
+    if is_same(before, known):
+        return contract_keys(after), ""
+    version = old.entry.version
+    return None, f"the contract is not what {version} brings, so it stays: compare it with the new version by hand"

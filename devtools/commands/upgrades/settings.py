@@ -1,0 +1,34 @@
+"""Where the values of a chart's releases are set: in layer files and overlays, of all environments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from devtools.base.yaml_positions import Document, read
+from devtools.model import Release, Stack
+from devtools.upgrades.values import Setting, leaves
+
+_OWN_KEY_OF_SOPS = "sops"
+
+
+def settings_of(stack: Stack, pin: str, files: dict[Path, Document]) -> Iterator[Setting]:
+    """Yield each value that is set for the releases of a pinned chart, installed or not; `files` are those read."""
+    for release in stack.releases():
+        if release.chart.pin == pin:
+            yield from _of_release(stack, release, files)
+
+
+def _of_release(stack: Stack, release: Release, files: dict[Path, Document]) -> Iterator[Setting]:
+    environment = stack.environment.name
+    for path, _ in leaves(release.values):
+        where = release.values_where.get(path, release.where)
+        yield Setting(path=path, where=where, release=release.id, environment=environment)
+    for file in (*release.values_files, *release.secret_files):
+        if file not in files:
+            files[file] = read(file, file.relative_to(stack.root) if file.is_relative_to(stack.root) else file)
+        document = files[file]
+        for path, _ in leaves(document.data):
+            if not (file in release.secret_files and path[0] == _OWN_KEY_OF_SOPS):
+                where = document.at(path)
+                yield Setting(path=path, where=where, release=release.id, environment=environment)

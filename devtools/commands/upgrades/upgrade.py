@@ -1,0 +1,171 @@
+"""`invoke charts.upgrade`: shows what another version of a chart changes here, then pins and vendors it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devtools.app.environment import App
+from devtools.base.key_types import EXACT
+from devtools.charts.lock import LockEntry
+from devtools.commands.charts import charts_lock, chosen_entries, place_of, vendor_for
+from devtools.commands.upgrades.available import newest_version, suggestion
+from devtools.errors import ConfigError, EnvironmentFault, ExitCode
+
+if TYPE_CHECKING:
+    from devtools.charts.vendor import Vendored
+    from devtools.commands.upgrades.comparison import Comparison
+
+VERSION = 1  # of the JSON document
+OUTPUTS = ("text", "json", "markdown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What was typed."""
+
+    chart: str = ""
+    to: str = ""  # empty: the newest
+    source: str = ""
+    keyring: str = ""
+    dry_run: bool = False
+    force: bool = False
+    output: str = "text"
+
+
+def upgrade(app: App, typed: Arguments) -> ExitCode:
+    """Show what the version changes, and write it; CONFIG, and nothing written, if a release cannot be rendered."""
+    if typed.output not in OUTPUTS:
+        raise ConfigError(f"unknown output {typed.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
+    if typed.to and not re.fullmatch(EXACT, typed.to):
+        raise ConfigError(f"--to must be a version such as 1.2.3 or v1.2.3-rc.1, not {typed.to!r}")
+    old = _entry(app, typed.chart)
+    source = place_of(app, typed.source)
+    app.toolchain.ensure(("helm",), progress=app.say)
+    version = typed.to or _newer(app, old, source)
+    if version == old.version:
+        _show(app, typed, _document(typed, old, old))
+        return ExitCode.OK
+    new = replace(old, version=version, sha256="")
+    if pinned := app.charts.lock.entries.get(new.pin):
+        hint = f"write chart: {new.pin} in the layer files"
+        raise ConfigError(f"chart '{new.pin}' is locked already, at {pinned.where}", hint=hint)
+    lock = contextlib.nullcontext() if typed.dry_run else charts_lock(app, "invoke charts.upgrade")
+    with lock, tempfile.TemporaryDirectory(prefix="devtools-upgrade-") as work:
+        return _upgrade(app, typed, old, new, source, Path(work))
+
+
+def _upgrade(app: App, typed: Arguments, old: LockEntry, new: LockEntry, source: str, work: Path) -> ExitCode:
+    from devtools.commands.upgrades.writing import changes_of, write
+
+    archive, fetched = _fetched(app, typed, new, source, work / "new")
+    new = replace(new, sha256=fetched.sha256)
+    found = _compared(app, typed, (old, new), archive, source, work / "old")
+    changes = changes_of(app, old, new, found.contract)
+    written = not typed.dry_run and (typed.force or not found.broken)
+    if written:
+        write(app, archive, app.charts.archive(new), changes, app.charts.archive(old))
+    document = {
+        **_document(typed, old, new),
+        **found.document,
+        "source": fetched.source,
+        "provenance": fetched.provenance,
+        "packed": list(fetched.packed),
+        "contract": "updated" if found.contract is not None else "unchanged",
+        "not_rendered": list(found.broken),
+        "notices": found.notices,
+        "files": [str(path.relative_to(app.settings.root)) for path in (app.charts.archive(new), *changes)],
+        "written": written,
+    }
+    _show(app, typed, document)
+    return ExitCode.CONFIG if found.broken else ExitCode.OK
+
+
+def _entry(app: App, name: str) -> LockEntry:
+    """Return the entry that is named; ConfigError if it is none, or several."""
+    found = chosen_entries(app, [name])
+    if len(found) > 1:
+        pins = " or ".join(entry.pin for entry in found)
+        raise ConfigError(f"chart '{name}' is locked in {len(found)} versions", hint=f"name one of them: {pins}")
+    if found[0].git:
+        hint = f"change 'ref' and 'version' at {found[0].where}, then run: invoke charts.vendor"
+        raise ConfigError(
+            f"chart '{name}' comes from a Git repository, which charts.upgrade does not follow", hint=hint
+        )
+    return found[0]
+
+
+def _newer(app: App, entry: LockEntry, source: str) -> str:
+    """Return the newest version, or the entry's own if that is newer."""
+    from devtools.helm.chart_commands import newer
+
+    app.say(f"looking for the newest version of {entry.chart}")
+    found = newest_version(app, entry, source)
+    return found if newer(found, entry.version) else entry.version
+
+
+def _fetched(app: App, typed: Arguments, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
+    """Fetch and check the archive of a version; ConfigError, with versions that there are, if there is no such."""
+    app.say(f"fetching {entry.pin}")
+    work.mkdir()
+    try:
+        return vendor_for(app, typed.keyring).fetch(entry, work, source)
+    except ConfigError as error:
+        raise error.changed(hint=suggestion(app, entry, source, entry.version) or error.hint) from error
+
+
+def _compared(
+    app: App, typed: Arguments, entries: tuple[LockEntry, LockEntry], archive: Path, source: str, work: Path
+) -> Comparison:
+    """Compare two entries with the archive of the new one; the old version is fetched if it is not vendored."""
+    from devtools.commands.upgrades.comparison import Comparison, Version, compare
+
+    old, new = entries
+    before = app.charts.archive(old)
+    if app.charts.state(old) != "vendored":
+        try:
+            before, _ = _fetched(app, typed, old, source, work)
+        except (ConfigError, EnvironmentFault) as error:
+            notice = f"nothing is compared: {old.pin} is not vendored, and cannot be fetched: {error.message}"
+            return Comparison(document=_parts(), notices=[notice])
+    return compare(app, Version(entry=old, archive=before), Version(entry=new, archive=archive))
+
+
+def _parts() -> dict[str, Any]:
+    names = ("metadata", "dependencies", "values", "crds", "images", "environments")
+    return {name: [] for name in names}
+
+
+def _document(typed: Arguments, old: LockEntry, new: LockEntry) -> dict[str, Any]:
+    """Return the document of an upgrade that changes nothing."""
+    return {
+        "version": VERSION,
+        "kind": "charts-upgrade",
+        "chart": old.chart,
+        "from": old.version,
+        "to": new.version,
+        "dry_run": typed.dry_run,
+        "written": False,
+        "source": "",
+        "provenance": "",
+        "packed": [],
+        "contract": "unchanged",
+        "not_rendered": [],
+        "notices": [],
+        "files": [],
+        **_parts(),
+    }
+
+
+def _show(app: App, typed: Arguments, document: dict[str, Any]) -> None:
+    from devtools.report.changes.upgrade import upgrade_lines, upgrade_markdown
+    from devtools.report.tables import show_document
+
+    if typed.output == "markdown":
+        app.out.write(upgrade_markdown(document))
+    else:
+        show_document(document, upgrade_lines, typed.output, app.out, app.environ)

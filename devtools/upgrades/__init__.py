@@ -1,0 +1,1 @@
+"""Compares two versions of one chart: values, CRDs, images, metadata. Pure."""

@@ -1,0 +1,151 @@
+"""Derives the contract of a chart's lock entry from what its default values render to, under two release names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from devtools.charts.contract import ChartContract, Crd, CrdVersion, Service, ServicePort, Workload
+from devtools.helm.commands import annotations_of
+from devtools.helm.record import KEEP
+from devtools.upgrades.crds import CRD
+
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+SHORT = "rlsq"
+"""A release's name that no chart has in an object's name by chance."""
+
+Objects = Sequence[Mapping[str, Any]]
+
+
+def containing(chart: str) -> str:
+    """Return a release's name that contains the chart's, which most charts then use as the full name."""
+    return f"q-{chart[:40]}-q"
+
+
+def derive_contract(
+    known: ChartContract, chart: str, crds: Objects, short: Objects, long: Objects
+) -> ChartContract | None:
+    """Return the contract of a chart; None if the name of an object cannot be written with the placeholders.
+
+    `crds` are those of `crds/`; `short` and `long` what it renders to as release `SHORT` and as `containing(chart)`.
+    The switch stays as it is `known`.
+    """
+    rendered = [item for item in short if item.get("kind") == CRD]
+    names = {kind: {_name(item) for item in long if item.get("kind") == kind} for kind in (*_WORKLOADS, "Service")}
+    try:
+        workloads = tuple(
+            Workload(kind=item["kind"], name=_pattern(_name(item), chart, names[item["kind"]]))
+            for item in short
+            if item.get("kind") in _WORKLOADS
+        )
+        services = tuple(_service(item, chart, names["Service"]) for item in short if item.get("kind") == "Service")
+    except ValueError:
+        return None
+    found = [_crd(item) for item in (*crds, *rendered)]
+    return ChartContract(
+        crds=tuple(found),
+        crds_in="templates" if rendered and not crds else "crds",
+        crds_keep=bool(rendered) and not crds and all(annotations_of(item).get(KEEP) == "keep" for item in rendered),
+        crds_switch=known.crds_switch,
+        workloads=workloads,
+        services=services,
+    )
+
+
+def is_same(one: ChartContract, other: ChartContract) -> bool:
+    """Whether two contracts say the same, in whatever order."""
+    return _ordered(one) == _ordered(other)
+
+
+def contract_keys(contract: ChartContract) -> dict[str, Any]:
+    """Return what the lock says for a contract: keys that have their default value are left out."""
+    keys: dict[str, Any] = {}
+    if contract.crds:
+        keys["crds_in"] = contract.crds_in
+        keys |= {"crds_keep": contract.crds_keep} if contract.crds_in == "templates" else {}
+        keys |= {"crds_switch": contract.crds_switch} if contract.crds_switch else {}
+        keys["crds"] = [_crd_keys(crd) for crd in contract.crds]
+    if contract.workloads:
+        keys["workloads"] = [{"kind": item.kind, "name": item.name} for item in contract.workloads]
+    if contract.services:
+        keys["services"] = [_service_keys(item) for item in contract.services]
+    return keys
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str((item.get("metadata") or {}).get("name") or "")
+
+
+def _pattern(name: str, chart: str, others: Iterable[str]) -> str:
+    """Return a name with a placeholder for what the release's name makes of it; raises ValueError if none fits."""
+    full, long = f"{SHORT}-{chart}", containing(chart)
+    known = set(others)
+    for begin, placeholder in ((full, "{fullname}"), (SHORT, "{release}")):
+        if name.startswith(begin) and f"{long}{name[len(begin) :]}" in known:
+            return f"{placeholder}{name[len(begin) :]}"
+    if name not in known:
+        raise ValueError(name)
+    return name
+
+
+def _crd(item: Mapping[str, Any]) -> Crd:
+    spec = item["spec"]
+    versions = spec.get("versions") or ()
+    return Crd(
+        group=spec["group"],
+        kind=spec["names"]["kind"],
+        plural=spec["names"]["plural"],
+        scope=spec["scope"],
+        versions=tuple(
+            CrdVersion(name=one["name"], served=bool(one.get("served")), storage=bool(one.get("storage")))
+            for one in versions
+        ),
+        status=any("status" in (one.get("subresources") or {}) for one in versions),
+    )
+
+
+def _service(item: Mapping[str, Any], chart: str, others: Iterable[str]) -> Service:
+    spec = item.get("spec") or {}
+    ports = tuple(
+        ServicePort(port=one["port"], name=str(one.get("name") or ""), protocol=one.get("protocol") or "TCP")
+        for one in spec.get("ports") or ()
+    )
+    return Service(name=_pattern(_name(item), chart, others), ports=ports, headless=spec.get("clusterIP") == "None")
+
+
+def _ordered(contract: ChartContract) -> ChartContract:
+    crds = (
+        replace(crd, versions=tuple(sorted(crd.versions, key=lambda version: version.name))) for crd in contract.crds
+    )
+    return replace(
+        contract,
+        crds=tuple(sorted(crds, key=lambda crd: crd.name)),
+        workloads=tuple(sorted(contract.workloads, key=lambda item: (item.kind, item.name))),
+        services=tuple(sorted(contract.services, key=lambda item: item.name)),
+    )
+
+
+def _crd_keys(crd: Crd) -> dict[str, Any]:
+    versions = [
+        {
+            "name": one.name,
+            **({} if one.served else {"served": False}),
+            **({"storage": True} if one.storage else {}),
+        }
+        for one in crd.versions
+    ]
+    keys = {"group": crd.group, "kind": crd.kind, "plural": crd.plural, "scope": crd.scope}
+    return {**keys, **({} if crd.status else {"status": False}), "versions": versions}
+
+
+def _service_keys(item: Service) -> dict[str, Any]:
+    ports = [
+        {
+            **({"name": port.name} if port.name else {}),
+            "port": port.port,
+            **({} if port.protocol == "TCP" else {"protocol": port.protocol}),
+        }
+        for port in item.ports
+    ]
+    return {"name": item.name, **({"headless": True} if item.headless else {}), "ports": ports}

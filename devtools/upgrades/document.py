@@ -1,0 +1,69 @@
+"""The parts of the `charts-upgrade` document (`docs/output.md`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from devtools.upgrades.crds import CrdChange
+from devtools.upgrades.values import Path, Setting, ValueChange
+from devtools.upgrades.versions import Change
+
+
+def changes_json(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Return rows of `metadata`, `dependencies` or `images`."""
+    return [asdict(change) for change in changes]
+
+
+def crds_json(changes: Iterable[CrdChange]) -> list[dict[str, Any]]:
+    """Return `crds`."""
+    return [
+        {
+            "name": one.name,
+            "action": one.does,
+            "before": list(one.before),
+            "after": list(one.after),
+            "notes": list(one.notes),
+        }
+        for one in changes
+    ]
+
+
+def values_json(changes: Iterable[ValueChange], hide: Callable[[Any], Any]) -> list[dict[str, Any]]:
+    """Return `values`; `hide` takes secrets out of nested values."""
+    return [
+        {
+            "path": ".".join(one.path),
+            "action": one.does,
+            "before": _hidden(one.path, one.before, hide),
+            "after": _hidden(one.path, one.after, hide),
+            "set": _settings(one.settings),
+        }
+        for one in changes
+    ]
+
+
+def _hidden(path: Path, value: Any, hide: Callable[[Any], Any]) -> Any:
+    """Hide a value as it would be hidden among the values around it: its keys say whether it is secret."""
+    nested = value
+    for key in reversed(path):
+        nested = {key: nested}
+    found = hide(nested)
+    for key in path:
+        if not isinstance(found, Mapping):
+            break
+        found = found[key]
+    return found
+
+
+def _settings(settings: Iterable[Setting]) -> list[dict[str, Any]]:
+    """Return each place once, with the environments in which it counts."""
+    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    for one in settings:
+        key = (".".join(one.path), str(one.where), str(one.release))
+        found.setdefault(key, {})[one.environment] = None
+    return [
+        {"path": path, "where": where, "release": release, "environments": list(environments)}
+        for (path, where, release), environments in found.items()
+    ]
