@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from devtools.app.environment import App
+from tests.kits.fork_server import PYTHONS_OWN, ForkServer
 
 ROOT = Path(__file__).parent.parent.parent
+SERVER = ForkServer()  # of this process, from the first command on
 
 LAYER = """\
 stage: base
@@ -133,11 +135,16 @@ class Repo:
 
     def invoke(self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 120) -> Typed:
         """Type a command and wait for its end; no traceback may ever be shown."""
-        with self.start(*words, env=env) as child:
-            try:
-                out, err = child.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                raise
+        if any(name.startswith(PYTHONS_OWN) for name in {**self.env, **(env or {})}):
+            with self.start(*words, env=env) as child:
+                try:
+                    out, err = child.communicate(timeout=timeout)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    raise
+            code = child.returncode
+        else:
+            done = SERVER.run(words, cwd=self.path, env={**self.environ, **(env or {})}, timeout=timeout)
+            code, out, err = done.returncode, done.stdout, done.stderr
         assert "Traceback" not in out + err, out + err
-        return Typed(code=child.returncode, out=out, err=err)
+        return Typed(code=code, out=out, err=err)
