@@ -1,4 +1,4 @@
-"""Keys of SOPS for a test, made by the real programs, and files encrypted for them."""
+"""Keys of SOPS for a test, and files that the real program encrypts for them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,12 @@ from pathlib import Path
 import pytest
 
 
-def program(name: str) -> str:
-    """The program on PATH; the test is skipped if it is not there."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not on PATH")
-    return found
-
-
 @dataclass(kw_only=True)
 class Keys:
     """A directory with keys: `has` is the environment of a user who has them, `lacks` of one who has none."""
 
     directory: Path
+    sops: Path  # the program
     has: Mapping[str, str] = field(default_factory=dict)
     recipient: tuple[str, str] = ("", "")  # the flag of sops and its value
 
@@ -36,7 +29,7 @@ class Keys:
 
     def encrypt(self, file: Path, text: str) -> Path:
         """Write a file of encrypted values; the plain text goes through a pipe."""
-        argv = [program("sops"), "encrypt", *self.recipient, "--filename-override", "x.yaml"]
+        argv = [str(self.sops), "encrypt", *self.recipient, "--filename-override", "x.yaml"]
         env = {**os.environ, **self.has}
         made = subprocess.run(argv, input=text, env=env, text=True, capture_output=True, check=True)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,21 +37,26 @@ class Keys:
         return file
 
 
-def age_keys(directory: Path) -> Keys:
+# Made by age-keygen 1.3.2 for these tests; nothing else is encrypted for it.
+AGE_KEY = "AGE-SECRET-KEY-1T6W7FSTG9ZJ7UAKAHATYE4N0QK0ZS79MPWKK3KWAD3KUY6VDN3FQH722YL"
+AGE_RECIPIENT = "age1xgfwd24kjgxcj798gatagu8au84dt3aw52k8fgjr4j6cmq9az9gqg8e5e6"
+
+
+def age_keys(directory: Path, sops: Path) -> Keys:
     """A key of age."""
     key = directory / "age.txt"
-    subprocess.run([program("age-keygen"), "-o", str(key)], check=True, capture_output=True)
-    public = next(line.split()[-1] for line in key.read_text().splitlines() if "public key" in line)
-    return Keys(directory=directory, has={"SOPS_AGE_KEY_FILE": str(key)}, recipient=("--age", public))
+    key.write_text(AGE_KEY)
+    return Keys(directory=directory, sops=sops, has={"SOPS_AGE_KEY_FILE": str(key)}, recipient=("--age", AGE_RECIPIENT))
 
 
-def pgp_keys(directory: Path) -> Keys:
+def pgp_keys(directory: Path, sops: Path) -> Keys:
     """A key of GnuPG, in a home of its own; its agent ends when the directory goes."""
     home = directory / "gnupg"
     home.mkdir(mode=0o700)
-    gpg, env = program("gpg"), {**os.environ, "GNUPGHOME": str(home)}
+    gpg = shutil.which("gpg") or pytest.skip("gpg is not on PATH")
+    env = {**os.environ, "GNUPGHOME": str(home)}
     make = [gpg, "--batch", "--passphrase", "", "--quick-gen-key", "test@example.com", "default", "default", "never"]
     subprocess.run(make, env=env, check=True, capture_output=True)
     listed = subprocess.run([gpg, "--with-colons", "-K"], env=env, check=True, capture_output=True, text=True).stdout
     fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
-    return Keys(directory=directory, has={"GNUPGHOME": str(home)}, recipient=("--pgp", fingerprint))
+    return Keys(directory=directory, sops=sops, has={"GNUPGHOME": str(home)}, recipient=("--pgp", fingerprint))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from devtools.app.environment import App
 from tests.kits.marks import Marks
 from tests.kits.repository import Repo, Typed
-from tests.kits.sops import Keys, age_keys, pgp_keys, program
+from tests.kits.sops import Keys, age_keys, pgp_keys
 
 pytestmark = pytest.mark.cluster
 FILE = "environments/local/10-base/conf.secrets.yaml"
@@ -43,9 +44,10 @@ def marks() -> Marks:
 
 
 @pytest.fixture(params=["age", "pgp"])
-def keys(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    directory = tmp_path_factory.mktemp("k")
-    return age_keys(directory) if request.param == "age" else pgp_keys(directory)
+def keys(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, app: App) -> Keys:
+    app.toolchain.ensure(["sops"])
+    make = age_keys if request.param == "age" else pgp_keys
+    return make(tmp_path_factory.mktemp("k"), app.toolchain.path("sops"))
 
 
 @pytest.fixture
@@ -64,11 +66,11 @@ def _both(repo: Repo, keys: Keys, *words: str) -> list[Typed]:
     return [repo.invoke(*words, "--output", output, env=keys.has) for output in ("text", "json")]
 
 
-def _watched(repo: Repo, directory: Path) -> dict[str, str]:
+def _watched(repo: Repo, keys: Keys, directory: Path) -> dict[str, str]:
     """An environment in which sops and helm note their argv and environment."""
     bin_directory = directory / "bin"
     bin_directory.mkdir(parents=True)
-    for name, real in (("sops", program("sops")), ("helm", str(repo.app.toolchain.path("helm")))):
+    for name, real in (("sops", str(keys.sops)), ("helm", str(repo.app.toolchain.path("helm")))):
         path = bin_directory / name
         path.write_text(LOGGER.replace("REAL", real))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -78,7 +80,7 @@ def _watched(repo: Repo, directory: Path) -> dict[str, str]:
 def test_a_canary_is_nowhere(secret: Repo, marks: Marks, keys: Keys, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     cache = tmp_path / "cache"
-    env = {**keys.has, **_watched(secret, noted)}
+    env = {**keys.has, **_watched(secret, keys, noted)}
     real_cache = secret.app.folders.cache
     cache.mkdir()
     (cache / "toolchain").symlink_to(real_cache / "toolchain")
@@ -122,7 +124,7 @@ def test_without_a_key_nothing_is_done(secret: Repo, keys: Keys) -> None:
 
 def test_what_needs_no_values_needs_no_key(secret: Repo, keys: Keys, tmp_path: Path) -> None:
     assert secret.invoke("layer", "10", env=keys.has).code == 0
-    watch = _watched(secret, tmp_path / "noted")
+    watch = _watched(secret, keys, tmp_path / "noted")
     for words in (("layer", "10"), ("plan",), ("layers",), ("specs",), ("values", "conf"), ("contracts", "10")):
         typed = secret.invoke(*words, env={**keys.lacks, **watch})
         assert typed.code == 0, typed.text
