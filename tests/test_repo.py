@@ -85,6 +85,11 @@ def test_identifiers_are_technical_terms(tracked: list[Path]) -> None:
     assert not found
 
 
+def test_names_of_tests_are_short(tracked: list[Path]) -> None:
+    tests = [path for path in tracked if path.suffix == ".py" and name_of(path).startswith("tests/")]
+    assert not [name for path in tests for name, _ in identifiers(path) if len(name) > 60]
+
+
 def identifiers(path: Path) -> Iterator[tuple[str, int]]:
     """Names that a file defines: functions, classes, arguments, variables."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

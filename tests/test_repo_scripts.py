@@ -98,7 +98,7 @@ def test_help_is_there_from_anywhere(checkout: Checkout, script: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_to_the_script_ends_what_it_runs_and_is_interrupted(checkout: Checkout, number: int) -> None:
+def test_a_signal_to_the_script_ends_its_command(checkout: Checkout, number: int) -> None:
     told = checkout.root / "told"
     slow = f'#!/bin/sh\ntrap \'echo ended >>"{told}"; exit 130\' TERM\necho begun >>"{told}"\nsleep 60 & wait\n'
     checkout.program(checkout.root / ".venv" / "bin", "invoke", slow)
@@ -115,9 +115,7 @@ def test_a_signal_to_the_script_ends_what_it_runs_and_is_interrupted(checkout: C
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("lines", ["a==1\n", "pip==2\na==1\n"], ids=["packages", "pinned pip"])
-def test_a_signal_to_a_script_that_installs_packages_is_an_interrupt(
-    checkout: Checkout, number: int, lines: str
-) -> None:
+def test_a_signal_while_packages_are_installed_is_an_interrupt(checkout: Checkout, number: int, lines: str) -> None:
     """The child does not catch the signal, as pip does not: `wait` then returns 143."""
     begun = checkout.root / "begun"
     slow = f'#!/bin/sh\ncase "$*" in *-m\\ pip*) ;; *) exit 0 ;; esac\ntouch "{begun}"\nexec sleep 60\n'

@@ -73,7 +73,7 @@ def test_own_clusters_are_changed_without_a_question(tmp_path: Path) -> None:
     confirm_writing(_app(tmp_path, "cluster: {provider: kwok}\n"), "kwok")
 
 
-def test_an_environment_with_a_context_of_its_own_is_not_diverted(tmp_path: Path) -> None:
+def test_an_environment_with_its_own_context_is_not_diverted(tmp_path: Path) -> None:
     own = "allowed_contexts: [staging]\nenvironments: {staging: {cluster: {provider: context, context: staging}}}\n"
     app = _app(tmp_path, own, DEVTOOLS_PROVIDER="kwok")
     assert app.provider_name == "kwok"

@@ -8,7 +8,7 @@ from pathlib import Path
 from devtools.app.environment import App
 
 
-def test_secrets_are_hidden_and_the_directory_of_the_shell_is_not(tmp_path: Path) -> None:
+def test_secrets_are_hidden_and_the_shells_directory_is_not(tmp_path: Path) -> None:
     """PWD is named like a password."""
     environ = {"PWD": str(tmp_path), "OLDPWD": "/srv/checkout", "DB_PWD": "s3cr3t-marker"}
     app = App(environ=environ, cwd=tmp_path, out=io.StringIO(), err=(err := io.StringIO()))

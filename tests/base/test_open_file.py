@@ -94,13 +94,13 @@ def test_links_within_a_repository_are_followed(repository: Path) -> None:
     assert read_source(repository / "layers/x") == b"ours"
 
 
-def test_a_stack_in_a_part_of_a_repository_may_link_to_the_rest_of_it(repository: Path) -> None:
+def test_a_stack_may_link_to_the_rest_of_its_repository(repository: Path) -> None:
     (repository.parent / ".git").write_text("gitdir: elsewhere")
     (repository / "layers/x").symlink_to("../../outside/secret")
     assert read_source(repository / "layers/x") == b"secret"
 
 
-def test_a_home_directory_in_version_control_is_not_a_stacks_repository(
+def test_a_versioned_home_directory_is_not_a_stacks_repository(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(repository.parent))

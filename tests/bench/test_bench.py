@@ -99,7 +99,7 @@ def bed(tmp_path: Path) -> Bed:
 
 @pytest.mark.parametrize("size", [3, 20, 100])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_graph_has_so_many_releases_each_declared_after_what_it_needs(shape: str, size: int) -> None:
+def test_a_graph_declares_each_release_after_its_needs(shape: str, size: int) -> None:
     nodes = graph(shape, size)
     seen: set[str] = set()
     for node in nodes:

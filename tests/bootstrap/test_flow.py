@@ -322,7 +322,7 @@ def test_a_stale_pid_file_is_taken_over(machine: Machine) -> None:
     assert machine.pid() != os.getpid()
 
 
-def test_a_tilt_of_somebody_else_on_the_same_cluster_is_left_alone(machine: Machine) -> None:
+def test_a_foreign_tilt_on_the_same_cluster_is_left_alone(machine: Machine) -> None:
     port = machine.environ["TILT_PORT"]
     argv = [str(machine.programs / "tilt"), "up", "--port", port, "--context", "k3d-demo"]
     with subprocess.Popen(argv, env=machine.environ, start_new_session=True, stdout=subprocess.PIPE) as other:
@@ -350,7 +350,7 @@ def test_a_tilt_of_another_cluster_is_in_the_way(machine: Machine) -> None:
     assert "invoke bootstrap.down --keep-cluster, then: invoke bootstrap" in done.err
 
 
-def test_a_tiltfile_that_does_not_load_fails_the_bootstrap_and_the_status(machine: Machine) -> None:
+def test_a_tiltfile_that_does_not_load_fails_the_bootstrap(machine: Machine) -> None:
     error = "Traceback (most recent call last):\n  /repo/Tiltfile:3:5: in <toplevel>\nError in fail: no such thing"
     (machine.fake / "tiltfile").write_text(error)
     done = up(machine)
@@ -391,7 +391,7 @@ def test_status_shows_limits_of_inotify_that_are_low(machine: Machine, monkeypat
     assert "warning: fs.inotify.max_user_watches is 8192" in looked.err
 
 
-def test_a_tilt_that_was_killed_is_noticed_while_its_command_goes_on(machine: Machine) -> None:
+def test_a_killed_tilt_is_noticed_while_its_command_goes_on(machine: Machine) -> None:
     up(machine)
     pid = machine.pid()
     os.kill(pid, signal.SIGKILL)
@@ -419,7 +419,7 @@ def test_tilt_gets_the_token_and_the_tiltfile_its_flags(machine: Machine) -> Non
     assert "token 7" in (machine.run_directory / "tilt.log").read_text()
 
 
-def test_an_image_that_cannot_be_had_is_told_and_tilt_starts_all_the_same(machine: Machine) -> None:
+def test_a_missing_image_is_reported_and_tilt_starts_anyway(machine: Machine) -> None:
     image = "{name: docker.io/acme/tools, tag: '1', purpose: tests, archive: tools.tar}"
     (machine.root / "images.yaml").write_text(f"images:\n  - {image}\n")
     printed = up(machine, Options(dry_run=True))

@@ -84,7 +84,7 @@ def test_what_instead_is_said_where_it_goes_on() -> None:
     assert finding.message == "no Docker engine; the embedded cluster is used instead"
 
 
-def test_ports_of_containers_are_theirs_though_nobody_listens_here() -> None:
+def test_published_ports_of_containers_count_without_a_listener() -> None:
     port = free_port()
     assert port_holders([port], lambda: {port: "web"}) == {port: "container web"}
     assert port_holders([port], dict) == {}

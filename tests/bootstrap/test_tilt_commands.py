@@ -101,7 +101,7 @@ def test_the_cluster_that_a_running_tilt_works_on() -> None:
             tilt_commands.context(output)
 
 
-def test_only_the_command_line_distinguishes_tilt_from_what_it_runs() -> None:
+def test_tilt_and_its_children_differ_by_command_line_only() -> None:
     assert tilt_commands.is_server(TILT.up("--no-push").argv)
     assert tilt_commands.is_server(("/usr/bin/python", *TILT.up().argv)), "a wrapper"
     assert not tilt_commands.is_server(TILT.ci(timeout=1).argv)
@@ -126,7 +126,7 @@ def test_the_error_of_a_tiltfile_has_its_reason_first() -> None:
     assert tilt_commands.tiltfile_error(tiltfile(updateStatus="error")) == "no reason given"
 
 
-def test_a_tiltfile_that_is_being_loaded_has_neither_failed_nor_loaded() -> None:
+def test_a_tiltfile_being_loaded_has_neither_failed_nor_loaded() -> None:
     assert tilt_commands.tiltfile_error(tiltfile(updateStatus="ok", buildHistory=[{"error": ""}])) == ""
     for status in ("none", "pending", "in_progress"):
         assert (

@@ -118,6 +118,6 @@ def test_only_equal_files_have_equal_digests(one: dict[str, bytes], other: dict[
     assert (commands.digest(one.items()) == commands.digest(reversed(other.items()))) is (one == other)
 
 
-def test_a_push_names_its_labels_before_anything_that_buf_might_take_for_one() -> None:
+def test_a_push_names_its_labels_before_its_other_arguments() -> None:
     assert BUF.push("t", ("a", "b")).argv[1:7] == ("push", "proto", "--label", "a", "--label", "b")
     assert "--label" not in BUF.push("t").argv

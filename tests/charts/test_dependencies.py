@@ -90,7 +90,7 @@ def test_a_changed_requirement_is_not_locked(shop: Path) -> None:
     assert states(run(shop)) == {"cache": "ok"}
 
 
-def test_what_no_archive_satisfies_is_refused_and_nothing_is_written(shop: Path) -> None:
+def test_an_unsatisfied_dependency_is_refused_with_no_write(shop: Path) -> None:
     chart = asks(shop, VENDORED.replace("~1.2.0", "^2.0.0") + LOCAL)
     done = run(shop, output="text")
     assert done.code is ExitCode.CONFIG
@@ -158,7 +158,7 @@ def helm_says(helm: Path, root: Path) -> str:
 
 
 @pytest.mark.parametrize("case", HELD)
-def test_dependencies_that_are_not_there_are_found_as_helm_finds_them(
+def test_missing_dependencies_are_found_as_helm_finds_them(
     case: str, tmp_path: Path, tool: Callable[[str], Path]
 ) -> None:
     files, expected = HELD[case]
@@ -198,7 +198,7 @@ def test_requirements_of_an_older_chart(tmp_path: Path, tool: Callable[[str], Pa
     assert helm_says(tool("helm"), root) == "redis, db"
 
 
-def test_a_plan_refuses_missing_dependencies_before_anything_is_done(tmp_path: Path) -> None:
+def test_a_plan_refuses_missing_dependencies_first(tmp_path: Path) -> None:
     other = OWN.replace("web", "api")
     layers = {
         "layers/10-a.yaml": LAYER,

@@ -318,7 +318,7 @@ def test_two_versions_of_one_chart(repo: Repo, packer: Packer, tmp_path: Path) -
     assert [(row["version"], row["state"]) for row in rows] == [("1.0.0", "outdated"), ("1.1.0", "current")]
 
 
-def test_another_version_in_the_lock_is_vendored_without_more_ado(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+def test_another_version_in_the_lock_is_vendored(repo: Repo, packer: Packer, tmp_path: Path) -> None:
     packer.pack(packer.chart("web"), tmp_path / "archives")
     packer.pack(packer.chart("web", "1.1.0"), tmp_path / "archives")
     repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
@@ -408,7 +408,7 @@ def test_a_directory_whose_dependencies_are_not_built(repo: Repo, packer: Packer
         assert "web/charts/redis/Chart.yaml" in archive.getnames()
 
 
-def test_a_corrupted_archive_is_listed_as_such_and_vendored_again(repo: Repo, packer: Packer, tmp_path: Path) -> None:
+def test_a_corrupted_archive_is_listed_and_vendored_again(repo: Repo, packer: Packer, tmp_path: Path) -> None:
     packer.pack(packer.chart("web"), tmp_path / "archives")
     repo.pin("name: web, version: 1.0.0, sha256: null, repository: 'https://nowhere.invalid'")
     repo.vendor(source="../archives")

@@ -86,7 +86,7 @@ def repo(tmp_path: Path, engine: str) -> Repo:
     return Repo(tmp_path, engine)
 
 
-def test_without_charts_the_embedded_cluster_and_one_line_says_why(repo: Repo) -> None:
+def test_without_charts_the_embedded_cluster_is_chosen_with_why(repo: Repo) -> None:
     app = repo.app()
     assert app.provider_name == "kwok"
     say_why_embedded(app)

@@ -70,7 +70,7 @@ def test_what_is_not_allowed_is_refused(tmp_path: Path) -> None:
         provider("production", tmp_path, user).ensure(print)
 
 
-def test_a_cluster_of_the_same_name_does_not_take_the_place_of_another(tmp_path: Path) -> None:
+def test_a_cluster_of_the_same_name_does_not_replace_another(tmp_path: Path) -> None:
     user = write(tmp_path / "config")
     there = provider("team", tmp_path, user).find()  # a run under way, whose helm reads the file again and again
     before = there.kubeconfig.read_text()
@@ -90,7 +90,7 @@ def test_new_credentials_are_those_of_the_same_cluster(tmp_path: Path) -> None:
     assert provider("team", tmp_path, before).find().kubeconfig == before, "as it is handed to Tilt"
 
 
-def test_a_kubeconfig_is_named_where_the_context_is_not_to_be_had(tmp_path: Path) -> None:
+def test_a_kubeconfig_without_the_context_is_named(tmp_path: Path) -> None:
     assert provider("team", tmp_path, tmp_path / "absent").kubeconfig() == tmp_path / "state" / "kubeconfig"
     assert not (tmp_path / "state").exists()
 
@@ -169,7 +169,7 @@ def test_a_copy_is_removed_once_its_context_is_gone(tmp_path: Path) -> None:
     assert not copy.parent.exists()
 
 
-def test_a_copy_is_removed_once_its_context_is_not_allowed_any_more(tmp_path: Path) -> None:
+def test_a_copy_is_removed_once_its_context_is_not_allowed(tmp_path: Path) -> None:
     user = write(tmp_path / "config")
     copy = made_by_another(tmp_path, user)
     (tmp_path / "elsewhere").mkdir()
@@ -189,7 +189,7 @@ def test_a_copy_is_removed_with_the_repository_it_was_made_for(tmp_path: Path) -
     assert not copy.exists()
 
 
-def test_a_copy_of_a_cluster_that_the_context_no_longer_means_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_a_copy_of_a_replaced_cluster_is_removed_after_a_day(tmp_path: Path) -> None:
     user = write(tmp_path / "config")
     copy = made_by_another(tmp_path, user)
     user.write_text(user.read_text().replace("https://127.0.0.1:1", "https://127.0.0.1:2"))

@@ -241,7 +241,7 @@ def check_an_interrupted_making_is_cleared_away_and_made_anew(machine: Machine) 
     assert len(machine.pids("etcd")) == len(machine.pids("kube-apiserver")) == 1
 
 
-def test_a_component_that_ended_while_the_cluster_was_made_is_started_again(machine: Machine) -> None:
+def test_a_component_that_ended_during_creation_is_restarted(machine: Machine) -> None:
     """As the controller manager does on a machine so busy that the API server takes longer than it waits."""
     real = machine.tool
     marker = machine.root / "ended-once"

@@ -141,9 +141,7 @@ def test_a_configuration_file_is_below_what_is_wanted(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_configuration_file_is_named_at_its_place(
-    tmp_path: Path, text: str, problems: list[str]
-) -> None:
+def test_an_error_in_a_configuration_file_has_its_position(tmp_path: Path, text: str, problems: list[str]) -> None:
     (tmp_path / "k3d.yaml").write_text(text)
     if not problems:
         assert read_base(tmp_path, "k3d.yaml") == {}
@@ -233,7 +231,7 @@ def test_a_cluster_that_runs_in_part_is_not_running(stopped: dict[str, object]) 
 
 
 @pytest.mark.parametrize("nodes", [(BALANCER,), (SERVER, node("k3d-dev-serverlb", "loadbalancer", "created"))])
-def test_a_cluster_of_which_a_part_was_never_started_is_not_complete(nodes: tuple[dict[str, object], ...]) -> None:
+def test_a_cluster_with_a_part_never_started_is_not_complete(nodes: tuple[dict[str, object], ...]) -> None:
     assert not output.parse_clusters(listed(*nodes))[0].is_complete
 
 

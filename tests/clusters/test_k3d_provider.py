@@ -263,7 +263,7 @@ def test_another_configuration_is_kept_and_named(bench: Bench) -> None:
     assert "agents: 0 → 2" in bench.provider(replace(CONFIG, agents=2)).status().notes[1]
 
 
-def test_a_cluster_of_the_same_name_that_others_made_is_never_touched(bench: Bench) -> None:
+def test_a_foreign_cluster_of_the_same_name_is_never_touched(bench: Bench) -> None:
     bench.by_hand("devtools.ameide.io/config=x")
     before = bench.nodes()
     provider = bench.provider()
@@ -320,7 +320,7 @@ def test_an_interrupted_creation_is_made_again(bench: Bench) -> None:
     ]
 
 
-def test_a_creation_that_was_killed_after_its_containers_started_is_made_again(bench: Bench) -> None:
+def test_a_creation_killed_after_its_containers_is_repeated(bench: Bench) -> None:
     bench.ensure()
     (bench.state / "creating").write_text("")
     bench.ran()
@@ -329,7 +329,7 @@ def test_a_creation_that_was_killed_after_its_containers_started_is_made_again(b
     assert bench.provider().status().state == "running"
 
 
-def test_a_creation_that_was_killed_before_its_first_container_leaves_no_network(bench: Bench) -> None:
+def test_a_creation_killed_early_leaves_no_network(bench: Bench) -> None:
     bench.state.mkdir(parents=True)
     (bench.state / "creating").write_text("")
     bench.provider().delete(bench.lines.append)
@@ -429,7 +429,7 @@ def test_the_registry_is_made_started_and_removed_by_itself(bench: Bench) -> Non
     assert bench.ran().count("registry delete") == 1
 
 
-def test_a_registry_that_was_made_anew_joins_the_clusters_network(bench: Bench) -> None:
+def test_a_recreated_registry_joins_the_clusters_network(bench: Bench) -> None:
     """k3d connects one at the cluster's creation only."""
     bench.ensure()
     assert bench.engine.joined == []
@@ -440,7 +440,7 @@ def test_a_registry_that_was_made_anew_joins_the_clusters_network(bench: Bench) 
     assert bench.engine.joined == [("k3d-dev", "k3d-reg")]
 
 
-def test_a_registry_that_was_stopped_when_its_network_went_is_started(bench: Bench) -> None:
+def test_a_registry_whose_network_was_removed_is_started(bench: Bench) -> None:
     """k3d takes only running registries off the network that it removes; Docker cannot start the others."""
     bench.ensure()
     bench.change("k3d-reg", status="exited")

@@ -247,7 +247,7 @@ def test_a_lock_that_is_held(tmp_path: Path) -> None:
         raise AssertionError
 
 
-def test_the_lock_of_all_clusters_is_ours_alone_and_waiting_for_it_is_said_and_interrupted(
+def test_waiting_for_the_clusters_lock_is_shown_and_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subnets, "RUN", tmp_path)

@@ -156,7 +156,7 @@ def test_a_stopped_cluster_is_started_with_its_registry(real: Real) -> None:
     assert (provider.status().state, provider.registry_state()) == ("running", "running")
 
 
-def test_a_registry_that_was_stopped_when_its_network_went_is_started(real: Real) -> None:
+def test_a_registry_whose_network_was_removed_is_started(real: Real) -> None:
     provider = real.provider()
     real.docker("stop", "--time", "1", real.config.registry.host)
     provider.delete(real.lines.append)
@@ -258,7 +258,7 @@ def test_the_double_answers_as_k3d_answers(both: Both) -> None:
     assert [one.ports for one in registries] == [(config.registry.port,)] * 2
 
 
-def test_a_cluster_of_the_same_name_that_others_made_is_never_touched(both: Both) -> None:
+def test_a_foreign_cluster_of_the_same_name_is_never_touched(both: Both) -> None:
     provider = both.real.provider()
     provider.delete(both.real.lines.append)
     made, _ = both.ask("cluster", "create", "--config", "-", stdin=document(both.real.config.name))

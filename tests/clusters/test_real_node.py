@@ -68,7 +68,7 @@ def neighbour(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
     assert other.traces() == {}
 
 
-def test_from_nothing_to_jobs_through_crashes_to_nothing_beside_another(machine: Machine, neighbour: Machine) -> None:
+def test_the_life_of_a_real_node_beside_another_cluster(machine: Machine, neighbour: Machine) -> None:
     before = (host_settings(), firewall(machine), machine.traces())
     assert before[2] == {}
     provider = machine.provider(real="auto")
@@ -162,9 +162,7 @@ print("DONE")
 """
 
 
-def test_a_machine_with_nothing_but_loopback_and_a_cluster_that_outlives_its_maker(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_a_cluster_on_loopback_only_outlives_its_maker(machine: Machine, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
     names = ("kwokctl", "kwok", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")

@@ -149,9 +149,7 @@ spec:
 
 
 @pytest.mark.parametrize("selector", ["{}", "{kubernetes.io/os: linux}"])
-def test_a_daemonset_that_tolerates_everything_is_complete_without_the_real_node(
-    kube: Kube, namespace: str, selector: str
-) -> None:
+def test_a_daemonset_is_complete_without_the_real_node(kube: Kube, namespace: str, selector: str) -> None:
     sets = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
     kube.create(sets, yaml.safe_load(DAEMON % ("agent", "agent", "agent", selector)))
     simulated = len(kube.items("/api/v1/nodes", labelSelector="type=kwok"))
@@ -195,9 +193,7 @@ def thing(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("when", ["together", "later"])
-def test_a_stage_applied_by_hand_is_played_for_a_crd_that_comes_with_it_or_later(
-    kube: Kube, namespace: str, when: str
-) -> None:
+def test_a_stage_applied_by_hand_works_for_a_later_crd(kube: Kube, namespace: str, when: str) -> None:
     """kwok looks for the kinds of its Stages when a Stage changes, and never again."""
     stage, crd = thing(namespace)
     path, noticing = f"{STAGES}/{namespace}", f"{STAGES}/kind-established-for-{namespace}"

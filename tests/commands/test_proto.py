@@ -82,7 +82,7 @@ def test_breaking_compares_with_main(repo: Repo) -> None:
     assert repo.run(lambda app: proto.breaking(app, "HEAD")).code is ExitCode.OK
 
 
-def test_breaking_works_in_a_linked_worktree_and_in_a_directory_of_a_repository(repo: Repo) -> None:
+def test_breaking_works_in_worktrees_and_subdirectories(repo: Repo) -> None:
     repo.git("init", "-q", "-b", "main", "..")
     repo.commit_all()
     repo.git("worktree", "add", "-q", "-b", "work", "../linked")

@@ -80,7 +80,7 @@ FIELDS: st.SearchStrategy[Any] = st.recursive(
 
 @cases(200)
 @given(OBJECTS, OBJECTS, FIELDS)
-def test_whoever_manages_an_object_it_does_not_differ_from_itself(
+def test_an_object_does_not_differ_from_itself(
     item: dict[str, Any], other: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     entry = {"manager": "m", "fieldsV1": fields}

@@ -36,7 +36,7 @@ def test_an_item_in_the_place_of_a_declared_one_is_found() -> None:
     assert found.rest == {"metadata": {"name": "web"}, "spec": {"type": "ClusterIP", "ports": []}}
 
 
-def test_what_is_declared_what_only_came_and_what_is_the_appliers_own_is_in_nobodys_place() -> None:
+def test_declared_defaulted_and_own_fields_replace_nothing() -> None:
     spec: dict[str, Any] = {"ports": [{"name": HTTP, "port": 81}]}  # the protocol is a default
     assert replaced(LIVE, {"spec": spec}, "helm") is None
     two = [*LIVE["spec"]["ports"], {"name": "more", "port": 82, "protocol": TCP}]

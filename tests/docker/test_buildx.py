@@ -50,7 +50,7 @@ def test_a_docker_without_the_plugin() -> None:
     assert buildx.obstacle(said) == "docker has no buildx plugin"
 
 
-def test_a_builder_is_made_in_the_cluster_and_does_not_become_the_users() -> None:
+def test_a_builder_in_the_cluster_does_not_become_the_default() -> None:
     command = BUILDX.create("dev", "buildkit", {"replicas": "2", "labels": 'a=b,c="d"'}, timeout=180)
     assert command.argv == (
         *("/bin/docker", "buildx", "create", "--name", "dev", "--driver", "kubernetes"),

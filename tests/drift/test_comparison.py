@@ -61,7 +61,7 @@ def test_everything_is_asked_once_and_every_object_compared(bench: Bench) -> Non
     assert got == ["GET /apis/apps/v1/deployments"]  # five of a kind and more are one list
 
 
-def test_a_record_that_cannot_be_read_is_named_and_the_others_are_compared(bench: Bench) -> None:
+def test_an_unreadable_record_is_named_and_the_rest_compared(bench: Bench) -> None:
     bad, good = (bench.release(bench.chart(name, config_map(name, a="1"))) for name in ("bad", "good"))
     assert bench.run(plan(step(bad), step(good))).code == 0
     bench.kube.merge(record_path(bad.id, 1), {"data": {"release": "Z2FyYmFnZQ=="}})

@@ -47,7 +47,7 @@ def test_helm_is_started_once_for_each_release_that_changes(bench: Bench) -> Non
     assert ([item.objects for item in changes], len(ran)) == ([(), ()], 2)
 
 
-def test_what_reads_the_cluster_is_rendered_there_and_what_varies_twice(bench: Bench) -> None:
+def test_charts_that_read_the_cluster_are_rendered_there(bench: Bench) -> None:
     ref = bench.chart("reads", config_map("reads"))
     template = ref.path / "templates" / "all.yaml"
     template.write_text(TEMPLATE)

@@ -40,7 +40,7 @@ def _run(repo: Repo, free: Callable[[], object]) -> dict[str, Any]:
     return end
 
 
-def test_a_release_in_a_namespace_that_is_being_deleted_is_installed_anew(repo: Repo, kube: Kube) -> None:
+def test_a_release_in_a_namespace_being_deleted_is_reinstalled(repo: Repo, kube: Kube) -> None:
     assert repo.invoke("layer", "10").code == 0
     namespace = f"/api/v1/namespaces/{repo.namespace}"
     before = kube.get(f"{namespace}/configmaps/conf")
@@ -57,7 +57,7 @@ def test_a_release_in_a_namespace_that_is_being_deleted_is_installed_anew(repo: 
     assert repo.invoke("layer", "10", "--output", "json").document["releases"][0]["outcome"] == "unchanged"
 
 
-def test_an_object_that_is_being_deleted_is_waited_for_and_made_anew(repo: Repo, kube: Kube) -> None:
+def test_an_object_being_deleted_is_waited_for_and_recreated(repo: Repo, kube: Kube) -> None:
     assert repo.invoke("layer", "10").code == 0
     path = f"/api/v1/namespaces/{repo.namespace}/configmaps/conf"
     before = kube.merge(path, HELD)

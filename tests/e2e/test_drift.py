@@ -257,7 +257,7 @@ stringData: {password: {{ randAlphaNum 20 | quote }}, level: {{ .Values.level | 
 """
 
 
-def test_a_chart_that_renders_differently_each_time_is_left_alone_and_warned_of(repo: Repo, cluster: Cluster) -> None:
+def test_a_nondeterministic_chart_is_left_alone_with_a_warning(repo: Repo, cluster: Cluster) -> None:
     repo.chart("random", RANDOM)
     repo.write(
         "layers/20-apps.yaml", "stage: apps\nreleases: [{name: random, chart: platform/random, values: {level: a}}]\n"

@@ -74,7 +74,7 @@ def only(typed: Typed) -> dict[str, Any]:
     return dict(release)
 
 
-def test_after_a_fix_that_failed_the_last_deployed_revision_counts(web: Repo, hands: Hands) -> None:
+def test_after_a_failed_fix_the_last_deployed_revision_counts(web: Repo, hands: Hands) -> None:
     assert web.invoke("layer", "20").code == 0
     hands.edit("ConfigMap", {"data": {"port": "81"}})
     hands.edit("Deployment", {"spec": {"replicas": 3}})
@@ -106,7 +106,7 @@ def test_after_a_fix_that_failed_the_last_deployed_revision_counts(web: Repo, ha
     assert web.invoke("drift", "--name", "20").code == 0
 
 
-def test_a_first_install_that_failed_is_compared_with_what_it_should_have_made(web: Repo, hands: Hands) -> None:
+def test_a_failed_first_install_is_compared_with_its_manifest(web: Repo, hands: Hands) -> None:
     broken(web, yes=True)
     assert web.invoke("layer", "20").code == 1
     hands.delete("ConfigMap")

@@ -185,7 +185,7 @@ def test_outside_a_repository_it_says_so(offline: Repo, tmp_path: Path) -> None:
     assert (typed.code, "no stack here" in typed.err) == (2, True), typed.err
 
 
-def test_a_layer_and_a_selector_both_hold_and_what_is_offered_can_be_typed(offline: Repo) -> None:
+def test_a_layer_and_a_selector_combine_and_hints_can_be_typed(offline: Repo) -> None:
     nowhere = {"DEVTOOLS_CLUSTER": "nothing-here"}
     planned = offline.invoke("plan", "--name", "60", "--release", "smoke", "--output", "json", env=nowhere).document
     assert [item["release"] for item in planned["releases"]] == [f"{offline.namespace}/smoke"]
@@ -227,7 +227,7 @@ def test_a_plan_needs_no_cluster(offline: Repo) -> None:
     ],
     ids=["stopped", "older", "broken", "half-made"],
 )
-def test_a_cluster_that_does_not_answer_is_not_planned_for_as_if_it_were_empty(
+def test_an_unreachable_cluster_is_not_planned_for_as_empty(
     offline: Repo, tmp_path: Path, record: str, says: str
 ) -> None:
     home = tmp_path / "state/clusters/quiet"
@@ -286,7 +286,7 @@ def test_values_say_where_each_key_comes_from(offline: Repo) -> None:
     assert document["values"] == {"say": "world", "more": {"deep": [1]}}
 
 
-def test_values_are_shown_without_the_secret_ones_unless_they_are_asked_for(offline: Repo) -> None:
+def test_values_are_shown_without_secrets_unless_asked_for(offline: Repo) -> None:
     text = "auth: {password: hunter22, port: 5432, existingSecret: mine}\nurl: postgres://me:hunter22@db\n"
     offline.write("environments/local/10-base/conf.yaml", text)
     hidden = offline.invoke("values", "conf", "--output", "json").document["values"]
@@ -339,7 +339,7 @@ def test_drift_of_what_is_disabled_compares_nothing_and_says_so(repo: Repo) -> N
     assert typed.document["message"].endswith("nothing to compare")
 
 
-def test_a_state_directory_that_cannot_be_used_is_answered_with_the_way_out(offline: Repo) -> None:
+def test_an_unusable_state_directory_is_reported_with_a_remedy(offline: Repo) -> None:
     file = offline.write("a-file", "")
     typed = offline.invoke("cluster.create", env={"DEVTOOLS_STATE": str(file / "state"), "DEVTOOLS_PROVIDER": "kwok"})
     assert typed.code == 4

@@ -41,7 +41,7 @@ def _verdict(repo: Repo) -> str:
     return "passed" if repo.app.provider.find().real_node else "simulated"
 
 
-def test_what_is_no_longer_declared_is_named_with_what_removes_it(repo: Repo) -> None:
+def test_an_undeclared_release_is_named_with_what_removes_it(repo: Repo) -> None:
     more = "  - {name: extra, chart: platform/conf, values: {say: more}}\n"
     path = repo.path / "layers/10-base.yaml"
     whole = path.read_text()
@@ -192,7 +192,7 @@ def with_mark(mark: str) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_sync_leaves_no_process_and_the_next_run_finishes(
+def test_an_interrupted_sync_leaves_no_process_and_can_be_rerun(
     repo: Repo, cluster: Cluster, number: signal.Signals
 ) -> None:
     repo.chart("conf", CONFIG_MAP, SLOW)
@@ -258,9 +258,7 @@ def test_an_api_server_that_goes_away_in_the_middle(repo: Repo, cluster: Cluster
     door.close()
 
 
-def test_a_context_that_is_not_allowed_is_refused_before_anything_is_sent(
-    repo: Repo, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_context_that_is_not_allowed_is_refused_first(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     there = f"cluster: {{provider: context, context: {cluster.context}}}"
     repo.write("devtools.yaml", f"name: {repo.namespace}\n{there}\n")
     typed = repo.invoke("layer", "10", env={"DEVTOOLS_PROVIDER": "context", "KUBECONFIG": str(cluster.kubeconfig)})

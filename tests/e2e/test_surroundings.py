@@ -73,7 +73,7 @@ def test_terminals_that_cannot_show_everything(offline: Repo, encoding: str) -> 
 
 
 @pytest.mark.parametrize("task", ["up", "layer 10", "layers", "plan", "toolchain", "cluster.create", "cluster.status"])
-def test_an_output_nobody_knows_is_refused_before_anything_is_done(offline: Repo, task: str) -> None:
+def test_an_unknown_output_format_is_refused_first(offline: Repo, task: str) -> None:
     started = time.monotonic()
     code, out, err = _sh(offline, f"$INVOKE {task} --output yaml")
     assert (code, out) == (2, ""), out + err
@@ -117,9 +117,7 @@ def test_errors_are_one_document_too(offline: Repo) -> None:
 
 
 @pytest.mark.parametrize("told", ["", "1"])
-def test_our_modules_are_compiled_once_unless_python_was_told_otherwise(
-    offline: Repo, tmp_path: Path, told: str
-) -> None:
+def test_modules_are_compiled_once_unless_python_may_not(offline: Repo, tmp_path: Path, told: str) -> None:
     env = {"PYTHONDONTWRITEBYTECODE": told, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
     assert _sh(offline, "$INVOKE layers", env)[0] == 0
     assert any("devtools/config/stack." in str(path) for path in tmp_path.rglob("*.pyc")) != bool(told)

@@ -31,9 +31,7 @@ def _lease(repo: Repo) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{repo.namespace}/leases/devtools-{repo.namespace}"
 
 
-def test_a_run_from_elsewhere_is_named_waited_for_and_taken_over_from_when_it_is_killed(
-    repo: Repo, cluster: Cluster
-) -> None:
+def test_a_run_from_elsewhere_is_awaited_or_taken_over(repo: Repo, cluster: Cluster) -> None:
     repo.edit("layers/10-base.yaml", "    contract:", "    before: [{run: [sleep, '20']}]\n    contract:")
     kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
     first = repo.start("layer", "10")
@@ -73,7 +71,7 @@ def test_a_run_that_finds_nothing_to_do_takes_no_lease(repo: Repo, cluster: Clus
     assert "a run by somebody" in " ".join(refused.text.split())
 
 
-def test_a_run_from_elsewhere_is_named_by_who_looks_and_keeps_the_cluster(repo: Repo, cluster: Cluster) -> None:
+def test_readers_name_a_run_from_elsewhere_which_goes_on(repo: Repo, cluster: Cluster) -> None:
     repo.edit("layers/10-base.yaml", "    contract:", "    before: [{run: [sleep, '60']}]\n    contract:")
     kube, elsewhere = Kube(cluster.kubeconfig, cluster.context, Cancel()), _elsewhere(repo)
     first = repo.start("layer", "10")
@@ -103,9 +101,7 @@ HOOK = "    before: [{run: [sleep, '60']}]\n"
 
 
 @pytest.mark.parametrize("first_has", [1, 2], ids=["one-namespace-first", "two-namespaces-first"])
-def test_branches_whose_releases_are_in_different_namespaces_exclude_each_other(
-    repo: Repo, cluster: Cluster, first_has: int
-) -> None:
+def test_branches_in_different_namespaces_exclude_each_other(repo: Repo, cluster: Cluster, first_has: int) -> None:
     repo.edit("layers/10-base.yaml", "    contract:", f"{HOOK}    contract:")
     one = (repo.path / "layers/10-base.yaml").read_text()
     branches = {1: one, 2: one + OTHER.replace("NS", repo.namespace)}

@@ -196,7 +196,7 @@ def test_values_reach_the_chart_and_leave_no_file(bench: Bench) -> None:
     assert all("s3cret-marker" not in word for command in ran.runner.commands for word in command.argv)
 
 
-def test_a_release_in_a_declared_namespace_leaves_its_labels_alone(bench: Bench) -> None:
+def test_a_release_keeps_the_labels_of_a_declared_namespace(bench: Bench) -> None:
     declared = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": bench.namespace, "labels": {"team": "a"}}}
     space = bench.release(bench.chart("space", declared))
     space = replace(space, namespace="default", name=f"space-{bench.namespace[-6:]}")

@@ -72,7 +72,7 @@ def test_helm_is_started_while_what_it_needs_becomes_ready(bench: Bench) -> None
 
 
 @pytest.mark.cluster
-def test_helm_whose_turn_never_comes_does_nothing_and_says_nothing(bench: Bench) -> None:
+def test_a_prestarted_helm_that_is_not_needed_does_nothing(bench: Bench) -> None:
     broken = deployment("broken")
     broken["spec"]["paused"] = True  # it never becomes ready, and that is seen at once
     first = bench.release(bench.chart("broken", broken))
@@ -143,7 +143,7 @@ def _within(seconds: float) -> Iterator[None]:
 
 
 @pytest.mark.cluster
-def test_helm_does_nothing_when_we_are_killed_before_it_has_its_values(bench: Bench) -> None:
+def test_helm_without_its_values_does_nothing_when_we_are_killed(bench: Bench) -> None:
     """It would install with no values at all if it took the end of the file for them."""
     chart = bench.chart("conf", config_map("conf"))
     words = (bench.helm, bench.cluster.kubeconfig, bench.cluster.context, bench.namespace, chart.path)
@@ -188,7 +188,7 @@ def _id(name: str) -> ReleaseId:
     return ReleaseId("ns", name)
 
 
-def test_those_are_prepared_that_wait_for_nobody_who_has_not_begun(tmp_path: Path) -> None:
+def test_a_step_is_prestarted_once_all_its_needs_have_begun(tmp_path: Path) -> None:
     steps = _steps(
         tmp_path, ("a", ""), ("b", ""), ("both", "a"), ("both", "b"), ("one", "a"), ("stuck", "a"), stuck="failed"
     )

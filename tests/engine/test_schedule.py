@@ -56,9 +56,7 @@ def graphs(draw: st.DrawFn) -> tuple[Needs, Mapping[str, float]]:
 
 @given(graphs(), st.integers(2, 3))
 @cases(60)
-def test_the_longest_way_first_is_within_grahams_bound_of_the_best_order(
-    graph: tuple[Needs, Mapping[str, float]], slots: int
-) -> None:
+def test_the_longest_path_first_is_within_grahams_bound(graph: tuple[Needs, Mapping[str, float]], slots: int) -> None:
     needs, seconds = graph
     urgency = levels(needs, seconds.__getitem__)
     ours = makespan(needs, seconds, slots, urgency.__getitem__)
@@ -90,7 +88,7 @@ def test_a_chain_of_thousands_has_levels() -> None:
     assert levels(needs, lambda _: 1.0)["0"] == 5000.0
 
 
-def test_the_start_of_a_long_chain_goes_before_what_was_declared_first() -> None:
+def test_a_long_chain_begins_before_what_was_declared_first() -> None:
     """Four leaves declared before a chain of three: naive order leaves the chain for the end."""
     needs: Needs = {"a": [], "b": [], "c": [], "d": [], "x": [], "y": ["x"], "z": ["y"]}
     seconds = dict.fromkeys(needs, 1.0)
@@ -99,7 +97,7 @@ def test_the_start_of_a_long_chain_goes_before_what_was_declared_first() -> None
     assert makespan(needs, seconds, 2, levels(needs, seconds.__getitem__).__getitem__) == 4.0
 
 
-def test_what_is_expected_is_what_was_seen_else_a_guess_by_what_it_is() -> None:
+def test_a_duration_is_measured_or_guessed_from_the_kind() -> None:
     chart = ChartRef(name="platform/web", path=Path("web"))
     plain, vendored = step(release(chart, "a")), step(release(replace(chart, kind="vendored"), "a"))
     smoke = step(release(chart, "a", smoke=True))

@@ -38,7 +38,7 @@ class Breaking(Recorder):
 
 
 @cluster
-def test_a_bug_of_ours_is_one_steps_failure_and_the_others_end_in_order(bench: Bench) -> None:
+def test_a_bug_fails_one_step_and_the_others_finish(bench: Bench) -> None:
     bad = bench.release(bench.chart("bad", config_map("bad")))
     child = bench.release(bench.chart("child", config_map("child")))
     other = bench.release(bench.chart("other", config_map("other")))
@@ -151,7 +151,7 @@ def test_only_testing_what_is_not_there_is_refused_at_once(bench: Bench) -> None
 
 
 @cluster
-def test_only_testing_does_not_make_an_older_release_pass_for_what_is_declared(bench: Bench) -> None:
+def test_only_testing_does_not_make_an_older_release_current(bench: Bench) -> None:
     smoke = bench.release(bench.chart("smoke", job("t", "test", "true")), smoke=True)
     first = bench.run(plan(step(smoke)))
     changed = step(smoke, action=Action.UPGRADE, digest="e" * 40, revision=1)

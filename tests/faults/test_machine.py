@@ -57,7 +57,7 @@ def _can_mount() -> bool:
 
 
 @cluster_
-def test_a_disk_that_is_full_in_the_middle_of_a_run_costs_logs_and_nothing_else(repo: Repo) -> None:
+def test_a_disk_that_fills_during_a_run_costs_only_logs(repo: Repo) -> None:
     if not _can_mount():
         pytest.skip("no small disk: needs root and mount namespaces")
     (repo.path / ".devtools").mkdir()
@@ -95,7 +95,7 @@ print("the end", file=sys.stderr)
 
 
 @cluster_
-def test_a_hundred_megabytes_that_are_no_text_are_read_in_little_memory(repo: Repo) -> None:
+def test_a_hundred_megabytes_of_binary_need_little_memory(repo: Repo) -> None:
     repo.write("flood.py", FLOOD)
     hook = f"    before:\n      - {{run: [{sys.executable}, flood.py]}}\n    values:"
     repo.edit("layers/10-base.yaml", "    values:", hook)
@@ -208,7 +208,7 @@ def test_a_clock_that_is_wrong_or_jumps_changes_nothing(repo: Repo, skew: float 
     assert json.loads(out.getvalue())["seconds"] >= 0
 
 
-def test_a_certificate_of_another_time_makes_one_look_at_the_clock() -> None:
+def test_a_certificate_not_valid_now_points_at_the_clock() -> None:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code, error.verify_message = 9, "certificate is not yet valid"
     assert "certificate is not yet valid; is this machine's clock right?" in _distrust(error)
@@ -306,7 +306,7 @@ def test_a_namespace_on_its_way_out_is_waited_for(bench: Bench) -> None:
 
 
 @cluster_
-def test_a_namespace_that_does_not_go_is_named_with_what_keeps_it(bench: Bench) -> None:
+def test_a_namespace_stuck_in_deletion_is_named_with_its_cause(bench: Bench) -> None:
     held = _leave(bench)
     eventually(lambda: "example.com/hold" in str(bench.kube.get(f"/api/v1/namespaces/{bench.namespace}")), 40)
     ran = bench.run(plan(step(bench.release(bench.chart("conf", config_map("conf")), timeout=1.0))))
@@ -321,7 +321,7 @@ def test_a_namespace_that_does_not_go_is_named_with_what_keeps_it(bench: Bench) 
 
 
 @cluster_
-def test_an_object_of_a_kind_that_nobody_brought_is_named_with_what_to_do(bench: Bench) -> None:
+def test_an_object_of_an_unknown_kind_is_named_with_what_to_do(bench: Bench) -> None:
     widget = {"apiVersion": "widgets.example.com/v1", "kind": "Widget", "metadata": {"name": "w"}}
     ran = bench.run(plan(step(bench.release(bench.chart("conf", widget)))))
     end = ran.one(StepFinished)
@@ -331,7 +331,7 @@ def test_an_object_of_a_kind_that_nobody_brought_is_named_with_what_to_do(bench:
 
 
 @cluster_
-def test_a_chart_for_another_kubernetes_is_not_told_to_bring_a_crd(bench: Bench) -> None:
+def test_a_chart_for_another_kubernetes_gets_no_advice_on_crds(bench: Bench) -> None:
     job = {"apiVersion": "batch/v1beta1", "kind": "CronJob", "metadata": {"name": "j"}}
     end = bench.run(plan(step(bench.release(bench.chart("conf", job))))).one(StepFinished)
     said = "the cluster has no kind CronJob of batch/v1beta1: its Kubernetes does not serve that version of its API"

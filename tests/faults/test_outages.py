@@ -118,9 +118,7 @@ def _shut(door: Door) -> Iterator[None]:
     yield
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for_and_the_run_goes_well(
-    repo: Repo, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_run_waits_for_a_server_that_comes_back(repo: Repo, cluster: Cluster, tmp_path: Path) -> None:
     port = urlsplit(read_credentials(cluster.kubeconfig, cluster.context).server).port
     assert port
     door = Door(port)
@@ -249,7 +247,7 @@ def test_a_server_that_hangs_for_a_while(own: Own) -> None:
 
 
 @nightly
-def test_a_server_that_is_gone_for_good_ends_a_helm_that_waits_for_a_hook(own: Own) -> None:
+def test_a_server_that_is_gone_ends_helm_waiting_for_a_hook(own: Own) -> None:
     repo, limit = own.repo, 40.0
     repo.edit("layers/_defaults.yaml", "60s", "600s")
     repo.chart("conf", CONFIG_MAP, SLOW)

@@ -66,7 +66,7 @@ def test_a_tag_that_would_call_something_is_refused_or_is_text(offline: Repo, wa
         assert not mark.exists()
 
 
-def test_commands_before_a_sync_are_shown_by_the_plan_and_run_by_no_reader(offline: Repo) -> None:
+def test_only_a_sync_runs_the_commands_before_it(offline: Repo) -> None:
     mark = offline.path / "executed"
     hook = f'    before:\n      - {{run: [touch, "{mark}"]}}\n    values:'
     offline.edit("layers/10-base.yaml", "    values:", hook)
@@ -125,7 +125,7 @@ ARCHIVES = {
 
 
 @pytest.mark.parametrize("case", ARCHIVES)
-def test_an_archive_that_reaches_out_is_refused_before_anything_is_touched(offline: Repo, case: str) -> None:
+def test_an_archive_with_paths_outside_is_refused_first(offline: Repo, case: str) -> None:
     raw = ARCHIVES[case]
     folder = offline.path / "charts/third_party/acme/tool"
     folder.mkdir(parents=True)
@@ -218,7 +218,7 @@ def test_nothing_is_written_through_a_link_that_leads_out(offline: Repo, place: 
     assert list(outside.iterdir()) == []
 
 
-def test_names_of_files_reach_the_terminal_without_escape_sequences(offline: Repo) -> None:
+def test_file_names_are_printed_without_escape_sequences(offline: Repo) -> None:
     name = "\x1b]0;owned\x07\x1b[31m\u202e-evil.yaml"
     offline.write(f"layers/{name}", "releases: []\n")
     for verb in READERS:

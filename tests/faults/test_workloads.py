@@ -420,7 +420,7 @@ def test_what_the_reason_says_is_not_said_again(run: Clocked, name: str) -> None
     assert [line for line in run.end(name).details if line.startswith("event: Failed: Error: ")] == []
 
 
-def test_a_probe_that_says_not_yet_is_told_with_the_time_that_is_left(run: Clocked) -> None:
+def test_a_failing_readiness_probe_is_shown_with_the_time_left(run: Clocked) -> None:
     waits = [event for event, _ in run.of("readiness-deadline") if isinstance(event, StepWaiting)]
     waits = [event for event in waits if not BY_HELM.search(event.what)]  # helm has a time of its own
     told = "Deployment/readiness-deadline (0 of 1 pods available: Readiness probe failed: not alive)"
@@ -430,7 +430,7 @@ def test_a_probe_that_says_not_yet_is_told_with_the_time_that_is_left(run: Clock
     assert all(TIMEOUT - 40 < seconds <= TIMEOUT for seconds in left), left
 
 
-def test_a_job_that_tries_again_is_told_with_what_its_tries_came_to(run: Clocked) -> None:
+def test_a_job_that_retries_is_shown_with_its_attempts(run: Clocked) -> None:
     said = [event.what for event, _ in run.of("job-fails") if isinstance(event, StepWaiting)]
     assert "Job/job-fails (its pod to run: 1 pod failed, the last with exit code 4)" in said
 

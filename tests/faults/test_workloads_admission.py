@@ -143,9 +143,7 @@ def test_a_webhook_that_refuses_is_quoted_at_once(place: Place, asked: Bench, po
     assert "images must come from our registry" in end.reason
 
 
-def test_a_webhook_that_refuses_pods_is_quoted_while_their_workload_is_waited_for(
-    place: Place, asked: Bench, port: int
-) -> None:
+def test_a_webhook_that_refuses_pods_is_quoted_during_the_wait(place: Place, asked: Bench, port: int) -> None:
     _register(asked, place.registration(asked.namespace, "pods", port))
     with place.server(port):
         ran = asked.run(plan(step(asked.release(asked.chart("web", deployment("web")), timeout=100.0))))

@@ -123,7 +123,7 @@ def test_policies(shop: Path, waves: Path, environment: str, *, prune: bool | No
         assert item["metadata"]["finalizers"]
 
 
-def test_a_component_that_is_declared_no_longer_goes_only_as_prune_says(tmp_path: Path) -> None:
+def test_an_undeclared_component_is_removed_only_as_prune_says(tmp_path: Path) -> None:
     """The Application of a removed component takes all that it deployed with it."""
     root = make_shop(tmp_path / "shop")
     settings = root / "devtools.yaml"

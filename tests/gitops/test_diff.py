@@ -40,7 +40,7 @@ def fields(document: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def test_two_environments_differ_in_what_their_overlays_render_to(shop: Path) -> None:
+def test_two_environments_differ_as_their_overlays_do(shop: Path) -> None:
     done = run(shop, environment="staging", against="dev")
     assert done.code is ExitCode.OK
     assert (done.document["from"], done.document["to"]) == ("dev", "staging")

@@ -100,7 +100,7 @@ def test_a_selection_writes_its_components_only(shop: Path) -> None:
     assert run(shop, environments=("dev",)).document["removed"] == []
 
 
-def test_a_choice_of_environments_leaves_the_others_and_what_they_share_as_a_whole_export_does(shop: Path) -> None:
+def test_exporting_some_environments_leaves_the_others_unchanged(shop: Path) -> None:
     run(shop)
     whole = tree(shop)
     for path in ("argocd/projects/shop.yaml", "argocd/apps/dev.yaml", "argocd/apps/staging.yaml"):

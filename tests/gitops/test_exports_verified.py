@@ -109,7 +109,7 @@ def test_a_mistake_in_an_export_is_found(
     assert found == rules if rules else {"template-key-missing", "component-unknown-key"} <= found
 
 
-def test_no_secret_of_the_environment_or_of_a_sops_file_is_exported(tmp_path: Path) -> None:
+def test_no_secret_of_environment_or_sops_file_is_exported(tmp_path: Path) -> None:
     """A canary in the environment, where the key of SOPS is, too; the encrypted file stays as it is."""
     canary = "c4naryQ7wm2Rz81xTe"
     root = make_shop(tmp_path / "shop")

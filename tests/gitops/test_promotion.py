@@ -111,7 +111,7 @@ def bump_chart(shop: Path) -> None:
     (shop / "charts/third_party/acme/cache/cache-1.2.3.tgz").unlink()
 
 
-def test_a_chart_is_promoted_by_the_exported_files_and_rolled_back(shop: Path) -> None:
+def test_a_chart_is_promoted_with_its_export_and_rolled_back(shop: Path) -> None:
     exported(shop)
     commit(shop)
     bump_chart(shop)
@@ -197,7 +197,7 @@ def test_what_cannot_be_promoted_is_refused(shop: Path, typed: dict[str, str], m
         "auth: {tokens: [c4n4ry-of-the-store]}",
     ],
 )
-def test_a_secret_within_a_value_is_neither_shown_nor_in_the_commit(values: str) -> None:
+def test_a_secret_within_a_value_is_not_shown_or_committed(values: str) -> None:
     data = yaml.safe_load(values)
     nothing: dict[str, Any] = {}
     texts = dict.fromkeys(data, "x")

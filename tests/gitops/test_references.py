@@ -48,7 +48,7 @@ def run(root: Path, **typed: Any) -> Done:
     ],
     ids=lambda typed: " ".join(typed.values()),
 )
-def test_every_engine_exports_the_values_that_references_stand_for(shop: Path, typed: dict[str, Any]) -> None:
+def test_every_engine_exports_the_values_of_references(shop: Path, typed: dict[str, Any]) -> None:
     done = run(shop, **typed)
     assert done.code is ExitCode.OK, done.document
     written = {path: path.read_text() for path in (shop / "gitops").rglob("*.yaml")}

@@ -26,7 +26,7 @@ def test_a_second_export_writes_nothing(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_file_that_is_exported_no_longer_goes_with_its_directories(tmp_path: Path) -> None:
+def test_a_stale_file_is_removed_with_its_directories(tmp_path: Path) -> None:
     export(tmp_path, {A: b"1\n", B: b"2\n"})
     assert export(tmp_path, {B: b"2\n"}).removed == (A,)
     assert sorted(path.name for path in tmp_path.iterdir()) == [MANIFEST, "two.yaml"]
@@ -67,7 +67,7 @@ def test_engines_do_not_remove_each_others_files(tmp_path: Path) -> None:
     assert (tmp_path / A).exists()
 
 
-def test_a_selection_removes_nothing_and_keeps_the_manifest_of_the_rest(tmp_path: Path) -> None:
+def test_a_selection_keeps_the_manifest_of_the_rest(tmp_path: Path) -> None:
     export(tmp_path, {A: b"1\n", B: b"2\n"})
     changes = changes_of(tmp_path, "argocd", {B: b"3\n"}, shown=tmp_path, includes=lambda path: path == B)
     write_changes(changes)

@@ -21,7 +21,7 @@ _TREES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["dev", "staging", "production"]), _TREES, min_size=1))
-def test_what_is_shared_under_the_rest_is_what_each_environment_had(values: dict[str, Any]) -> None:
+def test_shared_values_and_overlays_give_what_each_one_had(values: dict[str, Any]) -> None:
     common, rest = shared(values)
     for name, tree in values.items():
         assert repr(_sorted(merged(common, rest[name]))) == repr(_sorted(tree))

@@ -126,7 +126,7 @@ def test_a_key_with_a_passphrase_is_refused_and_not_asked_for() -> None:
 PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
 
 
-def test_a_plugin_that_is_not_installed_comes_with_the_advice_of_the_kubeconfig(tmp_path: Path) -> None:
+def test_a_missing_plugin_comes_with_the_kubeconfigs_advice(tmp_path: Path) -> None:
     plugin = {**PLUGIN, "command": "no-such-plugin", "installHint": "Get it at\n  https://plugin.example.com\x1b[2J"}
     document = {
         "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],

@@ -29,7 +29,7 @@ def test_an_overloaded_server_is_given_the_time_it_asks_for(tmp_path: Path) -> N
         assert time.monotonic() - started >= 1.0
 
 
-def test_a_server_that_stays_overloaded_is_the_environments_fault(tmp_path: Path) -> None:
+def test_a_server_that_stays_overloaded_is_an_environment_fault(tmp_path: Path) -> None:
     script = Script().on("GET /version", refusal(503, "ServiceUnavailable"))
     with served(script, tmp_path, retry_for=0.5) as kube:
         started = time.monotonic()
@@ -55,7 +55,7 @@ def test_a_connection_that_breaks_off_is_told_in_words(tmp_path: Path) -> None:
         kube.version()
 
 
-def test_a_created_object_whose_answer_was_lost_is_found_not_refused(tmp_path: Path) -> None:
+def test_a_created_object_whose_response_was_lost_is_found(tmp_path: Path) -> None:
     script = (
         Script()
         .on("POST /api/v1/namespaces", Say(lost=True), refusal(409, "AlreadyExists"))
@@ -101,7 +101,7 @@ def test_forbidden_is_the_environments_fault(tmp_path: Path) -> None:
         assert caught.value.exit_code is ExitCode.ENVIRONMENT
 
 
-def test_an_outage_is_told_once_whoever_waits_and_again_when_it_comes_back(tmp_path: Path) -> None:
+def test_an_outage_is_shown_once_for_all_who_wait(tmp_path: Path) -> None:
     said: list[str] = []
     away = [Say(lost=True)] * 16
     script = Script().on("GET /version", Say(body=VERSION), *away, Say(body=VERSION))
@@ -210,7 +210,7 @@ def test_a_secret_in_a_log_is_not_cut_in_two(tmp_path: Path, before: int, chunk:
     assert text == "x" * before + "***" + "y" * 70000
 
 
-def test_a_log_that_kubelet_cannot_follow_is_told_from_the_containers_own_lines(tmp_path: Path) -> None:
+def test_a_kubelets_log_error_is_not_a_line_of_the_container(tmp_path: Path) -> None:
     path, pod = "GET /api/v1/namespaces/ns/pods/p/log", {"metadata": {"name": "p"}, "spec": {}}
     body = b"one\nfailed to create fsnotify watcher: too many open files\n"  # as kubelet ends such a log
     lines: list[str] = []
@@ -245,7 +245,7 @@ def test_a_server_that_still_answers_503_does_not_answer_again(tmp_path: Path) -
     assert "does not answer (answers 503)" in said[0]
 
 
-def test_what_is_not_ready_is_named_where_the_health_is_asked_for(tmp_path: Path) -> None:
+def test_a_health_check_names_what_is_not_ready(tmp_path: Path) -> None:
     body = b"[+]ping ok\n[-]etcd failed: reason withheld\n[-]etcd-readiness failed: reason withheld\n"
     with (
         served(Script().on("GET /readyz", Say(status=500, body=body)), tmp_path, retry_for=0.3) as kube,
@@ -255,13 +255,13 @@ def test_what_is_not_ready_is_named_where_the_health_is_asked_for(tmp_path: Path
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_server_that_shows_its_health_to_nobody_is_asked_for_its_version(tmp_path: Path, status: int) -> None:
+def test_a_server_that_hides_its_health_is_asked_for_its_version(tmp_path: Path, status: int) -> None:
     script = Script().on("GET /readyz", refusal(status, "No")).on("GET /version", Say(body=VERSION))
     with served(script, tmp_path) as kube:
         kube.check()
 
 
-def test_all_requests_give_a_server_up_at_the_same_time_and_later_ones_at_once(tmp_path: Path) -> None:
+def test_all_requests_give_a_server_up_at_the_same_time(tmp_path: Path) -> None:
     script = Script().on("GET /version", Say(body=VERSION), Say(lost=True)).on("GET /healthz", Say(lost=True))
     with served(script, tmp_path, retry_for=2.0) as kube:
         kube.version()
@@ -282,9 +282,7 @@ def test_all_requests_give_a_server_up_at_the_same_time_and_later_ones_at_once(t
         assert len(script.asked) == asked
 
 
-def test_a_server_that_says_nothing_is_named_while_it_is_waited_for_and_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_is_named_and_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "SILENT", 0.5)
     said: list[str] = []
     script = Script().on("GET /version", Say(body=VERSION), Say(waits=30.0))

@@ -61,7 +61,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("layer", "target", "fail", "condition", "says"), REFUSED)
-def test_what_an_operator_refuses_fails_its_layer_in_the_operators_words_on_the_first_screen(
+def test_an_operators_refusal_is_quoted_on_the_first_screen(
     layer: str, target: str, fail: str, condition: str, says: str, healthy: Kubectl
 ) -> None:
     """Told to fail by its label; sooner than the contract's time is over, and long before the release's."""

@@ -35,7 +35,7 @@ def _settle(bench: Bench, kube: Kube, contract: Contract, seconds: float) -> Any
     return contracts.wait_for(contract, bench.namespace, wait)
 
 
-def test_pods_that_cannot_heal_behind_an_object_end_the_waiting_for_it(bench: Bench, kube: Kube) -> None:
+def test_pods_that_cannot_heal_end_the_wait_for_their_object(bench: Bench, kube: Kube) -> None:
     # as an operator does it: the object owns a Deployment, whose ReplicaSet owns the pods
     root = f"/api/v1/namespaces/{bench.namespace}"
     owner = kube.create(f"{root}/configmaps", config_map("database", phase="starting"))
@@ -72,7 +72,7 @@ def test_what_its_operator_refuses_is_not_waited_for_to_the_end(bench: Bench, ku
     assert (checked.verdict, checked.reason) == (Verdict.FAILED, "Ready is False (Invalid: no listener)")
 
 
-def test_broken_pods_of_the_revision_before_are_not_taken_for_those_of_this_one(bench: Bench, kube: Kube) -> None:
+def test_broken_pods_of_the_previous_revision_do_not_count(bench: Bench, kube: Kube) -> None:
     path, observer = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments", Observer(kube)
     kube.create(path, deployment("web", **{FAIL: "image"}))
     old = eventually(lambda: observer.pods(bench.namespace))[0]["metadata"]["name"]
@@ -102,7 +102,7 @@ def test_a_look_from_before_a_change_does_not_count_after_it(bench: Bench, kube:
     assert [item["metadata"]["name"] for item in observer.items("v1", "Service", bench.namespace)] == ["late"]
 
 
-def test_nothing_is_concluded_from_pods_that_were_seen_before_their_object(bench: Bench, kube: Kube) -> None:
+def test_pods_listed_before_their_object_prove_nothing(bench: Bench, kube: Kube) -> None:
     made = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments"
 
     class Slow(Kube):

@@ -28,9 +28,7 @@ from tests.kits.run import Bench, plan, step
     ],
     ids=["image", "secret"],
 )
-def test_new_pods_that_cannot_start_are_blamed_and_not_the_old_ones(
-    bench: Bench, change: dict[str, Any], cause: str
-) -> None:
+def test_new_pods_that_cannot_start_are_blamed(bench: Bench, change: dict[str, Any], cause: str) -> None:
     spec = container(bench.cluster)
     web = bench.release(bench.chart("web", workload("web", pod(bench.cluster, spec))), timeout=60.0)
     bench.run(plan(step(web)))

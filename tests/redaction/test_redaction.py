@@ -74,7 +74,7 @@ def test_a_long_secret_in_base64_is_hidden_line_by_line(width: int) -> None:
     assert {redactor.text(line) for line in textwrap.wrap(coded, width)} == {"***"}
 
 
-def test_every_line_of_a_secret_of_several_is_hidden_but_ordinary_settings_are_not() -> None:
+def test_every_line_of_a_multiline_secret_is_hidden() -> None:
     redactor = Redactor([KEY, "server:\n  port: 8080\n  password: hunter22\nworkers: 40000\n"])
     assert [redactor.text(line) for line in KEY.splitlines()] == ["***"] * 4
     assert redactor.text("workers: 40000") == "workers: 40000"
@@ -175,7 +175,7 @@ def test_no_text_makes_the_search_endless() -> None:
     subprocess.run([sys.executable, "-c", ENDLESS], input=json.dumps(REPEATED), text=True, check=True, timeout=120)
 
 
-def test_what_was_deployed_at_the_keys_of_marked_values_is_secret() -> None:
+def test_deployed_values_at_marked_keys_are_secret() -> None:
     now = {"words": ["--debug", marked("--with=new")], "listen": marked("new"), "deep": {"a": marked(1), "b": "x"}}
     before = {
         "words": ["--debug", "--with=old"],

@@ -70,7 +70,7 @@ def versions(bench: Bench, name: str) -> Sequence[str]:
 
 
 @pytest.mark.cluster
-def test_they_are_installed_before_the_release_and_can_be_used_at_once(bench: Bench, group: str) -> None:
+def test_crds_are_usable_before_the_release_is_installed(bench: Bench, group: str) -> None:
     ref = with_crds(bench, crd(group, V1))
     widget = {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "w"}}
     (ref.path / "templates" / "widget.yaml").write_text(yaml.safe_dump(widget))
@@ -119,7 +119,7 @@ def test_a_schema_is_upgraded_what_it_drops_goes_too(bench: Bench, group: str) -
 
 
 @pytest.mark.cluster
-def test_a_stored_version_is_never_dropped_and_nothing_is_applied(bench: Bench, group: str) -> None:
+def test_dropping_a_stored_version_is_refused_before_any_apply(bench: Bench, group: str) -> None:
     sync(bench, with_crds(bench, crd(group, V1_BETA)))
     other = crd(group, V1, kind="Other")
     ran = sync(bench, with_crds(bench, other, crd(group, V1)), Action.UPGRADE)

@@ -24,7 +24,7 @@ def _record(name: str, version: object, status: str, **labels: str) -> dict[str,
     return {"metadata": {"name": f"sh.helm.release.v1.{name}.v{version}", "namespace": "ns", "labels": more}}
 
 
-def test_thousands_of_records_come_in_pages_and_the_newest_revision_counts(tmp_path: Path) -> None:
+def test_thousands_of_records_are_read_in_pages(tmp_path: Path) -> None:
     records = [_record(f"r{number % 200}", number // 200 + 1, "superseded") for number in range(2000)]
     records += [_record(f"r{number}", 11, "deployed") for number in range(200)]
     pages = [
@@ -93,7 +93,7 @@ def test_objects_are_looked_for_of_those_that_it_is_about_alone(tmp_path: Path) 
     assert facts.releases[ReleaseId("ns", "other")].missing == ()
 
 
-def test_what_is_in_a_namespace_that_is_being_deleted_is_as_good_as_gone(tmp_path: Path) -> None:
+def test_a_release_in_a_namespace_being_deleted_counts_as_gone(tmp_path: Path) -> None:
     listed = Say(body={"items": [_record("web", 1, "deployed")], "metadata": {}})
     leaving = Say(body={"items": [{"metadata": {"name": "ns"}}], "metadata": {}})
     with served(Script().on(SECRETS, listed).on(NAMESPACES, leaving), tmp_path) as kube:

@@ -30,7 +30,7 @@ class Clock:
 
 @pytest.mark.parametrize("seconds", [0.0, 30.0], ids=["at once", "after the webhook's own timeout"])
 @pytest.mark.parametrize("outages", [0, 1], ids=["alone", "after an outage"])
-def test_an_unanswered_webhook_is_tried_again_for_20_s_from_its_first_failure(
+def test_an_unanswered_webhook_is_retried_for_20_s(
     monkeypatch: pytest.MonkeyPatch, seconds: float, outages: int
 ) -> None:
     clock, notices = Clock(monkeypatch), list[str]()

@@ -90,7 +90,7 @@ FOREIGN = {"deployed": 1, "failed": 1, "pending-install": 1, "uninstalling": 1, 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("state", FOREIGN)
-def test_a_release_of_other_means_is_not_touched_until_it_is_adopted(
+def test_a_release_of_other_tools_is_not_touched_until_adopted(
     bench: Bench, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = bench.chart("theirs", _claim("data"), config_map("conf", value="theirs"))
@@ -125,7 +125,7 @@ def test_a_release_of_other_means_is_not_touched_until_it_is_adopted(
 
 
 @pytest.mark.cluster
-def test_a_release_of_another_stack_is_adopted_where_that_is_asked_for(bench: Bench) -> None:
+def test_a_release_of_another_stack_is_adopted_on_request(bench: Bench) -> None:
     web = bench.release(bench.chart("web", config_map("web", value="1")))
     made = _plan(bench, web)
     assert bench.run(made).code is ExitCode.OK
@@ -138,7 +138,7 @@ def test_a_release_of_another_stack_is_adopted_where_that_is_asked_for(bench: Be
 
 
 @pytest.mark.cluster
-def test_a_release_that_other_means_install_after_the_plan_was_made(bench: Bench) -> None:
+def test_a_release_that_another_tool_installs_after_the_plan(bench: Bench) -> None:
     web = bench.release(bench.chart("web", config_map("web", value="1")))
     made = _plan(bench, web)
     _by_hand(bench, "install", "web", str(web.chart.path), "--create-namespace")
@@ -192,9 +192,7 @@ def test_a_living_helm_is_waited_for_and_not_rolled_back_under(bench: Bench) -> 
 
 
 @pytest.mark.cluster
-def test_a_helm_that_has_not_ended_for_long_is_named_and_overridden_where_that_is_asked_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_helm_that_runs_too_long_is_named_and_overridable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     web = bench.release(bench.chart("web", config_map("web", value="1")))
     assert bench.run(_plan(bench, web)).code is ExitCode.OK
     killed = subprocess.Popen(_helm(bench, "upgrade", "web", str(_slow(bench))), stdout=subprocess.DEVNULL)
@@ -217,9 +215,7 @@ def test_a_helm_that_has_not_ended_for_long_is_named_and_overridden_where_that_i
 
 
 @pytest.mark.cluster
-def test_a_helm_of_another_machines_run_may_take_as_long_as_its_timeout(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_helm_of_another_machine_may_use_its_whole_timeout(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     web = bench.release(bench.chart("web", config_map("web", value="1")))
     for _ in range(2):
         assert bench.run(plan(step(web)), origin="elsewhere").code is ExitCode.OK

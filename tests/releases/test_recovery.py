@@ -141,7 +141,7 @@ def test_secrets_are_told_by_their_keys() -> None:
 
 
 @pytest.mark.cluster
-def test_what_helm_says_of_values_is_shown_without_the_secret_ones(bench: Bench) -> None:
+def test_secret_values_in_helms_messages_are_hidden(bench: Bench) -> None:
     ref = bench.chart("conf", config_map("conf", say='{{ fail (printf "bad password %s" .Values.auth.password) }}'))
     conf = bench.release(ref)
     ran = bench.run(plan(step(conf)), {"conf": {"auth": {"password": "hunter2-marker", "secretName": "web-tls"}}})
@@ -154,7 +154,7 @@ def test_what_helm_says_of_values_is_shown_without_the_secret_ones(bench: Bench)
 
 
 @pytest.mark.cluster
-def test_a_record_without_its_labels_is_named_with_what_puts_them_back(bench: Bench) -> None:
+def test_a_record_without_labels_is_named_with_the_remedy(bench: Bench) -> None:
     conf = bench.release(bench.chart("conf", config_map("conf")))
     assert bench.run(plan(step(conf))).code is ExitCode.OK
     path = record_path(conf.id, 1)

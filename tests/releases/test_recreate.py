@@ -60,7 +60,7 @@ def edit(bench: Bench, path: str, patch: Mapping[str, Any]) -> None:
     bench.kube._json("PATCH", path, body=patch, content=MERGE_PATCH, query={"fieldManager": "kubectl-edit"})
 
 
-def test_a_job_and_a_stateful_set_are_recreated_where_that_is_asked_for(bench: Bench) -> None:
+def test_a_job_and_a_stateful_set_are_recreated_on_request(bench: Bench) -> None:
     namespace = bench.namespace
     gone = {"whenDeleted": "Delete", "whenScaled": "Retain"}
     objects = [migration("1"), database("one", persistentVolumeClaimRetentionPolicy=gone), config_map("conf", a="1")]
@@ -104,7 +104,7 @@ def test_a_job_and_a_stateful_set_are_recreated_where_that_is_asked_for(bench: B
     assert (again.code, again.all(Notice)) == (ExitCode.OK, [])  # nothing is refused, so nothing is deleted
 
 
-def test_nothing_is_deleted_for_a_workload_that_could_not_be_made_either(bench: Bench) -> None:
+def test_nothing_is_deleted_for_a_workload_that_is_invalid(bench: Bench) -> None:
     app = bench.release(bench.chart("app", deployment("web"), migration("1")))
     assert bench.run(plan(step(app))).code is ExitCode.OK
     path = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments/web"
@@ -139,7 +139,7 @@ def test_what_holds_data_is_never_recreated(bench: Bench) -> None:
     assert ran.all(Notice) == []
 
 
-def test_a_conflict_names_the_manager_and_is_won_where_that_is_asked_for(bench: Bench) -> None:
+def test_a_conflict_names_the_manager_and_is_forced_on_request(bench: Bench) -> None:
     app = bench.release(bench.chart("app", deployment("web"), config_map("conf", a="1", b="1")))
     assert bench.run(plan(step(app))).code is ExitCode.OK
     web = f"/apis/apps/v1/namespaces/{bench.namespace}/deployments/web"
@@ -163,7 +163,7 @@ def test_a_conflict_names_the_manager_and_is_won_where_that_is_asked_for(bench: 
     assert upgrade(bench, app).code is ExitCode.OK
 
 
-def test_what_somebody_put_in_the_place_of_ours_is_named_and_taken_away_where_that_is_asked_for(bench: Bench) -> None:
+def test_an_object_in_the_place_of_ours_is_deleted_on_request(bench: Bench) -> None:
     def service(port: int) -> dict[str, Any]:
         spec = {"selector": {"app": "web"}, "ports": [{"name": "http", "port": port}]}
         return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
@@ -203,7 +203,7 @@ def test_a_chart_that_is_invalid_by_itself_is_nobodys_doing(bench: Bench) -> Non
     assert end.hint == ""
 
 
-def test_an_object_that_is_nobodys_or_anothers_is_named_and_taken_where_that_is_asked_for(bench: Bench) -> None:
+def test_a_foreign_object_is_named_and_adopted_on_request(bench: Bench) -> None:
     root = f"/api/v1/namespaces/{bench.namespace}/configmaps"
     other = bench.release(bench.chart("other", config_map("theirs", a="1")))
     assert bench.run(plan(step(other))).code is ExitCode.OK

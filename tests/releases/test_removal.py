@@ -61,7 +61,7 @@ def down(bench: Bench, *steps: Step, crds: bool = False, force: bool = False) ->
     return bench.run(with_sweeps(named(bench, *steps), facts, crds=crds, force=force))
 
 
-def test_crds_stay_with_what_is_stored_in_them_until_they_are_asked_to_go(bench: Bench) -> None:
+def test_crds_and_their_objects_stay_until_removal_is_asked_for(bench: Bench) -> None:
     kinds = bench.release(bench.chart("kinds", crd(bench)))
     operator = bench.release(bench.chart("operator", config_map("settings"), thing(bench, "ours")))
     (operator.chart.path / "crds").mkdir()

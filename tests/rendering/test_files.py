@@ -67,7 +67,7 @@ def make(offline: Repo) -> str:
     return f"20-apps/{offline.namespace}"
 
 
-def test_each_object_is_a_file_and_the_same_inputs_give_the_same_bytes(offline: Repo) -> None:
+def test_each_object_is_a_file_with_reproducible_bytes(offline: Repo) -> None:
     root = make(offline)
     first = offline.invoke("render", "20", "--to", "one", "--values", "--output", "json")
     assert first.code == 0, first.text

@@ -54,7 +54,7 @@ def test_what_helm_said_is_said_once() -> None:
     assert sum("  | " in line for line in out.splitlines()) == 2
 
 
-def test_what_failed_after_the_first_few_is_told_with_the_beginning_of_why() -> None:
+def test_later_failures_show_the_beginning_of_their_reason() -> None:
     def end(number: int) -> ev.StepFinished:
         reason = "Pod/web: " + ("no room" if number < 6 else "a word and " * 20)
         return ev.StepFinished(
@@ -115,7 +115,7 @@ def test_a_long_log_is_bounded_and_says_where_the_rest_is() -> None:
     assert err.count("      | ") - err.count("| PONG") == 40
 
 
-def test_waiting_is_said_only_when_it_takes_long_and_not_too_often() -> None:
+def test_waiting_is_shown_only_when_long_and_not_too_often() -> None:
     script: Script = [(started(), 0.0), (begin("ameide/redis"), 0.0)]
     script += [(ev.StepWaiting(release="ameide/redis", layer=LAYER, what=f"{n} of 9 ready"), n / 2) for n in range(9)]
     script += [(done("ameide/redis", 150.0), 150.0)]
@@ -127,7 +127,7 @@ def test_waiting_is_said_only_when_it_takes_long_and_not_too_often() -> None:
     ]
 
 
-def test_a_probes_words_and_the_time_left_are_said_while_it_is_waited_for() -> None:
+def test_a_wait_shows_the_probes_message_and_the_time_left() -> None:
     says = "Deployment/web (0 of 1 pods available: Readiness probe failed: migrations are running)"
     script: Script = [(started(), 0.0), (begin("ameide/web"), 0.0)]
     script += [(ev.StepWaiting(release="ameide/web", layer=LAYER, what=says, left=59.0), 1.0)]
@@ -147,7 +147,7 @@ def test_nobody_counts_below_zero_or_without_a_limit() -> None:
     assert lines.how_long(late, START + 4) == "4.0s", "nobody wonders yet"
 
 
-def test_the_ticker_speaks_while_nothing_happens_and_stops_at_close() -> None:
+def test_the_ticker_prints_while_idle_and_stops_at_close() -> None:
     class Heard:
         ticks = 0
 
@@ -263,7 +263,7 @@ def test_durations(seconds: float, said: str) -> None:
     assert text.duration(seconds) == said
 
 
-def test_a_tests_line_leaves_its_release_out_where_there_is_no_room() -> None:
+def test_a_tests_line_omits_its_release_on_a_narrow_terminal() -> None:
     out = io.StringIO()
     play(SCENARIOS["green"](), Plain(out, out, cwd=Path("/repo"), width=50))
     heads = [line for line in out.getvalue().splitlines() if "test kafka-topics" in line]

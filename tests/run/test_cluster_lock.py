@@ -113,7 +113,7 @@ def test_who_waits_says_for_whom_and_gets_it_when_it_is_given_up(place: Place, c
 
 
 @pytest.mark.parametrize("clock", ["1999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"])
-def test_one_that_is_not_renewed_is_taken_over_whatever_the_holders_clock_says(place: Place, clock: str) -> None:
+def test_a_lock_not_renewed_is_taken_over_whatever_the_clock(place: Place, clock: str) -> None:
     place.acquire(place.lease("anna", duration=2.0))
     place.kube.merge(place.path, {"spec": {"renewTime": clock}})
     assert place.acquire(place.lease("ben")) >= 2.0
@@ -138,7 +138,7 @@ def test_one_that_was_edited_by_hand_is_taken_over_as_any_other(place: Place, cl
     assert "ben@host" in place.holder()
 
 
-def test_one_that_is_renewed_is_not_taken_over_whatever_the_holders_clock_says(
+def test_a_renewed_lock_is_never_taken_over_whatever_the_clock(
     place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cancel = place.lease("anna", duration=1.0), Cancel()

@@ -56,7 +56,7 @@ def test_the_second_run_is_refused_with_the_holders_name(tmp_path: Path) -> None
         _end(child)
 
 
-def test_the_second_run_waits_says_for_whom_and_takes_over_from_a_killed_one(tmp_path: Path) -> None:
+def test_a_second_run_waits_and_takes_over_from_a_killed_one(tmp_path: Path) -> None:
     child, said = _hold(tmp_path), list[str]()
 
     def say(text: str) -> None:

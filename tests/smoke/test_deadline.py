@@ -49,7 +49,7 @@ def test_what_to_raise() -> None:
     assert deadline_of({"kind": "Pod", "metadata": {"name": "ping"}}, 300).key == "the release's `timeout`"
 
 
-def test_a_job_is_extended_by_the_time_its_container_took_to_start() -> None:
+def test_a_jobs_deadline_leaves_out_the_start_of_its_container() -> None:
     def job(hook: dict[str, Any], **status: Any) -> dict[str, Any]:
         return {**hook, "status": {"startTime": "2026-01-01T00:00:00Z", **status}}
 

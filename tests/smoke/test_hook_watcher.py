@@ -34,9 +34,7 @@ def test_hooks_by_their_delete_policy() -> None:
 
 
 @pytest.mark.parametrize(("policies", "reasons"), [((), ["Deleted"]), (("hook-succeeded",), [])])
-def test_a_hook_that_helm_deletes_when_it_has_succeeded_is_not_missed(
-    policies: tuple[str, ...], reasons: list[str]
-) -> None:
+def test_a_hook_that_is_deleted_on_success_is_not_missed(policies: tuple[str, ...], reasons: list[str]) -> None:
     """It may end and go between two looks."""
     made = record(*policies)
     metadata = {"name": "x", "namespace": "ns", "labels": made["metadata"]["labels"]}

@@ -146,7 +146,7 @@ def test_tests_that_run_at_the_same_time_are_all_run(bench: Bench) -> None:
 
 
 @pytest.mark.real
-def test_a_run_that_was_stopped_in_its_tests_leaves_them_all_in_the_record(bench: Bench) -> None:
+def test_a_run_stopped_in_its_tests_leaves_all_in_the_record(bench: Bench) -> None:
     names = [f"t{number}" for number in range(3)]
     smoke = bench.release(
         bench.chart("smoke", *(job(name, "test", "sleep", "3", cluster=bench.cluster) for name in names)), smoke=True
@@ -205,7 +205,7 @@ def test_what_a_test_says_of_itself_decides(bench: Bench) -> None:
 
 
 @pytest.mark.real
-def test_tests_that_went_well_are_repeated_when_what_they_rest_on_changed(bench: Bench) -> None:
+def test_passed_tests_are_repeated_when_their_inputs_change(bench: Bench) -> None:
     skips = job("skips", "test", "echo", "result: skipped (there is none)", cluster=bench.cluster)
     smoke = bench.release(bench.chart("smoke", skips, job("good", "test", "true", cluster=bench.cluster)), smoke=True)
     conf = replace(bench.release(bench.chart("conf", config_map("conf"))), layer="10-base")
@@ -282,7 +282,7 @@ def test_only_so_many_helms_wait_at_once(bench: Bench) -> None:
 
 
 @pytest.mark.real
-def test_deadlines_leave_out_the_start_of_the_pod_and_name_what_to_raise(bench: Bench) -> None:
+def test_deadlines_leave_out_the_pods_start_and_name_the_setting(bench: Bench) -> None:
     def limited(name: str, script: str, seconds: int = 8) -> dict[str, Any]:
         made = job(name, "test", "sh", "-c", script, cluster=bench.cluster)
         made["spec"]["activeDeadlineSeconds"] = seconds

@@ -33,7 +33,7 @@ def _digest(release: Release) -> str:
     return inputs_digest(release, release.values, "chart")
 
 
-def test_shared_files_lie_under_those_of_the_environment_and_over_overlays(tmp_path: Path) -> None:
+def test_shared_files_rank_above_overlays_below_environments(tmp_path: Path) -> None:
     root = _repository(tmp_path, overlay="greeting: overlay\n", own=_encrypted("YQ=="), shared=_encrypted("Yg=="))
     stack = load(root)
     (release,) = stack.releases()
@@ -45,7 +45,7 @@ def test_shared_files_lie_under_those_of_the_environment_and_over_overlays(tmp_p
     assert with_stand_ins([release], {release.id: {"a": 1}}) == {release.id: {"a": 1, "greeting": "encrypted"}}
 
 
-def test_the_digest_changes_with_what_is_encrypted_and_not_with_recipients(tmp_path: Path) -> None:
+def test_the_digest_depends_on_plaintext_and_not_on_recipients(tmp_path: Path) -> None:
     made = []
     for number, text in enumerate(
         ("", _encrypted("YQ=="), _encrypted("YQ==", metadata=METADATA.replace("age1abc", "age1x")), _encrypted("Yg=="))
@@ -103,7 +103,7 @@ def test_marked_numbers_are_hidden_as_templates_write_them(number: float, as_go_
     assert redactor.hide({"a": str(number)}) == {"a": "***"}
 
 
-def test_short_marked_values_are_hidden_where_they_are_all_of_a_value() -> None:
+def test_short_marked_values_are_hidden_as_whole_values() -> None:
     redactor = Redactor()
     redactor.learn(marked({"pin": 4711, "word": "ab", "on": "true"}))
     shown = redactor.hide({"data": {"a": "4711", "b": "ab", "c": "cab 4711", "d": "true"}})

@@ -126,7 +126,7 @@ def test_looking_at_the_cluster_does_not_import_the_sdks_or_rich() -> None:
     assert not _imported(code) & {"kubernetes", "docker", "rich", "jsonpath_ng"}
 
 
-def test_a_run_that_finds_nothing_to_do_imports_no_more_than_it_needs() -> None:
+def test_a_run_with_nothing_to_do_imports_only_what_it_needs() -> None:
     code = "import " + ", ".join(f"devtools.{name}" for name in UNCHANGED)
     assert _imported(code) & UNUSED == set()
 
@@ -153,7 +153,7 @@ def _invoke(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, cwd=directory, check=False)
 
 
-def test_every_task_takes_a_dry_run_or_changes_nothing_or_refuses() -> None:
+def test_every_task_has_a_dry_run_or_changes_nothing() -> None:
     tasks = {name: namespace[name] for name in TASKS}
     rehearsed = {name for name, item in tasks.items() if "dry_run" in inspect.signature(item.body).parameters}
     reading = {name for name, item in tasks.items() if item.reads}

@@ -190,7 +190,7 @@ def test_a_loaded_file_is_executed_once_and_frozen(tmp_path: Path) -> None:
         load_tiltfile(path)
 
 
-def test_a_directory_is_not_a_tiltfile_and_loads_may_not_go_round(tmp_path: Path) -> None:
+def test_directories_and_circular_loads_are_refused(tmp_path: Path) -> None:
     path = tiltfile(tmp_path, "load('./sub/Tiltfile', 'x')\nprint(x)", **{"sub/Tiltfile": "x = 'there'"})
     assert load_tiltfile(path).output == ("there",)
     assert "is a directory" in refusal(tmp_path, "load('./sub', 'x')")

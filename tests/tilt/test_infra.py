@@ -53,7 +53,7 @@ def test_layers_run_one_after_the_other(tmp_path: Path) -> None:
     assert [layer.resource_deps for layer in layers] == [(name,) for name in PATH[:-1]]
 
 
-def test_a_command_is_words_with_environment_context_and_kubeconfig_in_it(tmp_path: Path) -> None:
+def test_a_command_has_environment_context_and_kubeconfig(tmp_path: Path) -> None:
     command = made(tmp_path).load().resource("infra:40-data").cmd
     assert isinstance(command, tuple)
     pairs = dict(pairwise(command))
@@ -114,7 +114,7 @@ def test_tilt_runs_other_resources_while_a_layer_runs(tmp_path: Path) -> None:
     assert not {"infra:specs", "infra:40-data:drift"} & alone
 
 
-def test_the_protobuf_module_is_published_unless_that_is_not_wanted(tmp_path: Path) -> None:
+def test_the_protobuf_module_is_published_unless_disabled(tmp_path: Path) -> None:
     repo = own(tmp_path)
     repo.specs()
     path = repo.root / "Tiltfile"
@@ -132,7 +132,7 @@ def test_buttons_replay_a_layer_by_hand_only(tmp_path: Path) -> None:
         assert button.name not in loaded.order()
 
 
-def test_a_button_looks_for_drift_and_is_a_command_that_the_tasks_know(tmp_path: Path) -> None:
+def test_a_button_checks_for_drift_with_a_known_task(tmp_path: Path) -> None:
     button = made(tmp_path).load().resource("infra:40-data:drift")
     assert isinstance(button.cmd, tuple)
     assert button.cmd[-5:] == ("drift", "--name", "40-data", "--env", "local")
@@ -140,7 +140,7 @@ def test_a_button_looks_for_drift_and_is_a_command_that_the_tasks_know(tmp_path:
     assert {"name", "env"} <= set(signature(namespace["drift"].body).parameters)
 
 
-def test_specs_are_written_anew_when_a_layer_changes_and_not_on_tilt_up(tmp_path: Path) -> None:
+def test_specs_are_rewritten_when_a_layer_changes(tmp_path: Path) -> None:
     repo = made(tmp_path)
     refresh = repo.load().resource("infra:specs")
     assert str(tmp_path / "layers") in refresh.deps
@@ -154,7 +154,7 @@ def needing(tmp_path: Path, needs: str, more: str = "") -> Repo:
     return made(tmp_path, tiltfile=f"{TILTFILE}{more}app('web', yaml={WEB}, needs={needs})\n")
 
 
-def test_an_app_that_needs_a_release_waits_for_that_and_not_for_the_platform(tmp_path: Path) -> None:
+def test_an_app_that_needs_a_release_waits_only_for_that(tmp_path: Path) -> None:
     loaded = needing(tmp_path, "['x/operators']").load()
     assert loaded.resource("web").resource_deps == ("infra:20-operators:x.operators",)
     release = loaded.resource("infra:20-operators:x.operators")
@@ -185,12 +185,12 @@ def test_a_release_that_does_not_exist_is_refused(tmp_path: Path, needs: str, sa
     assert needing(tmp_path, needs).refusal().endswith(said)
 
 
-def test_a_release_of_a_layer_that_was_not_chosen_is_not_waited_for(tmp_path: Path) -> None:
+def test_an_app_does_not_wait_for_a_layer_that_is_not_chosen(tmp_path: Path) -> None:
     loaded = needing(tmp_path, "['x/base', 'x/data']").load("--layers", "10")
     assert loaded.resource("web").resource_deps == ("infra:10-base:x.base",)
 
 
-def test_an_app_alone_is_enabled_with_the_layers_of_what_it_needs(tmp_path: Path) -> None:
+def test_an_app_alone_enables_the_layers_it_needs(tmp_path: Path) -> None:
     loaded = needing(tmp_path, "['x/operators']").load("web")
     enabled = {item.name for item in loaded.resources if item.enabled}
     assert {*PATH[:3], "infra:20-operators:x.operators", "infra:contracts", "infra:specs", "web"} <= enabled
@@ -290,7 +290,7 @@ def test_an_app_before_the_layers_is_refused(tmp_path: Path) -> None:
     assert repo.refusal() == "Error in fail: app('web'): call infra_layers(...) first"
 
 
-def test_an_app_after_a_call_of_infra_layers_that_was_deleted_is_refused(tmp_path: Path) -> None:
+def test_an_app_without_its_call_of_infra_layers_is_refused(tmp_path: Path) -> None:
     """Tilt's environment outlives a load."""
     first, _ = TILTFILE.split("\n", 1)
     repo = made(tmp_path, tiltfile=f"{first}\napp('web', yaml={WEB})\n")
@@ -332,7 +332,7 @@ def test_only_our_own_context_is_allowed(tmp_path: Path) -> None:
     assert made(tmp_path / "k3d").load().allowed_contexts == ("k3d-demo",)
 
 
-def test_nothing_is_run_while_loading_and_the_specs_are_read_once(tmp_path: Path) -> None:
+def test_loading_runs_nothing_and_reads_the_specs_once(tmp_path: Path) -> None:
     loaded = made(tmp_path).load()
     assert loaded.locals == ()
     text = TILTFILE + LIBRARY.read_text()
@@ -359,7 +359,7 @@ def test_an_app_is_built_deployed_and_updated_live(tmp_path: Path) -> None:
     assert loaded.resource("web").port_forwards == ("8010:80",)
 
 
-def test_on_simulated_nodes_no_image_is_built_and_no_port_forwarded(tmp_path: Path) -> None:
+def test_simulated_nodes_get_no_image_and_no_port_forward(tmp_path: Path) -> None:
     repo = made(tmp_path, {**THREE, "apps/web/Dockerfile": "FROM scratch\n"}, TILTFILE + IMAGE, provider="kwok")
     loaded = repo.load(context="kwok-demo")
     web = loaded.resource("web")
@@ -419,7 +419,7 @@ def test_the_sample_app_is_deployed_with_the_image_that_is_built(tmp_path: Path,
     assert loaded.warnings == ()
 
 
-def test_the_sample_app_answers_and_restarts_when_its_code_changes(tmp_path: Path) -> None:
+def test_the_sample_app_restarts_when_its_code_changes(tmp_path: Path) -> None:
     code = shutil.copy(ROOT / "apps/hello/src/hello.py", tmp_path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

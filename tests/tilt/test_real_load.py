@@ -75,7 +75,7 @@ def test_the_examples_of_the_documents_load(tmp_path: Path, cache: dict[str, str
         assert set(loaded.manifests["web"]["ResourceDependencies"]) >= set(PATH)
 
 
-def test_a_chart_that_cannot_be_rendered_is_a_resource_that_fails(tmp_path: Path, cache: dict[str, str]) -> None:
+def test_a_chart_that_cannot_be_rendered_fails_its_resource(tmp_path: Path, cache: dict[str, str]) -> None:
     broken = {"bad/Chart.yaml": CHART["Chart.yaml"], "bad/templates/x.yaml": '{{ fail "no such luck" }}\n'}
     tiltfile = TILTFILE + "app('bad', chart='bad')\napp('gone', chart='gone')\napp('web', chart='good')\n"
     loaded = load(repo(tmp_path, cache, {**broken, **chart("good")}, tiltfile).root)

@@ -129,7 +129,7 @@ def test_layers_run_in_order_and_what_appears_is_noticed(live: Live) -> None:
     assert "app('web'): call infra_layers(...) first" in str(error), "what an earlier load left is not used"
 
 
-def test_while_a_layer_runs_drift_and_specs_answer_and_a_killed_tilt_is_noticed(live: Live) -> None:
+def test_drift_and_specs_answer_during_a_run_and_tilt_is_killed(live: Live) -> None:
     hold = live.repo.write("20-core-operators.hold", "")
     assert live.start() == ""
     live.until_runs("20-core-operators", 1)
@@ -149,7 +149,7 @@ def test_while_a_layer_runs_drift_and_specs_answer_and_a_killed_tilt_is_noticed(
     assert live.server.ended_unexpectedly()
 
 
-def test_a_release_is_waited_for_and_a_contract_that_breaks_later_is_red(live: Live) -> None:
+def test_a_contract_that_breaks_later_turns_its_release_red(live: Live) -> None:
     deployment = "apiVersion: apps/v1\\nkind: Deployment\\nmetadata: {name: api}\\n"
     app = f"app('api', yaml=blob('{deployment}'), needs=['x/operators'])\n"
     live.repo.write("Tiltfile", TILTFILE.replace("env=cfg", "watch=True, env=cfg") + app)
@@ -203,7 +203,7 @@ def test_what_tilt_runs_ends_with_it(live: Live) -> None:
     assert live.server.orphans() == ()
 
 
-def test_a_tiltfile_that_does_not_load_is_reported_with_its_place(live: Live) -> None:
+def test_a_tiltfile_that_does_not_load_is_reported_at_its_line(live: Live) -> None:
     path = live.repo.write("Tiltfile", "def f():\n    fail('no such luck')\n\nf()\n")
     assert live.start().splitlines() == [
         "Error in fail: no such luck",
@@ -217,7 +217,7 @@ def test_a_tiltfile_that_does_not_load_is_reported_with_its_place(live: Live) ->
     eventually(lambda: live.server.load_error(live.now) == "", WAIT)
 
 
-def test_at_the_limits_of_inotify_tilt_names_what_it_does_not_watch(live: Live) -> None:
+def test_at_the_inotify_limit_tilt_names_what_is_not_watched(live: Live) -> None:
     """In a user namespace of its own, whose limit nobody else shares."""
     program = live.repo.write("few", f'#!/bin/sh\necho 3 >{LIMIT} && exec tilt "$@"\n')
     program.chmod(0o755)

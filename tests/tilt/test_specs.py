@@ -65,7 +65,7 @@ def test_a_layer_says_what_its_resource_is(tmp_path: Path) -> None:
     }
 
 
-def test_the_critical_path_is_the_protobuf_module_and_then_the_layers_by_their_alias(tmp_path: Path) -> None:
+def test_the_critical_path_is_the_protobuf_module_then_layers(tmp_path: Path) -> None:
     found = document(made(tmp_path))
     assert found["critical_path"] == ["ameide_core_proto", "infra:10-base", "infra:20-operators", "infra:40-data"]
     assert found["cluster"]["context"] == "k3d-demo"
@@ -107,7 +107,7 @@ def test_layers_watch_paths_that_exist(tmp_path: Path) -> None:
     assert all(Path(path).exists() for path in paths)
 
 
-def test_the_first_overlay_and_the_first_environment_are_watched_for(tmp_path: Path) -> None:
+def test_the_first_overlay_and_environment_are_watched(tmp_path: Path) -> None:
     repo = made(tmp_path)
     root = str(tmp_path)
     watched = [f"{root}/layers", f"{root}/environments", f"{root}/devtools.yaml"]
@@ -188,7 +188,7 @@ def test_the_starlark_twin_holds_the_same(tmp_path: Path) -> None:
     load_tiltfile(tmp_path / "Tiltfile")
 
 
-def test_a_file_where_the_directory_should_be_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_reported(tmp_path: Path) -> None:
     repo = made(tmp_path)
     for path in (tmp_path / ".devtools").iterdir():
         path.unlink()
@@ -199,7 +199,7 @@ def test_a_file_where_the_directory_should_be_is_said_in_a_sentence(tmp_path: Pa
     assert refused.value.exit_code is ExitCode.ENVIRONMENT
 
 
-def test_context_and_kubeconfig_are_those_that_the_providers_make(tmp_path: Path) -> None:
+def test_context_and_kubeconfig_are_those_of_the_provider(tmp_path: Path) -> None:
     embedded = document(made(tmp_path / "a", provider="kwok"))["cluster"]
     layout = Layout(name="demo", state=tmp_path / "a/state/clusters/demo")
     assert (embedded["context"], embedded["kubeconfig"]) == (layout.context, str(layout.kubeconfig))

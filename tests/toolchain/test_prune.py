@@ -69,7 +69,7 @@ def today(house: House) -> str:
     return house.toolchain().path("etcd").parents[1].name
 
 
-def test_a_build_goes_when_no_pin_names_it_and_nobody_used_it_for_long(house: House) -> None:
+def test_an_unpinned_build_is_pruned_when_long_unused(house: House) -> None:
     aged(root(house) / today(house), 400)
     old, gone = build(house, OLD, 45), build(house, GONE, 31)
     recent = build(house, "etcd-00000000000000aa", 3)

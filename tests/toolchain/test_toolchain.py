@@ -583,7 +583,7 @@ def test_the_real_programs_are_what_they_say() -> None:
         assert versions.read_version(result.stdout + result.stderr) == row.version, row
 
 
-def test_nothing_of_the_lock_or_psutil_is_imported_to_find_a_tool() -> None:
+def test_finding_a_tool_imports_neither_the_lock_nor_psutil() -> None:
     code = (
         "import sys, devtools.toolchain; print(*sorted({'filelock', 'psutil', 'rich', 'asyncio'} & set(sys.modules)))"
     )

@@ -55,7 +55,7 @@ def test_an_oci_chart_is_referenced_and_another_is_named(tree: Path) -> None:
     assert workflows["chart"]["spec"]["sourceRef"] == {"kind": "HelmRepository", "name": "argo-workflows"}
 
 
-def test_labels_name_layer_component_and_manager_without_common_labels(tree: Path) -> None:
+def test_labels_name_layer_component_and_manager(tree: Path) -> None:
     file = one(tree / "01-infra/kro/kustomization.yaml")
     pairs = {"platform.io/layer": "infra", "platform.io/component": "kro", "managed-by": "flux"}
     assert (file["labels"], "commonLabels" in file) == ([{"pairs": pairs}], False)
