@@ -107,7 +107,7 @@ def test_a_directory_outside_of_the_repository_is_refused(shop: Path) -> None:
     assert "leads out of the repository" in done.err
 
 
-def test_what_is_wrong_with_charts_is_said_at_their_lines_and_all_at_once(shop: Path) -> None:
+def test_all_errors_of_charts_are_reported_at_their_lines(shop: Path) -> None:
     asks(shop, "  - {name: x, version: 1.0.0, repository: file://../nowhere}\n  - {nam: y}\n")
     asks(shop, "  - {name: x, version: 1.0.0, repository: file://../nowhere}\n", "widget")
     broken = shop / "charts/platform/broken/Chart.yaml"

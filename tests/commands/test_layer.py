@@ -46,7 +46,7 @@ def test_a_layer_takes_selectors(tmp_path: Path) -> None:
     )
 
 
-def test_a_plan_without_a_cluster_knows_which_namespaces_a_new_one_lacks(tmp_path: Path) -> None:
+def test_a_plan_without_a_cluster_knows_missing_namespaces(tmp_path: Path) -> None:
     files = {"layers/_defaults.yaml": "release: {create_namespace: false}\n", **FILES}
     files["layers/10-base.yaml"] = files["layers/10-base.yaml"].replace("namespace: ns", "namespace: default")
     files["layers/20-apps.yaml"] = (
