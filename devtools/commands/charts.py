@@ -314,11 +314,19 @@ def vendor_for(app: App, keyring: str) -> Vendor:
 
 
 def chart_keys(app: App) -> Keys:
-    """Return what finds the credentials for sources of charts in the environment or in a netrc file."""
-    from devtools.charts.sources.credentials import Keys
+    """Return what finds the credentials for sources of charts in the environment or in a netrc file.
 
-    settings = app.settings
-    authorities = {host: settings.root / path for host, path in settings.chart_ca.items()}
+    An import may be the first command in a directory: where no stack is, there are no certificates of its own.
+    """
+    from devtools.charts.sources.credentials import Keys
+    from devtools.config.settings import find_root
+
+    try:
+        find_root(app.cwd)
+    except ConfigError:
+        authorities = {}
+    else:
+        authorities = {host: app.settings.root / path for host, path in app.settings.chart_ca.items()}
     return Keys(
         environ=app.environ, authorities=authorities, learn=lambda secret: app.redactor.learn({"password": secret})
     )

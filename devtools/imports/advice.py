@@ -54,4 +54,7 @@ HOOK_EVENTS: Mapping[str, str] = {
     "postuninstall": "make it a Helm hook of the chart: post-delete",
 }
 
-SECRETS = "create the Secret before the sync, by a command of `before:`, and let the chart refer to it"
+SECRETS = (
+    "write them into environments/ENV/LAYER/RELEASE.secrets.yaml, encrypted by SOPS, or create the Secret by a command "
+    "of `before:` and let the chart refer to it"
+)

@@ -158,6 +158,8 @@ def _files(
         for release in group:
             alone = [other.id.name for other in group].count(release.id.name) == 1
             files |= layer_files.overlay_files(layer, release.id.name, release.values, alone=alone)
+            shared_by = tuple(release.found) if alone else ()
+            files |= layer_files.encrypted_files(layer, release.id.name, release.encrypted, shared_by)
             for environment, found in release.switches.items():
                 switches[environment] |= found
     files |= layer_files.environment_files(switches)

@@ -11,6 +11,7 @@ from devtools.base.machine_yaml import yaml_text
 from devtools.errors import ConfigError
 from devtools.imports.nouns import LayerFile
 from devtools.imports.values import shared
+from devtools.sops.encrypted_file import SUFFIX
 
 SHARED = "_shared"
 _FIRST, _LAST = 10, 99
@@ -58,6 +59,13 @@ def overlay_files(layer: str, release: str, values: Mapping[str, Mapping[str, An
         for level, tree in found.items()
         if tree
     }
+
+
+def encrypted_files(layer: str, release: str, found: Mapping[str, bytes], names: Sequence[str]) -> Files:
+    """Return a release's encrypted values by environment; in `_shared` if all of `names` have the same file."""
+    same = len(set(found.values())) == 1 and list(found) == [*names]
+    levels = {SHARED: next(iter(found.values()))} if same else found
+    return {PurePosixPath("environments", level, layer, f"{release}{SUFFIX}"): raw for level, raw in levels.items()}
 
 
 def environment_files(switches: Mapping[str, Mapping[str, bool]]) -> Files:

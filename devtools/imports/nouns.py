@@ -70,3 +70,11 @@ class LayerFile:
     name: str  # without its number
     releases: tuple[Mapping[str, Any], ...]
     stage: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A file of encrypted values that a release has, as it is; empty if it cannot be read."""
+
+    name: str  # as the helmfile has it
+    raw: bytes

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from devtools.base.words import plural, shortened
+from devtools.base.words import shortened
+from devtools.base.yaml_positions import parse
 from devtools.errors import ConfigError
 from devtools.imports.advice import CARRIED_EVENTS, HOOK_EVENTS, NOT_CARRIED, SECRETS
-from devtools.imports.nouns import Chart, Found, Row
+from devtools.imports.nouns import Chart, Found, Row, Secret
 from devtools.imports.places import Places
-from devtools.imports.values import merged, paths, with_set, without_references
+from devtools.imports.values import merged, with_set, without_references
 from devtools.model import ReleaseId
+from devtools.sops.encrypted_file import SUFFIX, encryption_problems
 
 _SWITCH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -31,6 +34,7 @@ class Release:
     names: Sequence[str]  # of all environments
     keys: dict[str, Any] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    encrypted: dict[str, bytes] = field(default_factory=dict)  # files of encrypted values by environment
     switches: dict[str, dict[str, bool]] = field(default_factory=dict)  # by environment and dotted path
     rows: list[Row] = field(default_factory=list)
 
@@ -202,12 +206,19 @@ class Converter:
             self._row(release, "values", f"values: {shortened(list(keys))}", note)
 
     def _secrets(self, release: Release, environment: str) -> None:
-        found = [entry for entry in release.found[environment].keys.get("secrets") or () if entry]
-        if not found:
-            return
-        keys = dict.fromkeys(".".join(path) for entry in found for path in paths(entry) if path[0] != "sops")
-        what = f"secrets in {environment}, {plural(len(keys), 'value')}: {shortened(list(keys))}"
-        self._row(release, "secrets", what, SECRETS)
+        found: list[Secret] = list(release.found[environment].keys.get("secrets") or ())
+        for secret in found:
+            what, name = f"secrets in {environment}: {secret.name}", f"{release.id.name}{SUFFIX}"
+            problems = list(encryption_problems(parse(secret.raw, Path(secret.name))))
+            if problems:
+                self._row(release, "secrets", what, f"{problems[0].message}: {SECRETS}")
+            elif len(found) > 1:
+                note = f"a release has one encrypted file here: put these {len(found)} together, as {name}"
+                self._row(release, "secrets", what, note)
+            else:
+                release.encrypted[environment] = secret.raw
+                note = f"copied as it is to {name}: invoke secrets shows who can decrypt it"
+                self._row(release, "secrets", what, note, carried=True)
 
     def _hooks(self, release: Release) -> None:
         for hook in release.first.keys.get("hooks") or ():

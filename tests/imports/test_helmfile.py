@@ -192,7 +192,7 @@ def test_the_table_says_what_was_not_carried_over(helmfiles: Helmfiles, tmp_path
     assert "hook notify (postsync) is `after:`" in rows["local-charts"][0]
     assert "local-charts/helmfile.yaml:11: shop/umbrella: hook echo" in rows["local-charts"][1]
     assert "secret values: password, token" in rows["secrets-set"][1]
-    assert "secrets in production, 1 value: database.password" in rows["secrets-set"][1]
+    assert "secrets in production: web.secrets.yaml: copied as it is to web.secrets.yaml" in rows["secrets-set"][0]
     assert "environments/values/web.yaml.gotmpl:4: template function exec" in rows["environments"][0]
     assert "templates/helmfile.yaml:16: api: no namespace" in rows["templates"][0]
 
@@ -220,7 +220,33 @@ def test_names_that_helm_takes_and_a_layer_does_not(helmfiles: Helmfiles, tmp_pa
 def test_no_secret_is_in_any_file(helmfiles: Helmfiles, tmp_path: Path) -> None:
     done = helmfiles.run("secrets-set", tmp_path / "shop")
     assert done.code == ExitCode.OK, done.err
-    assert not [name for name, raw in _tree(tmp_path / "shop").items() if b"CANARY" in raw or b"ref+" in raw]
+    encrypted = "environments/production/10-main/web.secrets.yaml"
+    tree = _tree(tmp_path / "shop")
+    assert tree.pop(encrypted) == (helmfiles.root / "secrets-set/web.secrets.yaml").read_bytes()
+    assert not [name for name, raw in tree.items() if b"CANARY" in raw or b"ref+" in raw]
+
+
+def test_encrypted_files_that_are_not_copied(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    root = helmfiles.root / "more-secrets"
+    root.mkdir()
+    good = (helmfiles.root / "secrets-set/web.secrets.yaml").read_text()
+    for name, text in (("a", good), ("b", good), ("plain", f"visible: CANARY-1\n{good}"), ("not", "x: CANARY-2\n")):
+        (root / f"{name}.yaml").write_text(text)
+    entry = "- {{name: {}, namespace: ns, chart: ../_charts/web, secrets: [{}]}}\n"
+    files = {"one": "a.yaml", "two": "a.yaml, b.yaml", "three": "plain.yaml", "four": "not.yaml", "five": "gone.yaml"}
+    text = "".join(entry.format(name, found) for name, found in files.items())
+    (root / "helmfile.yaml").write_text(f"environments: {{dev: {{}}, prod: {{}}}}\n---\nreleases:\n{text}")
+    done = helmfiles.run("more-secrets", tmp_path / "shop")
+    assert done.code == ExitCode.OK, done.err
+    tree = _tree(tmp_path / "shop")
+    assert [name for name in tree if name.endswith(".secrets.yaml")] == [
+        "environments/_shared/10-main/one.secrets.yaml"
+    ]
+    rows = _rows(done.document, carried=False)
+    assert "ns/two: secrets in dev: b.yaml: a release has one encrypted file here" in rows
+    assert "ns/three: secrets in prod: plain.yaml: visible is in plain text" in rows
+    assert "ns/four: secrets in prod: not.yaml: is not encrypted by SOPS" in rows
+    assert "CANARY-" not in rows + done.err + "".join(map(str, tree.values()))
 
 
 def test_files_of_the_user_are_not_overwritten(helmfiles: Helmfiles, tmp_path: Path) -> None:

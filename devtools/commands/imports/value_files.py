@@ -11,6 +11,7 @@ from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.commands.imports.program import HelmfileProgram
 from devtools.errors import Location, Problem, config_error
+from devtools.imports.nouns import Secret
 from devtools.imports.places import Places
 from devtools.imports.states import State, read_states
 
@@ -83,13 +84,14 @@ def _releases(state: State, rendered: State) -> Iterator[dict[str, Any]]:
         yield {**release, "values": values, "secrets": secrets, "unclear": unclear}
 
 
-def _secret(state: State, release: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
-    """Return an encrypted file as it is: only its keys are shown."""
-    path = _path(state, release, entry) if isinstance(entry, str) else Path()
+def _secret(state: State, release: Mapping[str, Any], entry: Any) -> Secret:
+    """Return an encrypted file as it is."""
+    if not isinstance(entry, str):
+        return Secret(name="values in the helmfile", raw=b"")
     try:
-        return entry if isinstance(entry, Mapping) else read_map(read_source(path))
-    except (OSError, ValueError):
-        return {str(entry): None}
+        return Secret(name=entry, raw=read_source(_path(state, release, entry)))
+    except OSError:
+        return Secret(name=entry, raw=b"")
 
 
 def _yes_or_no(tree: Any, above: str = "") -> Iterator[str]:
