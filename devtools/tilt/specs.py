@@ -203,9 +203,10 @@ def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
 
 
 def _made_of(release: Release) -> list[Path]:
-    """The files that a release is made of; a stand-in is generated."""
-    chart = [] if release.chart.kind == "stand-in" else [release.chart.path]
-    return [*chart, *release.values_files, *release.secret_files]
+    """The files that a release is made of; a stand-in is generated, and so is the archive of a packaged chart."""
+    chart = release.chart
+    made_of = {"stand-in": (), "packaged": chart.sources}.get(chart.kind, (chart.path,))
+    return [*made_of, *release.values_files, *release.secret_files]
 
 
 def _needs(layers: Sequence[Layer], first: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -107,6 +107,17 @@ def test_layers_watch_paths_that_exist(tmp_path: Path) -> None:
     assert all(Path(path).exists() for path in paths)
 
 
+def test_sources_of_packaged_charts_are_watched(tmp_path: Path) -> None:
+    files = {
+        "layers/45-made.yaml": "stage: made\nreleases: [{name: api, namespace: apps, chart: kustomize/api}]\n",
+        "charts/kustomize/api/kustomization.yaml": "resources: [../../../apps]\n",
+        "apps/kustomization.yaml": "configMapGenerator: [{name: a}]\n",
+    }
+    watched = by_layer(made(tmp_path, {**THREE, **files}))["45-made"]["deps"]
+    assert {f"{tmp_path}/apps", f"{tmp_path}/charts/kustomize/api"} <= set(watched)
+    assert not [path for path in watched if path.endswith(".tgz")]
+
+
 def test_the_first_overlay_and_environment_are_watched(tmp_path: Path) -> None:
     repo = made(tmp_path)
     root = str(tmp_path)

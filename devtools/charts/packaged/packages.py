@@ -21,6 +21,7 @@ from devtools.process.runner import Command, Runner
 
 FORM = 1  # to be raised when other files are made of the same sources: made ones are found again by it
 _TIMEOUT = 60.0
+_MOST = 20  # archives of one chart: repositories and environments that one works with
 # Nothing of the machine reaches kustomize, and kustomize reaches nothing: no git to clone with, and a proxy that
 # is not there.
 ISOLATED = {"PATH": "", "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
@@ -76,15 +77,17 @@ class Packages:
             self._sources[shown] = read(self.root, directory)
         sources = self._sources[shown]
         digest = sources.digest
+        whole = PurePosixPath(self.charts.relative_to(self.root), kind, name)
+        outside = [path for path in sources.directories if not path.is_relative_to(whole)]
         made_by = self.kustomize.version if kind == KUSTOMIZE else ""
         key = hashlib.sha256(repr((FORM, made_by, shown, digest)).encode()).hexdigest()[:16]
         return ChartRef(
             name=shown,
-            path=self.cache / kind / f"{name}-{key}.tgz",
+            path=self.cache / kind / name / f"{name}-{key}.tgz",
             kind="packaged",
             version=f"0.0.0+{digest[:12]}",
             sha256=digest,
-            sources=tuple(self.root / path for path in sources.directories),
+            sources=tuple(self.root / path for path in (whole, *outside)),
         )
 
     def names(self) -> Iterator[str]:
@@ -126,6 +129,9 @@ class Packages:
             raise config_error(problems if kind == MANIFESTS else [_rendered(sources, item) for item in problems])
         try:
             write_whole(chart.path, packed(files), mode=0o600, lasting=True)  # a Secret may be in it
+            older = sorted(chart.path.parent.glob("*.tgz"), key=lambda path: path.stat().st_mtime_ns)
+            for path in older[:-_MOST]:
+                path.unlink(missing_ok=True)
         except OSError as error:
             message = f"cannot write the package of chart '{chart.name}': {error.strerror or error}"
             raise EnvironmentFault(message, hint=f"it belongs to {chart.path.parent}") from error
