@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_yaml import json_for_yaml
+from devtools.base.open_file import read_source
+from devtools.charts.packaged.manifests import place_in
+from devtools.charts.packaged.sources import MANIFESTS
 from devtools.checks.findings import Check, Finding, line_of, text_of
 from devtools.checks.kubeconform import Fault, faults_of
 from devtools.errors import Location
@@ -39,7 +42,10 @@ class Made:
         """Return a finding at the line of the template that most likely writes this field."""
         file = self.release.chart.path / self.source
         where = self.release.where
-        if self.source and self.release.chart.path.is_dir() and file.is_file():
+        if (made_of := self.release.chart).kind == "packaged" and made_of.name.startswith(f"{MANIFESTS}/"):
+            file = made_of.sources[0] / self.source.removeprefix("templates/")
+            where = place_in(read_source(file), shown(file), self.body, path)
+        elif self.source and self.release.chart.path.is_dir() and file.is_file():
             where = Location(file=shown(file), line=line_of(text_of(file), str(self.body.get("kind")), path))
         else:
             message = f"{self.release.chart.name}/{self.source}: {message}"

@@ -99,6 +99,18 @@ releases:
   - {name: schema, chart: platform/schema}
   - {name: lacking, chart: platform/lacking}
   - {name: icon, chart: platform/icon}
+  - {name: plain, chart: manifests/plain}
+"""
+PLAIN = """\
+apiVersion: v1
+kind: List
+items:
+  - {apiVersion: v1, kind: Service, metadata: {name: one}, spec: {ports: [{port: 80}]}}
+  - apiVersion: v1
+    kind: Service
+    metadata: {name: two}
+    spec:
+      ports: [{port: 80}, {port: http}]
 """
 
 
@@ -120,6 +132,7 @@ def plant(repo: Repo) -> None:
     repo.chart("icon")
     repo.write("charts/platform/icon/Chart.yaml", "apiVersion: v2\nname: icon\nversion: 0.1.0\nicon: 'not a url'\n")
     repo.write("charts/platform/conf/tests/conf_test.yaml", SUITE)
+    repo.write("charts/manifests/plain/below/services.yaml", PLAIN)
     repo.write("layers/20-apps.yaml", LAYER)
     repo.write("environments/dev/20-apps/env.yaml", "dev: true\n")
     repo.write("environments/dev/20-apps/schema.yaml", "# a port\nport: http\n")
@@ -139,6 +152,7 @@ EXPECTED = {
     "charts/platform/lacking/Chart.yaml:5": "dependency base 1.2.3 is not in charts/",
     "charts/platform/icon/Chart.yaml:1": "invalid icon URL",
     "charts/platform/conf/tests/conf_test.yaml:4": "test 'says hello' failed",
+    "charts/manifests/plain/below/services.yaml:9": "Service/two: .spec.ports.1.port: got string, want null or integer",
     "environments/staging/environment.yaml:2": "",
 }
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "GOPROXY"), "http://127.0.0.1:1")

@@ -131,6 +131,17 @@ def _wrong(document: Document, data: Any, path: KeyPath) -> Problem | None:
     return document.problem((*path, "metadata", "name"), f"{_OBJECT}; metadata.name is missing or not text")
 
 
+def place_in(raw: bytes, shown: Path, body: Mapping[str, Any], steps: Sequence[str]) -> Location:
+    """Return where a field of an object is written in a file of manifests, or the nearest thing around it."""
+    for item in _items(raw, shown, []):
+        if item.data["kind"] == body.get("kind") and item.data["metadata"]["name"] == body["metadata"]["name"]:
+            path: list[str | int] = [*item.path]
+            for step in steps:
+                path.append(int(step) if step.isdecimal() and (*path, int(step)) in item.document.marks else step)
+            return item.document.at(tuple(path))
+    return Location(file=shown)
+
+
 def _twice(item: _Item, first: dict[_Identity, _Item]) -> Iterator[Problem]:
     """Yield the problem of an object that was declared before."""
     other = first.setdefault(item.identity, item)
