@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from devtools.errors import ConfigError
-from devtools.events import Sink
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from devtools.events import Sink
 
 Kind = Literal["live", "plain", "json", "jsonl"]
 OUTPUTS = ("text", "json", "jsonl")

@@ -1,24 +1,26 @@
-"""Kinds whose health Argo CD knows without a customization: `builtin_health.toml`."""
+"""Kinds whose health Argo CD knows without a customization: `builtin_health.yaml`."""
 
 from __future__ import annotations
 
 import fnmatch
-import tomllib
 from functools import cache
 from pathlib import Path
 
+from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
 
 
 @cache
 def _kinds() -> dict[str, list[str]]:
     """Return the kinds of each API group; groups are patterns."""
-    groups = tomllib.loads(read_file(Path(__file__).with_suffix(".toml")).decode())
+    groups = read_map(read_file(Path(__file__).with_suffix(".yaml")))
     return {group: kinds.split() for group, kinds in groups.items()}
 
 
 def has_health(group: str, kind: str) -> bool:
     """Return whether Argo CD knows the health of a kind."""
     return any(
-        fnmatch.fnmatchcase(group, pattern) and ("*" in kinds or kind in kinds) for pattern, kinds in _kinds().items()
+        "*" in kinds or kind in kinds
+        for pattern, kinds in _kinds().items()
+        if pattern == group or ("*" in pattern and fnmatch.fnmatchcase(group, pattern))
     )
