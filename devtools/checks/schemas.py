@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from devtools.planning.graph import reached
+
 # Names the files of schemas: the Go template for kubeconform's `-schema-location`.
 NAME = "{{ .Group }}_{{ .ResourceAPIVersion }}_{{ .ResourceKind }}.json"
 _BUILT_IN = ("io.k8s.api.", "io.k8s.apimachinery.", "io.k8s.apiextensions-apiserver.", "io.k8s.kube-aggregator.")
@@ -59,14 +61,8 @@ def file_of(group: Any, version: Any, kind: str) -> str:
 
 def _closed(schema: Mapping[str, Any], strict: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema with every definition that it refers to, however indirectly."""
-    needed: dict[str, Any] = {}
-    waiting = list(_refs(schema))
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed[name] = strict.get(name, {})
-            waiting += _refs(needed[name])
-    return {**schema, "definitions": needed}
+    names = reached(_refs(schema), lambda name: _refs(strict.get(name, {})))
+    return {**schema, "definitions": {name: strict.get(name, {}) for name in names}}
 
 
 def _refs(value: Any) -> Iterator[str]:

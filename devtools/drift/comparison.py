@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from devtools.base.words import plural
 from devtools.config.values import secret_shapes
-from devtools.diff.difference import Change, changes, is_hidden
+from devtools.diff.difference import Change, changes
 from devtools.diff.replaced_items import replaced
+from devtools.drift.changes import PlannedField, planned_field
 from devtools.drift.ignored import is_ignored
 from devtools.drift.objects import PARALLEL, Item, LiveObjects
 from devtools.errors import DevtoolsError
@@ -37,20 +38,12 @@ _VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """A field that differs; `hidden` where its values are secret and neither is here."""
-
-    change: Change
-    hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectDrift:
     """An object that is not as declared; `reason` says why it could not be compared field by field."""
 
     ref: ObjectRef
     state: Literal["changed", "missing", "refused"]
-    fields: tuple[Field, ...] = ()
+    fields: tuple[PlannedField, ...] = ()
     reason: str = ""
 
 
@@ -183,7 +176,7 @@ class _Look(LiveObjects):
     def _changed(self, item: Item, found: Iterable[Change]) -> ObjectDrift | None:
         """A drift of these fields, but for those that an autoscaler sets or the release ignores."""
         fields = tuple(
-            _field(item, change)
+            planned_field(item, change)
             for change in found
             if not (
                 self._is_scaled(item, change)
@@ -243,11 +236,3 @@ def _compared(item: ReleaseDrift, found: Sequence[Item] | str, drifts: Mapping[O
 
 def _version(item: Mapping[str, Any]) -> str:
     return str((item.get("metadata") or {}).get("resourceVersion", ""))
-
-
-def _field(item: Item, change: Change) -> Field:
-    """A change without what may not be shown."""
-    if is_hidden(item.ref.kind, change):
-        return Field(change=replace(change, declared=None, live=None), hidden=True)
-    declared, live = (item.redactor.hide(value) for value in (change.declared, change.live))
-    return Field(change=replace(change, declared=declared, live=live))

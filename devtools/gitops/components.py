@@ -14,6 +14,10 @@ from devtools.gitops.waves import exported_edges, waves_of
 from devtools.model import Layer, Release, ReleaseId, Stack
 
 _EXISTING = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # in every cluster
+_SAME = (  # keys of a release that its component has as they are
+    *("contract", "ignore", "timeout", "history", "wait", "on_failure", "labels", "smoke", "optional", "secrets"),
+    *("argocd", "flux"),
+)
 VALUES = "values.yaml"  # the inline values of a component, beside its component.yaml
 
 
@@ -140,16 +144,8 @@ class _Maker:
             needs=needs,
             chart=chart.source,
             chart_name=chart.name,
+            **{key: getattr(release, key) for key in _SAME},
             value_files=tuple(self._value_files(release, directory_of(environment, tier, name))),
-            contract=release.contract,
-            ignore=release.ignore,
-            timeout=release.timeout,
-            history=release.history,
-            wait=release.wait,
-            on_failure=release.on_failure,
-            labels=release.labels,
-            smoke=release.smoke,
-            optional=release.optional,
             creates_namespace=release.create_namespace and release.namespace not in self._namespaces,
             brings_crds=bool(chart.crds),
             crds_in_directory=chart.crds_in_directory,
@@ -158,10 +154,7 @@ class _Maker:
             skips_crds=chart.crds_in_directory and self._is_owned_elsewhere(release),
             kinds=chart.kinds,
             post_sync=chart.post_sync if release.smoke else "",
-            secrets=release.secrets,
             secret_store=self._settings.secret_store,
-            argocd=release.argocd,
-            flux=release.flux,
         )
 
     def _is_owned_elsewhere(self, release: Release) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -96,6 +96,18 @@ def back_edges(edges: Mapping[Node, Sequence[Node]]) -> Iterator[list[Node]]:
                 walk.append(target)
                 on_walk.add(target)
                 rest.append(iter(edges[target]))
+
+
+def reached(start: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """Everything that edges lead to from `start`, directly or not, and `start` itself."""
+    found: set[Node] = set()
+    rest = list(start)
+    while rest:
+        node = rest.pop()
+        if node not in found:
+            found.add(node)
+            rest += edges(node)
+    return found
 
 
 def edges_of(stack: Stack, members: Collection[ReleaseId]) -> dict[ReleaseId, tuple[ReleaseId, ...]]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from devtools.base.words import plural
 from devtools.diff.difference import ABSENT
-from devtools.drift.comparison import Field, ObjectDrift, ReleaseDrift
+from devtools.drift.changes import PlannedField
+from devtools.drift.comparison import ObjectDrift, ReleaseDrift
+from devtools.report.changes.document import ref_json
 from devtools.report.changes.text import clipped
 from devtools.report.text import Line, Span, with_note, wrapped
 
@@ -68,17 +70,14 @@ def _release_json(item: ReleaseDrift) -> dict[str, Any]:
 def _object_json(item: ObjectDrift) -> dict[str, Any]:
     """One element of a release's `drifts`."""
     return {
-        "api_version": item.ref.api_version,
-        "kind": item.ref.kind,
-        "namespace": item.ref.namespace,
-        "name": item.ref.name,
+        **ref_json(item.ref),
         "state": item.state,
         "reason": item.reason,
         "fields": [_field_json(field) for field in item.fields],
     }
 
 
-def _field_json(field: Field) -> dict[str, Any]:
+def _field_json(field: PlannedField) -> dict[str, Any]:
     """One element of an object's `fields`; a value that is absent or hidden is null."""
     change = field.change
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 from devtools.base.machine_json import json_text
 from devtools.model import Layer, Release, Stack
+from devtools.planning.graph import reached
 
 VERSION = 1
 FILE = Path(".devtools/layer-specs.json")
@@ -218,20 +219,8 @@ def _needs(layers: Sequence[Layer], first: Sequence[str]) -> dict[str, tuple[str
         name = resource_name(layer)
         enabled = [release for release in layer.releases if release.installed]
         declared = {home[need.release] for release in enabled for need in release.needs if need.release in home}
-        known = _reached(previous, needs) | {name}
+        known = reached(previous, lambda name: needs.get(name, ())) | {name}
         needs[name] = (*previous, *(other for other in needs if other in declared - known))
         if layer.critical:
             previous = (name,)
     return needs
-
-
-def _reached(start: Iterable[str], needs: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """What `start` waits for, directly or not, and `start` itself."""
-    reached: set[str] = set()
-    rest = list(start)
-    while rest:
-        name = rest.pop()
-        if name not in reached:
-            reached.add(name)
-            rest += needs.get(name, ())
-    return reached

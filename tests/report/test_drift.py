@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from devtools.diff.difference import ABSENT, Change
-from devtools.drift.comparison import Field, ObjectDrift, ReleaseDrift
+from devtools.drift.changes import PlannedField
+from devtools.drift.comparison import ObjectDrift, ReleaseDrift
 from devtools.model import ObjectRef
 from devtools.releases.recovery import Revision
 from devtools.report.drift import drift_json, drift_lines, fix_json
@@ -15,7 +16,7 @@ from tests.report.test_tables import release
 
 REF = ObjectRef("apps/v1", "Deployment", "ameide", "clickhouse")
 MADE = Change(steps=("spec", "replicas"), declared=1, live=3, manager="kubectl-edit", at="2026-01-01T00:00:00Z")
-CHANGED = ObjectDrift(ref=REF, state="changed", fields=(Field(change=MADE),))
+CHANGED = ObjectDrift(ref=REF, state="changed", fields=(PlannedField(change=MADE),))
 ONE = ReleaseDrift(
     release=release("clickhouse", "40-data-plane"),
     status="deployed",
@@ -33,7 +34,7 @@ def lines(*found: ReleaseDrift, width: int = 100) -> list[str]:
 
 def of(**change: Any) -> str:
     """The line of a field."""
-    field = Field(change=replace(MADE, **change))
+    field = PlannedField(change=replace(MADE, **change))
     return lines(replace(ONE, drifts=(replace(CHANGED, fields=(field,)),)), width=400)[2].strip()
 
 
@@ -63,7 +64,7 @@ def test_of_long_values_the_part_that_differs() -> None:
 def test_other_states() -> None:
     gone = ObjectDrift(ref=ObjectRef("v1", "Namespace", "", "n"), state="missing")
     refused = ObjectDrift(ref=REF, state="refused", reason="spec: Forbidden")
-    hidden = replace(CHANGED, fields=(Field(change=replace(MADE, manager="", at=""), hidden=True),))
+    hidden = replace(CHANGED, fields=(PlannedField(change=replace(MADE, manager="", at=""), hidden=True),))
     absent = replace(ONE, status="absent", revision=0, basis=None, objects=0, drifts=())
     assert lines(replace(ONE, drifts=(gone, refused, hidden)), absent)[1:-1] == [
         "  Namespace/n  is gone",

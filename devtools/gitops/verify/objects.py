@@ -26,6 +26,7 @@ from devtools.gitops.verify.applications import Application, World
 from devtools.gitops.verify.argocd import objects_of, value_paths
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.flux import KUSTOMIZE, generators, same
+from devtools.planning.graph import reached
 
 LARGEST_ANNOTATION = 262_144  # bytes, of all annotations of an object
 _DEPRECATED = {
@@ -239,15 +240,11 @@ def _flux_order(world: World, crds: Mapping[tuple[str, str], KubeObject]) -> Ite
 
 
 def _reaches(tree: Tree, items: tuple[KubeObject, ...], start: KubeObject, target: KubeObject) -> bool:
-    pending, passed = [start], set[int]()
-    while pending:
-        item = pending.pop()
-        if item is target:
-            return True
-        if id(item) in passed:
-            continue
-        passed.add(id(item))
-        for one in map(mapping, sequence(item.spec.get("dependsOn"))):
+    by_id = {id(item): item for item in items}
+
+    def needs(key: int) -> Iterator[int]:
+        for one in map(mapping, sequence(by_id[key].spec.get("dependsOn"))):
             found = same(tree, items, one.get("name"), str(one.get("namespace") or ""))
-            pending += [found] if found is not None else []
-    return False
+            yield from [id(found)] if found is not None else []
+
+    return id(target) in reached([id(start)], needs)

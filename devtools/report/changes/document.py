@@ -8,7 +8,7 @@ from typing import Any
 
 from devtools.diff.difference import ABSENT
 from devtools.drift.changes import ObjectChange, PlannedField, ReleaseChange
-from devtools.model import SYNCED, Action, Plan, Step
+from devtools.model import SYNCED, Action, ObjectRef, Plan, Step
 from devtools.redaction import Redactor
 
 VERSION = 1
@@ -90,10 +90,7 @@ def _hook_json(events: Sequence[str], item: Mapping[str, Any]) -> dict[str, Any]
 def _object_json(item: ObjectChange) -> dict[str, Any]:
     """Return one element of a release's `objects`."""
     return {
-        "api_version": item.ref.api_version,
-        "kind": item.ref.kind,
-        "namespace": item.ref.namespace,
-        "name": item.ref.name,
+        **ref_json(item.ref),
         "action": item.does,
         "reason": item.reason,
         "restarts": item.restarts,
@@ -101,6 +98,11 @@ def _object_json(item: ObjectChange) -> dict[str, Any]:
         "fields": [_field_json(field) for field in item.fields],
         "body": item.body,
     }
+
+
+def ref_json(ref: ObjectRef) -> dict[str, str]:
+    """Return what names an object."""
+    return {"api_version": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
 def _field_json(field: PlannedField) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from devtools.planning.graph import back_edges
 from devtools.tilt.harness import arguments, commands, values
 from devtools.tilt.harness.compose import Compose, changed
 from devtools.tilt.harness.images import Build, Images, Reference, check_cycle, check_restarts, parse_reference
@@ -328,7 +329,7 @@ class Recorder:
             deps = tuple(dep for dep in resource.resource_deps if dep in names)
             done.append(replace(resource, resource_deps=deps))
         graph = {resource.name: resource.resource_deps for resource in done}
-        if cycle := values.cycle(graph):
+        if cycle := next(back_edges(graph), None):
             raise Refused(f"cycle detected in resource dependency graph: {' -> '.join(cycle)}")
         for name in graph:
             if not name:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from devtools.errors import ConfigError
+from devtools.planning.graph import reached
 
 
 class TiltfileError(ConfigError):
@@ -93,14 +94,8 @@ class Loaded:
 
     def waits_for(self, name: str) -> frozenset[str]:
         """Everything that must have been ready once before this resource is built, directly or not."""
-        found: set[str] = set()
-        rest = list(self.resource(name).resource_deps)
-        while rest:
-            other = rest.pop()
-            if other not in found:
-                found.add(other)
-                rest += self.resource(other).resource_deps
-        return frozenset(found)
+        deps = self.resource(name).resource_deps
+        return frozenset(reached(deps, lambda other: self.resource(other).resource_deps))
 
 
 def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
@@ -274,17 +269,6 @@ def inner_values(value: Any) -> Iterator[Any]:
         rest += item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ()
 
 
-def cycle(graph: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return one cycle, closed; none if there is none."""
-    ordered = set(in_order(graph))
-    for start in (name for name in graph if name not in ordered):
-        path = [start]
-        while (step := next(dep for dep in graph[path[-1]] if dep not in ordered)) not in path:
-            path.append(step)
-        return [*path[path.index(step) :], step]
-    return []
-
-
 def enabled(resources: Sequence[Resource], chosen: Sequence[str], *, cleared: bool) -> Iterator[Resource]:
     """Each resource, enabled if it was chosen or something chosen waits for it."""
     known = {resource.name: resource for resource in resources}
@@ -293,13 +277,7 @@ def enabled(resources: Sequence[Resource], chosen: Sequence[str], *, cleared: bo
         names = ", ".join(map(json.dumps, unknown))
         text = f"You specified some resources that could not be found: {names}"
         raise Refused(f"{text}\nIs this a typo? Existing resources in Tiltfile: {others}")
-    running: set[str] = set(known) if not chosen and not cleared else set()
-    rest = list(chosen)
-    while rest:
-        name = rest.pop()
-        if name not in running:
-            running.add(name)
-            rest += known[name].resource_deps
+    running = reached(chosen or ([] if cleared else known), lambda name: known[name].resource_deps)
     if chosen:
         running.add(UNCATEGORIZED)
     yield from (replace(item, enabled=item.name in running) for item in resources)
