@@ -35,7 +35,7 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One field: what it should be, what it is, who made it so, and when (RFC 3339); ABSENT where there is none.
+    """One field: what it should be, what it is, who made it so, and when (RFC 3339); ABSENT if there is none.
 
     `manager` is empty if no manager owns the field: removing one leaves no trace.
     """
@@ -146,7 +146,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _lists(live: list[Any], desired: list[Any], tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
-    """Two lists: by key where they have keys, as sets where they are sets, else as wholes."""
+    """Two lists: by key if they have keys, as sets if they are sets, else as wholes."""
     names = key_names(tree)
     ours, theirs = by_key(live, names), by_key(desired, names)
     if ours is not None and theirs is not None:
@@ -164,7 +164,7 @@ def _lists(live: list[Any], desired: list[Any], tree: Mapping[str, Any], at: Ste
 
 
 def _places(live: list[Any], desired: list[Any]) -> list[Step]:
-    """What to call the items of two lists that correspond one by one: by their names where they have any.
+    """What to call the items of two lists that correspond one by one: by their names if they have any.
 
     None of them where names differ: what is behind one name must not be taken for what is behind another.
     """

@@ -31,12 +31,12 @@ def managed(*items: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_names(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the keys by which a list's items are told apart; none where it is not merged by key."""
+    """The names of the keys by which a list's items are told apart; none if it is not merged by key."""
     return next((tuple(json.loads(key[2:])) for key in tree if key.startswith("k:")), ())
 
 
 def by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None:
-    """Items by their keys; None where they have none, where two have the same, or where one is no scalar."""
+    """Items by their keys; None if they have none, two have the same, or one is not a scalar."""
     found: dict[Step, Any] = {}
     for item in items:
         if not names or not isinstance(item, dict):
@@ -48,7 +48,7 @@ def by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None
 
 
 def below(fields: Mapping[str, Any], step: Step) -> Mapping[str, Any] | None:
-    """What is under a step in a set of fields; None where it is not in it."""
+    """What is under a step in a set of fields; None if it is not in it."""
     key = _key(fields, step)
     return None if key is None else fields[key] or {}
 
@@ -67,7 +67,7 @@ def owns(entry: Mapping[str, Any], steps: Steps) -> bool:
 def handed_over(item: Mapping[str, Any], paths: Sequence[Steps], manager: str) -> list[dict[str, Any]]:
     """The object's `managedFields` with these fields, and what is in them, managed by this applier alone.
 
-    An applier that does not declare what it manages takes it away with its next apply. Empty where it applied nothing.
+    An applier that does not declare what it manages takes it away with its next apply. Empty if it applied nothing.
     """
     found: list[dict[str, Any]] = copy.deepcopy(list((item.get("metadata") or {}).get("managedFields") or ()))
     mine = next((one for one in found if _is_applier(one, manager)), None)
@@ -106,7 +106,7 @@ def _add(tree: dict[str, Any], fields: Mapping[str, Any]) -> None:
 
 
 def _key(fields: Mapping[str, Any], step: Step) -> str | None:
-    """What a step is called in a set of fields; None where it is not in it."""
+    """What a step is called in a set of fields; None if it is not in it."""
     if not isinstance(step, tuple):
         key = f"f:{step}" if isinstance(step, str) else f"i:{step}"
         return key if key in fields else None

@@ -26,7 +26,7 @@ class Replaced:
 
 
 def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str) -> Replaced | None:
-    """The items that others put in the place of those which `manager` declares; None where there are none."""
+    """The items that others put in the place of those which `manager` declares; None if there are none."""
     look = _Look(live, manager)
     rest = look.at(live, declared, managed(live), ())
     if not look.foreign:

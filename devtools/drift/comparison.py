@@ -51,7 +51,7 @@ class ObjectDrift:
 class ReleaseDrift:
     """A release with the number of objects compared, and the revision that they were compared with, if any.
 
-    `status` is Helm's, of the newest revision; `absent` where there is no record. `reason` says why a revision that is
+    `status` is Helm's, of the newest revision; `absent` if there is no record. `reason` says why a revision that is
     there could not be compared with.
     """
 
@@ -78,10 +78,10 @@ def find_drift(
 ) -> list[ReleaseDrift]:
     """Compare every object of these releases with the live one, in the order of the releases.
 
-    Where the newest revision is not deployed, it is the last one that is which counts, else the newest itself (see
-    `basis`). What was deployed where `values`, by release, are marked
-    is secret. Lists Helm's records once (their metadata), and each kind at most once.
-    Raises EnvironmentFault where the API server does not answer or refuses, Interrupted on cancel.
+    If the newest revision is not deployed, the last deployed one is compared, else the newest (see `basis`). What was
+    deployed at the keys that `values`, by release, mark is secret. Lists Helm's records once (their metadata), and
+    each kind at most once.
+    Raises EnvironmentFault if the API server does not answer or refuses, Interrupted on cancel.
     """
     return _Look(kube, cancel, say).at(releases, values or {})
 
@@ -156,7 +156,7 @@ class _Look(LiveObjects):
         return drift
 
     def _compare_with(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
-        """How one object differs from one declaration; None where it does not."""
+        """How one object differs from one declaration; None if it does not."""
         if not item.path:
             return ObjectDrift(ref=item.ref, state="missing", reason="the API server has no such kind")
         found: Sequence[Change] = ()

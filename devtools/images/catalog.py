@@ -74,7 +74,7 @@ class ImagesFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """The file: images by name and tag, in its order; empty where there is no such file."""
+    """The file: images by name and tag, in its order; empty if there is no such file."""
 
     file: Path
     images: Mapping[str, Pinned] = field(default_factory=dict)

@@ -29,7 +29,7 @@ class ImageFetcher:
     def __call__(self, image: Pinned) -> Held:
         """The image as the engine has it now.
 
-        What is built is built each time: that is quick where nothing changed. Raises EnvironmentFault where it cannot
+        A build runs each time: it is quick if nothing changed. Raises EnvironmentFault if it cannot
         be had, DevtoolsError where its build fails.
         """
         if image.build:
@@ -44,7 +44,7 @@ class ImageFetcher:
         return held
 
     def commands(self, image: Pinned) -> tuple[Command, ...]:
-        """The same as commands of docker's."""
+        """Return the same as commands of docker."""
         if image.build:
             return (build(self.docker, image.reference, image.build, timeout=self.timeout),)
         if image.archive:
@@ -55,11 +55,11 @@ class ImageFetcher:
         return (self.docker_command("pull", exact), self.docker_command("tag", exact, str(image)))
 
     def docker_command(self, *words: str) -> Command:
-        """What a person would type for what we ask the engine."""
+        """Return the docker command for an operation of the engine."""
         return Command(argv=(str(self.docker), *words), timeout=self.timeout)
 
     def _pull(self, image: Pinned) -> None:
-        """Unless the engine has it, with the pinned digest where there is one."""
+        """Pull the image unless the engine has it, with the pinned digest if there is one."""
         held = self.engine.held(image.reference)
         if held and (not image.digest or held.digest(image.reference) == image.digest):
             return

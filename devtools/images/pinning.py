@@ -15,9 +15,9 @@ from devtools.images.catalog import FILE
 
 
 def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
-    """Set `digest` of these images (`name:tag`) where it is null; those that were set.
+    """Set `digest` of these images (`name:tag`) if it is null; return those that were set.
 
-    An entry without the key is left alone: its tag is meant to move. Raises EnvironmentFault where the file cannot be
+    An entry without the key is left alone: its tag is meant to move. Raises EnvironmentFault if the file cannot be
     written.
     """
     if not digests:

@@ -38,17 +38,17 @@ def retry_layer(state: RunState, layer: str) -> str:
 
 
 def _verb(state: RunState) -> str:
-    """`up`, `down` or `layer`; empty where nothing is known."""
+    """`up`, `down` or `layer`; empty if nothing is known."""
     return state.run.what.partition(" ")[0] if state.run else ""
 
 
 def everything(state: RunState) -> str:
-    """The command that does every layer: what to type where one lacks what an earlier one makes."""
+    """The command for every layer, for a layer that lacks what an earlier one makes."""
     return f"invoke up{_environment(state)}"
 
 
 def _environment(state: RunState) -> str:
-    """The environment as it was typed, after a blank; empty where none was."""
+    """The environment as it was typed, after a blank; empty if none was."""
     typed = _ENVIRONMENT.search(state.run.what) if state.run else None
     return f" {typed[1]}" if typed else ""
 

@@ -37,7 +37,7 @@ _LONGEST = 60  # characters of what was typed that go into a directory's name
 def run_directory(root: Path, what: str, at: float) -> Path:
     """Make and return `<root>/.devtools/runs/<UTC time>-<what>`, not used by any other run.
 
-    Names sort by time; `at` is seconds since the epoch. Raises EnvironmentFault where it cannot be made.
+    Names sort by time; `at` is seconds since the epoch. Raises EnvironmentFault if it cannot be made.
     """
     runs = root / OWN / "runs"
     moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -74,7 +74,7 @@ class RunFiles:
     def __init__(self, directory: Path, warn: Callable[[str], None]) -> None:
         """Write into `directory`; `warn` is called once when a file can no longer be written.
 
-        Raises EnvironmentFault where not even the first file can be made.
+        Raises EnvironmentFault if not even the first file can be made.
         """
         self._directory, self._warn = directory, warn
         self._summary = Summary()
@@ -114,7 +114,7 @@ class RunFiles:
             self._complain(error)
 
     def _lines(self, event: Event) -> Iterator[str]:
-        """Yield the lines that an event adds to its log; none where nothing was done: the summary says all there is."""
+        """Yield the lines that an event adds to its log; none if nothing was done: the summary says all there is."""
         match event:
             case ev.StepStarted():
                 yield f"start    {event.action} (layer {event.layer})"

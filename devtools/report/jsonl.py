@@ -38,6 +38,6 @@ class JsonSummary:
         self._summary.emit(event, at)
 
     def close(self) -> None:
-        """The one document; none where nothing was ever run, so that an error's document stays alone."""
+        """The one document; none if nothing was ever run, so that an error's document stays alone."""
         if self._summary.run is not None:
             self._writer.write(json.dumps(self._summary.to_json(), indent=2))

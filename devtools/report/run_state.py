@@ -81,19 +81,19 @@ class Tail:
         self.total = 0
 
     def add(self, line: str, container: str = "") -> None:
-        """One more line, of a container where there are containers."""
+        """Add a line, of a container if the test has several."""
         self._lines.append((container, line))
         self._containers.add(container)
         self.total += 1
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """The kept lines as they were."""
+        """The last lines as they were."""
         return tuple(line for _, line in self._lines)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The kept lines; where several containers spoke, each with its speaker."""
+        """The last lines; each with its container if there are several."""
         if len(self._containers) <= 1:
             return self.raw
         return tuple(f"{container}: {line}" for container, line in self._lines)
@@ -181,7 +181,7 @@ class RunState:
 
     @property
     def left_out(self) -> str:
-        """Why no test at all was run, where they were all left out for one reason; else empty."""
+        """Why no test was run, if all were left out for one reason; else empty."""
         reasons = {test.reason for test in self.tests.values() if test.test == ALL and test.word == "skipped"}
         alone = len(reasons) == 1 and all(test.test == ALL and test.word == "skipped" for test in self.tests.values())
         return reasons.pop() if alone else ""

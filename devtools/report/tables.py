@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devtools.clusters.provider import ClusterStatus
 
 VERSION = 1
-_WIDTH = 80  # columns where there is no terminal to ask
+_WIDTH = 80  # columns without a terminal
 _STYLES: dict[str, Style] = {
     "deployed": "good",
     "failed": "bad",

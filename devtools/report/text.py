@@ -82,7 +82,7 @@ _LOOKS: dict[str, tuple[str, Style]] = {
 
 
 def marks_for(stream: IO[str]) -> Marks:
-    """The marks that `stream` can show: ASCII where its encoding has no others."""
+    """The marks that `stream` can show: ASCII if its encoding has no others."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         f"{UNICODE.good}{UNICODE.bad}{UNICODE.dot}{UNICODE.more}".encode(encoding)
@@ -103,7 +103,7 @@ def plain(line: Line) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `0.4s`, `42s`, `2m 05s`, `1h 02m`."""
+    """Seconds as people write them: `0.4s`, `42s`, `2m 05s`, `1h 02m`."""
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f}s"
     whole = round(seconds)
@@ -154,7 +154,7 @@ def clean_lines(text: str) -> list[str]:
 
 
 def with_note(head: Line, note: str, width: int, style: Style = "dim") -> list[Line]:
-    """`head`, then `note` beside it: wrapped under itself, or on lines below where there is no room."""
+    """`head`, then `note` beside it: wrapped under itself, or on lines below if there is no room."""
     text = " ".join(clean_lines(note)).strip()
     if not text:
         return [head]

@@ -77,7 +77,7 @@ class _Shared:
 
     @property
     def own_keys(self) -> list[str]:
-        """The keys of an environment's files: all environments have the same, empty where they have no file."""
+        """The keys of an environment's files: all environments have the same, empty if they have no file."""
         return [
             "environment.yaml" if number == 1 else f"environment-{number}.yaml" for number in range(1, self.own + 1)
         ]

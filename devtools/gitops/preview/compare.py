@@ -17,7 +17,7 @@ _COMPARED = ("labels", "annotations", "finalizers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """One field of an Application; the text is JSON, empty where the field is absent."""
+    """One field of an Application; the text is JSON, empty if the field is absent."""
 
     path: str
     before: str

@@ -111,7 +111,7 @@ def _release_note(state: RunState, item: ReleaseResult) -> str:
 
 
 def _row_note(state: RunState, item: ReleaseResult) -> str:
-    """The same with the release's contracts, where it ended well."""
+    """The same with the release's contracts if it ended well."""
     contracts = "" if item.word in _BROKEN else contracts_text(state, [item.release])
     return ", ".join(part for part in (_release_note(state, item), contracts) if part)
 

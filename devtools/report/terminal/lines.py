@@ -180,7 +180,7 @@ def output_lines(event: StepOutput) -> list[Line]:
 
 
 def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Line]:
-    """A contract's verdict, and the value that was seen where it is not plainly kept."""
+    """A contract's verdict, and the observed value unless it simply passed."""
     head = (Span("  "), badge(str(event.verdict), marks), Span(f" {clean(event.contract)}"))
     note = "" if event.verdict == "passed" else contract_note(event)
     return with_note(head, note, width, "bad" if event.verdict == "failed" else "dim")
@@ -194,7 +194,7 @@ def contract_note(event: ContractChecked) -> str:
 
 
 def contracts_text(state: RunState, releases: Sequence[str]) -> str:
-    """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty where there are none."""
+    """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty if there are none."""
     verdicts = [str(item.verdict) for item in state.contracts if item.release in releases]
     return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
 
@@ -206,7 +206,7 @@ def waiting_lines(item: ReleaseResult, at: float, marks: Marks, width: int) -> l
 
 
 def how_long(item: ReleaseResult, at: float) -> str:
-    """For how long a release has been worked at and, where it waits, when that ends: `12s, 4m 48s left`."""
+    """How long a release has run and, if it waits, how long it may still take: `12s, 4m 48s left`."""
     elapsed = at - (item.started or at)
     shows_left = item.waiting and item.patient_until is not None and elapsed >= _WONDER
     return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if shows_left else "")

@@ -35,7 +35,7 @@ class Entity:
 
     @property
     def namespace(self) -> str:
-        """Its namespace, "default" where it has none."""
+        """Its namespace, "default" if it has none."""
         return self.own_namespace or "default"
 
     @property
@@ -151,7 +151,7 @@ class Objects:
         self.kinds |= {Selector("batch/v1", "Job"): [], Selector("batch/v1", "CronJob"): []}
 
     def k8s_yaml(self, params: Mapping[str, Any]) -> None:
-        """Record objects: of files where the argument is a str, of contents where it is a blob."""
+        """Record objects: a str names a file, a blob holds contents."""
         items = values.items_of(params["yaml"])
         found = [entity for item in items for entity in self._read(item)]
         if any(isinstance(item, Blob) and item.source.startswith(UNRENDERED) for item in items):

@@ -169,7 +169,7 @@ class Recorder:
     # --- when the Tiltfile ends, in Tilt's order
 
     def finish(self, check_context: Callable[[], None], unused_allowed: Sequence[str]) -> tuple[Resource, ...]:
-        """Return the resources; raises Refused where Tilt refuses the whole."""
+        """Return the resources; raises Refused if Tilt refuses the whole."""
         self.images.assemble()
         self._assemble()
         for service in self.compose.services.values():

@@ -80,7 +80,7 @@ class Loaded:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # update_settings and its like
 
     def resource(self, name: str) -> Resource:
-        """The resource of this name; KeyError, with near names, where there is none."""
+        """The resource of this name; raises KeyError with similar names if there is none."""
         for resource in self.resources:
             if resource.name == name:
                 return resource
@@ -233,7 +233,7 @@ def true(value: Any) -> bool:
 
 
 def text_of(value: Any) -> str | None:
-    """Return the text of a str or a blob: Tilt takes both where it unpacks its own types."""
+    """Return the text of a str or a blob: Tilt accepts both for its own types."""
     if isinstance(value, Blob):
         return value.text
     return value if isinstance(value, str) else None
