@@ -60,18 +60,26 @@ class Engine:
         """
         started = time.monotonic()
         commands = StackCommands(self._session, self._plan)
-        end = commands.before()
-        if not end.code:
-            with contextlib.ExitStack() as stack:
-                if not all(map(self._is_quick, self._plan.steps)):
-                    self._load_executor()
-                    stack.callback(self._steps.close)
-                self._schedule({step.id: step for step in self._plan.steps})
-            end = self._end()
+        with contextlib.ExitStack() as stack:
+            if not all(map(self._is_quick, self._plan.steps)):
+                self._load_executor()
+                stack.callback(self._steps.close)
+            end = commands.before()
+            if not end.code:
+                end = self._do_steps()
         end = commands.after(end)
         seconds = time.monotonic() - started
         self._session.bus.emit(RunFinished(exit_code=int(end.code), seconds=seconds, reason=end.reason, hint=end.hint))
         return end.code
+
+    def _do_steps(self) -> End:
+        """Do every step; what ends that too soon must not keep the commands of the stack from running."""
+        try:
+            self._schedule({step.id: step for step in self._plan.steps})
+        except Exception as error:  # noqa: BLE001 - a limit of the machine, or a bug
+            known = error if isinstance(error, DevtoolsError) else self._session.bug(error)
+            return End.of(self._session.cancel.error or known)
+        return self._end()
 
     def _load_executor(self) -> None:
         """Get what carries out steps: a tenth of the time of a run that finds nothing to do."""

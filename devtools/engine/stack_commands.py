@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devtools.errors import DevtoolsError, ExitCode
+from devtools.errors import DevtoolsError, ExitCode, Location
 from devtools.events import Notice
 from devtools.model import Hook, Plan
 
@@ -24,6 +24,13 @@ class End:
     code: ExitCode = ExitCode.OK
     reason: str = ""
     hint: str = ""
+
+    @classmethod
+    def of(cls, error: DevtoolsError, where: Location | None = None) -> End:
+        """The end that an error is, with its place and the lines worth showing."""
+        message = f"{where}: {error.message}" if where else error.message
+        reason = "\n".join((message, *getattr(error, "details", ())))
+        return cls(code=error.exit_code, reason=reason, hint=error.hint)
 
 
 class StackCommands:
@@ -66,6 +73,5 @@ class StackCommands:
         try:
             Commands(self._session).hook(hook, None, env, cleanup=cleanup)
         except DevtoolsError as error:
-            reason = "\n".join((error.message, *getattr(error, "details", ())))
-            return End(code=error.exit_code, reason=reason, hint=error.hint)
+            return End.of(error, hook.where)
         return End()

@@ -52,14 +52,18 @@ def test_they_run_around_changes_and_the_plan_shows_them(repo: Repo) -> None:
 def test_a_failure_before_ends_the_run_before_anything_is_done(repo: Repo) -> None:
     declare(repo, before="echo no database here >&2; exit 3")
     done = repo.invoke("layer", "10", "--output", "json")
-    assert (done.code, done.document["reason"]) == (1, "hook sh ended with 3\nno database here")
+    assert (done.code, done.document["reason"]) == (1, "devtools.yaml:2:10: hook sh ended with 3\nno database here")
     assert [item["outcome"] for item in done.document["releases"]] == [None]
     assert noted(repo) == ["after failed 1 local"]
     log = Path(done.document["directory"]) / "stack.log"
     assert "stderr   no database here" in log.read_text()
     declare(repo, before="exit 0", after="exit 4")  # the release was not touched: it is still to be installed
     done = repo.invoke("layer", "10", "--output", "json")
-    assert (done.code, done.document["reason"], done.document["result"]) == (1, "hook sh ended with 4", "failed")
+    assert (done.code, done.document["reason"], done.document["result"]) == (
+        1,
+        "devtools.yaml:3:9: hook sh ended with 4",
+        "failed",
+    )
     assert [item["outcome"] for item in done.document["releases"]] == ["installed"]
     assert repo.invoke("layer", "10").code == 0  # nothing changes any more
 
@@ -69,7 +73,7 @@ def test_a_failed_run_stays_failed_whatever_comes_after(repo: Repo) -> None:
     declare(repo, after=f"{NOTE}; exit 4")
     done = repo.invoke("layer", "10", "--output", "json")
     assert done.code == 1
-    assert done.document["reason"] == f"{repo.namespace}/conf failed; hook sh ended with 4"
+    assert done.document["reason"] == f"{repo.namespace}/conf failed; devtools.yaml:3:9: hook sh ended with 4"
     assert noted(repo) == ["before local", "after failed 1 local"]
     assert (repo.path / "last").exists()
 

@@ -91,9 +91,14 @@ def test_what_helm_complains_of(marked: Repo, marks: Marks, how: str) -> None:
     assert "***" in typed[0].text or how in {"YAML", "object"}, "helm quoted a value"
 
 
-def test_what_commands_before_a_sync_print(marked: Repo, marks: Marks) -> None:
-    hook = "    before:\n      - {run: [sh, -c, 'env; env >&2; exit 7']}\n    values:"
-    marked.edit("layers/10-base.yaml", "    values:", hook)
+@pytest.mark.parametrize("key", ["before", "after"])
+@pytest.mark.parametrize("whose", ["release", "stack"])
+def test_what_commands_print(marked: Repo, marks: Marks, whose: str, key: str) -> None:
+    hook = f"{key}: [{{run: [sh, -c, 'env; env >&2; exit 7']}}]\n"
+    if whose == "release":
+        marked.edit("layers/10-base.yaml", "    values:", f"    {hook}    values:")
+    else:
+        marked.write("devtools.yaml", f"name: {marked.namespace}\n{hook}")
     typed = _printed(marked, 1, "layer", "10", "--no-test", "--verbose")
     assert marks.found_in(*(one.text for one in typed)) == []
     assert marks.found_below(marked.path / ".devtools") == {}

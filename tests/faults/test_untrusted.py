@@ -68,15 +68,19 @@ def test_a_tag_that_would_call_something_is_refused_or_is_text(offline: Repo, wa
 
 def test_only_a_sync_runs_the_commands_before_it(offline: Repo) -> None:
     mark = offline.path / "executed"
-    hook = f'    before:\n      - {{run: [touch, "{mark}"]}}\n    values:'
-    offline.edit("layers/10-base.yaml", "    values:", hook)
+    run = f'[{{run: [touch, "{mark}"]}}]\n'
+    offline.edit("layers/10-base.yaml", "    values:", f"    before: {run}    after: {run}    values:")
+    offline.write("devtools.yaml", f"before: {run}after: {run}")
     for verb in READERS:
         said = _ask(offline, verb)
         assert said.code in (ExitCode.OK, ExitCode.ENVIRONMENT), said
         assert not mark.exists(), verb
-    (conf, _) = json.loads(_ask(offline, "plan").out)["releases"]
-    assert conf["before"] == [f"touch {mark}"]
-    assert f"runs touch {mark}".replace(" ", "") in "".join(_ask(offline, "layer").out.split())
+    document = json.loads(_ask(offline, "plan").out)
+    (conf, _) = document["releases"]
+    assert conf["before"] == conf["after"] == document["before"] == document["after"] == [f"touch {mark}"]
+    shown = "".join(_ask(offline, "layer").out.split())
+    assert shown.count(f"runstouch{mark}") == 4
+    assert shown.count(f"thenrunstouch{mark}") == 2
 
 
 @pytest.mark.cluster

@@ -116,6 +116,8 @@ def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
     keys: dict[str, Any] = {_NAMES[name]: value for name, value in pairs(item.spec, *_NAMES)}
     if item.spec.get("suspend") is True:
         keys["installed"] = False
+    if mapping(mapping(item.spec.get("upgrade")).get("remediation")).get("strategy") == "uninstall":
+        keys["on_failure"] = "uninstall"
     ignored = []
     for one in map(mapping, sequence(mapping(item.spec.get("driftDetection")).get("ignore"))):
         target = mapping(one.get("target"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,9 +34,8 @@ def changes_markdown(document: Mapping[str, Any]) -> str:
     parts = [f"### Plan of {where}", "", escaped(summary(document)), ""]
     for notice in (*map(set_text, document["sets"]), *document["notices"]):
         parts += [f"> {escaped(notice)}", ""]
-    commands = [*(["runs", *one] for one in document["before"]), *(["then runs", *one] for one in document["after"])]
-    for words in commands:
-        parts += [escaped(" ".join(words)), ""]
+    for key, verb in (("before", "runs"), ("after", "then runs")):
+        parts += [part for one in document[key] for part in (escaped(f"{verb} {shlex.join(one)}"), "")]
     for release in document["releases"]:
         parts += _release(release)
     return "\n".join(parts).rstrip() + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,14 +30,14 @@ _CONTEXT = 1  # lines around a change in a text of several lines
 def changes_lines(document: Mapping[str, Any], width: int) -> list[Line]:
     """Return the document as lines; one line if nothing changes."""
     lines = [line for one in document["sets"] for line in wrapped(set_text(one), width, "", "warn")]
-    lines += [(Span(f"runs {clean(' '.join(command))}", "dim"),) for command in document["before"]]
+    lines += [(Span(f"runs {clean(shlex.join(command))}", "dim"),) for command in document["before"]]
     layer = ""
     for release in document["releases"]:
         if release["layer"] != layer:
             layer = release["layer"]
             lines.append((Span(layer, "strong"),))
         lines += [*_release_lines(release, width), ()]
-    lines += [(Span(f"then runs {clean(' '.join(command))}", "dim"),) for command in document["after"]]
+    lines += [(Span(f"then runs {clean(shlex.join(command))}", "dim"),) for command in document["after"]]
     for notice in document["notices"]:
         lines += wrapped(f"! {notice}", width, "", "warn")
     return [*lines, *_summary(document, width)]
@@ -60,9 +61,9 @@ def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 def asides(release: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a release runs, and that none of its objects changes."""
-    yield from (f"runs {clean(' '.join(command))}" for command in release["commands"])
+    yield from (f"runs {clean(shlex.join(command))}" for command in release["commands"])
     yield from (f"runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})" for hook in release["hooks"])
-    yield from (f"then runs {clean(' '.join(command))}" for command in release["after"])
+    yield from (f"then runs {clean(shlex.join(command))}" for command in release["after"])
     if release["on_failure"] != "keep":
         yield f"on failure: {release['on_failure']}"
     if release["action"] in {"upgrade", "install"} and not (release["objects"] or release["problem"]):

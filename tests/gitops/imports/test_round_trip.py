@@ -107,6 +107,13 @@ def test_what_needs_another_comes_later(before: Mapping[str, Stack], after: Mapp
                 assert place[need][0] < place[name][0] or need in needed[name], (environment, name, need)
 
 
+def test_flux_uninstalls_what_is_uninstalled_on_failure(
+    both: tuple[Path, Path, Done], after: Mapping[str, Stack]
+) -> None:
+    policy = releases(after["dev"])["shop-system/cache"].on_failure
+    assert policy == ("uninstall" if (both[0] / "gitops/flux").exists() else "keep")
+
+
 def test_production_stays_manual(both: tuple[Path, Path, Done], request: pytest.FixtureRequest) -> None:
     settings = yaml.safe_load((both[1] / "devtools.yaml").read_text())
     assert settings["name"] == "imported"
