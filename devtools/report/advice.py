@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from itertools import pairwise
 
 from devtools.events import Verdict
 from devtools.report.run_state import RunState
@@ -48,9 +50,11 @@ def everything(state: RunState) -> str:
 
 
 def _environment(state: RunState) -> str:
-    """The environment as it was typed, after a blank; empty if none was."""
-    typed = _ENVIRONMENT.search(state.run.what) if state.run else None
-    return f" {typed[1]}" if typed else ""
+    """The environment as it was typed and what `--set` changed in it, each after a blank; empty if none was."""
+    what = state.run.what if state.run else ""
+    typed, words = _ENVIRONMENT.search(what), shlex.split(what) if "--set" in what else ()
+    sets = [f" --set {shlex.quote(value)}" for flag, value in pairwise(words) if flag == "--set"]
+    return "".join([f" {typed[1]}" if typed else "", *sets])
 
 
 def retries(state: RunState) -> tuple[str, ...]:

@@ -97,6 +97,14 @@ def test_counts() -> None:
         ("up", "test", ["invoke layer 40-data-plane", "invoke up"]),
         ("up", "release", ["invoke layer 40-data-plane", "invoke up"]),
         ("up --env dev", "release", ["invoke layer 40-data-plane --env dev", "invoke up --env dev"]),
+        (
+            "up --env dev --set 'a.b=it'\"'\"'s x' --set c=1",
+            "release",
+            [
+                "invoke layer 40-data-plane --env dev --set 'a.b=it'\"'\"'s x' --set c=1",
+                "invoke up --env dev --set 'a.b=it'\"'\"'s x' --set c=1",
+            ],
+        ),
         ("up --env=dev", "release", ["invoke layer 40-data-plane --env=dev", "invoke up --env=dev"]),
     ],
 )
