@@ -28,9 +28,12 @@ EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
 PLANS = (*EVENTS, "markdown")  # and one that may show what would change
 
 
+_SHORT = {"label": "l", "namespace": "n"}  # as in kubectl and helmfile
+
+
 # invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
 class _OurTask(Task[Callable[..., None]]):
-    """A task with the one short flag that everybody expects: `-l` for a label, as in kubectl and helmfile.
+    """A task with the two short flags that everybody expects, `-l` for a label and `-n` for a namespace.
 
     invoke's own `--dry` is honored as `--dry-run`, or refused. `reads`: the task changes nothing but with `--fix`.
     """
@@ -74,7 +77,7 @@ class _OurTask(Task[Callable[..., None]]):
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         """See `Task`."""
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        return {**options, "names": (name, "l")} if name == "label" else options
+        return {**options, "names": (name, _SHORT[name])} if name in _SHORT else options
 
 
 class LayerTask(_OurTask):
