@@ -247,9 +247,9 @@ class App:
 
     def docker_answers(self) -> bool:
         """Whether a Docker engine can be used now."""
-        from devtools.docker.engine import docker_answers
+        from devtools.docker.engine import DockerEngine
 
-        return docker_answers(self.environ)
+        return DockerEngine(self.environ).answers()
 
     @cached_property
     def provider(self) -> Provider:

@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_json import read_json
-from devtools.process.runner import Command, Result
+from devtools.process.runner import Command
 
-TILTFILE_ERROR = 5  # exit code of `alpha tiltfile-result` for a Tiltfile that does not load; 1 is any other failure
 PORT = 10350  # Tilt's own default
 _ASKING = 20.0  # seconds
 TILTFILE = "(Tiltfile)"  # the resource that stands for the Tiltfile itself
 _STRANGE = "not a list of Tilt's objects"
 _UP = ("up", "--stream")
-_LOADING = 120.0  # seconds that a Tiltfile has
-_TEARING_DOWN = 600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,45 +61,31 @@ class Tilt:
 
     def up(self, *args: str) -> Command:
         """Start Tilt, to be spawned: it streams logs, for want of a terminal to ask. `args` are the Tiltfile's own."""
-        return self._command(*_UP, *self._server(), "--context", self.context, args=args)
-
-    def ci(self, *args: str, timeout: int) -> Command:
-        """Run every resource once, and end when all are ready; `timeout` in seconds."""
-        flags = ("ci", *self._server(), "--context", self.context, "--timeout", f"{timeout}s")
-        return self._command(*flags, args=args, timeout=timeout + _ASKING)
-
-    def down(self, *args: str) -> Command:
-        """Delete what the Tiltfile deployed; layers are not Tilt's, and stay."""
-        return self._command("down", "--context", self.context, args=args, timeout=_TEARING_DOWN)
-
-    def load(self, *args: str) -> Command:
-        """Evaluate the Tiltfile and print what it makes as JSON; starts nothing."""
-        return self._command("alpha", "tiltfile-result", "--context", self.context, args=args, timeout=_LOADING)
-
-    def trigger(self, resource: str) -> Command:
-        """Ask the running Tilt to build a resource now. Its dependents are not built again."""
-        return self._command("trigger", resource, *self._server(), timeout=_ASKING)
+        return self._command(*_UP, *self._server(), "--context", self.context, args=args, timeout=None)
 
     def resources(self) -> Command:
         """Print the running Tilt's resources; see `resources`."""
-        return self._command("get", "uiresources", "--output", "json", *self._server(), timeout=_ASKING)
+        return self._get("uiresources")
 
     def file_watches(self) -> Command:
         """Print what the running Tilt watches; see `dead_watches`."""
-        return self._command("get", "filewatches", "--output", "json", *self._server(), timeout=_ASKING)
+        return self._get("filewatches")
 
     def session(self) -> Command:
         """Print the running Tilt's session; see `pid`. Fails where no Tilt listens."""
-        return self._command("get", "session", "--output", "json", *self._server(), timeout=_ASKING)
+        return self._get("session")
 
     def cluster(self) -> Command:
         """Print the cluster that the running Tilt works on; see `context`."""
-        return self._command("get", "cluster", "default", "--output", "json", *self._server(), timeout=_ASKING)
+        return self._get("cluster", "default")
+
+    def _get(self, *words: str) -> Command:
+        return self._command("get", *words, "--output", "json", *self._server())
 
     def _server(self) -> tuple[str, ...]:
         return ("--host", self.host, "--port", str(self.port))
 
-    def _command(self, *words: str, args: tuple[str, ...] = (), timeout: float | None = None) -> Command:
+    def _command(self, *words: str, args: tuple[str, ...] = (), timeout: float | None = _ASKING) -> Command:
         argv = (str(self.program), *words, *(("--", *args) if args else ()))
         return Command(argv=argv, env={"KUBECONFIG": str(self.kubeconfig)}, cwd=self.root, timeout=timeout)
 
@@ -179,11 +162,6 @@ def context(output: str) -> str:
         return str((connection.get("kubernetes") or {}).get("context") or "")
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError("not one of Tilt's clusters") from error
-
-
-def load_error(result: Result) -> str:
-    """Why a Tiltfile does not load, as Tilt says it; empty where it does, or where something else failed."""
-    return result.stderr.strip() if result.returncode == TILTFILE_ERROR else ""
 
 
 def _resource(item: dict[str, Any]) -> TiltResource:

@@ -37,11 +37,6 @@ class Engine(Protocol):
         """Remove a network that k3d made and no container uses; any other, and one that is absent, is left alone."""
 
 
-def docker_answers(environ: Mapping[str, str]) -> bool:
-    """Whether the engine that `environ` names, or the local one, can be used now; takes `TIMEOUT` at most."""
-    return DockerEngine(environ).answers()
-
-
 class DockerEngine:
     """The engine that DOCKER_HOST or docker's context names, or the local one."""
 

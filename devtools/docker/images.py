@@ -6,21 +6,18 @@ BuildKit's half of the conversation in it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from devtools.base.image_names import Reference, parse
 from devtools.docker.engine import connect, error_text
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
+from devtools.errors import DevtoolsError, EnvironmentFault, TimedOut
 from devtools.process.runner import Cancel
+from devtools.process.waiting import Expired, within
 
 T = TypeVar("T")
-_TICK = 0.1  # seconds between two looks at whether someone asked to stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,46 +154,25 @@ class DockerImages:
 
         What is given up goes on in a thread that nobody waits for; the engine stops when its connection closes.
         """
-        answers: list[T] = []
-        errors: list[BaseException] = []
 
-        def work() -> None:
+        def work() -> T:
+            client = connect(self._environ, timeout=round(timeout) + 5)
             try:
-                with self._api(timeout) as api:
-                    answers.append(call(api))
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                errors.append(error)
+                return call(client.api)
+            finally:
+                client.close()
 
-        thread = Thread(target=work, name=what, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + timeout
-        while thread.is_alive():
-            thread.join(_TICK)
-            if self._cancel.is_set():
-                raise Interrupted(self._cancel.reason or f"interrupted: did not {what}")
-            if thread.is_alive() and time.monotonic() >= deadline:
-                raise TimedOut(
-                    f"the Docker engine did not {what} in {timeout:g} s", hint="raise the limit with --timeout"
-                )
-        if errors:
-            raise _fault(what, errors[0])
-        return answers[0]
-
-    @contextmanager
-    def _api(self, timeout: float) -> Iterator[Any]:
-        client = connect(self._environ, timeout=round(timeout) + 5)
         try:
-            yield client.api
-        finally:
-            client.close()
-
-
-def _fault(what: str, error: BaseException) -> BaseException:
-    """What the engine, its socket or the SDK said, as a sentence."""
-    if isinstance(error, DevtoolsError) or not isinstance(error, Exception):
-        return error
-    answer = str(error) if isinstance(error, _Refused) else error_text(error)
-    return EnvironmentFault(f"the Docker engine could not {what}: {' '.join(answer.split())[:400]}")
+            return within(timeout, self._cancel, work)
+        except Expired as error:
+            message = f"the Docker engine did not {what} in {timeout:g} s"
+            raise TimedOut(message, hint="raise the limit with --timeout") from error
+        except DevtoolsError:
+            raise
+        except Exception as error:
+            answer = str(error) if isinstance(error, _Refused) else error_text(error)
+            answer = " ".join(answer.split())[:400]
+            raise EnvironmentFault(f"the Docker engine could not {what}: {answer}") from error
 
 
 def _ended(lines: Iterable[Any]) -> Mapping[str, Any]:

@@ -5,40 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
 from itertools import count
 from threading import Lock, Thread
-from typing import TypeVar
 
-from devtools.errors import Interrupted
 from devtools.process.runner import Cancel
 
-T = TypeVar("T")
 _LOOK = 0.25  # seconds
-
-
-def within(seconds: float, cancel: Cancel, work: Callable[[], T]) -> T:
-    """Return what `work` returns; TimeoutError if that takes longer, Interrupted on cancel.
-
-    For what cannot be cut. It runs on a thread of its own, which is left behind then and does not delay our end.
-    """
-    result: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            result.set_exception(error)
-
-    Thread(target=run, name="within", daemon=True).start()
-    deadline = time.monotonic() + seconds
-    while not result.done():
-        if cancel.is_set():
-            raise Interrupted(cancel.reason or "interrupted")
-        if (left := deadline - time.monotonic()) <= 0:
-            raise TimeoutError(f"nothing came back within {seconds:.0f} s")
-        wait((result,), min(_LOOK, left))
-    return result.result()
 
 
 class Watchdog:

@@ -10,8 +10,8 @@ from typing import Any
 
 from devtools.events import Verdict
 from devtools.kube.client import ApiError, Kube
-from devtools.kube.watchdog import within
 from devtools.model import HttpCheck, ObjectRef
+from devtools.process.waiting import within
 from devtools.readiness.endpoints import is_behind, is_ready, selects_nothing
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import selects

@@ -11,7 +11,6 @@ import pytest
 
 from devtools.bootstrap import tilt_commands
 from devtools.bootstrap.tilt_commands import Tilt, TiltResource
-from devtools.process.runner import Result
 
 TILT = Tilt(program=Path("/bin/tilt"), root=Path("/repo"), kubeconfig=Path("/state/kubeconfig"), context="k3d-dev")
 SERVER = ("--host", "127.0.0.1", "--port", "10350")
@@ -24,22 +23,15 @@ def test_commands() -> None:
         *("--", "--layers", "10,15"),
     )
     assert TILT.up().argv[-1] == "k3d-dev"  # and no `--` with nothing after it
-    assert TILT.ci(timeout=300).argv == ("/bin/tilt", "ci", *SERVER, *CONTEXT, "--timeout", "300s")
-    assert TILT.down().argv == ("/bin/tilt", "down", *CONTEXT)
-    assert TILT.load("hello").argv == ("/bin/tilt", "alpha", "tiltfile-result", *CONTEXT, "--", "hello")
-    assert TILT.trigger("infra:40-data-plane").argv == ("/bin/tilt", "trigger", "infra:40-data-plane", *SERVER)
     assert TILT.resources().argv == ("/bin/tilt", "get", "uiresources", "--output", "json", *SERVER)
     assert TILT.session().argv == ("/bin/tilt", "get", "session", "--output", "json", *SERVER)
 
 
 def test_the_cluster_is_given_to_each() -> None:
-    for command in (TILT.up(), TILT.ci(timeout=1), TILT.down(), TILT.load(), TILT.resources(), TILT.session()):
+    for command in (TILT.up(), TILT.resources(), TILT.session()):
         assert command.env == {"KUBECONFIG": "/state/kubeconfig"}
         assert command.cwd == Path("/repo")
     assert TILT.up().timeout is None  # it is to stay
-    timeout = TILT.ci(timeout=300).timeout
-    assert timeout is not None
-    assert timeout > 300  # Tilt's own ends first, and says what it waited for
 
 
 def test_the_address_for_a_browser() -> None:
@@ -82,15 +74,6 @@ def test_what_is_no_list_is_refused(output: str) -> None:
         tilt_commands.resources(output)
 
 
-def test_a_tiltfile_that_does_not_load_has_its_own_exit_code() -> None:
-    assert (
-        tilt_commands.load_error(Result(returncode=5, stderr="Tiltfile:3:1: no such thing\n"))
-        == "Tiltfile:3:1: no such thing"
-    )
-    assert tilt_commands.load_error(Result(returncode=1, stderr="wiring dependencies")) == ""
-    assert tilt_commands.load_error(Result(returncode=0, stdout="{}", stderr="a warning")) == ""
-
-
 def test_the_cluster_that_a_running_tilt_works_on() -> None:
     assert TILT.cluster().argv == ("/bin/tilt", "get", "cluster", "default", "--output", "json", *SERVER)
     connected = {"status": {"connection": {"kubernetes": {"context": "k3d-dev", "namespace": "default"}}}}
@@ -104,7 +87,7 @@ def test_the_cluster_that_a_running_tilt_works_on() -> None:
 def test_tilt_and_its_children_differ_by_command_line_only() -> None:
     assert tilt_commands.is_server(TILT.up("--no-push").argv)
     assert tilt_commands.is_server(("/usr/bin/python", *TILT.up().argv)), "a wrapper"
-    assert not tilt_commands.is_server(TILT.ci(timeout=1).argv)
+    assert not tilt_commands.is_server(("/bin/tilt", "ci", *SERVER))
     assert not tilt_commands.is_server(("python", "-m", "invoke", "layer", "40-data-plane"))
     assert not tilt_commands.is_server(())
 

@@ -6,21 +6,16 @@ import json
 from pathlib import Path
 
 from devtools.clusters.embedded import kwokctl
+from devtools.clusters.embedded.layout import CLUSTER_VARIABLE, Layout
 
-HOME = kwokctl.Home(
-    kwokctl=Path("/t/kwokctl"),
-    name="dev",
-    workdir=Path("/s/kwok"),
-    config=Path("/s/kwokctl.json"),
-    kubeconfig=Path("/s/kubeconfig"),
-    env={"MARK": "/s"},
-)
-SETTINGS = kwokctl.Settings(api_port=1, advertise="10.200.0.1", pki=Path("/s/pki"))
+KWOKCTL = Path("/t/kwokctl")
+LAYOUT = Layout(name="dev", state=Path("/s"))
+CONFIG = json.loads(kwokctl.config(api_port=1, advertise="10.200.0.1", pki=Path("/s/pki")))
 
 
 def test_create_names_every_binary_and_writes_nowhere_else() -> None:
     binaries = {name: Path("/t", name) for name in kwokctl.BINARIES}
-    command = kwokctl.create(HOME, binaries, 60)
+    command = kwokctl.create(KWOKCTL, LAYOUT, binaries, 60)
     assert command.argv == (
         *("/t/kwokctl", "create", "cluster", "--name", "dev"),
         *("--config", "/s/kwokctl.json", "--kubeconfig", "/s/kubeconfig", "--runtime", "binary"),
@@ -32,17 +27,30 @@ def test_create_names_every_binary_and_writes_nowhere_else() -> None:
         *("--kwok-controller-binary", "/t/kwok"),
         *("--wait", "60s"),
     )
-    assert command.env == {"MARK": "/s", "KWOK_WORKDIR": "/s/kwok", "KUBECONFIG": "/s/kubeconfig", "HOME": "/s/kwok"}
+    assert command.env == {
+        CLUSTER_VARIABLE: "/s",
+        "KWOK_WORKDIR": "/s/kwok",
+        "KUBECONFIG": "/s/kubeconfig",
+        "HOME": "/s/kwok",
+    }
     assert command.timeout == 90
 
 
 def test_start_and_stop() -> None:
-    assert kwokctl.start(HOME, 60).argv == ("/t/kwokctl", "start", "cluster", "--name", "dev", "--wait", "60s")
-    assert kwokctl.stop(HOME).argv == ("/t/kwokctl", "stop", "cluster", "--name", "dev")
+    assert kwokctl.start(KWOKCTL, LAYOUT, 60).argv == (
+        "/t/kwokctl",
+        "start",
+        "cluster",
+        "--name",
+        "dev",
+        "--wait",
+        "60s",
+    )
+    assert kwokctl.stop(KWOKCTL, LAYOUT).argv == ("/t/kwokctl", "stop", "cluster", "--name", "dev")
 
 
 def test_configuration() -> None:
-    document = json.loads(kwokctl.config(SETTINGS))
+    document = CONFIG
     assert document["options"]["bindAddress"] == "127.0.0.1"
     assert document["options"]["kubeApiserverPort"] == 1
     patches = {
@@ -61,7 +69,7 @@ def test_configuration() -> None:
 
 
 def test_nothing_but_the_api_server_listens_on_a_port() -> None:
-    entries = {patch["name"]: patch["extraArgs"] for patch in json.loads(kwokctl.config(SETTINGS))["componentsPatches"]}
+    entries = {patch["name"]: patch["extraArgs"] for patch in CONFIG["componentsPatches"]}
     args = {name: {entry["key"]: entry["value"] for entry in found} for name, found in entries.items()}
     replaced = {name: {entry["key"] for entry in found if entry.get("override")} for name, found in entries.items()}
     assert all("unix://etcd" in value for value in args["etcd"].values())
@@ -76,11 +84,7 @@ def test_nothing_but_the_api_server_listens_on_a_port() -> None:
 
 
 def test_each_purpose_has_a_key_of_its_own() -> None:
-    args = {
-        entry["key"]: entry["value"]
-        for patch in json.loads(kwokctl.config(SETTINGS))["componentsPatches"]
-        for entry in patch["extraArgs"]
-    }
+    args = {entry["key"]: entry["value"] for patch in CONFIG["componentsPatches"] for entry in patch["extraArgs"]}
     assert args["tls-private-key-file"] == "/s/pki/apiserver.key"
     assert args["kubelet-client-key"] == args["proxy-client-key-file"] == "/s/pki/apiserver-client.key"
     assert args["service-account-signing-key-file"] == args["service-account-private-key-file"]

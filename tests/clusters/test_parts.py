@@ -26,7 +26,7 @@ from devtools.clusters.embedded.names import REAL_LABEL
 from devtools.clusters.embedded.node import daemons, image, subnets
 from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
 from devtools.clusters.provider import choose_provider
-from devtools.docker.engine import DockerEngine, docker_answers
+from devtools.docker.engine import DockerEngine
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel
 
@@ -227,10 +227,10 @@ def engine() -> Iterator[str]:
 
 
 def test_a_docker_engine_that_answers_and_ones_that_do_not(engine: str) -> None:
-    assert docker_answers({"DOCKER_HOST": engine})
+    assert DockerEngine({"DOCKER_HOST": engine}).answers()
     assert DockerEngine({"DOCKER_HOST": engine}).own_container() == ""
-    assert not docker_answers({"DOCKER_HOST": "tcp://127.0.0.1:1"})
-    assert not docker_answers({"DOCKER_HOST": "nonsense"})
+    assert not DockerEngine({"DOCKER_HOST": "tcp://127.0.0.1:1"}).answers()
+    assert not DockerEngine({"DOCKER_HOST": "nonsense"}).answers()
 
 
 def test_a_lock_that_is_held(tmp_path: Path) -> None:
@@ -266,16 +266,7 @@ def test_waiting_for_the_clusters_lock_is_shown_and_interrupted(
 
 
 def test_what_the_real_node_reads() -> None:
-    node = daemons.Node(
-        name="real-0",
-        home=Path("/s p/node"),
-        runtime=Path("/run/d"),
-        veth="dt1",
-        host="10.200.0.1",
-        address="10.200.0.2",
-        cgroup="devtools-1",
-        env={"M": "x"},
-    )
+    node = daemons.Node(layout=Layout(name="dev", state=Path("/s p")), subnet=Subnet.number(0))
     files = daemons.files(
         node, server="https://10.200.0.1:1", pki=Path("/p"), cni=Path("/c"), snapshotter="native", sandbox="pause:1"
     )
@@ -288,7 +279,7 @@ def test_what_the_real_node_reads() -> None:
     assert containerd["root"] == "/s p/node/containerd"
     assert yaml.safe_load(files["kubeconfig"])["clusters"][0]["cluster"]["server"] == "https://10.200.0.1:1"
     start = daemons.kubelet(node, Path("/t/kubelet"))
-    assert start.argv[:4] == ("nsenter", "--mount=/run/d/ns/mnt", "--net=/run/d/ns/net", "--")
+    assert start.argv[:4] == ("nsenter", f"--mount={node.runtime}/ns/mnt", f"--net={node.runtime}/ns/net", "--")
     made = daemons.make_namespaces(node).stdin
     assert made is not None
     assert b"'\"'\"'/s p/node/tunables/kernel/panic'\"'\"' /proc/sys/kernel/panic" in made

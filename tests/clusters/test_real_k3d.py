@@ -18,13 +18,13 @@ from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import Config, Registry
 from devtools.clusters.k3d.output import first_error, parse_clusters, parse_registries
 from devtools.clusters.k3d.provider import K3dProvider
-from devtools.docker.engine import DockerEngine, docker_answers
+from devtools.docker.engine import DockerEngine
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel, Command, Result, SubprocessRunner
 from tests.kits import k3d as double
 from tests.kits.waiting import eventually
 
-HAS_BOTH = shutil.which("k3d") is not None and docker_answers(os.environ)
+HAS_BOTH = shutil.which("k3d") is not None and DockerEngine(os.environ).answers()
 if not HAS_BOTH:
     pytest.skip("no k3d on PATH, or no Docker engine answers: docs/real-programs.md", allow_module_level=True)
 USERS = "apiVersion: v1\nkind: Config\ncurrent-context: NAME\ncontexts: [{name: NAME}, {name: another}]\n"

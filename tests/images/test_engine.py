@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from devtools.docker.engine import docker_answers
+from devtools.docker.engine import DockerEngine
 
 
 def test_an_engine_of_our_own_answers(docker_host: str) -> None:
-    assert docker_answers({"DOCKER_HOST": docker_host})
-    assert not docker_answers({"DOCKER_HOST": f"{docker_host}.gone"})
+    assert DockerEngine({"DOCKER_HOST": docker_host}).answers()
+    assert not DockerEngine({"DOCKER_HOST": f"{docker_host}.gone"}).answers()

@@ -90,6 +90,11 @@ class Live:
         found = self.runner.run(self.now.tool.resources())
         return {item.name: item for item in tilt_commands.resources(found.stdout)}
 
+    def trigger(self, resource: str) -> None:
+        tool = self.now.tool
+        where = ("--host", tool.host, "--port", str(tool.port))
+        self.runner.run(replace(tool.resources(), argv=(str(tool.program), "trigger", resource, *where)))
+
     def runs(self, name: str) -> int:
         """How often a layer was run."""
         path = self.root / f"{name}.runs"
@@ -133,7 +138,7 @@ def test_drift_and_specs_answer_during_a_run_and_tilt_is_killed(live: Live) -> N
     hold = live.repo.write("20-core-operators.hold", "")
     assert live.start() == ""
     live.until_runs("20-core-operators", 1)
-    live.runner.run(live.now.tool.trigger("infra:10-base:drift"))
+    live.trigger("infra:10-base:drift")
     eventually((live.root / "10-base.drift").exists, WAIT, told=live.server.tail)
     live.repo.write("layers/30-more.yaml", layer("more"))
     eventually(lambda: "infra:30-more" in live.resources(), WAIT, told=live.server.tail)
@@ -174,7 +179,7 @@ def test_a_contract_that_breaks_later_turns_its_release_red(live: Live) -> None:
     assert "infra:20-ope" in live.server.log.read_text().partition("broken 20-core-operators x/operators: it is")[0]
     assert not live.resources()["infra:40-data"].failed
     live.repo.write("now", "ready x/operators\n")
-    live.runner.run(live.now.tool.trigger("infra:20-operators"))
+    live.trigger("infra:20-operators")
     eventually(lambda: not live.resources()["infra:20-operators"].failed, WAIT, told=live.server.tail)
 
 

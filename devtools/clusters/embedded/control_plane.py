@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.open_file import opened
@@ -21,12 +20,10 @@ from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
 from devtools.kube.kubeconfig import read_credentials
 from devtools.process.runner import Cancel, Command, Result, Runner
-
-if TYPE_CHECKING:
-    from devtools.clusters.embedded import kwokctl
+from devtools.process.waiting import wait_until
 
 WAIT = 60.0  # seconds for it to answer
-_LOOKS = 50  # at what was started, a tenth of a second apart
+_STARTED_IN = 5.0  # seconds for what was started to be seen
 TAIL = 5  # lines of a log worth showing
 SERVER_NAMES = (
     *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
@@ -47,40 +44,36 @@ class ControlPlane:
         """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
         from devtools.clusters.embedded import kwokctl, pki
 
-        home = self._home()
         server_names = ("127.0.0.1", subnet.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
         pki.write(self.layout.pki, server_names=server_names, kubelet_names=("127.0.0.1", subnet.node))
-        settings = kwokctl.Settings(api_port=ports.api, advertise=subnet.host, pki=self.layout.pki)
-        home.config.write_text(kwokctl.config(settings))
+        config = kwokctl.config(api_port=ports.api, advertise=subnet.host, pki=self.layout.pki)
+        self.layout.config.write_text(config)
         binaries = {name: self.tool(name) for name in kwokctl.BINARIES}
-        self._run(kwokctl.create(home, binaries, WAIT), "create")
+        self._run(kwokctl.create(self.tool("kwokctl"), self.layout, binaries, WAIT), "create")
         self._finish("create", ports)
 
     def start(self, ports: Ports) -> None:
         """Start it again with what etcd holds."""
-        from devtools.clusters.embedded import kwokctl
-
-        home = self._home()
         for note in (self.layout.plane / "pids").glob("*.pid"):
             note.unlink()  # of dead processes: after a reboot their numbers may be others'
-        self._run(kwokctl.start(home, WAIT), "start")
+        self._run_start()
         self._finish("start", ports)
 
     def stop(self) -> None:
         """Stop it; etcd's data stays."""
         from devtools.clusters.embedded import kwokctl
 
-        self._run(kwokctl.stop(self._home()), "stop")
+        self._run(kwokctl.stop(self.tool("kwokctl"), self.layout), "stop")
 
     def revive(self) -> None:
         """Start components that ended: the controller manager gives up if the API server takes more than 10 s."""
-        if self.problem(cleanup.processes(self.layout)):
-            from devtools.clusters.embedded import kwokctl
 
-            self._run(kwokctl.start(self._home(), WAIT), "start")
-            for _ in range(_LOOKS):  # a component is not its own program yet right after it is started
-                if not self.problem(cleanup.processes(self.layout)) or self.cancel.wait(0.1):
-                    break
+        def is_whole() -> bool:
+            return not self.problem(cleanup.processes(self.layout))
+
+        if not is_whole():
+            self._run_start()
+            wait_until(is_whole, _STARTED_IN, self.cancel)  # right after its start a component is not its own program
 
     def kube(self, retry_for: float = 0.0) -> Kube:
         """A client of its API server."""
@@ -91,7 +84,8 @@ class ControlPlane:
         names = {process.name for process in running}
         missing = [name for name in COMPONENTS if name not in names]
         if missing:
-            return f"{' and '.join(missing)} of cluster {self.layout.name} {_is(missing)} not running"
+            verb = "is" if len(missing) == 1 else "are"
+            return f"{' and '.join(missing)} of cluster {self.layout.name} {verb} not running"
         return ""
 
     def damage(self, ports: Ports) -> str:
@@ -119,18 +113,11 @@ class ControlPlane:
             return f"the API server of cluster {self.layout.name} is not ready: {error.message}"
         return "" if answer == "ok" else f"the API server of cluster {self.layout.name} says {answer[:80]!r}"
 
-    def _home(self) -> kwokctl.Home:
-        """For kwokctl; its paths are absolute because it changes directory."""
+    def _run_start(self) -> None:
+        """Start what does not run."""
         from devtools.clusters.embedded import kwokctl
 
-        return kwokctl.Home(
-            kwokctl=self.tool("kwokctl"),
-            name=self.layout.name,
-            workdir=self.layout.workdir,
-            config=self.layout.state / "kwokctl.json",
-            kubeconfig=self.layout.kubeconfig,
-            env=self.layout.env,
-        )
+        self._run(kwokctl.start(self.tool("kwokctl"), self.layout, WAIT), "start")
 
     def _run(self, command: Command, what: str) -> None:
         """Run kwokctl, with its errors as ours."""
@@ -169,7 +156,3 @@ class ControlPlane:
 
 
 _ERROR = re.compile(r"^[EF]\d{4} |\"level\":\"(error|fatal|panic|ERROR)\"|^Error: |^panic: ")
-
-
-def _is(names: list[str]) -> str:
-    return "is" if len(names) == 1 else "are"

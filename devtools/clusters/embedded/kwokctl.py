@@ -8,12 +8,12 @@ user's kubeconfig nor `~/.kwok` is read or written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_json import read_json
 from devtools.base.machine_yaml import json_for_yaml
+from devtools.clusters.embedded.layout import Layout
 from devtools.process.runner import Command
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -42,33 +42,11 @@ _SOCKETS = {
 FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok plays
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
-    """Where one control plane lives: `workdir` holds all that kwokctl writes, `env` marks its processes as ours."""
-
-    kwokctl: Path
-    name: str
-    workdir: Path
-    config: Path
-    kubeconfig: Path
-    env: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the configuration file says beyond the defaults.
+def config(*, api_port: int, advertise: str, pki: Path) -> str:
+    """The KwokctlConfiguration, as JSON (which is YAML): what it says beyond the defaults.
 
     `advertise` is the address of the API server that pods get (kube-apiserver finds none by itself without a default
     route); `pki` holds the files of `devtools.clusters.embedded.pki`.
-    """
-
-    api_port: int
-    advertise: str
-    pki: Path
-
-
-def config(settings: Settings) -> str:
-    """The KwokctlConfiguration, as JSON (which is YAML).
 
     Admission webhooks are off because their servers are simulated pods that would never answer.
 
@@ -76,14 +54,13 @@ def config(settings: Settings) -> str:
     sockets in the control plane's directory, where it and kube-apiserver run; the others do not serve at all: kwok's
     server, for one, answers everybody.
     """
-    pki = settings.pki
     document = {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
         "kind": "KwokctlConfiguration",
         "options": {
             "runtime": "binary",
             "bindAddress": "127.0.0.1",
-            "kubeApiserverPort": settings.api_port,
+            "kubeApiserverPort": api_port,
         },
         "componentsPatches": [
             _patch(
@@ -101,7 +78,7 @@ def config(settings: Settings) -> str:
             _patch(
                 "kube-apiserver",
                 {
-                    "advertise-address": settings.advertise,
+                    "advertise-address": advertise,
                     "anonymous-auth": "false",
                     "etcd-servers": _ETCD,
                     "tls-cert-file": str(pki / "apiserver.crt"),
@@ -137,15 +114,16 @@ def config(settings: Settings) -> str:
     return json_for_yaml(document) + "\n"
 
 
-def create(home: Home, binaries: Mapping[str, Path], wait: float) -> Command:
+def create(kwokctl: Path, layout: Layout, binaries: Mapping[str, Path], wait: float) -> Command:
     """Make the cluster and wait up to `wait` seconds until it answers; `binaries` has every one of `BINARIES`.
 
     With a Stage among the enabled kinds kwok drops its built-in ones, so nodes and pods need Stages of ours.
     """
     return _command(
-        home,
-        ("create", "cluster"),
-        *("--config", str(home.config), "--kubeconfig", str(home.kubeconfig)),
+        kwokctl,
+        layout,
+        "create",
+        *("--config", str(layout.config), "--kubeconfig", str(layout.kubeconfig)),
         *("--runtime", "binary", "--enable-crds=Stage"),
         *(word for name in BINARIES for word in (f"--{_flag(name)}-binary", str(binaries[name]))),
         *("--wait", f"{wait:g}s"),
@@ -168,14 +146,14 @@ def kubeconfig(context: str, server: str, pki: Path) -> str:
     return json_for_yaml(document) + "\n"
 
 
-def start(home: Home, wait: float) -> Command:
+def start(kwokctl: Path, layout: Layout, wait: float) -> Command:
     """Start a stopped cluster and wait up to `wait` seconds until it answers."""
-    return _command(home, ("start", "cluster"), "--wait", f"{wait:g}s", timeout=wait + 30)
+    return _command(kwokctl, layout, "start", "--wait", f"{wait:g}s", timeout=wait + 30)
 
 
-def stop(home: Home) -> Command:
+def stop(kwokctl: Path, layout: Layout) -> Command:
     """Stop every component, keeping what etcd holds."""
-    return _command(home, ("stop", "cluster"), timeout=30)
+    return _command(kwokctl, layout, "stop", timeout=30)
 
 
 def messages(output: str) -> tuple[str, ...]:
@@ -189,15 +167,11 @@ def messages(output: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _command(home: Home, verb: tuple[str, ...], *words: str, timeout: float) -> Command:
-    """`kwokctl VERB --name NAME …` in its private home."""
-    env = {
-        **home.env,
-        "KWOK_WORKDIR": str(home.workdir),
-        "KUBECONFIG": str(home.kubeconfig),
-        "HOME": str(home.workdir),  # its discovery cache goes to ~/.kube/cache
-    }
-    return Command(argv=(str(home.kwokctl), *verb, "--name", home.name, *words), env=env, timeout=timeout)
+def _command(kwokctl: Path, layout: Layout, verb: str, *words: str, timeout: float) -> Command:
+    """`kwokctl VERB cluster --name NAME …` in its private home; its paths are absolute: it changes directory."""
+    home = str(layout.workdir)  # its discovery cache goes to ~/.kube/cache
+    env = {**layout.env, "KWOK_WORKDIR": home, "KUBECONFIG": str(layout.kubeconfig), "HOME": home}
+    return Command(argv=(str(kwokctl), verb, "cluster", "--name", layout.name, *words), env=env, timeout=timeout)
 
 
 def _patch(name: str, args: Mapping[str, str], replaced: tuple[str, ...]) -> dict[str, Any]:

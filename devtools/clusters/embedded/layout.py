@@ -96,8 +96,13 @@ class Layout:
 
     @property
     def workdir(self) -> Path:
-        """Kwokctl's."""
+        """Where kwokctl writes all it writes."""
         return self.state / "kwok"
+
+    @property
+    def config(self) -> Path:
+        """The configuration file that kwokctl reads."""
+        return self.state / "kwokctl.json"
 
     @property
     def plane(self) -> Path:

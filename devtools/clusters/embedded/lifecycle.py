@@ -19,26 +19,26 @@ from devtools.clusters.embedded.node.subnets import reserved_subnet
 from devtools.clusters.embedded.status import FORMAT, RECREATE, ClusterMetadata, write_metadata
 from devtools.clusters.ports import free_ports
 from devtools.clusters.provider import Progress
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
-from devtools.process.runner import Cancel, Runner
+from devtools.errors import DevtoolsError, EnvironmentFault, TimedOut
+from devtools.process.waiting import wait_until
 
 NODES_READY_IN = 20.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
-    """What changes one embedded cluster; whoever calls it holds the cluster's lock. Fields as of `KwokProvider`."""
+    """What changes one embedded cluster; its caller holds the cluster's lock. Fields as of `KwokProvider`."""
 
-    layout: Layout
     plane: ControlPlane
-    runner: Runner
-    tool: Callable[[str], Path]
     nodes: int
     stages: tuple[Path, ...]
     wants_real: bool
     is_root: bool
-    cancel: Cancel
-    sleep: Callable[[float], None]
+
+    @property
+    def layout(self) -> Layout:
+        """The cluster's paths and names."""
+        return self.plane.layout
 
     def create(self, progress: Progress) -> None:
         """Make it; a failure leaves nothing behind."""
@@ -59,7 +59,7 @@ class Lifecycle:
         ports = Ports(api=api, kubelet=kubelet)
         wanted = self._wanted(progress)
         joinable = self.wants_real and self.is_root
-        number = reserved_subnet(self.layout, self.cancel, progress, reserve=joinable)
+        number = reserved_subnet(self.layout, self.plane.cancel, progress, reserve=joinable)
         node = self._real_on(number, ports)
         progress(f"starting control plane {self.layout.name} on port {ports.api}")
         with ThreadPoolExecutor(1) as pool:
@@ -155,15 +155,7 @@ class Lifecycle:
         return True
 
     def _real_on(self, link: int, ports: Ports) -> real_node.RealNode:
-        return real_node.RealNode(
-            layout=self.layout,
-            subnet_number=link,
-            api_port=ports.api,
-            runner=self.runner,
-            tool=self.tool,
-            cancel=self.cancel,
-            sleep=self.sleep,
-        )
+        return real_node.RealNode(plane=self.plane, subnet_number=link, api_port=ports.api)
 
     def _objects(self, ports: Ports) -> tuple[dict[str, Any], ...]:
         """Everything to apply."""
@@ -175,12 +167,6 @@ class Lifecycle:
     def _await_nodes(self) -> None:
         """Until every simulated node is Ready."""
         kube = self.plane.kube(retry_for=10.0)
-
-        def ready() -> bool:
-            if self.cancel.is_set():
-                raise Interrupted(f"interrupted while making cluster {self.layout.name}")
-            return all(simulation.ready_nodes(kube).values())
-
-        if not simulation.wait_until(ready, NODES_READY_IN, self.sleep):
+        if not wait_until(lambda: all(simulation.ready_nodes(kube).values()), NODES_READY_IN, self.plane.cancel):
             late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)
             raise TimedOut(f"nodes {late} are not ready after {NODES_READY_IN:g} s")

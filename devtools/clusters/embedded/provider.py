@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,13 +12,15 @@ from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.control_plane import ControlPlane
 from devtools.clusters.embedded.layout import Layout
 from devtools.clusters.embedded.names import REAL_NODE, SMOKE_VALUES
-from devtools.clusters.embedded.status import RECREATE, Observed, look
+from devtools.clusters.embedded.status import RECREATE, Observed, observe
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel, Runner
 
 if TYPE_CHECKING:
     from devtools.clusters.embedded.lifecycle import Lifecycle
+
+_STARTS = 2  # of a stopped cluster: a part may end while the others start
 
 
 class KwokProvider:
@@ -36,34 +38,27 @@ class KwokProvider:
         real_node: Literal["auto", "off"] = "auto",
         is_root: bool = False,
         cancel: Cancel | None = None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Nothing is looked at yet.
 
         `tool` finds kwokctl and the binaries of the control plane and the node; `state` is the cluster's own
         directory; `stages` are files of objects applied on every `ensure` that finds them changed.
         """
-        self._runner = runner
-        self._tool = tool
         self._nodes = nodes
         self._stages = stages
         self._wants_real = real_node == "auto"
         self._is_root = is_root
-        self._cancel = cancel or Cancel()
-        self._sleep = sleep
         self._layout = Layout(name=name, state=state.resolve())
-        self._plane = ControlPlane(layout=self._layout, runner=runner, tool=tool, cancel=self._cancel)
+        self._plane = ControlPlane(layout=self._layout, runner=runner, tool=tool, cancel=cancel or Cancel())
 
     def ensure(self, progress: Progress) -> Cluster:
         """See `Provider`. What an interrupted run left is cleared away; one of which a part died is started again."""
-        from devtools.clusters.cluster_file_lock import locked
-
-        with locked(self._layout.lock, self._cancel, progress):
-            observed = self._look()
+        with self._locked(progress):
+            observed = observe(self._plane)
             if observed.damaged and observed.record is not None:
                 progress(f"rewriting the kubeconfig of cluster {self._layout.name}: {observed.problem}")
                 self._plane.write_kubeconfig(observed.record.ports)
-                observed = self._look()
+                observed = observe(self._plane)
             if observed.state == "broken" and not observed.partial:
                 raise EnvironmentFault(observed.problem, hint=observed.hint)
             lifecycle = self._lifecycle()
@@ -72,22 +67,19 @@ class KwokProvider:
                 cleanup.remove_all(self._layout)
             if observed.state in {"incomplete", "absent"}:
                 lifecycle.create(progress)
-            elif observed.state != "running" and observed.record is not None:
-                progress(f"{observed.sentence(self._layout.name)}: restarting it with its stored data")
-                lifecycle.start(observed.record)
-            if observed.state != "running":
-                observed = self._look()
-            if observed.partial and observed.record is not None:  # a part ended meanwhile
-                progress(f"{observed.sentence(self._layout.name)}: restarting it with its stored data")
-                lifecycle.start(observed.record)
-                observed = self._look()
+                observed = observe(self._plane)
+            for _ in range(_STARTS):
+                if observed.record is not None and (observed.state == "stopped" or observed.partial):
+                    progress(f"{observed.sentence(self._layout.name)}: restarting it with its stored data")
+                    lifecycle.start(observed.record)
+                    observed = observe(self._plane)
             if observed.record is not None and lifecycle.reconcile(observed.record, observed.running, progress):
-                observed = self._look()
+                observed = observe(self._plane)
         return self._found(observed)
 
     def find(self) -> Cluster:
         """See `Provider`."""
-        return self._found(self._look())
+        return self._found(observe(self._plane))
 
     def _found(self, observed: Observed) -> Cluster:
         """What was seen, if it runs."""
@@ -108,7 +100,7 @@ class KwokProvider:
 
     def status(self) -> ClusterStatus:
         """See `Provider`."""
-        observed = self._look()
+        observed = observe(self._plane)
         state: State = "broken" if observed.state == "incomplete" else observed.state
         found = ClusterStatus(name=self._layout.name, provider="kwok", state=state)
         if observed.state != "running":
@@ -134,10 +126,8 @@ class KwokProvider:
 
     def stop(self, progress: Progress) -> None:
         """See `Provider`; the real node's containers end with it."""
-        from devtools.clusters.cluster_file_lock import locked
-
-        with locked(self._layout.lock, self._cancel, progress):
-            observed = self._look()
+        with self._locked(progress):
+            observed = observe(self._plane)
             if observed.state in {"absent", "incomplete"}:
                 raise ClusterAbsent(observed.sentence(self._layout.name), hint=observed.hint)
             if observed.state != "stopped":
@@ -147,32 +137,28 @@ class KwokProvider:
 
     def delete(self, progress: Progress) -> None:
         """See `Provider`; also after a crash of anything, and again and again."""
-        from devtools.clusters.cluster_file_lock import locked
-
-        with locked(self._layout.lock, self._cancel, progress):
+        with self._locked(progress):
             if cleanup.remove_all(self._layout):
                 progress(f"removed cluster {self._layout.name}")
             else:
                 progress(f"there is no cluster {self._layout.name}")
 
-    def _look(self) -> Observed:
-        return look(self._layout, self._plane)
+    def _locked(self, progress: Progress) -> AbstractContextManager[None]:
+        """Be the only process that changes the cluster."""
+        from devtools.clusters.cluster_file_lock import locked
+
+        return locked(self._layout.lock, self._plane.cancel, progress)
 
     def _lifecycle(self) -> Lifecycle:
         """What changes it."""
         from devtools.clusters.embedded.lifecycle import Lifecycle
 
         return Lifecycle(
-            layout=self._layout,
             plane=self._plane,
-            runner=self._runner,
-            tool=self._tool,
             nodes=self._nodes,
             stages=self._stages,
             wants_real=self._wants_real,
             is_root=self._is_root,
-            cancel=self._cancel,
-            sleep=self._sleep,
         )
 
     def _notes(self, observed: Observed, nodes: Mapping[str, bool]) -> tuple[str, ...]:

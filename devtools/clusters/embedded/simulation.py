@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,16 @@ from devtools.base.machine_yaml import read_documents
 from devtools.base.open_file import open_source
 from devtools.clusters.embedded.kwokctl import FAKE_NODE
 from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
+from devtools.kube.api_errors import CONFLICT
 from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef
+from devtools.process.waiting import wait_until
 
 DATA = Path(__file__).with_name("data")
 OWNER_LABEL = "devtools.ameide.io/simulation"  # on everything applied from here: `base` or `stack`
 NODES = "/api/v1/nodes"
 _STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
 _SERVED_WITHIN = 10.0  # seconds a new CRD takes at most to be served
-_CONFLICT = 409
 
 
 def base_objects(volumes: Path, kubelet_port: int, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
@@ -149,7 +149,7 @@ def ensure_nodes(kube: Kube, count: int) -> None:
         try:
             kube.create(NODES, fake_node(wanted[name]))
         except ApiError as error:
-            if error.status != _CONFLICT:
+            if error.status != CONFLICT:
                 raise
 
 
@@ -164,26 +164,18 @@ def is_ready(item: Mapping[str, Any]) -> bool:
     return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
 
 
-def wait_until(done: Callable[[], bool], seconds: float, sleep: Callable[[float], None], pause: float = 0.05) -> bool:
-    """Look again and again for up to `seconds`; says whether it came true."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        sleep(pause)
-    return True
-
-
 def _path(kube: Kube, item: Mapping[str, Any]) -> str:
     """An object's URL path; its kind may be served only in a moment."""
     metadata = item["metadata"]
     ref = ObjectRef(item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
-    deadline = time.monotonic() + _SERVED_WITHIN
-    while (path := kube.path_of(ref)) is None:
-        if time.monotonic() > deadline:
-            raise EnvironmentFault(f"the API server does not serve {ref.kind} ({ref.api_version})")
-        time.sleep(0.1)
+
+    def find() -> str | None:
         kube.discover()
+        return kube.path_of(ref)
+
+    path = kube.path_of(ref) or wait_until(find, _SERVED_WITHIN, kube.cancel, 0.1)
+    if path is None:
+        raise EnvironmentFault(f"the API server does not serve {ref.kind} ({ref.api_version})")
     return path
 
 

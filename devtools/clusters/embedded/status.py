@@ -79,8 +79,9 @@ class Observed:
         return RECREATE if self.state == "broken" and not (self.partial or self.damaged) else CREATE
 
 
-def look(layout: Layout, plane: ControlPlane) -> Observed:
-    """The state of things, changing nothing."""
+def observe(plane: ControlPlane) -> Observed:
+    """The state of a cluster; changes nothing."""
+    layout = plane.layout
     running = cleanup.processes(layout)
     if not running and not layout.state.exists():
         return Observed(state="absent")

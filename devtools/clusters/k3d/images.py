@@ -6,11 +6,10 @@ a node has is what was pushed, byte by byte. By import: `k3d image import`, whos
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from devtools.clusters.ctr import Ctr, OnNode, config_of, parse_images
 from devtools.clusters.external_program import Program
@@ -22,7 +21,9 @@ from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupt
 from devtools.images.catalog import Pinned
 from devtools.images.fetch import ImageFetcher, Progress
 from devtools.process.runner import Cancel, Command, Runner
+from devtools.process.waiting import wait_until
 
+T = TypeVar("T")
 Via = Literal["registry", "import"]
 _NOTICED_IN = 10.0  # seconds until the kubelet's side of containerd sees what came by ctr
 _QUICK = 30.0  # seconds for what copies nothing
@@ -60,7 +61,7 @@ class K3dImages:
         """Every image is tried; what fails is among the results. Raises EnvironmentFault without a running cluster."""
         nodes = self._nodes()
         if via == "registry":
-            return tuple(self._guarded(image, nodes) for image in images)
+            return tuple(attempted(image, partial(self._pushed, image, nodes)) for image in images)
         return self._imported(tuple(images), nodes)
 
     def commands(self, images: Iterable[Pinned], via: Via) -> tuple[Command, ...]:
@@ -87,14 +88,6 @@ class K3dImages:
         there = [self._images(node) for node in self._nodes()]
         return tuple(image for image in images if any(str(image) not in names for names in there))
 
-    def _guarded(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
-        try:
-            return self._pushed(image, nodes)
-        except Interrupted:
-            raise
-        except DevtoolsError as error:
-            return failure(image, error)
-
     def _pushed(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
         """By registry: the digest that the push gave is the one that each node must have."""
         held = self.fetch(image)
@@ -112,55 +105,39 @@ class K3dImages:
 
     def _imported(self, images: tuple[Pinned, ...], nodes: tuple[str, ...]) -> tuple[Preloaded, ...]:
         """By `k3d image import`, of all at once: it starts a container for each call."""
-        results: dict[str, Preloaded] = {}
-        wanted: dict[str, tuple[Pinned, Held]] = {}
-        for image in images:
-            try:
-                held = self.fetch(image)
-                if all(self._has(node, held, self._images(node).get(str(image))) for node in nodes):
-                    results[str(image)] = _done(image, nodes, held, changed=False)
-                else:
-                    wanted[str(image)] = (image, held)
-            except Interrupted:
-                raise
-            except DevtoolsError as error:
-                results[str(image)] = failure(image, error)
-        if wanted:
-            self.say(f"importing {', '.join(wanted)} into cluster {self.config.name}")
-            results |= self._import(wanted, nodes)
-        return tuple(results[str(image)] for image in images)
+        fetched: dict[str, Held] = {}
 
-    def _import(self, wanted: Mapping[str, tuple[Pinned, Held]], nodes: tuple[str, ...]) -> dict[str, Preloaded]:
-        """Import, then look on every node."""
-        results = {}
-        try:
-            self._k3d.run(
-                self.tool.import_images(self.config.name, tuple(wanted), timeout=self.timeout), "import images"
-            )
-        except Interrupted:
-            raise
-        except DevtoolsError as error:
-            return {name: failure(image, error) for name, (image, _) in wanted.items()}
-        for name, (image, held) in wanted.items():
-            try:
-                for node in nodes:
-                    self._await(node, image, partial(self._has, node, held), "invoke images.preload --via registry")
-                results[name] = _done(image, nodes, held, changed=True)
-            except Interrupted:
-                raise
-            except DevtoolsError as error:
-                results[name] = failure(image, error)
-        return results
+        def find(image: Pinned) -> Preloaded | None:
+            held = fetched[str(image)] = self.fetch(image)
+            is_there = all(self._has(node, held, self._images(node).get(str(image))) for node in nodes)
+            return _done(image, nodes, held, changed=False) if is_there else None
+
+        def verify(image: Pinned) -> Preloaded:
+            held = fetched[str(image)]
+            for node in nodes:
+                self._await(node, image, partial(self._has, node, held), "invoke images.preload --via registry")
+            return _done(image, nodes, held, changed=True)
+
+        results = {str(image): attempted(image, partial(find, image)) for image in images}
+        if missing := [image for image in images if results[str(image)] is None]:
+            names = tuple(map(str, missing))
+            self.say(f"importing {', '.join(names)} into cluster {self.config.name}")
+            command = self.tool.import_images(self.config.name, names, timeout=self.timeout)
+            done = attempted(missing[0], partial(self._k3d.run, command, "import images"))
+            for image in missing:
+                if isinstance(done, Preloaded):
+                    results[str(image)] = replace(done, image=image)
+                else:
+                    results[str(image)] = attempted(image, partial(verify, image))
+        return tuple(result for result in results.values() if result)
 
     def _await(self, node: str, image: Pinned, arrived: Callable[[OnNode | None], bool], hint: str = "") -> None:
         """Until a node has it and its kubelet sees it; EnvironmentFault where that does not come."""
-        deadline = time.monotonic() + _NOTICED_IN
-        while not arrived(found := self._images(node).get(str(image))):
-            if time.monotonic() >= deadline:
-                what = "does not have it" if found is None else "has another" if found.managed else "hides it from pods"
-                raise EnvironmentFault(f"loading {image} reported no error, but node {node} {what}", hint=hint)
-            if self.cancel.wait(0.2):
-                raise Interrupted(self.cancel.reason)
+        if wait_until(lambda: arrived(self._images(node).get(str(image))), _NOTICED_IN, self.cancel, 0.2):
+            return
+        found = self._images(node).get(str(image))
+        what = "does not have it" if found is None else "has another" if found.managed else "hides it from pods"
+        raise EnvironmentFault(f"loading {image} reported no error, but node {node} {what}", hint=hint)
 
     def _has(self, node: str, held: Held, found: OnNode | None) -> bool:
         """Whether what a node has is what the engine has: the engine's id is that of the manifest, or of its config."""
@@ -202,9 +179,14 @@ class K3dImages:
         return Program(runner=self.runner, name="k3d", reason=reason, longer="raise the limit with --timeout")
 
 
-def failure(image: Pinned, error: DevtoolsError) -> Preloaded:
-    """The result of an image that something went wrong with."""
-    return Preloaded(image=image, state="failed", problem=error.message, hint=error.hint, code=error.exit_code)
+def attempted(image: Pinned, load: Callable[[], T]) -> T | Preloaded:
+    """Return what `load` returns, or the result of an image that something went wrong with; raises Interrupted."""
+    try:
+        return load()
+    except Interrupted:
+        raise
+    except DevtoolsError as error:
+        return Preloaded(image=image, state="failed", problem=error.message, hint=error.hint, code=error.exit_code)
 
 
 def _done(image: Pinned, nodes: tuple[str, ...], held: Held, *, changed: bool) -> Preloaded:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from devtools.base.atomic_write import write_whole
 from devtools.clusters.cluster_file_lock import locked
@@ -18,12 +19,14 @@ from devtools.clusters.k3d.registry import ClusterRegistry
 from devtools.clusters.ports import holder, is_free
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
 from devtools.docker.engine import Engine
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
+from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
 from devtools.process.runner import Cancel, Command, Runner
+from devtools.process.waiting import wait_until
 
 CREATE = "invoke cluster.create"
 RECREATE = f"{CREATE} --recreate"
+Action = Literal["discard", "create", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,13 @@ class K3dProvider:
 
     def ensure(self, progress: Progress) -> Cluster:
         """See `Provider`. A cluster of another configuration is kept, naming what differs."""
-        name = self._config.name
-        with locked(self._files.lock, self._cancel, progress):
+        with self._locked(progress):
             listed = self._find_own()
-            if self._is_unfinished(listed):
-                progress(f"removing the remains of an interrupted run of cluster {name}")
+            actions = self._actions(listed)
+            if "discard" in actions:
+                progress(f"removing the remains of an interrupted run of cluster {self._config.name}")
                 self._discard()
-                listed = None
-            if listed is None:
+            if listed is None or "create" in actions:
                 self._create(progress)
             else:
                 self._start(listed, progress)
@@ -116,7 +118,7 @@ class K3dProvider:
     def stop(self, progress: Progress) -> None:
         """See `Provider`."""
         name = self._config.name
-        with locked(self._files.lock, self._cancel, progress):
+        with self._locked(progress):
             if self._find_own() is None:
                 raise ClusterAbsent(f"cluster {name} does not exist", hint=CREATE)
             self._program.run(self._k3d.stop(name), f"stop cluster {name}")
@@ -124,7 +126,7 @@ class K3dProvider:
 
     def ensure_registry(self, progress: Progress) -> Registry:
         """Make the registry or start it, and say on which port it listens; raises EnvironmentFault."""
-        with locked(self._files.lock, self._cancel, progress):
+        with self._locked(progress):
             return self._registry.ensure(progress, has_cluster=self._find_own() is not None)
 
     def registry_state(self) -> State:
@@ -137,7 +139,7 @@ class K3dProvider:
 
     def delete_registry(self, progress: Progress) -> None:
         """Remove the registry and its images; fine when absent."""
-        with locked(self._files.lock, self._cancel, progress):
+        with self._locked(progress):
             self._registry.delete(progress)
 
     def needed_ports(self) -> dict[int, str]:
@@ -158,19 +160,23 @@ class K3dProvider:
             listed, registry = self._find_own(), self._registry.find()
         except EnvironmentFault:
             listed, registry = None, None
-        look = (self._k3d.list_clusters(), self._k3d.list_registries())
-        make: tuple[Command, ...] = ()
+        actions = self._actions(listed)
+        clusters, registries = self._k3d.list_clusters(), self._k3d.list_registries()
+        has_cluster = listed is not None and "create" not in actions
+        first = (clusters, registries, *self._registry.steps(registry, has_cluster=has_cluster))
+        discard = (self._k3d.delete(self._config.name),) if "discard" in actions else ()
+        create = (self._k3d.create(self._config),) if "create" in actions else ()
+        start = (self._k3d.start(self._config),) if "start" in actions else ()
+        kubeconfig = self._k3d.get_kubeconfig(self._config.name)
+        return first, (clusters, *discard, registries, *create, *start, kubeconfig)
+
+    def _actions(self, listed: output.ClusterListing | None) -> tuple[Action, ...]:
+        """What `ensure` does with the cluster that was found, in order; nothing if it runs."""
         if self._is_unfinished(listed):
-            make = (self._k3d.delete(self._config.name),)
-            listed = None
+            return ("discard", "create")
         if listed is None:
-            make = (*make, look[1], self._k3d.create(self._config))
-        elif not listed.is_running:
-            make = (look[1], self._k3d.start(self._config))
-        else:
-            make = (look[1],)
-        first = (*look, *self._registry.steps(registry, has_cluster=listed is not None))
-        return first, (look[0], *make, self._k3d.get_kubeconfig(self._config.name))
+            return ("create",)
+        return () if listed.is_running else ("start",)
 
     def container_network(self) -> ContainerNetwork | None:
         """Return how our own container reaches the cluster; None unless we run beside it (docker-outside-of-docker)."""
@@ -183,7 +189,7 @@ class K3dProvider:
     def delete(self, progress: Progress) -> None:
         """See `Provider`. The registry and its images stay, for the next cluster."""
         name = self._config.name
-        with locked(self._files.lock, self._cancel, progress):
+        with self._locked(progress):
             if self._find_own() is not None or self._files.creating.exists():
                 self._discard()
                 progress(f"removed cluster {name}; its registry {self._config.registry.host} stays")
@@ -191,6 +197,10 @@ class K3dProvider:
                 progress(f"there is no cluster {name}")
             if self._files.state.exists():
                 shutil.rmtree(self._files.state)
+
+    def _locked(self, progress: Progress) -> AbstractContextManager[None]:
+        """Be the only process that changes the cluster."""
+        return locked(self._files.lock, self._cancel, progress)
 
     def _find_own(self) -> output.ClusterListing | None:
         """Our cluster; raises EnvironmentFault for one that others made, and where k3d cannot tell: not absent."""
@@ -238,16 +248,17 @@ class K3dProvider:
 
     def _wait_until_settled(self, listed: output.ClusterListing, progress: Progress) -> output.ClusterListing:
         """The cluster once none of its containers is being restarted, as after a restart of the engine."""
-        deadline = time.monotonic() + self._patience
-        if listed.crashing:
-            progress(f"waiting for {', '.join(listed.crashing)}, which exited and is being restarted")
-        while listed.crashing:
-            if time.monotonic() >= deadline:
-                raise _crash(listed)
-            if self._cancel.wait(1.0):
-                raise Interrupted(self._cancel.reason)
-            listed = self._find_own() or listed
-        return listed
+        if not listed.crashing:
+            return listed
+        progress(f"waiting for {', '.join(listed.crashing)}, which exited and is being restarted")
+        settled = wait_until(self._find_settled, self._patience, self._cancel, 1.0)
+        if settled is None:
+            raise _crash(listed)
+        return settled
+
+    def _find_settled(self) -> output.ClusterListing | None:
+        found = self._find_own()
+        return None if found is None or found.crashing else found
 
     def _discard(self) -> None:
         """Remove all that is there of it, also while we are being interrupted; k3d forgets a network without nodes."""

@@ -177,10 +177,9 @@ def _node_images(app: App, node: str, timeout: float) -> NodeImages:
     from devtools.clusters.ctr import Ctr
     from devtools.clusters.embedded.node.images import NodeImages
     from devtools.clusters.embedded.node.real_node import found
-    from devtools.docker.engine import docker_answers
 
     socket = embedded_layout(app).runtime / "containerd.sock"
-    fetch = _obtain(app, timeout) if docker_answers(app.environ) else None
+    fetch = _obtain(app, timeout) if app.docker_answers() else None
     ctr = Ctr(program=found("ctr"), socket=socket)
     return NodeImages(node=node, ctr=ctr, runner=app.runner, fetch=fetch, timeout=timeout, say=app.say)
 

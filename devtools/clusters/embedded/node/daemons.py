@@ -14,7 +14,8 @@ from pathlib import Path
 
 from devtools.clusters.ctr import Ctr
 from devtools.clusters.embedded.kwokctl import kubeconfig
-from devtools.clusters.embedded.names import REAL_LABEL
+from devtools.clusters.embedded.layout import Layout, Subnet
+from devtools.clusters.embedded.names import REAL_LABEL, REAL_NODE
 from devtools.process.runner import Command
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, whatever the user's is
@@ -33,16 +34,20 @@ PRIVATE = ("/var/lib/kubelet", "/var/lib/cni", "/run/containerd")  # fixed paths
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One real node: `home` keeps its files, `runtime` (a short path) its sockets and namespaces."""
+    """The real node of a cluster; the API server answers it at the host's end of its subnet."""
 
-    name: str
-    home: Path
-    runtime: Path
-    veth: str
-    host: str  # address of the host's end of the link, where the API server answers
-    address: str  # of the node's end
-    cgroup: str
-    env: Mapping[str, str]
+    layout: Layout
+    subnet: Subnet
+
+    @property
+    def home(self) -> Path:
+        """Where its files are."""
+        return self.layout.node
+
+    @property
+    def runtime(self) -> Path:
+        """Where its sockets and namespaces are; a short path."""
+        return self.layout.runtime
 
     @property
     def socket(self) -> Path:
@@ -92,18 +97,18 @@ def make_link(node: Node, service_range: str, simulated_range: str) -> Command:
     There is no default route: what is not the API server's or a pod's fails at once instead of after a timeout.
     """
     inside = [
-        f"ip addr add {node.address}/30 dev eth0",
+        f"ip addr add {node.subnet.node}/30 dev eth0",
         "ip link set eth0 up",
-        f"ip route add {service_range} via {node.host}",
+        f"ip route add {service_range} via {node.subnet.host}",
         f"ip route add unreachable {simulated_range}",
     ]
     net = shlex.quote(str(node.net_namespace))
     return _script(
         node,
         [
-            f"ip link add {node.veth} type veth peer name eth0 netns {net}",
-            f"ip addr add {node.host}/30 dev {node.veth}",
-            f"ip link set {node.veth} up",
+            f"ip link add {node.layout.veth} type veth peer name eth0 netns {net}",
+            f"ip addr add {node.subnet.host}/30 dev {node.layout.veth}",
+            f"ip link set {node.layout.veth} up",
             f"exec nsenter --net={net} sh -euc {shlex.quote('; '.join(inside))}",
         ],
     )
@@ -124,7 +129,7 @@ def kubelet(node: Node, program: Path) -> Command:
     return _inside(
         node,
         *(str(program), "--config", str(node.home / "kubelet.json"), "--kubeconfig", str(node.home / "kubeconfig")),
-        *("--hostname-override", node.name, "--node-ip", node.address, "--node-labels", f"{REAL_LABEL}=true"),
+        *("--hostname-override", REAL_NODE, "--node-ip", node.subnet.node, "--node-labels", f"{REAL_LABEL}=true"),
     )
 
 
@@ -142,14 +147,14 @@ def await_kube_proxy(node: Node, busybox: Path, seconds: float) -> Command:
     ask = f"{shlex.quote(str(busybox))} wget -q -O /dev/null http://{_PROXY_HEALTH}/healthz"
     script = f"unset http_proxy HTTP_PROXY; until {ask} 2>/dev/null; do sleep 0.05; done"
     enter = ("nsenter", f"--net={node.net_namespace}", "--", "sh", "-euc", script)
-    return Command(argv=enter, env={**node.env, "PATH": PATH}, timeout=seconds)
+    return Command(argv=enter, env={**node.layout.env, "PATH": PATH}, timeout=seconds)
 
 
 def kube_proxy(node: Node, program: Path) -> Command:
     """Start kube-proxy; its rules are in the node's network namespace, connection tracking stays as it is."""
     return _inside(
         node,
-        *(str(program), "--kubeconfig", str(node.home / "kubeconfig"), "--hostname-override", node.name),
+        *(str(program), "--kubeconfig", str(node.home / "kubeconfig"), "--hostname-override", REAL_NODE),
         *("--proxy-mode", "iptables", "--healthz-bind-address", _PROXY_HEALTH),
         *("--conntrack-max-per-core", "0", "--conntrack-min", "0"),
         *("--conntrack-tcp-timeout-established", "0", "--conntrack-tcp-timeout-close-wait", "0"),
@@ -228,7 +233,7 @@ def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": node.address,
+        "address": node.subnet.node,
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": False},
@@ -236,7 +241,7 @@ def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
         },
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{node.cgroup}",
+        "cgroupRoot": f"/{node.layout.cgroup}",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
         "containerRuntimeEndpoint": f"unix://{node.socket}",
@@ -257,13 +262,13 @@ def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
 def _inside(node: Node, *argv: str) -> Command:
     """A program in the node's namespaces; `ip netns exec` would remount /sys and hide the control groups."""
     enter = ("nsenter", f"--mount={node.mount_namespace}", f"--net={node.net_namespace}", "--")
-    return Command(argv=(*enter, *argv), env={**node.env, "PATH": PATH, "HOME": str(node.home)}, cwd=node.home)
+    return Command(argv=(*enter, *argv), env={**node.layout.env, "PATH": PATH, "HOME": str(node.home)}, cwd=node.home)
 
 
 def _script(node: Node, lines: list[str]) -> Command:
     """A few commands of the system, each of which must succeed."""
     text = "".join(f"{line}\n" for line in lines)
-    return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.env, "PATH": PATH}, timeout=20)
+    return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.layout.env, "PATH": PATH}, timeout=20)
 
 
 def _toml(value: object) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 from devtools.clusters.ctr import Ctr, OnNode, parse_images
 from devtools.clusters.embedded.node.daemons import PATH
 from devtools.clusters.external_program import Program
-from devtools.clusters.k3d.images import Preloaded, failure
-from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
+from devtools.clusters.k3d.images import Preloaded, attempted
+from devtools.errors import EnvironmentFault
 from devtools.images.catalog import Pinned
 from devtools.images.fetch import ImageFetcher, Progress
 from devtools.process.runner import Command, Runner
@@ -40,14 +40,12 @@ class NodeImages:
 
     def load(self, image: Pinned, *, asked: bool) -> Preloaded:
         """Bring one image in; unless it was asked for by name, only where it is at hand without a pull or a build."""
-        try:
+
+        def load() -> Preloaded:
             with tempfile.TemporaryDirectory(prefix="devtools-image-") as directory:
-                archive = self._archive(image, Path(directory), asked=asked)
-                return self._loaded(image, archive, asked=asked)
-        except Interrupted:
-            raise
-        except DevtoolsError as error:
-            return failure(image, error)
+                return self._loaded(image, self._archive(image, Path(directory), asked=asked), asked=asked)
+
+        return attempted(image, load)
 
     def _archive(self, image: Pinned, directory: Path, *, asked: bool) -> Path | None:
         """The image as a file; None where it cannot be had."""

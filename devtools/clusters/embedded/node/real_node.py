@@ -10,23 +10,24 @@ import contextlib
 import shutil
 import socket
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from devtools.clusters.embedded import cleanup
+from devtools.clusters.embedded.control_plane import ControlPlane
 from devtools.clusters.embedded.kwokctl import SERVICE_RANGE, SIMULATED_PODS
-from devtools.clusters.embedded.layout import Layout, Subnet
+from devtools.clusters.embedded.layout import Subnet
 from devtools.clusters.embedded.names import API_GATEWAY, COMPONENTS, REAL_NODE, UTILITY_IMAGE
 from devtools.clusters.embedded.node import daemons, image
 from devtools.clusters.embedded.node.subnets import keep_link
-from devtools.clusters.embedded.simulation import NODES, is_ready, wait_until
+from devtools.clusters.embedded.simulation import NODES, is_ready
 from devtools.clusters.external_program import Program, named
-from devtools.errors import EnvironmentFault, Interrupted, inotify_hint
+from devtools.errors import EnvironmentFault, inotify_hint
 from devtools.kube.client import Kube
-from devtools.process.runner import Cancel, Command, Runner
+from devtools.process.runner import Command
+from devtools.process.waiting import wait_until
 
 SANDBOX_IMAGE = "localhost/devtools/pause:1"
 PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
@@ -66,15 +67,11 @@ def obstacle(*, is_root: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealNode:
-    """Starts the node and looks after its health; removing it is `residue`'s."""
+    """Starts the node and looks after its health; `cleanup` removes it."""
 
-    layout: Layout
+    plane: ControlPlane
     subnet_number: int
     api_port: int
-    runner: Runner
-    tool: Callable[[str], Path]
-    cancel: Cancel
-    sleep: Callable[[float], None] = time.sleep
 
     def prepare(self) -> None:
         """Everything that needs no API server yet: namespaces, network, containerd, images."""
@@ -99,28 +96,28 @@ class RealNode:
     def join(self, kube: Kube) -> None:
         """Start kubelet and kube-proxy, and wait until the node is Ready and Services lead somewhere."""
         node = self._node()
-        gateway = named(self.tool("etcd"), self.layout.node / "bin" / API_GATEWAY)
+        gateway = named(self.plane.tool("etcd"), self.plane.layout.node / "bin" / API_GATEWAY)
         listen, server = f"{self.subnet.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
-        self._spawn(API_GATEWAY, daemons.api_gateway(gateway, listen=listen, server=server, env=node.env))
+        self._spawn(API_GATEWAY, daemons.api_gateway(gateway, listen=listen, server=server, env=node.layout.env))
         for name in ("kubelet", "kube-proxy"):
             start = daemons.kubelet if name == "kubelet" else daemons.kube_proxy
-            self._spawn(name, start(node, self.tool(name)))
+            self._spawn(name, start(node, self.plane.tool(name)))
         self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
         # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
         self._run(daemons.await_kube_proxy(node, self._static_busybox(), STARTS_IN), "wait for kube-proxy")
 
     def clear(self) -> None:
         """Remove what is left of it on the machine, keeping the control plane and the node's files."""
-        cleanup.end_processes(self.layout, keep=frozenset(COMPONENTS))
-        cleanup.remove_mounts(self.layout)
-        cleanup.remove_cgroups(self.layout)
+        cleanup.end_processes(self.plane.layout, keep=frozenset(COMPONENTS))
+        cleanup.remove_mounts(self.plane.layout)
+        cleanup.remove_cgroups(self.plane.layout)
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.layout.runtime)
+            shutil.rmtree(self.plane.layout.runtime)
 
     def restart(self, kube: Kube) -> None:
         """Start it anew."""
         self.clear()
-        keep_link(self.layout, self.subnet_number)
+        keep_link(self.plane.layout, self.subnet_number)
         self.prepare()
         self.join(kube)
 
@@ -130,24 +127,15 @@ class RealNode:
         return Subnet.number(self.subnet_number)
 
     def _node(self) -> daemons.Node:
-        return daemons.Node(
-            name=REAL_NODE,
-            home=self.layout.node,
-            runtime=self.layout.runtime,
-            veth=self.layout.veth,
-            host=self.subnet.host,
-            address=self.subnet.node,
-            cgroup=self.layout.cgroup,
-            env=self.layout.env,
-        )
+        return daemons.Node(layout=self.plane.layout, subnet=self.subnet)
 
     def _files(self) -> dict[str, str]:
         return daemons.files(
             self._node(),
             server=f"https://{self.subnet.host}:{self.api_port}",
-            pki=self.layout.plane / "pki",
+            pki=self.plane.layout.plane / "pki",
             cni=_cni() or CNI_DIRECTORIES[0],
-            snapshotter="overlayfs" if _can_overlay(self.layout.node) else "native",
+            snapshotter="overlayfs" if _can_overlay(self.plane.layout.node) else "native",
             sandbox=SANDBOX_IMAGE,
         )
 
@@ -156,11 +144,11 @@ class RealNode:
         busybox = self._static_busybox()
         images = (
             image.sandbox_image(SANDBOX_IMAGE, busybox),
-            image.utility_image(UTILITY_IMAGE, busybox, self.tool("kubectl")),
+            image.utility_image(UTILITY_IMAGE, busybox, self.plane.tool("kubectl")),
         )
         archives = []
         for number, item in enumerate(images):
-            archive = self.layout.node / f"image-{number}.tar"
+            archive = self.plane.layout.node / f"image-{number}.tar"
             image.write(item, archive)
             archives.append(archive)
         return tuple(archives)
@@ -173,22 +161,16 @@ class RealNode:
 
     def _run(self, command: Command, what: str) -> None:
         """Run one of the system's programs."""
-        Program(runner=self.runner, name="the real node").run(command, what)
+        Program(runner=self.plane.runner, name="the real node").run(command, what)
 
     def _spawn(self, name: str, command: Command) -> None:
-        self.runner.spawn(command, self.layout.node / "logs" / f"{name}.log")
+        self.plane.runner.spawn(command, self.plane.layout.node / "logs" / f"{name}.log")
 
     def _await(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait for a program to be of use; fail at once when it has ended."""
-
-        def over() -> bool:
-            if self.cancel.is_set():
-                raise Interrupted("interrupted while starting the real node")
-            return done()
-
-        if wait_until(over, STARTS_IN, self.sleep):
+        """Wait for a program to be of use."""
+        if wait_until(done, STARTS_IN, self.plane.cancel):
             return
-        log = self.layout.node / "logs" / f"{name}.log"
+        log = self.plane.layout.node / "logs" / f"{name}.log"
         text = log.read_text(errors="backslashreplace") if log.is_file() else ""
         last = " / ".join(text.splitlines()[-3:])[:600]
         raise EnvironmentFault(
