@@ -9,7 +9,6 @@ API: https://kubernetes.io/docs/reference/using-api/api-concepts/.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from devtools.kube.api_errors import CONFLICT, GONE, NOT_FOUND, REFUSED, ApiErro
 from devtools.kube.connections import Connections
 from devtools.kube.discovery import ACCEPT, Discovery, Resource
 from devtools.kube.lines import split
-from devtools.kube.wire import Answer, Request, ServerGone, Wire
+from devtools.kube.wire import JSON, Answer, Request, ServerGone, Wire
 from devtools.model import ObjectRef
 from devtools.process.runner import Cancel
 from devtools.redaction import Redactor
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiError", "Kube", "Resource", "ServerGone"]
 
-JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -69,12 +67,12 @@ class Kube:
         self.redactor = redactor or Redactor()
         self.connections = connections or Connections(kubeconfig, context)
         self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say, known=known)
-        self._discovery = Discovery(lambda path: self._json("GET", path, accept=ACCEPT))
+        self._discovery = Discovery(lambda path: self._json(Request(path=path, accept=ACCEPT)))
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
         """One object or list, None where there is none."""
         try:
-            return self._json("GET", path, query=query)
+            return self._json(Request(path=path, query=query))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -94,20 +92,20 @@ class Kube:
         When the answer to a first try was lost and a second one finds the name taken, it is the first that took it:
         the object that is there is returned.
         """
-        request = self._request("POST", path, query=query, body=body)
+        request = Request(method="POST", path=path, query=query, body=body)
         answer = self._wire.send(request)
         name = str((body.get("metadata") or {}).get("name") or "")
         if answer.response.status == CONFLICT and answer.repeated and name:
-            return self._json("GET", f"{path}/{name}")
+            return self._json(Request(path=f"{path}/{name}"))
         return self._parsed(request, answer)
 
-    def merge(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def merge(self, path: str, body: Mapping[str, Any], manager: str = "devtools") -> dict[str, Any]:
         """Merge-patch an object."""
-        return self._json("PATCH", path, body=body, content=MERGE_PATCH, query={"fieldManager": "devtools"})
+        return self._patch(path, body, MERGE_PATCH, fieldManager=manager)
 
     def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply of an object as ours, taking over fields that others hold."""
-        return self._json("PATCH", path, body=body, content=APPLY, query={"fieldManager": "devtools", "force": "true"})
+        return self._patch(path, body, APPLY, fieldManager="devtools", force="true")
 
     def rehearse(self, path: str, body: Mapping[str, Any], manager: str, *, strict: bool = False) -> dict[str, Any]:
         """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run.
@@ -116,11 +114,12 @@ class Kube:
         """
         validation = "Strict" if strict else "Ignore"
         query = {"fieldManager": manager, "force": "true", "dryRun": "All", "fieldValidation": validation}
-        return self._json("PATCH", path, body=body, content=APPLY, query=query)
+        return self._patch(path, body, APPLY, **query)
 
     def validate(self, path: str, body: Mapping[str, Any]) -> None:
         """Have the server judge a new object, without storing it; raises ApiError for unknown fields, too."""
-        self._json("POST", path, body=body, query={"dryRun": "All", "fieldValidation": "Strict"})
+        query = {"dryRun": "All", "fieldValidation": "Strict"}
+        self._json(Request(method="POST", path=path, body=body, query=query))
 
     def delete(self, path: str, propagation: str = "Background", version: str = "") -> bool:
         """Delete an object; False where it was already gone.
@@ -129,7 +128,7 @@ class Kube:
         """
         body = {"preconditions": {"resourceVersion": version}} if version else None
         try:
-            self._json("DELETE", path, query={"propagationPolicy": propagation}, body=body)
+            self._json(Request(method="DELETE", path=path, query={"propagationPolicy": propagation}, body=body))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return False
@@ -138,11 +137,11 @@ class Kube:
 
     def rehearse_delete(self, path: str) -> None:
         """Have the server judge a deletion, without doing it; raises ApiError where it would refuse."""
-        self._json("DELETE", path, query={"dryRun": "All"})
+        self._json(Request(method="DELETE", path=path, query={"dryRun": "All"}))
 
     def lines(self, path: str, **query: str) -> Iterator[str]:
         """A text answer line by line as it comes (pod logs); ends when the server does or on cancel."""
-        request = Request(method="GET", path=path, query=query, stream=True)
+        request = Request(path=path, query=query, accept="", stream=True)
         response = _accepted(self._wire.send(request)).response
         try:
             yield from split(response, self.cancel, self.redactor.text, self.redactor.reach)
@@ -167,13 +166,13 @@ class Kube:
 
         `/version` is answered by a server without its etcd, too.
         """
-        request = Request(method="GET", path="/readyz")
+        request = Request(path="/readyz", accept="")
         if self._wire.send(request, health=True).response.status >= REFUSED:  # something in between knows no /readyz
             self.version()
 
     def version(self) -> str:
         """The server's version, `v1.34.4`."""
-        return str(self._json("GET", "/version").get("gitVersion", ""))
+        return str(self._json(Request(path="/version")).get("gitVersion", ""))
 
     def discover(self) -> None:
         """Forget what kinds are served: a CRD may have come or gone."""
@@ -200,33 +199,12 @@ class Kube:
         with forward(self._kubeconfig, self._context, namespace, pod, port) as link:
             yield link
 
-    def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content: str = JSON,
-        accept: str = JSON,
-    ) -> dict[str, Any]:
+    def _json(self, request: Request) -> dict[str, Any]:
         """One request with a JSON answer."""
-        request = self._request(method, path, query=query, body=body, content=content, accept=accept)
         return self._parsed(request, self._wire.send(request))
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content: str = JSON,
-        accept: str = JSON,
-    ) -> Request:
-        headers = {"Accept": accept, **({} if body is None else {"Content-Type": content})}
-        data = None if body is None else json.dumps(body).encode()
-        return Request(method=method, path=path, query=query or {}, headers=headers, body=data)
+    def _patch(self, path: str, body: Mapping[str, Any], content: str, **query: str) -> dict[str, Any]:
+        return self._json(Request(method="PATCH", path=path, body=body, content=content, query=query))
 
     def _parsed(self, request: Request, answer: Answer) -> dict[str, Any]:
         """The JSON object of an answer; ApiError for a refusal."""
@@ -262,13 +240,13 @@ class Kube:
                     return []
                 if error.status != GONE:
                     raise
-        return self._items(self._json("GET", path, query=query, accept=accept), path)
+        return self._items(self._json(Request(path=path, query=query, accept=accept)), path)
 
     def _pages(self, path: str, accept: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         token, passed = "", set[str]()
         while True:
             params = {"limit": str(PAGE), **query, **({"continue": token} if token else {})}
-            page = self._json("GET", path, query=params, accept=accept)
+            page = self._json(Request(path=path, query=params, accept=accept))
             yield from self._items(page, path)
             metadata = page.get("metadata")
             token = str(metadata.get("continue") or "") if isinstance(metadata, dict) else ""

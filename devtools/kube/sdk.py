@@ -30,8 +30,8 @@ def refused(context: str) -> Iterator[None]:
 
     It logs why a plugin gave none, on stderr where nobody asked for it, and goes on without any.
     """
-    ears = _Ears(logging.ERROR)
-    logging.getLogger().addHandler(ears)
+    capture = _LogCapture(logging.ERROR)
+    logging.getLogger().addHandler(capture)
     try:
         yield
     except DevtoolsError:
@@ -39,22 +39,22 @@ def refused(context: str) -> Iterator[None]:
     except Exception as error:  # it reads the kubeconfig by itself, with what a YAML parser and a plugin may raise
         raise _fault(context, str(error)) from error
     finally:
-        logging.getLogger().removeHandler(ears)
-    if ears.heard:
-        raise _fault(context, ears.heard[0])
+        logging.getLogger().removeHandler(capture)
+    if capture.messages:
+        raise _fault(context, capture.messages[0])
 
 
-class _Ears(logging.Handler):
-    """Hears what is logged on the thread that made it."""
+class _LogCapture(logging.Handler):
+    """Collects what is logged on the thread that made it."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
-        self.heard: list[str] = []
+        self.messages: list[str] = []
         self._thread = get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self._thread:
-            self.heard.append(record.getMessage())
+            self.messages.append(record.getMessage())
 
 
 def _fault(context: str, text: str) -> EnvironmentFault:

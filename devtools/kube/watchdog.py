@@ -14,7 +14,7 @@ _LOOK = 0.25  # seconds
 
 
 class Watchdog:
-    """Calls `cut` when the run is to end, and `late` with the start of the oldest request in flight until it ends."""
+    """Calls `cut` while the run is to end, else `late` with the start of the oldest request in flight."""
 
     def __init__(self, cancel: Cancel, *, cut: Callable[[], None], late: Callable[[float], None]) -> None:
         """Its thread lives only while there are requests in flight."""
@@ -22,16 +22,16 @@ class Watchdog:
         self._cut = cut
         self._late = late
         self._lock = Lock()
-        self._flying: dict[int, float] = {}
+        self._in_flight: dict[int, float] = {}
         self._numbers = count()
         self._watching = False
 
     @contextlib.contextmanager
-    def flight(self, started: float) -> Iterator[None]:
+    def track(self, started: float) -> Iterator[None]:
         """A request that began at `started` (monotonic seconds) is under way while the body runs."""
         number = next(self._numbers)
         with self._lock:
-            self._flying[number] = started
+            self._in_flight[number] = started
             if not self._watching:
                 self._watching = True
                 Thread(target=self._watch, name="requests", daemon=True).start()
@@ -39,7 +39,7 @@ class Watchdog:
             yield
         finally:
             with self._lock:
-                del self._flying[number]
+                del self._in_flight[number]
 
     def _watch(self) -> None:
         while True:
@@ -48,7 +48,7 @@ class Watchdog:
             else:
                 self._cancel.wait(_LOOK)
             with self._lock:
-                oldest = min(self._flying.values(), default=None)
+                oldest = min(self._in_flight.values(), default=None)
                 if oldest is None:
                     self._watching = False
                     return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from devtools.errors import EnvironmentFault, Interrupted
@@ -20,6 +21,7 @@ from devtools.process.runner import Cancel
 if TYPE_CHECKING:
     import urllib3
 
+JSON = "application/json"
 CONNECT = 4.0  # seconds; nothing else bounds a connection that is being made when a run is to end within 5
 FIRST = 5.0  # seconds that a server is waited for which did not answer once: it is more likely not there at all
 QUIET = 0.5  # seconds that a server may be away before a word is said of it
@@ -38,14 +40,21 @@ class ServerGone(EnvironmentFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request; `path` begins with a slash, `body` is encoded already."""
+    """One request; `path` begins with a slash, `content` is the type of its body, `accept` that of the answer."""
 
-    method: str
+    method: str = "GET"
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: Mapping[str, Any] | None = None
+    content: str = JSON
+    accept: str = JSON  # empty: any
     stream: bool = False  # the answer is read bit by bit, for as long as it takes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that say what is sent and what may come back."""
+        accept = {"Accept": self.accept} if self.accept else {}
+        return accept if self.body is None else {**accept, "Content-Type": self.content}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +137,7 @@ class Wire:
                 raise Interrupted(self._cancel.reason or "interrupted")
             started, wanted = time.monotonic(), 0.0
             try:
-                with self._watchdog.flight(started):
+                with self._watchdog.track(started):
                     response = self._once(request)
                 self._met = True
                 self._date = (response.headers.get("Date", ""), time.monotonic())
@@ -210,7 +219,7 @@ class Wire:
             request.method,
             self.server.rstrip("/") + request.path + query,
             headers={"User-Agent": "devtools", **request.headers, **self._connections.authorization()},
-            body=request.body,
+            body=None if request.body is None else json.dumps(request.body).encode(),
             timeout=urllib3.Timeout(connect=CONNECT, read=None if request.stream else self._read_for),
             retries=False,
             preload_content=not request.stream,

@@ -195,7 +195,7 @@ class SubprocessRunner:
                 self._end(child, pump)
             pump.finish()
         finally:
-            self._bury(child, pump)
+            self._dispose(child, pump)
         return Result(
             returncode=child.returncode,
             stdout=pump.text("stdout"),
@@ -274,7 +274,7 @@ class SubprocessRunner:
         deadline = time.monotonic() + _LAST
         pump.until(lambda: "late" if time.monotonic() >= deadline else "")
 
-    def _bury(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
+    def _dispose(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
         """Whatever of the group is left dies; the child is reaped after that, so that its group's number is its own."""
         _kill(child.pid, signal.SIGKILL)
         pump.close()

@@ -10,6 +10,7 @@ import pytest
 from devtools.drift.comparison import find_drift
 from devtools.errors import Interrupted
 from devtools.kube.client import Kube
+from devtools.kube.wire import Request
 from devtools.model import Ignore, ObjectRef
 from devtools.process.runner import Cancel
 from devtools.releases.facts import record_path
@@ -25,9 +26,9 @@ class Counting(Kube):
         super().__init__(bench.cluster.kubeconfig, bench.cluster.context, Cancel())
         self.asked: list[str] = []
 
-    def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        self.asked.append(f"{method} {path}")
-        return super()._json(method, path, **more)
+    def _json(self, request: Request) -> dict[str, Any]:
+        self.asked.append(f"{request.method} {request.path}")
+        return super()._json(request)
 
 
 def crd(bench: Bench) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from devtools.clusters.provider import Cluster
 from devtools.commands import contracts as verb
 from devtools.commands.contracts import Health, confirm_broken, state_file
 from devtools.errors import Interrupted
-from devtools.kube.client import MERGE_PATCH, Kube
+from devtools.kube.client import Kube
 from devtools.model import ReleaseId
 from devtools.process.runner import Cancel
 from tests.kits.repository import Repo
@@ -59,10 +59,10 @@ def test_a_contract_that_breaks_later_is_seen(repo: Repo, cluster: Cluster, monk
     try:
         seen = repo.path / ".devtools/run/contracts"
         eventually(lambda: f"ready {name}" in lines(seen), 60)
-        kube._json("PATCH", path, body={"data": {"say": "goodbye"}}, content=MERGE_PATCH, query={})
+        kube.merge(path, {"data": {"say": "goodbye"}})
         broken = f"broken 10-base {name}: ConfigMap/conf {{.data.say}} = hello: {{.data.say}} is goodbye"
         eventually(lambda: broken in lines(seen), 60, told=lambda: lines(seen))
-        kube._json("PATCH", path, body={"data": {"say": "hello"}}, content=MERGE_PATCH, query={})
+        kube.merge(path, {"data": {"say": "hello"}})
         eventually(lambda: f"ready {name}" in lines(seen), 60, told=lambda: lines(seen))
         repo.edit("layers/10-base.yaml", "hello", "world")
         eventually(lambda: f"waiting {name}" in lines(seen), 60, told=lambda: lines(seen))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devtools.clusters.provider import Cluster
-from devtools.kube.client import MERGE_PATCH, Kube
+from devtools.kube.client import Kube
 from devtools.process.runner import Cancel
 from tests.kits.repository import Repo
 
@@ -96,8 +96,7 @@ class Hands:
         return resource.path(self._root, name)
 
     def edit(self, kind: str, patch: Mapping[str, Any], name: str = "web", manager: str = "kubectl-edit") -> None:
-        query = {"fieldManager": manager}
-        self._kube._json("PATCH", self.path(kind, name), body=patch, content=MERGE_PATCH, query=query)
+        self._kube.merge(self.path(kind, name), patch, manager)
 
     def delete(self, kind: str, name: str = "web") -> None:
         assert self._kube.delete(self.path(kind, name))

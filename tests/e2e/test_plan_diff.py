@@ -176,13 +176,7 @@ def test_what_is_refused_says_so_and_what_goes_is_shown(web: Repo, kube: Kube) -
 
 def test_another_owner_of_a_field_is_named(web: Repo, kube: Kube) -> None:
     path = f"/apis/apps/v1/namespaces/{web.namespace}/deployments/web"
-    kube._json(
-        "PATCH",
-        path,
-        body={"spec": {"replicas": 5}},
-        content="application/merge-patch+json",
-        query={"fieldManager": "kubectl-edit"},
-    )
+    kube.merge(path, {"spec": {"replicas": 5}}, "kubectl-edit")
     values(web, "{replicas: 3}")
     shown = web.invoke("plan", "--diff")
     assert "~ .spec.replicas: 5 → 3  (kubectl-edit owns it: refused without --take-ownership)" in shown.out

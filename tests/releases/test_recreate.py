@@ -9,7 +9,6 @@ import pytest
 
 from devtools.errors import ExitCode
 from devtools.events import Notice, StepFinished, StepOutput
-from devtools.kube.client import MERGE_PATCH
 from devtools.model import Action, Release
 from tests.kits.run import Bench, Ran, config_map, deployment, plan, step
 
@@ -57,7 +56,7 @@ def uid(bench: Bench, path: str) -> str:
 
 
 def edit(bench: Bench, path: str, patch: Mapping[str, Any]) -> None:
-    bench.kube._json("PATCH", path, body=patch, content=MERGE_PATCH, query={"fieldManager": "kubectl-edit"})
+    bench.kube.merge(path, patch, "kubectl-edit")
 
 
 def test_a_job_and_a_stateful_set_are_recreated_on_request(bench: Bench) -> None:
