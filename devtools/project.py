@@ -206,7 +206,7 @@ class Project:
         from devtools.app.orphans import RUN_VARIABLE, marked
         from devtools.app.run_setup import new_session
         from devtools.engine.engine import Engine
-        from devtools.run.durations import durations_file, save_durations
+        from devtools.run_context.durations import durations_file, save_durations
 
         def warn(line: str) -> None:
             bus.emit(Notice(level="warning", message=line))

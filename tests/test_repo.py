@@ -119,7 +119,7 @@ READ_OTHERWISE = {
     "devtools/clusters/embedded/simulation.py": 1,
     "devtools/commands/specs.py": 1,
     "devtools/bootstrap/machine.py": 1,
-    "devtools/run/cluster_lock.py": 1,
+    "devtools/locks/holder.py": 1,
     "devtools/tilt/harness/evaluation.py": 1,
     "devtools/tilt/harness/arguments.py": 1,
     # Archives that were opened, made or packed here a moment ago.

@@ -20,6 +20,7 @@ from devtools.process.runner import Cancel
 if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster
     from devtools.kube.client import Kube
+    from devtools.locks.holder import Holder
     from devtools.model import Stack
 
 _DEFAULT = "default"  # a namespace that every cluster has
@@ -30,11 +31,11 @@ _RENEW_FOR = 3.0  # seconds that one renewal may take
 @contextlib.contextmanager
 def machine_lock(app: App, bus: Bus, cluster: Cluster, *, stack: Stack, command: str, wait: bool) -> Iterator[None]:
     """Hold this machine's run lock of a stack and context; EnvironmentFault if the cluster is being removed."""
-    from devtools.run.file_lock import check_shutdown, run_lock
+    from devtools.locks.run_lock import check_shutdown, run_lock
 
     locks, where = app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
-    subject, note = run_subject(stack.name, cluster.context), lock_note(app, where, command)
-    with run_lock(locks, subject, note, wait=wait, cancel=app.cancel, say=partial(_say, bus)):
+    subject, holder = run_subject(stack.name, cluster.context), own_holder(app, command, where)
+    with run_lock(locks, subject, holder, wait=wait, cancel=app.cancel, say=partial(_say, bus)):
         check_shutdown(locks, where)
         yield
 
@@ -51,12 +52,12 @@ def cluster_lock(
     """Hold the cluster's run lock of a stack while the body runs: the Leases of `lease_namespaces`."""
     from devtools.helm.labels import LABEL_STACK
     from devtools.kube.client import Kube as Client
+    from devtools.locks.lease import Lease, hold
     from devtools.readiness.wait import Wait
     from devtools.releases.namespaces import NamespaceMissing, make_namespace
-    from devtools.run.cluster_lock import Holder, Lease, held
 
     say = partial(_say, bus)
-    holder = Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=_now(app))
+    holder = own_holder(app, command)
     # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
     refusals = []
@@ -70,7 +71,7 @@ def cluster_lock(
                 except NamespaceMissing:
                     continue  # there is nothing in it to be changed
             lease = Lease(kube, where, stack.name, holder, renewing=renewing)
-            attempt = held(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
+            attempt = hold(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
             refusals.append(leases.enter_context(attempt))
         if all(refusals):
             say(f"no run lock on the cluster, so runs on other machines are not blocked ({refusals[-1]})")
@@ -91,18 +92,17 @@ def lease_namespaces(stack: Stack) -> tuple[str, ...]:
     return tuple(dict.fromkeys((_DEFAULT, *names))) if len(names) == 1 else (_DEFAULT,)
 
 
-def lock_note(app: App, cluster: str, command: str) -> dict[str, str | int]:
-    """What the holder of a lock on this machine tells others; `cluster` is `<provider> <name>`."""
-    return {"what": f"invoke {command}", "who": _who(), "pid": os.getpid(), "started": _now(app), "cluster": cluster}
+def own_holder(app: App, command: str, cluster: str = "") -> Holder:
+    """This process as the holder of a run lock, on a cluster (`<provider> <name>`, "": none)."""
+    from devtools.locks.holder import Holder
 
-
-def _now(app: App) -> str:
-    return datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
+    started = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
+    return Holder(what=f"invoke {command}", who=_who(), pid=os.getpid(), started=started, cluster=cluster)
 
 
 def origin_of(app: App) -> str:
     """Names this machine and state directory: what a run of it started ends with it, or is ended by its next one."""
-    from devtools.run.cluster_lock import this_machine
+    from devtools.locks.holder import this_machine
 
     machine = this_machine() or platform.node()
     return hashlib.sha256(f"{machine} {app.folders.state.resolve()}".encode()).hexdigest()[:12]

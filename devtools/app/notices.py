@@ -24,7 +24,7 @@ _MOST_RENDERED = 50  # helm takes a tenth of a second or more for each
 def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
     """Return a warning that another run, here or on another machine, changes what is looked at, if one does."""
     from devtools.app.locks import run_subject
-    from devtools.run.file_lock import under_way
+    from devtools.locks.run_lock import under_way
 
     other = under_way(app.folders.state / "locks", run_subject(stack.name, context)) or _elsewhere(stack, kube)
     if other:
@@ -37,7 +37,7 @@ def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
     """The holder of the stack's Leases; empty if there is none, or this user may not read them."""
     from devtools.app.locks import lease_namespaces
-    from devtools.run.cluster_lock import find_holder
+    from devtools.locks.lease import find_holder
 
     for namespace in lease_namespaces(stack):
         with contextlib.suppress(DevtoolsError):

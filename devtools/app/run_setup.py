@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from devtools.helm.commands import Helm
     from devtools.kube.client import Kube
     from devtools.model import ReleaseId, Stack
-    from devtools.run.session import Session
+    from devtools.run_context.session import Session
 
 # A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
@@ -36,9 +36,9 @@ def new_session(
     """Return the session of a run; `variables`, `RUN_VARIABLE` among them, are set for its processes."""
     from devtools.app.crash_reports import bug
     from devtools.app.locks import origin_of
-    from devtools.run.durations import durations_file, load_durations
-    from devtools.run.session import Session
-    from devtools.run.slots import Slots
+    from devtools.run_context.durations import durations_file, load_durations
+    from devtools.run_context.session import Session
+    from devtools.run_context.slots import Slots
 
     own = cluster.kubeconfig.parent / "helm"
     # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.

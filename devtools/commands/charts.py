@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +36,7 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
         wanted = [entry for entry in _pinned(app, silent=bool(own)) if app.charts.state(entry) != "vendored"]
     app.toolchain.ensure(("helm",), progress=app.say)
     maker = vendor_for(app, keyring)
-    with charts_lock(app, "invoke charts.vendor"):
+    with charts_lock(app, "charts.vendor"):
         place = place_of(app, source)
         rows, problems = _vendor_all(app, maker, wanted, place)
         more = _vendor_own(app, maker, own, place)
@@ -56,14 +54,13 @@ def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: st
     return ExitCode.OK
 
 
-def charts_lock(app: App, what: str) -> AbstractContextManager[None]:
+def charts_lock(app: App, command: str) -> AbstractContextManager[None]:
     """Hold the lock of this repository's charts while the body runs: one process at a time changes them."""
-    from devtools.run.file_lock import run_lock
+    from devtools.app.locks import own_holder
+    from devtools.locks.run_lock import run_lock
 
-    now = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
-    holder: dict[str, str | int] = {"what": what, "pid": os.getpid(), "started": now}
-    subject = f"the charts of {app.settings.root}"
-    return run_lock(app.folders.state / "locks", subject, holder, wait=True, cancel=app.cancel, say=app.say)
+    locks, subject = app.folders.state / "locks", f"the charts of {app.settings.root}"
+    return run_lock(locks, subject, own_holder(app, command), wait=True, cancel=app.cancel, say=app.say)
 
 
 def dependencies(app: App, *, check: bool, output: str) -> ExitCode:

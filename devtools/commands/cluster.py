@@ -65,14 +65,14 @@ def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[
     Raises EnvironmentFault, naming them, if runs are under way on it; with `force` they are only named. Runs look for
     the lock taken here once they hold theirs, and theirs are looked for once this one is held.
     """
-    from devtools.app.locks import lock_note
-    from devtools.run.file_lock import run_lock, shutdown_subject
+    from devtools.app.locks import own_holder
+    from devtools.locks.run_lock import run_lock, shutdown_subject
 
     if app.provider_name == "context":  # that cluster is never stopped or removed
         yield
         return
     locks, subject = app.folders.state / "locks", shutdown_subject(_label(app))
-    with run_lock(locks, subject, lock_note(app, "", command), wait=True, cancel=app.cancel, say=app.say):
+    with run_lock(locks, subject, own_holder(app, command), wait=True, cancel=app.cancel, say=app.say):
         _check_runs(app, verb, force=force)
         yield
 
@@ -96,8 +96,8 @@ def _check_runs(app: App, verb: str, *, force: bool) -> None:
 def runs_on_cluster(app: App) -> list[str]:
     """Return the runs on this cluster: those that hold a lock of this machine, else those that hold a Lease."""
     from devtools.kube.client import Kube
-    from devtools.run.cluster_lock import find_holders
-    from devtools.run.file_lock import runs_on
+    from devtools.locks.lease import find_holders
+    from devtools.locks.run_lock import runs_on
 
     if app.provider_name == "context":  # that cluster is never stopped or removed
         return []

@@ -38,7 +38,7 @@ from devtools.planning.plan import behind, digest_behind, has_passed
 from devtools.releases.facts import mark_ready, mark_tested
 
 if TYPE_CHECKING:
-    from devtools.run.session import Session
+    from devtools.run_context.session import Session
 
 MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
 

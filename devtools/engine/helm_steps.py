@@ -46,7 +46,7 @@ from devtools.releases.removal import (
     tests_of,
 )
 from devtools.releases.takeover import keep_data
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 from devtools.smoke.hook_watcher import HookWatch
 
 

@@ -14,7 +14,7 @@ from threading import Lock
 
 from devtools.model import SYNCED, Action, ReleaseId, Step
 from devtools.releases.helm_process import HelmProcess
-from devtools.run.slots import Slots
+from devtools.run_context.slots import Slots
 
 MOST = 3  # processes that wait: each holds some 60 MiB
 LONGEST = 60.0  # seconds one may wait; what it has looked up gets old

@@ -15,7 +15,7 @@ from devtools.releases.cleanup import remove_crds, remove_namespaces
 from devtools.releases.facts import mark_ready
 from devtools.releases.recovery import newest
 from devtools.releases.render_diff import rerendered
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 
 
 class Steps:

@@ -19,7 +19,7 @@ from devtools.model import ObjectRef
 from devtools.readiness.wait import Failure, Wait
 from devtools.releases.crds import CRDS
 from devtools.releases.removal import PARALLEL, is_leaving
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 
 NAMESPACES = "/api/v1/namespaces"
 _NOT_ALLOWED = 405  # a kind that cannot be listed

@@ -19,7 +19,7 @@ from devtools.kube.client import ApiError, Kube
 from devtools.model import ObjectRef, Release
 from devtools.readiness.rules import condition, waits_for
 from devtools.readiness.wait import Failure, Wait
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ON_ITS_WAY = frozenset({None, "", "Installing", "NotAccepted"})  # why it is not established yet

@@ -14,7 +14,7 @@ from devtools.model import Hook, Release
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
 from devtools.releases.helm_process import HelmProcess
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 
 MOST_LINES = 10_000  # of one command that become events
 _LAST = 10  # lines shown of a hook that failed

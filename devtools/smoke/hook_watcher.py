@@ -31,7 +31,7 @@ from devtools.readiness.rules import container_statuses, has_begun, job_result
 from devtools.readiness.wait import Failure, FailureDetector, Patience
 from devtools.releases.helm_process import HelmProcess
 from devtools.releases.recovery import records
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 
 FIRST_LOOK = 1.0  # seconds; most releases have no hooks that take longer
 PAUSE = 0.3

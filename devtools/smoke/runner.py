@@ -21,7 +21,7 @@ from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
 from devtools.releases.failures import Outage, Retries, thread_limit
 from devtools.releases.removal import INSTANCE, is_test
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 from devtools.smoke.deadline import SLACK
 from devtools.smoke.record_guard import RecordGuard
 from devtools.smoke.watch import Test, Watch

@@ -23,7 +23,7 @@ from devtools.model import ObjectRef, Release
 from devtools.readiness.failures import Symptom
 from devtools.readiness.rules import condition, container_statuses, has_begun, job_result
 from devtools.readiness.wait import FailureDetector, Patience
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 from devtools.smoke.deadline import Deadline, deadline_of, expiry, extended, has_passed
 
 TAIL = 40  # log lines shown with a failure

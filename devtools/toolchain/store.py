@@ -19,7 +19,7 @@ from pathlib import Path
 
 from devtools.base.machine_json import read_state
 from devtools.errors import EnvironmentFault
-from devtools.process.lock_file import LockFile
+from devtools.locks.lock_file import LockFile
 from devtools.process.runner import Cancel
 
 MANIFEST = "built.json"  # in each build; its time of change says on which day the build was used last
@@ -56,12 +56,15 @@ class Store:
         """Be the only builder of `entry`; waits for another one, saying which. Raises Interrupted on a cancel."""
         self._make_root()
         note, reported = self._root / f"{entry}.builder", -inf
+
+        def waiting() -> None:
+            nonlocal reported
+            if time.monotonic() - reported >= self._tick:
+                reported = time.monotonic()
+                progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
+
         with LockFile(self._root / f"{entry}.lock", self._cancel) as lock:
-            while not lock.acquire():
-                if time.monotonic() - reported >= self._tick:
-                    reported = time.monotonic()
-                    progress(f"waiting for {self.holder(entry)}, which builds {entry.rsplit('-', 1)[0]}")
-                lock.rest()
+            lock.wait(waiting)
             try:
                 note.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), "utf-8")
                 yield

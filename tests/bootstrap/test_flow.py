@@ -214,7 +214,7 @@ def _run_under_way(machine: Machine, *, of_tilt: bool) -> Iterator[subprocess.Po
 _RUN = """
 import os, pathlib, signal, sys, time
 from devtools.process.runner import Cancel
-from devtools.run.file_lock import run_lock
+from devtools.locks.run_lock import run_lock
 cancel = Cancel()
 signal.signal(signal.SIGTERM, lambda *_: cancel.set("SIGTERM"))
 note = {"what": "invoke up", "who": "anna@laptop", "pid": os.getpid(), "started": "10:00", "cluster": "k3d demo"}

@@ -19,7 +19,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devtools.clusters.cluster_file_lock import locked
 from devtools.clusters.embedded import cleanup, simulation
 from devtools.clusters.embedded.layout import POOL, Layout, Subnet
 from devtools.clusters.embedded.names import REAL_LABEL
@@ -28,6 +27,7 @@ from devtools.clusters.ports import FIRST, LAST, free_ports, holder, is_free
 from devtools.clusters.provider import choose_provider
 from devtools.docker.engine import DockerEngine
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
+from devtools.locks.change_lock import locked
 from devtools.process.runner import Cancel
 
 MOUNTINFO = """\

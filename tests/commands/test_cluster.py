@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,17 +20,18 @@ from devtools.commands.contracts import contracts
 from devtools.commands.review.drift import drift
 from devtools.errors import ConfigError, EnvironmentFault, ExitCode
 from devtools.kube.client import Kube
+from devtools.locks.holder import Holder
+from devtools.locks.lease import Lease, find_holder, find_holders
+from devtools.locks.run_lock import note_of, run_lock
 from devtools.model import Environment, Stack
 from devtools.planning.plan import Selection
 from devtools.process.runner import Cancel
 from devtools.project import Project, Request
-from devtools.run.cluster_lock import Holder, Lease, find_holder, find_holders
-from devtools.run.file_lock import note_of, run_lock
 from tests.kits.stack import repository
 from tests.kits.verbs import call
 from tests.kits.waiting import eventually
 
-HOLDER: dict[str, str | int] = {"what": "invoke up", "who": "anna@laptop", "started": "10:00:01 UTC"}
+HOLDER = Holder(what="invoke up", who="anna@laptop", pid=os.getpid(), started="10:00:01 UTC", cluster="kwok c")
 VERBS: dict[str, Callable[[App, bool], ExitCode]] = {
     "stopped": lambda app, force: verbs.stop(app, force=force),
     "deleted": lambda app, force: verbs.delete(app, force=force),
@@ -97,10 +99,9 @@ def test_without_a_cluster_there_is_nothing_to_take_away(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_cluster_is_left_alone_while_a_run_holds_a_lock(here: App, tmp_path: Path, verb: str) -> None:
-    note = {**HOLDER, "pid": os.getpid(), "cluster": "kwok c"}
     expected = rf"under way on cluster c: invoke up by anna@laptop \(pid {os.getpid()}, since 10:00:01 UTC\)"
     with (
-        run_lock(tmp_path / "locks", "another stack", note, wait=False, cancel=Cancel(), say=print),
+        run_lock(tmp_path / "locks", "another stack", HOLDER, wait=False, cancel=Cancel(), say=print),
         pytest.raises(EnvironmentFault, match=expected) as refused,
     ):
         VERBS[verb](here, False)
@@ -112,8 +113,7 @@ def test_a_cluster_is_left_alone_while_a_run_holds_a_lock(here: App, tmp_path: P
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_force_names_the_run_and_goes_on(here: App, tmp_path: Path, verb: str) -> None:
-    note = {**HOLDER, "pid": os.getpid(), "cluster": "kwok c"}
-    with run_lock(tmp_path / "locks", "s", note, wait=False, cancel=Cancel(), say=print):
+    with run_lock(tmp_path / "locks", "s", HOLDER, wait=False, cancel=Cancel(), say=print):
         VERBS[verb](here, True)
     assert "invoke up by anna@laptop" in vars(here)["err"].getvalue()
     assert _done(here)[0] == ("deleted" if verb == "recreated" else verb)
@@ -141,7 +141,7 @@ def test_no_run_begins_while_a_cluster_is_taken_away(here: App) -> None:
 
 
 def test_a_run_on_another_cluster_refuses_nothing(here: App, tmp_path: Path) -> None:
-    note = {**HOLDER, "pid": os.getpid(), "cluster": "kwok other"}
+    note = replace(HOLDER, cluster="kwok other")
     with run_lock(tmp_path / "locks", "s", note, wait=False, cancel=Cancel(), say=print):
         verbs.delete(here)
     assert _done(here) == ["deleted"]

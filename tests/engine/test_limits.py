@@ -14,7 +14,7 @@ from devtools.kube.client import ApiError
 from devtools.model import Facts, ReleaseId
 from devtools.process.runner import Cancel, Result
 from devtools.releases.failures import thread_limit
-from devtools.run.slots import Slots
+from devtools.run_context.slots import Slots
 from tests.kits.run import plan
 
 # what Go 1.26 prints, shortened

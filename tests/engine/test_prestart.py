@@ -22,7 +22,7 @@ from devtools.events import Outcome, StepFinished, StepOutput
 from devtools.model import ReleaseId, Step
 from devtools.process.runner import Cancel, Command, OnOutput, Result
 from devtools.releases.helm_process import HelmProcess
-from devtools.run.slots import Slots
+from devtools.run_context.slots import Slots
 from tests.kits.run import Bench, Recorder, config_map, deployment, plan, step
 from tests.kits.waiting import eventually
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from devtools.engine.schedule import expected, levels
 from devtools.events import Outcome, StepFinished
 from devtools.model import Action, ChartRef, ReleaseId
-from devtools.run.durations import Durations, durations_file, load_durations, read_durations, save_durations
-from devtools.run.slots import Slots
+from devtools.run_context.durations import Durations, durations_file, load_durations, read_durations, save_durations
+from devtools.run_context.slots import Slots
 from tests.kits.fuzzing import cases
 from tests.kits.run import HERE, Bench, config_map, deployment, plan, release, step
 

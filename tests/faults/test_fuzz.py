@@ -57,7 +57,7 @@ from devtools.process.runner import Result
 from devtools.readiness.contract_evaluation import evaluate
 from devtools.readiness.failures import symptoms
 from devtools.releases.facts import owned_objects
-from devtools.run.durations import read_durations
+from devtools.run_context.durations import read_durations
 from devtools.smoke.hook_watcher import hooks
 from devtools.smoke.watch import Test
 from devtools.tilt.specs import Surroundings, layer_specs, to_json, to_starlark

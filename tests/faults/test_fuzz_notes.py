@@ -20,8 +20,8 @@ from devtools.clusters.embedded.layout import Layout
 from devtools.clusters.embedded.status import ClusterMetadata, read_metadata
 from devtools.commands.proto import STATE, last_push, module_of
 from devtools.errors import ConfigError
+from devtools.locks.run_lock import note_of, under_way
 from devtools.process.runner import Cancel
-from devtools.run.file_lock import note_of, under_way
 from devtools.testing import FakeRunner, Reply
 from devtools.tilt.harness.files import Files
 from devtools.tilt.harness.settings import FILE, Config

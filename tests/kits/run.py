@@ -36,8 +36,8 @@ from devtools.model import (
 )
 from devtools.process.runner import Cancel, Command, OnOutput, Result, SubprocessRunner
 from devtools.releases.facts import observe, record_path
-from devtools.run.session import Session
-from devtools.run.slots import Slots
+from devtools.run_context.session import Session
+from devtools.run_context.slots import Slots
 from devtools.testing import RecordingSink
 
 HERE = Location(file=Path("layers/40-data-plane.yaml"))

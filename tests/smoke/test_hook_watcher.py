@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from devtools.model import ObjectRef, ReleaseId
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 from devtools.smoke.hook_watcher import HookWatch, hooks
 
 REF = ObjectRef("batch/v1", "Job", "ns", "check")

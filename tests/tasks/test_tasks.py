@@ -68,7 +68,7 @@ UNUSED = frozenset(
             "devtools.charts.random_functions",
             "devtools.charts.standin",
         ),
-        *("devtools.docker.engine", "devtools.clusters.cluster_file_lock", "devtools.clusters.embedded.lifecycle"),
+        *("devtools.docker.engine", "devtools.locks.change_lock", "devtools.clusters.embedded.lifecycle"),
         *(
             "devtools.clusters.embedded.node.real_node",
             "devtools.clusters.embedded.simulation",
@@ -91,7 +91,14 @@ UNCHANGED = (
         "app.exit_codes",
     ),
     *("charts.resolve", "kube.client", "clusters.embedded.provider", "report.renderers", "report.files"),
-    *("report.terminal.plain", "engine.engine", "releases.facts", "run.file_lock", "run.session", "run.slots"),
+    *(
+        "report.terminal.plain",
+        "engine.engine",
+        "releases.facts",
+        "locks.run_lock",
+        "run_context.session",
+        "run_context.slots",
+    ),
     *("planning.layer_names", "config.values"),
 )
 

@@ -145,7 +145,7 @@ class KwokProvider:
 
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
         """Be the only process that changes the cluster."""
-        from devtools.clusters.cluster_file_lock import locked
+        from devtools.locks.change_lock import locked
 
         return locked(self._layout.lock, self._plane.cancel, progress)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from devtools.base.atomic_write import write_whole
-from devtools.clusters.cluster_file_lock import locked
 from devtools.clusters.external_program import Program
 from devtools.clusters.k3d import output
 from devtools.clusters.k3d.commands import K3d
@@ -21,6 +20,7 @@ from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Pr
 from devtools.docker.engine import Engine
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
+from devtools.locks.change_lock import locked
 from devtools.process.runner import Cancel, Command, Runner
 from devtools.process.waiting import wait_until
 

@@ -52,7 +52,7 @@ def bootstrap(app: App, options: Options) -> ExitCode:
         return _dry_run(context, findings, options.output)
     if problems := tuple(finding for finding in findings if finding.level == "problem"):
         raise PrerequisiteFault(problems)
-    from devtools.clusters.cluster_file_lock import locked
+    from devtools.locks.change_lock import locked
 
     with locked(context.process.pid_file.with_name(LOCK), app.cancel, app.say):
         found = tuple(stage.ensure(context) for stage in STAGES)
@@ -81,8 +81,8 @@ def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = 
         raise ConfigError("--force goes without --keep-cluster", hint="only a cluster that is removed can harm a run")
     context = build_context(app)
     keep = {*(("cluster", "builder") if keep_cluster else ()), *(() if registry else ("registry",))}
-    from devtools.clusters.cluster_file_lock import locked
     from devtools.commands.cluster import without_runs
+    from devtools.locks.change_lock import locked
 
     with locked(context.process.pid_file.with_name(LOCK), app.cancel, app.say), contextlib.ExitStack() as stack:
         tilt, *others = reversed(STAGES)

@@ -54,7 +54,7 @@ def upgrade(app: App, typed: Arguments) -> ExitCode:
     if pinned := app.charts.lock.entries.get(new.pin):
         hint = f"write chart: {new.pin} in the layer files"
         raise ConfigError(f"chart '{new.pin}' is locked already, at {pinned.where}", hint=hint)
-    lock = contextlib.nullcontext() if typed.dry_run else charts_lock(app, "invoke charts.upgrade")
+    lock = contextlib.nullcontext() if typed.dry_run else charts_lock(app, "charts.upgrade")
     with lock, tempfile.TemporaryDirectory(prefix="devtools-upgrade-") as work:
         return _upgrade(app, typed, old, new, source, Path(work))
 

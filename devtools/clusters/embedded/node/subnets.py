@@ -7,10 +7,10 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from devtools.base.open_file import read_file
-from devtools.clusters.cluster_file_lock import locked
 from devtools.clusters.embedded.layout import POOL, RUN, Layout, Subnet
 from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault
+from devtools.locks.change_lock import locked
 from devtools.process.runner import Cancel
 
 _LOCK = "devtools.links.lock"  # of all clusters of the machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -15,8 +16,7 @@ class LockFile:
     """A lock that is released when the context ends, or with the process.
 
     with LockFile(path, cancel) as lock:
-        while not lock.acquire():
-            lock.rest()
+        lock.wait(lambda: say("waiting for another process"))
         ...
     """
 
@@ -49,7 +49,9 @@ class LockFile:
             raise EnvironmentFault(f"cannot lock {self.path}: {error.strerror or error}") from error
         return True
 
-    def rest(self) -> None:
-        """Sleep until the next attempt; raises Interrupted on cancel."""
-        if self._cancel.wait(PAUSE):
-            raise Interrupted(self._cancel.reason or "interrupted while waiting for another process")
+    def wait(self, waiting: Callable[[], None]) -> None:
+        """Acquire the lock, and call `waiting` before each pause until that succeeds; raises Interrupted on cancel."""
+        while not self.acquire():
+            waiting()
+            if self._cancel.wait(PAUSE):
+                raise Interrupted(self._cancel.reason or "interrupted while waiting for another process")

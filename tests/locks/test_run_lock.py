@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from devtools.errors import EnvironmentFault, Interrupted
+from devtools.locks.holder import Holder
+from devtools.locks.run_lock import run_lock, under_way
 from devtools.process.runner import Cancel
-from devtools.run.file_lock import run_lock, under_way
 
 HOLDER = """
 import sys, time
 from pathlib import Path
 from devtools.process.runner import Cancel
-from devtools.run.file_lock import run_lock
-note = {"what": "invoke up", "pid": 4711, "started": "10:00:00 UTC"}
+from devtools.locks.holder import Holder
+from devtools.locks.run_lock import run_lock
+note = Holder(what="invoke up", pid=4711, started="10:00:00 UTC")
 with run_lock(Path(sys.argv[1]), "s", note, wait=True, cancel=Cancel(), say=print):
     print("held", flush=True)
     time.sleep(60)
@@ -40,8 +42,8 @@ def _end(child: subprocess.Popen[str]) -> None:
     child.stdout.close()
 
 
-def _note() -> dict[str, str | int]:
-    return {"what": "invoke layer 40", "pid": os.getpid(), "started": "10:00:01 UTC"}
+def _note() -> Holder:
+    return Holder(what="invoke layer 40", pid=os.getpid(), started="10:00:01 UTC")
 
 
 def test_the_second_run_is_refused_with_the_holders_name(tmp_path: Path) -> None:

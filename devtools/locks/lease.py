@@ -8,23 +8,16 @@ observer measures with its own clock since it last saw the Lease change, so cloc
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
-from uuid import uuid4
 
-from devtools.base.machine_json import read_json
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
+from devtools.locks.holder import Holder, printable, read_holder
 from devtools.process.runner import Cancel
 
 DURATION = 45.0  # seconds without a renewal after which a Lease is taken over; an outage of the API server is shorter
@@ -34,43 +27,6 @@ _HOLDER = "devtools.ameide.io/holder"
 _API = "coordination.k8s.io/v1"
 _MOST_TRANSITIONS = 2**31 - 1  # that the API server takes
 _PREFIX = "devtools-"  # of the names of Leases
-
-
-def this_machine() -> str:
-    """What all processes share that see each other's process ids, until the next boot."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        return hashlib.sha256(f"{boot}{Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
-    except (OSError, ValueError):
-        return hashlib.sha256(platform.node().encode()).hexdigest()[:12] if platform.system() == "Darwin" else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who holds a Lease, as shown to others."""
-
-    what: str  # the command
-    who: str  # user@host
-    pid: int
-    started: str
-    machine: str = field(default_factory=this_machine)
-    identity: str = field(default_factory=lambda: uuid4().hex)
-
-    def __str__(self) -> str:
-        """`invoke up by anna@laptop (pid 4711, since 10:00:00 UTC)`."""
-        return f"{self.what} by {self.who} (pid {self.pid}, since {self.started})"
-
-    def is_dead(self) -> bool:
-        """Whether it was a process of this machine that has ended."""
-        if not self.machine or self.machine != this_machine():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return False
 
 
 class Lease:
@@ -147,8 +103,7 @@ class Lease:
 
     def _body(self, version: str) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        fields = {name: getattr(self._holder, name) for name in ("what", "who", "pid", "started", "machine")}
-        metadata: dict[str, Any] = {"annotations": {_HOLDER: json.dumps(fields)}}
+        metadata: dict[str, Any] = {"annotations": {_HOLDER: self._holder.note()}}
         spec: dict[str, Any] = {"holderIdentity": self._holder.identity, "renewTime": now}
         spec["leaseDurationSeconds"] = round(self._duration)
         return {"metadata": {**metadata, **({"resourceVersion": version} if version else {})}, "spec": spec}
@@ -184,7 +139,7 @@ class Lease:
 
 
 @contextlib.contextmanager
-def held(
+def hold(
     lease: Lease,
     *,
     wait: bool,
@@ -260,20 +215,13 @@ def _age(kube: Kube, lease: Mapping[str, Any]) -> float:
 def _holder_of(lease: Mapping[str, Any]) -> Holder:
     """What a Lease says of its holder; anybody may have written it."""
     spec = lease.get("spec") or {}
-    try:
-        data = read_json(str((lease["metadata"].get("annotations") or {}).get(_HOLDER, "{}")))
-        texts = {key: _printable(data[key]) for key in ("what", "who", "started", "machine")}
-        return Holder(**texts, pid=int(data["pid"]), identity=str(spec.get("holderIdentity")))
-    except (ValueError, KeyError, TypeError, OverflowError):
-        name = _printable(spec.get("holderIdentity") or "an unknown program")
-        return Holder(what="a run", who=name, pid=0, started="an unknown time", machine="")
+    identity = str(spec.get("holderIdentity"))
+    holder = read_holder(str((lease["metadata"].get("annotations") or {}).get(_HOLDER, "")), identity)
+    name = printable(spec.get("holderIdentity") or "an unknown program")
+    return holder or Holder(what="a run", who=name, pid=0, started="an unknown time", machine="")
 
 
 def _duration_of(lease: Mapping[str, Any]) -> float:
     """Return the seconds after which a Lease is taken over; what it says itself may only be shorter."""
     seconds = (lease.get("spec") or {}).get("leaseDurationSeconds")
     return min(float(seconds), DURATION) if isinstance(seconds, int) else DURATION
-
-
-def _printable(value: object) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))[:200]

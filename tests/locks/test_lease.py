@@ -16,9 +16,10 @@ import pytest
 from devtools.clusters.provider import Cluster
 from devtools.errors import EnvironmentFault, Interrupted
 from devtools.kube.client import Kube
+from devtools.locks import lease as leases
+from devtools.locks.holder import Holder, this_machine
+from devtools.locks.lease import Lease, hold
 from devtools.process.runner import Cancel
-from devtools.run import cluster_lock
-from devtools.run.cluster_lock import Holder, Lease, held, this_machine
 from tests.kits.waiting import eventually
 
 pytestmark = pytest.mark.cluster
@@ -70,8 +71,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(cluster_lock, "time", made)
-    monkeypatch.setattr(cluster_lock, "_LOOK", 0.02)
+    monkeypatch.setattr(leases, "time", made)
+    monkeypatch.setattr(leases, "_LOOK", 0.02)
     return made
 
 
@@ -128,7 +129,7 @@ def test_one_that_was_edited_by_hand_is_taken_over_as_any_other(place: Place, cl
 
     def later() -> None:
         eventually(lambda: place.said)
-        clock.now += cluster_lock.DURATION
+        clock.now += leases.DURATION
 
     passing = Thread(target=later)
     passing.start()
@@ -175,7 +176,7 @@ def test_a_process_of_this_machine_that_ended_is_not_waited_for(place: Place) ->
 
 def test_a_run_whose_lease_was_taken_over_is_told(place: Place) -> None:
     first, lost = place.lease("anna"), Cancel()
-    with held(first, wait=True, cancel=Cancel(), say=place.said.append, lost=lost.fail, every=0.2):
+    with hold(first, wait=True, cancel=Cancel(), say=place.said.append, lost=lost.fail, every=0.2):
         assert "anna@host" in place.holder()
         time.sleep(0.5)
         assert not lost.is_set()

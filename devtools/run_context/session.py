@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devtools.run.durations import Durations
+from devtools.run_context.durations import Durations
 
 if TYPE_CHECKING:
     from devtools.errors import DevtoolsError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from devtools.readiness.observer import Observer
     from devtools.readiness.wait import Wait
     from devtools.redaction import Redactor
-    from devtools.run.slots import Slots
+    from devtools.run_context.slots import Slots
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,48 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from devtools.base.machine_json import read_json
 from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
-from devtools.process.lock_file import LockFile
+from devtools.locks.holder import Holder, has_ended, read_holder
+from devtools.locks.lock_file import LockFile
 from devtools.process.runner import Cancel
 
 
 @contextlib.contextmanager
 def run_lock(
-    directory: Path,
-    subject: str,
-    holder: dict[str, str | int],
-    *,
-    wait: bool,
-    cancel: Cancel,
-    say: Callable[[str], None],
+    directory: Path, subject: str, holder: Holder, *, wait: bool, cancel: Cancel, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Hold the lock of `subject` (stack and context) while the body runs.
 
-    `holder` (pid, what, who, started, cluster) is what others are told. The system frees the lock of a dead process,
-    so a stale one cannot be met. Raises EnvironmentFault when it is taken and `wait` is off, Interrupted on cancel.
+    The system frees the lock of a dead process, so a stale one cannot be met. Raises EnvironmentFault, naming the
+    holder, when it is taken and `wait` is off, Interrupted on cancel.
     """
     note, last = note_of(directory, subject), ""
+
+    def waiting() -> None:
+        nonlocal last
+        other = str(_read(note) or "a run that is just starting")
+        if not wait:
+            hint = "wait for it, or leave out --no-wait"
+            raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint)
+        if other != last:
+            say(f"waiting for another run: {other}")
+            last = other
+
     with LockFile(_path(directory, subject), cancel) as lock:
-        while not lock.acquire():
-            other = _holder(_noted(note))
-            if not wait:
-                hint = "wait for it, or leave out --no-wait"
-                raise EnvironmentFault(f"another run holds {subject}: {other}", hint=hint)
-            if other != last:
-                say(f"waiting for another run: {other}")
-                last = other
-            lock.rest()
+        lock.wait(waiting)
         try:
             with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
-                note.write_text(json.dumps(holder), encoding="utf-8")
+                note.write_text(holder.note(), encoding="utf-8")
             yield
         finally:
             with contextlib.suppress(OSError):
@@ -53,18 +47,12 @@ def run_lock(
 
 
 def under_way(directory: Path, subject: str) -> str:
-    """The run that holds the lock of `subject` now, as others are told of it; empty where none does.
+    """The run that holds the lock of `subject` now, as shown to others; empty where none does.
 
-    The lock itself is not tried: whoever only looks must not keep a run from beginning.
+    The lock itself is not tried: a look must not keep a run from beginning.
     """
-    note = _noted(note_of(directory, subject))
-    try:
-        os.kill(int(note["pid"]), 0)
-    except PermissionError:  # it lives, and is somebody else's
-        pass
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return ""
-    return _holder(note)
+    holder = _read(note_of(directory, subject))
+    return "" if holder is None or has_ended(holder.pid) else str(holder)
 
 
 def runs_on(directory: Path, cluster: str) -> list[str]:
@@ -72,11 +60,11 @@ def runs_on(directory: Path, cluster: str) -> list[str]:
 
     Each lock is tried for a moment, so the note that a killed run left does not count.
     """
-    notes = ((path, _noted(path)) for path in sorted(directory.glob("*.json")))
+    notes = ((path, _read(path)) for path in sorted(directory.glob("*.json")))
     return [
-        _holder(note)
-        for path, note in notes
-        if isinstance(note, dict) and note.get("cluster") == cluster and _is_held(path.with_suffix(".lock"))
+        str(holder)
+        for path, holder in notes
+        if holder and holder.cluster == cluster and _is_held(path.with_suffix(".lock"))
     ]
 
 
@@ -110,18 +98,9 @@ def note_of(directory: Path, subject: str) -> Path:
     return _path(directory, subject).with_suffix(".json")
 
 
-def _noted(note: Path) -> Any:
-    """What the holder noted; nothing where that cannot be read."""
+def _read(note: Path) -> Holder | None:
+    """What the holder noted; None where that cannot be read."""
     try:
-        return read_json(read_file(note))
-    except (OSError, ValueError):
-        return {}
-
-
-def _holder(data: Any) -> str:
-    """Who holds it, as far as the note tells."""
-    try:
-        who = f" by {data['who']}" if "who" in data else ""
-        return f"{data['what']}{who} (pid {data['pid']}, since {data['started']})"
-    except (KeyError, TypeError):
-        return "a run that is just starting"
+        return read_holder(read_file(note))
+    except OSError:
+        return None

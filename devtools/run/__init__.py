@@ -1,1 +1,0 @@
-"""What the parts of one run share: session, slots, durations, the run locks."""
