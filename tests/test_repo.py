@@ -117,6 +117,7 @@ READ_OTHERWISE = {
     "devtools/clusters/embedded/cleanup.py": 2,
     "devtools/clusters/embedded/node/real_node.py": 2,
     "devtools/clusters/embedded/simulation.py": 1,
+    "devtools/clusters/embedded/template.py": 1,
     "devtools/commands/specs.py": 1,
     "devtools/bootstrap/machine.py": 1,
     "devtools/locks/holder.py": 1,

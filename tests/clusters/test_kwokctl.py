@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+import yaml
 
 from devtools.clusters.embedded import kwokctl
 from devtools.clusters.embedded.layout import CLUSTER_VARIABLE, Layout
 
 KWOKCTL = Path("/t/kwokctl")
 LAYOUT = Layout(name="dev", state=Path("/s"))
-CONFIG = json.loads(kwokctl.config(api_port=1, advertise="10.200.0.1", pki=Path("/s/pki")))
+CONFIG = yaml.safe_load(kwokctl.config(api_port=1, advertise="10.200.0.1", pki=Path("/s/pki")))
 
 
 def test_create_names_every_binary_and_writes_nowhere_else() -> None:
@@ -18,7 +19,7 @@ def test_create_names_every_binary_and_writes_nowhere_else() -> None:
     command = kwokctl.create(KWOKCTL, LAYOUT, binaries, 60)
     assert command.argv == (
         *("/t/kwokctl", "create", "cluster", "--name", "dev"),
-        *("--config", "/s/kwokctl.json", "--kubeconfig", "/s/kubeconfig", "--runtime", "binary"),
+        *("--config", "/s/kwokctl.yaml", "--kubeconfig", "/s/kubeconfig", "--runtime", "binary"),
         "--enable-crds=Stage",
         *("--etcd-binary", "/t/etcd"),
         *("--kube-apiserver-binary", "/t/kube-apiserver"),
@@ -89,7 +90,7 @@ def test_each_purpose_has_a_key_of_its_own() -> None:
     assert args["kubelet-client-key"] == args["proxy-client-key-file"] == "/s/pki/apiserver-client.key"
     assert args["service-account-signing-key-file"] == args["service-account-private-key-file"]
     assert args["service-account-signing-key-file"] == "/s/pki/service-accounts.key"
-    document = json.loads(kwokctl.kubeconfig("kwok-dev", "https://127.0.0.1:1", Path("/s/pki")))
+    document = yaml.safe_load(kwokctl.kubeconfig("kwok-dev", "https://127.0.0.1:1", Path("/s/pki")))
     assert document["users"][0]["user"]["client-key"] == "/s/pki/admin.key"
     assert document["current-context"] == "kwok-dev"
 

@@ -270,7 +270,7 @@ def test_what_the_real_node_reads() -> None:
     files = daemons.files(
         node, server="https://10.200.0.1:1", pki=Path("/p"), cni=Path("/c"), snapshotter="native", sandbox="pause:1"
     )
-    kubelet = json.loads(files["kubelet.json"])
+    kubelet = yaml.safe_load(files["kubelet.yaml"])
     assert kubelet["authentication"]["anonymous"] == {"enabled": False}
     assert kubelet["registerWithTaints"] == [{"key": REAL_LABEL, "value": "true", "effect": "NoSchedule"}]
     import tomllib

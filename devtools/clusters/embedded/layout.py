@@ -102,7 +102,7 @@ class Layout:
     @property
     def config(self) -> Path:
         """The configuration file that kwokctl reads."""
-        return self.state / "kwokctl.json"
+        return self.state / "kwokctl.yaml"
 
     @property
     def plane(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 SIMULATED_KUBELET = "simulated-kubelet"  # what answers for the kubelets of simulated nodes
@@ -22,3 +23,8 @@ SMOKE_VALUES: dict[str, Any] = {
     "tolerations": [{"key": REAL_LABEL, "operator": "Equal", "value": "true", "effect": "NoSchedule"}],
     "dnsPolicy": "Default",  # there is no DNS in the cluster, and kubelet warns of every pod that asks for it
 }
+
+
+def architecture() -> str:
+    """This machine's architecture as Go and image specifications call it."""
+    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "amd64"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_json import read_json
-from devtools.base.machine_yaml import read_documents
+from devtools.base.machine_yaml import read_documents, read_yaml
 from devtools.base.open_file import open_source
 from devtools.clusters.embedded.kwokctl import FAKE_NODE
+from devtools.clusters.embedded.names import architecture
+from devtools.clusters.embedded.template import filled
 from devtools.errors import ConfigError, EnvironmentFault, Location, Problem
 from devtools.kube.api_errors import CONFLICT
 from devtools.kube.client import ApiError, Kube
@@ -102,41 +103,10 @@ def apply(kube: Kube, objects: Iterable[Mapping[str, Any]]) -> None:
 
 
 def fake_node(number: int) -> dict[str, Any]:
-    """A Node with room for everything; the annotation makes kwok play its kubelet."""
-    name = f"simulated-{number}"
-    room = {"cpu": "1000", "memory": "8Ti", "pods": "10000", "ephemeral-storage": "100Ti"}
-    arch = "arm64" if platform.machine() in {"arm64", "aarch64"} else "amd64"
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {
-            "name": name,
-            "annotations": {FAKE_NODE: "fake", "node.alpha.kubernetes.io/ttl": "0"},
-            "labels": {
-                "type": "kwok",
-                OWNER_LABEL: "base",
-                "kubernetes.io/hostname": name,
-                "kubernetes.io/os": "linux",
-                "kubernetes.io/arch": arch,
-            },
-        },
-        "status": {
-            "capacity": room,
-            "allocatable": room,
-            "nodeInfo": {
-                "architecture": arch,
-                "bootID": "",
-                "containerRuntimeVersion": "kwok",
-                "kernelVersion": "kwok",
-                "kubeProxyVersion": "kwok",
-                "kubeletVersion": "kwok",
-                "machineID": "",
-                "operatingSystem": "linux",
-                "osImage": "simulated",
-                "systemUUID": "",
-            },
-        },
-    }
+    """A Node with room for everything, whose kubelet kwok plays."""
+    values = {"FAKE_NODE": FAKE_NODE, "OWNER_LABEL": OWNER_LABEL, "ARCH": architecture()}
+    node: dict[str, Any] = read_yaml(filled("simulated-node.yaml", NAME=f"simulated-{number}", **values))
+    return node
 
 
 def ensure_nodes(kube: Kube, count: int) -> None:

@@ -6,7 +6,6 @@ kubelet.config.k8s.io/v1beta1, kubeconfig v1.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from devtools.clusters.ctr import Ctr
 from devtools.clusters.embedded.kwokctl import kubeconfig
 from devtools.clusters.embedded.layout import Layout, Subnet
 from devtools.clusters.embedded.names import REAL_LABEL, REAL_NODE
+from devtools.clusters.embedded.template import filled
 from devtools.process.runner import Command
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, whatever the user's is
-POD_RANGE = "10.88.0.0/16"  # seen inside the node's namespace only: every cluster can have the same
 TUNABLES = {  # what kubelet would set for the whole machine; it is shown files that say so instead
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -128,7 +127,7 @@ def kubelet(node: Node, program: Path) -> Command:
     """Start the kubelet; its usual /var/lib/kubelet is the node's own in here, and short enough for its sockets."""
     return _inside(
         node,
-        *(str(program), "--config", str(node.home / "kubelet.json"), "--kubeconfig", str(node.home / "kubeconfig")),
+        *(str(program), "--config", str(node.home / "kubelet.yaml"), "--kubeconfig", str(node.home / "kubeconfig")),
         *("--hostname-override", REAL_NODE, "--node-ip", node.subnet.node, "--node-labels", f"{REAL_LABEL}=true"),
     )
 
@@ -166,10 +165,13 @@ def files(node: Node, *, server: str, pki: Path, cni: Path, snapshotter: str, sa
 
     `server` is the API server's URL as the node sees it, `pki` holds the files of `devtools.clusters.embedded.pki`.
     """
+    values = {"HOME": node.home, "RUNTIME": node.runtime, "SOCKET": node.socket, "PKI": pki}
+    own = {"ADDRESS": node.subnet.node, "CGROUP": node.layout.cgroup, "REAL_LABEL": REAL_LABEL}
+    runtime = {"CNI": cni, "SNAPSHOTTER": snapshotter, "SANDBOX": sandbox}
     return {
-        "containerd.toml": _containerd_toml(node, cni=cni, snapshotter=snapshotter, sandbox=sandbox),
-        "cni/10-devtools.conflist": _json(_cni(node)),
-        "kubelet.json": _json(_kubelet_configuration(node, pki)),
+        "containerd.toml": filled("containerd.toml", **values, **runtime),
+        "cni/10-devtools.conflist": filled("cni.json", **values),
+        "kubelet.yaml": filled("kubelet.yaml", **values, **own),
         "kubeconfig": kubeconfig("node", server, pki),
         "resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",  # refuses at once: no DNS here
         **{f"tunables/{key}": f"{value}\n" for key, value in TUNABLES.items()},
@@ -188,77 +190,6 @@ def directories(node: Node) -> tuple[Path, ...]:
     return (*private, node.home / "volume-plugins")
 
 
-def _containerd_toml(node: Node, *, cni: Path, snapshotter: str, sandbox: str) -> str:
-    cri = 'plugins."io.containerd.grpc.v1.cri"'
-    return f"""version = 2
-root = {_toml(node.home / "containerd")}
-state = {_toml(node.runtime / "containerd")}
-disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
-[grpc]
-  address = {_toml(node.socket)}
-[plugins."io.containerd.internal.v1.opt"]
-  path = {_toml(node.home / "opt")}
-[{cri}]
-  sandbox_image = {_toml(sandbox)}
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  [{cri}.cni]
-    bin_dir = {_toml(cni)}
-    conf_dir = {_toml(node.home / "cni")}
-  [{cri}.containerd]
-    snapshotter = {_toml(snapshotter)}
-    [{cri}.containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-"""
-
-
-def _cni(node: Node) -> dict[str, object]:
-    bridge = {
-        "type": "bridge",
-        "bridge": "pods0",
-        "isGateway": True,
-        "ipMasq": True,  # the host has no route back to pods
-        "ipam": {
-            "type": "host-local",
-            "dataDir": str(node.home / "addresses"),
-            "ranges": [[{"subnet": POD_RANGE}]],
-            "routes": [{"dst": "0.0.0.0/0"}],
-        },
-    }
-    return {"cniVersion": "0.4.0", "name": "devtools", "plugins": [bridge]}
-
-
-def _kubelet_configuration(node: Node, pki: Path) -> dict[str, object]:
-    never = {"memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"}
-    return {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "address": node.subnet.node,
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": False},
-            "x509": {"clientCAFile": str(pki / "ca.crt")},
-        },
-        "authorization": {"mode": "AlwaysAllow"},
-        "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{node.layout.cgroup}",
-        "cgroupsPerQOS": False,
-        "enforceNodeAllocatable": [],
-        "containerRuntimeEndpoint": f"unix://{node.socket}",
-        "evictionHard": never,  # a full disk is the user's to see, not a reason to drop images that no one can pull
-        "imageGCHighThresholdPercent": 100,
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "healthzPort": 0,
-        "tlsCertFile": str(pki / "kubelet.crt"),
-        "tlsPrivateKeyFile": str(pki / "kubelet.key"),
-        "registerWithTaints": [{"key": REAL_LABEL, "value": "true", "effect": "NoSchedule"}],
-        "resolvConf": str(node.home / "resolv.conf"),
-        "serializeImagePulls": False,
-        "volumePluginDir": str(node.home / "volume-plugins"),
-    }
-
-
 def _inside(node: Node, *argv: str) -> Command:
     """A program in the node's namespaces; `ip netns exec` would remount /sys and hide the control groups."""
     enter = ("nsenter", f"--mount={node.mount_namespace}", f"--net={node.net_namespace}", "--")
@@ -269,12 +200,3 @@ def _script(node: Node, lines: list[str]) -> Command:
     """A few commands of the system, each of which must succeed."""
     text = "".join(f"{line}\n" for line in lines)
     return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.layout.env, "PATH": PATH}, timeout=20)
-
-
-def _toml(value: object) -> str:
-    """A TOML basic string; JSON's are."""
-    return json.dumps(str(value))
-
-
-def _json(document: object) -> str:
-    return json.dumps(document, indent=2) + "\n"

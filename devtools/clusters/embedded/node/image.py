@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import platform
 import struct
 import tarfile
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devtools.base.open_file import opened, sha256_of
+from devtools.clusters.embedded.names import architecture
 
 USER = 65532  # charts with runAsNonRoot take a numeric user only
 _DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777, "usr": 0o755}
@@ -84,11 +84,6 @@ def write(image: Image, archive: Path) -> None:
         _add_file(tar, f"{sha}/layer.tar", layer)
         _add(tar, "manifest.json", manifest)
     layer.unlink()
-
-
-def architecture() -> str:
-    """This machine's, in the words of image specifications."""
-    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "amd64"
 
 
 def is_static(program: Path) -> bool:
