@@ -121,15 +121,15 @@ class App:
     @cached_property
     def runner(self) -> SubprocessRunner:
         """Runs every tool."""
-        inherited = {key: value for key, value in self.environ.items() if not key.startswith(_DROPPED)}
-        return SubprocessRunner(inherited, self.cancel)
+        return self._runner()
 
     @cached_property
     def tilt_runner(self) -> SubprocessRunner:
         """Runs Tilt, whose resources publish the protobuf module: it alone is handed BUF_TOKEN."""
-        inherited = {
-            key: value for key, value in self.environ.items() if key == "BUF_TOKEN" or not key.startswith(_DROPPED)
-        }
+        return self._runner("BUF_TOKEN")
+
+    def _runner(self, also: str = "") -> SubprocessRunner:
+        inherited = {key: value for key, value in self.environ.items() if key == also or not key.startswith(_DROPPED)}
         return SubprocessRunner(inherited, self.cancel)
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import Literal
 
 from devtools.bootstrap.machine import Machine
 
+Level = Literal["problem", "warning"]
 GIB = 1024**3
 # Bytes: below the first nothing can work, below the second it may not for long.
 DISK: Mapping[str, tuple[int, int]] = {"k3d": (4 * GIB, 20 * GIB), "kwok": (1 * GIB, 6 * GIB)}
@@ -25,7 +26,7 @@ class Finding:
     """One thing that is not as it should be; a problem stops the bootstrap, a warning does not."""
 
     check: str
-    level: Literal["problem", "warning"]
+    level: Level
     message: str
     hint: str
 
@@ -62,7 +63,7 @@ def _docker(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     """Docker and k3d: needed for k3d; and where they are missing, why the cluster is another."""
     if wanted.provider == "context" or (wanted.provider == "kwok" and wanted.asked):
         return
-    level: Literal["problem", "warning"] = "problem" if wanted.provider == "k3d" else "warning"
+    level: Level = "problem" if wanted.provider == "k3d" else "warning"
     instead = "" if level == "problem" else "; the embedded cluster is used instead"
     if machine.docker:
         yield Finding(check="docker", level=level, message=machine.docker + instead, hint=machine.docker_hint)
@@ -93,7 +94,7 @@ def _sizes(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     ):
         if free < enough:
             message = f"{_gib(free)} of {name} are free; {_gib(enough)} are wanted, {_gib(least)} are the least"
-            level: Literal["problem", "warning"] = "problem" if free < least else "warning"
+            level: Level = "problem" if free < least else "warning"
             yield Finding(check=name.split(maxsplit=1)[0], level=level, message=message, hint=hint)
 
 

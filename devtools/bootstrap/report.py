@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from devtools.bootstrap.dry_run_script import Line as Planned
@@ -42,9 +43,7 @@ def document(  # noqa: PLR0913 - one parameter per field
             for item in stages
         ],
         "findings": findings_json(findings),
-        "differences": [
-            {"what": item.what, "k3d": item.k3d, "embedded": item.embedded} for item in DIFFERENCES if fallback
-        ],
+        "differences": [asdict(item) for item in DIFFERENCES if fallback],
         "ui": ui,
         "log": log,
         "next": list(next_),
@@ -67,7 +66,7 @@ def plan_document(
 
 def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """The elements of `findings`."""
-    return [{"check": item.check, "level": item.level, "message": item.message, "hint": item.hint} for item in findings]
+    return [asdict(item) for item in findings]
 
 
 def show(found: dict[str, Any], *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:

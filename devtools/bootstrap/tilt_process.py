@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import signal
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from devtools.base.atomic_write import own_directory, write_whole
 from devtools.base.open_file import check_inside, open_source
-from devtools.bootstrap import tilt_commands
-from devtools.bootstrap.processes import MachineProcesses, Process, Processes
+from devtools.bootstrap import processes, tilt_commands
+from devtools.bootstrap.processes import Process
 from devtools.bootstrap.tilt_commands import Tilt
 from devtools.clusters.provider import Progress
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel, Command, Runner
+from devtools.process.waiting import wait_until
 
 RUN_DIRECTORY = Path(".devtools", "run")  # in the repository: Tilt's log and process number
 OWNER_VARIABLE = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: whose it is
@@ -84,8 +83,6 @@ class TiltProcess:
         *,
         runner: Runner,
         cancel: Cancel,
-        processes: Processes | None = None,
-        is_up: Callable[[str, int], bool] = answers,
         wait: float = WAIT,
         loading: float = LOADING,
         grace: float = GRACE,
@@ -94,8 +91,6 @@ class TiltProcess:
         self._tool = tool
         self._runner = runner
         self._cancel = cancel
-        self._processes = processes or MachineProcesses()
-        self._is_up = is_up
         self._wait = wait
         self._loading = loading
         self._grace = grace
@@ -173,27 +168,25 @@ class TiltProcess:
 
         Raises TiltFault if Tilt ends meanwhile, TimedOut or Interrupted; Tilt is left running.
         """
-        deadline = time.monotonic() + self._loading
         progress("waiting for Tilt to load the Tiltfile")
-        while (error := self._load_error_yet(running)) is None:
-            if time.monotonic() >= deadline:
-                raise TimedOut(f"Tilt did not load the Tiltfile in {self._loading:g} s; see {running.url}")
-            if self._cancel.wait(_ASK):
-                raise Interrupted(self._cancel.reason or "interrupted")
-        return error
+        found = wait_until(lambda: self._loaded(running), self._loading, self._cancel, _ASK)
+        if found is None:
+            raise TimedOut(f"Tilt did not load the Tiltfile in {self._loading:g} s; see {running.url}")
+        return found[0]
 
-    def _load_error_yet(self, running: Running) -> str | None:
-        """Return what `load_error` does; a Tilt that has just started may not answer every question yet."""
+    def _loaded(self, running: Running) -> tuple[str] | None:
+        """Return what `load_error` does once it is known; a Tilt that has just started may not answer yet."""
         try:
-            return self.load_error(running)
+            error = self.load_error(running)
         except TiltFault:
-            if not self._processes.is_alive(running.pid):
+            if not processes.is_alive(running.pid):
                 raise
             return None
+        return None if error is None else (error,)
 
     def others(self) -> Running | None:
         """A Tilt on our port that somebody else started, by what it says of itself."""
-        if not self._is_up(self._tool.host, self._tool.port):
+        if not answers(self._tool.host, self._tool.port):
             return None  # no HTTP server: tilt would wait for its answer
         session = self._runner.run(self._tool.session())
         if not session.ok:
@@ -248,18 +241,20 @@ class TiltProcess:
 
     def _await(self, pid: int) -> None:
         """Until the UI answers."""
-        deadline = time.monotonic() + self._wait
-        while not self._is_up(self._tool.host, self._tool.port):
-            if not self._processes.is_alive(pid) and self._leader() is None:
+
+        def is_up() -> bool:
+            if answers(self._tool.host, self._tool.port):
+                return True
+            if not processes.is_alive(pid) and self._leader() is None:
                 message = "Tilt ended before its UI answered"
                 raise TiltFault(message, hint=f"see {self.log}; then: invoke bootstrap", details=self.tail())
-            if time.monotonic() >= deadline:
-                raise TimedOut(f"Tilt's UI did not answer at {self._tool.url} in {self._wait:g} s; see {self.log}")
-            if self._cancel.wait(_LOOK):
-                raise Interrupted(self._cancel.reason or "interrupted")
+            return False
+
+        if not wait_until(is_up, self._wait, self._cancel, _LOOK):
+            raise TimedOut(f"Tilt's UI did not answer at {self._tool.url} in {self._wait:g} s; see {self.log}")
 
     def _all(self) -> tuple[Process, ...]:
-        return self._processes.marked(OWNER_VARIABLE, str(self._directory))
+        return processes.marked(OWNER_VARIABLE, str(self._directory))
 
     def _leader(self) -> Process | None:
         """Return Tilt itself, not what it runs."""
@@ -268,21 +263,11 @@ class TiltProcess:
     def _end(self, grace: float) -> bool:
         """TERM to Tilt, which ends what it runs; TERM to what outlives it; KILL."""
         if leader := self._leader():
-            self._processes.signal(leader.pid, signal.SIGTERM)
-            self._until(lambda: self._leader() is None, grace)
+            processes.send(leader.pid, signal.SIGTERM)
+            wait_until(lambda: self._leader() is None, grace, Cancel(), _LOOK)  # not cut short: half a stop is none
         for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, _AFTER)):
             for process in self._all():
-                self._processes.signal(process.pid, number)
-            if self._until(lambda: not self._all(), seconds):
+                processes.send(process.pid, number)
+            if wait_until(lambda: not self._all(), seconds, Cancel(), _LOOK):
                 return True
         return False
-
-    @staticmethod
-    def _until(done: Callable[[], bool], seconds: float) -> bool:
-        """Whether it came true in so many seconds. Not cut short: half a stop is none."""
-        deadline = time.monotonic() + seconds
-        while not done():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_LOOK)
-        return True

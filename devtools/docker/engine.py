@@ -9,32 +9,13 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from devtools.docker.endpoint import SOCKET, find_endpoint
 from devtools.errors import EnvironmentFault
 
 TIMEOUT = 2  # seconds
 _K3D = "app=k3d"  # label of all that k3d makes
-
-
-class Engine(Protocol):
-    """A Docker engine."""
-
-    def answers(self) -> bool:
-        """Whether it can be used now."""
-
-    def own_container(self) -> str:
-        """The id of the container we run in, where this engine runs it; empty otherwise."""
-
-    def join(self, network: str, container: str) -> None:
-        """Attach a container to a network; fine when it is."""
-
-    def leave(self, network: str, container: str) -> None:
-        """Detach a container from a network, which may not exist any more."""
-
-    def remove_network(self, network: str) -> None:
-        """Remove a network that k3d made and no container uses; any other, and one that is absent, is left alone."""
 
 
 class DockerEngine:
@@ -46,7 +27,7 @@ class DockerEngine:
         self._local = local
 
     def answers(self) -> bool:
-        """See `Engine`; never raises, and takes `TIMEOUT` at most."""
+        """Whether it can be used now; never raises, and takes `TIMEOUT` at most."""
         return self.problem() is None
 
     def problem(self) -> EnvironmentFault | None:
@@ -68,7 +49,10 @@ class DockerEngine:
             }
 
     def own_container(self) -> str:
-        """See `Engine`: a container's host name is its id unless someone changed it."""
+        """The id of the container we run in, where this engine runs it; empty otherwise.
+
+        A container's host name is its id unless someone changed it.
+        """
         client = connect(self._environ, local=self._local)
         try:
             return str(client.containers.get(socket.gethostname()).id)
@@ -78,19 +62,19 @@ class DockerEngine:
             client.close()
 
     def join(self, network: str, container: str) -> None:
-        """See `Engine`; raises EnvironmentFault."""
+        """Attach a container to a network; fine when it is. Raises EnvironmentFault."""
         with self._client(f"join Docker network {network}") as client:
             found, member = client.networks.get(network), client.containers.get(container)
             if member.id not in (found.attrs.get("Containers") or {}):
                 found.connect(member.id)
 
     def leave(self, network: str, container: str) -> None:
-        """See `Engine`; raises EnvironmentFault."""
+        """Detach a container from a network, which may not exist any more. Raises EnvironmentFault."""
         with self._client(f"leave Docker network {network}") as client:
             client.api.disconnect_container_from_network(container, network, force=True)
 
     def remove_network(self, network: str) -> None:
-        """See `Engine`; raises EnvironmentFault."""
+        """Remove a network that k3d made and no container uses, leave any other alone. Raises EnvironmentFault."""
         with self._client(f"remove Docker network {network}") as client:
             for found in client.networks.list(names=[network], filters={"label": _K3D}, greedy=True):
                 if found.name == network and not found.attrs.get("Containers"):

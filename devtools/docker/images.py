@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from devtools.base.image_names import Reference, parse
 from devtools.docker.engine import connect, error_text
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class StoredImage:
     """An image that the engine has: its id, and the digests that registries know it by, `name@sha256:…`."""
 
     id: str
@@ -42,58 +42,33 @@ class Executed:
     stderr: str
 
 
-class ImageStore(Protocol):
-    """A Docker engine's images, and commands in its containers.
+class DockerImages:
+    """Images and containers of the engine that DOCKER_HOST or docker's context names, or the local one.
 
     Everything takes `timeout` seconds at most, and raises EnvironmentFault where the engine refuses or cannot be
     reached, TimedOut and Interrupted.
     """
-
-    def held(self, reference: Reference) -> Held | None:
-        """The image of this name and tag; None where the engine has none."""
-
-    def pull(self, reference: Reference, *, timeout: float) -> None:
-        """Fetch it, by its digest where it has one."""
-
-    def tag(self, source: str, target: str) -> None:
-        """Give an image another name."""
-
-    def push(self, target: str, *, timeout: float) -> str:
-        """Bring it into the registry that its name says; the digest it has there."""
-
-    def load(self, archive: Path, *, timeout: float) -> None:
-        """Take in what an archive holds."""
-
-    def save(self, name: str, archive: Path, *, timeout: float) -> None:
-        """Write an image as an archive."""
-
-    def execute(self, container: str, argv: tuple[str, ...], *, timeout: float) -> Executed:
-        """Run a command in a running container."""
-
-
-class DockerImages:
-    """The `ImageStore` of the engine that DOCKER_HOST names, or of the local one."""
 
     def __init__(self, environ: Mapping[str, str], cancel: Cancel) -> None:
         """Nothing is connected to yet."""
         self._environ = dict(environ)
         self._cancel = cancel
 
-    def held(self, reference: Reference) -> Held | None:
-        """See `ImageStore`."""
+    def find(self, reference: Reference) -> StoredImage | None:
+        """The image of this name and tag; None where the engine has none."""
         from docker.errors import ImageNotFound
 
-        def look(api: Any) -> Held | None:
+        def look(api: Any) -> StoredImage | None:
             try:
                 found = api.inspect_image(reference.tagged)
             except ImageNotFound:
                 return None
-            return Held(id=str(found["Id"]), digests=tuple(found.get("RepoDigests") or ()))
+            return StoredImage(id=str(found["Id"]), digests=tuple(found.get("RepoDigests") or ()))
 
         return self._bounded(f"look for image {reference}", 30, look)
 
     def pull(self, reference: Reference, *, timeout: float) -> None:
-        """See `ImageStore`."""
+        """Fetch it, by its digest where it has one."""
         wanted = reference.digest or reference.tag
         self._bounded(
             f"pull {reference}",
@@ -104,12 +79,12 @@ class DockerImages:
             self.tag(f"{reference.name}@{reference.digest}", reference.tagged)
 
     def tag(self, source: str, target: str) -> None:
-        """See `ImageStore`."""
+        """Give an image another name."""
         name, _, tag = target.rpartition(":")
         self._bounded(f"tag {source}", 30, lambda api: api.tag(source, name, tag))
 
     def push(self, target: str, *, timeout: float) -> str:
-        """See `ImageStore`."""
+        """Bring it into the registry that its name says; the digest it has there."""
         name, _, tag = target.rpartition(":")
         answer = self._bounded(
             f"push {target}", timeout, lambda api: _ended(api.push(name, tag=tag, stream=True, decode=True))
@@ -120,7 +95,7 @@ class DockerImages:
         return digest
 
     def load(self, archive: Path, *, timeout: float) -> None:
-        """See `ImageStore`."""
+        """Take in what an archive holds."""
 
         def send(api: Any) -> None:
             with archive.open("rb") as file:
@@ -129,7 +104,7 @@ class DockerImages:
         self._bounded(f"load {archive.name}", timeout, send)
 
     def save(self, name: str, archive: Path, *, timeout: float) -> None:
-        """See `ImageStore`."""
+        """Write an image as an archive."""
 
         def fetch(api: Any) -> None:
             with archive.open("wb") as file:
@@ -139,7 +114,7 @@ class DockerImages:
         self._bounded(f"save {name}", timeout, fetch)
 
     def execute(self, container: str, argv: tuple[str, ...], *, timeout: float) -> Executed:
-        """See `ImageStore`."""
+        """Run a command in a running container."""
 
         def run(api: Any) -> Executed:
             made = api.exec_create(container, list(argv))["Id"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devtools.base.image_names import Reference
-from devtools.docker.images import Held, ImageStore
+from devtools.docker.images import DockerImages, StoredImage
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedOut
 from devtools.images.catalog import Build, Pinned
 from devtools.process.runner import Command, Runner
@@ -20,13 +20,13 @@ Progress = Callable[[str], None]
 class ImageFetcher:
     """Gets images; each step takes `timeout` seconds at most. `docker` is the program that builds."""
 
-    engine: ImageStore
+    engine: DockerImages
     runner: Runner
     docker: Path
     timeout: float
     say: Progress
 
-    def __call__(self, image: Pinned) -> Held:
+    def __call__(self, image: Pinned) -> StoredImage:
         """The image as the engine has it now.
 
         A build runs each time: it is quick if nothing changed. Raises EnvironmentFault if it cannot
@@ -38,7 +38,7 @@ class ImageFetcher:
             self._load(image, image.archive)
         else:
             self._pull(image)
-        held = self.engine.held(image.reference)
+        held = self.engine.find(image.reference)
         if held is None:
             raise EnvironmentFault(f"the Docker engine has no image {image}, although it reported no error")
         return held
@@ -60,7 +60,7 @@ class ImageFetcher:
 
     def _pull(self, image: Pinned) -> None:
         """Pull the image unless the engine has it, with the pinned digest if there is one."""
-        held = self.engine.held(image.reference)
+        held = self.engine.find(image.reference)
         if held and (not image.digest or held.digest(image.reference) == image.digest):
             return
         self.say(f"pulling {image}")

@@ -68,7 +68,7 @@ def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> boo
     That is: no flag, no flag's value and no task of `root`. What follows something that is not known is not looked at:
     invoke refuses it.
     """
-    mentions = [mention for mention in _read(words, _tasks(root)) if mention.task is task]
+    mentions = [mention for mention in _read(words, _tasks(root))[0] if mention.task is task]
     return bool(mentions) and all(mention.bare for mention in mentions)
 
 
@@ -84,7 +84,7 @@ def refuse_unknown(words: Sequence[str], root: Collection) -> None:
     invoke itself names none; what begins with `-` is left to it.
     """
     tasks = _tasks(root)
-    word = _unknown(words, tasks)
+    word = _read(words, tasks)[1]
     if not word:
         return
     known = {name.rpartition(".")[2]: name for name in sorted(tasks, reverse=True)}
@@ -99,7 +99,7 @@ def refuse_unknown(words: Sequence[str], root: Collection) -> None:
 def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
     """Raise Exit for a task of ours that lacks an argument which it needs; invoke itself does not say what that is."""
     tasks = _tasks(root)
-    for mention in _read(words, tasks):
+    for mention in _read(words, tasks)[0]:
         if mention.left > 0 and hasattr(mention.task, "reads") and not mention.waits:
             argument = mention.flags.missing_positional_args[-mention.left]
             name = next(name for name, task in tasks.items() if task is mention.task)
@@ -109,39 +109,27 @@ def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
             )
 
 
-def _unknown(words: Sequence[str], tasks: Mapping[str, AnyTask]) -> str:
-    """The first word that is no task's and no task; empty where there is none before the first odd flag."""
-    last: _Mention | None = None
+def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Mention], str]:
+    """The tasks on a command line, and the first word that is no task's and no task, empty if there is none.
+
+    What follows that word, or the first odd flag, is not read.
+    """
+    mentions: list[_Mention] = []
     for word in words:
+        last = mentions[-1] if mentions else None
         if word == "--":
             break
         if last and last.takes(word):
             continue
         if word in tasks:
-            last = _Mention(tasks[word], _flags(tasks[word]))
+            mentions.append(_Mention(tasks[word], _flags(tasks[word])))
         elif word.startswith("-") or not word:
             break
         elif last and not last.bare and last.may_be_bare:
             last.bare = True
         else:
-            return word
-    return ""
-
-
-def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> list[_Mention]:
-    mentions: list[_Mention] = []
-    for word in words:
-        if word == "--":
-            break
-        if mentions and mentions[-1].takes(word):
-            continue
-        if word in tasks:
-            mentions.append(_Mention(tasks[word], _flags(tasks[word])))
-        elif not mentions or mentions[-1].bare or not word or word.startswith("-"):
-            break
-        else:
-            mentions[-1].bare = True
-    return mentions
+            return mentions, word
+    return mentions, ""
 
 
 def _tasks(root: Collection) -> dict[str, AnyTask]:

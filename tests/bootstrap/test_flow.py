@@ -214,10 +214,11 @@ def _run_under_way(machine: Machine, *, of_tilt: bool) -> Iterator[subprocess.Po
 _RUN = """
 import os, pathlib, signal, sys, time
 from devtools.process.runner import Cancel
+from devtools.locks.holder import Holder
 from devtools.locks.run_lock import run_lock
 cancel = Cancel()
 signal.signal(signal.SIGTERM, lambda *_: cancel.set("SIGTERM"))
-note = {"what": "invoke up", "who": "anna@laptop", "pid": os.getpid(), "started": "10:00", "cluster": "k3d demo"}
+note = Holder(what="invoke up", who="anna@laptop", pid=os.getpid(), started="10:00", cluster="k3d demo")
 with run_lock(pathlib.Path(sys.argv[1]), "s", note, wait=False, cancel=cancel, say=print):
     print("held", flush=True)
     while not cancel.wait(0.1):

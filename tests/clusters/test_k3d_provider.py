@@ -20,6 +20,7 @@ from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import LABEL, Config, Registry, digest
 from devtools.clusters.k3d.provider import ContainerNetwork, K3dProvider
 from devtools.clusters.provider import ClusterAbsent
+from devtools.docker.engine import DockerEngine
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel, Command, SubprocessRunner
 from devtools.testing import FakeRunner, Reply
@@ -30,10 +31,11 @@ CONFIG = Config(name="dev", api_port=26445, registry=Registry(name="reg", port=2
 USERS = "current-context: k3d-dev\n"
 
 
-class Engine:
+class Engine(DockerEngine):
     """A Docker engine that knows one container, or none."""
 
     def __init__(self, own: str = "") -> None:
+        super().__init__({})
         self.own = own
         self.joined: list[tuple[str, str]] = []
         self.removed: list[str] = []

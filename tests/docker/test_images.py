@@ -11,10 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread, Timer
 
+import docker  # noqa: F401 - the first import may take longer than the calls below
 import pytest
 
 from devtools.base.image_names import parse
-from devtools.docker.images import DockerImages, Held
+from devtools.docker.images import DockerImages, StoredImage
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Cancel
 
@@ -94,7 +95,7 @@ def test_an_interrupt_ends_silence(server: Server) -> None:
 def test_a_connection_that_breaks_is_a_sentence(server: Server) -> None:
     server.breaks = True
     with pytest.raises(EnvironmentFault, match=r"the Docker engine could not look for image docker\.io/acme/x:1: "):
-        images(server, Cancel()).held(IMAGE)
+        images(server, Cancel()).find(IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -107,5 +108,5 @@ def test_a_connection_that_breaks_is_a_sentence(server: Server) -> None:
     ],
 )
 def test_the_digest_is_that_of_the_same_name(known: tuple[str, ...], digest: str) -> None:
-    held = Held(id="sha256:0", digests=tuple(item.replace("sha256:", "sha256:" + "0" * 63) for item in known))
+    held = StoredImage(id="sha256:0", digests=tuple(item.replace("sha256:", "sha256:" + "0" * 63) for item in known))
     assert held.digest(IMAGE) == digest.replace("sha256:", "sha256:" + "0" * 63)

@@ -181,7 +181,7 @@ CALLS: dict[str, tuple[Callable[[DockerEngine, DockerImages, Path], object], tup
     "ports": (lambda engine, _, __: engine.published(), (CONTAINERS,)),
     "own container": (lambda engine, _, __: engine.own_container(), (INSPECTED,)),
     "join": (lambda engine, _, __: engine.join("n", "c"), (INSPECTED,)),
-    "held": (lambda _, images, __: images.held(IMAGE), (INSPECTED,)),
+    "held": (lambda _, images, __: images.find(IMAGE), (INSPECTED,)),
     "pull": (lambda _, images, __: images.pull(IMAGE, timeout=5), STREAM),
     "push": (lambda _, images, __: images.push("localhost:1/x:1", timeout=5), STREAM),
     "load": (lambda _, images, home: images.load(home / "a", timeout=5), STREAM),

@@ -200,7 +200,7 @@ def test_what_is_pulled_is_known_by_its_digest(bench: Bench) -> None:
     assert not [line for line in bench.lines if line.startswith("pulling")]
     bench.nodes.run("docker", "rmi", "--force", str(image))
     bench.fetch()(pinned)
-    held = bench.engine.held(image.reference)
+    held = bench.engine.find(image.reference)
     assert held
     assert held.digest(image.reference) == done.digest
 
@@ -288,7 +288,7 @@ def test_without_a_running_cluster_nothing_is_tried(bench: Bench) -> None:
 def test_without_an_engine_there_is_a_sentence(bench: Bench, tmp_path: Path) -> None:
     engine = DockerImages({"DOCKER_HOST": f"unix://{tmp_path}/none"}, Cancel())
     with pytest.raises(EnvironmentFault, match="no Docker engine at unix:"):
-        engine.held(parse("busybox"))
+        engine.find(parse("busybox"))
 
 
 def test_the_commands_that_would_be_run(bench: Bench) -> None:

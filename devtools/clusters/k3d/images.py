@@ -16,7 +16,7 @@ from devtools.clusters.external_program import Program
 from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import REGISTRY_PORT, Config
 from devtools.clusters.k3d.output import parse_clusters, reason
-from devtools.docker.images import Held, ImageStore
+from devtools.docker.images import DockerImages, StoredImage
 from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 from devtools.images.catalog import Pinned
 from devtools.images.fetch import ImageFetcher, Progress
@@ -49,7 +49,7 @@ class K3dImages:
     config: Config
     runner: Runner
     tool: K3d
-    engine: ImageStore
+    engine: DockerImages
     fetch: ImageFetcher
     timeout: float
     say: Progress
@@ -105,7 +105,7 @@ class K3dImages:
 
     def _imported(self, images: tuple[Pinned, ...], nodes: tuple[str, ...]) -> tuple[Preloaded, ...]:
         """By `k3d image import`, of all at once: it starts a container for each call."""
-        fetched: dict[str, Held] = {}
+        fetched: dict[str, StoredImage] = {}
 
         def find(image: Pinned) -> Preloaded | None:
             held = fetched[str(image)] = self.fetch(image)
@@ -139,7 +139,7 @@ class K3dImages:
         what = "does not have it" if found is None else "has another" if found.managed else "hides it from pods"
         raise EnvironmentFault(f"loading {image} reported no error, but node {node} {what}", hint=hint)
 
-    def _has(self, node: str, held: Held, found: OnNode | None) -> bool:
+    def _has(self, node: str, held: StoredImage, found: OnNode | None) -> bool:
         """Whether what a node has is what the engine has: the engine's id is that of the manifest, or of its config."""
         if found is None or not found.managed:
             return False
@@ -189,7 +189,7 @@ def attempted(image: Pinned, load: Callable[[], T]) -> T | Preloaded:
         return Preloaded(image=image, state="failed", problem=error.message, hint=error.hint, code=error.exit_code)
 
 
-def _done(image: Pinned, nodes: tuple[str, ...], held: Held, *, changed: bool) -> Preloaded:
+def _done(image: Pinned, nodes: tuple[str, ...], held: StoredImage, *, changed: bool) -> Preloaded:
     digest = held.digest(image.reference) if image.source == "pull" else ""
     return Preloaded(image=image, state="loaded" if changed else "unchanged", nodes=nodes, digest=digest)
 

@@ -17,7 +17,7 @@ from devtools.clusters.k3d.files import Files
 from devtools.clusters.k3d.registry import ClusterRegistry
 from devtools.clusters.ports import holder, is_free
 from devtools.clusters.provider import Cluster, ClusterAbsent, ClusterStatus, Progress, State
-from devtools.docker.engine import Engine
+from devtools.docker.engine import DockerEngine
 from devtools.errors import DevtoolsError, EnvironmentFault
 from devtools.kube.client import Kube
 from devtools.locks.change_lock import locked
@@ -48,7 +48,7 @@ class K3dProvider:
         runner: Runner,
         tool: K3d,
         state: Path,
-        engine: Engine,
+        engine: DockerEngine,
         in_container: bool = False,
         cancel: Cancel | None = None,
         patience: float = 30.0,

@@ -9,7 +9,7 @@ from devtools.clusters.k3d.commands import K3d
 from devtools.clusters.k3d.config import Registry
 from devtools.clusters.k3d.output import Node, parse_registries
 from devtools.clusters.provider import Progress, State
-from devtools.docker.engine import Engine
+from devtools.docker.engine import DockerEngine
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Command
 
@@ -24,7 +24,7 @@ class ClusterRegistry:
     network: str
     tool: K3d
     program: Program
-    engine: Engine
+    engine: DockerEngine
 
     def find(self) -> Node | None:
         """Its container; raises EnvironmentFault where k3d cannot tell."""

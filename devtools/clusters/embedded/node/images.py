@@ -51,7 +51,7 @@ class NodeImages:
         """The image as a file; None where it cannot be had."""
         if image.archive and image.archive.is_file():
             return image.archive
-        if self.fetch is None or not (asked or self.fetch.engine.held(image.reference)):
+        if self.fetch is None or not (asked or self.fetch.engine.find(image.reference)):
             return None
         if asked:
             self.fetch(image)
