@@ -12,7 +12,7 @@ from devtools.model import Action, Step
 from devtools.readiness.wait import Failure, wait_ready
 from devtools.releases.facts import mark_ready, objects_in_record, record_path
 from devtools.releases.recovery import last_good, newest_state, records
-from devtools.run.session import Session
+from devtools.run_context.session import Session
 
 
 class Remediation:

@@ -12,7 +12,7 @@ from devtools.events import Notice
 from devtools.model import Hook, Plan
 
 if TYPE_CHECKING:
-    from devtools.run.session import Session
+    from devtools.run_context.session import Session
 
 _RESULTS = {ExitCode.OK: "ok", ExitCode.INTERRUPTED: "interrupted"}  # any other is `failed`
 
