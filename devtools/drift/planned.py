@@ -107,7 +107,7 @@ class _Prediction(LiveObjects):
         """Return the namespaces that will be created, each with the release that comes first there."""
         first: dict[str, ReleaseId] = {}
         for step in steps:
-            if step.action in SYNCED:
+            if step.action in SYNCED and step.release.create_namespace:
                 first.setdefault(step.release.namespace, step.id)
 
         def is_missing(name: str) -> bool:

@@ -55,6 +55,9 @@ def test_a_release_before_it_may_bring_the_namespace(repo: Repo, cluster: Cluste
     )
     planned = repo.invoke("plan", "10", "--output", "json")
     assert {item["action"] for item in planned.document["releases"]} == {"install"}
+    diff = repo.invoke("plan", "10", "--diff", "--output", "json").document["releases"]
+    made = {item["release"]: [it["name"] for it in item["objects"] if it["kind"] == "Namespace"] for item in diff}
+    assert made == {"default/spaces": [name], f"{name}/conf": [], f"{name}-not/late": []}
     try:
         done = repo.invoke("layer", "10", "--no-test", "--output", "json")
         found = {item["release"]: item for item in done.document["releases"]}

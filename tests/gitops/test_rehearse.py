@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from devtools.app.options import Options
-from devtools.commands.takeover.rehearse import rehearse
+from devtools.commands.takeover.rehearse import rehearse, with_namespaces
 from devtools.errors import ExitCode
 from devtools.gitops.waves import exported_edges, waves_of
 from devtools.model import Facts
 from devtools.planning.plan import Selection, in_waves, make_plan
 from tests.kits.shop import make_shop
+from tests.kits.stack import load, repository
 from tests.kits.verbs import call
 
 
@@ -33,6 +34,13 @@ def test_every_release_waits_for_the_whole_wave_before_its_own(tmp_path: Path) -
         done[step.id] = max((done[name] + 1 for name in step.needs), default=0)
     assert done == dict(waves)
     assert [waves[step.id] for step in plan.steps] == sorted(waves.values())
+
+
+def test_namespaces_that_must_exist_are_made_there(tmp_path: Path) -> None:
+    release = "{name: a, namespace: ns, chart: platform/web, create_namespace: false}"
+    stack = load(repository(tmp_path, {"layers/10-a.yaml": f"stage: a\nreleases: [{release}]\n"}))
+    assert stack.must_exist() == {"ns"}
+    assert with_namespaces(stack).must_exist() == set()
 
 
 def test_an_environment_that_is_not_exported_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def rehearse(app: App, options: Options, *, keep_cluster: bool) -> ExitCode:
         hint = suggestion(app.environment_name, known, "exported environments")
         raise ConfigError(f"environment '{app.environment_name}' is not exported", hint=hint)
     there = _on_embedded(app)
-    stack = Project(there).stack()
+    stack = with_namespaces(Project(there).stack())
     members = {
         release.id
         for release in stack.releases()
@@ -55,6 +55,15 @@ def _on_embedded(app: App) -> App:
     """Return the app on an embedded cluster of its own."""
     name = app.cluster_name[: _LONGEST - len(_SUFFIX)].rstrip("-") + _SUFFIX
     return replace(app, environ={**app.environ, "DEVTOOLS_PROVIDER": "kwok", "DEVTOOLS_CLUSTER": name})
+
+
+def with_namespaces(stack: Stack) -> Stack:
+    """Return the stack with every namespace created: those that must exist elsewhere are not on a new cluster."""
+    layers = [
+        replace(layer, releases=tuple(replace(release, create_namespace=True) for release in layer.releases))
+        for layer in stack.layers
+    ]
+    return replace(stack, layers=tuple(layers))
 
 
 def _request(stack: Stack, waves: Mapping[ReleaseId, int], options: Options, environment: str) -> Request:
