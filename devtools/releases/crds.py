@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from devtools.charts.crds import ChartObject, objects_in_crds
+from devtools.charts.crds import ChartObject
+from devtools.charts.packaged.prerequisites import prerequisites
 from devtools.events import Notice
 from devtools.helm.labels import LABEL_STACK
 from devtools.kube.client import ApiError, Kube
@@ -50,7 +51,7 @@ def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> No
     Everything is compared before anything is applied. Raises Failure where a version would go in which objects may
     be stored, or where the API server refuses; LateFailure where the time runs out.
     """
-    found = objects_in_crds(release.chart.path, session.values[release.id])
+    found = prerequisites(release, session.values[release.id])
     if not found:
         return
     kube, crds = session.kube, {_name(item): item for item in found if item.is_crd}

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapp
 from dataclasses import dataclass, replace
 from typing import Any
 
-from devtools.charts.crds import ChartObject, objects_in_crds
+from devtools.charts.crds import ChartObject
+from devtools.charts.packaged.prerequisites import prerequisites
 from devtools.charts.random_functions import Uses, uses_of
 from devtools.errors import ConfigError, DevtoolsError
 from devtools.kube.discovery import Resource
@@ -109,10 +110,10 @@ class _Steps:
             yield [step for step in steps if wave[step.id] == number]
 
     def _look(self, step: Step) -> tuple[Uses, tuple[ChartObject, ...]] | ConfigError:
-        """Read the chart: what its templates use, and its `crds/`."""
+        """Read the chart: what its templates use, and what comes before them."""
         path, values = step.release.chart.path, self._values[step.id]
         try:
-            return uses_of(path, values), objects_in_crds(path, values)
+            return uses_of(path, values), prerequisites(step.release, values)
         except ConfigError as error:
             return error
 

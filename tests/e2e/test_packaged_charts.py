@@ -28,7 +28,7 @@ metadata: {name: one}
 ---
 apiVersion: v1
 kind: Namespace
-metadata: {name: NAMESPACE}
+metadata: {name: NAMESPACE, labels: {example.com/kind: plain}}
 """
 CRD = """\
 apiVersion: apiextensions.k8s.io/v1
@@ -61,6 +61,9 @@ def test_from_plan_to_down(repo: Repo, cluster: Cluster) -> None:
         done = repo.invoke("layer", "10")
         assert done.code == 0, done.text
         assert kube.get(f"{config_maps}/plain")["data"] == {"text": "{{ .Values.text }}", "count": "1"}  # type: ignore[index]
+        namespace = kube.get(f"/api/v1/namespaces/{repo.namespace}")
+        assert namespace
+        assert namespace["metadata"]["labels"]["example.com/kind"] == "plain"
         names = {item["metadata"]["name"].rpartition("-")[0] for item in kube.items(config_maps)}
         assert "local-app" in names
         assert "No changes" in repo.invoke("plan", "10", "--diff").out
@@ -68,15 +71,18 @@ def test_from_plan_to_down(repo: Repo, cluster: Cluster) -> None:
         assert "unchanged" in repo.invoke("layer", "10").text
 
         repo.edit("charts/manifests/plain/objects.yaml", 'count: "1"', 'count: "2"')
+        repo.edit("charts/manifests/plain/objects.yaml", "kind: plain", "kind: other")
         repo.edit("apps/kustomization.yaml", "a=b", "a=c")  # outside the chart's directory
         changed = repo.invoke("plan", "10", "--diff").out
         assert ".data.count" in changed
+        assert f"~ Namespace/{repo.namespace}" in changed
         assert "ConfigMap/local-app-" in changed
         assert repo.invoke("layer", "10").code == 0
 
         gone = repo.invoke("down", "10")
         assert gone.code == 0, gone.text
         assert kube.get(f"{config_maps}/plain") is None
+        assert kube.get(f"/api/v1/namespaces/{repo.namespace}")
         assert kube.get(f"{CRDS}/widgets.{group}")
     finally:
         kube.delete(f"{CRDS}/widgets.{group}")

@@ -20,6 +20,7 @@ from devtools.errors import Location, Problem
 _BOUNDARY = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
 _HELM_SPLITS = re.compile(r"^---", re.MULTILINE)  # helm takes any line that begins so for the end of a document
 _CRDS = "charts/crds"  # a subchart
+NAMESPACES = f"{_CRDS}/namespaces/"  # Namespaces with labels or annotations, which a release's own one gets
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OBJECT = "must be a Kubernetes object: a map with apiVersion, kind and metadata.name"
 _KUSTOMIZE = "kustomize.config.k8s.io/"
@@ -36,11 +37,21 @@ class _Item:
     text: str
 
     @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Its metadata, which has a name."""
+        found: Mapping[str, Any] = self.data["metadata"]
+        return found
+
+    @property
+    def is_namespace(self) -> bool:
+        """Whether it is a Namespace that the API server may take."""
+        return self.data["kind"] == "Namespace" and bool(_LABEL.fullmatch(self.metadata["name"]))
+
+    @property
     def identity(self) -> _Identity:
         """Two objects of one identity are one on the cluster."""
-        metadata = self.data["metadata"]
         group = str(self.data["apiVersion"]).rpartition("/")[0]
-        return group, self.data["kind"], str(metadata.get("namespace") or ""), metadata["name"]
+        return group, self.data["kind"], str(self.metadata.get("namespace") or ""), self.metadata["name"]
 
 
 def chart_files(
@@ -62,6 +73,8 @@ def chart_files(
         others = [_template(item) for item in items if item.data["kind"] != "CustomResourceDefinition"]
         files |= {f"{_CRDS}/crds/{path}": _joined(crds)} if crds else {}
         files |= {f"templates/{path}": _joined(others)} if others else {}
+        labelled = [item.text for item in items if item.is_namespace and {"labels", "annotations"} & {*item.metadata}]
+        files |= {f"{NAMESPACES}{path}": _joined(labelled)} if labelled else {}
     if any(path.startswith(_CRDS) for path in files):
         files[f"{_CRDS}/Chart.yaml"] = yaml_text({**metadata, "name": PurePosixPath(_CRDS).name})
     files["Chart.yaml"] = yaml_text(metadata)
@@ -78,10 +91,9 @@ def _template(item: _Item) -> str:
     The release's own namespace is left out: it is there before the release, and helm would refuse to take it over.
     """
     escaped = item.text.replace("{{", '{{ "{{" }}')
-    name = item.data["metadata"]["name"]
-    if item.data["kind"] != "Namespace" or not _LABEL.fullmatch(name):
+    if not item.is_namespace:
         return escaped
-    return f'{{{{- if ne .Release.Namespace "{name}" }}}}\n{escaped}\n{{{{- end }}}}\n'
+    return f'{{{{- if ne .Release.Namespace "{item.metadata["name"]}" }}}}\n{escaped}\n{{{{- end }}}}\n'
 
 
 def _items(raw: bytes, shown: Path, problems: list[Problem]) -> Iterator[_Item]:
@@ -134,7 +146,7 @@ def _wrong(document: Document, data: Any, path: KeyPath) -> Problem | None:
 def place_in(raw: bytes, shown: Path, body: Mapping[str, Any], steps: Sequence[str]) -> Location:
     """Return where a field of an object is written in a file of manifests, or the nearest thing around it."""
     for item in _items(raw, shown, []):
-        if item.data["kind"] == body.get("kind") and item.data["metadata"]["name"] == body["metadata"]["name"]:
+        if item.data["kind"] == body.get("kind") and item.metadata["name"] == body["metadata"]["name"]:
             path: list[str | int] = [*item.path]
             for step in steps:
                 path.append(int(step) if step.isdecimal() and (*path, int(step)) in item.document.marks else step)
