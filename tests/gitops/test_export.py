@@ -85,6 +85,17 @@ def test_files_edited_by_hand_are_refused_and_nothing_is_written(shop: Path) -> 
     assert run(shop, overwrite=True).code is ExitCode.OK
 
 
+def test_a_chart_from_git_is_part_of_the_export(shop: Path) -> None:
+    """No controller gets it from anywhere else as it was vendored."""
+    lock = shop / "charts/third_party/lock.yaml"
+    git = "git: https://git.example.com/charts.git\n    ref: v1.2.3\n    commit: null"
+    lock.write_text(lock.read_text().replace("repository: https://charts.example.com", git))
+    assert run(shop).code is ExitCode.OK
+    found = tree(shop)
+    assert "sources/charts/acme/cache/Chart.yaml" in found
+    assert not [path for path, content in found.items() if b"git.example.com/charts.git" in content]
+
+
 def test_check_and_dry_run_change_nothing(shop: Path) -> None:
     assert run(shop, dry_run=True).code is ExitCode.OK
     assert run(shop, check=True).code is ExitCode.FAILED
