@@ -124,19 +124,22 @@ def _vendor_own(
     rows: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for chart in charts:
+        fetched: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
 
-            def fetch(entry: LockEntry, home: str = home) -> Path:
+            def fetch(entry: LockEntry, home: str = home, fetched: list[dict[str, Any]] = fetched) -> Path:
                 chart = entry.where.file.parent  # whose dependency it is
                 app.say(f"vendoring {entry.name} {entry.version} for platform/{chart.name}")
                 place = "" if PUBLISHER in source and entry.publisher == "platform" else source
                 archive, done = maker.fetch(entry, Path(home), place)
                 there = app.settings.root / chart / "charts" / archive.name
                 is_same = there.is_file() and sha256_of(there) == done.sha256
-                rows.append(_row(replace(done, chart=f"platform/{chart.name}/{entry.name}", changed=not is_same)))
+                fetched.append(_row(replace(done, chart=f"platform/{chart.name}/{entry.name}", changed=not is_same)))
                 return archive
 
-            problems += _builder(app, Path(home), fetch).build(chart)
+            wrong = _builder(app, Path(home), fetch).build(chart)
+        problems += wrong
+        rows += [] if wrong else fetched  # nothing of it is in the tree
     return rows, problems
 
 

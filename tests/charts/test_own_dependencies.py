@@ -128,7 +128,7 @@ def test_what_cannot_be_fetched_is_named_at_its_line(repo: Repo, served: Path) -
         code, _, text = typed(repo)
         assert code is ExitCode.CONFIG
         for line, wrong in (
-            (6, "no version of redis-cluster fits 1.x.x"),
+            (6, "has no redis-cluster 1.x.x: chart"),
             (7, "dependency alias has the repository '@stable', which cannot be fetched from"),
             (8, "file://../gone is not a chart"),
         ):
@@ -136,6 +136,10 @@ def test_what_cannot_be_fetched_is_named_at_its_line(repo: Repo, served: Path) -
             assert wrong in text
         assert not (chart / "charts").exists()
         assert not (chart / "Chart.lock").exists()
+    run(repo.app(), lambda app: verbs.vendor(app, (), "", "", "text"))
+    assert repo.out.getvalue() == "", "nothing is said to be vendored"
+    own(repo, "name: redis, version: 1.x.x, repository: 'http://127.0.0.1:1'")
+    assert typed(repo)[0] is ExitCode.ENVIRONMENT
     code, _, text = typed(repo, "platform/ap")
     assert (code, "did you mean 'platform/app'?" in text) == (ExitCode.CONFIG, True)
 

@@ -15,10 +15,9 @@ from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import source_of
 from devtools.charts.sources.git import GitSource
 from devtools.charts.sources.helm_home import with_sources
-from devtools.charts.sources.running import complaint
-from devtools.errors import ConfigError, Interrupted
+from devtools.charts.sources.running import run_helm
+from devtools.errors import ConfigError, EnvironmentFault, TimedOut
 from devtools.helm.chart_commands import OCI, PUBLISHER, SOURCE, HelmCharts, newest
-from devtools.helm.failures import classify
 from devtools.process.runner import Runner
 
 INDEX = "index.yaml"
@@ -26,15 +25,12 @@ INDEX = "index.yaml"
 
 def newest_within(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys) -> str:
     """Return the newest version in the range that the entry has instead of a version; ConfigError if there is none."""
-    if source and "://" not in source:
-        versions = versions_in(source, entry)
-        found = newest([version for version in versions if is_compatible(entry.version or "*", version)])
-        problem = f"{source} has none"
-    else:
-        found, problem = latest_of(entry, source, helm, runner, keys, entry.version)
-    if not found:
-        raise ConfigError(f"no version of {entry.name} fits {entry.version or 'the chart'}: {problem}")
-    return found
+    if not source or "://" in source:
+        return _newest(entry, source, helm, runner, keys, entry.version)
+    versions = [version for version in versions_in(source, entry) if is_compatible(entry.version or "*", version)]
+    if not versions:
+        raise ConfigError(f"{source} has no {entry.name} {entry.version}".rstrip())
+    return newest(versions)
 
 
 def latest_of(
@@ -46,19 +42,24 @@ def latest_of(
         access = keys.access(entry.git, entry.publisher)
         git = GitSource(url=entry.git, access=access, runner=runner, environ=keys.environ, home=home)
         return git.newest_tag(entry.ref)
+    try:
+        return _newest(entry, source, helm, runner, keys, within), ""
+    except (ConfigError, EnvironmentFault, TimedOut) as error:
+        return "", error.message
+
+
+def _newest(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys, within: str) -> str:
+    """Ask helm for the newest version; raises ConfigError, EnvironmentFault or TimedOut if there is none."""
     where, access = source_of(keys, entry, source.removesuffix(f"/{INDEX}"))
     helm = replace(with_sources(helm, {SOURCE: (where, access)}), ca=access.ca)
-    result = None if where.startswith(OCI) else runner.run(helm.update(SOURCE))
-    if result is None or result.ok:
-        result = runner.run(helm.latest(where, entry.name, within))
-    if result.cancelled:
-        raise Interrupted("interrupted while helm ran")
-    if not result.ok:
-        return "", classify(complaint(result)).text if not result.timed_out else f"{where} does not answer in time"
+    failed = f"{where} has no {f'{entry.name} {within}'.rstrip()}"
+    if not where.startswith(OCI):
+        run_helm(runner, helm.update(SOURCE), f"{where} cannot be read")
+    result = run_helm(runner, helm.latest(where, entry.name, within), failed)
     try:
-        return str(read_map(result.stdout.encode()).get("version", "")), ""
+        return str(read_map(result.stdout.encode()).get("version", ""))
     except ValueError as error:
-        return "", f"{where} has a Chart.yaml that helm cannot read: {error}"
+        raise ConfigError(f"{where} has a Chart.yaml that helm cannot read: {error}") from error
 
 
 def latest_in_index(path: Path) -> dict[str, str]:

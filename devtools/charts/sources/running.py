@@ -5,28 +5,32 @@ from __future__ import annotations
 import re
 
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
+from devtools.helm.chart_commands import SOURCE
 from devtools.helm.failures import classify
 from devtools.process.runner import Command, Result, Runner
 
 _NO_UPDATE = re.compile(r"^\.\.\.Unable to get an update from .*:\n\t(?P<why>.*)", re.MULTILINE)
 
 
-def complaint(result: Result) -> str:
+_OWN_INDEX = re.compile(rf" in {SOURCE} index\. \(try 'helm repo update'\)")
+
+
+def _complaint(result: Result) -> str:
     """Return what helm complains of; `helm repo update` says it on stdout."""
     found = _NO_UPDATE.search(result.stdout)
-    return f"Error: {found['why']}" if found else result.stderr
+    return f"Error: {found['why']}" if found else _OWN_INDEX.sub(" in its index", result.stderr)
 
 
-def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> None:
-    """Run helm; its complaint follows `failed` in the error that this raises."""
+def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> Result:
+    """Run helm and return how it ended; its complaint follows `failed` in the error that this raises."""
     result = runner.run(command)
     if result.ok:
-        return
+        return result
     if result.cancelled:
         raise Interrupted("interrupted while helm ran")
     if result.timed_out:
         raise TimedOut(f"{failed}: helm took longer than {command.timeout:.0f} s")
-    failure = classify(complaint(result))
+    failure = classify(_complaint(result))
     if failure.kind in {"away", "network"}:
         raise EnvironmentFault(
             f"{failed}: {failure.text}", hint=hint or "check the network, or vendor from a directory with --from"
