@@ -228,10 +228,10 @@ class App:
         from devtools.app.providers import prefers_k3d
         from devtools.clusters.provider import choose_provider
 
-        return choose_provider(self.wanted_provider, prefers_k3d=lambda: prefers_k3d(self))
+        return choose_provider(self.requested_provider, prefers_k3d=lambda: prefers_k3d(self))
 
     @property
-    def wanted_provider(self) -> str:
+    def requested_provider(self) -> str:
         """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or "".
 
         ConfigError if an environment has an existing cluster of its own, and DEVTOOLS_PROVIDER means another one.

@@ -35,7 +35,7 @@ def machine_lock(app: App, bus: Bus, cluster: Cluster, *, stack: Stack, command:
 
     locks, where = app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
     subject, holder = run_subject(stack.name, cluster.context), own_holder(app, command, where)
-    with run_lock(locks, subject, holder, wait=wait, cancel=app.cancel, say=partial(_say, bus)):
+    with run_lock(locks, subject, holder, wait=wait, cancel=app.cancel, say=partial(_notify, bus)):
         check_shutdown(locks, where)
         yield
 
@@ -56,7 +56,7 @@ def cluster_lock(
     from devtools.readiness.wait import Wait
     from devtools.releases.namespaces import NamespaceMissing, make_namespace
 
-    say = partial(_say, bus)
+    say = partial(_notify, bus)
     holder = own_holder(app, command)
     # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
@@ -78,7 +78,7 @@ def cluster_lock(
         yield
 
 
-def _say(bus: Bus, line: str) -> None:
+def _notify(bus: Bus, line: str) -> None:
     bus.emit(Notice(level="info", message=line))
 
 

@@ -57,7 +57,7 @@ def unvendored(app: App) -> tuple[str, ...]:
 
 def why_embedded(app: App) -> str:
     """Why `auto` takes the embedded cluster though k3d could work; empty if that is not so."""
-    if app.provider_name != "kwok" or app.wanted_provider not in {"", "auto"}:
+    if app.provider_name != "kwok" or app.requested_provider not in {"", "auto"}:
         return ""
     charts = unvendored(app)
     if not charts or app.which("k3d") is None or not app.docker_answers():

@@ -37,21 +37,21 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
     """
     from devtools.config.references.secrecy import marking
 
-    wanted = {str(release.id): release for release in releases}
+    by_name = {str(release.id): release for release in releases}
 
     def read() -> dict[str, Any]:
         from devtools.config.values import merge
 
         return {
             name: (_own(release), merge(release, stack.environment, root=stack.root).data)
-            for name, release in wanted.items()
+            for name, release in by_name.items()
         }
 
     def is_of_these(merges: dict[str, Any]) -> bool:
         # the stack may have been read from what its files held before: a run that waited for its lock has an old one
-        return all(name in merges and merges[name][0] == _own(release) for name, release in wanted.items())
+        return all(name in merges and merges[name][0] == _own(release) for name, release in by_name.items())
 
-    name = f"values {stack.root} {_referred(stack.environment)} {_provider(app)} {' '.join(wanted)}"
+    name = f"values {stack.root} {_referred(stack.environment)} {_provider(app)} {' '.join(by_name)}"
     merges = app.cached(name, _inputs(app), read, kind=dict[str, tuple[str, Any]], good=is_of_these)
     mark = marking(stack.environment)
     return {name: mark(data) for name, (_, data) in merges.items()}
@@ -63,8 +63,8 @@ def decrypted_values(app: App, releases: Iterable[Release]) -> Mapping[Path, Map
     The values are marked as secret and known to the redactor. Raises ConfigError with every file that cannot be
     decrypted.
     """
-    wanted = list(releases)
-    files = dict.fromkeys(file for release in wanted for file in release.secret_files)
+    chosen = list(releases)
+    files = dict.fromkeys(file for release in chosen for file in release.secret_files)
     if missing := [file for file in files if file not in app.decrypted]:
         found = decryption(app).each(missing)
         if problems := [item.problem for item in found.values() if item.problem]:
@@ -72,7 +72,7 @@ def decrypted_values(app: App, releases: Iterable[Release]) -> Mapping[Path, Map
         for file, item in found.items():
             app.redactor.learn(item.data)
             app.decrypted[file] = item.data
-    for release in wanted:
+    for release in chosen:
         _require_unchanged(app, release)
     return {file: app.decrypted[file] for file in files}
 

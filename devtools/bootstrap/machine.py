@@ -20,7 +20,7 @@ class Machine:
     docker_hint: str = ""
     buildx: str = ""  # why there can be no builder in a cluster; empty if there can
     programs: Mapping[str, Path | None] = field(default_factory=dict)
-    held_ports: Mapping[int, str] = field(default_factory=dict)  # port → who holds it
+    used_ports: Mapping[int, str] = field(default_factory=dict)  # port → who holds it
     disk_free: int
     disk_of: Path  # where that is
     memory_free: int
@@ -33,10 +33,10 @@ def port_holders(ports: Iterable[int], published: Callable[[], Mapping[int, str]
     `published` tells which containers have which ports of the host: for a container beside ours (docker-outside-of-
     docker) or an engine without a proxy, our own look at the port says nothing; and a proxy's name says little.
     """
-    wanted = sorted(set(ports))
-    containers = published() if wanted else {}
-    ours = [port for port in wanted if port not in containers and not is_free(port)]
-    return {port: f"container {containers[port]}" for port in wanted if port in containers} | holders(ours)
+    numbers = sorted(set(ports))
+    containers = published() if numbers else {}
+    ours = [port for port in numbers if port not in containers and not is_free(port)]
+    return {port: f"container {containers[port]}" for port in numbers if port in containers} | holders(ours)
 
 
 def disk_free(path: Path) -> tuple[int, Path]:

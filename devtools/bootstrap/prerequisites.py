@@ -47,47 +47,47 @@ class Requirements:
     token: bool = True  # BUF_TOKEN is there, or nothing will be published
 
 
-def check(machine: Machine, wanted: Requirements) -> tuple[Finding, ...]:
+def check(machine: Machine, needs: Requirements) -> tuple[Finding, ...]:
     """Everything that is in the way, problems first."""
     found = [
-        *_docker(machine, wanted),
-        *_ports(machine, wanted),
-        *_sizes(machine, wanted),
+        *_docker(machine, needs),
+        *_ports(machine, needs),
+        *_sizes(machine, needs),
         *check_inotify(machine.inotify),
-        *_programs(machine, wanted),
+        *_programs(machine, needs),
     ]
     return tuple(sorted(found, key=lambda finding: finding.level != "problem"))
 
 
-def _docker(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
+def _docker(machine: Machine, needs: Requirements) -> Iterator[Finding]:
     """Docker and k3d: needed for k3d; and where they are missing, why the cluster is another."""
-    if wanted.provider == "context" or (wanted.provider == "kwok" and wanted.asked):
+    if needs.provider == "context" or (needs.provider == "kwok" and needs.asked):
         return
-    level: Level = "problem" if wanted.provider == "k3d" else "warning"
+    level: Level = "problem" if needs.provider == "k3d" else "warning"
     instead = "" if level == "problem" else "; the embedded cluster is used instead"
     if machine.docker:
         yield Finding(check="docker", level=level, message=machine.docker + instead, hint=machine.docker_hint)
     if machine.programs.get("k3d") is None:
         hint = f"install k3d 5: {K3D}"
         yield Finding(check="k3d", level=level, message=f"k3d is not installed{instead}", hint=hint)
-    if wanted.unvendored:
+    if needs.unvendored:
         hint = "for k3d: invoke cluster.delete, invoke charts.vendor, then invoke bootstrap again"
-        yield Finding(check="charts", level="warning", message=wanted.unvendored, hint=hint)
-    if wanted.provider == "k3d" and machine.buildx:
+        yield Finding(check="charts", level="warning", message=needs.unvendored, hint=hint)
+    if needs.provider == "k3d" and machine.buildx:
         message = f"{machine.buildx}: there will be no builder in the cluster"
         yield Finding(check="buildx", level="warning", message=message, hint=INSTALL_BUILDX)
 
 
-def _ports(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
-    for port, setting in wanted.ports.items():
-        if port in machine.held_ports:
-            message = f"port {port} is taken by {machine.held_ports[port]}"
+def _ports(machine: Machine, needs: Requirements) -> Iterator[Finding]:
+    for port, setting in needs.ports.items():
+        if port in machine.used_ports:
+            message = f"port {port} is taken by {machine.used_ports[port]}"
             yield Finding(check="ports", level="problem", message=message, hint=f"end it, or {setting}")
 
 
-def _sizes(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
-    disk = DISK.get(wanted.provider, (0, GIB))
-    memory = MEMORY.get(wanted.provider, (0, GIB))
+def _sizes(machine: Machine, needs: Requirements) -> Iterator[Finding]:
+    disk = DISK.get(needs.provider, (0, GIB))
+    memory = MEMORY.get(needs.provider, (0, GIB))
     for name, free, (least, enough), hint in (
         (f"disk at {machine.disk_of}", machine.disk_free, disk, "docker system prune, or make room otherwise"),
         ("memory", machine.memory_free, memory, "end other programs, or give Docker's virtual machine more"),
@@ -108,9 +108,9 @@ def check_inotify(limits: Mapping[str, int]) -> Iterator[Finding]:
             yield Finding(check="inotify", level="warning", message=message, hint=hint)
 
 
-def _programs(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
+def _programs(machine: Machine, needs: Requirements) -> Iterator[Finding]:
     """Tilt, and what it will trip over."""
-    if not wanted.tiltfile:
+    if not needs.tiltfile:
         message = "there is no Tiltfile here: Tilt is not started"
         yield Finding(
             check="tilt", level="warning", message=message, hint="write one: docs/tilt.md; or type: invoke up"
@@ -119,7 +119,7 @@ def _programs(machine: Machine, wanted: Requirements) -> Iterator[Finding]:
     if machine.programs.get("tilt") is None:
         hint = f"install it: {TILT}; or bring the layers up without it: invoke up"
         yield Finding(check="tilt", level="warning", message="tilt is not installed", hint=hint)
-    elif not wanted.token:
+    elif not needs.token:
         message = "BUF_TOKEN is not set: ameide_core_proto will fail, and every layer waits for it in Tilt"
         hint = "put it into .env (docs/proto.md); or start without publishing: invoke bootstrap --no-push"
         yield Finding(check="token", level="warning", message=message, hint=hint)

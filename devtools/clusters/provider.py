@@ -76,14 +76,14 @@ class Provider(Protocol):
         """Remove it and everything it left on this machine; fine when absent."""
 
 
-def choose_provider(wanted: str, *, prefers_k3d: Callable[[], bool]) -> ProviderName:
-    """Return the provider: `wanted`, or with `auto` (or "") k3d if `prefers_k3d` says so, else kwok.
+def choose_provider(requested: str, *, prefers_k3d: Callable[[], bool]) -> ProviderName:
+    """Return the provider: `requested`, or with `auto` (or "") k3d if `prefers_k3d` says so, else kwok.
 
     Whether a provider that was asked for by name can work is checked when it is built. Raises ConfigError for an
     unknown name.
     """
-    if wanted in {"", "auto"}:
+    if requested in {"", "auto"}:
         return "k3d" if prefers_k3d() else "kwok"
-    if wanted not in get_args(ProviderName):
-        raise ConfigError(f"unknown provider {wanted!r}", hint="one of: auto, kwok, k3d, context")
-    return cast("ProviderName", wanted)
+    if requested not in get_args(ProviderName):
+        raise ConfigError(f"unknown provider {requested!r}", hint="one of: auto, kwok, k3d, context")
+    return cast("ProviderName", requested)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.base.machine_json import json_text
 from devtools.errors import ConfigError, ExitCode
-from devtools.toolchain import Toolchain, ToolRow
+from devtools.toolchain import Toolchain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from devtools.toolchain.prune import Judged
+    from devtools.toolchain.prune import Decision
 
 VERSION = 1  # of the JSON document
 
@@ -42,15 +43,15 @@ def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
         raise ConfigError(message, hint="builds used today may still be in use")
     from devtools.clusters.embedded.layout import programs
 
-    judged = app.toolchain.prune(programs(app.folders.state / "clusters"), days=int(days), dry_run=dry_run)
+    decisions = app.toolchain.prune(programs(app.folders.state / "clusters"), days=int(days), dry_run=dry_run)
     text = pruned_document if output == "json" else pruned_text
-    app.out.write(text(judged, dry_run=dry_run))
+    app.out.write(text(decisions, dry_run=dry_run))
     return ExitCode.OK
 
 
 def rows(toolchain: Toolchain) -> list[dict[str, str | None]]:
     """A row for each tool, as JSON data: `name`, `version`, `source` (PATH, cache, PyPI, missing), `path`, `note`."""
-    return [_plain(row) for row in toolchain.table()]
+    return [{**asdict(row), "path": str(row.path) if row.path else None} for row in toolchain.table()]
 
 
 def document(toolchain: Toolchain) -> str:
@@ -75,7 +76,7 @@ def render(toolchain: Toolchain, console: Console) -> None:
         console.print(Text(line.rstrip(), style=style), soft_wrap=True)  # a path cut in two is no path
 
 
-def pruned_document(judged: Sequence[Judged], *, dry_run: bool) -> str:
+def pruned_document(decisions: Sequence[Decision], *, dry_run: bool) -> str:
     """What `invoke toolchain --prune --output json` prints: the documented `toolchain-prune` document."""
     builds = [
         {
@@ -87,46 +88,35 @@ def pruned_document(judged: Sequence[Judged], *, dry_run: bool) -> str:
             "goes": item.goes,
             "reason": item.reason,
         }
-        for item in judged
+        for item in decisions
     ]
     data = {
         "version": VERSION,
         "kind": "toolchain-prune",
         "dry_run": dry_run,
-        "freed": _freed(judged),
+        "freed": _freed(decisions),
         "builds": builds,
     }
     return json_text(data) + "\n"
 
 
-def pruned_text(judged: Sequence[Judged], *, dry_run: bool) -> str:
+def pruned_text(decisions: Sequence[Decision], *, dry_run: bool) -> str:
     """The same for people: a line for each build, and how much that frees."""
     word = {True: "to remove" if dry_run else "removed", False: "kept"}
-    names = [f"{item.build.family} {item.build.version or '(unfinished)'}" for item in judged]
+    names = [f"{item.build.family} {item.build.version or '(unfinished)'}" for item in decisions]
     pad = max(map(len, names), default=0)
     lines = [
         f"{word[item.goes]:<9}  {name:<{pad}}  {_mebibytes(item.build.size):>9}  {item.reason}"
-        for item, name in zip(judged, names, strict=True)
+        for item, name in zip(decisions, names, strict=True)
     ]
-    freed = f"{_mebibytes(_freed(judged))} {'would be freed' if dry_run else 'freed'}"
-    return "\n".join([*lines, freed if _freed(judged) else "nothing to remove"]) + "\n"
+    freed = f"{_mebibytes(_freed(decisions))} {'would be freed' if dry_run else 'freed'}"
+    return "\n".join([*lines, freed if _freed(decisions) else "nothing to remove"]) + "\n"
 
 
-def _freed(judged: Sequence[Judged]) -> int:
+def _freed(decisions: Sequence[Decision]) -> int:
     """Bytes of all that goes."""
-    return sum(item.build.size for item in judged if item.goes)
+    return sum(item.build.size for item in decisions if item.goes)
 
 
 def _mebibytes(size: int) -> str:
     return f"{size / 2**20:.0f} MiB"
-
-
-def _plain(row: ToolRow) -> dict[str, str | None]:
-    """One row as JSON data."""
-    return {
-        "name": row.name,
-        "version": row.version,
-        "source": row.source,
-        "path": None if row.path is None else str(row.path),
-        "note": row.note,
-    }

@@ -69,11 +69,11 @@ class DockerImages:
 
     def pull(self, reference: Reference, *, timeout: float) -> None:
         """Fetch it, by its digest where it has one."""
-        wanted = reference.digest or reference.tag
+        version = reference.digest or reference.tag
         self._bounded(
             f"pull {reference}",
             timeout,
-            lambda api: _ended(api.pull(reference.name, tag=wanted, stream=True, decode=True)),
+            lambda api: _ended(api.pull(reference.name, tag=version, stream=True, decode=True)),
         )
         if reference.digest and reference.tag:
             self.tag(f"{reference.name}@{reference.digest}", reference.tagged)

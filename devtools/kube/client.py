@@ -213,18 +213,18 @@ class Kube:
             document = read_json(data)
             if isinstance(document, dict):
                 return document
-        raise self._stranger(request.path)
+        raise self._not_kubernetes(request.path)
 
     def _items(self, page: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
         """The objects of a list, which each have a map for their metadata."""
         found = page.get("items") or []
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-            raise self._stranger(path)
+            raise self._not_kubernetes(path)
         if not all(isinstance(one.get("metadata") or {}, dict) for one in found):
-            raise self._stranger(path)
+            raise self._not_kubernetes(path)
         return found
 
-    def _stranger(self, path: str) -> EnvironmentFault:
+    def _not_kubernetes(self, path: str) -> EnvironmentFault:
         return EnvironmentFault(
             f"{self._wire.server} is not a Kubernetes API server ({path})",
             hint="check the server of the context, and any proxy in between",
@@ -253,7 +253,7 @@ class Kube:
             if not token:
                 return
             if token in passed:  # what answers every question the same would be asked for ever
-                raise self._stranger(path)
+                raise self._not_kubernetes(path)
             passed.add(token)
 
 

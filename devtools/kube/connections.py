@@ -24,7 +24,7 @@ class Connections:
         """Nothing is read or connected to yet."""
         self._kubeconfig = kubeconfig
         self._context = context
-        self._making = Lock()
+        self._lock = Lock()
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     @property
@@ -37,7 +37,7 @@ class Connections:
         if self._credentials.needs_sdk:
             from devtools.kube.sdk import refused
 
-            with self._making, refused(self._context):  # a plugin that asks the user something must ask once
+            with self._lock, refused(self._context):  # a plugin that asks the user something must ask once
                 settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
             return {"Authorization": str(settings["value"])} if settings.get("value") else {}
         header = self._credentials.authorization
@@ -49,7 +49,7 @@ class Connections:
 
     def cut(self) -> None:
         """End every connection, with the requests that wait for an answer on it; later requests make new ones."""
-        with self._making:
+        with self._lock:
             sockets = [*self._sockets]
         for link in sockets:
             with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ class Connections:
         return found
 
     def _track(self, link: socket.socket) -> None:
-        with self._making:
+        with self._lock:
             self._sockets.add(link)
 
     def _pool(self) -> urllib3.PoolManager:

@@ -89,8 +89,8 @@ class Wire:
         self._retry_for = retry_for
         self._read_for = read_for
         self._say = say
-        self._telling = Lock()
-        self._met = known  # whether it ever answered
+        self._lock = Lock()
+        self._has_answered = known  # whether it ever answered
         self._reported: float | None = None  # since when the server is away, once that was said
         self._date = ("", 0.0)  # the last answer's Date header, and when it came
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
@@ -135,16 +135,16 @@ class Wire:
             self._raise_if_gone()
             if self._cancel.is_set() and self.is_away:
                 raise Interrupted(self._cancel.reason or "interrupted")
-            started, wanted = time.monotonic(), 0.0
+            started, asked = time.monotonic(), 0.0
             try:
                 with self._watchdog.track(started):
                     response = self._once(request)
-                self._met = True
+                self._has_answered = True
                 self._date = (response.headers.get("Date", ""), time.monotonic())
                 if response.status not in busy:
                     self._answers()
                     return Answer(response=response, repeated=repeated)
-                wanted, why = _retry_after(response), _message_of(response)
+                asked, why = _retry_after(response), _message_of(response)
                 repeated = repeated or response.status in _UNCERTAIN
                 response.drain_conn()
             except (HTTPError, OSError) as error:
@@ -160,8 +160,8 @@ class Wire:
             left = min(begun, since) + limit - time.monotonic()
             if left <= 0:
                 raise self._give_up(why, everywhere=time.monotonic() - since >= limit)
-            self._tell(min(begun, since), why, limit)
-            if self._cancel.wait(max(0.0, min(max(pause, wanted), left))):
+            self._report_absence(min(begun, since), why, limit)
+            if self._cancel.wait(max(0.0, min(max(pause, asked), left))):
                 raise Interrupted(self._cancel.reason or "interrupted")
             pause = min(pause * 2, 2.0)
 
@@ -172,7 +172,7 @@ class Wire:
 
     def _failed(self, started: float) -> float:
         """Note that a request got no answer; since when (monotonic seconds) there has been none for any request."""
-        with self._telling:
+        with self._lock:
             self.failed_at = time.monotonic()
             since = max(started, self._answered)
             self._away = min(self._away, since) if self._away > self._answered else since
@@ -184,7 +184,7 @@ class Wire:
         silent = time.monotonic() - since
         if silent >= SILENT:
             self._failed(oldest)
-            self._tell(since, f"no answer for {SILENT:.0f} s", self._limit)
+            self._report_absence(since, f"no answer for {SILENT:.0f} s", self._limit)
         if silent >= self._limit + _SLACK:
             self._give_up(f"no answer for {silent:.0f} s", everywhere=True)
             self._connections.cut()
@@ -193,7 +193,7 @@ class Wire:
         """The error of a server that was waited for in vain; other requests end with the same one."""
         error = ServerGone(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
         if everywhere:
-            with self._telling:
+            with self._lock:
                 self._gone = self._gone or (error.message, time.monotonic())
         return error
 
@@ -209,7 +209,7 @@ class Wire:
     @property
     def _limit(self) -> float:
         """Seconds that the server is waited for."""
-        return self._retry_for if self._met else min(self._retry_for, FIRST)
+        return self._retry_for if self._has_answered else min(self._retry_for, FIRST)
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
         import urllib3
@@ -225,11 +225,11 @@ class Wire:
             preload_content=not request.stream,
         )
 
-    def _tell(self, since: float, why: str, limit: float) -> None:
+    def _report_absence(self, since: float, why: str, limit: float) -> None:
         """Say that the server is waited for: once for all threads, and not for a hiccup."""
         if time.monotonic() - since < QUIET:
             return
-        with self._telling:
+        with self._lock:
             if self._reported is not None:
                 return
             self._reported = since
@@ -240,7 +240,7 @@ class Wire:
         self._answered = time.monotonic()
         if self._reported is None:
             return
-        with self._telling:
+        with self._lock:
             since, self._reported = self._reported, None
         if since is not None:
             self._say(f"the API server at {self.server} answers again after {time.monotonic() - since:.0f} s")

@@ -96,7 +96,7 @@ class Pump:
         for name, rest in self._partial.items():
             if rest:
                 self._partial[name] = bytearray()
-                self._say(name, rest)
+                self._emit(name, rest)
 
     def close(self) -> None:
         """Close what is open."""
@@ -186,14 +186,14 @@ class Pump:
         """Hand on every whole line, and pieces of an overlong one as soon as no secret can be cut in two."""
         *whole, rest = self._partial[name].split(b"\n")
         for line in whole:
-            self._say(name, line)
+            self._emit(name, line)
         while len(rest) > LINE + self._reach:
             clean = self._clean(rest)
             if len(clean) <= LINE + self._reach:
                 rest = clean
                 break
             cut = _boundary(clean, LINE)
-            self._say(name, clean[:cut])
+            self._emit(name, clean[:cut])
             rest = clean[cut:]
         self._partial[name] = rest
 
@@ -203,7 +203,7 @@ class Pump:
             data = data.replace(needle, b"***")
         return data
 
-    def _say(self, name: Stream, line: bytearray) -> None:
+    def _emit(self, name: Stream, line: bytearray) -> None:
         """One line to the listener: decoded, without carriage return and secrets, in pieces where it is overlong."""
         if self._on_output is None:
             return

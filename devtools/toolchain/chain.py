@@ -19,7 +19,7 @@ from devtools.toolchain.store import Store
 from devtools.toolchain.versions import FAMILIES, TOOLS, Family, Tool, family, parts, tool
 
 if TYPE_CHECKING:
-    from devtools.toolchain.prune import Judged
+    from devtools.toolchain.prune import Decision
 
 Source = Literal["PATH", "cache", "PyPI", "missing"]
 Progress = Callable[[str], None]
@@ -82,8 +82,8 @@ class Toolchain:
 
         Raises EnvironmentFault, Interrupted or TimedOut; what was built before stays.
         """
-        wanted = _eager() if names is None else tuple(tool(name) for name in names)
-        missing = [item for item in wanted if self._row(item).path is None]
+        chosen = _eager() if names is None else tuple(tool(name) for name in names)
+        missing = [item for item in chosen if self._row(item).path is None]
         for name in dict.fromkeys(item.family for item in missing if item.family):
             programs = tuple(item.name for item in missing if item.family == name)
             self._make(family(name), partial(self._are_built, family(name), programs), progress)
@@ -119,26 +119,26 @@ class Toolchain:
         """A row for each tool that this machine can use."""
         return tuple(self._row(item) for item in _usable())
 
-    def prune(self, held: Mapping[Path, str], *, days: int, dry_run: bool) -> tuple[Judged, ...]:
+    def prune(self, users: Mapping[Path, str], *, days: int, dry_run: bool) -> tuple[Decision, ...]:
         """Remove builds that no pin names and that were not used for so many days; says what becomes of each build.
 
-        `held` are programs that something will start again, and what that is. Raises EnvironmentFault.
+        `users` are programs that something will start again, and what that is. Raises EnvironmentFault.
         """
         from devtools.toolchain.prune import Pruner
 
         pinned = frozenset(map(self._entry, FAMILIES))
-        return Pruner(root=self._root, pinned=pinned, held=held, days=days).run(dry_run=dry_run)
+        return Pruner(root=self._root, pinned=pinned, users=users, days=days).run(dry_run=dry_run)
 
     def _row(self, item: Tool) -> ToolRow:
         """Look for one tool: PATH, cache, PyPI; what was found once stays found."""
         if known := self._found.get(item.name):
             return known
-        row = self._look(item)
+        row = self._locate(item)
         if row.path is not None:
             self._found[item.name] = row
         return row
 
-    def _look(self, item: Tool) -> ToolRow:
+    def _locate(self, item: Tool) -> ToolRow:
         """See `_row`."""
         note = ""
         probed = None if item.same == "never" else self._probe.look(item)

@@ -36,7 +36,7 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Decision:
     """What becomes of a build, and why."""
 
     build: Build
@@ -48,38 +48,38 @@ class Judged:
 class Pruner:
     """Looks through one cache, the directory `root`.
 
-    `pinned` are the builds that our pins name, `held` the programs that something will start again, and what that is.
+    `pinned` are the builds that our pins name, `users` the programs that something will start again, and what that is.
     """
 
     root: Path
     pinned: Collection[str]
-    held: Mapping[Path, str]
+    users: Mapping[Path, str]
     days: int  # that a build may lie unused
 
-    def run(self, *, dry_run: bool) -> tuple[Judged, ...]:
+    def run(self, *, dry_run: bool) -> tuple[Decision, ...]:
         """Judge every build and, unless it is a dry run, remove what goes. Raises EnvironmentFault where that fails."""
-        judged = tuple(self._judge(build) for build in builds(self.root))
-        return judged if dry_run else tuple(self._removed(item) if item.goes else item for item in judged)
+        decisions = tuple(self._decide(build) for build in builds(self.root))
+        return decisions if dry_run else tuple(self._removed(item) if item.goes else item for item in decisions)
 
-    def _judge(self, build: Build) -> Judged:
+    def _decide(self, build: Build) -> Decision:
         """Whether a build goes."""
         path, age = self.root / build.name, (time.time() - build.used) / DAY
         if build.name in self.pinned:
-            return Judged(build=build, goes=False, reason="pinned")
+            return Decision(build=build, goes=False, reason="pinned")
         if user := self._holder(path) or _process(path):
-            return Judged(build=build, goes=False, reason=f"used by {user}")
+            return Decision(build=build, goes=False, reason=f"used by {user}")
         if not build.version:
-            return Judged(build=build, goes=True, reason="left by a build that was stopped")
+            return Decision(build=build, goes=True, reason="left by a build that was stopped")
         if age < self.days:
-            return Judged(build=build, goes=False, reason=f"used {_ago(age)}")
-        return Judged(build=build, goes=True, reason=f"no pin names it, last used {_ago(age)}")
+            return Decision(build=build, goes=False, reason=f"used {_ago(age)}")
+        return Decision(build=build, goes=True, reason=f"no pin names it, last used {_ago(age)}")
 
     def _holder(self, path: Path) -> str:
         """Who will start a program of it again."""
         real = path.resolve()
-        return next((user for program, user in self.held.items() if program.is_relative_to(real)), "")
+        return next((user for program, user in self.users.items() if program.is_relative_to(real)), "")
 
-    def _removed(self, item: Judged) -> Judged:
+    def _removed(self, item: Decision) -> Decision:
         """Remove a build; it is kept where somebody builds it or has begun to use it."""
         from filelock import FileLock, Timeout
 
@@ -88,25 +88,25 @@ class Pruner:
             with FileLock(self.root / f"{build.entry}.lock", timeout=0):
                 return self._delete(item) if build.version else self._swept(item)
         except Timeout:
-            return Judged(build=build, goes=False, reason="being built")
+            return Decision(build=build, goes=False, reason="being built")
         except FileNotFoundError:
             return item  # another process was faster
         except OSError as error:
             hint = f"remove {self.root / build.name} by hand"
             raise EnvironmentFault(f"cannot remove {build.name}: {error.strerror or error}", hint=hint) from error
 
-    def _delete(self, item: Judged) -> Judged:
+    def _delete(self, item: Decision) -> Decision:
         """Remove a finished build, after a last look at who uses it."""
         path = self.root / item.build.name
         aside = self.root / f"{SCRATCH}{item.build.entry}-{secrets.token_hex(4)}"
         path.rename(aside)
         if (aside / MANIFEST).stat().st_mtime > item.build.used or _process(aside):
             aside.rename(path)
-            return Judged(build=item.build, goes=False, reason="used just now")
+            return Decision(build=item.build, goes=False, reason="used just now")
         shutil.rmtree(aside)
         return item
 
-    def _swept(self, item: Judged) -> Judged:
+    def _swept(self, item: Decision) -> Decision:
         """Remove what a killed builder left, its compiler included."""
         path = self.root / item.build.name
         end_users_of(path)

@@ -45,8 +45,8 @@ def test_nothing_is_wrong_with_a_good_machine() -> None:
         (replace(FINE, buildx="docker has no buildx plugin"), K3D, [("warning", "buildx")]),
         (replace(FINE, buildx="docker has no buildx plugin"), KWOK, []),
         (replace(FINE, programs={"tilt": HERE}), KWOK, [("warning", "k3d")]),
-        (replace(FINE, held_ports={6550: "nginx (7)"}), K3D, [("problem", "ports")]),
-        (replace(FINE, held_ports={1: "x"}), K3D, []),
+        (replace(FINE, used_ports={6550: "nginx (7)"}), K3D, [("problem", "ports")]),
+        (replace(FINE, used_ports={1: "x"}), K3D, []),
         (replace(FINE, disk_free=DISK["k3d"][0] - 1), K3D, [("problem", "disk")]),
         (replace(FINE, disk_free=DISK["k3d"][1] - 1), K3D, [("warning", "disk")]),
         (replace(FINE, disk_free=DISK["k3d"][0] - 1), KWOK, [("warning", "disk")]),
@@ -67,13 +67,13 @@ def test_each_finding(machine: Machine, wanted: Requirements, expected: list[tup
 
 
 def test_all_at_once_problems_first() -> None:
-    machine = Machine(docker="x", held_ports={6550: "y"}, disk_free=0, disk_of=Path("/d"), memory_free=0, inotify={})
+    machine = Machine(docker="x", used_ports={6550: "y"}, disk_free=0, disk_of=Path("/d"), memory_free=0, inotify={})
     levels = [level for level, _ in found(machine, K3D)]
     assert levels == ["problem"] * 5 + ["warning"]
 
 
 def test_a_taken_port_names_its_holder_and_the_setting() -> None:
-    (finding,) = check(replace(FINE, held_ports={6550: "container web"}), K3D)
+    (finding,) = check(replace(FINE, used_ports={6550: "container web"}), K3D)
     assert finding == Finding(
         check="ports", level="problem", message="port 6550 is taken by container web", hint="end it, or move it"
     )
@@ -90,8 +90,8 @@ def test_published_ports_of_containers_count_without_a_listener() -> None:
     assert port_holders([port], dict) == {}
     assert port_holders([], lambda: 1 / 0) == {}  # type: ignore[arg-type, return-value] # nobody is asked
     with socket.create_server(("127.0.0.1", 0)) as server:
-        held_ports = server.getsockname()[1]
-        (holder,) = port_holders([held_ports], dict).values()
+        used_ports = server.getsockname()[1]
+        (holder,) = port_holders([used_ports], dict).values()
         assert holder.endswith(")")
 
 

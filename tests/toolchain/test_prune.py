@@ -17,7 +17,7 @@ import pytest
 from devtools.commands import toolchain as verb
 from devtools.errors import EnvironmentFault, ExitCode
 from devtools.process.runner import Cancel
-from devtools.toolchain.prune import Judged
+from devtools.toolchain.prune import Decision
 from devtools.toolchain.store import DAY, Store
 from tests.kits.verbs import call
 from tests.toolchain.test_toolchain import House
@@ -55,13 +55,15 @@ def aged(path: Path, days: float) -> None:
     os.utime(path / "built.json", (then, then))
 
 
-def pruned(house: House, *, days: int = 30, dry_run: bool = False, held: Mapping[Path, str] | None = None) -> list[str]:
+def pruned(
+    house: House, *, days: int = 30, dry_run: bool = False, users: Mapping[Path, str] | None = None
+) -> list[str]:
     """`removed etcd-…: why`, a line for each build."""
-    judged = house.toolchain().prune({} if held is None else held, days=days, dry_run=dry_run)
-    return [_line(item) for item in judged]
+    decisions = house.toolchain().prune({} if users is None else users, days=days, dry_run=dry_run)
+    return [_line(item) for item in decisions]
 
 
-def _line(item: Judged) -> str:
+def _line(item: Decision) -> str:
     return f"{'removed' if item.goes else 'kept'} {item.build.name}: {item.reason}"
 
 
@@ -133,7 +135,7 @@ def test_what_is_used_at_the_last_moment_comes_back(house: House) -> None:
             os.utime(path / "built.json")
             return super().items()
 
-    assert f"kept {OLD}: used just now" in pruned(house, held=Late())
+    assert f"kept {OLD}: used just now" in pruned(house, users=Late())
     assert (path / "bin" / "etcd").is_file()
     assert house.leftovers() == []
 

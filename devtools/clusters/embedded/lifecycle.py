@@ -1,4 +1,4 @@
-"""Makes an embedded cluster, starts a stopped one, and brings a running one to what is wanted now."""
+"""Makes an embedded cluster, starts a stopped one, and brings a running one up to date."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Lifecycle:
         """Control plane and real node side by side: neither needs the other before the kubelet joins."""
         api, kubelet = free_ports(PORTS, self.layout.number)
         ports = Ports(api=api, kubelet=kubelet)
-        wanted = self._wanted(progress)
+        joins = self._can_join(progress)
         joinable = self.wants_real and self.is_root
         number = reserved_subnet(self.layout, self.plane.cancel, progress, reserve=joinable)
         node = self._real_on(number, ports)
         progress(f"starting control plane {self.layout.name} on port {ports.api}")
         with ThreadPoolExecutor(1) as pool:
-            preparing = pool.submit(self._attempt, node.prepare) if wanted else None
+            preparing = pool.submit(self._attempt, node.prepare) if joins else None
             self.plane.create(ports, node.subnet)
             kube = self.plane.kube(retry_for=10.0)
             objects = self._objects(ports)
@@ -104,7 +104,7 @@ class Lifecycle:
             raise error.changed(hint=error.hint or RECREATE) from error
 
     def reconcile(self, record: ClusterMetadata, running: Iterable[cleanup.Process], progress: Progress) -> bool:
-        """Bring a running cluster to what is wanted now: simulation, number of nodes, real node.
+        """Bring a running cluster up to date: simulation, number of nodes, real node.
 
         `running` are its processes. Says whether anything was done.
         """
@@ -125,7 +125,7 @@ class Lifecycle:
         """Restart a dead real node; let it join when it has become possible. Says whether that was tried."""
         if record.real_node or not record.joinable or not cleanup.missing_programs(running):
             return False
-        if not self._wanted(progress):
+        if not self._can_join(progress):
             return False
         node = self._real_on(record.link, record.ports)
         progress(f"starting real node {REAL_NODE}")
@@ -145,8 +145,8 @@ class Lifecycle:
             return str(error)
         return ""
 
-    def _wanted(self, progress: Progress) -> bool:
-        """Whether a real node is to join; says once why not."""
+    def _can_join(self, progress: Progress) -> bool:
+        """Whether a real node is to join, and can; reports why not."""
         if not self.wants_real:
             return False
         if reason := real_node.obstacle(is_root=self.is_root):

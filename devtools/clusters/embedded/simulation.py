@@ -112,12 +112,12 @@ def fake_node(number: int) -> dict[str, Any]:
 def ensure_nodes(kube: Kube, count: int) -> None:
     """Exactly `count` simulated nodes; created whole, because an apply would drop their status."""
     present = {item["name"] for item in kube.metadata(NODES, labelSelector="type=kwok")}
-    wanted = {f"simulated-{number}": number for number in range(count)}
-    for name in sorted(present - set(wanted)):
+    numbers = {f"simulated-{number}": number for number in range(count)}
+    for name in sorted(present - set(numbers)):
         kube.delete(f"{NODES}/{name}")
-    for name in sorted(set(wanted) - present):
+    for name in sorted(set(numbers) - present):
         try:
-            kube.create(NODES, fake_node(wanted[name]))
+            kube.create(NODES, fake_node(numbers[name]))
         except ApiError as error:
             if error.status != CONFLICT:
                 raise

@@ -24,10 +24,10 @@ def read_base(root: Path, name: str) -> Mapping[str, Any]:
 
 def _problems(document: Document) -> Iterator[Problem]:
     data = document.data
-    for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if data and data.get(key) != wanted:
+    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if data and data.get(key) != expected:
             hint = f"k3d config migrate {document.file}" if key == "apiVersion" else ""
-            yield document.problem((key,), f"{key!r} must be {wanted}", hint)
+            yield document.problem((key,), f"{key!r} must be {expected}", hint)
     for key in _LISTS:
         items = data.get(key)
         if key in data and not (isinstance(items, list) and all(isinstance(item, dict) for item in items)):

@@ -35,7 +35,7 @@ class Registry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The wanted cluster. `ports` are `HOST:CONTAINER[/PROTOCOL]`, published by the load balancer.
+    """The cluster to make. `ports` are `HOST:CONTAINER[/PROTOCOL]`, published by the load balancer.
 
     `mirrors` are URLs by registry, `volumes` are `SOURCE:TARGET[:ro]`. `base` is a configuration file of the user's
     that all this is laid over; relative paths in it are relative to `directory`.
@@ -90,7 +90,7 @@ class Config:
 
 
 def document(config: Config) -> dict[str, Any]:
-    """The configuration file's content: what is wanted, over the user's own file.
+    """The configuration file's content: ours over the user's own file.
 
     Everything listens on 127.0.0.1 unless that file names another address. Nothing is written to the user's
     kubeconfig. The load balancer's name is among the certificate's, for clients that are containers on the same
@@ -102,7 +102,7 @@ def document(config: Config) -> dict[str, Any]:
         f"localhost:{registry.port}": {"endpoint": [f"http://{registry.host}:{REGISTRY_PORT}"]},
     }
     arguments = [f"--tls-san={config.balancer}", *(() if config.traefik else ("--disable=traefik",))]
-    wanted: dict[str, Any] = {
+    own: dict[str, Any] = {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": config.name},
@@ -118,7 +118,7 @@ def document(config: Config) -> dict[str, Any]:
             "kubeconfig": {"updateDefaultKubeconfig": False, "switchCurrentContext": False},
         },
     }
-    made: dict[str, Any] = merged({"servers": 1, "agents": 0, **config.base}, wanted)
+    made: dict[str, Any] = merged({"servers": 1, "agents": 0, **config.base}, own)
     made["ports"] = [{**item, "port": _local(str(item.get("port", "")))} for item in made["ports"]]
     theirs = read_registries(made["registries"].get("config"))
     made["registries"]["config"] = _embedded(merged(theirs, {"mirrors": mirrors}))

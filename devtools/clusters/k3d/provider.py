@@ -66,7 +66,7 @@ class K3dProvider:
         self._cancel = cancel or Cancel()
         self._patience = patience
         self._registry = ClusterRegistry(
-            wanted=config.registry, network=config.network, tool=self._k3d, program=self._program, engine=engine
+            registry=config.registry, network=config.network, tool=self._k3d, program=self._program, engine=engine
         )
 
     def ensure(self, progress: Progress) -> Cluster:

@@ -18,9 +18,9 @@ _COMMON = frozenset({"bridge"})  # Docker's default network: every registry is m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterRegistry:
-    """The registry of one cluster, as wanted; `network` is the cluster's."""
+    """The registry that a cluster is to have; `network` is the cluster's."""
 
-    wanted: Registry
+    registry: Registry
     network: str
     tool: K3d
     program: Program
@@ -29,7 +29,7 @@ class ClusterRegistry:
     def find(self) -> Node | None:
         """Its container; raises EnvironmentFault where k3d cannot tell."""
         found = self.program.read(self.tool.list_registries(), "list registries", parse_registries)
-        return found.get(self.wanted.host)
+        return found.get(self.registry.host)
 
     def state(self) -> State:
         """Whether it exists and runs."""
@@ -38,25 +38,25 @@ class ClusterRegistry:
 
     def actual(self, found: Node | None) -> Registry:
         """The registry with the port that its container has."""
-        return replace(self.wanted, port=found.ports[0]) if found and found.ports else self.wanted
+        return replace(self.registry, port=found.ports[0]) if found and found.ports else self.registry
 
     def steps(self, found: Node | None, *, has_cluster: bool) -> tuple[Command, ...]:
         """What `ensure` runs.
 
         The nodes of a cluster know the registry by the port it was made with: without a cluster, a registry on
-        another port than the wanted one is replaced. Raises EnvironmentFault if other clusters use it.
+        another port than that of `registry` is replaced. Raises EnvironmentFault if other clusters use it.
         """
-        create = (self.tool.create_registry(self.wanted),)
+        create = (self.tool.create_registry(self.registry),)
         if found is None:
             return create
-        if not has_cluster and self.actual(found) != self.wanted:
+        if not has_cluster and self.actual(found) != self.registry:
             if others := set(found.networks) - _COMMON - {self.network}:
-                message = f"registry {found.name} listens on port {self.actual(found).port}, not {self.wanted.port}"
+                message = f"registry {found.name} listens on port {self.actual(found).port}, not {self.registry.port}"
                 raise EnvironmentFault(
                     f"{message}, and is used in network {min(others)}",
                     hint=f"set cluster.registry_port to {self.actual(found).port} in devtools.yaml",
                 )
-            return (self.tool.delete_registry(self.wanted), *create)
+            return (self.tool.delete_registry(self.registry), *create)
         return () if found.is_running else (self.tool.start_node(found.name),)
 
     def ensure(self, progress: Progress, *, has_cluster: bool) -> Registry:
@@ -69,16 +69,18 @@ class ClusterRegistry:
             progress(what)
             self.program.run(command, what)
         if has_cluster and (found is None or self.network not in found.networks):
-            self.engine.join(self.network, self.wanted.host)
-        return self.actual(found) if has_cluster else self.wanted
+            self.engine.join(self.network, self.registry.host)
+        return self.actual(found) if has_cluster else self.registry
 
     def delete(self, progress: Progress) -> None:
         """Remove it and its images; fine when absent."""
         if self.find() is not None:
-            self.program.run(self.tool.delete_registry(self.wanted), f"delete registry {self.wanted.host}")
-            progress(f"removed registry {self.wanted.host} and its images")
+            self.program.run(self.tool.delete_registry(self.registry), f"delete registry {self.registry.host}")
+            progress(f"removed registry {self.registry.host} and its images")
 
     def _what(self, command: Command) -> str:
         verb = command.argv[2]
-        port = f" on port {self.wanted.port}" if verb == "create" else " (its port changed)" if verb == "delete" else ""
-        return f"{verb} registry {self.wanted.host}{port}"
+        port = (
+            f" on port {self.registry.port}" if verb == "create" else " (its port changed)" if verb == "delete" else ""
+        )
+        return f"{verb} registry {self.registry.host}{port}"

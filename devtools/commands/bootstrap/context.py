@@ -95,7 +95,7 @@ def build_context(app: App, *, push: bool = True) -> BootstrapContext:
         app=app,
         push=push,
         provider=app.provider_name,
-        asked=app.wanted_provider not in {"", "auto"},
+        asked=app.requested_provider not in {"", "auto"},
         context=around.context,
         kubeconfig=around.kubeconfig,
         k3d=k3d_provider(app) if is_k3d else None,
@@ -123,13 +123,13 @@ def check_machine(context: BootstrapContext) -> tuple[Finding, ...]:
         docker_hint=why.hint if why else "",
         buildx=context.no_builder,
         programs={name: app.which(name) for name in ("k3d", "docker", "tilt")},
-        held_ports=port_holders(ports, lambda: _published(engine) if why is None and context.k3d else {}),
+        used_ports=port_holders(ports, lambda: _published(engine) if why is None and context.k3d else {}),
         disk_free=free,
         disk_of=where,
         memory_free=memory_free(),
         inotify=inotify_limits(),
     )
-    wanted = Requirements(
+    needs = Requirements(
         provider=context.provider,
         asked=context.asked,
         unvendored=why_embedded(app),
@@ -137,7 +137,7 @@ def check_machine(context: BootstrapContext) -> tuple[Finding, ...]:
         tiltfile=context.has_tiltfile,
         token=not context.push or context.tilt is not None or _has_token(app),
     )
-    return (*(_other_cluster(context) or _publishing(context)), *check(machine, wanted))
+    return (*(_other_cluster(context) or _publishing(context)), *check(machine, needs))
 
 
 def _no_builder(app: App, kubeconfig: Path) -> str:
