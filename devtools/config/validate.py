@@ -162,7 +162,16 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
             return f"key {path[-1]!r} is missing" + (f" in {around}" if around else ""), ""
         case "string_type":
             return f"{name} must be text", _quote(detail["input"])
-    return f"{name} {_wrong(detail)}", ""
+    return f"{name} {_wrong(detail)}", _instead(path, detail["input"])
+
+
+def _instead(path: KeyPath, found: Any) -> str:
+    """What to write for a value as helmfile has it under a key of the same name."""
+    if path[-1:] == ("values",) and isinstance(found, list):
+        return "write one map; what a file holds is an overlay: environments/ENV/LAYER/RELEASE.yaml"
+    if path[-2:-1] == ("secrets",) and "." in str(found):
+        return "encrypted values are beside the overlay: environments/ENV/LAYER/RELEASE.secrets.yaml"
+    return ""
 
 
 # keys of helmfile, typed in a layer file, and what is written here instead
@@ -177,6 +186,15 @@ _HELMFILE = {
     "version": "the version of a chart is in charts/third_party/lock.yaml",
     "createNamespace": "write create_namespace: false if the namespace must exist, else leave it out",
     "historyMax": "write history:",
+    "force": "leave it out, and type --recreate RELEASE when an immutable field changes",
+    "verify": "leave it out: archives are pinned by their sha256",
+    "missingFileHandler": "leave it out: an overlay need not exist",
+    "disableValidation": "leave it out: the API server validates",
+    "recreatePods": "put a checksum annotation into the pod template of the chart",
+    **dict.fromkeys(
+        ("postRenderer", "jsonPatches", "strategicMergePatches", "transformers", "forceNamespace"),
+        "put the change into the chart, in charts/platform/",
+    ),
     "waitForJobs": "write contract: [{kind: Job, name: NAME}]",
     "inherit": "write what all releases share in layers/_defaults.yaml",
     "templates": "write what all releases share in layers/_defaults.yaml",
