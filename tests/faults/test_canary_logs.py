@@ -99,7 +99,7 @@ def test_what_commands_print(marked: Repo, marks: Marks, whose: str, key: str) -
         marked.edit("layers/10-base.yaml", "    values:", f"    {hook}    values:")
     else:
         marked.write("devtools.yaml", f"name: {marked.namespace}\n{hook}")
-    typed = _printed(marked, 1, "layer", "10", "--no-test", "--verbose")
+    typed = _printed(marked, 1, "layer", "10", "--no-test", "--force", "--verbose")
     assert marks.found_in(*(one.text for one in typed)) == []
     assert marks.found_below(marked.path / ".devtools") == {}
     assert "SOME_API_TOKEN=***" in typed[0].text
