@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_file
 from devtools.gitops.component import KindInfo
 from devtools.model import Contract
 
-_NAMESPACED = {
-    "v1": "ConfigMap Endpoints Event LimitRange PersistentVolumeClaim Pod ReplicationController ResourceQuota Secret "
-    "Service ServiceAccount",
-    "apps/v1": "DaemonSet Deployment ReplicaSet StatefulSet",
-    "autoscaling/v2": "HorizontalPodAutoscaler",
-    "batch/v1": "CronJob Job",
-    "coordination.k8s.io/v1": "Lease",
-    "discovery.k8s.io/v1": "EndpointSlice",
-    "networking.k8s.io/v1": "Ingress NetworkPolicy",
-    "policy/v1": "PodDisruptionBudget",
-    "rbac.authorization.k8s.io/v1": "Role RoleBinding",
-}
-_CLUSTER_SCOPED = {
-    "v1": "Namespace Node PersistentVolume",
-    "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingAdmissionPolicy "
-    "ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration",
-    "apiextensions.k8s.io/v1": "CustomResourceDefinition",
-    "apiregistration.k8s.io/v1": "APIService",
-    "certificates.k8s.io/v1": "CertificateSigningRequest",
-    "flowcontrol.apiserver.k8s.io/v1": "FlowSchema PriorityLevelConfiguration",
-    "networking.k8s.io/v1": "IngressClass",
-    "node.k8s.io/v1": "RuntimeClass",
-    "rbac.authorization.k8s.io/v1": "ClusterRole ClusterRoleBinding",
-    "scheduling.k8s.io/v1": "PriorityClass",
-    "storage.k8s.io/v1": "CSIDriver CSINode StorageClass VolumeAttachment",
-}
-
 
 def _kinds() -> Iterable[KindInfo]:
-    for table, namespaced in ((_NAMESPACED, True), (_CLUSTER_SCOPED, False)):
+    for scope, table in read_map(read_file(Path(__file__).with_suffix(".yaml"))).items():
         for api_version, kinds in table.items():
             group, _, version = api_version.rpartition("/")
             for kind in kinds.split():
-                yield KindInfo(group=group, version=version, kind=kind, namespaced=namespaced)
+                yield KindInfo(group=group, version=version, kind=kind, namespaced=scope == "namespaced")
 
 
 BUILTIN: Mapping[str, KindInfo] = {item.kind: item for item in _kinds()}

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_file
 
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
 # Of what an operator starts: the Operator Lifecycle Manager's convention, Strimzi's, CloudNativePG's.
@@ -21,39 +26,11 @@ _IMAGE = (
 )
 _IN_TEXT = re.compile(_IMAGE)
 _IN_CONFIG = re.compile(rf"\bimage[\"']?\s*[:=]\s*[\"']?({_IMAGE})")
-# Fields that hold an image's name, by kind; `[]` is every item of a list. From the operators' CRDs.
-_FIELDS: dict[str, tuple[str, ...]] = {
-    "Cluster": ("spec.imageName",),  # postgresql.cnpg.io
-    "ImageCatalog": ("spec.images[].image",),
-    "ClusterImageCatalog": ("spec.images[].image",),
-    "Kafka": (
-        "spec.kafka.image",
-        "spec.zookeeper.image",
-        "spec.entityOperator.topicOperator.image",
-        "spec.entityOperator.userOperator.image",
-        "spec.kafkaExporter.image",
-        "spec.cruiseControl.image",
-    ),
-    "KafkaConnect": ("spec.image",),
-    "KafkaBridge": ("spec.image",),
-    "KafkaMirrorMaker2": ("spec.image",),
-    "RedisFailover": (
-        "spec.redis.image",
-        "spec.redis.exporter.image",
-        "spec.sentinel.image",
-        "spec.sentinel.exporter.image",
-    ),
-    "Keycloak": ("spec.image",),
-    "EnvoyProxy": (
-        "spec.provider.kubernetes.envoyDeployment.container.image",
-        "spec.provider.kubernetes.envoyDaemonSet.container.image",
-    ),
-    "Prometheus": ("spec.image",),
-    "PrometheusAgent": ("spec.image",),
-    "Alertmanager": ("spec.image",),
-    "ThanosRuler": ("spec.image",),
-    "OpenTelemetryCollector": ("spec.image",),
-}
+
+
+@cache
+def _fields() -> Mapping[str, list[str]]:
+    return read_map(read_file(Path(__file__).with_name("image_fields.yaml")))
 
 
 def images_of(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -67,7 +44,7 @@ def images_of(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
             texts = document.get("data")
             for text in texts.values() if isinstance(texts, Mapping) else ():
                 found |= set(_IN_CONFIG.findall(str(text)))
-        for field in _FIELDS.get(str(document.get("kind")), ()):
+        for field in _fields().get(str(document.get("kind")), ()):
             found |= set(_at(document, field.split(".")))
     return tuple(sorted(image for image in found if image))
 

@@ -10,7 +10,7 @@ from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.errors import ConfigError
 from devtools.gitops.argocd.applications import app_of_apps, application, root
 from devtools.gitops.argocd.context import NAMESPACE, Context, document
-from devtools.gitops.argocd.health import APPLICATION, lua_of
+from devtools.gitops.argocd.health import lua_of, script
 from devtools.gitops.argocd.layout import LAYOUTS
 from devtools.gitops.argocd.projects import projects
 from devtools.gitops.argocd.repositories import repository_notes, repository_secrets
@@ -110,7 +110,7 @@ def _config_files(
     orders = {context.order(context.settings.environments[name]) for name in components}
     health = {f"resource.customizations.health.{group}_{kind}": text for (group, kind), text in lua.items()}
     if "waves" in orders:
-        health["resource.customizations.health.argoproj.io_Application"] = APPLICATION
+        health["resource.customizations.health.argoproj.io_Application"] = script("application")
     found = {"argocd-cm": dict(sorted(health.items()))}
     if "rolling" in orders:
         found["argocd-cmd-params-cm"] = {"applicationsetcontroller.enable.progressive.syncs": "true"}

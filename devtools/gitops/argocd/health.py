@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
+from devtools.base.open_file import read_file
 from devtools.gitops.argocd.builtin_health import has_health
 from devtools.gitops.component import Component, KindInfo, Note
 from devtools.gitops.jsonpath import PathStep, steps_of
 from devtools.gitops.kinds import BUILTIN, kind_of
 from devtools.model import Contract
 
-APPLICATION = """\
-hs = {status = "Progressing", message = "waiting for its health"}
-if obj.status ~= nil and obj.status.health ~= nil then
-  hs.status = obj.status.health.status
-  hs.message = obj.status.health.message or ""
-end
-return hs
-"""
-"""The health of an Application that another one deploys: Argo CD has none by default, so waves would not wait."""
-
-_CURRENT = """\
-local function current(entry)
-  local generation = entry.observedGeneration or obj.status.observedGeneration
-  return generation == nil or obj.metadata.generation == nil or generation >= obj.metadata.generation
-end
-"""
-_CONDITION = """\
-if obj.status ~= nil and obj.status.conditions ~= nil then
-  for _, condition in ipairs(obj.status.conditions) do
-    if condition.type == @TYPE@ and current(condition) then
-      hs.message = condition.message or ""
-      if condition.status == "True" then
-        hs.status = "Healthy"
-      elseif condition.status == "False" and refused[condition.reason] then
-        hs.status = "Degraded"
-      end
-    end
-  end
-end
-"""
 _REFUSED = ("Invalid", "InvalidParameters", "InvalidSpec", "InvalidConfiguration", "Unsupported", "UnsupportedAddress")
 Rule = tuple[str, str, str]  # condition, jsonpath, equals
+
+
+@cache
+def script(name: str) -> str:
+    """Return a script, or a part of one.
+
+    `application` is the health of an Application that another one deploys: Argo CD has none by default, so waves
+    would not wait.
+    """
+    return read_file(Path(__file__).parent / "lua" / f"{name}.lua").decode()
 
 
 def lua_of(
@@ -86,7 +69,7 @@ def _lua(names: Mapping[str, Sequence[Rule]]) -> str:
     """Return the script for all objects of a kind; objects that no contract names are healthy if any rule differs."""
     distinct = {tuple(rules) for rules in names.values()}
     head = 'hs = {status = "Progressing", message = "waiting for its contract"}\n'
-    head += "local refused = {" + ", ".join(f"{reason} = true" for reason in _REFUSED) + "}\n" + _CURRENT
+    head += "local refused = {" + ", ".join(f"{reason} = true" for reason in _REFUSED) + "}\n" + script("current")
     if len(distinct) == 1:
         return head + _checks(next(iter(distinct))) + "return hs\n"
     parts = [
@@ -107,7 +90,7 @@ def _checks(rules: Sequence[Rule]) -> str:
 def _check(rule: Rule) -> str:
     condition, path, equals = rule
     if condition:
-        return _CONDITION.replace("@TYPE@", json.dumps(condition))
+        return script("condition").replace("@TYPE@", json.dumps(condition))
     steps = steps_of(path) or ()
     expected = f"tostring(value) == {json.dumps(equals)}" if equals else 'value ~= nil and value ~= ""'
     lines = ["local value = obj"]

@@ -18,7 +18,7 @@ from devtools.gitops.imports.found import (
     value_file,
 )
 from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Tree, mapping, normal, sequence
-from devtools.gitops.verify.flux import CURRENT, HELM, SOURCE, generators, namespace_of, same
+from devtools.gitops.verify.flux import HELM, SOURCE, current_version, generators, namespace_of, same
 
 _NAMES = {"timeout": "timeout", "maxHistory": "history"}
 
@@ -47,7 +47,7 @@ def _environment(item: KubeObject) -> str:
 def _conversions(tree: Tree) -> Iterator[ImportNote]:
     """Notes for what is written in a form that is not served any more, or deprecated."""
     for item in tree.objects:
-        current = CURRENT.get((item.group, item.kind))
+        current = current_version(item)
         version = item.api_version.partition("/")[2]
         if current and version != current and item.group.endswith("toolkit.fluxcd.io"):
             message = f"{version} is read as {current}; an export writes {current}"

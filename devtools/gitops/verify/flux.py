@@ -6,9 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from devtools.base.machine_yaml import read_map
+from devtools.base.open_file import read_file
 from devtools.base.yaml_positions import KeyPath
 from devtools.errors import Location
 from devtools.gitops.tree.read import KUSTOMIZATIONS, KubeObject, Source, Tree, mapping, normal, place_in, sequence
@@ -18,31 +21,20 @@ from devtools.gitops.verify.finding import Finding, finding
 from devtools.planning.graph import back_edges
 
 HELM, KUSTOMIZE, SOURCE, IMAGE = (f"{name}.toolkit.fluxcd.io" for name in ("helm", "kustomize", "source", "image"))
-CURRENT = {
-    (HELM, "HelmRelease"): "v2",
-    (KUSTOMIZE, "Kustomization"): "v1",
-    (SOURCE, "GitRepository"): "v1",
-    (SOURCE, "HelmRepository"): "v1",
-    (SOURCE, "HelmChart"): "v1",
-    (SOURCE, "OCIRepository"): "v1",
-    (SOURCE, "Bucket"): "v1",
-    (IMAGE, "ImageRepository"): "v1",
-    (IMAGE, "ImagePolicy"): "v1",
-    (IMAGE, "ImageUpdateAutomation"): "v1",
-    ("notification.toolkit.fluxcd.io", "Receiver"): "v1",
-    ("notification.toolkit.fluxcd.io", "Provider"): "v1beta3",
-    ("notification.toolkit.fluxcd.io", "Alert"): "v1beta3",
-    ("external-secrets.io", "ExternalSecret"): "v1",
-    ("external-secrets.io", "SecretStore"): "v1",
-    ("external-secrets.io", "ClusterSecretStore"): "v1",
-    ("gateway.networking.k8s.io", "Gateway"): "v1",
-    ("gateway.networking.k8s.io", "HTTPRoute"): "v1",
-    ("kustomize.config.k8s.io", "Kustomization"): "v1beta1",
-}
 _BOOTSTRAP = "flux-system"  # its source is made by `flux bootstrap`
 _RELEASE = ("releaseName", "targetNamespace", "storageNamespace")
 _WATCH = "reconcile.fluxcd.io/watch"
 _MARKER = re.compile(rb"#[^\S\n]*(\{\"\$imagepolicy\".*\})\s*$", re.MULTILINE)
+
+
+@cache
+def _current() -> Mapping[str, Mapping[str, str]]:
+    return read_map(read_file(Path(__file__).with_name("current_versions.yaml")))
+
+
+def current_version(item: KubeObject) -> str:
+    """The version of an object's kind that current controllers serve; empty if it is not known."""
+    return _current().get(item.group, {}).get(item.kind, "")
 
 
 def findings(world: World) -> Iterator[Finding]:
@@ -86,7 +78,7 @@ def _versions(tree: Tree) -> Iterator[Finding]:
         if item.group.endswith("kro.run") and item.kind == "ResourceGroup":
             hint = "use ResourceGraphDefinition"
             yield finding("old-api-version", item.at("kind"), "ResourceGroup is the former name of the kind", hint)
-        current = CURRENT.get((item.group, item.kind))
+        current = current_version(item)
         version = item.api_version.partition("/")[2]
         if current and version != current and _older(version, current):
             hint = f"use {item.group}/{current}"
