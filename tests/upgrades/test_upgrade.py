@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from devtools.errors import ExitCode
 from devtools.report.changes.upgrade import upgrade_lines, upgrade_markdown
 from devtools.report.text import plain
 from tests.kits.chart_servers import Packer, http_repository, oci_registry
+from tests.kits.git import commit, git
 from tests.kits.stack import write
 from tests.kits.verbs import Done, call
 
@@ -281,6 +284,34 @@ def test_from_a_registry(repo: Repo, packer: Packer, tmp_path: Path) -> None:
         done = repo.upgrade(source=f"{reference}/charts")
         assert done.code is ExitCode.OK, done.err
         assert (done.document["to"], done.document["source"]) == ("1.1.0", f"{reference}/charts/web")
+
+
+@pytest.mark.parametrize("begin", ["v", "web-"])
+def test_from_a_git_repository(repo: Repo, packer: Packer, tmp_path: Path, begin: str) -> None:
+    """The tag and its commit move with the version."""
+    upstream = tmp_path / "upstream"
+    heads = {}
+    for version in ("1.0.0", "1.1.0"):
+        shutil.copytree(web(packer, version, VALUES), upstream / "charts/web", dirs_exist_ok=True)
+        heads[version] = commit(upstream)
+        git(upstream, "tag", f"{begin}{version}")
+    lock = repo.root / LOCK
+    text = re.sub(r"sha256: .*", "sha256: null", lock.read_text())
+    keys = f"git: file://{upstream}\n    ref: {begin}1.0.0 # ours\n    commit: null\n    path: charts/web"
+    lock.write_text(re.sub(r"repository: .*", keys, text))
+    (repo.root / OLD).unlink()
+    repo.vendor()
+    missing = repo.upgrade(to="9.9.9", output="text")
+    assert missing.code is ExitCode.CONFIG
+    assert f"there is {begin}1.1.0" in missing.err
+    assert repo.upgrade(source="../served").code is ExitCode.CONFIG
+    done = repo.upgrade()
+    assert done.code is ExitCode.OK, done.err
+    entry = repo.entry()
+    assert (entry["version"], entry["ref"], entry["commit"]) == ("1.1.0", f"{begin}1.1.0", heads["1.1.0"])
+    assert "# ours" in lock.read_text()
+    repo.vendor()
+    assert repo.upgrade(output="text").out == "acme/web 1.1.0: there is no newer version\n"
 
 
 def test_a_source_that_does_not_answer(repo: Repo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from devtools.app.environment import App
@@ -26,6 +27,10 @@ def newest_version(app: App, entry: LockEntry, source: str) -> str:
 
 def suggestion(app: App, entry: LockEntry, source: str, version: str) -> str:
     """Return versions near one that is not there; empty if it is there, or if the source does not say."""
+    if entry.git:  # of tags, those are found that are newer
+        oldest = entry.ref.removesuffix(version.removeprefix("v")) + "0.0.0"
+        tag, _ = _newest(app, replace(entry, ref=oldest), source)
+        return f"there is {tag}" if tag not in {"", oldest, entry.ref} else ""
     if _newest(app, entry, source, version)[0] == version:
         return ""
     if _is_local(source):

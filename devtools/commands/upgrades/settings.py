@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from devtools.base.yaml_positions import Document, read
+from devtools.config.tenants import load_tenants
 from devtools.model import Release, Stack
 from devtools.upgrades.values import Setting, leaves
 
@@ -14,17 +15,21 @@ _OWN_KEY_OF_SOPS = "sops"
 
 def settings_of(stack: Stack, pin: str, files: dict[Path, Document]) -> Iterator[Setting]:
     """Yield each value that is set for the releases of a pinned chart, installed or not; `files` are those read."""
+    tenants = load_tenants(stack.root)
     for release in stack.releases():
         if release.chart.pin == pin:
-            yield from _of_release(stack, release, files)
+            own = [stack.root / file for tenant in tenants if (file := tenant.values_of(release))]
+            yield from _of_release(stack, release, own, files)
 
 
-def _of_release(stack: Stack, release: Release, files: dict[Path, Document]) -> Iterator[Setting]:
+def _of_release(
+    stack: Stack, release: Release, tenants: Iterable[Path], files: dict[Path, Document]
+) -> Iterator[Setting]:
     environment = stack.environment.name
     for path, _ in leaves(release.values):
         where = release.values_where.get(path, release.where)
         yield Setting(path=path, where=where, release=release.id, environment=environment)
-    for file in (*release.values_files, *release.secret_files):
+    for file in (*release.values_files, *release.secret_files, *tenants):
         if file not in files:
             files[file] = read(file, file.relative_to(stack.root) if file.is_relative_to(stack.root) else file)
         document = files[file]

@@ -44,13 +44,14 @@ def upgrade(app: App, typed: Arguments) -> ExitCode:
     if typed.to and not re.fullmatch(EXACT, typed.to):
         raise ConfigError(f"--to must be a version such as 1.2.3 or v1.2.3-rc.1, not {typed.to!r}")
     old = _entry(app, typed.chart)
-    source = place_of(app, typed.source)
+    if old.git and typed.source:
+        raise ConfigError(f"chart '{old.pin}' comes from a Git repository", hint="leave out --from")
+    source = "" if old.git else place_of(app, typed.source)
     app.toolchain.ensure(("helm",), progress=app.say)
-    version = typed.to or _newer(app, old, source)
-    if version == old.version:
+    new = _target(app, typed, old, source)
+    if new.version == old.version:
         _show(app, typed, _document(typed, old, old))
         return ExitCode.OK
-    new = replace(old, version=version, sha256="")
     if pinned := app.charts.lock.entries.get(new.pin):
         hint = f"write chart: {new.pin} in the layer files"
         raise ConfigError(f"chart '{new.pin}' is locked already, at {pinned.where}", hint=hint)
@@ -63,7 +64,7 @@ def _upgrade(app: App, typed: Arguments, old: LockEntry, new: LockEntry, source:
     from devtools.commands.upgrades.writing import changes_of, write
 
     archive, fetched = _fetched(app, typed, new, source, work / "new")
-    new = replace(new, sha256=fetched.sha256)
+    new = replace(new, sha256=fetched.sha256, commit=fetched.commit)
     found = _compared(app, typed, (old, new), archive, source, work / "old")
     changes = changes_of(app, old, new, found.contract)
     written = not typed.dry_run and (typed.force or not found.broken)
@@ -91,21 +92,33 @@ def _entry(app: App, name: str) -> LockEntry:
     if len(found) > 1:
         pins = " or ".join(entry.pin for entry in found)
         raise ConfigError(f"chart '{name}' is locked in {len(found)} versions", hint=f"name one of them: {pins}")
-    if found[0].git:
-        hint = f"change 'ref' and 'version' at {found[0].where}, then run: invoke charts.vendor"
-        raise ConfigError(
-            f"chart '{name}' comes from a Git repository, which charts.upgrade does not follow", hint=hint
-        )
     return found[0]
 
 
-def _newer(app: App, entry: LockEntry, source: str) -> str:
-    """Return the newest version, or the entry's own if that is newer."""
+def _target(app: App, typed: Arguments, old: LockEntry, source: str) -> LockEntry:
+    """Return the entry with the version to move to, and of a chart from Git with its tag."""
     from devtools.helm.chart_commands import newer
 
-    app.say(f"looking for the newest version of {entry.chart}")
-    found = newest_version(app, entry, source)
-    return found if newer(found, entry.version) else entry.version
+    begin = _before_version(old) if old.git else ""
+    version = typed.to
+    if not version:
+        app.say(f"looking for the newest version of {old.chart}")
+        version = newest_version(app, old, source).removeprefix(begin)
+        version = version if newer(version, old.version) else old.version
+    if not old.git or version == old.version:
+        return replace(old, version=version, sha256="")
+    number = version.removeprefix("v")
+    version = f"v{number}" if old.version.startswith("v") else number
+    return replace(old, version=version, ref=f"{begin}{number}", commit="", sha256="")
+
+
+def _before_version(entry: LockEntry) -> str:
+    """Return what the `ref` of a chart from Git has before the version; ConfigError if it does not end with it."""
+    number = entry.version.removeprefix("v")
+    if not entry.ref.endswith(number):
+        hint = f"change 'ref' and 'version' at {entry.where}, then run: invoke charts.vendor"
+        raise ConfigError(f"ref '{entry.ref}' of chart '{entry.pin}' does not end with its version", hint=hint)
+    return entry.ref.removesuffix(number)
 
 
 def _fetched(app: App, typed: Arguments, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:

@@ -26,7 +26,9 @@ def changes_of(app: App, old: LockEntry, new: LockEntry, contract: Mapping[str, 
     shown = app.charts.lock.file
     raw = read_source(lock)
     at = ("charts", index_of(parse(raw, shown).data, old.pin))
-    for key, value in (("version", new.version), ("sha256", new.sha256)):
+    values = {"version": new.version, "sha256": new.sha256}
+    values |= {"ref": new.ref, "commit": new.commit} if new.git else {}
+    for key, value in values.items():
         raw = _set(raw, shown, (*at, key), value)
     if contract is not None:
         text = with_value(raw, shown, (*at, "contract"), contract)

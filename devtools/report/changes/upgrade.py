@@ -66,7 +66,8 @@ def _without_labels(release: _Row) -> dict[str, Any]:
     ]
     shown = [item for item in objects if item["fields"] or item["action"] != "change"]
     count = len(objects) - len(shown)
-    note = f"{plural(count, 'more object')} differ only in labels that name the version" if count else ""
+    verb = "differs" if count == 1 else "differ"
+    note = f"{plural(count, 'more object')} {verb} only in labels that name the version" if count else ""
     return {**release, "objects": shown, "notes": [*release["notes"], *([note] if note else [])]}
 
 
