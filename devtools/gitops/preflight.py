@@ -49,6 +49,7 @@ class Needs:
     images: bool = False  # Flux updates images
     confirms: bool = False  # pruning waits for approval
     kinds: Collection[tuple[str, str]] = ()  # (API version, kind) of custom resources that no component's chart brings
+    namespaces: Collection[str] = ()  # that must exist
     storage_classes: Collection[str] = ()  # named ones
     volumes: bool = False  # volumes without a named class
     config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of Argo CD's config maps
@@ -62,6 +63,7 @@ class Found:
 
     served: Collection[tuple[str, str]] = ()
     controllers: Mapping[str, tuple[str, int]] | None = None  # name → version, ready replicas
+    namespaces: Collection[str] | None = ()
     storage_classes: Mapping[str, bool] | None = None  # name → whether it is the default
     config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     secrets: Collection[str] | None = None
@@ -75,6 +77,7 @@ def checks(needs: Needs, found: Found) -> tuple[Check, ...]:
         *_controllers(needs, found),
         *_config(needs, found),
         *_secrets(needs, found),
+        *_namespaces(needs, found),
         *_custom_kinds(needs, found),
         *_storage(needs, found),
     )
@@ -145,6 +148,17 @@ def _secrets(needs: Needs, found: Found) -> Iterator[Check]:
         message = "is registered" if good else "is not registered in Argo CD"
         hint = f"argocd cluster add CONTEXT --name {needs.cluster}"
         yield _check(f"cluster {needs.cluster}", message, hint, good=good)
+
+
+def _namespaces(needs: Needs, found: Found) -> Iterator[Check]:
+    """Namespaces that releases with `create_namespace: false` are in."""
+    for name in sorted(needs.namespaces):
+        if found.namespaces is None:
+            yield Check(name=f"namespace {name}", state="unknown", message="this user may not list namespaces")
+            continue
+        good = name in found.namespaces
+        message = "exists" if good else "is missing, and create_namespace is false"
+        yield _check(f"namespace {name}", message, f"kubectl create namespace {name}", good=good)
 
 
 def _custom_kinds(needs: Needs, found: Found) -> Iterator[Check]:

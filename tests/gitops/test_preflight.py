@@ -56,6 +56,7 @@ def test_a_cluster_that_has_everything_is_ready() -> None:
         ({}, {"clusters": ()}, "cluster dev", "is not registered"),
         ({"kinds": {("cert-manager.io/v1", "Issuer")}}, {}, "kind Issuer", "cert-manager.io/v1 is not served"),
         ({"storage_classes": {"slow"}}, {}, "StorageClass slow", "is missing"),
+        ({"namespaces": {"shop"}}, {}, "namespace shop", "is missing, and create_namespace is false"),
         ({}, {"storage_classes": {"fast": False}}, "StorageClass", "there is no default"),
     ],
 )
@@ -74,9 +75,10 @@ def test_a_controller_without_a_ready_pod_is_missing() -> None:
 
 
 def test_what_may_not_be_read_is_unknown() -> None:
-    found = changed(ARGOCD, controllers=None, storage_classes=None, secrets=None, clusters=None)
-    assert {check.state for check in not_ok(NEEDS, found)} == {"unknown"}
-    assert len(not_ok(NEEDS, found)) == 6
+    found = changed(ARGOCD, controllers=None, storage_classes=None, secrets=None, clusters=None, namespaces=None)
+    needs = changed(NEEDS, namespaces={"shop"})
+    assert {check.state for check in not_ok(needs, found)} == {"unknown"}
+    assert len(not_ok(needs, found)) == 7
 
 
 def test_flux_needs_its_image_controllers_only_to_update_images() -> None:
@@ -96,11 +98,14 @@ def test_a_real_cluster_without_a_controller(repo: Repo, engine: str) -> None:
         "  environments: {dev: {cluster: {name: dev}}}\n",
     )
     repo.write("environments/dev/environment.yaml", "")
+    repo.edit("layers/_defaults.yaml", "namespace: ", "create_namespace: false, namespace: missing-")
     done = repo.invoke("gitops.preflight", "--env", "dev", "--engine", engine, "--output", "json")
     document = done.document
     assert (done.code, document["kind"], document["controller"]) == (1, "gitops-preflight", engine)
     assert document["missing"] == sum(check["state"] == "missing" for check in document["checks"]) > 0
     assert all(check["hint"] for check in document["checks"] if check["state"] == "missing")
+    (namespace,) = (check for check in document["checks"] if check["name"] == f"namespace missing-{repo.namespace}")
+    assert namespace["state"] == "missing"
 
 
 def test_an_environment_that_is_not_exported_is_refused(repo: Repo) -> None:

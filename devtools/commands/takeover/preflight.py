@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from devtools.app.environment import App
 from devtools.base.machine_yaml import read_yaml
-from devtools.commands.gitops.export import Arguments, Made, make_export
+from devtools.commands.gitops.export import Arguments, Made, declared_namespaces, make_export
 from devtools.commands.takeover.adopt import controller_for
 from devtools.errors import ExitCode
 from devtools.gitops.preflight import NAMESPACES, Check, Found, Needs, checks
@@ -62,6 +62,9 @@ def needs_of(app: App, made: Made, engine: Any) -> Needs:
         images=bool(settings.images) and engine == "flux",
         confirms=environment.prune == "confirm",
         kinds={(kind.api_version, kind.kind) for kind in used if (kind.group, kind.kind) not in brought},
+        namespaces={
+            release.namespace for release in stack.releases() if release.id in names and not release.create_namespace
+        }.difference(declared_namespaces(stack, made.options.charts)),
         storage_classes={name for data in values for name in _class_names(data)},
         volumes=any(chart.kinds & _WITH_VOLUMES for chart in charts),
         config=dict(_config(made)) if engine == "argocd" else {},
@@ -97,6 +100,9 @@ def find(kube: Kube, needs: Needs) -> Found:
     return Found(
         served={(item.api_version, item.kind) for item in kube.served()},
         controllers=_allowed(lambda: dict(_controllers(kube, namespace))),
+        namespaces=_allowed(lambda: {str(item["name"]) for item in kube.metadata("/api/v1/namespaces")})
+        if needs.namespaces
+        else (),
         storage_classes=_allowed(
             lambda: {
                 str(item["name"]): (item.get("annotations") or {}).get(_DEFAULT) == "true"
