@@ -83,7 +83,6 @@ def up(_: Context, env: str = "", output: str = "text", *, options: Options) -> 
 @layer_task(
     *("env", *SELECTORS, "force", "force-local", "yes", "dry-run", "no-wait", "verbose", "output"),
     help={
-        "name": "only this layer (default: all)",
         "crds": "also remove CRDs, after every release; without it CRDs and their objects are kept",
         "force": "with --crds: remove CRDs even if objects of their kinds still exist, and delete those",
         "undeclared": "only releases that no layer declares any more",
@@ -122,7 +121,6 @@ def down(
 @layer_task(
     *("env", *SELECTORS, "with-needs"),
     reads=True,
-    help={"name": "only this layer (default: all)", "output": "text or json"},
 )
 def layers(_: Context, name: str = "", env: str = "", output: str = "text", *, options: Options) -> None:
     """Show layers and releases, and what the cluster holds of them.
@@ -142,7 +140,6 @@ def layers(_: Context, name: str = "", env: str = "", output: str = "text", *, o
     help={
         "diff": "also show which objects and fields would change",
         "output": OUTPUT_OF_PLANS,
-        "name": "only this layer (default: all)",
     },
 )
 def plan(_: Context, name: str = "", env: str = "", output: str = "text", *, options: Options) -> None:
@@ -164,9 +161,7 @@ def plan(_: Context, name: str = "", env: str = "", output: str = "text", *, opt
     *("env", *SELECTORS, "with-needs"),
     reads=True,
     help={
-        "name": "only this layer (default: all)",
         "watch": "check every five seconds, print changes, and update the file that Tilt's resources read",
-        "output": "text or json",
     },
 )
 def contracts(
@@ -191,7 +186,6 @@ def contracts(
         "name": "the release, name or namespace/name",
         "tenant": "with the values of this tenant of tenants/ on top",
         "explain": "also show chart defaults, and for each key the file and line that set it",
-        "output": "text or json",
     },
 )
 def values(
@@ -236,7 +230,6 @@ def specs(_: Context, env: str = "", output: str = "text", *, options: Options) 
         "prune": "remove unused builds of versions that are no longer pinned, and build nothing",
         "days": "with --prune: keep builds used within this many days",
         "dry-run": "with --prune: list what would be removed, and remove nothing",
-        "output": "text or json",
     }
 )
 def toolchain(_: Context, prune: bool = False, days: str = "30", dry_run: bool = False, output: str = "text") -> None:

@@ -7,14 +7,11 @@ from invoke.context import Context
 
 from devtools.tasks.declaration import our_task, run
 
-_OUTPUT = {"output": "text or json"}
-
 
 @our_task(
     help={
         "dry-run": "print every command that would be run, as a shell script, and touch nothing",
         "no-push": "let Tilt build the protobuf module without publishing it: needs no BUF_TOKEN",
-        **_OUTPUT,
     }
 )
 def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "text") -> None:
@@ -31,7 +28,7 @@ def up(_: Context, dry_run: bool = False, no_push: bool = False, output: str = "
     run(lambda app: command.bootstrap(app, options), output)
 
 
-@our_task(reads=True, help=_OUTPUT)
+@our_task(reads=True)
 def status(_: Context, output: str = "text") -> None:
     """Show the state of each stage of a bootstrap.
 
@@ -49,7 +46,6 @@ def status(_: Context, output: str = "text") -> None:
         "keep-cluster": "stop Tilt only; the cluster and its builder stay",
         "registry": "remove k3d's registry and its images, too",
         "force": "also while a run of this or another machine is under way on the cluster",
-        **_OUTPUT,
     }
 )
 def down(

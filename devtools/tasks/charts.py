@@ -14,7 +14,6 @@ from devtools.tasks.declaration import our_task, run
         "name": "vendor only this chart, as publisher/chart[@version]; can be repeated (default: all not vendored)",
         "from": "take charts from this URL (chart repository or oci://) or directory instead; {publisher} is filled in",
         "keyring": "file of the public keys to check provenance with (default: GnuPG's pubring.gpg, if there is one)",
-        "output": "text or json",
     },
 )
 def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", output: str = "text") -> None:
@@ -31,7 +30,7 @@ def vendor(_: Context, name: list[str], from_: str = "", keyring: str = "", outp
     run(lambda app: verbs.vendor(app, name, from_, keyring, output), output)
 
 
-@our_task(reads=True, help={"output": "text or json"})
+@our_task(reads=True)
 def verify(_: Context, output: str = "text") -> None:
     """Check every vendored chart against the lock.
 
@@ -43,7 +42,7 @@ def verify(_: Context, output: str = "text") -> None:
     run(lambda app: verbs.verify(app, output), output)
 
 
-@our_task(reads=True, name="list", help={"output": "text or json"})
+@our_task(reads=True, name="list")
 def list_(_: Context, output: str = "text") -> None:
     """Show every pinned chart and its state.
 
@@ -61,7 +60,6 @@ def list_(_: Context, output: str = "text") -> None:
     help={
         "from": "an index.yaml, a directory that holds one, or the URL of a chart repository",
         "fail": "exit 1 if a chart is outdated, 4 if none is and the source of one does not answer",
-        "output": "text or json",
     },
 )
 def outdated(_: Context, from_: str = "", fail: bool = False, output: str = "text") -> None:
@@ -80,7 +78,6 @@ def outdated(_: Context, from_: str = "", fail: bool = False, output: str = "tex
 @our_task(
     help={
         "check": "change nothing; exit 1 unless charts/ and Chart.lock are as Chart.yaml asks",
-        "output": "text or json",
     },
 )
 def dependencies(_: Context, check: bool = False, output: str = "text") -> None:

@@ -16,7 +16,6 @@ _FORCE = "also while a run of this or another machine is under way on the cluste
         "env": _ENV,
         "recreate": "delete an existing cluster and everything in it first",
         "force": f"with --recreate: {_FORCE}",
-        "output": "text or json",
     }
 )
 def create(_: Context, env: str = "", recreate: bool = False, force: bool = False, output: str = "text") -> None:
@@ -32,7 +31,7 @@ def create(_: Context, env: str = "", recreate: bool = False, force: bool = Fals
     run(lambda app: cluster.create(app, output, recreate=recreate, force=force), output, environment=env)
 
 
-@our_task(reads=True, help={"env": _ENV, "output": "text or json"})
+@our_task(reads=True, help={"env": _ENV})
 def status(_: Context, env: str = "", output: str = "text") -> None:
     """Show the cluster, how to reach it, and what differs from a production one.
 

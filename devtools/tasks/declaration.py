@@ -181,6 +181,8 @@ _FLAGS = {
     "with-needs": _Flag("also everything that the chosen releases need", "selector.with_needs"),
 }
 SELECTORS = ("stage", "release", "label")
+_COMMON = {"output": "text or json"}  # help of parameters that are the same in most tasks
+_LAYER = "only this layer (default: all)"
 
 
 def our_task(
@@ -192,14 +194,17 @@ def our_task(
 ) -> Callable[[Callable[..., None]], Any]:
     """Declare a task as `invoke.task` does, which has flags of `_FLAGS` besides the parameters of its function.
 
-    The function gets what they mean as `options`. `help` describes its own parameters, or the flags in other words.
+    The function gets what they mean as `options`. `help` describes its own parameters but for those of `_COMMON`, and
+    flags in other words.
     """
     added = {flag.replace("-", "_"): _FLAGS[flag] for flag in flags if _FLAGS[flag].option}
     texts = {flag: _FLAGS[flag].help for flag in flags} | dict(help or {})
+    common = {**_COMMON, "name": _LAYER} if klass is LayerTask else _COMMON
     several = [*iterable, *(name for name, flag in added.items() if flag.default is None)]
 
     def declare(body: Callable[..., None]) -> Any:
-        return klass(_with_flags(body, added), help=texts, iterable=several, auto_shortflags=False, **more)
+        known = {name: text for name, text in common.items() if name in inspect.signature(body).parameters}
+        return klass(_with_flags(body, added), help=known | texts, iterable=several, auto_shortflags=False, **more)
 
     return declare
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         "revision": "branch, tag or commit that controllers follow (default: as devtools.yaml says)",
         "check": "change nothing; exit 1 if the directory is not as exported",
         "overwrite": "replace files that were edited by hand",
-        "output": "text or json",
         "dry-run": "print what would change and write nothing",
     },
 )
@@ -87,7 +86,6 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter per flag
         "repository": "the repository's URL (default: as devtools.yaml says; also those whose paths exist here)",
         "crds": "a directory of CRD files, for schemas (may be given again)",
         "schemas": "auto, server (the embedded cluster's API server), kubeconform or none",
-        "output": "text or json",
     },
 )
 def verify(
@@ -118,7 +116,6 @@ _TREE = {
     "only": "only this ApplicationSet or app-of-apps (may be given again)",
     "clusters": "a file of cluster Secrets of Argo CD, for clusters generators",
     "new-globbing": "match git files as Argo CD does with --enable-new-git-file-globbing",
-    "output": "text or json",
 }
 
 
@@ -204,7 +201,6 @@ def compare_golden(
 @layer_task(
     reads=True,
     help={
-        "output": "text or json",
         "name": "the component: a release's name, or namespace/name",
         "env": "in this environment (default: the first one that has it)",
     },
@@ -228,7 +224,6 @@ def explain(_: Context, name: str, env: str = "", output: str = "text") -> None:
         "out": "the new directory to write the stack into (default: imported)",
         "root": "the repository's root, from which paths in the files count (default: found by those paths)",
         "repository": "the URL of the repository that the stack will be in, for devtools.yaml",
-        "output": "text or json",
         "dry-run": "say what would be written and write nothing",
     },
 )

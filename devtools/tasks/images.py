@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     iterable=["layer"],
     help={
         "layer": "only images of this layer; can be given again (default: all layers)",
-        "output": "text or json",
     },
 )
 def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str = "text", *, options: Options) -> None:
@@ -42,7 +41,6 @@ def list_(_: Context, env: str = "", layer: list[str] | None = None, output: str
         "via": "registry (the cluster's own, the default) or import (k3d image import); both verify every node",
         "timeout": "how long each pull, build, push or import may take: 90s, 5m (the default)",
         "dry-run": "print the commands and touch nothing",
-        "output": "text or json",
     },
 )
 def preload(

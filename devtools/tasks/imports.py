@@ -21,7 +21,6 @@ from devtools.tasks.declaration import our_task, run
         "overwrite": "replace files that are there with other content",
         "run-hooks": "allow hooks of prepare and cleanup, which helmfile runs while it reads",
         "dry-run": "show what would be carried over, and write nothing; helmfile still executes the templates",
-        "output": "text or json",
     },
 )
 def helmfile(
@@ -65,7 +64,6 @@ def helmfile(
         "out": "the root of the repository to write to (default: this one)",
         "overwrite": "replace files that are there with other content",
         "dry-run": "show what would be carried over, and write nothing",
-        "output": "text or json",
     },
 )
 def cluster(

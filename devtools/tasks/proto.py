@@ -9,10 +9,8 @@ from invoke.context import Context
 
 from devtools.tasks.declaration import our_task, run
 
-_OUTPUT = {"output": "text or json"}
 
-
-@our_task(reads=True, help=_OUTPUT)
+@our_task(reads=True)
 def build(_: Context, output: str = "text") -> None:
     """Compile the protobuf module in proto/.
 
@@ -23,7 +21,7 @@ def build(_: Context, output: str = "text") -> None:
     run(lambda app: proto.build(app, output), output)
 
 
-@our_task(reads=True, help=_OUTPUT)
+@our_task(reads=True)
 def lint(_: Context, output: str = "text") -> None:
     """Check the protobuf module against its lint rules.
 
@@ -34,7 +32,7 @@ def lint(_: Context, output: str = "text") -> None:
     run(lambda app: proto.lint(app, output), output)
 
 
-@our_task(reads=True, help={"against": "the git ref to compare with (default: origin/main, else main)", **_OUTPUT})
+@our_task(reads=True, help={"against": "the git ref to compare with (default: origin/main, else main)"})
 def breaking(_: Context, against: str = "", output: str = "text") -> None:
     """Check the protobuf module for breaking changes since a git ref.
 
@@ -53,7 +51,6 @@ def breaking(_: Context, against: str = "", output: str = "text") -> None:
         "label": "the label that the commit gets instead of the registry's default one (may be given again)",
         "no-push": "build only: clusters will see the last published module",
         "force": "push files that were pushed before, too",
-        **_OUTPUT,
     },
 )
 def push(

@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 @layer_task(
     *("env", "set", "show-secrets", *SELECTORS, "with-needs"),
     help={
-        "name": "only this layer (default: all)",
         "to": "directory to write into",
         "values": "also write the merged values of each release, as values.yaml",
         "overwrite": "replace files that were edited by hand",
-        "output": "text or json",
     },
 )
 def render(
@@ -53,9 +51,7 @@ def render(
     *("set", *SELECTORS, "with-needs"),
     reads=True,
     help={
-        "name": "only this layer (default: all)",
         "server": "also apply every object in a strict dry run, on a control plane of its own",
-        "output": "text or json",
     },
 )
 def check(_: Context, name: str = "", server: bool = False, output: str = "text", *, options: Options) -> None:
@@ -75,9 +71,7 @@ def check(_: Context, name: str = "", server: bool = False, output: str = "text"
     *("env", "force-local", "yes", "no-wait", "verbose", *SELECTORS, "with-needs"),
     reads=True,
     help={
-        "name": "only this layer (default: all)",
         "fix": "restore drifted objects, overwriting other field managers",
-        "output": "text or json",
     },
 )
 def drift(
@@ -97,7 +91,7 @@ def drift(
 
 @our_task(
     reads=True,
-    help={"env": "only this environment and what all share (default: all environments)", "output": "text or json"},
+    help={"env": "only this environment and what all share (default: all environments)"},
 )
 def secrets(_: Context, env: str = "", output: str = "text") -> None:
     """List the files of encrypted values, their recipients, and which of them this user can decrypt.
@@ -111,7 +105,7 @@ def secrets(_: Context, env: str = "", output: str = "text") -> None:
     run(lambda app: verb(app, output), output, environment=env)
 
 
-@our_task("env", reads=True, help={"name": "the release, name or namespace/name", "output": "text or json"})
+@our_task("env", reads=True, help={"name": "the release, name or namespace/name"})
 def history(_: Context, name: str, env: str = "", output: str = "text", *, options: Options) -> None:
     """Show the revisions that Helm has of a release.
 
@@ -129,7 +123,6 @@ def history(_: Context, name: str, env: str = "", output: str = "text", *, optio
     help={
         "name": "the release, name or namespace/name",
         "revision": "the revision to go back to (default: the last one before the newest that was deployed)",
-        "output": "text or json",
     },
 )
 def rollback(

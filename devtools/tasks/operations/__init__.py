@@ -67,7 +67,6 @@ def diff(
         "only": "promote only this part: chart, values or images",
         "branch": "the branch to commit on (default: promote/ENVIRONMENT/COMPONENT)",
         "dry-run": "show what would change, and make no branch",
-        "output": "text or json",
     },
 )
 def promote(
@@ -102,7 +101,6 @@ def promote(
         "to": "the git ref whose state is restored (default: before the component's last change)",
         "branch": "the branch to commit on (default: rollback/ENVIRONMENT/COMPONENT)",
         "dry-run": "show what would change, and make no branch",
-        "output": "text or json",
     },
 )
 def rollback(
@@ -131,7 +129,6 @@ def rollback(
     help={
         "env": "the environment, whose cluster is looked at",
         "engine": "argocd or flux (default: the controller in devtools.yaml, else argocd)",
-        "output": "text or json",
     },
 )
 def adopt(_: Context, env: str = "", engine: str = "", output: str = "text") -> None:
@@ -153,7 +150,6 @@ def adopt(_: Context, env: str = "", engine: str = "", output: str = "text") -> 
     help={
         "env": "the environment, whose cluster is looked at",
         "engine": "argocd or flux (default: the controller in devtools.yaml, else argocd)",
-        "output": "text or json",
     },
 )
 def preflight(_: Context, env: str = "", engine: str = "", output: str = "text") -> None:
