@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devtools.clusters.provider import Cluster, Provider, ProviderName
     from devtools.config.settings import ClusterSettings, Settings
     from devtools.redaction import Redactor
-    from devtools.toolchain import Toolchain
+    from devtools.toolchain.chain import Toolchain
 
 APP = "ameide-devtools"
 Value = TypeVar("Value")
@@ -135,7 +135,7 @@ class App:
     @cached_property
     def toolchain(self) -> Toolchain:
         """The pinned tools."""
-        from devtools.toolchain import Toolchain
+        from devtools.toolchain.chain import Toolchain
 
         packaged = Path(__file__).parent.parent / "_tools"
         return Toolchain(

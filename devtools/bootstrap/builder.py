@@ -49,7 +49,7 @@ class ClusterBuilder:
 
     def planned(self, state: State | None = None) -> tuple[Command, ...]:
         """What `ensure` would run in this state, in order; `state` is asked for where it is not given."""
-        create = self.tool.create(self.name, NAMESPACE, {}, timeout=TIMEOUT, config=self.config)
+        create = self.tool.create(self.name, NAMESPACE, timeout=TIMEOUT, config=self.config)
         steps: dict[State, tuple[Command, ...]] = {
             "absent": (create,),
             "foreign": (self.tool.remove(self.name, keep_daemon=True), create),

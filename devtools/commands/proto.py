@@ -13,7 +13,7 @@ from typing import Any
 from devtools.app.environment import App
 from devtools.base.atomic_write import own_directory, write_whole
 from devtools.base.machine_json import json_text, read_json
-from devtools.base.open_file import open_source, read_source
+from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import parse
 from devtools.buf import commands
 from devtools.buf.commands import Buf, Outcome
@@ -138,8 +138,7 @@ def module_of(root: Path) -> Module:
     """The module of the repository at `root`. ConfigError where it has none, or one without a name."""
     path = root / DIRECTORY / "buf.yaml"
     try:
-        with open_source(path) as file:
-            document = parse(file.read(), path)
+        document = parse(read_source(path), path)
     except OSError as error:
         raise ConfigError(f"no protobuf module here: {path}: {error.strerror}", hint="see docs/proto.md") from error
     if document.problems:

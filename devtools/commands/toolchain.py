@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from devtools.app.environment import App
 from devtools.base.machine_json import json_text
 from devtools.errors import ConfigError, ExitCode
-from devtools.toolchain import Toolchain
+from devtools.toolchain.chain import Toolchain
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,7 +10,7 @@ from devtools.app.environment import App
 from devtools.app.options import Options
 from devtools.base.machine_json import json_text
 from devtools.config.values import Merged
-from devtools.errors import ExitCode, Location
+from devtools.errors import ExitCode
 from devtools.model import Release, Stack
 from devtools.project import Project
 from devtools.redaction import HIDDEN
@@ -88,11 +88,6 @@ def _yaml(data: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(data), sort_keys=False)  # characters that a terminal acts upon, as escapes
 
 
-def _places(where: Location) -> tuple[Location, ...]:
-    """Return where a value is written, and where those are that references in it stand for."""
-    return (where, *where.sources)
-
-
 def _explained(merged: Merged) -> str:
     """One line a key: `jobs.image: "x"   # environments/local/…:3:1`."""
     rows: list[tuple[str, str]] = []
@@ -104,7 +99,8 @@ def _explained(merged: Merged) -> str:
         else:
             where = merged.origins.get(path)
             shown = json_text(value, indent=None)
-            rows.append((f"{'.'.join(path)}: {shown}", " <- ".join(map(str, _places(where))) if where else ""))
+            places = " <- ".join(map(str, (where, *where.sources))) if where else ""
+            rows.append((f"{'.'.join(path)}: {shown}", places))
 
     walk(merged.data, ())
     width = min(60, max((len(left) for left, _ in rows), default=0))

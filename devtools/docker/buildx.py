@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -71,20 +71,16 @@ class Buildx:
         """Print every builder and node; see `builders`."""
         return self._command("ls", "--format", _FORMAT, timeout=_ASKING)
 
-    def create(
-        self, name: str, namespace: str, options: Mapping[str, str], *, timeout: int, config: Path | None = None
-    ) -> Command:
+    def create(self, name: str, namespace: str, *, timeout: int, config: Path) -> Command:
         """Make a builder in the cluster and wait for its pod, `timeout` seconds.
 
-        `config` is BuildKit's own configuration; see `registry_config`. `options` are further driver options,
+        `config` is BuildKit's own configuration; see `registry_config`. Options of the driver:
         https://docs.docker.com/build/builders/drivers/kubernetes/. It does not become the current builder: the user's
         own `docker build` stays what it was.
         """
-        chosen = {"namespace": namespace, "timeout": f"{timeout}s", **options}
-        words = [word for key, value in sorted(chosen.items()) for word in ("--driver-opt", _option(key, value))]
-        config_flag = ("--buildkitd-config", str(config)) if config else ()
+        options = ("--driver-opt", f"namespace={namespace}", "--driver-opt", f"timeout={timeout}s")
         return self._command(
-            *("create", "--name", name, "--driver", DRIVER, *words, *config_flag, "--bootstrap"),
+            *("create", "--name", name, "--driver", DRIVER, *options, "--buildkitd-config", str(config), "--bootstrap"),
             timeout=timeout + _ASKING,
         )
 
@@ -152,9 +148,3 @@ def _row(line: str) -> list[str]:
     if not isinstance(row, list) or [type(item) for item in row] != [str] * 5:
         raise ValueError(f"not a row of buildx ls: {line}")
     return row
-
-
-def _option(key: str, value: str) -> str:
-    """`key=value` as buildx reads it, a line of CSV: a value with a comma is quoted whole."""
-    pair = f"{key}={value}"
-    return '"' + pair.replace('"', '""') + '"' if set(pair) & set(',"\n') else pair

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.base.machine_yaml import read_yaml
-from devtools.base.open_file import opened
+from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
 
 _HEADER = re.compile(r"[\x20-\x7e]*")
@@ -53,8 +53,7 @@ class Credentials:
 def read_credentials(kubeconfig: Path, context: str) -> Credentials:
     """The context's credentials; raises EnvironmentFault where file, context, cluster or user is missing."""
     try:
-        with opened(kubeconfig) as file:
-            document = read_yaml(file.read()) or {}
+        document = read_yaml(read_file(kubeconfig)) or {}
     except OSError as error:
         raise EnvironmentFault(
             f"cannot read kubeconfig {kubeconfig}: {error.strerror}", hint="invoke cluster.create"
@@ -162,8 +161,7 @@ def _token(user: dict[str, Any], base: Path) -> str:
 def _file(path: Path) -> bytes:
     """A credentials file."""
     try:
-        with opened(path) as file:
-            return file.read()
+        return read_file(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         reason = getattr(error, "strerror", None) or error
         raise EnvironmentFault(f"cannot read {path}, named by the kubeconfig: {reason}") from error

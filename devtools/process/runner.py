@@ -265,14 +265,12 @@ class SubprocessRunner:
     def _end(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
         """The ladder: INT, TERM, KILL, to the whole group."""
         grace = _LOST if self._cancel.error else self._grace
-        for number, seconds in ((signal.SIGINT, grace[0]), (signal.SIGTERM, grace[1])):
+        ladder = ((signal.SIGINT, grace[0]), (signal.SIGTERM, grace[1]), (signal.SIGKILL, _LAST))
+        for number, seconds in ladder:
             _kill(child.pid, number)
             deadline = time.monotonic() + seconds
             if not pump.until(lambda: "late" if time.monotonic() >= deadline else ""):  # noqa: B023 - used at once
                 return
-        _kill(child.pid, signal.SIGKILL)
-        deadline = time.monotonic() + _LAST
-        pump.until(lambda: "late" if time.monotonic() >= deadline else "")
 
     def _dispose(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
         """Whatever of the group is left dies; the child is reaped after that, so that its group's number is its own."""

@@ -82,7 +82,7 @@ def check_closed_to_others(machine: Machine, *, real: bool) -> None:
     unix = [str(item.laddr) for item in psutil.net_connections("unix") if item.pid in mine]
     assert not [name for name in unix if name.startswith(("@", "\0"))]  # abstract: no file's mode protects them
     strange = machine.root / f"strange-{machine.name}"
-    pki.write(strange, server_names=(), kubelet_names=())
+    pki.create(strange, server_names=(), kubelet_names=())
     targets = {
         "ports": ports,
         "files": [str(path) for path in files if path not in sockets],
@@ -106,7 +106,7 @@ class _Open(BaseHTTPRequestHandler):
 
 def check_that_an_open_door_is_found(machine: Machine) -> None:
     """The intruder finds what is open."""
-    pki.write(machine.root / "open", server_names=(), kubelet_names=())
+    pki.create(machine.root / "open", server_names=(), kubelet_names=())
     with NamedTemporaryFile() as file, ThreadingHTTPServer(("127.0.0.1", 0), _Open) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         Path(file.name).chmod(0o644)

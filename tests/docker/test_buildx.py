@@ -12,6 +12,7 @@ from devtools.docker import buildx
 from devtools.docker.buildx import Builder, Buildx, Node
 from devtools.process.runner import Result
 
+CONFIG = Path("/state/buildkitd.toml")
 OURS = Path("/state/kube config")
 BUILDX = Buildx(program=Path("/bin/docker"), kubeconfig=OURS)
 ENDPOINT = "kubernetes:///dev?deployment=dev0&kubeconfig=%2Fstate%2Fkube+config"
@@ -51,14 +52,12 @@ def test_a_docker_without_the_plugin() -> None:
 
 
 def test_a_builder_in_the_cluster_does_not_become_the_default() -> None:
-    command = BUILDX.create("dev", "buildkit", {"replicas": "2", "labels": 'a=b,c="d"'}, timeout=180)
+    command = BUILDX.create("dev", "buildkit", timeout=180, config=CONFIG)
     assert command.argv == (
         *("/bin/docker", "buildx", "create", "--name", "dev", "--driver", "kubernetes"),
-        *("--driver-opt", '"labels=a=b,c=""d"""'),
         *("--driver-opt", "namespace=buildkit"),
-        *("--driver-opt", "replicas=2"),
         *("--driver-opt", "timeout=180s"),
-        "--bootstrap",
+        *("--buildkitd-config", "/state/buildkitd.toml", "--bootstrap"),
     )
     assert "--use" not in command.argv
     assert command.timeout is not None
@@ -66,7 +65,7 @@ def test_a_builder_in_the_cluster_does_not_become_the_default() -> None:
 
 
 def test_the_cluster_is_given_to_each() -> None:
-    for command in (BUILDX.list(), BUILDX.create("a", "b", {}, timeout=1), BUILDX.boot("a", timeout=1)):
+    for command in (BUILDX.list(), BUILDX.create("a", "b", timeout=1, config=CONFIG), BUILDX.boot("a", timeout=1)):
         assert command.env == {"KUBECONFIG": str(OURS)}
     assert BUILDX.remove("a").env == {"KUBECONFIG": str(OURS)}
 
@@ -110,8 +109,6 @@ def test_another_output_is_refused(output: str) -> None:
 
 
 def test_a_builder_may_push_to_the_clusters_registry() -> None:
-    command = BUILDX.create("dev", "default", {}, timeout=60, config=Path("/state/buildkitd.toml"))
-    assert command.argv[-3:] == ("--buildkitd-config", "/state/buildkitd.toml", "--bootstrap")
     assert tomllib.loads(buildx.registry_config("k3d-dev-registry:5000")) == {
         "registry": {"k3d-dev-registry:5000": {"http": True}}
     }

@@ -47,7 +47,7 @@ def test_a_builder_is_created_listed_and_removed(tmp_path: Path) -> None:
         assert result.ok, result.stderr
         return result.stdout
 
-    create = tool.create("dt-test", "default", {}, timeout=180, config=config)
+    create = tool.create("dt-test", "default", timeout=180, config=config)
     assert create.argv[-1] == "--bootstrap"
     run(replace(create, argv=create.argv[:-1]))
     listed = builders(run(tool.list()))

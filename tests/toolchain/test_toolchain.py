@@ -21,7 +21,8 @@ from devtools.commands import toolchain as app
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
 from devtools.process.runner import Cancel, Command, Runner, SubprocessRunner
 from devtools.testing import FakeRunner, Reply
-from devtools.toolchain import Toolchain, versions
+from devtools.toolchain import versions
+from devtools.toolchain.chain import Toolchain
 from devtools.toolchain.go import go_platform
 from devtools.toolchain.probe import OFFLINE
 from tests.kits.waiting import eventually
@@ -460,7 +461,7 @@ def builder(house: House) -> tuple[Command, Path]:
     """A process of its own that builds etcd, and the log it writes."""
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from devtools.process.runner import Cancel, SubprocessRunner; from devtools.toolchain import Toolchain\n"
+        "from devtools.process.runner import Cancel, SubprocessRunner; from devtools.toolchain.chain import Toolchain\n"
         "cache, path, sources, beside = sys.argv[1:]; cancel = Cancel()\n"
         "toolchain = Toolchain(cache=Path(cache), runner=SubprocessRunner(os.environ, cancel), path=path,\n"
         "    sources=Path(sources), cancel=cancel, beside=Path(beside), tick=0.2)\n"

@@ -45,7 +45,7 @@ class ControlPlane:
         from devtools.clusters.embedded import kwokctl, pki
 
         server_names = ("127.0.0.1", subnet.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
-        pki.write(self.layout.pki, server_names=server_names, kubelet_names=("127.0.0.1", subnet.node))
+        pki.create(self.layout.pki, server_names=server_names, kubelet_names=("127.0.0.1", subnet.node))
         config = kwokctl.config(api_port=ports.api, advertise=subnet.host, pki=self.layout.pki)
         self.layout.config.write_text(config)
         binaries = {name: self.tool(name) for name in kwokctl.BINARIES}

@@ -21,7 +21,7 @@ _YEARS = 10
 _SLACK = dt.timedelta(days=1)  # for clocks that differ
 
 
-def write(directory: Path, *, server_names: Iterable[str], kubelet_names: Iterable[str]) -> None:
+def create(directory: Path, *, server_names: Iterable[str], kubelet_names: Iterable[str]) -> None:
     """Write every key and certificate of a cluster into a new directory; raises OSError.
 
     - `ca.crt`: the certificate authority
@@ -74,7 +74,9 @@ def _issue(
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     )
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([_alternative_name(name) for name in names]), critical=False
+        )
     return builder.sign(key, hashes.SHA256())
 
 
@@ -98,7 +100,7 @@ def _name(common_name: str, organization: str) -> x509.Name:
     return x509.Name(attributes)
 
 
-def _general(name: str) -> x509.GeneralName:
+def _alternative_name(name: str) -> x509.GeneralName:
     """A name or address in a certificate."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_json
-from devtools.base.open_file import opened
+from devtools.base.open_file import read_file
 from devtools.clusters.embedded import cleanup
 from devtools.clusters.embedded.control_plane import ControlPlane
 from devtools.clusters.embedded.layout import Layout, Ports
@@ -128,8 +128,7 @@ def _unreadable(layout: Layout) -> str:
 
 
 def _note(layout: Layout) -> Any:
-    with opened(layout.ready) as file:
-        return read_json(file.read().decode())
+    return read_json(read_file(layout.ready))
 
 
 def write_metadata(layout: Layout, record: ClusterMetadata) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Cancel, SubprocessRunner
-from devtools.toolchain import Toolchain
+from devtools.toolchain.chain import Toolchain
 
 ROOT = Path(__file__).resolve().parents[3]
 
