@@ -21,6 +21,7 @@ from devtools.errors import ConfigError, Location, Problem
 
 State = Literal["ok", "missing", "wrong version", "not locked"]
 _LOCK = "Chart.lock"
+_MOVE = "move the dependencies to Chart.yaml with apiVersion: v2"
 # The fields of helm's Dependency, in its order; the digest of Chart.lock is that of their JSON.
 _FIELDS = ("name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias")
 _ALWAYS = frozenset({"name", "repository"})
@@ -66,7 +67,7 @@ def missing(chart: Path, files: Mapping[str, Path], shown: Callable[[Path], Path
         Problem(
             where=where,
             message=f"dependency {name} {constraint}".rstrip() + " is not in charts/",
-            hint="invoke charts.dependencies",
+            hint=("" if where.file.name == "Chart.yaml" else f"{_MOVE}, then: ") + "invoke charts.dependencies",
         )
         for where, name, constraint in declared(chart, shown)
         if name not in there

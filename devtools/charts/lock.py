@@ -140,11 +140,7 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
         message = f"chart '{entry.chart}' needs exactly one of 'repository', 'oci' and 'git'"
         problems.append(document.problem(path, message))
     problems += _git_problems(entry, document, path)
-    for key in ("repository", "oci", "git"):
-        url = urlsplit(getattr(entry, key))
-        if "@" in url.netloc and (url.scheme != "ssh" or url.password):
-            hint = "take them out; environment variables or a netrc file may hold them: docs/charts.md"
-            problems.append(document.problem((*path, key), f"'{key}' must not contain credentials", hint))
+    problems += _url_problems(entry, document, path)
     if entry.pin in before:
         first = before[entry.pin].where
         problems.append(document.problem(path, f"chart '{entry.pin}' is locked twice", f"first at {first}"))
@@ -156,6 +152,19 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
         document.problem((*path, "contract"), f"contract of '{entry.chart}': {message}")
         for message in contract_problems(entry.contract)
     ]
+
+
+def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:
+    """Yield what is wrong with the URLs of an entry."""
+    for key in ("repository", "oci", "git"):
+        try:
+            url = urlsplit(getattr(entry, key))
+        except ValueError as error:
+            yield document.problem((*path, key), f"'{key}' is not a URL: {error}")
+            continue
+        if "@" in url.netloc and (url.scheme != "ssh" or url.password):
+            hint = "take them out; environment variables or a netrc file may hold them: docs/charts.md"
+            yield document.problem((*path, key), f"'{key}' must not contain credentials", hint)
 
 
 def _git_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:

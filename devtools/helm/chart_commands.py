@@ -110,7 +110,10 @@ def split_credentials(url: str) -> tuple[str, str, str]:
 
 def is_loopback(url: str) -> bool:
     """Return whether a URL is of this machine: nothing encrypts what is sent there."""
-    return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
+    try:
+        return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
+    except ValueError:
+        return False
 
 
 def oci_reference(base: str, name: str) -> str:

@@ -188,6 +188,7 @@ def test_an_archive_that_is_not_the_one_of_the_index(repo: Repo, served: Path, p
     [
         ("repository: 'https://ci:s3cr3t@example.com'", "must not contain credentials"),
         ("oci: 'oci://s3cr3t@example.com/web'", "must not contain credentials"),
+        ("repository: 'https://[::1'", "'repository' is not a URL: Invalid IPv6 URL"),
     ],
 )
 def test_the_lock_holds_no_credentials(repo: Repo, entry: str, wrong: str) -> None:
@@ -196,6 +197,13 @@ def test_the_lock_holds_no_credentials(repo: Repo, entry: str, wrong: str) -> No
     assert code is ExitCode.CONFIG
     assert wrong in repo.err.getvalue()
     assert SECRET not in repo.err.getvalue()
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "oci://[::1/x", "https://ci:s3cr3t@[::1"])
+def test_a_source_that_is_not_a_url_is_refused(repo: Repo, url: str) -> None:
+    repo.pin(f"{ENTRY}, repository: 'https://nowhere.invalid'")
+    assert vendor(repo, {"DEVTOOLS_CHART_MIRROR": url}) is ExitCode.CONFIG
+    assert "is not a URL: Invalid IPv6 URL" in " ".join(repo.err.getvalue().split())
 
 
 def test_a_file_of_authorities_must_be_there(repo: Repo) -> None:

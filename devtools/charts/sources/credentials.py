@@ -35,7 +35,7 @@ class Access:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must be in no output."""
-        return (self.login.password, self.login.username) if self.login else ()
+        return (self.login.password or self.login.username,) if self.login else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,12 @@ class Keys:
     def access(self, url: str, publisher: str = "") -> Access:
         """Return what it takes to read from a URL without credentials; `publisher` if the lock names it for one.
 
-        Raises ConfigError if credentials are incomplete, or would be sent without encryption.
+        Raises ConfigError if it is not a URL, or if credentials are incomplete or would be sent without encryption.
         """
-        host = urlsplit(url).netloc.lower()
+        try:
+            host = urlsplit(url).netloc.lower()
+        except ValueError as error:
+            raise ConfigError(f"{url!r} is not a URL: {error}") from None
         ca = self.authorities.get(host) or self.authorities.get(host.partition(":")[0])
         login = self._of_variables(url, host, publisher) or self._of_netrc(url, host)
         if login:
