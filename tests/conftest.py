@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,39 +36,8 @@ SLOW = [HealthCheck.too_slow]
 settings.register_profile("usual", deadline=None, suppress_health_check=SLOW)
 settings.register_profile("nightly", deadline=None, suppress_health_check=SLOW, max_examples=10_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before tests are imported: theirs rest on it
-# The second of those that need the platform comes when the first has made it.
-LONGEST = (
-    "platform/test_smoke_data.py",
-    "clusters/test_real_node.py",
-    "e2e/test_runs.py",
-    "smoke/test_runner.py",
-    "platform/test_predictions.py",
-    "e2e/test_plan_diff.py",
-    "e2e/test_drift.py",
-    "platform/test_smoke_services.py",
-    "faults/test_workloads.py",
-    "e2e/test_surroundings.py",
-    "platform/test_resources.py",
-    "e2e/test_down.py",
-    "charts/test_standin_to_real.py",
-    "clusters/test_embedded.py",
-    "faults/test_workloads_admission.py",
-    "platform/test_stages.py",
-    "bootstrap/test_flow.py",
-    "images/test_preload.py",
-    "faults/test_machine.py",
-    "platform/test_charts.py",
-    "e2e/test_errors.py",
-    "engine/test_engine.py",
-    "releases/test_removal.py",
-    "engine/test_unexpected.py",
-    "faults/test_outages.py",
-    "faults/test_canary.py",
-    "releases/test_recovery.py",
-    "readiness/test_contracts.py",
-    "releases/test_crds.py",
-    "faults/test_kills.py",
-)
+# What such tests use takes seconds to start, or answers as slowly as the real thing.
+SERVERS = {"cluster", "docker_host", "kinds_server", "machine", "own", "slice_of_local"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -80,9 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take longest begin first: a run of several workers lasts as long as its last file."""
-    order = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.relative_to(ROOT / "tests").as_posix(), len(order)))
+    """Files with most tests on servers begin first: a run of several workers lasts as long as its last file."""
+    weights = Counter(item.path for item in items if SERVERS.intersection(getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: -weights[item.path])
 
 
 def pytest_collection_finish() -> None:
