@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -39,6 +40,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))  # before t
 # What such tests use takes seconds to start, or answers as slowly as the real thing.
 SERVERS = {"cluster", "docker_host", "kinds_server", "machine", "own", "slice_of_local"}
 
+TOGETHER = {"tests/platform/test_predictions.py": "tests/platform/test_resources.py"}
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the run before workers start, so that all share one cluster; hear signals, also under nohup."""
@@ -53,6 +56,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with most tests on servers begin first: a run of several workers lasts as long as its last file."""
     weights = Counter(item.path for item in items if SERVERS.intersection(getattr(item, "fixturenames", ())))
     items.sort(key=lambda item: -weights[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files go to workers as a whole, those that share a server of their own to the same one."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(file, file)
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,7 @@ def test_annotations_are_never_evaluated_early(tracked: list[Path]) -> None:
     assert not missing
 
 
+@cache
 def uses(path: Path) -> set[str]:
     """Modules that a file imports, functions of `os` it uses, and `print` where it calls it."""
     found: set[str] = set()

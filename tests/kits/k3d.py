@@ -13,9 +13,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # mypy knows it by its name; typing itself takes as long to import as the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 HOME = Path(os.environ.get("FAKE", "."))
 STATE = HOME / "k3d.json"
@@ -214,10 +217,8 @@ def install(directory: Path) -> Path:
     """Put the double into a directory as `k3d`."""
     directory.mkdir(parents=True, exist_ok=True)
     program = directory / "k3d"
-    program.write_text(f"#!{sys.executable} -SE\n" + Path(__file__).read_text())
+    here = Path(__file__)  # imported, because a program itself is compiled each time
+    start = f"import sys\nsys.path.append({str(here.parent)!r})\nfrom {here.stem} import main\nmain(sys.argv[1:])\n"
+    program.write_text(f"#!{sys.executable} -SE\n{start}")
     program.chmod(0o755)
     return program
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devtools.tasks import namespace
+from tests.kits.repository import SERVER
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -156,8 +158,7 @@ CHANGES = {  # what they would do without --dry, they have no rehearsal for
 def _invoke(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command of invoke's in a repository with our tasks and nothing else."""
     (directory / "tasks.py").write_text("from devtools.tasks import namespace\n")
-    program = [sys.executable, "-m", "invoke", *words]
-    return subprocess.run(program, capture_output=True, text=True, cwd=directory, check=False)
+    return SERVER.run(words, cwd=directory, env=os.environ, timeout=60)
 
 
 def test_every_task_has_a_dry_run_or_changes_nothing() -> None:
