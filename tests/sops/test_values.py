@@ -54,6 +54,7 @@ def keys(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def secret(repo: Repo, marks: Marks, keys: Keys) -> Repo:
     """Encrypted values under keys that do not sound secret, in the environment and in `_shared`."""
     repo.apart()
+    repo.env["DEVTOOLS_CACHE"] = str(repo.app.folders.cache)  # in another home, sops would be built again
     repo.chart("conf", CONFIG_MAP)
     shared = f"greeting: weaker\nlist: [{marks['cookie']}]\n"
     keys.encrypt(repo.path / "environments/_shared/10-base/conf.secrets.yaml", shared)
