@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -115,15 +116,22 @@ def _flushed(app: App, code: ExitCode) -> ExitCode:
 
 
 def _is_left(app: App) -> bool:
-    """Whether the reader of stdout is gone; then nothing more may be written there, not even at exit."""
+    """Whether the reader of stdout is gone; then nothing more may be written there, not even at exit.
+
+    Unbuffered output (PYTHONUNBUFFERED) leaves nothing to flush, so the pipe itself is asked, too.
+    """
     try:
         app.out.flush()
+        poll = select.poll()
+        poll.register(app.out.fileno(), 0)
+        is_left = any(event & select.POLLERR for _, event in poll.poll(0))
     except BrokenPipeError:
-        _silence(app)
-        return True
+        is_left = True
     except (OSError, ValueError):
         return False  # something else is wrong with it, and comes up again
-    return False
+    if is_left:
+        _silence(app)
+    return is_left
 
 
 def _silence(app: App) -> None:

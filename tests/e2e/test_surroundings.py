@@ -47,6 +47,8 @@ def _sh(repo: Repo, line: str, env: Mapping[str, str] | None = None, cwd: Path |
     ("line", "code", "says"),
     [
         ("$INVOKE layers | head -1", 0, ""),
+        ("PYTHONUNBUFFERED=1 $INVOKE values conf | true", 0, ""),
+        ("PYTHONUNBUFFERED=1 $INVOKE layers --output json | true", 0, ""),
         ("$INVOKE layers --output json | true", 0, ""),
         ("$INVOKE plan > /dev/full", 4, "No space left on device"),
         ("$INVOKE layers --output json > /dev/full", 4, "No space left on device"),
