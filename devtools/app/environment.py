@@ -184,6 +184,7 @@ class App:
             root=self.settings.root,
             cache=self.folders.cache / "packaged",
             kustomize=kustomize,
+            say=self.say,
         )
 
     def _stand_in(self, entry: LockEntry) -> Path | None:

@@ -210,6 +210,18 @@ def test_a_package_is_the_same_each_time_and_made_once(make: Callable[..., Repos
     assert repository.made("manifests/web").path.read_bytes() == raw
 
 
+def test_a_link_out_of_the_repository_is_refused_each_time(make: Callable[..., Repository], tmp_path: Path) -> None:
+    repository = make({"devtools.yaml": "", "charts/manifests/web/a.yaml": CONFIG_MAP.replace("NAME", "a")})
+    repository.made("manifests/web")
+    outside = write(tmp_path, {"outside.yaml": CONFIG_MAP.replace("NAME", "b")}) / "outside.yaml"
+    (repository.root / "charts/manifests/web/b.yaml").symlink_to(outside)
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            repository.made("manifests/web")
+        (problem,) = said(caught.value)
+        assert problem.startswith("charts/manifests/web/b.yaml:1:1: ")
+
+
 def test_the_newest_packages_of_a_chart_are_kept(make: Callable[..., Repository]) -> None:
     repository = make({})
     for number in range(22):

@@ -100,6 +100,7 @@ releases:
   - {name: lacking, chart: platform/lacking}
   - {name: icon, chart: platform/icon}
   - {name: plain, chart: manifests/plain}
+  - {name: broken, chart: manifests/broken}
 """
 PLAIN = """\
 apiVersion: v1
@@ -133,6 +134,7 @@ def plant(repo: Repo) -> None:
     repo.write("charts/platform/icon/Chart.yaml", "apiVersion: v2\nname: icon\nversion: 0.1.0\nicon: 'not a url'\n")
     repo.write("charts/platform/conf/tests/conf_test.yaml", SUITE)
     repo.write("charts/manifests/plain/below/services.yaml", PLAIN)
+    repo.write("charts/manifests/broken/a.yaml", "apiVersion: v1\nkind: Service\nmetadata: {}\n")
     repo.write("layers/20-apps.yaml", LAYER)
     repo.write("environments/dev/20-apps/env.yaml", "dev: true\n")
     repo.write("environments/dev/20-apps/schema.yaml", "# a port\nport: http\n")
@@ -153,6 +155,7 @@ EXPECTED = {
     "charts/platform/icon/Chart.yaml:1": "invalid icon URL",
     "charts/platform/conf/tests/conf_test.yaml:4": "test 'says hello' failed",
     "charts/manifests/plain/below/services.yaml:9": "Service/two: .spec.ports.1.port: got string, want null or integer",
+    "charts/manifests/broken/a.yaml:3": "metadata.name is missing or not text",
     "environments/staging/environment.yaml:2": "",
 }
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "GOPROXY"), "http://127.0.0.1:1")

@@ -21,6 +21,7 @@ from devtools.process.runner import Command, Runner
 
 FORM = 1  # to be raised when other files are made of the same sources: made ones are found again by it
 _TIMEOUT = 60.0
+_LARGE = 2**20  # bytes of sources that take a second or more
 _MOST = 20  # archives of one chart: repositories and environments that one works with
 # Nothing of the machine reaches kustomize, and kustomize reaches nothing: no git to clone with, and a proxy that
 # is not there.
@@ -66,6 +67,7 @@ class Packages:
     root: Path
     cache: Path
     kustomize: Kustomize
+    say: Callable[[str], None] = lambda _: None
     _sources: dict[str, Sources] = field(default_factory=dict)
 
     def find(self, kind: str, name: str, environment: str) -> ChartRef:
@@ -112,12 +114,16 @@ class Packages:
         Raises ConfigError with every problem of its sources, EnvironmentFault if it cannot be written.
         """
         kind, name, *_ = chart.name.split("/")
-        if chart.path.exists():
-            return
+        if chart.name not in self._sources:  # it was found by another process
+            self.find(kind, name, chart.name.rpartition("/")[2])
         sources = self._sources[chart.name]
+        if chart.path.exists() and not sources.problems:
+            return
         problems = [*sources.problems, *syntax_problems({path: sources.files[path] for path in sources.manifests})]
         if problems:
             raise config_error(problems)
+        if sum(map(len, sources.files.values())) > _LARGE:
+            self.say(f"packaging {chart.name}")
         if kind == MANIFESTS:
             manifests = {
                 path.relative_to(sources.entry).as_posix(): (Path(path), raw) for path, raw in sources.files.items()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,15 +79,24 @@ def _stacks(app: App, name: str, options: Options, done: _Checked, shown: Shown)
     with renderer(app.toolchain.path("helm"), app.runner) as rendering:
         for environment in done.environments:
             app.say(f"checking environment {environment}")
-            inside = dataclasses.replace(app, environment=environment)
+            inside = replace(app, environment=environment)
             try:
                 stack = Project(inside).stack()
                 chosen = choose(stack, name, options.selector)
                 _environment(inside, stack, chosen, rendering, memory, done, shown)
             except ConfigError as error:
-                known = {(item.where, item.message) for item in done.findings}  # what keeps charts from being made
-                found = _of_error(error, "layers", environment, app.settings.root / "devtools.yaml", shown)
-                done.findings += [item for item in found if (item.where, item.message) not in known]
+                done.findings += _of_error(error, "layers", environment, app.settings.root / "devtools.yaml", shown)
+
+
+def _usable(app: App, stack: Stack) -> Stack:
+    """Return the stack without releases of manifests and kustomizations that no chart can be made of."""
+
+    def usable(release: Release) -> Release:
+        packaged = release.installed and release.chart.kind == "packaged"
+        return replace(release, installed=False) if packaged and app.charts.verify([release]) else release
+
+    layers = [replace(layer, releases=tuple(map(usable, layer.releases))) for layer in stack.layers]
+    return replace(stack, layers=tuple(layers))
 
 
 def _environment(
@@ -114,7 +122,7 @@ def _environment(
         kind = "dependencies" if any(problem in lacks for lacks in lacking.values()) else "charts"
         done.findings.append(_of_problem(problem, kind, environment, shown))
     whole = Selection(layers=tuple(layer.name for layer in stack.layers))
-    request = Request(command="check", stack=stack, selection=whole, options=Options())
+    request = Request(command="check", stack=_usable(app, stack), selection=whole, options=Options())
     planned = project.plan(request, None)
     version = tool("kube-apiserver").version
     merged = with_stand_ins((step.release for step in planned.plan.steps), planned.inputs.values)
@@ -183,11 +191,11 @@ def _of_failure(
     text: str, release: Release, environment: str, shown: Shown, origins: Mapping[KeyPath, Location]
 ) -> Iterator[Finding]:
     for item in of_rendering(text, release, shown, origins):
-        yield dataclasses.replace(item, environments=(environment,), releases=(str(release.id),))
+        yield replace(item, environments=(environment,), releases=(str(release.id),))
 
 
 def _of_problem(problem: Any, kind: Any, environment: str, shown: Shown) -> Finding:
-    where = dataclasses.replace(problem.where, file=shown(problem.where.file))
+    where = replace(problem.where, file=shown(problem.where.file))
     names = (environment,) if environment else ()
     return Finding(where=where, check=kind, message=problem.message, hint=problem.hint, environments=names)
 
