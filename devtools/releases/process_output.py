@@ -67,13 +67,14 @@ class Commands:
         """
         heard: dict[str, deque[str]] = {stream: deque(maxlen=_LAST) for stream in ("stdout", "stderr")}
         session, name = self._session, hook.argv[0]
+        hint = f"it is declared at {hook.where}" if release else ""
         env = {**session.hook_env, **(env or {})}
         command = Command(argv=hook.argv, timeout=hook.timeout, cwd=session.root, env=env, keep=0, cleanup=cleanup)
         result = self.run(release, command, heard=heard)
         if result.timed_out:
-            raise TimedOut(f"hook {name} took longer than {hook.timeout:.0f} s")
+            raise TimedOut(f"hook {name} took longer than {hook.timeout:.0f} s", hint=hint)
         if result.cancelled:
             raise Interrupted(session.cancel.reason)
         if not result.ok:
             last = [line for line in heard["stderr"] or heard["stdout"] if line.strip()]
-            raise Failure(f"hook {name} ended with {result.returncode}", details=last)
+            raise Failure(f"hook {name} ended with {result.returncode}", hint=hint, details=last)

@@ -30,6 +30,7 @@ def test_commands_before_run_in_the_repository_and_can_fail(bench: Bench) -> Non
     assert [waiting.what for waiting in ran.all(StepWaiting)] == ["hook sh", "hook sh"]
     end = ran.one(StepFinished)
     assert (end.reason, end.details) == ("hook sh ended with 3", ("no vault here",))
+    assert end.hint == f"it is declared at {HERE}"
     assert conf.id not in ran.after.releases
 
 

@@ -14,7 +14,7 @@ from devtools.events import Notice, Outcome, StepFinished
 from devtools.helm.labels import AFTER_DUE
 from devtools.model import Action, Contract, Hook, Release
 from devtools.releases.recovery import records
-from tests.kits.run import HERE, Bench, Ran, config_map, plan, step
+from tests.kits.run import HERE, Bench, Ran, config_map, job, plan, step
 
 pytestmark = pytest.mark.cluster
 OLD, NEW = "a" * 40, "b" * 40
@@ -157,3 +157,17 @@ def test_an_interruption_undoes_nothing(bench: Bench) -> None:
     assert ran.code is ExitCode.INTERRUPTED
     assert text(bench) == "new"
     assert ran.after.releases[conf.id].status == "deployed"
+
+
+def test_what_a_helm_hook_holds_up_is_rolled_back(bench: Bench) -> None:
+    stuck = job("stuck", "pre-upgrade", "sleep", "1000")
+    stuck["spec"]["suspend"] = True
+    conf = installed(bench, stuck)
+    ran = upgrade(bench, replace(conf, timeout=3.0, on_failure="rollback"), stuck)
+    end = ran.one(StepFinished)
+    assert end.reason.endswith("; rolled back to revision 1"), end
+    assert (text(bench), ran.after.releases[conf.id].status) == ("old", "deployed")
+    bench.chart("conf", config_map("conf", say="new"))
+    again = bench.run(plan(step(conf, action=Action.UPGRADE, digest=NEW, cut_off=ran.after.releases[conf.id].cut_off)))
+    assert again.code is ExitCode.OK
+    assert (text(bench), again.after.releases[conf.id].cut_off) == ("new", ())
