@@ -11,13 +11,13 @@ from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.imports import layer_files
+from devtools.imports.advice import SECRETS
 from devtools.imports.layer_files import Files
 from devtools.imports.nouns import Imported, LayerFile, Row
 from devtools.imports.values import Path
 from devtools.model import ReleaseId
 from devtools.redaction.values import secret_values
 
-_ADVICE = "create the Secret by a command of `before:`, and let the chart refer to it, or write the value yourself"
 _VALUES = PurePosixPath("values.yaml")
 
 
@@ -77,7 +77,7 @@ def _release(made: _Import, document: Mapping[str, Any]) -> None:
     made.files |= _chart_files(name, chart, metadata)
     values, secret = _without_secrets(document.get("config") or {}, frozenset(made.encrypted.get(release.name, ())))
     if secret:
-        made.say(release, "values that look secret: " + ", ".join(".".join(path) for path in secret), _ADVICE)
+        made.say(release, "secret values: " + ", ".join(".".join(path) for path in secret), SECRETS)
     keys = {"name": release.name, "namespace": release.namespace, "chart": f"platform/{name}"}
     made.layers.setdefault(layer_files.slug(release.namespace), []).append((keys, values))
     made.say(release, "the release", f"charts/platform/{name}, version {version}", carried=True)

@@ -28,4 +28,4 @@ def test_no_secret_value_is_in_any_file() -> None:
     assert overlays == [{"replicas": 2, "auth": {}, "database": {"host": "db"}}]
     (row,) = (row for row in made.rows if not row.carried)
     left_out = "auth.password, database.url, database.greeting, env, args, key"
-    assert row.what == f"shop/web: values that look secret: {left_out}"
+    assert row.what == f"shop/web: secret values: {left_out}"
