@@ -104,6 +104,28 @@ def test_down_of_a_part_refuses_while_dependents_are_there(repo: Repo) -> None:
     assert [item["release"] for item in document["releases"]] == [f"{repo.namespace}/smoke"]
 
 
+def test_a_sync_that_is_undone_is_planned_again(repo: Repo) -> None:
+    after = "after: [{run: [sh, -c, 'test ! -e broken']}]"
+    repo.edit("layers/10-base.yaml", "    contract:", f"    {after}\n    on_failure: rollback\n    contract:")
+    assert repo.invoke("layer", "10").code == 0
+    repo.write("broken", "")
+    for old, new in (("say: hello", "say: world"), ("equals: hello", "equals: world")):
+        repo.edit("layers/10-base.yaml", old, new)
+    failed = repo.invoke("layer", "10", "--output", "json")
+    (release,) = failed.document["releases"]
+    assert (failed.code, release["outcome"], release["on_failure"]) == (1, "failed", "rollback")
+    assert release["reason"] == "hook sh ended with 1; rolled back to revision 1"
+
+    def planned() -> tuple[str, str]:
+        (found,) = repo.invoke("plan", "10", "--output", "json").document["releases"]
+        return found["action"], found["planned"]
+
+    assert planned() == ("upgrade", "inputs changed")
+    for old, new in (("say: world", "say: hello"), ("equals: world", "equals: hello")):
+        repo.edit("layers/10-base.yaml", old, new)
+    assert planned() == ("unchanged", "inputs unchanged, objects present")
+
+
 def test_a_release_is_rolled_back_and_the_next_plan_says_so(repo: Repo, cluster: Cluster) -> None:
     repo.edit(
         "layers/10-base.yaml",
