@@ -73,9 +73,11 @@ def compare(app: App, old: Version, new: Version) -> Comparison:
     app.toolchain.ensure(("helm",), progress=app.say)
     with renderer(app.toolchain.path("helm"), app.runner) as rendering:
         old, new = (_rendered(rendering, one) for one in (old, new))
+    contract, note = _contract(old, new)
+    if old.short is None or new.short is None:
+        old, new = replace(old, short=None), replace(new, short=None)
     documents, renderings = _in_environments(app, sides, old, new)
     crds = [_crds(one, made) for one, made in zip((old, new), renderings, strict=True)]
-    contract, note = _contract(old, new)
     return Comparison(
         document={
             "metadata": changes_json(compare_metadata(before, after)),
@@ -171,8 +173,11 @@ def _in_environments(
             with_chart(side, old.entry.pin, one.chart, digest) for one, digest in zip((old, new), digests, strict=True)
         )
         found = difference_of(app, before, after, used, memory, crds_stay=True)
-        for made, into in zip((found.before, found.after), renderings, strict=True):
-            into += [made[name] for name in made if name in used]
+        pairs = [(found.before[name], found.after[name]) for name in used if name in found.after]
+        for one, other in pairs:
+            if one.rendered and other.rendered:  # what cannot be rendered has lost nothing
+                renderings[0].append(one)
+                renderings[1].append(other)
         seconds = time.monotonic() - started
         documents.append(difference_json(found.plan, found.changes, old.entry.version, new.entry.version, seconds))
     return documents, renderings
