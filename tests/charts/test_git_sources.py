@@ -149,6 +149,10 @@ def test_over_tls_with_a_password_and_nothing_to_another_host(
 
     def spy(runner: SubprocessRunner, command: Command, *more: Any) -> Any:
         ran.append(" ".join((*command.argv, *(command.env or {}).values())))
+        home = Path((command.env or {}).get("GIT_DIR", "/nonexistent/x")).parent
+        if (home / "credentials").exists():
+            ran.append("with a file of credentials")
+            assert ((home / "credentials").stat().st_mode | home.parent.stat().st_mode) & 0o077 == 0
         return really(runner, command, *more)
 
     monkeypatch.setattr(SubprocessRunner, "run", spy)
@@ -172,6 +176,7 @@ def test_over_tls_with_a_password_and_nothing_to_another_host(
         assert code is ExitCode.OK, text
         assert run(repo.app(), lambda app: verbs.outdated(app, "", "json")) is not ExitCode.BUG
     assert not [words for words in ran if SECRET in words or " ci" in words]
+    assert "with a file of credentials" in ran
     received: list[str] = []
     with (
         git_server(tmp_path / "served", certificate, received=received) as other,
