@@ -26,7 +26,11 @@ _DIRECTORIES = ("bases", "components")
 _FILES = ("configurations", "crds")
 _WITH_PATHS = ("patches", "patchesJson6902", "replacements")
 _GENERATORS = ("configMapGenerator", "secretGenerator")
+_PATHS = ("path", "env", "envs", "files", "targetFilePath")
+_OURS = (*_HELM, *_ANY, *_DIRECTORIES, *_FILES, *_WITH_PATHS, *_GENERATORS, *_PATHS, "patchesStrategicMerge", "openapi")
+_WRITTEN = {key.lower(): key for key in _OURS}
 _REMOTE = re.compile(r"[A-Za-z][\w+.-]*::?//|[\w.-]+@[\w.-]+[:/]|git::|gh:|(www\.)?github\.com[/:]", re.IGNORECASE)
+_BUILTIN = "builtin"  # apiVersion of a plugin's configuration; others are external, and kustomize refuses them
 _ONE_OF_MANY = re.compile(r"[^=\n]+=(?P<path>.*)")
 
 
@@ -59,13 +63,20 @@ class _Walk:
         for key in _HELM:
             if key in document.data:
                 self._helm(document, (key,))
-        for path, text in _references(document.data):
-            self._follow(document, directory, path, text)
+        self._follow_all(document, directory, document.data)
         for path, text in _inline_plugins(document.data):
             line, column = document.marks[path]
             place = Document(file=document.file, marks={(): (line, column)})
             for config in parse_stream(text.encode(), document.file):
                 self._plugin(config, directory, place)
+
+    def _follow_all(self, document: Document, directory: PurePosixPath, data: Mapping[str, Any]) -> None:
+        """Read all that a kustomization or a plugin's configuration names."""
+        for path in _miswritten(data):
+            key = _WRITTEN[str(path[-1]).lower()]
+            self.problems.append(document.problem(path, f"key '{path[-1]}' is unknown", f"write it as '{key}'"))
+        for path, text in _references(data):
+            self._follow(document, directory, path, text)
 
     def _follow(self, document: Document, directory: PurePosixPath, path: KeyPath, text: str) -> None:
         """Read what a kustomization names at a path."""
@@ -106,9 +117,9 @@ class _Walk:
 
     def _inspect(self, directory: PurePosixPath, path: KeyPath, target: PurePosixPath) -> None:
         """Look into a file that was added for what is read in turn."""
-        key = str(path[0])
-        if key in _PLUGINS:
-            for config in parse_stream(self.files[target], Path(target)):
+        key, raw = str(path[0]), self.files[target]
+        if key in _PLUGINS or (key in _ANY and _BUILTIN.encode() in raw):  # of a directory of plugins, perhaps
+            for config in parse_stream(raw, Path(target)):
                 self._plugin(config, directory, config)
         if key in _ANY and target.name.endswith(MANIFEST):
             self.manifests[target] = None
@@ -117,11 +128,10 @@ class _Walk:
 
     def _plugin(self, config: Document, directory: PurePosixPath, place: Document) -> None:
         """Read what the configuration of a built-in plugin names; `place` is the document it is written in."""
-        data = config.data if isinstance(config.data, dict) else {}
+        data = config.data if isinstance(config.data, dict) and config.data.get("apiVersion") == _BUILTIN else {}
         if data.get("kind") == "HelmChartInflationGenerator":
             self._helm(place, ())
-        for path, text in _references(data):
-            self._follow(place, directory, path, text)
+        self._follow_all(place, directory, data)
 
     def _inherited(self, target: PurePosixPath) -> None:
         """Refuse lines of an env file that take a value from the machine's environment."""
@@ -179,9 +189,20 @@ def _references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     yield from _of_map(data, ())
 
 
+def _miswritten(data: Mapping[str, Any]) -> Iterator[KeyPath]:
+    """Yield keys that differ from ours in case only: kustomize takes them for the same."""
+    maps: list[tuple[KeyPath, Any]] = [((), data), (("openapi",), data.get("openapi"))]
+    for key in (*_WITH_PATHS, *_GENERATORS):
+        maps += [((key, index), item) for index, item in enumerate(_list(data.get(key)))]
+    for path, item in maps:
+        for key in item if isinstance(item, dict) else ():
+            if _WRITTEN.get(key.lower(), key) != key:
+                yield (*path, key)
+
+
 def _of_map(item: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Yield the paths of a generator, patch or replacement."""
-    for key in ("path", "env", "targetFilePath"):
+    for key in _PATHS:
         if isinstance(item.get(key), str):
             yield (*path, key), item[key]
     for index, text in enumerate(_list(item.get("envs"))):
