@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from devtools.checks.objects import Made
 from devtools.errors import Interrupted
 from devtools.helm.rejections import without_values
 from devtools.kube.client import ApiError, Kube
+from devtools.process.waiting import wait_until
 from devtools.redaction import Redactor
 from devtools.releases.crds import CRDS
 
@@ -58,12 +58,13 @@ def _create_crd(kube: Kube, crd: Mapping[str, Any]) -> None:
 def _await_kinds(kube: Kube, crds: Sequence[Mapping[str, Any]]) -> None:
     """Wait until the kinds of these CRDs are served; one that never is shows with its objects."""
     pending = {str(((crd.get("spec") or {}).get("names") or {}).get("kind") or "") for crd in crds}
-    deadline = time.monotonic() + _ESTABLISHED
-    while pending and time.monotonic() < deadline:
+
+    def are_served() -> bool:
         kube.discover()
-        pending -= {kind.kind for kind in kube.served()}
-        if pending and kube.cancel.wait(_LOOK):
-            raise Interrupted(kube.cancel.reason)
+        return pending <= {kind.kind for kind in kube.served()}
+
+    if pending:
+        wait_until(are_served, _ESTABLISHED, kube.cancel, _LOOK)
 
 
 def _create_namespace(kube: Kube, name: str) -> None:

@@ -17,6 +17,7 @@ from devtools.helm.commands import parse_tests
 from devtools.helm.failures import classify
 from devtools.model import Release, ReleaseId
 from devtools.process.runner import Cancel, Result
+from devtools.process.waiting import wait_until
 from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
 from devtools.releases.failures import Outage, Retries, thread_limit
@@ -192,13 +193,15 @@ class Smoke:
         item = self._kube.get(path) if path else None
         if item is None:
             return ""
-        uid, deadline = str(item["metadata"]["uid"]), time.monotonic() + CLEARED_IN
+        uid = str(item["metadata"]["uid"])
         self._kube.delete(path)
-        while (item := self._kube.get(path)) and item["metadata"]["uid"] == uid:
-            if self._session.cancel.wait(0.05):
-                raise Interrupted(self._session.cancel.reason)
-            if time.monotonic() > deadline:
-                raise Failure(f"the {test.kind} {test.name} of an earlier run is still being deleted")
+
+        def is_gone() -> bool:
+            found = self._kube.get(path)
+            return found is None or found["metadata"]["uid"] != uid
+
+        if not wait_until(is_gone, CLEARED_IN, self._session.cancel):
+            raise Failure(f"the {test.kind} {test.name} of an earlier run is still being deleted")
         return uid
 
     def _begun(self, test: Test, before: str) -> bool:

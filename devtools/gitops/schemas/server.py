@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted
@@ -19,6 +20,7 @@ from devtools.gitops.schemas.crds import Crds
 from devtools.kube.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
 from devtools.kube.client import ApiError, Kube
 from devtools.process.runner import Cancel
+from devtools.process.waiting import wait_until
 
 PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 LABEL = "devtools.ameide.io/schema-check"
@@ -136,15 +138,14 @@ def _create(kube: Kube, crd: Mapping[str, Any]) -> None:
 def _await(kube: Kube, names: Iterable[str], cancel: Cancel) -> None:
     end = time.monotonic() + _ESTABLISHED_IN
     for name in names:
-        while not _is_established(kube.get(f"{PATH}/{name}") or {}):
-            if cancel.wait(_LOOK):
-                raise Interrupted(cancel.reason)
-            if time.monotonic() > end:
-                raise EnvironmentFault(f"CRD {name} was not established in {_ESTABLISHED_IN:.0f} s")
+        look = partial(_is_established, kube, name)
+        if not wait_until(look, end - time.monotonic(), cancel, _LOOK):
+            raise EnvironmentFault(f"CRD {name} was not established in {_ESTABLISHED_IN:.0f} s")
     kube.discover()
 
 
-def _is_established(crd: Mapping[str, Any]) -> bool:
+def _is_established(kube: Kube, name: str) -> bool:
+    crd = kube.get(f"{PATH}/{name}") or {}
     conditions = (crd.get("status") or {}).get("conditions") or ()
     return any(item.get("type") == "Established" and item.get("status") == "True" for item in conditions)
 
@@ -170,12 +171,13 @@ def _remove(kube: Kube, name: str) -> None:
 
 def _await_removal(kube: Kube, names: Sequence[str]) -> None:
     """Wait until the server has removed the objects of CRDs, so that the next check can create them again."""
-    end = time.monotonic() + _GONE_IN
-    left = set(names)
-    while left and time.monotonic() < end:
+
+    def is_removed() -> bool:
         there = {str(item["name"]): item for item in kube.metadata(PATH, labelSelector=LABEL)}
-        left = {name for name in left if there.get(name, {}).get("deletionTimestamp")}
-        time.sleep(_LOOK if left else 0)
+        return not any(there.get(name, {}).get("deletionTimestamp") for name in names)
+
+    if names:
+        wait_until(is_removed, _GONE_IN, Cancel(), _LOOK)
 
 
 def _is_ours(crd: Mapping[str, Any]) -> bool:
