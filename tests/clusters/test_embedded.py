@@ -256,9 +256,17 @@ def test_a_component_that_ended_during_creation_is_restarted(machine: Machine) -
 
 
 def test_an_interrupt_leaves_nothing_behind(machine: Machine) -> None:
-    threading.Timer(1.5, machine.cancel.set, ("test",)).start()
+    def interrupt() -> None:
+        try:
+            eventually(lambda: machine.pids("etcd"), 60)
+        finally:
+            machine.cancel.set("test")
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
     with pytest.raises(Interrupted):
         machine.provider().ensure(machine.say)
+    interrupter.join()
     assert machine.traces() == {}
 
 

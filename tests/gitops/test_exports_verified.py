@@ -63,6 +63,7 @@ def test_an_export_is_clean(exported: Path) -> None:
 
 @pytest.mark.cluster
 @needs_crds
+@pytest.mark.usefixtures("schemas_lock")
 def test_the_api_server_takes_every_object_of_an_export(exported: Path, app: App, cluster: Cluster) -> None:
     typed = Arguments(directory="gitops", crds=(str(DIRECTORY),), schemas="server")
     done = call(lambda app: verify(app, typed, "json"), "json", environ=app.environ, cwd=exported)

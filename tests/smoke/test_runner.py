@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Lock, Thread, Timer
+from threading import Lock, Thread
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from devtools.process.runner import Cancel, Command, OnOutput, Result
 from devtools.smoke import watch
 from devtools.smoke.runner import AT_ONCE
 from tests.kits.run import Bench, Recorder, config_map, job, plan, step
+from tests.kits.waiting import eventually
 from tests.platform.support import CHARTS
 
 pytestmark = pytest.mark.cluster
@@ -152,10 +153,18 @@ def test_a_run_stopped_in_its_tests_leaves_all_in_the_record(bench: Bench) -> No
         bench.chart("smoke", *(job(name, "test", "sleep", "3", cluster=bench.cluster) for name in names)), smoke=True
     )
     stopped = replace(bench, cancel=Cancel())
-    timer = Timer(3.0, lambda: stopped.cancel.set("stopped"))
-    timer.start()
+    jobs = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
+
+    def stop() -> None:
+        try:
+            eventually(lambda: bench.kube.metadata(jobs), 60)
+        finally:
+            stopped.cancel.set("stopped")
+
+    stopper = Thread(target=stop)
+    stopper.start()
     interrupted = stopped.run(plan(step(smoke)))
-    timer.join()
+    stopper.join()
     assert interrupted.code is ExitCode.INTERRUPTED
     assert [(event.verdict, event.reason) for event in interrupted.all(TestFinished)] == [
         (Verdict.INTERRUPTED, "stopped")

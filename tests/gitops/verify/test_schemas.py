@@ -55,6 +55,7 @@ def places(document: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("schemas_lock")
 @pytest.mark.parametrize("tree", ["argocd", "flux"])
 def test_the_api_server_takes_a_good_tree_and_keeps_nothing(tree: str, app: App, cluster: Cluster) -> None:
     document = checked(app, CASES / tree, "server")
@@ -72,6 +73,7 @@ def test_kubeconform_takes_a_good_tree(tree: str, app: App) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("schemas_lock")
 def test_both_find_a_field_that_does_not_exist(app: App, cluster: Cluster, tmp_path: Path) -> None:
     tree = FIELD.plant(tmp_path)
     for schemas in ("server", "kubeconform"):
@@ -79,6 +81,7 @@ def test_both_find_a_field_that_does_not_exist(app: App, cluster: Cluster, tmp_p
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("schemas_lock")
 def test_only_the_api_server_refuses_chart_and_chart_ref(app: App, cluster: Cluster, tmp_path: Path) -> None:
     tree = MISTAKES["flux: chart and chartRef"].plant(tmp_path)
     static = "chart-and-chart-ref shop/dev/database.yaml:17"
@@ -89,6 +92,7 @@ def test_only_the_api_server_refuses_chart_and_chart_ref(app: App, cluster: Clus
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("schemas_lock")
 def test_generated_applications_are_judged_too(app: App, cluster: Cluster, tmp_path: Path) -> None:
     mistake = Mistake(
         {
@@ -116,6 +120,7 @@ def test_without_a_cluster_the_report_says_why(app: App, tmp_path: Path) -> None
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("schemas_lock")
 def test_a_crd_that_somebody_else_applies_meanwhile_stays(app: App, cluster: Cluster) -> None:
     from devtools.gitops.schemas.crds import crds_of_directory
     from devtools.gitops.schemas.server import _with_crds
@@ -135,6 +140,7 @@ def test_a_crd_that_somebody_else_applies_meanwhile_stays(app: App, cluster: Clu
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("schemas_lock")
 def test_an_interruption_leaves_no_crd(app: App, cluster: Cluster) -> None:
     from devtools.errors import Interrupted
     from devtools.gitops.schemas.crds import crds_of_directory
@@ -142,9 +148,10 @@ def test_an_interruption_leaves_no_crd(app: App, cluster: Cluster) -> None:
 
     class Recorder(Kube):
         def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
-            created.append(body["metadata"]["name"])
+            made = super().create(path, body, **query)
+            created.append(made["metadata"]["name"])
             self.cancel.set("interrupted")
-            return super().create(path, body, **query)
+            return made
 
     created: list[str] = []
     kube = Recorder(cluster.kubeconfig, cluster.context, Cancel(), retry_for=3.0)
