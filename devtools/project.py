@@ -15,16 +15,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from devtools.app.environment import App, real_app
-from devtools.app.options import Options
+from devtools.app.options import Options, Request, Uninstall
 from devtools.errors import ConfigError, DevtoolsError, ExitCode, Interrupted
 from devtools.events import Bus, Notice, RunFinished, RunStarted
 from devtools.model import Facts, Plan, ReleaseId, Stack
-from devtools.planning.overrides import Overrides, adopted, with_overrides
+from devtools.planning.overrides import adopted, with_overrides
 from devtools.planning.plan import Selection, changes, down_plan, in_waves, make_plan, of_new_cluster
 
 if TYPE_CHECKING:
@@ -32,31 +32,7 @@ if TYPE_CHECKING:
     from devtools.kube.client import Kube
     from devtools.process.runner import Cancel
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Uninstall:
-    """What an uninstall is about, and what it removes beside the releases."""
-
-    undeclared: bool = False  # only releases that no layer declares any more
-    crds: bool = False  # CRDs, too, after the last release
-    whole: bool = True  # everything of the stack; else the selection, which refuses while others need it
-    dependents: bool = False  # uninstall those others, too
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One run: which releases, what to do with them, and on which cluster."""
-
-    command: str  # as typed: "layer 40-data-plane"
-    stack: Stack
-    selection: Selection  # of the releases to sync
-    options: Options = field(default_factory=Options)
-    uninstall: Uninstall | None = None  # uninstall instead of syncing
-    overrides: Overrides = field(default_factory=Overrides)
-    create_cluster: bool = False  # create the cluster if there is none
-    context: str = ""  # refuse a cluster with another context; agrees to change this one
-    kubeconfig: str = ""  # refuse a cluster with another kubeconfig
-    waves: Mapping[ReleaseId, int] = field(default_factory=dict)  # wait for whole waves instead of for needs
+__all__ = ["Inputs", "Options", "Planned", "Project", "Request", "Uninstall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

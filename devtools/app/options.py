@@ -1,11 +1,18 @@
-"""How a run was asked for: its options, and the command that asks for the same again."""
+"""How a run was asked for: its options, what it is about, and the command that asks for the same again."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from devtools.planning.overrides import Overrides
 from devtools.planning.selection import Selector
+
+if TYPE_CHECKING:
+    from devtools.model import ReleaseId, Stack
+    from devtools.planning.plan import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,32 @@ class Options:
     take: tuple[str, ...] = ()  # releases
     yes: bool = False  # agree to change a cluster that devtools did not make
     force_local: bool = False  # also write to an environment that a controller deploys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uninstall:
+    """What an uninstall is about, and what it removes beside the releases."""
+
+    undeclared: bool = False  # only releases that no layer declares any more
+    crds: bool = False  # CRDs, too, after the last release
+    whole: bool = True  # everything of the stack; else the selection, which refuses while others need it
+    dependents: bool = False  # uninstall those others, too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run: which releases, what to do with them, and on which cluster."""
+
+    command: str  # as typed: "layer 40-data-plane"
+    stack: Stack
+    selection: Selection  # of the releases to sync
+    options: Options = field(default_factory=Options)
+    uninstall: Uninstall | None = None  # uninstall instead of syncing
+    overrides: Overrides = field(default_factory=Overrides)
+    create_cluster: bool = False  # create the cluster if there is none
+    context: str = ""  # refuse a cluster with another context; agrees to change this one
+    kubeconfig: str = ""  # refuse a cluster with another kubeconfig
+    waves: Mapping[ReleaseId, int] = field(default_factory=dict)  # wait for whole waves instead of for needs
 
 
 def command_line(command: str, options: Options, environment: str = "", **flags: bool) -> str:
