@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -15,6 +13,7 @@ from devtools.app.providers import say_why_embedded, why_embedded
 from devtools.commands.bootstrap.context import build_context, check_machine
 from devtools.errors import EnvironmentFault
 from devtools.project import Project
+from tests.kits.bootstrap import http
 from tests.kits.charts import lock_text
 from tests.kits.stack import repository
 
@@ -25,24 +24,8 @@ CHARTS = ("a", "b", "c", "d")
 @pytest.fixture(scope="module")
 def engine() -> Iterator[str]:
     """A Docker engine that answers `/_ping` and `/version`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b"OK" if self.path.endswith("_ping") else b'{"ApiVersion": "1.41"}'
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever)
-        thread.start()
-        yield f"tcp://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
+    with http({"/_ping": "OK", "/version": {"ApiVersion": "1.41"}}) as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 class Repo:

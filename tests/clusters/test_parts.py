@@ -9,9 +9,7 @@ import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -29,6 +27,7 @@ from devtools.docker.engine import DockerEngine
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, TimedOut
 from devtools.locks.change_lock import locked
 from devtools.process.runner import Cancel
+from tests.kits.bootstrap import http
 
 MOUNTINFO = """\
 28 1 254:0 / / rw - ext4 /dev/vda rw
@@ -204,26 +203,8 @@ def test_the_provider_is_the_one_asked_for(*, prefers_k3d: bool, auto: str) -> N
 @pytest.fixture
 def engine() -> Iterator[str]:
     """A Docker engine's `/version` and `/_ping`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            body = b"OK" if self.path.endswith("_ping") else b'{"ApiVersion": "1.41", "message": "no such container"}'
-            self.send_response(404 if "containers" in self.path else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = Thread(target=http.serve_forever)
-        thread.start()
-        yield f"tcp://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
+    with http({"/_ping": "OK", "/version": {"ApiVersion": "1.41"}}) as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 def test_a_docker_engine_that_answers_and_ones_that_do_not(engine: str) -> None:
