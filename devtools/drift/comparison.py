@@ -1,7 +1,7 @@
 """Compares what Helm deployed with what is there: live objects with the manifest of each release's record.
 
 The API server is asked what an apply of the declared object would change (a dry run, as Helm, taking over what others
-hold), so its defaults, its quantities and what nobody declared are never taken for a difference.
+hold), so its defaults, its quantities and undeclared fields are never differences.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class _Look(LiveObjects):
     def _compare_with(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
         """How one object differs from one declaration; None if it does not."""
         if not item.path:
-            return ObjectDrift(ref=item.ref, state="missing", reason="the API server has no such kind")
+            return ObjectDrift(ref=item.ref, state="missing", reason="the API server does not serve this kind")
         found: Sequence[Change] = ()
         for _ in range(_AGAIN):
             if live is None:

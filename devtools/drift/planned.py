@@ -181,7 +181,7 @@ class _Prediction(LiveObjects):
         """Return what happens to an object whose kind is not served: it is new, if a CRD comes first."""
         if f"{item.ref.api_version}/{item.ref.kind}" in self._coming:
             return added(item, "its CRD comes with this plan")
-        return added(item, "the cluster has no such kind, and no step of this plan brings its CRD")
+        return added(item, "the cluster does not serve this kind, and no step of this plan brings its CRD")
 
     def _changed(
         self,

@@ -116,7 +116,7 @@ class _Look(LiveObjects):
     def _change(self, item: Item, live: Mapping[str, Any] | None, ignored: Sequence[Ignore]) -> ObjectChange | None:
         """Return what happens to one object; None if nothing does."""
         if not item.path:
-            return added(item, "the cluster has no such kind yet")
+            return added(item, "the cluster does not serve this kind yet")
         if live is None:
             return added(item)
         body = {key: value for key, value in item.body.items() if key != "status"}

@@ -179,7 +179,7 @@ def _storage(needs: Needs, found: Found) -> Iterator[Check]:
         yield _check(f"StorageClass {name}", message, "create it, or change the values", good=name in classes)
     if needs.volumes:
         default = next((name for name, is_default in classes.items() if is_default), "")
-        message = f"{default} is the default" if default else "there is no default, and charts have volumes"
+        message = f"{default} is the default" if default else "no StorageClass is the default, and charts have volumes"
         yield _check("StorageClass", message, "mark one as the default, or name one in the values", good=bool(default))
 
 

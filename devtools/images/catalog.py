@@ -159,7 +159,7 @@ def _missing(entry: Pinned, document: Document, index: int, root: Path) -> list[
     key = "context" if not entry.build.context.is_dir() else "file"
     missing = entry.build.context if key == "context" else entry.build.file
     what = "directory" if key == "context" else "file"
-    message = f"there is no {what} {missing.relative_to(root)}"
+    message = f"{what} {missing.relative_to(root)} does not exist"
     return [document.problem(("images", index, "build", key), message)]
 
 

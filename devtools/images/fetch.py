@@ -69,7 +69,7 @@ class ImageFetcher:
     def _load(self, image: Pinned, archive: Path) -> None:
         if not archive.is_file():
             hint = f"docker save --output {shlex.quote(str(archive))} {image}"
-            raise EnvironmentFault(f"there is no archive {archive} of image {image}", hint=hint)
+            raise EnvironmentFault(f"archive {archive} of image {image} does not exist", hint=hint)
         self.say(f"loading {image} from {archive.name}")
         self.engine.load(archive, timeout=self.timeout)
 

@@ -149,7 +149,7 @@ def _field_text(field: Mapping[str, Any]) -> str:
 def _by(field: Mapping[str, Any]) -> str:
     """Who made it so."""
     if not field["manager"]:
-        return "nobody owns it now: the cluster does not say who removed it"
+        return "no field manager owns it now: the cluster does not say who removed it"
     return f"by {field['manager']}" + (f" at {field['at']}" if field["at"] else "")
 
 

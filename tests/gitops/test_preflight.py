@@ -57,7 +57,7 @@ def test_a_cluster_that_has_everything_is_ready() -> None:
         ({"kinds": {("cert-manager.io/v1", "Issuer")}}, {}, "kind Issuer", "cert-manager.io/v1 is not served"),
         ({"storage_classes": {"slow"}}, {}, "StorageClass slow", "is missing"),
         ({"namespaces": {"shop"}}, {}, "namespace shop", "is missing, and create_namespace is false"),
-        ({}, {"storage_classes": {"fast": False}}, "StorageClass", "there is no default"),
+        ({}, {"storage_classes": {"fast": False}}, "StorageClass", "no StorageClass is the default"),
     ],
 )
 def test_what_is_missing_is_named(needs: dict[str, Any], found: dict[str, Any], name: str, message: str) -> None:

@@ -122,8 +122,8 @@ def test_what_keys_cannot_say_together(tmp_path: Path) -> None:
         "images.yaml:6:5: 'archive' and 'build' exclude each other",
         "images.yaml:6:5: 'archive' must be a path inside the repository",
         "images.yaml:8:45: 'context' must be a path inside the repository",
-        "images.yaml:9:45: there is no directory gone",
-        "images.yaml:10:60: there is no file here/Other",
+        "images.yaml:9:45: directory gone does not exist",
+        "images.yaml:10:60: file here/Other does not exist",
     ]
 
 

@@ -227,7 +227,7 @@ def test_an_archive_is_loaded(bench: Bench) -> None:
 
 def _no_archive(bench: Bench) -> tuple[Pinned, str]:
     image = replace(bench.built(), build=None, archive=bench.root / "none.tar")
-    return image, f"there is no archive {bench.root / 'none.tar'} of image {image}"
+    return image, f"archive {bench.root / 'none.tar'} of image {image} does not exist"
 
 
 def _another_archive(bench: Bench) -> tuple[Pinned, str]:

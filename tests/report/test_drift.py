@@ -71,7 +71,7 @@ def test_other_states() -> None:
         "  Deployment/clickhouse in ameide  cannot be applied: spec: Forbidden",
         "  Deployment/clickhouse in ameide",
         "    .spec.replicas: differs (its values are not shown)",
-        "      nobody owns it now: the cluster does not say who removed it",
+        "      no field manager owns it now: the cluster does not say who removed it",
         "ameide/clickhouse  nothing to compare with: not on the cluster (invoke layer 40-data-plane)",
     ]
     assert lines(replace(ONE, drifts=())) == ["no drift: 6 objects of 1 release compared in 1.3s"]

@@ -137,7 +137,7 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
         from devtools.base.words import did_you_mean
 
         hint = did_you_mean(unknown[0], [group.name for group in found])
-        raise ConfigError(f"there is no ApplicationSet {unknown[0]} in {directory}", hint=hint)
+        raise ConfigError(f"{directory} has no ApplicationSet {unknown[0]}", hint=hint)
     chosen = tuple(group for group in found if not typed.sets or group.name in typed.sets)
     if typed.broken and not any(group.step_of(typed.broken) for group in chosen):
         raise ConfigError(f"no step has an Application {typed.broken}", hint="invoke gitops.preview lists them")

@@ -70,7 +70,7 @@ def _default(settings: Settings | None, cwd: Path) -> Path:
         return cwd
     exported = settings.root / "gitops"
     if not exported.is_dir():
-        raise ConfigError(f"there is no {exported}", hint="run invoke gitops.export, or name a directory")
+        raise ConfigError(f"{exported} does not exist", hint="run invoke gitops.export, or name a directory")
     return exported
 
 

@@ -116,7 +116,7 @@ def test_golden_files_tell_what_a_change_does(repository: Path) -> None:
     ("typed", "message"),
     [
         ({"directory": "none"}, "none is not a directory"),
-        ({"directory": "fleet", "sets": ("rollin",)}, "there is no ApplicationSet rollin in"),
+        ({"directory": "fleet", "sets": ("rollin",)}, "has no ApplicationSet rollin"),
         ({"directory": "fleet", "broken": "none"}, "no step has an Application none"),
         ({"directory": "fleet", "against": "none"}, "none is not a commit of"),
         ({"directory": "fleet", "clusters": "none.yaml"}, "cannot read none.yaml"),

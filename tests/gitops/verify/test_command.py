@@ -104,4 +104,4 @@ def test_a_stack_without_an_export_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "layers").mkdir()
     code, _, err = typed(tmp_path, "")
     assert code == 2
-    assert err == f"error: there is no {tmp_path}/gitops\n  hint: run invoke gitops.export, or name a directory\n"
+    assert err == f"error: {tmp_path}/gitops does not exist\n  hint: run invoke gitops.export, or name a directory\n"
