@@ -11,6 +11,7 @@ from devtools.base.machine_json import json_text
 from devtools.base.machine_yaml import yaml_text
 from devtools.gitops.preview.applications import ApplicationGroup
 from devtools.gitops.tree.applications import Application
+from devtools.gitops.tree.read import dotted, leaves
 
 _COMPARED = ("labels", "annotations", "finalizers")
 
@@ -66,15 +67,9 @@ def compared(application: Application) -> dict[str, Any]:
     }
 
 
-def _flat(value: Any, path: str = "") -> dict[str, str]:
+def _flat(value: Any) -> dict[str, str]:
     """A document as scalars by path; an empty map or list is a value."""
-    if isinstance(value, Mapping) and value:
-        below = {f"{path}.{key}" if path else str(key): item for key, item in value.items()}
-    elif isinstance(value, list) and value:
-        below = {f"{path}[{index}]": item for index, item in enumerate(value)}
-    else:
-        return {path: json_text(value, indent=None)}
-    return {name: text for at, item in below.items() for name, text in _flat(item, at).items()}
+    return {dotted(path): json_text(leaf, indent=None) for path, leaf in leaves(value)}
 
 
 def _fields(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[FieldChange]:

@@ -203,12 +203,17 @@ def sequence(value: Any) -> list[Any]:
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every value below a map or list that is not one itself, and its path of keys."""
-    if not isinstance(value, Mapping | list):
+    """Every value below a map or list that has no items of its own, and its path of keys."""
+    if not isinstance(value, Mapping | list) or not value:
         yield path, value
         return
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
         yield from leaves(item, (*path, key))
+
+
+def dotted(path: KeyPath) -> str:
+    """A path of keys as people write it: `spec.sources[0].path`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def place_in(raw: bytes, at: int, file: Path) -> Location:
@@ -330,18 +335,14 @@ def _root_of(directory: Path, documents: Iterable[Document]) -> Path:
     return best
 
 
-def _named_paths(data: Any, key: str = "") -> Iterator[str]:
+def _named_paths(data: Any) -> Iterator[str]:
     """The paths from the repository's root that a document names, each up to its first placeholder."""
-    if isinstance(data, dict):
-        for name, value in data.items():
-            yield from _named_paths(value, str(name))
-    elif isinstance(data, list):
-        for value in data:
-            yield from _named_paths(value, key)
-    elif isinstance(data, str) and (key == "path" or (key == "valueFiles" and data.startswith("$"))):
-        text = data.partition("/")[2] if data.startswith("$") else data
-        static = text.partition("{{")[0].partition("*")[0]
-        if static != text:
-            static = static.rpartition("/")[0]
-        if (clean := normal(static)) is not None and clean.parts:
+    for path, text in texts(data):
+        key = next((key for key in reversed(path) if isinstance(key, str)), "")
+        if key != "path" and not (key == "valueFiles" and text.startswith("$")):
+            continue
+        whole = text.partition("/")[2] if text.startswith("$") else text
+        static = whole.partition("{{")[0].partition("*")[0]
+        clean = normal(static if static == whole else static.rpartition("/")[0])
+        if clean is not None and clean.parts:
             yield str(clean)

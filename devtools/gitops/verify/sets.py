@@ -13,7 +13,7 @@ from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location
 from devtools.gitops.schemas.application import type_of
 from devtools.gitops.tree.applications import SYNC_WAVE
-from devtools.gitops.tree.read import KubeObject, leaves, mapping, sequence, texts
+from devtools.gitops.tree.read import KubeObject, dotted, leaves, mapping, sequence, texts
 from devtools.gitops.verify.applications import STRICT, Generated, World, git_files, git_generators
 from devtools.gitops.verify.finding import Finding, finding
 from devtools.gitops.verify.gotemplate import MissingKey, actions
@@ -90,12 +90,7 @@ def _types(item: KubeObject) -> Iterator[Finding]:
         if "{{" in text and kind not in {None, "string", "any"} if isinstance(kind, str | None) else "{{" in text:
             word = kind if isinstance(kind, str) else "list" if isinstance(kind, list) else "map"
             where = item.at("spec", "template", "spec", *path)
-            yield finding("templated-type", where, f"{_dotted(path)} is a {word}, but the template writes text")
-
-
-def _dotted(path: KeyPath) -> str:
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-    return text.removeprefix(".")
+            yield finding("templated-type", where, f"{dotted(path)} is a {word}, but the template writes text")
 
 
 def patch_document(item: KubeObject) -> Document | None:
@@ -149,7 +144,7 @@ def _unknown_keys(data: Any, path: KeyPath, at: Any) -> Iterator[Finding]:
             kind = type_of((*path, key))
             if kind is None and isinstance(schema, Mapping):
                 hint = did_you_mean(key, schema)
-                message = f"templatePatch has the unknown key {_dotted(('spec', *path, key))!r}"
+                message = f"templatePatch has the unknown key {dotted(('spec', *path, key))!r}"
                 yield finding("patch-unknown-key", at(("spec", *path, key)), message, hint)
             else:
                 yield from _unknown_keys(value, (*path, key), at)
@@ -272,4 +267,4 @@ def _numbers(document: Document) -> Iterator[Finding]:
             yield finding("unquoted-wave", document.at((key,)), f"{key} is the number {data[key]}")
     for path, value in leaves(data):
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LARGE:
-            yield finding("unquoted-wave", document.at(path), f"{_dotted(path)} is a large number, {value}")
+            yield finding("unquoted-wave", document.at(path), f"{dotted(path)} is a large number, {value}")
