@@ -107,6 +107,8 @@ class Converter:
         timeout = keys.get("timeout")
         if isinstance(timeout, int) and timeout > 0 and timeout != 300:  # noqa: PLR2004 - the default of both
             release.keys["timeout"] = f"{timeout}s"
+        if keys.get("wait") is False:
+            release.keys["wait"] = False
         if keys.get("createNamespace") is False:
             release.keys["create_namespace"] = False
         history = keys.get("historyMax")
@@ -255,7 +257,7 @@ class Converter:
         for name, found in release.found.items():
             for key, advice in NOT_CARRIED.items():
                 value = found.keys.get(key)
-                if not value:
+                if not value or (key == "cleanupOnFail" and release.keys.get("on_failure") == "rollback"):
                     continue
                 shown = f"{key}: {str(value).lower()}" if isinstance(value, bool | int) else key
                 if not any(row.what == f"{release.id}: {shown}" for row in release.rows):

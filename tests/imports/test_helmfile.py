@@ -217,6 +217,40 @@ def test_names_that_helm_takes_and_a_layer_does_not(helmfiles: Helmfiles, tmp_pa
     }
 
 
+FIRST = """\
+helmDefaults: {wait: true, atomic: true, cleanupOnFail: true}
+releases:
+  - {name: cache, namespace: a, chart: ../../_charts/web, wait: false}
+"""
+SECOND = "releases: [{name: api, namespace: a, chart: ../../_charts/web, values: [../api.yaml]}]\n"
+
+
+def test_a_directory_of_helmfiles_in_their_order(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    root = helmfiles.root / "directory"
+    (root / "helmfile.d").mkdir(parents=True)
+    for name, text in (
+        ("helmfile.d/10-b.yaml", SECOND),
+        ("helmfile.d/05-a.yaml", FIRST),
+        ("api.yaml", "replicas: 3\n"),
+    ):
+        (root / name).write_text(text)
+    out = tmp_path / "shop"
+    done = helmfiles.run("directory", out)
+    assert done.code == ExitCode.OK, done.err
+    assert _rows(done.document, carried=False) == ""
+    layers = {path.name: read_map(path.read_bytes())["releases"] for path in sorted((out / "layers").iterdir())}
+    assert [(name, [item["name"] for item in found]) for name, found in layers.items()] == [
+        ("10-a.yaml", ["cache"]),
+        ("20-b.yaml", ["api"]),
+    ]
+    assert layers["10-a.yaml"][0]["wait"] is False
+    assert "wait" not in layers["20-b.yaml"][0]
+    helmfile, helm = (helmfiles.app.toolchain.path(name) for name in ("helmfile", "helm"))
+    packer = Packer(helm=helm, home=helmfiles.home)
+    words = ("--helm-binary", str(helm), "--quiet", "--file", str(root / "helmfile.d"), "template")
+    assert helmfiles.rendered(out, "default") == _objects(packer.run(helmfile, *words, env=helmfiles.environ).stdout)
+
+
 def test_no_secret_is_in_any_file(helmfiles: Helmfiles, tmp_path: Path) -> None:
     done = helmfiles.run("secrets-set", tmp_path / "shop")
     assert done.code == ExitCode.OK, done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from devtools.app.environment import App
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command
 
+_SOURCE = re.compile(r"^#  Source: (.+)$", re.MULTILINE)
 _LIMIT = 600.0  # seconds for one environment: templates may run anything
 _LINES = 12  # last lines of an error that are shown
 _KEEP = 64 * 1024 * 1024  # bytes of output
@@ -54,19 +56,30 @@ class HelmfileProgram:
 
         Raises EnvironmentFault, Interrupted or TimedOut.
         """
-        return self._run(environment, "build", *(("--embed-values",) if embed else ()))
+        text = self._run(environment, "build", *(("--embed-values",) if embed else ()))
+        return _SOURCE.sub(self._source, text)
 
     def listed(self, environment: str) -> str:
         """Return the releases as JSON. Raises as `build`."""
         return self._run(environment, "list", "--output", "json")
 
+    @property
+    def _directory(self) -> Path:
+        return self.file if self.file.is_dir() else self.file.parent
+
+    def _source(self, match: re.Match[str]) -> str:
+        """Return the line that names a state file; of a directory, helmfile puts its own before the whole path."""
+        whole = match[1].removeprefix(str(self._directory))
+        return f"#  Source: {whole if Path(whole).is_file() else match[1]}"
+
     def _run(self, environment: str, *words: str) -> str:
         helmfile, helm = (str(self.app.toolchain.path(name)) for name in ("helmfile", "helm"))
         common = ("--helm-binary", helm, "--file", str(self.file), "--environment", environment, "--no-color")
+        common = (*common, *(("--sequential-helmfiles",) if self.file.is_dir() else ()))  # else in any order
         command = Command(
             argv=(helmfile, *common, "--quiet", "--allow-no-matching-release", *words),
             env=self._environment(),
-            cwd=self.file if self.file.is_dir() else self.file.parent,
+            cwd=self._directory,
             timeout=_LIMIT,
             keep=_KEEP,
         )
