@@ -76,7 +76,8 @@ class HelmCharts:
 
     def build_dependencies(self, directory: Path) -> Command:
         """Fetch what a chart directory's Chart.lock says, else what its Chart.yaml asks for."""
-        return self._command("dependency", "build", str(directory), timeout=_PULL)
+        ca = ("--ca-file", str(self.ca)) if self.ca else ()
+        return self._command("dependency", "build", str(directory), *ca, timeout=_PULL)
 
     def package(self, directory: Path, into: Path) -> Command:
         """Pack a chart directory."""

@@ -189,6 +189,30 @@ def test_over_tls_with_a_password_and_nothing_to_another_host(
     assert (code, received) == (ExitCode.CONFIG, []), "no redirect is followed"
 
 
+def test_a_path_may_be_written_otherwise(repo: Repo, upstream: Path) -> None:
+    pin(repo, f"file://{upstream}", "main")
+    write(repo.root, {"charts/third_party/lock.yaml": repo.lock.replace("path: charts/web", "path: ./charts/web/")})
+    code, text = vendor(repo)
+    assert code is ExitCode.OK, text
+    (upstream / "charts/web/link.yaml").symlink_to("Chart.yaml")
+    commit(upstream)
+    pin(repo, f"file://{upstream}", "main")
+    write(repo.root, {"charts/third_party/lock.yaml": repo.lock.replace("path: charts/web", "path: ./charts/web/")})
+    (repo.root / WEB).unlink()
+    assert vendor(repo)[0] is ExitCode.CONFIG, "the link is found"
+
+
+def test_a_chart_at_the_root_of_a_repository(repo: Repo, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    chart(root, below=".")
+    commit(root)
+    repo.pin(f"name: web, version: 1.0.0, sha256: null, git: 'file://{root}', ref: main, commit: null")
+    code, text = vendor(repo)
+    assert code is ExitCode.OK, text
+    with tarfile.open(repo.root / WEB) as archive:
+        assert sorted(archive.getnames()) == ["web/Chart.yaml", "web/templates/a.yaml"]
+
+
 def test_dependencies_that_lie_beside_it_are_packed(repo: Repo, packer: Packer, upstream: Path) -> None:
     write(upstream, {"charts/common/Chart.yaml": "apiVersion: v2\nname: common\nversion: 0.1.0\n"})
     chart(upstream, more="dependencies: [{name: common, version: 0.1.0, repository: 'file://../common'}]\n")
@@ -249,6 +273,13 @@ def test_what_is_wrong_with_a_git_source_is_named(repo: Repo, upstream: Path) ->
     pin(repo, url, "main")
     code, text = vendor(repo)
     assert (code, "charts/web/link.yaml of" in text) == (ExitCode.CONFIG, True), text
+    (upstream / "charts/web/link.yaml").unlink()
+    chart(upstream, more="dependencies: [{name: common, version: 0.1.0, repository: 'file://../common'}]\n")
+    write(upstream, {"charts/common/Chart.yaml": "apiVersion: v2\nname: common\nversion: 0.1.0\n"})
+    (upstream / "charts/common/link.yaml").symlink_to("Chart.yaml")
+    commit(upstream)
+    code, text = vendor(repo)
+    assert (code, "charts/common/link.yaml of" in text) == (ExitCode.CONFIG, True), text
     pin(repo, "https://127.0.0.1:1/x")
     assert vendor(repo)[0] is ExitCode.ENVIRONMENT
     assert repo.tree() == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from devtools.errors import ConfigError, ExitCode
 from devtools.process.runner import Command, SubprocessRunner
 from tests.charts.test_vendor import WEB, Repo, packer, repo
 from tests.kits.chart_servers import Packer, certify, http_repository, oci_registry
+from tests.kits.charts import archive
 from tests.kits.stack import write
 
 __all__ = ["packer", "repo"]
@@ -129,6 +132,20 @@ def test_a_registry_with_a_password_and_its_own_certificate(
         environ = {"DEVTOOLS_CHART_USER_ACME": "ci", "DEVTOOLS_CHART_PASSWORD_ACME": SECRET}
         assert vendor(repo, environ) is ExitCode.OK, repo.err.getvalue()
         assert sha256_of(repo.root / WEB) == sha256_of(packed)
+        wanted = [{"name": "web", "version": "1.0.0", "repository": f"{reference}/charts"}]
+        chart = packer.chart("api", dependencies=wanted)
+        bare = {f"api/{path.relative_to(chart)}": path.read_bytes() for path in chart.rglob("*") if path.is_file()}
+        archive(tmp_path / "bare", bare, name="api")
+        packer.index(tmp_path / "bare")
+        with http_repository(tmp_path / "bare") as url:
+            repo.pin(f"name: api, version: 1.0.0, sha256: null, repository: '{url}'")
+            write(repo.root, {"devtools.yaml": f"cluster: {{provider: kwok}}\nchart_ca: {{'{host}': certs/tls.pem}}\n"})
+            suffix = re.sub(r"\W", "_", host)
+            environ = {f"DEVTOOLS_CHART_USER_{suffix}": "ci", f"DEVTOOLS_CHART_PASSWORD_{suffix}": SECRET}
+            ran.clear()
+            assert vendor(repo, environ) is ExitCode.OK, repo.err.getvalue()
+        with tarfile.open(repo.root / "charts/third_party/acme/api/api-1.0.0.tgz") as file:
+            assert "api/charts/web/Chart.yaml" in file.getnames()
 
 
 def test_credentials_follow_no_redirect_to_another_host(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from devtools.base.archives import UNREADABLE, unpack
 from devtools.base.machine_yaml import read_yaml
 from devtools.base.open_file import read_file, sha256_of
+from devtools.charts.dependencies import dependencies
 from devtools.charts.lock import LockEntry
 from devtools.charts.sources.credentials import Access, Keys, Login
 from devtools.charts.sources.git import GitSource
@@ -99,11 +101,16 @@ class Fetcher:
         home.mkdir(parents=True)
         access = self._keys.access(entry.git, entry.publisher)
         source = GitSource(url=entry.git, access=access, runner=self._runner, environ=self._keys.environ, home=home)
-        commit = source.fetch(entry, tree, again=again)
+        commit, links = source.fetch(entry, tree, again=again)
         chart = tree / entry.path
         if not (chart / "Chart.yaml").is_file():
             message = f"{entry.git} has no {entry.path or '.'}/Chart.yaml at {entry.ref} ({commit[:12]})"
             raise ConfigError(message, hint="look at path")
+        beside = [item.repository for item in dependencies(chart) if item.repository.startswith("file://")]
+        for below in ("", *(url.removeprefix("file://") for url in beside)):
+            place = posixpath.normpath(posixpath.join(entry.path, below))
+            if link := next((link for link in links if place == "." or link.startswith(f"{place}/")), ""):
+                raise ConfigError(f"{link} of {entry.git} is a symbolic link", hint="charts from Git must not have any")
         self._chart = chart
         return self._of_chart(chart, self._pulled / f"{entry.name}-{entry.version}.tgz"), entry.git, commit
 
@@ -116,9 +123,9 @@ class Fetcher:
         chart = self._chart or next((self._work / "chart").iterdir())
         locked = any((chart / name).exists() for name in LOCKS)
         urls = repositories_of(archive)
-        helm = with_sources(
-            self._helm, {f"dependency-{number}": (url, self._keys.access(url)) for number, url in enumerate(urls)}
-        )
+        sources = {f"dependency-{number}": (url, self._keys.access(url)) for number, url in enumerate(urls)}
+        ca = next((access.ca for url, access in sources.values() if url.startswith(OCI) and access.ca), None)
+        helm = replace(with_sources(self._helm, sources), ca=ca)
         self._run(helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
         self._run(self._helm.package(chart, self._work), f"'{entry.chart}' cannot be packed")
         # A lock that helm has just made holds the time: without it, the same chart has the same bytes tomorrow.

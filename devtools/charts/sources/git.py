@@ -6,6 +6,7 @@ configuration counts how to reach a host: proxies, credential helpers, other URL
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 import shutil
@@ -51,11 +52,12 @@ class GitSource:
     environ: Mapping[str, str]
     home: Path
 
-    def fetch(self, entry: LockEntry, into: Path, *, again: bool) -> str:
-        """Write the files of the entry's commit, else of what its `ref` names, below a directory; return the commit.
+    def fetch(self, entry: LockEntry, into: Path, *, again: bool) -> tuple[str, tuple[str, ...]]:
+        """Write the files of the entry's commit, else of what its `ref` names, below a directory.
 
-        The pinned commit does not count if it is to be found `again`. Raises ConfigError if there is no such ref,
-        directory or commit, or if a tag is not at the pinned commit.
+        Returns the commit, and the paths of symbolic links, which are left out. The pinned commit does not count if it
+        is to be found `again`. Raises ConfigError if there is no such ref or commit, or if a tag is not at the pinned
+        commit.
         """
         self._make()
         tag, found = self._find(entry.ref)
@@ -66,17 +68,16 @@ class GitSource:
         commit = pinned or found
         self._fetch(commit, entry.ref)
         archive = self.home / "tree.tar"
-        path = "." if entry.path in {"", "."} else entry.path
-        self._git("archive", "--format=tar", f"--output={archive}", commit, "--", _siblings(path))
+        # everything beside it, too: charts may depend on that (`file://../x`)
+        above = posixpath.dirname(posixpath.normpath(entry.path)) or "."
+        self._git("archive", "--format=tar", f"--output={archive}", commit, "--", above)
         try:
             with opened(archive) as raw, tarfile.open(fileobj=raw) as file:
-                links = [member.name for member in members(file) if member.issym() and _is_below(member.name, path)]
+                links = tuple(member.name for member in members(file) if member.issym())
             unpack(archive, into)
         except UNREADABLE as error:
             raise ConfigError(f"{self.url} at {commit[:12]} cannot be unpacked: {error}") from error
-        if links:
-            raise ConfigError(f"{links[0]} of {self.url} is a symbolic link", hint="charts from Git must not have any")
-        return commit
+        return commit, links
 
     def newest_tag(self, ref: str) -> tuple[str, str]:
         """Return the newest version among the tags that are named like `ref`, and what went wrong."""
@@ -177,12 +178,3 @@ class GitSource:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
             "LC_ALL": "C",
         }
-
-
-def _siblings(path: str) -> str:
-    """Return the directory of which everything is needed: charts may depend on those beside them (`file://../x`)."""
-    return path.rpartition("/")[0] or "."
-
-
-def _is_below(name: str, path: str) -> bool:
-    return path == "." or name.startswith(f"{path}/")
