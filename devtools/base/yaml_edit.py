@@ -6,12 +6,12 @@ import json
 import re
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 from devtools.base.machine_yaml import yaml_text
-from devtools.base.yaml_positions import KeyPath, parse
+from devtools.base.yaml_positions import Key, KeyPath, parse
 
 _PLAIN = re.compile(r"""(?:"[^"]*"|'[^']*'|[0-9A-Za-z~:.+/@_-]*)""")
 
@@ -81,13 +81,21 @@ def _edited(text: str, node: yaml.MappingNode | yaml.SequenceNode, path: KeyPath
     """Return the text with a value set below a mapping, or below an item of a list."""
     key, rest = path[0], path[1:]
     if isinstance(node, yaml.SequenceNode):
-        return _edited(text, node.value[int(key)], rest, value)
+        item = node.value[int(key)]
+        return _edited(text, item, rest, value) if rest and _leads_into(item, rest[0]) else text
     found = next((pair for pair in node.value if pair[0].value == str(key)), None)
     if found is None:
         return _inserted(text, node, str(key), _nested(rest, value))
-    if rest and isinstance(found[1], yaml.MappingNode | yaml.SequenceNode) and found[1].value:
+    if rest and _leads_into(found[1], rest[0]):
         return _edited(text, found[1], rest, value)
     return _replaced(text, node, found, _nested(rest, value))
+
+
+def _leads_into(node: yaml.Node, key: Key) -> TypeGuard[yaml.MappingNode | yaml.SequenceNode]:
+    """Whether a key or an item can be set within a node: otherwise all of it is replaced."""
+    if isinstance(node, yaml.SequenceNode):
+        return isinstance(key, int) and key < len(node.value)
+    return isinstance(node, yaml.MappingNode) and bool(node.value)
 
 
 def _inserted(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:
@@ -105,11 +113,37 @@ def _replaced(text: str, parent: yaml.MappingNode, pair: tuple[yaml.Node, yaml.N
     key, old = pair
     end = _end(text, old)
     colon = text.index(":", key.end_mark.index) + 1
+    if isinstance(old, yaml.SequenceNode) and not old.flow_style and isinstance(value, list) and value:
+        begin = old.start_mark.index - old.start_mark.column
+        last = old.value[-1]
+        return text[:begin] + _items(text, old, value) + text[last.start_mark.index + len(_with_comment(text, last)) :]
     if parent.flow_style or not isinstance(value, dict | list) or not value:
         return f"{text[:colon]} {_flow(value)}{text[max(end, colon) :]}"
     if isinstance(value, list) and old.start_mark.line == key.start_mark.line:
         return f"{text[:colon]} {_flow(value)}{text[max(end, colon) :]}"
     return f"{text[:colon]}\n{_indented(value, key.start_mark.column + 2)}{text[max(end, colon) :]}"
+
+
+def _items(text: str, old: yaml.SequenceNode, items: list[Any]) -> str:
+    """Return the items of a block list; those that the list has already stay as they are written."""
+    loader = yaml.SafeLoader("")
+    there = [(loader.construct_object(node, deep=True), _with_comment(text, node)) for node in old.value]
+    column = old.start_mark.column
+    rows = [next((raw for data, raw in there if data == item), None) or _item(old, item, column) for item in items]
+    return "\n".join(f"{' ' * column}- {row}" for row in rows)
+
+
+def _with_comment(text: str, node: yaml.Node) -> str:
+    """Return an item as it is written, with the comment behind it."""
+    end = _end(text, node)
+    rest = text[end:].partition("\n")[0]
+    return text[node.start_mark.index : end] + (rest if rest.lstrip().startswith("#") else "")
+
+
+def _item(old: yaml.SequenceNode, value: Any, column: int) -> str:
+    """Return a new item, in the style of the first one."""
+    flow = isinstance(old.value[0], yaml.CollectionNode) and old.value[0].flow_style
+    return _flow(value) if flow or not isinstance(value, dict | list) else _indented(value, column + 2).lstrip()
 
 
 def _end(text: str, node: yaml.Node) -> int:
@@ -129,7 +163,7 @@ def _nested(path: KeyPath, value: Any) -> Any:
 def _set(data: Any, path: KeyPath, value: Any) -> Any:
     if not path:
         return value
-    if isinstance(data, list):
+    if isinstance(data, list) and isinstance(path[0], int):
         return [_set(item, path[1:], value) if index == path[0] else item for index, item in enumerate(data)]
     below = data.get(path[0]) if isinstance(data, dict) else None
     return {**(data if isinstance(data, dict) else {}), path[0]: _set(below, path[1:], value)}

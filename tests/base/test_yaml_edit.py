@@ -96,3 +96,46 @@ def test_the_result_says_the_same_but_for_the_key(
         at = at[key]
     at[path[-1]] = value
     assert parse(made, FILE).data == expected
+
+
+ITEMS = """\
+charts:
+  - name: a # first
+    list:
+      - {kind: A,
+         name: one} # of two lines
+      - {kind: B, name: two} # last
+    more: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        (
+            [("A", "one"), ("C", "new")],
+            "      - {kind: A,\n         name: one} # of two lines\n      - {kind: C, name: new}\n",
+        ),
+        (
+            [("B", "two"), ("A", "one")],
+            "      - {kind: B, name: two} # last\n      - {kind: A,\n         name: one} # of two",
+        ),
+        ([("B", "two")], "    list:\n      - {kind: B, name: two} # last\n    more: 1\n"),
+        ([("A", "x")], "    list:\n      - {kind: A, name: x}\n    more: 1\n"),
+    ],
+)
+def test_items_of_a_list_that_stay_are_left_as_written(items: list[tuple[str, str]], text: str) -> None:
+    value = [{"kind": kind, "name": name} for kind, name in items]
+    made = with_value(ITEMS.encode(), FILE, ("charts", 0, "list"), value)
+    assert made is not None
+    assert text in made.decode()
+    assert made.decode().endswith("    more: 1\n")
+    assert made.decode().startswith("charts:\n  - name: a # first\n")
+
+
+@pytest.mark.parametrize("value", [["a", {"b": 1}], [{"x": {"k": [1]}}], [[1]], []])
+def test_items_of_any_kind(value: list[Any]) -> None:
+    for text in ("a:\n- x\n-   k: 1\n    m: 2\n", "a: [1, 2]\nb: 1\n", "a:\n  - |\n    text\n  - 2\nb: 1\n"):
+        made = with_value(text.encode(), FILE, ("a",), value)
+        assert made is not None, text
+        assert parse(made, FILE).data["a"] == value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,34 @@ def changes_of(app: App, old: LockEntry, new: LockEntry, contract: Mapping[str, 
     values |= {"ref": new.ref, "commit": new.commit} if new.git else {}
     for key, value in values.items():
         raw = _set(raw, shown, (*at, key), value)
-    if contract is not None:
-        text = with_value(raw, shown, (*at, "contract"), contract)
+    known = parse(raw, shown).data["charts"][at[1]].get("contract") or {}
+    for path, value in _contract_changes(known, contract or known):
+        text = with_value(raw, shown, (*at, "contract", *path), value)
         if text is None:
-            raise _cannot(shown, raw, (*at, "contract"), "the new contract")
+            raise _cannot(shown, raw, (*at, "contract", *path), "what the new version brings")
         raw = text
     return {**changes, lock: raw}
+
+
+def _contract_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield what differs of a contract: keys of it, or all of it if a key goes."""
+    if old.keys() - new.keys():
+        yield (), new
+        return
+    for key, value in new.items():
+        there = old.get(key)
+        if isinstance(value, list) and isinstance(there, list):
+            names = [_identity(item) for item in there]
+            value = sorted(  # noqa: PLW2901 - the same items
+                value, key=lambda item: names.index(_identity(item)) if _identity(item) in names else len(names)
+            )
+        if value != there:
+            yield (key,), value
+
+
+def _identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells an item of a contract from the others."""
+    return tuple(item.get(key) for key in ("group", "plural", "kind", "name"))
 
 
 def write(app: App, archive: Path, target: Path, changes: Mapping[Path, bytes], unused: Path) -> None:
