@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -85,15 +86,15 @@ class _Walk:
             self.problems.append(document.problem(path, f"'{text}' {wrong}", _LOCAL))
             return
         target = PurePosixPath(posixpath.normpath(directory / text))
-        place = self.root / target
+        place, is_directory = self.root / target, _is_directory(self.root / target)
         if target.parts[:1] == ("..",):
             message = f"'{text}' is outside the repository"
             self.problems.append(document.problem(path, message, "copy it into the repository"))
-        elif not place.exists():
+        elif is_directory is None:
             self.problems.append(document.problem(path, f"'{text}' does not exist", _near(place)))
-        elif place.is_dir() and key in (*_ANY, *_DIRECTORIES):
+        elif is_directory and key in (*_ANY, *_DIRECTORIES):
             self._base(document, path, text, target)
-        elif place.is_dir() or key in _DIRECTORIES:
+        elif is_directory or key in _DIRECTORIES:
             what = "a directory with a kustomization" if key in _DIRECTORIES else "a file"
             self.problems.append(document.problem(path, f"'{text}' is not {what}"))
         elif not target.is_relative_to(directory):
@@ -230,8 +231,16 @@ def _misplaced(text: str) -> str:
     return "is an absolute path" if text.startswith("/") else ""
 
 
+def _is_directory(place: Path) -> bool | None:
+    """Return whether something is a directory; None if nothing is there, or nothing can be."""
+    try:
+        return stat.S_ISDIR(place.stat().st_mode)
+    except (OSError, ValueError):
+        return None
+
+
 def _near(place: Path) -> str:
     try:
         return did_you_mean(place.name, [path.name for path in place.parent.iterdir()])
-    except OSError:
+    except (OSError, ValueError):
         return ""
