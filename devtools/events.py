@@ -119,7 +119,7 @@ class StepWaiting:
     release: str
     layer: str
     what: str
-    left: float = 0.0  # seconds until it gives up; 0 where nobody says
+    left: float = 0.0  # seconds until it gives up; 0 if unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What becomes of an exception nobody foresaw: its traceback goes to a file, a sentence to the user."""
+"""Report an unexpected exception: the traceback to a file, one sentence to the user."""
 
 from __future__ import annotations
 

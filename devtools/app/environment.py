@@ -192,7 +192,7 @@ class App:
         try:
             embedded = self.provider_name == "kwok"
         except EnvironmentFault:
-            return None  # whoever needs the cluster will be told
+            return None  # a command that needs the cluster reports it
         return self._stand_ins(entry) if embedded else None
 
     @cached_property
@@ -212,7 +212,7 @@ class App:
 
     @cached_property
     def patience(self) -> float:
-        """Seconds that an API server which does not answer is waited for; ConfigError for what is no number of them."""
+        """Seconds to wait for an API server that does not answer; ConfigError if it is not a number."""
         from devtools.kube.client import RETRY_FOR
 
         typed = self.environ.get("DEVTOOLS_PATIENCE", "")

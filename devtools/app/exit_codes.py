@@ -36,7 +36,7 @@ def main(
     gc.set_threshold(_GARBAGE)
     app = real_app(environment, sets)
     code = _flushed(app, run(app, verb, output, outputs))
-    gc.freeze()  # nobody needs the interpreter's last look through all there is: it goes with the process
+    gc.freeze()  # the process ends: a last collection would free nothing that matters
     if code is not ExitCode.OK:
         sys.exit(int(code))
 
@@ -66,7 +66,7 @@ def _classified(app: App, error: BaseException) -> DevtoolsError:
 
 
 def _fail(app: App, error: DevtoolsError, output: str) -> ExitCode:
-    """Say what went wrong, as far as anyone can be told."""
+    """Print what went wrong, if stderr or stdout can still be written."""
     from devtools.report.problems import error_json, render_error
     from devtools.report.renderers import use_color
 
@@ -105,7 +105,7 @@ def _with_way_out(app: App, error: DevtoolsError) -> DevtoolsError:
 
 
 def _flushed(app: App, code: ExitCode) -> ExitCode:
-    """Everything is written, or nobody is told so again by the interpreter's end."""
+    """Write what is buffered; a failure is reported here, not by the interpreter at exit."""
     try:
         if not _is_left(app):
             app.out.flush()

@@ -33,7 +33,7 @@ def marked(root: Path, say: Callable[[str], None]) -> Iterator[str]:
     """
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(root / "all.lock", is_singleton=False):  # so that nobody's is swept before it is locked
+        with FileLock(root / "all.lock", is_singleton=False):  # so that no new file is removed before it is locked
             _sweep(root, say)
             path = root / f"{os.getpid()}-{os.urandom(4).hex()}.lock"
             own = FileLock(path, is_singleton=False)

@@ -41,7 +41,7 @@ def new_session(
     from devtools.run_context.slots import Slots
 
     own = cluster.kubeconfig.parent / "helm"
-    # Neither the user's plugins, nor what was seen of another cluster on the same port; and no HOME is no obstacle.
+    # Not the user's plugins, nor caches of another cluster on the same port; works without HOME.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
     env = {**variables, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 

@@ -1,4 +1,4 @@
-"""Files that others see all of or nothing of, whoever else writes them and whenever one is killed."""
+"""Atomic file writes: readers see the old file or the whole new one, even if a writer is killed."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Reference:
 
 
 def parse(text: str) -> Reference:
-    """The image that a chart or a person names; raises ValueError where that is no image's name."""
+    """The image that a chart or a person names; raises ValueError if it is not an image name."""
     rest, _, digest = text.partition("@")
     head, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:

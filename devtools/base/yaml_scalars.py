@@ -18,7 +18,7 @@ _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[oO]?([0-7]+)|0[bB]([01]+)|(0|[1-9][0-9]*))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])_(?=[0-9])")  # all that Go's ParseFloat takes
-_DIGITS_AT_MOST = 400  # Python refuses longer integers; nobody writes them
+_DIGITS_AT_MOST = 400  # Python refuses longer integers, and no file needs them
 _INT64, _UINT64 = 2**63, 2**64
 
 

@@ -75,7 +75,7 @@ class ClusterBuilder:
         result = self.runner.run(self.tool.remove(self.name))
         if result.cancelled:
             raise Interrupted(f"interrupted: docker buildx did not remove builder {self.name}")
-        if not result.ok:  # a cluster that does not answer keeps nobody from forgetting it
+        if not result.ok:  # a cluster that does not answer can still be forgotten
             self._buildx.run(self.tool.remove(self.name, keep_daemon=True), f"remove builder {self.name}")
         progress(f"removed builder {self.name}")
 

@@ -83,7 +83,7 @@ def _quoted(path: Path) -> str:
 
 
 def _terminator(body: str) -> str:
-    """A word that is no line of the body."""
+    """A word that is not a line of the body."""
     end = "EOF"
     while end in body.splitlines():
         end += "_"

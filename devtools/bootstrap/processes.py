@@ -28,7 +28,7 @@ class Process:
 def marked(name: str, value: str) -> tuple[Process, ...]:
     """Processes with this variable in their environment, the oldest first; without us, and what a cluster is made of.
 
-    A cluster that was made by something Tilt runs has inherited Tilt's environment, and is no part of it.
+    A cluster that was made by something Tilt runs has inherited Tilt's environment, but is not part of Tilt.
     """
     import psutil
 

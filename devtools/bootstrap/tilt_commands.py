@@ -60,7 +60,7 @@ class Tilt:
         return f"http://{host}:{self.port}/"
 
     def up(self, *args: str) -> Command:
-        """Start Tilt, to be spawned: it streams logs, for want of a terminal to ask. `args` are the Tiltfile's own."""
+        """Start Tilt, to be spawned: it streams logs, because it has no terminal. `args` are the Tiltfile's own."""
         return self._command(*_UP, *self._server(), "--context", self.context, args=args, timeout=None)
 
     def resources(self) -> Command:

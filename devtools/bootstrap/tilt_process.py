@@ -185,7 +185,7 @@ class TiltProcess:
         return None if error is None else (error,)
 
     def others(self) -> Running | None:
-        """A Tilt on our port that somebody else started, by what it says of itself."""
+        """A Tilt on our port that was started by other means, as it describes itself."""
         if not answers(self._tool.host, self._tool.port):
             return None  # no HTTP server: tilt would wait for its answer
         session = self._runner.run(self._tool.session())

@@ -125,7 +125,7 @@ def _wrong(data: Mapping[str, Any]) -> str:
     """What makes an object none; empty where it is one, as far as anything looks at it."""
     metadata, spec = data.get("metadata"), data.get("spec")
     if not (isinstance(data["kind"], str) and isinstance(data["apiVersion"], str)):
-        return "its kind or apiVersion is no text"
+        return "its kind or apiVersion is not text"
     if not (isinstance(metadata, Mapping) and isinstance(metadata.get("name"), str) and metadata["name"]):
         return f"a {data['kind']} without a name"
     if not isinstance(metadata.get("labels") or {}, Mapping):

@@ -285,7 +285,7 @@ class Charts:
         missing = next((path for path in (self.directory, directory) if not path.is_dir()), None)
         if missing is None:
             return None
-        message = "is no directory" if missing.exists() else "is missing"
+        message = "is not a directory" if missing.exists() else "is missing"
         hint = "take it from version control again, or put the charts there"
         return Cause(where=Location(file=self._shown(missing)), message=message, hint=hint)
 

@@ -12,7 +12,7 @@ FIRST, LAST = 20000, 32000  # below the range the system gives to outgoing conne
 
 
 def free_ports(count: int, start: int) -> tuple[int, ...]:
-    """`count` ports nobody listens on, looked for from the place `start` gives, so that clusters seldom meet."""
+    """Return `count` free ports, searched from `start`, so that clusters seldom collide."""
     blocks = (LAST - FIRST) // count
     for step in range(blocks):
         first = FIRST + (start + step) % blocks * count
@@ -34,7 +34,7 @@ def is_free(port: int) -> bool:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port: `name (pid)`, or that it cannot be told."""
+    """Who listens on a port: `name (pid)`, or that it is unknown."""
     return holders((port,))[port]
 
 

@@ -26,7 +26,7 @@ _OWN = "platform/"
 
 
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
-    """Vendor the named charts, else all that are not; every one is tried before what failed is told."""
+    """Vendor the named charts, else all that are not; all are tried before failures are reported."""
     from devtools.errors import config_error
 
     own, wrong = _lacking(app) if not names else ([_own(app, name) for name in names if name.startswith(_OWN)], [])

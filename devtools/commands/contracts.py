@@ -100,7 +100,7 @@ def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[H
 
 
 def confirm_broken(found_now: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
-    """The releases, with those broken that were so at the look before, too: a pod that restarts is no break."""
+    """The releases; one is broken only if it was at the check before, too: a restarting pod does not count."""
     return [
         replace(item, state="waiting") if item.state == "broken" and item.release not in suspected else item
         for item in found_now

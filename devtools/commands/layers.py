@@ -35,7 +35,7 @@ def _chosen(stack: Stack, name: str, options: Options) -> Stack:
 
 
 def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
-    """What the cluster holds, or why that cannot be told."""
+    """What the cluster holds, or why that is unknown."""
     from devtools.kube.client import ApiError
     from devtools.releases.facts import observe
 

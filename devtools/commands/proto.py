@@ -97,7 +97,7 @@ def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
         paths = [DIRECTORY, *workspace, *(_MODULES if workspace else ())]
         _must(app, git.archive(commit, paths, archive), f"cannot read {DIRECTORY} of {ref}")
         _check(app, module, _buf(app, module).breaking(archive), f"would break who uses {ref}")
-    return _done(app, output, module, "breaking", "passed", f"{module.name} breaks nobody who uses {ref}")
+    return _done(app, output, module, "breaking", "passed", f"{module.name} has no breaking changes since {ref}")
 
 
 def push(
@@ -128,7 +128,7 @@ def push(
     if (outcome := commands.classify(result)) is not Outcome.OK:
         raise _fault(module, outcome, result)
     commit = commands.commit(result, module.name)
-    if module_digest(module) == before:  # else someone saved a file meanwhile, and nobody knows which one was pushed
+    if module_digest(module) == before:  # else a file changed meanwhile, and it is unknown which version was pushed
         _remember(module, before, commit, _joined(labels))
     text = f"{module.name} is pushed{_named(commit)}"
     return _done(app, output, module, "push", "pushed", text, digest=before, commit=commit)

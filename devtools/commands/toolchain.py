@@ -73,7 +73,7 @@ def render(toolchain: Toolchain, console: Console) -> None:
     for number, row in enumerate(cells):
         line = "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), *row[3:]))
         style = "bold" if number == 0 else "red" if row[2] == "missing" else ""
-        console.print(Text(line.rstrip(), style=style), soft_wrap=True)  # a path cut in two is no path
+        console.print(Text(line.rstrip(), style=style), soft_wrap=True)  # a wrapped path cannot be copied
 
 
 def pruned_document(decisions: Sequence[Decision], *, dry_run: bool) -> str:

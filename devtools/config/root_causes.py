@@ -1,4 +1,4 @@
-"""One cause, told once: a file that is missing or broken, instead of every release that wanted something from it."""
+"""Groups problems by root cause: a missing or broken file, instead of every release that uses it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from devtools.errors import Location, Problem
 
 FEW = 3  # of one kind, they may each be a slip of its own
-_NAMED = 2  # whoever mends the cause need not know them all
+_NAMED = 2  # the cause can be fixed without knowing them all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Cause:
     where: Location
     message: str
     hint: str
-    few: int = 0  # so many that it may explain are told one by one, at their own places
+    few: int = 0  # up to this many are reported one by one, at their own places
 
     def problem(self, wanted: list[str]) -> Problem:
         """The one problem; `wanted` is what was asked of the file, each with its place."""

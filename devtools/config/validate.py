@@ -207,7 +207,7 @@ _HELMFILE = {
 
 
 def _quote(value: Any) -> str:
-    """What to do about a scalar that is no text: `name: on` is true to YAML."""
+    """What to do about a scalar that is not text: YAML reads `name: on` as true."""
     if isinstance(value, bool):
         return f"YAML reads it as {str(value).lower()}: quote it"
     return "quote it" if isinstance(value, int | float) else ""

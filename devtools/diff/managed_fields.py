@@ -31,7 +31,7 @@ def managed(*items: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_names(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the keys by which a list's items are told apart; none if it is not merged by key."""
+    """The names of the keys that identify a list's items; none if it is not merged by key."""
     return next((tuple(json.loads(key[2:])) for key in tree if key.startswith("k:")), ())
 
 

@@ -1,6 +1,6 @@
 """Items of a list that others put in the place of declared ones; pure.
 
-Where items are told apart by keys (a port by its number), editing a key removes one item and adds another. An
+Where keys identify the items (a port by its number), editing a key removes one item and adds another. An
 apply adds the declared one beside it, and the API server may refuse the two together: both have the same name. It takes
 the other away only if that is the applier's own; so it is handed over to the applier, as client-go's `csaupgrade` does
 (https://pkg.go.dev/k8s.io/client-go/util/csaupgrade).

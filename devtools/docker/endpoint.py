@@ -19,7 +19,7 @@ from devtools.base.open_file import read_file
 from devtools.errors import EnvironmentFault
 
 SOCKET = Path("/var/run/docker.sock")
-_DEFAULT = "default"  # the context that is no file
+_DEFAULT = "default"  # the context that has no file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

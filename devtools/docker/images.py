@@ -127,7 +127,7 @@ class DockerImages:
     def _bounded(self, what: str, timeout: float, call: Callable[[Any], T]) -> T:
         """A call that ends in time, or when someone asks to stop; the SDK's own limit knows only silence.
 
-        What is given up goes on in a thread that nobody waits for; the engine stops when its connection closes.
+        An abandoned load continues in a thread that is not waited for; the engine stops when its connection closes.
         """
 
         def work() -> T:

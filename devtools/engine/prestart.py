@@ -49,12 +49,12 @@ class Prestart:
                 self._dependents[need].append(step)
 
     def start(self, step: Step) -> None:
-        """Start a step's helm if nobody else needs the CPU."""
+        """Start a step's helm if the CPU is otherwise idle."""
         with self._lock:
             self._start(step)
 
     def claim(self, step: Step) -> HelmProcess | None:
-        """The step's helm if it waits; whoever takes it gives it its values."""
+        """The step's helm if it waits; the caller passes it its values."""
         with self._lock:
             self._begun.add(step.id)
             launch = self._waiting.pop(step.id, None)

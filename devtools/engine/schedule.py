@@ -30,7 +30,7 @@ def levels(needs: Mapping[Name, Collection[Name]], seconds: Callable[[Name], flo
     """Expected seconds from the start of each step to the end of all that waits for it, however indirectly.
 
     `needs` holds for each step those that must end before it; `seconds` says how long one is expected to take. Raises
-    graphlib.CycleError where it is no DAG.
+    graphlib.CycleError if it is not a DAG.
     """
     order = tuple(TopologicalSorter(needs).static_order())
     after: dict[Name, float] = dict.fromkeys(order, 0.0)

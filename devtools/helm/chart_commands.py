@@ -62,7 +62,7 @@ class HelmCharts:
         return self._command(*self._chart("pull", source, name), *words, timeout=_PULL)
 
     def latest(self, source: str, name: str, within: str = "") -> Command:
-        """Chart.yaml of the newest version that is no pre-release, `within` a range such as `~1.2` if there is one."""
+        """Chart.yaml of the newest version that is not a pre-release, `within` a range such as `~1.2` if given."""
         words = ("--version", within) if within else ()
         return self._command(*self._chart("show", source, name), *words, timeout=_PULL)
 
@@ -124,7 +124,7 @@ def oci_reference(base: str, name: str) -> str:
 
 
 def newer(one: str, other: str) -> bool:
-    """Whether version `one` is newer than `other`, by Semantic Versioning 2.0.0 (a leading `v` is no part of it)."""
+    """Whether version `one` is newer than `other`, by Semantic Versioning 2.0.0 (a leading `v` is not part of it)."""
     return _order(one) > _order(other)
 
 
@@ -136,7 +136,7 @@ def newest(versions: Mapping[str, object] | list[str]) -> str:
 
 
 def _order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]:
-    """A key that sorts versions; what is no version comes before all."""
+    """A key that sorts versions; text that is not a version comes first."""
     match = _SEMVER.fullmatch(version)
     if match is None:
         return (), False, ()

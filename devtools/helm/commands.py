@@ -23,7 +23,7 @@ _HOOK = "helm.sh/hook"
 # Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
 _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
 # Helm installs by server-side apply, which refuses fields that are in no schema by itself, in the same words. The check
-# only asks whether the server can be told to: two documents of OpenAPI, a third of what a small release costs.
+# only asks whether the server supports it: two documents of OpenAPI, a third of what a small release costs.
 _FIRST = ("--disable-openapi-validation",)
 
 
@@ -74,7 +74,7 @@ class Helm:
         upgrade: bool = False,
         crds: bool = True,
     ) -> Command:
-        """Render, talking to no cluster; templates are told of these versions, and of an install unless `upgrade`."""
+        """Render without a cluster; templates see these versions, and an install unless `upgrade`."""
         version = ("--kube-version", kube_version) if kube_version else ()
         served = ("--api-versions", ",".join(api_versions)) if api_versions else ()
         return Command(

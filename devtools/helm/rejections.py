@@ -46,7 +46,7 @@ class Refusal:
     """One object that Helm could not make as declared.
 
     `immutable`: `fields` cannot be changed. `conflict`: `holder`, a field manager, owns them. `foreign`: the object is
-    there and not this release's, but `holder`'s, another release, or nobody's (Helm does not say its API version).
+    there and not this release's, but `holder`'s, another release, or unowned (Helm does not say its API version).
     `replaced`: `holder`, a field manager, put `fields` in the place of declared ones, and both together are invalid.
     """
 

@@ -28,7 +28,7 @@ def sdk_client(kubeconfig: Path, context: str) -> Any:
 def refused(context: str) -> Iterator[None]:
     """What the SDK raises about a context's credentials as EnvironmentFault, and what it only logs.
 
-    It logs why a plugin gave none, on stderr where nobody asked for it, and goes on without any.
+    It logs why a plugin gave none to stderr, unasked, and goes on without credentials.
     """
     capture = _LogCapture(logging.ERROR)
     logging.getLogger().addHandler(capture)

@@ -93,7 +93,7 @@ class Lease:
             self._renewing.delete(self._path, version=self._version)
 
     def current(self) -> Holder | None:
-        """Who holds it now, whether or not that process still lives; None where nobody does."""
+        """Who holds it now, whether or not that process still lives; None if it is free."""
         found = self._renewing.get(self._path)
         return None if found is None else _holder_of(found)
 

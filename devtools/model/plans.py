@@ -98,7 +98,7 @@ class Step:
     sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
     force: bool = False  # of CRDs: with whatever objects of their kinds there are
     recreate: bool = False  # objects that refuse a change because it is to what cannot change are deleted first
-    take: bool = False  # fields and objects that are somebody else's are taken over
+    take: bool = False  # fields and objects of other owners are taken over
     take_pending: bool = False  # a helm that has not finished its work on the release is taken for cut off
     going: tuple[ObjectRef, ...] = ()  # objects that are being deleted, and are waited for first
     adopt: bool = False  # the release was installed by other means, or by another stack, and becomes this stack's

@@ -113,7 +113,7 @@ def down_plan(
 ) -> Plan:
     """The selected releases and their dependents that this stack put on the cluster, uninstalled in reverse order.
 
-    Releases that a selected layer, or one that is no more, once declared and no longer does are among them; without
+    Releases that a selected layer, or a removed one, once declared and no longer does are among them; without
     `declared_too` nothing else is.
     """
     there = ours(stack, facts)
@@ -365,7 +365,7 @@ def _reversed(
 
 
 def ours(stack: Stack, facts: Facts) -> dict[ReleaseId, ReleaseFact]:
-    """What this stack put on the cluster and nobody has taken away."""
+    """What this stack put on the cluster and is still there."""
     found = facts.releases.values()
     return {fact.id: fact for fact in found if fact.stack == stack.name and fact.status != "uninstalled"}
 

@@ -79,7 +79,7 @@ class Cancel:
 class Later:
     """The stdin of one child, of which all but the beginning is given when it already runs.
 
-    If we die before that, the child sees the beginning and the end of the file: whoever needs to tell that from the
+    If we die before that, the child sees the beginning and the end of the file: a child that must tell that from the
     whole chooses a beginning that nothing whole consists of.
     """
 
@@ -207,7 +207,7 @@ class SubprocessRunner:
         )
 
     def spawn(self, command: Command, log: Path) -> int:
-        """See `Runner`. Takes no stdin: nobody would be there to write it."""
+        """See `Runner`. Takes no stdin: nothing would write it."""
         if command.stdin is not None or command.later:
             raise ValueError("a spawned command takes no stdin")
         try:
@@ -319,7 +319,7 @@ def _interpreter(command: Command) -> str:
 
 
 def _reap(pid: int) -> None:
-    """Wait for a spawned child, so that it is no zombie while we live."""
+    """Wait for a spawned child, so that it does not stay a zombie."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
 

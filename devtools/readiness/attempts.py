@@ -49,7 +49,7 @@ def last_attempt(job: Object, pods: Sequence[Object]) -> str:
 
 
 def failed_of(pods: Sequence[Object]) -> list[Object]:
-    """The pods that ended badly, and that nobody will start again."""
+    """The pods that failed and will not be started again."""
     return [pod for pod in pods if status_of(pod).get("phase") == "Failed"]
 
 

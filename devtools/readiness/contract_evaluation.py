@@ -19,7 +19,7 @@ _QUOTED = 2  # conditions that a reason quotes
 _REFUSED = frozenset(
     {"Invalid", "InvalidParameters", "InvalidSpec", "InvalidConfiguration", "Unsupported", "UnsupportedAddress"}
 )
-_STALLED = "Stalled"  # kstatus: no progress without somebody's help
+_STALLED = "Stalled"  # kstatus: no progress without intervention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def missing_endpoints(observer: Observer, text: str) -> str:
     except DevtoolsError:  # this user may not look
         return ""
     if not selector_of(service):
-        return ""  # somebody else makes its endpoints
+        return ""  # its endpoints are managed elsewhere
     if not pods:
         return selects_nothing(service, name)
     return "" if any(map(is_ready, pods)) else f"no pod of Service/{name} is ready"

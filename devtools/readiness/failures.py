@@ -45,7 +45,7 @@ PATIENCE: Mapping[str, float] = {
     "FailedCreatePodSandBox": 30.0,
     "ProvisioningFailed": 10.0,
     "FailedBinding": 10.0,
-    "ExternalProvisioning": 20.0,  # nobody has begun to make the volume
+    "ExternalProvisioning": 20.0,  # no provisioner has begun to make the volume
     "Unhealthy": 20.0,  # only answers that more time does not change, see _HOPELESS_PROBE
     "ProgressDeadlineExceeded": 0.0,
     "DeploymentPaused": 0.0,
@@ -226,7 +226,7 @@ def _probe_symptoms(pod: Object, container: Object, events: Sequence[Object]) ->
 
 
 def _claim_symptoms(claim: Object, events: Sequence[Object]) -> list[Symptom]:
-    """A claim that nobody makes a volume for; one that waits for its first pod has no such event."""
+    """A claim for which no volume is made; one that waits for its first pod has no such event."""
     if (claim.get("status") or {}).get("phase", "Pending") != "Pending":
         return []
     newest_event = newest(claim, events, _OF_CLAIMS)
@@ -258,7 +258,7 @@ def when(event: Object) -> str:
 
 
 def _ended_badly(pod: Object) -> Symptom:
-    """A pod that nobody will start again."""
+    """A pod that will not be started again."""
     container, text = end_of(pod)
     return _about(pod, "Failed", text, container=container)
 

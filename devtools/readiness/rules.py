@@ -18,7 +18,7 @@ PROVEN = 30.0  # seconds after which a container that runs has shown that it doe
 
 
 def status_of(item: Object) -> Mapping[str, Any]:
-    """An object's status; empty where it has none, or, as a custom resource may, one that is no map."""
+    """An object's status; empty where it has none, or, as a custom resource may, one that is not a map."""
     status = item.get("status")
     return status if isinstance(status, Mapping) else {}
 

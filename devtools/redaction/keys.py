@@ -84,7 +84,7 @@ _PLAIN = re.compile(r"[a-z]+(?:[-_. ][a-z]+)*|[A-Z]+(?:_[A-Z]+)*")  # a word or 
 _NAME = re.compile(r"[a-z]+(?:\d{1,2}[a-z]*)?(?:-[a-z]+(?:\d{1,2}[a-z]*)?)+")  # of an object: `oauth2-proxy`
 _PATH = re.compile(r"[~.]{0,2}/[\w./@+-]*|[\w.-]+\.[a-z]{2,}/[\w./-]+")  # a file, or a label such as example.com/zone
 _PRIVATE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_PIN = 1000  # the smallest number that may be a secret, and is no count
+_PIN = 1000  # the smallest number that may be a secret rather than a count
 _RANDOM = 8  # characters of the shortest value that looks random
 _REFERENCES = re.compile(
     r"(?:ref|refs|expressions|tolerations|items|selector|selectors|source|sources)$", re.IGNORECASE

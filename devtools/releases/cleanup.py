@@ -1,7 +1,7 @@
 """What is left of a stack when its releases are gone: namespaces that were made for them, and CRDs.
 
 Neither is Helm's. A namespace goes where nothing is left in it, CRDs go when they are asked to, and only with `force`
-where objects of their kinds are still there: those are somebody's, since what our releases made went with them.
+if objects of their kinds are left: they belong to others, since those of our releases were deleted before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CRDs in a chart's `crds/` directories, which Helm installs once and never upgrades (helm/helm#8972).
 
-The engine applies them before each install and upgrade, so Helm is told `--skip-crds`: one owner of the fields from
-the first day on, and a CRD that another release brought too is no conflict. Applied on the server, because many are
+The engine applies them before each install and upgrade, so Helm gets `--skip-crds`: one owner of the fields from
+the first day on, and a CRD that another release also installs is not a conflict. Applied on the server: many are
 larger than the annotation that a client-side apply would need.
 """
 
@@ -156,7 +156,7 @@ def _apply(kube: Kube, path: str, item: ChartObject, labels: Mapping[str, str]) 
 
 
 def _path(kube: Kube, item: ChartObject, namespace: str) -> str:
-    """The URL path of an object that is no CRD."""
+    """The URL path of an object that is not a CRD."""
     metadata = item.data["metadata"]
     ref = ObjectRef(item.data["apiVersion"], item.data["kind"], metadata.get("namespace") or namespace, _name(item))
     path = kube.path_of(ref)

@@ -1,4 +1,4 @@
-"""The namespaces of releases: made where nobody declared them, waited for where they are on their way out."""
+"""The namespaces of releases: created if no release declares them; one that is being deleted is waited for."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Recovery:
     revision: int = 0
 
     def notice(self, state: str) -> str:
-        """What a user is told of it."""
+        """The message for users."""
         cause = "was never deployed" if state == "failed" else f"was left {state} by an interrupted helm"
         does = {
             "rollback": f"rolled back to revision {self.revision} first",
@@ -90,7 +90,7 @@ def left(records: Iterable[Mapping[str, Any]]) -> str:
 def await_other_helm(kube: Kube, release: Release, wait: Wait, *, origin: str, adopt: bool = False) -> None:
     """Wait while a helm that may still be alive works on a release.
 
-    Nobody can ask a helm on another machine whether it lives. One that devtools started ends at the release's
+    A helm on another machine cannot be checked for life. One that devtools started ends at the release's
     timeout, and Helm's own default is five minutes: what is younger is waited for. Raises LateFailure where another
     program's is older, unless the release is to be taken over.
     """

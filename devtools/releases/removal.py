@@ -32,7 +32,7 @@ _NAMED = 3
 def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
     """Make the uninstall that follows keep the release's CRDs, and label them as the stack's; its record, if any.
 
-    Raises Failure where the record cannot be read: nobody knows then what an uninstall would take.
+    Raises Failure if the record cannot be read: what an uninstall would delete is then unknown.
     """
     revision = newest(kube, release)
     path = record_path(release, revision)
@@ -98,7 +98,7 @@ def left_by_hooks(kube: Kube, stored: Stored) -> tuple[str, ...]:
 def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
     """Wait until those of the objects that are being deleted are gone; LateFailure names what holds them.
 
-    What is not being deleted was kept, or made anew by somebody else.
+    What is not being deleted was kept, or created again by others.
     """
     refs, polling = [ref for ref in objects if kube.path_of(ref)], wait.polling()
     while going := [(ref, item) for ref in refs if (item := observer.get(ref)) and _is_deleted(item)]:
@@ -143,7 +143,7 @@ def is_leaving(observer: Observer, item: Mapping[str, Any], steps: int = _OWNERS
 
 
 def _is_gone(observer: Observer, owner: Mapping[str, Any], namespace: str, steps: int) -> bool:
-    """Whether an owner, told by its uid, is gone or going."""
+    """Whether an owner, identified by its uid, is gone or being deleted."""
     ref = ObjectRef(str(owner.get("apiVersion")), str(owner.get("kind")), namespace, str(owner.get("name")))
     found = observer.get(ref)
     return found is None or found["metadata"].get("uid") != owner.get("uid") or is_leaving(observer, found, steps)

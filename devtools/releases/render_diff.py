@@ -16,7 +16,7 @@ from devtools.releases.recovery import records
 def rerendered(kube: Kube, release: ReleaseId, revision: int) -> str:
     """In which fields a revision differs from the one before it that had the same inputs' digest; empty where in none.
 
-    Costs one list of metadata where the inputs changed, two more requests where they did not. No values are told.
+    Costs one list of metadata where the inputs changed, two more requests if they did not. Values are never shown.
     """
     found = {revision_of(item): item["labels"] for item in records(kube, release)}
     digest = found.get(revision, {}).get(LABEL_DIGEST, "")

@@ -65,9 +65,9 @@ def strays_of(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> tupl
 
 
 def take_over(kube: Kube, stray: Stray, say: Callable[[str], None]) -> None:
-    """Make Helm the manager of it, so that its next apply takes it away; `say` is told.
+    """Make Helm the manager of it, so that its next apply removes it; `say` reports it.
 
-    Raises ApiError where the API server refuses, or where somebody changes the object all the time.
+    Raises ApiError if the API server refuses, or if the object keeps changing.
     """
     for attempt in range(1, _AGAIN + 1):
         live = kube.get(stray.path)

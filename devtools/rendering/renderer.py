@@ -53,7 +53,7 @@ class RenderingFailed(DevtoolsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a chart is told about the cluster; empty: helm's defaults."""
+    """What templates see of the cluster; empty: helm's defaults."""
 
     kube_version: str = ""
     api_versions: tuple[str, ...] = ()  # `group/version` and `group/version/Kind`

@@ -18,7 +18,7 @@ from devtools.base.machine_json import read_json
 from devtools.base.open_file import read_file
 from devtools.model import ReleaseId
 
-_WEIGHT = 0.5  # of what was known before: one slow run is no rule
+_WEIGHT = 0.5  # of earlier durations: one slow run is an exception
 _VERSION = 1
 
 

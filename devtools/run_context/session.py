@@ -30,7 +30,7 @@ class Session:
 
     `slots` bounds how many helm processes render at once; who only waits holds none. `real_node` is None
     where every node is real, else the name of the only one that is, empty where none is. `bug` makes an error for
-    users of an exception nobody foresaw, and keeps its traceback.
+    users of an unexpected exception, and keeps its traceback.
     """
 
     kube: Kube

@@ -39,11 +39,11 @@ class Slots:
         return self._urgency.get(release, 0.0)
 
     def close(self, reason: str) -> None:
-        """Let nobody in any more: who waits, or comes later, is told the reason."""
+        """Close the queue: whoever waits or comes later gets the reason."""
         self._closed = self._closed or reason
 
     def idle(self) -> bool:
-        """Whether a slot is free: nobody waits then."""
+        """Whether a slot is free, and so nothing waits."""
         return self._free > 0
 
     def queued(self, release: ReleaseId) -> float:
@@ -73,7 +73,7 @@ class Slots:
         turn.wait()
 
     def _give(self) -> None:
-        """Hand the slot to the next in line: it never looks free to somebody who comes by."""
+        """Pass the slot to the next in line, so that no newcomer can take it."""
         with self._lock:
             if self._line:
                 heapq.heappop(self._line)[-1].set()

@@ -48,7 +48,7 @@ _VERBS = {  # what helm does, by the status it gives the release meanwhile
 
 @dataclass(slots=True, kw_only=True)
 class HookWatch:
-    """Looks after the hooks that one helm process makes; `say` is told what takes so long."""
+    """Watches the hooks that one helm process makes; `say` gets what takes so long."""
 
     session: Session
     release: ReleaseId

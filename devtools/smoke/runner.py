@@ -47,7 +47,7 @@ class Smoke:
     """Runs the tests of smoke releases on one cluster."""
 
     def __init__(self, session: Session, note: Callable[[DevtoolsError], None]) -> None:
-        """Everything it needs comes with the session; `note` is told of what concerns the whole run."""
+        """Everything it needs comes with the session; `note` gets errors that concern the whole run."""
         self._session = session
         self._note = note
         self._kube = session.kube
@@ -90,7 +90,7 @@ class Smoke:
     def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
         """Make the ConfigMaps, accounts and the like that are test hooks themselves.
 
-        `helm test` leaves out every hook but the one it is told to run, also those that the one needs.
+        `helm test` leaves out every hook but the named one, even those that it needs.
         """
         for hook in hooks:
             metadata = hook["metadata"]

@@ -153,7 +153,7 @@ class Watch:
 
     @property
     def is_gone(self) -> bool:
-        """Its object was there and is not any more, and nobody saw how it ended."""
+        """Its object is gone, and how it ended is unknown."""
         return self._gone and not self.ended
 
     def finish(self) -> None:
@@ -175,7 +175,7 @@ class Watch:
             if match := _SKIPPED.match(line.strip()):
                 return match["why"] or "it says no more"
         if self.test.is_optional and not any(line.startswith("result: ") for line in last_lines):
-            return "its log was not read to the end, so nobody knows whether it checked anything"
+            return "its log was not read to the end, so it is unknown whether it checked anything"
         return None
 
     def expiry(self) -> str:

@@ -81,7 +81,7 @@ class _OurTask(Task[Callable[..., None]]):
 
 
 class LayerTask(_OurTask):
-    """A task that may be told a layer: `invoke drift 40` is `invoke drift --name 40`."""
+    """A task that accepts a layer as a bare word: `invoke drift 40` is `invoke drift --name 40`."""
 
     bare = "name"  # the argument that may be left out
     beside: Collection | None = None  # the tasks that may come next on a command line, where no program says it

@@ -26,7 +26,7 @@ def end_quietly(ours: type[Task[Any]]) -> None:
     """From now on end this process at Ctrl-C, until a task takes over, if it is one of invoke's.
 
     `ours` is the class of tasks that say themselves what Ctrl-C does once they run; others' tasks get it as ever.
-    Does nothing in a process that somebody else's program runs, where Ctrl-C is ignored (nohup) or handled already.
+    Does nothing in a process of another program, where Ctrl-C is ignored (nohup) or handled already.
     """
     if running_program() is None or threading.current_thread() is not threading.main_thread():
         return

@@ -1,4 +1,4 @@
-"""Which tasks of a command line are told a layer by a bare word: `invoke plan --env dev 40 --output json`.
+"""Which tasks of a command line get a layer by a bare word: `invoke plan --env dev 40 --output json`.
 
 invoke knows positional arguments that must be given, and none that may be. So the command line is read here as invoke
 will read it (`ParseMachine` in its `parser/parser.py`), to make one of the argument where it is given.

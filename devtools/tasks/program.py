@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def running_program() -> Program | None:
-    """None where somebody else's program uses the tasks as a library."""
+    """None if another program uses the tasks as a library."""
     module = sys.modules.get("invoke.program")  # where it is not imported yet, none runs
     found = getattr(sys.modules.get("__main__"), "program", None)
     return found if module and isinstance(found, module.Program) else None

@@ -22,7 +22,7 @@ class Reply:
 
 
 class UnexpectedCommand(AssertionError):
-    """A command nobody told the double about."""
+    """A command that the double does not know."""
 
 
 class FakeRunner:
@@ -104,7 +104,7 @@ class RecordingSink:
 
 
 class FakeClock:
-    """A clock that moves when told: seconds since the epoch."""
+    """A clock that moves only by `advance`: seconds since the epoch."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         """Start at `now`."""

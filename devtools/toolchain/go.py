@@ -182,7 +182,7 @@ _CAUSES = (
     ),
     (
         re.compile("signal: killed|cannot allocate memory"),
-        "the compiler was killed, most likely for want of memory",
+        "the compiler was killed, probably for lack of memory",
         "close other programs, or compile one package at a time: GOFLAGS=-p=1 invoke toolchain",
     ),
     (

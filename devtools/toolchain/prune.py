@@ -1,7 +1,7 @@
-"""Removes builds that are of no use any more: no pin of ours names them, and nobody has used them for long.
+"""Removes unused builds: no pin names them, and they have not been used for long.
 
 Other checkouts have other pins, so what another one used lately stays. A build goes under the lock of who would build
-it, and by a rename first: whoever finds it finds all of it.
+it, and by a rename first: a reader finds all of it or none.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Pruner:
         return next((user for program, user in self.users.items() if program.is_relative_to(real)), "")
 
     def _removed(self, item: Decision) -> Decision:
-        """Remove a build; it is kept where somebody builds it or has begun to use it."""
+        """Remove a build; it is kept if another process builds it or has begun to use it."""
         from filelock import FileLock, Timeout
 
         build = item.build

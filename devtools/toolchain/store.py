@@ -102,7 +102,7 @@ class Store:
         scratch.rename(target)
 
     def _sweep(self, entry: str) -> None:
-        """Remove what dead builders of this entry left; whoever holds the claim is the only live one."""
+        """Remove what dead builders of this entry left; the holder of the claim is the only live one."""
         for path in self._root.glob(f"{SCRATCH}{entry}-*"):
             end_users_of(path)
             shutil.rmtree(path, ignore_errors=True)
@@ -133,7 +133,7 @@ def _unusable(root: Path, why: str) -> EnvironmentFault:
 
 
 def end_users_of(scratch: Path) -> None:
-    """Kill a compiler whose builder was killed: it would go on for minutes and write where nobody looks."""
+    """Kill a compiler whose builder was killed: it would go on for minutes for nothing."""
     import psutil
 
     for process in psutil.process_iter(["cmdline"]):

@@ -61,7 +61,7 @@ class Tool:
     def accepts(self, found: str) -> bool:
         """Whether `found`, as `read_version` gives it, may stand in for the pinned version."""
         if self.same == "never" or not found or "-" in found:
-            return False  # a pre-release is nobody's promise
+            return False  # a pre-release promises nothing
         theirs, ours = parts(found), parts(self.version)
         equal = _EQUAL[self.same]
         return theirs[:equal] == ours[:equal] and (theirs >= ours or not self.at_least)

@@ -71,7 +71,7 @@ def test_breaking_compares_with_main(repo: Repo) -> None:
     repo.git("init", "-q", "-b", "main")
     repo.commit_all()
     repo.git("switch", "-q", "-c", "work")
-    assert repo.run(proto.breaking).out == f"{NAME} breaks nobody who uses main\n"
+    assert repo.run(proto.breaking).out == f"{NAME} has no breaking changes since main\n"
     repo.edit("  string kind = 2;", "  string sort = 2;")
     done = repo.run(proto.breaking)
     assert done.code is ExitCode.FAILED

@@ -397,7 +397,7 @@ PROXY = 'go: k8s.io/api@v0.34.4: Get "https://joe:hunter22@proxy.test/k8s.io/api
         ),
         ("reading https://p.test/x/@v/v1.zip: 503 Service Unavailable", "cannot be downloaded", "GOPROXY"),
         ("go: module lookup disabled by GOPROXY=off", "cannot be downloaded", "GOPROXY"),
-        ("example.test/tls/x509util\nlink: signal: killed", "killed, most likely for want of memory", "GOFLAGS=-p=1"),
+        ("example.test/tls/x509util\nlink: signal: killed", "killed, probably for lack of memory", "GOFLAGS=-p=1"),
         ("example.test/tls/x509util\nlink: it broke", "link: it broke", "full output"),
         ("verifying x@v1: checksum mismatch", "not the one that go.sum vouches for", "do not go on"),
         ("write /x: no space left on device", "the disk is full", "go clean -cache"),

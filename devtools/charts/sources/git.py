@@ -150,7 +150,7 @@ class GitSource:
         return result
 
     def _keys(self) -> dict[str, str]:
-        """Return the keys of git's configuration for credentials and authorities, of which it is told in files."""
+        """Return the keys of git's configuration for credentials and authorities, which it reads from files."""
         keys = {"http.sslCAInfo": str(self.access.ca)} if self.access.ca else {}
         if (login := self.access.login) and self.url.startswith("https://"):
             url = urlsplit(self.url)
@@ -162,7 +162,7 @@ class GitSource:
         return keys
 
     def _env(self) -> dict[str, str]:
-        """Return an environment in which git asks nobody, uses one protocol, and looks at no other repository."""
+        """Return an environment in which git never prompts, uses one protocol, and reads no other repository."""
         ssh = self.environ.get("GIT_SSH_COMMAND") or "ssh"
         return {
             "GIT_TERMINAL_PROMPT": "0",

@@ -51,7 +51,7 @@ def missing_programs(running: Iterable[Process]) -> tuple[str, ...]:
 
 
 def _in_proc(layout: Layout) -> Iterator[Process]:
-    """See `processes`. What has an environment is no zombie."""
+    """See `processes`. A process with an environment is not a zombie."""
     mark, group = f"{CLUSTER_VARIABLE}={layout.mark}".encode(), layout.cgroup
     for pid in filter(str.isdecimal, os.listdir(PROC)):  # noqa: PTH208 - names are all it takes
         place = f"{PROC}/{pid}/"
@@ -70,7 +70,7 @@ def _comm(place: str) -> str:
 
 
 def _bytes(path: str) -> bytes:
-    """What a file of /proc says; nothing where its process is gone or somebody else's."""
+    """The content of a file of /proc; empty if the process is gone or another user's."""
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - thousands of them
             return file.read()

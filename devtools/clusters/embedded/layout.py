@@ -81,7 +81,7 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """The lock of whoever changes the cluster; outside the state, which comes and goes."""
+        """The lock for changing the cluster; outside the state, which is deleted with the cluster."""
         return self.state.with_name(f".{self.state.name}.lock")
 
     @property

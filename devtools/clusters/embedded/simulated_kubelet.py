@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """Handshakes happen in a request's own thread, so that a silent client holds nobody up."""
+    """Handshakes happen in a request's own thread, so that a silent client blocks no other."""
 
     daemon_threads = True
 

@@ -44,7 +44,7 @@ class BootstrapContext:
     process: TiltProcess
     program: Path | None  # tilt
     port: int
-    tilt: Running | None  # the one on our port before the bootstrap, whoever started it
+    tilt: Running | None  # the one on our port before the bootstrap
 
     @property
     def has_tiltfile(self) -> bool:

@@ -35,7 +35,7 @@ def preload(
     dry_run: bool = False,
     output: str = "text",
 ) -> ExitCode:
-    """Bring the named images of images.yaml, else all of them, into every node; each is tried before failures are told.
+    """Load the named images of images.yaml, or all, into every node; all are tried before failures are reported.
 
     `timeout` is a duration for each command, pull, build or push. Raises ConfigError for an existing cluster, an
     unknown name or a wrong word; EnvironmentFault where there is no running cluster.

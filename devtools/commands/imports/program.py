@@ -49,7 +49,7 @@ class HelmfileProgram:
     app: App
     file: Path
     home: Path
-    has_hooks: bool = True  # without any, helmfile is told to run none
+    has_hooks: bool = True  # without any, helmfile gets a flag to run none
 
     def build(self, environment: str, *, embed: bool = False) -> str:
         """Return every state file as helmfile understands it; with `embed` with the contents of value files.

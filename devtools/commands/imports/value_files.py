@@ -52,11 +52,11 @@ def _refuse_references(states: tuple[State, ...]) -> None:
         text = read_source(path).decode("utf-8", errors="replace") if path.is_file() else ""
         for where, function in Places({path: text}, path.parent).secret_functions():
             line, message = int(where.rpartition(":")[2]), f"{function} would write a secret into the overlays"
-            hint = "write the reference itself (ref+…) into a value file that is no template"
+            hint = "write the reference itself (ref+…) into a value file that is not a template"
             problems.append(Problem(where=Location(file=path, line=line), message=message, hint=hint))
         lines = text.splitlines() if path in templates else []
         numbers = [number for number, line in enumerate(lines, 1) if "ref+" in line]
-        message, hint = "helmfile resolves a reference in a template", "move it to a value file that is no template"
+        message, hint = "helmfile resolves a reference in a template", "move it to a value file that is not a template"
         problems += [Problem(where=Location(file=path, line=n), message=message, hint=hint) for n in numbers[:1]]
     if problems:
         raise config_error(problems)
