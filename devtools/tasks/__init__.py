@@ -158,7 +158,7 @@ def plan(_: Context, name: str = "", env: str = "", output: str = "text", *, opt
 
 
 @layer_task(
-    *("env", *SELECTORS, "with-needs"),
+    *("env", "set", *SELECTORS, "with-needs"),
     reads=True,
     help={
         "watch": "check every five seconds, print changes, and update the file that Tilt's resources read",
@@ -176,7 +176,8 @@ def contracts(
     """
     from devtools.commands import contracts as verb
 
-    run(lambda app: (verb.watch if watch else verb.contracts)(app, name, options), output, environment=env)
+    show = verb.watch if watch else verb.contracts
+    run(lambda app: show(app, name, options), output, environment=env, sets=options.sets)
 
 
 @our_task(
