@@ -27,6 +27,7 @@ _DIRECTORIES = ("bases", "components")
 _FILES = ("configurations", "crds")
 _WITH_PATHS = ("patches", "patchesJson6902", "replacements")
 _GENERATORS = ("configMapGenerator", "secretGenerator")
+_YAML = (*_ANY, *_FILES, *_WITH_PATHS, "patchesStrategicMerge")  # files of these keys are YAML, if they say so
 _PATHS = ("path", "env", "envs", "files", "targetFilePath")
 _OURS = (*_HELM, *_ANY, *_DIRECTORIES, *_FILES, *_WITH_PATHS, *_GENERATORS, *_PATHS, "patchesStrategicMerge", "openapi")
 _WRITTEN = {key.lower(): key for key in _OURS}
@@ -122,7 +123,7 @@ class _Walk:
         if key in _PLUGINS or (key in _ANY and _BUILTIN.encode() in raw):  # of a directory of plugins, perhaps
             for config in parse_stream(raw, Path(target)):
                 self._plugin(config, directory, config)
-        if key in _ANY and target.name.endswith(MANIFEST):
+        if key in _YAML and target.name.endswith(MANIFEST):
             self.manifests[target] = None
         if path[-1] == "env" or "envs" in path:
             self._inherited(target)
