@@ -8,16 +8,17 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devtools.app.environment import App
+from devtools.clusters.embedded.provider import KwokProvider
 from devtools.releases.crds import CRDS
 from tests.kits.real_charts import Kinds, kinds_of
 from tests.platform.broken_platform import broken_platform
 from tests.platform.control_plane import control_plane
-from tests.platform.support import CHARTS, Kubectl, Tool, run
+from tests.platform.support import CHARTS, ROOT, Kubectl, Tool, run
 
 ALONE = ("--disable-kube-scheduler", "--disable-kube-controller-manager")
 
@@ -63,8 +64,17 @@ def slice_of_local(tool: Tool) -> Kubectl:
 
     Workers share it: the second to come waits for the first one's lock and finds nothing to do.
     """
+    platform = App(environ=broken_platform(), cwd=ROOT, out=sys.stdout, err=sys.stderr)
+    provider = KwokProvider(
+        platform.cluster_name,
+        runner=platform.runner,
+        tool=tool,
+        state=platform.folders.state / "clusters" / platform.cluster_name,
+        nodes=platform.cluster_settings.nodes,
+        stages=tuple(sorted(platform.settings.simulation.glob("*.yaml"))),
+        real_node="off",  # nothing of this runs on one
+    )
+    cluster = provider.ensure(print)
     up = run([sys.executable, "-m", "invoke", "up", "--no-test"], env=broken_platform(), timeout=400)
     assert up.ok, up.stdout + up.stderr
-    name = broken_platform()["DEVTOOLS_CLUSTER"]
-    kubeconfig = Path(broken_platform()["DEVTOOLS_STATE"]) / "clusters" / name / "kubeconfig"
-    return Kubectl(tool("kubectl"), kubeconfig, f"kwok-{name}")
+    return Kubectl.on(cluster, tool)
