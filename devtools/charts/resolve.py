@@ -131,7 +131,8 @@ class Charts:
         local = [chart for chart in charts.values() if chart.kind == "local"]
         problems = [p for chart in local for p in self._strange(chart) + self.missing_dependencies(chart)]
         packaged = [chart for chart in charts.values() if chart.kind == "packaged"]
-        problems += [p for chart in packaged for p in self.packages.problems(chart)] if self.packages else []
+        if packaged and self.packages:
+            problems += [problem for chart in packaged for problem in self.packages.problems(chart)]
         pins = [chart.pin for chart in charts.values() if chart.kind == "vendored"]
         return problems + self._verify_archives(pins)
 

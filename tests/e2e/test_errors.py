@@ -331,6 +331,16 @@ def test_a_plan_says_that_a_template_cannot_be_rendered(
     assert said in notice["message"]
 
 
+def test_a_repeated_plan_imports_only_what_it_needs(offline: Repo) -> None:
+    for _ in range(2):  # the second one finds the stack in its cache
+        typed = offline.invoke("plan", "10", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert typed.code == 0
+    imported = {line.rpartition("|")[2].strip() for line in typed.err.splitlines() if line.startswith("import time:")}
+    assert "devtools.planning.plan" in imported
+    unneeded = {"tarfile", "pydantic", "devtools.charts.packaged.packages"}
+    assert imported & unneeded == set()
+
+
 def test_drift_of_what_is_disabled_compares_nothing_and_says_so(repo: Repo) -> None:
     repo.edit("layers/10-base.yaml", "    chart: platform/conf", "    chart: platform/conf\n    installed: false")
     typed = repo.invoke("drift", "--release", "conf", "--output", "json")
