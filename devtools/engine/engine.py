@@ -1,7 +1,7 @@
 """Carries out a plan: a true DAG on threads.
 
-A step starts as soon as what it needs is done. The failure of one skips only its dependents, each naming the cause;
-a cluster that went away or a cancel stops everything that has not started.
+A step starts as soon as the steps it needs are done. A failed step skips only its dependents, and each of them names
+the cause. If the cluster goes away or the run is cancelled, nothing else starts.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ from devtools.releases.facts import mark_ready, mark_tested
 if TYPE_CHECKING:
     from devtools.run_context.session import Session
 
-MOST_THREADS = 1024  # most of them wait: for their turn, or until something is ready
+MOST_THREADS = 1024  # most of them wait, for their turn or until something is ready
 
 
 class Engine:
     """Carries out one plan in one session."""
 
     def __init__(self, session: Session, plan: Plan, facts: Facts) -> None:
-        """`facts` are what the plan was made from."""
+        """`facts` are those that the plan was made from."""
         self._session = session
         self._plan = plan
         self._facts = facts
         self._tally = Tally()
 
     def run(self) -> ExitCode:
-        """Do every step; emits the events of each and a final RunFinished.
+        """Carry out every step; emit the events of each and a final RunFinished.
 
-        A bug of ours in one step is that step's failure: others may be in the middle of theirs.
+        A bug of devtools in one step fails that step only, because other steps may be in the middle of their work.
         """
         started = time.monotonic()
         commands = StackCommands(self._session, self._plan)
@@ -73,7 +73,7 @@ class Engine:
         return end.code
 
     def _do_steps(self) -> End:
-        """Do every step; what ends that too soon must not keep the commands of the stack from running."""
+        """Carry out every step; an error that ends this early must not prevent the `after` commands of the stack."""
         try:
             self._schedule({step.id: step for step in self._plan.steps})
         except Exception as error:  # noqa: BLE001 - a limit of the machine, or a bug
@@ -82,16 +82,16 @@ class Engine:
         return self._end()
 
     def _load_executor(self) -> None:
-        """Get what carries out steps: a tenth of the time of a run that finds nothing to do."""
+        """Import the executor of steps; the import takes a tenth of the time of a run that has nothing to do."""
         from devtools.engine.steps import Steps
         from devtools.smoke.runner import Smoke
 
-        _ = self._session.helm, self._session.observer  # once, before there are threads; no helm, no run
+        _ = self._session.helm, self._session.observer  # once, before there are threads; without helm there is no run
         self._steps = Steps(self._session, self._plan)
         self._smoke = Smoke(self._session, self._note)
 
     def _schedule(self, steps: Mapping[ReleaseId, Step]) -> None:
-        """Hand each step to a thread as soon as those that it needs are done, the most urgent first."""
+        """Pass each step to a thread as soon as the steps it needs are done, the most urgent first."""
         needs = {name: [need for need in step.needs if need in steps] for name, step in steps.items()}
         urgency, order = self._urgency(steps, needs), {name: index for index, name in enumerate(steps)}
         sorter = TopologicalSorter(needs)
@@ -116,18 +116,18 @@ class Engine:
     def _urgency(
         self, steps: Mapping[ReleaseId, Step], needs: Mapping[ReleaseId, Sequence[ReleaseId]]
     ) -> dict[ReleaseId, float]:
-        """Expected seconds from each step to the end of the run: who gets a slot first."""
+        """Return the expected seconds from each step to the end of the run, which decide who gets a slot first."""
         known, test = self._session.durations.known, self._session.test
         urgency = levels(needs, lambda name: expected(steps[name], known, test=test))
         self._session.slots.order(urgency)
         return urgency
 
     def _is_quick(self, step: Step) -> bool:
-        """Whether nothing will be asked of anybody: not worth a thread."""
+        """Return whether a step sends no request and starts no program, so that it needs no thread."""
         return step.action is Action.DISABLED or (step.action is Action.UNCHANGED and not self._session.test)
 
     def _carry_out(self, step: Step) -> FinishedStep:
-        """Carry out one step, whatever happens, and remember how long its own work took, for the next run's order."""
+        """Carry out one step without raising, and record how long its own work took, for the order of the next run."""
         started = time.monotonic()
         try:
             ended = self._do(step)
@@ -141,7 +141,7 @@ class Engine:
         return ended
 
     def _do(self, step: Step) -> FinishedStep:
-        """Skip a step, or do what its action says; then test a smoke release."""
+        """Skip a step or carry out its action; then run the tests of a smoke release."""
         if skipped := self._reason_to_skip(step):
             return self._tell(step, skipped, 0.0)
         release, sync, test = step.release, self._session.sync, self._session.test
@@ -169,7 +169,7 @@ class Engine:
         return ended
 
     def _reason_to_skip(self, step: Step) -> FinishedStep | None:
-        """Why a step is not even begun."""
+        """Return why a step is not started."""
         if self._session.cancel.is_set():
             return FinishedStep(Outcome.SKIPPED, cause=self._session.cancel.reason)
         if self._tally.fault:
@@ -184,7 +184,7 @@ class Engine:
         return None
 
     def _failed(self, step: Step, error: DevtoolsError) -> FinishedStep:
-        """A failure, and what it means for the rest: of a server that is gone only the first to meet it fails."""
+        """Record a failure and its effect on the rest; if the server is gone, only the first step to notice fails."""
         late = isinstance(error, ServerGone) and self._session.cancel.error not in {None, error}
         if late or isinstance(error, Interrupted):
             return FinishedStep(Outcome.INTERRUPTED, cause=f"{step.id} interrupted", error=error)
@@ -192,8 +192,8 @@ class Engine:
         return FinishedStep(Outcome.FAILED, cause=f"{step.id} failed", error=error)
 
     def _note(self, error: DevtoolsError) -> None:
-        """Remember what concerns the whole run: nothing else begins then, and without a server nothing goes on."""
-        if isinstance(error, ApiError) and error.status == UNAUTHORIZED:  # no release will be any luckier
+        """Record an error of the whole run: no further step starts, and without a server running steps stop, too."""
+        if isinstance(error, ApiError) and error.status == UNAUTHORIZED:  # every other release would fail, too
             error = EnvironmentFault(error.message, hint=error.hint)
         self._tally.note(error)
         if isinstance(error, EnvironmentFault):
@@ -224,7 +224,7 @@ class Engine:
         return ended
 
     def _run_tests(self, step: Step, done: StepResult, ended: FinishedStep) -> None:
-        """A smoke release's tests, unless nothing that they rest on changed since they went well."""
+        """Run a smoke release's tests, unless everything they depend on is unchanged since they last passed."""
         session, fact = self._session, self._facts.releases.get(step.id)
         digest = digest_behind(self._plan, step)
         unchanged = all(item.action is Action.UNCHANGED for item in behind(self._plan, step))
@@ -233,7 +233,7 @@ class Engine:
             return
         try:
             ended.tests = self._smoke.run(step.release)
-            is_this = session.sync or unchanged  # else they ran on something older than what is declared
+            is_this = session.sync or unchanged  # otherwise they ran on something older than what is declared
             passed = digest if is_this and self._went_well(ended.tests) else None
             failed = any(test.verdict is Verdict.FAILED for test in ended.tests)
             self._restore_annotations(step, done, fact, TESTS_FAILED if failed else passed)
@@ -246,7 +246,7 @@ class Engine:
             ended.tests = (self._skipped(step, error.message, Verdict.FAILED),)
 
     def _restore_annotations(self, step: Step, done: StepResult, fact: ReleaseFact | None, tested: str | None) -> None:
-        """`helm test` rewrites the release's record without our annotations: put back what was noted there."""
+        """Restore the annotations of devtools: `helm test` rewrites the release's record without them."""
         kube = self._session.kube
         if done.outcome is not Outcome.UNCHANGED:
             mark_ready(kube, step.id, done.revision, step.digest, done.objects)
@@ -255,7 +255,7 @@ class Engine:
         mark_tested(kube, step.id, done.revision, tested)
 
     def _skipped(self, step: Step, reason: str, verdict: Verdict = Verdict.SKIPPED) -> TestFinished:
-        """One line for all tests of a release that were not run."""
+        """Emit one line for all tests of a release that were not run."""
         finished = TestFinished(
             release=str(step.id),
             layer=step.release.layer,
@@ -268,20 +268,20 @@ class Engine:
         return finished
 
     def _went_well(self, tests: Sequence[TestFinished]) -> bool:
-        """Passed, or skipped by their own word and not because the run ended; what was simulated proves nothing."""
+        """Return whether every test passed or skipped itself, not because the run ended; simulated does not count."""
         good = {Verdict.PASSED, Verdict.SKIPPED}
         whole = not self._session.cancel.is_set() and not self._tally.fault
         return whole and bool(tests) and all(test.verdict in good for test in tests)
 
     def _end(self) -> End:
-        """Exit code and reason of all steps."""
+        """Return exit code and reason of all steps."""
         code, reason, hint = self._tally.result(self._session.cancel, self._plan)
         if code is ExitCode.OK and self._plan.keeps_crds:
             reason, hint = self._crds_left()
         return End(code=code, reason=reason, hint=hint)
 
     def _crds_left(self) -> tuple[str, str]:
-        """What is said of the CRDs that an uninstall left, and what removes them."""
+        """Return the notice about the CRDs that an uninstall left, and the command that removes them."""
         from devtools.releases.cleanup import stack_crds
 
         count = len(stack_crds(self._session.kube, self._plan.stack.name))
@@ -294,7 +294,7 @@ class Engine:
 
 
 def announce(plan: Plan, *, dry_run: bool) -> PlanMade:
-    """A plan as the event that renderers show."""
+    """Return a plan as the event that renderers show."""
     return PlanMade(
         layers=plan.layers,
         dry_run=dry_run,

@@ -1,4 +1,4 @@
-"""Runs helm for the steps of a plan: upgrades, rollbacks, uninstalls; clears what a helm that was cut off left."""
+"""Runs helm for the steps of a plan: upgrades, rollbacks, uninstalls; cleans up after a helm that was killed."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ from devtools.smoke.hook_watcher import HookWatch
 
 
 class HelmSteps:
-    """The helm processes of one plan; raises DevtoolsError where one fails for good."""
+    """The helm processes of one plan; raises DevtoolsError if one fails and is not retried."""
 
     def __init__(self, session: Session, plan: Plan) -> None:
-        """`close` must be called after the last."""
+        """`close` must be called after the last step."""
         self._session = session
         self._stack = plan.stack.name  # marks releases as this stack's
         self._commands = Commands(session)
@@ -66,7 +66,7 @@ class HelmSteps:
         self._prestarted.start(step)
 
     def close(self) -> None:
-        """End what was started for steps whose turn never came."""
+        """End the processes that were started for steps whose turn never came."""
         self._prestarted.close()
 
     def hooks(self, release: Release, hooks: Iterable[Hook]) -> None:
@@ -77,7 +77,7 @@ class HelmSteps:
             self._commands.hook(hook, release, env)
 
     def upgrade(self, step: Step) -> Deployed:
-        """Namespace, CRDs and `helm upgrade --install`, tried again as the policies of `releases.failures` say."""
+        """Make the namespace, apply CRDs, run `helm upgrade --install`; retry by the table in `releases.failures`."""
         session, release = self._session, step.release
         wait, warn = session.wait_for(release), partial(session.warn, release)
         recreation = Policy(attempts=1, recover=partial(overcome, session.kube, step, wait, warn))
@@ -92,9 +92,9 @@ class HelmSteps:
                 return deployed
 
     def _attempt(self, step: Step, *, clear: bool) -> Deployed:
-        """Upgrade once; `clear` says that an earlier attempt may have left something."""
+        """Upgrade once; `clear` says that an earlier attempt may have left something to clean up."""
         release, session = step.release, self._session
-        # what waits holds no slot
+        # a process that waits holds no slot
         labels, create = {LABEL_STACK: self._stack}, release.create_namespace
         make_namespace(session.kube, release.namespace, labels, session.wait_for(release), create=create)
         await_gone(session.kube, session.observer, step.going, session.wait_for(release))
@@ -113,7 +113,7 @@ class HelmSteps:
         return parse_upgrade(answer, release.namespace)
 
     def uninstall(self, step: Step) -> None:
-        """Remove a release but for its CRDs, and wait until its objects are gone; their pods may still be ending."""
+        """Remove a release except for its CRDs, and wait until its objects are gone; pods may still be terminating."""
         self._await_other_helm(step)
         self._remove(step.release, self._session.slots.hold(step.release.id))
 
@@ -137,7 +137,7 @@ class HelmSteps:
             await_gone(kube, observer, objects, wait)
 
     def _uninstall(self, release: Release, objects: Sequence[ObjectRef]) -> None:
-        """Run `helm uninstall`; if the user may not delete what it deletes, say so: helm does not."""
+        """Run `helm uninstall`; report it if the user may not delete its objects, because helm does not report that."""
         command = self._session.helm.uninstall(release.id, timeout=release.timeout)
         retries = Retries(self._session.wait_for(release), partial(self._session.warn, release))
         try:
@@ -155,7 +155,7 @@ class HelmSteps:
             raise
 
     def _launch(self, step: Step, longest: float = 0.0) -> HelmProcess:
-        """Start a release's helm, which may wait for its values for so many seconds."""
+        """Start a release's helm, which may wait for its values for this many seconds."""
         release = step.release
         self._session.redactor.learn(self._session.values[step.id])
         labels = {
@@ -181,7 +181,7 @@ class HelmSteps:
         return HelmProcess(replace(command, timeout=timeout), run, reads=True)
 
     def _clear(self, step: Step, *, again: bool) -> None:
-        """Undo and forget what a helm that was cut off left of a release; Failure where the release is not ours."""
+        """Undo and forget what a killed helm left of a release; raise Failure if the release is not this stack's."""
         kube, release = self._session.kube, step.release
         known = records(kube, release.id)
         if newest_state(known) in BUSY:  # perhaps only since the plan was made
@@ -208,7 +208,7 @@ class HelmSteps:
             kube.delete(record_path(release.id, revision))
 
     def _recover(self, step: Step, state: str, known: Sequence[Mapping[str, Any]]) -> None:
-        """A release stuck in `pending-*` or never deployed: back to what worked, or away."""
+        """Roll back or remove a release that is stuck in `pending-*` or was never deployed."""
         kube, release = self._session.kube, step.release
         way = recovery(state, known, adopt=step.adopt)
         self._session.warn(release, way.notice(state))
@@ -220,18 +220,18 @@ class HelmSteps:
             self._remove(release, contextlib.nullcontext())  # it is the release's turn already
 
     def roll_back(self, release: Release, revision: int) -> None:
-        """Go back to what a revision deployed, as a new revision; waits for hooks only."""
+        """Deploy an earlier revision again as a new one; waits for hooks only."""
         self._label_next(release, revision, "rollback", newest(self._session.kube, release.id) + 1)
         command = self._session.helm.rollback(release.id, revision, timeout=release.timeout)
         self._run(release, "rollback", command)
 
     def _label_next(self, release: Release, revision: int, verb: str, writes: int) -> None:
-        """Label a revision so that the one that helm makes of it is known as this run's."""
+        """Label a revision so that the one helm makes from it is recognised as this run's."""
         labels = {LABEL_LAUNCH: token_for_next_revision(self._session.origin, verb, writes)}
         self._session.kube.merge(record_path(release.id, revision), {"metadata": {"labels": labels}})
 
     def _run(self, release: Release, verb: str, command: Command) -> Result:
-        """Run helm to its end; raises what it means if it fails."""
+        """Run helm to its end; raise the classified error if it fails."""
         return self._finish(release, verb, HelmProcess(command, partial(self._commands.run, release)))
 
     def _await_other_helm(self, step: Step) -> None:
@@ -239,7 +239,7 @@ class HelmSteps:
         await_other_helm(session.kube, step.release, wait, origin=session.origin, adopt=step.take_pending)
 
     def _finish(self, release: Release, verb: str, launch: HelmProcess) -> Result:
-        """Watch the hooks of a helm until it has ended; raises what it means if it failed."""
+        """Watch the hooks of a helm until it has ended; raise the classified error if it failed."""
         session, started = self._session, time.monotonic()
         watch = HookWatch(session=session, release=release.id, verb=verb, say=session.wait_for(release).say)
         result = watch.run(launch)
@@ -260,7 +260,7 @@ class HelmSteps:
 
 
 def scoped(kube: Kube, ref: ObjectRef) -> ObjectRef:
-    """Return the reference without a namespace if its kind has none: the manifest does not say, the API server does."""
+    """Return the reference, without a namespace if its kind has none; only the API server knows, not the manifest."""
     resource = kube.resource(ref.kind, ref.api_version)
     if resource is None or resource.namespaced:
         return ref

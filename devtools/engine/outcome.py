@@ -1,4 +1,4 @@
-"""How the steps of a run ended, and what that makes of the whole."""
+"""How the steps of a run ended, and the outcome of the whole run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GO_ON = "run the same command again: it goes on from here"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """How a step went well."""
+    """How a step succeeded."""
 
     outcome: Outcome
     revision: int
@@ -37,21 +37,21 @@ class FinishedStep:
 
 @dataclass(slots=True)
 class Tally:
-    """How all steps ended; the engine's only state."""
+    """The outcomes of all steps; the engine's only state."""
 
     ended: dict[ReleaseId, FinishedStep] = field(default_factory=dict)
     fault: EnvironmentFault | None = None
     bug: DevtoolsError | None = None
 
     def note(self, error: DevtoolsError) -> None:
-        """Remember what concerns the whole run: a cluster or machine that failed it, a bug of ours."""
+        """Record an error of the whole run: the cluster or machine failed, or devtools has a bug."""
         if isinstance(error, EnvironmentFault):
             self.fault = self.fault or error
         if error.exit_code is ExitCode.BUG:
             self.bug = self.bug or error
 
     def result(self, cancel: Cancel, plan: Plan) -> tuple[ExitCode, str, str]:
-        """Exit code, reason and hint: interrupted before a bug of ours, that before unreachable, failed, timed out."""
+        """Return exit code, reason and hint; in this order: interrupted, bug, unreachable, failed, timed out."""
         if cancel.error:
             return cancel.error.exit_code, cancel.error.message, cancel.error.hint or _GO_ON
         if cancel.is_set():
@@ -64,7 +64,7 @@ class Tally:
         return code, reason, ""
 
     def _failures(self, plan: Plan) -> tuple[ExitCode, str]:
-        """What did not go well in a run that could go on to its end."""
+        """Return what failed in a run that could continue to its end."""
         failed = [release for release, end in self.ended.items() if end.outcome is Outcome.FAILED]
         tests = [test for end in self.ended.values() for test in end.tests if test.verdict is Verdict.FAILED]
         blocked = [step.id for step in plan.steps if step.action is Action.BLOCKED]

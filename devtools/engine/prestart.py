@@ -1,7 +1,7 @@
-"""Starts helm before it is its turn, for steps that come next.
+"""Starts helm early for the steps that come next.
 
-Half of what helm takes for a small release is its own start. It reads the values late, on stdin, when it has looked up
-the release's history and done nothing yet: there it waits until the release's turn has come.
+Half the time of helm for a small release is its own start. It reads the values late, from stdin, after it has looked up
+the release's history and before it has done anything: there it waits for the release's turn.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from devtools.model import SYNCED, Action, ReleaseId, Step
 from devtools.releases.helm_process import HelmProcess
 from devtools.run_context.slots import Slots
 
-MOST = 3  # processes that wait: each holds some 60 MiB
-LONGEST = 60.0  # seconds one may wait; what it has looked up gets old
+MOST = 3  # waiting processes; each takes about 60 MiB
+LONGEST = 60.0  # seconds one may wait, because what it has looked up becomes stale
 GRACE = 3.0  # seconds
 
 
@@ -33,15 +33,15 @@ class Prestart:
         longest: float = LONGEST,
         grace: float = GRACE,
     ) -> None:
-        """`launch` starts the helm of a step; only while there is a free slot is it called.
+        """`launch` starts the helm of a step; it is called only while a slot is free.
 
-        One may wait for `longest` seconds, and one that gets no values has `grace` to end without a signal.
+        A process may wait for `longest` seconds; one that gets no values has `grace` seconds to end without a signal.
         """
         self._steps, self._slots, self._launch = steps, slots, launch
         self._longest, self._grace = longest, grace
         self._lock = Lock()
         self._waiting: dict[ReleaseId, HelmProcess] = {}
-        self._begun: set[ReleaseId] = set()  # those whose helm has its values, or will never need any
+        self._begun: set[ReleaseId] = set()  # steps whose helm has its values, or will never need any
         self._dropped: list[HelmProcess] = []
         self._dependents: defaultdict[ReleaseId, list[Step]] = defaultdict(list)
         for step in steps.values():
@@ -54,7 +54,7 @@ class Prestart:
             self._start(step)
 
     def claim(self, step: Step) -> HelmProcess | None:
-        """The step's helm if it waits; the caller passes it its values."""
+        """Return the step's helm if one is waiting; the caller passes it its values."""
         with self._lock:
             self._begun.add(step.id)
             launch = self._waiting.pop(step.id, None)
@@ -64,14 +64,14 @@ class Prestart:
             return launch
 
     def start_dependents(self, release: ReleaseId) -> None:
-        """Prepare those that wait for a release, and for none that has not begun."""
+        """Start helm for steps that wait for this release and for no release that has not started."""
         with self._lock:
             for step in sorted(self._dependents[release], key=lambda step: -self._slots.urgency(step.id)):
                 if all(self._has_begun(need) for need in step.needs):
                     self._start(step)
 
     def close(self) -> None:
-        """End those whose turn never came."""
+        """End the processes whose turn never came."""
         with self._lock:
             for launch in self._waiting.values():
                 self._drop(launch)

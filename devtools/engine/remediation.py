@@ -1,4 +1,4 @@
-"""What is done with a release whose sync failed: `on_failure` of its layer file."""
+"""Applies `on_failure` of the layer file to a release whose sync failed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Remediation:
         self._helm = helm
 
     def undo(self, step: Step, revision: int, error: DevtoolsError) -> DevtoolsError:
-        """Do what the layer file says, and return the error of the sync with what was done.
+        """Do what the layer file says, and return the sync's error with a note of what was done.
 
-        `revision` is the newest one from before the sync. Nothing is done if the sync made none, and nothing about
-        what does not concern the release: an interruption, a cluster or tool that is missing.
+        `revision` is the newest one from before the sync. Nothing is done if the sync made no revision, or if the
+        error is not about the release: an interruption, a missing cluster or tool.
         """
         session, release = self._session, step.release
         if isinstance(error, EnvironmentFault | Interrupted) or session.cancel.is_set():
@@ -52,9 +52,9 @@ class Remediation:
         return _with(error, "uninstalled")
 
     def _roll_back(self, step: Step, target: int, error: DevtoolsError) -> DevtoolsError:
-        """Go back to a revision (0: there is none) and wait until it is ready; only then is it noted as ready.
+        """Roll back to a revision (0: there is none), wait until it is ready, and only then record it as ready.
 
-        What was deployed from the inputs that failed now is not: the next run has to try again.
+        A revision made from the inputs that failed now is not recorded: the next run must try again.
         """
         session, release = self._session, step.release
         if not target:
@@ -77,13 +77,13 @@ class Remediation:
         return _with(error, f"rolled back to revision {target}")
 
     def _forget_unfinished(self, step: Step) -> None:
-        """Delete the record of a rollback whose hook failed: helm leaves it pending, and no later one could end it."""
+        """Delete the record of a rollback whose hook failed: helm leaves it pending and cannot finish it later."""
         known = records(self._session.kube, step.id)
         if newest_state(known) == "pending-rollback":
             self._session.kube.delete(record_path(step.id, max(map(revision_of, known))))
 
 
 def _with(error: DevtoolsError, done: str, details: Sequence[str] = ()) -> DevtoolsError:
-    """Return the error with what was done about it."""
+    """Return the error with a note of what was done about it."""
     known: tuple[str, ...] = getattr(error, "details", ())
     return error.changed(message=f"{error.message}; {done}", details=(*known, *details))

@@ -1,9 +1,9 @@
-"""Which of the steps that could begin should: the one with the longest way to the end of the run behind it.
+"""Chooses which ready step starts first: the one with the longest path to the end of the run.
 
 List scheduling by the highest level first with estimated times (HLFET: Adam, Chandy and Dickson, "A comparison of
 list schedules for parallel processing systems", CACM 17(12), 1974). Any list schedule on m machines ends within
 2 - 1/m times the best possible (Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17(2),
-1969); following the longest path is what keeps it near the best in practice. Pure.
+1969); following the longest path keeps it near the best in practice. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from devtools.model import Action, ReleaseId, Step
 
 Name = TypeVar("Name", bound=Hashable)
 
-# Expected seconds of what was never seen: guesses, of which only the proportions matter.
+# Expected seconds of work never measured before: guesses, of which only the proportions matter.
 _HELM = 0.5  # helm renders, applies and records
 _READY = 0.5  # workloads become ready
 _THIRD_PARTY = 1.5  # larger charts, with CRDs and hooks
@@ -27,10 +27,10 @@ _NOTHING = 0.01  # nothing to do
 
 
 def levels(needs: Mapping[Name, Collection[Name]], seconds: Callable[[Name], float]) -> dict[Name, float]:
-    """Expected seconds from the start of each step to the end of all that waits for it, however indirectly.
+    """Return the expected seconds from the start of each step to the end of all its direct and indirect dependents.
 
-    `needs` holds for each step those that must end before it; `seconds` says how long one is expected to take. Raises
-    graphlib.CycleError if it is not a DAG.
+    `needs` maps each step to those that must end before it; `seconds` is how long a step is expected to take. Raises
+    graphlib.CycleError if the graph is not a DAG.
     """
     order = tuple(TopologicalSorter(needs).static_order())
     after: dict[Name, float] = dict.fromkeys(order, 0.0)
@@ -42,7 +42,7 @@ def levels(needs: Mapping[Name, Collection[Name]], seconds: Callable[[Name], flo
 
 
 def expected(step: Step, known: Mapping[ReleaseId, float], *, test: bool) -> float:
-    """Seconds that a step may take: what it took before (with its tests), else a guess by what it is."""
+    """Return the expected seconds of a step: what it took before (with its tests), otherwise a guess by its kind."""
     release = step.release
     if step.action not in {Action.INSTALL, Action.UPGRADE, Action.UNINSTALL} and not (release.smoke and test):
         return _NOTHING

@@ -27,7 +27,7 @@ class End:
 
     @classmethod
     def of(cls, error: DevtoolsError, where: Location | None = None) -> End:
-        """The end that an error is, with its place and the lines worth showing."""
+        """Return the outcome that an error means, with its place and the lines worth showing."""
         message = f"{where}: {error.message}" if where else error.message
         reason = "\n".join((message, *getattr(error, "details", ())))
         return cls(code=error.exit_code, reason=reason, hint=error.hint)
@@ -50,9 +50,9 @@ class StackCommands:
         return End()
 
     def after(self, end: End) -> End:
-        """Run every command, whatever became of the others, and return the end of the run: its own if it failed.
+        """Run every command even if another one failed, and return the outcome of the run: a failed command's if any.
 
-        After an interruption they run all the same; one that comes while they run ends them.
+        They also run after an interruption; an interruption while they run ends them.
         """
         if not self._plan.after:
             return end
@@ -66,7 +66,7 @@ class StackCommands:
         return End(code=end.code, reason="; ".join((end.reason, *(one.reason for one in failed))), hint=end.hint)
 
     def _run(self, hook: Hook, env: Mapping[str, str], *, cleanup: bool = False) -> End:
-        """Run a command; its failure is an end with its last lines."""
+        """Run a command; return a failure as an outcome with the command's last lines."""
         from devtools.releases.process_output import Commands
 
         self._session.bus.emit(Notice(level="info", message=f"runs {shlex.join(hook.argv)}"))

@@ -1,4 +1,4 @@
-"""What each kind of step does to one release."""
+"""Carries out each kind of step for one release."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from devtools.run_context.session import Session
 
 
 class Steps:
-    """Carries out steps; raises DevtoolsError where one fails."""
+    """Carries out steps; raises DevtoolsError if one fails."""
 
     def __init__(self, session: Session, plan: Plan) -> None:
-        """For the steps of one plan; `close` must be called after the last."""
+        """For the steps of one plan; `close` must be called after the last step."""
         self._session = session
         self._stack = plan.stack.name  # marks releases as this stack's
         self._must_exist = plan.stack.must_exist()
@@ -49,7 +49,7 @@ class Steps:
             raise self._remediation.undo(step, revision, error) from error
 
     def _sync(self, step: Step) -> StepResult:
-        """Bring one release to what is declared, wait for it, check its contract, run `after`, note it as ready."""
+        """Sync one release, wait for it, check its contract, run `after`, and record it as ready."""
         release, session = step.release, self._session
         deployed = self._helm.upgrade(step)
         session.observer.renew()
@@ -58,7 +58,7 @@ class Steps:
         if release.wait:
             wait_ready(session.kube, session.observer, objects, wait)
         if any(ref.kind == "CustomResourceDefinition" for ref in objects):
-            session.kube.discover()  # once they are established, not before
+            session.kube.discover()  # only once they are established
         self._check_contracts(release, wait)
         if step.action is Action.UPGRADE and (fields := rerendered(session.kube, release.id, deployed.revision)):
             session.warn(release, f"rendered differently from the same inputs: {fields}")
@@ -70,16 +70,16 @@ class Steps:
         return self._done(outcome, deployed.revision, objects)
 
     def close(self) -> None:
-        """End what was started for steps that never came."""
+        """End the processes that were started for steps whose turn never came."""
         self._helm.close()
 
     def _done(self, outcome: Outcome, revision: int, objects: tuple[ObjectRef, ...]) -> StepResult:
-        """Return how a step succeeded, with what a simulator answered for."""
+        """Return how a step succeeded, and which objects only a simulator reported as ready."""
         simulated = self._contracts.simulated_pods(objects)
         return StepResult(outcome=outcome, revision=revision, objects=objects, simulated_pods=simulated)
 
     def confirm(self, step: Step, objects: tuple[ObjectRef, ...]) -> StepResult:
-        """Check the contract of a release that is left as it is; raises Failure if it is not deployed."""
+        """Check the contract of an unchanged release; raise Failure if the release is not deployed."""
         if step.action is Action.INSTALL:
             raise Failure(f"cannot be tested: {step.reason}", hint=f"invoke layer {step.release.layer}")
         if self._session.test:
@@ -87,9 +87,9 @@ class Steps:
         return self._done(Outcome.UNCHANGED, step.revision, objects)
 
     def uninstall(self, step: Step) -> StepResult:
-        """Remove a release but for its CRDs, and wait until its objects are gone.
+        """Remove a release except for its CRDs, and wait until its objects are gone.
 
-        Their pods may still be ending then; only who takes away a namespace waits for them.
+        Their pods may still be terminating then; only the removal of a namespace waits for them.
         """
         if step.sweep is Sweep.NAMESPACES:
             remove_namespaces(self._session, self._stack, self._session.wait_for(step.release), self._must_exist)
@@ -100,7 +100,7 @@ class Steps:
         return StepResult(outcome=Outcome.UNINSTALLED, revision=0)
 
     def _check_contracts(self, release: Release, wait: Wait) -> None:
-        """Wait for each contract and emit its verdict; raises Failure for the first that failed."""
+        """Wait for each contract and emit its verdict; raise Failure for the first one that failed."""
         broken: list[str] = []
         details: tuple[str, ...] = ()
         for contract in release.contract:
