@@ -1,7 +1,7 @@
-"""Helm 4 as a tool for charts: commands that fetch, check and pack them, and what they say of a chart's source.
+"""Helm 4 as a tool for charts: commands that fetch, check and pack them, and the references that name a chart's source.
 
-Flags: https://helm.sh/docs/helm/ for 4.x. Repositories and caches are a run's own, so what the user has added to
-Helm decides nothing; credentials for registries stay where `helm registry login` keeps them.
+Flags: https://helm.sh/docs/helm/ for 4.x. Repositories and caches are private to a run, so the
+user's own Helm repositories have no effect; registry credentials stay where `helm registry login` stores them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PUBLISHER = "{publisher}"  # stands for the publisher of a chart in the URL of a
 SOURCE = "source"  # the name of the repository that a chart is fetched from
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 _PULL = 300.0  # seconds: charts are small, networks are slow
-_LOCAL = 120.0  # seconds for what needs no network
+_LOCAL = 120.0  # seconds for commands that need no network
 _SEMVER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
 
@@ -46,7 +46,7 @@ class HelmCharts:
 
     @property
     def index(self) -> Path:
-        """The index of `source`, once `update` fetched it."""
+        """The index of `source`, once `update` has fetched it."""
         return self.home / "repository" / f"{SOURCE}-index.yaml"
 
     def update(self, *names: str) -> Command:
@@ -54,7 +54,7 @@ class HelmCharts:
         return self._command("repo", "update", *names, timeout=_PULL)
 
     def pull(self, source: str, name: str, version: str, into: Path) -> Command:
-        """Fetch a chart's archive, and its provenance file where there is one, into a directory.
+        """Fetch a chart's archive, and its provenance file if there is one, into a directory.
 
         `source` is the URL of a chart repository, or an OCI reference that ends with the chart's name.
         """
@@ -71,11 +71,11 @@ class HelmCharts:
         return self._command("show", "chart", str(archive), timeout=_LOCAL)
 
     def verify(self, archive: Path, keyring: Path) -> Command:
-        """Check an archive against the provenance file beside it."""
+        """Check an archive against the provenance file next to it."""
         return self._command("verify", str(archive), "--keyring", str(keyring), timeout=_LOCAL)
 
     def build_dependencies(self, directory: Path) -> Command:
-        """Fetch what a chart directory's Chart.lock says, else what its Chart.yaml asks for."""
+        """Fetch the dependencies in a chart directory's Chart.lock, otherwise those in its Chart.yaml."""
         ca = ("--ca-file", str(self.ca)) if self.ca else ()
         return self._command("dependency", "build", str(directory), *ca, timeout=_PULL)
 
@@ -84,7 +84,7 @@ class HelmCharts:
         return self._command("package", str(directory), "--destination", str(into), timeout=_LOCAL)
 
     def _chart(self, verb: str, source: str, name: str) -> tuple[str, ...]:
-        """A verb about a chart, wherever it is."""
+        """Return a helm command about a chart, whatever kind of source it has."""
         verbs = ("show", "chart") if verb == "show" else (verb,)
         if source.startswith(OCI):
             ca = ("--ca-file", str(self.ca)) if self.ca else ()
@@ -99,7 +99,7 @@ class HelmCharts:
 
 
 def split_credentials(url: str) -> tuple[str, str, str]:
-    """Split `https://user:password@host/…` into the URL without them, user and password; others have none."""
+    """Split `https://user:password@host/…` into URL, user and password; other URLs have no credentials."""
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
     userinfo, at, host = authority.rpartition("@")
@@ -110,7 +110,7 @@ def split_credentials(url: str) -> tuple[str, str, str]:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL is of this machine: nothing encrypts what is sent there."""
+    """Return whether a URL is on this machine, where traffic is not encrypted."""
     try:
         return _LOOPBACK.fullmatch(urlsplit(url).hostname or "") is not None
     except ValueError:
@@ -118,25 +118,25 @@ def is_loopback(url: str) -> bool:
 
 
 def oci_reference(base: str, name: str) -> str:
-    """The reference of a chart in a registry's namespace, or `base` itself where that names the chart already."""
+    """Return the reference of a chart in a registry's namespace, or `base` itself if it already names the chart."""
     base = base.rstrip("/")
     return base if base.endswith(f"/{name}") else f"{base}/{name}"
 
 
 def newer(one: str, other: str) -> bool:
-    """Whether version `one` is newer than `other`, by Semantic Versioning 2.0.0 (a leading `v` is not part of it)."""
+    """Return whether version `one` is newer than `other` by Semantic Versioning 2.0.0; a leading `v` is ignored."""
     return _order(one) > _order(other)
 
 
 def newest(versions: Mapping[str, object] | list[str]) -> str:
-    """The newest of versions, pre-releases only where there is nothing else; empty where there are none."""
+    """Return the newest version, a pre-release only if there is nothing else; empty if there are no versions."""
     known = [version for version in versions if _SEMVER.fullmatch(version)]
     releases = [version for version in known if "-" not in version.partition("+")[0]]
     return max(releases or known, key=_order, default="")
 
 
 def _order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]:
-    """A key that sorts versions; text that is not a version comes first."""
+    """Return a sort key for versions; text that is not a version comes first."""
     match = _SEMVER.fullmatch(version)
     if match is None:
         return (), False, ()

@@ -1,7 +1,7 @@
-"""Helm 4: commands to give it, and what its answers mean.
+"""Helm 4: builds its commands and parses its answers.
 
-Flags and outputs: https://helm.sh/docs/helm/ for 4.x. Waiting is ours (`--wait=hookOnly`): Helm's watcher says
-neither what it waits for nor gives up on what cannot heal.
+Flags and outputs: https://helm.sh/docs/helm/ for 4.x. devtools waits itself (`--wait=hookOnly`): Helm's watcher
+neither reports what it waits for nor gives up on an object that cannot become ready.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from devtools.errors import DevtoolsError
 from devtools.model import ObjectRef, ReleaseId
 from devtools.process.runner import Command
 
-MEMORY = 2 * 1024**3  # bytes that a helm may have: the largest of 22 real charts takes a seventh of it
+MEMORY = 2 * 1024**3  # bytes of memory that a helm may use: the largest of 22 real charts takes a seventh of it
 _HOOK = "helm.sh/hook"
-# Conflicts are known to server-side apply alone, which a release that Helm 3 made does not have yet.
+# Only server-side apply knows conflicts; a release that Helm 3 made does not use it yet.
 _TAKE = ("--take-ownership", "--force-conflicts", "--server-side=true")
-# Helm installs by server-side apply, which refuses fields that are in no schema by itself, in the same words. The check
-# only asks whether the server supports it: two documents of OpenAPI, a third of what a small release costs.
+# Helm installs by server-side apply, which itself refuses fields that are in no schema, in the same words. The check
+# only asks whether the server supports it: two OpenAPI documents, a third of the time of a small release.
 _FIRST = ("--disable-openapi-validation",)
 
 
@@ -47,11 +47,11 @@ class Helm:
         take: bool = False,
         first: bool = False,
     ) -> Command:
-        """Install or upgrade and answer with the release as JSON; waits for hooks only, and leaves `crds/` alone.
+        """Install or upgrade and print the release as JSON; wait for hooks only, and leave `crds/` alone.
 
-        It reads the values on stdin, late: it has found the release's history by then, and done nothing.
-        `take` takes over fields that others own, and objects that are no release's. Without it both are refused.
-        `first` says that no release is there yet.
+        It reads the values from stdin, late: by then it has read the release's history and changed nothing.
+        `take` takes over fields of other field managers, and objects of no release. Without it both are refused.
+        `first` says that the release does not exist yet.
         """
         pairs = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         return self._command(
@@ -74,7 +74,7 @@ class Helm:
         upgrade: bool = False,
         crds: bool = True,
     ) -> Command:
-        """Render without a cluster; templates see these versions, and an install unless `upgrade`."""
+        """Render without a cluster; templates see these versions, and an install unless `upgrade` is set."""
         version = ("--kube-version", kube_version) if kube_version else ()
         served = ("--api-versions", ",".join(api_versions)) if api_versions else ()
         return Command(
@@ -89,11 +89,11 @@ class Helm:
         )
 
     def lint(self, chart: Path) -> Command:
-        """Lint a chart's directory with the values on stdin."""
+        """Lint a chart's directory with the values from stdin."""
         return Command(argv=(str(self.program), "lint", str(chart), "--values", "-"), env=self.env, timeout=60)
 
     def rehearse(self, release: ReleaseId, chart: Path, *, take: bool = False) -> Command:
-        """Answer with the release as JSON that `upgrade` would make, and make nothing; reads the values on stdin."""
+        """Print the release that `upgrade` would make as JSON and change nothing; reads the values from stdin."""
         return self._command(
             ("upgrade", release.name, str(chart), "--install", "--skip-crds", "--dry-run=server"),
             ("--namespace", release.namespace, "--values", "-", "--reset-values", "--output", "json"),
@@ -102,7 +102,7 @@ class Helm:
         )
 
     def uninstall(self, release: ReleaseId, *, timeout: float) -> Command:
-        """Delete a release's objects, waiting for its hooks only; fine when it is absent."""
+        """Delete a release's objects, waiting for its hooks only; not an error if the release is absent."""
         return self._command(
             ("uninstall", release.name, "--namespace", release.namespace),
             ("--ignore-not-found", "--cascade=background", "--wait=hookOnly", "--timeout", _seconds(timeout)),
@@ -118,7 +118,7 @@ class Helm:
         )
 
     def test(self, release: ReleaseId, test: str, *, timeout: float) -> Command:
-        """Run one test hook by itself: the first that fails would stop the others (helm/helm#12003)."""
+        """Run one test hook by itself, because the first failed hook would stop the others (helm/helm#12003)."""
         return self._command(
             ("test", release.name, "--namespace", release.namespace),
             ("--filter", f"name={test}", "--timeout", _seconds(timeout)),
@@ -126,11 +126,11 @@ class Helm:
         )
 
     def hooks(self, release: ReleaseId) -> Command:
-        """The hooks' manifests of the deployed revision."""
+        """Print the manifests of the deployed revision's hooks."""
         return self._command(("get", "hooks", release.name, "--namespace", release.namespace), timeout=30)
 
     def _command(self, *words: tuple[str, ...], timeout: float) -> Command:
-        """Words with the cluster they are for."""
+        """Return arguments with the options that name the cluster."""
         where = ("--kubeconfig", str(self.kubeconfig), "--kube-context", self.context)
         flat = tuple(word for group in words for word in group)
         argv = (str(self.program), *flat, *where, "--color", "never")
@@ -139,14 +139,14 @@ class Helm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What `upgrade --output json` says of the release it made."""
+    """What `upgrade --output json` reports about the release it made."""
 
     revision: int
     objects: tuple[ObjectRef, ...]
 
 
 def parse_upgrade(stdout: str, namespace: str) -> Deployed:
-    """The release of `upgrade --output json`; raises DevtoolsError where it is not that.
+    """Parse the output of `upgrade --output json`; raise DevtoolsError if it is anything else.
 
     The document holds values and manifest, secrets included: it is never logged.
     """
@@ -160,18 +160,18 @@ def parse_upgrade(stdout: str, namespace: str) -> Deployed:
 
 
 def parse_manifest(text: str, namespace: str) -> tuple[ObjectRef, ...]:
-    """The objects of a rendered manifest, hooks left out; namespaced or not is the API server's to say.
+    """Return the objects of a rendered manifest without hooks; only the API server knows which kinds are namespaced.
 
-    Raises DevtoolsError where it is not YAML.
+    Raises DevtoolsError if it is not YAML.
     """
     return tuple(ref_of(item, namespace) for item in documents(text) if not hook_events(item))
 
 
 def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
-    """The test hooks among the manifests of `get hooks`, whole.
+    """Return the complete manifests of the test hooks from `get hooks`.
 
-    Each has a kind and a name, and a map for its spec where it has one. Raises DevtoolsError where they are not YAML,
-    or one could never be run.
+    Each has a kind and a name, and its spec, if any, is a map. Raises DevtoolsError if they are not YAML, or if one
+    could never be run.
     """
     found = tuple(item for item in documents(text) if {"test", "test-success"} & set(hook_events(item)))
     for item in found:
@@ -182,9 +182,9 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
 
 
 def documents(text: str) -> Iterable[dict[str, Any]]:
-    """The objects of a multi-document YAML text, `List`s opened.
+    """Return the objects of a multi-document YAML text, including the items of each `List`.
 
-    Where they have metadata, labels or annotations these are maps. Raises DevtoolsError for what is not, or not YAML.
+    Their metadata, labels and annotations, if any, are maps. Raises DevtoolsError if one is not, or for invalid YAML.
     """
     try:
         for document in read_documents(text):
@@ -199,13 +199,13 @@ def documents(text: str) -> Iterable[dict[str, Any]]:
 
 
 def missing_kinds(text: str) -> tuple[str, ...]:
-    """The kinds that helm's complaint says the cluster does not have: `Widget of example.com/v1`."""
+    """Return the kinds that the cluster lacks by helm's error message, as `Widget of example.com/v1`."""
     found = re.findall(r'no matches for kind "([^"]+)" in version "([^"]+)"', text)
     return tuple(dict.fromkeys(f"{kind} of {version}" for kind, version in found))
 
 
 def _checked(item: dict[str, Any]) -> dict[str, Any]:
-    """The object; raises DevtoolsError where no API server would take its metadata."""
+    """Return the object; raise DevtoolsError if no API server would accept its metadata."""
     metadata = item.get("metadata") or {}
     parts = (metadata, *(metadata.get(key) or {} for key in ("labels", "annotations") if isinstance(metadata, dict)))
     if not all(isinstance(part, dict) for part in parts):
@@ -216,14 +216,14 @@ def _checked(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def ref_of(item: Mapping[str, Any], namespace: str) -> ObjectRef:
-    """Which object one of `documents` is; `namespace` is the release's, where it names none of its own."""
+    """Return the reference of one of `documents`; `namespace` is the release's, used if the object names none."""
     metadata = item.get("metadata") or {}
     where, name = str(metadata.get("namespace") or namespace), str(metadata.get("name", ""))
     return ObjectRef(str(item.get("apiVersion", "")), str(item["kind"]), where, name)
 
 
 def annotations_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The annotations of one of `documents`."""
+    """Return the annotations of one of `documents`."""
     return (item.get("metadata") or {}).get("annotations") or {}
 
 
@@ -234,11 +234,11 @@ def hook_events(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def listed(path: Path) -> str:
-    """A path for a flag that takes several with commas between, as CSV."""
+    """Quote a path as CSV, for a flag that takes several separated by commas."""
     text = str(path)
     return '"' + text.replace('"', '""') + '"' if {",", '"'} & set(text) else text
 
 
 def _seconds(value: float) -> str:
-    """A Go duration."""
+    """Return seconds as a Go duration."""
     return f"{max(1, round(value))}s"

@@ -1,8 +1,8 @@
-"""What it means that helm failed, from its message; pure.
+"""Classifies a failure of helm by its message; pure.
 
-A word in a message says little: a chart's own `fail` text, a value or the name of an object can hold any. So this goes
-by the structure of Helm's messages: what stands at their beginning, the URL of a request that failed, what an error
-chain ends with. `tests/cases/helm-failures.yaml` holds recorded ones, and says which were written by hand.
+A single word in a message proves little, because a chart's own `fail` text, a value or an object's name may contain it.
+So this goes by the structure of Helm's messages: their beginning, the URL of a failed request, the end of an error
+chain. `tests/cases/helm-failures.yaml` holds recorded messages, and marks those written by hand.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from devtools.helm.commands import MEMORY
 Kind = Literal["away", "network", "webhook", "chart", "other"]
 
 _VERB = re.compile(r"^(?:UPGRADE|INSTALLATION|ROLLBACK|UNINSTALL) FAILED: ")
-# Printed beside the message: by klog, by slog, by cobra.
+# Printed next to the message, by klog, slog or cobra.
 _NOISE = re.compile(r"[EFIW]\d{4} \d\d:|(?:time|level)=|WARNING: |Use --debug flag to render")
-_TEMPLATE = re.compile(r"\S+:\d+(?::\d+)?$")  # the first of the lines that trace a template's error
+_TEMPLATE = re.compile(r"\S+:\d+(?::\d+)?$")  # the first line of the trace of a template's error
 WEBHOOK = re.compile(
     r'failed calling webhook "(?P<name>[^"]+)": (?P<why>.*)|admission webhook "[^"]*" denied the request', re.DOTALL
 )
@@ -26,11 +26,11 @@ _CAUSE = (
     r"(?:.*(?:connection refused|no such host|i/o timeout|TLS handshake timeout|connection reset by peer|broken pipe"
     r"|network is unreachable|no route to host|server sent GOAWAY.*|http2: client connection lost"
     r"|Client\.Timeout exceeded.*|context deadline exceeded)|(?:unexpected )?EOF"
-    r"|stream error: stream ID \d+; INTERNAL_ERROR; received from peer)"  # the API server broke off its answer
+    r"|stream error: stream ID \d+; INTERNAL_ERROR; received from peer)"  # the API server's answer was cut off
 )
 _REQUEST = r'(?:Get|Head|Post|Put|Patch|Delete) "?https?://[^/\s"]+'
 _FAILED_REQUEST = rf": {_CAUSE}(?= - error from|$)"
-# The first that matches decides.
+# The first match decides.
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (
         "chart",
@@ -42,7 +42,7 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ),
     ("webhook", WEBHOOK),
     ("other", re.compile(r'" is invalid: ')),  # the API server answered, and repeats names and values
-    # An API server that hung or lost its etcd for a while, as quota, apiserver and etcd say it; or the connection.
+    # An API server that hung or lost its etcd for a while, by the messages of all three; or a lost connection.
     (
         "away",
         re.compile(
@@ -72,9 +72,9 @@ _HINTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelmFailure:
-    """Helm's message as one line without its prefixes, what kind of failure it is, and what to do, if that is known.
+    """Helm's message as one line without its prefixes, the kind of failure, and what to do, if known.
 
-    `away`: the API server did not answer, or not in time. `network`: something else did not, such as a registry.
+    `away`: the API server did not answer, or not in time. `network`: another server, such as a registry, did not.
     `webhook`: an admission webhook refused, or did not answer. `chart`: the chart or its values.
     """
 
@@ -89,7 +89,7 @@ class HelmFailure:
 
 
 def classify(stderr: str) -> HelmFailure:
-    """Return what helm's last words mean."""
+    """Return what the end of helm's output means."""
     if not message(stderr) and _NO_MEMORY.search(stderr):
         hint = "a template of the chart, or a value, probably grows without end"
         return HelmFailure(kind="chart", text=f"helm ran out of memory; it may have {MEMORY >> 30} GiB", hint=hint)
@@ -107,9 +107,9 @@ def classify(stderr: str) -> HelmFailure:
 
 
 def message(stderr: str) -> str:
-    """Return what follows `Error: ` to the end, without what is logged between; empty if helm did not end with one.
+    """Return the text from `Error: ` to the end, without log lines in it; empty if helm did not end with an error.
 
-    The first line that begins so counts: further ones are part of the message.
+    The first line that begins so counts; further such lines are part of the message.
     """
     lines = stderr.splitlines()
     start = next((number for number, line in enumerate(lines) if line.startswith("Error: ")), None)

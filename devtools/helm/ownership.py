@@ -1,8 +1,8 @@
-"""Which helm process wrote a revision of a release: one of this machine's runs, of another machine's, or any other.
+"""Determines who wrote a revision of a release: a run on this machine, a run on another one, or another program.
 
 Every helm that devtools starts writes a token of its own into a label of the revision. Helm copies the labels of the
-revision before, so a token that an older revision has, too, says nothing about the newest one. `helm rollback` and
-`helm uninstall` take no labels: the revision they start from is labelled first, with the number of the revision that
+previous revision, so a token that an older revision also has says nothing about the newest one. `helm rollback` and
+`helm uninstall` accept no labels: the revision they start from is labelled first, with the number of the revision that
 they will write. Pure.
 """
 
@@ -17,12 +17,12 @@ from uuid import uuid4
 from devtools.helm.labels import LABEL_LAUNCH
 
 Record = Mapping[str, Any]  # the metadata of a Helm record
-OURS = "devtools"  # our field manager
+OURS = "devtools"  # the field manager of devtools
 _VERBS = {"pending-rollback": "rollback", "uninstalling": "uninstall"}
 
 
 class Origin(Enum):
-    """Who started the helm that wrote a revision."""
+    """What started the helm that wrote a revision."""
 
     SAME_ORIGIN = auto()  # devtools with this state directory, on this machine
     DEVTOOLS = auto()  # devtools, elsewhere
@@ -30,12 +30,12 @@ class Origin(Enum):
 
 
 def launch_token(origin: str) -> str:
-    """A label value for the revision that a helm is about to write."""
+    """Return a label value for the revision that a helm is about to write."""
     return f"{origin}.{uuid4().hex[:12]}"
 
 
 def token_for_next_revision(origin: str, verb: str, revision: int) -> str:
-    """A label value for the revision that a `helm rollback` goes to, or a `helm uninstall` starts from.
+    """Return a label value for the revision that a `helm rollback` goes to, or a `helm uninstall` starts from.
 
     `revision` is the one that helm will write.
     """
@@ -43,13 +43,13 @@ def token_for_next_revision(origin: str, verb: str, revision: int) -> str:
 
 
 def revision_of(record: Record) -> int:
-    """The revision that a record is of, from its metadata; 0 where it does not say so."""
+    """Return the revision of a record from its metadata; 0 if it names none."""
     text = str((record.get("labels") or {}).get("version", "0"))
     return int(text) if text.isdecimal() else 0
 
 
 def origin_of_newest(records: Iterable[Record], origin: str = "") -> Origin:
-    """Who started the helm of the newest of a release's records."""
+    """Return what started the helm of a release's newest record."""
     *older, newest = sorted(records, key=revision_of)
     labels = newest.get("labels") or {}
     started, _, token = str(labels.get(LABEL_LAUNCH, "")).rpartition(".")
@@ -64,7 +64,7 @@ def origin_of_newest(records: Iterable[Record], origin: str = "") -> Origin:
 
 
 def written_by(record: Record) -> tuple[str, datetime | None]:
-    """The field manager that last wrote a record, but for ours, and when, by the API server's clock."""
+    """Return the field manager, other than devtools, that last wrote a record, and when by the API server's clock."""
     entries = [
         (str(entry.get("time", "")), str(entry.get("manager", "")))
         for entry in record.get("managedFields") or ()

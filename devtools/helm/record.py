@@ -1,8 +1,9 @@
-"""Helm's own record of a release: what is in it, and how to make an uninstall spare the release's CRDs.
+"""Reads Helm's own record of a release, and changes it so that an uninstall keeps the release's CRDs.
 
-An uninstall takes what the stored manifest says, and keeps only what carries `helm.sh/resource-policy: keep` there: an
-annotation of the object on the cluster is not looked at (`filterManifestsToKeep` in Helm's `pkg/action`). So that is
-where it is put. Format: the Secret's `release` is base64 of gzip of JSON (`encodeRelease` in `pkg/storage/driver`).
+An uninstall deletes the objects in the stored manifest, except for those annotated `helm.sh/resource-policy: keep`
+there: it does not read annotations of objects on the cluster (`filterManifestsToKeep` in Helm's `pkg/action`). So the
+annotation is added to the stored manifest. Format: the Secret's `release` is base64 of gzip of JSON (`encodeRelease` in
+`pkg/storage/driver`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from devtools.model import ObjectRef
 
 KEEP = "helm.sh/resource-policy"
 _CRD = "CustomResourceDefinition"
-# Where Helm splits (pkg/release/v1/util), but each document keeps its last line ends: they are part of a block scalar.
+# As Helm splits (pkg/release/v1/util), except that documents keep their last line ends, which belong to a block scalar.
 _SEPARATOR = re.compile(r"^---\s*", re.MULTILINE)
 _TEST = frozenset({"test", "test-success"})
 _RUNS = frozenset({"Job", "Pod"})
@@ -38,7 +39,7 @@ class Part:
     items: tuple[dict[str, Any], ...]
 
     def spared(self) -> Iterator[str]:
-        """Itself, or, where there are CRDs in it, its objects with the CRDs marked as ones to keep."""
+        """Return the document itself, or, if it has CRDs, its objects with the CRDs marked to be kept."""
         if not any(item["kind"] == _CRD for item in self.items):
             yield self.text.rstrip()
             return
@@ -56,13 +57,13 @@ class Stored:
     namespace: str
     document: Mapping[str, Any]
     parts: tuple[Part, ...]
-    hooks: tuple[tuple[frozenset[str], str], ...] = ()  # the events of each, and its manifest
+    hooks: tuple[tuple[frozenset[str], str], ...] = ()  # the events and the manifest of each
 
     @classmethod
     def of(cls, namespace: str, document: Mapping[str, Any]) -> Stored:
-        """The revision in Helm's document.
+        """Return the revision in Helm's document.
 
-        Raises DevtoolsError where its manifest is not YAML, TypeError where its hooks are none.
+        Raises DevtoolsError if its manifest is not YAML, TypeError if its hooks are not hooks.
         """
         texts = (text for text in _SEPARATOR.split(str(document.get("manifest") or "")) if text.strip())
         parts = tuple(Part(text=text, items=tuple(documents(text))) for text in texts)
@@ -70,11 +71,11 @@ class Stored:
         return cls(namespace=namespace, document=document, parts=parts, hooks=hooks)
 
     def items(self) -> tuple[dict[str, Any], ...]:
-        """The objects of the manifest, hooks left out."""
+        """The objects of the manifest, without hooks."""
         return tuple(item for part in self.parts for item in part.items)
 
     def objects(self) -> tuple[ObjectRef, ...]:
-        """Which they are; namespaced or not is the API server's to say."""
+        """References to these objects; only the API server knows which kinds are namespaced."""
         return tuple(map(self._ref, self.items()))
 
     def crds(self) -> tuple[str, ...]:
@@ -86,12 +87,12 @@ class Stored:
         return tuple(self._ref(item) for events, item in self._hooked() if events & _TEST)
 
     def ended_hooks(self) -> tuple[ObjectRef, ...]:
-        """The Jobs and Pods of its other hooks, which an uninstall leaves behind, too, but for those to be kept."""
+        """The Jobs and Pods of its other hooks that an uninstall also leaves behind, except for those to be kept."""
         runs = [item for events, item in self._hooked() if not events & _TEST and item["kind"] in _RUNS]
         return tuple(self._ref(item) for item in runs if KEEP not in annotations_of(item))
 
     def lasting_hooks(self) -> tuple[ObjectRef, ...]:
-        """The other objects of its hooks, which an uninstall leaves behind, too: RBAC, webhooks, volumes."""
+        """The other objects of its hooks that an uninstall also leaves behind: RBAC, webhooks, volumes."""
         known = {*self.tests(), *self.ended_hooks()}
         refs = dict.fromkeys(self._ref(item) for _, item in self._hooked())
         return tuple(ref for ref in refs if ref not in known)
@@ -103,7 +104,7 @@ class Stored:
                 yield events, item
 
     def encoded_sparing_crds(self) -> str:
-        """As the Secret's `data.release`, every CRD marked as one to keep; the rest stays as it is."""
+        """Return the Secret's `data.release` with every CRD marked to be kept; the rest is unchanged."""
         manifest = "".join(f"---\n{text}\n" for part in self.parts for text in part.spared())
         packed = gzip.compress(json.dumps({**self.document, "manifest": manifest}).encode(), mtime=0)
         return base64.b64encode(base64.b64encode(packed)).decode()
@@ -113,7 +114,7 @@ class Stored:
 
 
 def read_document(secret: Mapping[str, Any]) -> dict[str, Any]:
-    """Helm's document in a Secret, its manifest unread; raises DevtoolsError where it is not what Helm writes."""
+    """Return Helm's document in a Secret, with its manifest unparsed; raise DevtoolsError if Helm did not write it."""
     try:
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
         return {**read_json(gzip.decompress(packed))}
@@ -122,7 +123,7 @@ def read_document(secret: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_record(secret: Mapping[str, Any]) -> Stored:
-    """The revision in a Secret of Helm's; raises DevtoolsError where it is not what Helm writes."""
+    """Return the revision in a Secret of Helm; raise DevtoolsError if Helm did not write it."""
     document = read_document(secret)
     try:
         return Stored.of(str(secret["metadata"]["namespace"]), document)

@@ -1,7 +1,7 @@
-"""What the API server would not let Helm do, read from what Helm says; pure.
+"""Parses what the API server refused from Helm's error message; pure.
 
 The wording is Helm's (`pkg/kube/client.go` and `pkg/action/validate.go` of Helm 4), around that of the API server
-(`structured-merge-diff` for conflicts, `field.Error` for what is invalid).
+(`structured-merge-diff` for conflicts, `field.Error` for invalid fields).
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One object that Helm could not make as declared.
+    """One object that Helm could not apply as declared.
 
-    `immutable`: `fields` cannot be changed. `conflict`: `holder`, a field manager, owns them. `foreign`: the object is
-    there and not this release's, but `holder`'s, another release, or unowned (Helm does not say its API version).
-    `replaced`: `holder`, a field manager, put `fields` in the place of declared ones, and both together are invalid.
+    `immutable`: `fields` cannot be changed. `conflict`: `holder`, a field manager, owns them. `foreign`: the object
+    exists and does not belong to this release, but to `holder`, another release, or to none (Helm does not report its
+    API version). `replaced`: `holder`, a field manager, set `fields` instead of declared ones; both are invalid
+    together.
     """
 
     why: Literal["immutable", "conflict", "foreign", "replaced"]
@@ -70,7 +71,7 @@ class Refusal:
 
 
 def refusals(stderr: str) -> tuple[Refusal, ...]:
-    """Every refusal in what a helm upgrade said; none where it failed for other reasons."""
+    """Return every refusal in the output of a helm upgrade; empty if it failed for other reasons."""
     text = _end_of(stderr)
     found: list[Refusal] = []
     for ref, words in _applied(text):
@@ -83,7 +84,7 @@ def refusals(stderr: str) -> tuple[Refusal, ...]:
         found += held
     for match in _FOREIGN.finditer(text):
         other = dict(_OTHER.findall(match["said"]))
-        namespace = other.get("namespace")  # only what differs is there
+        namespace = other.get("namespace")  # it holds only what differs
         name = other.get("name")
         holder = f"release {name}" if name else "a release of the same name" if namespace else ""
         if namespace:
@@ -95,13 +96,13 @@ def refusals(stderr: str) -> tuple[Refusal, ...]:
 
 
 def invalid(stderr: str) -> tuple[ObjectRef, ...]:
-    """The objects that were refused as invalid, but for those that refuse a change for good."""
+    """Return the objects that were refused as invalid, except for those with immutable fields."""
     every = _applied(_end_of(stderr))
     return tuple(ref for ref, words in every if _INVALID in words and not _IMMUTABLE.search(words))
 
 
 def immutable_fields(text: str) -> tuple[str, ...] | None:
-    """Return the fields that the API server says cannot be changed, `.spec.selector`; None if that is not why."""
+    """Return the fields that the API server says cannot be changed, `.spec.selector`; None for other reasons."""
     words = without_values(text)
     if not _IMMUTABLE.search(words):
         return None
@@ -109,19 +110,19 @@ def immutable_fields(text: str) -> tuple[str, ...] | None:
 
 
 def _end_of(stderr: str) -> str:
-    """What helm said at its end, without values; nothing where it did not end with an error."""
+    """Return the error that helm ended with, without values; empty if it did not end with an error."""
     return without_values(message(stderr))
 
 
 def _applied(text: str) -> Iterator[tuple[ObjectRef, str]]:
-    """Each object that could not be applied, with what the API server said of it."""
+    """Return each object that could not be applied, with the API server's message."""
     for match in _APPLIED.finditer(text):
         ref = ObjectRef(match["version"].removeprefix("/"), match["kind"], match["namespace"], match["name"])
         yield ref, match["said"]
 
 
 def without_values(text: str) -> str:
-    """The text without the values that the API server repeats: they may be whole pod templates, secrets included."""
+    """Return the text without the values that the API server repeats, which may be pod templates with secrets."""
     parts, at = [], 0
     for match in _VALUE.finditer(text):
         if match.start() < at:
@@ -132,7 +133,7 @@ def without_values(text: str) -> str:
 
 
 def _end(text: str, start: int) -> int:
-    """Where the value ends that begins here: JSON as a whole, else whatever comes before the next colon."""
+    """Return the end of the value that begins here: of the JSON value, otherwise the next colon."""
     try:
         _, end = _DECODER.raw_decode(text, start)
     except ValueError:
@@ -141,5 +142,5 @@ def _end(text: str, start: int) -> int:
 
 
 def _fields(text: str) -> tuple[str, ...]:
-    """The fields of a conflict: one on the same line, or several on lines of their own."""
+    """Return the fields of a conflict: one on the same line, or several on lines of their own."""
     return tuple(line.strip().removeprefix("- ") for line in text.splitlines() if line.strip())

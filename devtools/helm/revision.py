@@ -1,4 +1,4 @@
-"""What Helm applied of a release, as its record tells it."""
+"""Reads from Helm's record which objects it applied for a release."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _OWNED = {"app.kubernetes.io/managed-by": "Helm"}
 class Applied:
     """A revision; both parts hold secrets, so they stay in memory."""
 
-    objects: tuple[dict[str, Any], ...]  # as Helm applied them, hooks left out
+    objects: tuple[dict[str, Any], ...]  # as Helm applied them, without hooks
     repeated: tuple[dict[str, Any], ...]  # declared before another one of `objects` with the same name
-    values: Mapping[str, Any]  # that the user gave
-    client_side: bool = False  # by patches that the client computed, as Helm 3 does
+    values: Mapping[str, Any]  # the user's values
+    client_side: bool = False  # applied by patches that the client computed, as Helm 3 does
 
 
 def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
-    """The revision that a record Secret holds; raises DevtoolsError where it cannot be read.
+    """Return the revision in a record Secret; raise DevtoolsError if it cannot be read.
 
-    Helm adds a label and two annotations to every object that it applies and keeps the manifest without them: they
-    are added here, too, since an apply without them would take them away.
+    Helm adds a label and two annotations to every object that it applies and stores the manifest without them: they
+    are added here, too, because an apply without them would remove them.
     """
     record = read_record(secret)
     values = record.document.get("config")
@@ -36,7 +36,7 @@ def applied(secret: Mapping[str, Any], release: ReleaseId) -> Applied:
 
 
 def declared(items: Iterable[Mapping[str, Any]], release: ReleaseId, values: Mapping[str, Any]) -> Applied:
-    """The objects of a rendered manifest as Helm applies them for a release; objects without a name are left out."""
+    """Return the objects of a rendered manifest as Helm applies them for a release, without nameless objects."""
     named = [item for item in items if (item.get("metadata") or {}).get("name")]
     found = {_key(item): item for item in named}
     return Applied(
@@ -47,13 +47,13 @@ def declared(items: Iterable[Mapping[str, Any]], release: ReleaseId, values: Map
 
 
 def _key(item: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what names an object. If a manifest declares one twice, Helm applies both at once, in either order."""
+    """Return an object's key. If a manifest declares one twice, Helm applies both at once, in either order."""
     metadata = item["metadata"]
     return str(item.get("apiVersion")), str(item["kind"]), str(metadata.get("namespace", "")), str(metadata["name"])
 
 
 def _as_applied(item: Mapping[str, Any], release: ReleaseId) -> dict[str, Any]:
-    """An object of the manifest with the marks of its release."""
+    """Return an object of the manifest with the label and annotations of its release."""
     metadata = dict(item["metadata"])
     metadata["labels"] = {**(metadata.get("labels") or {}), **_OWNED}
     marks = {"meta.helm.sh/release-name": release.name, "meta.helm.sh/release-namespace": release.namespace}
