@@ -1,1 +1,1 @@
-"""Container images: the declared ones, those that charts need, and where they come from."""
+"""Container images: the declared ones, those that charts use, and their sources."""

@@ -1,4 +1,4 @@
-"""Brings declared images into a Docker engine: pulled, built, or taken from an archive."""
+"""Gets declared images into a Docker engine: pulls them, builds them, or loads them from an archive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFetcher:
-    """Gets images; each step takes `timeout` seconds at most. `docker` is the program that builds."""
+    """Gets images; each step may take `timeout` seconds. `docker` is the program that builds them."""
 
     engine: DockerImages
     runner: Runner
@@ -27,10 +27,10 @@ class ImageFetcher:
     say: Progress
 
     def __call__(self, image: Pinned) -> StoredImage:
-        """The image as the engine has it now.
+        """Pull, build or load an image, and return it as the engine has it.
 
-        A build runs each time: it is quick if nothing changed. Raises EnvironmentFault if it cannot
-        be had, DevtoolsError where its build fails.
+        A build runs each time; it is quick if nothing changed. Raises EnvironmentFault if the image is
+        not available, DevtoolsError if its build fails.
         """
         if image.build:
             self._build(image, image.build)
@@ -44,7 +44,7 @@ class ImageFetcher:
         return held
 
     def commands(self, image: Pinned) -> tuple[Command, ...]:
-        """Return the same as commands of docker."""
+        """Return the equivalent docker commands."""
         if image.build:
             return (build(self.docker, image.reference, image.build, timeout=self.timeout),)
         if image.archive:
@@ -98,7 +98,7 @@ def build(docker: Path, reference: Reference, how: Build, *, timeout: float) -> 
 
 
 def _reason(output: str) -> str:
-    """The builder's complaint: its last line that says ERROR, else its last one."""
+    """Return the builder's error: its last line with ERROR, otherwise its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR", "error"))]
     return (errors or lines or ["docker gave no reason"])[-1][:400]

@@ -1,4 +1,4 @@
-"""The images that releases want: each chart is rendered by helm, offline, and what comes out is read."""
+"""Lists the images that releases use: renders each chart offline with helm and reads the result."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class RequiredImage:
 
     @property
     def stand_in(self) -> bool:
-        """Whether only stand-ins want it."""
+        """Whether only stand-ins use it."""
         return all(release.chart.kind == "stand-in" for release in self.releases)
 
 
 def find_images(
     renderer: Renderer, releases: Iterable[Release], values: Mapping[str, Mapping[str, Any]]
 ) -> tuple[RequiredImage, ...]:
-    """Return the images of these releases, sorted by name; `values` has those of each, by `namespace/name`.
+    """Return the images of these releases, sorted by name; `values` has the values of each, by `namespace/name`.
 
     Raises ConfigError with every chart that cannot be rendered or names something that is not an image.
     """
@@ -47,7 +47,7 @@ def find_images(
 
 
 def _images(renderer: Renderer, release: Release, values: Mapping[str, Any]) -> tuple[list[Reference], list[Problem]]:
-    """Return one release's images, and what is wrong with it."""
+    """Return one release's images, and its problems."""
     try:
         rendered = renderer.offline(release, values, crds=True)
     except RenderingFailed as error:

@@ -1,4 +1,4 @@
-"""Writes digests of what was pulled for the first time into `images.yaml`."""
+"""Writes digests of images that were pulled for the first time into `images.yaml`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devtools.images.catalog import FILE
 def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
     """Set `digest` of these images (`name:tag`) if it is null; return those that were set.
 
-    An entry without the key is left alone: its tag is meant to move. Raises EnvironmentFault if the file cannot be
+    An entry without the key is not changed: its tag is expected to move. Raises EnvironmentFault if the file cannot be
     written.
     """
     if not digests:

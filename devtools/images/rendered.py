@@ -1,8 +1,8 @@
-"""The images that rendered manifests name: of pods, wherever they are written, and of custom resources.
+"""Finds the images in rendered manifests: those of pods, at any depth, and those of custom resources.
 
-A pod's containers are found by their shape, so those inside a custom resource's pod template are, too. Images that
-operators start for a custom resource that names none are in the manifests only if the operator gets them by arguments,
-environment variables or a ConfigMap.
+A pod's containers are found by their shape, so those in a custom resource's pod template are found, too. Images that
+an operator starts for a custom resource that names none are in the manifests only if the operator gets them by
+arguments, environment variables or a ConfigMap.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_file
 
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
-# Of what an operator starts: the Operator Lifecycle Manager's convention, Strimzi's, CloudNativePG's.
+# Variables with images that an operator starts: conventions of the Operator Lifecycle Manager, Strimzi, CloudNativePG.
 _OPERANDS = re.compile(r"RELATED_IMAGE_\w+|STRIMZI_DEFAULT_\w+_IMAGE|POSTGRES_IMAGE_NAME")
 # A full name, registry included, in any text: `4.2.0=quay.io/strimzi/kafka:1.2.0`, `--solver-image=quay.io/…:v1`.
 _IMAGE = (
@@ -34,7 +34,7 @@ def _fields() -> Mapping[str, list[str]]:
 
 
 def images_of(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The images that these objects name, as they write them, sorted; schemas of CRDs are no pods."""
+    """Return the images that these objects name, as written, sorted; schemas of CRDs are ignored."""
     found: set[str] = set()
     for document in documents:
         if document.get("kind") == "CustomResourceDefinition":
@@ -50,7 +50,7 @@ def images_of(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _of_pods(value: Any) -> Iterator[str]:
-    """Images of every list of containers, however deep it lies."""
+    """Yield the images of every list of containers, at any depth."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key in _LISTS and isinstance(item, list):
@@ -80,7 +80,7 @@ def _of_containers(containers: Iterable[Any]) -> Iterator[str]:
 
 
 def _at(value: Any, path: list[str]) -> Iterator[str]:
-    """The texts at a path."""
+    """Yield the texts at a path."""
     if not path:
         if isinstance(value, str):
             yield value.strip()
