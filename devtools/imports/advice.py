@@ -1,10 +1,10 @@
-"""What helmfile has and a layer file does not, and what to do instead."""
+"""Names the features of helmfile that a layer file lacks, and what to do instead."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# keys of a release or of helmDefaults that decide something for the cluster, and have no place in a layer file
+# keys of a release or of helmDefaults that affect the cluster and have no counterpart in a layer file
 NOT_CARRIED: Mapping[str, str] = {
     "cleanupOnFail": "write on_failure: rollback, which also deletes what the failed upgrade created",
     "force": "type --recreate RELEASE when an immutable field changes",
@@ -40,12 +40,12 @@ NOT_CARRIED: Mapping[str, str] = {
     "updateStrategy": "type --recreate RELEASE when an immutable field changes",
 }
 
-# events of hooks that are commands of a release, by the key that they stand under, and what is different here
+# hook events that become commands of a release, with the key they become and the difference in behaviour
 CARRIED_EVENTS: Mapping[str, tuple[str, str]] = {
     "presync": ("before", "it runs at the root of the repository, and only if the release is synced"),
     "postsync": ("after", "it runs once the release is ready, not after a failure, and the release fails if it fails"),
 }
-# other events of hooks, and what stands in their place
+# other hook events, and what replaces them
 HOOK_EVENTS: Mapping[str, str] = {
     "preapply": "make it before: of the release, or of devtools.yaml, which runs once before invoke up",
     "prepare": "make it before: of devtools.yaml, which runs once before invoke up",

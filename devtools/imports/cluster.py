@@ -41,8 +41,8 @@ def convert_records(
 ) -> Imported:
     """Return one layer for each namespace, with charts as Helm stored them.
 
-    Values that look secret are left out, and so are `encrypted` keys, by the name of the release: Helm stores them
-    decrypted.
+    Values that look secret are left out, and so are the keys in `encrypted` (by the name of the release), because Helm
+    stores them decrypted.
     """
     made = _Import(encrypted=encrypted)
     for document in documents:
@@ -101,7 +101,7 @@ def _chart_files(name: str, chart: Mapping[str, Any], metadata: Mapping[str, Any
 def _without_secrets(
     tree: Mapping[str, Any], encrypted: Collection[Path], above: Path = ()
 ) -> tuple[dict[str, Any], list[Path]]:
-    """Return values without what is encrypted elsewhere or looks secret, and the paths of that."""
+    """Return values without those that are encrypted elsewhere or look secret, and the paths of the removed ones."""
     result: dict[str, Any] = {}
     found: list[Path] = []
     for key, value in tree.items():

@@ -1,4 +1,4 @@
-"""Converts what helmfile declares in all environments into layers, overlays, lock entries and a report."""
+"""Converts the releases that helmfile declares in all environments into layers, overlays, lock entries and a report."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ENTRY = frozenset({"helmfile.yaml", "helmfile.yaml.gotmpl", "helmfile.gotmpl"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Helmfile:
-    """Everything that was read: states and releases by environment, and what charts became."""
+    """Everything that was read: states and releases by environment, and the charts they became."""
 
     file: Path
     states: Mapping[str, Sequence[State]]
     found: Mapping[str, Sequence[Found]]
     charts: Mapping[tuple[str, str, str], Chart]
     places: Places
-    texts: Mapping[str, str] = field(default_factory=dict)  # of files that `set:` names
+    texts: Mapping[str, str] = field(default_factory=dict)  # contents of files that `set:` names
     left_out: Mapping[tuple[str, str, str], str] = field(default_factory=dict)  # charts that cannot be used, and why
 
 
@@ -66,7 +66,7 @@ def convert(helmfile: Helmfile, layer_names: Sequence[str]) -> Imported:
 
 
 def _releases(helmfile: Helmfile, names: Sequence[str]) -> tuple[dict[ReleaseId, Release], list[Row]]:
-    """Return the releases of all environments in order, and what is said of those that are left out."""
+    """Return the releases of all environments in order, and a note about each one that is left out."""
     found: dict[ReleaseId, dict[str, Found]] = {}
     rows: list[Row] = []
     for name, items in helmfile.found.items():
@@ -84,7 +84,7 @@ def _releases(helmfile: Helmfile, names: Sequence[str]) -> tuple[dict[ReleaseId,
 
 
 def _unusable(release: ReleaseId) -> str:
-    """Why a layer file does not take a release of this name; Helm allows dots."""
+    """Return why a layer file cannot have a release of this name; Helm allows dots."""
     for what, text, most in (("name", release.name, 53), ("namespace", release.namespace, 63)):
         if len(text) > most or not _NAME.fullmatch(text):
             return f"its {what} must have at most {most} lower-case letters, digits and '-': install it under another"
@@ -92,9 +92,9 @@ def _unusable(release: ReleaseId) -> str:
 
 
 def _groups(releases: Any, file: Path) -> dict[str, list[Release]]:
-    """Return the releases of each layer: one layer for a state file, in the order helmfile processes them.
+    """Return the releases of each layer: one layer for each state file, in the order helmfile processes them.
 
-    Inside a layer a release stands after those it needs.
+    Inside a layer a release comes after those it needs.
     """
     groups: dict[tuple[Path, int], list[Release]] = {}
     for release in releases:
@@ -113,7 +113,7 @@ def _groups(releases: Any, file: Path) -> dict[str, list[Release]]:
 
 
 def _share_overlays(one: Release, other: Release) -> bool:
-    """Whether two releases of a layer would have the same overlay file."""
+    """Return whether two releases of a layer would have the same overlay file."""
     return one.id.name == other.id.name and bool(one.found.keys() & other.found.keys())
 
 
@@ -133,7 +133,7 @@ def _by_depth(group: list[Release]) -> list[Release]:
 
 
 def _layer_name(source: Path, file: Path) -> str:
-    """`infra` for infra/helmfile.yaml, `db` for helmfile.d/01-db.yaml, `main` for the helmfile itself."""
+    """Return a layer's name: `infra` for infra/helmfile.yaml, `db` for helmfile.d/01-db.yaml, otherwise `main`."""
     base = file if file.is_dir() else file.parent
     parts = source.relative_to(base).parts if source.is_relative_to(base) else source.parts[-2:]
     *folders, last = parts
@@ -177,7 +177,7 @@ def _carried(group: Sequence[Release], layer: str, helmfile: Helmfile) -> Iterat
 
 
 def _state_rows(helmfile: Helmfile) -> Iterator[Row]:
-    """Yield what is said of whole state files, and of functions in templates."""
+    """Yield notes about whole state files, and about functions in templates."""
     places = helmfile.places
     for states in helmfile.states.values():
         for state in states:

@@ -1,4 +1,4 @@
-"""Writes layer files, overlays and environments as text; what is in them is decided elsewhere."""
+"""Writes layer files, overlays and environments as text; other modules decide their content."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Files = dict[PurePosixPath, bytes]
 
 
 def numbers(names: Sequence[str], there: Iterable[str]) -> dict[str, str]:
-    """Return `NN-name` for each layer in order; `there` are the layer files that exist.
+    """Return `NN-name` for each layer in order; `there` are the existing layer files.
 
-    A layer that is there keeps its number if the order allows it. Raises ConfigError if there are too many.
+    An existing layer keeps its number if the order allows it. Raises ConfigError if there are too many.
     """
     found = (_NUMBERED.fullmatch(name) for name in there)
     known = {match[2]: int(match[1]) for match in found if match}
@@ -42,13 +42,13 @@ def numbers(names: Sequence[str], there: Iterable[str]) -> dict[str, str]:
 
 
 def layer_text(layer: LayerFile, head: str) -> bytes:
-    """Return a layer file; `head` says where it comes from."""
+    """Return a layer file; `head` is a comment that names its source."""
     document = {"stage": layer.stage or layer.name, "releases": [dict(release) for release in layer.releases]}
     return f"# {head}\n{yaml_text(document)}".encode()
 
 
 def overlay_files(layer: str, release: str, values: Mapping[str, Mapping[str, Any]], *, alone: bool = True) -> Files:
-    """Return a release's overlays: in `_shared` what all environments that have it have in common.
+    """Return a release's overlays; `_shared` gets the values common to all environments that have the release.
 
     With `alone` false another release of the layer has the same name, and nothing is shared.
     """

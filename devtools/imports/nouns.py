@@ -1,4 +1,4 @@
-"""What an import reads and what it makes."""
+"""The types of an import: what it reads and what it makes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devtools.model import ReleaseId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the report: what was carried over or not, where it is written, and what to do."""
+    """One line of the report: what was or was not converted, where it is written, and what to do."""
 
     carried: bool
     what: str
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What a chart of the other tool becomes: `name` as layer files name it; its lock entry, or its own files."""
+    """A chart of the other tool, converted: `name` as layer files name it; its lock entry, or its own files."""
 
     name: str
     version: str = ""
@@ -31,12 +31,12 @@ class Chart:
 
     @property
     def is_packaged(self) -> bool:
-        """Whether it is made of manifests or a kustomization, which take no values."""
+        """Whether it is made of manifests or a kustomization, which accept no values."""
         return self.name.startswith(("manifests/", "kustomize/"))
 
     @property
     def moves_objects(self) -> bool:
-        """Whether helmfile would move objects of other namespaces to the release's: it does so with kustomizations."""
+        """Whether helmfile would move objects of other namespaces to the release's, as it does with kustomizations."""
         return self.name.startswith("kustomize/") and any(b"namespace:" in raw for raw in self.files.values())
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class LayerFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """A file of encrypted values that a release has, as it is; empty if it cannot be read."""
+    """A release's file of encrypted values, unchanged; empty if it cannot be read."""
 
     name: str  # as the helmfile has it
     raw: bytes

@@ -1,4 +1,4 @@
-"""Finds the line at which a key was probably written: templates come between it and what helmfile read."""
+"""Finds the line where a key was probably written; helmfile's templates make this uncertain."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Places:
         self._root = root
 
     def shown(self, file: Path, line: int = 0) -> str:
-        """`file` or `file:line`, the file from the root if it is below it."""
+        """Return `file` or `file:line`, with the file relative to the root if it is below it."""
         name = file.relative_to(self._root) if file.is_relative_to(self._root) else file
         return f"{name}:{line}" if line else str(name)
 
     def of(self, file: Path, release: str, key: str = "") -> str:
-        """Where a release, or a key of it, is written in a file; else where the key first is; else the file."""
+        """Return the place of a release or of its key in a file; else the key's first place; else the file."""
         lines = self._lines.get(file, [])
         start = self._find(lines, rf"^[\s-]*name:\s*[\"']?{re.escape(release)}[\"']?\s*(#.*)?$", 0)
         if not key:
@@ -38,7 +38,7 @@ class Places:
         return self.shown(file, self._find(lines, pattern, 0) or start)
 
     def key(self, file: Path, key: str) -> str:
-        """Where a key is first written in a file."""
+        """Return the first place of a key in a file."""
         return self.shown(file, self._find(self._lines.get(file, []), rf"^[\s-]*{re.escape(key)}:", 0))
 
     def secret_functions(self) -> Iterator[tuple[str, str]]:
@@ -57,7 +57,7 @@ class Places:
                     yield self.shown(file, number), match[1] or match[2]
 
     def has_hooks(self) -> bool:
-        """Whether any file speaks of hooks."""
+        """Return whether any file mentions hooks."""
         return any("hooks:" in line for lines in self._lines.values() for line in lines)
 
     def _uses(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""One release of a helmfile, as its environments declare it, as a release of a layer file."""
+"""Converts one release of a helmfile, as its environments declare it, to a release of a layer file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_HISTORY = 100
 
 @dataclass(kw_only=True)
 class Release:
-    """What a release becomes: its keys, its values and switch by environment, and the report."""
+    """A converted release: its keys, its values and switch by environment, and the report."""
 
     id: ReleaseId
     found: Mapping[str, Found]  # by environment
@@ -40,7 +40,7 @@ class Release:
 
     @property
     def first(self) -> Found:
-        """As the first environment that has it declares it."""
+        """The release as the first environment that has it declares it."""
         return next(iter(self.found.values()))
 
     def is_on(self, environment: str) -> bool:
@@ -49,7 +49,7 @@ class Release:
 
 
 class Converter:
-    """Converts releases with what is known of all: charts, places, the texts of files that `set:` names."""
+    """Converts releases; knows the charts, the places, and the texts of files that `set:` names."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Converter:
         self._charts, self._places, self._texts, self._known = charts, places, texts, known
 
     def convert(self, release: Release) -> None:
-        """Fill in a release."""
+        """Convert a release."""
         self._chart(release)
         self._where(release)
         self._helm(release)
@@ -87,7 +87,7 @@ class Converter:
                 self._row(release, "version", f"{chart} in {name}", note)
 
     def _where(self, release: Release) -> None:
-        """Write in which environments it is installed."""
+        """Set the environments in which the release is installed."""
         if len(release.found) < len(release.names):
             release.keys["environments"] = [name for name in release.names if name in release.found]
         conditions = {str(found.keys.get("condition") or "") for found in release.found.values()}
@@ -143,7 +143,7 @@ class Converter:
             self._row(release, "labels", f"label {key}", note)
 
     def needs(self, release: Release, releases: Mapping[ReleaseId, Release], earlier: frozenset[ReleaseId]) -> None:
-        """Write what it needs; `earlier` are the releases that may be needed."""
+        """Set the release's needs; `earlier` are the releases it may need."""
         needs: dict[str, bool] = {}
         for name, found in release.found.items():
             for text in found.keys.get("needs") or ():
@@ -161,7 +161,7 @@ class Converter:
             release.keys["needs"] = [{"release": need, "optional": True} if elsewhere[need] else need for need in needs]
 
     def _needed(self, text: str, own: ReleaseId) -> ReleaseId | None:
-        """Return the release that `[context/][namespace/]name` means."""
+        """Return the release that `[context/][namespace/]name` refers to."""
         *before, name = text.split("/")
         namespace = before[-1] if before else own.namespace
         if ReleaseId(namespace, name) in self._known:
@@ -196,7 +196,7 @@ class Converter:
             self._row(release, "values", f"secret values: {where}", SECRETS)
 
     def _options(self, release: Release, chart: Chart) -> None:
-        """Say what becomes of values that helmfile takes for options of kustomize, and of namespaces."""
+        """Report how values that helmfile uses as options of kustomize, and namespaces, are converted."""
         directory = f"charts/{chart.name}"
         if chart.moves_objects:
             note = f"objects with a namespace stay there: write namespace: {release.id.namespace} into {directory}"
@@ -228,7 +228,7 @@ class Converter:
                 release.keys.setdefault(key, []).append({"run": command})
 
     def _hook(self, release: Release, hook: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-        """Yield the commands of a hook that are carried over, each with its key."""
+        """Yield the converted commands of a hook, each with its key."""
         command = [str(word) for word in (hook.get("command"), *(hook.get("args") or ())) if word]
         name = str(hook.get("name") or shortened(command, 2, " ") or "kubectlApply")
         for event in hook.get("events") or ():
@@ -266,6 +266,6 @@ class Converter:
 
 
 def chart_key(found: Found) -> tuple[str, str, str]:
-    """What a chart is looked up by: the state file, and name and version as they are there."""
+    """Return a chart's lookup key: the state file, and name and version as written there."""
     chart = found.keys.get("chart") or found.keys.get("directory") or ""
     return str(found.source), str(chart), str(found.keys.get("version") or "")

@@ -37,7 +37,7 @@ class State:
 
 
 def read_states(text: str) -> tuple[State, ...]:
-    """Return the state files in the order in which helmfile processes them: nested ones first."""
+    """Return the state files in the order in which helmfile processes them, nested ones first."""
     _, *parts = _STATE.split(text)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     try:
@@ -59,7 +59,7 @@ def read_list(text: str) -> dict[tuple[str, str], bool]:
 
 
 def releases_of(states: Iterable[State], listed: Mapping[tuple[str, str], bool], namespace: str) -> tuple[Found, ...]:
-    """Return every release in order, with what it takes from helmDefaults; `namespace` is for those without one."""
+    """Return every release in order, with helmDefaults applied; `namespace` is for those without one."""
     found = []
     for state in states:
         defaults = state.data.get("helmDefaults") or {}

@@ -1,4 +1,4 @@
-"""Values as helm merges them, `--set` flags, and what all environments share."""
+"""Merges values as helm does, applies `--set` flags, and finds the values that all environments share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONSTANTS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 
 
 def merged(below: Tree, above: Tree) -> dict[str, Any]:
-    """Merge maps; anything else is replaced, as helm does it with several `--values`."""
+    """Merge maps and replace anything else, as helm does with several `--values`."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
@@ -26,7 +26,7 @@ def merged(below: Tree, above: Tree) -> dict[str, Any]:
 
 
 def shared(values: Mapping[str, Tree]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Split values by environment into what all have in common and what is left of each."""
+    """Split values by environment into those common to all and the rest of each."""
     trees = list(values.values())
     if not trees:
         return {}, {}
@@ -51,7 +51,7 @@ def shared(values: Mapping[str, Tree]) -> tuple[dict[str, Any], dict[str, dict[s
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are equal as YAML: true is not 1."""
+    """Return whether two values are equal as YAML: true is not 1."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
@@ -69,7 +69,7 @@ def paths(tree: Tree, above: Path = ()) -> Iterator[Path]:
 
 
 def without_references(tree: Tree, above: Path = ()) -> tuple[dict[str, Any], list[Path]]:
-    """Return the tree without what is encrypted or refers to a secret elsewhere, and the paths of that."""
+    """Return the tree without values that are encrypted or refer to an external secret, and the paths of those."""
     result: dict[str, Any] = {}
     found: list[Path] = []
     for key, value in tree.items():
@@ -97,9 +97,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def with_set(tree: Tree, entries: Iterable[Tree], texts: Mapping[str, str], *, typed: bool = True) -> dict[str, Any]:
-    """Lay `set:` entries over values, as helm's `--set` (`typed`) or `--set-string` does.
+    """Apply `set:` entries to values, as helm's `--set` (`typed`) or `--set-string` does.
 
-    `texts` are the contents of files that entries name. Raises ConfigError for a name that cannot be understood.
+    `texts` are the contents of files that entries name. Raises ConfigError for a name that cannot be parsed.
     """
     result: dict[str, Any] = _copied(tree)
     for entry in entries:
@@ -145,7 +145,7 @@ def _put(tree: Any, where: tuple[str | int, ...], value: Any, name: str) -> None
 
 
 def _typed(text: str) -> Any:
-    """Return the value of `--set key=text`: helm takes integers, true, false and null out of it, and no other types."""
+    """Return the value of `--set key=text`: helm parses integers, true, false and null, and no other types."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     return int(text) if _INTEGER.fullmatch(text) else text
