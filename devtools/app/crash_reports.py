@@ -14,13 +14,13 @@ from devtools.errors import DevtoolsError, EnvironmentFault, ExitCode, limit_rea
 DISTRIBUTION = "ameide-devtools"
 
 
-# What the operating system refuses anyone at any moment, and what it refuses of one path.
+# Errors of the operating system: the first group may occur at any time, the second is about one path.
 _MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _PATH = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ESTALE})
 
 
 def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsError:
-    """The error for users, exit code 3; it names the file that holds the traceback, which only they can read.
+    """Return the error for users, exit code 3; it names the file with the traceback, which only this user can read.
 
     A full or broken machine, or a path that may not be used, is not a bug of devtools. `clean` hides secrets.
     """
@@ -47,7 +47,7 @@ def bug(error: BaseException, clean: Callable[[str], str] = str) -> DevtoolsErro
 
 
 def _write_traceback(error: BaseException, clean: Callable[[str], str]) -> Path:
-    """The file with the traceback, and with what ran where."""
+    """Write the traceback and the versions of devtools, Python and the platform to a file; return its path."""
     import platform
 
     descriptor, name = tempfile.mkstemp(prefix="devtools-bug-", suffix=".txt")

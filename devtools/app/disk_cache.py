@@ -1,10 +1,10 @@
-"""Caches what was read from files, for as long as the files are the same.
+"""Caches data read from files until one of the files changes.
 
-Reading and validating a stack takes a third of a second. The result is kept in the user's cache and made again whenever
-an input differs. A file counts as the same by size, inode, time of change and time of status change: the last cannot be
-set, so no edit goes unnoticed. A file changed within the last tenth of a second is not cached: another change might get
-the same time (as git's "racy" index entries, https://git-scm.com/docs/racy-git). The format is msgpack, decoded into
-the declared types: reading it cannot execute anything.
+Reading and validating a stack takes a third of a second. The result is stored in the user's cache and rebuilt when an
+input differs. A file is unchanged if its size, inode, modification time and status change time are the same: the last
+one cannot be set, so every edit is detected. A file modified within the last tenth of a second is not cached, because
+another change might get the same time (like git's "racy" index entries, https://git-scm.com/docs/racy-git). The format
+is msgpack, decoded into the declared types: reading it cannot execute anything.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from devtools.base.open_file import opened
 Value = TypeVar("Value")
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 
-_MOST = 64  # files: repositories and environments that one works with
+_MOST = 64  # files: the repositories and environments that one user works with
 _RACY = 100_000_000  # nanoseconds: file systems' clocks tick slower than ours
-_CODE = ("errors.py", "model", "base", "config", "charts", "sops")  # below devtools/: what decides what is read
+_CODE = ("errors.py", "model", "base", "config", "charts", "sops")  # below devtools/: code that makes the cached data
 
 
 class _Unusable(Exception):
-    """No cached value is readable, owned by this user, and made from the same inputs."""
+    """There is no cached value that is readable, owned by this user, and made from the same inputs."""
 
 
 def cached(
@@ -46,10 +46,10 @@ def cached(
     kind: Any,
     good: Callable[[Value], bool] = lambda _: True,
 ) -> Value:
-    """Return what `make` returned when these files and directories were as they are now, else what it returns now.
+    """Return the cached result of `make` if these files and directories are unchanged, else call it.
 
-    `name` tells the values in one directory apart; `kind` is the value's type. A value that is not `good` any more is
-    made again.
+    `name` distinguishes the values in one directory; `kind` is the value's type. A value that is no longer `good` is
+    rebuilt.
     """
     now = time.time_ns()
     stamp = _stamp((*inputs, *(Path(__file__).parents[1] / part for part in _CODE)))
@@ -67,7 +67,7 @@ def cached(
 
 
 def _stamp(paths: Iterable[Path]) -> Stamp | None:
-    """Every file of the paths with what tells it from another; None where that is not enough to go by."""
+    """Return every file of the paths with its stat stamp; None if a stamp cannot prove that a file is unchanged."""
     try:
         return (*_entries(paths), (sys.version, 0, 0, 0, 0))
     except OSError:
@@ -75,7 +75,7 @@ def _stamp(paths: Iterable[Path]) -> Stamp | None:
 
 
 def _entries(paths: Iterable[Path]) -> Iterator[tuple[str, int, int, int, int]]:
-    """Raises OSError for a link, whose target may change unseen."""
+    """Yield each file's stamp; raises OSError for a link, because a change of its target would go unnoticed."""
     waiting = [str(path) for path in paths]
     while waiting:
         path = waiting.pop()
@@ -96,7 +96,7 @@ def _entries(paths: Iterable[Path]) -> Iterator[tuple[str, int, int, int, int]]:
 def _read(file: Path, stamp: Stamp, kind: Any) -> Any:
     """Return the value cached with this stamp; raises _Unusable."""
     collects = gc.isenabled()
-    gc.disable()  # it would look at thousands of objects that all stay
+    gc.disable()  # the collector would visit thousands of objects, all of which stay alive
     try:
         with opened(file) as source:
             status = os.fstat(source.fileno())
@@ -115,33 +115,33 @@ def _read(file: Path, stamp: Stamp, kind: Any) -> Any:
 
 
 def _encode(value: object) -> str:
-    """Encode what msgspec does not know: a path."""
+    """Encode a path, which msgspec does not support."""
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value)} cannot be cached")
 
 
 def _decode(kind: type, value: Any) -> Any:
-    """Decode what msgspec does not know: a path."""
+    """Decode a path, which msgspec does not support."""
     if kind is Path:
         return Path(value)
     raise TypeError(f"{kind} cannot be cached")
 
 
 def _sealed(content: bytes) -> bytes:
-    """Return the content behind its digest: a damaged file could be read as another value."""
+    """Return the content with its digest in front, so that a damaged file is not read as another value."""
     return hashlib.sha256(content).digest() + content
 
 
 def _unsealed(raw: bytes) -> bytes:
-    """Return what was sealed; ValueError if it was changed."""
+    """Return the sealed content; raises ValueError if it does not match its digest."""
     if _sealed(content := raw[hashlib.sha256().digest_size :]) != raw:
         raise ValueError("damaged")
     return content
 
 
 def _write(file: Path, stamp: Stamp, value: object) -> None:
-    """Write the value whole or not at all, readable by this user only: a stack holds values."""
+    """Write the value atomically, readable by this user only, because a stack contains values."""
     with contextlib.suppress(OSError, ValueError, TypeError, OverflowError, RecursionError):
         content = msgspec.msgpack.encode((stamp, value), enc_hook=_encode)
         write_whole(file, _sealed(content), mode=0o600)

@@ -1,4 +1,4 @@
-"""Builds what the verbs need from the process's surroundings; the only reader of the environment."""
+"""Builds the objects that commands need; the only module that reads the process environment."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 APP = "ameide-devtools"
 Value = TypeVar("Value")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # as devtools.yaml's
-# What would make a child act on another cluster than the one it is given, or hand it a secret it has no use for.
+# Variables that would make a child process use another cluster, or pass it a secret that it does not need.
 _DROPPED = ("KUBECONFIG", "HELM_", "KUBE_", "KUBERNETES_", "KWOK_", "BUF_TOKEN", "VAULT_TOKEN", "DEVTOOLS_CHART_")
 _CHART_PASSWORD = "DEVTOOLS_CHART_PASSWORD_"  # noqa: S105 - the beginning of names, whatever a publisher is called
-_DIRECTORIES = frozenset({"PWD", "OLDPWD"})  # of a shell: named like passwords, and no secrets
+_DIRECTORIES = frozenset({"PWD", "OLDPWD"})  # set by shells: named like passwords, but not secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """Where state of this machine lives; both can be moved by DEVTOOLS_CACHE and DEVTOOLS_STATE."""
+    """The directories of this machine's state; DEVTOOLS_CACHE and DEVTOOLS_STATE override them."""
 
-    cache: Path  # built tools, made images: can be made again
+    cache: Path  # built tools and images: can be rebuilt
     state: Path  # clusters, locks
 
 
 @dataclass(kw_only=True)
 class App:
-    """One invocation: its surroundings, and what is built from them when first asked for."""
+    """One invocation: its environment, and the objects built from it on first use."""
 
     environ: Mapping[str, str]
     cwd: Path
@@ -60,7 +60,7 @@ class App:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Hides what is secret in all that is printed or written: from the start what the environment holds."""
+        """Hides secrets in everything that is printed or written; starts with those of the process environment."""
         from devtools.redaction import Redactor
 
         redactor = Redactor()
@@ -70,7 +70,7 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        """What devtools.yaml says."""
+        """The settings in devtools.yaml."""
         from devtools.config.settings import FILE, Settings, find_root, load_settings
 
         root = find_root(self.cwd)
@@ -78,12 +78,12 @@ class App:
 
     @property
     def environment_name(self) -> str:
-        """The environment: as typed, else DEVTOOLS_ENVIRONMENT, else what devtools.yaml says."""
+        """The environment: as typed, else DEVTOOLS_ENVIRONMENT, else the one in devtools.yaml."""
         return self.environment or self.environ.get("DEVTOOLS_ENVIRONMENT") or self.settings.environment
 
     @property
     def cluster_settings(self) -> ClusterSettings:
-        """What devtools.yaml says of this environment's cluster."""
+        """The settings of this environment's cluster in devtools.yaml."""
         return self.settings.cluster_of(self.environment_name)
 
     def cached(
@@ -95,7 +95,7 @@ class App:
         kind: Any,
         good: Callable[[Value], bool] = lambda _: True,
     ) -> Value:
-        """See `devtools.app.disk_cache`; without a cache directory it is made each time."""
+        """See `devtools.app.disk_cache`; without a cache directory the value is built each time."""
         from devtools.app.disk_cache import cached
 
         try:
@@ -125,7 +125,7 @@ class App:
 
     @cached_property
     def tilt_runner(self) -> SubprocessRunner:
-        """Runs Tilt, whose resources publish the protobuf module: it alone is handed BUF_TOKEN."""
+        """Runs Tilt, whose resources publish the protobuf module: the only child process that gets BUF_TOKEN."""
         return self._runner("BUF_TOKEN")
 
     def _runner(self, also: str = "") -> SubprocessRunner:
@@ -169,7 +169,7 @@ class App:
         return Charts(directory, root, stand_in, lock=lock, packages=self._packages)
 
     def _packages(self) -> Packages:
-        """What makes charts of manifests and kustomizations; kubectl is built when it is needed first."""
+        """Makes charts of manifests and kustomizations; kubectl is built on first use."""
         from devtools.charts.packaged.packages import ISOLATED, Kustomize, Packages
         from devtools.toolchain.versions import tool
 
@@ -188,7 +188,7 @@ class App:
         )
 
     def _stand_in(self, entry: LockEntry) -> Path | None:
-        """A stand-in for a chart that is not vendored: on the embedded cluster, where nothing else is real either."""
+        """Return a stand-in for a chart that is not vendored, on the embedded cluster only: it simulates workloads."""
         try:
             embedded = self.provider_name == "kwok"
         except EnvironmentFault:
@@ -203,7 +203,7 @@ class App:
 
     @cached_property
     def cluster_name(self) -> str:
-        """The cluster's name: DEVTOOLS_CLUSTER, else what devtools.yaml says."""
+        """The cluster's name: DEVTOOLS_CLUSTER, else the one in devtools.yaml."""
         typed = self.environ.get("DEVTOOLS_CLUSTER", "")
         if typed and not _NAME.fullmatch(typed):
             hint = "lower-case letters, digits and '-', a letter or digit at both ends, at most 32 characters"
@@ -225,7 +225,7 @@ class App:
 
     @cached_property
     def provider_name(self) -> ProviderName:
-        """Which provider makes the cluster."""
+        """The name of the provider that makes the cluster."""
         from devtools.app.providers import prefers_k3d
         from devtools.clusters.provider import choose_provider
 
@@ -233,9 +233,9 @@ class App:
 
     @property
     def requested_provider(self) -> str:
-        """The provider as DEVTOOLS_PROVIDER or devtools.yaml names it: a name, `auto` or "".
+        """The provider that DEVTOOLS_PROVIDER or devtools.yaml names: a name, `auto` or "".
 
-        ConfigError if an environment has an existing cluster of its own, and DEVTOOLS_PROVIDER means another one.
+        ConfigError if an environment has an existing cluster of its own, and DEVTOOLS_PROVIDER selects another one.
         """
         typed, own = self.environ.get("DEVTOOLS_PROVIDER", ""), self.settings.clusters.get(self.environment_name)
         if own and own.provider == "context" and typed not in {"", "context"}:
@@ -265,9 +265,9 @@ class App:
         return Path(found) if found else None
 
     def find_cluster(self) -> Cluster:
-        """Return the running cluster for a command that looks at releases; EnvironmentFault if there is none.
+        """Return the running cluster for a command that inspects releases; EnvironmentFault if there is none.
 
-        An empty cluster would be of no use to such a command, so the hint is to install the releases, too.
+        Such a command needs installed releases, so the hint is to install them, too.
         """
         from devtools.clusters.provider import ClusterAbsent
 
@@ -280,11 +280,11 @@ class App:
 
     @property
     def is_terminal(self) -> bool:
-        """Someone watches, and can see cursor movements."""
+        """Whether the output is a terminal that supports cursor movements."""
         return self.err.isatty() and self.out.isatty()
 
     def say(self, line: str) -> None:
-        """One line of progress for people."""
+        """Print one line of progress for people."""
         from devtools.report.text import visible
 
         shown = map(visible, self.redactor.text(line).split("\n"))
@@ -292,10 +292,9 @@ class App:
 
 
 def real_app(environment: str = "", sets: Iterable[str] = ()) -> App:
-    """The app of this process.
+    """Return the app of this process.
 
-    A stream that is closed (`>&-`) takes what is written and forgets it; one that cannot show a character shows its
-    escape.
+    Output to a closed stream (`>&-`) is discarded; a character that a stream cannot encode is written as its escape.
     """
     out, err = _open(sys.stdout), _open(sys.stderr)
     environ = dict(os.environ)

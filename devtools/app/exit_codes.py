@@ -1,4 +1,4 @@
-"""Runs a verb as the body of a process: its exit code, and the only mapping from errors to that."""
+"""Runs a command as the body of a process, and maps errors to exit codes; nothing else does that."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from devtools.app.signals import signals
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 
 Verb = Callable[[App], ExitCode]
-DOCUMENTS = ("text", "json")  # what a verb that shows something can print
-_GARBAGE = 50_000  # objects until the collector looks for rings of them: importing makes none, and thousands of objects
+DOCUMENTS = ("text", "json")  # formats of commands that print a document
+_GARBAGE = 50_000  # objects until the collector looks for cycles: importing makes none, but thousands of objects
 
 
 def main(
@@ -28,21 +28,21 @@ def main(
     environment: str = "",
     sets: Iterable[str] = (),
 ) -> None:
-    """Run a verb in this process and exit with its code; 0 returns, so that invoke can go on to the next task.
+    """Run a command in this process and exit with its code; 0 returns, so that invoke can run the next task.
 
     `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
-    `environment` is the one that was typed (default: the usual one), `sets` are values of it, as `key=value`.
+    `environment` is as typed (default: the usual one), `sets` are values of it, as `key=value`.
     """
     gc.set_threshold(_GARBAGE)
     app = real_app(environment, sets)
     code = _flushed(app, run(app, verb, output, outputs))
-    gc.freeze()  # the process ends: a last collection would free nothing that matters
+    gc.freeze()  # the process ends: a last collection would be wasted
     if code is not ExitCode.OK:
         sys.exit(int(code))
 
 
 def run(app: App, verb: Verb, output: str = "text", outputs: tuple[str, ...] = DOCUMENTS) -> ExitCode:
-    """Run a verb; every error becomes a sentence on stderr and an exit code."""
+    """Run a command; print every error as a sentence on stderr and return its exit code."""
     with signals(app):
         try:
             if output not in outputs:
@@ -50,12 +50,12 @@ def run(app: App, verb: Verb, output: str = "text", outputs: tuple[str, ...] = D
             return verb(app)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that classifies whatever comes
             if isinstance(error, BrokenPipeError) and _is_left(app):
-                return ExitCode.OK  # who reads us has seen enough
+                return ExitCode.OK  # the reader of stdout has closed the pipe
             return _fail(app, _classified(app, error), output)
 
 
 def _classified(app: App, error: BaseException) -> DevtoolsError:
-    """What an exception means to a user."""
+    """Return the error that describes an exception to the user."""
     if app.cancel.is_set() or isinstance(error, KeyboardInterrupt):
         return Interrupted(app.cancel.reason or "interrupted")
     if isinstance(error, DevtoolsError):
@@ -91,7 +91,7 @@ def _redacted(error: DevtoolsError, clean: Callable[[str], str]) -> DevtoolsErro
 
 
 def _with_way_out(app: App, error: DevtoolsError) -> DevtoolsError:
-    """Say how to put the state elsewhere if its directory is what cannot be used."""
+    """Return how to move the state elsewhere, if its directory is the one that cannot be used."""
     try:
         state = app.folders.state
     except DevtoolsError:
@@ -105,7 +105,7 @@ def _with_way_out(app: App, error: DevtoolsError) -> DevtoolsError:
 
 
 def _flushed(app: App, code: ExitCode) -> ExitCode:
-    """Write what is buffered; a failure is reported here, not by the interpreter at exit."""
+    """Write buffered output; a failure is reported here, not by the interpreter at exit."""
     try:
         if not _is_left(app):
             app.out.flush()
@@ -116,9 +116,9 @@ def _flushed(app: App, code: ExitCode) -> ExitCode:
 
 
 def _is_left(app: App) -> bool:
-    """Whether the reader of stdout is gone; then nothing more may be written there, not even at exit.
+    """Return whether the reader of stdout is gone; then nothing more may be written there, not even at exit.
 
-    Unbuffered output (PYTHONUNBUFFERED) leaves nothing to flush, so the pipe itself is asked, too.
+    With unbuffered output (PYTHONUNBUFFERED) there is nothing to flush, so the pipe itself is checked, too.
     """
     try:
         app.out.flush()
@@ -128,14 +128,14 @@ def _is_left(app: App) -> bool:
     except BrokenPipeError:
         is_left = True
     except (OSError, ValueError):
-        return False  # something else is wrong with it, and comes up again
+        return False  # another error, which the next write reports
     if is_left:
         _silence(app)
     return is_left
 
 
 def _silence(app: App) -> None:
-    """Let what is written to stdout from now on go nowhere."""
+    """Discard everything that is written to stdout from now on."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, app.out.fileno())

@@ -1,4 +1,4 @@
-"""The locks of a run: a file for the runs of this machine, Leases on the cluster for those of others."""
+"""The locks of a run: a file for the runs of this machine, Leases on the cluster for runs of other machines."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from devtools.locks.holder import Holder
     from devtools.model import Stack
 
-_DEFAULT = "default"  # a namespace that every cluster has
-_NAMESPACE = 300.0  # seconds that a namespace which is being deleted may take to go
+_DEFAULT = "default"  # exists on every cluster
+_NAMESPACE = 300.0  # seconds to wait until a namespace that is being deleted is gone
 _RENEW_FOR = 3.0  # seconds that one renewal may take
 
 
 @contextlib.contextmanager
 def machine_lock(app: App, bus: Bus, cluster: Cluster, *, stack: Stack, command: str, wait: bool) -> Iterator[None]:
-    """Hold this machine's run lock of a stack and context; EnvironmentFault if the cluster is being removed."""
+    """Hold this machine's run lock for a stack and context; EnvironmentFault if the cluster is being removed."""
     from devtools.locks.run_lock import check_shutdown, run_lock
 
     locks, where = app.folders.state / "locks", f"{cluster.provider} {cluster.name}"
@@ -41,7 +41,7 @@ def machine_lock(app: App, bus: Bus, cluster: Cluster, *, stack: Stack, command:
 
 
 def run_subject(stack: str, context: str) -> str:
-    """Return what a run holds the lock of."""
+    """Return the name of what a run locks."""
     return f"stack {stack} on {context}"
 
 
@@ -49,7 +49,7 @@ def run_subject(stack: str, context: str) -> str:
 def cluster_lock(
     app: App, bus: Bus, kube: Kube, cluster: Cluster, *, stack: Stack, command: str, wait: bool
 ) -> Iterator[None]:
-    """Hold the cluster's run lock of a stack while the body runs: the Leases of `lease_namespaces`."""
+    """Hold the cluster's run lock for a stack while the body runs: the Leases of `lease_namespaces`."""
     from devtools.helm.labels import LABEL_STACK
     from devtools.kube.client import Kube as Client
     from devtools.locks.lease import Lease, hold
@@ -58,7 +58,7 @@ def cluster_lock(
 
     say = partial(_notify, bus)
     holder = own_holder(app, command)
-    # Connections of its own: those of the run are cut when it is to end, and the Lease is given up after that.
+    # Its own connections: the run's are closed when it must stop, and the Lease is released after that.
     renewing = Client(cluster.kubeconfig, cluster.context, Cancel(), retry_for=0.0, read_for=_RENEW_FOR)
     refusals = []
     with contextlib.ExitStack() as leases:
@@ -69,7 +69,7 @@ def cluster_lock(
                 try:
                     make_namespace(kube, where, {LABEL_STACK: stack.name}, patience, create=create)
                 except NamespaceMissing:
-                    continue  # there is nothing in it to be changed
+                    continue  # it contains nothing that a run could change
             lease = Lease(kube, where, stack.name, holder, renewing=renewing)
             attempt = hold(lease, wait=wait, cancel=kube.cancel, say=say, lost=kube.cancel.fail)
             refusals.append(leases.enter_context(attempt))
@@ -83,7 +83,7 @@ def _notify(bus: Bus, line: str) -> None:
 
 
 def lease_namespaces(stack: Stack) -> tuple[str, ...]:
-    """Return the namespaces of a stack's Leases, in the order in which all runs take them.
+    """Return the namespaces of a stack's Leases, in the order in which every run acquires them.
 
     All runs try the first, so that branches whose releases are in different namespaces exclude each other. The other
     is the stack's namespace if it has only one, so that rights to that one are enough.
@@ -93,7 +93,7 @@ def lease_namespaces(stack: Stack) -> tuple[str, ...]:
 
 
 def own_holder(app: App, command: str, cluster: str = "") -> Holder:
-    """This process as the holder of a run lock, on a cluster (`<provider> <name>`, "": none)."""
+    """Return this process as the holder of a run lock, on a cluster (`<provider> <name>`, "": none)."""
     from devtools.locks.holder import Holder
 
     started = datetime.fromtimestamp(app.clock(), UTC).strftime("%H:%M:%S UTC")
@@ -101,7 +101,10 @@ def own_holder(app: App, command: str, cluster: str = "") -> Holder:
 
 
 def origin_of(app: App) -> str:
-    """Names this machine and state directory: what a run of it started ends with it, or is ended by its next one."""
+    """Return an id of this machine and state directory.
+
+    Processes that a run started end with it, or the next run with the same id ends them.
+    """
     from devtools.locks.holder import this_machine
 
     machine = this_machine() or platform.node()
@@ -109,9 +112,9 @@ def origin_of(app: App) -> str:
 
 
 def _who() -> str:
-    """`user@host`."""
+    """Return `user@host`."""
     try:
         user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user without a name
+    except (OSError, KeyError, ImportError):  # in a container the user may have no name
         user = f"uid {os.getuid()}"
     return f"{user}@{platform.node() or 'an unknown host'}"

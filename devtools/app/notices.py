@@ -1,4 +1,4 @@
-"""What is worth a word before a plan is carried out."""
+"""Warnings and notices that are printed before a plan is carried out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_RENDERED = 50  # helm takes a tenth of a second or more for each
 
 
 def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | None:
-    """Return a warning that another run, here or on another machine, changes what is looked at, if one does."""
+    """Return a warning if another run, here or on another machine, is changing the inspected stack."""
     from devtools.app.locks import run_subject
     from devtools.locks.run_lock import under_way
 
@@ -35,7 +35,7 @@ def others_notice(app: App, stack: Stack, context: str, kube: Kube) -> Notice | 
 
 
 def _elsewhere(stack: Stack, kube: Kube) -> str:
-    """The holder of the stack's Leases; empty if there is none, or this user may not read them."""
+    """Return the holder of the stack's Leases; empty if there is none, or this user may not read them."""
     from devtools.app.locks import lease_namespaces
     from devtools.locks.lease import find_holder
 
@@ -62,9 +62,9 @@ def undeclared_notices(plan: Plan, environment: str) -> Iterator[Notice]:
 
 
 def random_notices(plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]) -> Iterator[Notice]:
-    """A warning for each release that is to be upgraded and whose templates render differently each time.
+    """Return a warning for each release that will be upgraded and whose templates render differently each time.
 
-    Only those are looked at: what is unchanged is not rendered again, whatever its templates call.
+    Unchanged releases are not checked: they are not rendered again, whatever their templates call.
     """
     upgrades = [step for step in plan.steps if step.action is Action.UPGRADE and not step.sweep]
     if not upgrades:
@@ -96,7 +96,7 @@ def rendering_failures(
 ) -> list[RenderingFailure]:
     """Render the charts of the releases to sync, without the cluster; nothing if helm is not built yet.
 
-    What was rendered before from the same inputs is not rendered again. Of more than 50 releases, one of each chart is
+    Releases that were rendered before from the same inputs are skipped. Of more than 50 releases, one of each chart is
     rendered, and a notice says so. A template that asks the cluster (`lookup`, `.Capabilities`) may fail only here.
     Emits a warning for each failure.
     """
@@ -115,7 +115,7 @@ def rendering_failures(
     if not releases:
         return []
     if len(releases) > _MOST_RENDERED:
-        charts = {release.chart.path: release for release in reversed(releases)}  # the first one of each
+        charts = {release.chart.path: release for release in reversed(releases)}  # the first release of each chart
         message = f"rendered one release of each chart, {len(charts)} of {len(releases)}; to render all: invoke check"
         emit(Notice(level="info", message=message))
         releases = list(charts.values())
@@ -142,7 +142,7 @@ def rendering_failures(
 def _with_secrets(
     app: App, plan: Plan, values: Mapping[ReleaseId, Mapping[str, Any]]
 ) -> tuple[Mapping[ReleaseId, Mapping[str, Any]], list[RenderingFailure]]:
-    """Return decrypted values; if a key is missing, a warning for each release that therefore is not rendered."""
+    """Return decrypted values; if a key is missing, a warning for each release that is not rendered because of it."""
     from devtools.app.stack_cache import with_decrypted
 
     try:

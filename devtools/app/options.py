@@ -1,4 +1,4 @@
-"""How a run was asked for: its options, what it is about, and the command that asks for the same again."""
+"""What a run was started with: its options, its selection, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uninstall:
-    """What an uninstall is about, and what it removes beside the releases."""
+    """What an uninstall selects, and what it removes besides the releases."""
 
     undeclared: bool = False  # only releases that no layer declares any more
     crds: bool = False  # CRDs, too, after the last release
-    whole: bool = True  # everything of the stack; else the selection, which refuses while others need it
-    dependents: bool = False  # uninstall those others, too
+    whole: bool = True  # everything of the stack; else the selection, unless other releases need it
+    dependents: bool = False  # uninstall those other releases, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Request:
 
 
 def command_line(command: str, options: Options, environment: str = "", **flags: bool) -> str:
-    """Return the words after `invoke` that repeat a run; `flags` are those that only one task has.
+    """Return the words after `invoke` that repeat a run; `flags` are specific to one task.
 
     Leaves out flags that only change the output, and the guards that Tilt's commands carry.
     """

@@ -1,6 +1,6 @@
-"""Marks the processes of a run, so that the next one ends what a killed one left.
+"""Marks the processes of a run, so that the next run can end the ones that a killed run left behind.
 
-A helm that goes on would work against the one that takes up its work.
+A helm process that is still running would conflict with the helm that the next run starts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _GRACE = 5.0  # seconds after INT: helm then notes that its release failed
 
 @contextlib.contextmanager
 def marked(root: Path, say: Callable[[str], None]) -> Iterator[str]:
-    """A mark of our own for as long as we live; ends the processes that bear that of a run which does not.
+    """Mark this process's children while the body runs; end the processes with the mark of a run that is gone.
 
-    It is the path of a file under `root` that we hold locked: the system lets go of it however we end. `say` is told
-    of processes that are ended. Raises EnvironmentFault where the file cannot be made.
+    The mark is the path of a file under `root` that this process keeps locked: the system releases the lock however
+    the process ends. `say` gets a line about processes that are ended. Raises EnvironmentFault if the file cannot be
+    created.
     """
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,7 +49,7 @@ def marked(root: Path, say: Callable[[str], None]) -> Iterator[str]:
 
 
 def _sweep(root: Path, say: Callable[[str], None]) -> None:
-    """End what runs that are gone have started."""
+    """End the processes that finished or killed runs have left behind."""
     for path in root.glob("*-*.lock"):
         lock = FileLock(path, is_singleton=False)
         with contextlib.suppress(Timeout):
@@ -58,7 +59,7 @@ def _sweep(root: Path, say: Callable[[str], None]) -> None:
 
 
 def _end_all(path: Path, say: Callable[[str], None]) -> None:
-    """End the processes of a run that is gone."""
+    """End the processes of one run that is gone."""
     import psutil
 
     left = [process for process in psutil.process_iter() if _mark(process) == str(path)]

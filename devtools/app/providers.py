@@ -1,4 +1,4 @@
-"""Build the provider that `App.provider_name` names."""
+"""Builds the provider that `App.provider_name` names."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def make_provider(app: App) -> Provider:
 
 
 def prefers_k3d(app: App) -> bool:
-    """Whether `auto` takes k3d.
+    """Return whether `auto` selects k3d.
 
-    It can work, and its cluster exists, or no embedded one does and every chart is vendored. The Docker engine is asked
-    last.
+    That is if k3d can work and either its cluster exists, or no embedded cluster does and every chart is vendored. The
+    Docker engine is checked last.
     """
     if app.which("k3d") is None:
         return False
@@ -47,7 +47,7 @@ def prefers_k3d(app: App) -> bool:
 
 
 def unvendored(app: App) -> tuple[str, ...]:
-    """Pinned charts that are not vendored; none if the lock cannot be read, which every run reports."""
+    """Return the pinned charts that are not vendored; none if the lock cannot be read, which every run reports."""
     try:
         entries = app.charts.lock.entries.values()
     except ConfigError:
@@ -56,7 +56,7 @@ def unvendored(app: App) -> tuple[str, ...]:
 
 
 def why_embedded(app: App) -> str:
-    """Why `auto` takes the embedded cluster though k3d could work; empty if that is not so."""
+    """Return why `auto` selects the embedded cluster although k3d could work; empty if it does not."""
     if app.provider_name != "kwok" or app.requested_provider not in {"", "auto"}:
         return ""
     charts = unvendored(app)
@@ -67,13 +67,13 @@ def why_embedded(app: App) -> str:
 
 
 def say_why_embedded(app: App) -> None:
-    """Say once, before the cluster is made, why it will be the embedded one."""
+    """Explain once, before the cluster is created, why it will be the embedded one."""
     if app.provider_name == "kwok" and not _state(app).is_dir() and (why := why_embedded(app)):
         app.say(f"{why} (for k3d: invoke charts.vendor first)")
 
 
 def say_unused_keys(app: App) -> None:
-    """Name keys of devtools.yaml that the cluster has no use for: `auto` took another provider than they are for."""
+    """Warn of keys of devtools.yaml that are unused because `auto` selected another provider."""
     from devtools.config.cluster_keys import unused
 
     if keys := unused(app.provider_name, app.cluster_settings.declared):
@@ -97,20 +97,20 @@ def confirm_writing(app: App, context: str) -> None:
 
 
 def own_kubeconfig(app: App) -> Path:
-    """The file that holds the kubeconfig of this app's cluster, absolute, whether it is there or not."""
+    """Return the absolute path of the kubeconfig of this app's cluster, whether or not the file exists."""
     is_context = app.provider_name == "context"
     return (_context(app).kubeconfig() if is_context else _state(app) / "kubeconfig").absolute()
 
 
 def _state(app: App, provider: str = "") -> Path:
-    """The directory of the cluster of a provider (default: this app's): two providers may use the same name."""
+    """Return the directory of a provider's cluster (default: this app's): two providers may use the same name."""
     provider = provider or app.provider_name
     folder = "clusters" if provider == "kwok" else provider
     return app.folders.state / folder / app.cluster_name
 
 
 def remove_stale_copies(app: App) -> None:
-    """Remove copies of kubeconfigs that nothing can use any more, whatever the provider is now."""
+    """Remove unused copies of kubeconfigs, whatever the provider is now."""
     if (app.folders.state / "context").is_dir():
         _context(app).remove_stale_copies()
 
@@ -132,14 +132,14 @@ def _kwok(app: App) -> Provider:
 
 
 def embedded_layout(app: App) -> Layout:
-    """Where the embedded cluster keeps what it has."""
+    """Return the paths of the embedded cluster."""
     from devtools.clusters.embedded.layout import Layout
 
     return Layout(name=app.cluster_name, state=_state(app).resolve())
 
 
 def k3d_config(app: App) -> Config:
-    """What the k3d cluster is to be."""
+    """Return the requested configuration of the k3d cluster."""
     from devtools.clusters.k3d.base_file import read_base
     from devtools.clusters.k3d.config import Config, Registry
 
@@ -163,20 +163,20 @@ def k3d_config(app: App) -> Config:
 
 
 def _from_root(volume: str, root: Path) -> str:
-    """A volume whose source is a path, from the repository's root; one without a slash is a volume of Docker's."""
+    """Resolve a volume's source path from the repository's root; without a slash it names a Docker volume."""
     source, _, target = volume.partition(":")
     return f"{root / source}:{target}" if "/" in source or source.startswith(".") else volume
 
 
 def k3d_tool(app: App) -> K3d:
-    """The k3d program, kept away from the user's files."""
+    """Return the k3d program, isolated from the user's files."""
     from devtools.clusters.k3d.commands import K3d
 
     return K3d(program=app.which("k3d") or Path("k3d"), home=_state(app))
 
 
 def k3d_provider(app: App) -> K3dProvider:
-    """Build the provider of a k3d cluster, whether or not k3d and Docker are there."""
+    """Build the provider of a k3d cluster, whether or not k3d and Docker are available."""
     from devtools.clusters.k3d.provider import K3dProvider
     from devtools.docker.engine import DockerEngine
 
@@ -193,7 +193,7 @@ def k3d_provider(app: App) -> K3dProvider:
 
 
 def _context(app: App) -> ContextProvider:
-    """A context of the user's that devtools.yaml allows."""
+    """Build the provider of one of the user's contexts that devtools.yaml allows."""
     from devtools.clusters.context import ContextProvider
 
     default = Path(app.environ.get("HOME", "~")).expanduser() / ".kube" / "config"
@@ -209,7 +209,7 @@ def _context(app: App) -> ContextProvider:
 
 
 def require_target(cluster: Cluster, context: str, kubeconfig: str) -> Cluster:
-    """Return the cluster if it is the one that a command was written for ("": any); else raise EnvironmentFault."""
+    """Return the cluster if it has the expected context and kubeconfig ("": any); else raise EnvironmentFault."""
     for what, expected, found in (
         ("context", context, cluster.context),
         ("kubeconfig", kubeconfig, str(cluster.kubeconfig)),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from devtools.model import ReleaseId, Stack
     from devtools.run_context.session import Session
 
-# A helm ends before its garbage is worth collecting: a quarter of its CPU. The limit is where it begins to, after all.
+# Garbage collection takes a quarter of helm's CPU time, and helm ends soon: collect only above a memory limit.
 _MEMORY = {"GOGC": "off", "GOMEMLIMIT": "256MiB"}
 
 
@@ -41,7 +41,7 @@ def new_session(
     from devtools.run_context.slots import Slots
 
     own = cluster.kubeconfig.parent / "helm"
-    # Not the user's plugins, nor caches of another cluster on the same port; works without HOME.
+    # Excludes the user's plugins and caches of another cluster on the same port; works without HOME.
     homes = {"KUBECACHEDIR": "kube", "HELM_CACHE_HOME": "cache", "HELM_CONFIG_HOME": "config", "HELM_DATA_HOME": "data"}
     env = {**variables, **_MEMORY, **{key: str(own / name) for key, name in homes.items()}}
 
@@ -57,7 +57,7 @@ def new_session(
         runner=app.runner.under(kube.cancel),
         bus=bus,
         cancel=kube.cancel,
-        slots=Slots((os.cpu_count() or 1) + 1),  # a helm also waits for the API server: one more fills the gaps
+        slots=Slots((os.cpu_count() or 1) + 1),  # one more, because helm also waits for the API server
         root=stack.root,
         hook_env={
             **variables,

@@ -1,7 +1,7 @@
-"""What Ctrl-C, SIGTERM and a terminal that goes away do.
+"""Handles Ctrl-C, SIGTERM and the hang-up of a terminal.
 
-The first asks everything under way to stop, which ends children by INT, TERM, KILL; a second Ctrl-C or SIGTERM kills
-them, and ends us after `STUCK` seconds, whatever we wait for; a third Ctrl-C ends us where we are.
+The first signal asks everything under way to stop, which ends children by INT, TERM, KILL; a second Ctrl-C or SIGTERM
+kills them, and ends this process after `STUCK` seconds, whatever it waits for; a third Ctrl-C ends it immediately.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _REASONS = {
     signal.SIGHUP: "the terminal went away (SIGHUP)",
 }
 STUCK = 5.0  # seconds after the second signal
-_LAST = 3  # the Ctrl-C that is too many
-_AGAIN = (signal.SIGINT, signal.SIGTERM)  # a terminal that goes away says so more than once
+_LAST = 3  # the Ctrl-C that ends the process immediately
+_AGAIN = (signal.SIGINT, signal.SIGTERM)  # a terminal that hangs up sends SIGHUP more than once
 _MESSAGE = b"error: interrupted, and did not end by itself\n"
-_OVER = 0  # no signal's number
+_OVER = 0  # not a signal number
 
 
 @contextlib.contextmanager
 def signals(app: App) -> Iterator[None]:
-    """Hand signals to `app.cancel` while the body runs.
+    """Pass signals to `app.cancel` while the body runs.
 
-    By way of a thread: a handler runs in the middle of anything, also while the main thread holds the very lock that
-    setting a flag takes, and it does not run at all where the signal came just before the main thread began to wait
-    for something that takes long. So the interpreter itself writes each signal's number into a pipe, at once
-    (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd). What was ignored (nohup) stays so.
+    A thread does that, because a handler can run at any point, even while the main thread holds the lock that setting
+    a flag needs, and it does not run at all if the signal arrives just before the main thread starts a long wait. The
+    interpreter itself writes each signal's number into a pipe, immediately
+    (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd). Ignored signals (nohup) stay ignored.
     """
     typed: list[int] = []
 
@@ -58,7 +58,7 @@ def signals(app: App) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched(app: App) -> Iterator[None]:
-    """Have a thread do what signals ask for while the body runs."""
+    """Run the thread that acts on signals while the body runs."""
     came, written = os.pipe()
     os.set_blocking(written, False)
     watcher = Thread(target=_watch, args=(app, came), name="signals", daemon=True)
@@ -75,7 +75,7 @@ def _watched(app: App) -> Iterator[None]:
 
 
 def _watch(app: App, came: int) -> None:
-    """Do what the signals ask for whose numbers can be read from a descriptor, until it is over."""
+    """Read signal numbers from a descriptor and act on them until the end marker arrives."""
     end = Timer(STUCK, _end_here)
     end.daemon = True
     while True:
@@ -92,7 +92,7 @@ def _watch(app: App, came: int) -> None:
 
 
 def _end_here() -> None:
-    """End the process: the main thread waits for something that no signal interrupts."""
+    """End the process when the main thread waits for something that no signal interrupts."""
     with contextlib.suppress(OSError):
         os.write(2, _MESSAGE)
     os._exit(ExitCode.INTERRUPTED)

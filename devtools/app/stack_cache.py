@@ -1,4 +1,4 @@
-"""The stack, read from its files or as it was read from the very same files before."""
+"""Loads the stack from its files, or from the cache if the files are unchanged."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def cached_stack(app: App) -> Stack:
 
 
 def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mapping[str, Mapping[str, Any]]:
-    """The merged values of releases by `namespace/name`; raises ConfigError where an overlay cannot be read.
+    """Return the merged values of releases by `namespace/name`; raises ConfigError if an overlay cannot be read.
 
-    Secrets that references brought from the environment are marked.
+    Secrets that references copied from the environment are marked.
     """
     from devtools.config.references.secrecy import marking
 
@@ -48,7 +48,7 @@ def cached_values(app: App, stack: Stack, releases: Iterable[Release]) -> Mappin
         }
 
     def is_of_these(merges: dict[str, Any]) -> bool:
-        # the stack may have been read from what its files held before: a run that waited for its lock has an old one
+        # the files may have changed since the stack was read: a run that waited for its lock has an old stack
         return all(name in merges and merges[name][0] == _own(release) for name, release in by_name.items())
 
     name = f"values {stack.root} {_referred(stack.environment)} {_provider(app)} {' '.join(by_name)}"
@@ -78,7 +78,7 @@ def decrypted_values(app: App, releases: Iterable[Release]) -> Mapping[Path, Map
 
 
 def _require_unchanged(app: App, release: Release) -> None:
-    """Raise ConfigError if encrypted files are not those that the release's digest was made of."""
+    """Raise ConfigError if encrypted files changed since the release's digest was computed."""
     from devtools.base.yaml_positions import read
     from devtools.sops.encrypted_file import ciphertext_digest
 
@@ -93,9 +93,9 @@ def with_decrypted(
     values: Mapping[ReleaseId, Mapping[str, Any]],
     smoke_values: Mapping[str, Any],
 ) -> Mapping[ReleaseId, Mapping[str, Any]]:
-    """Lay the encrypted values over those of every release that a plan syncs: only then are keys needed.
+    """Merge the encrypted values into those of every release that a plan syncs; only then are keys needed.
 
-    `smoke_values` are what the cluster lays over those of smoke tests. Raises ConfigError as `decrypted_values`.
+    `smoke_values` are the cluster's overrides for smoke tests. Raises ConfigError like `decrypted_values`.
     """
     releases = [step.release for step in plan.steps if step.action in SYNCED and step.release.secret_files]
     if not releases:
@@ -112,7 +112,7 @@ def with_decrypted(
 
 
 def require_keys(app: App, releases: Iterable[Release]) -> None:
-    """Raise ConfigError if there is no cluster yet, and values that the releases on it will get cannot be decrypted."""
+    """Raise ConfigError if there is no cluster yet and the values for its releases cannot be decrypted."""
     with_files = [release for release in releases if release.secret_files]
     if not with_files:
         return
@@ -123,7 +123,7 @@ def require_keys(app: App, releases: Iterable[Release]) -> None:
 
 
 def decryption(app: App) -> Decryption:
-    """Return what decrypts files with sops, which is built first if it is not there yet."""
+    """Return the decrypter, which uses sops; sops is built first if it is missing."""
     from devtools.sops.decryption import Decryption
 
     app.toolchain.ensure(("sops",), progress=app.say)
@@ -132,25 +132,25 @@ def decryption(app: App) -> Decryption:
 
 
 def _own(release: Release) -> str:
-    """What of a release decides its values, beside what is in the files it names; tells 1 from true."""
+    """Return the keys of a release that affect its values, besides the files it names; distinguishes 1 from true."""
     return repr((release.values, release.values_files, release.secrets_digest))
 
 
 def _referred(environment: Environment) -> str:
-    """The environment's name, and what references in overlays stand for."""
+    """Return the environment's name, and the values that references in overlays resolve to."""
     if not environment.references:
         return environment.name
     return f"{environment.name} {environment.values!r} {environment.texts!r}"
 
 
 def _inputs(app: App) -> tuple[Path, ...]:
-    """Every place that a stack is read from."""
+    """Return every file and directory that a stack is read from."""
     settings = app.settings
     return (settings.root / "devtools.yaml", settings.layers, settings.environments, settings.charts)
 
 
 def _provider(app: App) -> str:
-    """The provider's name, which decides whether there are stand-ins; commands that need a cluster report faults."""
+    """Return the provider's name, which decides about stand-ins; commands that need a cluster report its faults."""
     try:
         return app.provider_name
     except EnvironmentFault:
@@ -158,9 +158,9 @@ def _provider(app: App) -> str:
 
 
 def is_current(stack: Stack, charts: Charts) -> bool:
-    """Whether what the stack was read from, beside its inputs, is still there.
+    """Return whether the files that the stack depends on besides its inputs are still there.
 
-    Stand-ins lie in a cache that people empty; what kustomizations build on, and files whose text is referred to, may
+    Stand-ins are in a cache that users may empty; the bases of kustomizations and files whose text is referred to may
     be anywhere in the repository.
     """
     used = {release.chart.name: release.chart for release in stack.releases()}
