@@ -189,7 +189,7 @@ def test_a_layer_and_a_selector_combine_and_hints_can_be_typed(offline: Repo) ->
     nowhere = {"DEVTOOLS_CLUSTER": "nothing-here"}
     planned = offline.invoke("plan", "--name", "60", "--release", "smoke", "--output", "json", env=nowhere).document
     assert [item["release"] for item in planned["releases"]] == [f"{offline.namespace}/smoke"]
-    assert planned["next"] == ["invoke up --release smoke --label layer=60-tests"]
+    assert planned["next"] == ["invoke layer 60-tests --release smoke"]
     again = offline.invoke("plan", *planned["next"][0].split()[2:], "--output", "json", env=nowhere).document
     assert again["releases"] == planned["releases"]
     for task in ("plan", "drift", "layers"):
