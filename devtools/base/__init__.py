@@ -1,1 +1,1 @@
-"""Small helpers that import nothing of ours but the errors: files, YAML and JSON, names."""
+"""Small helpers that import no other package of devtools but the errors: files, YAML and JSON, names."""

@@ -1,4 +1,4 @@
-"""Reads tar archives that others made, and packs reproducible ones."""
+"""Reads tar archives from any source, and packs reproducible ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from devtools.base.open_file import LARGEST_FILE, too_large
 
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, tarfile.TarError, zlib.error, EOFError),
-    *(ValueError, OverflowError, RecursionError),  # tarfile's own: numbers in headers, many headers of headers
+    *(ValueError, OverflowError, RecursionError),  # raised inside tarfile: numbers in headers, many nested headers
 )
-"""What opening an archive, going through its members and reading them may raise."""
+"""The errors that opening an archive, iterating its members and reading them may raise."""
 
 
 def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Its members, one after the other; raises of `UNREADABLE`.
+    """Yield its members in order; raises one of `UNREADABLE`.
 
     A negative size would make tarfile go backwards, for ever (CVE-2025-8194).
     """
@@ -30,9 +30,9 @@ def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def unpack(path: Path, into: Path) -> None:
-    """Write the files of an archive below a directory; raises of `UNREADABLE`, also for a path that leads out of it.
+    """Write the files of an archive below a directory; raises one of `UNREADABLE`, also for a path that leaves it.
 
-    Links are left out, and modes are ours. tarfile's own filters are missing in Python 3.11 before 3.11.4.
+    Links are skipped, and the archive's modes are ignored. Python 3.11 before 3.11.4 lacks tarfile's own filters.
     """
     with tarfile.open(path) as archive:
         for member in members(archive):
@@ -46,7 +46,7 @@ def unpack(path: Path, into: Path) -> None:
 
 
 def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """What a file of an archive holds; raises of `UNREADABLE`, also where that is more than Helm takes.
+    """Return the content of a file of an archive; raises one of `UNREADABLE`, also if it is above Helm's limit.
 
     A sparse file's holes are read as zeros: a few bytes of an archive can stand for any number of them.
     """
@@ -64,7 +64,7 @@ def packed(files: Mapping[str, bytes]) -> bytes:
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for name, content in sorted(files.items()):
-            member = tarfile.TarInfo(name)  # its times and owners are zero
+            member = tarfile.TarInfo(name)  # TarInfo's default times and owners are zero
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return raw.getvalue()

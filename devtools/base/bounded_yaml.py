@@ -1,4 +1,4 @@
-"""A YAML loader that does not go deeper than it may: libyaml's composer recurses until the process ends."""
+"""A YAML loader with a nesting limit: libyaml's composer would recurse until the process crashes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class TooDeep(yaml.YAMLError):
-    """What is nested deeper than the loader goes."""
+    """The document is nested deeper than the loader's limit."""
 
 
 class BoundedLoader(_Base):  # type: ignore[misc] # the C loader's type is Any
-    """Counts the levels that the composer goes down; raises TooDeep beyond `deepest`."""
+    """Counts the composer's nesting levels; raises TooDeep beyond `deepest`."""
 
-    deepest = 1000  # levels that the C stack surely holds
+    deepest = 1000  # levels that certainly fit the C stack
 
     def __init__(self, stream: Any) -> None:
-        """At the top."""
+        """Start at the top level."""
         super().__init__(stream)
         self._depth = 0
 
     def descend_resolver(self, node: Any, index: Any) -> None:  # noqa: ARG002 - PyYAML's signature
-        """The composer goes a level down."""
+        """Count one level more."""
         self._depth += 1
         if self._depth > self.deepest:
             raise TooDeep(f"it is nested deeper than {self.deepest} levels")
 
     def ascend_resolver(self) -> None:
-        """And up again."""
+        """Count one level less."""
         self._depth -= 1

@@ -20,7 +20,7 @@ LONGEST = 255  # characters of a repository, its registry included
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Reference:
-    """One image's name in full; `tag` or `digest` may be empty, but not both."""
+    """The full name of one image; `tag` or `digest` may be empty, but not both."""
 
     registry: str
     repository: str  # without the registry
@@ -34,27 +34,27 @@ class Reference:
 
     @property
     def short(self) -> str:
-        """The last part of the repository: what people call it."""
+        """The last part of the repository, which people use as its name."""
         return self.repository.rpartition("/")[2]
 
     @property
     def tagged(self) -> str:
-        """Its name with the tag, or with the digest where it has none."""
+        """Its name with the tag, or with the digest if it has no tag."""
         return f"{self.name}:{self.tag}" if self.tag else str(self)
 
     def __str__(self) -> str:
-        """In full: `docker.io/library/busybox:1.36@sha256:…`."""
+        """Its full name: `docker.io/library/busybox:1.36@sha256:…`."""
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
 
     def name_in_registry(self, host: str) -> str:
-        """Where a registry that holds images of several others keeps it: their names do not meet there."""
+        """Its path in a registry that mirrors several others; the paths of different registries do not collide."""
         origin = self.registry.replace(":", "-").lower()
         return f"{host}/{origin}/{self.repository}:{self.tag or self.digest.removeprefix('sha256:')}"
 
 
 def parse(text: str) -> Reference:
-    """The image that a chart or a person names; raises ValueError if it is not an image name."""
+    """Parse the image name in a chart or on the command line; raises ValueError if it is not an image name."""
     rest, _, digest = text.partition("@")
     head, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:

@@ -17,13 +17,13 @@ from devtools.base.image_names import DIGEST, LONGEST, REPOSITORY, TAG
 T = TypeVar("T")
 
 RESERVED_LABELS = frozenset({"createdAt", "modifiedAt", "name", "owner", "status", "version"})
-"""What Helm itself labels a release's record with."""
+"""The labels that Helm itself puts on a release's record."""
 MESSAGES: dict[str, str] = {}
-"""What a mismatch of each pattern means to a person."""
-_LONGEST_PART = 100  # of a publisher, a chart's name and its version: they are parts of a file's name, of 255 bytes
+"""The error text for a mismatch of each pattern."""
+_LONGEST_PART = 100  # of a publisher, a chart's name and its version: parts of a file name, limited to 255 bytes
 _LONGEST_DURATION = 24 * 3600.0
 DURATION = r"^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
-CHARTS = r"^(upstream|extracted|oci://[^@\s]+)$"  # where GitOps controllers take charts from
+CHARTS = r"^(upstream|extracted|oci://[^@\s]+)$"  # where GitOps controllers get charts from
 _DOTTED = r"^[^.\s]+(\.[^.\s]+)*$"
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 NEED = f"^{_LABEL}/{_LABEL}$"
@@ -45,25 +45,25 @@ class Nullable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parsed:
-    """A value that a function makes of what is written; it raises ValueError. `schema` is what may be written."""
+    """A value that a function converts from the file's; it raises ValueError. `schema` describes the file's value."""
 
     parse: Callable[[Any], Any]
     schema: Mapping[str, Any]
 
 
 class Written(NamedTuple):
-    """How a file writes a field, if not as itself: as another type (None: not at all), or under another key."""
+    """How a field appears in a file if not as itself: as another type (None: not at all), or under another key."""
 
     kind: Any = ...
     key: str = ""
 
 
 Derived = Annotated[T, Written(None)]
-"""A field that no file has a key for."""
+"""A field without a key in any file."""
 
 
 def duration(value: Any) -> float:
-    """Seconds of `300`, `30s`, `5m`, `1h30m`; raises ValueError for anything else."""
+    """Return the seconds of `300`, `30s`, `5m`, `1h30m`; raises ValueError for anything else."""
     seconds = 0.0
     if isinstance(value, int) and not isinstance(value, bool):
         seconds = float(value)
@@ -78,7 +78,7 @@ def duration(value: Any) -> float:
 
 
 def _need(value: Any) -> tuple[str, bool]:
-    """`namespace/name` of the release, and whether the need is optional."""
+    """Return `namespace/name` of the release, and whether the need is optional."""
     optional = False
     if isinstance(value, dict) and value.keys() <= {"release", "optional"}:
         optional, value = value.get("optional", False), value.get("release")
@@ -88,7 +88,7 @@ def _need(value: Any) -> tuple[str, bool]:
 
 
 def _switch(value: Any) -> bool | str:
-    """True, False, or a dotted path into the environment's values."""
+    """Return True, False, or a dotted path into the environment's values."""
     if isinstance(value, bool) or (isinstance(value, str) and re.fullmatch(_DOTTED, value)):
         return value
     raise ValueError("must be true, false, or a dotted path into the environment's values")
@@ -184,7 +184,7 @@ ChartPart = Annotated[str, _CHART_PART, Limits(max_length=_LONGEST_PART)]
 ChartVersion = Annotated[str, _VERSION, Limits(max_length=_LONGEST_PART)]
 Sha256 = Annotated[str, _SHA256, Nullable()]
 ObjectName = Annotated[str, _OBJECT_NAME, Limits(min_length=1, max_length=63)]
-"""A name in which {release} and {fullname} may stand for what the release's name makes of it."""
+"""A name with the optional placeholders {release} and {fullname}, which depend on the release's name."""
 Dotted = Annotated[str, _SWITCH]
 LabelKey = Annotated[str, _LABEL_KEY, _label_key]
 Labels = Mapping[LabelKey, Annotated[str, _LABEL_VALUE, Limits(max_length=63)]]

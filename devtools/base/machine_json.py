@@ -1,4 +1,4 @@
-"""JSON that machines wrote, and JSON that people may read on a terminal."""
+"""Reads JSON written by programs, and writes JSON that is safe to show on a terminal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 from devtools.base.open_file import read_file
 
-# What json.dumps leaves as it is and a terminal acts upon or turns text round for; and what cannot be encoded.
+# Characters that json.dumps does not escape: control and bidirectional ones, which affect a terminal, and surrogates.
 _HIDDEN = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text; ValueError for whatever is wrong with it.
+    """Return the value of a JSON text; ValueError for any fault in it.
 
-    Python's parser raises RecursionError for what is nested deeper than its stack, too.
+    Python's parser raises RecursionError for deep nesting; that becomes a ValueError, too.
     """
     try:
         return json.loads(text)
@@ -25,7 +25,7 @@ def read_json(text: str | bytes) -> Any:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The map in a file that a program keeps for itself; empty where there is none, or none that can be read."""
+    """Return the map in a program's own state file; empty if there is none, or if it cannot be read."""
     try:
         found = read_json(read_file(path))
     except (OSError, ValueError):

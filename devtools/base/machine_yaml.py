@@ -2,7 +2,7 @@
 
 All of them use sigs.k8s.io/yaml: go-yaml v2 builds the value (scalars as `yaml_scalars` says, the last of duplicate
 keys counts, `<<` merges where it stands), and JSON holds it (every key is text, a whole number is an integer).
-Whatever is wrong raises ValueError; libyaml's composer alone would recurse until the process ends.
+Every fault raises ValueError; libyaml's composer alone would recurse until the process crashes.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from devtools.base.bounded_yaml import BoundedLoader
 from devtools.base.yaml_scalars import plain, tagged
 
 DEEPEST = 400
-"""Levels: no CRD's schema has as many, and code that walks over a document stays within Python's stack."""
+"""Nesting limit: above that of any CRD's schema, and low enough for recursive code in Python."""
 
 BOM = b"\xef\xbb\xbf"
-_MOST = 500_000  # values that aliases repeat
+_MOST = 500_000  # limit of the values that aliases repeat
 _STANDARD = "tag:yaml.org,2002:"
 _PLAIN = "plain"
 _RESOLVED = frozenset({"bool", "float", "int", "null", "str", "timestamp"})
 _SEPARATOR = re.compile(r"^---(?P<rest>.*)\n?", re.MULTILINE)
 _INT64 = 2**63
-_EXACT = 2**53  # floats below it hold every integer
-_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")  # as such, in a YAML text
+_EXACT = 2**53  # below it, floats represent every integer
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")  # allowed unescaped in a YAML text
 _LIKE_TIME = re.compile(r"[0-9][-0-9:._+TtZz ]*")  # a date, or a sexagesimal number, to some readers
 _WIDTH = 100_000  # columns: no line is folded
-_LONGEST_KEY = 1000  # characters: go-yaml looks for the colon of a key within 1024 unless `? ` marks it
+_LONGEST_KEY = 1000  # characters: go-yaml expects the colon of a key within 1024 unless `? ` marks it
 
 
 class _Loader(BoundedLoader):
@@ -91,9 +91,9 @@ def read_documents(text: str | bytes) -> Iterator[Any]:
 
 
 def read_stream(raw: bytes) -> Iterator[Any]:
-    """Yield each value of a file of manifests, JSON or YAML, as kubectl and Helm's `crds/` read it; raises ValueError.
+    """Yield each value of a manifest file, JSON or YAML, as kubectl and Helm's `crds/` read it; raises ValueError.
 
-    What begins like JSON is read as JSON, one value after the other, unless it turns out not to be.
+    A file that begins like JSON is read as JSON, one value after the other; if that fails, as YAML.
     """
     text = raw.removeprefix(BOM).decode()
     values, rest = [], text.lstrip()
@@ -109,7 +109,7 @@ def read_stream(raw: bytes) -> Iterator[Any]:
 
 @cache
 def _json() -> json.JSONDecoder:
-    """Return a decoder that takes the numbers that Go's takes."""
+    """Return a decoder that accepts the same numbers as Go's."""
 
     def number(text: str) -> float:
         if not math.isfinite(value := float(text)):
@@ -131,7 +131,7 @@ def json_for_yaml(value: Any) -> str:
     """Return JSON that go-yaml reads as the same value.
 
     JSON is not quite YAML: go-yaml refuses surrogate escapes, which JSON has for characters beyond the Basic
-    Multilingual Plane, and keys whose colon is far away. Numbers that JSON cannot hold are written as YAML has them.
+    Multilingual Plane, and keys whose colon is far away. Numbers that JSON cannot represent are written in YAML's form.
     """
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key_for_yaml(key)}: {json_for_yaml(item)}" for key, item in value.items()) + "}"
@@ -159,7 +159,7 @@ _Writer: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_Writer):  # type: ignore[misc] # the C dumper's type is Any
-    """Quotes what go-yaml would read as something else than text, and repeats what aliases would stand for."""
+    """Quotes text that go-yaml would read as another type, and writes repeated values in full instead of aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         """Write no aliases."""
@@ -201,10 +201,10 @@ def yaml_text(value: Any) -> str:
 
 
 class _Builder:
-    """Turns nodes into what JSON can hold."""
+    """Converts nodes into values that JSON can represent."""
 
     def __init__(self) -> None:
-        """Start with no node."""
+        """Start without nodes."""
         self._built: set[int] = set()
         self._repeated = 0
 
@@ -222,7 +222,7 @@ class _Builder:
         return [self.value(item, depth + 1) for item in node.value]
 
     def _mapping(self, node: Any, depth: int, into: dict[str, Any]) -> dict[str, Any]:
-        """Set what a map holds: in the order written, so a later `<<` replaces what an earlier key has set."""
+        """Fill a map in the order written, so a later `<<` replaces the value of an earlier key."""
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.tag in {_PLAIN, f"{_STANDARD}merge"}:
                 sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
@@ -249,7 +249,7 @@ def _scalar(node: Any) -> str | int | float | bool | None:
 
 
 def _number(value: Any) -> Any:
-    """Return a number as it comes out of Go's JSON: an integer if it is whole and fits 64 bits."""
+    """Return a number as Go's JSON represents it: an integer if it is whole and fits 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if not -_INT64 <= value < _INT64:
@@ -262,7 +262,7 @@ def _number(value: Any) -> Any:
         return int(value)
     from decimal import Decimal
 
-    return int(Decimal(repr(value)))  # Go writes the shortest digits that stand for the float
+    return int(Decimal(repr(value)))  # Go writes the shortest digits that identify the float
 
 
 def _key(node: Any) -> str:

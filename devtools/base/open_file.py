@@ -1,4 +1,4 @@
-"""Opens regular files to read, and nothing that only looks like one; refuses links that lead out of a repository."""
+"""Opens regular files to read, and nothing else; refuses links that lead out of a repository."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _MARKS = ("devtools.yaml", "layers")  # of a repository that is not in version c
 def opened(path: Path) -> BufferedReader:
     """Open a regular file to read its bytes; raises OSError for anything else.
 
-    Opening a pipe would wait for ever for a writer, and a device may never end. The file is looked at before it is
-    opened, because opening a device can do something, and again afterwards, because it may have been replaced.
+    Opening a pipe would wait for ever for a writer, and a device may never end. The file is checked before it is
+    opened, because opening a device can have side effects, and again afterwards, because it may have been replaced.
     """
     _check(path, path.stat().st_mode)
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
@@ -36,13 +36,13 @@ def read_file(path: Path) -> bytes:
 
 
 def open_source(path: Path) -> BufferedReader:
-    """Open a file of a repository: a regular file that no link leads out of it for; raises OSError otherwise."""
+    """Open a regular file of a repository; raises OSError for others, and if links lead out of the repository."""
     check_inside(path)
     return opened(path)
 
 
 def read_source(path: Path) -> bytes:
-    """Return the bytes of a file of a repository; raises OSError as `open_source`, and for one that is too large."""
+    """Return the bytes of a file of a repository; raises OSError like `open_source`, and if it is too large."""
     with open_source(path) as file:
         if os.fstat(file.fileno()).st_size > LARGEST_FILE:
             raise OSError(errno.EFBIG, f"it is {too_large()}", str(path))
@@ -50,21 +50,20 @@ def read_source(path: Path) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256, lower-case hexadecimal; OSError where it cannot be read."""
+    """Return the file's sha256, lower-case hexadecimal; raises OSError if it cannot be read."""
     with open_source(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def too_large() -> str:
-    """What is wrong with a file that is not read."""
+    """Return why a file is not read."""
     return f"larger than {LARGEST_FILE // 2**20} MiB"
 
 
 def check_inside(path: Path) -> None:
     """Raise OSError if links lead from a path in a repository to a place outside.
 
-    A clone that is not trusted could have links to any file of the machine. A path that is in no repository may lead
-    anywhere.
+    An untrusted clone could have links to any file of the machine. A path outside of repositories may lead anywhere.
     """
     text = str(path.absolute())
     real = os.path.realpath(text)
@@ -76,7 +75,7 @@ def check_inside(path: Path) -> None:
 
 
 def _repository_of(path: Path) -> Path | None:
-    """Return the repository that a path is in, as it is written: of version control, else of devtools.
+    """Return the repository that contains a path, links not resolved: of version control, else of devtools.
 
     A home directory in version control does not count as the repository of the stacks in it.
     """

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """`1 release`, `2 releases`; `many` is an irregular plural, or one with its verb."""
+    """Return `1 release`, `2 releases`; `many` is an irregular plural, or a plural with its verb."""
     return f"{count} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def shortened(items: Sequence[str], most: int = 3, separator: str = ", ") -> str:
-    """`a, b, c and 2 more`."""
+    """Return `a, b, c and 2 more`."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return separator.join(items[:most]) + more
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'chart'?`, empty if no other known word is similar."""
+    """Return `did you mean 'chart'?`, empty if no other known word is similar."""
     similar = difflib.get_close_matches(word, [other for other in known if other != word], n=1, cutoff=0.6)
     return f"did you mean '{similar[0]}'?" if similar else ""

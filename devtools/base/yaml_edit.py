@@ -1,4 +1,4 @@
-"""Sets one value in a YAML file that people write; everything else stays as they wrote it."""
+"""Sets one value in a hand-written YAML file; everything else stays byte by byte."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PLAIN = re.compile(r"""(?:"[^"]*"|'[^']*'|[0-9A-Za-z~:.+/@_-]*)""")
 
 
 def with_scalar(raw: bytes, file: Path, path: KeyPath, value: str) -> bytes | None:
-    """The text with the plain or quoted scalar of a key that is there replaced; None where that cannot be done safely.
+    """Return the text with the plain or quoted scalar of an existing key replaced; None if that is not safe.
 
-    What follows the value on its line (a comment, a comma, a brace) is left alone. The result is read again: it says
-    the same but for this key.
+    The rest of the value's line (a comment, a comma, a brace) stays. The result is parsed again to verify that only
+    this key has changed.
     """
     document = parse(raw, file)
     mark = document.marks.get(path)
@@ -41,7 +41,7 @@ def with_scalar(raw: bytes, file: Path, path: KeyPath, value: str) -> bytes | No
 
 
 def _changed(data: Any, path: KeyPath, value: str) -> Any:
-    """The data with one value replaced."""
+    """Return the data with one value replaced."""
     if not path:
         return value
     key, rest = path[0], path[1:]
@@ -51,10 +51,10 @@ def _changed(data: Any, path: KeyPath, value: str) -> Any:
 
 
 def with_value(raw: bytes, file: Path, path: KeyPath, value: Any) -> bytes | None:
-    """Return the text with the value at a path set, with keys made that are missing; None if it cannot be.
+    """Return the text with the value at a path set, adding missing keys; None if that is not safe.
 
-    All that is not replaced stays byte by byte: comments, order, quotes. The result is read again: it says the same
-    but for this key.
+    Everything else stays byte by byte: comments, order, quotes. The result is parsed again to verify that only this
+    key has changed.
     """
     document = parse(raw, file)
     if document.problems or not isinstance(document.data or {}, dict):
@@ -72,7 +72,7 @@ def with_value(raw: bytes, file: Path, path: KeyPath, value: Any) -> bytes | Non
 
 
 def _root(raw: bytes) -> yaml.MappingNode:
-    """Return the nodes of a document that is known to be a map."""
+    """Return the nodes of a document whose top level is a map."""
     node: Any = yaml.compose(raw.decode(), Loader=yaml.SafeLoader)
     return node  # type: ignore[no-any-return] # PyYAML's stubs say Node
 
@@ -92,7 +92,7 @@ def _edited(text: str, node: yaml.MappingNode | yaml.SequenceNode, path: KeyPath
 
 
 def _leads_into(node: yaml.Node, key: Key) -> TypeGuard[yaml.MappingNode | yaml.SequenceNode]:
-    """Whether a key or an item can be set within a node: otherwise all of it is replaced."""
+    """Return whether a key or an item can be set within a node; if not, the whole node is replaced."""
     if isinstance(node, yaml.SequenceNode):
         return isinstance(key, int) and key < len(node.value)
     return isinstance(node, yaml.MappingNode) and bool(node.value)
@@ -125,7 +125,7 @@ def _replaced(text: str, parent: yaml.MappingNode, pair: tuple[yaml.Node, yaml.N
 
 
 def _items(text: str, old: yaml.SequenceNode, items: list[Any]) -> str:
-    """Return the items of a block list; those that the list has already stay as they are written."""
+    """Return the text of a block list's items; existing ones keep their text."""
     loader = yaml.SafeLoader("")
     there = [(loader.construct_object(node, deep=True), _with_comment(text, node)) for node in old.value]
     column = old.start_mark.column
@@ -134,20 +134,20 @@ def _items(text: str, old: yaml.SequenceNode, items: list[Any]) -> str:
 
 
 def _with_comment(text: str, node: yaml.Node) -> str:
-    """Return an item as it is written, with the comment behind it."""
+    """Return an item's text, with the comment after it."""
     end = _end(text, node)
     rest = text[end:].partition("\n")[0]
     return text[node.start_mark.index : end] + (rest if rest.lstrip().startswith("#") else "")
 
 
 def _item(old: yaml.SequenceNode, value: Any, column: int) -> str:
-    """Return a new item, in the style of the first one."""
+    """Return the text of a new item, in the style of the first one."""
     flow = isinstance(old.value[0], yaml.CollectionNode) and old.value[0].flow_style
     return _flow(value) if flow or not isinstance(value, dict | list) else _indented(value, column + 2).lstrip()
 
 
 def _end(text: str, node: yaml.Node) -> int:
-    """Return where the text of a node ends; PyYAML lets blocks end at whatever comes after them."""
+    """Return where the text of a node ends; PyYAML's end of a block is the start of the next token."""
     if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
         last = node.value[-1]
         return _end(text, last[1] if isinstance(last, tuple) else last)

@@ -1,7 +1,7 @@
-"""YAML that people write: the data, and the line and column of every key and item.
+"""Reads hand-written YAML: the data, and the line and column of every key and item.
 
-libyaml composes the nodes (some thirty times quicker than a pure Python round-trip loader); this module turns them
-into data, because a constructor would lose their places. Everything wrong is a `Problem`, never an exception.
+libyaml composes the nodes (about thirty times faster than a pure Python round-trip loader); this module converts them
+into data, because a constructor would lose their places. Every fault is a `Problem`, never an exception.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Mark = tuple[int, int]  # line and column, 1-based
 
 LARGEST = 8 * 2**20  # bytes of a file
 _DEEPEST = 60  # levels
-_DEEPEST_MANIFEST = 200  # levels: schemas of CRDs have more than files that people write
+_DEEPEST_MANIFEST = 200  # levels: schemas of CRDs have more than hand-written files
 _DOCUMENTS = 10_000  # of one file
 _MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
 _PLAIN = "plain"
@@ -34,16 +34,16 @@ _STANDARD = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One file: its data, where each path of keys is written, and what is wrong with it."""
+    """One file: its data, the place of each path of keys, and its problems."""
 
     file: Path
     data: Any = field(default_factory=dict)
     marks: Mapping[KeyPath, Mark] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-    sources: Mapping[KeyPath, tuple[Location, ...]] = field(default_factory=dict)  # of what references stand for
+    sources: Mapping[KeyPath, tuple[Location, ...]] = field(default_factory=dict)  # of values that replaced references
 
     def at(self, path: KeyPath = ()) -> Location:
-        """The place of a key or item, or of the nearest thing around it that is written."""
+        """Return the place of a key or item, or of the nearest enclosing one that the file has."""
         sources = self.sources.get(path, ())
         while path and path not in self.marks:
             path = path[:-1]
@@ -51,12 +51,12 @@ class Document:
         return Location(file=self.file, line=line, column=column, sources=sources)
 
     def problem(self, path: KeyPath, message: str, hint: str = "") -> Problem:
-        """Something wrong at a path."""
+        """Add a problem at a path."""
         return Problem(where=self.at(path), message=message, hint=hint)
 
 
 def read(path: Path, shown: Path | None = None) -> Document:
-    """Parse a file; problems name it as `shown`. A file that cannot be read is a problem too."""
+    """Parse a file; problems name it as `shown`. An unreadable file is a problem, too."""
     shown = shown or path
     try:
         with open_source(path) as file:
@@ -70,14 +70,14 @@ def parse(raw: bytes, file: Path) -> Document:
     """Parse one document; its top level is a map, and an empty file an empty map.
 
     Duplicate keys, keys that are not text, several documents, unknown tags, runaway aliases, text that is not UTF-8
-    and broken syntax are problems of the result; its data then holds what could be read.
+    and broken syntax are problems of the result; its data then has the readable part.
     """
     text = _text(raw, file)
     return text if isinstance(text, Document) else _compose(text, file)
 
 
 def _text(raw: bytes, file: Path) -> str | Document:
-    """The text of a file, or a document that says what is wrong with it."""
+    """Return the text of a file, or a document with its problem."""
     if len(raw) > LARGEST:
         return _broken(file, f"is larger than {LARGEST // 2**20} MiB")
     try:
@@ -89,7 +89,7 @@ def _text(raw: bytes, file: Path) -> str | Document:
 
 
 def parse_stream(raw: bytes, file: Path) -> tuple[Document, ...]:
-    """Parse every document of a file of manifests, whatever its top level is; empty documents are left out.
+    """Parse every document of a manifest file, whatever its top level is; empty documents are skipped.
 
     If the file is not YAML, the one result holds the problem and no data.
     """
@@ -109,7 +109,7 @@ def parse_stream(raw: bytes, file: Path) -> tuple[Document, ...]:
 
 
 def _nodes(text: str, file: Path, most: int) -> list[Any] | Document:
-    """The nodes of the first documents by libyaml, or a document that says what is wrong."""
+    """Return the nodes of the first documents, from libyaml, or a document with the problem."""
     nodes: list[Any] = []
     try:
         loader = _Loader(text)
@@ -129,7 +129,7 @@ def _nodes(text: str, file: Path, most: int) -> list[Any] | Document:
 
 
 def _compose(text: str, file: Path) -> Document:
-    """Nodes by libyaml, then data."""
+    """Compose nodes with libyaml, then convert them into data."""
     nodes = _nodes(text, file, most=2)
     if isinstance(nodes, Document):
         return nodes
@@ -149,7 +149,7 @@ def _compose(text: str, file: Path) -> Document:
 
 
 def _words(error: yaml.MarkedYAMLError) -> str:
-    """The parser's message with the trap behind it, where we know it."""
+    """Return the parser's message, with a hint for known mistakes."""
     problem = error.problem or "it cannot be read"
     if "cannot start any token" in problem or "tab" in problem:
         return f"{problem} (a tab? YAML indents with spaces)"
@@ -169,33 +169,33 @@ class _Loader(BoundedLoader):
     """Composes nodes only; an unquoted scalar is tagged `plain` and read by `scalars`."""
 
     def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
-        """The tag of a node that has none."""
+        """Return the tag of a node without one."""
         if kind is yaml.ScalarNode:
             return _PLAIN if implicit[0] else f"{_STANDARD}str"
         return f"{_STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"
 
 
 class _Builder:
-    """Turns nodes into data and keeps the place of each."""
+    """Converts nodes into data and records the place of each."""
 
     def __init__(self, file: Path, deepest: int = _DEEPEST) -> None:
-        """Nothing read yet."""
+        """Start without data."""
         self._deepest = deepest
         self.marks: dict[KeyPath, Mark] = {}
         self.problems: list[Problem] = []
         self._file = file
         self._count = 0
-        self._open: set[int] = set()  # nodes being read: an alias to one of them would never end
+        self._open: set[int] = set()  # nodes being read: following an alias to one of them would never end
 
     def report(self, node: Any, message: str, hint: str = "") -> None:
-        """Something wrong at a node."""
+        """Add a problem at a node."""
         line, column = _place(node.start_mark)
         self.problems.append(
             Problem(where=Location(file=self._file, line=line, column=column), message=message, hint=hint)
         )
 
     def value(self, node: Any, path: KeyPath) -> Any:
-        """The node's data; where it cannot be read, None and a problem."""
+        """Return the node's data; if it cannot be read, add a problem and return None."""
         self.marks.setdefault(path, _place(node.start_mark))
         self._count += 1
         if self._count == _MOST:
@@ -250,7 +250,7 @@ class _Builder:
         return {**merged, **data} if merged else data
 
     def _merge(self, node: Any, path: KeyPath, into: dict[str, Any]) -> None:
-        """`<<: *anchor`, or a list of them: the first one that has a key wins, and the map's own keys over all."""
+        """Merge `<<: *anchor`, or a list: the first map that has a key wins, and the map's own keys win over all."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
@@ -261,7 +261,7 @@ class _Builder:
                 into.setdefault(key, value)
 
     def _key(self, node: Any) -> str | None:
-        """The text of a key, or None and a problem."""
+        """Return the text of a key, or add a problem and return None."""
         if not isinstance(node, yaml.ScalarNode):
             self.report(node, "a key must be text, not a list or map")
             return None

@@ -1,8 +1,8 @@
-"""Plain YAML scalars, read as Helm reads them.
+"""Reads plain YAML scalars as Helm reads them.
 
 Helm parses values with go-yaml v2 (its `resolve.go`), whose YAML 1.1 differs from PyYAML's: no sexagesimal numbers
 (`22:22` stays text), timestamps stay text, `1e3` is a number, `0o14` is octal, and a bare `=` is text. Values pass
-through here on their way to Helm, so reading them in another way would change what is deployed.
+through here on their way to Helm, so reading them differently would change what is deployed.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _WORDS: dict[str, bool | float | None] = {
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[oO]?([0-7]+)|0[bB]([01]+)|(0|[1-9][0-9]*))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])_(?=[0-9])")  # all that Go's ParseFloat takes
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])_(?=[0-9])")  # everything that Go's ParseFloat accepts
 _DIGITS_AT_MOST = 400  # Python refuses longer integers, and no file needs them
 _INT64, _UINT64 = 2**63, 2**64
 
 
 class BadScalar(ValueError):
-    """A scalar that Helm would refuse."""
+    """Helm would refuse the scalar."""
 
 
 def plain(text: str) -> str | int | float | bool | None:
-    """An unquoted, untagged scalar's value; raises BadScalar for infinities, which JSON cannot hold."""
+    """Return the value of an unquoted, untagged scalar; raises BadScalar for infinities, which JSON lacks."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
@@ -42,7 +42,7 @@ def plain(text: str) -> str | int | float | bool | None:
 
 
 def _integer(digits: str) -> int | None:
-    """A whole number that fits 64 bits, or None."""
+    """Return a whole number that fits 64 bits, or None."""
     match = _INTEGER.fullmatch(digits)
     if match is None:
         return None
@@ -54,7 +54,7 @@ def _integer(digits: str) -> int | None:
 
 
 def _float(digits: str, text: str) -> float | str:
-    """A finite number, or the text itself."""
+    """Return a finite number, or the text itself."""
     if not _FLOAT.fullmatch(digits):
         return text
     value = float(digits)
@@ -62,7 +62,7 @@ def _float(digits: str, text: str) -> float | str:
 
 
 def tagged(tag: str, text: str) -> str | int | float | bool | None:
-    """A scalar with an explicit standard tag (`!!int "3"`); raises BadScalar for what cannot be read so."""
+    """Return the value of a scalar with an explicit standard tag (`!!int "3"`); raises BadScalar for a mismatch."""
     wanted: dict[str, type] = {"int": int, "float": float, "bool": bool}
     if tag in ("str", "timestamp", "value"):
         return text

@@ -1,1 +1,1 @@
-"""What `invoke bootstrap` needs besides a cluster: prerequisites, a builder, Tilt in the background."""
+"""The parts of `invoke bootstrap` besides the cluster: prerequisites, a builder, Tilt in the background."""

@@ -15,8 +15,8 @@ from devtools.errors import Interrupted
 from devtools.process.runner import Command, Result, Runner
 
 State = Literal["absent", "stopped", "running", "foreign"]
-NAMESPACE = "default"  # the driver makes none, and every cluster has this one
-TIMEOUT = 180  # seconds that BuildKit's image has to be pulled
+NAMESPACE = "default"  # the driver creates no namespace, and this one exists on every cluster
+TIMEOUT = 180  # seconds for pulling BuildKit's image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +30,19 @@ class ClusterBuilder:
 
     @property
     def config(self) -> Path:
-        """BuildKit's configuration, beside the kubeconfig."""
+        """The path of BuildKit's configuration, next to the kubeconfig."""
         return self.tool.kubeconfig.with_name("buildkitd.toml")
 
     @property
     def configuration(self) -> str:
-        """What stands in it."""
+        """Its content."""
         return buildx.registry_config(self.registry)
 
     def state(self) -> State:
-        """What there is: `foreign` is one of this name for another cluster. Raises EnvironmentFault, TimedOut."""
+        """Return the builder's state: `foreign` is a builder of this name for another cluster.
+
+        Raises EnvironmentFault or TimedOut.
+        """
         found = buildx.find(self._listed(), self.name)
         if found is None:
             return "absent"
@@ -48,7 +51,7 @@ class ClusterBuilder:
         return "running" if found.is_running else "stopped"
 
     def planned(self, state: State | None = None) -> tuple[Command, ...]:
-        """What `ensure` would run in this state, in order; `state` is asked for where it is not given."""
+        """Return what `ensure` would run in this state, in order; without `state`, the current one is queried."""
         create = self.tool.create(self.name, NAMESPACE, timeout=TIMEOUT, config=self.config)
         steps: dict[State, tuple[Command, ...]] = {
             "absent": (create,),
@@ -59,7 +62,7 @@ class ClusterBuilder:
         return steps[self.state() if state is None else state]
 
     def ensure(self, progress: Progress) -> None:
-        """Make it, start it, or find it running. Raises EnvironmentFault, TimedOut or Interrupted."""
+        """Create it, start it, or find it running. Raises EnvironmentFault, TimedOut or Interrupted."""
         state = self.state()
         if state == "running":
             return
@@ -69,13 +72,13 @@ class ClusterBuilder:
             self._buildx.run(command, f"make builder {self.name}")
 
     def remove(self, progress: Progress) -> None:
-        """Remove it and its pods; fine when absent, and when its cluster is gone. Raises EnvironmentFault."""
+        """Remove it and its pods; no error if it is absent or its cluster is gone. Raises EnvironmentFault."""
         if self.state() == "absent":
             return
         result = self.runner.run(self.tool.remove(self.name))
         if result.cancelled:
             raise Interrupted(f"interrupted: docker buildx did not remove builder {self.name}")
-        if not result.ok:  # a cluster that does not answer can still be forgotten
+        if not result.ok:  # if the cluster does not answer, at least remove the builder's entry
             self._buildx.run(self.tool.remove(self.name, keep_daemon=True), f"remove builder {self.name}")
         progress(f"removed builder {self.name}")
 
@@ -89,5 +92,5 @@ class ClusterBuilder:
 
 
 def _reason(result: Result) -> str:
-    """Its last line."""
+    """Return the last line of the output."""
     return last_line(result).strip().removeprefix("ERROR: ")

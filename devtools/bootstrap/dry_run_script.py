@@ -1,4 +1,4 @@
-"""Commands as a shell script that does the same: each can be pasted alone. Pure."""
+"""Prints commands as an equivalent shell script; each line can be pasted alone. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from devtools.process.runner import Command, redact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A command, the stage it belongs to, and what becomes of its output.
+    """A command, the stage it belongs to, and the destination of its output.
 
-    `to` is a file that only its owner may read, filled by way of `through` where that is given; `log` and `pid` are
-    those of one that stays in the background. One that cannot be run here says why in `skipped`.
+    `to` is a file that only its owner may read, written through the filter `through` if there is one; `log` and `pid`
+    are files of a background command. `skipped` says why a command cannot be run here.
     """
 
     stage: str
@@ -29,7 +29,7 @@ class Line:
 
 
 def shell(line: Line) -> str:
-    """The line for sh(1), with environment, working directory and standard input."""
+    """Return the line for sh(1), with environment, working directory and standard input."""
     command = line.command
     words = shlex.join(redact(word, command.secrets) for word in command.argv)
     env = "".join(f"{key}={shlex.quote(value)} " for key, value in command.env.items())
@@ -51,7 +51,7 @@ def shell(line: Line) -> str:
 
 
 def script(lines: Iterable[Line]) -> str:
-    """All of them, under a comment for each stage."""
+    """Return the script, with a comment for each stage."""
     parts: list[str] = []
     stage = ""
     for line in lines:
@@ -63,7 +63,7 @@ def script(lines: Iterable[Line]) -> str:
 
 
 def as_json(line: Line) -> dict[str, Any]:
-    """One element of `commands` in the documented `bootstrap-plan` document."""
+    """Return one element of `commands` in the documented `bootstrap-plan` document."""
     command = line.command
     return {
         "stage": line.stage,
@@ -83,7 +83,7 @@ def _quoted(path: Path) -> str:
 
 
 def _terminator(body: str) -> str:
-    """A word that is not a line of the body."""
+    """Return a delimiter that is not a line of the body."""
     end = "EOF"
     while end in body.splitlines():
         end += "_"

@@ -1,4 +1,4 @@
-"""What a bootstrap wants of the machine: every finding at once, each with what to do. Pure."""
+"""Checks the machine for a bootstrap: every finding at once, each with what to do. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devtools.bootstrap.machine import Machine
 
 Level = Literal["problem", "warning"]
 GIB = 1024**3
-# Bytes: below the first nothing can work, below the second it may not for long.
+# Bytes: below the first limit a bootstrap cannot work, below the second it may soon fail.
 DISK: Mapping[str, tuple[int, int]] = {"k3d": (4 * GIB, 20 * GIB), "kwok": (1 * GIB, 6 * GIB)}
 MEMORY: Mapping[str, tuple[int, int]] = {"k3d": (1 * GIB, 4 * GIB), "kwok": (GIB // 2, 2 * GIB)}
 # https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files: k3s in Docker and Tilt share
@@ -23,7 +23,7 @@ INSTALL_BUILDX = "install docker with buildx: https://github.com/docker/buildx#i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is not as it should be; a problem stops the bootstrap, a warning does not."""
+    """One obstacle or risk; a problem stops the bootstrap, a warning does not."""
 
     check: str
     level: Level
@@ -33,22 +33,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """What a bootstrap is about to use.
+    """The resources that a bootstrap will use.
 
-    `asked` is whether the provider was asked for by name: what it needs is a problem then, and otherwise a reason for
-    the embedded cluster. `ports` are those that must be free, and which setting moves each.
+    `asked` is whether the provider was requested by name: a missing requirement is a problem then, and otherwise a
+    reason for the embedded cluster. `ports` are the ports that must be free, and the setting that moves each.
     """
 
     provider: str
     asked: bool = False
-    unvendored: str = ""  # why it is the embedded cluster though Docker and k3d are there
+    unvendored: str = ""  # why it is the embedded cluster although Docker and k3d are available
     ports: Mapping[int, str]
     tiltfile: bool = True
-    token: bool = True  # BUF_TOKEN is there, or nothing will be published
+    token: bool = True  # BUF_TOKEN is set, or nothing will be published
 
 
 def check(machine: Machine, needs: Requirements) -> tuple[Finding, ...]:
-    """Everything that is in the way, problems first."""
+    """Return all findings, problems first."""
     found = [
         *_docker(machine, needs),
         *_ports(machine, needs),
@@ -60,7 +60,7 @@ def check(machine: Machine, needs: Requirements) -> tuple[Finding, ...]:
 
 
 def _docker(machine: Machine, needs: Requirements) -> Iterator[Finding]:
-    """Docker and k3d: needed for k3d; and where they are missing, why the cluster is another."""
+    """Yield findings about Docker and k3d: needed for a k3d cluster; if missing, the reason for another one."""
     if needs.provider == "context" or (needs.provider == "kwok" and needs.asked):
         return
     level: Level = "problem" if needs.provider == "k3d" else "warning"
@@ -109,7 +109,7 @@ def check_inotify(limits: Mapping[str, int]) -> Iterator[Finding]:
 
 
 def _programs(machine: Machine, needs: Requirements) -> Iterator[Finding]:
-    """Tilt, and what it will trip over."""
+    """Yield findings about Tilt, and about conditions that will make it fail."""
     if not needs.tiltfile:
         message = "there is no Tiltfile here: Tilt is not started"
         yield Finding(

@@ -1,6 +1,6 @@
-"""Processes that carry a mark in their environment: what was started in the background is found again by looking.
+"""Finds background processes by a mark in their environment.
 
-A file with a number in it goes stale, and the number may be another's by then; an environment does not.
+A pid file goes stale, and its number may then belong to another process; an environment does not change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from devtools.clusters.embedded.layout import CLUSTER_VARIABLE
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A living process; `parent` is the process number of its parent, `command` its command line."""
+    """A running process; `parent` is its parent's process number, `command` its command line."""
 
     pid: int
     parent: int
@@ -26,15 +26,15 @@ class Process:
 
 
 def marked(name: str, value: str) -> tuple[Process, ...]:
-    """Processes with this variable in their environment, the oldest first; without us, and what a cluster is made of.
+    """Return processes with this variable in their environment, oldest first, except this one and clusters' parts.
 
-    A cluster that was made by something Tilt runs has inherited Tilt's environment, but is not part of Tilt.
+    A cluster created by a command that Tilt runs has inherited Tilt's environment, but is not part of Tilt.
     """
     import psutil
 
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):  # other users' processes are not ours to see
+        with contextlib.suppress(psutil.Error, OSError):  # the environment of other users' processes is not readable
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             environ = process.environ()
@@ -45,13 +45,13 @@ def marked(name: str, value: str) -> tuple[Process, ...]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process: a quick look, before the long one at all of them."""
+    """Return whether there is such a process: a cheap check before the scan of all processes."""
     import psutil
 
     return bool(psutil.pid_exists(pid))
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal; the process may be gone."""
+    """Send a signal; no error if the process is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""What `invoke bootstrap` and its companions show; `docs/output.md` describes the documents."""
+"""The output of `invoke bootstrap` and its companions; `docs/output.md` describes the documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def document(  # noqa: PLR0913 - one parameter per field
     log: str = "",
     next_: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The documented `bootstrap` document; `verb` is `up`, `status` or `down`."""
+    """Return the documented `bootstrap` document; `verb` is `up`, `status` or `down`."""
     return {
         "version": VERSION,
         "kind": "bootstrap",
@@ -53,7 +53,7 @@ def document(  # noqa: PLR0913 - one parameter per field
 def plan_document(
     *, provider: str, context: str, findings: Iterable[Finding], lines: Iterable[Planned]
 ) -> dict[str, Any]:
-    """The documented `bootstrap-plan` document."""
+    """Return the documented `bootstrap-plan` document."""
     return {
         "version": VERSION,
         "kind": "bootstrap-plan",
@@ -65,17 +65,17 @@ def plan_document(
 
 
 def findings_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The elements of `findings`."""
+    """Return the elements of `findings`."""
     return [asdict(item) for item in findings]
 
 
 def show(found: dict[str, Any], *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
-    """Write a `bootstrap` document as asked for; ConfigError for an output that it has not."""
+    """Write a `bootstrap` document in the requested format; ConfigError for an unknown format."""
     show_document(found, lines, output, out, environ)
 
 
 def lines(found: Mapping[str, Any], width: int) -> list[Line]:
-    """The `bootstrap` document for people: a row per stage."""
+    """Return the `bootstrap` document for people: a row per stage."""
     rendered: list[Line] = [(Span(f"cluster {found['context']} ({found['provider']})", "strong"),)]
     for item in found["stages"]:
         head = (Span(f"  {item['stage']:<9} "), Span(f"{item['state']:<8}", _STYLES.get(item["state"], "warn")))
@@ -92,7 +92,7 @@ def lines(found: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def _table(rows: Iterable[Mapping[str, str]], width: int) -> list[Line]:
-    """What k3d would give, beside what there is."""
+    """Return the differences between k3d and the embedded cluster as a table."""
     rendered: list[Line] = [(Span("  The embedded cluster is not k3d:", "strong"),)]
     room = max((width - 26) // 2, 20)
     pad = min(room, 36)

@@ -1,7 +1,7 @@
-"""Tilt 0.37: commands to give it, and what its answers mean.
+"""Tilt 0.37: its commands, and how to read its output.
 
-Commands: https://docs.tilt.dev/cli/tilt.html, objects: https://api.tilt.dev/. Tilt writes the kubeconfig's context down
-when it starts, so both are given, and the cluster is there first.
+Commands: https://docs.tilt.dev/cli/tilt.html, objects: https://api.tilt.dev/. Tilt stores the kubeconfig's context when
+it starts, so both are passed explicitly, and the cluster must exist before.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class TiltResource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tilt:
-    """One tilt program in one repository on one cluster; its UI listens on `host` and `port`."""
+    """One tilt program for one repository and one cluster; its UI listens on `host` and `port`."""
 
     program: Path
-    root: Path  # where the Tiltfile is
+    root: Path  # the directory of the Tiltfile
     kubeconfig: Path
     context: str
     host: str = "127.0.0.1"
@@ -55,12 +55,12 @@ class Tilt:
 
     @property
     def url(self) -> str:
-        """Where its UI is, for a browser on this machine."""
+        """The URL of its UI, for a browser on this machine."""
         host = "127.0.0.1" if self.host in {"", "0.0.0.0"} else self.host  # noqa: S104 - compared, not listened on
         return f"http://{host}:{self.port}/"
 
     def up(self, *args: str) -> Command:
-        """Start Tilt, to be spawned: it streams logs, because it has no terminal. `args` are the Tiltfile's own."""
+        """Start Tilt, in the background: it streams logs, because it has no terminal. `args` go to the Tiltfile."""
         return self._command(*_UP, *self._server(), "--context", self.context, args=args, timeout=None)
 
     def resources(self) -> Command:
@@ -68,15 +68,15 @@ class Tilt:
         return self._get("uiresources")
 
     def file_watches(self) -> Command:
-        """Print what the running Tilt watches; see `dead_watches`."""
+        """Print the file watches of the running Tilt; see `dead_watches`."""
         return self._get("filewatches")
 
     def session(self) -> Command:
-        """Print the running Tilt's session; see `pid`. Fails where no Tilt listens."""
+        """Print the running Tilt's session; see `pid`. Fails if no Tilt listens."""
         return self._get("session")
 
     def cluster(self) -> Command:
-        """Print the cluster that the running Tilt works on; see `context`."""
+        """Print the cluster that the running Tilt uses; see `context`."""
         return self._get("cluster", "default")
 
     def _get(self, *words: str) -> Command:
@@ -91,7 +91,7 @@ class Tilt:
 
 
 def resources(output: str) -> tuple[TiltResource, ...]:
-    """The resources in what `get uiresources` printed, as the UI orders them. ValueError where it is something else."""
+    """Parse the output of `get uiresources`, in the UI's order. ValueError if it is something else."""
     try:
         items = sorted(_items(output), key=lambda item: (item.get("status") or {}).get("order") or 0)
         return tuple(_resource(item) for item in items)
@@ -100,7 +100,7 @@ def resources(output: str) -> tuple[TiltResource, ...]:
 
 
 def tiltfile_error(output: str) -> str | None:
-    """Return why the Tiltfile did not load, from what `get uiresources` printed; empty if it did, None while it loads.
+    """Return why the Tiltfile did not load, by `get uiresources`; empty if it did, None while it loads.
 
     ValueError if it is something else.
     """
@@ -111,7 +111,7 @@ def tiltfile_error(output: str) -> str | None:
 
 
 def _reason_first(error: str) -> str:
-    """Return Starlark's error with the reason before the places, the innermost of which is the first."""
+    """Return Starlark's error with the reason first, then the places, innermost first."""
     lines = error.splitlines()
     if not error.startswith("Traceback"):
         return error or "no reason given"
@@ -120,7 +120,7 @@ def _reason_first(error: str) -> str:
 
 
 def dead_watches(output: str) -> dict[str, str]:
-    """Return which resources do not notice changed files, and why, from what `get filewatches` printed.
+    """Return which resources do not notice changed files, and why, from the output of `get filewatches`.
 
     At the limits of inotify(7) Tilt goes on without a watcher. ValueError if it is something else.
     """
@@ -133,16 +133,16 @@ def dead_watches(output: str) -> dict[str, str]:
 
 
 def is_server(command: Sequence[str]) -> bool:
-    """Report whether a command line is that of a Tilt which `Tilt.up` started.
+    """Return whether a command line belongs to a Tilt that `Tilt.up` started.
 
-    What Tilt runs has the same environment, and a session of its own (Tilt calls setsid(2) for every command), so
+    Commands that Tilt runs have the same environment, and their own sessions (Tilt calls setsid(2) for each), so
     only the command line distinguishes Tilt from it.
     """
     return _UP in pairwise(command)
 
 
 def pid(output: str) -> int | None:
-    """The process number in what `get session` printed; None where it has none."""
+    """Return the process number in the output of `get session`; None if it has none."""
     for item in _items(output):
         status = item.get("status")
         number = status.get("pid") if isinstance(status, dict) else None
@@ -152,9 +152,9 @@ def pid(output: str) -> int | None:
 
 
 def context(output: str) -> str:
-    """The kube context in what `get cluster` printed; empty where it is connected to none.
+    """Return the kube context in the output of `get cluster`; empty if Tilt is not connected to a cluster.
 
-    `status.connection.kubernetes.context` of https://api.tilt.dev/core/cluster-v1alpha1.html. ValueError where it is
+    `status.connection.kubernetes.context` of https://api.tilt.dev/core/cluster-v1alpha1.html. ValueError if it is
     something else.
     """
     try:
@@ -172,7 +172,7 @@ def _resource(item: dict[str, Any]) -> TiltResource:
         name=str(item["metadata"]["name"]),
         update=str(status.get("updateStatus") or "none"),
         runtime=str(status.get("runtimeStatus") or "none"),
-        error=str(history[0].get("error") or ""),  # the last build comes first
+        error=str(history[0].get("error") or ""),  # the newest build comes first
         waiting_on=tuple(str(on.get("name", "")) for on in waiting.get("on") or ()),
     )
 

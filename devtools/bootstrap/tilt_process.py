@@ -1,4 +1,4 @@
-"""Tilt in the background: started once, found again, stopped with all it runs."""
+"""Tilt in the background: started once, found again, stopped together with its commands."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from devtools.process.runner import Cancel, Command, Runner
 from devtools.process.waiting import wait_until
 
 RUN_DIRECTORY = Path(".devtools", "run")  # in the repository: Tilt's log and process number
-OWNER_VARIABLE = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: whose it is
+OWNER_VARIABLE = "DEVTOOLS_TILT_RUN"  # in Tilt's environment: the checkout that it belongs to
 CONTEXT_VARIABLE = "DEVTOOLS_TILT_CONTEXT"  # and which cluster it was started for
-WAIT = 60.0  # seconds that Tilt's UI may take
-LOADING = 300.0  # seconds that the first load of the Tiltfile may take: charts are rendered in it
-# Tilt gives what it runs 30 s between TERM and KILL; a layer needs some of them to leave no release half-way.
+WAIT = 60.0  # seconds until Tilt's UI must answer
+LOADING = 300.0  # seconds for the first load of the Tiltfile, which renders charts
+# Tilt gives its commands 30 s between TERM and KILL; a layer needs some of that to leave no release half-way.
 GRACE = 35.0
-_AFTER = 5.0  # seconds for what outlives Tilt
+_AFTER = 5.0  # seconds for commands that outlive Tilt
 _LOOK = 0.1
-_ASK = 0.2  # seconds between two questions to Tilt: each starts a process
+_ASK = 0.2  # seconds between two queries of Tilt: each starts a process
 _TAIL = 15  # lines of the log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A Tilt that runs. `ours` is one that a bootstrap of this checkout started; `tool` asks it.
+    """A running Tilt. `ours`: a bootstrap of this checkout started it; `tool` builds its commands.
 
-    `command` is its command line; empty unless it is ours.
+    `command` is its command line; empty unless it is `ours`.
     """
 
     pid: int
@@ -53,7 +53,7 @@ class Running:
 
 
 class TiltFault(EnvironmentFault):
-    """Tilt did not come up; `details` are the last lines of its log."""
+    """Tilt did not start; `details` are the last lines of its log."""
 
     def __init__(self, message: str, *, hint: str = "", details: tuple[str, ...] = ()) -> None:
         """See `EnvironmentFault`."""
@@ -62,7 +62,7 @@ class TiltFault(EnvironmentFault):
 
 
 def answers(host: str, port: int, seconds: float = 1.0) -> bool:
-    """Whether an HTTP server answers there, whatever it says; a proxy is never asked."""
+    """Return whether an HTTP server answers there, whatever the response is; proxies are bypassed."""
     connection = HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request("GET", "/")
@@ -87,7 +87,7 @@ class TiltProcess:
         loading: float = LOADING,
         grace: float = GRACE,
     ) -> None:
-        """`runner` starts Tilt and asks it: its environment is Tilt's, BUF_TOKEN included."""
+        """`runner` starts and queries Tilt: its environment is Tilt's, BUF_TOKEN included."""
         self._tool = tool
         self._runner = runner
         self._cancel = cancel
@@ -98,16 +98,16 @@ class TiltProcess:
 
     @property
     def log(self) -> Path:
-        """What Tilt prints."""
+        """The file with Tilt's output."""
         return self._directory / "tilt.log"
 
     @property
     def pid_file(self) -> Path:
-        """Tilt's process number, for people; whether it still runs is never read from it."""
+        """The file with Tilt's process number, for people; never used to determine whether Tilt runs."""
         return self._directory / "tilt.pid"
 
     def command(self, *args: str) -> Command:
-        """What starts Tilt, marked so that it is found again; `args` are the Tiltfile's own."""
+        """Return the command that starts Tilt, marked so that it can be found again; `args` go to the Tiltfile."""
         up = self._tool.up(*args)
         where = {"TILT_HOST": self._tool.host, "TILT_PORT": str(self._tool.port)}
         return replace(
@@ -115,7 +115,7 @@ class TiltProcess:
         )
 
     def ours(self) -> Running | None:
-        """The Tilt that a bootstrap of this checkout started, if it runs."""
+        """Return the Tilt that a bootstrap of this checkout started, if it runs."""
         leader = self._leader()
         if leader is None:
             return None
@@ -135,11 +135,11 @@ class TiltProcess:
         return tuple(process for process in found if process.parent not in pids)
 
     def ended_unexpectedly(self) -> bool:
-        """Report whether Tilt was started here, was not stopped, and does not run."""
+        """Return whether Tilt was started here, was not stopped, and does not run."""
         return self.pid_file.is_file() and self._leader() is None
 
     def load_error(self, running: Running) -> str | None:
-        """Return why the Tiltfile did not load, as Tilt reports it; empty if it did, None while it is being loaded.
+        """Return why the Tiltfile did not load, as Tilt reports it; empty if it did, None while it loads.
 
         Raises EnvironmentFault if Tilt does not answer.
         """
@@ -157,7 +157,7 @@ class TiltProcess:
             ) from error
 
     def dead_watches(self, running: Running) -> dict[str, str]:
-        """Return which resources of a running Tilt do not notice changed files, and why; empty if Tilt cannot tell."""
+        """Return which resources of a running Tilt do not notice changed files, and why; empty if that is unknown."""
         result = self._runner.run(running.tool.file_watches())
         with contextlib.suppress(ValueError):
             return tilt_commands.dead_watches(result.stdout) if result.ok else {}
@@ -175,7 +175,7 @@ class TiltProcess:
         return found[0]
 
     def _loaded(self, running: Running) -> tuple[str] | None:
-        """Return what `load_error` does once it is known; a Tilt that has just started may not answer yet."""
+        """Return the result of `load_error`, which a Tilt that has just started may not have yet."""
         try:
             error = self.load_error(running)
         except TiltFault:
@@ -185,9 +185,9 @@ class TiltProcess:
         return None if error is None else (error,)
 
     def others(self) -> Running | None:
-        """A Tilt on our port that was started by other means, as it describes itself."""
+        """Return a Tilt on the configured port that was started by other means, as it describes itself."""
         if not answers(self._tool.host, self._tool.port):
-            return None  # no HTTP server: tilt would wait for its answer
+            return None  # not an HTTP server: tilt would wait for a response
         session = self._runner.run(self._tool.session())
         if not session.ok:
             return None
@@ -201,7 +201,7 @@ class TiltProcess:
     def start(self, progress: Progress, *args: str) -> Running:
         """Start it in a session of its own and wait until its UI answers.
 
-        Raises TiltFault where it ends before that, TimedOut or Interrupted with it stopped again.
+        Raises TiltFault if it ends before that; TimedOut or Interrupted, with Tilt stopped again.
         """
         with contextlib.suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".log.old"))
@@ -219,7 +219,7 @@ class TiltProcess:
         return Running(pid=pid, context=self._tool.context, tool=self._tool)
 
     def stop(self, progress: Progress) -> bool:
-        """Stop it and everything in its session: TERM, time to end what it runs, KILL. Says whether there was any."""
+        """Stop it and its session: TERM, time to end its commands, KILL. Returns whether there was any process."""
         found = self._all()
         if found:
             leader = next((process for process in found if tilt_commands.is_server(process.command)), None)
@@ -232,7 +232,7 @@ class TiltProcess:
         return bool(found)
 
     def tail(self) -> tuple[str, ...]:
-        """The last lines of the log."""
+        """Return the last lines of the log."""
         try:
             with io.TextIOWrapper(open_source(self.log), "utf-8", "replace") as lines:
                 return tuple(line.rstrip("\n") for line in deque(lines, _TAIL))
@@ -240,7 +240,7 @@ class TiltProcess:
             return ()
 
     def _await(self, pid: int) -> None:
-        """Until the UI answers."""
+        """Wait until the UI answers."""
 
         def is_up() -> bool:
             if answers(self._tool.host, self._tool.port):
@@ -257,14 +257,14 @@ class TiltProcess:
         return processes.marked(OWNER_VARIABLE, str(self._directory))
 
     def _leader(self) -> Process | None:
-        """Return Tilt itself, not what it runs."""
+        """Return Tilt itself, without its commands."""
         return next((process for process in self._all() if tilt_commands.is_server(process.command)), None)
 
     def _end(self, grace: float) -> bool:
-        """TERM to Tilt, which ends what it runs; TERM to what outlives it; KILL."""
+        """Send TERM to Tilt, which ends its commands; TERM to those that outlive it; then KILL."""
         if leader := self._leader():
             processes.send(leader.pid, signal.SIGTERM)
-            wait_until(lambda: self._leader() is None, grace, Cancel(), _LOOK)  # not cut short: half a stop is none
+            wait_until(lambda: self._leader() is None, grace, Cancel(), _LOOK)  # never interrupted half-way
         for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, _AFTER)):
             for process in self._all():
                 processes.send(process.pid, number)

@@ -1,1 +1,1 @@
-"""The protobuf module: Buf's command lines and answers, its token, git."""
+"""The protobuf module: Buf's command lines and output, its token, git."""

@@ -1,8 +1,8 @@
-"""buf 1.75: commands to give it, and what its answers mean.
+"""buf 1.75: its commands, and how to read its output.
 
-Commands and exit codes: https://buf.build/docs/reference/cli/buf/. 100 says that the files have faults, each a JSON
-object a line: lint and breaking write them to stdout, the compiler to stderr. Every other failure is a `Failure:` line
-on stderr, with exit code 1; where the registry answered, it starts with the Connect code of the answer
+Commands and exit codes: https://buf.build/docs/reference/cli/buf/. Exit code 100 means that the files have faults, one
+JSON object per line: lint and breaking write them to stdout, the compiler to stderr. Every other failure is a
+`Failure:` line on stderr, with exit code 1; if the registry answered, it starts with the Connect code of the answer
 (https://connectrpc.com/docs/protocol/#error-codes).
 """
 
@@ -20,11 +20,11 @@ from devtools.process.runner import Command, Result
 
 FINDINGS = 100  # the exit code for faults in the files
 TOKEN = "BUF_TOKEN"  # noqa: S105 - the variable's name
-# What a module is made of beside its .proto files: https://buf.build/docs/cli/modules-workspaces/
+# Files of a module besides its .proto files: https://buf.build/docs/cli/modules-workspaces/
 EXTRA_FILES = ("buf.yaml", "buf.lock", "buf.md", "README.md", "LICENSE")
 
-_SLOW = 120.0  # seconds; local work takes a tenth of one, on a machine that is not overloaded
-_PUSH = 60.0  # seconds that the registry has
+_SLOW = 120.0  # seconds; local work takes a tenth of a second on a machine that is not overloaded
+_PUSH = 60.0  # seconds for the registry
 _FAILURE = "Failure: "
 _COMMIT = re.compile(r"[0-9a-f]{32}")
 _ONE_TOKEN = re.compile(r"[^\s,@]+")
@@ -37,13 +37,13 @@ class Outcome(StrEnum):
     OK = "ok"
     FINDINGS = "findings"  # the files do not compile, or break a rule
     REJECTED = "rejected"  # the registry does not know the token, or it has expired
-    DENIED = "denied"  # it knows the token, and says no to what was asked
+    DENIED = "denied"  # the registry knows the token, and denies the request
     MISSING = "missing"  # the registry has no such module
-    UNREACHABLE = "unreachable"  # no answer, or one that says "not now"
-    FAILED = "failed"  # anything else, in buf's own words
+    UNREACHABLE = "unreachable"  # no answer, or a temporary refusal
+    FAILED = "failed"  # anything else, with buf's own message
 
 
-# In this order: the first that is found in what buf said.
+# In this order: the first that occurs in buf's output counts.
 _SIGNS: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
     (
         Outcome.REJECTED,
@@ -67,7 +67,7 @@ _SIGNS: tuple[tuple[Outcome, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One fault in a file; `path` is as given to buf and empty where a file is gone, line and column count from 1."""
+    """One fault in a file; `path` is as passed to buf, empty if the file is gone; line and column are 1-based."""
 
     path: str
     line: int
@@ -78,14 +78,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buf:
-    """One buf program and one module: `directory` is relative to `root`, so that findings are, too."""
+    """One buf program and one module: `directory` is relative to `root`, so the paths of findings are, too."""
 
     program: Path
     root: Path
     directory: str = "proto"
 
     def build(self) -> Command:
-        """Compile the module; nothing is kept. No network: the module has no dependencies."""
+        """Compile the module and discard the result. Needs no network: the module has no dependencies."""
         return self._command("build", self.directory, "--output", "/dev/null", "--error-format", "json")
 
     def lint(self) -> Command:
@@ -95,7 +95,7 @@ class Buf:
     def breaking(self, against: Path) -> Command:
         """Compare with an older version of the module, a tar archive of the repository.
 
-        Imports are left out: they are Google's files inside buf, not ours to break.
+        Imports are excluded: they are Google's files, which buf bundles, and not part of the module.
         """
         old = f"{against}#format=tar,subdir={self.directory}"
         return self._command(
@@ -103,9 +103,9 @@ class Buf:
         )
 
     def push(self, token: str, labels: Sequence[str] = ()) -> Command:
-        """Publish the module; the token is in the child's environment alone.
+        """Publish the module; the token is only in the child's environment.
 
-        Without `labels` the commit gets the registry's default one, with some these alone:
+        Without `labels` the commit gets the registry's default label, otherwise only these:
         https://buf.build/docs/reference/cli/buf/push/.
         """
         words = [word for name in labels for word in ("--label", name)]
@@ -119,7 +119,7 @@ class Buf:
     def _command(
         self, *words: str, env: Mapping[str, str] | None = None, timeout: float = _SLOW, secrets: tuple[str, ...] = ()
     ) -> Command:
-        """Without colours, whatever the user's environment says."""
+        """Return a command without colours, whatever the user's environment says."""
         return Command(
             argv=(str(self.program), *words, "--log-format", "text"),
             env=env or {},
@@ -130,7 +130,7 @@ class Buf:
 
 
 def classify(result: Result) -> Outcome:
-    """What the end of a command means."""
+    """Return the outcome of a command."""
     if result.ok:
         return Outcome.OK
     if result.returncode == FINDINGS:
@@ -142,7 +142,7 @@ def classify(result: Result) -> Outcome:
 
 
 def failure(result: Result) -> str:
-    """Buf's own sentence; the last line of what it printed where it has none, empty where it printed nothing."""
+    """Return buf's own message; without one the last line of its output, empty if it printed nothing."""
     lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
     for line in lines:
         if line.startswith(_FAILURE):
@@ -151,12 +151,12 @@ def failure(result: Result) -> str:
 
 
 def _number(value: object) -> int:
-    """A line or column, from 1; buf leaves out those that it does not know."""
+    """Return a line or column, from 1; buf omits unknown ones."""
     return value if isinstance(value, int) and value > 0 else 1
 
 
 def findings(result: Result) -> tuple[Finding, ...]:
-    """The faults in what a command printed, in its order; log lines between them are passed over."""
+    """Return the faults in a command's output, in its order; log lines between them are skipped."""
     found: list[Finding] = []
     for line in (*result.stdout.splitlines(), *result.stderr.splitlines()):
         if not line.startswith("{"):
@@ -178,7 +178,7 @@ def findings(result: Result) -> tuple[Finding, ...]:
 
 
 def commit(result: Result, module: str) -> str:
-    """The commit that a push made of `module`, or found to be there: `MODULE:COMMIT` on stdout; empty without one."""
+    """Return the commit that a push created or found: `MODULE:COMMIT` on stdout; empty without one."""
     for line in result.stdout.splitlines():
         name, _, made = line.strip().rpartition(":")  # the last colon: a registry may have a port
         if name == module and _COMMIT.fullmatch(made):
@@ -187,22 +187,22 @@ def commit(result: Result, module: str) -> str:
 
 
 def is_token(value: str) -> bool:
-    """Whether buf reads `value` as a token, or as TOKEN@REMOTE, several with commas between them.
+    """Return whether buf accepts `value` as a token, or as TOKEN@REMOTE, several separated by commas.
 
-    Others must not reach it: it repeats parts of them in its message (`invalid token: …`).
+    Other values must not reach buf: it repeats parts of them in its message (`invalid token: …`).
     """
     return value.isprintable() and bool(_ONE_TOKEN.fullmatch(value) or _TOKENS.fullmatch(value))
 
 
 def pieces(token: str) -> tuple[str, ...]:
-    """What must not be shown: the value as a whole, and each token in it."""
+    """Return the secrets to hide: the whole value, and each token in it."""
     return (token, *(part.partition("@")[0] for part in token.split(","))) if "@" in token else (token,)
 
 
 def digest(files: Iterable[tuple[str, bytes]]) -> str:
-    """`sha256:…` of a module's files, pairs of path (relative, with slashes) and content, in any order."""
+    """Return `sha256:…` of a module's files, pairs of path (relative, with slashes) and content, in any order."""
     whole = hashlib.sha256()
     for path, content in sorted(files):
         for part in (path.encode(), content):
-            whole.update(len(part).to_bytes(8, "big") + part)  # the length keeps "a","bc" apart from "ab","c"
+            whole.update(len(part).to_bytes(8, "big") + part)  # the length distinguishes "a","bc" from "ab","c"
     return f"sha256:{whole.hexdigest()}"

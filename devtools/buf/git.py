@@ -1,4 +1,4 @@
-"""git: the few commands that read an older version of a directory (https://git-scm.com/docs)."""
+"""The git commands that read an older version of a directory (https://git-scm.com/docs)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _SLOW = 60.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Git:
-    """One git program in one directory of a checkout, which need not be its top."""
+    """One git program in one directory of a checkout, not necessarily its top."""
 
     program: Path
     directory: Path
 
     def commit_of(self, ref: str) -> Command:
-        """Print the commit that `ref` names; fails silently where there is none."""
+        """Print the commit that `ref` names; fails silently if there is none."""
         return self._command("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
     def listing(self, commit: str, *paths: str) -> Command:
-        """Print those of the paths, relative to our directory, that `commit` holds."""
+        """Print those of the paths, relative to the directory, that `commit` contains."""
         return self._command("ls-tree", "--name-only", commit, *paths)
 
     def archive(self, commit: str, paths: Iterable[str], to: Path) -> Command:
-        """Write what the path specifications match, as it was in `commit`, into a tar archive.
+        """Write the files that match the path specifications, as of `commit`, into a tar archive.
 
-        An archive, because buf clones what it is given, which fails for linked worktrees and shallow clones.
+        An archive, because buf would clone a repository, which fails for linked worktrees and shallow clones.
         """
         return self._command("archive", "--format=tar", f"--output={to}", commit, *paths)
 

@@ -1,4 +1,4 @@
-"""Where BUF_TOKEN comes from: the environment, else `.env`; looked for before anything else is done."""
+"""Finds BUF_TOKEN in the environment, else in `.env`; commands do that before anything else."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FORM = "give one token without spaces, or TOKEN@REMOTE,TOKEN@REMOTE"
 
 
 def find_token(environ: Mapping[str, str], root: Path) -> str:
-    """The token; an empty one counts as none. ConfigError where there is none, or where it cannot be one.
+    """Return the token; raises ConfigError if there is none, it is empty, or it is malformed.
 
-    `.env` is read only where the environment has no token. No message shows any part of a line: it may be the token.
+    `.env` is read only if the environment has no token. No message shows any part of a line: it may be the token.
     """
     if value := environ.get(TOKEN, "").strip():
         if is_token(value):
@@ -37,7 +37,7 @@ def find_token(environ: Mapping[str, str], root: Path) -> str:
 
 
 def _from_file(path: Path) -> str:
-    """The token in a `.env` file; empty where there is no file or no token in it."""
+    """Return the token in a `.env` file; empty if there is no file or no token in it."""
     if not path.is_file():
         return ""
     last: tuple[int, str] | None = None
@@ -59,10 +59,10 @@ def _from_file(path: Path) -> str:
 
 
 def _bindings(path: Path) -> list[tuple[int, Binding]]:
-    """The file's statements with their line numbers.
+    """Return the file's statements with their line numbers.
 
-    python-dotenv's parser and not its `dotenv_values`, which only logs a line that it cannot read, and goes on.
-    `${…}` is not replaced: a token is taken as it is written.
+    Uses python-dotenv's parser and not its `dotenv_values`, which only logs an unreadable line and continues.
+    `${…}` is not replaced: a token is used as written.
     """
     from io import StringIO
 
@@ -80,7 +80,7 @@ def _bindings(path: Path) -> list[tuple[int, Binding]]:
 
 
 def _line(binding: Binding) -> int:
-    """A statement's own line: the parser counts blank lines before it as part of it."""
+    """Return a statement's own line: the parser counts the blank lines before a statement as part of it."""
     string: str = binding.original.string
     blank = string[: len(string) - len(string.lstrip())]
     return int(binding.original.line) + blank.count("\n")

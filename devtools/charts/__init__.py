@@ -1,1 +1,1 @@
-"""Charts on disk: the lock, verification, and what a release's chart reference resolves to."""
+"""Charts on disk: the lock, verification, and the resolution of a release's chart reference."""

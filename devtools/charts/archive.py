@@ -1,4 +1,4 @@
-"""A chart archive is what the lock says, and is safe to unpack; checked before every replay."""
+"""Verifies a chart archive against the lock, and that it is safe to unpack; runs before every replay."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ EMBEDDED = ", or use the embedded cluster: DEVTOOLS_PROVIDER=kwok"
 def verify_archive(path: Path, entry: LockEntry) -> None:
     """Raise ConfigError, naming the archive and why, unless it is the locked chart and safe to unpack.
 
-    That is: it is there, has the locked sha256, is a gzipped tar with one directory, holds no path or link that
-    points out of it, stays within Helm's size limits, and its Chart.yaml has the locked name and version.
+    The archive must exist, have the locked sha256, be a gzipped tar with one directory, contain no path or link that
+    points out of it, stay within Helm's size limits, and have the locked name and version in its Chart.yaml.
     """
     vendor = f"invoke charts.vendor --name {entry.chart}"
     if not entry.sha256:
@@ -48,7 +48,7 @@ def verify_archive(path: Path, entry: LockEntry) -> None:
 
 
 def moved_from(path: Path, entry: LockEntry) -> Path | None:
-    """Return the archive of another version that the lock's sha256 is of, if there is one: `version` was changed."""
+    """Return the archive of another version that has the lock's sha256, if any: then `version` was changed."""
     others = sorted(path.parent.glob(f"{entry.name}-*.tgz")) if entry.sha256 and not path.exists() else []
     return next((other for other in others if sha256_of(other) == entry.sha256), None)
 
@@ -72,7 +72,7 @@ def inspect_archive(path: Path, entry: LockEntry) -> None:
 
 
 def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | None:
-    """Look at every member; the bytes of the chart's own Chart.yaml."""
+    """Check every member; return the bytes of the chart's own Chart.yaml."""
     size = 0
     top = ""
     chart_yaml: bytes | None = None
@@ -90,7 +90,7 @@ def _walk(path: Path, entry: LockEntry, archive: tarfile.TarFile) -> bytes | Non
 
 
 def _wrong(member: tarfile.TarInfo, top: str) -> str:
-    """What is unsafe about a member, or keeps helm from loading it; empty when nothing is."""
+    """Return why a member is unsafe or cannot be loaded by helm; empty if it is fine."""
     name = member.name.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/"):
         return f"holds a path that points out of it: {member.name!r}"
@@ -108,14 +108,14 @@ def _wrong(member: tarfile.TarInfo, top: str) -> str:
 
 
 def _top(path: str) -> str:
-    """The first directory of a path, once `.` and `..` are resolved."""
+    """Return the first directory of a path after resolving `.` and `..`."""
     return posixpath.normpath(path.replace("\\", "/")).split("/")[0]
 
 
 def path_in_chart(name: str) -> str:
     """Return where helm puts a file of an archive, empty if it refuses the archive for it.
 
-    As `LoadArchiveFiles` in Helm's `pkg/chart/loader/archive`: it drops the first part of the path.
+    Like `LoadArchiveFiles` in Helm's `pkg/chart/loader/archive`, it drops the first part of the path.
     """
     top, _, rest = name.partition("\\" if "\\" in name else "/")
     path = posixpath.normpath(rest.replace("\\", "/")) if rest else "."
@@ -124,7 +124,7 @@ def path_in_chart(name: str) -> str:
 
 
 def files_of_archive(raw: bytes, wanted: Callable[[str], bool], shown: str) -> dict[str, bytes]:
-    """Return the files of wanted names by their path in the chart; raises ConfigError if helm could not load them."""
+    """Return the files with matching names, by path in the chart; raises ConfigError if helm could not load them."""
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
@@ -145,7 +145,7 @@ def _bad(path: Path, entry: LockEntry, why: str, hint: str = "") -> ConfigError:
 
 
 def dependencies_of(data: Mapping[str, Any], file: str) -> tuple[Mapping[str, Any], ...]:
-    """What a Chart.yaml asks for; raises ConfigError, naming `file`, where that is none of the maps that Helm takes."""
+    """Return a Chart.yaml's dependencies; raises ConfigError, naming `file`, unless they are maps that Helm accepts."""
     found = data.get("dependencies") or ()
     if not isinstance(found, list | tuple) or not all(isinstance(item, Mapping) and _is_read(item) for item in found):
         hint = "Helm takes a list of maps there, each with a name"
@@ -154,7 +154,7 @@ def dependencies_of(data: Mapping[str, Any], file: str) -> tuple[Mapping[str, An
 
 
 def _is_read(dependency: Mapping[str, Any]) -> bool:
-    """Whether what is looked at is of the type that Helm wants."""
+    """Return whether the checked fields have the types that Helm requires."""
     tags = dependency.get("tags") or ()
     plain = all(isinstance(dependency.get(key) or "", str) for key in ("name", "alias", "condition", "repository"))
     return plain and isinstance(tags, list | tuple) and all(isinstance(tag, str) for tag in tags)

@@ -32,14 +32,14 @@ class ChartObject:
 
     @property
     def is_crd(self) -> bool:
-        """Whether it is a CustomResourceDefinition."""
+        """Return whether it is a CustomResourceDefinition."""
         return bool(self.data["kind"] == "CustomResourceDefinition")
 
 
 def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
-    """The objects that Helm would install from `crds/` of a chart (directory or archive) with these values.
+    """Return the objects that Helm would install from `crds/` of a chart (directory or archive) with these values.
 
-    Raises ConfigError, naming the file, where the chart cannot be read or a file is not YAML.
+    Raises ConfigError, naming the file, if the chart cannot be read or a file is not YAML.
     """
     files = _opened(chart, _wanted)
     if not any(_may_be_crds(name) for name in files):
@@ -54,7 +54,7 @@ def objects_in_crds(chart: Path, values: Mapping[str, Any]) -> tuple[ChartObject
 
 
 def inspect_crds(archive: Path, entry: LockEntry) -> None:
-    """Raise ConfigError, naming archive and file, unless `crds/` can be read as the chart's default values need it."""
+    """Raise ConfigError, naming archive and file, if `crds/` cannot be read with the chart's default values."""
     try:
         objects_in_crds(archive, {})
     except ConfigError as error:
@@ -65,10 +65,10 @@ def inspect_crds(archive: Path, entry: LockEntry) -> None:
 def files_of(
     chart: Path, values: Mapping[str, Any], wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """A chart (directory or archive) and each of its subcharts that these values switch on: where it lies, its files.
+    """Yield the path and files of a chart (directory or archive) and of each subchart that these values enable.
 
-    Only files of the wanted names are read, and those that it takes to know the subcharts. Raises ConfigError where
-    the chart cannot be read.
+    Only files with matching names are read, and those that determine the subcharts. Raises ConfigError if the chart
+    cannot be read.
     """
 
     def needed(name: str) -> bool:
@@ -79,9 +79,9 @@ def files_of(
 
 
 def has_crds(chart: Path) -> bool:
-    """Whether anything in a chart (directory or archive) may be of a `crds/` directory: a quick look at names.
+    """Return whether a chart (directory or archive) may have files in a `crds/` directory, by file names alone.
 
-    Says yes where the chart cannot be read: `objects_in_crds` says why.
+    True for a chart that cannot be read: `objects_in_crds` then reports why.
     """
     try:
         if chart.is_dir():
@@ -97,7 +97,7 @@ def has_crds(chart: Path) -> bool:
 
 
 def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
-    """Yield the objects of a file; what is not an object is left out. Raises ConfigError if helm could not read it."""
+    """Yield the objects of a file; other values are skipped. Raises ConfigError if helm could not read it."""
     try:
         for document in read_stream(raw):
             if not isinstance(document, dict | None):
@@ -109,7 +109,7 @@ def _documents(raw: bytes, file: str) -> Iterator[ChartObject]:
 
 
 def _objects(data: Any, file: str) -> Iterator[ChartObject]:
-    """The object that a document is, or those of a `List`; ConfigError for one that no API server would take."""
+    """Return a document's object, or those of a `List`; ConfigError for one that every API server would refuse."""
     if not isinstance(data, Mapping) or not (data.get("kind") and data.get("apiVersion")):
         return
     if data["kind"] == "List" and isinstance(data.get("items"), list):
@@ -122,7 +122,7 @@ def _objects(data: Any, file: str) -> Iterator[ChartObject]:
 
 
 def _wrong(data: Mapping[str, Any]) -> str:
-    """What makes an object none; empty where it is one, as far as anything looks at it."""
+    """Return why a value is not a valid object; empty if the fields that are used are valid."""
     metadata, spec = data.get("metadata"), data.get("spec")
     if not (isinstance(data["kind"], str) and isinstance(data["apiVersion"], str)):
         return "its kind or apiVersion is not text"
@@ -140,7 +140,7 @@ def _wrong(data: Mapping[str, Any]) -> str:
 
 
 def _wanted(name: str) -> bool:
-    """Whether a file of a chart matters here; templates are many and large."""
+    """Return whether a file of a chart is needed here; templates are not: they are many and large."""
     return name.rpartition("/")[2] in _ABOUT_CHARTS or _may_be_crds(name)
 
 
@@ -149,7 +149,7 @@ def _may_be_crds(name: str) -> bool:
 
 
 def _opened(chart: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """The files of a chart (directory or archive) by path; ConfigError where it cannot be read."""
+    """Return the files of a chart (directory or archive) by path; ConfigError if it cannot be read."""
     try:
         if chart.is_dir():
             return _of_directory(chart, wanted)

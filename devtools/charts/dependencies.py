@@ -1,4 +1,4 @@
-"""Dependencies of charts in this repository: what Chart.yaml asks for, Chart.lock pins and charts/ holds."""
+"""Dependencies of charts in this repository: required by Chart.yaml, pinned by Chart.lock, stored in charts/."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALWAYS = frozenset({"name", "repository"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """One dependency of a chart: `version` is what charts/ holds, `locked` what Chart.lock says, empty if nothing."""
+    """One dependency of a chart: `version` is the one in charts/, `locked` that of Chart.lock; empty if missing."""
 
     name: str
     constraint: str
@@ -40,9 +40,9 @@ class Dependency:
 
 
 def declared(chart: Path, shown: Callable[[Path], Path]) -> Iterator[tuple[Location, str, str]]:
-    """Yield where a chart's directory declares each dependency, its name and its range of versions.
+    """Yield the place, name and version range of each dependency that a chart's directory declares.
 
-    As in Helm, what requirements.yaml of an older chart declares counts instead of what Chart.yaml does.
+    As in Helm, requirements.yaml of an older chart overrides the dependencies in Chart.yaml.
     """
     for name in ("requirements.yaml", "Chart.yaml"):
         if not (chart / name).is_file():
@@ -58,7 +58,7 @@ def declared(chart: Path, shown: Callable[[Path], Path]) -> Iterator[tuple[Locat
 
 
 def missing(chart: Path, files: Mapping[str, Path], shown: Callable[[Path], Path]) -> list[Problem]:
-    """Return a problem for each dependency that a chart's directory declares and its `charts/` does not hold.
+    """Return a problem for each dependency that a chart's directory declares and its `charts/` lacks.
 
     `files` are those that helm loads.
     """
@@ -75,7 +75,7 @@ def missing(chart: Path, files: Mapping[str, Path], shown: Callable[[Path], Path
 
 
 def _names(files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield the names of the charts in `charts/`; nothing for one that cannot be read: helm says why."""
+    """Yield the names of the charts in `charts/`; an unreadable one is skipped, because helm reports why."""
     for name, path in files.items():
         parts = name.split("/")
         if parts[0] != "charts" or parts[1].startswith((".", "_")):
@@ -154,7 +154,7 @@ def place(chart: Path, archives: Mapping[str, Path], now: float) -> None:
 
 
 def _asked(chart: Path) -> Sequence[Mapping[str, Any]]:
-    """Return what Chart.yaml asks for."""
+    """Return the dependencies in Chart.yaml."""
     file = chart / "Chart.yaml"
     try:
         return tuple(dependencies_of(read_map(read_source(file)), str(file)))
@@ -196,5 +196,5 @@ def _digest(asked: Iterable[Mapping[str, Any]], locked: Iterable[Mapping[str, An
 
 
 def _ordered(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dependency as Go writes it in JSON."""
+    """Return a dependency as Go encodes it in JSON."""
     return {key: item.get(key) or "" for key in _FIELDS if key in _ALWAYS or item.get(key)}

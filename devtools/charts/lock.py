@@ -92,29 +92,29 @@ class LockFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """The lock file: entries by `<publisher>/<chart>@<version>`."""
+    """The parsed lock file: entries by `<publisher>/<chart>@<version>`."""
 
     file: Path
     entries: Mapping[str, LockEntry] = field(default_factory=dict)
     missing: bool = False
 
     def versions(self, chart: str) -> tuple[LockEntry, ...]:
-        """Every entry of `<publisher>/<chart>`, in the order of the file."""
+        """Return every entry of `<publisher>/<chart>`, in the order of the file."""
         return tuple(entry for entry in self.entries.values() if entry.chart == chart)
 
     def names(self) -> tuple[str, ...]:
-        """What layer files may call the charts."""
+        """The names of the charts that layer files may use."""
         return tuple(map(self.reference, self.entries.values()))
 
     def reference(self, entry: LockEntry) -> str:
-        """The shortest name of an entry in layer files: with its version only if there are several."""
+        """Return the shortest name of an entry in layer files: with its version only if there are several."""
         return entry.chart if len(self.versions(entry.chart)) == 1 else entry.pin
 
 
 def load_lock(charts: Path, root: Path) -> Lock:
-    """The lock of the charts directory; without entries where there is no such file.
+    """Return the lock of the charts directory; without entries if there is no such file.
 
-    Raises ConfigError with every problem of the file, which is named from `root`.
+    Raises ConfigError with every problem of the file; its path is shown relative to `root`.
     """
     path = charts / LOCK
     shown = path.relative_to(root) if path.is_relative_to(root) else path
@@ -183,9 +183,9 @@ def _git_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterat
 
 
 def with_sha256(raw: bytes, pin: str, sha256: str, file: Path, key: str = "sha256") -> bytes:
-    """Return the lock's text with the sha256 of `<publisher>/<chart>@<version>` set; all else stays as it was written.
+    """Return the lock's text with the sha256 of `<publisher>/<chart>@<version>` set; all else stays as written.
 
-    `key` may be another one of the entry. Raises ConfigError if that cannot be done safely.
+    `key` selects another key of the entry. Raises ConfigError if that cannot be done safely.
     """
     document = parse(raw, file)
     index = index_of(document.data, pin)

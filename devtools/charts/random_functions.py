@@ -1,7 +1,7 @@
-"""Finds templates that render differently each time, by what they call.
+"""Finds templates that render differently each time, by the functions they call.
 
-Such a release would look changed at every look at what it renders; here inputs are compared, so it does not, but each
-upgrade changes it all the same: passwords, keys and certificates are made anew. That is worth a word before.
+devtools compares inputs, not renderings, so such a release does not look changed; but each upgrade generates new
+passwords, keys and certificates. A run warns of that before it starts.
 Functions: https://masterminds.github.io/sprig/, https://helm.sh/docs/chart_template_guide/function_list/.
 """
 
@@ -33,9 +33,9 @@ _INCLUDE = re.compile(r'(?<![\w.$\-])(?:include|template)\s+"([^"]+)"')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Random:
-    """A template file that calls something random, itself or by a template that it includes.
+    """A template file that calls a random function, itself or through a template that it includes.
 
-    With `lookup` it also looks at what is on the cluster, most often to keep what it made before.
+    With `lookup` it also reads objects on the cluster, usually to reuse the values generated before.
     """
 
     file: str
@@ -45,7 +45,7 @@ class Random:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Text:
-    """What a piece of a template calls and includes."""
+    """The functions that a part of a template calls, and the templates it includes."""
 
     calls: frozenset[str]
     includes: frozenset[str]
@@ -53,9 +53,9 @@ class _Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uses:
-    """What the templates of a chart may read beside their values; a `tpl` of a value counts, too.
+    """What the templates of a chart may read besides their values; `tpl` applied to a value counts, too.
 
-    `live`: objects on the cluster, or the number of the revision. `capabilities`: what the cluster serves.
+    `live`: objects on the cluster, or the number of the revision. `capabilities`: the API versions of the cluster.
     """
 
     random: tuple[Random, ...] = ()
@@ -77,9 +77,9 @@ def uses_of(chart: Path, values: Mapping[str, Any]) -> Uses:
 
 
 def random_templates(chart: Path, values: Mapping[str, Any]) -> tuple[Random, ...]:
-    """The random templates of a chart (directory or archive) and the subcharts that these values switch on, sorted.
+    """Return the random templates of a chart (directory or archive) and its enabled subcharts, sorted.
 
-    Whether the values lead to such a call is not known without rendering. Raises ConfigError where it cannot be read.
+    Only rendering would show whether the values lead to such a call. Raises ConfigError if the chart cannot be read.
     """
     rendered: dict[str, _Text] = {}
     named: dict[str, _Text] = {}
@@ -100,12 +100,12 @@ def random_templates(chart: Path, values: Mapping[str, Any]) -> tuple[Random, ..
 
 
 def may_be_random(text: str) -> bool:
-    """Return whether a template calls something random, by a quick look at its actions alone."""
+    """Return whether a template may call a random function, by a quick scan of its actions alone."""
     return "{{" in text and any(_CALL.search(action) for action in _ACTION.findall(text))
 
 
 def _is_template(name: str) -> bool:
-    """Whether it is a file of `templates/` whose result reaches the cluster, at whatever depth of charts."""
+    """Return whether it is a file of `templates/`, of a chart or subchart, whose output is applied to the cluster."""
     *above, last = name.split("/")
     return "templates" in above and last != "NOTES.txt" and "tests" not in above
 
@@ -118,7 +118,7 @@ def _text(text: str) -> _Text:
 
 
 def _reached(text: _Text, named: Mapping[str, _Text]) -> set[str]:
-    """Everything that a template calls, through whatever it includes."""
+    """Return everything that a template calls, including calls of included templates."""
     calls, open_, known = set(text.calls), list(text.includes), set(text.includes)
     while open_:
         below = named.get(open_.pop())
@@ -130,7 +130,7 @@ def _reached(text: _Text, named: Mapping[str, _Text]) -> set[str]:
 
 
 def describe(found: tuple[Random, ...]) -> Iterator[str]:
-    """`randAlphaNum in templates/secret.yaml`, one for each file."""
+    """Return `randAlphaNum in templates/secret.yaml` for each file."""
     for item in found:
         exception = ", unless its lookup finds what is there" if item.lookup else ""
         yield f"{', '.join(item.calls)} in {item.file}{exception}"

@@ -1,4 +1,4 @@
-"""From a chart's name in a layer file to what lies on this disk, and the digest of its bytes."""
+"""Resolves a chart's name in a layer file to a directory or archive on disk, and computes its digest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PLATFORM = "platform"
 THIRD_PARTY = "third_party"
-WORK = ".vendor-"  # how directories of vendoring begin
+WORK = ".vendor-"  # prefix of vendoring's temporary directories
 ArchiveState = Literal["vendored", "not vendored", "not locked", "missing", "corrupted"]
 StandIn = Callable[["LockEntry"], Path | None]
 
@@ -34,8 +34,8 @@ class Charts:
 
     `platform/<x>` is the directory `charts/platform/<x>`; `manifests/<x>` and `kustomize/<x>` are made into charts by
     `packages`. `<publisher>/<chart>` is a vendored archive in `charts/third_party`, by the lock;
-    `<publisher>/<chart>@<version>` is one of several versions. For a chart that the lock pins and that is not vendored,
-    `stand_in` may give a generated archive; if it gives None, `verify` says how to vendor the chart.
+    `<publisher>/<chart>@<version>` is one of several versions. For a pinned chart that is not vendored, `stand_in` may
+    return a generated archive; if it returns None, `verify` explains how to vendor the chart.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Charts:
         lock: Callable[[], Lock] | None = None,
         packages: Callable[[], Packages] | None = None,
     ) -> None:
-        """Nothing is read yet; `lock` gives the lock where it is not to be read from its file.
+        """Read nothing yet; `lock` returns the lock, if it should not be read from its file.
 
-        Files are named from `root` (else from above).
+        Paths are shown relative to `root` (default: the parent directory).
         """
         self.directory = directory
         self._root = root or directory.parent
@@ -62,9 +62,9 @@ class Charts:
 
     @cached_property
     def lock(self) -> Lock:
-        """The lock, read when it is first asked for: a run that finds nothing to do may do without it.
+        """The lock, read on first use: a run that finds nothing to do may not need it.
 
-        Raises ConfigError when it is wrong.
+        Raises ConfigError if it is invalid.
         """
         if self._load:
             return self._load()
@@ -74,15 +74,15 @@ class Charts:
 
     @cached_property
     def packages(self) -> Packages | None:
-        """What makes charts of manifests and kustomizations."""
+        """Makes charts of manifests and kustomizations."""
         return self._packages() if self._packages else None
 
     def find(self, name: str, environment: str = "") -> ChartRef:
-        """The chart; an archive need not be there yet: `verify` asks that.
+        """Return the chart; a missing archive is not an error here: `verify` checks that.
 
-        Of a kustomization, the overlay of the environment if it has one.
+        For a kustomization, the overlay of the environment if there is one.
 
-        Raises ChartUnknown, with near matches, or with the file or directory that is missing or wrong as its cause.
+        Raises ChartUnknown, with near matches, or with the missing or invalid file or directory as its cause.
         """
         publisher, _, chart = name.partition("/")
         if publisher in KINDS and self.packages:
@@ -92,7 +92,7 @@ class Charts:
         return self._local(name, chart) if publisher == PLATFORM else self._vendored(name)
 
     def names(self) -> tuple[str, ...]:
-        """Every chart that layer files may name, sorted."""
+        """Return every chart that layer files may name, sorted."""
         directory = self.directory / PLATFORM
         local = directory.iterdir() if directory.is_dir() else ()
         found = [f"{PLATFORM}/{path.name}" for path in local if (path / "Chart.yaml").is_file()]
@@ -100,17 +100,17 @@ class Charts:
         return tuple(sorted([*found, *packaged, *self.lock.names()]))
 
     def is_current(self, chart: ChartRef, environment: str) -> bool:
-        """Whether a chart that was found in an earlier process would be found so again, whatever the lock says."""
+        """Return whether a chart found by an earlier process would be found unchanged, whatever the lock says."""
         if chart.kind == "packaged":
             return self.packages is not None and self.packages.is_current(chart, environment)
         return chart.kind != "stand-in" or chart.path.exists()
 
     def digest(self, chart: ChartRef) -> str:
-        """sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
+        """Return the sha256 of the chart's bytes, in hexadecimal; computed once for each chart.
 
-        Of an archive, its bytes; of a directory, the path, size and bytes of every file that helm loads from it,
-        sorted by path; of a packaged chart, which is made if it is not there, those of its sources. Raises ConfigError
-        when it cannot be read or made, or holds what is neither file nor directory.
+        For an archive, of its bytes; for a directory, of the path, size and bytes of every file that helm loads from
+        it, sorted by path; for a packaged chart, which is made if it does not exist, of its sources. Raises ConfigError
+        if it cannot be read or made, or contains something that is neither file nor directory.
         """
         with self._mutex:
             self.make(chart)
@@ -121,12 +121,12 @@ class Charts:
             return self._digests[chart.path]
 
     def make(self, chart: ChartRef) -> None:
-        """Make a packaged chart unless it is there; raises ConfigError with every problem of its sources."""
+        """Make a packaged chart unless it exists; raises ConfigError with every problem of its sources."""
         if chart.kind == "packaged" and self.packages:
             self.packages.make(chart)
 
     def verify(self, releases: Iterable[Release]) -> list[Problem]:
-        """What is wrong with the archives and directories that enabled releases use; each is looked at once."""
+        """Return the problems of the archives and directories that enabled releases use; each is checked once."""
         charts = {r.chart.key: r.chart for r in releases if r.installed}
         local = [chart for chart in charts.values() if chart.kind == "local"]
         problems = [p for chart in local for p in self._strange(chart) + self.missing_dependencies(chart)]
@@ -137,9 +137,9 @@ class Charts:
         return problems + self._verify_archives(pins)
 
     def missing_dependencies(self, chart: ChartRef) -> list[Problem]:
-        """Return a problem for each dependency that a local chart declares and does not have in its `charts/`.
+        """Return a problem for each dependency that a local chart declares and that is missing in its `charts/`.
 
-        Helm installs no such chart. Archives are known by their names, and opened only if a dependency seems missing.
+        Helm does not install such a chart. Archives are matched by name, and opened only if a dependency seems missing.
         """
         if self._strange(chart):
             return []
@@ -171,9 +171,9 @@ class Charts:
         return problems
 
     def verify_all(self) -> list[Problem]:
-        """Where lock and tree disagree: an archive that is not what the lock says, or that it does not name.
+        """Return the differences between lock and tree: archives that do not match the lock or are not in it.
 
-        A chart that is not vendored yet, in neither, is none.
+        A chart that is not vendored yet, neither in the lock nor in the tree, is not a difference.
         """
         from devtools.charts.archive import moved_from, verify_archive
         from devtools.charts.crds import inspect_crds
@@ -206,11 +206,11 @@ class Charts:
         return problems
 
     def archive(self, entry: LockEntry) -> Path:
-        """Where an entry's archive lies or should lie."""
+        """Return the path of an entry's archive, whether or not it exists."""
         return self.directory / THIRD_PARTY / entry.archive
 
     def state(self, entry: LockEntry) -> ArchiveState:
-        """What there is of a pinned chart on this disk."""
+        """Return the state of a pinned chart on this disk."""
         from devtools.charts.archive import moved_from
 
         archive = self.archive(entry)
@@ -252,7 +252,7 @@ class Charts:
 
         entry = self._locked(name)
         path = self.archive(entry)
-        # An archive that lies there without a sha256 is what a vendoring that was killed left: `verify` says so.
+        # An archive without a sha256 in the lock was left by a killed vendoring: `verify` reports it.
         if self._stand_in and not entry.sha256 and not path.exists() and (generated := self._stand_in(entry)):
             return ChartRef(name=entry.chart, path=generated, kind="stand-in", version=version_of(entry), pin=entry.pin)
         return ChartRef(
@@ -260,7 +260,7 @@ class Charts:
         )
 
     def _locked(self, name: str) -> LockEntry:
-        """The entry that a layer file names; ChartUnknown if there is none, or if several versions fit."""
+        """Return the entry that a layer file names; ChartUnknown if there is none, or if several versions match."""
         chart = name.partition("@")[0]
         versions = self.lock.versions(chart)
         found = [entry for entry in versions if name in {entry.chart, entry.pin}]
@@ -274,7 +274,7 @@ class Charts:
         raise ChartUnknown(f"no chart '{name}' in {self.lock.file}", near, cause=None if near else self._no_lock())
 
     def _no_lock(self) -> Cause | None:
-        """Why no chart of others is known; None where it is only this one."""
+        """Return why no third-party chart is known at all; None if only this one is unknown."""
         if not self.lock.missing:
             return None
         hint = "take it from version control again, or pin each chart in it, then run: invoke charts.vendor"
@@ -282,7 +282,7 @@ class Charts:
         return self._no_directory(self.directory) or cause
 
     def _no_directory(self, directory: Path) -> Cause | None:
-        """The topmost directory of charts that is not there; None where all are."""
+        """Return the topmost missing directory of charts; None if all exist."""
         missing = next((path for path in (self.directory, directory) if not path.is_dir()), None)
         if missing is None:
             return None
@@ -291,7 +291,7 @@ class Charts:
         return Cause(where=Location(file=self._shown(missing)), message=message, hint=hint)
 
     def _near(self, name: str) -> str:
-        """The nearest name; the last part decides when the first is right or wrong alike."""
+        """Return the nearest name; the last part decides if the first parts match equally well."""
         names = self.names()
         return did_you_mean(name, names) or next(
             (f"did you mean '{known}'?" for known in names if known.partition("/")[2] == name.partition("/")[2]), ""
@@ -307,13 +307,13 @@ class Charts:
             raise ConfigError(f"chart '{chart.name}' cannot be read: {why}", hint=f"it is {chart.path}") from error
 
     def _files(self, chart: ChartRef) -> Mapping[str, Path]:
-        """The files of a chart's directory; raises ConfigError with all in it that are none."""
+        """Return the files of a chart's directory; raises ConfigError with every entry that is not a file."""
         if problems := self._strange(chart):
             raise config_error(problems)
         return self._trees[chart.path].files
 
     def _strange(self, chart: ChartRef) -> list[Problem]:
-        """What lies in a chart's directory and cannot be read; each is looked at once."""
+        """Return the unreadable entries of a chart's directory; each is checked once."""
         if chart.path not in self._trees:
             self._trees[chart.path] = tree_of(chart.path)
         problems = self._trees[chart.path].problems
@@ -324,6 +324,6 @@ class Charts:
 
 
 def _wrong(name: str, problem: Problem, hint: str) -> ChartUnknown:
-    """What is wrong with a Chart.yaml, for all who use the chart."""
+    """Return the problem of a Chart.yaml, for every release that uses the chart."""
     cause = Cause(where=problem.where, message=problem.message, hint=problem.hint or hint)
     return ChartUnknown(f"chart '{name}' cannot be used: {problem}", cause=cause)

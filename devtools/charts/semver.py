@@ -1,6 +1,6 @@
-"""Ranges of versions, as Masterminds/semver v3 decides them: dependencies of charts name them.
+"""Version ranges of chart dependencies, evaluated like Masterminds/semver v3.
 
-No library for Python reads all of them as it does: the tests compare this with the real helm.
+No Python library reads all of them in the same way; the tests compare this module with the real helm.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 
 _VERSION = r"v?([0-9xX*]+)(?:\.([0-9xX*]+))?(?:\.([0-9xX*]+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
 _OPERATOR = r"!=|>=|=>|<=|=<|~>|=|>|<|~|\^|"
-_LONGEST = 1000  # characters of a range that are read: finding `1 - 2` in it takes the square of its length
+_LONGEST = 1000  # longest range in characters: finding `1 - 2` in it takes quadratic time
 _ONE = re.compile(rf"({_OPERATOR})\s*+{_VERSION}")
-_ALL = re.compile(rf"\s*+{_ONE.pattern}(?:(?:\s++(?:,\s*+)?|,\s*+){_ONE.pattern})*+\s*+")  # in linear time
+_ALL = re.compile(rf"\s*+{_ONE.pattern}(?:(?:\s++(?:,\s*+)?|,\s*+){_ONE.pattern})*+\s*+")  # matches in linear time
 _RANGE = re.compile(rf"\s*({_VERSION})\s+-\s+({_VERSION})\s*")
 _WILD = frozenset({None, "x", "X", "*"})
 _Order = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
@@ -28,7 +28,7 @@ _COMPARE = {
 def is_compatible(constraint: str, version: str) -> bool:
     """Return whether a version is in a range, as Masterminds/semver v3 decides it; False if either cannot be read.
 
-    An empty range cannot be read, nor one that is longer than any real one.
+    An empty range is invalid, and so is one that is longer than any real one.
     """
     if len(constraint) > _LONGEST:
         return False
@@ -45,7 +45,7 @@ def is_compatible(constraint: str, version: str) -> bool:
 
 
 def _in_group(group: str, version: _Order) -> bool:
-    """Return whether every constraint of a group holds; pre-releases are only in ranges that name one."""
+    """Return whether every constraint of a group holds; pre-releases match only ranges that name one."""
     constraints = [match.groups() for match in _ONE.finditer(group)]
     if not version[3] and not any(pre for *_, pre in constraints):
         return False
@@ -53,7 +53,7 @@ def _in_group(group: str, version: _Order) -> bool:
 
 
 def _holds(sign: str, major: str, minor: str | None, patch: str | None, pre: str | None, *, version: _Order) -> bool:
-    """Return whether one constraint holds; a part that is missing or `x` stands for any."""
+    """Return whether one constraint holds; a missing part or `x` matches any number."""
     any_minor = any_patch = False
     if major in _WILD:
         numbers, is_partial = (0, 0, 0), True
@@ -77,7 +77,7 @@ def _holds(sign: str, major: str, minor: str | None, patch: str | None, pre: str
 
 
 def _satisfies_tilde(version: _Order, limit: _Order, *, any_minor: bool, any_patch: bool) -> bool:
-    """`~1.2.3`: at least that, and of the same minor version."""
+    """Evaluate `~1.2.3`: at least that, and the same minor version."""
     if version < limit:
         return False
     if limit[:3] == (0, 0, 0) and not any_minor and not any_patch:
@@ -86,7 +86,7 @@ def _satisfies_tilde(version: _Order, limit: _Order, *, any_minor: bool, any_pat
 
 
 def _satisfies_caret(version: _Order, limit: _Order, *, any_minor: bool, any_patch: bool) -> bool:
-    """`^1.2.3`: at least that, and the same up to the first number that is not 0."""
+    """Evaluate `^1.2.3`: at least that, and the same up to the first number that is not 0."""
     if version < limit:
         return False
     if limit[0] > 0 or any_minor:

@@ -1,6 +1,6 @@
-"""A chart made from a contract, for a pinned chart that is not vendored: what depends on the chart can be run.
+"""Makes a chart from a contract, in place of a pinned chart that is not vendored, so that its dependents can run.
 
-It brings the chart's CRDs (with an open schema), workloads and Services by name, and nothing that they would do.
+It has the chart's CRDs (with an open schema), workloads and Services by name, but none of their behaviour.
 Archive and Chart.yaml: https://helm.sh/docs/topics/charts/.
 """
 
@@ -20,10 +20,10 @@ from devtools.charts.lock import LockEntry
 from devtools.errors import EnvironmentFault
 
 LABEL = "devtools.ameide.io/stand-in"
-FORM = 1  # to be raised when other files are made of the same contract: made ones are found again by it
+FORM = 1  # raise it when the same contract results in different files: existing stand-ins are found by it
 _RELEASE = "{{ .Release.Name }}"
 _FULLNAME = '{{ include "stand-in.fullname" . }}'
-# As `helm create` writes it, and most charts have it: the release's name where that contains the chart's.
+# As `helm create` writes it, and most charts have it: the release's name if that contains the chart's.
 _HELPERS = """{{- define "stand-in.fullname" -}}
 {{- $name := .Values.nameOverride | default "CHART" -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
@@ -33,14 +33,14 @@ _HELPERS = """{{- define "stand-in.fullname" -}}
 
 
 class StandIns:
-    """Makes stand-ins, each once: archives in a directory that may be deleted at any time."""
+    """Makes stand-ins, each once, as archives in a directory that may be deleted at any time."""
 
     def __init__(self, directory: Path) -> None:
-        """Nothing is written yet."""
+        """Write nothing yet."""
         self._directory = directory
 
     def __call__(self, entry: LockEntry) -> Path:
-        """The archive of the entry's stand-in; made where it is not there. EnvironmentFault where it cannot be."""
+        """Return the archive of the entry's stand-in, made if missing; EnvironmentFault if it cannot be written."""
         known = repr((FORM, entry.chart, entry.version, entry.contract))
         key = hashlib.sha256(known.encode()).hexdigest()[:16]
         path = self._directory / entry.publisher / f"{entry.name}-{version_of(entry)}-{key}.tgz"
@@ -54,12 +54,12 @@ class StandIns:
 
 
 def version_of(entry: LockEntry) -> str:
-    """The stand-in's version: the chart's, with build metadata that says so."""
+    """Return the stand-in's version: the chart's, with build metadata that marks a stand-in."""
     return f"{entry.version}{'.' if '+' in entry.version else '+'}standin"
 
 
 def chart_files(entry: LockEntry) -> dict[str, bytes]:
-    """The chart's files by path, the chart's name first; the same for the same entry, on every machine."""
+    """Return the chart's files by path (which begins with its name); identical for an entry on every machine."""
     contract = entry.contract
     files = {
         "Chart.yaml": _yaml(_chart_yaml(entry)),
@@ -93,13 +93,13 @@ def _chart_yaml(entry: LockEntry) -> dict[str, Any]:
 
 
 def crd_object(crd: Crd, *, keep: bool) -> dict[str, Any]:
-    """Return a CRD that takes any object of its kind; with `keep`, one that outlives its release."""
+    """Return a CRD that accepts any object of its kind; with `keep`, it outlives its release."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     schema = {**anything, "properties": {"spec": anything, "status": anything}}
     metadata: dict[str, Any] = {"name": crd.name, "labels": {LABEL: "true"}}
     if keep:
         metadata["annotations"] = {"helm.sh/resource-policy": "keep"}
-    if crd.group.endswith(".k8s.io"):  # the API server refuses these groups without a word on their approval
+    if crd.group.endswith(".k8s.io"):  # the API server refuses CRDs of these groups without an approval annotation
         metadata.setdefault("annotations", {})["api-approved.kubernetes.io"] = "unapproved, a stand-in"
     versions = [
         {
@@ -122,7 +122,7 @@ def crd_object(crd: Crd, *, keep: bool) -> dict[str, Any]:
 
 
 def _workload(entry: LockEntry, workload: Workload, services: list[Service]) -> dict[str, Any]:
-    """One pod that does nothing and asks for next to nothing, fit for restricted namespaces."""
+    """Return a pod that does nothing, requests minimal resources, and is allowed in restricted namespaces."""
     selector = _selector(entry, workload)
     ports = {(port.port, port.protocol): None for service in services for port in service.ports}
     container = {
@@ -172,7 +172,7 @@ def _service(entry: LockEntry, service: Service, workload: Workload | None) -> d
 
 
 def _behind(service: Service, workloads: tuple[Workload, ...]) -> Workload | None:
-    """The workload that a Service is for: the one whose name begins its name, the longest of them, else the first."""
+    """Return a Service's workload: the one with the longest name that begins the Service's name, else the first."""
     named = [workload for workload in workloads if _begins(workload.name, service.name)]
     return max(named, key=lambda workload: len(workload.name), default=next(iter(workloads), None))
 
@@ -200,17 +200,17 @@ def _metadata(entry: LockEntry, name: str) -> dict[str, Any]:
 
 
 def _name(name: str) -> str:
-    """A contract's name as a template."""
+    """Return a contract's name as a template."""
     return name.replace("{release}", _RELEASE).replace("{fullname}", _FULLNAME)
 
 
 def _plain(name: str) -> str:
-    """A contract's name without braces: good for a file's name or a label's value."""
+    """Return a contract's name without braces, for use as a file name or a label's value."""
     return name.replace("{", "").replace("}", "")
 
 
 def _switched(text: str, switch: str) -> str:
-    """Only where a value is true: a stack that forgets to set it must not do better here than with the real chart."""
+    """Wrap text so that it renders only if a value is true, so that a missing setting fails as with the real chart."""
     if not switch:
         return text
     keys = " ".join(f'"{key}"' for key in switch.split("."))
@@ -218,7 +218,7 @@ def _switched(text: str, switch: str) -> str:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # the C dumper's type is Any
-    """No anchors: what is meant twice is written twice."""
+    """Writes repeated values in full instead of anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True

@@ -1,6 +1,6 @@
-"""Charts as Helm loads them, and which of their subcharts the values switch on.
+"""Loads charts as Helm does, and determines which of their subcharts the values enable.
 
-This follows Helm 4.3.1 step by step, down to what surprises: `LoadFiles` in `pkg/chart/v2/loader`,
+This follows Helm 4.3.1 step by step, including its surprising behaviour: `LoadFiles` in `pkg/chart/v2/loader`,
 `processDependencyEnabled` in `pkg/chart/v2/util`, and `CoalesceValues` in `pkg/chart/common/util`. The tests compare
 it with the real helm on generated charts.
 """
@@ -24,9 +24,9 @@ _GLOBAL = "global"
 
 @dataclass(slots=True, kw_only=True)
 class LoadedChart:
-    """A chart and its subcharts; `where` is its path in the outermost chart, empty or with a slash at its end.
+    """A chart and its subcharts; `where` is its path in the outermost chart, empty or with a trailing slash.
 
-    `dependencies` is None if the chart declares none: then Helm leaves all of its subcharts as they are.
+    `dependencies` is None if the chart declares none: then Helm keeps all of its subcharts unchanged.
     """
 
     where: str
@@ -39,7 +39,7 @@ class LoadedChart:
 
 
 def load_chart(files: Files, wanted: Callable[[str], bool], where: str = "") -> LoadedChart:
-    """Load a chart from its files; of packed subcharts, read only the files of wanted names.
+    """Load a chart from its files; of packed subcharts, read only the files with matching names.
 
     Raises ConfigError, naming the file, if Helm could not load it.
     """
@@ -64,13 +64,13 @@ def load_chart(files: Files, wanted: Callable[[str], bool], where: str = "") -> 
 
 
 def enabled_charts(chart: LoadedChart, values: Mapping[str, Any]) -> Iterator[LoadedChart]:
-    """Yield a chart and each subchart that these values switch on, a subchart with two aliases twice."""
+    """Yield a chart and each subchart that these values enable, a subchart with two aliases twice."""
     _process(chart, _copy(values), "")
     yield from _walk(chart)
 
 
 def default_values(chart: LoadedChart, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the default values of a chart and, below its name, of each subchart that these values switch on."""
+    """Return the default values of a chart and, below its name, of each subchart that these values enable."""
     _process(chart, _copy(values), "")
     return _defaults(chart)
 
@@ -94,7 +94,7 @@ def _map(files: Files, name: str, where: str) -> dict[str, Any]:
 
 
 def _default_values(files: Files, where: str) -> dict[str, Any]:
-    """Return what values.yaml says; Helm merges its documents."""
+    """Return the values of values.yaml; Helm merges its documents."""
     values: dict[str, Any] = {}
     try:
         for document in read_documents(files.get("values.yaml", b"")):
@@ -116,7 +116,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _subcharts(files: Files, wanted: Callable[[str], bool], where: str) -> dict[str, Files]:
-    """Return the files of each chart in `charts/` by its name there; Helm leaves out what begins with `_` or `.`."""
+    """Return the files of each chart in `charts/` by its name there; Helm skips names with prefix `_` or `.`."""
     found: dict[str, dict[str, bytes]] = {}
     for path, content in files.items():
         top, _, below = path.partition("/")
@@ -132,7 +132,7 @@ def _subcharts(files: Files, wanted: Callable[[str], bool], where: str) -> dict[
 
 
 def _process(chart: LoadedChart, values: Values, path: str) -> None:
-    """Rename and copy subcharts by the dependencies declared, and take out those that are switched off.
+    """Rename and copy subcharts by the declared dependencies, and remove disabled ones.
 
     `values` are those of the outermost chart, `path` leads to this chart's own.
     """
@@ -158,12 +158,12 @@ def _name(dependency: Mapping[str, Any]) -> str:
 
 
 def _matches(dependency: Mapping[str, Any], chart: LoadedChart) -> bool:
-    """Return whether a dependency is about a chart: by name and range of versions."""
+    """Return whether a dependency matches a chart: by name and version range."""
     return dependency.get("name") == chart.name and is_compatible(str(dependency.get("version") or ""), chart.version)
 
 
 def _is_enabled(dependency: Mapping[str, Any], values: Mapping[str, Any], path: str) -> bool:
-    """Return whether the values switch a dependency on: the first condition that is a boolean, else tags, else yes."""
+    """Return whether the values enable a dependency: the first condition that is a boolean, else tags, else yes."""
     for condition in str(dependency.get("condition") or "").strip().split(","):
         found = _lookup(values, path + condition) if condition else None
         if isinstance(found, bool):
@@ -180,12 +180,12 @@ def _lookup(values: Any, path: str) -> Any:
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values in maps and lists of their own."""
+    """Return a deep copy of values."""
     return {key: _copy(value) if isinstance(value, Mapping) else copy.deepcopy(value) for key, value in values.items()}
 
 
 def _coalesced(chart: LoadedChart, values: Values) -> Values:
-    """Lay values over the defaults of a chart and, below their names, of its subcharts; they are changed."""
+    """Fill values in place with the defaults of a chart and, below their names, of its subcharts."""
     _coalesce_defaults(chart, values)
     for subchart in chart.subcharts:
         own = values.setdefault(subchart.name, {})
@@ -197,7 +197,7 @@ def _coalesced(chart: LoadedChart, values: Values) -> Values:
 
 
 def _coalesce_defaults(chart: LoadedChart, values: Values) -> None:
-    """Set what values do not say; a null takes a default away."""
+    """Add missing values; a null removes a default."""
     names = {subchart.name for subchart in chart.subcharts}
     for key, default in copy.deepcopy(chart.values).items():
         is_subchart = key in names
@@ -213,7 +213,7 @@ def _coalesce_defaults(chart: LoadedChart, values: Values) -> None:
 
 
 def _coalesce_maps(values: Values, defaults: dict[str, Any], *, keep_nulls: bool) -> None:
-    """Set what a map does not say; a null takes a default away, or stays."""
+    """Add keys that a map lacks; a null removes a default, or stays."""
     had = {key for key, value in defaults.items() if value is not None}
     defaults.update({key: None for key, value in values.items() if value is None})
     for key, default in defaults.items():
@@ -226,7 +226,7 @@ def _coalesce_maps(values: Values, defaults: dict[str, Any], *, keep_nulls: bool
 
 
 def _coalesce_globals(values: Values, above: Mapping[str, Any]) -> None:
-    """Give a subchart's values the globals of the chart above, which count more."""
+    """Add the parent chart's globals to a subchart's values; they take precedence."""
     own, inherited = values.get(_GLOBAL, {}), above.get(_GLOBAL, {})
     if not isinstance(own, dict) or not isinstance(inherited, dict):
         return

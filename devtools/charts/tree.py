@@ -1,8 +1,8 @@
-"""The files of a chart's directory, as helm's loader finds them: through links, too, without what .helmignore names.
+"""Finds the files of a chart's directory as helm's loader does: following links, except files that .helmignore names.
 
-As `Walk` in Helm's `internal/sympath`, `LoadDir` in its `pkg/chart/v2/loader`, and its `pkg/ignore`. Helm waits
-for ever for input from a pipe called Chart.yaml or .helmignore, and refuses any other only when it installs: here all
-are refused.
+Like `Walk` in Helm's `internal/sympath`, `LoadDir` in its `pkg/chart/v2/loader`, and its `pkg/ignore`. Helm waits
+for ever for input from a pipe named Chart.yaml or .helmignore, and refuses other pipes only when it installs: here
+all pipes are refused.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """Every file by its path in the chart, sorted; and what helm could not read."""
+    """Every file by its path in the chart, sorted; and the problems of entries that helm could not read."""
 
     files: Mapping[str, Path]
     problems: tuple[Problem, ...] = ()
 
 
 def tree_of(directory: Path) -> Tree:
-    """Look at everything in a chart's directory, and open only .helmignore; problems name it as `directory` does."""
+    """List everything in a chart's directory, opening only .helmignore; problems name paths as `directory` does."""
     files: dict[str, Path] = {}
     try:
         check_inside(directory)
@@ -71,12 +71,12 @@ def tree_of(directory: Path) -> Tree:
 
 
 def is_archive_of(chart: str, file: str) -> bool:
-    """Return whether a file name is that of a packed chart: `redis-1.2.3.tgz`, but not `redis-cluster-1.2.3.tgz`."""
+    """Return whether a file is a packed chart of that name: `redis-1.2.3.tgz`, but not `redis-cluster-1.2.3.tgz`."""
     return re.fullmatch(rf"{re.escape(chart)}-v?\d.*\.tgz", file) is not None
 
 
 def files_of_tree(directory: Path) -> Mapping[str, Path]:
-    """Every file; raises ConfigError with all that helm could not read."""
+    """Return every file; raises ConfigError with every entry that helm could not read."""
     tree = tree_of(directory)
     if tree.problems:
         raise config_error(tree.problems)
@@ -86,7 +86,7 @@ def files_of_tree(directory: Path) -> Mapping[str, Path]:
 def _below(
     path: str, name: str, around: tuple[_Directory, ...], rules: Sequence[_Rule]
 ) -> Iterator[tuple[str, Path | Problem]]:
-    """What is in a directory; `around` are those that it lies in, where a link must not lead back to."""
+    """Collect the content of a directory; `around` are its parents, to which a link must not lead back."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path for each directory costs more than all the rest
         if (own := (status.st_dev, status.st_ino)) in around:
@@ -104,7 +104,7 @@ def _below(
 def _at(
     entry: os.DirEntry[str], name: str, around: tuple[_Directory, ...], rules: Sequence[_Rule]
 ) -> Iterator[tuple[str, Path | Problem]]:
-    """A file, everything in a directory, or what is wrong with an entry; nothing if a rule ignores it."""
+    """Collect a file, everything in a directory, or an entry's problem; nothing if a rule ignores it."""
     try:
         status = entry.stat()
     except OSError as error:
@@ -131,7 +131,7 @@ def _at(
 
 
 def _is_ignored(rules: Sequence[_Rule], name: str, *, is_directory: bool) -> bool:
-    """Return whether helm ignores a path: the first rule that matches ignores it, and so does a `!` that does not."""
+    """Return whether helm ignores a path: the first matching rule ignores it, and so does an unmatched `!` rule."""
     for rule in rules:
         is_other_kind = rule.of_directories and not is_directory
         if rule.is_negated:
@@ -143,7 +143,7 @@ def _is_ignored(rules: Sequence[_Rule], name: str, *, is_directory: bool) -> boo
 
 
 def _rules_of(file: Path) -> tuple[list[_Rule], list[Problem]]:
-    """Return the rules of a .helmignore, helm's own rule with them, and each line that helm refuses."""
+    """Return the rules of a .helmignore and helm's built-in rule, and each line that helm refuses."""
     rules, problems = [], []
     try:
         text = read_source(file).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace") if file.is_file() else ""
@@ -179,7 +179,7 @@ def _rule(line: str) -> _Rule:
 def _glob(pattern: str) -> re.Pattern[str]:
     """Translate a pattern of Go's filepath.Match; raises ValueError if it is malformed.
 
-    As in Go, what follows a `*` is taken where it is found first, and no other place is tried, but for the last `*`.
+    As in Go, the text after a `*` matches at its first occurrence only, without backtracking, except for the last `*`.
     """
     parts: list[str] = []
     chunks, at = [parts], 0  # between the `*`s

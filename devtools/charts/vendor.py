@@ -1,8 +1,8 @@
-"""Brings a pinned chart's archive into the tree and its sha256 into the lock.
+"""Adds a pinned chart's archive to the tree and its sha256 to the lock.
 
-Everything is fetched, checked and packed beside the tree; then the archive is renamed into place, and after it the
-lock. A process that dies between the two leaves an archive that the lock does not know yet: every check says so,
-and vendoring again settles it. A lock never names bytes that were not there.
+Everything is fetched, checked and packed outside the tree; then the archive is renamed into place, and after it the
+lock. A process that dies between the two leaves an archive that is not in the lock yet: every check reports that,
+and vendoring again fixes it. A lock never names an archive that does not exist.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from devtools.process.runner import Runner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendored:
-    """A chart that is in the tree now."""
+    """A chart that has been vendored."""
 
     chart: str
     version: str
@@ -41,17 +41,17 @@ class Vendored:
     source: str
     provenance: str  # verified, not verified: …, none
     packed: tuple[str, ...] = ()  # dependencies that had to be fetched
-    changed: bool = True  # its archive was not there, or was another
-    commit: str = ""  # of a chart from Git
+    changed: bool = True  # its archive was missing or different
+    commit: str = ""  # for a chart from Git
 
 
 class Vendor:
-    """Vendors charts of one repository; one process at a time is for the caller to see to."""
+    """Vendors charts of one repository; the caller must ensure that only one process does so at a time."""
 
     def __init__(
         self, charts: Charts, helm: Callable[[Path], HelmCharts], runner: Runner, keyring: Path | None, keys: Keys
     ) -> None:
-        """`helm` gives commands that keep their caches in a directory; `keyring` holds trusted public keys."""
+        """`helm` returns commands whose caches are in a directory; `keyring` has trusted public keys."""
         self._keys = keys
         self._charts = charts
         self._helm = helm
@@ -59,10 +59,10 @@ class Vendor:
         self._keyring = keyring
 
     def vendor(self, entry: LockEntry, source: str = "") -> Vendored:
-        """Fetch, check, settle. `source` (URL or directory of archives or charts) replaces the lock's own.
+        """Fetch, check and install a chart. `source` (URL or directory of archives or charts) replaces the lock's.
 
-        Raises ConfigError where the chart is not what the lock says, or unsafe; EnvironmentFault where its source or
-        the disk fails. Nothing has changed then.
+        Raises ConfigError if the chart does not match the lock or is unsafe; EnvironmentFault if its source or the disk
+        fails. Nothing has changed then.
         """
         with self._work() as work, self._private_helm() as helm:
             archive, found = self._checked(helm, entry, source, work)
@@ -71,7 +71,7 @@ class Vendor:
     def fetch(self, entry: LockEntry, into: Path, source: str = "") -> tuple[Path, Vendored]:
         """Fetch and check a chart that is not in the lock into a directory; its version may be a range.
 
-        Raises as `vendor`.
+        Raises like `vendor`.
         """
         with tempfile.TemporaryDirectory(dir=into) as work, self._private_helm() as helm:
             if newest([entry.version]) != entry.version:
@@ -81,12 +81,12 @@ class Vendor:
 
     @contextmanager
     def _private_helm(self) -> Iterator[HelmCharts]:
-        """Helm with a directory that may hold credentials: not in the tree, where a killed run would leave them."""
+        """Return helm with a directory for credentials: outside the tree, where a killed run would leave them."""
         with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
             yield self._helm(Path(home))
 
     def _checked(self, helm: HelmCharts, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
-        """Fetch an archive below `work`, with its dependencies, and look at it."""
+        """Fetch an archive below `work`, with its dependencies, and inspect it."""
         fetcher = Fetcher(helm, self._runner, work, self._keys)
         archive, shown, commit = fetcher.fetch(
             entry, source, again=bool(moved_from(self._charts.archive(entry), entry))
@@ -112,7 +112,7 @@ class Vendor:
 
     @contextmanager
     def _work(self) -> Iterator[Path]:
-        """A directory beside the tree, on its disk; those of runs that were killed go first."""
+        """Create a directory next to the tree, on its disk, after removing those of killed runs."""
         below = self._charts.directory / THIRD_PARTY
         try:
             below.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ class Vendor:
             shutil.rmtree(work, ignore_errors=True)
 
     def _provenance(self, helm: HelmCharts, entry: LockEntry, archive: Path) -> str:
-        """What the provenance file says, where there is one; ConfigError where it says that this is another archive."""
+        """Return the result of the provenance check; ConfigError if the provenance file is of another archive."""
         signed = archive.with_name(f"{archive.name}.prov")
         if not signed.exists():
             return "none"
@@ -142,7 +142,7 @@ class Vendor:
         return "verified"
 
     def _settle(self, entry: LockEntry, archive: Path, found: Vendored) -> bool:
-        """Into the tree, then into the lock; whether the tree changed."""
+        """Move the archive into the tree, then update the lock; return whether the tree changed."""
         sha256 = found.sha256
         moved = moved_from(self._charts.archive(entry), entry)
         if entry.sha256 and entry.sha256 != sha256 and not moved:
@@ -164,7 +164,7 @@ class Vendor:
                 write_whole(lock, new, lasting=True)
             pinned = {self._charts.archive(other) for other in self._charts.lock.versions(entry.chart)}
             for other in set(target.parent.glob("*.tgz")) - pinned:
-                other.unlink()  # of a version that was pinned before
+                other.unlink()  # of the previously pinned version
         except OSError as error:
             message = f"cannot write '{entry.chart}' into the tree: {error.strerror or error}"
             raise EnvironmentFault(message, hint="invoke charts.verify") from error

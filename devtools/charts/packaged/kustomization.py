@@ -1,6 +1,6 @@
 """Finds every file that a kustomization reads, without running it: https://kubectl.docs.kubernetes.io/references/kustomize/.
 
-Nothing is fetched and nothing runs: a URL, helm and what lies outside the repository are problems at their lines.
+Nothing is fetched or executed: URLs, helm and paths outside of the repository are problems at their lines.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _ONE_OF_MANY = re.compile(r"[^=\n]+=(?P<path>.*)")
 
 @dataclass(kw_only=True)
 class _Walk:
-    """What was found so far; paths are from the repository's root."""
+    """The result so far; paths are relative to the repository's root."""
 
     root: Path
     files: dict[PurePosixPath, bytes] = field(default_factory=dict)
-    manifests: dict[PurePosixPath, None] = field(default_factory=dict)  # those of the files that must be YAML
+    manifests: dict[PurePosixPath, None] = field(default_factory=dict)  # the files that must be YAML
     directories: dict[PurePosixPath, None] = field(default_factory=dict)
     around: list[PurePosixPath] = field(default_factory=list)  # directories whose kustomizations are being read
     problems: list[Problem] = field(default_factory=list)
 
     def enter(self, directory: PurePosixPath) -> None:
-        """Read a directory's kustomization and all that it names."""
+        """Read a directory's kustomization and everything that it names."""
         if directory in self.directories:
             return
         self.directories[directory] = None
@@ -73,7 +73,7 @@ class _Walk:
                 self._plugin(config, directory, place)
 
     def _follow_all(self, document: Document, directory: PurePosixPath, data: Mapping[str, Any]) -> None:
-        """Read all that a kustomization or a plugin's configuration names."""
+        """Read everything that a kustomization or a plugin's configuration names."""
         for path in _miswritten(data):
             key = _WRITTEN[str(path[-1]).lower()]
             self.problems.append(document.problem(path, f"key '{path[-1]}' is unknown", f"write it as '{key}'"))
@@ -81,7 +81,7 @@ class _Walk:
             self._follow(document, directory, path, text)
 
     def _follow(self, document: Document, directory: PurePosixPath, path: KeyPath, text: str) -> None:
-        """Read what a kustomization names at a path."""
+        """Read the file or directory that a kustomization names at a path."""
         key = str(path[0])
         if wrong := _misplaced(text):
             self.problems.append(document.problem(path, f"'{text}' {wrong}", _LOCAL))
@@ -118,9 +118,9 @@ class _Walk:
             self.enter(target)
 
     def _inspect(self, directory: PurePosixPath, path: KeyPath, target: PurePosixPath) -> None:
-        """Look into a file that was added for what is read in turn."""
+        """Read the paths that an added file itself names."""
         key, raw = str(path[0]), self.files[target]
-        if key in _PLUGINS or (key in _ANY and _BUILTIN.encode() in raw):  # of a directory of plugins, perhaps
+        if key in _PLUGINS or (key in _ANY and _BUILTIN.encode() in raw):  # may be a directory of plugins
             for config in parse_stream(raw, Path(target)):
                 self._plugin(config, directory, config)
         if key in _YAML and target.name.endswith(MANIFEST):
@@ -129,14 +129,14 @@ class _Walk:
             self._inherited(target)
 
     def _plugin(self, config: Document, directory: PurePosixPath, place: Document) -> None:
-        """Read what the configuration of a built-in plugin names; `place` is the document it is written in."""
+        """Read the files that the configuration of a built-in plugin names; `place` is the document it is in."""
         data = config.data if isinstance(config.data, dict) and config.data.get("apiVersion") == _BUILTIN else {}
         if data.get("kind") == "HelmChartInflationGenerator":
             self._helm(place, ())
         self._follow_all(place, directory, data)
 
     def _inherited(self, target: PurePosixPath) -> None:
-        """Refuse lines of an env file that take a value from the machine's environment."""
+        """Refuse lines of an env file that read a value from the machine's environment."""
         for number, line in enumerate(self.files[target].decode("utf-8", "replace").splitlines(), 1):
             name = line.strip()
             if name and not name.startswith("#") and "=" not in name:
@@ -176,7 +176,7 @@ def kustomization_in(root: Path, directory: PurePosixPath) -> Sources:
 
 
 def _references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Yield every path that a kustomization, or a plugin's configuration, names, and where it names it."""
+    """Yield every path that a kustomization or a plugin's configuration names, and its place."""
     for key in (*_ANY, *_DIRECTORIES, *_FILES, "patchesStrategicMerge"):
         for index, item in enumerate(_list(data.get(key))):
             if isinstance(item, str) and "\n" not in item:
@@ -192,7 +192,7 @@ def _references(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _miswritten(data: Mapping[str, Any]) -> Iterator[KeyPath]:
-    """Yield keys that differ from ours in case only: kustomize takes them for the same."""
+    """Yield keys that differ from known ones only in case: kustomize treats them as the same."""
     maps: list[tuple[KeyPath, Any]] = [((), data), (("openapi",), data.get("openapi"))]
     for key in (*_WITH_PATHS, *_GENERATORS):
         maps += [((key, index), item) for index, item in enumerate(_list(data.get(key)))]
@@ -226,14 +226,14 @@ def _list(value: Any) -> list[Any]:
 
 
 def _misplaced(text: str) -> str:
-    """Return why a path cannot be one of the repository; empty if it may be."""
+    """Return why a path cannot be in the repository; empty if it can."""
     if _REMOTE.match(text) or "?ref=" in text:
         return "is fetched from elsewhere"
     return "is an absolute path" if text.startswith("/") else ""
 
 
 def _is_directory(place: Path) -> bool | None:
-    """Return whether something is a directory; None if nothing is there, or nothing can be."""
+    """Return whether a path is a directory; None if it does not exist or is not a valid path."""
     try:
         return stat.S_ISDIR(place.stat().st_mode)
     except (OSError, ValueError):

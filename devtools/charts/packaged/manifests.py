@@ -1,7 +1,7 @@
-"""Makes the files of a chart that prints manifests as they are written.
+"""Makes the files of a chart that renders manifests unchanged.
 
-CRDs go to the `crds/` directory of a subchart: Helm stores the chart in the record of each release, which may have
-1 MiB, but not its subcharts.
+CRDs are put into the `crds/` directory of a subchart: Helm stores the chart in the record of each release, which is
+limited to 1 MiB, but not its subcharts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from devtools.base.yaml_positions import Document, KeyPath, parse_stream
 from devtools.errors import Location, Problem
 
 _BOUNDARY = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
-_HELM_SPLITS = re.compile(r"^---", re.MULTILINE)  # helm takes any line that begins so for the end of a document
+_HELM_SPLITS = re.compile(r"^---", re.MULTILINE)  # helm treats any line with this prefix as the end of a document
 _CRDS = "charts/crds"  # a subchart
-NAMESPACES = f"{_CRDS}/namespaces/"  # Namespaces with labels or annotations, which a release's own one gets
+NAMESPACES = f"{_CRDS}/namespaces/"  # Namespaces whose labels and annotations are applied to a release's own one
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OBJECT = "must be a Kubernetes object: a map with apiVersion, kind and metadata.name"
 _KUSTOMIZE = "kustomize.config.k8s.io/"
@@ -29,7 +29,7 @@ _Identity = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """An object, where it is written, and its text for a chart."""
+    """An object, its place, and its text for a chart."""
 
     document: Document
     path: KeyPath
@@ -44,12 +44,12 @@ class _Item:
 
     @property
     def is_namespace(self) -> bool:
-        """Whether it is a Namespace that the API server may take."""
+        """Return whether it is a Namespace that the API server may accept."""
         return self.data["kind"] == "Namespace" and bool(_LABEL.fullmatch(self.metadata["name"]))
 
     @property
     def identity(self) -> _Identity:
-        """Two objects of one identity are one on the cluster."""
+        """Its identity: two objects with the same one are a single object on the cluster."""
         group = str(self.data["apiVersion"]).rpartition("/")[0]
         return group, self.data["kind"], str(self.metadata.get("namespace") or ""), self.metadata["name"]
 
@@ -57,10 +57,10 @@ class _Item:
 def chart_files(
     name: str, version: str, description: str, manifests: Mapping[str, tuple[Path, bytes]]
 ) -> tuple[dict[str, bytes], list[Problem]]:
-    """Return a chart's files by path, its name first, and every problem of its manifests.
+    """Return a chart's files by path (which begins with its name), and every problem of its manifests.
 
-    `manifests` are the bytes of each file by its path in the chart's `templates/`, with the path that problems name.
-    Text is never a template: `{{` is escaped.
+    `manifests` maps paths in the chart's `templates/` to each file's bytes and the path that problems name. Text is
+    never a template: `{{` is escaped.
     """
     metadata = {"apiVersion": "v2", "name": name, "version": version, "description": description}
     files: dict[str, str] = {}
@@ -86,9 +86,9 @@ def _joined(texts: Sequence[str]) -> str:
 
 
 def _template(item: _Item) -> str:
-    """Return the text of a template that prints an object's text.
+    """Return the text of a template that renders an object's text.
 
-    The release's own namespace is left out: it is there before the release, and helm would refuse to take it over.
+    The release's own namespace is left out: it exists before the release, and helm would refuse to take it over.
     """
     escaped = item.text.replace("{{", '{{ "{{" }}')
     if not item.is_namespace:
@@ -97,7 +97,7 @@ def _template(item: _Item) -> str:
 
 
 def _items(raw: bytes, shown: Path, problems: list[Problem]) -> Iterator[_Item]:
-    """Yield the objects of a file; what is wrong is added to the problems."""
+    """Yield the objects of a file, and collect its problems."""
     documents = parse_stream(raw, shown)
     broken = [problem for document in documents for problem in document.problems]
     if broken:
@@ -111,7 +111,7 @@ def _items(raw: bytes, shown: Path, problems: list[Problem]) -> Iterator[_Item]:
 
 
 def _objects(document: Document, data: Any, path: KeyPath, text: str, problems: list[Problem]) -> Iterator[_Item]:
-    """Yield the object that a document is, or those of a list."""
+    """Yield a document's object, or the objects of a list."""
     if isinstance(data, dict) and isinstance(data.get("items"), list) and str(data.get("kind")).endswith("List"):
         for index, item in enumerate(data["items"]):
             yield from _objects(document, item, (*path, "items", index), "", problems)
@@ -125,7 +125,7 @@ def _objects(document: Document, data: Any, path: KeyPath, text: str, problems: 
 
 
 def _wrong(document: Document, data: Any, path: KeyPath) -> Problem | None:
-    """Return what makes a document no object of a release."""
+    """Return why a document cannot be an object of a release."""
     if not isinstance(data, dict):
         return document.problem(path, _OBJECT)
     if str(data.get("apiVersion")).startswith(_KUSTOMIZE):
@@ -144,7 +144,7 @@ def _wrong(document: Document, data: Any, path: KeyPath) -> Problem | None:
 
 
 def place_in(raw: bytes, shown: Path, body: Mapping[str, Any], steps: Sequence[str]) -> Location:
-    """Return where a field of an object is written in a file of manifests, or the nearest thing around it."""
+    """Return the place of an object's field in a manifest file, or of the nearest enclosing node."""
     for item in _items(raw, shown, []):
         if item.data["kind"] == body.get("kind") and item.metadata["name"] == body["metadata"]["name"]:
             path: list[str | int] = [*item.path]
@@ -155,7 +155,7 @@ def place_in(raw: bytes, shown: Path, body: Mapping[str, Any], steps: Sequence[s
 
 
 def _twice(item: _Item, first: dict[_Identity, _Item]) -> Iterator[Problem]:
-    """Yield the problem of an object that was declared before."""
+    """Yield a problem for an object that was declared before."""
     other = first.setdefault(item.identity, item)
     if other is not item:
         _, kind, _, name = item.identity
@@ -175,7 +175,7 @@ def _parts(text: str) -> list[tuple[int, str]]:
 
 
 def syntax_problems(files: Mapping[PurePosixPath, bytes]) -> Iterator[Problem]:
-    """Yield what is wrong with the YAML of files."""
+    """Yield the YAML problems of files."""
     for path, raw in files.items():
         for document in parse_stream(raw, Path(path)):
             yield from document.problems

@@ -19,12 +19,11 @@ from devtools.errors import ConfigError, EnvironmentFault, Interrupted, Location
 from devtools.model import ChartRef
 from devtools.process.runner import Command, Runner
 
-FORM = 1  # to be raised when other files are made of the same sources: made ones are found again by it
+FORM = 1  # raise it when the same sources result in different files: existing charts are found by it
 _TIMEOUT = 60.0
-_LARGE = 2**20  # bytes of sources that take a second or more
-_MOST = 20  # archives of one chart: repositories and environments that one works with
-# Nothing of the machine reaches kustomize, and kustomize reaches nothing: no git to clone with, and a proxy that
-# is not there.
+_LARGE = 2**20  # bytes of sources that take about a second or more to package
+_MOST = 20  # archives of one chart: the repositories and environments that one user works with
+# Isolates kustomize: nothing of the machine's environment, no git for cloning, and a proxy that does not exist.
 ISOLATED = {"PATH": "", "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 
 
@@ -37,7 +36,7 @@ class Kustomize:
     runner: Runner
 
     def render(self, sources: Sources) -> bytes:
-        """Return what a kustomization renders to; it sees copies of its files and nothing else.
+        """Return the rendering of a kustomization, from copies of its files and nothing else.
 
         Raises ConfigError with kustomize's message.
         """
@@ -71,7 +70,7 @@ class Packages:
     _sources: dict[str, Sources] = field(default_factory=dict)
 
     def find(self, kind: str, name: str, environment: str) -> ChartRef:
-        """The chart of a directory, which need not be made yet; runs nothing. Raises ChartUnknown without one."""
+        """Return the chart of a directory, whether or not it has been made; runs nothing. Raises ChartUnknown."""
         directory = self._directory(kind, name, environment)
         shown = directory.relative_to(PurePosixPath(self.charts.relative_to(self.root))).as_posix()
         if shown not in self._sources:
@@ -93,7 +92,7 @@ class Packages:
         )
 
     def names(self) -> Iterator[str]:
-        """Every chart that layer files may name."""
+        """Return every chart that layer files may name."""
         for kind in KINDS:
             directory = self.charts / kind
             for path in sorted(directory.iterdir()) if directory.is_dir() else ():
@@ -101,7 +100,7 @@ class Packages:
                     yield f"{kind}/{path.name}"
 
     def is_current(self, chart: ChartRef, environment: str) -> bool:
-        """Whether a chart that was found in an earlier process would be found so again."""
+        """Return whether a chart found by an earlier process would be found unchanged."""
         kind, name, *_ = chart.name.split("/")
         try:
             return self.find(kind, name, environment) == chart
@@ -109,12 +108,12 @@ class Packages:
             return False
 
     def make(self, chart: ChartRef) -> None:
-        """Make a chart that was found, unless it is there.
+        """Make a chart that was found, unless it exists.
 
         Raises ConfigError with every problem of its sources, EnvironmentFault if it cannot be written.
         """
         kind, name, *_ = chart.name.split("/")
-        if chart.name not in self._sources:  # it was found by another process
+        if chart.name not in self._sources:  # another process found it
             self.find(kind, name, chart.name.rpartition("/")[2])
         sources = self._sources[chart.name]
         if chart.path.exists() and not sources.problems:
@@ -134,7 +133,7 @@ class Packages:
         if problems:
             raise config_error(problems if kind == MANIFESTS else [_rendered(sources, item) for item in problems])
         try:
-            write_whole(chart.path, packed(files), mode=0o600, lasting=True)  # a Secret may be in it
+            write_whole(chart.path, packed(files), mode=0o600, lasting=True)  # it may contain a Secret
             older = sorted(chart.path.parent.glob("*.tgz"), key=lambda path: path.stat().st_mtime_ns)
             for path in older[:-_MOST]:
                 path.unlink(missing_ok=True)
@@ -143,7 +142,7 @@ class Packages:
             raise EnvironmentFault(message, hint=f"it belongs to {chart.path.parent}") from error
 
     def problems(self, chart: ChartRef) -> tuple[Problem, ...]:
-        """Make a chart that was found, and return what keeps it from being made."""
+        """Make a chart that was found; return the problems that prevent it."""
         try:
             self.make(chart)
         except ConfigError as error:
@@ -151,7 +150,7 @@ class Packages:
         return ()
 
     def _directory(self, kind: str, name: str, environment: str) -> PurePosixPath:
-        """Return the directory that is packaged, from the repository's root: of a kustomization perhaps an overlay."""
+        """Return the packaged directory, relative to the repository's root: for a kustomization possibly an overlay."""
         below = PurePosixPath(self.charts.relative_to(self.root), kind, name)
         if kind == MANIFESTS:
             return below
@@ -164,7 +163,7 @@ class Packages:
 
 
 def _rendered(sources: Sources, problem: Problem) -> Problem:
-    """Return the problem of an object that kustomize rendered, at the kustomization: it has no line of its own."""
+    """Return the problem of a rendered object at the kustomization, because the object has no line of its own."""
     return _refused(sources, f"renders an object that cannot be deployed: {problem.message}", problem.hint)
 
 

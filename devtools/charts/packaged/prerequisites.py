@@ -1,4 +1,4 @@
-"""What is applied before the objects of a release."""
+"""Determines the objects that are applied before those of a release."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from devtools.model import Release
 
 
 def prerequisites(release: Release, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
-    """Return what the chart has in `crds/`, and of manifests the release's own Namespace: its labels and annotations.
+    """Return the objects in the chart's `crds/`, and labels and annotations for the release's own Namespace.
 
-    Raises ConfigError where the chart cannot be read.
+    The Namespace is taken from charts of manifests. Raises ConfigError if the chart cannot be read.
     """
     found = objects_in_crds(release.chart.path, values)
     if release.chart.kind == "packaged" and release.create_namespace:

@@ -1,4 +1,4 @@
-"""The files that a packaged chart is made of, read once, and their digest."""
+"""The source files of a packaged chart, read once, and their digest."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ MANIFESTS = "manifests"
 KUSTOMIZE = "kustomize"
 KINDS = (MANIFESTS, KUSTOMIZE)
 MANIFEST = (".yaml", ".yml", ".json")
-_NOT_READ = (".", "_")  # how names of files and directories begin that are left out
+_NOT_READ = (".", "_")  # files and directories with these prefixes are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a chart is made of: files by their path from the repository's root, and what is wrong with them."""
+    """The sources of a chart: files by their path from the repository's root, and their problems."""
 
-    entry: PurePosixPath  # the directory that the chart is made of, from the repository's root
+    entry: PurePosixPath  # the chart's source directory, from the repository's root
     files: Mapping[PurePosixPath, bytes]
-    directories: tuple[PurePosixPath, ...]  # that the files are in or below
+    directories: tuple[PurePosixPath, ...]  # directories that contain the files
     problems: tuple[Problem, ...] = ()
-    manifests: tuple[PurePosixPath, ...] = ()  # of a kustomization, the files that must be YAML
+    manifests: tuple[PurePosixPath, ...] = ()  # for a kustomization, the files that must be YAML
 
     @property
     def digest(self) -> str:
-        """sha256 of the path, size and bytes of every file, and of the directory that is built."""
+        """The sha256 of the path, size and bytes of every file, and of the source directory's path."""
         return digest_of(((str(path), content) for path, content in sorted(self.files.items())), str(self.entry))
 
 
@@ -63,7 +63,7 @@ def manifests_in(root: Path, directory: PurePosixPath) -> Sources:
 
 
 def unreadable(path: PurePosixPath, error: OSError) -> Problem:
-    """Return the problem of a file that cannot be read."""
+    """Return the problem of an unreadable file."""
     return Problem(where=Location(file=Path(path)), message=f"cannot be read: {error.strerror or error}")
 
 

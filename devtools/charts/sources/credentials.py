@@ -1,4 +1,4 @@
-"""Credentials for the sources of charts: of environment variables, else of a netrc file."""
+"""Reads credentials for chart sources from environment variables, else from a netrc file."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Login:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What it takes to read from a source: credentials, and the certificates of the authorities to trust."""
+    """Access to a source: credentials, and the certificates of the authorities to trust."""
 
     login: Login | None = None
     ca: Path | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must be in no output."""
+        """Secrets that must not occur in any output."""
         return (self.login.password or self.login.username,) if self.login else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Finds what it takes to read from a URL; credentials go to no host but the one they are for."""
+    """Finds the access data for a URL; credentials are sent only to the host they are for."""
 
     environ: Mapping[str, str] = field(repr=False)
     authorities: Mapping[str, Path] = field(default_factory=dict)  # files by host
-    learn: Callable[[str], None] = field(default=lambda _: None)  # of a secret that no output may show
+    learn: Callable[[str], None] = field(default=lambda _: None)  # called with each secret, which no output may show
 
     def access(self, url: str, publisher: str = "") -> Access:
-        """Return what it takes to read from a URL without credentials; `publisher` if the lock names it for one.
+        """Return the access data for a URL that has no credentials in it; `publisher` if the lock has the URL for one.
 
         Raises ConfigError if it is not a URL, or if credentials are incomplete or would be sent without encryption.
         """
@@ -77,13 +77,13 @@ class Keys:
         return None
 
     def _of_netrc(self, url: str, host: str) -> Login | None:
-        """Return what a netrc file has for the host; its `default` entry, which is for any, does not count."""
+        """Return the netrc file's entry for the host; its `default` entry, which matches any host, is ignored."""
         file = Path(self.environ.get("NETRC") or Path(self.environ.get("HOME") or "/nonexistent", ".netrc"))
         if not file.is_file() or not _is_private(url):
             return None
         try:
             found = netrc.netrc(file)
-        except netrc.NetrcParseError as error:  # its own message may hold a password
+        except netrc.NetrcParseError as error:  # the exception's message may contain a password
             raise ConfigError(f"{file}:{error.lineno} cannot be read as a netrc file", hint="man 5 netrc") from None
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -97,5 +97,5 @@ class Keys:
 
 
 def _is_private(url: str) -> bool:
-    """Return whether what is sent to a URL is encrypted, or stays on this machine."""
+    """Return whether data sent to a URL is encrypted, or stays on this machine."""
     return not url.startswith("http://") or is_loopback(url)

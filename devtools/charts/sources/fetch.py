@@ -24,7 +24,7 @@ from devtools.process.runner import Command, Runner
 
 
 class NoSource(ConfigError):
-    """The source is wrong as such: the same for every chart."""
+    """The source itself is invalid, so every chart fails in the same way."""
 
 
 class Fetcher:
@@ -38,12 +38,12 @@ class Fetcher:
         self._keys = keys
         self._pulled = work / "pulled"
         self._pulled.mkdir()
-        self._chart: Path | None = None  # a directory to build in: what it depends on may lie beside it
+        self._chart: Path | None = None  # a directory to build in: local dependencies may be next to it
 
     def fetch(self, entry: LockEntry, source: str, *, again: bool = False) -> tuple[Path, str, str]:
-        """Return the archive as its source gives it, what the source is called, and a commit if it is Git.
+        """Return the archive as the source provides it, the source's name, and the commit if it is Git.
 
-        `again`: a commit that the lock has is of another version.
+        `again`: ignore the commit in the lock, which is of another version.
         """
         if entry.git and not source:
             return self._of_git(entry, again=again)
@@ -54,7 +54,7 @@ class Fetcher:
         return self.pull(where, access, entry.name, entry.version, f"'{entry.chart}'"), where, ""
 
     def pull(self, where: str, access: Access, name: str, version: str, shown: str) -> Path:
-        """Fetch the archive of a chart from a repository or a registry; `shown` is what errors call it."""
+        """Fetch the archive of a chart from a repository or a registry; errors name it as `shown`."""
         failed = f"{shown} cannot be pulled from {where}"
         helm = with_sources(self._helm, {SOURCE: (where, access)})
         if not where.startswith(OCI):
@@ -68,7 +68,7 @@ class Fetcher:
         return found[0]
 
     def _of_directory(self, entry: LockEntry, directory: Path) -> Path:
-        """A copy of the archive in a directory laid out in any usual way, or of a chart directory, packed."""
+        """Copy the archive from a directory with any usual layout, or pack a chart directory."""
         if not directory.is_dir():
             raise NoSource(f"{directory} is not a directory", hint="--from takes a URL or a directory of archives")
         file, into = f"{entry.name}-{entry.version}.tgz", self._pulled
@@ -85,8 +85,8 @@ class Fetcher:
         raise ConfigError(f"{directory} does not contain {file}", hint=hint)
 
     def _of_chart(self, chart: Path, archive: Path) -> Path:
-        """Pack a chart's directory, with its files only if dependencies are missing: helm packs it when it has them."""
-        if strange := tree_of(chart).problems:  # helm would wait for ever for some of them
+        """Pack a chart's directory; if dependencies are missing, only its files: helm packs it again with them."""
+        if strange := tree_of(chart).problems:  # helm would block for ever on some of them
             raise ConfigError(f"{strange[0].where.file} {strange[0].message}", hint=strange[0].hint)
         raw = raw_archive(chart, archive)
         if missing_dependencies(raw):
@@ -115,7 +115,7 @@ class Fetcher:
         return self._of_chart(chart, self._pulled / f"{entry.name}-{entry.version}.tgz"), entry.git, commit
 
     def with_dependencies(self, entry: LockEntry, archive: Path) -> Path:
-        """The same chart with its dependencies in it."""
+        """Return an archive of the same chart with its dependencies included."""
         try:
             unpack(archive, self._work / "chart")
         except UNREADABLE as error:
@@ -128,7 +128,7 @@ class Fetcher:
         helm = replace(with_sources(self._helm, sources), ca=ca)
         self._run(helm.build_dependencies(chart), f"the dependencies of '{entry.chart}' cannot be fetched")
         self._run(self._helm.package(chart, self._work), f"'{entry.chart}' cannot be packed")
-        # A lock that helm has just made holds the time: without it, the same chart has the same bytes tomorrow.
+        # Chart.lock as helm generates it has a timestamp: without it, the same chart always has the same bytes.
         left_out = set() if locked else {f"{entry.name}/{name}" for name in LOCKS}
         return repacked(self._work / archive.name, self._work / "packed.tgz", without=left_out)
 
@@ -137,10 +137,10 @@ class Fetcher:
 
 
 def source_of(keys: Keys, entry: LockEntry, source: str) -> tuple[str, Access]:
-    """Where an entry's chart comes from, without credentials, and what it takes to read there.
+    """Return the source of an entry's chart, without credentials, and the access data for it.
 
-    `source` replaces the lock's own; `{publisher}` in it stands for the chart's publisher. Credentials that are for the
-    publisher's own source are not sent to it.
+    `source` replaces the one in the lock; `{publisher}` in it is replaced by the chart's publisher. Credentials for
+    the publisher's own source are not sent to it.
     """
     named = source.replace(PUBLISHER, entry.publisher) or entry.source
     where, username, password = split_credentials(named)
@@ -151,7 +151,7 @@ def source_of(keys: Keys, entry: LockEntry, source: str) -> tuple[str, Access]:
 
 
 def check_digest(index: Path, name: str, version: str, archive: Path) -> None:
-    """Raise ConfigError if a repository's index has another sha256 of an archive, which helm does not look at."""
+    """Raise ConfigError if a repository's index has another sha256 for an archive; helm does not check that."""
     raw, found = read_file(index), sha256_of(archive)
     if found.encode() in raw:
         return

@@ -1,7 +1,7 @@
 """Fetches a directory of a Git repository at a commit.
 
-Files are taken as they are committed: no hook, filter or conversion of a checkout changes them. Of the user's own
-configuration counts how to reach a host: proxies, credential helpers, other URLs.
+Files are exactly as committed: no hook, filter or conversion of a checkout changes them. Only those settings of the
+user's git configuration apply that determine how to reach a host: proxies, credential helpers, URL rewriting.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CONFIG = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
     "core.askPass": "",
-    "http.followRedirects": "false",  # nothing goes to another host
+    "http.followRedirects": "false",  # redirects to another host are refused
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
 }
@@ -53,11 +53,10 @@ class GitSource:
     home: Path
 
     def fetch(self, entry: LockEntry, into: Path, *, again: bool) -> tuple[str, tuple[str, ...]]:
-        """Write the files of the entry's commit, else of what its `ref` names, below a directory.
+        """Write the files of the entry's commit, else of its `ref`, below a directory.
 
-        Returns the commit, and the paths of symbolic links, which are left out. The pinned commit does not count if it
-        is to be found `again`. Raises ConfigError if there is no such ref or commit, or if a tag is not at the pinned
-        commit.
+        Returns the commit, and the paths of symbolic links, which are left out. With `again` the pinned commit is
+        ignored. Raises ConfigError if there is no such ref or commit, or if a tag is not at the pinned commit.
         """
         self._make()
         tag, found = self._find(entry.ref)
@@ -68,7 +67,7 @@ class GitSource:
         commit = pinned or found
         self._fetch(commit, entry.ref)
         archive = self.home / "tree.tar"
-        # everything beside it, too: charts may depend on that (`file://../x`)
+        # including everything next to it: charts may depend on that (`file://../x`)
         above = posixpath.dirname(posixpath.normpath(entry.path)) or "."
         self._git("archive", "--format=tar", f"--output={archive}", commit, "--", above)
         try:
@@ -80,7 +79,7 @@ class GitSource:
         return commit, links
 
     def newest_tag(self, ref: str) -> tuple[str, str]:
-        """Return the newest version among the tags that are named like `ref`, and what went wrong."""
+        """Return the newest version among the tags that are named like `ref`, and an error text."""
         match = _VERSION.search(ref)
         if match is None:
             return "", f"ref '{ref}' does not end with a version"
@@ -96,7 +95,7 @@ class GitSource:
         return prefix + latest if latest and newer(latest, match[0]) else ref, ""
 
     def _find(self, ref: str) -> tuple[bool, str]:
-        """Return whether a ref is a tag, and the commit that it is at."""
+        """Return whether a ref is a tag, and the commit that it points to."""
         if _COMMIT.fullmatch(ref):
             return True, ref
         names = (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}")
@@ -108,7 +107,7 @@ class GitSource:
         raise ConfigError(f"{self.url} has no tag or branch '{ref}'", hint="look at ref")
 
     def _fetch(self, commit: str, ref: str) -> None:
-        """Fetch one commit; all of `ref` from a server that does not give single commits."""
+        """Fetch one commit; from a server that does not serve single commits, the whole `ref`."""
         fetch = ("fetch", "--quiet", "--no-tags")
         if self._run(*fetch, "--depth=1", "--", self.url, commit).ok:
             return
@@ -117,7 +116,7 @@ class GitSource:
             raise ConfigError(f"commit {commit[:12]} is not in {ref} of {self.url}", hint="set commit to null")
 
     def _make(self) -> None:
-        """Make an empty repository to fetch to."""
+        """Create an empty repository to fetch into."""
         self._git("init", "--quiet", "--bare", "--template=")
         write_whole(self._repository / "info/attributes", _AS_COMMITTED)
 
@@ -126,7 +125,7 @@ class GitSource:
         return self.home / "repository"
 
     def _git(self, *words: str) -> str:
-        """Run git and return what it prints; raises ConfigError or EnvironmentFault with what it complains of."""
+        """Run git and return its output; raises ConfigError or EnvironmentFault with its error message."""
         result = self._run(*words)
         if result.ok:
             return result.stdout
@@ -141,7 +140,7 @@ class GitSource:
         if program is None:
             raise EnvironmentFault(f"git is not installed, and {self.url} is a Git repository", hint="install git")
         config = [word for key, value in (_CONFIG | self._keys()).items() for word in ("-c", f"{key}={value}")]
-        if self.access.login:  # the first, empty one takes other helpers away
+        if self.access.login:  # the first, empty one disables other helpers
             config[:0] = ("-c", "credential.helper=")
         argv = (program, f"--git-dir={self._repository}", *config, *words)
         result = self.runner.run(Command(argv=argv, env=self._env(), timeout=_SLOW, secrets=self.access.secrets))
@@ -150,7 +149,7 @@ class GitSource:
         return result
 
     def _keys(self) -> dict[str, str]:
-        """Return the keys of git's configuration for credentials and authorities, which it reads from files."""
+        """Return git configuration keys for credentials and authorities, which git reads from files."""
         keys = {"http.sslCAInfo": str(self.access.ca)} if self.access.ca else {}
         if (login := self.access.login) and self.url.startswith("https://"):
             url = urlsplit(self.url)

@@ -1,4 +1,4 @@
-"""Tells helm the sources of charts and their credentials in files, so that they are in no argument."""
+"""Configures chart sources and their credentials in helm's files, so that no argument contains them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from devtools.helm.chart_commands import OCI, HelmCharts
 
 
 def with_sources(helm: HelmCharts, sources: Mapping[str, tuple[str, Access]]) -> HelmCharts:
-    """Return a helm that knows these sources by name: URLs of chart repositories, or OCI references.
+    """Return a helm configured with these sources by name: URLs of chart repositories, or OCI references.
 
-    No URL holds credentials. The `home` of helm must be a directory that only this user can read.
+    No URL contains credentials. helm's `home` must be a directory that only this user can read.
     """
     repositories, registries = [], {}
     for name, (url, access) in sources.items():

@@ -1,4 +1,4 @@
-"""Which versions of a chart its source has."""
+"""Lists the versions of a chart that its source has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def newest_within(entry: LockEntry, source: str, helm: HelmCharts, runner: Runne
 def latest_of(
     entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, keys: Keys, within: str = ""
 ) -> tuple[str, str]:
-    """Newest version of the entry's chart that `source` (else its own) has, `within` a range, and what went wrong."""
+    """Return the newest version of the entry's chart in `source` (else its own) `within` a range, and an error text."""
     if entry.git and not source:
         home = Path(tempfile.mkdtemp(dir=helm.home))
         access = keys.access(entry.git, entry.publisher)
@@ -63,14 +63,14 @@ def _newest(entry: LockEntry, source: str, helm: HelmCharts, runner: Runner, key
 
 
 def latest_in_index(path: Path) -> dict[str, str]:
-    """The newest version of each chart in an `index.yaml` (or the directory that holds it), by the chart's name."""
+    """Return the newest version of each chart in an `index.yaml` (or its directory), by the chart's name."""
     return {name: newest(versions) for name, versions in _versions_in_index(path).items()}
 
 
 def _versions_in_index(path: Path) -> dict[str, list[str]]:
-    """The versions of each chart in an `index.yaml` (or the directory that holds it), by the chart's name.
+    """Return the versions of each chart in an `index.yaml` (or its directory), by the chart's name.
 
-    Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError where it is none.
+    Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError if the file is not one.
     """
     file = path / INDEX if path.is_dir() else path
     try:
@@ -85,7 +85,7 @@ def _versions_in_index(path: Path) -> dict[str, list[str]]:
 
 
 def versions_in(source: str, entry: LockEntry) -> list[str]:
-    """The versions of the entry's chart in a directory of archives or charts, or in an `index.yaml`."""
+    """Return the versions of the entry's chart in a directory of archives or charts, or in an `index.yaml`."""
     path = Path(source.replace(PUBLISHER, entry.publisher))
     if path.is_file():
         return _versions_in_index(path).get(entry.name, [])

@@ -1,4 +1,4 @@
-"""Fills `charts/` of charts of this repository with their dependencies."""
+"""Fills the `charts/` directories of this repository's charts with their dependencies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOCAL = "file://"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """Builds from vendored archives, from charts beside them and, if it may, from where Chart.lock says."""
+    """Builds from vendored archives, from the repository's charts and, unless offline, from Chart.lock's sources."""
 
     charts: Charts
     root: Path
@@ -33,7 +33,7 @@ class Builder:
     _building: list[Path] = field(default_factory=list)
 
     def build(self, chart: Path) -> list[Problem]:
-        """Place an archive of each dependency, or nothing if some have none: those are returned as problems."""
+        """Write an archive of each dependency; if some have none, write nothing and return those as problems."""
         if chart in self._building:
             raise ConfigError(
                 f"the dependencies of {chart.name} lead back to it", hint=f"look at {chart / 'Chart.yaml'}"
@@ -44,7 +44,7 @@ class Builder:
         problems: list[Problem] = []
         for item in dependencies(chart):
             if not item.repository and item.state in {"ok", "not locked"}:
-                continue  # it belongs to the chart
+                continue  # committed with the chart
             where = places.get(item.name, Location(file=self._shown(chart / "Chart.yaml")))
             try:
                 archives[item.name] = self._archive(chart, item, where)
@@ -56,7 +56,7 @@ class Builder:
         return problems
 
     def _archive(self, chart: Path, item: Dependency, where: Location) -> Path:
-        """Return an archive of a dependency; raises ConfigError without one."""
+        """Return an archive of a dependency; raises ConfigError if there is none."""
         if item.repository.startswith(_LOCAL):
             return self._packed(chart, item)
         lock = self.charts.lock.entries.values()

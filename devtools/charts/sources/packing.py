@@ -1,4 +1,4 @@
-"""Chart archives whose bytes are the same for the same files, with all dependencies in them."""
+"""Packs reproducible chart archives that include all dependencies."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ABOUT = frozenset({"Chart.yaml", "requirements.yaml"})
 
 
 def missing_dependencies(archive: Path) -> tuple[str, ...]:
-    """Dependencies that the chart in an archive asks for and that it does not hold; it was inspected before.
+    """Return the dependencies that the chart in an inspected archive declares and does not include.
 
-    Raises ConfigError where what it asks for cannot be read.
+    Raises ConfigError if its dependencies cannot be read.
     """
     wanted = [str(item.get("name") or "") for item in _dependencies(_files(archive))]
     with tarfile.open(archive) as file:
@@ -35,30 +35,30 @@ def missing_dependencies(archive: Path) -> tuple[str, ...]:
 
 
 def repositories_of(archive: Path) -> list[str]:
-    """The chart repositories and registries that the dependencies of a chart come from, each once."""
+    """Return the chart repositories and registries of a chart's dependencies, each once."""
     found = [str(item.get("repository") or "") for item in _dependencies(_files(archive))]
     return list(dict.fromkeys(url for url in found if url.startswith(("https://", "http://", OCI))))
 
 
 def _dependencies(files: Mapping[str, bytes]) -> tuple[Mapping[str, Any], ...]:
-    """Those of a Chart.yaml, and of the requirements.yaml that older charts have beside it."""
+    """Yield the dependencies of a Chart.yaml, and of the requirements.yaml of older charts."""
     return load_chart(files, lambda _: False).dependencies or ()
 
 
 def _files(archive: Path) -> Mapping[str, bytes]:
-    """What is said of the chart's dependencies in an archive."""
+    """Return the archive's files that declare the chart's dependencies."""
     return files_of_archive(read_file(archive), _ABOUT.__contains__, f"chart archive {archive.name}")
 
 
 def raw_archive(directory: Path, into: Path) -> Path:
-    """A chart directory as an archive with all its files."""
+    """Pack all files of a chart directory."""
     files = files_of_tree(directory)
     into.write_bytes(packed({f"{directory.name}/{name}": read_file(path) for name, path in files.items()}))
     return into
 
 
 def repacked(archive: Path, into: Path, without: Collection[str] = ()) -> Path:
-    """The same files (but for some) without the times that packing gave them."""
+    """Repack an archive's files (except some) without the times that packing gave them."""
     with tarfile.open(archive) as file:
         members = [(member.name, file.extractfile(member)) for member in file if member.isfile()]
         files = {name: content.read() for name, content in members if content and name not in without}

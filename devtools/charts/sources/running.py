@@ -16,13 +16,13 @@ _OWN_INDEX = re.compile(rf" in {SOURCE} index\. \(try 'helm repo update'\)")
 
 
 def _complaint(result: Result) -> str:
-    """Return what helm complains of; `helm repo update` says it on stdout."""
+    """Return helm's error message; `helm repo update` prints it on stdout."""
     found = _NO_UPDATE.search(result.stdout)
     return f"Error: {found['why']}" if found else _OWN_INDEX.sub(" in its index", result.stderr)
 
 
 def run_helm(runner: Runner, command: Command, failed: str, hint: str = "") -> Result:
-    """Run helm and return how it ended; its complaint follows `failed` in the error that this raises."""
+    """Run helm and return its result; on failure, raise an error with `failed` and helm's message."""
     result = runner.run(command)
     if result.ok:
         return result
