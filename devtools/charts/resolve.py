@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from devtools.base.open_file import read_source, sha256_of
 from devtools.base.words import did_you_mean
-from devtools.charts.packaged.sources import KINDS, digest_of
+from devtools.charts.packaged.source_files import KINDS, digest_of
 from devtools.charts.tree import Tree, is_archive_of, tree_of
 from devtools.config.finder import ChartUnknown
 from devtools.config.root_causes import FEW, Cause

@@ -25,7 +25,7 @@ from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import Fetcher
 from devtools.charts.sources.latest import newest_within
 from devtools.charts.sources.packing import missing_dependencies
-from devtools.charts.sources.running import run_helm
+from devtools.charts.sources.run_helm import run_helm
 from devtools.errors import ConfigError, EnvironmentFault
 from devtools.helm.chart_commands import HelmCharts, newest
 from devtools.process.runner import Runner

@@ -11,7 +11,7 @@ from typing import Any
 from devtools.base.machine_yaml import json_for_yaml
 from devtools.base.open_file import read_source
 from devtools.charts.packaged.manifests import place_in
-from devtools.charts.packaged.sources import MANIFESTS
+from devtools.charts.packaged.source_files import MANIFESTS
 from devtools.checks.findings import Check, Finding, line_of, text_of
 from devtools.checks.kubeconform import Fault, faults_of
 from devtools.errors import Location

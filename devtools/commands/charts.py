@@ -17,7 +17,7 @@ from devtools.errors import ConfigError, EnvironmentFault, ExitCode, Problem
 if TYPE_CHECKING:
     from devtools.charts.lock import LockEntry
     from devtools.charts.sources.credentials import Keys
-    from devtools.charts.sources.own import Builder
+    from devtools.charts.sources.dependency_builder import Builder
     from devtools.charts.vendor import Vendor, Vendored
     from devtools.helm.chart_commands import HelmCharts
 
@@ -97,7 +97,7 @@ def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
 
 def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = None) -> Builder:
     """Return what fills `charts/` of charts of this repository, offline unless it may fetch."""
-    from devtools.charts.sources.own import Builder
+    from devtools.charts.sources.dependency_builder import Builder
 
     def helm() -> HelmCharts:
         app.toolchain.ensure(("helm",), progress=app.say)

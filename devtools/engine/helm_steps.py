@@ -20,12 +20,11 @@ from devtools.kube.client import Kube
 from devtools.model import BUSY, STAND_IN, Action, Hook, ObjectRef, Plan, Release, Step
 from devtools.process.runner import Command, Result
 from devtools.readiness.wait import Failure
+from devtools.releases.command_runner import Commands
 from devtools.releases.crds import apply_crds
 from devtools.releases.facts import cut_off_revisions, newest_records, record_path, stack_of
-from devtools.releases.failures import POLICIES, FailedHelm, Policy, Retries, recognise
 from devtools.releases.helm_process import HelmProcess
 from devtools.releases.namespaces import make_namespace
-from devtools.releases.process_output import Commands
 from devtools.releases.recovery import (
     await_other_helm,
     is_stand_in,
@@ -45,6 +44,7 @@ from devtools.releases.removal import (
     spare_crds,
     tests_of,
 )
+from devtools.releases.retry_policy import POLICIES, FailedHelm, Policy, Retries, recognise
 from devtools.releases.takeover import keep_data
 from devtools.run_context.session import Session
 from devtools.smoke.hook_watcher import HookWatch
@@ -77,7 +77,7 @@ class HelmSteps:
             self._commands.hook(hook, release, env)
 
     def upgrade(self, step: Step) -> Deployed:
-        """Make the namespace, apply CRDs, run `helm upgrade --install`; retry by the table in `releases.failures`."""
+        """Make the namespace, apply CRDs, run `helm upgrade --install`; retry as `releases.retry_policy` says."""
         session, release = self._session, step.release
         wait, warn = session.wait_for(release), partial(session.warn, release)
         recreation = Policy(attempts=1, recover=partial(overcome, session.kube, step, wait, warn))

@@ -67,7 +67,7 @@ class StackCommands:
 
     def _run(self, hook: Hook, env: Mapping[str, str], *, cleanup: bool = False) -> End:
         """Run a command; return a failure as an outcome with the command's last lines."""
-        from devtools.releases.process_output import Commands
+        from devtools.releases.command_runner import Commands
 
         self._session.bus.emit(Notice(level="info", message=f"runs {shlex.join(hook.argv)}"))
         try:

@@ -13,7 +13,7 @@ from devtools.base.machine_yaml import yaml_text
 from devtools.imports import layer_files
 from devtools.imports.advice import SECRETS
 from devtools.imports.layer_files import Files
-from devtools.imports.nouns import Imported, LayerFile, Row
+from devtools.imports.model import Imported, LayerFile, Row
 from devtools.imports.values import Path
 from devtools.model import ReleaseId
 from devtools.redaction.values import secret_values

@@ -11,8 +11,8 @@ from typing import Any
 from devtools.errors import ConfigError
 from devtools.imports import layer_files
 from devtools.imports.layer_files import Files
-from devtools.imports.nouns import Chart, Found, Imported, LayerFile, Row
-from devtools.imports.places import Places
+from devtools.imports.model import Chart, Found, Imported, LayerFile, Row
+from devtools.imports.positions import Places
 from devtools.imports.releases import Converter, Release, chart_key
 from devtools.imports.states import State
 from devtools.model import ReleaseId

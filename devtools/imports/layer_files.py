@@ -9,7 +9,7 @@ from typing import Any
 
 from devtools.base.machine_yaml import yaml_text
 from devtools.errors import ConfigError
-from devtools.imports.nouns import LayerFile
+from devtools.imports.model import LayerFile
 from devtools.imports.values import shared
 from devtools.sops.encrypted_file import SUFFIX
 

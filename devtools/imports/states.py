@@ -11,7 +11,7 @@ from typing import Any
 from devtools.base.machine_json import read_json
 from devtools.base.machine_yaml import read_map
 from devtools.errors import DevtoolsError
-from devtools.imports.nouns import Found
+from devtools.imports.model import Found
 from devtools.model import ReleaseId
 
 _STATE = re.compile(r"^---\n#  Source: (.+)\n", re.MULTILINE)

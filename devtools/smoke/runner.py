@@ -20,8 +20,8 @@ from devtools.process.runner import Cancel, Result
 from devtools.process.waiting import wait_until
 from devtools.readiness.diagnostics import events_about
 from devtools.readiness.wait import Failure
-from devtools.releases.failures import Outage, Retries, thread_limit
 from devtools.releases.removal import INSTANCE, is_test
+from devtools.releases.retry_policy import Outage, Retries, thread_limit
 from devtools.run_context.session import Session
 from devtools.smoke.deadline import SLACK
 from devtools.smoke.record_guard import RecordGuard

@@ -13,7 +13,7 @@ from devtools.errors import ExitCode, Interrupted
 from devtools.kube.client import ApiError
 from devtools.model import Facts, ReleaseId
 from devtools.process.runner import Cancel, Result
-from devtools.releases.failures import thread_limit
+from devtools.releases.retry_policy import thread_limit
 from devtools.run_context.slots import Slots
 from tests.kits.run import plan
 

@@ -20,7 +20,7 @@ from devtools.diff.replaced_items import replaced
 from devtools.kube.client import ApiError
 from devtools.readiness.failures import PATIENCE, newest, symptoms
 from devtools.readiness.rules import lacks_pods, newest_pods, selects, unproven, waits_for
-from devtools.releases.failures import unanswered
+from devtools.releases.retry_policy import unanswered
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TIME = "2026-01-01T00:00:00Z"

@@ -45,7 +45,7 @@ def test_a_job_has_begun_when_a_pod_of_it_has_run(status: dict[str, Any], has: b
     assert has_run({"metadata": {"name": "a"}, "status": status}) is has
 
 
-@pytest.mark.parametrize("case", _cases("troubles.yaml"))
+@pytest.mark.parametrize("case", _cases("failures.yaml"))
 def test_what_will_not_heal(case: dict[str, Any]) -> None:
     found = symptoms(case["object"], case["pods"], case.get("claims", ()), case.get("events", ()))
     assert [str(symptom) for symptom in found] == case["says"]

@@ -16,7 +16,7 @@ from typing import Any
 from devtools.base.open_file import read_source
 from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, parse, parse_stream
-from devtools.charts.packaged.sources import MANIFEST, Sources, unreadable
+from devtools.charts.packaged.source_files import MANIFEST, Sources, unreadable
 from devtools.errors import Location, Problem
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")

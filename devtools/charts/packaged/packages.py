@@ -13,7 +13,7 @@ from devtools.base.atomic_write import write_whole
 from devtools.base.open_file import read_file
 from devtools.charts.packaged.kustomization import NAMES, kustomization_in
 from devtools.charts.packaged.manifests import chart_files, syntax_problems
-from devtools.charts.packaged.sources import KINDS, KUSTOMIZE, MANIFESTS, Sources, manifests_in
+from devtools.charts.packaged.source_files import KINDS, KUSTOMIZE, MANIFESTS, Sources, manifests_in
 from devtools.config.finder import ChartUnknown
 from devtools.errors import ConfigError, EnvironmentFault, Interrupted, Location, Problem, config_error
 from devtools.model import ChartRef

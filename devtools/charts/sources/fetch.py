@@ -16,7 +16,7 @@ from devtools.charts.sources.credentials import Access, Keys, Login
 from devtools.charts.sources.git import GitSource
 from devtools.charts.sources.helm_home import with_sources
 from devtools.charts.sources.packing import LOCKS, missing_dependencies, raw_archive, repacked, repositories_of
-from devtools.charts.sources.running import run_helm
+from devtools.charts.sources.run_helm import run_helm
 from devtools.charts.tree import tree_of
 from devtools.errors import ConfigError
 from devtools.helm.chart_commands import OCI, PUBLISHER, SOURCE, HelmCharts, oci_reference, split_credentials

@@ -15,7 +15,7 @@ from devtools.charts.sources.credentials import Keys
 from devtools.charts.sources.fetch import source_of
 from devtools.charts.sources.git import GitSource
 from devtools.charts.sources.helm_home import with_sources
-from devtools.charts.sources.running import run_helm
+from devtools.charts.sources.run_helm import run_helm
 from devtools.errors import ConfigError, EnvironmentFault, TimedOut
 from devtools.helm.chart_commands import OCI, PUBLISHER, SOURCE, HelmCharts, newest
 from devtools.process.runner import Runner

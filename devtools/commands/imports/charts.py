@@ -15,7 +15,7 @@ from devtools.base.key_types import EXACT
 from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.charts.lock import Lock, load_lock
-from devtools.charts.packaged.sources import KINDS
+from devtools.charts.packaged.source_files import KINDS
 from devtools.charts.semver import is_compatible
 from devtools.charts.sources.helm_home import with_sources
 from devtools.commands.charts import chart_keys
@@ -23,7 +23,7 @@ from devtools.commands.imports.packaged import packaged
 from devtools.errors import ConfigError
 from devtools.helm.chart_commands import OCI, HelmCharts, newest
 from devtools.imports.layer_files import slug
-from devtools.imports.nouns import Chart
+from devtools.imports.model import Chart
 from devtools.imports.states import State
 
 _PLATFORM = "platform"

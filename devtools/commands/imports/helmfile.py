@@ -16,8 +16,8 @@ from devtools.errors import ConfigError, ExitCode, Location, Problem, config_err
 
 if TYPE_CHECKING:
     from devtools.commands.imports.program import HelmfileProgram
-    from devtools.imports.nouns import Chart, Found, Imported
-    from devtools.imports.places import Places
+    from devtools.imports.model import Chart, Found, Imported
+    from devtools.imports.positions import Places
     from devtools.imports.states import State
 
 VERSION = 1  # of the JSON document
@@ -57,7 +57,7 @@ def import_helmfile(app: App, typed: Arguments) -> ExitCode:
     from devtools.commands.imports.report import show
     from devtools.commands.imports.writing import changes_of, repository_files, write
     from devtools.imports.helmfile import Helmfile, convert
-    from devtools.imports.places import Places
+    from devtools.imports.positions import Places
 
     file, out = _file(app, typed.path), out_of(app, typed.out)
     base = file if file.is_dir() else file.parent

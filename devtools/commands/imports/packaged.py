@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from devtools.base.words import plural
 from devtools.charts.packaged.kustomization import NAMES, kustomization_in
-from devtools.charts.packaged.sources import KUSTOMIZE, MANIFESTS, Sources, manifests_in
+from devtools.charts.packaged.source_files import KUSTOMIZE, MANIFESTS, Sources, manifests_in
 from devtools.errors import ConfigError
 from devtools.imports.layer_files import slug
 

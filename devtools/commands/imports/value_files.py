@@ -11,8 +11,8 @@ from devtools.base.machine_yaml import read_map
 from devtools.base.open_file import read_source
 from devtools.commands.imports.program import HelmfileProgram
 from devtools.errors import Location, Problem, config_error
-from devtools.imports.nouns import Secret
-from devtools.imports.places import Places
+from devtools.imports.model import Secret
+from devtools.imports.positions import Places
 from devtools.imports.states import State, read_states
 
 _TEMPLATE = ".gotmpl"

@@ -1,4 +1,4 @@
-"""Which versions of a chart its source has."""
+"""The newest version of a chart for an upgrade, and suggestions for a version that its source does not have."""
 
 from __future__ import annotations
 

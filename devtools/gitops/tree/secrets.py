@@ -10,7 +10,7 @@ from typing import Any
 from devtools.base.open_file import read_source
 from devtools.base.yaml_positions import Document, KeyPath, read
 from devtools.charts.archive import files_of_archive
-from devtools.charts.packaged.sources import KUSTOMIZE
+from devtools.charts.packaged.source_files import KUSTOMIZE
 from devtools.errors import Location, Problem
 from devtools.gitops.component import Component, Place
 from devtools.model import Release

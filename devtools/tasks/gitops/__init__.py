@@ -9,7 +9,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 
 from devtools.tasks.declaration import SELECTORS, layer_task, our_task, run
-from devtools.tasks.operations import TASKS
+from devtools.tasks.gitops.operations import TASKS
 
 if TYPE_CHECKING:
     from devtools.app.options import Options

@@ -11,7 +11,7 @@ from devtools.charts.dependencies import Dependency, declared, dependencies, pla
 from devtools.charts.lock import LockEntry
 from devtools.charts.resolve import PLATFORM, Charts
 from devtools.charts.semver import is_compatible
-from devtools.charts.sources.running import run_helm
+from devtools.charts.sources.run_helm import run_helm
 from devtools.errors import ConfigError, Location, Problem
 from devtools.helm.chart_commands import OCI, HelmCharts, newest
 from devtools.process.runner import Runner

@@ -10,7 +10,7 @@ import pytest
 from devtools.errors import DevtoolsError
 from devtools.process.runner import Cancel
 from devtools.readiness.wait import Wait
-from devtools.releases.failures import Outage, Retries, Unanswered
+from devtools.releases.retry_policy import Outage, Retries, Unanswered
 
 
 class Clock:
