@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _RESERVED = frozenset({"stage", "layer", "name", "owner", "status", "version", "createdAt", "modifiedAt"})
 _LONGEST_HISTORY = 100
+_ATOMIC = ("atomic", "rollbackOnFailure")
+# keys that a release has once for all environments, with what they are when absent
+_ONCE: Mapping[str, bool | None] = {
+    **dict.fromkeys(("wait", "createNamespace"), True),
+    **dict.fromkeys(_ATOMIC, False),
+    **dict.fromkeys(("timeout", "historyMax", "labels")),
+}
 
 
 @dataclass(kw_only=True)
@@ -107,7 +115,9 @@ class Converter:
         timeout = keys.get("timeout")
         if isinstance(timeout, int) and timeout > 0 and timeout != 300:  # noqa: PLR2004 - the default of both
             release.keys["timeout"] = f"{timeout}s"
-        if keys.get("wait") is False:
+        self._differences(release)
+        atomic = any(keys.get(key) is True for key in _ATOMIC)
+        if keys.get("wait") is False and not atomic:  # atomic waits
             release.keys["wait"] = False
         if keys.get("createNamespace") is False:
             release.keys["create_namespace"] = False
@@ -116,11 +126,21 @@ class Converter:
             release.keys["history"] = history
         elif history is not None:
             self._row(release, "historyMax", f"historyMax: {history}", f"history is 1 to {_LONGEST_HISTORY}; 5 is used")
-        for key in ("atomic", "rollbackOnFailure"):
+        for key in _ATOMIC:
             if keys.get(key) is True:
                 release.keys["on_failure"] = "rollback"
                 note = "to the last revision that was ready; a first install that fails is uninstalled"
                 self._row(release, key, f"{key} is `on_failure: rollback`", note, carried=True)
+
+    def _differences(self, release: Release) -> None:
+        """Report keys that environments set differently: the first environment's count for all."""
+        for name, found in release.found.items():
+            for key, default in _ONCE.items():
+                value = found.keys.get(key, default)
+                if value != release.first.keys.get(key, default):
+                    shown = f"{key}: {str(value).lower()}" if isinstance(value, bool | int) else f"other {key}"
+                    note = f"every environment gets that of {next(iter(release.found))}"
+                    self._row(release, key, f"{shown} in {name}", note)
 
     def _labels(self, release: Release) -> None:
         chart = str(release.first.keys.get("chart") or "").rpartition("/")[2]
@@ -223,9 +243,22 @@ class Converter:
                 self._row(release, "secrets", what, note, carried=True)
 
     def _hooks(self, release: Release) -> None:
-        for hook in release.first.keys.get("hooks") or ():
-            for key, command in self._hook(release, hook):
-                release.keys.setdefault(key, []).append({"run": command})
+        """Write the commands of hooks in the order of each environment, and where they run if not in all."""
+        commands: list[tuple[tuple[str, ...], list[str]]] = []  # key and command, environments
+        for name, found in release.found.items():
+            own = [
+                (key, *command) for hook in found.keys.get("hooks") or () for key, command in self._hook(release, hook)
+            ]
+            before, commands = commands, []
+            matcher = SequenceMatcher(None, [words for words, _ in before], own, autojunk=False)
+            for kind, start, end, new, new_end in matcher.get_opcodes():
+                same = [name] if kind == "equal" else []
+                commands += [(words, names + same) for words, names in before[start:end]]
+                if not same:
+                    commands += [(words, [name]) for words in own[new:new_end]]
+        for (key, *command), names in commands:
+            only = {} if len(names) == len(release.found) else {"environments": names}
+            release.keys.setdefault(key, []).append({"run": command, **only})
 
     def _hook(self, release: Release, hook: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         """Yield the converted commands of a hook, each with its key."""

@@ -66,6 +66,8 @@ def releases_of(states: Iterable[State], listed: Mapping[tuple[str, str], bool],
         for release in state.data.get("releases") or ():
             own = str(release.get("namespace") or "")
             keys = {key: defaults[key] for key in _DEFAULTS if key in defaults} | dict(release)
+            if release.get("wait") is None and not keys.get("wait"):
+                keys.pop("wait", None)  # helmfile prints false in helmDefaults that do not have it
             keys["labels"] = {**(state.data.get("commonLabels") or {}), **(release.get("labels") or {})}
             name = str(release["name"])
             effective = str(state.data.get("namespace") or own or namespace)

@@ -178,6 +178,39 @@ def test_hooks_and_atomic_become_keys_of_the_release(helmfiles: Helmfiles, tmp_p
     assert found["umbrella"]["after"] == [{"run": ["echo", "ready"]}]
 
 
+def test_keys_that_differ_between_environments(helmfiles: Helmfiles, tmp_path: Path) -> None:
+    (helmfiles.root / "differing").mkdir()
+    (helmfiles.root / "differing/helmfile.yaml.gotmpl").write_text("""environments: {dev: {}, production: {}}
+---
+helmDefaults: {timeout: 100}
+releases:
+  - name: web
+    namespace: shop
+    chart: ../_charts/web
+    atomic: {{ eq .Environment.Name "dev" }}
+    wait: false
+    hooks:
+      - {events: [postsync], command: ./first}
+      - {events: [postsync], command: ./notify, args: [{{ .Environment.Name }}]}
+      - {events: [postsync], command: ./last}
+  - {name: ui, namespace: shop, chart: ../_charts/web, wait: false}
+  - {name: api, namespace: shop, chart: ../_charts/web}
+""")
+    done = helmfiles.run("differing", tmp_path / "out")
+    assert done.code == ExitCode.OK, done.err
+    (layer,) = (tmp_path / "out/layers").glob("[0-9]*.yaml")
+    web, ui, api = read_map(layer.read_bytes())["releases"]
+    only = [item for item in web["after"] if "environments" in item]
+    assert only == [
+        {"run": ["./notify", "dev"], "environments": ["dev"]},
+        {"run": ["./notify", "production"], "environments": ["production"]},
+    ]
+    every = {tuple(item["run"]) for item in web["after"] if "environments" not in item}
+    assert every == {("./first",), ("./last",)}
+    assert "web: atomic: false in production" in _rows(done.document, carried=False)
+    assert ("wait" in web, ui["wait"], "wait" in api) == (False, False, False)  # atomic waits; absent is true
+
+
 def test_the_table_says_what_was_not_carried_over(helmfiles: Helmfiles, tmp_path: Path) -> None:
     rows = {}
     for shape in ("flat", "local-charts", "secrets-set", "environments", "templates"):
