@@ -282,7 +282,7 @@ class Charts:
         return self._no_directory(self.directory) or cause
 
     def _no_directory(self, directory: Path) -> Cause | None:
-        """Return the topmost missing directory of charts; None if all exist."""
+        """Return the topmost chart directory that is missing or not a directory; None if all exist."""
         missing = next((path for path in (self.directory, directory) if not path.is_dir()), None)
         if missing is None:
             return None

@@ -1,4 +1,4 @@
-"""Checks of charts of the repository by themselves: `helm lint`, their helm-unittest suites."""
+"""Checks the repository's own charts, independent of releases: `helm lint` and their helm-unittest suites."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def suites_of(chart: Path) -> list[Path]:
 
 
 def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Callable[[Path], Path]) -> list[Finding]:
-    """Run the helm-unittest suites of a chart's directory, on a copy: it writes snapshots beside them."""
+    """Run the helm-unittest suites of a chart's directory, on a copy: helm-unittest writes snapshots next to them."""
     copy = Path(tempfile.mkdtemp(dir=home)) / chart.name
     shutil.copytree(chart, copy)
     report = copy.with_name("report.xml")
@@ -58,7 +58,7 @@ def unittest(program: Path, home: Path, runner: Runner, chart: Path, shown: Call
 
 
 def _failures(report: Path, chart: Path, shown: Callable[[Path], Path]) -> Iterator[Finding]:
-    """Yield the failed tests of a JUnit report, at the lines where they are described."""
+    """Yield the failed tests of a JUnit report, at the lines that define them."""
     from xml.etree import ElementTree as ET
 
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - as above
@@ -73,7 +73,7 @@ def _failures(report: Path, chart: Path, shown: Callable[[Path], Path]) -> Itera
 
 
 def _described(name: str, chart: Path, shown: Callable[[Path], Path]) -> Location:
-    """Return where a test is described."""
+    """Return the place where a test is defined."""
     for path in suites_of(chart):
         for number, line in enumerate(text_of(path).splitlines(), 1):
             if re.match(rf"\s*-?\s*it:\s*['\"]?{re.escape(name)}['\"]?\s*$", line):

@@ -1,4 +1,4 @@
-"""What a check finds, and where: helm's and other programs' messages, led back to the files people write. Pure."""
+"""Findings of checks: maps messages of helm and other programs to lines of hand-written files. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINT = re.compile(r"^\[(?P<level>ERROR|WARNING)\] (?P<file>\S+): (?P<text>.*)$"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One fault; `environments` and `releases` are those it was found in, empty if it is about a file alone."""
+    """One fault; `environments` and `releases` are those it was found in, empty if it concerns only a file."""
 
     where: Location
     check: Check
@@ -41,7 +41,7 @@ def text_of(path: Path) -> str:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings sorted by place, each once, with every environment and release that it was found in."""
+    """Return the findings sorted by place, each once, with all its environments and releases."""
     found: dict[tuple[Location, str, str], Finding] = {}
     for item in findings:
         key = (item.where, item.check, item.message)
@@ -55,7 +55,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 def of_rendering(
     text: str, release: Release, shown: Callable[[Path], Path], origins: Mapping[KeyPath, Location]
 ) -> Iterator[Finding]:
-    """Yield what helm's message about a release means: where its values break a schema, or a template fails."""
+    """Yield findings for helm's message about a release: values that break a schema, or a template that fails."""
     if _SCHEMA in text:
         chart = text.partition("chart(s):")[2].strip().partition(":")[0]
         for match in _AT.finditer(text):
@@ -73,14 +73,14 @@ def of_rendering(
 
 
 def place_of(text: str, chart: Path, shown: Callable[[Path], Path]) -> tuple[Location, str] | None:
-    """Return the file of a chart that a message names, and how it names it; None if it names none that is there."""
+    """Return the file of a chart that a message names, and the name it uses; None if no such file exists."""
     for match in _PLACE.finditer(text):
         inside = match["file"].partition("/")[2]
         path = chart / inside
         if not chart.is_dir() or not path.is_file():
             continue
         line, column = int(match["line"] or 0), int(match["column"] or 0)
-        if not line and (found := _YAML_LINE.search(text)):  # of what the file renders to: the end, at the most
+        if not line and (found := _YAML_LINE.search(text)):  # of the rendered output
             line = min(int(found[1]), _length(path))
         return Location(file=shown(path), line=max(line, 1), column=max(column, 1)), match[0]
     return None
@@ -118,7 +118,7 @@ def line_of(template: str, kind: str, path: Sequence[str]) -> int:
 
 
 def _origin(origins: Mapping[KeyPath, Location], path: KeyPath) -> Location | None:
-    """Return where a value is set, or the deepest map around it."""
+    """Return the place where a value is set, or that of the deepest map around it."""
     for length in range(len(path), 0, -1):
         if path[:length] in origins:
             return origins[path[:length]]
@@ -129,7 +129,7 @@ def _origin(origins: Mapping[KeyPath, Location], path: KeyPath) -> Location | No
 
 
 def _short(text: str) -> str:
-    """Return helm's message without the words that only say that it failed."""
+    """Return helm's message without the phrases that only state the failure."""
     bare = re.sub(r"^(?:execution|parse) error at \([^)]*\): ", "", text)
     bare = re.sub(r"^YAML parse error on \S+: ", "it does not render to YAML: ", bare)
     return bare.strip() or text

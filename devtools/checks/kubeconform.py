@@ -1,4 +1,4 @@
-"""Runs kubeconform, and reads what it finds."""
+"""Runs kubeconform, and parses its findings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_SCHEMA = "could not find schema"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with one object, in the words of kubeconform."""
+    """A fault of one object, with kubeconform's message."""
 
     index: int  # of the object
     kind: Literal["no schema", "unknown field", "field", "object"]
@@ -47,7 +47,7 @@ def faults_of(
 ) -> Iterator[Fault]:
     """Validate objects against schemas in one run of kubeconform; schemas go below `home`.
 
-    The objects go in on stdin, since they hold secrets, each under a name that tells it from the others.
+    The objects are passed on stdin, because they contain secrets, each with a unique name.
     """
     if not objects:
         return
@@ -69,12 +69,12 @@ def faults_of(
 
 
 def _named(body: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return an object under a name that kubeconform repeats."""
+    """Return an object with the unique name that kubeconform's messages repeat."""
     return {**body, "metadata": {**(body.get("metadata") or {}), "name": f"{_NUMBERED}{number}"}}
 
 
 def _faults(index: int, message: str) -> Iterator[Fault]:
-    """Yield what a message about one object says; nothing if it is empty."""
+    """Yield the faults in a message about one object; nothing if it is empty."""
     found = [match for match in _AT.finditer(message) if match["what"].strip() != "validation failed"]
     if message and not found:
         yield Fault(index=index, kind="no schema" if _NO_SCHEMA in message else "object", message=message)

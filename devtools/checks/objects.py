@@ -1,4 +1,4 @@
-"""Rendered objects with the template that each comes from, and what kubeconform finds in them."""
+"""Rendered objects with their templates, and kubeconform's findings about them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Made:
 
     @property
     def name(self) -> str:
-        """`Deployment/web`, as messages name it."""
+        """Its name in messages: `Deployment/web`."""
         return f"{self.body.get('kind')}/{(self.body.get('metadata') or {}).get('name')}"
 
     def finding(self, check: Check, message: str, path: Sequence[str], shown: Callable[[Path], Path]) -> Finding:
@@ -59,7 +59,7 @@ class Made:
 
 
 def made_by(text: str, environment: str, release: Release) -> Iterator[Made]:
-    """Yield the objects of what helm printed, each with the template that its comment names."""
+    """Yield the objects in helm's output, each with the template that its comment names."""
     for part in _DOCUMENT.split(text):
         source = _SOURCE.search(part)
         for body in documents(part):
@@ -86,7 +86,7 @@ def conform(
 
 
 def _finding(fault: Fault, item: Made, shown: Callable[[Path], Path]) -> Finding:
-    """Return what kubeconform found, without secrets."""
+    """Return kubeconform's findings, without secrets."""
     redactor = Redactor()
     redactor.learn(item.body)
     field = f".{'.'.join(fault.path)}"

@@ -1,7 +1,7 @@
 """JSON schemas for kubeconform, made from an API server's OpenAPI and from CRDs. Pure.
 
-As strict as the API server with strict field validation: a field that a schema does not name is an error. Optional
-fields may be null, quantities and ports may be numbers or texts.
+They are as strict as the API server with strict field validation: an unknown field is an error. Optional fields may be
+null, quantities and ports may be numbers or strings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DROPPED = ("description", "default", "example", "externalDocs", "format", "titl
 
 
 def built_in(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of an OpenAPI v2 document belongs to Kubernetes itself: definitions that schemas are made from."""
+    """Return Kubernetes' own definitions in an OpenAPI v2 document, from which schemas are made."""
     every = document.get("definitions") or {}
     return {name: value for name, value in every.items() if name.startswith(_BUILT_IN)}
 
@@ -55,12 +55,12 @@ def _of_crd(crd: Mapping[str, Any], strict: Mapping[str, Any]) -> Iterator[tuple
 
 
 def file_of(group: Any, version: Any, kind: str) -> str:
-    """Return the name of a schema's file as kubeconform looks for it; the core group is called as its version."""
+    """Return the file name under which kubeconform looks up a schema; the core group is named like its version."""
     return f"{group or version}_{version}_{kind.lower()}.json"
 
 
 def _closed(schema: Mapping[str, Any], strict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema with every definition that it refers to, however indirectly."""
+    """Return a schema with every definition that it refers to, directly or indirectly."""
     names = reached(_refs(schema), lambda name: _refs(strict.get(name, {})))
     return {**schema, "definitions": {name: strict.get(name, {}) for name in names}}
 
@@ -100,7 +100,7 @@ def _is_dropped(key: str) -> bool:
 
 
 def _inside(key: str, value: Any) -> Any:
-    """Return what is under a key: schemas by name, schemas in a list, one schema, or a plain value."""
+    """Convert the value of a key: schemas by name, schemas in a list, one schema, or a plain value."""
     if key in {"properties", "patternProperties"} and isinstance(value, Mapping):
         return {name: _strict(item) for name, item in value.items()}
     if key in {"allOf", "anyOf", "oneOf"} and isinstance(value, list):
@@ -113,7 +113,7 @@ def _inside(key: str, value: Any) -> Any:
 
 
 def _part(schema: Any) -> Any:
-    """Return a schema that only narrows another one: it names some fields, and refuses no others."""
+    """Return a schema that only narrows another one: it names some fields, and allows all others."""
     if not isinstance(schema, Mapping):
         return schema
     made = {key: value for key, value in schema.items() if not _is_dropped(key)}

@@ -1,4 +1,4 @@
-"""A strict server-side dry run of rendered objects on an API server that has nothing but their CRDs and namespaces."""
+"""Runs a strict server-side dry run of rendered objects on an API server that has only their CRDs and namespaces."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from devtools.releases.crds import CRDS
 
 _PARALLEL = 8
 _ESTABLISHED = 30.0  # seconds until the kinds of CRDs are served
-_LOOK = 0.2  # seconds between looks
+_LOOK = 0.2  # seconds between polls
 _FIELD = re.compile(r"\.?((?:spec|data|metadata|rules|roleRef|subjects|webhooks)(?:[.\[][\w\"=.\[\]-]*)?)")
 
 
 def rehearsed(
     kube: Kube, objects: Sequence[Made], crds: Sequence[Mapping[str, Any]], shown: Callable[[Path], Path]
 ) -> list[Finding]:
-    """Apply every object in a strict dry run, after its CRDs and namespaces were created for real."""
+    """Apply every object in a strict dry run, after creating its CRDs and namespaces for real."""
     groups: dict[str, list[Made]] = {}
     for item in objects:
         groups.setdefault(json_for_yaml(item.body) + item.source + str(item.release.namespace), []).append(item)
@@ -47,7 +47,7 @@ def rehearsed(
 
 
 def _create_crd(kube: Kube, crd: Mapping[str, Any]) -> None:
-    """Create a CRD; what is wrong with it is found with the other objects."""
+    """Create a CRD; its faults are found with those of the other objects."""
     body = {key: value for key, value in crd.items() if key != "status"}
     try:
         kube.apply(f"{CRDS}/{crd['metadata']['name']}", body)
@@ -56,7 +56,7 @@ def _create_crd(kube: Kube, crd: Mapping[str, Any]) -> None:
 
 
 def _await_kinds(kube: Kube, crds: Sequence[Mapping[str, Any]]) -> None:
-    """Wait until the kinds of these CRDs are served; one that never is shows with its objects."""
+    """Wait until the kinds of these CRDs are served; if one never is, its objects have findings."""
     pending = {str(((crd.get("spec") or {}).get("names") or {}).get("kind") or "") for crd in crds}
 
     def are_served() -> bool:
@@ -77,7 +77,7 @@ def _namespace(item: Made) -> str:
 
 
 def _refusal(kube: Kube, item: Made) -> str:
-    """Return why the API server would refuse an object; empty if it would not, or does not know its kind."""
+    """Return why the API server would refuse an object; empty if it accepts it or does not know its kind."""
     if kube.cancel.is_set():
         raise Interrupted(kube.cancel.reason)
     metadata = item.body.get("metadata") or {}

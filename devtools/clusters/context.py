@@ -1,4 +1,4 @@
-"""An existing cluster, used as it is: only a context that devtools.yaml allows, never made or removed by us."""
+"""An existing cluster: a context that devtools.yaml allows; devtools never creates or removes such a cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFil
 
 
 class ContextProvider:
-    """One context of the user's kubeconfig files; what it needs is copied to a file of our own."""
+    """One context of the user's kubeconfig files; its parts are copied to a kubeconfig of devtools."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ContextProvider:
         root: Path = Path(),
         cancel: Cancel | None = None,
     ) -> None:
-        """`name` is the context's; `kubeconfigs` are KUBECONFIG's files or ~/.kube/config, the first one wins.
+        """`name` is the context's; `kubeconfigs` are the files of KUBECONFIG or ~/.kube/config, the first one wins.
 
         `root` is the repository whose devtools.yaml allows contexts.
         """
@@ -51,14 +51,14 @@ class ContextProvider:
         self._cancel = cancel or Cancel()
 
     def ensure(self, progress: Progress) -> Cluster:  # noqa: ARG002 - the protocol's
-        """The cluster, once its API server has answered; raises EnvironmentFault where it does not."""
+        """Return the cluster after its API server has answered; raises EnvironmentFault if it does not."""
         cluster = self.find()
         Kube(cluster.kubeconfig, self._name, self._cancel, retry_for=0.0).version()
         self.remove_stale_copies()
         return cluster
 
     def find(self) -> Cluster:
-        """See `Provider`; raises ConfigError where the context is not allowed, or none is named."""
+        """See `Provider`; raises ConfigError if the context is not allowed, or none is named."""
         try:
             return self._find()
         except DevtoolsError:
@@ -66,7 +66,7 @@ class ContextProvider:
             raise
 
     def remove_stale_copies(self) -> None:
-        """Remove copies that nothing can use any more, of clusters of any name; they hold credentials."""
+        """Remove unused copies, of clusters of any name, because they contain credentials."""
         remove_stale(self._state.parent, self._root, self._allowed, _directory_name)
 
     def _find(self) -> Cluster:
@@ -91,17 +91,17 @@ class ContextProvider:
         return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=own)
 
     def kubeconfig(self) -> Path:
-        """Where `find` writes its copy; somewhere else, where nothing is written, if it would refuse."""
+        """The path to which `find` writes its copy; a path that is never written if `find` would refuse."""
         try:
             return self._copy()[0]
         except DevtoolsError:
             return self._state / "kubeconfig"
 
     def _copy(self) -> tuple[Path, str]:
-        """Our file, and what belongs in it; raises EnvironmentFault.
+        """Return the copy's path and its content; raises EnvironmentFault.
 
-        A file for each cluster, whatever its context is called: a run under way must not find another in its place.
-        A user's new credentials make no other cluster.
+        Each cluster has its own file, whatever its context is called, so that a run under way keeps its cluster. New
+        credentials do not make another cluster.
         """
         name, text = _named_copy(self._name, self._kubeconfigs)
         return self._state / name / "kubeconfig", text
@@ -121,14 +121,14 @@ class ContextProvider:
             return replace(found, state="broken", kubeconfig=cluster.kubeconfig, problem=error.message, hint=error.hint)
 
     def stop(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
-        """Refuses: others may be using it."""
+        """Refuse, because others may be using the cluster."""
         raise ConfigError(
             f"context {self._name} is an existing cluster: devtools does not stop it",
             hint="stop it with the tool that created it",
         )
 
     def delete(self, progress: Progress) -> None:  # noqa: ARG002 - the protocol's
-        """Refuses: what we did not make we do not remove."""
+        """Refuse, because devtools did not create the cluster."""
         raise ConfigError(
             f"context {self._name} is an existing cluster: devtools does not delete it",
             hint="invoke down removes only what devtools installed in it",
@@ -136,7 +136,7 @@ class ContextProvider:
 
 
 def _nodes(kube: Kube) -> int:
-    """The number of nodes; 0 for a user who may not list them."""
+    """Return the number of nodes; 0 for a user who may not list them."""
     try:
         return len(kube.metadata("/api/v1/nodes"))
     except ApiError as error:
@@ -146,18 +146,18 @@ def _nodes(kube: Kube) -> int:
 
 
 def _named_copy(context: str, kubeconfigs: tuple[Path, ...]) -> tuple[str, str]:
-    """The name of the directory of a context's copy, and the copy; raises EnvironmentFault."""
+    """Return the name of the directory of a context's copy, and the copy; raises EnvironmentFault."""
     document = extract(_documents(kubeconfigs), context)
-    try:  # not as JSON, whose keys cannot be sorted where some are no text
+    try:  # not as JSON, whose keys cannot be sorted unless all of them are text
         which = yaml.safe_dump([context, document["clusters"][0]["cluster"]])
         text = yaml.safe_dump(document, sort_keys=False)
-    except RecursionError as error:  # the dumper needs more of the stack than the loader lets in
+    except RecursionError as error:  # the dumper needs more stack than the loader's nesting limit ensures
         raise EnvironmentFault(f"context {context} is nested too deeply in its kubeconfig") from error
     return hashlib.sha256(which.encode()).hexdigest()[:12], text
 
 
 def _directory_name(context: str, kubeconfigs: tuple[Path, ...]) -> str:
-    """The name of the directory of a context's copy; empty if the kubeconfigs do not have the context."""
+    """Return the name of the directory of a context's copy; empty if the kubeconfigs do not have the context."""
     try:
         return _named_copy(context, kubeconfigs)[0]
     except ClusterAbsent:
@@ -165,7 +165,7 @@ def _directory_name(context: str, kubeconfigs: tuple[Path, ...]) -> str:
 
 
 def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -> dict[str, Any]:
-    """A kubeconfig of this context alone, its files named absolutely; raises EnvironmentFault without a part."""
+    """Return a kubeconfig of only this context, with absolute paths; raises EnvironmentFault if a part is missing."""
     sources = tuple(documents)
     chosen = _entry(sources, "context", context)
     parts = _mapping(chosen[1].get("context"))
@@ -182,7 +182,7 @@ def extract(documents: Iterable[tuple[Path, Mapping[str, Any]]], context: str) -
 
 
 def _entry(sources: tuple[tuple[Path, Mapping[str, Any]], ...], kind: str, name: str) -> tuple[Path, Mapping[str, Any]]:
-    """The first entry of this kind and name, and the file it is in."""
+    """Return the first entry of this kind and name, and the file it is in."""
     known: list[str] = []
     for path, document in sources:
         listed = document.get(f"{kind}s")
@@ -200,17 +200,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _absolute(entry: Any, path: Path) -> dict[str, Any]:
-    """File names are relative to the kubeconfig they stand in, a plugin's if it has a slash; ours lies elsewhere."""
+    """Make file names absolute: they are relative to their kubeconfig, a plugin's only if it has a slash."""
     home, found = path.parent.absolute(), dict(_mapping(entry))
     found.update({key: str(home / str(found[key])) for key in _FILES if found.get(key)})
     plugin = _mapping(found.get("exec"))
-    if "/" in str(plugin.get("command")):  # one without is looked for on PATH
+    if "/" in str(plugin.get("command")):  # without a slash it is looked up on PATH
         found["exec"] = {**plugin, "command": str(home / str(plugin["command"]))}
     return found
 
 
 def _documents(paths: Iterable[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
-    """The kubeconfig files that are there."""
+    """Return the kubeconfig files that exist."""
     found: list[tuple[Path, Mapping[str, Any]]] = []
     for path in paths:
         try:

@@ -1,6 +1,6 @@
-"""Copies of kubeconfigs hold credentials: those that nothing can use any more are removed.
+"""Removes unused copies of kubeconfigs, because they contain credentials.
 
-Beside each copy are `source.json`, which names the repository and the kubeconfig files it was made from, and `in-use`,
+Next to each copy are `source.json`, which names the repository and the kubeconfig files it was made from, and `in-use`,
 on which every process that uses the copy holds a shared lock. The system releases it when the process ends.
 """
 
@@ -18,15 +18,15 @@ from devtools.base.atomic_write import write_whole
 from devtools.base.machine_json import read_state
 from devtools.errors import DevtoolsError
 
-UNUSED = 86_400.0  # seconds after which a copy of a cluster that its context no longer means is removed
+UNUSED = 86_400.0  # seconds after which a copy is removed if its context now refers to another cluster
 _SOURCE, _IN_USE, _COPY = "source.json", "in-use", "kubeconfig"
 
-# What the files say now of a context: the directory name of its copy; empty if they have no such context.
+# Returns the directory name of a context's copy as the files are now; empty if they have no such context.
 Current = Callable[[str, tuple[Path, ...]], str]
 
 
 def use(directory: Path, context: str, root: Path, kubeconfigs: tuple[Path, ...]) -> int:
-    """Lock the copy in a directory against removal, and note what it is made from.
+    """Lock the copy in a directory against removal, and record its sources.
 
     The lock holds until the returned descriptor is closed, or the process ends.
     """
@@ -43,7 +43,7 @@ def use(directory: Path, context: str, root: Path, kubeconfigs: tuple[Path, ...]
                 os.close(lock)
                 raise
             os.close(lock)
-    if directory / _COPY in kubeconfigs:  # as Tilt has it: the copy was made from other files
+    if directory / _COPY in kubeconfigs:  # as under Tilt: the copy was made from other files
         return lock
     source = {"context": context, "root": str(root), "kubeconfigs": [str(item.absolute()) for item in kubeconfigs]}
     write_whole(directory / _SOURCE, json.dumps(source), mode=0o600)
@@ -51,10 +51,10 @@ def use(directory: Path, context: str, root: Path, kubeconfigs: tuple[Path, ...]
 
 
 def remove_stale(state: Path, root: Path, allowed: tuple[str, ...], current: Current) -> None:
-    """Remove copies below a directory whose context is gone, means another cluster, or is not allowed any more.
+    """Remove copies below a directory whose context is gone, refers to another cluster, or is no longer allowed.
 
-    `allowed` are the contexts that the repository at `root` allows. A copy that a process uses stays. What cannot be
-    read or removed now is left to the next time.
+    `allowed` are the contexts that the repository at `root` allows. A copy that a process uses stays. A copy that
+    cannot be read or removed now is left for the next time.
     """
     for copy in sorted(state.glob(f"*/*/{_COPY}")):
         directory = copy.parent
@@ -70,7 +70,7 @@ def _is_stale(directory: Path, root: Path, allowed: tuple[str, ...], current: Cu
         context, home = str(source["context"]), Path(source["root"])
         kubeconfigs = tuple(map(Path, source["kubeconfigs"]))
     except (KeyError, TypeError):
-        return is_unused  # an older version made it
+        return is_unused  # made by an older version
     if not home.is_dir() or (home == root and context not in allowed):
         return True
     name = current(context, kubeconfigs)

@@ -1,7 +1,7 @@
-"""ctr, containerd's own client: what is typed on a node about its images, and what the answers mean.
+"""ctr, containerd's own client: its commands for a node's images, and how to read its output.
 
-Words: containerd 1.6 to 2.x, https://github.com/containerd/containerd/tree/main/cmd/ctr; k3s has it under the same
-name. The kubelet's images are those of namespace k8s.io that containerd's CRI plugin has taken note of: it labels them.
+Commands: containerd 1.6 to 2.x, https://github.com/containerd/containerd/tree/main/cmd/ctr; k3s has it under the same
+name. The kubelet sees those images of namespace k8s.io that containerd's CRI plugin has registered and labelled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from devtools.base.machine_json import read_json
 
 NAMESPACE = "k8s.io"
 _MANAGED = "io.cri-containerd.image=managed"
-_COLUMNS = 3  # REF, TYPE, DIGEST; what follows may hold blanks
+_COLUMNS = 3  # REF, TYPE, DIGEST; later columns may contain blanks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,25 +27,25 @@ class OnNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ctr:
-    """One ctr program; `socket` is containerd's, where that is not at the usual place."""
+    """One ctr program; `socket` is containerd's, if it is not at the usual path."""
 
     program: Path = Path("ctr")
     socket: Path | None = None
 
     def list(self) -> tuple[str, ...]:
-        """Every image; see `parse_images`."""
+        """List every image; see `parse_images`."""
         return self._words("images", "ls")
 
     def pull(self, reference: str) -> tuple[str, ...]:
-        """Fetch from a registry on a network of our own, which has no certificate."""
+        """Pull from the cluster's own registry, which has no certificate."""
         return self._words("images", "pull", "--plain-http", reference)
 
     def tag(self, source: str, target: str) -> tuple[str, ...]:
-        """Give an image another name, whatever had that before."""
+        """Give an image another name, even if another image had it before."""
         return self._words("images", "tag", "--force", source, target)
 
     def load(self, archive: Path) -> tuple[str, ...]:
-        """Import a docker-archive or an OCI one."""
+        """Import a docker-archive or an OCI archive."""
         return self._words("images", "import", str(archive))
 
     def content(self, digest: str) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class Ctr:
 
 
 def parse_images(output: str) -> Mapping[str, OnNode]:
-    """The table of `images ls`, by name; raises ValueError where it is none."""
+    """Parse the table of `images ls`, by name; raises ValueError if it is something else."""
     lines = output.splitlines()
     if not lines or lines[0].split()[:_COLUMNS] != ["REF", "TYPE", "DIGEST"]:
         raise ValueError("not a table of images")
@@ -71,7 +71,7 @@ def parse_images(output: str) -> Mapping[str, OnNode]:
 
 
 def config_of(manifest: str) -> str:
-    """The digest of the configuration that a manifest names; empty where it is an index, or no manifest."""
+    """Return the digest of the configuration that a manifest names; empty for an index or anything else."""
     try:
         found = read_json(manifest)["config"]["digest"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Runs external programs and turns their failures into errors."""
+"""Runs external programs and converts their failures into errors."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TypeVar
 from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command, Result, Runner
 
-LONGEST = 300  # characters of a reason
+LONGEST = 300  # maximum characters of a reason
 T = TypeVar("T")
 
 
 def last_line(result: Result) -> str:
-    """What a program said last; most say there why they failed."""
+    """Return the last line of a program's output, which usually has the reason for a failure."""
     return (result.stderr.strip() or result.stdout.strip() or "no reason given").splitlines()[-1][:LONGEST]
 
 
 def named(program: Path, link: Path) -> Path:
-    """A link to a program, whose name its process then has."""
+    """Create a link to a program, whose process then has the link's name."""
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(program.resolve())
@@ -29,16 +29,19 @@ def named(program: Path, link: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One program as errors name it: `name` did not, or could not, do what it was asked."""
+    """One program, which errors call `name`."""
 
     runner: Runner
     name: str
     reason: Callable[[Result], str] = last_line
-    hint: str = ""  # where it fails
-    longer: str = ""  # where its time is over
+    hint: str = ""  # hint if it fails
+    longer: str = ""  # hint if it times out
 
     def run(self, command: Command, what: str) -> Result:
-        """Run to a good end; `what` completes "could not". Raises EnvironmentFault, TimedOut or Interrupted."""
+        """Run a command that must succeed; raises EnvironmentFault, TimedOut or Interrupted.
+
+        `what` completes "could not".
+        """
         result = self.runner.run(command)
         if result.cancelled:
             raise Interrupted(f"interrupted: {self.name} did not {what}")
@@ -49,7 +52,7 @@ class Program:
         return result
 
     def read(self, command: Command, what: str, parse: Callable[[str], T]) -> T:
-        """What `parse` makes of what it prints; a ValueError of that is an EnvironmentFault. Raises as `run` does."""
+        """Return its output parsed by `parse`, whose ValueError becomes an EnvironmentFault. Raises like `run`."""
         result = self.run(command, what)
         try:
             return parse(result.stdout)

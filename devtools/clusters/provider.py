@@ -1,4 +1,4 @@
-"""The one protocol behind which every cluster provider lives."""
+"""The protocol that every cluster provider implements."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from devtools.errors import ConfigError, EnvironmentFault
 if TYPE_CHECKING:
     from devtools.kube.connections import Connections
 
-Progress = Callable[[str], None]  # one line of what is being done, for people
+Progress = Callable[[str], None]  # gets one line of progress for people
 ProviderName = Literal["kwok", "k3d", "context"]
 State = Literal["absent", "stopped", "running", "broken"]
 
 
 class ClusterAbsent(EnvironmentFault):
-    """There is no such cluster at all; one that is stopped or does not answer is no absent one."""
+    """There is no such cluster at all; a cluster that is stopped or does not answer is not absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A running cluster and how to reach it; every tool is given both explicitly."""
+    """A running cluster and how to reach it; every tool gets kubeconfig and context explicitly."""
 
     name: str
     provider: ProviderName
@@ -32,14 +32,14 @@ class Cluster:
     simulated: bool = False  # some of its nodes are not real
     real_node: str = ""  # name of the one real node of an embedded cluster
     smoke_values: Mapping[str, Any] = field(default_factory=dict)
-    """Values laid over those of smoke releases: image, nodeSelector and tolerations of the real node."""
+    """Overrides for values of smoke releases: image, nodeSelector and tolerations of the real node."""
     connections: Connections | None = field(default=None, repr=False, compare=False)
-    """Those over which it was found: a handshake costs as much as several requests."""
+    """The connections over which it was found: a handshake costs as much as several requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """What is there now; `problem` says in a sentence what is wrong with a broken one."""
+    """The current state; `problem` says in a sentence what is wrong with a broken cluster."""
 
     name: str
     provider: ProviderName
@@ -49,37 +49,37 @@ class ClusterStatus:
     version: str = ""  # of the API server
     real_node: str = ""
     nodes: int = 0
-    notes: tuple[str, ...] = ()  # what differs from a production cluster
+    notes: tuple[str, ...] = ()  # differences from a production cluster
     problem: str = ""
     hint: str = ""
 
 
 class Provider(Protocol):
-    """Makes, finds and removes one named cluster."""
+    """Creates, finds and removes one named cluster."""
 
     def ensure(self, progress: Progress) -> Cluster:
-        """Make it, start it, or find it running; raises EnvironmentFault, never replaces a broken one."""
+        """Create it, start it, or find it running; raises EnvironmentFault, never replaces a broken cluster."""
 
     def find(self) -> Cluster:
-        """The running cluster, without changing anything.
+        """Return the running cluster, without changing anything.
 
-        Raises ClusterAbsent where there is none, another EnvironmentFault where one is there that does not run.
+        Raises ClusterAbsent if there is none, another EnvironmentFault if it exists and does not run.
         """
 
     def status(self) -> ClusterStatus:
-        """What is there now, without changing anything."""
+        """Return the current state, without changing anything."""
 
     def stop(self, progress: Progress) -> None:
-        """Stop it, with all that it stores; `ensure` starts it again. Raises EnvironmentFault where there is none."""
+        """Stop it and keep its data; `ensure` starts it again. Raises EnvironmentFault if there is none."""
 
     def delete(self, progress: Progress) -> None:
-        """Remove it and everything it left on this machine; fine when absent."""
+        """Remove it and everything it left on this machine; not an error if it is absent."""
 
 
 def choose_provider(requested: str, *, prefers_k3d: Callable[[], bool]) -> ProviderName:
     """Return the provider: `requested`, or with `auto` (or "") k3d if `prefers_k3d` says so, else kwok.
 
-    Whether a provider that was asked for by name can work is checked when it is built. Raises ConfigError for an
+    Whether a provider that was requested by name can work is checked when it is built. Raises ConfigError for an
     unknown name.
     """
     if requested in {"", "auto"}:

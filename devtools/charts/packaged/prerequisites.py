@@ -16,7 +16,7 @@ from devtools.model import Release
 def prerequisites(release: Release, values: Mapping[str, Any]) -> tuple[ChartObject, ...]:
     """Return the objects in the chart's `crds/`, and labels and annotations for the release's own Namespace.
 
-    The Namespace is taken from charts of manifests. Raises ConfigError if the chart cannot be read.
+    Only packaged charts have the latter. Raises ConfigError if the chart cannot be read.
     """
     found = objects_in_crds(release.chart.path, values)
     if release.chart.kind == "packaged" and release.create_namespace:

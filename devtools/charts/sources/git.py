@@ -35,7 +35,7 @@ _CONFIG = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
     "core.askPass": "",
-    "http.followRedirects": "false",  # redirects to another host are refused
+    "http.followRedirects": "false",  # a redirect could lead to another host
     "fetch.recurseSubmodules": "false",
     "gc.auto": "0",
 }

@@ -41,7 +41,7 @@ def repositories_of(archive: Path) -> list[str]:
 
 
 def _dependencies(files: Mapping[str, bytes]) -> tuple[Mapping[str, Any], ...]:
-    """Yield the dependencies of a Chart.yaml, and of the requirements.yaml of older charts."""
+    """Return the dependencies of a Chart.yaml, and of the requirements.yaml of older charts."""
     return load_chart(files, lambda _: False).dependencies or ()
 
 

@@ -1,7 +1,7 @@
-"""Finds and removes what an embedded cluster has on this machine: processes, mounts, namespaces, control groups.
+"""Finds and removes the resources of an embedded cluster: processes, mounts, namespaces, control groups.
 
-Works from what the system says now, not from notes of ours, so it also clears up after a `kill -9` of anything.
-Starts no program: it must work when everything has been asked to stop.
+It uses the system's current state, not recorded state, so it also cleans up after a `kill -9` of anything. It starts
+no program: it must work after everything has been asked to stop.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Process:
 
 
 def processes(layout: Layout) -> tuple[Process, ...]:
-    """The cluster's processes: those that carry its mark or live in its control group. Zombies do not count.
+    """Return the cluster's processes: those with its mark or in its control group. Zombies do not count.
 
-    Where there is a proc(5), it is read directly: every command looks, and that takes a fifth of psutil's time.
+    If there is a proc(5), it is read directly: every command does this, and it takes a fifth of psutil's time.
     """
     found = _in_proc(layout) if (PROC / "self" / "environ").exists() else _on_this_machine(layout)
     return tuple(sorted(found))
 
 
 def missing_programs(running: Iterable[Process]) -> tuple[str, ...]:
-    """Programs of the real node that are not among the processes."""
+    """Return the programs of the real node that are not among the processes."""
     names = {process.name for process in running}
     return tuple(name for name in REAL_PROGRAMS if name not in names)
 
@@ -65,12 +65,12 @@ def _in_proc(layout: Layout) -> Iterator[Process]:
 
 
 def _comm(place: str) -> str:
-    """The name that a process has for the kernel."""
+    """Return the kernel's name of a process."""
     return os.fsdecode(_bytes(place + "comm").rstrip(b"\n"))
 
 
 def _bytes(path: str) -> bytes:
-    """The content of a file of /proc; empty if the process is gone or another user's."""
+    """Return the content of a file of /proc; empty if the process is gone or another user's."""
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - thousands of them
             return file.read()
@@ -79,7 +79,7 @@ def _bytes(path: str) -> bytes:
 
 
 def _on_this_machine(layout: Layout) -> Iterator[Process]:
-    """See `processes`; a system without proc(5) has no control groups either."""
+    """See `processes`; a system without proc(5) has no control groups, either."""
     import psutil
 
     for process in psutil.process_iter():
@@ -89,21 +89,21 @@ def _on_this_machine(layout: Layout) -> Iterator[Process]:
 
 
 def in_cgroup(text: str, name: str) -> bool:
-    """Whether `/proc/PID/cgroup` places a process in the top-level group `name`."""
+    """Return whether `/proc/PID/cgroup` places a process in the top-level group `name`."""
     return any(line.rpartition(":")[2].lstrip("/").split("/")[0] == name for line in text.splitlines())
 
 
 def mounts_under(mountinfo: str, directories: Iterable[Path]) -> tuple[str, ...]:
-    """Mount points in or below the directories, the last mounted first; from `/proc/self/mountinfo`, proc(5)."""
+    """Return mount points in or below the directories, the last mounted first; from `/proc/self/mountinfo`, proc(5)."""
     roots = tuple(str(directory) for directory in directories)
     points = [_unescape(line.split(" ")[4]) for line in mountinfo.splitlines() if line]
     return tuple(point for point in reversed(points) if any(_within(point, root) for root in roots))
 
 
 def end_processes(layout: Layout, keep: frozenset[str] = frozenset()) -> int:
-    """Kill all of them but those named in `keep`, again until none is left; returns how many there were.
+    """Kill all processes except those named in `keep`, repeatedly until none is left; return how many there were.
 
-    They hold nothing worth a goodbye: the cluster goes with all it stored.
+    They need no graceful shutdown: the cluster's data is deleted, too.
     """
     ended: set[int] = set()
     deadline = time.monotonic() + _KILL_FOR
@@ -118,12 +118,12 @@ def end_processes(layout: Layout, keep: frozenset[str] = frozenset()) -> int:
         time.sleep(_KILL_AGAIN)
     for pid in ended:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)  # those that this very process started
+            os.waitpid(pid, os.WNOHANG)  # children of this process
     return len(ended)
 
 
 def remove_mounts(layout: Layout) -> None:
-    """Unmount everything of the cluster, lazily where it is busy. The network namespace and the link go with it."""
+    """Unmount everything of the cluster, lazily if busy. That also removes the network namespace and the link."""
     directories = (layout.runtime, layout.state.resolve())
     for point in mounts_under(_read(Path("/proc/self/mountinfo")), directories):
         if _umount(point, 0) != 0:
@@ -135,7 +135,7 @@ def remove_mounts(layout: Layout) -> None:
 def remove_cgroups(layout: Layout, root: Path = CGROUPS) -> None:
     """Remove the cluster's control groups, in every hierarchy, the innermost first.
 
-    The kernel needs a moment to let go of a group whose last process has just died.
+    The kernel needs a moment to release a group whose last process has just died.
     """
     deadline = time.monotonic() + _LET_GO
     while tops := [top for top in (root / layout.cgroup, *root.glob(f"*/{layout.cgroup}")) if top.is_dir()]:
@@ -149,7 +149,7 @@ def remove_cgroups(layout: Layout, root: Path = CGROUPS) -> None:
 
 
 def remove_all(layout: Layout) -> bool:
-    """Remove every trace of the cluster; says whether there was any."""
+    """Remove every trace of the cluster; return whether there was any."""
     there = end_processes(layout) > 0 or layout.state.exists() or layout.runtime.exists()
     remove_mounts(layout)
     remove_cgroups(layout)
@@ -159,7 +159,7 @@ def remove_all(layout: Layout) -> bool:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Remove a directory that may be gone; its writers are dead, but may have died just now."""
+    """Remove a directory that may be gone; its writers may have died only a moment ago."""
     for attempt in range(5):
         try:
             shutil.rmtree(directory)
@@ -172,7 +172,7 @@ def _remove_tree(directory: Path) -> None:
 
 
 def _umount(point: str, flags: int) -> int:
-    """umount2(2): Python has none."""
+    """Call umount2(2), which Python lacks."""
     import ctypes
 
     return int(ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(point), flags))
@@ -183,7 +183,7 @@ def _within(point: str, root: str) -> bool:
 
 
 def _unescape(text: str) -> str:
-    """Octal escapes of space, tab, newline and backslash."""
+    """Decode octal escapes of space, tab, newline and backslash."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text

@@ -22,9 +22,9 @@ from devtools.kube.kubeconfig import read_credentials
 from devtools.process.runner import Cancel, Command, Result, Runner
 from devtools.process.waiting import wait_until
 
-WAIT = 60.0  # seconds for it to answer
-_STARTED_IN = 5.0  # seconds for what was started to be seen
-TAIL = 5  # lines of a log worth showing
+WAIT = 60.0  # seconds until it must answer
+_STARTED_IN = 5.0  # seconds until a started component must be visible
+TAIL = 5  # lines of a log to show
 SERVER_NAMES = (
     *("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
     "kubernetes.default.svc.cluster.local",
@@ -33,7 +33,7 @@ SERVER_NAMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlane:
-    """Makes and starts one control plane by kwokctl, and looks after its health."""
+    """Creates and starts one control plane with kwokctl, and checks its health."""
 
     layout: Layout
     runner: Runner
@@ -41,7 +41,7 @@ class ControlPlane:
     cancel: Cancel
 
     def create(self, ports: Ports, subnet: Subnet) -> None:
-        """Make and start it; raises EnvironmentFault with the reason kwokctl or a component gives."""
+        """Create and start it; raises EnvironmentFault with the reason that kwokctl or a component reports."""
         from devtools.clusters.embedded import kwokctl, pki
 
         server_names = ("127.0.0.1", subnet.host, kwokctl.SERVICE_ADDRESS, *SERVER_NAMES)
@@ -53,9 +53,9 @@ class ControlPlane:
         self._finish("create", ports)
 
     def start(self, ports: Ports) -> None:
-        """Start it again with what etcd holds."""
+        """Start it again with etcd's data."""
         for note in (self.layout.plane / "pids").glob("*.pid"):
-            note.unlink()  # of dead processes: after a reboot their numbers may be others'
+            note.unlink()  # of dead processes: after a reboot other processes may have their numbers
         self._run_start()
         self._finish("start", ports)
 
@@ -73,14 +73,14 @@ class ControlPlane:
 
         if not is_whole():
             self._run_start()
-            wait_until(is_whole, _STARTED_IN, self.cancel)  # right after its start a component is not its own program
+            wait_until(is_whole, _STARTED_IN, self.cancel)  # components exec a moment after fork
 
     def kube(self, retry_for: float = 0.0) -> Kube:
         """A client of its API server."""
         return Kube(self.layout.kubeconfig, self.layout.context, self.cancel, retry_for)
 
     def problem(self, running: Iterable[cleanup.Process]) -> str:
-        """What is broken, in a sentence; empty when every component runs and can be reached."""
+        """Return what is broken, as a sentence; empty if every component runs and can be reached."""
         names = {process.name for process in running}
         missing = [name for name in COMPONENTS if name not in names]
         if missing:
@@ -89,7 +89,7 @@ class ControlPlane:
         return ""
 
     def damage(self, ports: Ports) -> str:
-        """What is wrong with the kubeconfig, in a sentence; empty if it leads to the API server."""
+        """Return the kubeconfig's fault, as a sentence; empty if it leads to the API server."""
         try:
             credentials = read_credentials(self.layout.kubeconfig, self.layout.context)
         except EnvironmentFault as error:
@@ -106,7 +106,7 @@ class ControlPlane:
         write_whole(self.layout.kubeconfig, text, mode=0o600)
 
     def unready(self, kube: Kube) -> str:
-        """Why the API server does not call itself ready, in a sentence; empty when it does."""
+        """Return why the API server does not report itself ready, as a sentence; empty if it does."""
         try:
             answer = "".join(kube.lines("/readyz"))
         except DevtoolsError as error:
@@ -114,20 +114,20 @@ class ControlPlane:
         return "" if answer == "ok" else f"the API server of cluster {self.layout.name} says {answer[:80]!r}"
 
     def _run_start(self) -> None:
-        """Start what does not run."""
+        """Start the components that do not run."""
         from devtools.clusters.embedded import kwokctl
 
         self._run(kwokctl.start(self.tool("kwokctl"), self.layout, WAIT), "start")
 
     def _run(self, command: Command, what: str) -> None:
-        """Run kwokctl, with its errors as ours."""
+        """Run kwokctl; its failure is an EnvironmentFault."""
         from devtools.clusters.external_program import Program
 
         program = Program(runner=self.runner, name="kwokctl", reason=self._reason)
         program.run(command, f"{what} cluster {self.layout.name}")
 
     def _reason(self, result: Result) -> str:
-        """What kwokctl says, and the components whose logs say more."""
+        """Return kwokctl's errors, and those in the logs of components."""
         from devtools.clusters.embedded.kwokctl import messages
         from devtools.clusters.external_program import last_line
 
@@ -135,7 +135,7 @@ class ControlPlane:
         return f"{words[0]}{self.last_words()}"
 
     def _finish(self, what: str, ports: Ports) -> None:
-        """Start the simulated kubelet, and see that all is well: kwokctl ends well even when its waiting did not."""
+        """Start the simulated kubelet and check every component: kwokctl succeeds even if its waiting timed out."""
         program = named(Path(sys.executable), self.layout.state / "bin" / SIMULATED_KUBELET)
         script = Path(__file__).with_name("simulated_kubelet.py")
         argv = (str(program), "-I", "-S", str(script), str(ports.kubelet), str(self.layout.pki))
@@ -146,7 +146,7 @@ class ControlPlane:
             raise EnvironmentFault(f"cannot {what} cluster {self.layout.name}: {reason}{self.last_words()}")
 
     def last_words(self) -> str:
-        """The last errors of the components' logs, for a message that has to stand alone."""
+        """Return the last errors of the components' logs, for a message that must be self-contained."""
         found = []
         for log in sorted((self.layout.plane / "logs").glob("*.log")):
             with io.TextIOWrapper(opened(log), errors="backslashreplace") as lines:

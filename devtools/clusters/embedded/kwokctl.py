@@ -1,7 +1,7 @@
-"""kwokctl: commands that make, start and stop an embedded control plane, and the configuration file they read.
+"""kwokctl: commands that create, start and stop an embedded control plane, and the configuration file they read.
 
 Flags and file format: https://kwok.sigs.k8s.io/docs/generated/apis/ (config.kwok.x-k8s.io/v1alpha1), for 0.7 and
-0.8. Every binary is given by path and everything it writes by directory: nothing is downloaded, and neither the
+0.8. Every binary is passed by path, and every output directory is explicit: nothing is downloaded, and neither the
 user's kubeconfig nor `~/.kwok` is read or written.
 """
 
@@ -18,15 +18,15 @@ from devtools.clusters.embedded.template import filled
 from devtools.process.runner import Command
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
-PORTS = 2  # that one control plane listens on: the API server and the simulated kubelet
+PORTS = 2  # ports of one control plane: of the API server and the simulated kubelet
 SERVICE_ADDRESS = "10.0.0.1"  # of `kubernetes.default`: the first of the Service range
 SERVICE_RANGE = "10.0.0.0/20"  # kube-apiserver's default, /24, is full with 254 Services
 SIMULATED_PODS = "10.244.0.1/16"  # kwok's own default lies inside the Service range
-FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok plays
+FAKE_NODE = "kwok.x-k8s.io/node"  # annotation, value `fake`, of the nodes that kwok simulates
 
 
 def config(*, api_port: int, advertise: str, pki: Path) -> str:
-    """The configuration file; `advertise` is the API server's address for pods, `pki` holds the files of `.pki`."""
+    """Return the configuration file; `advertise` is the API server's address for pods, `pki` has the `.pki` files."""
     return filled(
         "kwokctl.yaml",
         API_PORT=api_port,
@@ -39,9 +39,9 @@ def config(*, api_port: int, advertise: str, pki: Path) -> str:
 
 
 def create(kwokctl: Path, layout: Layout, binaries: Mapping[str, Path], wait: float) -> Command:
-    """Make the cluster and wait up to `wait` seconds until it answers; `binaries` has every one of `BINARIES`.
+    """Create the cluster and wait up to `wait` seconds until it answers; `binaries` has all of `BINARIES`.
 
-    With a Stage among the enabled kinds kwok drops its built-in ones, so nodes and pods need Stages of ours.
+    With a Stage among the enabled kinds kwok drops its built-in ones, so devtools provides those of nodes and pods.
     """
     return _command(
         kwokctl,
@@ -56,7 +56,7 @@ def create(kwokctl: Path, layout: Layout, binaries: Mapping[str, Path], wait: fl
 
 
 def kubeconfig(context: str, server: str, pki: Path) -> str:
-    """A kubeconfig for the administrator, as JSON."""
+    """Return a kubeconfig for the administrator, as JSON."""
     user = {"client-certificate": str(pki / "admin.crt"), "client-key": str(pki / "admin.key")}
     cluster = {"server": server, "certificate-authority": str(pki / "ca.crt")}
     document = {
@@ -81,7 +81,7 @@ def stop(kwokctl: Path, layout: Layout) -> Command:
 
 
 def messages(output: str) -> tuple[str, ...]:
-    """The errors among kwokctl's log lines (JSON where it has no terminal), as `message: cause`."""
+    """Return the errors among kwokctl's log lines (JSON without a terminal), as `message: cause`."""
     found = []
     for line in output.splitlines():
         entry = _entry(line)
@@ -92,19 +92,19 @@ def messages(output: str) -> tuple[str, ...]:
 
 
 def _command(kwokctl: Path, layout: Layout, verb: str, *words: str, timeout: float) -> Command:
-    """`kwokctl VERB cluster --name NAME …` in its private home; its paths are absolute: it changes directory."""
-    home = str(layout.workdir)  # its discovery cache goes to ~/.kube/cache
+    """Return `kwokctl VERB cluster --name NAME …` in its private home, with absolute paths: it changes directory."""
+    home = str(layout.workdir)  # it writes its discovery cache to ~/.kube/cache
     env = {**layout.env, "KWOK_WORKDIR": home, "KUBECONFIG": str(layout.kubeconfig), "HOME": home}
     return Command(argv=(str(kwokctl), verb, "cluster", "--name", layout.name, *words), env=env, timeout=timeout)
 
 
 def _flag(binary: str) -> str:
-    """The flag's name for a binary."""
+    """Return the flag's name for a binary."""
     return "kwok-controller" if binary == "kwok" else binary
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """One JSON log line, empty where it is not one."""
+    """Parse one JSON log line; empty if it is something else."""
     try:
         entry = read_json(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where one embedded cluster keeps what it has on this machine, and the names it takes from the machine's."""
+"""Paths of one embedded cluster on this machine, and the machine-wide names that it uses."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Subnet:
 
     @classmethod
     def number(cls, index: int) -> Subnet:
-        """The `index`th of the pool, counted round."""
+        """Return the subnet with this index, modulo the pool's size."""
         count = POOL.num_addresses // 4
         return cls(network=ipaddress.IPv4Network((int(POOL.network_address) + 4 * (index % count), 30)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What one cluster listens on, on 127.0.0.1."""
+    """The ports of 127.0.0.1 on which one cluster listens."""
 
     api: int
-    kubelet: int  # of the simulated nodes
+    kubelet: int  # of the simulated kubelet
 
     @property
     def server(self) -> str:
@@ -53,7 +53,7 @@ class Ports:
 class Layout:
     """All paths and names of one cluster, derived from its name and state directory.
 
-    `runtime` is short because Unix sockets live there, whose paths are limited to 107 bytes.
+    `runtime` is short because it contains Unix sockets, whose paths are limited to 107 bytes.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Layout:
 
     @property
     def key(self) -> str:
-        """Eight characters that tell this cluster from all others of the machine."""
+        """Eight characters that distinguish this cluster from all others on the machine."""
         return hashlib.sha256(str(self.state.resolve()).encode()).hexdigest()[:8]
 
     @property
     def number(self) -> int:
-        """The key as a number: where to start looking for ports and addresses."""
+        """The key as a number: the start of the search for free ports and addresses."""
         return int(self.key, 16)
 
     @property
@@ -86,17 +86,17 @@ class Layout:
 
     @property
     def ready(self) -> Path:
-        """Written last: without it the cluster is incomplete."""
+        """The record that is written last: without it the cluster is incomplete."""
         return self.state / "ready.json"
 
     @property
     def kubeconfig(self) -> Path:
-        """Our own; the user's is never touched."""
+        """The cluster's own kubeconfig; the user's is never touched."""
         return self.state / "kubeconfig"
 
     @property
     def workdir(self) -> Path:
-        """Where kwokctl writes all it writes."""
+        """The home directory of kwokctl, to which it writes everything."""
         return self.state / "kwok"
 
     @property
@@ -111,7 +111,7 @@ class Layout:
 
     @property
     def pki(self) -> Path:
-        """Keys and certificates, where kwokctl looks for them."""
+        """The directory in which kwokctl looks for keys and certificates."""
         return self.plane / "pki"
 
     @property
@@ -126,7 +126,7 @@ class Layout:
 
     @property
     def veth(self) -> str:
-        """The host's end of the link; at most 15 characters."""
+        """The name of the link's interface on the host; at most 15 characters."""
         return f"dt{self.key}"
 
     @property
@@ -136,14 +136,14 @@ class Layout:
 
     @property
     def context(self) -> str:
-        """The context's name, as kwokctl gives it."""
+        """The context's name, as kwokctl sets it."""
         return f"kwok-{self.name}"
 
 
 def programs(clusters: Path) -> Mapping[Path, str]:
-    """The programs of all embedded clusters below a directory, stopped ones too, each with whose it is.
+    """Return the programs of all embedded clusters below a directory, stopped ones too, each with its cluster.
 
-    Kwokctl puts links into a cluster's `bin`, and starts a stopped cluster by them again.
+    Kwokctl puts links into a cluster's `bin`, and uses them to start a stopped cluster again.
     """
     found = clusters.glob("*/kwok/clusters/*/bin/*")
     return {link.resolve(): f"cluster {link.parent.parent.name}" for link in sorted(found)}

@@ -1,4 +1,4 @@
-"""Makes an embedded cluster, starts a stopped one, and brings a running one up to date."""
+"""Creates an embedded cluster, starts a stopped one, and updates a running one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NODES_READY_IN = 20.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
-    """What changes one embedded cluster; its caller holds the cluster's lock. Fields as of `KwokProvider`."""
+    """Changes one embedded cluster; the caller holds the cluster's lock. Fields as in `KwokProvider`."""
 
     plane: ControlPlane
     nodes: int
@@ -41,7 +41,7 @@ class Lifecycle:
         return self.plane.layout
 
     def create(self, progress: Progress) -> None:
-        """Make it; a failure leaves nothing behind."""
+        """Create it; a failure leaves nothing behind."""
         started = time.monotonic()
         try:
             self.layout.state.mkdir(parents=True, mode=0o700)
@@ -54,7 +54,7 @@ class Lifecycle:
         progress(f"cluster {self.layout.name} is ready after {time.monotonic() - started:.1f} s")
 
     def _make(self, progress: Progress) -> None:
-        """Control plane and real node side by side: neither needs the other before the kubelet joins."""
+        """Start control plane and real node in parallel: neither needs the other before the kubelet joins."""
         api, kubelet = free_ports(PORTS, self.layout.number)
         ports = Ports(api=api, kubelet=kubelet)
         joins = self._can_join(progress)
@@ -95,7 +95,7 @@ class Lifecycle:
         )
 
     def start(self, record: ClusterMetadata) -> None:
-        """Start one again of which nothing runs, or not all; what its node had on the machine goes with it."""
+        """Restart a cluster that is stopped or only partly runs, after removing its node's resources."""
         cleanup.end_processes(self.layout)
         try:
             self.plane.start(record.ports)
@@ -104,9 +104,9 @@ class Lifecycle:
             raise error.changed(hint=error.hint or RECREATE) from error
 
     def reconcile(self, record: ClusterMetadata, running: Iterable[cleanup.Process], progress: Progress) -> bool:
-        """Bring a running cluster up to date: simulation, number of nodes, real node.
+        """Update a running cluster: simulation, number of nodes, real node.
 
-        `running` are its processes. Says whether anything was done.
+        `running` are its processes. Returns whether anything was done.
         """
         objects = self._objects(record.ports)
         digest = simulation.digest(objects)
@@ -122,7 +122,7 @@ class Lifecycle:
         return self._reconcile_real(record, running, progress) or differs
 
     def _reconcile_real(self, record: ClusterMetadata, running: Iterable[cleanup.Process], progress: Progress) -> bool:
-        """Restart a dead real node; let it join when it has become possible. Says whether that was tried."""
+        """Restart a dead real node, or add one if that is now possible. Returns whether that was attempted."""
         if record.real_node or not record.joinable or not cleanup.missing_programs(running):
             return False
         if not self._can_join(progress):
@@ -136,7 +136,7 @@ class Lifecycle:
         return True
 
     def _attempt(self, start: Callable[[], None]) -> str:
-        """Start the real node; where it cannot, why: the cluster is of use without it."""
+        """Start the real node; return why it cannot start: the cluster is usable without it."""
         try:
             start()
         except (EnvironmentFault, TimedOut) as error:
@@ -146,7 +146,7 @@ class Lifecycle:
         return ""
 
     def _can_join(self, progress: Progress) -> bool:
-        """Whether a real node is to join, and can; reports why not."""
+        """Return whether a real node is requested and possible; report why not."""
         if not self.wants_real:
             return False
         if reason := real_node.obstacle(is_root=self.is_root):
@@ -158,14 +158,14 @@ class Lifecycle:
         return real_node.RealNode(plane=self.plane, subnet_number=link, api_port=ports.api)
 
     def _objects(self, ports: Ports) -> tuple[dict[str, Any], ...]:
-        """Everything to apply."""
+        """Return the objects to apply."""
         stack = simulation.stack_objects(self.stages)
         kinds = simulation.custom_kinds(stack)
         base = simulation.base_objects(self.layout.state / "volumes", ports.kubelet, kinds)
         return (*base, *simulation.policies(), *stack)
 
     def _await_nodes(self) -> None:
-        """Until every simulated node is Ready."""
+        """Wait until every simulated node is Ready."""
         kube = self.plane.kube(retry_for=10.0)
         if not wait_until(lambda: all(simulation.ready_nodes(kube).values()), NODES_READY_IN, self.plane.cancel):
             late = ", ".join(name for name, good in simulation.ready_nodes(kube).items() if not good)

@@ -1,6 +1,6 @@
-"""Keys and certificates of one embedded cluster: one key for each purpose, each readable by its owner alone.
+"""Creates the keys and certificates of one embedded cluster: one key for each purpose, readable only by its owner.
 
-The certificate authority's own key is never written: nothing is signed after the cluster was made.
+The certificate authority's own key is never written: nothing is signed after the cluster was created.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-ADMINISTRATORS = "system:masters"  # the group that kube-apiserver lets do everything
+ADMINISTRATORS = "system:masters"  # the group with all rights in kube-apiserver
 _YEARS = 10
-_SLACK = dt.timedelta(days=1)  # for clocks that differ
+_SLACK = dt.timedelta(days=1)  # allows for clock skew
 
 
 def create(directory: Path, *, server_names: Iterable[str], kubelet_names: Iterable[str]) -> None:
@@ -101,7 +101,7 @@ def _name(common_name: str, organization: str) -> x509.Name:
 
 
 def _alternative_name(name: str) -> x509.GeneralName:
-    """A name or address in a certificate."""
+    """Return a name or address for a certificate."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -115,6 +115,6 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a new file that its owner alone can read."""
+    """Write a new file that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""The embedded cluster: a real control plane, simulated nodes, and one real node where the machine allows it."""
+"""The embedded cluster: a real control plane, simulated nodes, and one real node if the machine allows it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from devtools.process.runner import Cancel, Runner
 if TYPE_CHECKING:
     from devtools.clusters.embedded.lifecycle import Lifecycle
 
-_STARTS = 2  # of a stopped cluster: a part may end while the others start
+_STARTS = 2  # attempts to start a stopped cluster: a component may end while the others start
 
 
 class KwokProvider:
-    """Makes, finds and removes one embedded cluster. Its state directory is removed with it."""
+    """Creates, finds and removes one embedded cluster. Its state directory is removed with it."""
 
     def __init__(  # noqa: PLR0913 - everything it touches is given
         self,
@@ -39,10 +39,10 @@ class KwokProvider:
         is_root: bool = False,
         cancel: Cancel | None = None,
     ) -> None:
-        """Nothing is looked at yet.
+        """Inspect nothing yet.
 
         `tool` finds kwokctl and the binaries of the control plane and the node; `state` is the cluster's own
-        directory; `stages` are files of objects applied on every `ensure` that finds them changed.
+        directory; `stages` are files of objects that `ensure` applies if they have changed.
         """
         self._nodes = nodes
         self._stages = stages
@@ -52,7 +52,7 @@ class KwokProvider:
         self._plane = ControlPlane(layout=self._layout, runner=runner, tool=tool, cancel=cancel or Cancel())
 
     def ensure(self, progress: Progress) -> Cluster:
-        """See `Provider`. What an interrupted run left is cleared away; one of which a part died is started again."""
+        """See `Provider`. Remains of an interrupted run are removed; a cluster with a dead component is restarted."""
         with self._locked(progress):
             observed = observe(self._plane)
             if observed.damaged and observed.record is not None:
@@ -82,7 +82,7 @@ class KwokProvider:
         return self._found(observe(self._plane))
 
     def _found(self, observed: Observed) -> Cluster:
-        """What was seen, if it runs."""
+        """Return the cluster by its status, if it runs."""
         if observed.state != "running":
             fault = ClusterAbsent if observed.state == "absent" else EnvironmentFault
             raise fault(observed.sentence(self._layout.name), hint=observed.hint)
@@ -136,7 +136,7 @@ class KwokProvider:
             progress(f"stopped cluster {self._layout.name}; invoke cluster.create starts it again")
 
     def delete(self, progress: Progress) -> None:
-        """See `Provider`; also after a crash of anything, and again and again."""
+        """See `Provider`; works after any crash, and can be repeated."""
         with self._locked(progress):
             if cleanup.remove_all(self._layout):
                 progress(f"removed cluster {self._layout.name}")
@@ -144,13 +144,13 @@ class KwokProvider:
                 progress(f"there is no cluster {self._layout.name}")
 
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
-        """Be the only process that changes the cluster."""
+        """Hold the lock for changing the cluster."""
         from devtools.locks.change_lock import locked
 
         return locked(self._layout.lock, self._plane.cancel, progress)
 
     def _lifecycle(self) -> Lifecycle:
-        """What changes it."""
+        """Return the object that changes it."""
         from devtools.clusters.embedded.lifecycle import Lifecycle
 
         return Lifecycle(
@@ -162,7 +162,7 @@ class KwokProvider:
         )
 
     def _notes(self, observed: Observed, nodes: Mapping[str, bool]) -> tuple[str, ...]:
-        """What differs from a production cluster, and how the real node is."""
+        """Return the differences from a production cluster, and the state of the real node."""
         simulated = [name for name in nodes if name != REAL_NODE]
         notes = [f"{len(simulated)} simulated nodes: their pods and volumes are played, nothing runs in them"]
         notes.append("admission webhooks are off: their servers are simulated")
@@ -175,7 +175,7 @@ class KwokProvider:
         return tuple(notes)
 
     def _why_none(self, observed: Observed) -> str:
-        """Why there is no real node, and what to do about it."""
+        """Return why there is no real node, and what to do about it."""
         from devtools.clusters.embedded.node.real_node import obstacle
 
         if not self._wants_real:

@@ -1,8 +1,7 @@
-"""Answers for the kubelets of simulated nodes: logs say that no container runs, all else is refused with that.
+"""Answers for the kubelets of simulated nodes: logs state that no container runs, other requests fail with that text.
 
-A program of its own that needs nothing but Python: `simulated_kubelet.py PORT DIRECTORY-OF-KEYS`. It serves on
-127.0.0.1 and wants a client certificate of the cluster, because kwok's own server would answer every user of the
-machine.
+A separate program that needs only Python: `simulated_kubelet.py PORT DIRECTORY-OF-KEYS`. It serves on 127.0.0.1 and
+requires a client certificate of the cluster, because kwok's own server would answer every user of the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0  # seconds for a handshake and a request
 
     def do_GET(self) -> None:
-        """Logs are a sentence; whatever else a kubelet does needs a container."""
+        """Answer a request for logs with a sentence; refuse every other request, which would need a container."""
         if self.path.startswith("/containerLogs/"):
             self._answer(HTTPStatus.OK, "text/plain", f"{TEXT}, so it has no log.\n")
         else:
@@ -40,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - http.server's name
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: anybody who connects could fill the disk."""
+        """Log nothing, because any client could fill the disk."""
 
     def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
         body = text.encode()
@@ -52,16 +51,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """Handshakes happen in a request's own thread, so that a silent client blocks no other."""
+    """Perform handshakes in a request's own thread, so that a silent client does not block others."""
 
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of clients that go away, or that have no certificate."""
+        """Ignore clients that disconnect, or that have no certificate."""
 
 
 def serve(port: int, pki: Path) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is terminated."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pki / "ca.crt"))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(pki / "kubelet.crt", pki / "kubelet.key")

@@ -1,4 +1,4 @@
-"""What plays kubelets, a volume provisioner and operators on the embedded cluster: Stages, classes, Nodes.
+"""Simulates kubelets, a volume provisioner and operators on the embedded cluster: Stages, classes, Nodes.
 
 Stage format: https://kwok.sigs.k8s.io/docs/user/stages-configuration/.
 """
@@ -24,19 +24,19 @@ from devtools.model import ObjectRef
 from devtools.process.waiting import wait_until
 
 DATA = Path(__file__).with_name("data")
-OWNER_LABEL = "devtools.ameide.io/simulation"  # on everything applied from here: `base` or `stack`
+OWNER_LABEL = "devtools.ameide.io/simulation"  # label of all objects applied by this module: `base` or `stack`
 NODES = "/api/v1/nodes"
 _STAGES = "/apis/kwok.x-k8s.io/v1alpha1/stages"
-_SERVED_WITHIN = 10.0  # seconds a new CRD takes at most to be served
+_SERVED_WITHIN = 10.0  # maximum seconds until a new CRD is served
 
 
 def base_objects(volumes: Path, kubelet_port: int, kinds: Collection[str]) -> tuple[dict[str, Any], ...]:
-    """Our own objects.
+    """Return the built-in objects.
 
-    `volumes` is where simulated volumes would be, `kubelet_port` that of the simulated kubelet, `kinds` those whose
-    CRDs are worth noticing, as `custom_kinds` names them.
+    `volumes` is the directory of simulated volumes, `kubelet_port` the port of the simulated kubelet, `kinds` those
+    whose CRDs kwok must notice, as `custom_kinds` names them.
     """
-    # An empty list is refused; no kind is called `none`.
+    # An empty list is refused; no kind has the name `none`.
     replaced = {
         "@VOLUMES@": str(volumes),
         "@KUBELET_PORT@": str(kubelet_port),
@@ -46,7 +46,7 @@ def base_objects(volumes: Path, kubelet_port: int, kinds: Collection[str]) -> tu
 
 
 def custom_kinds(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The kinds that Stages play and CRDs declare, as `cert-manager.io/Issuer`; Kubernetes' own have no dot."""
+    """Return the kinds of CRDs that Stages simulate, as `cert-manager.io/Issuer`; built-in groups have no dot."""
     stages = (item.get("spec") or {} for item in objects if item["kind"] == "Stage")
     played = [ref for spec in stages if isinstance(ref := spec.get("resourceRef"), dict)]
     names = {f"{str(ref.get('apiGroup')).partition('/')[0]}/{ref.get('kind')}" for ref in played}
@@ -54,12 +54,12 @@ def custom_kinds(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def policies() -> tuple[dict[str, Any], ...]:
-    """What keeps pods off the real node that could not run there; needs the feature gate that kwokctl's config sets."""
+    """Return the policy that excludes unsuitable pods from the real node; needs a feature gate of kwokctl's config."""
     return _packaged(DATA / "policies", {})
 
 
 def _packaged(directory: Path, replaced: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
-    """Objects that come with this package."""
+    """Return the objects in this package's files."""
     found: list[dict[str, Any]] = []
     for path in sorted(directory.glob("*.yaml")):
         text = path.read_text()
@@ -70,7 +70,7 @@ def _packaged(directory: Path, replaced: Mapping[str, str]) -> tuple[dict[str, A
 
 
 def stack_objects(files: Iterable[Path]) -> tuple[dict[str, Any], ...]:
-    """The objects of a repository's simulation files, in order; raises ConfigError naming every file that is wrong."""
+    """Return the objects of a repository's simulation files, in order; raises ConfigError with every invalid file."""
     found: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for path in files:
@@ -87,12 +87,12 @@ def stack_objects(files: Iterable[Path]) -> tuple[dict[str, Any], ...]:
 
 
 def digest(objects: Iterable[Mapping[str, Any]]) -> str:
-    """What these objects say, as sha256."""
+    """Return the sha256 of these objects."""
     return hashlib.sha256(json.dumps(list(objects), sort_keys=True).encode()).hexdigest()
 
 
 def apply(kube: Kube, objects: Iterable[Mapping[str, Any]]) -> None:
-    """Server-side apply all of them, and remove Stages applied by us before that are not among them."""
+    """Server-side apply all of them, and remove previously applied Stages that are not among them."""
     keep = set()
     for item in objects:
         kube.apply(_path(kube, item), item)
@@ -103,14 +103,14 @@ def apply(kube: Kube, objects: Iterable[Mapping[str, Any]]) -> None:
 
 
 def fake_node(number: int) -> dict[str, Any]:
-    """A Node with room for everything, whose kubelet kwok plays."""
+    """Return a Node with ample capacity, whose kubelet kwok simulates."""
     values = {"FAKE_NODE": FAKE_NODE, "OWNER_LABEL": OWNER_LABEL, "ARCH": architecture()}
     node: dict[str, Any] = read_yaml(filled("simulated-node.yaml", NAME=f"simulated-{number}", **values))
     return node
 
 
 def ensure_nodes(kube: Kube, count: int) -> None:
-    """Exactly `count` simulated nodes; created whole, because an apply would drop their status."""
+    """Ensure exactly `count` simulated nodes; they are created, because an apply would drop their status."""
     present = {item["name"] for item in kube.metadata(NODES, labelSelector="type=kwok")}
     numbers = {f"simulated-{number}": number for number in range(count)}
     for name in sorted(present - set(numbers)):
@@ -124,18 +124,18 @@ def ensure_nodes(kube: Kube, count: int) -> None:
 
 
 def ready_nodes(kube: Kube) -> dict[str, bool]:
-    """Every node's name, and whether it is Ready."""
+    """Return every node's name, and whether it is Ready."""
     return {item["metadata"]["name"]: is_ready(item) for item in kube.items(NODES)}
 
 
 def is_ready(item: Mapping[str, Any]) -> bool:
-    """Whether an object's Ready condition is True."""
+    """Return whether an object's Ready condition is True."""
     conditions = (item.get("status") or {}).get("conditions") or ()
     return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
 
 
 def _path(kube: Kube, item: Mapping[str, Any]) -> str:
-    """An object's URL path; its kind may be served only in a moment."""
+    """Return an object's URL path, waiting until its kind is served."""
     metadata = item["metadata"]
     ref = ObjectRef(item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
 
@@ -150,19 +150,19 @@ def _path(kube: Kube, item: Mapping[str, Any]) -> str:
 
 
 def _owned(item: Any, owner: str) -> dict[str, Any]:
-    """The object with our label, once it is seen to be one."""
+    """Return the object with the module's label; raises if it is not a Kubernetes object."""
     if not isinstance(item, dict) or not item.get("kind") or not item.get("apiVersion"):
         raise ValueError("an object without apiVersion or kind")
     metadata = item.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise TypeError("an object without a name")
     metadata["labels"] = {**(metadata.get("labels") or {}), OWNER_LABEL: owner}
-    owned: dict[str, Any] = read_json(json.dumps(item))  # as it is sent: every key is text
+    owned: dict[str, Any] = read_json(json.dumps(item))  # as in the request: every key is text
     return owned
 
 
 def _line(error: Exception) -> int:
-    """The 1-based line of a YAML error."""
+    """Return the 1-based line of a YAML error."""
     mark = getattr(error.__cause__, "problem_mark", None)
     return int(mark.line) + 1 if mark else 1
 

@@ -1,4 +1,4 @@
-"""What is there of an embedded cluster: read from its processes, its files and its API server."""
+"""Determines the status of an embedded cluster from its processes, its files and its API server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from devtools.clusters.provider import State
 if TYPE_CHECKING:
     from devtools.kube.connections import Connections
 
-FORMAT = 2  # 1 (which no file says): every user of the machine could write to etcd
+FORMAT = 2  # 1 (in no file): every user of the machine could write to etcd
 OTHER_VERSION = (
     "was made by another version of devtools, and what it listens on may be open to every user of this machine"
 )
@@ -29,29 +29,29 @@ WAIT = f"wait a moment, this machine may be too busy; if it stays so: {RECREATE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterMetadata:
-    """What is remembered of a cluster that was made to the end; all else is read from the machine."""
+    """The record of a completely created cluster; everything else is read from the machine."""
 
-    format: int  # `FORMAT` of the devtools that made it
+    format: int  # `FORMAT` of the devtools version that created it
     api_port: int
     kubelet_port: int  # of the simulated nodes
     link: int  # number of the /30 in the pool
     joinable: bool  # a real node can be linked to the machine
     nodes: int
-    simulation: str  # digest of the objects applied
-    real_node: str = ""  # why it could not join, when the machine seemed to allow it
+    simulation: str  # digest of the applied objects
+    real_node: str = ""  # why it could not join, although the machine seemed to allow it
 
     @property
     def ports(self) -> Ports:
-        """What it listens on."""
+        """The ports on which it listens."""
         return Ports(api=self.api_port, kubelet=self.kubelet_port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What is there now; `problem` is what is wrong with a broken one.
+    """The current state; `problem` says what is wrong with a broken cluster.
 
-    Such a one may be `silent`: it runs but does not answer; `partial`: what it stored is there, and some of it runs;
-    or `damaged`: its kubeconfig is, and can be written anew.
+    A broken cluster may be `silent`: it runs but does not answer; `partial`: its data exists and some components run;
+    or `damaged`: its kubeconfig is invalid and can be written again.
     """
 
     state: State | Literal["incomplete"]
@@ -61,10 +61,10 @@ class Observed:
     silent: bool = False
     partial: bool = False
     damaged: bool = False
-    connections: Connections | None = None  # over which a running one answered
+    connections: Connections | None = None  # the client to which a running cluster answered
 
     def sentence(self, name: str) -> str:
-        """What is wrong, where it does not run."""
+        """What is wrong if it does not run."""
         return {
             "absent": f"there is no cluster {name}",
             "stopped": f"cluster {name} is stopped",
@@ -80,7 +80,7 @@ class Observed:
 
 
 def observe(plane: ControlPlane) -> Observed:
-    """The state of a cluster; changes nothing."""
+    """Return the state of a cluster; changes nothing."""
     layout = plane.layout
     running = cleanup.processes(layout)
     if not running and not layout.state.exists():
@@ -96,7 +96,7 @@ def observe(plane: ControlPlane) -> Observed:
 
 
 def _running_state(plane: ControlPlane, running: tuple[cleanup.Process, ...], record: ClusterMetadata) -> Observed:
-    """The state of a cluster of which something runs."""
+    """Return the state of a cluster with running processes."""
     kube = plane.kube()
     broken = Observed(state="broken", running=running, record=record)
     if problem := plane.problem(running):
@@ -108,7 +108,7 @@ def _running_state(plane: ControlPlane, running: tuple[cleanup.Process, ...], re
 
 
 def read_metadata(layout: Layout) -> ClusterMetadata | None:
-    """What is remembered of the cluster; None if that is damaged, or another version of devtools wrote it."""
+    """Return the record of the cluster; None if it is damaged, or another version of devtools wrote it."""
     try:
         record = ClusterMetadata(**_note(layout))
     except (OSError, ValueError, TypeError):
@@ -117,7 +117,7 @@ def read_metadata(layout: Layout) -> ClusterMetadata | None:
 
 
 def _unreadable(layout: Layout) -> str:
-    """Why there is no record of a cluster that was made to the end."""
+    """Return why there is no valid record of the cluster."""
     try:
         note = _note(layout)
     except (OSError, ValueError):
@@ -132,5 +132,5 @@ def _note(layout: Layout) -> Any:
 
 
 def write_metadata(layout: Layout, record: ClusterMetadata) -> None:
-    """Write the record whole or not at all: it is what makes a cluster complete."""
+    """Write the record atomically: it marks the cluster as complete."""
     write_whole(layout.ready, json.dumps(asdict(record), indent=2) + "\n")

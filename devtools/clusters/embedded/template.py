@@ -1,4 +1,4 @@
-"""Files of this package in which `@KEY@` stands for a value."""
+"""Fills in files of this package, in which `@KEY@` is a placeholder for a value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _DIRECTORY = Path(__file__).with_name("templates")
 
 
 def filled(name: str, **values: object) -> str:
-    """The text of a file of templates/, with values in place of their keys, escaped for a quoted string around them."""
+    """Return the text of a file of templates/, with its keys replaced by values, escaped for quoted strings."""
     text = (_DIRECTORY / name).read_text()
     for key, value in values.items():
         text = text.replace(f"@{key}@", json_for_yaml(str(value))[1:-1])

@@ -1,4 +1,4 @@
-"""Reads a k3d configuration file of the user's, which ours is laid over."""
+"""Reads the user's k3d configuration file, over which the generated one is merged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LISTS = ("ports", "volumes")
 
 
 def read_base(root: Path, name: str) -> Mapping[str, Any]:
-    """The file's content; ConfigError with every problem. k3d itself checks the keys that only it knows."""
+    """Return the file's content; ConfigError with every problem. k3d itself checks the keys that only it knows."""
     document = read(root / name, Path(name))
     if found := (*document.problems, *_problems(document)):
         raise config_error(found)

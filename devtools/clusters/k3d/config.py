@@ -12,12 +12,12 @@ from typing import Any
 LABEL = "k3d-devtools.config"
 """Runtime label of every container of a cluster: the digest of its configuration.
 
-k3d lists only labels that begin with `k3d`, and keeps those that begin with `k3d.` for itself.
+k3d lists only labels that begin with `k3d`, and reserves those that begin with `k3d.` for itself.
 """
 API_VERSION = "k3d.io/v1alpha5"
 KIND = "Simple"
-REGISTRY_PORT = 5000  # inside the cluster's network, whatever it is outside
-_NODES = ("server:*", "agent:*", "loadbalancer")  # node filters: every container of a cluster
+REGISTRY_PORT = 5000  # inside the cluster's network; the host port may differ
+_NODES = ("server:*", "agent:*", "loadbalancer")  # node filter for every container of a cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,10 @@ class Registry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The cluster to make. `ports` are `HOST:CONTAINER[/PROTOCOL]`, published by the load balancer.
+    """The cluster to create. `ports` are `HOST:CONTAINER[/PROTOCOL]`, published by the load balancer.
 
-    `mirrors` are URLs by registry, `volumes` are `SOURCE:TARGET[:ro]`. `base` is a configuration file of the user's
-    that all this is laid over; relative paths in it are relative to `directory`.
+    `mirrors` are URLs by registry, `volumes` are `SOURCE:TARGET[:ro]`. `base` is the user's configuration file, over
+    which all this is merged; relative paths in it are relative to `directory`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Config:
     registry: Registry
     servers: int | None = None  # as `base` says, else 1
     agents: int | None = None  # as `base` says, else 0
-    image: str = ""  # of k3s; empty: as `base` says, else the one this k3d is made for
+    image: str = ""  # of k3s; empty: as `base` says, else the default of this k3d
     ports: tuple[str, ...] = ()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Config:
 
     @property
     def own_network(self) -> str:
-        """The Docker network that k3d makes for it."""
+        """The Docker network that k3d creates for it."""
         return f"k3d-{self.name}"
 
     @property
@@ -83,14 +83,14 @@ class Config:
 
     @property
     def host_ports(self) -> tuple[int, ...]:
-        """Ports of the host that it takes, the API server's first."""
+        """Ports of the host that it uses, the API server's first."""
         published = [str(item.get("port", "")).split("@")[0].split(":") for item in document(self)["ports"]]
         found = [parts[-2] for parts in published if len(parts) > 1]
         return (self.api_port, *(int(port) for port in found if port.isascii() and port.isdecimal()))
 
 
 def document(config: Config) -> dict[str, Any]:
-    """The configuration file's content: ours over the user's own file.
+    """Return the configuration file's content: generated keys merged over the user's file.
 
     Everything listens on 127.0.0.1 unless that file names another address. Nothing is written to the user's
     kubeconfig. The load balancer's name is among the certificate's, for clients that are containers on the same
@@ -126,7 +126,7 @@ def document(config: Config) -> dict[str, Any]:
 
 
 def merged(base: Any, over: Any) -> Any:
-    """`over` laid over `base`: maps key by key, lists one after the other; any other value replaces."""
+    """Merge `over` into `base`: maps key by key, lists concatenated; any other value replaces."""
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         both = {key: merged(base[key], over[key]) for key in base if key in over}
         return {**base, **over, **both}
@@ -136,7 +136,7 @@ def merged(base: Any, over: Any) -> Any:
 
 
 def read_registries(text: object) -> Mapping[str, Any]:
-    """A registries.yaml that is embedded in a configuration; empty for what is not one."""
+    """Return the registries.yaml embedded in a configuration; empty if it is invalid."""
     if not isinstance(text, str) or "\n" not in text:
         return {}
     from devtools.base.machine_yaml import read_yaml
@@ -146,19 +146,19 @@ def read_registries(text: object) -> Mapping[str, Any]:
 
 
 def digest(config: Config) -> str:
-    """Digest of the configuration, 16 characters: a label's value."""
+    """Return the digest of the configuration, 16 characters, for use as a label's value."""
     return hashlib.sha256(json.dumps(document(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def labelled(config: Config) -> dict[str, Any]:
-    """The document with its own digest as a runtime label."""
+    """Return the document with its own digest as a runtime label."""
     content = document(config)
     label = {"label": f"{LABEL}={digest(config)}", "nodeFilters": list(_NODES)}
     return dict(merged(content, {"options": {"runtime": {"labels": [label]}}}))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> tuple[str, ...]:
-    """How two configuration documents differ, one `key: old → new` each."""
+    """Return the differences of two configuration documents, each as `key: old → new`."""
     found: list[str] = []
     for key in sorted({*old, *new}):
         place = f"{path}.{key}" if path else key
@@ -171,13 +171,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") 
 
 
 def _local(port: str) -> str:
-    """A port mapping that listens on 127.0.0.1 unless it names another address."""
+    """Return a port mapping that listens on 127.0.0.1 unless it names another address."""
     mapping = port.split("@", maxsplit=1)[0]
     return f"127.0.0.1:{port}" if mapping.count(":") == 1 else port
 
 
 def _embedded(registries: Mapping[str, Any]) -> str:
-    """A registries.yaml as k3d takes it: text without a line break would be the path of a file."""
+    """Return a registries.yaml for k3d, which would read text without a line break as a file's path."""
     return json.dumps(registries, indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Files of one k3d cluster: they go with it, but for the lock."""
+"""Files of one k3d cluster: all but the lock are deleted with it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from devtools.clusters.k3d.config import Config, differences, document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """All in the cluster's own directory, `state`."""
+    """The paths; all but the lock are in the cluster's own directory, `state`."""
 
     state: Path
 
     @property
     def lock(self) -> Path:
-        """Beside the directory."""
+        """The lock, next to the directory."""
         return self.state.with_name(f".{self.state.name}.lock")
 
     @property
     def kubeconfig(self) -> Path:
-        """Our own; the user's is never written."""
+        """The cluster's own kubeconfig; the user's is never written."""
         return self.state / "kubeconfig"
 
     @property
@@ -33,16 +33,16 @@ class Files:
         return self.state / "creating"
 
     def begin(self) -> None:
-        """Note that the creation begins."""
+        """Record that the creation begins."""
         write_whole(self.creating, "", mode=0o600)
 
     def end(self, config: Config) -> None:
-        """Note that the cluster was made, and from which configuration, to name differences later."""
+        """Record that the cluster was created, and its configuration, to name differences later."""
         write_whole(self._made_from, json.dumps(document(config), indent=2) + "\n", mode=0o600)
         self.creating.unlink()
 
     def changes(self, config: Config) -> str:
-        """How `config` differs from the one that the cluster was made from."""
+        """Return how `config` differs from the configuration that the cluster was created from."""
         old = read_state(self._made_from)
         found = differences(old, document(config)) if old else ()
         return "; ".join(found) or "unknown"

@@ -1,7 +1,8 @@
-"""Brings images into every node of a k3d cluster, and looks there whether they have come.
+"""Loads images into every node of a k3d cluster, and verifies them there.
 
-By registry: pushed into the cluster's own one, pulled from it by each node, and given their own names there; then what
-a node has is what was pushed, byte by byte. By import: `k3d image import`, whose word is not taken for it (k3d#1484).
+By registry: pushed to the cluster's own registry, pulled from it by each node, and tagged with their own names there;
+the digests prove that a node has the pushed bytes. By import: `k3d image import`, whose success proves nothing
+(k3d#1484).
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from devtools.process.waiting import wait_until
 
 T = TypeVar("T")
 Via = Literal["registry", "import"]
-_NOTICED_IN = 10.0  # seconds until the kubelet's side of containerd sees what came by ctr
-_QUICK = 30.0  # seconds for what copies nothing
+_NOTICED_IN = 10.0  # seconds until containerd's CRI plugin sees images that ctr added
+_QUICK = 30.0  # seconds for commands that copy nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preloaded:
-    """What became of one image; `digest` is what a registry calls it, `code` that of a failure."""
+    """The result of loading one image; `digest` is the registry's, `code` the exit code of a failure."""
 
     image: Pinned
     state: Literal["loaded", "unchanged", "not needed", "failed"]
@@ -54,18 +55,18 @@ class K3dImages:
     timeout: float
     say: Progress
     cancel: Cancel
-    registry: str = ""  # its address inside the cluster's network; empty: as k3d gives it
+    registry: str = ""  # its address inside the cluster's network; empty: as k3d sets it
     ctr: Ctr = field(default_factory=Ctr)
 
     def load(self, images: Iterable[Pinned], via: Via) -> tuple[Preloaded, ...]:
-        """Every image is tried; what fails is among the results. Raises EnvironmentFault without a running cluster."""
+        """Try to load every image; results include failures. Raises EnvironmentFault without a running cluster."""
         nodes = self._nodes()
         if via == "registry":
             return tuple(attempted(image, partial(self._pushed, image, nodes)) for image in images)
         return self._imported(tuple(images), nodes)
 
     def commands(self, images: Iterable[Pinned], via: Via) -> tuple[Command, ...]:
-        """What `load` would do on a cluster that has none of them, as commands."""
+        """Return the commands that `load` would run on a cluster without any of the images."""
         chosen = tuple(images)
         found = [command for image in chosen for command in self.fetch.commands(image)]
         looks = [self._typed(node, self.ctr.list()) for node in self.config.nodes]
@@ -84,12 +85,12 @@ class K3dImages:
         return self.fetch.docker_command("exec", node, *argv)
 
     def lacking(self, images: Iterable[Pinned]) -> tuple[Pinned, ...]:
-        """Those that some node has not by name; nothing is changed. EnvironmentFault without a running cluster."""
+        """Return the images that a node lacks by name; changes nothing. EnvironmentFault without a running cluster."""
         there = [self._images(node) for node in self._nodes()]
         return tuple(image for image in images if any(str(image) not in names for names in there))
 
     def _pushed(self, image: Pinned, nodes: tuple[str, ...]) -> Preloaded:
-        """By registry: the digest that the push gave is the one that each node must have."""
+        """Load an image through the registry: each node must have the digest that the push returned."""
         held = self.fetch(image)
         outside, inside = self._names_in_registry(image)
         self.engine.tag(str(image), outside)
@@ -104,7 +105,7 @@ class K3dImages:
         return _done(image, nodes, held, changed=bool(new))
 
     def _imported(self, images: tuple[Pinned, ...], nodes: tuple[str, ...]) -> tuple[Preloaded, ...]:
-        """By `k3d image import`, of all at once: it starts a container for each call."""
+        """Load all images with one `k3d image import`, which starts a container for each call."""
         fetched: dict[str, StoredImage] = {}
 
         def find(image: Pinned) -> Preloaded | None:
@@ -132,7 +133,7 @@ class K3dImages:
         return tuple(result for result in results.values() if result)
 
     def _await(self, node: str, image: Pinned, arrived: Callable[[OnNode | None], bool], hint: str = "") -> None:
-        """Until a node has it and its kubelet sees it; EnvironmentFault where that does not come."""
+        """Wait until a node has the image and its kubelet sees it; EnvironmentFault if that does not happen."""
         if wait_until(lambda: arrived(self._images(node).get(str(image))), _NOTICED_IN, self.cancel, 0.2):
             return
         found = self._images(node).get(str(image))
@@ -140,7 +141,7 @@ class K3dImages:
         raise EnvironmentFault(f"loading {image} reported no error, but node {node} {what}", hint=hint)
 
     def _has(self, node: str, held: StoredImage, found: OnNode | None) -> bool:
-        """Whether what a node has is what the engine has: the engine's id is that of the manifest, or of its config."""
+        """Return whether node and engine have the same image: the engine's id is that of the manifest or its config."""
         if found is None or not found.managed:
             return False
         return held.id in {found.digest, config_of(self._on(node, self.ctr.content(found.digest), "read a manifest"))}
@@ -152,7 +153,7 @@ class K3dImages:
             raise EnvironmentFault(f"node {node} cannot list its images: {error}") from error
 
     def _on(self, node: str, argv: tuple[str, ...], what: str, timeout: float = _QUICK) -> str:
-        """What a command printed on a node; EnvironmentFault where it fails."""
+        """Return a command's output on a node; EnvironmentFault if it fails."""
         done = self.engine.execute(node, argv, timeout=timeout)
         if done.code:
             answer = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
@@ -160,13 +161,13 @@ class K3dImages:
         return done.stdout
 
     def _names_in_registry(self, image: Pinned) -> tuple[str, str]:
-        """Where the registry keeps it: as the engine, and as a node, reaches that."""
+        """Return the image's name in the registry, as the engine and as a node reach it."""
         registry = self.config.registry
         inside = self.registry or f"{registry.host}:{REGISTRY_PORT}"
         return image.reference.name_in_registry(f"localhost:{registry.port}"), image.reference.name_in_registry(inside)
 
     def _nodes(self) -> tuple[str, ...]:
-        """The cluster's nodes; EnvironmentFault unless all of them run."""
+        """Return the cluster's nodes; EnvironmentFault unless all of them run."""
         clusters = self._k3d.read(self.tool.list_clusters(), "list clusters", parse_clusters)
         found = next((cluster for cluster in clusters if cluster.name == self.config.name), None)
         if found is None or not found.is_running:
@@ -180,7 +181,7 @@ class K3dImages:
 
 
 def attempted(image: Pinned, load: Callable[[], T]) -> T | Preloaded:
-    """Return what `load` returns, or the result of an image that something went wrong with; raises Interrupted."""
+    """Return the result of `load`, or that of an image whose loading failed; raises Interrupted."""
     try:
         return load()
     except Interrupted:

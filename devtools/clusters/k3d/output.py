@@ -1,4 +1,4 @@
-"""What k3d's answers mean: its lists, its errors, the kubeconfig it prints."""
+"""Parses k3d's output: its lists, its errors, the kubeconfig it prints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from devtools.process.runner import Result
 
 _STRANGE = "not a list of k3d's"
 _PODS = ("server", "agent")  # roles of nodes that run pods
-_NEVER_STARTED = "created"  # Docker's state of a container that was made and not started
-_CRASHING = "restarting"  # of one that ends again and again; Docker calls it running, too
+_NEVER_STARTED = "created"  # Docker's state of a container that was created and not started
+_CRASHING = "restarting"  # of a container in a restart loop; Docker reports it as running, too
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _COLOURED = re.compile(r"^(?:ERRO|FATA)\[\d+\]\s+(.*)$")
 _PLAIN = re.compile(r'level=(?:error|fatal) msg="?(.*?)"?$')
@@ -22,28 +22,28 @@ _PLAIN = re.compile(r'level=(?:error|fatal) msg="?(.*?)"?$')
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One container of k3d's: a server, an agent, a load balancer or a registry."""
+    """One container of k3d: a server, an agent, a load balancer or a registry."""
 
     name: str
     role: str
     is_running: bool = False
-    is_crashing: bool = False  # ends again and again: starting it would not help
-    is_started: bool = True  # it ran at some time
-    digest: str = ""  # of the configuration it was made from; empty: made by others
+    is_crashing: bool = False  # in a restart loop: starting it would not help
+    is_started: bool = True  # it has run before
+    digest: str = ""  # of the configuration it was created from; empty: devtools did not create it
     ports: tuple[int, ...] = ()  # of the host
     networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterListing:
-    """One cluster as `cluster list` gives it."""
+    """One cluster of `cluster list`."""
 
     name: str
     nodes: tuple[Node, ...] = ()
 
     @property
     def digest(self) -> str:
-        """Digest of the configuration it was made from; empty: made by others."""
+        """The digest of the configuration it was created from; empty: devtools did not create it."""
         return next((node.digest for node in self.nodes if node.digest), "")
 
     @property
@@ -58,22 +58,22 @@ class ClusterListing:
 
     @property
     def crashing(self) -> tuple[str, ...]:
-        """Containers that end again and again."""
+        """Containers in a restart loop."""
         return tuple(node.name for node in self.nodes if node.is_crashing)
 
     @property
     def is_running(self) -> bool:
-        """Every container runs, and there is a server; a half-running cluster must be started."""
+        """Whether every container runs, and there is a server; a half-running cluster must be started."""
         return any(node.role == "server" for node in self.nodes) and not self.stopped
 
     @property
     def is_complete(self) -> bool:
-        """Its creation went as far as starting every container; `cluster start` hangs on one that was not started."""
+        """Whether its creation started every container; `cluster start` hangs on one that was never started."""
         return any(node.role == "server" for node in self.nodes) and all(node.is_started for node in self.nodes)
 
 
 def parse_clusters(output: str) -> tuple[ClusterListing, ...]:
-    """From `cluster list -o json`; raises ValueError where that is not what it is."""
+    """Parse `cluster list -o json`; raises ValueError if it is something else."""
     try:
         return tuple(
             ClusterListing(name=str(item["name"]), nodes=tuple(_node(node) for node in item.get("nodes") or ()))
@@ -84,7 +84,7 @@ def parse_clusters(output: str) -> tuple[ClusterListing, ...]:
 
 
 def parse_registries(output: str) -> dict[str, Node]:
-    """From `registry list -o json`: registries by their containers' names; raises ValueError."""
+    """Parse `registry list -o json`: registries by their containers' names; raises ValueError."""
     try:
         found = tuple(_node(item) for item in _array(output))
     except (AttributeError, KeyError, TypeError) as error:
@@ -93,12 +93,12 @@ def parse_registries(output: str) -> dict[str, Node]:
 
 
 def reason(result: Result) -> str:
-    """Why k3d failed: see `first_error`."""
+    """Return why k3d failed; see `first_error`."""
     return first_error(result.stderr or result.stdout)
 
 
 def first_error(output: str) -> str:
-    """The first error k3d gave, without colours and time; the last line where there is none."""
+    """Return k3d's first error, without colours and time; the last line if there is none."""
     lines = [_ANSI.sub("", line).strip() for line in output.splitlines()]
     for line in lines:
         if found := _COLOURED.match(line) or _PLAIN.search(line):
@@ -107,9 +107,9 @@ def first_error(output: str) -> str:
 
 
 def kubeconfig(output: str, server: str = "") -> str:
-    """What `kubeconfig get` printed, from its first key on, with an address that works.
+    """Return the output of `kubeconfig get`, from its first key on, with a usable address.
 
-    0.0.0.0 breaks behind proxies and is not an address to connect to; `server`, if there is one, replaces the URL.
+    0.0.0.0 fails behind proxies and is not an address to connect to; `server`, if there is one, replaces the URL.
     """
     text = _ANSI.sub("", output)
     start_at = text.find("apiVersion:")
@@ -120,17 +120,17 @@ def kubeconfig(output: str, server: str = "") -> str:
 
 
 def server_url(config: Config, *, beside: bool) -> str:
-    """Where a client finds the API server.
+    """Return the address at which a client reaches the API server.
 
-    `beside` is docker-outside-of-docker: the client is a container next to the cluster's, to which 127.0.0.1 is
-    its own; it joins the cluster's network and uses the load balancer's name. On the host, and in
-    docker-in-docker, 127.0.0.1 is right.
+    `beside` is docker-outside-of-docker: the client is a container next to the cluster's, with its own 127.0.0.1; it
+    joins the cluster's network and uses the load balancer's name. On the host, and in docker-in-docker, 127.0.0.1
+    works.
     """
     return f"https://{config.balancer}:6443" if beside else f"https://127.0.0.1:{config.api_port}"
 
 
 def _node(item: Mapping[str, Any]) -> Node:
-    """One element of a list of nodes."""
+    """Parse one element of a list of nodes."""
     state = item.get("State") or {}
     return Node(
         name=str(item["name"]).lstrip("/"),
@@ -145,13 +145,13 @@ def _node(item: Mapping[str, Any]) -> Node:
 
 
 def _ports(mappings: Mapping[str, Any]) -> set[int]:
-    """Ports of the host in `{"5000/tcp": [{"HostIp": …, "HostPort": "5550"}]}`."""
+    """Return the ports of the host in `{"5000/tcp": [{"HostIp": …, "HostPort": "5550"}]}`."""
     rows = [row for mapped in mappings.values() for row in mapped or ()]
     return {int(port) for row in rows if (port := str(row.get("HostPort") or "")).isascii() and port.isdecimal()}
 
 
 def _array(output: str) -> list[dict[str, Any]]:
-    """The JSON array in an output that log lines may precede."""
+    """Return the JSON array in an output that log lines may precede."""
     text = _ANSI.sub("", output)
     start_at = 0 if text.lstrip().startswith("[{") or text.strip() in {"[]", "null"} else text.find("\n[")
     found = read_json(text[max(start_at, 0) :])

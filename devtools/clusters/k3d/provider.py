@@ -1,4 +1,4 @@
-"""A k3d cluster: k3s in Docker, with a registry beside it that outlives it."""
+"""A k3d cluster: k3s in Docker, with a registry that outlives it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Action = Literal["discard", "create", "start"]
 
 @dataclass(frozen=True, slots=True)
 class ContainerNetwork:
-    """The cluster's Docker network, our own container to join it, and the API server's address in it."""
+    """The cluster's Docker network, the container of this process, and the API server's address in the network."""
 
     name: str
     container: str
@@ -39,7 +39,7 @@ class ContainerNetwork:
 
 
 class K3dProvider:
-    """Makes, finds and removes one k3d cluster. A cluster of its name that others made is never touched."""
+    """Creates, finds and removes one k3d cluster. A cluster of its name created by other means is never touched."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class K3dProvider:
         cancel: Cancel | None = None,
         patience: float = 30.0,
     ) -> None:
-        """`state` is the cluster's own directory; `in_container` says where we run.
+        """`state` is the cluster's own directory; `in_container` says whether this process runs in a container.
 
-        The API server of a cluster that was just started has `patience` seconds to answer.
+        The API server of a cluster that was just started must answer within `patience` seconds.
         """
         self._config = config
         self._program = Program(runner=runner, name="k3d", reason=output.reason)
@@ -125,25 +125,25 @@ class K3dProvider:
             progress(f"stopped cluster {name}; {CREATE} starts it again")
 
     def ensure_registry(self, progress: Progress) -> Registry:
-        """Make the registry or start it, and say on which port it listens; raises EnvironmentFault."""
+        """Create the registry or start it, and return its port; raises EnvironmentFault."""
         with self._locked(progress):
             return self._registry.ensure(progress, has_cluster=self._find_own() is not None)
 
     def registry_state(self) -> State:
-        """Whether the registry is there and runs; raises EnvironmentFault where k3d cannot tell."""
+        """Return whether the registry exists and runs; raises EnvironmentFault if k3d cannot determine that."""
         return self._registry.state()
 
     def registry_port(self) -> int:
-        """The port on which the registry listens, or will; raises EnvironmentFault where k3d cannot tell."""
+        """Return the port on which the registry listens, or will; raises EnvironmentFault if k3d fails."""
         return self._registry.actual(self._registry.find()).port
 
     def delete_registry(self, progress: Progress) -> None:
-        """Remove the registry and its images; fine when absent."""
+        """Remove the registry and its images; not an error if it is absent."""
         with self._locked(progress):
             self._registry.delete(progress)
 
     def needed_ports(self) -> dict[int, str]:
-        """Ports of this machine that `ensure` will take, each with the setting that moves it; nothing is changed."""
+        """Return ports of this machine that `ensure` will use, each with the setting that moves it; changes nothing."""
         listed, registry = self._find_own(), self._registry.find()
         found = self._cluster_ports(None if self._is_unfinished(listed) else listed)
         if registry is None or not registry.is_running:
@@ -151,10 +151,10 @@ class K3dProvider:
         return found
 
     def planned(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
-        """What `ensure_registry`, and then `ensure`, would run now, in order; asks k3d, changes nothing.
+        """Return what `ensure_registry`, and then `ensure`, would run now, in order; asks k3d, changes nothing.
 
-        Where k3d cannot tell what there is (it is not installed, or Docker does not answer), all that an empty machine
-        needs.
+        If k3d cannot determine the state (it is not installed, or Docker does not answer), returns the commands for an
+        empty machine.
         """
         try:
             listed, registry = self._find_own(), self._registry.find()
@@ -171,7 +171,7 @@ class K3dProvider:
         return first, (clusters, *discard, registries, *create, *start, kubeconfig)
 
     def _actions(self, listed: output.ClusterListing | None) -> tuple[Action, ...]:
-        """What `ensure` does with the cluster that was found, in order; nothing if it runs."""
+        """Return the commands of `ensure` for an existing cluster, in order; none if it runs."""
         if self._is_unfinished(listed):
             return ("discard", "create")
         if listed is None:
@@ -179,7 +179,7 @@ class K3dProvider:
         return () if listed.is_running else ("start",)
 
     def container_network(self) -> ContainerNetwork | None:
-        """Return how our own container reaches the cluster; None unless we run beside it (docker-outside-of-docker)."""
+        """Return how this container reaches the cluster; None unless it is docker-outside-of-docker."""
         own = self._engine.own_container() if self._in_container and self._engine.answers() else ""
         if not own:
             return None
@@ -199,11 +199,11 @@ class K3dProvider:
                 shutil.rmtree(self._files.state)
 
     def _locked(self, progress: Progress) -> AbstractContextManager[None]:
-        """Be the only process that changes the cluster."""
+        """Hold the lock for changing the cluster."""
         return locked(self._files.lock, self._cancel, progress)
 
     def _find_own(self) -> output.ClusterListing | None:
-        """Our cluster; raises EnvironmentFault for one that others made, and where k3d cannot tell: not absent."""
+        """Return the cluster; raises EnvironmentFault if it was created by other means, or if k3d fails."""
         clusters = self._program.read(self._k3d.list_clusters(), "list clusters", output.parse_clusters)
         listed = next((cluster for cluster in clusters if cluster.name == self._config.name), None)
         if listed and not listed.digest:
@@ -213,13 +213,14 @@ class K3dProvider:
         return listed
 
     def _is_unfinished(self, listed: output.ClusterListing | None) -> bool:
-        """Whether its creation began and never ended; k3d cannot start such a cluster."""
+        """Return whether its creation began and never ended; k3d cannot start such a cluster."""
         return self._files.creating.exists() or (listed is not None and not listed.is_complete)
 
     def _create(self, progress: Progress) -> None:
-        """Make it: ports first, because k3d finds a taken one late; then the registry, whose lack leaves litter.
+        """Create it; ports are checked first, because k3d notices a used port late; then the registry is ensured.
 
-        A failure leaves nothing behind, and neither does an interrupt, after which k3d would leave its containers.
+        Without the registry, k3d would leave parts of the cluster. Neither a failure nor an interrupt, after which k3d
+        would leave its containers, leaves anything behind.
         """
         name = self._config.name
         self._check_ports(None)
@@ -235,7 +236,7 @@ class K3dProvider:
         self._files.end(self._config)
 
     def _start(self, listed: output.ClusterListing, progress: Progress) -> None:
-        """Bring a cluster that is there to run, its registry first."""
+        """Start an existing cluster, its registry first."""
         if listed.digest != digest(self._config):
             progress(f"cluster {listed.name} was made from another configuration: {self._files.changes(self._config)}")
             progress(f"it stays as it is; {RECREATE} applies the change and deletes everything in the cluster")
@@ -247,7 +248,7 @@ class K3dProvider:
             self._program.run(self._k3d.start(self._config), f"start cluster {listed.name}")
 
     def _wait_until_settled(self, listed: output.ClusterListing, progress: Progress) -> output.ClusterListing:
-        """The cluster once none of its containers is being restarted, as after a restart of the engine."""
+        """Return the cluster once none of its containers is being restarted, as after a restart of the engine."""
         if not listed.crashing:
             return listed
         progress(f"waiting for {', '.join(listed.crashing)}, which exited and is being restarted")
@@ -261,20 +262,20 @@ class K3dProvider:
         return None if found is None or found.crashing else found
 
     def _discard(self) -> None:
-        """Remove all that is there of it, also while we are being interrupted; k3d forgets a network without nodes."""
+        """Remove all its parts, even during an interrupt, and its network, which k3d leaves if it has no nodes."""
         name = self._config.name
         self._program.run(replace(self._k3d.delete(name), cleanup=True), f"delete cluster {name}")
         self._engine.remove_network(self._config.own_network)
         self._files.creating.unlink(missing_ok=True)
 
     def _check_ports(self, listed: output.ClusterListing | None) -> None:
-        """Raises EnvironmentFault for a port that another program has."""
+        """Raise EnvironmentFault for a port that another program uses."""
         for port, setting in self._cluster_ports(listed).items():
             if not is_free(port):
                 raise EnvironmentFault(f"port {port} is taken by {holder(port)}", hint=f"end it, or {setting}")
 
     def _cluster_ports(self, listed: output.ClusterListing | None) -> dict[int, str]:
-        """Ports that making the cluster, or starting what of it is stopped, takes."""
+        """Return the ports that creating the cluster, or starting its stopped containers, needs."""
         if listed is None:
             ports = "change cluster.ports in devtools.yaml"
             api = {self._config.api_port: "set cluster.api_port in devtools.yaml"}
@@ -283,7 +284,7 @@ class K3dProvider:
         return {port: setting for node in listed.stopped for port in node.ports}
 
     def _write_kubeconfig(self) -> None:
-        """Our own kubeconfig, with an address that works from where we are."""
+        """Write the cluster's own kubeconfig, with an address that this process can reach."""
         network = self.container_network()
         if network:
             self._engine.join(network.name, network.container)
@@ -295,7 +296,7 @@ class K3dProvider:
         write_whole(self._files.kubeconfig, text, mode=0o600)
 
     def _wait_for_api_server(self, progress: Progress) -> Cluster:
-        """The cluster, once its API server has answered: after a restart of the engine that takes a while."""
+        """Return the cluster once its API server has answered: after a restart of the engine that takes a while."""
         cluster = self._cluster()
         Kube(cluster.kubeconfig, cluster.context, self._cancel, self._patience, say=progress, known=True).version()
         return cluster
@@ -306,7 +307,7 @@ class K3dProvider:
         )
 
     def _running_status(self, found: ClusterStatus, listed: output.ClusterListing) -> ClusterStatus:
-        """Of a cluster whose containers run."""
+        """Return the status of a cluster whose containers run."""
         registry = self._registry.find()
         address = f"registry localhost:{self._registry.actual(registry).port}"
         problem = "is missing" if registry is None else "" if registry.is_running else "is stopped"
@@ -323,7 +324,7 @@ class K3dProvider:
 
 
 def _crash(listed: output.ClusterListing) -> EnvironmentFault:
-    """The error of a cluster whose containers end again and again."""
+    """Return the error for a cluster with containers in a restart loop."""
     names = ", ".join(listed.crashing)
     hint = f"docker logs --tail 20 {listed.crashing[0]}"
     return EnvironmentFault(f"{names} of cluster {listed.name} keeps crashing", hint=hint)

@@ -1,4 +1,4 @@
-"""The registry beside a k3d cluster: it outlives the cluster, and every node pulls from it."""
+"""The registry of a k3d cluster: it outlives the cluster, and every node pulls from it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from devtools.docker.engine import DockerEngine
 from devtools.errors import EnvironmentFault
 from devtools.process.runner import Command
 
-_COMMON = frozenset({"bridge"})  # Docker's default network: every registry is made on it
+_COMMON = frozenset({"bridge"})  # Docker's default network: k3d creates every registry on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterRegistry:
-    """The registry that a cluster is to have; `network` is the cluster's."""
+    """The registry that a cluster requires; `network` is the cluster's."""
 
     registry: Registry
     network: str
@@ -27,23 +27,23 @@ class ClusterRegistry:
     engine: DockerEngine
 
     def find(self) -> Node | None:
-        """Its container; raises EnvironmentFault where k3d cannot tell."""
+        """Return its container; raises EnvironmentFault if k3d fails."""
         found = self.program.read(self.tool.list_registries(), "list registries", parse_registries)
         return found.get(self.registry.host)
 
     def state(self) -> State:
-        """Whether it exists and runs."""
+        """Return whether it exists and runs."""
         found = self.find()
         return "absent" if found is None else "running" if found.is_running else "stopped"
 
     def actual(self, found: Node | None) -> Registry:
-        """The registry with the port that its container has."""
+        """Return the registry with its container's port."""
         return replace(self.registry, port=found.ports[0]) if found and found.ports else self.registry
 
     def steps(self, found: Node | None, *, has_cluster: bool) -> tuple[Command, ...]:
-        """What `ensure` runs.
+        """Return the commands of `ensure`.
 
-        The nodes of a cluster know the registry by the port it was made with: without a cluster, a registry on
+        The nodes of a cluster know the registry by the port it was created with: without a cluster, a registry on
         another port than that of `registry` is replaced. Raises EnvironmentFault if other clusters use it.
         """
         create = (self.tool.create_registry(self.registry),)
@@ -60,10 +60,10 @@ class ClusterRegistry:
         return () if found.is_running else (self.tool.start_node(found.name),)
 
     def ensure(self, progress: Progress, *, has_cluster: bool) -> Registry:
-        """Make it or start it, and put it on the cluster's network if there is a cluster; raises EnvironmentFault."""
+        """Create or start it, and attach it to the cluster's network if there is a cluster; raises EnvironmentFault."""
         found = self.find()
         if found and not found.is_running and not has_cluster and self.network in found.networks:
-            self.engine.leave(self.network, found.name)  # it went with the cluster, and Docker would look for it
+            self.engine.leave(self.network, found.name)  # it was deleted with the cluster, and Docker would look for it
         for command in self.steps(found, has_cluster=has_cluster):
             what = self._what(command)
             progress(what)
@@ -73,7 +73,7 @@ class ClusterRegistry:
         return self.actual(found) if has_cluster else self.registry
 
     def delete(self, progress: Progress) -> None:
-        """Remove it and its images; fine when absent."""
+        """Remove it and its images; not an error if it is absent."""
         if self.find() is not None:
             self.program.run(self.tool.delete_registry(self.registry), f"delete registry {self.registry.host}")
             progress(f"removed registry {self.registry.host} and its images")

@@ -19,7 +19,7 @@ from devtools.clusters.embedded.template import filled
 from devtools.process.runner import Command
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's, whatever the user's is
-TUNABLES = {  # what kubelet would set for the whole machine; it is shown files that say so instead
+TUNABLES = {  # settings that kubelet would change for the whole machine; it sees files that already have its values
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
     "kernel/panic": "10",
@@ -33,24 +33,24 @@ PRIVATE = ("/var/lib/kubelet", "/var/lib/cni", "/run/containerd")  # fixed paths
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """The real node of a cluster; the API server answers it at the host's end of its subnet."""
+    """The real node of a cluster; it reaches the API server at the host's end of its subnet."""
 
     layout: Layout
     subnet: Subnet
 
     @property
     def home(self) -> Path:
-        """Where its files are."""
+        """The directory of its files."""
         return self.layout.node
 
     @property
     def runtime(self) -> Path:
-        """Where its sockets and namespaces are; a short path."""
+        """The directory of its sockets and namespaces; a short path."""
         return self.layout.runtime
 
     @property
     def socket(self) -> Path:
-        """Containerd's."""
+        """Containerd's socket."""
         return self.runtime / "containerd.sock"
 
     @property
@@ -67,7 +67,7 @@ class Node:
 def make_namespaces(node: Node) -> Command:
     """Create the mount and network namespaces, with private places where programs would write to fixed ones.
 
-    Whatever is mounted in there vanishes with the last process: nothing to unmount after a crash.
+    Mounts in there vanish with the last process, so there is nothing to unmount after a crash.
     """
     ns = shlex.quote(str(node.runtime / "ns"))
     inside = [
@@ -93,7 +93,7 @@ def make_namespaces(node: Node) -> Command:
 def make_link(node: Node, service_range: str, simulated_range: str) -> Command:
     """Join the network namespace to the host by a veth pair; the host's firewall and routes stay as they are.
 
-    There is no default route: what is not the API server's or a pod's fails at once instead of after a timeout.
+    There is no default route: connections to anything but the API server and pods fail at once, not after a timeout.
     """
     inside = [
         f"ip addr add {node.subnet.node}/30 dev eth0",
@@ -124,7 +124,7 @@ def import_image(node: Node, ctr: Path, archive: Path) -> Command:
 
 
 def kubelet(node: Node, program: Path) -> Command:
-    """Start the kubelet; its usual /var/lib/kubelet is the node's own in here, and short enough for its sockets."""
+    """Start the kubelet; /var/lib/kubelet in the namespace is the node's own, and short enough for its sockets."""
     return _inside(
         node,
         *(str(program), "--config", str(node.home / "kubelet.yaml"), "--kubeconfig", str(node.home / "kubeconfig")),
@@ -133,16 +133,16 @@ def kubelet(node: Node, program: Path) -> Command:
 
 
 def api_gateway(program: Path, *, listen: str, server: str, env: Mapping[str, str]) -> Command:
-    """Carry TCP connections from one address to another: `etcd gateway`, for the API server listens on loopback only.
+    """Forward TCP connections with `etcd gateway`, because the API server listens on loopback only.
 
-    `program` is etcd under the name that the process is to have. The bytes are those of TLS from end to end.
+    `program` is a link to etcd with the intended process name. TLS is end to end.
     """
     words = ("gateway", "start", "--listen-addr", listen, "--endpoints", server, "--retry-delay", "500ms")
     return Command(argv=(str(program), *words), env=env)
 
 
 def await_kube_proxy(node: Node, busybox: Path, seconds: float) -> Command:
-    """Wait until kube-proxy has written its rules once: its health endpoint, inside the namespace, says so."""
+    """Wait until kube-proxy has written its rules once, by its health endpoint inside the namespace."""
     ask = f"{shlex.quote(str(busybox))} wget -q -O /dev/null http://{_PROXY_HEALTH}/healthz"
     script = f"unset http_proxy HTTP_PROXY; until {ask} 2>/dev/null; do sleep 0.05; done"
     enter = ("nsenter", f"--net={node.net_namespace}", "--", "sh", "-euc", script)
@@ -150,7 +150,7 @@ def await_kube_proxy(node: Node, busybox: Path, seconds: float) -> Command:
 
 
 def kube_proxy(node: Node, program: Path) -> Command:
-    """Start kube-proxy; its rules are in the node's network namespace, connection tracking stays as it is."""
+    """Start kube-proxy; its rules are in the node's network namespace, connection tracking is not changed."""
     return _inside(
         node,
         *(str(program), "--kubeconfig", str(node.home / "kubeconfig"), "--hostname-override", REAL_NODE),
@@ -161,9 +161,9 @@ def kube_proxy(node: Node, program: Path) -> Command:
 
 
 def files(node: Node, *, server: str, pki: Path, cni: Path, snapshotter: str, sandbox: str) -> dict[str, str]:
-    """Every file the node's programs read, by path below its home.
+    """Return every file that the node's programs read, by path below its home.
 
-    `server` is the API server's URL as the node sees it, `pki` holds the files of `devtools.clusters.embedded.pki`.
+    `server` is the API server's URL as the node sees it, `pki` has the files of `devtools.clusters.embedded.pki`.
     """
     values = {"HOME": node.home, "RUNTIME": node.runtime, "SOCKET": node.socket, "PKI": pki}
     own = {"ADDRESS": node.subnet.node, "CGROUP": node.layout.cgroup, "REAL_LABEL": REAL_LABEL}
@@ -179,24 +179,24 @@ def files(node: Node, *, server: str, pki: Path, cni: Path, snapshotter: str, sa
 
 
 def _private(node: Node, path: str) -> str:
-    """The directory that stands for a fixed path; on `runtime` where sockets go."""
+    """Return the directory that replaces a fixed path; below `runtime` for sockets."""
     base = node.runtime if path.startswith("/run") else node.home
     return shlex.quote(str(base / "private" / path.strip("/").replace("/", "-")))
 
 
 def directories(node: Node) -> tuple[Path, ...]:
-    """Directories that must be there before anything starts."""
+    """Return the directories that must exist before anything starts."""
     private = tuple(Path(shlex.split(_private(node, path))[0]) for path in PRIVATE)
     return (*private, node.home / "volume-plugins")
 
 
 def _inside(node: Node, *argv: str) -> Command:
-    """A program in the node's namespaces; `ip netns exec` would remount /sys and hide the control groups."""
+    """Run a program in the node's namespaces; `ip netns exec` would remount /sys and hide the control groups."""
     enter = ("nsenter", f"--mount={node.mount_namespace}", f"--net={node.net_namespace}", "--")
     return Command(argv=(*enter, *argv), env={**node.layout.env, "PATH": PATH, "HOME": str(node.home)}, cwd=node.home)
 
 
 def _script(node: Node, lines: list[str]) -> Command:
-    """A few commands of the system, each of which must succeed."""
+    """Run several system commands, each of which must succeed."""
     text = "".join(f"{line}\n" for line in lines)
     return Command(argv=("sh", "-eu"), stdin=text.encode(), env={**node.layout.env, "PATH": PATH}, timeout=20)

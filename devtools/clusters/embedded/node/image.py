@@ -18,7 +18,7 @@ from pathlib import Path
 from devtools.base.open_file import opened, sha256_of
 from devtools.clusters.embedded.names import architecture
 
-USER = 65532  # charts with runAsNonRoot take a numeric user only
+USER = 65532  # charts with runAsNonRoot require a numeric user
 _DIRECTORIES = {"bin": 0o755, "dev": 0o755, "etc": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777, "usr": 0o755}
 _ETC = {
     "etc/passwd": f"root:x:0:0:root:/tmp:/bin/sh\nops:x:{USER}:{USER}:ops:/tmp:/bin/sh\n",
@@ -46,19 +46,19 @@ class Image:
 
 
 def utility_image(name: str, busybox: Path, kubectl: Path) -> Image:
-    """A shell with the usual tools, and kubectl: what smoke Jobs run in."""
+    """Return the image of smoke Jobs: a shell with the usual tools, and kubectl."""
     links = {f"bin/{applet}": "busybox" for applet in _APPLETS.split()}
     return Image(name=name, files={"bin/busybox": busybox, "bin/kubectl": kubectl}, links=links, command=("sh",))
 
 
 def sandbox_image(name: str, busybox: Path) -> Image:
-    """The process that holds a pod's namespaces open."""
+    """Return the image of the process that keeps a pod's namespaces open."""
     command = ("/bin/sleep", "2147483647")
     return Image(name=name, files={"bin/busybox": busybox}, links={"bin/sleep": "busybox"}, command=command)
 
 
 def write(image: Image, archive: Path) -> None:
-    """Write the image as a docker-archive; on disk, because kubectl alone is 60 MB."""
+    """Write the image as a docker-archive, directly to disk, because kubectl alone is 60 MB."""
     layer = archive.with_suffix(".layer")
     with tarfile.open(layer, "w") as tar:
         _fill(tar, image)
@@ -87,7 +87,7 @@ def write(image: Image, archive: Path) -> None:
 
 
 def is_static(program: Path) -> bool:
-    """Whether an ELF program runs without the machine's libraries: it names no interpreter; elf(5)."""
+    """Return whether an ELF program runs without the machine's libraries: it names no interpreter; elf(5)."""
     with opened(program) as file:
         head = file.read(64)
         if len(head) < 64 or head[:5] != b"\x7fELF\x02":  # noqa: PLR2004 - 64-bit header
@@ -100,7 +100,7 @@ def is_static(program: Path) -> bool:
 
 
 def _fill(tar: tarfile.TarFile, image: Image) -> None:
-    """The root file system."""
+    """Return the root file system."""
     for name, mode in _DIRECTORIES.items():
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode = tarfile.DIRTYPE, mode

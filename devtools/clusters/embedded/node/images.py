@@ -1,7 +1,7 @@
-"""Images of the real node of an embedded cluster: what it has, and what is brought in.
+"""Lists and loads images of the real node of an embedded cluster.
 
-Nothing pulls there. It has the utility image of the smoke Jobs from the start; its other pods' images come from a
-Docker engine or an archive on this machine. Simulated pods need none.
+The node never pulls. It has the utility image of the smoke Jobs from the start; images of other pods are loaded from
+a Docker engine or an archive on this machine. Simulated pods need no images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_AT_HAND = "neither a Docker engine nor an archive on this machine has it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeImages:
-    """The images of one real node; `obtain` gets them from a Docker engine, where one answers."""
+    """The images of one real node; `obtain` gets them from a Docker engine, if one answers."""
 
     node: str
     ctr: Ctr
@@ -35,11 +35,11 @@ class NodeImages:
     say: Progress
 
     def there(self) -> tuple[str, ...]:
-        """The names of what the node has, sorted; digests and ids left out."""
+        """Return the names of the node's images, sorted, without digests and ids."""
         return tuple(sorted(name for name in self._images() if "@" not in name and not name.startswith("sha256:")))
 
     def load(self, image: Pinned, *, asked: bool) -> Preloaded:
-        """Bring one image in; unless it was asked for by name, only where it is at hand without a pull or a build."""
+        """Load one image; unless it was requested by name, only if that needs neither a pull nor a build."""
 
         def load() -> Preloaded:
             with tempfile.TemporaryDirectory(prefix="devtools-image-") as directory:
@@ -48,7 +48,7 @@ class NodeImages:
         return attempted(image, load)
 
     def _archive(self, image: Pinned, directory: Path, *, asked: bool) -> Path | None:
-        """The image as a file; None where it cannot be had."""
+        """Return the image as a file; None if it is not available."""
         if image.archive and image.archive.is_file():
             return image.archive
         if self.fetch is None or not (asked or self.fetch.engine.find(image.reference)):

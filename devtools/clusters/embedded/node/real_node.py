@@ -1,7 +1,7 @@
 """The one real node of an embedded cluster: kubelet, containerd and kube-proxy in namespaces of their own.
 
-Linux, root, and a handful of distribution packages are needed (`requirements`). It runs pods that ask for it:
-its taint keeps all others off.
+It needs Linux, root, and a few distribution packages (`requirements`). It runs only pods that select it: its taint
+excludes all others.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from devtools.process.runner import Command
 from devtools.process.waiting import wait_until
 
 SANDBOX_IMAGE = "localhost/devtools/pause:1"
-PACKAGES = {  # Debian's and Ubuntu's, by a program of theirs that we need
+PACKAGES = {  # of Debian and Ubuntu, by the program that is needed
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",
@@ -45,7 +45,7 @@ STARTS_IN = 30.0  # seconds
 
 
 def missing_packages() -> tuple[str, ...]:
-    """Distribution packages to install before a real node can join, sorted; none where all is there."""
+    """Return the distribution packages to install before a real node can join, sorted; none if all are installed."""
     missing = {package for program, package in PACKAGES.items() if _system(program) is None}
     if _cni() is None:
         missing.add("containernetworking-plugins")
@@ -55,7 +55,7 @@ def missing_packages() -> tuple[str, ...]:
 
 
 def obstacle(*, is_root: bool) -> str:
-    """Why this machine cannot have a real node, with what to type; empty when it can."""
+    """Return why this machine cannot have a real node, and the command that helps; empty if it can."""
     if sys.platform != "linux":
         return "a real node needs Linux"
     if not is_root:
@@ -67,14 +67,14 @@ def obstacle(*, is_root: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealNode:
-    """Starts the node and looks after its health; `cleanup` removes it."""
+    """Starts the node and checks its health; `cleanup` removes it."""
 
     plane: ControlPlane
     subnet_number: int
     api_port: int
 
     def prepare(self) -> None:
-        """Everything that needs no API server yet: namespaces, network, containerd, images."""
+        """Start everything that needs no API server yet: namespaces, network, containerd, images."""
         node = self._node()
         for directory in daemons.directories(node):
             directory.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ class RealNode:
                 archive.unlink()
 
     def join(self, kube: Kube) -> None:
-        """Start kubelet and kube-proxy, and wait until the node is Ready and Services lead somewhere."""
+        """Start kubelet and kube-proxy, and wait until the node is Ready and Services work."""
         node = self._node()
         gateway = named(self.plane.tool("etcd"), self.plane.layout.node / "bin" / API_GATEWAY)
         listen, server = f"{self.subnet.host}:{self.api_port}", f"127.0.0.1:{self.api_port}"
@@ -103,11 +103,11 @@ class RealNode:
             start = daemons.kubelet if name == "kubelet" else daemons.kube_proxy
             self._spawn(name, start(node, self.plane.tool(name)))
         self._await("kubelet", lambda: is_ready(kube.get(f"{NODES}/{REAL_NODE}") or {}))
-        # A pod that starts before has no way to the API server, and a Job of one try has failed for good.
+        # A pod that starts earlier cannot reach the API server, and a Job without retries fails permanently.
         self._run(daemons.await_kube_proxy(node, self._static_busybox(), STARTS_IN), "wait for kube-proxy")
 
     def clear(self) -> None:
-        """Remove what is left of it on the machine, keeping the control plane and the node's files."""
+        """Remove its remains on the machine, except the control plane and the node's files."""
         cleanup.end_processes(self.plane.layout, keep=frozenset(COMPONENTS))
         cleanup.remove_mounts(self.plane.layout)
         cleanup.remove_cgroups(self.plane.layout)
@@ -115,7 +115,7 @@ class RealNode:
             shutil.rmtree(self.plane.layout.runtime)
 
     def restart(self, kube: Kube) -> None:
-        """Start it anew."""
+        """Start it again."""
         self.clear()
         keep_link(self.plane.layout, self.subnet_number)
         self.prepare()
@@ -123,7 +123,7 @@ class RealNode:
 
     @property
     def subnet(self) -> Subnet:
-        """Its /30."""
+        """Its /30 subnet."""
         return Subnet.number(self.subnet_number)
 
     def _node(self) -> daemons.Node:
@@ -140,7 +140,7 @@ class RealNode:
         )
 
     def _archives(self) -> tuple[Path, ...]:
-        """The images as files."""
+        """Write the images to files."""
         busybox = self._static_busybox()
         images = (
             image.sandbox_image(SANDBOX_IMAGE, busybox),
@@ -154,20 +154,20 @@ class RealNode:
         return tuple(archives)
 
     def _static_busybox(self) -> Path:
-        """A busybox that runs anywhere."""
+        """Return a statically linked busybox."""
         if (busybox := _busybox()) is None:
             raise EnvironmentFault("busybox is not static", hint="apt-get install busybox-static")
         return busybox
 
     def _run(self, command: Command, what: str) -> None:
-        """Run one of the system's programs."""
+        """Run a system program."""
         Program(runner=self.plane.runner, name="the real node").run(command, what)
 
     def _spawn(self, name: str, command: Command) -> None:
         self.plane.runner.spawn(command, self.plane.layout.node / "logs" / f"{name}.log")
 
     def _await(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait for a program to be of use."""
+        """Wait until a program is usable."""
         if wait_until(done, STARTS_IN, self.plane.cancel):
             return
         log = self.plane.layout.node / "logs" / f"{name}.log"
@@ -179,7 +179,7 @@ class RealNode:
 
 
 def _answers(path: Path) -> bool:
-    """Whether something accepts connections at a Unix socket."""
+    """Return whether something accepts connections at a Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -189,7 +189,7 @@ def _answers(path: Path) -> bool:
 
 
 def _can_overlay(directory: Path) -> bool:
-    """Overlayfs cannot lie on another overlay (a container's root file system)."""
+    """Return whether overlayfs works there: not on another overlay (a container's root file system)."""
     best, kind = "", ""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, source = line.partition(" - ")
@@ -205,7 +205,7 @@ def _system(name: str) -> Path | None:
 
 
 def found(name: str) -> Path:
-    """A program of the system that `obstacle` has seen."""
+    """Return a system program that `obstacle` has found before."""
     if (path := _system(name)) is None:
         raise EnvironmentFault(f"{name} is gone", hint=f"apt-get install {PACKAGES[name]}")
     return path

@@ -1,4 +1,4 @@
-"""Gives each cluster of a machine a /30 of its own."""
+"""Allocates a /30 subnet to each cluster of a machine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from devtools.locks.change_lock import locked
 from devtools.process.runner import Cancel
 
 _LOCK = "devtools.links.lock"  # of all clusters of the machine
-_NOTE = "link"  # file of a runtime directory: the number its cluster holds
+_NOTE = "link"  # file of a runtime directory: the number that its cluster uses
 
 
 def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable[int]) -> int:
-    """The first number from `start` on whose /30 meets no network in use and no reservation.
+    """Return the first number from `start` whose /30 overlaps no network in use and no reservation.
 
-    Raises EnvironmentFault when the pool is used up.
+    Raises EnvironmentFault if the pool is exhausted.
     """
     networks, skipped = tuple(used), frozenset(reserved)
     count = POOL.num_addresses // 4
@@ -32,7 +32,7 @@ def choose(start: int, used: Iterable[ipaddress.IPv4Network], reserved: Iterable
 
 
 def reserved_subnet(layout: Layout, cancel: Cancel, progress: Progress, *, reserve: bool) -> int:
-    """A free number, kept for this cluster while its runtime directory exists; without `reserve` just a number."""
+    """Return a free number, reserved while the cluster's runtime directory exists; without `reserve` any number."""
     if not reserve:
         return layout.number % (POOL.num_addresses // 4)
     with locked(RUN / _LOCK, cancel, progress):
@@ -43,19 +43,19 @@ def reserved_subnet(layout: Layout, cancel: Cancel, progress: Progress, *, reser
 
 
 def keep_link(layout: Layout, number: int) -> None:
-    """Note the number again, after the runtime directory was cleared."""
+    """Record the number again, after the runtime directory was cleared."""
     layout.runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
     (layout.runtime / _NOTE).write_text(f"{number}\n")
 
 
 def networks(addresses: Mapping[str, str]) -> tuple[ipaddress.IPv4Network, ...]:
-    """Networks inside the pool, from addresses and their netmasks. Wider ones (a VPN's) do not hinder a /30."""
+    """Return networks inside the pool, from addresses and netmasks. Wider ones (a VPN's) do not prevent a /30."""
     found = (ipaddress.IPv4Network(f"{address}/{mask}", strict=False) for address, mask in addresses.items())
     return tuple(network for network in found if network.subnet_of(POOL) and network != POOL)
 
 
 def _addresses() -> dict[str, str]:
-    """IPv4 addresses of this machine and their netmasks."""
+    """Return the IPv4 addresses of this machine and their netmasks."""
     import socket
 
     import psutil
@@ -71,6 +71,6 @@ def _addresses() -> dict[str, str]:
 def _reservations() -> tuple[int, ...]:
     found = []
     for note in RUN.glob(f"devtools-*/{_NOTE}"):
-        with contextlib.suppress(OSError, ValueError):  # gone meanwhile, or half written
+        with contextlib.suppress(OSError, ValueError):  # deleted meanwhile, or incomplete
             found.append(int(read_file(note)))
     return tuple(found)
