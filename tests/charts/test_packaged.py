@@ -259,6 +259,33 @@ def test_an_overlay_is_built_where_there_is_one(make: Callable[..., Repository],
     assert repository.charts().find("kustomize/api", "local").name == "kustomize/api"
 
 
+def test_bases_upon_bases_have_an_end(make: Callable[..., Repository]) -> None:
+    files = {f"charts/kustomize/api/{n}/kustomization.yaml": f"resources: [../{n + 1}]\n" for n in range(400)}
+    repository = make({**files, "charts/kustomize/api/kustomization.yaml": "resources: ['0']\n"})
+    with pytest.raises(ConfigError) as caught:
+        repository.made("kustomize/api")
+    (problem,) = said(caught.value)
+    assert problem.startswith(
+        "charts/kustomize/api/48/kustomization.yaml:1:13: '../49' is the base of 50 kustomizations"
+    )
+
+
+def test_files_that_are_too_large_together_are_not_kept(
+    make: Callable[..., Repository], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have 100 MiB: no machine has the memory for hundreds of them."""
+    monkeypatch.setattr("devtools.charts.packaged.source_files.LARGEST_FILE", 150)
+    text = CONFIG_MAP.replace("NAME", "a") + "#" * 20
+    files = {f"charts/{kind}/web/{name}.yaml": text for kind in ("manifests", "kustomize") for name in "ab"}
+    files["charts/kustomize/web/kustomization.yaml"] = "resources: [a.yaml, b.yaml]\n"
+    repository = make(files)
+    for kind in ("manifests", "kustomize"):
+        with pytest.raises(ConfigError) as caught:
+            repository.made(f"{kind}/web")
+        (problem,) = said(caught.value)
+        assert problem.startswith(f"charts/{kind}/web/b.yaml:1:1: cannot be read: with the files before it, this chart")
+
+
 def test_nothing_runs_before_a_package_is_needed(make: Callable[..., Repository]) -> None:
     charts = make(KUSTOMIZATION).charts()
     assert charts.names() == ("kustomize/api",)

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from devtools.base.open_file import read_source
 from devtools.base.words import did_you_mean
 from devtools.base.yaml_positions import Document, KeyPath, parse, parse_stream
-from devtools.charts.packaged.source_files import MANIFEST, Sources, unreadable
+from devtools.charts.packaged.source_files import MANIFEST, Sources, add_file
 from devtools.errors import Location, Problem
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -28,6 +27,8 @@ _FILES = ("configurations", "crds")
 _WITH_PATHS = ("patches", "patchesJson6902", "replacements")
 _GENERATORS = ("configMapGenerator", "secretGenerator")
 _YAML = (*_ANY, *_FILES, *_WITH_PATHS, "patchesStrategicMerge")  # files of these keys are YAML, if they say so
+_PATCHES = ("patch", "patches", "patchesJson6902", "patchesStrategicMerge", "jsonOp")  # with texts that are YAML
+_DEEPEST = 50  # kustomizations, each the base of the one before
 _PATHS = ("path", "env", "envs", "files", "targetFilePath")
 _OURS = (*_HELM, *_ANY, *_DIRECTORIES, *_FILES, *_WITH_PATHS, *_GENERATORS, *_PATHS, "patchesStrategicMerge", "openapi")
 _WRITTEN = {key.lower(): key for key in _OURS}
@@ -79,6 +80,9 @@ class _Walk:
             self.problems.append(document.problem(path, f"key '{path[-1]}' is unknown", f"write it as '{key}'"))
         for path, text in _references(data):
             self._follow(document, directory, path, text)
+        for path, text in _inline_patches(data):
+            for patch in parse_stream(text.encode(), document.file):
+                self.problems += [document.problem(path, f"its text {one.message}") for one in patch.problems]
 
     def _follow(self, document: Document, directory: PurePosixPath, path: KeyPath, text: str) -> None:
         """Read the file or directory that a kustomization names at a path."""
@@ -114,6 +118,9 @@ class _Walk:
         elif not any((self.root / target / name).exists() for name in NAMES):
             hint = f"write {target / NAMES[0]}"
             self.problems.append(document.problem(path, f"'{text}' has no kustomization", hint))
+        elif len(self.around) >= _DEEPEST:
+            message = f"'{text}' is the base of {_DEEPEST} kustomizations that build on each other"
+            self.problems.append(document.problem(path, message, "let them build on fewer"))
         else:
             self.enter(target)
 
@@ -123,7 +130,9 @@ class _Walk:
         if key in _PLUGINS or (key in _ANY and _BUILTIN.encode() in raw):  # may be a directory of plugins
             for config in parse_stream(raw, Path(target)):
                 self._plugin(config, directory, config)
-        if key in _YAML and target.name.endswith(MANIFEST):
+        is_text = key in (*_GENERATORS, "env", "envs", "files")
+        is_yaml = key in _YAML and target.name.endswith(MANIFEST)
+        if is_yaml or (b"&" in raw and not is_text):  # kustomize expands aliases without an end
             self.manifests[target] = None
         if path[-1] == "env" or "envs" in path:
             self._inherited(target)
@@ -151,12 +160,7 @@ class _Walk:
 
     def _add(self, path: PurePosixPath) -> bool:
         """Read a file; return whether it could be read."""
-        try:
-            self.files.setdefault(path, read_source(self.root / path))
-        except OSError as error:
-            self.problems.append(unreadable(path, error))
-            return False
-        return True
+        return add_file(self.files, path, self.root / path, self.problems)
 
 
 _LOCAL = "copy it into the repository: nothing is fetched"
@@ -212,6 +216,16 @@ def _of_map(item: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, s
     for index, text in enumerate(_list(item.get("files"))):
         named = _ONE_OF_MANY.fullmatch(str(text))
         yield (*path, "files", index), named["path"] if named else str(text)
+
+
+def _inline_patches(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the texts of patches that have anchors: kustomize expands aliases without an end."""
+    for key in _PATCHES:
+        many = isinstance(data.get(key), list)
+        for index, item in enumerate(data[key] if many else [data.get(key)]):
+            text = item.get("patch") if isinstance(item, dict) else item
+            if isinstance(text, str) and "&" in text:
+                yield (key, index) if many else (key,), text
 
 
 def _inline_plugins(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ FORM = 1  # raise it when the same sources result in different files: existing c
 _TIMEOUT = 60.0
 _LARGE = 2**20  # bytes of sources that take about a second or more to package
 _MOST = 20  # archives of one chart: the repositories and environments that one user works with
+_SHOWN = 500  # characters of what kustomize complains of
+_QUOTED = re.compile(  # what it repeats of files that may hold secrets
+    r"(?<=with config: )`.*`|(?<=patch from )\[.*\]"
+    r"|(?<=literal sources )\[.*\](?=: )|(?<=literal source ).*(?=, expected)",
+    re.DOTALL,
+)
 # Isolates kustomize: nothing of the machine's environment, no git for cloning, and a proxy that does not exist.
 ISOLATED = {"PATH": "", "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 
@@ -52,7 +59,8 @@ class Kustomize:
             if result.cancelled:
                 raise Interrupted("interrupted while kustomize rendered")
             if not result.ok:
-                text = result.stderr.rpartition("error: ")[2].strip().replace(f"{root}/", "")
+                text = _QUOTED.sub("…", result.stderr.partition("error: ")[2].strip().replace(f"{root}/", ""))
+                text = text.partition("\n\n")[0][:_SHOWN]  # a crash has the stacks after it
                 problem = "takes too long to render" if result.timed_out else f"does not render: {text}"
                 raise config_error([_refused(sources, problem)])
             return read_file(out)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from devtools.base.open_file import read_source
+from devtools.base.open_file import LARGEST_FILE, read_source, too_large
 from devtools.charts.tree import tree_of
 from devtools.errors import Location, Problem
 
@@ -52,19 +53,26 @@ def manifests_in(root: Path, directory: PurePosixPath) -> Sources:
         shown = PurePosixPath(name)
         if not name.endswith(MANIFEST) or any(part.startswith(_NOT_READ) for part in shown.parts):
             continue
-        try:
-            files[directory / shown] = read_source(path)
-        except OSError as error:
-            problems.append(unreadable(directory / shown, error))
+        add_file(files, directory / shown, path, problems)
     if not (files or problems):
         hint = f"put {', '.join(MANIFEST)} files there"
         problems.append(Problem(where=Location(file=Path(directory)), message="has no manifests", hint=hint))
     return Sources(entry=directory, files=files, directories=(directory,), problems=tuple(problems))
 
 
-def unreadable(path: PurePosixPath, error: OSError) -> Problem:
-    """Return the problem of an unreadable file."""
-    return Problem(where=Location(file=Path(path)), message=f"cannot be read: {error.strerror or error}")
+def add_file(files: dict[PurePosixPath, bytes], path: PurePosixPath, place: Path, problems: list[Problem]) -> bool:
+    """Read a file unless it is there; return whether it could be read, and all files are not too large for a chart."""
+    try:
+        if path not in files:
+            files[path] = read_source(place)
+            if sum(map(len, files.values())) > LARGEST_FILE:
+                del files[path]
+                raise OSError(errno.EFBIG, f"with the files before it, this chart is {too_large()}")
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+        problems.append(Problem(where=Location(file=Path(path)), message=message))
+        return False
+    return True
 
 
 def _shown(path: Path, root: Path) -> Path:
