@@ -1,1 +1,1 @@
-"""The verbs that users type: one module each."""
+"""The commands that users type: one module each."""

@@ -1,4 +1,4 @@
-"""`invoke charts.*`: vendor pinned charts, check them, list them, look for newer ones."""
+"""`invoke charts.*`: vendor pinned charts, verify them, list them, look for newer ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OWN = "platform/"
 
 
 def vendor(app: App, names: Sequence[str], source: str, keyring: str, output: str) -> ExitCode:
-    """Vendor the named charts, else all that are not; all are tried before failures are reported."""
+    """Vendor the named charts, else all that are not vendored; all are tried before failures are reported."""
     from devtools.errors import config_error
 
     own, wrong = _lacking(app) if not names else ([_own(app, name) for name in names if name.startswith(_OWN)], [])
@@ -96,7 +96,7 @@ def dependencies(app: App, *, check: bool, output: str) -> ExitCode:
 
 
 def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = None) -> Builder:
-    """Return what fills `charts/` of charts of this repository, offline unless it may fetch."""
+    """Return the builder of this repository's `charts/` directories, offline unless it may fetch."""
     from devtools.charts.sources.dependency_builder import Builder
 
     def helm() -> HelmCharts:
@@ -117,7 +117,7 @@ def _builder(app: App, home: Path, fetch: Callable[[LockEntry], Path] | None = N
 def _vendor_own(
     app: App, maker: Vendor, charts: Iterable[Path], source: str
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Fetch the dependencies of charts of this repository; what was fetched, as JSON data, and what could not be."""
+    """Fetch the dependencies of this repository's charts; return the fetched ones, as JSON data, and failures."""
     from devtools.base.open_file import sha256_of
     from devtools.helm.chart_commands import PUBLISHER
 
@@ -128,7 +128,7 @@ def _vendor_own(
         with tempfile.TemporaryDirectory(prefix="devtools-charts-") as home:
 
             def fetch(entry: LockEntry, home: str = home, fetched: list[dict[str, Any]] = fetched) -> Path:
-                chart = entry.where.file.parent  # whose dependency it is
+                chart = entry.where.file.parent  # the charts that depend on it
                 app.say(f"vendoring {entry.name} {entry.version} for platform/{chart.name}")
                 place = "" if PUBLISHER in source and entry.publisher == "platform" else source
                 archive, done = maker.fetch(entry, Path(home), place)
@@ -139,14 +139,14 @@ def _vendor_own(
 
             wrong = _builder(app, Path(home), fetch).build(chart)
         problems += wrong
-        rows += [] if wrong else fetched  # nothing of it is in the tree
+        rows += [] if wrong else fetched  # none of its archives is in the tree
     return rows, problems
 
 
 def _vendor_all(
     app: App, maker: Vendor, wanted: Iterable[LockEntry], source: str
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """What was vendored, as JSON data, and what could not be; a broken network ends it at once."""
+    """Return the vendored charts, as JSON data, and the failures; stops at once if the network is broken."""
     from devtools.charts.sources.fetch import NoSource
 
     rows: list[dict[str, Any]] = []
@@ -165,7 +165,7 @@ def _vendor_all(
 
 
 def _row(done: Vendored) -> dict[str, Any]:
-    """Return a chart that was vendored as JSON data."""
+    """Return a vendored chart as JSON data."""
     return {
         "chart": done.chart,
         "version": done.version,
@@ -178,7 +178,7 @@ def _row(done: Vendored) -> dict[str, Any]:
 
 
 def _no_source(problems: Sequence[Problem]) -> ConfigError:
-    """The one thing that is wrong where a source has none of the charts."""
+    """Return the common cause if a source has none of the charts."""
     first = problems[0]
     hint = "--from takes a directory of archives, of charts, or of a directory per publisher; or a URL: docs/charts.md"
     return ConfigError(
@@ -187,7 +187,7 @@ def _no_source(problems: Sequence[Problem]) -> ConfigError:
 
 
 def verify(app: App, output: str) -> ExitCode:
-    """Every archive that is there is what the lock says, and no other is; ConfigError with all that is wrong."""
+    """Check that exactly the locked archives are in the tree; ConfigError with every difference."""
     from devtools.errors import config_error
 
     if problems := app.charts.verify_all():
@@ -197,7 +197,7 @@ def verify(app: App, output: str) -> ExitCode:
 
 
 def show(app: App, output: str) -> ExitCode:
-    """Every pinned chart, what there is of it, and where it comes from."""
+    """List every pinned chart, its state and its source."""
     _show(app, "charts", *_table(app), output)
     return ExitCode.OK
 
@@ -205,7 +205,7 @@ def show(app: App, output: str) -> ExitCode:
 def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitCode:
     """Show newer versions of pinned charts; EnvironmentFault if no source answers.
 
-    With `fail` the exit code is FAILED if a chart is outdated, and ENVIRONMENT if that is not known of all.
+    With `fail` the exit code is FAILED if a chart is outdated, and ENVIRONMENT if that is unknown for some chart.
     """
     from devtools.charts.sources.latest import latest_in_index, latest_of
     from devtools.helm.chart_commands import newer
@@ -238,7 +238,7 @@ def outdated(app: App, source: str, output: str, *, fail: bool = False) -> ExitC
 
 
 def chosen_entries(app: App, names: Iterable[str]) -> list[LockEntry]:
-    """The entries of these charts, in all versions or the one that is named; the publisher may be left out."""
+    """Return the entries of these charts, of all versions or the named one; the publisher may be left out."""
     from devtools.config.validate import suggestion
 
     lock = app.charts.lock
@@ -256,7 +256,7 @@ def chosen_entries(app: App, names: Iterable[str]) -> list[LockEntry]:
 
 
 def _own_charts(app: App) -> tuple[list[Path], list[Problem]]:
-    """Return the directories of the charts of this repository, and what is wrong with the Chart.yaml of others."""
+    """Return the directories of this repository's charts, and the problems of invalid Chart.yaml files."""
     from devtools.base.yaml_positions import read
     from devtools.charts.dependencies import nameless
 
@@ -272,7 +272,7 @@ def _own_charts(app: App) -> tuple[list[Path], list[Problem]]:
 
 
 def _lacking(app: App) -> tuple[list[Path], list[Problem]]:
-    """Return the charts of this repository whose `charts/` lacks what they ask for, and what is wrong with others."""
+    """Return this repository's charts that lack dependencies in `charts/`, and the problems of others."""
     from devtools.charts.dependencies import dependencies as read
 
     lacks = {"missing", "wrong version"}
@@ -295,7 +295,7 @@ def _own(app: App, name: str) -> Path:
 
 
 def _pinned(app: App, *, silent: bool = False) -> list[LockEntry]:
-    """Return every entry of the lock; if there is no lock, say why there are none."""
+    """Return every entry of the lock; if there is no lock, print why there are none."""
     lock = app.charts.lock
     if lock.missing and not silent:
         app.say(f"no chart is pinned: there is no {lock.file}")
@@ -303,7 +303,7 @@ def _pinned(app: App, *, silent: bool = False) -> list[LockEntry]:
 
 
 def vendor_for(app: App, keyring: str) -> Vendor:
-    """Return what vendors charts, with the keyring that was typed, else GnuPG's."""
+    """Return the vendoring of charts, with the keyring that was typed, else GnuPG's."""
     from devtools.charts.vendor import Vendor
 
     usual = Path(app.environ.get("HOME", "/nonexistent")) / ".gnupg" / "pubring.gpg"  # Helm's own default
@@ -314,9 +314,9 @@ def vendor_for(app: App, keyring: str) -> Vendor:
 
 
 def chart_keys(app: App) -> Keys:
-    """Return what finds the credentials for sources of charts in the environment or in a netrc file.
+    """Return the credentials for sources of charts, from the environment or a netrc file.
 
-    An import may be the first command in a directory: where no stack is, there are no certificates of its own.
+    An import may be the first command in a directory: without a stack there are no configured certificates.
     """
     from devtools.charts.sources.credentials import Keys
     from devtools.config.settings import find_root
@@ -340,13 +340,13 @@ def helm_charts(app: App, home: Path) -> HelmCharts:
 
 
 def place_of(app: App, source: str) -> str:
-    """The source that was typed, else the configured mirror; a URL as it is, a path from where the user is."""
+    """Return the source that was typed, else the configured mirror; a path is relative to the user's directory."""
     source = source or app.environ.get("DEVTOOLS_CHART_MIRROR", "") or app.settings.chart_mirror
     return source if not source or "://" in source else str(app.cwd / source)
 
 
 def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
-    """Every pinned chart as JSON data and as cells."""
+    """Return every pinned chart as JSON data and as cells."""
     rows: list[dict[str, Any]] = []
     for entry in _pinned(app):
         is_standing_in = app.charts.find(entry.pin).kind == "stand-in"
@@ -366,7 +366,7 @@ def _table(app: App) -> tuple[list[dict[str, Any]], list[tuple[str, ...]]]:
 def _show(
     app: App, kind: str, rows: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, ...]], output: str
 ) -> None:
-    """The rows as one JSON document, or as lines."""
+    """Print the rows as one JSON document, or as lines."""
     from devtools.report.text import clean
 
     if output == "json":

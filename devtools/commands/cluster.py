@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from devtools.app.environment import App
 from devtools.errors import ConfigError, DevtoolsError, EnvironmentFault, ExitCode, Interrupted
 
-_LOOK_FOR = 3.0  # seconds that one answer about runs may take
+_LOOK_FOR = 3.0  # seconds for one query about runs
 
 
 def create(app: App, output: str, *, recreate: bool = False, force: bool = False) -> ExitCode:
-    """Make the cluster, start it, or find it running; with `recreate`, replace one that exists.
+    """Create the cluster, start it, or find it running; with `recreate`, replace an existing one.
 
-    With `force` it is replaced although runs are under way on it.
+    With `force` it is replaced even if runs are under way on it.
     """
     if force and not recreate:
         raise ConfigError("--force goes with --recreate", hint="only a cluster that is replaced can harm a run")
@@ -33,7 +33,7 @@ def create(app: App, output: str, *, recreate: bool = False, force: bool = False
 
 
 def status(app: App, output: str) -> ExitCode:
-    """What is there now; exit code 4 unless it runs."""
+    """Show the cluster's state; exit code 4 unless it runs."""
     from devtools.report.tables import show_cluster
 
     _remove_stale_copies(app)
@@ -43,7 +43,7 @@ def status(app: App, output: str) -> ExitCode:
 
 
 def stop(app: App, *, force: bool = False) -> ExitCode:
-    """Stop the cluster, keeping all that it stores; with `force` also while runs are under way on it."""
+    """Stop the cluster and keep its data; with `force` also while runs are under way on it."""
     _remove_stale_copies(app)
     with without_runs(app, "cluster.stop", "stops", force=force):
         app.provider.stop(app.say)
@@ -60,10 +60,10 @@ def delete(app: App, *, force: bool = False) -> ExitCode:
 
 @contextlib.contextmanager
 def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[None]:
-    """Keep new runs of this machine off the cluster while the body stops or removes it.
+    """Block new runs of this machine on the cluster while the body stops or removes it.
 
-    Raises EnvironmentFault, naming them, if runs are under way on it; with `force` they are only named. Runs look for
-    the lock taken here once they hold theirs, and theirs are looked for once this one is held.
+    Raises EnvironmentFault, naming them, if runs are under way on it; with `force` they are only named. A run checks
+    for this lock after acquiring its own, and this function checks for locks of runs after acquiring this one.
     """
     from devtools.app.locks import own_holder
     from devtools.locks.run_lock import run_lock, shutdown_subject

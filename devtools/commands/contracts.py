@@ -1,4 +1,4 @@
-"""`invoke contracts`: whether what is deployed still does what it must, once or for as long as it runs."""
+"""`invoke contracts`: checks whether deployed releases keep their contracts, once or continuously."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from devtools.report.text import Line, Style
 
 VERSION = 1
-PERIOD = 5.0  # seconds between two looks
+PERIOD = 5.0  # seconds between two checks
 State = Literal["ready", "waiting", "broken"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """One release: `ready` if it is deployed as declared and keeps its contract, `broken` if it kept it before."""
+    """One release: `ready` if it is deployed as declared and keeps its contract, `broken` if it no longer does."""
 
     release: ReleaseId
     layer: str
@@ -37,9 +37,9 @@ class Health:
 
 
 def contracts(app: App, name: str, options: Options) -> ExitCode:
-    """Look at the releases chosen (all, or those of one layer and the selector) once; exit code 1 unless all are ready.
+    """Check the chosen releases (all, or those of one layer and the selector) once; exit code 1 unless all are ready.
 
-    Nothing is changed, and no run lock is taken.
+    Changes nothing, and takes no run lock.
     """
     from devtools.report.tables import show_document
 
@@ -49,9 +49,9 @@ def contracts(app: App, name: str, options: Options) -> ExitCode:
 
 
 def watch(app: App, name: str, options: Options) -> ExitCode:
-    """Look again and again, print what changes, and write the newest state where Tilt's resources read it.
+    """Check repeatedly, print changes, and write the newest state to the file that Tilt's resources read.
 
-    Ends with Interrupted only: what the cluster or the files say wrong meanwhile is printed, and looked at again.
+    Ends only with Interrupted: errors of the cluster or the files are printed, and the check is repeated.
     """
     path = app.settings.root / WATCH_FILE
     before: Mapping[ReleaseId, Health] = {}
@@ -81,7 +81,7 @@ def watch(app: App, name: str, options: Options) -> ExitCode:
 
 
 def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[Health]]:
-    """Return the cluster, and the health of the enabled releases chosen, in order."""
+    """Return the cluster, and the health of the chosen enabled releases, in order."""
     from devtools.readiness.contracts import Contracts
     from devtools.readiness.observer import Observer
 
@@ -100,7 +100,7 @@ def check_health(app: App, name: str, options: Options) -> tuple[Cluster, list[H
 
 
 def confirm_broken(found_now: Iterable[Health], suspected: frozenset[ReleaseId]) -> list[Health]:
-    """The releases; one is broken only if it was at the check before, too: a restarting pod does not count."""
+    """Return the releases; one is broken only if it was at the previous check, too: pod restarts do not count."""
     return [
         replace(item, state="waiting") if item.state == "broken" and item.release not in suspected else item
         for item in found_now
@@ -108,7 +108,7 @@ def confirm_broken(found_now: Iterable[Health], suspected: frozenset[ReleaseId])
 
 
 def state_file(found: Sequence[Health], began: int) -> str:
-    """What Tilt's resources read: when the look began, then the state of each release; broken ones by layer, too."""
+    """Return the text for Tilt's resources: when the check began, each release's state, broken ones by layer."""
     lines = [f"look {began}"]
     for item in found:
         reason = " ".join(item.reason.split())
@@ -145,7 +145,7 @@ def contracts_json(context: str, found: Iterable[Health]) -> dict[str, Any]:
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The document for people: a row for each release."""
+    """Return the document for people: a row for each release."""
     from devtools.report.text import Span, with_note
 
     styles: dict[str, Style] = {"ready": "good", "broken": "bad"}

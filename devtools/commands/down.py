@@ -1,4 +1,4 @@
-"""`invoke down`: uninstall what the stack put on the cluster."""
+"""`invoke down`: uninstalls the stack's releases."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def down(
     crds: bool = False,
     with_dependents: bool = False,
 ) -> ExitCode:
-    """Uninstall what this stack put on the cluster (all, or the chosen releases), in reverse order.
+    """Uninstall the stack's releases (all, or the chosen ones), in reverse order.
 
-    With `undeclared` only what no layer declares. With `crds` the CRDs go last; without, they stay, and with them the
-    objects of their kinds. Raises ConfigError if releases that stay need a chosen one, unless `with_dependents` is set.
+    With `undeclared` only releases that no layer declares. With `crds` the CRDs are deleted last; otherwise they and
+    the objects of their kinds stay. Raises ConfigError if other releases need a chosen one, unless `with_dependents`
+    is set.
     """
     whole = not name and options.selector == Selector()
     _check_down(options, undeclared=undeclared, crds=crds, whole=whole)

@@ -1,4 +1,4 @@
-"""`invoke layer NAME`: replay one layer and run its smoke tests."""
+"""`invoke layer NAME`: syncs one layer and runs its smoke tests."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from devtools.project import Project, Request
 def replay(app: App, name: str, options: Options, *, context: str = "", kubeconfig: str = "") -> ExitCode:
     """Sync one layer in dependency order on the existing cluster, then test it.
 
-    With `context` or `kubeconfig` it raises EnvironmentFault if the cluster has another one: a command that Tilt keeps
-    may outlive its cluster.
+    With `context` or `kubeconfig` it raises EnvironmentFault if the cluster has another one: a command in a Tilt
+    resource may outlive its cluster.
     """
     if not options.sync and not options.test:
         raise ConfigError("--only-test and --no-test exclude each other", hint="use one of them")

@@ -1,4 +1,4 @@
-"""`invoke layers`: what the stack declares, and what the cluster holds of it."""
+"""`invoke layers`: lists the stack's layers and their state on the cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devtools.project import Project
 
 
 def layers(app: App, name: str, options: Options) -> ExitCode:
-    """A table of layers and releases with what the cluster holds of them."""
+    """Print a table of layers and releases with their state on the cluster."""
     from devtools.report.tables import show_layers
 
     whole = Project(app).stack()
@@ -24,7 +24,7 @@ def layers(app: App, name: str, options: Options) -> ExitCode:
 
 
 def _chosen(stack: Stack, name: str, options: Options) -> Stack:
-    """The stack with the chosen releases only."""
+    """Return the stack with only the chosen releases."""
     selection = choose(stack, name, options.selector)
     layers = [
         replace(layer, releases=tuple(release for release in layer.releases if selection.takes(release)))
@@ -35,7 +35,7 @@ def _chosen(stack: Stack, name: str, options: Options) -> Stack:
 
 
 def _facts(app: App, stack: Stack) -> tuple[Facts | None, str]:
-    """What the cluster holds, or why that is unknown."""
+    """Return the cluster's facts, or why they are unknown."""
     from devtools.kube.client import ApiError
     from devtools.releases.facts import observe
 

@@ -1,4 +1,4 @@
-"""`invoke plan`: what a run would do, and why."""
+"""`invoke plan`: shows what a run would do, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`invoke bootstrap`, `bootstrap.status` and `bootstrap.down`: everything that Tilt needs, then Tilt. No Helm."""
+"""`invoke bootstrap`, `bootstrap.status` and `bootstrap.down`: Tilt's requirements, then Tilt. Runs no Helm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCK = "bootstrap.lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """As typed. Without `push`, Tilt only builds the protobuf module."""
+    """The options as typed. Without `push`, Tilt only builds the protobuf module."""
 
     dry_run: bool = False
     push: bool = True
@@ -28,17 +28,17 @@ class Options:
 
 
 class PrerequisiteFault(EnvironmentFault):
-    """The machine cannot do it; `details` are all problems, each with what to do."""
+    """The machine lacks prerequisites; `details` are all problems, each with a remedy."""
 
     def __init__(self, problems: tuple[Finding, ...]) -> None:
-        """`problems` are those that stop it."""
+        """`problems` are the ones that prevent the bootstrap."""
         count = plural(len(problems), "prerequisite is", "prerequisites are")
         super().__init__(f"{count} not met; nothing was changed", hint="fix them, then run: invoke bootstrap")
         self.details = tuple(f"{item.message}: {item.hint}" for item in problems)
 
 
 def bootstrap(app: App, options: Options) -> ExitCode:
-    """Check the machine, then ensure every stage: the last one starts Tilt.
+    """Check the machine, then ensure every stage; the last one starts Tilt.
 
     Raises PrerequisiteFault with every problem, and EnvironmentFault, TimedOut or Interrupted from a stage: a second
     bootstrap continues there.
@@ -74,8 +74,8 @@ def status(app: App, output: str) -> ExitCode:
 def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = False, force: bool = False) -> ExitCode:
     """Remove the stages, the last one first; not an error if there is nothing.
 
-    `keep_cluster` keeps the cluster and its builder; the registry is removed only with `registry`. Tilt's runs end with
-    Tilt; EnvironmentFault if another one is under way on a cluster to remove, unless `force` is set.
+    `keep_cluster` keeps the cluster and its builder; the registry is removed only with `registry`. Runs that Tilt
+    started end with it; EnvironmentFault if another run is under way on a cluster to remove, unless `force` is set.
     """
     if force and keep_cluster:
         raise ConfigError("--force goes without --keep-cluster", hint="only a cluster that is removed can harm a run")
@@ -98,7 +98,7 @@ def down(app: App, output: str, *, keep_cluster: bool = False, registry: bool = 
 
 
 def _dry_run(context: BootstrapContext, findings: tuple[Finding, ...], output: str) -> ExitCode:
-    """Print every command that would be run, in order; nothing is touched."""
+    """Print every command that would be run, in order; changes nothing."""
     import json
 
     from devtools.bootstrap.dry_run_script import script
@@ -136,7 +136,7 @@ def _show(
 
 
 def _next(verb: str, found: tuple[StageStatus, ...], *, has_tilt: bool) -> tuple[str, ...]:
-    """What to type next, the best first."""
+    """Return the suggested next commands, the best first."""
     *others, tilt = found
     if verb == "down":
         return ("invoke bootstrap",)

@@ -1,4 +1,4 @@
-"""Builds what the stages of a bootstrap work with, and checks the machine for them."""
+"""Builds the shared context of the stages of a bootstrap, and checks the machine for them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NO_PUSH = "--no-push"  # of infra_config() in infra.star
 
 @dataclass(frozen=True, kw_only=True)
 class BootstrapContext:
-    """What the stages of one bootstrap share."""
+    """The objects that the stages of one bootstrap share."""
 
     app: App
     push: bool  # let Tilt publish the protobuf module
     provider: str
-    asked: bool  # the provider was asked for by name
+    asked: bool  # the provider was requested by name
     context: str
     kubeconfig: Path
     k3d: K3dProvider | None
@@ -44,25 +44,25 @@ class BootstrapContext:
     process: TiltProcess
     program: Path | None  # tilt
     port: int
-    tilt: Running | None  # the one on our port before the bootstrap
+    tilt: Running | None  # the Tilt on the configured port before the bootstrap
 
     @property
     def has_tiltfile(self) -> bool:
-        """Report whether there is anything to start Tilt with."""
+        """Return whether Tilt can be started."""
         return (self.app.settings.root / TILTFILE).is_file()
 
     @property
     def tilt_arguments(self) -> tuple[str, ...]:
-        """The Tiltfile's own arguments."""
+        """The arguments for the Tiltfile."""
         return () if self.push else (NO_PUSH,)
 
     @cached_property
     def k3d_commands(self) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
-        """What would be run for the registry, and then for the cluster."""
+        """Return the commands for the registry, and then for the cluster."""
         return self.k3d.planned() if self.k3d else ((), ())
 
     def invoke(self, task: str) -> Command:
-        """Return the command of one of our tasks on this cluster."""
+        """Return the command of a devtools task on this cluster."""
         from devtools.commands.specs import surroundings
 
         around = surroundings(self.app)
@@ -70,7 +70,7 @@ class BootstrapContext:
 
 
 def build_context(app: App, *, push: bool = True) -> BootstrapContext:
-    """Build the context for this app's cluster; raises ConfigError for a provider or a port that is not valid."""
+    """Build the context for this app's cluster; raises ConfigError for an invalid provider or port."""
     from devtools.app.providers import k3d_provider
     from devtools.commands.specs import surroundings
 
@@ -109,7 +109,7 @@ def build_context(app: App, *, push: bool = True) -> BootstrapContext:
 
 
 def check_machine(context: BootstrapContext) -> tuple[Finding, ...]:
-    """Return every obstacle and warning; nothing is changed."""
+    """Return every obstacle and warning; changes nothing."""
     from devtools.app.providers import why_embedded
     from devtools.docker.engine import DockerEngine
 
@@ -141,7 +141,7 @@ def check_machine(context: BootstrapContext) -> tuple[Finding, ...]:
 
 
 def _no_builder(app: App, kubeconfig: Path) -> str:
-    """Why there can be no builder in the cluster; empty if there can."""
+    """Return why there can be no builder in the cluster; empty if there can."""
     program = app.which("docker")
     if program is None:
         return "the docker program is not installed"
@@ -152,7 +152,7 @@ def _no_builder(app: App, kubeconfig: Path) -> str:
 
 
 def _builder(app: App, kubeconfig: Path) -> ClusterBuilder:
-    """The builder in the cluster of this kubeconfig."""
+    """Return the builder in the cluster of this kubeconfig."""
     from devtools.clusters.k3d.config import REGISTRY_PORT
 
     name = app.cluster_name
@@ -165,18 +165,18 @@ def _builder(app: App, kubeconfig: Path) -> ClusterBuilder:
 
 
 def _address(app: App) -> tuple[str, int]:
-    """Where Tilt's UI listens: TILT_HOST and TILT_PORT, as Tilt itself reads them."""
+    """Return where Tilt's UI listens: TILT_HOST and TILT_PORT, as Tilt itself reads them."""
     typed = app.environ.get("TILT_PORT", "")
-    if typed and not (re.fullmatch(r"\d{1,5}", typed, re.ASCII) and 0 < int(typed) < 2**16):  # 0 would be no UI at all
+    if typed and not (re.fullmatch(r"\d{1,5}", typed, re.ASCII) and 0 < int(typed) < 2**16):  # 0 would disable the UI
         raise ConfigError(f"TILT_PORT={typed!r} is not a port", hint="set it to a number from 1 to 65535, or unset it")
     return app.environ.get("TILT_HOST") or "127.0.0.1", int(typed) if typed else PORT
 
 
 def _ports(context: BootstrapContext, *, docker: bool) -> dict[int, str]:
-    """Ports that will be taken, and what moves each: not those that what we made already holds."""
+    """Return the ports that the bootstrap will newly use, and the setting that moves each."""
     found: dict[int, str] = {}
     if context.k3d and docker:
-        with contextlib.suppress(EnvironmentFault):  # reported when it is k3d's turn
+        with contextlib.suppress(EnvironmentFault):  # reported by the stage of k3d
             found |= context.k3d.needed_ports()
     if context.program and context.has_tiltfile and context.tilt is None:
         found[context.port] = f"choose another: TILT_PORT={context.port + 1} invoke bootstrap"
@@ -184,7 +184,7 @@ def _ports(context: BootstrapContext, *, docker: bool) -> dict[int, str]:
 
 
 def _other_cluster(context: BootstrapContext) -> tuple[Finding, ...]:
-    """Tilt writes its context down when it starts: one that runs for another cluster cannot be used."""
+    """Check the cluster of a running Tilt: Tilt stores its context at the start, so it cannot switch to another."""
     if context.tilt is None or context.tilt.context == context.context:
         return ()
     of = context.tilt.context or "no cluster"
@@ -194,7 +194,7 @@ def _other_cluster(context: BootstrapContext) -> tuple[Finding, ...]:
 
 
 def _publishing(context: BootstrapContext) -> tuple[Finding, ...]:
-    """--no-push is an argument of Tilt's: it changes nothing about a Tilt that already runs."""
+    """Check --no-push against a running Tilt: it is an argument of Tilt's, so it has no effect on that one."""
     if context.push or context.tilt is None or NO_PUSH in context.tilt.command:
         return ()
     restart = "then: invoke bootstrap --no-push"
@@ -208,7 +208,7 @@ def _publishing(context: BootstrapContext) -> tuple[Finding, ...]:
 
 
 def _published(engine: DockerEngine) -> dict[int, str]:
-    """Ports of containers; none where the engine went away meanwhile."""
+    """Return the ports of containers; none if the engine stopped meanwhile."""
     try:
         return engine.published()
     except EnvironmentFault:
@@ -216,7 +216,7 @@ def _published(engine: DockerEngine) -> dict[int, str]:
 
 
 def _has_token(app: App) -> bool:
-    """Whether there is a BUF_TOKEN, or nothing that wants one; its users report a malformed one."""
+    """Return whether there is a BUF_TOKEN or none is needed; its users report a malformed one."""
     from devtools.buf.token import find_token
 
     if not (app.settings.root / "scripts" / "buf-build-push.sh").is_file():

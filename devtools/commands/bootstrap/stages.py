@@ -1,4 +1,4 @@
-"""The stages of a bootstrap, in order: what each makes, its state, its commands for a dry run, and its removal."""
+"""The stages of a bootstrap, in order: creation, state, commands for a dry run, and removal of each."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from devtools.process.runner import Command
 class Stage:
     """One stage: a row of the table at the end.
 
-    `ensure` makes what is missing and raises EnvironmentFault, TimedOut or Interrupted; `status` and `commands` (what
-    `ensure` would run now) change nothing; `remove` is not an error if there is nothing.
+    `ensure` creates what is missing and raises EnvironmentFault, TimedOut or Interrupted; `status` and `commands` (the
+    commands of `ensure`) change nothing; `remove` is not an error if there is nothing to remove.
     """
 
     name: str
@@ -100,7 +100,7 @@ def _cluster_status(context: BootstrapContext) -> StageStatus:
 
 def _cluster_commands(context: BootstrapContext) -> Iterable[Line]:
     if context.k3d is None:
-        if context.provider == "kwok":  # made by many commands and API calls: one task stands for them
+        if context.provider == "kwok":  # created by many commands and API calls, so the dry run prints the task
             yield Line(stage="cluster", command=context.invoke("cluster.create"))
         return
     try:
@@ -112,7 +112,7 @@ def _cluster_commands(context: BootstrapContext) -> Iterable[Line]:
     through: tuple[str, ...] = ()
     if network := context.k3d.container_network():
         join = Command(argv=("docker", "network", "connect", network.name, network.container))
-        yield Line(stage="cluster", command=join)  # an API call where we do it ourselves
+        yield Line(stage="cluster", command=join)  # the stage itself uses an API call
         through = ("sed", f"s|^\\( *server:\\) .*|\\1 {network.server}|")
     yield Line(stage="cluster", command=kubeconfig, to=context.kubeconfig, through=through)
 
@@ -150,7 +150,7 @@ def _builder_commands(context: BootstrapContext) -> Iterable[Line]:
     try:
         state = builder.state()
     except DevtoolsError:
-        state = "absent"  # docker cannot tell: all that an empty machine needs
+        state = "absent"  # docker does not answer: the commands for an empty machine
     yield Line(stage="builder", command=builder.tool.list())
     if state != "running":
         text = builder.configuration.encode()
@@ -177,7 +177,7 @@ def _no_builder(context: BootstrapContext) -> StageStatus:
 
 
 def _ensure_images(context: BootstrapContext) -> StageStatus:
-    """Load the images of images.yaml into every node; one that cannot be loaded is reported, and stops nothing."""
+    """Load the images of images.yaml into every node; a failure is reported and does not stop the bootstrap."""
     from devtools.commands.images.preload import load_images
 
     if not _has_images(context):
@@ -209,7 +209,7 @@ def _images_commands(context: BootstrapContext) -> Iterable[Line]:
 
 
 def _has_images(context: BootstrapContext) -> bool:
-    """Report whether there are images to load into this cluster."""
+    """Return whether there are images to load into this cluster."""
     from devtools.images.catalog import load_catalog
 
     return context.k3d is not None and bool(load_catalog(context.app.settings.root).images)
@@ -247,7 +247,7 @@ def _specs_commands(context: BootstrapContext) -> Iterable[Line]:
 
 
 def _ensure_tilt(context: BootstrapContext) -> StageStatus:
-    """Start Tilt and wait until it has loaded the Tiltfile; one that runs already is left alone."""
+    """Start Tilt and wait until it has loaded the Tiltfile; a running Tilt is left alone."""
     running, process, say = context.tilt, context.process, context.app.say
     if context.program is None or not context.has_tiltfile:
         return _no_tilt(context)
@@ -291,7 +291,7 @@ def _remove_tilt(context: BootstrapContext) -> None:
 
 
 def _tilt_missing(context: BootstrapContext) -> StageStatus:
-    """Tilt does not run: it cannot, it was not started, or it ended by itself."""
+    """Return the state if Tilt does not run: it cannot, it was not started, or it ended by itself."""
     process = context.process
     if not (context.program and context.has_tiltfile):
         return _no_tilt(context)
@@ -310,7 +310,7 @@ def _no_tilt(context: BootstrapContext) -> StageStatus:
 
 
 def _tilt_running(context: BootstrapContext, running: Running, error: str | None) -> StageStatus:
-    """Tilt runs; the stage is ready once its Tiltfile is loaded (`error` is None until then)."""
+    """Return the state if Tilt runs: ready once its Tiltfile is loaded (`error` is None until then)."""
     where = f"pid {running.pid}{_starter(running)}, {running.url}"
     if error:
         path = context.app.settings.root / TILTFILE

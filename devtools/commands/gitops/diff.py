@@ -1,4 +1,4 @@
-"""`invoke gitops.diff`: what differs between two environments or two git revisions, or Git and a cluster."""
+"""`invoke gitops.diff`: differences between two environments, two git revisions, or Git and a cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTPUTS = ("text", "json", "markdown")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What was typed."""
+    """The options as typed."""
 
     environment: str = ""
     against: str = ""  # another environment
@@ -33,7 +33,7 @@ class Arguments:
 
 
 def diff(app: App, typed: Arguments) -> ExitCode:
-    """Show what differs; with `fail_on_change` FAILED if anything does, CONFIG if a chart cannot be rendered."""
+    """Show the differences; with `fail_on_change` FAILED if there are any, CONFIG if a chart cannot be rendered."""
     started = time.monotonic()
     _check(typed)
     if typed.live:
@@ -69,7 +69,7 @@ def show_difference(app: App, document: dict[str, Any], output: str) -> None:
 
 
 def difference_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return what people read."""
+    """Return the document as text for people."""
     from devtools.report.changes.text import changes_lines
 
     head = (Span(f"from {document['from']} to {document['to']}", "strong"),)
@@ -79,7 +79,7 @@ def difference_lines(document: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def _check(typed: Arguments) -> None:
-    """Raise ConfigError for flags that do not fit together."""
+    """Raise ConfigError for incompatible flags."""
     if sum(map(bool, (typed.against, typed.from_ref, typed.live))) != 1:
         hint = "such as invoke gitops.diff --env staging --against dev, or invoke gitops.diff --env dev --from main"
         raise ConfigError("gitops.diff takes exactly one of --against, --from and --live", hint=hint)
@@ -105,7 +105,7 @@ def _between(app: App, typed: Arguments) -> tuple[str, str, Any, Any]:
 
 @contextlib.contextmanager
 def tree_at(app: App, ref: str) -> Iterator[Path]:
-    """Yield the stack's root as it is at a git ref; the working tree's without one."""
+    """Yield the stack's root as of a git ref; without a ref that of the working tree."""
     root = app.settings.root
     if not ref:
         yield root

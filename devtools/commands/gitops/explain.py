@@ -1,4 +1,4 @@
-"""`invoke gitops.explain COMPONENT`: each key of a release beside what it becomes in Argo CD and Flux."""
+"""`invoke gitops.explain COMPONENT`: each key of a release next to its equivalents in Argo CD and Flux."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`invoke gitops.export`: the stack's environments as files that a GitOps controller reads."""
+"""`invoke gitops.export`: writes the stack's environments as files for a GitOps controller."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Arguments:
     """An export as typed."""
 
     engine: str = "argocd"
-    environments: tuple[str, ...] = ()  # empty: all that the settings export
+    environments: tuple[str, ...] = ()  # empty: all exported environments of the settings
     out: str = ""
     layout: str = "components"
     charts: str = ""  # empty: as the settings say
@@ -53,7 +53,7 @@ class Arguments:
 
 
 def export(app: App, typed: Arguments) -> ExitCode:
-    """Write the export, or with `check` and `dry_run` say what would change."""
+    """Write the export, or with `check` and `dry_run` show what would change."""
     from devtools.report.tables import show_document
 
     made = make_export(app, typed)
@@ -68,7 +68,7 @@ def export(app: App, typed: Arguments) -> ExitCode:
 
 
 def changes_for(made: Made, typed: Arguments) -> Changes:
-    """Return what an export would change in its directory; ConfigError for files that were edited by hand."""
+    """Return the changes of an export to its directory; ConfigError for manually edited files."""
     return changes_of(
         made.out,
         typed.engine,
@@ -81,7 +81,7 @@ def changes_for(made: Made, typed: Arguments) -> Changes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """An export and what it was made of."""
+    """An export and its inputs."""
 
     export: Export
     components: Mapping[str, tuple[Component, ...]]  # by environment
@@ -92,12 +92,12 @@ class Made:
 
 
 def make_export(app: App, typed: Arguments) -> Made:
-    """Return the export that was asked for; raises ConfigError with everything that is wrong with the stack."""
+    """Return the requested export; raises ConfigError with every problem of the stack."""
     settings = gitops_settings(app, typed.charts)
     _check_words(typed)
     chosen = _environments(settings, typed.environments)
-    # Projects and bases are made of every environment, so a choice of some narrows only what is written. A tree of
-    # layout infra is of the chosen ones alone.
+    # Projects and bases depend on every environment, so a selection only limits which files are written. A tree of
+    # layout infra depends only on the selected environments.
     names = chosen if typed.layout == "infra" else tuple(settings.environments)
     out, place = place_of(app, typed.out)
     if typed.layout == "addons":
@@ -153,7 +153,7 @@ def _refuse_secrets(
     place: Place,
     root: Path,
 ) -> None:
-    """Raise ConfigError with each secret in plain text that a file of the export would hold."""
+    """Raise ConfigError with each secret that a file of the export would contain in plain text."""
     exported = {(name, item.release) for name, items in components.items() for item in items}
     releases = [
         release for stack in stacks for release in stack.releases() if (stack.environment.name, release.id) in exported
@@ -175,7 +175,7 @@ def engine_of(name: str) -> Engine:
 
 
 def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
-    """Return what devtools.yaml says of exports, with `charts` instead of its own; ConfigError if it says nothing."""
+    """Return the export settings of devtools.yaml, with `charts` replaced; ConfigError if there are none."""
     import re
 
     from devtools.base.key_types import CHARTS, MESSAGES
@@ -190,7 +190,7 @@ def gitops_settings(app: App, charts: str = "") -> GitopsSettings:
 
 
 def place_of(app: App, typed: str) -> tuple[Path, Place]:
-    """Return the directory of the export, and where controllers find it in the Git repository."""
+    """Return the directory of the export, and its path in the Git repository."""
     settings = app.settings
     out = (app.cwd / typed).resolve() if typed else settings.root / "gitops"
     root = PurePosixPath(settings.gitops.path if settings.gitops else "")
@@ -205,7 +205,7 @@ def place_of(app: App, typed: str) -> tuple[Path, Place]:
 
 
 def exported_stack(app: App, environment: str) -> Stack:
-    """Return the stack as an environment sees it, without stand-ins: what a controller deploys is real."""
+    """Return the stack as an environment sees it, without stand-ins, because a controller deploys real charts."""
     from devtools.app.stack_cache import is_current
     from devtools.config.stack import load_stack
 
@@ -225,7 +225,7 @@ def exported_stack(app: App, environment: str) -> Stack:
 def chart_infos_of(
     app: App, stacks: Iterable[Stack], settings: GitopsSettings, place: Place
 ) -> Mapping[str, ChartInfo]:
-    """Return what the export needs to know of every chart that is used."""
+    """Return the facts about every used chart that the export needs."""
     from devtools.gitops.tree import charts
 
     used = [release.chart for stack in stacks for release in stack.releases() if release.installed]
@@ -279,7 +279,7 @@ def _check_words(typed: Arguments) -> None:
 
 
 def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] | None:
-    """Return whether a file belongs to the chosen releases and environments; None if all do."""
+    """Return a predicate for the files of the chosen releases and environments; None if all are chosen."""
     from devtools.planning.selection import choose_releases, narrowed
 
     if not (typed.environments or typed.layers or typed.selector != Selector()):
@@ -292,7 +292,7 @@ def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] |
         chosen = {release for selector in selectors for release in _chosen(stack, choose_releases(stack, selector))}
         names |= {(environment, item.name) for item in made.components[environment] if item.release in chosen}
     whole = not (typed.layers or typed.selector != Selector())
-    bare = typed.layout == "infra" and len(made.components) == 1  # its paths may not have the environment
+    bare = typed.layout == "infra" and len(made.components) == 1  # its paths may lack the environment
 
     def includes(path: PurePosixPath) -> bool:
         words = {*path.parts[:-1], path.stem}
@@ -337,7 +337,7 @@ def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any
 
 
 def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
-    """Return the document for people; paths stay whole."""
+    """Return the document for people; paths are not shortened."""
     return [(Span(text),) for text in _texts(document)]
 
 
@@ -356,7 +356,7 @@ def _texts(document: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _note_lines(notes: Iterable[Mapping[str, str]]) -> Iterable[str]:
-    """Yield notes, one for all environments in which it is the same."""
+    """Yield notes; equal notes of several environments are combined."""
     environments: dict[tuple[str, str], list[str]] = {}
     for note in notes:
         environment, _, release = note["component"].partition("/")

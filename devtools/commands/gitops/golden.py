@@ -44,7 +44,7 @@ def compare(app: App, typed: Arguments, golden: str, *, update: bool) -> ExitCod
 
 
 def _write(place: Path, known: dict[str, str], made: dict[str, str]) -> int:
-    """Write what differs and remove golden files of sets that are gone; the number of files touched."""
+    """Write different golden files and remove those of deleted sets; return the number of changed files."""
     from devtools.base.atomic_write import write_whole
 
     place.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`invoke gitops.import`: layers from the GitOps tree of a team that already runs Argo CD or Flux."""
+"""`invoke gitops.import`: writes layers from the GitOps tree of a team that already uses Argo CD or Flux."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Arguments:
 
 
 def import_tree(app: App, typed: Arguments, output: str) -> ExitCode:
-    """Write layers, overlays, charts and the lock into a new directory; exit code 1 if anything was refused."""
+    """Write layers, overlays, charts and the lock into a new directory; exit code 1 if anything was rejected."""
     from devtools.gitops.imports import imported
     from devtools.gitops.verify import read_world
     from devtools.report.tables import show_document
@@ -54,7 +54,7 @@ def import_tree(app: App, typed: Arguments, output: str) -> ExitCode:
 
 
 def _name(out: Path) -> str:
-    """The stack's name: that of the directory."""
+    """Return the stack's name: that of the directory."""
     import re
 
     return re.sub(r"[^a-z0-9]+", "-", out.name.lower()).strip("-")[:32].strip("-") or "imported"
@@ -92,7 +92,7 @@ def import_json(app: App, typed: Arguments, made: Imported) -> dict[str, Any]:
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The document for people: a line per note, then what was written."""
+    """Return the document for people: a line per note, then the written files."""
     from devtools.base.words import plural
     from devtools.report.text import Span, clean
 

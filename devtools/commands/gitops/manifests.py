@@ -1,4 +1,4 @@
-"""`invoke gitops.preview --manifests`: what helm renders of each Application, with the values in Argo CD's order."""
+"""`invoke gitops.preview --manifests`: renders each Application with helm, with the values in Argo CD's order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _add(app: App, row: dict[str, Any], parts: Sequence[Rendered]) -> None:
 
 
 def _chart(app: App, root: Path, source: Mapping[str, Any]) -> Path | None:
-    """The chart of a source on this disk: a directory of the repository, or the archive that the lock pins."""
+    """Return a source's chart on this disk: a directory of the repository, or the archive that the lock pins."""
     if path := source.get("path"):
         chart = (root / str(path)).resolve()
         return chart if chart.is_relative_to(root) and (chart / "Chart.yaml").is_file() else None

@@ -1,4 +1,4 @@
-"""`invoke gitops.preview`: the Applications that Argo CD generates from exported files, offline."""
+"""`invoke gitops.preview`: shows the Applications that Argo CD generates from exported files, offline."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from devtools.gitops.tree.read import Tree
 
 PROGRAM = "argocd-preview"
-DEFAULT = "gitops"  # the directory that `gitops.export` writes
+DEFAULT = "gitops"  # the output directory of `gitops.export`
 
 Sources = Mapping[tuple[str, str], Sequence["HelmSource"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What was typed."""
+    """The options as typed."""
 
     directory: str = ""
     sets: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ def preview(app: App, typed: Arguments) -> ExitCode:
 
 
 def _hide_secrets(app: App, document: dict[str, Any]) -> None:
-    """Hide what looks secret in the Applications: values and parameters may stand in them."""
+    """Hide values and parameters in the Applications that look secret."""
     applications = [item for group in document["groups"] for item in group["applications"]]
     app.redactor.learn(*(item["spec"] for item in applications))
     for item in applications:
@@ -79,7 +79,7 @@ def _hide_secrets(app: App, document: dict[str, Any]) -> None:
 
 
 def _is_broken(document: Mapping[str, Any]) -> bool:
-    """Whether something is not generated, not synced or not rendered."""
+    """Return whether anything is not generated, not synced or not rendered."""
     return any(
         group["errors"]
         or not group["applications"]
@@ -94,14 +94,14 @@ def _is_broken(document: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """A tree and what is generated from it."""
+    """A tree and the Applications generated from it."""
 
     tree: Tree
     groups: tuple[ApplicationGroup, ...]
 
 
 def place_of(app: App, typed: str) -> tuple[Path, Path]:
-    """Return the directory of exported files and the repository's root; ConfigError if it is not there."""
+    """Return the directory of exported files and the repository's root; ConfigError if it does not exist."""
     from devtools.config.settings import find_root
 
     directory = ((app.cwd / typed) if typed else find_root(app.cwd) / DEFAULT).resolve()
@@ -111,7 +111,7 @@ def place_of(app: App, typed: str) -> tuple[Path, Path]:
 
 
 def checkout_of(app: App, directory: Path) -> Path:
-    """Return the top of the git checkout that a directory is in, else the project's root, else the directory."""
+    """Return the top of the git checkout that contains a directory, else the project's root, else the directory."""
     for parent in (directory, *directory.parents):
         if (parent / ".git").exists():
             return parent
@@ -145,13 +145,13 @@ def generated(app: App, directory: Path, root: Path, typed: Arguments) -> Genera
 
 
 def _program(app: App) -> Path:
-    """Return argocd-preview; the first time it is built."""
+    """Return argocd-preview, which is built on first use."""
     app.toolchain.ensure([PROGRAM], app.say)
     return app.toolchain.path(PROGRAM)
 
 
 def _clusters(app: App, typed: str) -> tuple[Mapping[str, Any], ...]:
-    """Read the cluster Secrets of a file; their contents are secret. ConfigError if there are none."""
+    """Read the cluster Secrets of a file; their contents are hidden in output. ConfigError if there are none."""
     from devtools.base.machine_yaml import read_documents
     from devtools.base.open_file import read_source
     from devtools.gitops.preview.generate import cluster_secrets
@@ -170,7 +170,7 @@ def _clusters(app: App, typed: str) -> tuple[Mapping[str, Any], ...]:
 
 
 def urls_of(app: App, directory: Path) -> tuple[str, ...]:
-    """Return the URLs that name the repository of a directory: that of the settings, if they name one."""
+    """Return the URLs of the repository that contains a directory: that of the settings, if they have one."""
     url = repository_url(settings_of(app), directory)
     return (url,) if url else ()
 
@@ -192,7 +192,7 @@ def sources_of(app: App, tree: Tree, found: Sequence[ApplicationGroup]) -> Sourc
 
 @contextmanager
 def checked_out(app: App, root: Path, ref: str) -> Iterator[Path]:
-    """Unpack the repository at a git ref into a temporary directory; ConfigError if there is no such ref."""
+    """Extract the repository at a git ref into a temporary directory; ConfigError if there is no such ref."""
     from devtools.base.archives import unpack
     from devtools.buf.git import Git
 

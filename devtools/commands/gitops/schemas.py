@@ -1,4 +1,4 @@
-"""Which program checks schemas: the embedded cluster's API server if it runs, else kubeconform."""
+"""Chooses the program that checks schemas: the embedded cluster's API server if it runs, else kubeconform."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Check = Callable[[Sequence[Mapping[str, Any]]], "Checked"]
 def checker(
     app: App, typed: str, directories: Iterable[str], tree: Tree, settings: Settings | None
 ) -> tuple[Check | None, str]:
-    """Return what checks schemas and why it is not the API server; None and why if nothing does.
+    """Return the schema checker and why it is not the API server; None and a reason if there is none.
 
     `server` raises EnvironmentFault if no embedded cluster runs.
     """
@@ -45,7 +45,7 @@ def checker(
 
 
 def embedded_cluster(app: App) -> Cluster:
-    """Return the running embedded cluster; a real one is not used, because CRDs are created for a moment."""
+    """Return the running embedded cluster; a real one is not used, because CRDs are created temporarily."""
     if app.provider_name != "kwok":
         raise ConfigError(
             f"the cluster is not an embedded one but of {app.provider_name}", hint="DEVTOOLS_PROVIDER=kwok"
@@ -54,7 +54,7 @@ def embedded_cluster(app: App) -> Cluster:
 
 
 def known_crds(app: App, directories: Iterable[str], tree: Tree, settings: Settings | None) -> Crds:
-    """Return the CRDs of vendored charts, of the tree and of the named directories; the last ones win."""
+    """Return the CRDs of vendored charts, of the tree and of the named directories; later ones win."""
     from devtools.gitops.schemas.crds import crds_in, crds_of_charts, crds_of_directory
 
     found: Crds = {}

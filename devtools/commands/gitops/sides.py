@@ -1,4 +1,4 @@
-"""Two states of the stack, such as two environments or two git revisions, and what differs between them."""
+"""Compares two states of the stack, such as two environments or two git revisions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from devtools.planning.plan import Selection, behind, make_plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """The stack of one environment at one revision, with what Helm receives for each release."""
+    """The stack of one environment at one revision, with Helm's inputs for each release."""
 
-    plan: Plan  # installs everything
+    plan: Plan  # a plan that installs everything
     values: Mapping[ReleaseId, Mapping[str, Any]]
     digests: Mapping[ReleaseId, str]
     charts: Mapping[ReleaseId, str]  # digests
@@ -30,7 +30,7 @@ class Side:
 
 
 def side_of(app: App, environment: str, root: Path | None = None) -> Side:
-    """Read one side, with real charts; from `root` instead of the project's. Raises ConfigError with every problem."""
+    """Read one side, with real charts, from `root` or the project. Raises ConfigError with every problem."""
     from devtools.config.environments import chosen
     from devtools.config.stack import load_stack
     from devtools.config.values import inputs_digest, merge, with_stand_ins
@@ -49,7 +49,7 @@ def side_of(app: App, environment: str, root: Path | None = None) -> Side:
 
 
 def _chart_digest(app: App, release: Release) -> str:
-    """Return the digest of a chart's bytes; of one that is not vendored, of its name and version."""
+    """Return the digest of a chart's bytes, or of its name and version if it is not vendored."""
     try:
         return app.real_charts.digest(release.chart)
     except ConfigError:
@@ -57,7 +57,7 @@ def _chart_digest(app: App, release: Release) -> str:
 
 
 def with_chart(side: Side, pin: str, chart: ChartRef, digest: str) -> Side:
-    """Return a side whose releases of a pinned chart have this one instead, with the digest of its bytes."""
+    """Return a side whose releases of a pinned chart use this chart instead, with the digest of its bytes."""
     used = {step.id for step in side.plan.steps if step.release.chart.pin == pin and step.id in side.digests}
     digests = {**side.digests, **{name: f"{side.digests[name]} {digest}" for name in used}}
     steps = [
@@ -69,7 +69,7 @@ def with_chart(side: Side, pin: str, chart: ChartRef, digest: str) -> Side:
 
 
 def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseId] = ()) -> tuple[Plan, list[Any]]:
-    """Return a plan that makes the second side of the first, and what it changes; charts are rendered by helm.
+    """Return a plan that turns the first side into the second, and its changes; helm renders the charts.
 
     With `only` other releases are left out.
     """
@@ -79,7 +79,7 @@ def compare_sides(app: App, before: Side, after: Side, only: Collection[ReleaseI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What `compare_sides` returns, and the renderings of both sides."""
+    """The result of `compare_sides`, and the renderings of both sides."""
 
     plan: Plan
     changes: list[Any] = field(default_factory=list)
@@ -96,7 +96,7 @@ def difference_of(
     *,
     crds_stay: bool = False,
 ) -> Difference:
-    """See `compare_sides` and `compare_renderings`; `memory` keeps renderings for other comparisons."""
+    """See `compare_sides` and `compare_renderings`; `memory` stores renderings for other comparisons."""
     from devtools.base.words import plural
     from devtools.drift.rendered import compare_renderings
     from devtools.rendering.renderer import renderer
@@ -129,7 +129,7 @@ def difference_of(
 def _rendered(
     rendering: Any, side: Side, names: Collection[ReleaseId], memory: MutableMapping[Any, Any]
 ) -> Mapping[ReleaseId, Any]:
-    """Render what was named, and what it needs, since that may bring kinds."""
+    """Render the named releases, and those they need, which may have CRDs for their kinds."""
     from devtools.rendering.steps import render_steps
     from devtools.toolchain.versions import tool
 
@@ -140,7 +140,7 @@ def _rendered(
 
 
 def _difference(before: Side, after: Side, only: Collection[ReleaseId]) -> Plan:
-    """Return the plan whose steps lead from the first side to the second."""
+    """Return the plan that turns the first side into the second."""
     old, new = before.steps, after.steps
     steps = [_step(step, old.get(step.id), before, after) for step in new.values()]
     environment = after.plan.stack.environment.name
@@ -161,7 +161,7 @@ def _step(step: Step, old: Step | None, before: Side, after: Side) -> Step:
 
 
 def _reasons(step: Step, old: Step, before: Side, after: Side) -> list[str]:
-    """Return what differs of the inputs of a release."""
+    """Return the differences between the inputs of a release."""
     reasons = []
     was, now = old.release.chart, step.release.chart
     if before.charts[step.id] != after.charts[step.id]:

@@ -1,4 +1,4 @@
-"""`invoke gitops.verify`: what goes wrong silently in a GitOps tree."""
+"""`invoke gitops.verify`: finds errors in a GitOps tree that controllers do not report."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from devtools.report.text import Line
 
 VERSION = 1  # of the JSON document
-_PLACES = 3  # of one finding that people are shown
+_PLACES = 3  # places of one finding in the text output
 UNREADABLE = "unreadable-file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What is verified, as typed."""
+    """The options as typed."""
 
     directory: str = ""
     root: str = ""
@@ -51,7 +51,7 @@ def verify(app: App, typed: Arguments, output: str) -> ExitCode:
 def _with_schemas(
     app: App, world: World, typed: Arguments, settings: Settings | None
 ) -> tuple[tuple[Finding, ...], dict[str, Any]]:
-    """Every finding, those of schemas included, and which program checked those."""
+    """Return every finding, including schema findings, and the program that checked schemas."""
     from devtools.commands.gitops import schemas
     from devtools.gitops.verify import findings_of
     from devtools.gitops.verify.schema import schema_findings
@@ -65,7 +65,7 @@ def _with_schemas(
 
 
 def _default(settings: Settings | None, cwd: Path) -> Path:
-    """The exported tree of this repository; outside of a stack where the user is."""
+    """Return the exported tree of this repository; outside of a stack the user's directory."""
     if settings is None:
         return cwd
     exported = settings.root / "gitops"
@@ -75,7 +75,7 @@ def _default(settings: Settings | None, cwd: Path) -> Path:
 
 
 def settings_of(app: App) -> Settings | None:
-    """What devtools.yaml says; None outside of a stack, where any tree may be verified."""
+    """Return the settings; None outside of a stack, where any tree may be verified."""
     from devtools.config.settings import find_root
 
     try:
@@ -86,7 +86,7 @@ def settings_of(app: App) -> Settings | None:
 
 
 def repository_url(settings: Settings | None, directory: Path) -> str:
-    """The URL of the repository that the tree is in, if devtools.yaml there says it."""
+    """Return the URL of the repository that contains the tree, if its devtools.yaml has one."""
     if settings is None or settings.gitops is None:
         return ""
     return settings.gitops.repository if directory.resolve().is_relative_to(settings.root.resolve()) else ""
@@ -112,7 +112,7 @@ def verify_json(
 
 
 def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
-    """The places of each finding, as `file:line:column`: one mistake of a template is found in many files."""
+    """Return the places of each finding, as `file:line:column`: one template mistake may occur in many files."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for item in found:
         place = f"{item['file']}:{item['line']}:{item['column']}"
@@ -121,7 +121,7 @@ def _grouped(found: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], l
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The document for people: a line per finding that editors can follow; paths stay whole."""
+    """Return the document for people: a line per finding that editors can open; paths are not shortened."""
     from devtools.base.words import plural
     from devtools.report.text import Span, clean, wrapped
 
@@ -142,7 +142,7 @@ def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def _schemas_line(schemas: Mapping[str, Any]) -> str:
-    """Which program checked schemas, and what it could not check."""
+    """Return which program checked schemas, and what it could not check."""
     if not schemas["by"]:
         return f"schemas: not checked: {schemas['why']}"
     skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(schemas["skipped"].items()))

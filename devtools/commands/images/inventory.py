@@ -1,4 +1,4 @@
-"""`invoke images.list` and `images.preload`: the images that charts want, and those that clusters are given."""
+"""`invoke images.list` and `images.preload`: images that charts reference, and images for clusters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERSION = 1  # of the JSON documents
 
 
 def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
-    """Every image that enabled releases want, who wants it, and whether images.yaml has it."""
+    """List every image that enabled releases reference, those releases, and whether images.yaml has it."""
     from devtools.images.catalog import load_catalog
 
     catalog = load_catalog(app.settings.root)
@@ -45,7 +45,7 @@ def show(app: App, layers: Sequence[str], options: Options) -> ExitCode:
 
 
 def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[RequiredImage, ...]:
-    """The images of releases as declared for this environment, from charts that are checked against the lock."""
+    """Return the images of releases as declared for this environment, from charts verified against the lock."""
     from devtools.config.values import masked, merge
     from devtools.errors import config_error
     from devtools.images.inventory import find_images
@@ -65,7 +65,7 @@ def wanted_by(app: App, stack: Stack, releases: Sequence[Release]) -> tuple[Requ
 
 
 def _chosen(stack: Stack, layers: Sequence[str]) -> list[Release]:
-    """The enabled releases of these layers, of all without any."""
+    """Return the enabled releases of these layers; without layers, of all."""
     from devtools.planning.layer_names import find_layer
 
     names = {find_layer(stack, typed).name for typed in layers}
@@ -73,7 +73,7 @@ def _chosen(stack: Stack, layers: Sequence[str]) -> list[Release]:
 
 
 def _row(item: RequiredImage, catalog: Catalog) -> dict[str, Any]:
-    """One image as JSON data."""
+    """Return one image as JSON data."""
     pinned = catalog.find(item.reference)
     return {
         "image": str(item.reference),
@@ -87,7 +87,7 @@ def _row(item: RequiredImage, catalog: Catalog) -> dict[str, Any]:
 
 
 def _unused(catalog: Catalog, name: str) -> dict[str, Any]:
-    """An image of the catalog that no rendered release names."""
+    """Return an image of the catalog that no rendered release references."""
     pinned = catalog.images[name]
     return {
         "image": name,
@@ -101,7 +101,7 @@ def _unused(catalog: Catalog, name: str) -> dict[str, Any]:
 
 
 def _origin(row: Mapping[str, Any]) -> str:
-    """Whether it is a placeholder, or how images.yaml has it."""
+    """Return whether it is a placeholder, or how images.yaml provides it."""
     if row["stand_in"]:
         return "stand-in"
     if not row["pinned"]:
@@ -114,7 +114,7 @@ def _users(releases: Sequence[str]) -> str:
 
 
 def _summary(rows: Sequence[Mapping[str, Any]], releases: int) -> str:
-    """The count, and what a stand-in's image is worth."""
+    """Return the count, and a note about images of stand-ins."""
     placeholders = sum(1 for row in rows if row["stand_in"])
     pinned = sum(1 for row in rows if row["pinned"])
     text = f"{plural(len(rows), 'image')} of {plural(releases, 'release')}, {pinned} in images.yaml"
@@ -124,7 +124,7 @@ def _summary(rows: Sequence[Mapping[str, Any]], releases: int) -> str:
 
 
 def _write(app: App, cells: Sequence[tuple[str, ...]]) -> None:
-    """Rows as aligned lines."""
+    """Return rows as aligned lines."""
     from devtools.report.text import clean
 
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

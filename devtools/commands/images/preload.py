@@ -1,4 +1,4 @@
-"""`invoke images.preload`: brings images into the nodes of the cluster, whichever provider made it."""
+"""`invoke images.preload`: loads images into the nodes of the cluster, whichever provider created it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def preload(
     """Load the named images of images.yaml, or all, into every node; all are tried before failures are reported.
 
     `timeout` is a duration for each command, pull, build or push. Raises ConfigError for an existing cluster, an
-    unknown name or a wrong word; EnvironmentFault where there is no running cluster.
+    unknown name or an invalid option; EnvironmentFault if there is no running cluster.
     """
     if dry_run:
         return _planned(app, preload_commands(app, names, via=via, timeout=timeout), output)
@@ -52,7 +52,7 @@ def preload(
 def load_images(
     app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
 ) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
-    """What `preload` does, without showing it: what became of each image, and what the embedded real node has."""
+    """Do the work of `preload`: return each image's result, and the images of the embedded real node."""
     chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
     if app.provider_name == "context":
         raise ConfigError(
@@ -69,7 +69,7 @@ def load_images(
 
 
 def lacking(app: App) -> tuple[str, ...] | None:
-    """Images of images.yaml that some node of the k3d cluster has not; None where it wants none."""
+    """Return the images of images.yaml that a node of the k3d cluster lacks; None if images do not apply."""
     chosen = _chosen(app, ())
     if app.provider_name != "k3d" or not chosen:
         return None
@@ -79,9 +79,9 @@ def lacking(app: App) -> tuple[str, ...] | None:
 def preload_commands(
     app: App, names: Sequence[str] = (), *, via: str = "registry", timeout: str = DEFAULT_TIMEOUT
 ) -> tuple[Command, ...]:
-    """What `preload` would do, as commands that a person could type; nothing is asked but files.
+    """Return equivalent commands for `preload`, from files alone.
 
-    Empty on a cluster that nothing is brought into: the embedded one fetches nothing unless it is asked by name.
+    Empty for the embedded cluster, which fetches nothing unless an image is requested by name.
     """
     chosen, way, seconds = _chosen(app, names), _via(via), _seconds(timeout)
     if app.provider_name == "k3d":
@@ -139,7 +139,7 @@ def _obtain(app: App, timeout: float) -> ImageFetcher:
 
 
 def _k3d(app: App, timeout: float, registry: Registry | None = None) -> K3dImages:
-    """`registry` is the one that was found; otherwise the configured one."""
+    """Return the loader for k3d; `registry` is the existing one, else the configured one."""
     from devtools.clusters.k3d.images import K3dImages
 
     fetch = _obtain(app, timeout)
@@ -159,7 +159,7 @@ def _k3d(app: App, timeout: float, registry: Registry | None = None) -> K3dImage
 def _embedded(
     app: App, chosen: Iterable[Pinned], timeout: float, *, asked: bool
 ) -> tuple[tuple[Preloaded, ...], tuple[str, ...]]:
-    """The results, and what the real node has then; without one nothing wants an image."""
+    """Return the results, and the real node's images afterwards; without a real node no image is needed."""
     from devtools.clusters.k3d.images import Preloaded
 
     cluster = app.find_cluster()
@@ -185,7 +185,7 @@ def _node_images(app: App, node: str, timeout: float) -> NodeImages:
 
 
 def _pin(app: App, results: Iterable[Preloaded]) -> None:
-    """Write digests of what was pulled for the first time into images.yaml, as vendoring does into the lock."""
+    """Write digests of images pulled for the first time into images.yaml, as vendoring does with the lock."""
     from devtools.images.pinning import pin
 
     digests = {str(r.image): r.digest for r in results if r.digest and not r.image.digest}
@@ -194,7 +194,7 @@ def _pin(app: App, results: Iterable[Preloaded]) -> None:
 
 
 def _code(results: Iterable[Preloaded]) -> ExitCode:
-    """Of a broken environment before that of a failed build, and of time running out where nothing else failed."""
+    """Return the exit code: a broken environment before a failed build, a timeout only if nothing else failed."""
     codes = {result.code for result in results}
     order = (ExitCode.BUG, ExitCode.ENVIRONMENT, ExitCode.CONFIG, ExitCode.FAILED, ExitCode.TIMEOUT)
     return next((code for code in order if code in codes), ExitCode.OK)

@@ -1,1 +1,1 @@
-"""The commands that bring in what other tools declare."""
+"""The commands that import the declarations of other tools."""

@@ -1,4 +1,4 @@
-"""Finds out what each chart of a helmfile becomes here: a lock entry, or a chart of this repository."""
+"""Converts each chart of a helmfile into a lock entry or a chart of this repository."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from devtools.imports.model import Chart
 from devtools.imports.states import State
 
 _PLATFORM = "platform"
-_DEEPEST = 6  # directories above a chart that its dependencies may be in
-_MOST = 10_000  # files of one chart
+_DEEPEST = 6  # levels of parent directories that may contain a chart's dependencies
+_MOST = 10_000  # maximum files of one chart
 
 
 @dataclass(kw_only=True)
 class Finder:
-    """Charts of one import; `out` is the root of the repository that is written to."""
+    """The charts of one import; `out` is the root of the target repository."""
 
     app: App
     out: Path
     home: Path
     _lock: Lock = field(init=False)
-    _new: dict[str, Chart] = field(default_factory=dict)  # by pin, or by name if it is of this repository
-    _local: dict[str, Path] = field(default_factory=dict)  # directories by the names of charts of this repository
+    _new: dict[str, Chart] = field(default_factory=dict)  # by pin, or by name for a chart of this repository
+    _local: dict[str, Path] = field(default_factory=dict)  # directories of this repository's charts, by name
 
     def __post_init__(self) -> None:
-        """Read the lock that is there."""
+        """Read the existing lock."""
         self._lock = load_lock(self.out / "charts", self.out)
 
     def find(self, state: State, chart: str, version: str, environment: str) -> Chart:
-        """Return what a chart of an environment becomes; ConfigError with the reason if it cannot be used."""
+        """Return the result for a chart of an environment; ConfigError with the reason if it cannot be used."""
         directory = state.source.parent / chart
         if chart.startswith((".", "/")) or directory.is_dir():
             return self._directory(directory.resolve(), state.source.parent.resolve(), chart, environment)
@@ -62,8 +62,8 @@ class Finder:
     def _pinned(self, publisher: str, name: str, version: str, source: Mapping[str, str]) -> Chart:
         """Return the chart of a repository, pinned.
 
-        A lock that is there may have one other version, which layers name without it: then this one gets another
-        publisher, so that their chart stays clear.
+        An existing lock may have one other version, which layers name without version: then this chart gets another
+        publisher, so that their reference stays unambiguous.
         """
         publisher = f"{publisher}-charts" if publisher in (_PLATFORM, *KINDS) else publisher
         exact = version if re.fullmatch(EXACT, version) else self._version(publisher, name, version, source)
@@ -77,7 +77,7 @@ class Finder:
         return self._new.setdefault(pin, Chart(name=chart, version=exact, entry=keys))
 
     def reference(self, chart: Chart) -> str:
-        """Return a chart's name in layer files, once all charts are found: with its version if there are several."""
+        """Return a chart's name in layer files, once all charts are known: with its version if there are several."""
         return chart.name if len(self._versions(chart.name)) < 2 else f"{chart.name}@{chart.version}"  # noqa: PLR2004
 
     def _versions(self, name: str) -> set[str]:
@@ -85,7 +85,7 @@ class Finder:
         return new | {entry.version for entry in self._lock.versions(name)}
 
     def _version(self, publisher: str, name: str, wanted: str, source: Mapping[str, str]) -> str:
-        """Return the version that is locked, else what the repository has for a range; ConfigError if it has none."""
+        """Return the locked version, else the repository's newest in the range; ConfigError if there is none."""
         key = f"{publisher}/{name}"
         known = self._versions(key)
         if fitting := [version for version in known if not wanted or is_compatible(wanted, version)]:
@@ -100,7 +100,7 @@ class Finder:
         return found
 
     def _directory(self, directory: Path, base: Path, shown: str, environment: str) -> Chart:
-        """Return a chart that lies beside the helmfile, with its files."""
+        """Return a local chart of the helmfile, with its files."""
         if directory.is_dir() and not (directory / "Chart.yaml").exists():
             return self._packaged(directory, base, shown, environment)
         try:
@@ -124,7 +124,7 @@ class Finder:
         return self._new[key]
 
     def _packaged(self, directory: Path, base: Path, shown: str, environment: str) -> Chart:
-        """Return a chart that devtools makes of manifests or of a kustomization."""
+        """Return a chart that devtools packages from manifests or a kustomization."""
         key, origin, files = packaged(directory, base, shown, environment)
         if self._local.setdefault(key, origin) != origin:
             raise ConfigError(f"{shown} and another directory would both be {key}: rename one")
@@ -154,7 +154,7 @@ class Finder:
         self, directory: Path, metadata: Mapping[str, Any], repositories: Iterable[str], shown: str
     ) -> dict[PurePosixPath, bytes]:
         helm = HelmCharts(program=self.app.toolchain.path("helm"), home=self.home / "helm")
-        deep = Path(*("below",) * _DEEPEST)  # so that `file://../../x` is below `home`, too
+        deep = Path(*("below",) * _DEEPEST)  # so that `file://../../x` is inside `home`, too
         copy = self.home / "dependencies" / deep / directory.name
         shutil.rmtree(self.home / "dependencies", ignore_errors=True)
         shutil.copytree(directory, copy)
@@ -193,7 +193,7 @@ def _is_packed(dependency: Mapping[str, Any], files: Mapping[PurePosixPath, byte
 
 
 def _files_of(directory: Path, below: str = "") -> dict[PurePosixPath, bytes]:
-    """Return the files of a chart; links are left out, because they may lead anywhere."""
+    """Return the files of a chart; links are skipped, because they may lead anywhere."""
     found = [path for path in sorted(directory.rglob("*")) if path.is_file() and not path.is_symlink()]
     if len(found) > _MOST:
         raise ConfigError(f"{directory} has more than {_MOST} files")

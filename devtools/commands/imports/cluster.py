@@ -1,4 +1,4 @@
-"""`invoke import.cluster`: layers, overlays and charts from the releases that a cluster has."""
+"""`invoke import.cluster`: writes layers, overlays and charts from the releases on a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION = 1  # of the JSON document
 def import_cluster(
     app: App, namespaces: Sequence[str], out: str, output: str, *, dry_run: bool, overwrite: bool
 ) -> ExitCode:
-    """Write what Helm's records say; the cluster is only read, and nothing is written if anything is wrong."""
+    """Write a stack from Helm's records; the cluster is only read, and nothing is written if there is a problem."""
     from devtools.commands.imports.helmfile import out_of
     from devtools.commands.imports.report import show
     from devtools.commands.imports.writing import changes_of, repository_files, write
@@ -59,7 +59,7 @@ def import_cluster(
 
 
 def _encrypted(root: Path) -> dict[str, set[tuple[str, ...]]]:
-    """Return the keys that SOPS encrypted in the repository that is written to, by the name of the release."""
+    """Return the keys that SOPS encrypted in the target repository, by the name of the release."""
     from devtools.base.yaml_positions import read
     from devtools.imports.values import paths
     from devtools.sops.encrypted_file import SUFFIX
@@ -71,7 +71,7 @@ def _encrypted(root: Path) -> dict[str, set[tuple[str, ...]]]:
 
 
 def _documents(app: App, namespaces: Sequence[str]) -> list[dict[str, Any]]:
-    """Return Helm's document of each deployed release, by namespace and name; say which cannot be read."""
+    """Return Helm's record of each deployed release, by namespace and name; report unreadable ones."""
     from devtools.helm.ownership import revision_of
     from devtools.helm.record import read_document
     from devtools.project import Project

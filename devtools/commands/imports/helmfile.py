@@ -1,4 +1,4 @@
-"""`invoke import.helmfile`: layers, overlays and lock entries from a helmfile, and what it has that they cannot say."""
+"""`invoke import.helmfile`: writes layers, overlays and lock entries from a helmfile, and reports unsupported keys."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the JSON document
 _NAMES = ("helmfile.yaml", "helmfile.yaml.gotmpl", "helmfile.d")
-_MOST = 2000  # files that are looked through for places
-_LARGEST = 1024 * 1024  # bytes of one of them
+_MOST = 2000  # maximum files searched for places
+_LARGEST = 1024 * 1024  # maximum bytes of one of them
 _ENVIRONMENTS = re.compile(r"^environments:\s*\n((?:[ \t]+.*\n|\s*\n|#.*\n|\{\{.*\n)+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What is imported, as typed."""
+    """The options as typed."""
 
     path: str
     environments: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Arguments:
 
 @dataclass(kw_only=True)
 class _Read:
-    """What helmfile printed, and what became of the charts."""
+    """The output of helmfile, and the converted charts."""
 
     states: dict[str, tuple[State, ...]] = field(default_factory=dict)
     found: dict[str, tuple[Found, ...]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class _Read:
 
 
 def import_helmfile(app: App, typed: Arguments) -> ExitCode:
-    """Write what the helmfile declares; nothing is written if anything is wrong."""
+    """Write the helmfile's declarations; nothing is written if there is a problem."""
     from devtools.commands.imports.program import HelmfileProgram
     from devtools.commands.imports.report import show
     from devtools.commands.imports.writing import changes_of, repository_files, write
@@ -90,7 +90,7 @@ def import_helmfile(app: App, typed: Arguments) -> ExitCode:
 
 
 def out_of(app: App, typed: str) -> Path:
-    """Return the root of the repository to write to: as typed, else this one's, else here."""
+    """Return the root of the target repository: as typed, else this repository's, else the current directory."""
     from devtools.config.settings import find_root
 
     if typed:
@@ -117,7 +117,7 @@ def _file(app: App, typed: str) -> Path:
 
 
 def _texts(base: Path) -> dict[Path, str]:
-    """Return the files that may be state files, values or templates; charts are left out."""
+    """Return the files that may be state files, values or templates; charts are skipped."""
     texts: dict[Path, str] = {}
     near = [*sorted(base.glob("*")), *sorted(base.rglob("*"))]  # the helmfile itself is among the first
     for path in dict.fromkeys(near):
@@ -127,13 +127,13 @@ def _texts(base: Path) -> dict[Path, str]:
         if any((base / parent / "Chart.yaml").exists() or parent.name.startswith(".") for parent in parents):
             continue
         if path.suffix in {".yaml", ".yml", ".gotmpl"} and path.is_file() and path.stat().st_size <= _LARGEST:
-            with contextlib.suppress(OSError):  # a link that leads elsewhere
+            with contextlib.suppress(OSError):  # a link to another directory
                 texts[path] = read_source(path).decode("utf-8", errors="replace")
     return texts
 
 
 def _refuse(places: Places, typed: Arguments) -> None:
-    """Raise ConfigError if a template would put a secret into the values, or if hooks would run without being asked."""
+    """Raise ConfigError if a template would put a secret into the values, or if hooks would run without consent."""
     hint = "write the reference itself (ref+…): the import leaves it out and says so"
     problems = [
         Problem(where=_location(where), message=f"{function} would write a secret into the overlays", hint=hint)
@@ -194,7 +194,7 @@ def _environments(program: HelmfileProgram, texts: Mapping[Path, str]) -> Sequen
 
 
 def _declared(text: str) -> Iterable[str]:
-    """Yield the environments in the text of a file, of a helmfile that cannot be read without one."""
+    """Yield the environments in a file's text, for a helmfile that cannot be read without an environment."""
     for block in _ENVIRONMENTS.findall(text):
         lines = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith(("#", "{{"))]
         indent = min((len(line) - len(line.lstrip()) for line in lines), default=0)
@@ -202,7 +202,7 @@ def _declared(text: str) -> Iterable[str]:
 
 
 def _set_files(found: Iterable[Iterable[Found]]) -> dict[str, str]:
-    """Return the texts of the files that `set:` names."""
+    """Return the contents of the files that `set:` names."""
     texts: dict[str, str] = {}
     for item in (item for items in found for item in items):
         for entry in item.keys.get("set") or ():

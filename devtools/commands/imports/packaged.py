@@ -1,4 +1,4 @@
-"""Directories of manifests and kustomizations that a helmfile names as charts, as directories of `charts/`."""
+"""Converts manifest directories and kustomizations that a helmfile uses as charts into directories of `charts/`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Files = Mapping[PurePosixPath, bytes]
 
 
 def packaged(directory: Path, base: Path, shown: str, environment: str) -> tuple[str, Path, Files]:
-    """Return a chart's name in layer files, the directory that it is, and its files from the repository's root.
+    """Return a chart's name in layer files, its directory, and its files relative to the repository's root.
 
-    `base` has the state file; a kustomization may read what is below it, or in the same Git repository. Raises
-    ConfigError if the directory has neither manifests nor a kustomization, or one that is not carried over.
+    `base` contains the state file; a kustomization may read files below it, or in the same Git repository. Raises
+    ConfigError if the directory has neither manifests nor a kustomization, or an unsupported one.
     """
     is_kustomization = any((directory / name).is_file() for name in NAMES)
     if is_kustomization:
@@ -44,7 +44,7 @@ def packaged(directory: Path, base: Path, shown: str, environment: str) -> tuple
 
 
 def _kustomization(sources: Sources, environment: str) -> tuple[str, PurePosixPath, Files]:
-    """Return a kustomization with all that it reads: an environment's own overlay as such, else below `files/`."""
+    """Return a kustomization with all files it reads: an environment's own overlay as such, else below `files/`."""
     entry = sources.entry
     around = entry.parent.parent
     if entry.parts[-2:] == (_OVERLAYS, environment) and all(path.is_relative_to(around) for path in sources.files):

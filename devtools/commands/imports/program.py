@@ -13,10 +13,10 @@ from devtools.errors import EnvironmentFault, Interrupted, TimedOut
 from devtools.process.runner import Command
 
 _SOURCE = re.compile(r"^#  Source: (.+)$", re.MULTILINE)
-_LIMIT = 600.0  # seconds for one environment: templates may run anything
-_LINES = 12  # last lines of an error that are shown
+_LIMIT = 600.0  # seconds for one environment: templates may run arbitrary programs
+_LINES = 12  # number of last lines of an error to show
 _KEEP = 64 * 1024 * 1024  # bytes of output
-# helmfile decrypts files of an environment by helm's plugin `secrets`; this one gives them back as they are
+# helmfile decrypts files of an environment with helm's plugin `secrets`; this one returns them unchanged
 _PLUGIN = """\
 apiVersion: v1
 type: cli/v1
@@ -32,7 +32,7 @@ for file; do :; done
 grep -q -e 'ENC\\[' -e 'ref+' "$file" || { echo "$file is not encrypted" >&2; exit 1; }
 exec cat "$file"
 """
-# helmfile renders kustomizations while it reads; the import copies their files, so this one renders nothing
+# helmfile renders kustomizations while reading; the import copies their files, so this program renders nothing
 _KUSTOMIZE = """\
 #!/bin/sh
 case "$1" in
@@ -44,15 +44,15 @@ esac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelmfileProgram:
-    """Helmfile for one state file; its directories are below `home`."""
+    """The helmfile program for one state file; its directories are below `home`."""
 
     app: App
     file: Path
     home: Path
-    has_hooks: bool = True  # without any, helmfile gets a flag to run none
+    has_hooks: bool = True  # if empty, helmfile gets a flag that disables hooks
 
     def build(self, environment: str, *, embed: bool = False) -> str:
-        """Return every state file as helmfile understands it; with `embed` with the contents of value files.
+        """Return every state file as helmfile evaluates it; with `embed` including the contents of value files.
 
         Raises EnvironmentFault, Interrupted or TimedOut.
         """
@@ -60,7 +60,7 @@ class HelmfileProgram:
         return _SOURCE.sub(self._source, text)
 
     def listed(self, environment: str) -> str:
-        """Return the releases as JSON. Raises as `build`."""
+        """Return the releases as JSON. Raises like `build`."""
         return self._run(environment, "list", "--output", "json")
 
     @property
@@ -68,7 +68,7 @@ class HelmfileProgram:
         return self.file if self.file.is_dir() else self.file.parent
 
     def _source(self, match: re.Match[str]) -> str:
-        """Return the line that names a state file; of a directory, helmfile puts its own before the whole path."""
+        """Return the line that names a state file; for a directory, helmfile prefixes the full path with its own."""
         whole = match[1].removeprefix(str(self._directory))
         return f"#  Source: {whole if Path(whole).is_file() else match[1]}"
 
@@ -107,7 +107,7 @@ class HelmfileProgram:
         programs = self.home / "bin"
         if not programs.exists():
             programs.mkdir()
-            (programs / "helm").symlink_to(self.app.toolchain.path("helm"))  # for secrets it is looked for on PATH
+            (programs / "helm").symlink_to(self.app.toolchain.path("helm"))  # for secrets helm looks it up on PATH
             (programs / "kustomize").write_text(_KUSTOMIZE, "utf-8")
             (programs / "kustomize").chmod(0o700)
         helm = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}

@@ -1,4 +1,4 @@
-"""Shows what an import carried over, what not, and what to do about it."""
+"""Shows what an import converted, what it did not, and what to do about that."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _row(row: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 
 def _next(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Say what to type next."""
+    """Print the next commands."""
     from devtools.report.text import wrapped
 
     steps = ["invoke charts.vendor"] if document["charts"] else []

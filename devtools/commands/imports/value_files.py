@@ -1,4 +1,4 @@
-"""Reads value files of a helmfile as helm reads them; only templates are rendered by helmfile."""
+"""Reads value files of a helmfile like helm; helmfile renders only templates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TEMPLATE = ".gotmpl"
 
 
 def states_with_values(program: HelmfileProgram, environment: str) -> tuple[State, ...]:
-    """Return the state files with the contents of value files in place of their names.
+    """Return the state files with the names of value files replaced by their contents.
 
-    helmfile resolves `ref+` references in files that it embeds, so a template that has one is refused with ConfigError.
+    helmfile resolves `ref+` references in embedded files, so a template with such a reference is a ConfigError.
     """
     states = read_states(program.build(environment))
     _refuse_references(states)
@@ -85,7 +85,7 @@ def _releases(state: State, rendered: State) -> Iterator[dict[str, Any]]:
 
 
 def _secret(state: State, release: Mapping[str, Any], entry: Any) -> Secret:
-    """Return an encrypted file as it is."""
+    """Return an encrypted file unchanged."""
     if not isinstance(entry, str):
         return Secret(name="values in the helmfile", raw=b"")
     try:
@@ -95,7 +95,7 @@ def _secret(state: State, release: Mapping[str, Any], entry: Any) -> Secret:
 
 
 def _yes_or_no(tree: Any, above: str = "") -> Iterator[str]:
-    """Yield the paths of words that are true or false to helm if a template printed them without quotes."""
+    """Yield the paths of words that helm reads as booleans if a template prints them without quotes."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             yield from _yes_or_no(value, f"{above}.{key}" if above else str(key))

@@ -1,4 +1,4 @@
-"""Writes an import into a repository: new files, and what is missing in files that are there."""
+"""Writes an import into a repository: new files, and missing keys of existing files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Files = Mapping[PurePosixPath, bytes]
 def changes_of(
     out: Path, files: Files, lock: Sequence[Mapping[str, Any]], *, overwrite: bool
 ) -> dict[PurePosixPath, bytes]:
-    """Return the files to write, with their whole contents; files that are as they should be are left out.
+    """Return the files to write, with their whole contents; up-to-date files are left out.
 
-    Raises ConfigError with every file that has another content, unless `overwrite` is set.
+    Raises ConfigError with every file that has different content, unless `overwrite` is set.
     """
     changes: dict[PurePosixPath, bytes] = {}
     problems: list[Problem] = []
@@ -52,7 +52,7 @@ def changes_of(
 
 
 def repository_files(out: Path, environment: str) -> dict[PurePosixPath, bytes]:
-    """Return what makes a directory a repository that invoke finds."""
+    """Return the files that make a directory a devtools repository."""
     from devtools.imports.layer_files import slug
 
     name = slug(out.name)[:32].strip("-")
@@ -82,7 +82,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _with_keys(there: bytes, content: bytes) -> bytes | None:
-    """Return a map's text with the keys that it lacks; None if a key has another value."""
+    """Return a map's text with its missing keys added; None if a key has another value."""
     try:
         old, new = read_map(there), read_map(content)
     except ValueError:
@@ -97,7 +97,7 @@ def _with_keys(there: bytes, content: bytes) -> bytes | None:
 
 
 def _with_entries(there: bytes, entries: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return the lock's text with more entries at its end; ConfigError if that cannot be done safely."""
+    """Return the lock's text with entries appended; ConfigError if that cannot be done safely."""
     added = [dict(entry) for entry in entries]
     old = read_map(there) if there.strip() else {}
     wanted = {**old, "charts": [*(old.get("charts") or ()), *added]}
