@@ -1,4 +1,4 @@
-"""How pods and containers ended, and how often a Job has tried; pure."""
+"""Describes how pods and containers ended, and how many attempts a Job has made; pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Object = Mapping[str, Any]
 
 
 def end_text(ended: Object) -> str:
-    """How a container ended: `exit code 1`, `exit code 137 (OOMKilled)`, with what the runtime said of it."""
+    """Return how a container ended: `exit code 1`, `exit code 137 (OOMKilled)`, with the runtime's message."""
     reason = str(ended.get("reason") or "Error")
     text = f"exit code {ended.get('exitCode')}" + (f" ({reason})" if reason not in {"Error", "Completed"} else "")
     message = " ".join(str(ended.get("message") or "").split())
@@ -20,7 +20,7 @@ def end_text(ended: Object) -> str:
 
 
 def end_of(pod: Object) -> tuple[str, str]:
-    """Of a pod that failed: the container that ended badly, where one did, and what is said of the end."""
+    """Return the container that failed in a failed pod, if one did, and the message about its end."""
     status = status_of(pod)
     ends = {
         str(container.get("name")): (container.get("state") or {}).get("terminated") or {}
@@ -32,14 +32,14 @@ def end_of(pod: Object) -> tuple[str, str]:
 
 
 def failed_attempts(job: Object) -> int:
-    """How often a Job has failed that makes a new pod for each try, counted once for all that it runs at a time."""
+    """Return how often a Job that makes a new pod for each attempt has failed; parallel pods count as one attempt."""
     if status_of(job).get("succeeded"):
         return 0
     return int(status_of(job).get("failed") or 0) // max(int((job.get("spec") or {}).get("parallelism") or 1), 1)
 
 
 def last_attempt(job: Object, pods: Sequence[Object]) -> str:
-    """What a Job's tries so far came to: `2 pods failed, the last with exit code 1`; empty where none has failed."""
+    """Return a Job's failed attempts so far: `2 pods failed, the last with exit code 1`; empty if none has failed."""
     failed, many = failed_of(pods), failed_attempts(job)
     if not many:
         return ""
@@ -49,10 +49,10 @@ def last_attempt(job: Object, pods: Sequence[Object]) -> str:
 
 
 def failed_of(pods: Sequence[Object]) -> list[Object]:
-    """The pods that failed and will not be started again."""
+    """Return the pods that failed and will not be started again."""
     return [pod for pod in pods if status_of(pod).get("phase") == "Failed"]
 
 
 def newest_of(items: Sequence[Object]) -> Object:
-    """The one that was created last."""
+    """Return the pod that was created last."""
     return max(items, key=lambda item: str(item["metadata"].get("creationTimestamp", "")))

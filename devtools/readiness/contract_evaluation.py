@@ -1,4 +1,4 @@
-"""What an object says of itself, against a contract; pure, on API objects as JSON."""
+"""Evaluates a contract against an object's status; pure, on API objects as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devtools.redaction import HIDDEN
 
 _BAD = re.compile("^(not|un)|fail|error|degraded|stalled|invalid|conflict|pressure", re.IGNORECASE)
 _QUOTED = 2  # conditions that a reason quotes
-# Reasons of a condition that is False which blame the object itself: Gateway API's (GatewayConditionReason and its
+# Reasons of a False condition that blame the object itself: those of Gateway API (GatewayConditionReason and its
 # siblings) and what others call the same. Not those that wait for something else, such as `AddressNotAssigned`.
 _REFUSED = frozenset(
     {"Invalid", "InvalidParameters", "InvalidSpec", "InvalidConfiguration", "Unsupported", "UnsupportedAddress"}
@@ -24,9 +24,9 @@ _STALLED = "Stalled"  # kstatus: no progress without intervention
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """The value seen, whether it keeps the contract, and if not what is wrong.
+    """The observed value, whether it meets the contract, and if not what is wrong.
 
-    `final`: it will not change. `refused`: its operator says that the object itself is wrong.
+    `final`: it will not change. `refused`: its operator reports that the object itself is wrong.
     """
 
     value: str
@@ -37,7 +37,7 @@ class Evaluation:
 
 
 def evaluate(contract: Contract, item: Mapping[str, Any]) -> Evaluation:
-    """One object against its contract; raises ConfigError for a path that cannot be read."""
+    """Evaluate a contract against its object; raise ConfigError for a path that cannot be parsed."""
     if contract.condition:
         return _condition(contract.condition, item)
     if contract.jsonpath:
@@ -68,7 +68,7 @@ def evaluate(contract: Contract, item: Mapping[str, Any]) -> Evaluation:
 
 
 def _condition(kind: str, item: Mapping[str, Any]) -> Evaluation:
-    """A status condition that must be True, for the newest spec."""
+    """Evaluate a status condition, which must be True for the newest spec."""
     found = condition(item, kind)
     value = str(found.get("status", "absent"))
     if value == "True":
@@ -85,13 +85,13 @@ def _condition(kind: str, item: Mapping[str, Any]) -> Evaluation:
 
 
 def _is_stalled(item: Mapping[str, Any]) -> bool:
-    """Whether its operator has given the newest spec up."""
+    """Return whether its operator has given up on the newest spec."""
     found = condition(item, _STALLED)
     return found.get("status") == "True" and not _outdated(item, found)
 
 
 def _outdated(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    """Whether a status, or one condition of it, speaks of an older spec: its operator has yet to look."""
+    """Return whether a status, or one condition of it, is about an older spec, not yet updated by its operator."""
     newest = item["metadata"].get("generation")
     generation = entry.get("observedGeneration") or status_of(item).get("observedGeneration")
     late = isinstance(newest, int) and isinstance(generation, int) and generation < newest
@@ -99,7 +99,7 @@ def _outdated(item: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
 
 
 def _complaints(item: Mapping[str, Any]) -> str:
-    """What a status complains of: its message, and conditions that are not as they should be."""
+    """Return the problems in a status: its message, and the conditions that are not as they should be."""
     status = status_of(item)
     quotes = [str(status["message"])] if isinstance(status.get("message"), str) and status["message"] else []
     for entry in conditions(item):
@@ -111,7 +111,7 @@ def _complaints(item: Mapping[str, Any]) -> str:
 
 
 def find(contract: Contract, item: Mapping[str, Any]) -> Iterator[str]:
-    """The values at a contract's path, in kubectl's notation `{.status.phase}`."""
+    """Return the values at a contract's path, in kubectl's notation `{.status.phase}`."""
     from jsonpath_ng.exceptions import JSONPathError
     from jsonpath_ng.ext.parser import parse
 
@@ -127,7 +127,7 @@ def find(contract: Contract, item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _quoted(path: str) -> str:
-    r"""Kubectl's `.labels.app\.kubernetes\.io/name` as `.labels['app.kubernetes.io/name']`."""
+    r"""Rewrite kubectl's `.labels.app\.kubernetes\.io/name` to `.labels['app.kubernetes.io/name']`."""
 
     def quote(match: re.Match[str]) -> str:
         return "['" + match[1].replace("\\.", ".") + "']"

@@ -1,7 +1,7 @@
 """Evaluates contracts against the API server.
 
-A verdict is `passed` only where nothing simulated stands behind it. That is read off the objects themselves: a pod
-on a simulated node, or a status whose field manager is kwok, makes it `simulated`.
+A verdict is `passed` only if nothing behind it is simulated. The objects show that: a pod on a simulated node, or a
+status whose field manager is kwok, makes it `simulated`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from devtools.readiness.rules import is_simulators, is_workload
 from devtools.readiness.wait import FailureDetector, Patience, Wait
 
 POD_KINDS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "Pod"})
-REFUSED_FOR = 10.0  # seconds until an operator's refusal is believed: what it lacks may come in a moment
+REFUSED_FOR = 10.0  # seconds that an operator's refusal must last: a missing object may appear in a moment
 
 
 class Contracts:
-    """Evaluates contracts on one cluster; `real_node` is empty where every node is real or none is."""
+    """Evaluates contracts on one cluster; `real_node` is empty if every node is real or none is."""
 
     def __init__(
         self, kube: Kube, observer: Observer, *, simulated: bool, real_node: str, refused_for: float = REFUSED_FOR
     ) -> None:
-        """`simulated` says that some nodes of the cluster are; `refused_for` seconds a refusal must last."""
+        """`simulated` says that some nodes of the cluster are; a refusal must last `refused_for` seconds."""
         self._refused_for = refused_for
         self._kube = kube
         self._observer = observer
@@ -41,10 +41,10 @@ class Contracts:
         self._http = HttpProbe(kube, observer, self._is_simulated_pod)
 
     def wait_for(self, contract: Contract, namespace: str, wait: Wait) -> Checked:
-        """Look until the contract holds, cannot heal, or time is over; Interrupted on cancel.
+        """Evaluate until the contract holds, cannot hold any more, or time is over; raise Interrupted on cancel.
 
-        What cannot heal is what lasts beyond its patience in the pods behind the object, however far behind: those
-        of a database behind its custom resource, too; and what the object's operator refuses for as long.
+        It cannot hold any more if a failure in the pods behind the object lasts too long, at any depth (such as the
+        pods of a database behind its custom resource), or if the object's operator refuses it for as long.
         """
         detector = FailureDetector(kube=self._kube, observer=self._observer)
         patience, polling, refused, value = Patience(), wait.polling(), 0.0, ""  # refused: since when
@@ -77,7 +77,7 @@ class Contracts:
         return len(found)
 
     def check(self, contract: Contract, namespace: str) -> Checked:
-        """One look; `namespace` is the release's."""
+        """Evaluate once; `namespace` is the release's."""
         namespace = contract.namespace or namespace
         if contract.http:
             return self._http.check(contract.http, namespace)
@@ -90,7 +90,7 @@ class Contracts:
         return self._judge(contract, item)
 
     def _ref(self, contract: Contract, namespace: str) -> ObjectRef | None:
-        """The object that a contract is about; None where its kind is not served."""
+        """Return the object that a contract is about; None if its kind is not served."""
         resource = self._kube.resource(contract.kind, contract.api_version)
         if resource is None:
             return None
@@ -98,7 +98,7 @@ class Contracts:
         return ObjectRef(resource.api_version, resource.kind, where, contract.name)
 
     def _judge(self, contract: Contract, item: Mapping[str, Any]) -> Checked:
-        """The object against the contract."""
+        """Evaluate the contract against the object."""
         measured = evaluate(contract, item)
         if not measured.good:
             failed = Checked(verdict=Verdict.FAILED, value=measured.value, reason=measured.reason)
@@ -107,11 +107,11 @@ class Contracts:
         return Checked(verdict=Verdict.SIMULATED if why else Verdict.PASSED, value=measured.value, reason=why)
 
     def _symptoms(self, detector: FailureDetector, contract: Contract, namespace: str) -> list[Symptom]:
-        """What looks hopeless behind the contract's object."""
+        """Return the failures behind the contract's object that look permanent."""
         if contract.http:
             pods = self._http.pods(contract.http, contract.namespace or namespace)
             found = [symptom for pod in pods for symptom in detector.of(pod, [pod])]
-            return [symptom for symptom in found if symptom.reason != "Failed"]  # its owner starts another
+            return [symptom for symptom in found if symptom.reason != "Failed"]  # its owner starts another pod
         ref = self._ref(contract, namespace)
         item = self._observer.get(ref) if ref else None
         if item is None or not ref or not ref.namespace:
@@ -119,7 +119,7 @@ class Contracts:
         return detector.of(item)
 
     def _details(self, contract: Contract, namespace: str, found: Sequence[Symptom]) -> list[str]:
-        """What else is known about the object of a broken contract."""
+        """Return what else is known about the object of a failed contract."""
         lines = [line for symptom in found[:2] for line in (str(symptom), *explain(self._kube, symptom))]
         ref = self._ref(contract, namespace) if contract.kind else None
         if ref:
@@ -127,7 +127,7 @@ class Contracts:
         return list(dict.fromkeys(lines))
 
     def _simulation(self, item: Mapping[str, Any]) -> str:
-        """What simulated thing stands behind an object, if any."""
+        """Return the simulated part behind an object, if any."""
         if not self._simulated:
             return ""
         for field in item["metadata"].get("managedFields") or ():
@@ -146,5 +146,5 @@ class Contracts:
 
 
 def deadline(seconds: float) -> float:
-    """`seconds` from now on the monotonic clock."""
+    """Return the monotonic time `seconds` from now."""
     return time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""What to show of a failure: the newest events, and the last lines of the container that failed."""
+"""Collects the details of a failure: the newest events, and the last lines of the container that failed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from devtools.readiness.failures import Symptom, when
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import condition, container_statuses, has_begun
 
-LOG_LINES = 8  # with `EVENT_LINES` as much as the last screen shows of one failure
+LOG_LINES = 8  # together with `EVENT_LINES`, as much as the last screen shows of one failure
 LONGEST = 8 * 1024  # characters of a line
 MOST_PIECES = 1024  # of lines, each of at most 64 KiB, that are read
 EVENT_LINES = 4
-_PODS = 2  # pods of one workload that are looked into
+_PODS = 2  # pods of one workload that are inspected
 _NOISE = frozenset({"MissingClusterDNS", "DNSConfigForming"})
 _BARE_REASON = re.compile(r"event: Failed: Error: \w+")  # the symptom's, or the one before it: `ErrImagePull`
-_NO_LOG = "unable to retrieve container logs for "  # kubelet's answer where it has cleared the container away
+_NO_LOG = "unable to retrieve container logs for "  # kubelet's answer if it has removed the container
 _ENDED_BY_PROBE = ("Liveness probe ", "Startup probe ")
 
 Item = Mapping[str, Any]
 
 
 def explain(kube: Kube, symptom: Symptom) -> list[str]:
-    """Last events about the object, but for what the symptom says itself, and the last lines of its container."""
+    """Return the last events about the object, without the symptom's own, and the last lines of its container."""
     kind, _, name = symptom.object.partition("/")
     known = (f"event: {symptom.reason}: ", "event: BackOff: ")
     about = events_about(kube, symptom.namespace, kind, name, fallback=False)
@@ -41,7 +41,7 @@ def explain(kube: Kube, symptom: Symptom) -> list[str]:
 
 
 def explain_pods(kube: Kube, observer: Observer, item: Item) -> list[str]:
-    """Events and logs of the pods behind an object that are not ready, of the first few."""
+    """Return events and logs of the first few pods behind an object that are not ready."""
     pods = [pod for pod in observer.pods_of(item) if condition(pod, "Ready").get("status") != "True"]
     lines: list[str] = []
     for pod in pods[:_PODS]:
@@ -55,7 +55,7 @@ def explain_pods(kube: Kube, observer: Observer, item: Item) -> list[str]:
 
 
 def probe_that_ended(kube: Kube, symptom: Symptom) -> str:
-    """The liveness or startup probe for which kubelet keeps ending a container; empty where it ends by itself."""
+    """Return the liveness or startup probe that makes kubelet end a container; empty if it ends by itself."""
     if symptom.reason != "CrashLoopBackOff":
         return ""
     for line in reversed(events_about(kube, symptom.namespace, "Pod", symptom.pod)):
@@ -66,7 +66,7 @@ def probe_that_ended(kube: Kube, symptom: Symptom) -> str:
 
 
 def events_about(kube: Kube, namespace: str, kind: str, name: str, *, fallback: bool = True) -> list[str]:
-    """The newest warnings about one object, `event: Reason: message`; other events where there is none (`fallback`).
+    """Return the newest warnings about one object, `event: Reason: message`; without any, other events (`fallback`).
 
     Those about an object without a namespace are in `default`.
     """
@@ -83,13 +83,13 @@ def events_about(kube: Kube, namespace: str, kind: str, name: str, *, fallback: 
 
 
 def _event_lines(events: Sequence[Item]) -> list[str]:
-    """The last of them as lines, each once."""
+    """Return the last of these events as lines, each once."""
     texts = dict.fromkeys(f"event: {event.get('reason')}: {str(event.get('message')).strip()}" for event in events)
     return list(texts)[-EVENT_LINES:]
 
 
 def last_logs(kube: Kube, namespace: str, pod: str, container: str) -> list[str]:
-    """The last lines of a container, of its previous life where it has said nothing in this one."""
+    """Return the last lines of a container, from before its restart if it has printed nothing since."""
     for previous in ("false", "true"):
         try:
             lines = _bounded(log_lines(kube, namespace, pod, container, previous=previous, tailLines=str(LOG_LINES)))
@@ -101,5 +101,5 @@ def last_logs(kube: Kube, namespace: str, pod: str, container: str) -> list[str]
 
 
 def _bounded(lines: Iterable[str]) -> list[str]:
-    """The last lines, without what is too much of them; a limit of the server's might cut a secret in two."""
+    """Return the last lines, shortened here, because a limit of the server could cut a secret in two."""
     return list(deque((line[:LONGEST] for line in islice(lines, MOST_PIECES)), maxlen=LOG_LINES))

@@ -1,4 +1,4 @@
-"""Why a Service has no pod to send requests to."""
+"""Explains why a Service has no pod to send requests to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Object = Mapping[str, Any]
 
 
 def missing_endpoints(observer: Observer, text: str) -> str:
-    """Return why the Service whose address a message holds has no endpoints; empty if it has some, or none is named.
+    """Return why the Service whose address is in a message has no endpoints; empty if it has some, or none is named.
 
     The API server only reports that an admission webhook was not reached: `Post "https://hook.ops.svc:443/": …`.
     """
@@ -30,7 +30,7 @@ def missing_endpoints(observer: Observer, text: str) -> str:
         if service is None:
             return f"Service/{name} does not exist in namespace {namespace}"
         pods = [pod for pod in observer.pods(namespace) if is_behind(service, pod)]
-    except DevtoolsError:  # this user may not look
+    except DevtoolsError:  # this user may not read it
         return ""
     if not selector_of(service):
         return ""  # its endpoints are managed elsewhere
@@ -45,14 +45,14 @@ def selector_of(service: Object) -> Mapping[str, str]:
 
 
 def is_behind(service: Object, pod: Object) -> bool:
-    """Whether a Service selects a pod."""
+    """Return whether a Service selects a pod."""
     selector = selector_of(service)
     labels = pod["metadata"].get("labels") or {}
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether a Service sends requests to a pod that it selects."""
+    """Return whether a Service sends requests to a pod that it selects."""
     return condition(pod, "Ready").get("status") == "True"
 
 

@@ -1,8 +1,8 @@
-"""What in a workload, its pods and its claims looks as if it would not heal, and how long that may last; pure.
+"""Finds failures of a workload, its pods and its claims that may be permanent, and how long each may last; pure.
 
 Reasons are Kubernetes' own: of container states and conditions
-(https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/), of events where no status says it (a volume
-that cannot be mounted, a pod that may not be created, a claim without a provisioner).
+(https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/), and of events if no status shows it (a volume that
+cannot be mounted, a pod that may not be created, a claim without a provisioner).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from devtools.readiness.rules import (
 Object = Mapping[str, Any]
 
 PATIENCE: Mapping[str, float] = {
-    # reason → seconds it may last before waiting is given up; what something else may still deliver gets longer
+    # reason → seconds it may last before waiting stops; longer if something else may still resolve it
     "InvalidImageName": 0.0,
     "ErrImageNeverPull": 2.0,
     "ErrImagePull": 25.0,  # kubelet tries again after 10 s
@@ -45,24 +45,24 @@ PATIENCE: Mapping[str, float] = {
     "FailedCreatePodSandBox": 30.0,
     "ProvisioningFailed": 10.0,
     "FailedBinding": 10.0,
-    "ExternalProvisioning": 20.0,  # no provisioner has begun to make the volume
-    "Unhealthy": 20.0,  # only answers that more time does not change, see _HOPELESS_PROBE
+    "ExternalProvisioning": 20.0,  # no provisioner has started to make the volume
+    "Unhealthy": 20.0,  # only permanent answers, see _HOPELESS_PROBE
     "ProgressDeadlineExceeded": 0.0,
     "DeploymentPaused": 0.0,
     "Failed": 0.0,
-    "BackOff": 0.0,  # of a Job that tries again and again
+    "BackOff": 0.0,  # of a Job that retries
     "Deleted": 5.0,
 }
 RESTARTS = 2  # of a container that keeps ending: about 15 s when it ends at once
-RESTARTS_IN_COMPANY = 4  # while other things of the release are on their way, or a Job's that tries again: about 90 s
-_CLEAR = 3.0  # seconds that a clear word may last: a registry's, or kubelet's of who may not run
-_DELIVERED = 20.0  # seconds that a refusal may last which another release may end
+RESTARTS_IN_COMPANY = 4  # while other objects of the release are not ready, or for a Job that retries: about 90 s
+_CLEAR = 3.0  # seconds that a definite refusal may last: a registry's, or kubelet's for a forbidden user
+_DELIVERED = 20.0  # seconds that a refusal may last if another release may resolve it
 
 _CLEAR_WORD = re.compile(  # "on 127.0.0.1:53": the node has no DNS, as the embedded one
     r"not found|manifest unknown|does not exist|no match for platform|no such host|on 127\.0\.0\.1:53"
 )
 _MAY_COME = re.compile(r"failed calling webhook|not found")
-_MAY_NOT_RUN = re.compile(r"non-root policy|runAsNonRoot")  # as kubelet says that the user is root, or no number
+_MAY_NOT_RUN = re.compile(r"non-root policy|runAsNonRoot")  # kubelet's messages for a user that is root, or not numeric
 _WANTED = re.compile(r"\b(?P<kind>configmap|secret) \"(?P<name>[^\"]+)\" not found")
 _KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
 _HOPELESS_PROBE = re.compile(
@@ -76,7 +76,7 @@ _STARTING = {"ContainerCreating", "PodInitializing"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symptom:
-    """Something that may never heal: which object, Kubernetes' reason, its message, whose log to show."""
+    """A failure that may be permanent: the object, Kubernetes' reason, its message, and whose log to show."""
 
     object: str
     reason: str
@@ -85,7 +85,7 @@ class Symptom:
     pod: str = ""
     container: str = ""
     restarts: int = 0
-    most: int = RESTARTS  # that may be tried
+    most: int = RESTARTS  # that it may make
 
     def __str__(self) -> str:
         """`Pod/web-1 container app: ImagePullBackOff: Back-off pulling …`."""
@@ -94,22 +94,22 @@ class Symptom:
 
     @property
     def family(self) -> str:
-        """What stays the same where the reason changes: kubelet alternates between a failed pull and its back-off."""
+        """What identifies the failure even if the reason changes, as between a failed pull and kubelet's back-off."""
         return "Image" if "Image" in self.reason else self.reason
 
     @property
     def wanted(self) -> tuple[str, str] | None:
-        """Kind and name of the ConfigMap or Secret it would heal with."""
+        """Kind and name of the ConfigMap or Secret that would resolve it."""
         found = _WANTED.search(self.message)
         return (_KINDS[found["kind"]], found["name"]) if found else None
 
     @property
     def hint(self) -> str:
-        """What to look at, where there is more to say than the message does."""
+        """What to check, if there is more to say than the message does."""
         return hint_of(self.reason, self.message)
 
     def patience(self, *, alone: bool = True) -> float:
-        """Seconds it may last; `alone` says that nothing else is on its way that could heal it."""
+        """Return the seconds it may last; `alone` says that no other unfinished object could resolve it."""
         if self.reason == "CrashLoopBackOff":
             return 0.0 if self.restarts >= (self.most if alone else RESTARTS_IN_COMPANY) else math.inf
         if self.family == "Image" and _CLEAR_WORD.search(self.message):
@@ -119,17 +119,16 @@ class Symptom:
         if self.reason == "FailedCreate" and _MAY_COME.search(self.message):
             return _DELIVERED
         if "unbound immediate PersistentVolumeClaims" in self.message:
-            return 2 * PATIENCE[self.reason]  # its claim says why, and is given up first
+            return 2 * PATIENCE[self.reason]  # its claim shows why, and fails first
         return PATIENCE[self.reason]
 
 
 def symptoms(
     item: Object, pods: Sequence[Object], claims: Sequence[Object] = (), events: Sequence[Object] = ()
 ) -> list[Symptom]:
-    """What in an object, its pods and their claims looks as if it would not heal; `events` are of their namespace.
+    """Return the possibly permanent failures of an object, its pods and their claims; `events` are of their namespace.
 
-    Nothing before a workload's controller has seen the newest spec: what the status says until then is about an
-    older one.
+    Empty until a workload's controller has observed the newest spec: until then the status is about an older one.
     """
     if is_stale(item):
         return []
@@ -143,7 +142,7 @@ def symptoms(
         found.append(_about(item, "Failed", message))
     if item.get("kind") == "Job" and not ended and failed and failed_attempts(item) > RESTARTS_IN_COMPANY:
         found.append(_again(item, failed))
-    if is_workload(item):  # a pod that is put off its node is replaced: once may happen to any
+    if is_workload(item):  # an evicted pod is replaced; a single eviction is normal
         put_off = [pod for pod in failed if (pod.get("status") or {}).get("reason")]
         found += [_ended_badly(pod) for pod in put_off[1:]][:1]
     if lacks_pods(item, pods):
@@ -152,14 +151,14 @@ def symptoms(
 
 
 def _again(job: Object, failed: Sequence[Object]) -> Symptom:
-    """The newest of the pods in which a Job has tried in vain: a crash loop, but that each try has a pod of its own."""
+    """Return the newest failed pod of a Job that keeps failing: a crash loop in which each attempt has its own pod."""
     symptom = _ended_badly(newest_of(failed))
     text = f"{symptom.message}, as did {failed_attempts(job) - 1} pods of Job/{job['metadata']['name']} before it"
     return replace(symptom, reason="BackOff", message=text)
 
 
 def _own(item: Object) -> Iterator[Symptom]:
-    """What its own status says."""
+    """Yield the failures in the object's own status."""
     refused, progress = condition(item, "ReplicaFailure"), condition(item, "Progressing")
     if refused.get("status") == "True":
         yield _about(item, "FailedCreate", str(refused.get("message", "")))
@@ -170,7 +169,7 @@ def _own(item: Object) -> Iterator[Symptom]:
 
 
 def gone(kind: str, namespace: str, name: str) -> Symptom:
-    """An object that Helm made and that is not there."""
+    """Return the failure of an object that Helm made and that does not exist."""
     return Symptom(
         object=f"{kind}/{name}",
         reason="Deleted",
@@ -180,7 +179,7 @@ def gone(kind: str, namespace: str, name: str) -> Symptom:
 
 
 def pod_symptoms(pod: Object, events: Sequence[Object] = ()) -> list[Symptom]:
-    """A pod that cannot be scheduled, and containers that cannot start; nothing of one that is on its way out."""
+    """Yield the failures of a pod: not schedulable, or containers that cannot start; none for a terminating pod."""
     if pod["metadata"].get("deletionTimestamp"):
         return []
     found: list[Symptom] = []
@@ -197,11 +196,11 @@ def pod_symptoms(pod: Object, events: Sequence[Object] = ()) -> list[Symptom]:
 
 
 def _container_symptoms(pod: Object, container: Object) -> list[Symptom]:
-    """A container that waits for a reason which seldom goes away, or that has ended once more."""
+    """Yield the failure of a container that waits for a reason that seldom resolves itself, or that has ended again."""
     state, restarts = container.get("state") or {}, int(container.get("restartCount", 0))
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
-    if ended.get("exitCode") and restarts >= RESTARTS:  # kubelet says so seconds later
+    if ended.get("exitCode") and restarts >= RESTARTS:  # kubelet reports it seconds later
         reason = "CrashLoopBackOff"
     if reason not in PATIENCE:
         return []
@@ -214,7 +213,7 @@ def _container_symptoms(pod: Object, container: Object) -> list[Symptom]:
 
 
 def _probe_symptoms(pod: Object, container: Object, events: Sequence[Object]) -> list[Symptom]:
-    """A readiness probe whose answer more time does not change; one that only says `not yet` may go on saying it."""
+    """Yield the failure of a readiness probe with a permanent answer; a probe may answer `not yet` for any time."""
     if container.get("ready") or "running" not in (container.get("state") or {}):
         return []
     name = str(container.get("name", ""))
@@ -226,7 +225,7 @@ def _probe_symptoms(pod: Object, container: Object, events: Sequence[Object]) ->
 
 
 def _claim_symptoms(claim: Object, events: Sequence[Object]) -> list[Symptom]:
-    """A claim for which no volume is made; one that waits for its first pod has no such event."""
+    """Yield the failure of a claim that gets no volume; a claim that waits for its first pod has no such event."""
     if (claim.get("status") or {}).get("phase", "Pending") != "Pending":
         return []
     newest_event = newest(claim, events, _OF_CLAIMS)
@@ -235,13 +234,13 @@ def _claim_symptoms(claim: Object, events: Sequence[Object]) -> list[Symptom]:
 
 
 def _from_event(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Symptom]:
-    """What the newest event of one of these reasons says, where there is one."""
+    """Yield the failure in the newest event with one of these reasons, if there is one."""
     event = newest(item, events, reasons)
     return [_about(item, str(event["reason"]), str(event.get("message", "")))] if event else []
 
 
 def newest(item: Object, events: Iterable[Object], reasons: Sequence[str], container: str = "") -> Object:
-    """The newest event about an object (or one container of it) with one of these reasons; empty where none is."""
+    """Return the newest event about an object (or one container of it) with one of these reasons; empty if none."""
     uid, found = item["metadata"].get("uid"), list[Object]()
     for event in events:
         about = event.get("involvedObject") or {}
@@ -252,20 +251,20 @@ def newest(item: Object, events: Iterable[Object], reasons: Sequence[str], conta
 
 
 def when(event: Object) -> str:
-    """When it last happened, in a form that can be compared."""
+    """Return when it last happened, in a form that can be compared."""
     last = (event.get("series") or {}).get("lastObservedTime")
     return str(last or event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _ended_badly(pod: Object) -> Symptom:
-    """A pod that will not be started again."""
+    """Return the failure of a pod that will not be started again."""
     container, text = end_of(pod)
     return _about(pod, "Failed", text, container=container)
 
 
 def _about(item: Object, reason: str, message: str, *, container: str = "") -> Symptom:
-    """A symptom of this object."""
-    metadata, kind = item["metadata"], str(item.get("kind") or "Pod")  # a list's items do not say their kind
+    """Return a symptom of this object."""
+    metadata, kind = item["metadata"], str(item.get("kind") or "Pod")  # items of a list do not have their kind
     return Symptom(
         object=f"{kind}/{metadata['name']}",
         reason=reason,

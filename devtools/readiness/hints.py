@@ -1,4 +1,4 @@
-"""What to look at where a workload cannot start, by Kubernetes' reason and what its message says; pure."""
+"""Hints on what to check if a workload cannot start, by Kubernetes' reason and message; pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 _NEEDS = "where another release makes what is missing, say so with `needs`"
 _CLASSES = "`kubectl get storageclasses` shows what there is"
-# reason, what its message says, hint: the first that fits; a hint that does not fit what happened is worse than none
+# reason, pattern of the message, hint: the first match counts; a wrong hint is worse than none
 _HINTS = tuple(
     (re.compile(reason), re.compile(pattern, re.IGNORECASE), hint)
     for reason, pattern, hint in (
@@ -37,5 +37,5 @@ _HINTS = tuple(
 
 
 def hint_of(reason: str, message: str) -> str:
-    """The hint for a symptom; empty where there is no more to say than its message does."""
+    """Return the hint for a symptom; empty if its message says enough."""
     return next((hint for of, pattern, hint in _HINTS if of.search(reason) and pattern.search(message)), "")

@@ -16,16 +16,16 @@ from devtools.readiness.endpoints import is_behind, is_ready, selects_nothing
 from devtools.readiness.observer import Observer
 from devtools.readiness.rules import selects
 
-BODY = 256 * 1024  # bytes of an answer that are looked at
+BODY = 256 * 1024  # bytes of an answer that are checked
 SERVER_ERROR = 500
 ANSWER_FOR = 20.0  # seconds from making the port-forward to the end of the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """How one look at a contract ended.
+    """The result of one evaluation of a contract.
 
-    `final` failures cannot heal by waiting, `refused` ones hardly; `details` tell why.
+    Waiting cannot resolve a `final` failure and rarely resolves a `refused` one; `details` show why.
     """
 
     verdict: Verdict
@@ -40,13 +40,13 @@ class HttpProbe:
     """Sends requests to Services the way `kubectl port-forward` does."""
 
     def __init__(self, kube: Kube, observer: Observer, simulated: Callable[[Mapping[str, Any]], bool]) -> None:
-        """`simulated` tells a pod that no kubelet runs: nothing listens there."""
+        """`simulated` returns whether no kubelet runs a pod, so that nothing listens there."""
         self._kube = kube
         self._observer = observer
         self._simulated = simulated
 
     def check(self, check: HttpCheck, namespace: str) -> Checked:
-        """Ask every pod that the Service sends requests to; simulated if a simulator runs one of them.
+        """Send a request to every pod behind the Service; the result is simulated if a simulator runs one of them.
 
         A wrong answer is final once it is stable, except a server error, which a pod that just started may give.
         """
@@ -62,7 +62,7 @@ class HttpProbe:
         real = [pod for pod in ready if not self._simulated(pod)]
         answers = [self._ask(service, pod, check, namespace) for pod in real]
         if bad := [answer for answer in answers if answer.verdict is Verdict.FAILED]:
-            return min(bad, key=lambda answer: answer.refused)  # one that may heal decides
+            return min(bad, key=lambda answer: answer.refused)  # one that waiting may resolve decides
         if len(real) < len(ready):
             which = "its pods are" if not real else f"{len(ready) - len(real)} of its {len(ready)} ready pods are"
             value = answers[0].value if answers else "not sent"
@@ -70,7 +70,7 @@ class HttpProbe:
         return answers[0]
 
     def pods(self, check: HttpCheck, namespace: str) -> list[dict[str, Any]]:
-        """The pods behind the Service, ready or not, without those that are terminating."""
+        """Return the pods behind the Service, ready or not, without those that are terminating."""
         service = self._service(check, namespace)
         pods = self._observer.pods(namespace)
         return [
@@ -78,7 +78,7 @@ class HttpProbe:
         ]
 
     def _current(self, pods: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
-        """Leave out pods of a Deployment's older revisions."""
+        """Return the pods without those of a Deployment's older revisions."""
         old: set[str] = set()
         for item in self._observer.items("apps/v1", "Deployment", namespace):
             own = {_uid(pod) for pod in pods if selects(item, pod)}
@@ -111,7 +111,7 @@ class HttpProbe:
         return self._observer.get(ObjectRef("v1", "Service", namespace, check.service))
 
     def _request(self, namespace: str, pod: Mapping[str, Any], port: int, path: str) -> tuple[int, str]:
-        """GET through the API server; status and the start of the body."""
+        """Send GET through the API server; return status and the start of the body."""
         with self._kube.forward(namespace, str(pod["metadata"]["name"]), port) as link:
             connection = http.client.HTTPConnection("localhost", port)
             connection.sock = link
@@ -124,7 +124,7 @@ class HttpProbe:
 
 
 def _failed(reason: str) -> Checked:
-    """No answer to judge."""
+    """Return the result if there is no answer to check."""
     return Checked(verdict=Verdict.FAILED, value="", reason=reason)
 
 
@@ -133,7 +133,7 @@ def _uid(pod: Mapping[str, Any]) -> str:
 
 
 def _port(service: Mapping[str, Any], pod: Mapping[str, Any], port: int) -> int:
-    """The pod's port behind a Service's, by number or name."""
+    """Return the pod's port behind a Service's, by number or name."""
     for entry in (service.get("spec") or {}).get("ports") or ():
         if entry.get("port") == port:
             target = entry.get("targetPort", port)

@@ -1,4 +1,4 @@
-"""A shared look at the cluster: all who wait ask here, so fifty waiting releases cost as many lists as one."""
+"""Shares lists of the cluster's objects between all waits, so fifty waiting releases need as many lists as one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from devtools.kube.client import Kube
 from devtools.model import ObjectRef
 from devtools.readiness.rules import is_workload, newest_pods, selects
 
-FRESH = 0.1  # seconds a look stays fresh
+FRESH = 0.1  # seconds a list stays fresh
 FRESH_EVENTS = 2.0  # there may be thousands in a namespace
-OWNERS = 5  # steps from a pod up to what made it
-_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # lists of megabytes: looked at one by one
+OWNERS = 5  # owner references from a pod up to the object that made it
+_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # long lists: read one by one
 
 Item = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """What was seen, and when the look began and ended (monotonic seconds)."""
+    """A list's objects, and when the request began and ended (monotonic seconds)."""
 
     began: float
     ended: float
@@ -31,10 +31,10 @@ class _Look:
 
 
 class Observer:
-    """A short-lived memory of lists: who asks within `FRESH` seconds shares the answer."""
+    """A short-lived cache of lists: requests within `FRESH` seconds share the answer."""
 
     def __init__(self, kube: Kube) -> None:
-        """Lists come through `kube`."""
+        """`kube` is the client that lists."""
         self._kube = kube
         self._lock = Lock()
         self._locks: dict[str, Lock] = {}
@@ -42,13 +42,13 @@ class Observer:
         self._floor = 0.0
 
     def renew(self) -> None:
-        """Something was changed on purpose: looks that began before now no longer count."""
+        """Forget lists that began before now, because something was changed on purpose."""
         self._floor = time.monotonic()
 
     def items(self, api_version: str, kind: str, namespace: str, since: float = 0.0) -> list[dict[str, Any]]:
-        """Objects of a kind in a namespace (all when the kind has none), at most `FRESH` seconds old.
+        """Return the objects of a kind in a namespace (all if the kind has none), at most `FRESH` seconds old.
 
-        None of them was looked at before `since` (monotonic seconds).
+        None of them was read before `since` (monotonic seconds).
         """
         resource = self._kube.resource(kind, api_version)
         if resource is None:
@@ -57,7 +57,7 @@ class Observer:
         return self._look(path, lambda: [{**start, **item} for item in self._kube.items(path)], since=since)
 
     def get(self, ref: ObjectRef) -> dict[str, Any] | None:
-        """One object, by way of its list where that is cheap."""
+        """Return one object, from its list if that is cheap."""
         if ref.kind in _LARGE:
             path = self._kube.path_of(ref) or ""
             found = self._look(path, lambda: [item] if path and (item := self._kube.get(path)) else [])
@@ -66,11 +66,11 @@ class Observer:
         return next((item for item in found if item["metadata"]["name"] == ref.name), None)
 
     def pods(self, namespace: str, since: float = 0.0) -> list[dict[str, Any]]:
-        """The pods of a namespace; `since` as for `items`."""
+        """Return the pods of a namespace; `since` as for `items`."""
         return self.items("v1", "Pod", namespace, since)
 
     def events(self, namespace: str) -> list[dict[str, Any]]:
-        """The warnings of a namespace, and all that was said of its claims; at most `FRESH_EVENTS` seconds old."""
+        """Return the warnings of a namespace and all events of its claims, at most `FRESH_EVENTS` seconds old."""
         path, found = f"/api/v1/namespaces/{namespace or 'default'}/events", []
         for selector in ("type=Warning", "type=Normal,involvedObject.kind=PersistentVolumeClaim"):
             look = partial(self._kube.items, path, fieldSelector=selector)
@@ -78,7 +78,7 @@ class Observer:
         return found
 
     def claims_of(self, pods: Iterable[Item]) -> list[dict[str, Any]]:
-        """The volume claims that pods mount."""
+        """Return the volume claims that pods mount."""
         names = {
             (str(pod["metadata"].get("namespace", "")), str(volume["persistentVolumeClaim"].get("claimName")))
             for pod in pods
@@ -89,10 +89,10 @@ class Observer:
         return [claim for ref in refs if (claim := self.get(ref))]
 
     def pods_of(self, item: Item, since: float = 0.0) -> list[dict[str, Any]]:
-        """The pods behind an object: a workload's or Job's own, those that something it owns has made, a pod itself.
+        """Return the pods behind an object: those of a workload or Job, of objects that it owns, or the pod itself.
 
-        Who concludes something from what the object says gives as `since` when it was seen: older pods may not have
-        had a node yet, or not have begun.
+        A caller that draws conclusions from an object's status passes as `since` when it was read: pods listed earlier
+        may not have had a node yet, or not have started.
         """
         namespace, kind = str(item["metadata"].get("namespace", "")), item.get("kind")
         pods = self.pods(namespace, since)
@@ -107,7 +107,7 @@ class Observer:
         return [pod for pod in pods if self._is_made_by(pod, namespace, uid, OWNERS)]
 
     def _is_made_by(self, item: Item, namespace: str, uid: str, steps: int) -> bool:
-        """Whether the owners of an object lead up to the one with this uid."""
+        """Return whether the owners of an object lead up to the one with this uid."""
         owners = item["metadata"].get("ownerReferences") or ()
         if any(owner.get("uid") == uid for owner in owners):
             return True
@@ -123,7 +123,7 @@ class Observer:
     ) -> list[dict[str, Any]]:
         with self._lock:
             lock = self._locks.setdefault(path, Lock())
-        with lock:  # who comes meanwhile waits, and shares what was seen
+        with lock:  # other threads wait meanwhile, and share the list
             last = self._looks.get(path)
             if last is None or last.began < max(self._floor, since) or time.monotonic() - last.ended > fresh:
                 began = time.monotonic()

@@ -1,7 +1,7 @@
-"""When an object is ready, and what it still waits for; pure, on API objects as JSON.
+"""Decides whether an object is ready, and what it still waits for; pure, on API objects as JSON.
 
 Rules follow kubectl's `rollout status`; for Jobs and claims those of kstatus
-(https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md), with exceptions that are named here.
+(https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md), with the exceptions named here.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
-ENDED = -1  # in place of a number of restarts: it does not run now
+ENDED = -1  # instead of a number of restarts: it does not run now
 OLD_PODS = "old pods to go"
-PROVEN = 30.0  # seconds after which a container that runs has shown that it does
+PROVEN = 30.0  # seconds after which a running container counts as stable
 
 
 def status_of(item: Object) -> Mapping[str, Any]:
-    """An object's status; empty where it has none, or, as a custom resource may, one that is not a map."""
+    """Return an object's status; empty if it has none or, as a custom resource may, one that is not a map."""
     status = item.get("status")
     return status if isinstance(status, Mapping) else {}
 
 
 def conditions(item: Object) -> list[Object]:
-    """The conditions of a status; a custom resource may have other things under that name."""
+    """Return the conditions of a status; a custom resource may have other data under that name."""
     found = status_of(item).get("conditions")
     return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
 
 
 def container_statuses(pod: Object) -> list[Object]:
-    """What kubelet says of each container, init containers first."""
+    """Return kubelet's status of each container, init containers first."""
     status = pod.get("status") or {}
     return [item for key in ("initContainerStatuses", "containerStatuses") for item in status.get(key) or ()]
 
 
 def has_begun(container: Object) -> bool:
-    """Whether a container runs or ran, so that there is a log; by its status."""
+    """Return whether a container runs or ran by its status, so that it has a log."""
     return bool({"running", "terminated"} & set(container.get("state") or ()))
 
 
 def condition(item: Object, kind: str) -> Mapping[str, Any]:
-    """The status condition of this type, or nothing."""
+    """Return the status condition of this type, or an empty map."""
     for entry in conditions(item):
         if entry.get("type") == kind:
             return dict(entry)
@@ -49,7 +49,7 @@ def condition(item: Object, kind: str) -> Mapping[str, Any]:
 
 
 def waits_for(item: Object) -> str:
-    """What an object still waits for, empty when it is ready; kinds without a rule of ours are ready at once."""
+    """Return what an object still waits for, empty if it is ready; kinds without a rule here are ready at once."""
     rule = _RULES.get(_group_kind(str(item.get("apiVersion", "")), str(item.get("kind", ""))))
     return rule(item) if rule else ""
 
@@ -94,12 +94,12 @@ def _pod(item: Object) -> str:
 
 
 def has_run(pod: Object) -> bool:
-    """Whether a pod was ready or has ended well: a Job's controller counts such pods up to a second later."""
+    """Return whether a pod was ready or has succeeded; a Job's controller counts such pods up to a second later."""
     return status_of(pod).get("phase") == "Succeeded" or condition(pod, "Ready").get("status") == "True"
 
 
 def _job(item: Object) -> str:
-    """That it runs is enough, as for Helm: a contract waits for its end."""
+    """Return what a Job waits for: running is enough, as for Helm; a contract waits for its end."""
     status, suspended = status_of(item), (item.get("spec") or {}).get("suspend")
     result = job_result(item)[0]
     if result == "complete" or suspended or status.get("ready") or status.get("succeeded"):
@@ -115,7 +115,7 @@ def _established(item: Object) -> str:
     return "" if condition(item, "Established").get("status") == "True" else "to be established"
 
 
-# by group and kind: others have Deployments and StatefulSets of their own, with another status
+# by group and kind, because other groups have their own Deployments and StatefulSets, with another status
 _RULES: Mapping[tuple[str, str], Callable[[Object], str]] = {
     ("apps", "Deployment"): _deployment,
     ("apps", "StatefulSet"): _stateful_set,
@@ -128,12 +128,12 @@ _RULES: Mapping[tuple[str, str], Callable[[Object], str]] = {
 
 
 def is_waited_for(api_version: str, kind: str) -> bool:
-    """Whether there is a rule of ours for when an object of the kind is ready."""
+    """Return whether there is a readiness rule here for the kind."""
     return _group_kind(api_version, kind) in _RULES
 
 
 def is_workload(item: Object) -> bool:
-    """Whether the object is one of Kubernetes' own kinds that keep pods running."""
+    """Return whether the object is of one of Kubernetes' own kinds that keep pods running."""
     group, kind = _group_kind(str(item.get("apiVersion", "")), str(item.get("kind", "")))
     return group == "apps" and kind in {"Deployment", "StatefulSet", "DaemonSet"}
 
@@ -143,7 +143,7 @@ def _group_kind(api_version: str, kind: str) -> tuple[str, str]:
 
 
 def job_result(item: Object) -> tuple[str, str]:
-    """A Job's end: `complete`, `failed` or nothing yet, and the message of a failure."""
+    """Return a Job's end: `complete`, `failed` or empty, and the message of a failure."""
     if condition(item, "Complete").get("status") == "True":
         return "complete", ""
     failed = condition(item, "Failed")
@@ -153,7 +153,7 @@ def job_result(item: Object) -> tuple[str, str]:
 
 
 def lacks_pods(item: Object, pods: Sequence[Object]) -> bool:
-    """Whether a controller that has no condition for it has yet to make pods of an object."""
+    """Return whether a controller that has no condition for it has not yet made an object's pods."""
     kind, status = item.get("kind"), status_of(item)
     if is_workload(item):
         wanted = status.get("desiredNumberScheduled", 0) if kind == "DaemonSet" else _replicas(item)
@@ -162,9 +162,9 @@ def lacks_pods(item: Object, pods: Sequence[Object]) -> bool:
 
 
 def unproven(pod: Object, now: datetime) -> list[tuple[str, int]]:
-    """Containers that count as ready only because they run: no probe asks them; with how often they were restarted.
+    """Return containers without a probe, which count as ready only because they run, with their number of restarts.
 
-    None that has run for `PROVEN` seconds; nor those that a simulator plays: they do not crash.
+    Containers that have run for `PROVEN` seconds are left out, and simulated ones, which do not crash.
     """
     fields, status = pod["metadata"].get("managedFields") or (), pod.get("status") or {}
     is_over = status.get("phase") in {"Succeeded", "Failed"} or pod["metadata"].get("deletionTimestamp")
@@ -181,14 +181,14 @@ def unproven(pod: Object, now: datetime) -> list[tuple[str, int]]:
 
 
 def is_simulators(field: Object) -> bool:
-    """Whether an entry of `managedFields` says that a Stage wrote the status."""
+    """Return whether an entry of `managedFields` says that a Stage wrote the status."""
     return field.get("subresource") == "status" and str(field.get("manager", "")).startswith("kwok")
 
 
 def newest_pods(item: Object, pods: Sequence[Object], sets: Sequence[Object]) -> list[Object]:
-    """Those of a Deployment's pods that its newest ReplicaSet made; all of them where that is not among `sets`.
+    """Return a Deployment's pods that its newest ReplicaSet made; all of them if that is not among `sets`.
 
-    Broken pods of an older one stay while the new ones start, and must not be taken for theirs.
+    Broken pods of an older ReplicaSet remain while the new ones start, and must not be attributed to the new one.
     """
     revision = _revision(item)
     hashes = {
@@ -210,7 +210,7 @@ def _is_owned(item: Object, owner: Object) -> bool:
 
 
 def selects(item: Object, pod: Object) -> bool:
-    """Whether a workload's selector (its `matchLabels`) picks a pod."""
+    """Return whether a workload's selector (its `matchLabels`) matches a pod."""
     wanted = ((item.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     labels = pod["metadata"].get("labels") or {}
     return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
@@ -221,6 +221,6 @@ def _replicas(item: Object) -> int:
 
 
 def is_stale(item: Object) -> bool:
-    """A workload's controller has not seen the newest spec yet."""
+    """Return whether a workload's controller has not observed the newest spec yet."""
     observed = status_of(item).get("observedGeneration", 0)
     return bool(is_workload(item) and observed < item["metadata"].get("generation", 0))

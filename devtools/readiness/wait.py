@@ -1,4 +1,4 @@
-"""Waits for what a release made: says what it waits for, gives up on what will not heal."""
+"""Waits for a release's objects: reports what it waits for, and stops early at a permanent failure."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from devtools.readiness.rules import (
     waits_for,
 )
 
-LOOK_AT_EVENTS = 3.0  # seconds after which a release that is not ready is worth a list of events
+LOOK_AT_EVENTS = 3.0  # seconds after which the events of a release that is not ready are listed
 STAYS_UP = 2.0  # seconds a container without a readiness probe must have run
-STAYS_UP_AGAIN = 10.0  # the same, of one that was restarted: as long as kubelet first backs off
+STAYS_UP_AGAIN = 10.0  # the same for a restarted one: as long as kubelet's first back-off
 MORE_TIME = "where it only needs more time, raise the release's `timeout`"
-_API_VERSIONS = {  # of the kinds that symptoms are looked for in
+_API_VERSIONS = {  # kinds that are checked for symptoms
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",
     "DaemonSet": "apps/v1",
@@ -56,14 +56,14 @@ class LateFailure(TimedOut):
     """Time ran out, with the lines worth showing."""
 
     def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
-        """`details` are what was waited for."""
+        """`details` are the objects that were not ready."""
         super().__init__(message, hint=hint, exit_code=ExitCode.TIMEOUT)
         self.details = tuple(details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """How to wait: until `deadline` (monotonic seconds), telling `say` what for."""
+    """How to wait: until `deadline` (monotonic seconds); `say` gets what the wait is for."""
 
     deadline: float
     say: Callable[[str], None]
@@ -75,36 +75,36 @@ class Wait:
             raise Interrupted(self.cancel.reason or "interrupted")
 
     def over(self) -> bool:
-        """No time is left."""
+        """Whether no time is left."""
         return time.monotonic() >= self.deadline
 
     def polling(self) -> Polling:
-        """Return the pauses between looks at what is waited for."""
+        """Return the pauses between checks."""
         return Polling(self)
 
 
 @dataclass(slots=True)
 class Polling:
-    """The pauses of one wait, each longer than the last; says what is waited for when that changes."""
+    """The pauses of one wait, each longer than the last; reports what it waits for when that changes."""
 
     wait: Wait
     seconds: float = 0.05
     text: str = ""
 
     def say(self, left: Sequence[str]) -> None:
-        """Say what is left, if that is new."""
+        """Report what is left, if that is new."""
         text = shortened(left)
         if text != self.text:
             self.wait.say(text)
             self.text = text
 
     def rest(self) -> None:
-        """Sleep until the next look; Interrupted on cancel. What is ready is noticed a tenth late, 0.5 s at most."""
+        """Sleep until the next check; raise Interrupted on cancel. Readiness is noticed a tenth late, 0.5 s at most."""
         self.wait.pause(self.seconds)
         self.seconds = min(self.seconds * 1.2, 0.5)
 
     def pause(self, left: Sequence[str], late: DevtoolsError | None = None) -> None:
-        """Say what is left and sleep; raises `late` (default: a LateFailure) if time is over, Interrupted on cancel."""
+        """Report what is left and sleep; raise `late` (default: LateFailure) if time is over, Interrupted on cancel."""
         self.say(left)
         if self.wait.over():
             raise late or LateFailure(f"timed out waiting for {self.text}", details=left[3:])
@@ -113,14 +113,14 @@ class Polling:
 
 @dataclass(slots=True)
 class Patience:
-    """When each symptom was first seen."""
+    """Records when each symptom was first observed."""
 
     since: dict[tuple[str, str, str], float] = field(default_factory=dict)
 
     def expired(self, found: Sequence[Symptom], *, alone: bool = True) -> Symptom | None:
-        """The symptom that has lasted longer than it may, if any; one that is gone is forgotten.
+        """Return the symptom that has lasted too long, if any; forget those that are gone.
 
-        `alone` says that nothing else is on its way that could heal it.
+        `alone` says that no other unfinished object could resolve it.
         """
         now = time.monotonic()
         current = {(symptom.namespace, symptom.object, symptom.family): symptom for symptom in found}
@@ -134,14 +134,14 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureDetector:
-    """Finds what looks hopeless behind an object: in its status, its pods, their claims, and what events say."""
+    """Finds possibly permanent failures behind an object: in its status, its pods, their claims, and events."""
 
     kube: Kube
     observer: Observer
     began: float = field(default_factory=time.monotonic)
 
     def of(self, item: Mapping[str, Any], pods: Sequence[Mapping[str, Any]] | None = None) -> list[Symptom]:
-        """Its symptoms, but for those that heal now: what they lack has been made; `pods` where they are known."""
+        """Return its symptoms, without those whose missing object exists by now; `pods` if they are known."""
         observer, namespace = self.observer, str(item["metadata"].get("namespace", ""))
         pods = observer.pods_of(item) if pods is None else pods
         claims = [item] if item.get("kind") == "PersistentVolumeClaim" else observer.claims_of(pods)
@@ -150,7 +150,7 @@ class FailureDetector:
         return [symptom for symptom in found if not self._heals(symptom)]
 
     def failure(self, symptom: Symptom, *, logs: bool = True) -> Failure:
-        """The error of a wait that a symptom ends; without `logs` if they are shown already."""
+        """Return the error of a wait that a symptom ends; without `logs` if they are shown already."""
         message, probe = str(symptom), probe_that_ended(self.kube, symptom)
         message += f"; kubelet ended it: {probe}" if probe else ""
         absent = missing_endpoints(self.observer, symptom.message)  # of an admission webhook
@@ -161,7 +161,7 @@ class FailureDetector:
         return Failure(message, hint=symptom.hint, details=details)
 
     def probe(self, item: Mapping[str, Any]) -> str:
-        """What the probe of a pod that runs and is not ready says, where anything."""
+        """Return the probe's message of a pod that runs and is not ready, if there is one."""
         namespace = str(item["metadata"].get("namespace", ""))
         if time.monotonic() - self.began < LOOK_AT_EVENTS:
             return ""
@@ -170,14 +170,14 @@ class FailureDetector:
         return next((" ".join(str(event["message"]).split()) for event in unhealthy if event), "")
 
     def _heals(self, symptom: Symptom) -> bool:
-        """Whether the ConfigMap or Secret it is about is there now: kubelet looks again within seconds."""
+        """Return whether the missing ConfigMap or Secret exists by now: kubelet checks again within seconds."""
         if not symptom.wanted:
             return False
         kind, name = symptom.wanted
         return self.observer.get(ObjectRef("v1", kind, symptom.namespace, name)) is not None
 
     def _pods_behind(self, symptom: Symptom) -> list[str]:
-        """What is known of the pods of a workload that has a symptom itself."""
+        """Return the details about the pods of a workload that has a symptom itself."""
         kind, _, name = symptom.object.partition("/")
         if kind not in _API_VERSIONS:
             return []
@@ -187,14 +187,14 @@ class FailureDetector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Proof:
-    """That a container which no probe asks stays up: one that ends at once has run for a moment, too."""
+    """Checks that containers without a probe stay up, because one that ends at once has also run for a moment."""
 
     observer: Observer
     since: dict[tuple[str, str, int], float] = field(default_factory=dict)
-    ready: dict[str, float] = field(default_factory=dict)  # when an object was first seen ready, by uid
+    ready: dict[str, float] = field(default_factory=dict)  # when an object was first observed as ready, by uid
 
     def lacks(self, item: Mapping[str, Any]) -> str:
-        """What a workload or Job that is ready has yet to show; empty where it has."""
+        """Return what a ready workload or Job still lacks, such as a container that stays up; empty if nothing."""
         if not is_workload(item) and item.get("kind") != "Job":
             return ""
         now, moment = time.monotonic(), datetime.now(UTC)
@@ -218,7 +218,7 @@ class _Proof:
 def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
     """Wait until every workload, pod, Job, claim and CRD among `objects` is ready.
 
-    Raises Failure for what lasts beyond its patience, LateFailure when time runs out, Interrupted on cancel.
+    Raises Failure for a symptom that lasts too long, LateFailure if time runs out, Interrupted on cancel.
     """
     watched = [ref for ref in objects if is_waited_for(ref.api_version, ref.kind)]
     detector, patience, polling = FailureDetector(kube=kube, observer=observer), Patience(), wait.polling()
@@ -240,11 +240,11 @@ def wait_ready(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wai
 
 
 def _pending(detector: FailureDetector, proof: _Proof, ref: ObjectRef) -> str:
-    """What one object waits for."""
+    """Return what one object waits for."""
     observer = detector.observer
     item = observer.get(ref)
     if item is None:
-        return "" if ref.kind == "Job" else "to exist"  # a Job's time to live may be over
+        return "" if ref.kind == "Job" else "to exist"  # a Job's time to live may have passed
     waits = waits_for(item)
     if waits and ref.kind == "PersistentVolumeClaim" and _waits_for_a_pod(observer, item):
         return ""
@@ -257,7 +257,7 @@ def _pending(detector: FailureDetector, proof: _Proof, ref: ObjectRef) -> str:
 
 
 def _with_cause(waits: str, found: Sequence[Symptom]) -> str:
-    """Return what an object waits for, with the first known cause; old pods stay until the new ones are ready."""
+    """Return what an object waits for, with the first known cause; old pods remain until the new ones are ready."""
     if not found or ": " in waits:
         return waits
     cause = " ".join(str(found[0]).split())
@@ -265,14 +265,14 @@ def _with_cause(waits: str, found: Sequence[Symptom]) -> str:
 
 
 def _waits_for_a_pod(observer: Observer, claim: Mapping[str, Any]) -> bool:
-    """Whether a claim is only bound once a pod mounts it."""
+    """Return whether a claim is bound only once a pod mounts it."""
     name = str((claim.get("spec") or {}).get("storageClassName") or "")
     found = observer.get(ObjectRef("storage.k8s.io/v1", "StorageClass", "", name)) if name else None
     return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def _symptoms(detector: FailureDetector, ref: ObjectRef) -> list[Symptom]:
-    """Everything that looks hopeless about one thing that is waited for."""
+    """Return all possibly permanent failures of one object that is not ready."""
     item = detector.observer.get(ref)
     if item is None:
         return [gone(ref.kind, ref.namespace, ref.name)]
@@ -280,7 +280,7 @@ def _symptoms(detector: FailureDetector, ref: ObjectRef) -> list[Symptom]:
 
 
 def _why_late(detector: FailureDetector, watched: Sequence[ObjectRef]) -> list[str]:
-    """Whatever is known about what did not get ready."""
+    """Return the details about the objects that did not become ready."""
     kube, observer, lines = detector.kube, detector.observer, list[str]()
     for symptom in [symptom for ref in watched for symptom in _symptoms(detector, ref)][:2]:
         lines += [str(symptom), *explain(kube, symptom)]
