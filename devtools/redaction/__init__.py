@@ -1,4 +1,4 @@
-"""Decides what is secret and hides it: the only place that does, for everything that is printed or written."""
+"""Finds and hides secrets: the only package that does so, for everything that is printed or written."""
 
 from devtools.redaction.keys import HIDDEN, is_secret
 from devtools.redaction.redactor import Redactor

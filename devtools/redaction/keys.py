@@ -14,23 +14,23 @@ HIDDEN = "***"
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
 class Secrecy(IntEnum):
-    """How a key judges the scalar under it."""
+    """What a key says about the scalar under it."""
 
     PUBLIC = 0
-    UNLIKELY = 1  # secret where the value looks random: `secretKey` may also name a key of a Secret
+    UNLIKELY = 1  # secret if the value looks random: `secretKey` may also name a key of a Secret
     LIKELY = 2  # secret unless the value is a plain word, a name or a path: `key`, `credentials`
     TEXT = 3  # secret unless it is a number: `tokens` may count them
     SECRET = 4
-    ALL = 5  # the same, also where the name of a user is its key: `passwords: {user: …}`
+    ALL = 5  # the same, also if a user's name is the key: `passwords: {user: …}`
 
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-# Words that make a key secret wherever they stand in it; a word may be glued to others (`PGPASSWORD`, `authtoken`).
+# Words that make a key secret at any position; a word may be joined to others (`PGPASSWORD`, `authtoken`).
 _STRONG = re.compile(
     r"(?:passw(?:o?r?d|ort)|passphrase|passcode|secret|token|credential|(?<!public)(?:private|secret|access|api|signing|"
     r"encryption|master)key)s?$|^(?:dockerconfigjson|htpasswd)$"
@@ -42,7 +42,7 @@ _LAST = frozenset(
 )
 _GLUED = re.compile(r"(?:pwd|pass)$")
 _NOT_GLUED = frozenset({"bypass", "compass", "trespass", "surpass", "overpass", "underpass", "onepass"})
-# Last words that make it a fact about a secret and not the secret: `secretName`, `tokenTTL`, `cookieDomain`.
+# Last words that make it a fact about a secret, not the secret itself: `secretName`, `tokenTTL`, `cookieDomain`.
 _ABOUT = words("""
     name names namespace namespaces ref refs path paths type kind class store version enabled disabled annotations
     labels provider file files filename dir directory mount mounts volume size length bits ttl expiry expiration
@@ -53,7 +53,7 @@ _ABOUT = words("""
     generator lookup exists automount immutable
 """)
 _USERS = words("user username account role operator")
-# Words beside `key` that make it public, or the name of a key.
+# Words next to `key` that make it public, or the name of a key.
 _PUBLIC_KEYS = words("""
     public pub topology partition primary foreign sort unique label annotation group cache routing shard hash index
     config map field row object json item lookup dedup idempotency host authorized trusted allowed known header
@@ -63,13 +63,13 @@ _NAMES_A_KEY = words("""
     password passwd pass passphrase secret token user username name database host port uri url endpoint data value id
     key ca cert certificate crt client server tls root admin replication
 """)
-_OBJECTS = frozenset({"secret", "secrets", "credential", "credentials"})  # what they hold, or what it is called
+_OBJECTS = frozenset({"secret", "secrets", "credential", "credentials"})  # the content or the name of a key
 # Keys of a Secret that hold no secret.
 _PUBLIC_DATA = words("""
     user username login host hostname port database dbname db namespace type provider region bucket endpoint ca.crt
     tls.crt cert.pem ca.pem ca-bundle.crt service-ca.crt known_hosts
 """)
-# Values that hide nothing, and words that occur all over ordinary output.
+# Values that are never secret, and words that are frequent in ordinary output.
 _ORDINARY = words("""
     true false null none nil yes no on off enabled disabled default auto always never required optional unset set
     empty missing absent present random generated external internal file env redacted
@@ -93,7 +93,7 @@ _BESIDE_A_KEY = frozenset({"name", "operator", "effect", "property", "path", "se
 
 
 def is_secret(path: Iterable[str], value: object = None) -> bool:
-    """Whether a value under these keys, the outermost first, is secret; without one, whether a string there may be."""
+    """Return whether a value under these keys, outermost first, is secret; without one, whether a string may be."""
     inside = Secrecy.PUBLIC
     secrecy = Secrecy.PUBLIC
     for key in path:
@@ -104,7 +104,7 @@ def is_secret(path: Iterable[str], value: object = None) -> bool:
 
 @functools.lru_cache(4096)
 def secrecy_of(key: str, inside: Secrecy = Secrecy.PUBLIC) -> Secrecy:
-    """How a key judges a scalar under it; `inside` is what the maps around it pass on."""
+    """Return what a key says about a scalar under it; `inside` is what the maps around it pass on."""
     words = [word.lower() for word in _WORD.findall(key)]
     if words and words[-1] == "value" and _strong(words[:-1], "".join(words[:-1])):  # `apiKeyValue`
         words.pop()
@@ -125,7 +125,7 @@ def secrecy_of(key: str, inside: Secrecy = Secrecy.PUBLIC) -> Secrecy:
 
 
 def inherited(key: str, inside: Secrecy = Secrecy.PUBLIC) -> Secrecy:
-    """What a map or list under this key passes on to the scalars in it."""
+    """Return what a map or list under this key passes on to the scalars in it."""
     words = [word.lower() for word in _WORD.findall(key)]
     joined = "".join(words)
     if not words:
@@ -140,17 +140,17 @@ def inherited(key: str, inside: Secrecy = Secrecy.PUBLIC) -> Secrecy:
 
 
 def is_reference(parent: str, item: Mapping[object, object]) -> bool:
-    """Whether the `key` of a map names something: a toleration, a selector, a `secretKeyRef`."""
+    """Return whether the `key` of a map names something: a toleration, a selector, a `secretKeyRef`."""
     return bool(_REFERENCES.search(parent)) or not _BESIDE_A_KEY.isdisjoint(map(str, item))
 
 
 def is_public_data(key: str) -> bool:
-    """Whether this key of a Secret's data holds something that others may know, such as a user name."""
+    """Return whether this key of a Secret's data holds a value that is not secret, such as a user name."""
     return key.lower() in _PUBLIC_DATA
 
 
 def holds_secret(value: str | float, secrecy: Secrecy) -> bool:
-    """Whether a scalar is secret that its key judges so."""
+    """Return whether a scalar is secret by what its key says."""
     if not isinstance(value, str):
         number = not isinstance(value, bool) and abs(value) >= _PIN
         return number and secrecy >= Secrecy.SECRET
@@ -164,23 +164,23 @@ def holds_secret(value: str | float, secrecy: Secrecy) -> bool:
 
 
 def is_plain(value: str) -> bool:
-    """Whether it is words, a name of an object, or a path."""
+    """Return whether it is words, a name of an object, or a path."""
     return any(shape.fullmatch(value) for shape in (_PLAIN, _NAME, _PATH))
 
 
 def is_ordinary(value: str) -> bool:
-    """Whether it is a word that hides nothing (`true`), a placeholder, or empty."""
+    """Return whether it is a word that is never secret (`true`), a placeholder, or empty."""
     bare = value.strip()
     return bare.lower() in _ORDINARY or _PLACEHOLDER.fullmatch(bare) is not None
 
 
 def is_common(value: str) -> bool:
-    """Whether it occurs all over ordinary output: hiding it there would make that unreadable."""
+    """Return whether it is frequent in ordinary output, which would be unreadable if it were hidden there."""
     return value.strip().lower() in _COMMON or is_ordinary(value)
 
 
 def looks_random(value: str) -> bool:
-    """Whether it is long and mixes letters with digits or cases, as generated values do."""
+    """Return whether it is long and mixes letters with digits or cases, as generated values do."""
     if len(value) < _RANDOM or " " in value:
         return False
     letters, digits = any(c.isalpha() for c in value), any(c.isdigit() for c in value)
@@ -193,7 +193,7 @@ def _strong(words: list[str], joined: str) -> bool:
 
 
 def _of_key(words: list[str], joined: str) -> Secrecy:
-    """A key whose last word is `key`: what it opens, or which key of something it names."""
+    """Return what a key whose last word is `key` means: a secret, or the name of a key."""
     before = words[:-1]
     if words[-1] == "keys" and not before:
         return Secrecy.UNLIKELY

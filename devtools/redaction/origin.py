@@ -1,4 +1,4 @@
-"""Marks values as secret because of where they come from, whatever their keys are called; pure."""
+"""Marks values as secret by their origin, whatever their keys are called; pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_GO_EXPONENT = 1_000_000  # from here on, Go writes the numbers of values with an exponent: 4.7e+06
+_GO_EXPONENT = 1_000_000  # from this number on, Go writes numbers in values with an exponent: 4.7e+06
 
 
 class Marked:
@@ -37,7 +37,7 @@ def marked(value: Any) -> Any:
 
 
 def marked_at(values: Any, shape: Any) -> Any:
-    """Return what values have at the keys of `shape`, marked: of the same encrypted file, with other content."""
+    """Return the values at the keys of `shape`, marked: for another revision of the same encrypted file."""
     if isinstance(values, Mapping) and isinstance(shape, Mapping):
         return {key: marked_at(values[key], below) for key, below in shape.items() if key in values}
     if isinstance(values, list) and isinstance(shape, list):
@@ -55,7 +55,7 @@ def marked_keys(values: Any) -> Any:
 
 
 def unmarked(value: Any) -> Any:
-    """Return a copy of values whose texts and numbers are not marked: a YAML writer knows no other types."""
+    """Return a copy of values whose texts and numbers are not marked, because a YAML writer rejects other types."""
     return _converted(value, {MarkedText: str, MarkedInt: int, MarkedFloat: float})
 
 

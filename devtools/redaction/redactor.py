@@ -1,4 +1,4 @@
-"""Hides known secrets, in every form in which they may be printed, and what looks like one."""
+"""Hides known secrets in every form in which they may be printed, and text that looks like a secret."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from devtools.redaction.origin import marked_in
 from devtools.redaction.text import replaced, spans, without_secrets
 from devtools.redaction.values import hidden, secret_values
 
-SHORTEST = 6  # characters; shorter ones are ordinary words, and would blank them out
-SHORTEST_NAMED = 4  # the same where a secret is named for one command
-SHORTEST_LINE = 8  # the same for one line of a secret of several: `true` may well be one
-_HEAD = SHORTEST  # characters by which the forms of secrets are looked up
+SHORTEST = 6  # characters; hiding shorter ones would also hide ordinary words
+SHORTEST_NAMED = 4  # the same for a secret that is named for one command
+SHORTEST_LINE = 8  # the same for one line of a secret of several lines, which may well be `true`
+_HEAD = SHORTEST  # leading characters by which the forms of secrets are looked up
 _CODED = 8  # characters of the shortest piece of base64 that is looked for
-_SLICE = 32  # base64 may be broken into lines of 64 or 76 characters: each holds one slice of the whole
+_SLICE = 32  # base64 may be broken into lines of 64 or 76 characters, each of which holds one slice
 _WRAPS = (64, 76)
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
@@ -28,14 +28,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]")
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` with every secret of `SHORTEST_NAMED` or more characters replaced by `HIDDEN`."""
+    """Return `text` with every secret of `SHORTEST_NAMED` or more characters replaced by `HIDDEN`."""
     return without(text, needles(secrets))
 
 
 def needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """What to look for, the longest first: a secret may be part of another one.
+    """Return the texts to hide, the longest first, because a secret may be part of another one.
 
-    Output comes by line, so each line of a secret that has several (a key in PEM form) counts as one too.
+    Output is redacted by line, so each line of a secret of several lines (a key in PEM form) counts as a secret, too.
     """
     found: set[str] = set()
     for secret in secrets:
@@ -50,32 +50,32 @@ def needles(secrets: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def without(text: str, found: Iterable[str]) -> str:
-    """`text` without these."""
+    """Return `text` without these."""
     for needle in found:
         text = text.replace(needle, HIDDEN)
     return text
 
 
 class Redactor:
-    """What is known to be secret in one invocation; safe to use from many threads."""
+    """The known secrets of one invocation; safe to use from many threads."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        """Know these values."""
+        """`values` are secret from the start."""
         self._lock = Lock()
         self._values: dict[str, None] = {}
         self._forms: dict[str, tuple[tuple[str, bool], ...]] = {}  # by their first characters; and whether base64
         self._spared: frozenset[str] = frozenset()
-        self._whole: set[str] = set()  # secret by their origin: hidden also if short, where they are all of a value
-        self.sources: set[str] = set()  # what values were learned from, so that none is read twice
+        self._whole: set[str] = set()  # secret by their origin: hidden even if short, where they are a whole value
+        self.sources: set[str] = set()  # the sources of secrets, so that none is read twice
         self.reach = 0  # characters of the longest form
         self.add(values)
 
     def spare(self, names: Iterable[str]) -> None:
-        """Never look for these words: they are names, and hiding them would make output unreadable."""
+        """Never hide these words: they are names, and hiding them would make output unreadable."""
         self._spared |= {name.lower() for name in names}
 
     def add(self, values: Iterable[str]) -> None:
-        """Hide these values from now on, but for those that are short or ordinary words."""
+        """Hide these values from now on, except for those that are short or ordinary words."""
         with self._lock:
             fresh = [value for value in values if value not in self._values]
             self._values |= dict.fromkeys(fresh)
@@ -98,11 +98,11 @@ class Redactor:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Everything that is known."""
+        """Return all known secrets."""
         return tuple(self._values)
 
     def text(self, text: str) -> str:
-        """The text without what is known to be secret or looks like it, also where escape sequences divide it."""
+        """Return the text without known and apparent secrets, even if escape sequences divide them."""
         found = replaced(text, [*self._known(text), *spans(text)])
         if _ESCAPES.search(found):
             bare = _ESCAPES.sub("", found)
@@ -111,14 +111,14 @@ class Redactor:
         return found
 
     def hide(self, value: Any) -> Any:
-        """A copy of values or of a manifest that may be shown."""
+        """Return a copy of values or of a manifest that may be shown."""
         return hidden(value, lambda text: HIDDEN if text in self._whole else self.text(text))
 
     def _known(self, text: str) -> Iterator[tuple[int, int]]:
         forms = self._forms
         if not forms:
             return
-        whole = (0, 0)  # the last word of base64: it may hold a secret many times
+        whole = (0, 0)  # the last word of base64, which may hold a secret many times
         for at in range(len(text) - _HEAD + 1):
             for form, coded in forms.get(text[at : at + _HEAD], ()):
                 if not text.startswith(form, at):
@@ -131,7 +131,7 @@ class Redactor:
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:
-    """The whole word of base64 around a piece of it: its edges hold parts of the secret's characters."""
+    """Return the whole word of base64 around a piece of it, because its edges hold bits of the secret."""
     while start and _BASE64.match(text[start - 1]):
         start -= 1
     while end < len(text) and (_BASE64.match(text[end]) or text[end] == "="):
@@ -140,7 +140,7 @@ def _whole(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _forms(value: str) -> Iterator[tuple[str, bool]]:
-    """How a secret may be printed, and whether that is base64: as it is, line by line, escaped, encoded."""
+    """Yield the forms of a secret (unchanged, by line, escaped, encoded), and whether each is base64."""
     if len(value) < SHORTEST or is_common(value):
         return
     plain = {value, *(line for line in _lines(value))}
@@ -151,7 +151,7 @@ def _forms(value: str) -> Iterator[tuple[str, bool]]:
 
 
 def _lines(value: str) -> Iterator[str]:
-    """The lines of a secret of several, but for those that only set something ordinary (`port: 8080`)."""
+    """Yield the lines of a secret of several lines, without ordinary settings (`port: 8080`)."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) < 2:  # noqa: PLR2004 - only of several
         return
@@ -164,7 +164,7 @@ def _lines(value: str) -> Iterator[str]:
 
 
 def _escaped(value: str) -> set[str]:
-    """As JSON writes it (Go also escapes <, > and &), and as a URL does."""
+    """Yield the forms in JSON (Go also escapes <, > and &) and in a URL."""
     from urllib.parse import quote
 
     ours, ascii_only = (json.dumps(value, ensure_ascii=flag)[1:-1] for flag in (False, True))
@@ -173,7 +173,7 @@ def _escaped(value: str) -> set[str]:
 
 
 def _encoded(raw: bytes) -> Iterator[str]:
-    """Base64 of it, alone or somewhere in a longer text, on one line or on several."""
+    """Yield its base64 forms, alone or within a longer text, on one line or on several."""
     for lead in range(3):
         skipped = -lead % 3
         core = raw[skipped : skipped + (len(raw) - skipped) // 3 * 3]
@@ -185,7 +185,7 @@ def _encoded(raw: bytes) -> Iterator[str]:
 
 
 def _slices(text: str) -> Iterator[str]:
-    """Pieces of a long text, so that each of its lines holds one, the last line too."""
+    """Yield pieces of a long text, so that each of its lines holds one, also the last line."""
     yield from (text[at : at + _SLICE] for at in range(0, len(text) - _SLICE + 1, _SLICE))
     for width in _WRAPS:
         tail = text[len(text) // width * width :]

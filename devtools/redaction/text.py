@@ -1,4 +1,4 @@
-"""Finds secrets in free text by what stands before them: URLs, headers, assignments, JSON, flags; pure."""
+"""Finds secrets in free text by the text before them: URLs, headers, assignments, JSON, flags; pure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _LINES = tuple(
 _COMMENT = re.compile(r"(?<=[ \t])#.*")
 _FIRST = re.compile(r"([^\s,;]+)[,;][ \t]+[\w.-]{1,80}[:=]")  # of several settings on a line
 _UNOPENED = re.compile(r"[^\[{]+")
-_BLOCKS = ("map[", "{", "[", "|", ">", "&", "*")  # what begins a structure, and not a secret
+_BLOCKS = ("map[", "{", "[", "|", ">", "&", "*")  # the start of a structure, not of a secret
 _PASSWORD = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 _BARE = frozenset(
     {"key", "keys", "pass", "secret", "secrets", "token", "tokens", "auth", "cookie", "cookies", "salt", "pat"}
@@ -76,17 +76,17 @@ _BARE = frozenset(
 
 
 def secrets_in(text: str) -> list[str]:
-    """The secrets in a text, as they stand there."""
+    """Return the secrets in a text, as written there."""
     return [text[start:end] for start, end in spans(text)]
 
 
 def without_secrets(text: str) -> str:
-    """The text with `HIDDEN` in their place."""
+    """Return the text with `HIDDEN` in place of the secrets."""
     return replaced(text, spans(text))
 
 
 def spans(text: str) -> list[tuple[int, int]]:
-    """Where they stand."""
+    """Return the spans of the secrets."""
     if not _ANY.search(text):
         return []
     found = [match.span() for match in _PRIVATE_KEY.finditer(text)]
@@ -102,7 +102,7 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 
 def replaced(text: str, found: list[tuple[int, int]]) -> str:
-    """The text with `HIDDEN` in place of each span, and of spans that touch or overlap together."""
+    """Return the text with `HIDDEN` in place of each span; spans that touch or overlap become one."""
     parts: list[str] = []
     at = 0
     for start, end in sorted(found):
@@ -115,7 +115,7 @@ def replaced(text: str, found: list[tuple[int, int]]) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where they stand in one line."""
+    """Return the spans of secrets in one line."""
     for shape in _SHAPES:
         for match in shape.finditer(text):
             if not is_ordinary(match["secret"]):
@@ -136,7 +136,7 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _in_brackets(text: str) -> Iterator[tuple[int, int]]:
-    """Where they stand in maps and structures as Go prints them: before the bracket that closes one."""
+    """Yield the spans of secrets in maps and structures as Go prints them, up to the closing bracket."""
     for piece in _UNOPENED.finditer(text):
         end = max(text.rfind("]", *piece.span()), text.rfind("}", *piece.span()))
         for match in _IN_BRACKETS.finditer(text, piece.start(), max(end, piece.start())):
@@ -145,7 +145,7 @@ def _in_brackets(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _value(key: str, rest: str) -> str:
-    """The secret that is the rest of a line after `key: `; empty where it is none."""
+    """Return the rest of a line after `key: ` if it is a secret, otherwise an empty text."""
     if not _PASSWORD.search(key):
         rest = _COMMENT.sub("", rest)
         if several := _FIRST.match(rest):
@@ -157,12 +157,12 @@ def _value(key: str, rest: str) -> str:
 
 
 def _is_sentence(key: str, value: str) -> bool:
-    """Whether a line tells something (`token: will expire`): only passwords may be of several words."""
+    """Return whether a line is prose (`token: will expire`): only passwords may have several words."""
     return " " in value and not _PASSWORD.search(key)
 
 
 def _is_assigned(key: str, value: str) -> bool:
-    """Whether a text gives a secret to a key; a key of one vague word needs a value that looks random."""
+    """Return whether a text assigns a secret to a key; an ambiguous one-word key needs a value that looks random."""
     secrecy = secrecy_of(key)
     if secrecy is Secrecy.PUBLIC or value.startswith(_BLOCKS) or is_ordinary(value):
         return False

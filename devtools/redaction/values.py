@@ -20,14 +20,14 @@ from devtools.redaction.keys import (
 from devtools.redaction.origin import Marked
 from devtools.redaction.text import secrets_in
 
-Act = Callable[[Any, bool], Any]  # a scalar and whether it is secret → what takes its place
+Act = Callable[[Any, bool], Any]  # a scalar and whether it is secret → its replacement
 _FLAG = re.compile(r"--?([A-Za-z][\w-]*)")
 _USER = re.compile(r"[\w.@+$-]+")
 _SCALARS = (str, int, float)
 
 
 def secret_values(value: Any) -> tuple[str, ...]:
-    """Every secret in values or manifests: by their keys, as the value of what has a name, and within texts."""
+    """Return every secret in values or manifests: by key, by the name next to a value, and within texts."""
     found: dict[str, None] = {}
 
     def collect(scalar: Any, secret: bool) -> Any:  # noqa: FBT001 - as `_walk` calls it
@@ -45,7 +45,7 @@ def secret_values(value: Any) -> tuple[str, ...]:
 
 
 def hidden(value: Any, clean: Callable[[str], str]) -> Any:
-    """A copy with `HIDDEN` in place of what is secret; `clean` hides secrets within the other texts."""
+    """Return a copy with `HIDDEN` in place of secrets; `clean` hides secrets within the other texts."""
 
     def hide(scalar: Any, secret: bool) -> Any:  # noqa: FBT001 - as `_walk` calls it
         if secret:
@@ -56,7 +56,7 @@ def hidden(value: Any, clean: Callable[[str], str]) -> Any:
 
 
 def _walk(value: Any, secrecy: Secrecy, key: str, act: Act, inside: Secrecy = Secrecy.PUBLIC) -> Any:
-    """`verdict` judges a scalar here, `inside` what is in a map or list; `key` is the nearest one above."""
+    """Walk a value: `secrecy` is that of a scalar, `inside` that of a map's or list's content; `key` is the nearest."""
     if isinstance(value, Mapping):
         return _walk_map(value, key, inside, act)
     if isinstance(value, list | tuple):
@@ -84,7 +84,7 @@ def _walk_map(value: Mapping[Any, Any], parent: str, inside: Secrecy, act: Act) 
 
 
 def _walk_list(value: list[Any] | tuple[Any, ...], secrecy: Secrecy, key: str, inside: Secrecy, act: Act) -> list[Any]:
-    """The items; the one after `--password` is its value."""
+    """Walk a list's items; the one after `--password` is its value."""
     made = []
     flag = Secrecy.PUBLIC
     for item in value:
@@ -95,14 +95,14 @@ def _walk_list(value: list[Any] | tuple[Any, ...], secrecy: Secrecy, key: str, i
 
 
 def _name(value: Mapping[Any, Any]) -> str:
-    """What a map with a `value` calls it: `{name: DB_PASSWORD, value: …}`."""
+    """Return the name of the `value` in a map: `{name: DB_PASSWORD, value: …}`."""
     if "value" not in value and "Value" not in value:
         return ""
     return next((value[key] for key in ("name", "Name", "key", "Key") if isinstance(value.get(key), str)), "")
 
 
 def _data(name: str, value: Any, section: str, act: Act) -> Any:
-    """One entry of a Secret, as it is and decoded."""
+    """Walk one entry of a Secret, as written and decoded."""
     if not isinstance(value, str):
         return act(value, True) if isinstance(value, _SCALARS) else value
     if section == "data":
@@ -114,14 +114,14 @@ def _data(name: str, value: Any, section: str, act: Act) -> Any:
 
 
 def _credentials(value: str) -> Iterator[str]:
-    """The password in the base64 of `user:password`, as registries and the header `Authorization` have it."""
+    """Return the password in the base64 of `user:password`, as in registry credentials and `Authorization` headers."""
     user, divider, password = (decoded(value.removeprefix("Basic ")) or "").partition(":")
     if divider and _USER.fullmatch(user) and password.isprintable() and password[:1] not in {"", "/", " "}:
         yield password
 
 
 def decoded(value: str) -> str | None:
-    """The text in base64; None where it is none."""
+    """Decode base64 text; None if it is not base64."""
     try:
         return base64.b64decode(value, validate=True).decode()
     except (binascii.Error, ValueError):
