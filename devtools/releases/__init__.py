@@ -1,1 +1,1 @@
-"""What a step does to a release on the cluster, and what it does when that fails."""
+"""Carries out a step for a release on the cluster, and handles its failures."""

@@ -1,7 +1,7 @@
-"""What is left of a stack when its releases are gone: namespaces that were made for them, and CRDs.
+"""Removes what remains of a stack after its releases: namespaces that were made for them, and CRDs.
 
-Neither is Helm's. A namespace goes where nothing is left in it, CRDs go when they are asked to, and only with `force`
-if objects of their kinds are left: they belong to others, since those of our releases were deleted before.
+Helm manages neither. A namespace is deleted if it is empty. CRDs are deleted on request, and only with `force` if
+objects of their kinds remain: those are not the stack's, whose own objects were deleted before.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from devtools.run_context.session import Session
 NAMESPACES = "/api/v1/namespaces"
 _NOT_ALLOWED = 405  # a kind that cannot be listed
 _NAMED = 8
-# what Kubernetes itself puts into a namespace, and what only tells of what was there
+# objects that Kubernetes itself puts into a namespace, and events about deleted objects
 _FURNITURE = frozenset({("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")})
 _Found = tuple[Resource, Mapping[str, Any]]  # and the object's metadata
 _TRACES = frozenset({"Event", "Endpoints", "EndpointSlice", "Lease", "PodMetrics"})
 
 
 def stack_namespaces(kube: Kube, stack: str, must_exist: Collection[str] = ()) -> tuple[str, ...]:
-    """Namespaces that were made for the stack's releases because no release declares them, but for `must_exist`."""
+    """Return the namespaces that were made for the stack's releases, except for those in `must_exist`."""
     return tuple(name for name in _marked(kube, NAMESPACES, stack) if name not in must_exist)
 
 
 def stack_crds(kube: Kube, stack: str) -> tuple[str, ...]:
-    """CRDs that came with the stack: those of `crds/` directories, and those that uninstalled releases left."""
+    """Return the CRDs of the stack: those of `crds/` directories, and those that uninstalled releases left."""
     return _marked(kube, CRDS, stack)
 
 
 def remove_namespaces(session: Session, stack: str, wait: Wait, must_exist: Collection[str]) -> None:
-    """Remove the stack's namespaces in which nothing is left; a notice names the others and what they hold."""
+    """Remove the stack's empty namespaces; a notice names the others and their content."""
     names = stack_namespaces(session.kube, stack, must_exist)
     held = _settled(session, names, wait) if names else {}
     for name in names:
@@ -56,10 +56,10 @@ def remove_namespaces(session: Session, stack: str, wait: Wait, must_exist: Coll
 
 
 def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> None:
-    """Remove the stack's CRDs, and with `force` whatever objects of their kinds there are.
+    """Remove the stack's CRDs, and with `force` all objects of their kinds.
 
-    Nothing is removed before everything was looked at. Raises Failure with the objects that would go where there are
-    some and `force` is not given.
+    Everything is checked before anything is removed. Raises Failure with the objects that would be deleted if there are
+    some and `force` is not set.
     """
     kube = session.kube
     kube.discover()
@@ -86,7 +86,7 @@ def remove_crds(session: Session, stack: str, wait: Wait, *, force: bool) -> Non
 
 
 def _settled(session: Session, names: Sequence[str], wait: Wait) -> dict[str, Counter[str]]:
-    """How many objects of which kinds the namespaces hold, by namespace."""
+    """Return how many objects of which kinds the namespaces hold, by namespace."""
     held: dict[str, Counter[str]] = {}
     for resource, item in _standing(session, _namespaced(session.kube), wait, inside={*names}):
         held.setdefault(item["namespace"], Counter())[resource.kind] += 1
@@ -96,9 +96,9 @@ def _settled(session: Session, names: Sequence[str], wait: Wait) -> dict[str, Co
 def _standing(
     session: Session, kinds: Sequence[Resource], wait: Wait, inside: Collection[str] | None = None
 ) -> list[_Found]:
-    """Every object of the kinds, in these namespaces or anywhere, once what is leaving has left.
+    """Return every object of the kinds, in these namespaces or anywhere, once those being deleted are gone.
 
-    Only the kinds of what is leaving are looked at again and again: there may be two hundred.
+    Only the kinds of objects that are being deleted are listed repeatedly: there may be two hundred kinds.
     """
 
     def going(looked_at: Sequence[Resource]) -> list[_Found]:
@@ -114,7 +114,7 @@ def _standing(
 
 
 def _listed(kube: Kube, kinds: Sequence[Resource], inside: Collection[str] | None) -> list[_Found]:
-    """The objects of the kinds, but for what is in every namespace."""
+    """Yield the objects of the kinds, without those that every namespace has."""
 
     def of(resource: Resource) -> list[_Found]:
         try:
@@ -134,7 +134,7 @@ def _listed(kube: Kube, kinds: Sequence[Resource], inside: Collection[str] | Non
 
 
 def _namespaced(kube: Kube) -> list[Resource]:
-    """Every kind that lives in namespaces, once."""
+    """Return every namespaced kind once."""
     kinds: dict[tuple[str, str], Resource] = {}
     for resource in kube.served():
         if resource.namespaced and resource.kind not in _TRACES and "/" not in resource.plural:
@@ -143,7 +143,7 @@ def _namespaced(kube: Kube) -> list[Resource]:
 
 
 def _served(kube: Kube, crd: str) -> Resource | None:
-    """The kind of a CRD, whose name is `<plural>.<group>`."""
+    """Return the kind of a CRD, whose name is `<plural>.<group>`."""
     plural, _, group = crd.partition(".")
     return next(
         (item for item in kube.served() if item.plural == plural and item.api_version.rpartition("/")[0] == group), None
@@ -151,7 +151,7 @@ def _served(kube: Kube, crd: str) -> Resource | None:
 
 
 def _marked(kube: Kube, path: str, stack: str) -> tuple[str, ...]:
-    """The names of cluster-scoped objects with the stack's label; none for a user who may not list them."""
+    """Return the names of cluster-scoped objects with the stack's label; empty for a user who may not list them."""
     try:
         found = kube.metadata(path, labelSelector=f"{LABEL_STACK}={stack}")
     except ApiError as error:

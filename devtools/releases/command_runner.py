@@ -1,4 +1,4 @@
-"""Runs the commands of a release and tells what they print: helm's, and its hooks."""
+"""Runs the commands of a release, helm's and the declared ones, and emits their output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Commands:
     """The commands of one session."""
 
     def __init__(self, session: Session) -> None:
-        """They run in the session's repository, and their lines go to its bus."""
+        """The commands run in the session's repository, and their output goes to its bus."""
         self._session = session
 
     def run(
@@ -36,10 +36,10 @@ class Commands:
         quiet: bool = False,
         heard: dict[str, deque[str]] | None = None,
     ) -> Result:
-        """Run and stream what is printed, but no flood; `quiet` keeps stdout back, which is full of secrets.
+        """Run a command and stream a limited number of lines; `quiet` withholds stdout, which is full of secrets.
 
-        Lines are redacted, the result is not: that would change names in helm's answer. `heard` gets every line; what
-        a helm prints before its values are given (`launch`) is dropped.
+        Lines are redacted, the result is not, because that would change names in helm's answer. `heard` gets every
+        line; the output of a helm before it has its values (`launch`) is dropped.
         """
         printed, about = 0, str(release.id) if release else ""
 
@@ -60,10 +60,10 @@ class Commands:
     def hook(
         self, hook: Hook, release: Release | None, env: Mapping[str, str] | None = None, *, cleanup: bool = False
     ) -> None:
-        """One command of `before` or `after`, in the repository's root, never through a shell.
+        """Run one command of `before` or `after` in the repository's root, never through a shell.
 
-        `release` is None for one of the stack. With `cleanup` it runs although the run was interrupted. Raises Failure
-        with its last lines, TimedOut, Interrupted.
+        `release` is None for a command of the stack. With `cleanup` it runs even if the run was interrupted. Raises
+        Failure with its last lines, TimedOut, Interrupted.
         """
         heard: dict[str, deque[str]] = {stream: deque(maxlen=_LAST) for stream in ("stdout", "stderr")}
         session, name = self._session, hook.argv[0]

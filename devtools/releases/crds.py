@@ -1,7 +1,7 @@
 """CRDs in a chart's `crds/` directories, which Helm installs once and never upgrades (helm/helm#8972).
 
-The engine applies them before each install and upgrade, so Helm gets `--skip-crds`: one owner of the fields from
-the first day on, and a CRD that another release also installs is not a conflict. Applied on the server: many are
+The engine applies them before each install and upgrade, and Helm gets `--skip-crds`: the fields have one owner from the
+start, and a CRD that another release also installs is not a conflict. They are applied on the server, because many are
 larger than the annotation that a client-side apply would need.
 """
 
@@ -30,26 +30,26 @@ _ABSENT: Mapping[str, Any] = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What applying a CRD means for the one on the cluster: versions that come, go, and go while in use."""
+    """The effect of applying a CRD on the one on the cluster: versions added, removed, and removed while in use."""
 
     name: str
     added: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()  # no longer there, or no longer served
-    stored: tuple[str, ...] = ()  # no longer there, though objects may be stored in it
+    dropped: tuple[str, ...] = ()  # removed, or no longer served
+    stored: tuple[str, ...] = ()  # removed, although objects may be stored in it
 
     @property
     def summary(self) -> str:
-        """`kafkas.kafka.strimzi.io gains v1, loses v1beta1`; empty where the versions stay the same."""
+        """`kafkas.kafka.strimzi.io gains v1, loses v1beta1`; empty if the versions stay the same."""
         parts = [f"gains {', '.join(self.added)}"] if self.added else []
         parts += [f"loses {', '.join(self.dropped)}"] if self.dropped else []
         return f"{self.name} {', '.join(parts)}" if parts else ""
 
 
 def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> None:
-    """Bring what the release's chart has in `crds/` to the cluster and wait until it is established.
+    """Apply the CRDs in `crds/` of the release's chart and wait until they are established.
 
-    Everything is compared before anything is applied. Raises Failure where a version would go in which objects may
-    be stored, or where the API server refuses; LateFailure where the time runs out.
+    All are compared before any is applied. Raises Failure if a version in which objects may be stored would be removed,
+    or if the API server refuses; LateFailure if time runs out.
     """
     found = prerequisites(release, session.values[release.id])
     if not found:
@@ -72,7 +72,7 @@ def apply_crds(session: Session, release: Release, stack: str, wait: Wait) -> No
 
 
 def compare(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Change:
-    """What would change about the versions of a CRD; both are its API objects."""
+    """Return what would change about the versions of a CRD; both arguments are API objects."""
     before, after = _served(live), _served(wanted)
     stored = (live.get("status") or {}).get("storedVersions") or ()
     return Change(
@@ -84,12 +84,12 @@ def compare(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Change:
 
 
 def _served(crd: Mapping[str, Any]) -> dict[str, bool]:
-    """Versions of a CRD, and whether each is served."""
+    """Return the versions of a CRD, and whether each is served."""
     return {str(item["name"]): bool(item.get("served")) for item in (crd.get("spec") or {}).get("versions") or ()}
 
 
 def _refuse(changes: Sequence[Change]) -> None:
-    """Raise Failure with every CRD that objects could not be read back from."""
+    """Raise Failure with every CRD whose stored objects could not be read any more."""
     lost = [
         f"CRD {change.name} would lose version {', '.join(change.stored)}, in which objects may be stored"
         for change in changes
@@ -101,7 +101,7 @@ def _refuse(changes: Sequence[Change]) -> None:
 
 
 def _settled(kube: Kube, name: str, wait: Wait) -> dict[str, Any] | None:
-    """The CRD on the cluster; one that is being deleted is waited for, since what is applied to it would go too."""
+    """Return the CRD on the cluster; wait until it is gone if it is being deleted, as would be all changes to it."""
     polling = wait.polling()
     while (live := kube.get(f"{CRDS}/{name}")) and live["metadata"].get("deletionTimestamp"):
         polling.pause([f"CustomResourceDefinition/{name} (being deleted)"])
@@ -109,7 +109,7 @@ def _settled(kube: Kube, name: str, wait: Wait) -> dict[str, Any] | None:
 
 
 def _await_established(kube: Kube, crds: Mapping[str, ChartObject], wait: Wait) -> None:
-    """Wait until every kind can be used: one look at what is served tells of most, where a CRD's answer is large."""
+    """Wait until every kind can be used; discovery answers this for most, because reading each CRD is expensive."""
     kube.discover()
     served = {(kind.api_version, kind.plural, kind.kind) for kind in kube.served()}
     if missing := [name for name, item in crds.items() if not served.issuperset(_promised(item.data))]:
@@ -119,7 +119,7 @@ def _await_established(kube: Kube, crds: Mapping[str, ChartObject], wait: Wait) 
 
 
 def _promised(crd: Mapping[str, Any]) -> set[tuple[str, str, str]]:
-    """What will be served for a CRD: API version, plural and kind; never nothing."""
+    """Return what will be served for a CRD: API version, plural and kind; never empty."""
     spec, names = crd["spec"], crd["spec"]["names"]
     versions = [name for name, served in _served(crd).items() if served] or [""]
     return {(f"{spec['group']}/{version}", str(names["plural"]), str(names["kind"])) for version in versions}
@@ -143,7 +143,7 @@ def _established(kube: Kube, name: str, file: str, wait: Wait) -> None:
 
 
 def _apply(kube: Kube, path: str, item: ChartObject, labels: Mapping[str, str]) -> None:
-    """Apply an object without what only the API server may say about it."""
+    """Apply an object without the fields that only the API server may set."""
     metadata = {key: value for key, value in item.data["metadata"].items() if key != "creationTimestamp"}
     if labels:
         metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
@@ -156,7 +156,7 @@ def _apply(kube: Kube, path: str, item: ChartObject, labels: Mapping[str, str]) 
 
 
 def _path(kube: Kube, item: ChartObject, namespace: str) -> str:
-    """The URL path of an object that is not a CRD."""
+    """Return the URL path of an object that is not a CRD."""
     metadata = item.data["metadata"]
     ref = ObjectRef(item.data["apiVersion"], item.data["kind"], metadata.get("namespace") or namespace, _name(item))
     path = kube.path_of(ref)

@@ -1,8 +1,9 @@
-"""What the cluster holds now, from metadata-only lists.
+"""Reads what the cluster holds now, by metadata-only lists.
 
 Helm keeps one Secret per revision, `sh.helm.release.v1.<name>.v<revision>`, with labels `owner`, `name`, `status`,
-`version` (https://helm.sh/docs/topics/advanced/#storage-backends); `upgrade --labels` adds ours. So a single
-list tells name, status, revision and inputs' digest of every release, and no state file can be lost.
+`version` (https://helm.sh/docs/topics/advanced/#storage-backends); `upgrade --labels` adds those of devtools. So a
+single list has name, status, revision and inputs' digest of every release, and there is no state file that could be
+lost.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from devtools.model import BUSY, PENDING, Facts, ObjectRef, ReleaseFact, Release
 
 _SECRETS = "Helm keeps its releases in Secrets: this user must be allowed to list them, see docs/clusters.md"
 _MOST = 8  # connections
-_EACH = 8  # lists that are worth another one: its handshake costs both sides as much as several of them
+_EACH = 8  # lists for each further connection, whose handshake costs both sides as much as several lists
 
 
 def observe(
@@ -42,11 +43,11 @@ def observe(
     namespaces: Collection[str] = (),
     must_exist: Collection[str] = (),
 ) -> Facts:
-    """All releases on the cluster, and which objects are gone of those that `about` is true of.
+    """Return all releases on the cluster, and the missing objects of those for which `about` is true.
 
-    Costs one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel. A user
-    who may not list everywhere sees what is in `namespaces`. Those of `must_exist` are looked for, too.
-    Raises EnvironmentFault when the API server does not answer, ApiError when it refuses.
+    It takes one list of Secrets' metadata, and one metadata list per kind that these releases own, in parallel. For a
+    user who may not list everywhere only `namespaces` are read. The namespaces in `must_exist` are checked, too. Raises
+    EnvironmentFault when the API server does not answer, ApiError when it refuses.
     """
     records = helm_records(kube, namespaces)
     newest = newest_records(records)
@@ -70,14 +71,14 @@ def observe(
         _fact(release, histories[release], owned[release], wanted - there, going, cut_off.get(release, ()))
         for release in newest
     ]
-    # What is in a namespace that is being deleted is as good as gone, also where nothing of it has gone yet.
+    # The objects in a namespace that is being deleted count as being deleted, even if none is gone yet.
     gone = [replace(fact, status="uninstalled", leaving=True) for fact in facts if fact.id.namespace in leaving]
     absent = sorted(ref.name for ref in required if ref not in there or ref in going)
     return Facts(releases={fact.id: fact for fact in (*facts, *gone)}, absent=tuple(absent))
 
 
 def helm_records(kube: Kube, namespaces: Collection[str]) -> list[dict[str, Any]]:
-    """The metadata of Helm's records: all on the cluster, or in these namespaces where that is all that is allowed."""
+    """Return the metadata of Helm's records: on the whole cluster, or only in these namespaces if that is forbidden."""
     try:
         return kube.metadata("/api/v1/secrets", labelSelector="owner=helm")
     except ApiError as error:
@@ -93,7 +94,7 @@ def helm_records(kube: Kube, namespaces: Collection[str]) -> list[dict[str, Any]
 
 
 def _leaving(kube: Kube) -> set[str]:
-    """The namespaces that are being deleted, as far as this user may look."""
+    """Return the namespaces that are being deleted, as far as this user may read them."""
     try:
         found = kube.metadata("/api/v1/namespaces", fieldSelector="status.phase=Terminating")
     except ApiError as error:
@@ -104,9 +105,9 @@ def _leaving(kube: Kube) -> set[str]:
 
 
 def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objects: Iterable[ObjectRef]) -> None:
-    """Note on the release's record that this revision was seen ready, and which objects it owns.
+    """Record on the release's Helm record that this revision became ready, and which objects it owns.
 
-    The mark comes after readiness and contracts, so a run killed in between is finished by the next one.
+    That happens after readiness and contracts, so the next run finishes the work of a killed one.
     """
     inventory = json.dumps(sorted([ref.api_version, ref.kind, ref.namespace, ref.name] for ref in set(objects)))
     labels = {LABEL_READY: digest, LABEL_READY_REVISION: str(revision)}
@@ -115,17 +116,17 @@ def mark_ready(kube: Kube, release: ReleaseId, revision: int, digest: str, objec
 
 
 def mark_tested(kube: Kube, release: ReleaseId, revision: int, digest: str | None) -> None:
-    """Note on a smoke release's record the digest its tests passed on, or that they failed; None clears it."""
+    """Record on a smoke release's Helm record the digest its tests passed on, or that they failed; None clears it."""
     kube.merge(record_path(release, revision), {"metadata": {"labels": {LABEL_TESTED: digest}}})
 
 
 def record_path(release: ReleaseId, revision: int) -> str:
-    """The Secret that holds one revision."""
+    """Return the Secret that holds one revision."""
     return f"/api/v1/namespaces/{release.namespace}/secrets/sh.helm.release.v1.{release.name}.v{revision}"
 
 
 def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
-    """The inventory that `mark_ready` left; nothing where there is none."""
+    """Return the inventory that `mark_ready` wrote; empty if there is none."""
     try:
         rows = read_json((metadata.get("annotations") or {}).get(ANNOTATION_OBJECTS, "[]"))
         return tuple(ObjectRef(*map(str, row)) for row in rows)
@@ -134,17 +135,17 @@ def owned_objects(metadata: Mapping[str, Any]) -> tuple[ObjectRef, ...]:
 
 
 def _is_inventoried(metadata: Mapping[str, Any]) -> bool:
-    """Whether the record still has the annotation of `mark_ready`: Helm drops it when it writes the record again."""
+    """Return whether the record still has the annotation of `mark_ready`, which Helm drops when it rewrites it."""
     return ANNOTATION_OBJECTS in (metadata.get("annotations") or {})
 
 
 def _is_ready(metadata: Mapping[str, Any]) -> bool:
-    """Whether this very revision was marked ready, also if its annotation is gone, as after a `helm test` by hand."""
+    """Return whether this revision was marked ready, even if its annotation is gone, as after a manual `helm test`."""
     return (metadata.get("labels") or {}).get(LABEL_READY_REVISION) == str(revision_of(metadata))
 
 
 def objects_in_record(kube: Kube, release: ReleaseId, revision: int) -> tuple[ObjectRef, ...]:
-    """The objects that a revision's record declares; none if it cannot be read."""
+    """Return the objects that a revision's record declares; empty if it cannot be read."""
     from devtools.helm.record import read_record
 
     try:
@@ -162,7 +163,7 @@ def objects_in_record(kube: Kube, release: ReleaseId, revision: int) -> tuple[Ob
 
 
 def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapping[str, Any]]:
-    """The newest revision's record of each release, from the metadata of records."""
+    """Return the newest revision's record of each release, from the metadata of records."""
     newest: dict[ReleaseId, Mapping[str, Any]] = {}
     for record in records:
         release = release_of(record)
@@ -174,10 +175,10 @@ def newest_records(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, Mapp
 def cut_off_revisions(
     records: Iterable[Mapping[str, Any]], newest: Mapping[ReleaseId, Mapping[str, Any]]
 ) -> dict[ReleaseId, tuple[int, ...]]:
-    """The revisions that Helm still calls pending though there is a newer one (`newest_records`), where there are such.
+    """Return the revisions that Helm still calls pending although there is a newer one (`newest_records`), by release.
 
-    Their helm was cut off. A rollback takes a release back to what worked, and leaves such a record as it is
-    (`performRollback` in Helm's `pkg/action/rollback.go`).
+    Their helm was killed. A rollback restores a working revision, and leaves such a record unchanged (`performRollback`
+    in Helm's `pkg/action/rollback.go`).
     """
     found: dict[ReleaseId, set[int]] = defaultdict(set)
     for record in records:
@@ -189,14 +190,14 @@ def cut_off_revisions(
 
 
 def release_of(record: Mapping[str, Any]) -> ReleaseId:
-    """The release that a record is of, from its metadata."""
+    """Return the release of a record, from its metadata."""
     return ReleaseId(str(record["namespace"]), str((record.get("labels") or {}).get("name", "")))
 
 
 def stack_of(history: Iterable[Mapping[str, Any]]) -> str:
-    """The stack that a release's records name, the newest first; empty where it was installed by other means.
+    """Return the stack that a release's records name, the newest first; empty if another tool installed it.
 
-    A helm of another version may have left out our labels when it upgraded what was ours.
+    A helm of another version may have dropped the labels of devtools when it upgraded the stack's release.
     """
     ordered = sorted(history, key=revision_of, reverse=True)
     return next((stack for record in ordered if (stack := (record.get("labels") or {}).get(LABEL_STACK))), "")
@@ -218,7 +219,7 @@ def _fact(
         status=labels.get("status", "unknown"),
         revision=revision_of(record),
         digest=labels.get(LABEL_DIGEST, ""),
-        # `helm test` rewrites the record and drops annotations: without an inventory nothing is known to be there
+        # `helm test` rewrites the record and drops annotations: without an inventory no object is known
         ready=labels.get(LABEL_READY, "") if _is_ready(record) or _is_inventoried(record) else "",
         tested=labels.get(LABEL_TESTED, ""),
         objects=objects,
@@ -233,7 +234,7 @@ def _fact(
 
 
 def _existing(kube: Kube, wanted: set[ObjectRef]) -> tuple[set[ObjectRef], set[ObjectRef]]:
-    """Those of the wanted objects that exist, and those of them that are being deleted: one metadata list per kind."""
+    """Return which of the inventory's objects exist and which are being deleted, by one metadata list per kind."""
     kinds: dict[tuple[str, str], set[ObjectRef]] = defaultdict(set)
     for ref in wanted:
         kinds[ref.api_version, ref.kind].add(ref)
@@ -247,7 +248,7 @@ def _existing(kube: Kube, wanted: set[ObjectRef]) -> tuple[set[ObjectRef], set[O
 
 
 def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> list[tuple[ObjectRef, bool]]:
-    """The objects of a kind that exist, each with whether it is being deleted."""
+    """Return the existing objects of a kind, each with whether it is being deleted."""
     resource = kube.resource(kind[1], kind[0])
     if resource is None:
         return []
@@ -256,7 +257,7 @@ def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> l
     except ApiError as error:
         if error.status != FORBIDDEN:
             raise
-        return [(ref, False) for ref in wanted]  # who may not look cannot say that they are gone
+        return [(ref, False) for ref in wanted]  # a user who may not list them cannot tell that they are gone
     found = {(item.get("namespace", ""), item["name"]): item for item in listed}
     return [
         (ref, "deletionTimestamp" in item)
@@ -266,7 +267,7 @@ def _existing_of(kube: Kube, kind: tuple[str, str], wanted: set[ObjectRef]) -> l
 
 
 def _listed(kube: Kube, resource: Resource, namespaces: Collection[str]) -> list[dict[str, Any]]:
-    """The metadata of a kind's objects: of all, or in these namespaces where that is all that is allowed."""
+    """Return the metadata of a kind's objects: of all, or only in these namespaces if that is forbidden."""
     try:
         return kube.metadata(resource.path())
     except ApiError as error:

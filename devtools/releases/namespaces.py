@@ -1,4 +1,4 @@
-"""The namespaces of releases: created if no release declares them; one that is being deleted is waited for."""
+"""Creates the namespaces that no release declares, and waits for those that are being deleted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ class NamespaceMissing(Failure):
 
 
 def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait, *, create: bool = True) -> None:
-    """Make the namespace, with these labels, where it is missing; raises NamespaceMissing instead without `create`.
+    """Create the namespace with these labels if it is missing; without `create` raise NamespaceMissing instead.
 
-    One that is being deleted is waited for first: it takes nothing new.
-    Not by `helm --create-namespace`: Helm 4 applies the Namespace as field manager `helm` even when it exists, and
-    so takes away the labels that a release of ours gave it. Raises LateFailure, with what keeps it, when it does not
-    go in time.
+    If it is being deleted, wait first, because it accepts no new objects. `helm --create-namespace` is not used: Helm 4
+    applies the Namespace as field manager `helm` even if it exists, and removes the labels that a release of the stack
+    set. Raises LateFailure, with the reason, if the deletion does not end in time.
     """
     path, polling = f"/api/v1/namespaces/{name}", wait.polling()
     while (found := _found(kube, path)) and (found.get("status") or {}).get("phase") == "Terminating":
@@ -37,12 +36,12 @@ def make_namespace(kube: Kube, name: str, labels: Mapping[str, str], wait: Wait,
             if error.status == FORBIDDEN:
                 hint = f"namespace {name} is missing, and this user may not create it"
                 raise error.changed(hint=hint) from error
-            if error.status != CONFLICT:  # another step was first
+            if error.status != CONFLICT:  # another step created it first
                 raise
 
 
 def _found(kube: Kube, path: str) -> dict[str, Any] | None:
-    """The namespace; who may not read namespaces was given one that exists."""
+    """Return the namespace; for a user who may not read namespaces it is assumed to exist."""
     try:
         return kube.get(path)
     except ApiError as error:
@@ -52,6 +51,6 @@ def _found(kube: Kube, path: str) -> dict[str, Any] | None:
 
 
 def _what_keeps(namespace: dict[str, Any]) -> list[str]:
-    """What the namespace controller says of what is left."""
+    """Return what the namespace controller reports about remaining objects."""
     conditions = (namespace.get("status") or {}).get("conditions") or ()
     return [str(item.get("message")) for item in conditions if item.get("status") == "True"]

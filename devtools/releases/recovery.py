@@ -1,4 +1,4 @@
-"""Revisions of a release, and what to do with what a killed run or a failed first install left behind."""
+"""Reads the revisions of a release, and decides how to recover from a killed run or a failed first install."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from devtools.releases.facts import record_path, release_of
 
 _MARGIN = 30.0  # seconds after its timeout in which a helm ends, or is ended
 _HELM_TIMEOUT = 300.0  # seconds, Helm's default
-_LOOK = 0.5  # seconds between looks
+_LOOK = 0.5  # seconds between checks
 
 _BACK = PENDING - {"pending-install"}
-_WORKED = ("deployed", "superseded")  # the last such revision is the one to go back to
+_WORKED = ("deployed", "superseded")  # the last such revision is the one to roll back to
 How = Literal["rollback", "forget", "uninstall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """How to clear the way for an upgrade; `revision` is the one to go back to, or the one to forget."""
+    """How to prepare an upgrade; `revision` is the one to roll back to, or the one to forget."""
 
     how: How
     revision: int = 0
@@ -43,13 +43,13 @@ class Recovery:
 
 
 def recovery(state: str, records: Iterable[Mapping[str, Any]], *, adopt: bool = False) -> Recovery:
-    """The way out of a state, from the metadata of the release's records (Helm's Secrets).
+    """Return how to recover from a state, from the metadata of the release's records (Helm's Secrets).
 
-    Nothing of a release that is adopted is removed or rolled back: only its unfinished revision is forgotten.
+    An adopted release is neither removed nor rolled back: only its unfinished revision is forgotten.
 
-    Back to the last revision that worked, which need not be the one before: that may have failed. Where an upgrade
-    was under way and none that worked is left, only the pending revision is forgotten; uninstalling would take
-    away what had worked.
+    A rollback goes to the last working revision, which need not be the previous one, because that may have failed. If
+    an upgrade was under way and no working revision is left, only the pending revision is forgotten; uninstalling would
+    remove working objects.
     """
     states = _states(records)
     newest = max(states, default=0)
@@ -67,7 +67,8 @@ def recovery(state: str, records: Iterable[Mapping[str, Any]], *, adopt: bool = 
 def last_good(records: Iterable[Mapping[str, Any]], before: int) -> int:
     """Return the newest revision older than `before` that was good, from the metadata of the records; 0 if none was.
 
-    Of ours, those that became ready were good, whatever Helm calls them; of another tool's, those that Helm deployed.
+    A revision of devtools was good if it became ready, whatever its status in Helm; one of another tool if Helm
+    deployed it.
     """
     good = [0]
     for record in records:
@@ -80,7 +81,7 @@ def last_good(records: Iterable[Mapping[str, Any]], before: int) -> int:
 
 
 def left(records: Iterable[Mapping[str, Any]]) -> str:
-    """The state of a release's newest revision where it has to be recovered from, else empty."""
+    """Return the state of a release's newest revision if it requires recovery, otherwise empty."""
     states = _states(records)
     newest = max(states, default=0)
     state = states.get(newest, "")
@@ -88,11 +89,11 @@ def left(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def await_other_helm(kube: Kube, release: Release, wait: Wait, *, origin: str, adopt: bool = False) -> None:
-    """Wait while a helm that may still be alive works on a release.
+    """Wait while a helm that may still run works on a release.
 
-    A helm on another machine cannot be checked for life. One that devtools started ends at the release's
-    timeout, and Helm's own default is five minutes: what is younger is waited for. Raises LateFailure where another
-    program's is older, unless the release is to be taken over.
+    Whether a helm on another machine still runs is unknown. One that devtools started ends at the release's timeout,
+    and Helm's own default is five minutes, so this waits for younger ones. Raises LateFailure if another program's is
+    older, unless the release will be taken over.
     """
     limit = release.timeout + _MARGIN
     while True:
@@ -118,30 +119,30 @@ def await_other_helm(kube: Kube, release: Release, wait: Wait, *, origin: str, a
 
 
 def is_stand_in(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the newest revision of a release was made from a stand-in and is still there."""
+    """Return whether the newest revision of a release was made from a stand-in and still exists."""
     newest = max(records, key=revision_of, default={})
     labels = newest.get("labels") or {}
     return labels.get(LABEL_CHART) == STAND_IN and labels.get("status") != "uninstalled"
 
 
 def _states(records: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    """Helm's status of each revision."""
+    """Return Helm's status of each revision."""
     return {revision_of(record): str((record.get("labels") or {}).get("status", "")) for record in records}
 
 
 def records(kube: Kube, release: ReleaseId) -> list[dict[str, Any]]:
-    """The metadata of a release's records."""
+    """Return the metadata of a release's records."""
     path = f"/api/v1/namespaces/{release.namespace}/secrets"
     return kube.metadata(path, labelSelector=f"owner=helm,name={release.name}")
 
 
 def newest(kube: Kube, release: ReleaseId) -> int:
-    """The newest revision that Helm has of a release; 0 where it has none."""
+    """Return the newest revision that Helm has of a release; 0 if it has none."""
     return max(map(revision_of, records(kube, release)), default=0)
 
 
 def newest_state(records: Iterable[Mapping[str, Any]]) -> str:
-    """Helm's status of the newest revision; empty where there is none."""
+    """Return Helm's status of the newest revision; empty if there is none."""
     states = _states(records)
     return states[max(states)] if states else ""
 
@@ -155,7 +156,7 @@ class Revision:
 
 
 def revisions(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, tuple[Revision, ...]]:
-    """The revisions of each release, oldest first, from the metadata of records."""
+    """Return the revisions of each release, oldest first, from the metadata of records."""
     found: dict[ReleaseId, list[Revision]] = defaultdict(list)
     for record in records:
         status = str((record.get("labels") or {}).get("status", "unknown"))
@@ -164,10 +165,10 @@ def revisions(records: Iterable[Mapping[str, Any]]) -> dict[ReleaseId, tuple[Rev
 
 
 def basis(found: Sequence[Revision]) -> Revision | None:
-    """Of a release's revisions, oldest first, the one that says what should be there; None where nothing should.
+    """Return the revision, of these from oldest to newest, that defines what should exist; None if nothing should.
 
-    The last that is deployed, else the last of all: what Helm itself lets an upgrade start from (`prepareUpgrade` in
-    its `pkg/action/upgrade.go`). A release that was uninstalled with its history kept should not be there at all.
+    That is the last deployed one, otherwise the last of all, as for Helm's own upgrades (`prepareUpgrade` in its
+    `pkg/action/upgrade.go`). A release that was uninstalled with its history kept should have no objects.
     """
     if not found or found[-1].status == "uninstalled":
         return None
@@ -175,7 +176,7 @@ def basis(found: Sequence[Revision]) -> Revision | None:
 
 
 def last_two(kube: Kube, release: ReleaseId) -> tuple[Applied | None, Applied | None]:
-    """What worked last, and what came after it."""
+    """Return the last working revision, and the ones after it."""
     found = {revision_of(item): item["labels"]["status"] for item in records(kube, release)}
     newest = max(found)
     worked = max((number for number, status in found.items() if status in {"deployed", "superseded"}), default=newest)
@@ -185,7 +186,7 @@ def last_two(kube: Kube, release: ReleaseId) -> tuple[Applied | None, Applied | 
 
 
 def object_of(revision: Applied, ref: ObjectRef) -> dict[str, Any] | None:
-    """The object of a revision by kind and name; the namespace need not be in the manifest."""
+    """Return the object of a revision by kind and name; the namespace need not be in the manifest."""
     for item in revision.objects:
         where = item["metadata"].get("namespace") or ref.namespace
         if (item["kind"], item["metadata"]["name"], where) == (ref.kind, ref.name, ref.namespace):

@@ -1,4 +1,4 @@
-"""Objects that the API server refuses to change: the error, its hint, and their recreation."""
+"""Handles objects that the API server refuses to change: the error, its hint, and their recreation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from devtools.releases.takeover import HOLD_DATA, Stray, strays_of, take_over
 
 HOLDS_DATA = HOLD_DATA
 Shapes = Sequence[Mapping[str, Any]]
-# What may change of a StatefulSet's spec: the API server says only that something else did.
+# The mutable fields of a StatefulSet's spec: the API server does not report which other field changed.
 _MUTABLE = frozenset(
     {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
     | {"persistentVolumeClaimRetentionPolicy"}
@@ -33,7 +33,7 @@ _INVALID = 422
 
 
 class Refused(Failure):
-    """An upgrade that the API server refused for reasons that a flag of ours can overcome."""
+    """An upgrade that the API server refused for reasons that a flag of devtools can overcome."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Refused(Failure):
         strays: Sequence[Stray] = (),
         secret: Shapes = (),
     ) -> None:
-        """`changed` is what `fields_changed` knows, `strays` what others put in the place of declared items."""
+        """`changed` comes from `fields_changed`; `strays` are items that replaced declared ones."""
         found = (*found, *(refusal for stray in strays for refusal in stray.refusals()))
         named = [replace(item, fields=tuple(changed.get(item.ref) or item.fields)) for item in found]
         field_lines = [f"{ref} {path}: {what}" for ref, fields in changed.items() for path, what in fields.items()]
@@ -54,18 +54,18 @@ class Refused(Failure):
         self._why = {item.why for item in found}
 
     def is_cured(self, *, recreating: bool, taking: bool) -> bool:
-        """Whether what the user insists on overcomes all of it (conflicts are Helm's to overcome)."""
+        """Return whether the user's overrides resolve all refusals (Helm itself resolves conflicts)."""
         able = {"immutable"} if recreating and not any(ref.kind in HOLDS_DATA for ref in self.immutable) else set()
         return self._why <= able | ({"replaced"} if taking else set())
 
 
 def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
-    """The objects that refuse a change for good."""
+    """The objects with a change to immutable fields."""
     return tuple(item.ref for item in found if item.why == "immutable")
 
 
 def _hint(release: Release, found: Sequence[Refusal]) -> str:
-    """The command that goes on, or why there is none."""
+    """Return the command that continues, or why there is none."""
     if protected := [str(item.ref) for item in found if item.why == "immutable" and item.ref.kind in HOLDS_DATA]:
         return f"{protected[0]} is not recreated: what it holds would be lost; undo the change, or delete it yourself"
     flags = [] if all(item.why == "immutable" for item in found) else [f"--take-ownership {release.id}"]
@@ -76,9 +76,9 @@ def _hint(release: Release, found: Sequence[Refusal]) -> str:
 def fields_changed(
     kube: Kube, release: ReleaseId, found: Iterable[Refusal], secret: Shapes
 ) -> dict[ObjectRef, dict[str, str]]:
-    """The fields that a refused revision would have changed for good, `.spec.serviceName` to `"a" → "b"`.
+    """Return the immutable fields that a refused revision would have changed, `.spec.serviceName` to `"a" → "b"`.
 
-    From the records of that revision and of the one before it that worked; nothing where either cannot be had.
+    They come from the records of that revision and of the last working one before it; empty if either is not available.
     `secret` are the keys of values that are secret by their origin.
     """
     try:
@@ -92,7 +92,7 @@ def fields_changed(
 
 
 def _fields(refusal: Refusal, before: Applied, after: Applied, redactor: Redactor) -> dict[str, str]:
-    """What changed of one object that could not."""
+    """Return the immutable fields of one object that changed."""
     ref = refusal.ref
     old, new = object_of(before, ref), object_of(after, ref)
     found = {}
@@ -107,7 +107,7 @@ def _fields(refusal: Refusal, before: Applied, after: Applied, redactor: Redacto
 
 
 def _redactor(secret: Shapes, *revisions: Applied) -> Redactor:
-    """Knows what is secret in these revisions, by its key or its origin."""
+    """Return a redactor for the secrets in these revisions, by key or by origin."""
     redactor = Redactor()
     for one in revisions:
         redactor.learn(one.values, *one.objects, *(marked_at(one.values, shape) for shape in secret))
@@ -120,7 +120,7 @@ def _short(value: Any) -> str:
 
 
 def refused(kube: Kube, release: Release, reason: str, secret: Shapes) -> Refused | None:
-    """What a helm upgrade means that ended with these words; None where it failed for other reasons."""
+    """Return the refusal in the output of a helm upgrade; None if it failed for other reasons."""
     found, strays = refusals(reason), strays_of(kube, release.id, invalid(reason))
     if not (found or strays):
         return None
@@ -128,7 +128,7 @@ def refused(kube: Kube, release: Release, reason: str, secret: Shapes) -> Refuse
 
 
 def overcome(kube: Kube, step: Step, wait: Wait, say: Callable[[str], None], error: Refused) -> None:
-    """Remove what the API server refused, as far as the step may; raises `error` if it may not."""
+    """Remove the refused objects and items, as far as the step allows; raise `error` if it does not."""
     if not error.is_cured(recreating=step.recreate, taking=step.take):
         raise error
     _rehearse(kube, step.release.id, error.immutable, error.secret)
@@ -138,10 +138,10 @@ def overcome(kube: Kube, step: Step, wait: Wait, say: Callable[[str], None], err
 
 
 def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef], secret: Shapes) -> None:
-    """Have the new workloads made under other names, by a dry run, before the old ones are deleted for them.
+    """Validate the new workloads under other names, by a dry run, before the old ones are deleted.
 
-    What refuses a change because of a field that cannot change may be wrong in other ways, too. Raises Failure where
-    the API server calls a new one invalid. Other kinds may hold what there is only once, such as a cluster IP.
+    An object with a change to an immutable field may be invalid in other ways, too. Raises Failure if the API server
+    calls a new one invalid. Objects of other kinds may hold something unique, such as a cluster IP.
     """
     try:
         _, after = last_two(kube, release)
@@ -163,9 +163,9 @@ def _rehearse(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef], secret:
 
 
 def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[str], None]) -> None:
-    """Delete these objects, pods included, and wait until they are gone; volume claims stay. `say` is told of each.
+    """Delete these objects, pods included, and wait until they are gone; volume claims stay. `say` reports each.
 
-    Raises LateFailure where time runs out; ApiError where the API server refuses.
+    Raises LateFailure if time runs out; ApiError if the API server refuses.
     """
     for ref in refs:
         path = kube.path_of(ref)
@@ -181,7 +181,7 @@ def recreate(kube: Kube, refs: Iterable[ObjectRef], wait: Wait, say: Callable[[s
 
 
 def _keep_claims(kube: Kube, path: str, live: dict[str, Any], wait: Wait) -> str:
-    """Let go of the volume claims that would be deleted with a StatefulSet; what is to be said of claims."""
+    """Release the volume claims that would be deleted with a StatefulSet; return the message about claims."""
     if not live["spec"].get("volumeClaimTemplates"):
         return ""
     policy = live["spec"].get("persistentVolumeClaimRetentionPolicy") or {}

@@ -1,7 +1,7 @@
-"""What goes with a release and what does not: its CRDs stay, its tests' Jobs go, its objects are seen to be gone.
+"""Removes a release: keeps its CRDs, deletes its tests' Jobs, and waits until its objects are gone.
 
-With a CRD every object of its kind would go, those of users, too; `helm uninstall` would not even ask. So CRDs are
-kept whatever the chart says, and go only when all of them are asked to (`devtools.releases.cleanup`).
+Deleting a CRD deletes every object of its kind, including users' objects, and `helm uninstall` does not ask. So CRDs
+are kept whatever the chart says, and deleted only by a request for all of them (`devtools.releases.cleanup`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from devtools.releases.recovery import newest
 
 PARALLEL = 8
 INSTANCE = "app.kubernetes.io/instance"
-_OWNERS = 5  # steps from an object up to what made it
+_OWNERS = 5  # owner references from an object up to the one that made it
 _NAMED = 3
 
 
 def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
-    """Make the uninstall that follows keep the release's CRDs, and label them as the stack's; its record, if any.
+    """Make the following uninstall keep the release's CRDs, and label them as the stack's; return its record, if any.
 
     Raises Failure if the record cannot be read: what an uninstall would delete is then unknown.
     """
@@ -52,16 +52,16 @@ def spare_crds(kube: Kube, release: ReleaseId, stack: str) -> Stored | None:
 
 
 def tests_of(kube: Kube, release: ReleaseId) -> tuple[ObjectRef, ...]:
-    """Return what the test hooks of every revision are, and the test Jobs that carry the release's usual label.
+    """Return the test hooks of every revision, and the test Jobs with the release's usual label.
 
-    The newest record may not name them all: an upgrade dropped some, or a `helm test` that was killed.
+    The newest record may not name them all: an upgrade or a killed `helm test` may have dropped some.
     """
     secrets = kube.items(
         f"/api/v1/namespaces/{release.namespace}/secrets", labelSelector=f"owner=helm,name={release.name}"
     )
     found: dict[ObjectRef, None] = {}
     for secret in secrets:
-        with contextlib.suppress(DevtoolsError):  # one that cannot be read names none
+        with contextlib.suppress(DevtoolsError):  # a record that cannot be read names none
             found |= dict.fromkeys(read_record(secret).tests())
     jobs = f"/apis/batch/v1/namespaces/{release.namespace}/jobs"
     for job in kube.items(jobs, labelSelector=f"{INSTANCE}={release.name}"):
@@ -71,19 +71,19 @@ def tests_of(kube: Kube, release: ReleaseId) -> tuple[ObjectRef, ...]:
 
 
 def is_test(metadata: Mapping[str, Any]) -> bool:
-    """Whether an object is a test hook, by its annotation."""
+    """Return whether an object is a test hook, by its annotation."""
     return "test" in str((metadata.get("annotations") or {}).get("helm.sh/hook", ""))
 
 
 def remove_hooks(kube: Kube, stored: Stored, tests: Iterable[ObjectRef] = ()) -> None:
-    """Remove what the release's test hooks left, and Jobs and Pods of its others: they would hold the namespace."""
+    """Remove objects of the release's test hooks, and Jobs and Pods of other hooks, which would block the namespace."""
     for ref in dict.fromkeys((*stored.tests(), *tests, *stored.ended_hooks())):
         if path := kube.path_of(ref):
             kube.delete(path)
 
 
 def left_by_hooks(kube: Kube, stored: Stored) -> tuple[str, ...]:
-    """Name the objects of hooks that stay on the cluster, a few in each line.
+    """Return lines that name the objects of hooks that stay on the cluster, a few in each line.
 
     Helm leaves them unless a delete policy removed them. They are not deleted here: a hook may have made a volume.
     """
@@ -98,7 +98,7 @@ def left_by_hooks(kube: Kube, stored: Stored) -> tuple[str, ...]:
 def await_gone(kube: Kube, observer: Observer, objects: Iterable[ObjectRef], wait: Wait) -> None:
     """Wait until those of the objects that are being deleted are gone; LateFailure names what holds them.
 
-    What is not being deleted was kept, or created again by others.
+    An object that is not being deleted was kept, or created again by another program.
     """
     refs, polling = [ref for ref in objects if kube.path_of(ref)], wait.polling()
     while going := [(ref, item) for ref in refs if (item := observer.get(ref)) and _is_deleted(item)]:
@@ -111,7 +111,7 @@ def _is_deleted(item: Mapping[str, Any]) -> bool:
 
 
 def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
-    """What the API server says of those objects that this user may not delete."""
+    """Return the API server's messages about the objects that this user may not delete."""
     last: list[str] = []
     for path in filter(None, map(kube.path_of, objects)):
         try:
@@ -123,9 +123,9 @@ def refused_deletions(kube: Kube, objects: Iterable[ObjectRef]) -> list[str]:
 
 
 def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> None:
-    """Wait until the pods of what was uninstalled are gone.
+    """Wait until the pods of the uninstalled objects are gone.
 
-    A namespace that is deleted while pods end in it is looked at again only after half of their grace period.
+    The namespace controller checks a namespace with terminating pods again only after half of their grace period.
     """
     polling = wait.polling()
     while ending := [pod for name in namespaces for pod in observer.pods(name) if is_leaving(observer, pod)]:
@@ -133,7 +133,7 @@ def await_pods(observer: Observer, namespaces: Sequence[str], wait: Wait) -> Non
 
 
 def is_leaving(observer: Observer, item: Mapping[str, Any], steps: int = _OWNERS) -> bool:
-    """Whether an object is being deleted, or will be collected because what owns it is gone or going."""
+    """Return whether an object is being deleted, or will be collected because its owner is gone or being deleted."""
     metadata = item["metadata"]
     if metadata.get("deletionTimestamp"):
         return True
@@ -143,7 +143,7 @@ def is_leaving(observer: Observer, item: Mapping[str, Any], steps: int = _OWNERS
 
 
 def _is_gone(observer: Observer, owner: Mapping[str, Any], namespace: str, steps: int) -> bool:
-    """Whether an owner, identified by its uid, is gone or being deleted."""
+    """Return whether an owner, identified by its uid, is gone or being deleted."""
     ref = ObjectRef(str(owner.get("apiVersion")), str(owner.get("kind")), namespace, str(owner.get("name")))
     found = observer.get(ref)
     return found is None or found["metadata"].get("uid") != owner.get("uid") or is_leaving(observer, found, steps)
@@ -155,7 +155,7 @@ def _held(item: Mapping[str, Any]) -> str:
 
 
 def _label(kube: Kube, crd: str, stack: str) -> None:
-    """Mark a CRD as the stack's; one that is gone needs no mark."""
+    """Label a CRD as the stack's, unless it is gone."""
     try:
         kube.merge(f"{CRDS}/{crd}", {"metadata": {"labels": {LABEL_STACK: stack}}})
     except ApiError as error:

@@ -14,9 +14,9 @@ from devtools.releases.recovery import records
 
 
 def rerendered(kube: Kube, release: ReleaseId, revision: int) -> str:
-    """In which fields a revision differs from the one before it that had the same inputs' digest; empty where in none.
+    """Return the fields in which a revision differs from the previous one with the same inputs' digest; empty if none.
 
-    Costs one list of metadata where the inputs changed, two more requests if they did not. Values are never shown.
+    It takes one list of metadata if the inputs changed, two more requests if they did not. Values are never shown.
     """
     found = {revision_of(item): item["labels"] for item in records(kube, release)}
     digest = found.get(revision, {}).get(LABEL_DIGEST, "")

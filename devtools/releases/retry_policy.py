@@ -1,4 +1,4 @@
-"""What it means that a helm failed, and what is tried again: two tables, `RECOGNISERS` and `POLICIES`."""
+"""Classifies a failure of helm and decides on retries, by two tables: `RECOGNISERS` and `POLICIES`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_THREAD = re.compile(r"failed to create new OS thread|fatal error: newosproc|
 _NO_ANSWER = re.compile(
     r"connection refused|no endpoints available|not found|timeout|deadline exceeded|x509|EOF|no route|no such host"
 )
-# What belongs to Kubernetes itself: no release brings a kind of these (https://kubernetes.io/docs/reference/using-api/).
+# API groups of Kubernetes itself: no release installs their kinds (https://kubernetes.io/docs/reference/using-api/).
 _OWN = frozenset(
     {"", "apps", "autoscaling", "batch", "extensions", "policy", "apiextensions.k8s.io", "apiregistration.k8s.io"}
     | {f"{area}.k8s.io" for area in ("admissionregistration", "authentication", "authorization", "certificates")}
@@ -45,12 +45,12 @@ class Outage(EnvironmentFault):
 
 
 class Unanswered(Failure):
-    """An admission webhook did not answer, so the API server refused what it is asked about."""
+    """An admission webhook did not answer, so the API server refused the request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailedHelm:
-    """A helm process that failed, and where to look for the reason."""
+    """A failed helm process, and where to find the reason."""
 
     release: Release
     verb: str
@@ -82,9 +82,9 @@ def thread_limit(result: Result) -> EnvironmentFault | None:
 
 
 def _outage(failed: FailedHelm) -> DevtoolsError | None:
-    """Helm does not always say that the API server went away (a hook's Job is then just `not ready`), so it is asked.
+    """Ask the API server whether it went away: helm does not always report that (a hook's Job is just `not ready`).
 
-    Raises ServerGone if it is still away.
+    Raises ServerGone if it is still unreachable.
     """
     kind, text = failed.message.kind, failed.message.text
     failed.kube.check()
@@ -100,7 +100,7 @@ def _late(failed: FailedHelm) -> DevtoolsError | None:
 
 
 def _killed(failed: FailedHelm) -> DevtoolsError | None:
-    """Another process's signal ended helm before it could print a reason."""
+    """Return the error if a signal from another process ended helm before it could print a reason."""
     number = -failed.result.returncode
     if number <= 0 or "Error: " in failed.result.stderr:
         return None
@@ -110,7 +110,7 @@ def _killed(failed: FailedHelm) -> DevtoolsError | None:
 
 
 def _unlabelled_record(failed: FailedHelm) -> DevtoolsError | None:
-    """The record that helm is about to write exists, and helm has not found it."""
+    """Return the error if the record that helm is about to write exists although helm has not found it."""
     kube, release = failed.kube, failed.release.id
     if "already exists" not in failed.message.text:
         return None
@@ -170,7 +170,7 @@ def _missing_kinds(failed: FailedHelm) -> DevtoolsError | None:
 
 
 def _template_with_crd(chart: Path, values: Mapping[str, Any], kinds: Sequence[str]) -> str:
-    """Return the template of a chart that seems to hold the CRD of one of these kinds, empty if none does."""
+    """Return the template of a chart that seems to contain the CRD of one of these kinds, empty if none does."""
     names = "|".join(re.escape(kind.partition(" of ")[0]) for kind in kinds)
     declared = re.compile(rf"^\s*(?:names:\s*{{.*)?[\"']?kind[\"']?:\s*[\"']?(?:{names})\b", re.MULTILINE)
     try:
@@ -199,33 +199,33 @@ RECOGNISERS: tuple[Callable[[FailedHelm], DevtoolsError | None], ...] = (
 
 
 def recognise(failed: FailedHelm) -> DevtoolsError | None:
-    """Return the error of a failed helm, None if only helm's own message says what is wrong."""
+    """Return the error of a failed helm, None if only helm's own message shows what is wrong."""
     return next((error for recogniser in RECOGNISERS if (error := recogniser(failed))), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a failure is tried again."""
+    """How an operation is retried after a failure."""
 
     attempts: float = inf
     seconds: float = inf  # since the first failure of this kind, and no longer than the release's timeout
     pause: float = 0.0  # seconds between attempts
-    clear: bool = True  # the next attempt clears what this one left first
+    clear: bool = True  # the next attempt first cleans up after this one
     notice: str = ""  # a warning, from `what` and `why` of the message
     notices: float = 1  # how many of these failures are reported
-    recover: Callable[[Any], None] = field(default=lambda _: None)  # makes way for the next attempt, or raises
+    recover: Callable[[Any], None] = field(default=lambda _: None)  # prepares the next attempt, or raises
 
 
 Policies = Mapping[type[DevtoolsError], Policy]
 POLICIES: Policies = {
     Outage: Policy(attempts=3, notice="{what}: it is back: trying again ({why})", notices=inf),
-    # its server may have just started
+    # the webhook's server may have just started
     Unanswered: Policy(seconds=20.0, pause=2.0, clear=False, notice="{what}: {why}: trying again for 20 s"),
 }
 
 
 class Retries:
-    """The retries of one operation; `clear` is whether an earlier attempt may have left something to clear first.
+    """The retries of one operation; `clear` says whether an earlier attempt may have left something to clean up.
 
     while True:
         try:
@@ -235,14 +235,14 @@ class Retries:
     """
 
     def __init__(self, wait: Wait, warn: Callable[[str], None], policies: Policies = POLICIES) -> None:
-        """`warn` reports that something is tried again."""
+        """`warn` reports each retry."""
         self._wait, self._warn, self._policies = wait, warn, policies
         self._counts: dict[type[DevtoolsError], int] = {}
         self._first: dict[type[DevtoolsError], float] = {}  # when each kind of failure occurred first
         self.clear = False
 
     def after(self, failure: DevtoolsError) -> None:
-        """Do what the policy says before the next attempt; raises `failure` if there is none, Interrupted on cancel."""
+        """Prepare the next attempt by the policy; raise `failure` if there is none, Interrupted on cancel."""
         kind, now = type(failure), time.monotonic()
         policy = self._policies.get(kind)
         if policy is None:
@@ -253,7 +253,7 @@ class Retries:
         if late or count > policy.attempts:
             raise failure
         if policy.notice and count <= policy.notices:
-            what, _, why = failure.message.partition(": ")  # why may be long
+            what, _, why = failure.message.partition(": ")  # the reason may be long
             self._warn(policy.notice.format(what=what, why=why))
         policy.recover(failure)
         self.clear = self.clear or policy.clear

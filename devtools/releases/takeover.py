@@ -1,4 +1,4 @@
-"""What others put in the place of declared items: found where the API server refuses both, and taken over."""
+"""Finds items that other managers set instead of declared ones, if the API server refuses both, and takes them over."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _AGAIN = 3  # times that an object may change meanwhile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stray:
-    """An object with what others put into it; their values are not to be shown."""
+    """An object with items of other managers; their values must not be shown."""
 
     ref: ObjectRef
     path: str
     found: tuple[Change, ...]
 
     def refusals(self) -> list[Refusal]:
-        """What to tell of it: one for each field manager."""
+        """Return a message about it for each field manager."""
         managers = list(dict.fromkeys(change.manager for change in self.found))
         return [
             Refusal(
@@ -48,7 +48,7 @@ class Stray:
 
 
 def strays_of(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> tuple[Stray, ...]:
-    """Those of these objects, refused as invalid, in which others replaced what the newest revision declares."""
+    """Return the refused objects in which other managers replaced items that the newest revision declares."""
     refs = tuple(refs)
     try:
         _, newest = last_two(kube, release) if refs else (None, None)
@@ -65,7 +65,7 @@ def strays_of(kube: Kube, release: ReleaseId, refs: Iterable[ObjectRef]) -> tupl
 
 
 def take_over(kube: Kube, stray: Stray, say: Callable[[str], None]) -> None:
-    """Make Helm the manager of it, so that its next apply removes it; `say` reports it.
+    """Make Helm the manager of these items, so that its next apply removes them; `say` reports it.
 
     Raises ApiError if the API server refuses, or if the object keeps changing.
     """
@@ -86,9 +86,9 @@ def take_over(kube: Kube, stray: Stray, say: Callable[[str], None]) -> None:
 
 
 def keep_data(kube: Kube, release: ReleaseId, known: Sequence[Mapping[str, Any]]) -> None:
-    """Annotate what holds data in any revision of a release, so that no upgrade deletes it (`helm.sh/resource-policy`).
+    """Annotate objects with data in any revision, so that no upgrade deletes them (`helm.sh/resource-policy`).
 
-    Raises Failure where a record cannot be read: what an upgrade would delete is not known then.
+    Raises Failure if a record cannot be read, because it is then unknown what an upgrade would delete.
     """
     for record in sorted(known, key=revision_of):
         secret = kube.get(record_path(release, revision_of(record)))
