@@ -1,4 +1,4 @@
-"""The graph of releases: its edges, its one order, and what makes it no graph."""
+"""The graph of releases: its edges, its order, and its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Node = TypeVar("Node")
 
 
 def check_graph(stack: Stack) -> list[Problem]:
-    """Every unknown, later and disabled need and every cycle of the whole stack, in the order they are written."""
+    """Return every unknown, later and disabled need and every cycle of the whole stack, in the order of the files."""
     releases = {release.id: release for release in stack.releases()}
     position = {layer.name: index for index, layer in enumerate(stack.layers)}
     problems = [
@@ -33,7 +33,7 @@ def check_graph(stack: Stack) -> list[Problem]:
 def _need_problem(
     release: Release, need: Need, releases: Mapping[ReleaseId, Release], position: Mapping[str, int]
 ) -> Problem | None:
-    """What is wrong with one need by itself."""
+    """Yield the problems of a single need."""
     target = releases.get(need.release)
     if target is None:
         hint = did_you_mean(str(need.release), map(str, releases))
@@ -53,7 +53,7 @@ def _need_problem(
 
 
 def _cycles(layer: Layer) -> Iterator[Problem]:
-    """Cycles inside a layer (between layers, one edge points forward and is a problem by itself)."""
+    """Yield cycles inside a layer (between layers, one edge points forward and is a problem by itself)."""
     names = {release.id for release in layer.releases}
     edges = {
         release.id: [need.release for need in release.needs if need.release in names] + _tested_by(release, layer)
@@ -63,19 +63,19 @@ def _cycles(layer: Layer) -> Iterator[Problem]:
     for cycle in back_edges(edges):
         written = next((where[pair] for pair in pairwise(cycle) if pair in where), None)
         if written is None:
-            continue  # of what is declared twice, as a smoke release and as another: a problem by itself
+            continue  # of a release declared twice, once as a smoke release: a problem by itself
         yield Problem(where=written, message="cycle: " + " needs ".join(map(str, cycle)))
 
 
 def _tested_by(release: Release, layer: Layer) -> list[ReleaseId]:
-    """What a smoke release needs by being one: all other releases of its layer."""
+    """Return the implicit needs of a smoke release: all other releases of its layer."""
     return [other.id for other in layer.releases if not other.smoke] if release.smoke else []
 
 
 def back_edges(edges: Mapping[Node, Sequence[Node]]) -> Iterator[list[Node]]:
-    """A depth-first walk; each edge back onto the walk is a cycle, given from and to its first release.
+    """Search depth first; each edge back onto the path is a cycle, listed from its first release back to it.
 
-    Not recursive: a chain of a thousand releases is legal.
+    It is not recursive, because a chain of a thousand releases is legal.
     """
     done: set[Node] = set()
     for start in edges:
@@ -99,7 +99,7 @@ def back_edges(edges: Mapping[Node, Sequence[Node]]) -> Iterator[list[Node]]:
 
 
 def reached(start: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> set[Node]:
-    """Everything that edges lead to from `start`, directly or not, and `start` itself."""
+    """Return all that is reachable by edges from `start`, and `start` itself."""
     found: set[Node] = set()
     rest = list(start)
     while rest:
@@ -111,10 +111,10 @@ def reached(start: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> s
 
 
 def edges_of(stack: Stack, members: Collection[ReleaseId]) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
-    """What each enabled member must wait for among the members, by release, in the stack's order.
+    """Return which members each enabled member must wait for, by release, in the stack's order.
 
-    Its declared needs; for a smoke release all others of its layer; and for a release with no edge inside its layer,
-    all of the nearest earlier layer on the critical path, so that the layers' order holds through the chain.
+    These are its declared needs; for a smoke release all others of its layer; and for a release with no edge inside its
+    layer, all of the nearest earlier layer on the critical path, which keeps the layers in order.
     """
     enabled = {release.id for release in stack.releases() if release.installed and release.id in members}
     edges: dict[ReleaseId, tuple[ReleaseId, ...]] = {}
@@ -135,7 +135,7 @@ def edges_of(stack: Stack, members: Collection[ReleaseId]) -> dict[ReleaseId, tu
 
 
 def in_order(declared: Iterable[ReleaseId], edges: Edges) -> list[ReleaseId]:
-    """Every edge's target before its source; otherwise as declared (Kahn's algorithm with a heap).
+    """Sort every edge's target before its source, otherwise as declared (Kahn's algorithm with a heap).
 
     `edges` point to releases of `declared`. Raises ValueError on a cycle, which `check_graph` reports in words.
     """

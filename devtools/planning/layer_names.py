@@ -1,4 +1,4 @@
-"""From what people type to a layer."""
+"""Finds the layer that a user's text names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from devtools.model import Layer, Stack
 
 
 def find_layer(stack: Stack, typed: str) -> Layer:
-    """The layer of this name, alias, number (`40`) or unique prefix (`40-d`, `data-plane`, `data`).
+    """Return the layer of this name, alias, number (`40`) or unique prefix (`40-d`, `data-plane`, `data`).
 
-    Raises ConfigError with near matches when none or several answer to it.
+    Raises ConfigError with near matches if no layer or several match.
     """
     for layer in stack.layers:
         if typed and typed in (layer.name, layer.alias):
@@ -32,7 +32,7 @@ def find_layer(stack: Stack, typed: str) -> Layer:
 
 
 def _forms(layer: Layer) -> tuple[str, ...]:
-    """The ways to write a layer: in full and without its number, and so its alias."""
+    """Return the names of a layer: in full and without its number, and the same for its alias."""
     names = (layer.name, layer.alias) if layer.alias else (layer.name,)
     return tuple(form for name in names for form in (name, name.partition("-")[2]) if form)
 

@@ -1,4 +1,4 @@
-"""Overrides that a user asks for on single releases, applied to a plan; pure."""
+"""Applies a user's overrides for single releases to a plan; pure."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SYNCED = frozenset({Action.INSTALL, Action.UPGRADE, Action.UNCHANGED})
 class Overrides:
     """Releases to sync even if they are unchanged, and how."""
 
-    recreate: frozenset[ReleaseId] = frozenset()  # recreate what cannot be changed in place
-    take: frozenset[ReleaseId] = frozenset()  # take over fields that others hold
-    adopt: frozenset[ReleaseId] = frozenset()  # adopt what others installed, or have not finished
-    foreign: bool = False  # the same for all that another tool installed, unless it has not finished
+    recreate: frozenset[ReleaseId] = frozenset()  # recreate objects that cannot be changed in place
+    take: frozenset[ReleaseId] = frozenset()  # take over fields of other field managers
+    adopt: frozenset[ReleaseId] = frozenset()  # adopt releases that others installed, or have not finished
+    foreign: bool = False  # the same for all releases that another tool installed, unless it has not finished
     reasons: Mapping[ReleaseId, str] = field(default_factory=dict)  # if the plan itself has none
 
 
 def find_overrides(
     stack: Stack, selection: Selection, *, recreate: Collection[str], take: Collection[str]
 ) -> Overrides:
-    """Return the overrides that were typed; ConfigError for a release that is unknown or not part of this run."""
+    """Return the overrides as typed; raise ConfigError for a release that is unknown or not part of this run."""
     owners = _releases(stack, selection, [name for name in take if name != EVERY], "--take-ownership")
     again = _releases(stack, selection, recreate, "--recreate")
     return Overrides(recreate=again, take=owners, adopt=owners, foreign=EVERY in take)

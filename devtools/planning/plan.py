@@ -34,26 +34,26 @@ _NAMED = 3  # missing objects that a reason names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What was asked for: layers by exact name and, where not everything in them, some of their releases."""
+    """The selected layers by exact name and, unless all of their releases are selected, some releases."""
 
     layers: tuple[str, ...]
     releases: frozenset[ReleaseId] | None = None
 
     def takes(self, release: Release) -> bool:
-        """Whether the release was asked for."""
+        """Return whether the release is selected."""
         return release.layer in self.layers and (self.releases is None or release.id in self.releases)
 
     def enabled(self, stack: Stack) -> list[Release]:
-        """The releases of a stack that were asked for and that its environment installs, as they are declared."""
+        """Return the selected releases of a stack that its environment installs, as they are declared."""
         return [release for release in stack.releases() if release.installed and self.takes(release)]
 
     def must_exist(self, stack: Stack) -> frozenset[str]:
-        """The namespaces that must exist for what is installed of them."""
+        """Return the namespaces that must exist for those of the releases that are installed."""
         return frozenset(release.namespace for release in self.enabled(stack) if not release.create_namespace)
 
 
 def of_new_cluster(must_exist: Collection[str]) -> Facts:
-    """What a cluster holds that was just created, and what it lacks of namespaces that must exist."""
+    """Return what a new cluster holds, and which required namespaces it lacks."""
     return Facts(absent=tuple(sorted({*must_exist} - _NAMESPACES)))
 
 
@@ -66,9 +66,9 @@ def make_plan(
     force: bool = False,
     adopt: Collection[ReleaseId] = (),
 ) -> Plan:
-    """One step for each selected release, in an order that respects every edge.
+    """Return one step for each selected release, in an order that respects every edge.
 
-    `digests` holds the inputs' digest of every enabled selected release. `force` upgrades what is unchanged, `adopt`
+    `digests` holds the inputs' digest of every enabled selected release. `force` upgrades unchanged releases, `adopt`
     names releases that may be upgraded although this stack did not install them. Raises ConfigError with all problems
     of the stack's graph; the same arguments give the same plan.
     """
@@ -111,10 +111,9 @@ def down_plan(
     declared_too: bool = True,
     dependents: Collection[ReleaseId] = (),
 ) -> Plan:
-    """The selected releases and their dependents that this stack put on the cluster, uninstalled in reverse order.
+    """Return the uninstallation, in reverse order, of the selected releases of this stack and their dependents.
 
-    Releases that a selected layer, or a removed one, once declared and no longer does are among them; without
-    `declared_too` nothing else is.
+    It includes releases that a selected or removed layer no longer declares; without `declared_too` only those.
     """
     there = ours(stack, facts)
     chosen = [item for item in stack.releases() if selection.takes(item) or item.id in dependents]
@@ -145,7 +144,7 @@ def in_waves(plan: Plan, waves: Mapping[ReleaseId, int]) -> Plan:
 
 
 def behind(plan: Plan, step: Step) -> tuple[Step, ...]:
-    """A step and all that it needs, however indirectly: what the tests of a smoke release rest on."""
+    """Return a step and all its direct and indirect needs, on which the tests of a smoke release depend."""
     steps = {item.id: item for item in plan.steps}
     found: dict[ReleaseId, Step] = {}
     waiting = [step.id]
@@ -158,19 +157,19 @@ def behind(plan: Plan, step: Step) -> tuple[Step, ...]:
 
 
 def digest_behind(plan: Plan, step: Step) -> str:
-    """One digest of all that a smoke release's tests rest on, so what they passed on; 40 hexadecimal digits."""
+    """Return one digest of all that a smoke release's tests depend on; 40 hexadecimal digits."""
     parts = sorted(f"{item.id}={item.digest}" for item in behind(plan, step) if item.digest)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
 def has_passed(plan: Plan, step: Step, fact: ReleaseFact | None) -> bool:
-    """Whether the tests of a smoke release passed on what is there, and nothing that they rest on will change."""
+    """Return whether a smoke release's tests passed on the current state and nothing they depend on will change."""
     unchanged = all(item.action is Action.UNCHANGED for item in behind(plan, step))
     return unchanged and fact is not None and fact.tested == digest_behind(plan, step)
 
 
 def changes(plan: Plan, facts: Facts, *, sync: bool, test: bool, retest: bool) -> bool:
-    """Whether carrying out a plan writes anything to the cluster; tests do."""
+    """Return whether carrying out a plan writes anything to the cluster; tests do."""
     if sync and any(step.action in {*SYNCED, Action.UNINSTALL} for step in plan.steps):
         return True
     smoke = [step for step in plan.steps if step.release.smoke and step.action not in _LEFT_ALONE]
@@ -178,12 +177,12 @@ def changes(plan: Plan, facts: Facts, *, sync: bool, test: bool, retest: bool) -
 
 
 def is_foreign(fact: ReleaseFact | None, stack: str) -> bool:
-    """Whether a release is on the cluster that this stack did not install."""
+    """Return whether a release is on the cluster that this stack did not install."""
     return fact is not None and fact.stack != stack and fact.status != "uninstalled"
 
 
 def _foreign(release: Release, fact: ReleaseFact) -> str:
-    """Why a release is not upgraded that this stack did not install, and the command that does it all the same."""
+    """Return why a release that this stack did not install is not upgraded, and the command that upgrades it."""
     owner = (
         f"it belongs to stack '{fact.stack}'" if fact.stack else "a release of this name was installed by another tool"
     )
@@ -192,7 +191,7 @@ def _foreign(release: Release, fact: ReleaseFact) -> str:
 
 
 def _adopted(release: Release, fact: ReleaseFact, digest: str) -> Step:
-    """Upgrade what another stack installed, or other means, whatever its state is."""
+    """Return the upgrade of a release that another stack or tool installed, whatever its state."""
     owner = f"stack '{fact.stack}'" if fact.stack else "another tool"
     return Step(
         release=release,
@@ -207,11 +206,11 @@ def _adopted(release: Release, fact: ReleaseFact, digest: str) -> Step:
 
 
 def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: bool) -> Step:
-    """What to do with a release that should be there."""
+    """Return the step of a release that should exist."""
     if fact is None or fact.status == "uninstalled":
         leaving = fact is not None and fact.leaving
         reason = f"namespace {release.namespace} is being deleted" if leaving else "not on the cluster"
-        # it must not be prepared before the namespace has gone: helm would find the old records
+        # helm must not start before the namespace is gone, because it would find the old records
         recover = "uninstalled" if leaving else ""
         return Step(release=release, action=Action.INSTALL, reason=reason, digest=digest, recover=recover)
     if fact.chart == STAND_IN and release.chart.kind != STAND_IN:
@@ -239,13 +238,13 @@ def _enabled(release: Release, fact: ReleaseFact | None, digest: str, *, force: 
 
 
 def _compared(fact: ReleaseFact, digest: str, *, force: bool) -> tuple[Action, str]:
-    """The first difference between what is deployed and what should be."""
+    """Return the first difference between the deployed and the declared state."""
     reason = _stuck(fact) or _changed(fact, digest) or ("forced" if force else "")
     return (Action.UPGRADE, reason) if reason else (Action.UNCHANGED, "inputs unchanged, objects present")
 
 
 def _stuck(fact: ReleaseFact) -> str:
-    """What is wrong with the last revision; empty when it is deployed."""
+    """Return what is wrong with the last revision; empty if it is deployed."""
     if fact.status in PENDING:
         return _unfinished(fact)
     if fact.status == "failed":
@@ -254,14 +253,14 @@ def _stuck(fact: ReleaseFact) -> str:
 
 
 def _unfinished(fact: ReleaseFact) -> str:
-    """What is known of the helm that has not finished its work on a release."""
+    """Return what is known about the helm that has not finished its work on a release."""
     if fact.other_helm:
         return f"{fact.status} by another helm (field manager {fact.other_helm})"
     return f"the last run was interrupted ({fact.status})"
 
 
 def _changed(fact: ReleaseFact, digest: str) -> str:
-    """In what a deployed revision differs from what should be; empty when in nothing."""
+    """Return how a deployed revision differs from the declared state; empty if it does not."""
     if fact.digest != digest:
         return "inputs changed" if fact.digest else "upgraded by another tool"
     if fact.going:
@@ -283,7 +282,7 @@ def _blocked(
     facts: Facts,
     steps: Mapping[ReleaseId, Step],
 ) -> str:
-    """Why the step cannot be done in this run; empty when it can. `steps` holds those of `edges`."""
+    """Return why the step cannot be done in this run; empty if it can. `steps` has all steps in `edges`."""
     for need in release.needs:
         target = everyone[need.release]
         if target.id in steps or not target.installed:
@@ -303,7 +302,7 @@ def _homeless(
     facts: Facts,
     steps: Mapping[ReleaseId, Step],
 ) -> str:
-    """Why a release has no namespace to be installed into; empty if one that is synced before it may bring it."""
+    """Return why a release has no namespace to be installed into; empty if a release synced earlier may create it."""
     if release.create_namespace or release.namespace not in facts.absent:
         return ""
     waiting, found = [*edges[release.id]], set[ReleaseId]()
@@ -318,7 +317,7 @@ def _homeless(
 
 
 def _real(release: Release, fact: ReleaseFact | None, digest: str) -> str:
-    """Why a stand-in must not take the place of what is deployed; empty if that is a stand-in, too."""
+    """Return why a stand-in must not replace the deployed release; empty if that is a stand-in, too."""
     if release.chart.kind != STAND_IN or fact is None or fact.status == "uninstalled":
         return ""
     if fact.chart == STAND_IN or fact.digest == digest:
@@ -328,7 +327,7 @@ def _real(release: Release, fact: ReleaseFact | None, digest: str) -> str:
 
 
 def _switched_off(off: list[Release], facts: Facts, stack: str) -> dict[ReleaseId, Step]:
-    """Disabled releases: those that this stack once installed go, dependents first."""
+    """Yield the steps of disabled releases: those that this stack installed are uninstalled, dependents first."""
     ours = {
         release.id: release
         for release in off
@@ -356,7 +355,7 @@ def _uninstall(release: Release, fact: ReleaseFact, reason: str, needs: tuple[Re
 def _reversed(
     releases: Iterable[Release], edges: Mapping[ReleaseId, tuple[ReleaseId, ...]]
 ) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
-    """Edges the other way round: what must be gone first."""
+    """Return the reversed edges: which releases must be gone first."""
     found: dict[ReleaseId, list[ReleaseId]] = {release.id: [] for release in releases}
     for name in found:
         for target in edges.get(name, ()):
@@ -365,15 +364,15 @@ def _reversed(
 
 
 def ours(stack: Stack, facts: Facts) -> dict[ReleaseId, ReleaseFact]:
-    """What this stack put on the cluster and is still there."""
+    """Return the releases of this stack that are still on the cluster."""
     found = facts.releases.values()
     return {fact.id: fact for fact in found if fact.stack == stack.name and fact.status != "uninstalled"}
 
 
 def _undeclared(stack: Stack, selection: Selection, facts: Facts) -> tuple[ReleaseId, ...]:
-    """Releases on the cluster that a selected layer once declared and none does any more.
+    """Return releases on the cluster that a selected layer once declared and no layer declares any more.
 
-    Those of a layer that is gone go with the whole of the stack.
+    Releases of a removed layer are uninstalled with the whole stack.
     """
     if selection.releases is not None:
         return ()
@@ -385,7 +384,7 @@ def _undeclared(stack: Stack, selection: Selection, facts: Facts) -> tuple[Relea
 
 
 def _orphan(fact: ReleaseFact, stack: Stack) -> Release:
-    """A stand-in for a declaration that is gone: enough to uninstall by."""
+    """Return a substitute for a removed declaration, sufficient for an uninstall."""
     files = (layer.file for layer in stack.layers if layer.name == fact.layer)
     where = Location(file=next(files, stack.root))
     chart = ChartRef(name="unknown", path=Path())

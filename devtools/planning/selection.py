@@ -1,4 +1,4 @@
-"""From selectors that people type to the releases a run is about."""
+"""Finds the releases that a user's selectors match."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _TERM = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """What was typed; a release is chosen when it answers to every kind of selector that was given."""
+    """Selectors as typed; a release is selected if it matches every kind of selector in use."""
 
     stages: tuple[str, ...] = ()
     releases: tuple[str, ...] = ()  # `name` or `namespace/name`
     labels: tuple[str, ...] = ()  # alternatives: `a=b,c!=d`
-    with_needs: bool = False  # and all that the chosen ones need
+    with_needs: bool = False  # also all that the selected ones need
 
 
 def narrowed(stack: Stack, layer: str, selector: Selector) -> Selector:
-    """The selector of those that also are of a layer, named as people type it ("": of any)."""
+    """Return the selector limited to a layer, named as users type it ("": any)."""
     name = find_layer(stack, layer).name if layer else ""
     if not name:
         return selector
@@ -38,16 +38,16 @@ def narrowed(stack: Stack, layer: str, selector: Selector) -> Selector:
 
 
 def choose(stack: Stack, layer: str, selector: Selector) -> Selection:
-    """What a layer, named as people type it ("": any), and a selector mean together; raises ConfigError as both do."""
+    """Return the selection of a layer, named as users type it ("": any), and a selector; ConfigError as for both."""
     if layer and selector == Selector():
         return Selection(layers=(find_layer(stack, layer).name,))
     return choose_releases(stack, narrowed(stack, layer, selector))
 
 
 def choose_releases(stack: Stack, selector: Selector) -> Selection:
-    """The selection that a selector means; all of the stack without one.
+    """Return the selection of a selector; without one the whole stack.
 
-    Raises ConfigError, with near matches, for a stage, release or label that nothing answers to.
+    Raises ConfigError, with near matches, for a stage, release or label that matches nothing.
     """
     every = tuple(layer.name for layer in stack.layers)
     if not (selector.stages or selector.releases or selector.labels):
@@ -68,7 +68,7 @@ def choose_releases(stack: Stack, selector: Selector) -> Selection:
 
 
 def find_release(stack: Stack, typed: str) -> Release:
-    """The release of this name or `namespace/name`; ConfigError, with near matches, for none or several."""
+    """Return the release of this name or `namespace/name`; ConfigError, with near matches, for none or several."""
     found = [release for release in stack.releases() if typed in (release.name, str(release.id))]
     if len(found) == 1:
         return found[0]
@@ -88,13 +88,13 @@ def _of_stages(stack: Stack, stages: Iterable[str]) -> set[ReleaseId]:
 
 
 def _labels_of(release: Release) -> Mapping[str, str]:
-    """The labels that selectors see: the declared ones, and the name, namespace and chart (without its publisher)."""
+    """Return the labels for selectors: the declared ones, and name, namespace and chart (without its publisher)."""
     chart = release.chart.name.rpartition("/")[2]
     return {"namespace": release.namespace, "chart": chart, **release.labels, "name": release.name}
 
 
 def _labelled(stack: Stack, label: str) -> set[ReleaseId]:
-    """The releases that match all terms of one selector, such as `tier=web,team!=core` or `tier in (web,api)`.
+    """Return the releases that match all terms of a selector, such as `tier=web,team!=core` or `tier in (web,api)`.
 
     As in kubectl, `!=` and `notin` also match a release without the label.
     """
@@ -130,7 +130,7 @@ def _terms(label: str) -> Iterator[tuple[str, tuple[str, ...] | None, bool]]:
 
 
 def _with_needs(stack: Stack, chosen: set[ReleaseId]) -> set[ReleaseId]:
-    """The chosen releases and, through declared needs, everything under them that is switched on."""
+    """Return the selected releases and all enabled ones that they need, directly or not."""
     everyone = {release.id: release for release in stack.releases()}
     found, open_ = set(chosen), list(chosen)
     while open_:
@@ -143,7 +143,7 @@ def _with_needs(stack: Stack, chosen: set[ReleaseId]) -> set[ReleaseId]:
 
 
 def names(stack: Stack) -> frozenset[str]:
-    """What the stack calls things: words that no output can do without."""
+    """Return the names in the stack, which must stay readable in any output."""
     found = {stack.name, stack.environment.name}
     for layer in stack.layers:
         found |= {layer.name, layer.alias, layer.stage}

@@ -1,4 +1,4 @@
-"""What an uninstall takes beside the chosen releases: their dependents, and what else the stack brought. Pure."""
+"""Plans what an uninstall removes besides the selected releases: dependents, namespaces and CRDs. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devtools.errors import ConfigError, Location
 from devtools.model import Action, ChartRef, Facts, Plan, Release, ReleaseId, Stack, Step, Sweep
 from devtools.planning.plan import Selection, ours
 
-LAYER = "cluster"  # where these steps are shown: no layer is called so
+LAYER = "cluster"  # under which these steps are shown: no layer has this name
 _CRD = "CustomResourceDefinition"
 _NAMED = 5  # namespaces that a reason names
 
@@ -34,7 +34,7 @@ def find_dependents(stack: Stack, selection: Selection, facts: Facts) -> tuple[R
 
 
 def refuse_dependents(dependents: Collection[ReleaseId], command: str) -> None:
-    """Raise ConfigError if there are dependents of what `command` uninstalls."""
+    """Raise ConfigError if the releases that `command` uninstalls have dependents."""
     if dependents:
         verb, named = "needs" if len(dependents) == 1 else "need", shortened([*map(str, dependents)], _NAMED)
         message = f"{named} still {verb} what would be uninstalled"
@@ -42,11 +42,11 @@ def refuse_dependents(dependents: Collection[ReleaseId], command: str) -> None:
 
 
 def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:
-    """The plan with steps that remove what no release owns.
+    """Return the plan with steps that remove objects of no release.
 
-    The stack's namespaces go when the releases in them are gone, and, with `crds`, its CRDs when everything else is.
+    The stack's namespaces are removed when the releases in them are gone, and, with `crds`, its CRDs after all else.
 
-    With `force` the CRDs go with whatever objects of their kinds there are.
+    With `force` the CRDs are removed with all objects of their kinds.
     """
     steps = list(plan.steps)
     if facts.namespaces:
@@ -62,7 +62,7 @@ def with_sweeps(plan: Plan, facts: Facts, *, crds: bool, force: bool) -> Plan:
 
 
 def _step(plan: Plan, sweep: Sweep, reason: str, needs: tuple[ReleaseId, ...], *, force: bool = False) -> Step:
-    """A step about what no release owns, under a name that no release can have."""
+    """Return a step about objects of no release, under a name that no release can have."""
     release = Release(
         name=plan.stack.name,
         namespace=sweep,
@@ -74,6 +74,6 @@ def _step(plan: Plan, sweep: Sweep, reason: str, needs: tuple[ReleaseId, ...], *
 
 
 def _installed_crds(plan: Plan, facts: Facts) -> set[str]:
-    """The CRDs that releases of the plan installed themselves."""
+    """Return the CRDs that releases of the plan installed themselves."""
     there = (facts.releases[step.id].objects for step in plan.steps if step.id in facts.releases)
     return {ref.name for objects in there for ref in objects if ref.kind == _CRD}
