@@ -45,7 +45,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A plan with what it was made from."""
+    """A plan with the facts and inputs it was made from."""
 
     plan: Plan
     facts: Facts
@@ -53,10 +53,10 @@ class Planned:
 
 
 class Project:
-    """One repository as seen by one process."""
+    """One repository, as used by one process."""
 
     def __init__(self, app: App) -> None:
-        """For the surroundings of `app`; `find` takes those of this process."""
+        """Use the environment of `app`; `find` uses that of this process."""
         self.app = app
 
     @classmethod
@@ -111,7 +111,7 @@ class Project:
             return self._run(request, cluster, bus)
 
     def verify_charts(self, request: Request) -> None:
-        """Raise ConfigError if an archive that will be used is not what the lock says."""
+        """Raise ConfigError if an archive that will be used differs from the lock."""
         if problems := self.app.charts.verify(_to_sync(request).enabled(request.stack)):
             from devtools.errors import config_error
 
@@ -209,12 +209,12 @@ class Project:
 
         directory, options = self._add_run_files(request, bus), request.options
         bus.emit(self._started(request, cluster, directory))
-        started, cancel = time.monotonic(), self.app.cancel.child()  # a run may have to stop, and the command go on
+        started, cancel = time.monotonic(), self.app.cancel.child()  # a run may stop while the command goes on
         try:
             kube = self.client(cluster, bus, cancel)
             with contextlib.ExitStack() as locks:
                 planned = self.plan(request, cluster, kube)
-                if options.sync:  # without a key nothing is done at all
+                if options.sync:  # without the key nothing can be done
                     planned = self.with_secrets(planned, cluster)
                 if changes(planned.plan, planned.facts, sync=options.sync, test=options.test, retest=options.retest):
                     lock = cluster_lock(
@@ -259,7 +259,7 @@ class Project:
         return code
 
     def _announce(self, request: Request, planned: Planned, bus: Bus) -> None:
-        """Emit the plan and what is worth a warning before it is carried out."""
+        """Emit the plan and the warnings about it before it is carried out."""
         from devtools.app.notices import plan_notices
         from devtools.engine.engine import announce
 
@@ -268,7 +268,7 @@ class Project:
             bus.emit(notice)
 
     def _cluster(self, request: Request) -> Cluster:
-        """Find the cluster, or create it if asked to; EnvironmentFault if it is not the one that was meant."""
+        """Find the cluster, or create it if asked to; raise EnvironmentFault if it is not the expected one."""
         if request.create_cluster and not request.options.dry_run:
             from devtools.app.providers import say_why_embedded
             from devtools.app.stack_cache import require_keys
@@ -282,7 +282,7 @@ class Project:
         return require_target(self.provider.find(), request.context, request.kubeconfig)
 
     def _cluster_or_none(self, request: Request, bus: Bus) -> Cluster | None:
-        """Return the cluster, None with a warning if there is none; EnvironmentFault if it does not answer."""
+        """Return the cluster, None with a warning if there is none; raise EnvironmentFault if it does not answer."""
         from devtools.clusters.provider import ClusterAbsent
 
         try:
@@ -293,7 +293,7 @@ class Project:
 
     @contextlib.contextmanager
     def _bus(self, options: Options) -> Iterator[Bus]:
-        """Events, shown the way this output and terminal want it."""
+        """Yield the event bus with the renderer for this output and terminal."""
         from devtools.report.renderers import renderer
 
         app = self.app
@@ -334,7 +334,7 @@ class Project:
         )
 
     def _ended_early(self, bus: Bus, error: DevtoolsError, started: float) -> ExitCode:
-        """Emit the last event of a run that did not get to the engine's end."""
+        """Emit the last event of a run that ended before the engine did."""
         error = Interrupted(self.app.cancel.reason) if self.app.cancel.is_set() else error
         problems = error.problems if isinstance(error, ConfigError) else ()
         reason = "\n".join((error.message, *map(str, problems)))
@@ -344,12 +344,12 @@ class Project:
 
 
 def _without_cluster(request: Request) -> Facts:
-    """What a plan assumes where there is no cluster; a dry run shows what a new one lacks."""
+    """Return the facts of a plan without a cluster; a dry run shows which namespaces a new one lacks."""
     return of_new_cluster(request.selection.must_exist(request.stack)) if request.options.dry_run else Facts()
 
 
 def _to_sync(request: Request) -> Selection:
-    """The releases whose charts and values are read: none to uninstall."""
+    """Return the releases whose charts and values are read; none for an uninstall."""
     return Selection(layers=()) if request.uninstall else request.selection
 
 
