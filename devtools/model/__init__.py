@@ -1,4 +1,4 @@
-"""The nouns of the product: what files declare, what a cluster holds, and the plan that brings them together."""
+"""The types of the domain: what files declare, what a cluster holds, and the plan made from both."""
 
 from devtools.model.declared import (
     ChartRef,

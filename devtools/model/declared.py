@@ -228,7 +228,7 @@ class Release(ReleaseKeys):
     values_files: key.Derived[tuple[Path, ...]] = ()  # overlays that exist, weakest first
     secret_files: key.Derived[tuple[Path, ...]] = ()  # encrypted overlays, on top of those, weakest first
     secrets_digest: key.Derived[str] = ""  # of what is encrypted in them
-    disabled_by: key.Derived[str] = ""  # the key that switched it off, and where
+    disabled_by: key.Derived[str] = ""  # the key that disabled it, and its place
 
     @property
     def id(self) -> ReleaseId:
@@ -258,7 +258,7 @@ class Layer:
     """Whether it is part of GitOps exports; true when absent."""
     releases: tuple[Release, ...] = ()
     """Its Helm releases."""
-    inactive: key.Derived[str] = ""  # why this environment leaves the whole layer out
+    inactive: key.Derived[str] = ""  # why the environment leaves out the whole layer
 
     @property
     def number(self) -> int:
@@ -272,11 +272,11 @@ class SetValue:
 
     key: str
     value: Any
-    declared: Any  # what its files say
-    where: Location  # where they say it
+    declared: Any  # the value in its files
+    where: Location  # its place in the files
 
     def shown(self) -> dict[str, str]:
-        """It as text, what is not text as JSON."""
+        """The value as text, JSON if it is not text."""
         value, before = (one if isinstance(one, str) else json.dumps(one) for one in (self.value, self.declared))
         return {"key": self.key, "value": value, "before": before, "where": str(self.where)}
 

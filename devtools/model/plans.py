@@ -35,18 +35,18 @@ class ReleaseFact:
     id: ReleaseId
     status: str  # Helm's: deployed, failed, pending-install, …
     revision: int
-    digest: str = ""  # our inputs' digest that this revision was made from
-    ready: str = ""  # the digest that was seen ready and kept its contract; `after` if its commands are still due
-    tested: str = ""  # of a smoke release: the layer's digest that its tests passed on; `failed` if they failed last
-    objects: tuple[ObjectRef, ...] = ()  # what the ready revision made
+    digest: str = ""  # digest of the inputs that this revision was made from
+    ready: str = ""  # the digest that became ready and met its contract; `after` if its commands are still due
+    tested: str = ""  # of a smoke release: the digest on which its tests passed; `failed` if they failed last
+    objects: tuple[ObjectRef, ...] = ()  # objects of the ready revision
     missing: tuple[ObjectRef, ...] = ()  # those of them that are gone
     going: tuple[ObjectRef, ...] = ()  # those of them that are being deleted
-    leaving: bool = False  # its namespace is being deleted, and with it all that is in there
+    leaving: bool = False  # its namespace is being deleted, with everything in it
     layer: str = ""  # the layer label it was installed with
     stack: str = ""  # the stack label it was installed with
     chart: str = ""  # the kind of chart it was installed from; empty if another tool installed it
     cut_off: tuple[int, ...] = ()  # revisions before this one that Helm still calls pending
-    other_helm: str = ""  # field manager of a helm that devtools did not start, where its operation is not finished
+    other_helm: str = ""  # field manager of a helm that devtools did not start, if its operation is not finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +54,9 @@ class Facts:
     """What the cluster holds now, by release."""
 
     releases: Mapping[ReleaseId, ReleaseFact] = field(default_factory=dict)
-    namespaces: tuple[str, ...] = ()  # made for releases of the stack; looked at only where they may go
-    crds: tuple[str, ...] = ()  # that came with the stack; looked at only where they may go
-    absent: tuple[str, ...] = ()  # namespaces that must exist, and do not or are being deleted
+    namespaces: tuple[str, ...] = ()  # made for releases of the stack; read only if they may be deleted
+    crds: tuple[str, ...] = ()  # of the stack; read only if they may be deleted
+    absent: tuple[str, ...] = ()  # required namespaces that are missing or being deleted
 
 
 class Action(StrEnum):
@@ -70,13 +70,13 @@ class Action(StrEnum):
     DISABLED = "disabled"
 
 
-SYNCED = frozenset({Action.INSTALL, Action.UPGRADE})  # helm brings these releases to what is declared
+SYNCED = frozenset({Action.INSTALL, Action.UPGRADE})  # helm syncs these releases
 
 
 class Sweep(StrEnum):
-    """What is left of a stack when its releases are gone; the value stands where a release has its namespace.
+    """What remains of a stack when its releases are gone; the value is used in place of a release's namespace.
 
-    No namespace has a capital letter, so no release can be meant.
+    No namespace has a capital letter, so it cannot be confused with a release.
     """
 
     NAMESPACES = "Namespaces"
@@ -95,22 +95,22 @@ class Step:
     recover: str = ""  # the pending-* or failed state to clear first, or STAND_IN to uninstall first
     cut_off: tuple[int, ...] = ()  # older revisions that Helm still calls pending, to forget
     revision: int = 0  # the deployed revision now; 0: none
-    sweep: Sweep | None = None  # it is about no release, but about what is left of all of them
-    force: bool = False  # of CRDs: with whatever objects of their kinds there are
-    recreate: bool = False  # objects that refuse a change because it is to what cannot change are deleted first
-    take: bool = False  # fields and objects of other owners are taken over
-    take_pending: bool = False  # a helm that has not finished its work on the release is taken for cut off
-    going: tuple[ObjectRef, ...] = ()  # objects that are being deleted, and are waited for first
+    sweep: Sweep | None = None  # the step is not about a release, but about what remains of all of them
+    force: bool = False  # of CRDs: also delete all objects of their kinds
+    recreate: bool = False  # objects with a change to immutable fields are deleted first
+    take: bool = False  # take over fields and objects of other owners
+    take_pending: bool = False  # assume that a helm that has not finished its work on the release was killed
+    going: tuple[ObjectRef, ...] = ()  # objects that are being deleted; the step waits for them first
     adopt: bool = False  # the release was installed by other means, or by another stack, and becomes this stack's
 
     @property
     def id(self) -> ReleaseId:
-        """The release it is about."""
+        """The release of the step."""
         return self.release.id
 
     @property
     def is_on_stand_in(self) -> bool:
-        """Whether it rests on a stand-in; what removes a release, or leaves it out, uses no chart."""
+        """Whether it uses a stand-in; a step that removes or skips a release uses no chart."""
         return self.release.chart.kind == STAND_IN and self.action not in {"uninstall", "disabled", "blocked"}
 
 
@@ -121,8 +121,8 @@ class Plan:
     stack: Stack
     layers: tuple[str, ...]  # selected ones, in order
     steps: tuple[Step, ...]
-    keeps_crds: bool = False  # releases go and their CRDs stay, which is to be said
-    undeclared: tuple[ReleaseId, ...] = ()  # on the cluster, and stay there: no layer declares them any more
+    keeps_crds: bool = False  # releases are removed and their CRDs stay, which must be reported
+    undeclared: tuple[ReleaseId, ...] = ()  # on the cluster and not removed, although no layer declares them any more
     runs_commands: bool = False  # whether the commands of the stack run around it, if it changes anything
 
     @property
