@@ -73,15 +73,14 @@ def _versions_in_index(path: Path) -> dict[str, list[str]]:
     Format: https://helm.sh/docs/topics/chart_repository/#the-index-file. Raises ConfigError if the file is not one.
     """
     file = path / INDEX if path.is_dir() else path
+    hint = "create one with: helm repo index DIR"
     try:
         data = read_yaml(read_file(file))
         return {name: [str(item["version"]) for item in items] for name, items in data["entries"].items()}
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise ConfigError(f"{file} cannot be read: {error.strerror or error}", hint=hint) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{file} is not the index of a chart repository", hint="create one with: helm repo index DIR"
-        ) from error
+        raise ConfigError(f"{file} is not the index of a chart repository", hint=hint) from error
 
 
 def versions_in(source: str, entry: LockEntry) -> list[str]:

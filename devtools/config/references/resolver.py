@@ -91,7 +91,8 @@ class References:
             return "", ""
         if name not in self._unknown:
             known = (".".join(keys) for keys, _ in paths_of(self._environment.values))
-            hint = f"{did_you_mean(name, known)} For the text itself write $${{{name}}}".lstrip()
+            add = f"Add it to environment.yaml of {self._environment.name}, or write $${{{name}}} for the text itself"
+            hint = f"{did_you_mean(name, known)} {add}".lstrip()
             self._unknown[name] = (f"environment '{self._environment.name}' has no value '{name}'", hint)
         return self._unknown[name]
 
