@@ -35,20 +35,20 @@ DIRECTORY = "proto"
 STATE = Path(".devtools", "proto.json")
 VERSION = 1  # of the JSON document, and of the state file
 _MODULE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")  # remote/owner/module
-_WORKSPACE = ("buf.work.yaml", "buf.yaml")  # at the top: other modules of the repository that this one may import
+_WORKSPACE = ("buf.work.yaml", "buf.yaml")  # at the top: lists modules to import from
 _MODULES = (":(glob)**/*.proto", ":(glob)**/buf.yaml")
-DEFAULT_REFS = ("origin/main", "main")  # what clusters see comes from there
+DEFAULT_REFS = ("origin/main", "main")  # clusters use the version of this branch
 
 
 class ProtoFault(ConfigError):
-    """The module's files do not compile, or break a rule; the problems say where."""
+    """The module's files do not compile, or break a rule; the problems have the places."""
 
     exit_code = ExitCode.FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
-    """A protobuf module: the repository's root, the directory in it, and the name it is published under."""
+    """A protobuf module: the repository's root, the directory in it, and its name in the registry."""
 
     root: Path
     directory: Path
@@ -61,23 +61,23 @@ class Module:
 
 
 def build(app: App, output: str = "text") -> ExitCode:
-    """Compile the module. ProtoFault where it does not compile."""
+    """Compile the module. ProtoFault if it does not compile."""
     module = module_of(find_root(app.cwd))
     _check(app, module, _buf(app, module).build(), "does not compile")
     return _done(app, output, module, "build", "passed", f"{module.name} compiles")
 
 
 def lint(app: App, output: str = "text") -> ExitCode:
-    """Check the module against its lint rules. ProtoFault where it breaks one."""
+    """Check the module against its lint rules. ProtoFault if it breaks one."""
     module = module_of(find_root(app.cwd))
     _check(app, module, _buf(app, module).lint(), "breaks lint rules")
     return _done(app, output, module, "lint", "passed", f"{module.name} keeps the lint rules of {DIRECTORY}/buf.yaml")
 
 
 def breaking(app: App, against: str = "", output: str = "text") -> ExitCode:
-    """Compare the module with the one at a git ref; empty: origin/main, else main. ProtoFault where users would break.
+    """Compare the module with the one at a git ref; empty: origin/main, else main. ProtoFault for breaking changes.
 
-    A ref that has no module yet is nothing to break, and said so.
+    A ref without the module cannot be broken; the result says so.
     """
     from devtools.buf.git import Git
 
@@ -105,9 +105,9 @@ def push(
 ) -> ExitCode:
     """Build the module and publish it, unless its files are those of the last push (`force` publishes anyway).
 
-    The commit gets `labels`, else the registry's default one; a push with other labels is another push. Without
-    `publish` it is only built. Raises ConfigError without a token, before anything else, and where the
-    registry rejects it; EnvironmentFault where the registry cannot be reached; ProtoFault where it does not compile.
+    The commit gets `labels`, else the registry's default label; a push with other labels is another push. Without
+    `publish` it is only built. Raises ConfigError if there is no token, before anything else, or if the registry
+    rejects it; EnvironmentFault if the registry cannot be reached; ProtoFault if the module does not compile.
     """
     token = find_token(app.environ, find_root(app.cwd)) if publish else ""
     app.redactor.add([token])
@@ -128,14 +128,14 @@ def push(
     if (outcome := commands.classify(result)) is not Outcome.OK:
         raise _fault(module, outcome, result)
     commit = commands.commit(result, module.name)
-    if module_digest(module) == before:  # else a file changed meanwhile, and it is unknown which version was pushed
+    if module_digest(module) == before:  # else a file changed meanwhile: the pushed version is unknown
         _remember(module, before, commit, _joined(labels))
     text = f"{module.name} is pushed{_named(commit)}"
     return _done(app, output, module, "push", "pushed", text, digest=before, commit=commit)
 
 
 def module_of(root: Path) -> Module:
-    """The module of the repository at `root`. ConfigError where it has none, or one without a name."""
+    """Return the module of the repository at `root`. ConfigError if there is none, or if it has no name."""
     path = root / DIRECTORY / "buf.yaml"
     try:
         document = parse(read_source(path), path)
@@ -151,14 +151,14 @@ def module_of(root: Path) -> Module:
 
 
 def module_digest(module: Module) -> str:
-    """The digest of everything that a push publishes."""
+    """Return the digest of everything that a push publishes."""
     return commands.digest(
         (path.relative_to(module.directory).as_posix(), read_source(path)) for path in _files(module)
     )
 
 
 def last_push(module: Module) -> dict[str, str]:
-    """`digest`, `commit` and `labels` of the last push from this checkout; empty where none is known."""
+    """Return `digest`, `commit` and `labels` of the last push from this checkout; empty if none is known."""
     try:
         entry = read_json(read_source(module.root / STATE))["pushed"][module.name]
         return {"labels": str(entry.get("labels", "")), **{key: str(entry[key]) for key in ("digest", "commit")}}
@@ -172,7 +172,7 @@ def _files(module: Module) -> Iterator[Path]:
 
 
 def _name(data: Any) -> str:
-    """The module's name in a buf.yaml of version 2, or 1."""
+    """Return the module's name in a buf.yaml of version 2 or 1."""
     if not isinstance(data, dict):
         return ""
     modules = data.get("modules")
@@ -197,7 +197,7 @@ def _resolve(app: App, commit_of: Any, against: str) -> tuple[str, str]:
 
 
 def _ran(app: App, command: Command) -> Result:
-    """The result of a command that ended by itself or by its time."""
+    """Return the result of a command that ended or timed out."""
     result = app.runner.run(command)
     if result.cancelled:
         raise Interrupted(app.cancel.reason or "interrupted")
@@ -205,7 +205,7 @@ def _ran(app: App, command: Command) -> Result:
 
 
 def _must(app: App, command: Command, what: str) -> str:
-    """What a command printed that has to succeed."""
+    """Return the output of a command that must succeed."""
     result = _ran(app, command)
     if not result.ok:
         raise EnvironmentFault(f"{what}: {result.stderr.strip() or 'no reason given'}")
@@ -238,7 +238,7 @@ def _problems(module: Module, result: Result) -> tuple[Problem, ...]:
 
 
 def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
-    """The error for a push that failed, with an exit code of its own for whose fault it is."""
+    """Return the error for a failed push; its exit code distinguishes the causes."""
     message = commands.failure(result) or f"exit code {result.returncode}"
     if outcome is Outcome.FINDINGS:
         return ProtoFault(f"{module.name} does not compile", problems=_problems(module, result))
@@ -267,12 +267,12 @@ def _fault(module: Module, outcome: Outcome, result: Result) -> DevtoolsError:
 
 
 def _joined(labels: Sequence[str]) -> str:
-    """Labels as they are written down: the order in which they were typed does not matter."""
+    """Return labels in the order of the state file, whatever the typed order."""
     return ",".join(sorted(set(labels)))
 
 
 def _remember(module: Module, digest: str, commit: str, labels: str) -> None:
-    """Write down what was pushed; whole or not at all."""
+    """Record the push atomically."""
     path = module.root / STATE
     try:
         pushed = dict(read_json(read_source(path))["pushed"])

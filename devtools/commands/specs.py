@@ -1,4 +1,4 @@
-"""`invoke specs`: writes what Tiltfiles read, and only where it would read differently."""
+"""`invoke specs`: writes the files that Tiltfiles read, if their content changed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from devtools.project import Project
 from devtools.tilt.specs import FILE, LIBRARY, TWIN, Surroundings, layer_specs, to_json, to_starlark
 
 OUTPUTS = ("text", "json", "starlark")
-# They decide which cluster a command means; Tilt may be started where they are not set.
+# They determine which cluster a command uses; Tilt may be started without them.
 _CARRIED = ("DEVTOOLS_STATE", "DEVTOOLS_CACHE")
 
 
 def specs(app: App, options: Options) -> ExitCode:
-    """Write .devtools/layer-specs.json and .devtools/infra.star; no cluster need be there.
+    """Write .devtools/layer-specs.json and .devtools/infra.star; needs no cluster.
 
-    Output `json` also prints the document; `starlark` writes its twin, .devtools/layer-specs.star, and prints that.
-    Raises ConfigError for another output or a stack that is wrong, EnvironmentFault where the disk refuses.
+    Output `json` also prints the document; `starlark` writes the same as .devtools/layer-specs.star, and prints that.
+    Raises ConfigError for another output or an invalid stack, EnvironmentFault if a file cannot be written.
     """
     stack = Project(app).stack()
     document = layer_specs(stack, surroundings(app))
@@ -44,7 +44,7 @@ def specs(app: App, options: Options) -> ExitCode:
 
 
 def surroundings(app: App) -> Surroundings:
-    """Where commands that Tilt runs will be, and on which cluster they act: the one this app means."""
+    """Return the directory and the cluster for commands that Tilt runs: those of this app."""
     carried = {key: app.environ[key] for key in _CARRIED if app.environ.get(key)}
     is_context = app.provider_name == "context"
     return Surroundings(
@@ -70,14 +70,14 @@ def _pinned_helm(app: App) -> Path | None:
 
 
 def library() -> str:
-    """The text of infra.star: copied into repositories, because `load` takes literal paths only."""
+    """Return the text of infra.star, which is copied into repositories because `load` requires literal paths."""
     return (Path(__file__).parent.parent / "tilt" / "infra.star").read_text(encoding="utf-8")
 
 
 def write_changed(path: Path, text: str) -> bool:
-    """Whether the file read differently and was replaced, at once and whole.
+    """Replace the file atomically if its content differs; return whether it did.
 
-    Tilt watches it: the same content written again would make it load its Tiltfile again. Raises EnvironmentFault.
+    Tilt watches it: writing the same content would make Tilt reload its Tiltfile. Raises EnvironmentFault.
     """
     data = text.encode()
     try:

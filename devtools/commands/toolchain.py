@@ -1,4 +1,4 @@
-"""`invoke toolchain`: builds what is missing, shows each tool and its source, removes builds of no use."""
+"""`invoke toolchain`: builds missing tools, shows each tool and its source, removes unused builds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1  # of the JSON document
 
 
 def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
-    """Build what is missing, then a table of tools; ConfigError for a dry run, which only pruning has."""
+    """Build missing tools, then print a table; ConfigError for a dry run, which only pruning supports."""
     if dry_run:
         raise ConfigError("--dry-run needs --prune", hint="invoke toolchain --prune --dry-run")
     app.toolchain.ensure(progress=app.say)
@@ -37,7 +37,7 @@ def show(app: App, output: str, *, dry_run: bool = False) -> ExitCode:
 
 
 def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
-    """Remove builds of pins that are no more; ConfigError for fewer than one day, which a run under way may need."""
+    """Remove builds of former pins; ConfigError for less than one day, because a run may be using them."""
     if not re.fullmatch(r"[1-9]\d{0,3}", days, re.ASCII):
         message = f"--days {days[:20]} is not a number of days from 1 to 9999"
         raise ConfigError(message, hint="builds used today may still be in use")
@@ -50,18 +50,18 @@ def prune(app: App, output: str, *, days: str, dry_run: bool) -> ExitCode:
 
 
 def rows(toolchain: Toolchain) -> list[dict[str, str | None]]:
-    """A row for each tool, as JSON data: `name`, `version`, `source` (PATH, cache, PyPI, missing), `path`, `note`."""
+    """Return a row for each tool: `name`, `version`, `source` (PATH, cache, PyPI, missing), `path`, `note`."""
     return [{**asdict(row), "path": str(row.path) if row.path else None} for row in toolchain.table()]
 
 
 def document(toolchain: Toolchain) -> str:
-    """What `invoke toolchain --output json` prints: the documented `toolchain` document."""
+    """Return the output of `invoke toolchain --output json`: the documented `toolchain` document."""
     data: dict[str, Any] = {"version": VERSION, "kind": "toolchain", "tools": rows(toolchain)}
     return json_text(data) + "\n"
 
 
 def render(toolchain: Toolchain, console: Console) -> None:
-    """The same as a table for people."""
+    """Print the same as a table for people."""
     from rich.text import Text
 
     cells = [("tool", "version", "from", "path", "")]
@@ -77,7 +77,7 @@ def render(toolchain: Toolchain, console: Console) -> None:
 
 
 def pruned_document(decisions: Sequence[Decision], *, dry_run: bool) -> str:
-    """What `invoke toolchain --prune --output json` prints: the documented `toolchain-prune` document."""
+    """Return the output of `invoke toolchain --prune --output json`: the documented `toolchain-prune` document."""
     builds = [
         {
             "build": item.build.name,
@@ -101,7 +101,7 @@ def pruned_document(decisions: Sequence[Decision], *, dry_run: bool) -> str:
 
 
 def pruned_text(decisions: Sequence[Decision], *, dry_run: bool) -> str:
-    """The same for people: a line for each build, and how much that frees."""
+    """Print the same for people: a line for each build, and the freed space."""
     word = {True: "to remove" if dry_run else "removed", False: "kept"}
     names = [f"{item.build.family} {item.build.version or '(unfinished)'}" for item in decisions]
     pad = max(map(len, names), default=0)
@@ -114,7 +114,7 @@ def pruned_text(decisions: Sequence[Decision], *, dry_run: bool) -> str:
 
 
 def _freed(decisions: Sequence[Decision]) -> int:
-    """Bytes of all that goes."""
+    """Return the bytes of all removed builds."""
     return sum(item.build.size for item in decisions if item.goes)
 
 

@@ -1,4 +1,4 @@
-"""`invoke up`: every layer, on a cluster that is created if there is none."""
+"""`invoke up`: syncs and tests every layer, on a cluster that is created if there is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devtools.project import Project, Request
 
 
 def up(app: App, options: Options) -> ExitCode:
-    """Get the toolchain, create the cluster, then sync and test every layer; unchanged layers are not tested again."""
+    """Build the toolchain, create the cluster, then sync and test every layer; unchanged layers are not retested."""
     project = Project(app)
     stack = project.stack()
     selection = choose_releases(stack, options.selector)

@@ -1,4 +1,4 @@
-"""`invoke values RELEASE`: what Helm will be given, and where each key comes from."""
+"""`invoke values RELEASE`: prints the values for Helm, and the source of each key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERSION = 1  # of the JSON document
 def show(app: App, typed: str, options: Options, *, explain: bool, secrets: bool = False, tenant: str = "") -> ExitCode:
     """Print a release's merged values as YAML; with `explain`, each key with the file and line that set it.
 
-    With `secrets`, secrets are shown, too; with `tenant`, that tenant's values lie over the overlays.
+    With `secrets`, secrets are shown, too; with `tenant`, that tenant's values override the overlays.
     """
     from devtools.app.stack_cache import decrypted_values
     from devtools.config.references.secrecy import marking
@@ -59,7 +59,7 @@ def _of_tenant(release: Release, stack: Stack, name: str) -> Release:
 
 
 def values_json(release: str, environment: str, merged: Merged, *, explain: bool) -> dict[str, Any]:
-    """The documented `values` document."""
+    """Return the documented `values` document."""
     document: dict[str, Any] = {
         "version": VERSION,
         "kind": "values",
@@ -85,11 +85,11 @@ def _yaml(data: Mapping[str, Any]) -> str:
     text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
     if all(visible(line) == line for line in text.split("\n")):
         return text
-    return yaml.safe_dump(dict(data), sort_keys=False)  # characters that a terminal acts upon, as escapes
+    return yaml.safe_dump(dict(data), sort_keys=False)  # control characters as escapes
 
 
 def _explained(merged: Merged) -> str:
-    """One line a key: `jobs.image: "x"   # environments/local/…:3:1`."""
+    """Return one line for each key: `jobs.image: "x"   # environments/local/…:3:1`."""
     rows: list[tuple[str, str]] = []
 
     def walk(value: Any, path: tuple[str, ...]) -> None:

@@ -52,7 +52,7 @@ def changes_of(
 
 
 def repository_files(out: Path, environment: str) -> dict[PurePosixPath, bytes]:
-    """Return the files that make a directory a devtools repository."""
+    """Return the files that make a directory a repository that invoke finds."""
     from devtools.imports.layer_files import slug
 
     name = slug(out.name)[:32].strip("-")

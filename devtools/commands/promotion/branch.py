@@ -1,4 +1,4 @@
-"""A change of files in Git: made in a scratch work tree, shown by what it renders to, committed on a branch."""
+"""Changes files in Git: edits a scratch work tree, shows the effect on rendered objects, commits on a branch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from devtools.report.text import Line, Span
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What to change in Git, and how to name it."""
+    """A change to make in Git, and its names."""
 
     kind: str  # of the JSON document
-    environment: str  # whose releases change
+    environment: str  # the environment whose releases change
     before: str  # names of the two sides
     after: str
     releases: tuple[Release, ...]
@@ -36,7 +36,7 @@ class Change:
 
 
 def repository(app: App) -> Repository:
-    """Return the Git repository of the project; raises ConfigError if it is in none, EnvironmentFault without git."""
+    """Return the project's Git repository; raises ConfigError if there is none, EnvironmentFault without git."""
     program = app.which("git")
     if program is None:
         raise EnvironmentFault("git is not installed", hint="install git")
@@ -47,7 +47,7 @@ def repository(app: App) -> Repository:
 
 
 def find_components(stack: Stack, typed: str) -> tuple[Release, ...]:
-    """Return the releases of a list `api,web`, all of them installed; ConfigError for what is not."""
+    """Return the releases of a list `api,web`; ConfigError for each that is not installed."""
     found = tuple(find_release(stack, name) for name in dict.fromkeys(filter(None, typed.split(","))))
     if not found:
         raise ConfigError("no component is named", hint="name releases: api, or api,web")
@@ -59,9 +59,9 @@ def find_components(stack: Stack, typed: str) -> tuple[Release, ...]:
 
 
 def make_change(app: App, change: Change, edit: Callable[[App], Sequence[str]]) -> ExitCode:
-    """Edit files in a scratch work tree, show what that renders to, and commit it unless it is a dry run.
+    """Edit files in a scratch work tree, show the effect on rendered objects, and commit unless it is a dry run.
 
-    `edit` receives the app of that tree and returns a line for each change; none means that there is nothing to do.
+    `edit` receives the app of that tree and returns a line for each change; without lines there is nothing to do.
     """
     started = time.monotonic()
     git = repository(app)
@@ -108,7 +108,7 @@ def _message(change: Change, lines: Iterable[str]) -> str:
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return what people read."""
+    """Return the document as text for people."""
     if not document["changes"]:
         return [(Span(f"nothing to change in {document['environment']}", "good"),)]
     lines: list[Line] = [(Span(line),) for line in document["changes"]]
@@ -121,5 +121,5 @@ def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def shown(path: Path, root: Path) -> str:
-    """Return a path as it is in the repository."""
+    """Return a path relative to the repository."""
     return path.relative_to(root).as_posix()

@@ -1,4 +1,4 @@
-"""The exported files of a promotion: which chart the source has, and the same for the target."""
+"""The exported files of a promotion: reads the source's chart versions, and exports the target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devtools.planning.selection import Selector
 
 
 def refuse_stale(app: App, source: str, releases: Sequence[Release], only: str) -> None:
-    """Raise ConfigError if the source's exported files are not as the stack is: its controller has another chart."""
+    """Raise ConfigError if the source's exported files are out of date: its controller has another chart."""
     found = list(_changes(app, source, releases))
     if not found and only == "chart":
         raise ConfigError("nothing is exported yet, so no chart can be promoted", hint="invoke gitops.export")
@@ -27,13 +27,13 @@ def refuse_stale(app: App, source: str, releases: Sequence[Release], only: str) 
 
 
 def copies_overlays(app: App) -> bool:
-    """Whether the exported files hold copies of overlays, which follow them only by an export."""
+    """Return whether the exported files contain copies of overlays, which only an export updates."""
     out, _ = place_of(app, "")
     return app.settings.references or (out / "addons").is_dir() or (out / "kustomize").is_dir()
 
 
 def export_again(app: App, target: str, releases: Sequence[Release]) -> Iterator[str]:
-    """Export the target's components; yields a line for each file."""
+    """Export the target's components; yield a line for each file."""
     for made, changes in _changes(app, target, releases):
         for path in changes.written:
             before, after = (_version(content) for content in (_there(changes, path), changes.files[path]))
@@ -48,14 +48,14 @@ def _there(changes: Changes, path: object) -> bytes:
 
 
 def _version(content: bytes) -> str:
-    """Return the chart's version of an exported component."""
+    """Return the chart version of an exported component."""
     data = read_yaml(content) if content else None
     chart = data.get("chart") if isinstance(data, dict) else None
     return str(chart.get("version") or "") if isinstance(chart, dict) else ""
 
 
 def _changes(app: App, environment: str, releases: Sequence[Release]) -> Iterator[tuple[Made, Changes]]:
-    """Yield, for each engine whose files are there, what an export of these components would change."""
+    """Yield, for each engine with exported files, the changes of an export of these components."""
     out, _ = place_of(app, "")
     manifest = out / MANIFEST
     known = read_yaml(read_source(manifest)) if manifest.exists() else None

@@ -1,4 +1,4 @@
-"""`invoke gitops.promote`: give an environment what the one before it has, on a git branch."""
+"""`invoke gitops.promote`: copies versions and values from one environment to the next, on a git branch."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from devtools.model import Release
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What was typed."""
+    """The options as typed."""
 
     components: str = ""
-    source: str = ""  # empty: the one that devtools.yaml says
+    source: str = ""  # empty: the one that devtools.yaml names
     target: str = ""
     only: str = ""
     branch: str = ""
@@ -36,7 +36,7 @@ class Arguments:
 
 
 def promote(app: App, typed: Arguments) -> ExitCode:
-    """Edit the overlays and exported files of the target, show what that changes, and commit it on a branch."""
+    """Edit the overlays and exported files of the target, show the effect, and commit on a branch."""
     settings = gitops_settings(app)
     if not typed.target:
         raise ConfigError(
@@ -65,7 +65,7 @@ def promote(app: App, typed: Arguments) -> ExitCode:
 
 
 def _edit(app: App, typed: Arguments, source: str, parts: Sequence[Part]) -> Iterator[str]:
-    """Edit the files of a work tree; yields a line for each change."""
+    """Edit the files of a work tree; yield a line for each change."""
     settings = app.settings
     images = settings.gitops.images if settings.gitops else ()
     stack = load_stack(settings, source, app.real_charts)
@@ -85,7 +85,7 @@ def _edit(app: App, typed: Arguments, source: str, parts: Sequence[Part]) -> Ite
 
 
 def _target(app: App, release: Release, source: str, target: str) -> Path:
-    """Return the overlay of the target that stands beside the source's."""
+    """Return the target's overlay that corresponds to the source's."""
     base = app.settings.environments
     own = _own(app, release, source)
     path = own.relative_to(base / source) if own else Path(release.layer, f"{release.name}.yaml")
@@ -93,7 +93,7 @@ def _target(app: App, release: Release, source: str, target: str) -> Path:
 
 
 def _own(app: App, release: Release, environment: str) -> Path | None:
-    """Return the overlay of one environment that a release has, not the shared one."""
+    """Return a release's overlay of one environment, not the shared one."""
     below = app.settings.environments / environment
     return next((file for file in release.values_files if file.is_relative_to(below)), None)
 
@@ -101,7 +101,7 @@ def _own(app: App, release: Release, environment: str) -> Path | None:
 def _overlay(
     root: Path, source: Path | None, target: Path, merged: Mapping[str, Any], parts: Sequence[Part], tags: set[str]
 ) -> Iterator[str]:
-    """Edit the target's overlay of one release; `merged` are all values that the source has."""
+    """Edit the target's overlay of one release; `merged` are all values of the source."""
     ours, there = (_data(file, root) for file in (source, target))
     made = edits(ours, there, merged, parts, tags)
     if not made:
@@ -120,7 +120,7 @@ def _overlay(
 
 
 def _data(file: Path | None, root: Path) -> Mapping[str, Any]:
-    """Return what an overlay holds; ConfigError if it is encrypted or cannot be read."""
+    """Return the content of an overlay; ConfigError if it is encrypted or cannot be read."""
     if file is None or not file.exists():
         return {}
     document = read(file, file.relative_to(root))

@@ -1,4 +1,4 @@
-"""`invoke gitops.rollback`: a component of an environment as it was before its last change, on a git branch."""
+"""`invoke gitops.rollback`: reverts an environment's component to before its last change, on a git branch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from devtools.model import Release
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What was typed."""
+    """The options as typed."""
 
     components: str = ""
     environment: str = ""
@@ -31,7 +31,7 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Revision:
-    """Where a component comes from."""
+    """The files of a component."""
 
     commit: str
     note: str
@@ -39,7 +39,7 @@ class _Revision:
 
 
 def rollback(app: App, typed: Arguments) -> ExitCode:
-    """Restore the overlays and exported files of components, show what that changes, and commit it on a branch."""
+    """Restore the overlays and exported files of components, show the effect, and commit on a branch."""
     settings = gitops_settings(app)
     name = typed.environment
     if not name:
@@ -86,7 +86,7 @@ def _revision(app: App, git: Repository, release: Release, typed: Arguments) -> 
 
 
 def _paths(app: App, git: Repository, release: Release, environment: str) -> Iterator[str]:
-    """Yield git's patterns of the files that are this component's alone."""
+    """Yield git patterns for the files that belong only to this component."""
     base = app.settings.environments / environment
     top = git.top
     own = [file for file in release.values_files if file.is_relative_to(base)]
@@ -102,14 +102,14 @@ def _paths(app: App, git: Repository, release: Release, environment: str) -> Ite
 
 
 def _is_object(app: App, git: Repository, path: str) -> bool:
-    """Whether a file is what makes a controller deploy the component: without it, it would be undeployed."""
+    """Return whether a file makes a controller deploy the component, so that deleting it would undeploy that."""
     out, _ = place_of(app, "")
     file = git.top / path
     return file.is_relative_to(out) and (file.name == "component.yaml" or "flux" in file.parts)
 
 
 def _restore(app: App, there: App, git: Repository, revisions: Sequence[_Revision]) -> list[str]:
-    """Restore files in the scratch work tree; returns a line for each that changes."""
+    """Restore files in the scratch work tree; return a line for each that changes."""
     inside = app.settings.root.relative_to(git.top).parts
     tree = there.cwd.parents[len(inside) - 1] if inside else there.cwd
     restored: dict[PurePosixPath, bytes | None] = {}

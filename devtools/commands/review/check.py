@@ -1,4 +1,4 @@
-"""`invoke check`: every fault of layer files, values and charts in all environments at once, without a cluster."""
+"""`invoke check`: finds every fault of layer files, values and charts in all environments, without a cluster."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Shown = Callable[[Path], Path]
 
 @dataclass(kw_only=True)
 class _Checked:
-    """What was looked at, and what was found."""
+    """The checked objects, and the findings."""
 
     findings: list[Finding] = field(default_factory=list)
     objects: list[Made] = field(default_factory=list)
     crds: list[Mapping[str, Any]] = field(default_factory=list)
-    charts: dict[Path, Mapping[str, Any]] = field(default_factory=dict)  # of the repository, with values to lint with
-    broken: set[Path] = field(default_factory=set)  # charts that do not render, or lack a dependency
+    charts: dict[Path, Mapping[str, Any]] = field(default_factory=dict)  # own charts, with values for linting
+    broken: set[Path] = field(default_factory=set)  # charts that do not render, or that lack a dependency
     releases: set[str] = field(default_factory=set)
     environments: tuple[str, ...] = ()
 
@@ -89,7 +89,7 @@ def _stacks(app: App, name: str, options: Options, done: _Checked, shown: Shown)
 
 
 def _usable(app: App, stack: Stack) -> Stack:
-    """Return the stack without releases of manifests and kustomizations that no chart can be made of."""
+    """Return the stack without releases whose manifests or kustomization cannot be packaged."""
 
     def usable(release: Release) -> Release:
         packaged = release.installed and release.chart.kind == "packaged"
@@ -152,7 +152,7 @@ def _environment(
 
 
 def _charts(app: App, home: Path, done: _Checked, shown: Shown) -> None:
-    """Check the repository's own charts by themselves."""
+    """Check the repository's own charts, independent of releases."""
     from devtools.checks.charts import lint, suites_of, unittest
 
     helm = app.toolchain.path("helm")

@@ -1,4 +1,4 @@
-"""An embedded control plane for one check, and the OpenAPI of its API server, which is kept for later ones."""
+"""An embedded control plane for one check, and the OpenAPI of its API server, which is cached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from devtools.toolchain.versions import tool
 
 @contextlib.contextmanager
 def control_plane(app: App) -> Iterator[Kube]:
-    """Yield a client of an API server that nothing else uses and that goes afterwards."""
+    """Yield a client of a private API server, which is removed afterwards."""
     from devtools.clusters.embedded.provider import KwokProvider
 
     app.toolchain.ensure(progress=app.say)
@@ -44,7 +44,7 @@ def control_plane(app: App) -> Iterator[Kube]:
             cluster = provider(app.cancel).ensure(app.say)
             yield Kube(cluster.kubeconfig, cluster.context, app.cancel, say=app.say)
         finally:
-            provider(Cancel()).delete(lambda _: None)  # also after Ctrl-C, which has set the app's own flag
+            provider(Cancel()).delete(lambda _: None)  # works after Ctrl-C, too, which has set the app's own flag
 
 
 def definitions(app: App) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`plan --diff`: what a plan changes on the cluster, object by object and field by field."""
+"""`plan --diff`: shows a plan's changes on the cluster, object by object and field by field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTPUTS = ("text", "json", "markdown")
 
 
 def run_or_diff(app: App, request: Request) -> ExitCode:
-    """Carry out a request, or show what it would change if asked to; ConfigError for flags that do not fit."""
+    """Show the plan of a request, with `--diff` also its changes; ConfigError for incompatible flags."""
     _require_diff(request.options)
     return show_diff(app, request) if request.options.diff else Project(app).run(request)
 
@@ -51,7 +51,7 @@ def show_diff(app: App, request: Request) -> ExitCode:
 
 
 def _require_diff(options: Options) -> None:
-    """Raise ConfigError for flags that make no sense without others."""
+    """Raise ConfigError for flags that require others."""
     diff, output = options.diff, options.output
     if diff and not options.dry_run:
         raise ConfigError("--diff needs --dry-run", hint="to see what would change: invoke plan --diff")
@@ -64,7 +64,7 @@ def _require_diff(options: Options) -> None:
 
 
 def _cluster(app: App, request: Request) -> Cluster | None:
-    """Return the cluster, None with a line about it if there is none; EnvironmentFault if it does not answer."""
+    """Return the cluster; None and a line of explanation if there is none; EnvironmentFault if it does not answer."""
     from devtools.app.providers import require_target
     from devtools.clusters.provider import ClusterAbsent
 
@@ -76,7 +76,7 @@ def _cluster(app: App, request: Request) -> Cluster | None:
 
 
 def _changes(app: App, planned: Planned, cluster: Cluster | None, kube: Kube | None) -> list[ReleaseChange]:
-    """Render what changes and compare it with what is there."""
+    """Render the releases that change and compare them with the live objects."""
     from devtools.model import SYNCED, Action
 
     steps = [step for step in planned.plan.steps if step.action in {*SYNCED, Action.UNINSTALL}]

@@ -1,4 +1,4 @@
-"""`invoke drift`: what is on the cluster is not what was deployed there, and with `--fix` is again."""
+"""`invoke drift`: compares live objects with the deployed ones, and restores them with `--fix`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from devtools.planning.plan import Selection
 from devtools.planning.selection import choose
 from devtools.project import Project, Request
 
-_NAMED = 2  # objects that a reason names
+_NAMED = 2  # maximum objects that a reason names
 
 
 def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
     """Compare the objects of the chosen releases (all, or those of one layer and the selector) with the live ones.
 
-    The exit code is 1 where anything differs or could not be compared, else 0. With `fix` the releases that drifted are
-    synced again, taking back what others hold, and are compared once more.
+    The exit code is 1 if anything differs or could not be compared, else 0. With `fix` drifted releases are synced
+    again, taking fields back from other field managers, and compared once more.
     """
     from devtools.app.notices import others_notice
     from devtools.report.drift import fix_json
@@ -60,7 +60,7 @@ def drift(app: App, name: str, options: Options, *, fix: bool) -> ExitCode:
 
 
 def _refuse_disabled(chosen: Sequence[Release]) -> None:
-    """Raise ConfigError if all that was chosen is disabled: comparing nothing would look like no drift."""
+    """Raise ConfigError if every chosen release is disabled: comparing nothing would look like no drift."""
     if chosen:
         names = shortened([str(item.id) for item in chosen], _NAMED)
         why = chosen[0].disabled_by
@@ -79,7 +79,7 @@ def _show(app: App, document: dict[str, Any], options: Options) -> None:
 def _look(
     app: App, target: Cluster, stack: Stack, releases: Sequence[Release]
 ) -> tuple[list[ReleaseDrift], dict[str, Any]]:
-    """The releases compared with what is there, and the document that says so."""
+    """Compare the releases with the live objects; return them and the document."""
     from devtools.app.stack_cache import cached_values
     from devtools.report.drift import drift_json
 
@@ -91,7 +91,7 @@ def _look(
 
 
 def _fix(app: App, stack: Stack, drifted: Sequence[ReleaseDrift], what: str, options: Options) -> ExitCode:
-    """Sync them again, unchanged as they are, over whatever others hold."""
+    """Sync unchanged releases again, overwriting other field managers."""
     names = frozenset(item.release.id for item in drifted)
     held = {item.release.layer for item in drifted}
     layers = tuple(layer.name for layer in stack.layers if layer.name in held)
@@ -102,11 +102,11 @@ def _fix(app: App, stack: Stack, drifted: Sequence[ReleaseDrift], what: str, opt
         options=dataclasses.replace(options, output="text", test=False),
         overrides=Overrides(take=names, reasons={item.release.id: _reason(item) for item in drifted}),
     )
-    # The one document on stdout is this command's: the run must not print a second one.
+    # This command prints the only document on stdout: the run must not print another one.
     beside = app if options.output == "text" else dataclasses.replace(app, out=app.err)
     return Project(beside).run(request)
 
 
 def _reason(item: ReleaseDrift) -> str:
-    """`drifted: Deployment/web, ConfigMap/conf and 1 more`."""
+    """Return `drifted: Deployment/web, ConfigMap/conf and 1 more`."""
     return f"drifted: {shortened([str(drift.ref) for drift in item.drifts], _NAMED)}"

@@ -1,4 +1,4 @@
-"""`invoke render`: every object of the stack as a file, without a cluster."""
+"""`invoke render`: writes every object of the stack to a file, without a cluster."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from devtools.project import Inputs, Planned, Project, Request
 from devtools.report.text import Line, Span
 
 VERSION = 1  # of the JSON document
-_ENGINE = "render"  # names our files in the manifest of the directory
+_ENGINE = "render"  # marks generated files in the directory's manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """A rendering as typed."""
+    """The options as typed."""
 
     name: str = ""  # of a layer
     to: str = ""
@@ -84,7 +84,7 @@ def render_json(stack: Stack, out: Path, releases: int, files: int, changes: Cha
 
 
 def _directory(app: App, typed: str) -> Path:
-    """Return where to write; ConfigError if nothing or the repository itself was typed."""
+    """Return the output directory; ConfigError if it is missing or the repository itself."""
     if not typed:
         raise ConfigError("--to is missing: the directory to write into", hint="invoke render --to rendered")
     out = (app.cwd / typed).resolve()
@@ -104,7 +104,7 @@ def _directory(app: App, typed: str) -> Path:
 def _files(
     app: App, plan: Plan, inputs: Inputs, asked: Collection[ReleaseId], typed: Arguments
 ) -> dict[PurePosixPath, bytes]:
-    """Render what was asked for, and what it needs, since that may bring kinds."""
+    """Render the requested releases, and those they need, which may have CRDs for their kinds."""
     from devtools.rendering.files import files_of
     from devtools.rendering.renderer import renderer
     from devtools.rendering.steps import render_steps
@@ -135,7 +135,7 @@ def _files(
 
 
 def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
-    """Return a plan whose chosen releases have their encrypted values; others may be rendered for their kinds only."""
+    """Return a plan with encrypted values for the chosen releases; others are rendered only for their kinds."""
     from devtools.app.stack_cache import with_decrypted
     from devtools.config.values import with_stand_ins
 
@@ -147,7 +147,7 @@ def _decrypted(app: App, planned: Planned, chosen: Selection) -> Planned:
 
 
 def _redactor(values: Any, made: Any) -> Any:
-    """Return what hides the secrets of one release."""
+    """Return the redactor for one release."""
     from devtools.redaction import Redactor
 
     redactor = Redactor()

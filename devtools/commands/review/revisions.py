@@ -1,4 +1,4 @@
-"""`invoke history` and `invoke rollback`: the revisions that Helm has of a release."""
+"""`invoke history` and `invoke rollback`: lists and restores Helm's revisions of a release."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def history(app: App, typed: str, options: Options) -> ExitCode:
 
 
 def rollback(app: App, typed: str, revision: str, options: Options) -> ExitCode:
-    """Roll a release back to a revision ("": the last one before the newest that worked), under the locks of a run."""
+    """Roll back a release to a revision ("": the last successful one before the newest), under the locks of a run."""
     from devtools.app.providers import confirm_writing
     from devtools.config.settings_file.handover import refuse_handed_over
     from devtools.report.tables import show_document
@@ -92,7 +92,7 @@ def _roll_back(project: Project, stack: Stack, release: Release, revision: str, 
 
 
 class _Notices:
-    """Prints the notices of a run that has no screen of its own."""
+    """Prints the notices of a run without a screen."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -107,7 +107,7 @@ class _Notices:
 
 
 def _states(kube: Kube, release: ReleaseId) -> dict[int, str]:
-    """Helm's status of each revision; EnvironmentFault if the release is not on the cluster."""
+    """Return Helm's status of each revision; EnvironmentFault if the release is not on the cluster."""
     from devtools.releases.recovery import records, revisions
 
     found = revisions(records(kube, release)).get(release, ())
@@ -117,7 +117,7 @@ def _states(kube: Kube, release: ReleaseId) -> dict[int, str]:
 
 
 def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int, int]:
-    """Return the newest revision and the one to go back to; ConfigError if there is none."""
+    """Return the newest revision and the one to restore; ConfigError if there is none."""
     from devtools.releases.facts import stack_of
     from devtools.releases.recovery import records
 
@@ -144,7 +144,7 @@ def _target(kube: Kube, stack: Stack, release: Release, typed: str) -> tuple[int
 
 
 def _revision(app: App, kube: Kube, release: ReleaseId, number: int, status: str) -> dict[str, Any]:
-    """One revision of the `history` document."""
+    """Return one revision of the `history` document."""
     from devtools.helm.record import read_document
     from devtools.releases.facts import record_path
 

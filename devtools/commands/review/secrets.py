@@ -1,4 +1,4 @@
-"""`invoke secrets`: every file of encrypted values, who can decrypt it, and whether this user can."""
+"""`invoke secrets`: lists encrypted values files, their recipients, and whether this user can decrypt them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLES: dict[str, Style] = {"readable": "good", "no key": "warn", "broken": "ba
 
 
 def secrets(app: App, output: str) -> ExitCode:
-    """List the files of every environment, or of one that was typed; exit code 2 if one of them is broken."""
+    """List the files of every environment, or of the typed one; exit code 2 if a file is broken."""
     rows = [_row(app, file) for file in _files(app)]
     sound = [row for row in rows if row["state"] != "broken"]
     if sound:
@@ -34,7 +34,7 @@ def secrets(app: App, output: str) -> ExitCode:
 
 
 def _files(app: App) -> Iterator[Path]:
-    """Yield the files by name: of all environments, or of the one that was typed and what all share."""
+    """Yield the files by name: of all environments, or of the typed one and the shared ones."""
     from devtools.config.environments import SHARED, chosen
 
     directory = app.settings.environments

@@ -1,1 +1,1 @@
-"""Looks at the cluster that a GitOps controller will deploy to."""
+"""Inspects the cluster that a GitOps controller will deploy to."""

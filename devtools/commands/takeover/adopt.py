@@ -1,4 +1,4 @@
-"""`invoke gitops.adopt` and `invoke gitops.diff --live`: what a controller would change on a cluster."""
+"""`invoke gitops.adopt` and `invoke gitops.diff --live`: show a controller's changes on a cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTROLLERS = ("argocd", "flux")
 
 
 def controller_for(app: App, typed: str) -> Any:
-    """Return the controller: as typed, else as devtools.yaml says, else Argo CD; ConfigError for others."""
+    """Return the controller: as typed, else that of devtools.yaml, else Argo CD; ConfigError for others."""
     gitops = app.settings.gitops
     found = gitops.environments.get(app.environment_name) if gitops else None
     name = typed or (found.controller if found else "") or "argocd"
@@ -28,7 +28,7 @@ def controller_for(app: App, typed: str) -> Any:
 
 
 def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
-    """Return a plan of every exported release, what a controller would do to each, and the cluster's context."""
+    """Return a plan of every exported release, a controller's effect on each, and the cluster's context."""
     from devtools.drift.takeover import action_of, take_over
     from devtools.project import Project
     from devtools.rendering.renderer import renderer
@@ -49,7 +49,7 @@ def look(app: App, engine: str) -> tuple[Plan, Sequence[Any], str]:
 
 
 def _exported(side: Side) -> Side:
-    """Return the releases that are exported."""
+    """Return the exported releases."""
     stack = side.plan.stack
     steps = tuple(
         step for step in side.steps.values() if step.release.gitops and stack.layer(step.release.layer).gitops
@@ -64,7 +64,7 @@ def _reason(item: Any) -> str:
 
 
 def adopt(app: App, engine: str, output: str) -> ExitCode:
-    """Show what a controller would take over; FAILED if it would take fields from others or be refused."""
+    """Show what a controller would take over; FAILED if it would take fields from other managers or be refused."""
     from devtools.report.tables import show_document
 
     started = time.monotonic()
@@ -77,7 +77,7 @@ def adopt(app: App, engine: str, output: str) -> ExitCode:
 
 
 def live_difference(app: App, engine: str, started: float) -> dict[str, Any]:
-    """Return the `gitops-diff` document between a cluster and what a controller would make of it."""
+    """Return the `gitops-diff` document between a cluster's state and its state under a controller."""
     plan, adopted, context = look(app, engine)
     return _effect(plan, adopted, context, controller_for(app, engine), time.monotonic() - started)
 
@@ -93,7 +93,7 @@ def _effect(plan: Plan, adopted: Sequence[Any], context: str, controller: Any, s
 
 
 def _without_owners(changes: Sequence[Any]) -> list[Any]:
-    """Return changes whose fields note whom they are taken from: a controller is not refused by owners."""
+    """Return changes whose fields record the previous manager, because a controller overrides field owners."""
     made = []
     for change in changes:
         objects = []
@@ -134,7 +134,7 @@ def adoption_json(plan: Plan, adopted: Sequence[Any], context: str, controller: 
 
 
 def _lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return what people read."""
+    """Return the document as text for people."""
     from devtools.commands.gitops.diff import difference_lines
     from devtools.drift.takeover import NAMES
 

@@ -1,4 +1,4 @@
-"""`invoke gitops.preflight`: whether a cluster has what a controller needs to deploy an environment."""
+"""`invoke gitops.preflight`: checks whether a cluster meets a controller's requirements for an environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Read = TypeVar("Read")
 
 
 def preflight(app: App, engine: str, output: str) -> ExitCode:
-    """Show what was checked; FAILED if something is missing."""
+    """Show the checks; FAILED if something is missing."""
     from devtools.project import Project
     from devtools.report.tables import show_document
 
@@ -42,7 +42,7 @@ def preflight(app: App, engine: str, output: str) -> ExitCode:
 
 
 def needs_of(app: App, made: Made, engine: Any) -> Needs:
-    """Return what the exported environment needs."""
+    """Return the requirements of the exported environment."""
     from devtools.config.values import merge
 
     settings = app.settings.gitops
@@ -94,7 +94,7 @@ def _class_names(data: Any) -> Iterator[str]:
 
 
 def find(kube: Kube, needs: Needs) -> Found:
-    """Look at the cluster; what the user may not see is None."""
+    """Inspect the cluster; facts that the user may not read are None."""
     namespace = NAMESPACES[needs.engine]
     secrets = f"/api/v1/namespaces/{namespace}/secrets"
     return Found(
@@ -116,7 +116,7 @@ def find(kube: Kube, needs: Needs) -> Found:
 
 
 def _allowed(read: Callable[[], Read]) -> Read | None:
-    """Return what is read; None if the user may not."""
+    """Return the result of a read; None if the user has no permission."""
     try:
         return read()
     except ApiError as error:
@@ -126,7 +126,7 @@ def _allowed(read: Callable[[], Read]) -> Read | None:
 
 
 def _controllers(kube: Kube, namespace: str) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Yield the workloads of a namespace by name, with their image's tag and ready pods."""
+    """Yield the workloads of a namespace by name, with their image tag and ready pods."""
     for kind in _WORKLOADS:
         for item in kube.items(f"/apis/apps/v1/namespaces/{namespace}/{kind}"):
             containers = item["spec"]["template"]["spec"]["containers"]
@@ -136,7 +136,7 @@ def _controllers(kube: Kube, namespace: str) -> Iterator[tuple[str, tuple[str, i
 
 
 def _clusters(kube: Kube, secrets: str) -> Iterator[str]:
-    """Yield the names of the clusters that Argo CD knows; nothing else of their Secrets is used."""
+    """Yield the names of Argo CD's clusters; nothing else of their Secrets is used."""
     for item in kube.items(secrets, labelSelector=f"{_TYPE}=cluster"):
         yield base64.b64decode((item.get("data") or {}).get("name", "")).decode(errors="replace")
 
@@ -161,7 +161,7 @@ def preflight_json(environment: str, engine: str, context: str, found: tuple[Che
 
 
 def _lines(document: Mapping[str, Any], _: int) -> list[Line]:
-    """Return what people read."""
+    """Return the document as text for people."""
     lines: list[Line] = []
     for item in document["checks"]:
         lines.append((Span(f"{item['state']:<8}", _STYLES[item["state"]]), Span(f"{item['name']}: {item['message']}")))

@@ -1,4 +1,4 @@
-"""`invoke gitops.rehearse`: an environment installed wave after wave, as Argo CD does, on an embedded cluster."""
+"""`invoke gitops.rehearse`: installs an environment in waves, like Argo CD, on an embedded cluster."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from devtools.process.runner import Cancel
 from devtools.project import Project, Request
 
 _SUFFIX = "-rehearsal"
-_LONGEST = 32  # characters of a cluster's name
+_LONGEST = 32  # maximum characters of a cluster's name
 
 
 def rehearse(app: App, options: Options, *, keep_cluster: bool) -> ExitCode:
-    """Install and test the exported releases in waves on a cluster that is made for it, and removed afterwards."""
+    """Install and test the exported releases in waves on a temporary cluster."""
     from devtools.commands.gitops.export import gitops_settings
 
     known = gitops_settings(app).environments
@@ -52,13 +52,13 @@ def rehearse(app: App, options: Options, *, keep_cluster: bool) -> ExitCode:
 
 
 def _on_embedded(app: App) -> App:
-    """Return the app on an embedded cluster of its own."""
+    """Return an app with its own embedded cluster."""
     name = app.cluster_name[: _LONGEST - len(_SUFFIX)].rstrip("-") + _SUFFIX
     return replace(app, environ={**app.environ, "DEVTOOLS_PROVIDER": "kwok", "DEVTOOLS_CLUSTER": name})
 
 
 def with_namespaces(stack: Stack) -> Stack:
-    """Return the stack with every namespace created: those that must exist elsewhere are not on a new cluster."""
+    """Return the stack with every namespace created, because a new cluster lacks those that normally exist."""
     layers = [
         replace(layer, releases=tuple(replace(release, create_namespace=True) for release in layer.releases))
         for layer in stack.layers
@@ -74,7 +74,7 @@ def _request(stack: Stack, waves: Mapping[ReleaseId, int], options: Options, env
         selection=Selection(
             layers=tuple(layer.name for layer in stack.layers if layer.name in layers), releases=frozenset(waves)
         ),
-        options=replace(options, force_local=True),  # the cluster is not the controller's
+        options=replace(options, force_local=True),  # no controller uses this cluster
         create_cluster=True,
         waves=waves,
     )

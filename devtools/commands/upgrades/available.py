@@ -15,7 +15,7 @@ from devtools.helm.chart_commands import newest
 
 
 def newest_version(app: App, entry: LockEntry, source: str) -> str:
-    """Return the newest version that is not a pre-release; EnvironmentFault if the source does not say."""
+    """Return the newest version that is not a pre-release; EnvironmentFault if the source does not report it."""
     found, problem = _newest(app, entry, source)
     if not found:
         raise EnvironmentFault(
@@ -26,8 +26,8 @@ def newest_version(app: App, entry: LockEntry, source: str) -> str:
 
 
 def suggestion(app: App, entry: LockEntry, source: str, version: str) -> str:
-    """Return versions near one that is not there; empty if it is there, or if the source does not say."""
-    if entry.git:  # of tags, those are found that are newer
+    """Return versions similar to a missing one; empty if it exists, or if the source does not list versions."""
+    if entry.git:  # for tags, only newer ones are found
         oldest = entry.ref.removesuffix(version.removeprefix("v")) + "0.0.0"
         tag, _ = _newest(app, replace(entry, ref=oldest), source)
         return f"there is {tag}" if tag not in {"", oldest, entry.ref} else ""
@@ -43,7 +43,7 @@ def suggestion(app: App, entry: LockEntry, source: str, version: str) -> str:
 
 
 def _newest(app: App, entry: LockEntry, source: str, within: str = "") -> tuple[str, str]:
-    """Return the newest version within a range, and what went wrong."""
+    """Return the newest version within a range, and an error text."""
     from devtools.charts.sources.latest import latest_of
 
     if _is_local(source):

@@ -1,4 +1,4 @@
-"""Compares the archives of two versions of a chart, alone and in every environment that uses it."""
+"""Compares the archives of two versions of a chart, by themselves and in every environment that uses it."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ Objects = tuple[Mapping[str, Any], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version of the chart: its entry, its archive, and what it renders to."""
+    """One version of the chart: its entry, its archive, and its renderings."""
 
     entry: LockEntry
     archive: Path
     crds: Objects = ()
-    short: Objects | None = None  # as release SHORT with default values; None: that cannot be rendered
+    short: Objects | None = None  # as release SHORT with default values; None: cannot be rendered
     long: Objects | None = None  # as a release whose name contains the chart's
 
     @property
     def chart(self) -> ChartRef:
-        """What releases of this version use."""
+        """The chart reference of this version's releases."""
         one = self.entry
         return ChartRef(name=one.chart, path=self.archive, kind="vendored", version=one.version, pin=one.pin)
 
 
 @dataclass(kw_only=True)
 class Comparison:
-    """What was found: parts of the document, and the contract to write, if it changes."""
+    """The result: parts of the document, and the contract to write, if it changes."""
 
     document: dict[str, Any]
     contract: Mapping[str, Any] | None = None
-    broken: tuple[str, ...] = ()  # releases that cannot be rendered with the new version
+    broken: tuple[str, ...] = ()  # of releases that cannot be rendered with the new version
     notices: list[str] = field(default_factory=list)
 
 
@@ -101,19 +101,19 @@ def compare(app: App, old: Version, new: Version) -> Comparison:
 
 
 def _crds(version: Version, renderings: Iterable[StepRendering]) -> list[Mapping[str, Any]]:
-    """Return the objects of a version among which its CRDs are."""
+    """Return the objects of a version that include its CRDs."""
     used = [item for one in renderings for item in (*(crd.data for crd in one.crds), *_objects(one))]
     return [*version.crds, *(version.short or ()), *used]
 
 
 def _staying(version: Version, objects: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the names of CRDs that outlive their release: those of `crds/`, and those that say so."""
+    """Return the names of CRDs that outlive their release: those of `crds/`, and those with a keep annotation."""
     lasting = [item for item in objects if annotations_of(item).get(KEEP) == "keep"]
     return {str(item["metadata"]["name"]) for item in (*version.crds, *lasting)}
 
 
 def _images(version: Version, renderings: Sequence[StepRendering]) -> tuple[str, ...]:
-    """Return the images that the releases of a version use; without releases, those of its default values."""
+    """Return the images of a version's releases; without releases, those of its default values."""
     from devtools.images.rendered import images_of
 
     return images_of([item for one in renderings for item in _objects(one)] if renderings else version.short or ())
@@ -125,7 +125,7 @@ def _objects(rendering: StepRendering) -> list[Mapping[str, Any]]:
 
 
 def _rendered(rendering: Renderer, version: Version) -> Version:
-    """Render a version with its default values, its CRDs switched on, under two release names."""
+    """Render a version with its default values and CRDs enabled, under two release names."""
     from devtools.charts.crds import objects_in_crds
 
     entry = version.entry
@@ -140,7 +140,7 @@ def _rendered(rendering: Renderer, version: Version) -> Version:
 
 
 def _defaults(rendering: Renderer, chart: ChartRef, name: str, values: Mapping[str, Any]) -> Objects | None:
-    """Return what a chart renders to; None if it needs more values."""
+    """Return the rendering of a chart; None if it needs more values."""
     from devtools.rendering.renderer import Capabilities, RenderingFailed
     from devtools.toolchain.versions import tool
 
@@ -155,7 +155,7 @@ def _defaults(rendering: Renderer, chart: ChartRef, name: str, values: Mapping[s
 def _in_environments(
     app: App, sides: Iterable[Side], old: Version, new: Version
 ) -> tuple[list[dict[str, Any]], tuple[list[StepRendering], list[StepRendering]]]:
-    """Return a `gitops-diff` for each environment that uses the chart, and what its releases render to, old and new."""
+    """Return a `gitops-diff` for each environment that uses the chart, and its releases' renderings, old and new."""
     from devtools.commands.gitops.diff import difference_json
     from devtools.commands.gitops.sides import difference_of, with_chart
 
@@ -175,7 +175,7 @@ def _in_environments(
         found = difference_of(app, before, after, used, memory, crds_stay=True)
         pairs = [(found.before[name], found.after[name]) for name in used if name in found.after]
         for one, other in pairs:
-            if one.rendered and other.rendered:  # what cannot be rendered has lost nothing
+            if one.rendered and other.rendered:  # a failed rendering has lost no objects
                 renderings[0].append(one)
                 renderings[1].append(other)
         seconds = time.monotonic() - started
@@ -184,7 +184,7 @@ def _in_environments(
 
 
 def _contract(old: Version, new: Version) -> tuple[Mapping[str, Any] | None, str]:
-    """Return the contract to write, if it changes and is what the old version brings, and what to say about it."""
+    """Return the contract to write, if it changes and matched the old version, and a note about it."""
     known = old.entry.contract
     if known == ChartContract():
         return None, ""

@@ -1,4 +1,4 @@
-"""Where the values of a chart's releases are set: in layer files and overlays, of all environments."""
+"""Finds where the values of a chart's releases are set: layer files and overlays of all environments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OWN_KEY_OF_SOPS = "sops"
 
 
 def settings_of(stack: Stack, pin: str, files: dict[Path, Document]) -> Iterator[Setting]:
-    """Yield each value that is set for the releases of a pinned chart, installed or not; `files` are those read."""
+    """Yield each value set for the releases of a pinned chart, installed or not; `files` caches read files."""
     tenants = load_tenants(stack.root)
     for release in stack.releases():
         if release.chart.pin == pin:

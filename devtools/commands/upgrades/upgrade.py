@@ -1,4 +1,4 @@
-"""`invoke charts.upgrade`: shows what another version of a chart changes here, then pins and vendors it."""
+"""`invoke charts.upgrade`: shows the effect of another version of a chart, then pins and vendors it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OUTPUTS = ("text", "json", "markdown")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What was typed."""
+    """The options as typed."""
 
     chart: str = ""
     to: str = ""  # empty: the newest
@@ -38,7 +38,7 @@ class Arguments:
 
 
 def upgrade(app: App, typed: Arguments) -> ExitCode:
-    """Show what the version changes, and write it; CONFIG, and nothing written, if a release cannot be rendered."""
+    """Show the version's changes, and write them; CONFIG, writing nothing, if a release cannot be rendered."""
     if typed.output not in OUTPUTS:
         raise ConfigError(f"unknown output {typed.output!r}", hint=f"choose one of {', '.join(OUTPUTS)}")
     if typed.to and not re.fullmatch(EXACT, typed.to):
@@ -87,7 +87,7 @@ def _upgrade(app: App, typed: Arguments, old: LockEntry, new: LockEntry, source:
 
 
 def _entry(app: App, name: str) -> LockEntry:
-    """Return the entry that is named; ConfigError if it is none, or several."""
+    """Return the named entry; ConfigError if there is none, or if the name is ambiguous."""
     found = chosen_entries(app, [name])
     if len(found) > 1:
         pins = " or ".join(entry.pin for entry in found)
@@ -96,7 +96,7 @@ def _entry(app: App, name: str) -> LockEntry:
 
 
 def _target(app: App, typed: Arguments, old: LockEntry, source: str) -> LockEntry:
-    """Return the entry with the version to move to, and of a chart from Git with its tag."""
+    """Return the entry with its new version, and for a chart from Git with the new tag."""
     from devtools.helm.chart_commands import newer
 
     begin = _before_version(old) if old.git else ""
@@ -113,7 +113,7 @@ def _target(app: App, typed: Arguments, old: LockEntry, source: str) -> LockEntr
 
 
 def _before_version(entry: LockEntry) -> str:
-    """Return what the `ref` of a chart from Git has before the version; ConfigError if it does not end with it."""
+    """Return the part before the version in a Git chart's `ref`; ConfigError if `ref` does not end with it."""
     number = entry.version.removeprefix("v")
     if not entry.ref.endswith(number):
         hint = f"change 'ref' and 'version' at {entry.where}, then run: invoke charts.vendor"
@@ -122,7 +122,7 @@ def _before_version(entry: LockEntry) -> str:
 
 
 def _fetched(app: App, typed: Arguments, entry: LockEntry, source: str, work: Path) -> tuple[Path, Vendored]:
-    """Fetch and check the archive of a version; ConfigError, with versions that there are, if there is no such."""
+    """Fetch and check the archive of a version; ConfigError, with available versions, if it does not exist."""
     app.say(f"fetching {entry.pin}")
     work.mkdir()
     try:
@@ -154,7 +154,7 @@ def _parts() -> dict[str, Any]:
 
 
 def _document(typed: Arguments, old: LockEntry, new: LockEntry) -> dict[str, Any]:
-    """Return the document of an upgrade that changes nothing."""
+    """Return the document for an upgrade without changes."""
     return {
         "version": VERSION,
         "kind": "charts-upgrade",

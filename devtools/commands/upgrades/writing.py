@@ -1,4 +1,4 @@
-"""Writes an upgrade: the archive, layer files that name the version, the lock; all of it or nothing."""
+"""Writes an upgrade: the archive, layer files that name the version, the lock; all or nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from devtools.errors import ConfigError, EnvironmentFault, Interrupted
 
 
 def changes_of(app: App, old: LockEntry, new: LockEntry, contract: Mapping[str, Any] | None) -> dict[Path, bytes]:
-    """Return the files that change, the lock last, with their whole texts; raises ConfigError if one cannot be edited.
+    """Return the changed files, the lock last, with their full texts; raises ConfigError if one cannot be edited.
 
-    Layer files change if they name the chart with its version.
+    Layer files change only if they name the chart with its version.
     """
     changes = _layers(app, old, new)
     lock = app.settings.charts / LOCK
@@ -40,7 +40,7 @@ def changes_of(app: App, old: LockEntry, new: LockEntry, contract: Mapping[str, 
 
 
 def _contract_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield what differs of a contract: keys of it, or all of it if a key goes."""
+    """Yield the changed keys of a contract, or the whole contract if a key is removed."""
     if old.keys() - new.keys():
         yield (), new
         return
@@ -56,14 +56,14 @@ def _contract_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
 
 
 def _identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells an item of a contract from the others."""
+    """Return the identity of an item of a contract."""
     return tuple(item.get(key) for key in ("group", "plural", "kind", "name"))
 
 
 def write(app: App, archive: Path, target: Path, changes: Mapping[Path, bytes], unused: Path) -> None:
-    """Write the archive, then the files; then delete the archive that no entry names any more.
+    """Write the archive, then the files; then delete the archive that no entry names.
 
-    Raises EnvironmentFault if something cannot be written, Interrupted on cancel: all is then as it was.
+    Raises EnvironmentFault if a file cannot be written, Interrupted on cancel: everything is then restored.
     """
     if app.cancel.is_set():
         raise Interrupted(app.cancel.reason)
@@ -83,7 +83,7 @@ def write(app: App, archive: Path, target: Path, changes: Mapping[Path, bytes], 
         if isinstance(error, OSError):
             raise EnvironmentFault(f"the upgrade cannot be written: {error}", hint="nothing was changed") from error
         raise
-    with contextlib.suppress(OSError):  # charts.verify names it
+    with contextlib.suppress(OSError):  # charts.verify reports it
         unused.unlink(missing_ok=True)
 
 
