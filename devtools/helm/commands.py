@@ -182,7 +182,7 @@ def parse_tests(text: str) -> tuple[dict[str, Any], ...]:
 
 
 def documents(text: str) -> Iterable[dict[str, Any]]:
-    """Return the objects of a multi-document YAML text, including the items of each `List`.
+    """Yield the objects of a multi-document YAML text, including the items of each `List`.
 
     Their metadata, labels and annotations, if any, are maps. Raises DevtoolsError if one is not, or for invalid YAML.
     """

@@ -39,7 +39,7 @@ class Part:
     items: tuple[dict[str, Any], ...]
 
     def spared(self) -> Iterator[str]:
-        """Return the document itself, or, if it has CRDs, its objects with the CRDs marked to be kept."""
+        """Yield the document itself, or, if it has CRDs, its objects with the CRDs marked to be kept."""
         if not any(item["kind"] == _CRD for item in self.items):
             yield self.text.rstrip()
             return

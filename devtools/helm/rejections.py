@@ -115,7 +115,7 @@ def _end_of(stderr: str) -> str:
 
 
 def _applied(text: str) -> Iterator[tuple[ObjectRef, str]]:
-    """Return each object that could not be applied, with the API server's message."""
+    """Yield each object that could not be applied, with the API server's message."""
     for match in _APPLIED.finditer(text):
         ref = ObjectRef(match["version"].removeprefix("/"), match["kind"], match["namespace"], match["name"])
         yield ref, match["said"]
