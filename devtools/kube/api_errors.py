@@ -1,4 +1,4 @@
-"""What the API server answered if it refused a request."""
+"""The error of a request that the API server refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ApiError(DevtoolsError):
     """The API server refused a request; `status` is HTTP's, `reason` is Kubernetes' (`NotFound`, `Forbidden`)."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
-        """From a `Status` object."""
+        """Make the error of a `Status` object."""
         broken = status in {UNAUTHORIZED, FORBIDDEN, TOO_MANY} or status >= BROKEN
         super().__init__(
             f"the API server answered {status} {reason}: {message}",

@@ -1,9 +1,8 @@
 """A small client of the Kubernetes API: JSON in, JSON out.
 
-Objects of forty kinds pass through here, most of them custom, so typed models would only be in the way; with
-plain certificates the SDK is not even imported, which saves a fifth of a second on every command. The SDK is
-used where it earns that: exec plugins for credentials, and port-forwards (`forward`).
-API: https://kubernetes.io/docs/reference/using-api/api-concepts/.
+It handles forty kinds of objects, most of them custom, so typed models would not help. With plain certificates the SDK
+is not imported, which saves a fifth of a second on every command. The SDK is used only for exec plugins that provide
+credentials, and for port-forwards (`forward`). API: https://kubernetes.io/docs/reference/using-api/api-concepts/.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ __all__ = ["ApiError", "Kube", "Resource", "ServerGone"]
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-RETRY_FOR = 30.0  # seconds an unreachable API server is waited for: a restart of one takes ten
+RETRY_FOR = 30.0  # seconds to wait for an unreachable API server: a restart takes ten
 READ_FOR = 30.0  # seconds without a byte of an answer
 PAGE = 500
 RESTARTS = 3  # of a list whose later pages have expired
@@ -55,22 +54,23 @@ class Kube:
         known: bool = False,
         redactor: Redactor | None = None,
     ) -> None:
-        """Nothing is read or connected to yet; `connections` are those of another client of this server and user.
+        """Neither read nor connect yet; `connections` may be shared with another client of this server and user.
 
-        `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
-        an answer; `say` is told when a server begins to be waited for, and when it answers again. A `known` server
-        exists, and is waited for as long as one that answered before. `redactor` hides secrets in the lines of logs.
+        `retry_for` is the longest wait in seconds for an unreachable server, `read_for` that for the next byte of an
+        answer; `say` gets a message when a wait for the server begins and when it answers again. A `known` server
+        exists, so the client waits for it as long as for one that answered before. `redactor` hides secrets in log
+        lines.
         """
         self._kubeconfig = kubeconfig
         self._context = context
-        self.cancel = cancel  # ends whatever waits for an answer
+        self.cancel = cancel  # ends all requests that wait for an answer
         self.redactor = redactor or Redactor()
         self.connections = connections or Connections(kubeconfig, context)
         self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say, known=known)
         self._discovery = Discovery(lambda path: self._json(Request(path=path, accept=ACCEPT)))
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
-        """One object or list, None where there is none."""
+        """Return one object or list, None if there is none."""
         try:
             return self._json(Request(path=path, query=query))
         except ApiError as error:
@@ -79,18 +79,18 @@ class Kube:
             raise
 
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
-        """All objects of a collection (in pages); none where the kind is not served."""
+        """Return all objects of a collection, read in pages; empty if the kind is not served."""
         return self._list(path, JSON, query)
 
     def metadata(self, path: str, **query: str) -> list[dict[str, Any]]:
-        """The `metadata` of all objects of a collection: cheap where the objects are large."""
+        """Return the `metadata` of all objects of a collection, which is cheap if the objects are large."""
         return [item.get("metadata") or {} for item in self._list(path, METADATA_LIST, query)]
 
     def create(self, path: str, body: Mapping[str, Any], **query: str) -> dict[str, Any]:
         """POST an object.
 
-        When the answer to a first try was lost and a second one finds the name taken, it is the first that took it:
-        the object that is there is returned.
+        If the answer to the first attempt was lost and the second attempt finds that the object exists, the first
+        attempt created it, and the existing object is returned.
         """
         request = Request(method="POST", path=path, query=query, body=body)
         answer = self._wire.send(request)
@@ -104,11 +104,11 @@ class Kube:
         return self._patch(path, body, MERGE_PATCH, fieldManager=manager)
 
     def apply(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Server-side apply of an object as ours, taking over fields that others hold."""
+        """Apply an object on the server as devtools, taking over fields of other field managers."""
         return self._patch(path, body, APPLY, fieldManager="devtools", force="true")
 
     def rehearse(self, path: str, body: Mapping[str, Any], manager: str, *, strict: bool = False) -> dict[str, Any]:
-        """What a server-side apply as `manager` would make of an object, taking over what others hold; a dry run.
+        """Return the result of a dry-run server-side apply as `manager`, taking over fields of other field managers.
 
         `strict` refuses fields that are in no schema, and duplicate ones.
         """
@@ -117,14 +117,14 @@ class Kube:
         return self._patch(path, body, APPLY, **query)
 
     def validate(self, path: str, body: Mapping[str, Any]) -> None:
-        """Have the server judge a new object, without storing it; raises ApiError for unknown fields, too."""
+        """Have the server validate a new object without storing it; raise ApiError for unknown fields, too."""
         query = {"dryRun": "All", "fieldValidation": "Strict"}
         self._json(Request(method="POST", path=path, body=body, query=query))
 
     def delete(self, path: str, propagation: str = "Background", version: str = "") -> bool:
-        """Delete an object; False where it was already gone.
+        """Delete an object; return False if it did not exist.
 
-        With `version` only while that is its resourceVersion: ApiError (CONFLICT) where it is not.
+        With `version`, delete it only if that is its resourceVersion, and otherwise raise ApiError (CONFLICT).
         """
         body = {"preconditions": {"resourceVersion": version}} if version else None
         try:
@@ -136,38 +136,38 @@ class Kube:
         return True
 
     def rehearse_delete(self, path: str) -> None:
-        """Have the server judge a deletion, without doing it; raises ApiError where it would refuse."""
+        """Have the server validate a deletion without deleting; raise ApiError if it would refuse."""
         self._json(Request(method="DELETE", path=path, query={"dryRun": "All"}))
 
     def lines(self, path: str, **query: str) -> Iterator[str]:
-        """A text answer line by line as it comes (pod logs); ends when the server does or on cancel."""
+        """Yield a text answer (a pod's log) line by line as it arrives, until the server ends it or on cancel."""
         request = Request(path=path, query=query, accept="", stream=True)
         response = _accepted(self._wire.send(request)).response
         try:
             yield from split(response, self.cancel, self.redactor.text, self.redactor.reach)
         finally:
-            response.close()  # half-read, it would be of no use to the next request
+            response.close()  # half-read, it cannot serve the next request
 
     def was_away(self, since: float) -> bool:
-        """Whether a request of ours went without an answer after `since` (monotonic seconds)."""
+        """Return whether a request of this client got no answer after `since` (monotonic seconds)."""
         return self._wire.failed_at >= since
 
     def now(self) -> datetime:
-        """The time of day by the server's clock, as of its last answer."""
+        """The time of day by the server's clock, from its last answer."""
         return self._wire.now()
 
     @property
     def is_away(self) -> bool:
-        """Whether the last that is known of the server is that it does not answer."""
+        """Whether the server did not answer the latest request."""
         return self._wire.is_away
 
     def check(self) -> None:
-        """Wait until the server says that it is ready, its etcd included; ServerGone where it does not in time.
+        """Wait until the server, including its etcd, reports that it is ready; raise ServerGone if it does not in time.
 
-        `/version` is answered by a server without its etcd, too.
+        A server without its etcd still answers `/version`.
         """
         request = Request(path="/readyz", accept="")
-        if self._wire.send(request, health=True).response.status >= REFUSED:  # something in between knows no /readyz
+        if self._wire.send(request, health=True).response.status >= REFUSED:  # a proxy does not know /readyz
             self.version()
 
     def version(self) -> str:
@@ -175,7 +175,7 @@ class Kube:
         return str(self._json(Request(path="/version")).get("gitVersion", ""))
 
     def discover(self) -> None:
-        """Forget what kinds are served: a CRD may have come or gone."""
+        """Forget the served kinds, because a CRD may have been created or deleted."""
         self._discovery.forget()
 
     def served(self) -> tuple[Resource, ...]:
@@ -183,31 +183,31 @@ class Kube:
         return self._discovery.served()
 
     def resource(self, kind: str, api_version: str = "") -> Resource | None:
-        """The served kind; the core groups win over others where `api_version` is empty."""
+        """Return the served kind; if `api_version` is empty, core groups have precedence."""
         return self._discovery.find(kind, api_version)
 
     def path_of(self, ref: ObjectRef) -> str | None:
-        """The URL path of an object, None where its kind is not served."""
+        """Return the URL path of an object, None if its kind is not served."""
         resource = self.resource(ref.kind, ref.api_version)
         return resource.path(ref.namespace, ref.name) if resource else None
 
     @contextlib.contextmanager
     def forward(self, namespace: str, pod: str, port: int) -> Iterator[Any]:
-        """A socket to a pod's port, through the API server, closed afterwards; raises ApiError where refused."""
+        """Yield a socket to a pod's port through the API server and close it afterwards; raise ApiError if refused."""
         from devtools.kube.forward import forward
 
         with forward(self._kubeconfig, self._context, namespace, pod, port) as link:
             yield link
 
     def _json(self, request: Request) -> dict[str, Any]:
-        """One request with a JSON answer."""
+        """Send one request that has a JSON answer."""
         return self._parsed(request, self._wire.send(request))
 
     def _patch(self, path: str, body: Mapping[str, Any], content: str, **query: str) -> dict[str, Any]:
         return self._json(Request(method="PATCH", path=path, body=body, content=content, query=query))
 
     def _parsed(self, request: Request, answer: Answer) -> dict[str, Any]:
-        """The JSON object of an answer; ApiError for a refusal."""
+        """Return the JSON object of an answer; raise ApiError for a refusal."""
         data = _accepted(answer).response.data
         with contextlib.suppress(ValueError):
             document = read_json(data)
@@ -216,7 +216,7 @@ class Kube:
         raise self._not_kubernetes(request.path)
 
     def _items(self, page: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
-        """The objects of a list, which each have a map for their metadata."""
+        """Return the objects of a list, each with a map as its metadata."""
         found = page.get("items") or []
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise self._not_kubernetes(path)
@@ -231,7 +231,7 @@ class Kube:
         )
 
     def _list(self, path: str, accept: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Items of a list, in pages; begun anew when it took so long that its next page has expired."""
+        """Return the items of a list, read in pages; start again if the next page has expired meanwhile."""
         for _ in range(RESTARTS):
             try:
                 return list(self._pages(path, accept, query))
@@ -252,13 +252,13 @@ class Kube:
             token = str(metadata.get("continue") or "") if isinstance(metadata, dict) else ""
             if not token:
                 return
-            if token in passed:  # what answers every question the same would be asked for ever
+            if token in passed:  # a server that always gives the same answer would be queried for ever
                 raise self._not_kubernetes(path)
             passed.add(token)
 
 
 def _accepted(answer: Answer) -> Answer:
-    """The answer, unless it is a refusal."""
+    """Return the answer, or raise ApiError if it is a refusal."""
     if answer.response.status < REFUSED:
         return answer
     try:
@@ -268,14 +268,14 @@ def _accepted(answer: Answer) -> Answer:
 
 
 def _refusal(response: urllib3.BaseHTTPResponse) -> ApiError:
-    """The `Status` object of a refusal as an error."""
+    """Return the `Status` object of a refusal as an error."""
     from urllib3.exceptions import HTTPError
 
     data = b""
     try:
         data = response.data
         status = read_json(data)
-    except (HTTPError, OSError, ValueError):  # a stream's, that broke off, or no JSON
+    except (HTTPError, OSError, ValueError):  # a stream that was cut off, or not JSON
         status = {}
     if not isinstance(status, dict):
         status = {}

@@ -21,7 +21,7 @@ class Connections:
     """A pool of connections that several clients may share, from many threads."""
 
     def __init__(self, kubeconfig: Path, context: str) -> None:
-        """Nothing is read or connected to yet."""
+        """Neither read nor connect yet."""
         self._kubeconfig = kubeconfig
         self._context = context
         self._lock = Lock()
@@ -33,11 +33,11 @@ class Connections:
         return self._credentials.server
 
     def authorization(self) -> dict[str, str]:
-        """The header that says who we are, where that is said in a header."""
+        """The header that authenticates this user, if a header does."""
         if self._credentials.needs_sdk:
             from devtools.kube.sdk import refused
 
-            with self._lock, refused(self._context):  # a plugin that asks the user something must ask once
+            with self._lock, refused(self._context):  # a plugin that prompts the user must do so once
                 settings = self._sdk.configuration.auth_settings().get("BearerToken") or {}
             return {"Authorization": str(settings["value"])} if settings.get("value") else {}
         header = self._credentials.authorization
@@ -48,16 +48,16 @@ class Connections:
         return read_credentials(self._kubeconfig, self._context)
 
     def cut(self) -> None:
-        """End every connection, with the requests that wait for an answer on it; later requests make new ones."""
+        """Close every connection and end the requests that wait on it; later requests make new connections."""
         with self._lock:
             sockets = [*self._sockets]
         for link in sockets:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(link, socket.SHUT_RDWR)  # TLS has nothing to say any more
+                socket.socket.shutdown(link, socket.SHUT_RDWR)  # no TLS shutdown is needed any more
 
     @cached_property
     def pool(self) -> urllib3.PoolManager:
-        """The connections; raises EnvironmentFault where the kubeconfig is of no use."""
+        """The connections; raises EnvironmentFault if the kubeconfig cannot be used."""
         found = self._pool()
         found.pool_classes_by_scheme = tracking_pools(self._track)
         return found
@@ -94,7 +94,7 @@ def tracking_pools(track: Callable[[socket.socket], None]) -> dict[str, type[url
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
     class Tracked(HTTPConnection):
-        """Python's TLS socket takes the place of the first one, so `connect` tracks a duplicate of that meanwhile."""
+        """Python's TLS socket replaces the first socket, so `connect` tracks a duplicate of that one meanwhile."""
 
         _duplicate: socket.socket | None = None
 

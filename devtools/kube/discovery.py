@@ -1,4 +1,4 @@
-"""Which kinds an API server serves: two requests, whatever the number of groups.
+"""Discovers the kinds that an API server serves, with two requests for any number of groups.
 
 Aggregated discovery: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery.
 """
@@ -15,7 +15,7 @@ from devtools.errors import EnvironmentFault
 
 _KIND = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 ACCEPT = ",".join((_KIND.format("v2"), _KIND.format("v2beta1"), "application/json"))
-AGAIN = 0.5  # seconds until an unknown kind is worth another look: a CRD may have come
+AGAIN = 0.5  # seconds until an unknown kind is looked up again, because a CRD may have been created
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +35,17 @@ class Resource:
 
 
 class Discovery:
-    """A memory of the served kinds that any thread may ask; a kind that it does not know makes it look again."""
+    """A thread-safe cache of the served kinds; an unknown kind makes it read them again."""
 
     def __init__(self, read: Callable[[str], Mapping[str, Any]]) -> None:
-        """`read` gets a path of the API server as JSON, asking for `ACCEPT`."""
+        """`read` returns a path of the API server as JSON, requested with `ACCEPT`."""
         self._read = read
         self._lock = Lock()
         self._kinds: tuple[Resource, ...] | None = None
         self._looked = 0.0
 
     def forget(self) -> None:
-        """What was seen until now no longer counts, nor what a look under way is about to see."""
+        """Forget what was read until now, and the result of a read that is under way."""
         with self._lock:
             self._kinds = None
 
@@ -59,7 +59,7 @@ class Discovery:
         return _pick(self._known(0.0), kind, api_version) or _pick(self._known(asked - AGAIN), kind, api_version)
 
     def _known(self, since: float) -> tuple[Resource, ...]:
-        """What a look that began after `since` saw; one thread looks, the others wait for it."""
+        """Return the kinds read after `since`; one thread reads them, the others wait for it."""
         with self._lock:
             if self._kinds is None or self._looked < since:
                 self._looked = time.monotonic()
@@ -87,7 +87,7 @@ def _pick(kinds: tuple[Resource, ...], kind: str, api_version: str) -> Resource 
 
 
 def _served(group: Mapping[str, Any]) -> list[Resource]:
-    """The kinds of one group in each of its versions."""
+    """Return the kinds of one group in each of its versions."""
     name = (group.get("metadata") or {}).get("name") or ""
     found: list[Resource] = []
     for version in group.get("versions") or ():

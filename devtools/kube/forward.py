@@ -22,7 +22,7 @@ TIMEOUT = 5.0  # seconds for each step
 
 @contextlib.contextmanager
 def forward(kubeconfig: Path, context: str, namespace: str, pod: str, port: int) -> Iterator[Tunnel]:
-    """A way to a pod's port; raises ApiError where the API server refuses, or nothing listens there."""
+    """Yield a link to a pod's port; raise ApiError if the API server refuses or nothing listens there."""
     from kubernetes.client import ApiException
     from kubernetes.stream import ws_client
     from websocket import WebSocketException
@@ -45,14 +45,14 @@ def forward(kubeconfig: Path, context: str, namespace: str, pod: str, port: int)
 
 
 class Tunnel:
-    """As much of a socket as an HTTP client needs."""
+    """The part of a socket's interface that an HTTP client needs."""
 
     def __init__(self, link: Any) -> None:
         """`link` is a connected WebSocket."""
         self._link = link
 
     def sendall(self, data: bytes) -> None:
-        """Send it all; raises ConnectionError where the other side is gone or does not take it."""
+        """Send all data; raise ConnectionError if the peer is gone or does not accept it."""
         from websocket import WebSocketException
 
         try:
@@ -61,15 +61,15 @@ class Tunnel:
             raise ConnectionError(_first_line(error)) from error
 
     def makefile(self, *_: object, **__: object) -> io.BufferedReader:
-        """What comes back."""
+        """Return the received data as a file."""
         return io.BufferedReader(_Incoming(self._link))
 
     def close(self) -> None:
-        """Nothing: an HTTP client closes its socket before it has read the answer; `forward` closes the link."""
+        """Do nothing: an HTTP client closes its socket before it has read the answer; `forward` closes the link."""
 
 
 class _Incoming(io.RawIOBase):
-    """The data that comes back, without its channels."""
+    """The received data without its channels."""
 
     def __init__(self, link: Any) -> None:
         super().__init__()
@@ -78,11 +78,11 @@ class _Incoming(io.RawIOBase):
         self._begun: set[int] = set()
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Some of what comes back; 0 at its end. Raises ApiError with the kubelet's reason where that has one."""
+        """Read some received data; 0 at its end. Raises ApiError with the kubelet's reason if it reports one."""
         while not self._left:
             message = self._message()
             if message is None:
@@ -99,7 +99,7 @@ class _Incoming(io.RawIOBase):
         return count
 
     def _message(self) -> bytes | None:
-        """The next message; None where the other side has closed."""
+        """Return the next message; None if the peer has closed."""
         from websocket import (
             ABNF,
             WebSocketConnectionClosedException,

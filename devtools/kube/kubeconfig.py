@@ -1,8 +1,8 @@
 """Reads one context of a kubeconfig file: server, trust, credentials.
 
-Format: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. Certificates, tokens and basic
-authentication are read here, which costs a few milliseconds; exec plugins and auth providers are the
-SDK's business (`Credentials.needs_sdk`).
+Format: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. Certificates, tokens and basic authentication
+are read here, which costs a few milliseconds; the SDK handles exec plugins and auth providers
+(`Credentials.needs_sdk`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HEADER = re.compile(r"[\x20-\x7e]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """How to reach and prove oneself to one API server."""
+    """How to reach one API server and authenticate to it."""
 
     server: str
     ca: bytes = b""  # PEM
@@ -42,7 +42,7 @@ class Credentials:
 
     @property
     def authorization(self) -> str:
-        """The `Authorization` header; empty where a certificate says who we are."""
+        """The `Authorization` header; empty if a certificate authenticates the user."""
         if self.token:
             return f"Bearer {self.token}"
         if self.username:
@@ -51,7 +51,7 @@ class Credentials:
 
 
 def read_credentials(kubeconfig: Path, context: str) -> Credentials:
-    """The context's credentials; raises EnvironmentFault where file, context, cluster or user is missing."""
+    """Return the context's credentials; raise EnvironmentFault if file, context, cluster or user is missing."""
     try:
         document = read_yaml(read_file(kubeconfig)) or {}
     except OSError as error:
@@ -97,7 +97,7 @@ def _check_plugin(user: dict[str, Any], kubeconfig: Path, context: str) -> None:
 
 
 def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
-    """A TLS context for these credentials; None for a plain-text server.
+    """Return a TLS context for these credentials; None for a plain-text server.
 
     Raises EnvironmentFault for a certificate or key that cannot be used.
     """
@@ -110,7 +110,7 @@ def ssl_context(credentials: Credentials) -> ssl.SSLContext | None:
 
 
 def _context(credentials: Credentials) -> ssl.SSLContext:
-    # Bundles name their certificates in comments, in any script; ssl takes ASCII alone.
+    # Bundles name their certificates in comments, in any script; ssl accepts only ASCII.
     trusted = credentials.ca.decode("ascii", "ignore") if credentials.ca else None
     context = ssl.create_default_context(cadata=trusted)
     if credentials.insecure:
@@ -120,12 +120,12 @@ def _context(credentials: Credentials) -> ssl.SSLContext:
         with tempfile.TemporaryDirectory(prefix="devtools-") as private:  # mode 0700; ssl reads files only
             pair = Path(private) / "pair.pem"
             pair.write_bytes(credentials.certificate + b"\n" + credentials.key)
-            context.load_cert_chain(pair, password="")  # else a key with a passphrase asks for it on the terminal
+            context.load_cert_chain(pair, password="")  # otherwise OpenSSL asks for a key's passphrase on the terminal
     return context
 
 
 def _named(document: dict[str, Any], kind: str, name: str, path: Path) -> dict[str, Any]:
-    """The entry `name` of the list `kind`s."""
+    """Return the entry `name` of the list `kind`s."""
     listed = document.get(f"{kind}s")
     entries = [entry for entry in (listed if isinstance(listed, list) else ()) if isinstance(entry, dict)]
     for entry in entries:
@@ -136,7 +136,7 @@ def _named(document: dict[str, Any], kind: str, name: str, path: Path) -> dict[s
 
 
 def _bytes(entry: dict[str, Any], key: str, base: Path) -> bytes:
-    """Inline data or a file's content."""
+    """Return inline data or a file's content."""
     if data := entry.get(f"{key}-data"):
         try:
             return base64.b64decode(data, validate=True)
@@ -146,7 +146,7 @@ def _bytes(entry: dict[str, Any], key: str, base: Path) -> bytes:
 
 
 def _token(user: dict[str, Any], base: Path) -> str:
-    """A bearer token, inline or from a file."""
+    """Return a bearer token, inline or from a file."""
     if user.get("tokenFile"):
         token = _file(base / str(user["tokenFile"])).decode("utf-8", "replace").strip()
     else:
@@ -159,7 +159,7 @@ def _token(user: dict[str, Any], base: Path) -> str:
 
 
 def _file(path: Path) -> bytes:
-    """A credentials file."""
+    """Read a credentials file."""
     try:
         return read_file(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name

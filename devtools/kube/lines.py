@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     import urllib3
 
 CHUNK = 64 * 1024  # bytes
-LONGEST = 64 * 1024  # characters; a longer line is handed on in pieces
+LONGEST = 64 * 1024  # characters; a longer line is passed on in pieces
 
 
 def split(
     response: urllib3.BaseHTTPResponse, cancel: Cancel, clean: Callable[[str], str] = str, reach: int = 0
 ) -> Iterator[str]:
-    """Lines as they come, what is not UTF-8 as escapes; ends with the stream, however that ends, or on cancel.
+    """Yield lines as they arrive, with invalid UTF-8 as escapes, until the stream ends or fails, or on cancel.
 
-    Each line is cleaned before it is cut, and none is cut within `reach` characters of what has not come yet: no secret
-    of that length is handed on in two pieces.
+    Each line is redacted before it is cut, and never cut within `reach` characters of its end so far, so that no secret
+    of that length is passed on in two pieces.
     """
     from urllib3.exceptions import HTTPError
 
@@ -47,7 +47,7 @@ def split(
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """One line, in pieces where it is overlong."""
+    """Yield one line, in pieces if it is overlong."""
     while len(line) > LONGEST:
         yield line[:LONGEST]
         line = line[LONGEST:]

@@ -1,4 +1,4 @@
-"""Reads the logs of containers, without the secrets that their pod gets."""
+"""Reads the logs of containers, without the secrets that their pod receives."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CUT = "failed to create fsnotify watcher: "  # kubelet's last line, after what 
 
 
 class NotFollowed(DevtoolsError):
-    """A log that kubelet does not follow to its end, for a limit of inotify; it can be read again."""
+    """A log that kubelet does not follow to its end because of an inotify limit; it can be read again."""
 
 
 def log_lines(kube: Kube, namespace: str, pod: Item | str, container: str, **query: str) -> Iterator[str]:
-    """A container's log line by line, redacted; `pod` is its name or the object.
+    """Yield a container's log line by line, redacted; `pod` is its name or the object.
 
-    What the pod gets as a secret is learned before the first line is read. Raises DevtoolsError, NotFollowed if the log
-    was to be followed and ends early.
+    The pod's secrets are looked up before the first line is read. Raises DevtoolsError; NotFollowed if a followed log
+    ends early.
     """
     item = kube.get(f"/api/v1/namespaces/{namespace}/pods/{pod}") if isinstance(pod, str) else pod
     if item:
@@ -35,7 +35,7 @@ def log_lines(kube: Kube, namespace: str, pod: Item | str, container: str, **que
 
 
 def learn_pod(kube: Kube, namespace: str, pod: Item) -> None:
-    """Have the client hide what a pod's environment and volumes get from Secrets, or hold themselves."""
+    """Have the client hide the values in a pod's environment and volumes that are secret or come from Secrets."""
     spec = pod.get("spec") or {}
     kube.redactor.learn(spec)
     for name in sorted(secrets_of(spec)):
@@ -49,7 +49,7 @@ def learn_pod(kube: Kube, namespace: str, pod: Item) -> None:
 
 
 def secrets_of(spec: Any) -> set[str]:
-    """The Secrets that a pod's specification refers to, by environment or volume."""
+    """Return the Secrets that a pod's specification refers to, by environment or volume."""
     if isinstance(spec, list):
         return {name for item in spec for name in secrets_of(item)}
     if not isinstance(spec, Mapping):

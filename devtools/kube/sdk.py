@@ -1,4 +1,4 @@
-"""The official SDK's way into a cluster: for plugins that give credentials, and for port-forwards."""
+"""Connects to a cluster by the official SDK: for credential plugins and for port-forwards."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from devtools.errors import DevtoolsError, EnvironmentFault
 
-# The SDK calls a user by all that the kubeconfig says of one, secrets and all.
+# The SDK identifies a user by its whole kubeconfig entry, including secrets.
 _ENTRY = re.compile(r"\{.*\}", re.DOTALL)
 
 
 def sdk_client(kubeconfig: Path, context: str) -> Any:
-    """A client of the official SDK for a context; raises EnvironmentFault where it cannot use it."""
+    """Return a client of the official SDK for a context; raise EnvironmentFault if the SDK cannot use it."""
     from kubernetes import config
 
     with refused(context):
@@ -26,9 +26,9 @@ def sdk_client(kubeconfig: Path, context: str) -> Any:
 
 @contextmanager
 def refused(context: str) -> Iterator[None]:
-    """What the SDK raises about a context's credentials as EnvironmentFault, and what it only logs.
+    """Turn the SDK's errors about a context's credentials into EnvironmentFault, including those it only logs.
 
-    It logs why a plugin gave none to stderr, unasked, and goes on without credentials.
+    If a plugin fails, the SDK logs the reason to stderr and continues without credentials.
     """
     capture = _LogCapture(logging.ERROR)
     logging.getLogger().addHandler(capture)
@@ -36,7 +36,7 @@ def refused(context: str) -> Iterator[None]:
         yield
     except DevtoolsError:
         raise
-    except Exception as error:  # it reads the kubeconfig by itself, with what a YAML parser and a plugin may raise
+    except Exception as error:  # it reads the kubeconfig itself; its YAML parser and plugins may raise anything
         raise _fault(context, str(error)) from error
     finally:
         logging.getLogger().removeHandler(capture)
@@ -45,7 +45,7 @@ def refused(context: str) -> Iterator[None]:
 
 
 class _LogCapture(logging.Handler):
-    """Collects what is logged on the thread that made it."""
+    """Collects the log messages of the thread that made it."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)

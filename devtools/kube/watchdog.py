@@ -1,4 +1,4 @@
-"""Watches the requests in flight to one API server, which a blocked read cannot do itself."""
+"""Watches the requests in flight to one API server, because a blocked read cannot watch itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOK = 0.25  # seconds
 
 
 class Watchdog:
-    """Calls `cut` while the run is to end, else `late` with the start of the oldest request in flight."""
+    """Calls `cut` once the run must end, before that `late` with the start of the oldest request in flight."""
 
     def __init__(self, cancel: Cancel, *, cut: Callable[[], None], late: Callable[[float], None]) -> None:
         """Its thread lives only while there are requests in flight."""
@@ -28,7 +28,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def track(self, started: float) -> Iterator[None]:
-        """A request that began at `started` (monotonic seconds) is under way while the body runs."""
+        """Record a request, begun at `started` (monotonic seconds), as in flight while the body runs."""
         number = next(self._numbers)
         with self._lock:
             self._in_flight[number] = started

@@ -1,4 +1,4 @@
-"""Requests to one API server over one pool of connections; a server that is away for a while is waited for."""
+"""Sends requests to one API server over one pool of connections, and waits while the server is unreachable."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     import urllib3
 
 JSON = "application/json"
-CONNECT = 4.0  # seconds; nothing else bounds a connection that is being made when a run is to end within 5
-FIRST = 5.0  # seconds that a server is waited for which did not answer once: it is more likely not there at all
-QUIET = 0.5  # seconds that a server may be away before a word is said of it
+CONNECT = 4.0  # seconds; the only limit on a connection attempt if a run must end within 5
+FIRST = 5.0  # seconds to wait for a server that has never answered: it probably does not exist
+QUIET = 0.5  # seconds that a server may be unreachable before that is reported
 _TIMES = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
-SILENT = 10.0  # seconds without any answer after which a word is said of it
-_SLACK = 1.0  # seconds more than a request has itself, before it is cut from outside
+SILENT = 10.0  # seconds without any answer after which that is reported
+_SLACK = 1.0  # seconds after a request's own timeout until the watchdog ends it
 _BUSY = frozenset({429, 502, 503, 504})
-_UNCERTAIN = frozenset({502, 504})  # what was asked for may have been done
+_UNCERTAIN = frozenset({502, 504})  # the server may have carried out the request
 _NOT_READY = 500
 _TIMEOUT = re.compile(r"\. \((?:read|connect) timeout=([\d.]+)\)")
 
 
 class ServerGone(EnvironmentFault):
-    """The API server was waited for in vain: nothing else that needs it is worth beginning."""
+    """The API server did not come back in time: nothing else that needs it should start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,25 +48,25 @@ class Request:
     body: Mapping[str, Any] | None = None
     content: str = JSON
     accept: str = JSON  # empty: any
-    stream: bool = False  # the answer is read bit by bit, for as long as it takes
+    stream: bool = False  # the answer is read piece by piece, without a time limit
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that say what is sent and what may come back."""
+        """The headers for the request's content type and the accepted types."""
         accept = {"Accept": self.accept} if self.accept else {}
         return accept if self.body is None else {**accept, "Content-Type": self.content}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back; `repeated` when an earlier try may have been carried out before its answer was lost."""
+    """An answer; `repeated` if an earlier attempt may have been carried out before its answer was lost."""
 
     response: urllib3.BaseHTTPResponse
     repeated: bool
 
 
 class Wire:
-    """The way to one API server, as one user. Safe to use from many threads."""
+    """The link to one API server, as one user. Safe to use from many threads."""
 
     def __init__(
         self,
@@ -78,10 +78,10 @@ class Wire:
         say: Callable[[str], None],
         known: bool = False,
     ) -> None:
-        """Nothing is read or connected to yet.
+        """Neither read nor connect yet.
 
-        `retry_for` seconds bound the waiting for a server that is away, `read_for` seconds that for the next byte of
-        an answer; `say` is told when the server begins to be waited for, and when it answers again. A `known` server
+        `retry_for` is the longest wait in seconds for an unreachable server, `read_for` that for the next byte of an
+        answer; `say` gets a message when a wait for the server begins and when it answers again. A `known` server
         exists, although it may not have answered yet.
         """
         self._connections = connections
@@ -90,12 +90,12 @@ class Wire:
         self._read_for = read_for
         self._say = say
         self._lock = Lock()
-        self._has_answered = known  # whether it ever answered
-        self._reported: float | None = None  # since when the server is away, once that was said
-        self._date = ("", 0.0)  # the last answer's Date header, and when it came
+        self._has_answered = known  # whether it has ever answered
+        self._reported: float | None = None  # since when the server is unreachable, once that was reported
+        self._date = ("", 0.0)  # the last answer's Date header, and when it arrived
         self.failed_at = float("-inf")  # monotonic seconds of the last request that got no answer
         self._answered = float("-inf")  # monotonic seconds of the last answer
-        self._away = float("-inf")  # since when no request got an answer, where that is later than the last answer
+        self._away = float("-inf")  # since when no request got an answer, if that is later than the last answer
         self._gone: tuple[str, float] | None = None  # why requests end at once, and since when
         self._watchdog = Watchdog(cancel, cut=connections.cut, late=self._late)
 
@@ -105,7 +105,7 @@ class Wire:
         return self._connections.server
 
     def now(self) -> datetime:
-        """The time of day by the server's clock, as of its last answer; by ours where it does not say."""
+        """The time of day by the server's clock, from its last answer; by the local clock if it sent no date."""
         from email.utils import parsedate_to_datetime
 
         text, came = self._date
@@ -115,12 +115,12 @@ class Wire:
             return datetime.now(UTC)
 
     def send(self, request: Request, *, health: bool = False) -> Answer:
-        """Send, and again with growing pauses while the server cannot be reached, or is overloaded or not ready.
+        """Send a request, and retry with growing pauses while the server is unreachable, overloaded or not ready.
 
-        Any other answer is returned, refusals too. Raises ServerGone where the server stays away for longer than
-        `retry_for` seconds (FIRST where it never was there), counted from the first request of any thread that it did
-        not answer, and at once for a while after that; Interrupted if a cancel comes while it waits, or came before and
-        the server is known to be away. The answer to a `health` request is 500 where the server is not ready.
+        Any other answer is returned, refusals too. Raises ServerGone if the server stays unreachable for longer than
+        `retry_for` seconds (FIRST if it has never answered), counted from the first unanswered request of any thread;
+        for a while after that it is raised at once. Raises Interrupted on a cancel while it waits, or after a cancel if
+        the server is known to be unreachable. The answer to a `health` request is 500 if the server is not ready.
         """
         from urllib3.exceptions import (
             ConnectTimeoutError,
@@ -167,11 +167,11 @@ class Wire:
 
     @property
     def is_away(self) -> bool:
-        """Whether the last that is known of the server is that it does not answer."""
+        """Whether the server did not answer the latest request."""
         return self.failed_at > self._answered
 
     def _failed(self, started: float) -> float:
-        """Note that a request got no answer; since when (monotonic seconds) there has been none for any request."""
+        """Record that a request got no answer; return since when (monotonic seconds) no request has got one."""
         with self._lock:
             self.failed_at = time.monotonic()
             since = max(started, self._answered)
@@ -179,7 +179,7 @@ class Wire:
             return self._away
 
     def _late(self, oldest: float) -> None:
-        """A request has been in flight since `oldest`: say so, and give it up where that is too long."""
+        """Report that a request has been in flight since `oldest`, and abort it if that is too long."""
         since = max(oldest, self._answered)
         silent = time.monotonic() - since
         if silent >= SILENT:
@@ -190,7 +190,7 @@ class Wire:
             self._connections.cut()
 
     def _give_up(self, why: str, *, everywhere: bool) -> ServerGone:
-        """The error of a server that was waited for in vain; other requests end with the same one."""
+        """Return the error of a server that did not come back; other requests end with the same error."""
         error = ServerGone(f"the API server at {self.server} does not answer: {why}", hint="invoke cluster.status")
         if everywhere:
             with self._lock:
@@ -198,7 +198,7 @@ class Wire:
         return error
 
     def _raise_if_gone(self) -> None:
-        """Raise ServerGone where another request was given up a moment ago."""
+        """Raise ServerGone if another request was abandoned a moment ago."""
         if self._gone is None:
             return
         message, when = self._gone
@@ -208,7 +208,7 @@ class Wire:
 
     @property
     def _limit(self) -> float:
-        """Seconds that the server is waited for."""
+        """The seconds to wait for the server."""
         return self._retry_for if self._has_answered else min(self._retry_for, FIRST)
 
     def _once(self, request: Request) -> urllib3.BaseHTTPResponse:
@@ -226,7 +226,7 @@ class Wire:
         )
 
     def _report_absence(self, since: float, why: str, limit: float) -> None:
-        """Say that the server is waited for: once for all threads, and not for a hiccup."""
+        """Report the wait for the server: once for all threads, and not for a short interruption."""
         if time.monotonic() - since < QUIET:
             return
         with self._lock:
@@ -236,7 +236,7 @@ class Wire:
         self._say(f"the API server at {self.server} does not answer ({why}): trying again for {limit:.0f} s")
 
     def _answers(self) -> None:
-        """Note that the server answers; say so where it was said to be away."""
+        """Record that the server answers; report it if its absence was reported."""
         self._answered = time.monotonic()
         if self._reported is None:
             return
@@ -247,19 +247,19 @@ class Wire:
 
 
 def _message_of(response: urllib3.BaseHTTPResponse) -> str:
-    """An answer that says to come back later: `answers 503`, with what is not ready in it."""
+    """Describe an answer that asks for a retry: `answers 503`, with the checks that are not ready."""
     failed = re.findall(r"^\[-\](\S+) failed", response.data.decode("utf-8", "replace"), re.MULTILINE)
     return f"answers {response.status}" + (f", not ready: {', '.join(failed)}" if failed else "")
 
 
 def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
-    """The seconds that an overloaded server asks for; 0 where it does not say (RFC 9110 also allows dates)."""
+    """Return the seconds that an overloaded server asks for; 0 if it names none (RFC 9110 also allows dates)."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdecimal() else 0.0
 
 
 def _distrust(error: BaseException) -> str:
-    """Why the server's certificate does not check out, if that is it: waiting does not make it better."""
+    """Return why the server's certificate is invalid, if that is the error: waiting does not help then."""
     for cause in (error, error.__cause__, error.__context__, *error.args):
         if isinstance(cause, ssl.SSLCertVerificationError):
             clock = "; is this machine's clock right?" if cause.verify_code in _TIMES else ""
@@ -268,7 +268,7 @@ def _distrust(error: BaseException) -> str:
 
 
 def _short(error: Exception) -> str:
-    """The system's own words where it has any (`Connection refused`), else the last clause of urllib3's message."""
+    """Return the system's message if there is one (`Connection refused`), else the last clause of urllib3's."""
     for cause in (error, error.__cause__, error.__context__, *error.args):
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
