@@ -33,7 +33,7 @@ def check_graph(stack: Stack) -> list[Problem]:
 def _need_problem(
     release: Release, need: Need, releases: Mapping[ReleaseId, Release], position: Mapping[str, int]
 ) -> Problem | None:
-    """Yield the problems of a single need."""
+    """Return the problem of a single need, if it has one."""
     target = releases.get(need.release)
     if target is None:
         hint = did_you_mean(str(need.release), map(str, releases))

@@ -327,7 +327,7 @@ def _real(release: Release, fact: ReleaseFact | None, digest: str) -> str:
 
 
 def _switched_off(off: list[Release], facts: Facts, stack: str) -> dict[ReleaseId, Step]:
-    """Yield the steps of disabled releases: those that this stack installed are uninstalled, dependents first."""
+    """Return the steps of disabled releases; those that this stack installed are uninstalled, dependents first."""
     ours = {
         release.id: release
         for release in off
