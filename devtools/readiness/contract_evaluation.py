@@ -111,7 +111,7 @@ def _complaints(item: Mapping[str, Any]) -> str:
 
 
 def find(contract: Contract, item: Mapping[str, Any]) -> Iterator[str]:
-    """Return the values at a contract's path, in kubectl's notation `{.status.phase}`."""
+    """Yield the values at a contract's path, in kubectl's notation `{.status.phase}`."""
     from jsonpath_ng.exceptions import JSONPathError
     from jsonpath_ng.ext.parser import parse
 

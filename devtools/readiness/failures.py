@@ -179,7 +179,7 @@ def gone(kind: str, namespace: str, name: str) -> Symptom:
 
 
 def pod_symptoms(pod: Object, events: Sequence[Object] = ()) -> list[Symptom]:
-    """Yield the failures of a pod: not schedulable, or containers that cannot start; none for a terminating pod."""
+    """Return the failures of a pod: not schedulable, or containers that cannot start; none for a terminating pod."""
     if pod["metadata"].get("deletionTimestamp"):
         return []
     found: list[Symptom] = []
@@ -196,7 +196,7 @@ def pod_symptoms(pod: Object, events: Sequence[Object] = ()) -> list[Symptom]:
 
 
 def _container_symptoms(pod: Object, container: Object) -> list[Symptom]:
-    """Yield the failure of a container that waits for a reason that seldom resolves itself, or that has ended again."""
+    """Return the failure of a container that waits for a reason that seldom resolves itself, or has ended again."""
     state, restarts = container.get("state") or {}, int(container.get("restartCount", 0))
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
     reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
@@ -213,7 +213,7 @@ def _container_symptoms(pod: Object, container: Object) -> list[Symptom]:
 
 
 def _probe_symptoms(pod: Object, container: Object, events: Sequence[Object]) -> list[Symptom]:
-    """Yield the failure of a readiness probe with a permanent answer; a probe may answer `not yet` for any time."""
+    """Return the failure of a readiness probe with a permanent answer; a probe may answer `not yet` for any time."""
     if container.get("ready") or "running" not in (container.get("state") or {}):
         return []
     name = str(container.get("name", ""))
@@ -225,7 +225,7 @@ def _probe_symptoms(pod: Object, container: Object, events: Sequence[Object]) ->
 
 
 def _claim_symptoms(claim: Object, events: Sequence[Object]) -> list[Symptom]:
-    """Yield the failure of a claim that gets no volume; a claim that waits for its first pod has no such event."""
+    """Return the failure of a claim that gets no volume; a claim that waits for its first pod has no such event."""
     if (claim.get("status") or {}).get("phase", "Pending") != "Pending":
         return []
     newest_event = newest(claim, events, _OF_CLAIMS)
@@ -234,7 +234,7 @@ def _claim_symptoms(claim: Object, events: Sequence[Object]) -> list[Symptom]:
 
 
 def _from_event(item: Object, events: Sequence[Object], reasons: Sequence[str]) -> list[Symptom]:
-    """Yield the failure in the newest event with one of these reasons, if there is one."""
+    """Return the failure in the newest event with one of these reasons, if there is one."""
     event = newest(item, events, reasons)
     return [_about(item, str(event["reason"]), str(event.get("message", "")))] if event else []
 
