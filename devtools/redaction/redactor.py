@@ -164,7 +164,7 @@ def _lines(value: str) -> Iterator[str]:
 
 
 def _escaped(value: str) -> set[str]:
-    """Yield the forms in JSON (Go also escapes <, > and &) and in a URL."""
+    """Return the forms in JSON (Go also escapes <, > and &) and in a URL."""
     from urllib.parse import quote
 
     ours, ascii_only = (json.dumps(value, ensure_ascii=flag)[1:-1] for flag in (False, True))

@@ -115,7 +115,7 @@ def replaced(text: str, found: list[tuple[int, int]]) -> str:
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    """Return the spans of secrets in one line."""
+    """Yield the spans of secrets in one line."""
     for shape in _SHAPES:
         for match in shape.finditer(text):
             if not is_ordinary(match["secret"]):

@@ -114,7 +114,7 @@ def _data(name: str, value: Any, section: str, act: Act) -> Any:
 
 
 def _credentials(value: str) -> Iterator[str]:
-    """Return the password in the base64 of `user:password`, as in registry credentials and `Authorization` headers."""
+    """Yield the password in the base64 of `user:password`, as in registry credentials and `Authorization` headers."""
     user, divider, password = (decoded(value.removeprefix("Basic ")) or "").partition(":")
     if divider and _USER.fullmatch(user) and password.isprintable() and password[:1] not in {"", "/", " "}:
         yield password
