@@ -114,7 +114,7 @@ def _standing(
 
 
 def _listed(kube: Kube, kinds: Sequence[Resource], inside: Collection[str] | None) -> list[_Found]:
-    """Yield the objects of the kinds, without those that every namespace has."""
+    """Return the objects of the kinds, without those that every namespace has."""
 
     def of(resource: Resource) -> list[_Found]:
         try:
