@@ -1,4 +1,4 @@
-"""What to type next, and which file to read: a run's last lines, and the names of its logs."""
+"""Suggests what to type next and which file to read: a run's last lines, and the names of its logs."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ _ENVIRONMENT = re.compile(r"(?:^|\s)(--env(?:=|\s+)\S+|-e\s*\S+)")
 
 
 def file_name(text: str, longest: int = 120) -> str:
-    """`text` as a file name: other characters than letters, digits, `.`, `_` and `-` become `-`."""
+    """Return `text` as a file name: characters other than letters, digits, `.`, `_` and `-` become `-`."""
     return _UNSAFE.sub("-", text).strip("-.")[:longest] or "unnamed"
 
 
 def release_log(release: str) -> str:
-    """The log of `namespace/name` in the run directory: `namespace_name.log`; `stack.log` of the stack's commands."""
+    """Return the log of `namespace/name` in the run directory: `namespace_name.log`; `stack.log` of stack commands."""
     return file_name(release.replace("/", "_") or "stack") + ".log"
 
 
 def test_log(release: str, test: str) -> str:
-    """The log of a smoke test in the run directory: `namespace_name.test.log`."""
+    """Return the log of a smoke test in the run directory: `namespace_name.test.log`."""
     return f"{file_name(release.replace('/', '_'))}.{file_name(test)}.log"
 
 
 def again(state: RunState) -> str:
-    """The command that was typed."""
+    """Return the command as typed."""
     return f"invoke {state.run.what}".strip() if state.run else "invoke up"
 
 
 def retry_layer(state: RunState, layer: str) -> str:
-    """The command that repeats one layer, in the environment that was asked for."""
+    """Return the command that repeats one layer in the same environment."""
     return f"invoke layer {layer}{_environment(state)}"
 
 
 def _verb(state: RunState) -> str:
-    """`up`, `down` or `layer`; empty if nothing is known."""
+    """Return `up`, `down` or `layer`; empty if nothing is known."""
     return state.run.what.partition(" ")[0] if state.run else ""
 
 
 def everything(state: RunState) -> str:
-    """The command for every layer, for a layer that lacks what an earlier one makes."""
+    """Return the command for every layer, for a layer that lacks an object of an earlier one."""
     return f"invoke up{_environment(state)}"
 
 
 def _environment(state: RunState) -> str:
-    """The environment as it was typed and what `--set` changed in it, each after a blank; empty if none was."""
+    """Return the environment and the `--set` values as typed, each after a blank; empty if there are none."""
     what = state.run.what if state.run else ""
     typed, words = _ENVIRONMENT.search(what), shlex.split(what) if "--set" in what else ()
     sets = [f" --set {shlex.quote(value)}" for flag, value in pairwise(words) if flag == "--set"]
@@ -58,13 +58,13 @@ def _environment(state: RunState) -> str:
 
 
 def retries(state: RunState) -> tuple[str, ...]:
-    """One command for each layer in which something failed.
+    """Return one command for each layer in which something failed.
 
-    The typed command if it was such a command. Otherwise without `--only-test`, even if only a test failed: its
-    corrected script must be synced first, and unchanged releases cost nothing.
+    It is the typed command if that was such a command. Otherwise it has no `--only-test`, even if only a test failed:
+    its corrected script must be synced first, and unchanged releases take no time.
     """
     if _verb(state) == "down":
-        return ()  # replaying a layer would bring back what was to go
+        return ()  # replaying a layer would restore what was to be removed
     broken = {item.layer for item in state.releases.values() if item.word == "failed"}
     broken |= {item.layer for item in state.contracts if item.verdict is Verdict.FAILED}
     broken |= {item.layer for item in state.tests.values() if item.verdict is Verdict.FAILED}
@@ -76,7 +76,7 @@ def retries(state: RunState) -> tuple[str, ...]:
 
 
 def _images(state: RunState) -> tuple[str, ...]:
-    """What brings an image that a node could not pull; k3d's nodes alone are given any."""
+    """Return the command that loads an image that a node could not pull; only for k3d's nodes."""
     if state.run is None or state.run.provider != "k3d":
         return ()
     reasons = [item.reason for item in state.releases.values()] + [item.reason for item in state.tests.values()]
@@ -84,7 +84,7 @@ def _images(state: RunState) -> tuple[str, ...]:
 
 
 def next_commands(state: RunState) -> tuple[str, ...]:
-    """What to type next, the best first."""
+    """Return the commands to type next, the best first."""
     result = state.result()
     blocked = any(item.word == "blocked" for item in state.releases.values())
     if result == "interrupted":

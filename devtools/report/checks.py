@@ -1,4 +1,4 @@
-"""What `invoke check` shows: one document (`docs/output.md`), for people one line for each finding."""
+"""The output of `invoke check`: one document (`docs/output.md`), as text one line for each finding."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _finding_json(item: Finding) -> dict[str, Any]:
 
 
 def checks_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """Return the document for people."""
+    """Return the document as text."""
     lines: list[Line] = []
     for row in document["findings"]:
         place = str(Location(file=Path(row["file"]), line=row["line"], column=row["column"]))

@@ -1,4 +1,4 @@
-"""What `invoke drift` shows, for people and for machines; both come from one document (`docs/output.md`)."""
+"""The output of `invoke drift` as text and JSON, both from one document (`docs/output.md`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VALUE = 60  # characters of a value that are shown
 def drift_json(
     stack: str, environment: str, context: str, found: Sequence[ReleaseDrift], seconds: float
 ) -> dict[str, Any]:
-    """The documented `drift` document, before anything is mended."""
+    """Return the documented `drift` document, before anything is fixed."""
     return {
         "version": VERSION,
         "kind": "drift",
@@ -43,7 +43,7 @@ def drift_json(
 
 
 def fix_json(exit_code: int, fixed: Iterable[str], left: Sequence[ReleaseDrift]) -> dict[str, Any]:
-    """The `fix` of the document: what was re-synced, and what still differs after that."""
+    """Return `fix` of the document: the re-synced releases, and those that still differ after that."""
     return {
         "exit_code": exit_code,
         "releases": list(fixed),
@@ -52,7 +52,7 @@ def fix_json(exit_code: int, fixed: Iterable[str], left: Sequence[ReleaseDrift])
 
 
 def _release_json(item: ReleaseDrift) -> dict[str, Any]:
-    """One element of `releases`."""
+    """Return one element of `releases`."""
     return {
         "release": str(item.release.id),
         "layer": item.release.layer,
@@ -68,7 +68,7 @@ def _release_json(item: ReleaseDrift) -> dict[str, Any]:
 
 
 def _object_json(item: ObjectDrift) -> dict[str, Any]:
-    """One element of a release's `drifts`."""
+    """Return one element of a release's `drifts`."""
     return {
         **ref_json(item.ref),
         "state": item.state,
@@ -78,7 +78,7 @@ def _object_json(item: ObjectDrift) -> dict[str, Any]:
 
 
 def _field_json(field: PlannedField) -> dict[str, Any]:
-    """One element of an object's `fields`; a value that is absent or hidden is null."""
+    """Return one element of an object's `fields`; a value that is absent or hidden is null."""
     change = field.change
     return {
         "path": change.path,
@@ -93,7 +93,7 @@ def _field_json(field: PlannedField) -> dict[str, Any]:
 
 
 def drift_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The `drift` document for people."""
+    """Return the `drift` document as text."""
     lines: list[Line] = []
     for release in document["releases"]:
         if release["drifts"]:
@@ -109,7 +109,7 @@ def drift_lines(document: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def _standing(release: Mapping[str, Any]) -> str:
-    """What a release that is not as it should be was compared with."""
+    """Return what a release with drift was compared with."""
     if release["reason"]:
         return f"cannot be compared: {release['reason']}"
     if not release["compared"]:
@@ -124,8 +124,8 @@ def _standing(release: Mapping[str, Any]) -> str:
 
 
 def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: int) -> list[Line]:
-    """One object and its fields."""
-    once = release["compared_status"] == "deployed"  # else it may never have existed
+    """Return one object and its fields."""
+    once = release["compared_status"] == "deployed"  # otherwise it may never have existed
     where = f" in {drift['namespace']}" if drift["namespace"] else ""
     verdict = {"changed": "", "missing": "is gone" if once else "is not there", "refused": "cannot be applied"}[
         drift["state"]
@@ -139,7 +139,7 @@ def _object_lines(release: Mapping[str, Any], drift: Mapping[str, Any], width: i
 
 
 def _field_text(field: Mapping[str, Any]) -> str:
-    """Declared → live."""
+    """Return the declared → the live value."""
     if field["hidden"]:
         return "is gone (its value is not shown)" if field["removed"] else "differs (its values are not shown)"
     declared, live = clipped(field["declared"], field["live"], _VALUE)
@@ -147,14 +147,14 @@ def _field_text(field: Mapping[str, Any]) -> str:
 
 
 def _by(field: Mapping[str, Any]) -> str:
-    """Who made it so."""
+    """Return who changed the field."""
     if not field["manager"]:
         return "no field manager owns it now: the cluster does not say who removed it"
     return f"by {field['manager']}" + (f" at {field['at']}" if field["at"] else "")
 
 
 def _summary(document: Mapping[str, Any], width: int) -> list[Line]:
-    """What it all comes to."""
+    """Return the totals."""
     counts = document["counts"]
     compared = (
         f"{plural(counts['objects'], 'object')} of {plural(counts['releases'] - counts['not_compared'], 'release')}"

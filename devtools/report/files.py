@@ -1,6 +1,6 @@
-"""What a run leaves on disk: its events, a log per release and per test, and its summary.
+"""Writes the files of a run: its events, a log per release and per test, and its summary.
 
-A disk that fills up in the middle of a run must not end the run: what can no longer be written is said once.
+A disk that fills up during a run must not end the run: the first failed write is reported, once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PRIVATE_DIRECTORY, _PRIVATE_FILE = 0o700, 0o600  # logs are private
 LATEST = "latest"
 _RUN = re.compile(r"\d{8}T\d{6}Z-")
 _DASHES = re.compile(r"-{2,}")  # of flags
-_LONGEST = 60  # characters of what was typed that go into a directory's name
+_LONGEST = 60  # characters of the typed command in a directory's name
 
 
 def run_directory(root: Path, what: str, at: float) -> Path:
@@ -59,7 +59,7 @@ def run_directory(root: Path, what: str, at: float) -> Path:
 
 
 def _unwritable(path: Path, error: OSError) -> EnvironmentFault:
-    """The error of a place that cannot be written to."""
+    """Return the error of a place that cannot be written to."""
     why = error.strerror or str(error)
     place = error.filename if isinstance(error.filename, str) else str(path)
     return EnvironmentFault(
@@ -69,7 +69,7 @@ def _unwritable(path: Path, error: OSError) -> EnvironmentFault:
 
 
 class RunFiles:
-    """A sink that writes the files of one run; `latest` beside the directory points to it."""
+    """A sink that writes the files of one run; `latest` next to the directory points to it."""
 
     def __init__(self, directory: Path, warn: Callable[[str], None]) -> None:
         """Write into `directory`; `warn` is called once when a file can no longer be written.
@@ -93,7 +93,7 @@ class RunFiles:
             self._complain(error)
 
     def emit(self, event: Event, at: float) -> None:
-        """Keep the event, and the lines it has for a log."""
+        """Write the event, and its lines for a log."""
         self._summary.emit(event, at)
         self._write("events.jsonl", json.dumps(to_json(event, at)))
         stamp = datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
@@ -104,7 +104,7 @@ class RunFiles:
             self._shut(name)
 
     def close(self) -> None:
-        """Write `summary.json` whole or not at all, and let go of every file."""
+        """Write `summary.json` atomically, and close every file."""
         for name in list(self._open):
             self._shut(name)
         try:
@@ -114,7 +114,7 @@ class RunFiles:
             self._complain(error)
 
     def _lines(self, event: Event) -> Iterator[str]:
-        """Yield the lines that an event adds to its log; none if nothing was done: the summary says all there is."""
+        """Yield the lines that an event adds to its log; none if nothing was done, which the summary shows."""
         match event:
             case ev.StepStarted():
                 yield f"start    {event.action} (layer {event.layer})"
@@ -153,34 +153,34 @@ class RunFiles:
             self._complain(error)
 
     def _shut(self, name: str) -> None:
-        """Close a file; what a full disk refuses at that moment is lost, and was said."""
+        """Close a file; data that a full disk refuses now is lost, which was reported."""
         stream = self._open.pop(name, None)
         if stream is not None:
             with contextlib.suppress(OSError):
                 stream.close()
 
     def _complain(self, error: OSError) -> None:
-        """Say once that logs are incomplete."""
+        """Report once that logs are incomplete."""
         if not self._warned:
             self._warned = True
             self._warn(f"logs in {self._directory} are incomplete: {error.strerror or error}; the run goes on")
 
 
 def _log_of(event: Event) -> str:
-    """The file name of the log that an event belongs to; empty if it belongs to none."""
+    """Return the file name of the log that an event belongs to; empty if it belongs to none."""
     if isinstance(event, ev.TestStarted | ev.TestOutput | ev.TestFinished):
         return advice.test_log(event.release, event.test)
     return advice.release_log(getattr(event, "release", ""))
 
 
 def _end(word: str, event: ev.StepFinished | ev.TestFinished, hint: str = "") -> list[str]:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     end = f"end      {word} after {duration(event.seconds)}" + (f": {event.reason}" if event.reason else "")
     return [*(f"detail   {line}" for line in event.details), *([f"hint     {hint}"] if hint else []), end]
 
 
 def _point(directory: Path) -> None:
-    """Let `latest` name this run; replaced in one step, so that it never dangles."""
+    """Point `latest` to this run, replaced in one step, so that it never dangles."""
     link = directory.parent / LATEST
     fresh = directory.parent / f".{LATEST}-{os.getpid()}"
     fresh.unlink(missing_ok=True)
@@ -189,7 +189,7 @@ def _point(directory: Path) -> None:
 
 
 def prune(runs: Path, *, keep: int, never: Path) -> tuple[Path, ...]:
-    """Remove all but the newest `keep` runs, not `never` and no other directories; return the removed."""
+    """Remove all but the newest `keep` runs, not `never` and no other directories; return the removed ones."""
     found = sorted(path for path in runs.iterdir() if _RUN.match(path.name) and path.is_dir() and not path.is_symlink())
     old = [path for path in found[: max(len(found) - keep, 0)] if path != never]
     for path in old:

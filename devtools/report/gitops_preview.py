@@ -1,4 +1,4 @@
-"""What `invoke gitops.preview` shows, for people and as a document."""
+"""The output of `invoke gitops.preview`, as text and as a document."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def preview_json(
     against: str,
     broken: str,
 ) -> dict[str, Any]:
-    """The documented `gitops-preview` document; `sources` are those of an Application, by group and name."""
+    """Return the documented `gitops-preview` document; `sources` are those of an Application, by group and name."""
     document: dict[str, Any] = {
         "version": VERSION,
         "kind": "gitops-preview",
@@ -84,7 +84,7 @@ def _application(group: ApplicationGroup, app: Application, sources: Sequence[He
 
 
 def preview_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The document for people."""
+    """Return the document as text."""
     lines: list[Line] = []
     for group in document["groups"]:
         lines += [*_group_lines(group, document.get("broken", {}), width), (Span(""),)]
@@ -147,7 +147,7 @@ def _warnings(group: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 
 def manifests_text(document: Mapping[str, Any]) -> str:
-    """The manifests as YAML documents, each Application's after a line with its name."""
+    """Return the manifests as YAML documents, each Application's after a line with its name."""
     parts: list[str] = []
     for group in document["groups"]:
         for app in group["applications"]:

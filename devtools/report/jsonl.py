@@ -1,4 +1,4 @@
-"""For machines: every event as one line, or the summary document alone."""
+"""Output for programs: every event as one line, or only the summary document."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class JsonLines:
     """Writes each event as one JSON line, as `docs/events.md` describes them."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream`; a reader that goes away is not an error."""
+        """Write to `stream`; a closed pipe is not an error."""
         self._writer = Writer(stream)
 
     def emit(self, event: Event, at: float) -> None:
-        """One line."""
+        """Write one line."""
         self._writer.write(json.dumps(to_json(event, at)))
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: every line is written."""
 
 
 class JsonSummary:
@@ -38,6 +38,6 @@ class JsonSummary:
         self._summary.emit(event, at)
 
     def close(self) -> None:
-        """The one document; none if nothing was ever run, so that an error's document stays alone."""
+        """Write the document; none if nothing ran, so that an error's document is the only one."""
         if self._summary.run is not None:
             self._writer.write(json.dumps(self._summary.to_json(), indent=2))

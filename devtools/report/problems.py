@@ -1,4 +1,4 @@
-"""Errors as a user sees them: what, where, what to do; every problem on a line that editors can follow."""
+"""Prints errors for users: what, where, what to do; every problem on a line that editors can follow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def render_error(error: DevtoolsError, stream: TextIO, *, color: bool, cwd: Path
 
 
 def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
-    """The lines of an error. They are not wrapped: paths must stay whole to be followed."""
+    """Return the lines of an error, not wrapped, because editors follow only whole paths."""
     first, *more = clean_lines(error.message)
     lines: list[Line] = [(Span("error: ", "bad"), Span(first))]
     if isinstance(error, Interrupted):  # many of these messages begin with the word
@@ -47,12 +47,12 @@ def error_lines(error: DevtoolsError, cwd: Path | None = None) -> list[Line]:
 
 
 def _colored(line: Line) -> str:
-    """The line with terminal colours."""
+    """Return the line with terminal colours."""
     return "".join(f"{_ANSI[span.style]}{span.text}\x1b[0m" if span.style else span.text for span in line)
 
 
 def error_json(error: DevtoolsError, cwd: Path | None = None) -> dict[str, Any]:
-    """The documented `error` document: what stands on stdout instead of a result with `--output json`."""
+    """Return the documented `error` document, which `--output json` prints instead of a result."""
     problems = error.problems if isinstance(error, ConfigError) else ()
     return {
         "version": VERSION,

@@ -1,4 +1,4 @@
-"""Which renderer a run gets: decided from what was asked for and what the terminal can do."""
+"""Chooses the renderer of a run by the requested output and the terminal's abilities."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["live", "plain", "json", "jsonl"]
 OUTPUTS = ("text", "json", "jsonl")
-_NARROW = 40  # columns under which a redrawn view is of no use
+_NARROW = 40  # columns below which a redrawn view is not useful
 
 
 def choose(output: str, *, isatty: bool, environ: Mapping[str, str]) -> Kind:
-    """The renderer for `--output`; `isatty` says whether progress goes to a terminal.
+    """Return the renderer for `--output`; `isatty` says whether progress goes to a terminal.
 
     A terminal that cannot move its cursor (`TERM=dumb` or none) and CI get plain lines. Raises ConfigError for an
     unknown output.
@@ -36,7 +36,7 @@ def choose(output: str, *, isatty: bool, environ: Mapping[str, str]) -> Kind:
 
 
 def use_color(*, isatty: bool, environ: Mapping[str, str]) -> bool:
-    """Whether to colour: never with NO_COLOR (no-color.org), always with FORCE_COLOR, else on a real terminal."""
+    """Return whether to colour: never with NO_COLOR (no-color.org), always with FORCE_COLOR, else on a terminal."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR", "0") not in {"", "0"}:
@@ -55,7 +55,7 @@ def renderer(
     cwd: Path,
     verbose: bool = False,
 ) -> tuple[Sink, ...]:
-    """What shows a run: results on `out`, progress on `err`, a live view where both are a terminal.
+    """Return the renderer of a run: results on `out`, progress on `err`, a live view if both are a terminal.
 
     With `json`, `out` gets the one document and `err` plain progress; with `jsonl`, `out` gets the events.
     Raises ConfigError for an unknown output.
@@ -82,7 +82,7 @@ def renderer(
 
 
 def console(stream: TextIO, environ: Mapping[str, str]) -> Console:
-    """A rich console on `stream`: colour as `use_color` says, nothing interpreted in what it prints."""
+    """Return a rich console on `stream`: colour by `use_color`, no interpretation of the printed text."""
     from rich.console import Console
 
     color = use_color(isatty=stream.isatty(), environ=environ)

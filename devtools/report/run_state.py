@@ -1,4 +1,4 @@
-"""The state of a run so far, made of its events alone; every renderer draws from it."""
+"""The state of a run so far, made only from its events; every renderer draws from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TAIL = 40  # log lines kept of each test and release
 INTERRUPTED = 130
 _OF_STEP = ("outcome", "seconds", "reason", "hint", "details", "revision", "simulated_pods")
 _OF_TEST = ("release", "layer", "test", "verdict", "seconds", "reason", "details")
-ALL = "all tests"  # the name under which a release's tests are left out together
+ALL = "all tests"  # the name under which all tests of a release are skipped together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class ReleaseResult:
     started: float | None = None  # seconds since the epoch
     waiting: str = ""
     patient_until: float | None = None  # seconds since the epoch; None if unknown
-    logged: bool = False  # whether anything was said that its log keeps
+    logged: bool = False  # whether its log has any output
     outcome: Outcome | None = None
     seconds: float = 0.0
     reason: str = ""
@@ -41,12 +41,12 @@ class ReleaseResult:
 
     @property
     def is_release(self) -> bool:
-        """No step about what is left of all releases, whose name begins as no namespace can."""
+        """Whether it is a release, and not a step about remaining objects, whose name no namespace can have."""
         return not self.release[:1].isupper()
 
     @property
     def word(self) -> str:
-        """The one word shown for it."""
+        """The word shown for it."""
         if self.action == "blocked" and self.outcome in {None, Outcome.SKIPPED}:
             return "blocked"
         return str(self.outcome) if self.outcome is not None else "not reached"
@@ -67,7 +67,7 @@ class SmokeResult:
 
     @property
     def word(self) -> str:
-        """The one word shown for it."""
+        """The word shown for it."""
         return str(self.verdict) if self.verdict is not None else "interrupted"
 
 
@@ -75,7 +75,7 @@ class Tail:
     """The last lines of a log, and how many there were."""
 
     def __init__(self) -> None:
-        """Empty."""
+        """No lines yet."""
         self._lines: deque[tuple[str, str]] = deque(maxlen=TAIL)
         self._containers: set[str] = set()
         self.total = 0
@@ -88,7 +88,7 @@ class Tail:
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """The last lines as they were."""
+        """The last lines, unchanged."""
         return tuple(line for _, line in self._lines)
 
     @property
@@ -100,7 +100,7 @@ class Tail:
 
 
 class RunState:
-    """A sink that remembers what a reader wants to know at the end; it writes nothing."""
+    """A sink that collects the state of the run for renderers; it writes nothing."""
 
     def __init__(self) -> None:
         """Nothing has happened yet."""
@@ -116,7 +116,7 @@ class RunState:
         self.tails: dict[tuple[str, str], Tail] = {}  # (release, test); test is empty for helm's own output
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def emit(self, event: Event, at: float) -> None:
         """Take one event into account."""
@@ -154,9 +154,9 @@ class RunState:
                 self.finished = event
 
     def _note(self, release: str, layer: str, **changes: Any) -> None:
-        """Change what is known of a release, also of one that no plan named; its log has something now.
+        """Update the state of a release, also of one that no plan named; its log now has output.
 
-        What commands of the stack print is about no release.
+        The output of stack commands belongs to no release.
         """
         if not release:
             return
@@ -181,7 +181,7 @@ class RunState:
 
     @property
     def left_out(self) -> str:
-        """Why no test was run, if all were left out for one reason; else empty."""
+        """Why no test was run, if all were skipped for one reason; otherwise empty."""
         reasons = {test.reason for test in self.tests.values() if test.test == ALL and test.word == "skipped"}
         alone = len(reasons) == 1 and all(test.test == ALL and test.word == "skipped" for test in self.tests.values())
         return reasons.pop() if alone else ""
@@ -204,17 +204,17 @@ class RunState:
 
     @property
     def simulated_pods(self) -> int:
-        """How many pods of the releases no container ran in: a simulator called them ready."""
+        """How many pods of the releases ran no container, because a simulator reported them as ready."""
         return sum(item.simulated_pods for item in self.releases.values())
 
     def has_failed(self) -> bool:
-        """Whether anything at all failed."""
+        """Whether anything failed."""
         outcomes = (item.outcome for item in self.releases.values())
         verdicts = [test.verdict for test in self.tests.values()] + [item.verdict for item in self.contracts]
         return Outcome.FAILED in outcomes or Verdict.FAILED in verdicts
 
     def cause(self, release: str) -> tuple[str, ...]:
-        """The releases whose failure kept a skipped one from running, found along the plan's needs."""
+        """Return the releases whose failure prevented a skipped one, found along the plan's needs."""
         found: list[str] = []
         visited, todo = {release}, list(self._needs(release))
         while todo:
@@ -229,17 +229,17 @@ class RunState:
         return tuple(found)
 
     def _needs(self, release: str) -> tuple[str, ...]:
-        """What a release needs, as far as this run knows it."""
+        """Return the needs of a release, as far as this run knows them."""
         known = self.releases.get(release)
         return known.needs if known else ()
 
     def _broke(self, release: str) -> bool:
-        """Whether others could not go on because of this one itself."""
+        """Return whether others were skipped because of this release itself."""
         known = self.releases.get(release)
         return known is not None and known.word in {"failed", "interrupted", "blocked"}
 
     def why(self, item: ReleaseResult) -> str:
-        """The reason of how a release ended; a skipped one always names its cause."""
+        """Return the reason for a release's outcome; a skipped one always names its cause."""
         if item.reason or item.outcome is not Outcome.SKIPPED or item.word == "blocked":
             return item.reason or (item.planned if item.word in {"blocked", "disabled"} else "")
         causes = self.cause(item.release)

@@ -1,6 +1,6 @@
-"""The stable JSON document that a run leaves: `summary.json` in its directory, and what `--output json` prints.
+"""The stable JSON document of a run: `summary.json` in its directory, and the output of `--output json`.
 
-`docs/output.md` describes it; `VERSION` changes when a field changes its meaning or goes away.
+`docs/output.md` describes it; `VERSION` changes when a field changes its meaning or is removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OF_RUN = ("run", "what", "stack", "environment", "provider", "context", "direct
 
 
 class Summary(RunState):
-    """A sink that remembers what a reader wants to know at the end, as one JSON document; it writes nothing."""
+    """A sink that collects the summary of a run as one JSON document; it writes nothing."""
 
     def to_json(self) -> dict[str, Any]:
         """The documented run summary."""
@@ -50,8 +50,8 @@ class Summary(RunState):
         }
 
     def _counts(self) -> dict[str, dict[str, int]]:
-        """How many of each word; every word is always there."""
-        checks = [*map(str, Verdict)]  # `interrupted`, the last, is of tests only
+        """Return the number of each word; every word is always present."""
+        checks = [*map(str, Verdict)]  # `interrupted`, the last, occurs only for tests
         return {
             "releases": _tally(
                 (item.word for item in self.releases.values() if item.is_release),
@@ -102,13 +102,13 @@ class Summary(RunState):
 
 
 def _tally(words: Iterable[str], order: list[str]) -> dict[str, int]:
-    """How often each word of `order` occurs."""
+    """Return how often each word of `order` occurs."""
     listed = list(words)
     return {word.replace(" ", "_"): listed.count(word) for word in order}
 
 
 def _moment(at: float | None) -> str | None:
-    """RFC 3339 in UTC."""
+    """Return a time as RFC 3339 in UTC."""
     if at is None:
         return None
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

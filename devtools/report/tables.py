@@ -1,6 +1,6 @@
-"""What `invoke layers` and `invoke cluster.status` show, for people and, with `--output json`, for machines.
+"""The output of `invoke layers` and `invoke cluster.status`, as text and, with `--output json`, as JSON.
 
-Both forms come from one document, so they cannot say different things; `docs/output.md` describes the documents.
+Both forms come from one document, so they cannot differ; `docs/output.md` describes the documents.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ def show_layers(
     environ: Mapping[str, str],
     whole: Stack | None = None,
 ) -> None:
-    """Write every layer with its releases and what the cluster holds of them; without `facts`, `note` says why.
+    """Write every layer with its releases and their state on the cluster; without `facts`, `note` says why.
 
-    Where `stack` has only some of its releases, `whole` has all of them.
+    If `stack` has only some releases, `whole` has all of them.
     """
     document = layers_json(stack, facts, note, whole)
     show_document(document, layers_lines, output, out, environ)
 
 
 def show_cluster(status: ClusterStatus, *, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
-    """Write what cluster there is, and what differs there from a production one."""
+    """Write the state of the cluster, and how it differs from a production one."""
     show_document(cluster_json(status), cluster_lines, output, out, environ)
 
 
 def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO, environ: Mapping[str, str]) -> None:
-    """Write a document as JSON, or as text for people."""
+    """Write a document as JSON or as text."""
     if output == "json":
         Writer(out).write(json.dumps(document, indent=2))
         return
@@ -69,7 +69,7 @@ def show_document(document: dict[str, Any], lines: Any, output: str, out: TextIO
 
 
 def _width(out: TextIO) -> int:
-    """The columns of a terminal without colours; a fixed number for files and pipes."""
+    """Return the columns of a terminal without colours; a fixed number for files and pipes."""
     import shutil
 
     return shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
@@ -89,7 +89,7 @@ def layers_json(stack: Stack, facts: Facts | None, note: str = "", whole: Stack 
 
 
 def _undeclared(stack: Stack, facts: Facts | None) -> list[str]:
-    """Releases on the cluster that this stack put there, and that no layer declares any more."""
+    """Return releases on the cluster that this stack installed and that no layer declares any more."""
     declared = {release.id for release in stack.releases()}
     found = facts.releases.values() if facts else ()
     return sorted(str(fact.id) for fact in found if fact.stack == stack.name and fact.id not in declared)
@@ -129,7 +129,7 @@ def _release_json(release: Release, layer: Layer, facts: Facts | None) -> dict[s
 
 
 def _tests(release: Release, fact: ReleaseFact | None) -> str | None:
-    """How the tests of a smoke release ended last: `passed`, `failed`, or `unknown`; None if it has none."""
+    """Return the last result of a smoke release's tests: `passed`, `failed`, or `unknown`; None if it has none."""
     if not release.smoke:
         return None
     if fact is None or not fact.tested:
@@ -138,12 +138,12 @@ def _tests(release: Release, fact: ReleaseFact | None) -> str | None:
 
 
 def _ready(fact: ReleaseFact | None) -> bool:
-    """Whether this very revision was seen ready, with all its objects still there."""
+    """Return whether this revision became ready and all its objects still exist."""
     return fact is not None and bool(fact.digest) and fact.ready == fact.digest and not fact.missing
 
 
 def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The `layers` document for people: a heading per layer, a row per release."""
+    """Return the `layers` document as text: a heading per layer, a row per release."""
     layers: Sequence[Mapping[str, Any]] = document["layers"]
     releases = [release for layer in layers for release in layer["releases"]]
     pad = min(max([7, *(len(item["release"]) for item in releases)]), max(width // 2, 12))
@@ -168,7 +168,7 @@ def layers_lines(document: Mapping[str, Any], width: int) -> list[Line]:
 
 
 def _state(item: Mapping[str, Any]) -> str:
-    """A release's state in a word."""
+    """Return a release's state in a word."""
     if not item["enabled"] and item["state"] in {"absent", "unknown"}:
         return "disabled"
     return "tests failed" if item["state"] == "deployed" and item["tests"] == "failed" else str(item["state"])
@@ -210,7 +210,7 @@ def cluster_json(status: ClusterStatus) -> dict[str, Any]:
 
 
 def cluster_lines(document: Mapping[str, Any], width: int) -> list[Line]:
-    """The `cluster-status` document for people."""
+    """Return the `cluster-status` document as text."""
     state = document["state"]
     title: Line = (
         Span(f"cluster {document['name']} ({document['provider']}): ", "strong"),

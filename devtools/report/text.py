@@ -1,4 +1,4 @@
-"""Words, widths and marks: what every renderer needs to say a thing the same way.
+"""Words, widths and marks that all renderers share.
 
 A line is a tuple of styled spans, so that one wording serves a colour terminal and a plain log alike.
 """
@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import IO, Literal
 
 Style = Literal["", "good", "bad", "warn", "dim", "strong"]
-WORD = 11  # the longest of our words: "uninstalled", "interrupted"
-LONGEST_LINE = 500  # characters of a foreign line that are shown; its log file has all of it
-_MIN_NOTE = 24  # columns under which a note goes to a separate line
+WORD = 11  # the longest words: "uninstalled", "interrupted"
+LONGEST_LINE = 500  # characters of a quoted line that are shown; its log file has all of it
+_MIN_NOTE = 24  # columns below which a note gets a separate line
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
-# What a terminal acts upon, or turns text round for; a lone surrogate is a byte of a file name that is not UTF-8.
+# Characters that control a terminal or reverse text; a lone surrogate is a byte of a file name that is not UTF-8.
 _HIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    """Return a text with control characters as escapes: names of files may hold any."""
+    """Return a text with control characters as escapes: file names may contain any."""
     if text.isprintable():
         return text
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
@@ -33,7 +33,7 @@ def visible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text in one style; control characters in it become visible."""
+    """Text in one style, with visible control characters."""
 
     text: str
     style: Style = ""
@@ -47,7 +47,7 @@ Line = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """The characters in front of a line, and a few that read well where the terminal has them."""
+    """The characters in front of a line, and a few typographic ones if the terminal has them."""
 
     good: str = "✓"
     bad: str = "✗"
@@ -82,7 +82,7 @@ _LOOKS: dict[str, tuple[str, Style]] = {
 
 
 def marks_for(stream: IO[str]) -> Marks:
-    """The marks that `stream` can show: ASCII if its encoding has no others."""
+    """Return the marks that `stream` can show: ASCII if its encoding has no others."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         f"{UNICODE.good}{UNICODE.bad}{UNICODE.dot}{UNICODE.more}".encode(encoding)
@@ -92,18 +92,18 @@ def marks_for(stream: IO[str]) -> Marks:
 
 
 def badge(word: str, marks: Marks, pad: int = WORD) -> Span:
-    """The mark of an outcome or verdict and its word, padded so that columns line up."""
+    """Return the mark of an outcome or verdict and its word, padded so that columns line up."""
     mark, style = _LOOKS.get(word, ("skip", ""))
     return Span(f"{getattr(marks, mark)} {word:<{pad}}", style)
 
 
 def plain(line: Line) -> str:
-    """The line without its styles or trailing blanks."""
+    """Return the line without its styles or trailing blanks."""
     return "".join(span.text for span in line).rstrip()
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people write them: `0.4s`, `42s`, `2m 05s`, `1h 02m`."""
+    """Return seconds in readable form: `0.4s`, `42s`, `2m 05s`, `1h 02m`."""
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f}s"
     whole = round(seconds)
@@ -116,29 +116,29 @@ def duration(seconds: float) -> str:
 
 
 def shown(path: Path, cwd: Path | None) -> str:
-    """Return a path as it is typed from `cwd`; whole if it is elsewhere."""
+    """Return a path relative to `cwd`; absolute if it is elsewhere."""
     return str(path.relative_to(cwd)) if cwd and path.is_relative_to(cwd) else str(path)
 
 
 def clean(line: str) -> str:
-    """A foreign line made safe for a terminal: no escape sequences, no control characters, bounded."""
+    """Return a quoted line made safe for a terminal: no escape sequences, no control characters, limited length."""
     safe = _CONTROLS.sub("", _ESCAPES.sub("", line)).expandtabs(4).rstrip()
     return safe if len(safe) <= LONGEST_LINE else safe[: LONGEST_LINE - 3] + "..."
 
 
 def set_text(one: Mapping[str, str]) -> str:
-    """A value that `--set` replaces, as plans show it."""
+    """Return a value that `--set` replaces, as plans show it."""
     return f"set: {one['key']} = {clean(one['value'])} ({one['where']} says {clean(one['before'])})"
 
 
 def counted(words: Iterable[str], order: Sequence[str]) -> str:
-    """How many of each word, in `order`, leaving out zeros: `2 installed, 1 failed`."""
+    """Return the number of each word, in `order`, without zeros: `2 installed, 1 failed`."""
     listed = list(words)
     return ", ".join(f"{listed.count(word)} {word}" for word in order if word in listed)
 
 
 def wrapped(text: str, width: int, indent: str = "", style: Style = "") -> list[Line]:
-    """Prose broken at blanks to fit `width` columns, each line after `indent`; words are never cut."""
+    """Return prose broken at blanks to fit `width` columns, each line after `indent`; words are never cut."""
     lines: list[Line] = []
     for paragraph in clean_lines(text):
         pieces = textwrap.wrap(
@@ -149,12 +149,12 @@ def wrapped(text: str, width: int, indent: str = "", style: Style = "") -> list[
 
 
 def clean_lines(text: str) -> list[str]:
-    """A foreign text of several lines, each made safe."""
+    """Return a quoted text of several lines, each made safe."""
     return [clean(line) for line in text.splitlines()] or [""]
 
 
 def with_note(head: Line, note: str, width: int, style: Style = "dim") -> list[Line]:
-    """`head`, then `note` beside it: wrapped under itself, or on lines below if there is no room."""
+    """Return `head`, then `note` next to it, wrapped under itself, or on lines below if there is no room."""
     text = " ".join(clean_lines(note)).strip()
     if not text:
         return [head]
@@ -169,7 +169,7 @@ def with_note(head: Line, note: str, width: int, style: Style = "dim") -> list[L
 
 
 class Writer:
-    """Lines onto a stream that may not show every character and may go away at any time."""
+    """Writes lines to a stream that may not show every character and may be closed at any time."""
 
     def __init__(self, stream: IO[str]) -> None:
         """Write to `stream`, which stays open."""
@@ -178,7 +178,7 @@ class Writer:
         self._gone = False
 
     def write(self, text: str) -> None:
-        """One line, at once; silently nothing once the reader is gone (`… | head`)."""
+        """Write one line at once; do nothing once the reader is gone (`… | head`)."""
         if self._gone:
             return
         safe = text.encode(self._encoding, "replace").decode(self._encoding, "replace")
@@ -189,6 +189,6 @@ class Writer:
             self._gone = True
 
     def lines(self, lines: Iterable[Line]) -> None:
-        """Several styled lines, without their styles."""
+        """Write several styled lines, without their styles."""
         for line in lines:
             self.write(plain(line))

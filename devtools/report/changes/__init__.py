@@ -1,1 +1,1 @@
-"""Shows what a plan changes on the cluster: one document, as text, JSON or Markdown."""
+"""Shows the changes of a plan to the cluster: one document, as text, JSON or Markdown."""

@@ -44,7 +44,7 @@ def changes_json(
 
 
 def _counts(plan: Plan, releases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Count releases by what is done to them, and objects likewise."""
+    """Count releases and objects by the action on them."""
     steps = Counter(step.action for step in plan.steps)
     objects = [item for release in releases for item in release["objects"]]
     does = Counter(item["action"] for item in objects)
@@ -101,7 +101,7 @@ def _object_json(item: ObjectChange) -> dict[str, Any]:
 
 
 def ref_json(ref: ObjectRef) -> dict[str, str]:
-    """Return what names an object."""
+    """Return the fields that identify an object."""
     return {"api_version": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 

@@ -56,7 +56,7 @@ def _release(release: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lines(release: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what stands in the fence: `+`, `-` and `!` begin lines that are coloured."""
+    """Yield the lines of the fence: those that begin with `+`, `-` or `!` are coloured."""
     if release["problem"]:
         yield f"! cannot be rendered: {clean(release['problem'])}"
     for item in release["objects"]:
@@ -77,7 +77,7 @@ def _lines(release: Mapping[str, Any]) -> Iterator[str]:
 
 
 def field_markdown(field: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one field: what goes, what comes."""
+    """Yield one field: its old and its new value."""
     notes = "; ".join(field_notes(field))
     path, note = clean(field["path"]), f"  # {notes}" if notes else ""
     before, after = field["before"], field["after"]
@@ -111,6 +111,6 @@ def _block(sign: str, indent: str, value: Any) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return a text that Markdown and HTML leave as it is."""
+    """Return a text escaped for Markdown and HTML."""
     safe = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{char}" if char in "`*_|[]" else char for char in safe)

@@ -1,4 +1,4 @@
-"""A `plan-diff` document for people: what is added, changed and removed, as `terraform plan` lays it out."""
+"""A `plan-diff` document as text: additions, changes and removals, in the layout of `terraform plan`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _release_lines(release: Mapping[str, Any], width: int) -> Iterator[Line]:
 
 
 def asides(release: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a release runs, and that none of its objects changes."""
+    """Yield the commands that a release runs, and a note if none of its objects changes."""
     yield from (f"runs {clean(shlex.join(command))}" for command in release["commands"])
     yield from (f"runs {hook['kind']}/{hook['name']} ({', '.join(hook['events'])})" for hook in release["hooks"])
     yield from (f"then runs {clean(shlex.join(command))}" for command in release["after"])
@@ -71,7 +71,7 @@ def asides(release: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterator[Line]:
-    """Yield one object: its sign and name, what comes with it, its fields; with `whole` also what a new one holds."""
+    """Yield one object: its sign and name, its notes, its fields; with `whole` also the content of a new one."""
     sign, style = SIGNS[item["action"]]
     where = f" in {item['namespace']}" if item["namespace"] else ""
     head = (Span(f"    {sign} ", style), Span(f"{item['kind']}/{item['name']}{where}"))
@@ -86,14 +86,14 @@ def _object_lines(item: Mapping[str, Any], width: int, *, whole: bool) -> Iterat
 
 
 def fields_shown(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the fields of an object that people are shown: a new version of a CRD may change thousands."""
+    """Return the fields of an object to show, because a new version of a CRD may change thousands."""
     most = _MOST_OF_CRDS if item["kind"] == "CustomResourceDefinition" else _MOST_FIELDS
     fields: list[Mapping[str, Any]] = item["fields"]
     return fields if len(fields) <= most else fields[: most - 1]
 
 
 def object_note(item: Mapping[str, Any]) -> str:
-    """Return what there is to say of an object beside its fields."""
+    """Return the notes about an object besides its fields."""
     parts = [WORDS.get(item["action"], ""), item["reason"]]
     text = ": ".join(part for part in parts if part)
     stops = item["action"] == "replace"
@@ -102,7 +102,7 @@ def object_note(item: Mapping[str, Any]) -> str:
 
 
 def field_lines(field: Mapping[str, Any], indent: int = 8) -> Iterator[Line]:
-    """Yield one field, and who or what makes it special."""
+    """Yield one field and the notes about it."""
     space = " " * indent
     sign, style = SIGNS["add" if field["added"] else "remove" if field["removed"] else "change"]
     head = (Span(f"{space}{sign} ", style), Span(clean(field["path"])))
@@ -134,23 +134,23 @@ def _values(field: Mapping[str, Any]) -> Iterator[Span]:
 
 
 def field_notes(field: Mapping[str, Any]) -> list[str]:
-    """Return what makes a field special."""
+    """Return the notes about a field."""
     notes = ["differs at each rendering"] if field["varies"] else []
     return notes + ([f"{field['owner']} owns it: refused without --take-ownership"] if field["owner"] else [])
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a text of several lines."""
+    """Return whether a value is a text of several lines."""
     return isinstance(value, str) and "\n" in value
 
 
 def is_large(value: Any) -> bool:
-    """Whether a value is better shown as a block."""
+    """Return whether a value is shown as a block."""
     return is_text(value) or (isinstance(value, dict | list) and len(json.dumps(value, default=str)) > _LONGEST)
 
 
 def text_diff(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """Yield the lines in which two texts differ, with little around them: `-`, `+`, blank or `…` and the line."""
+    """Yield the lines in which two texts differ, with little context: `-`, `+`, blank or `…` and the line."""
     diff = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=_CONTEXT))[2:]
     for number, line in enumerate(diff[:_MOST]):
         if line.startswith("@@"):
@@ -184,7 +184,7 @@ def yaml_rows(value: Any) -> list[str]:
 
 
 def clipped(before: Any, after: Any, longest: int = _LONGEST) -> tuple[str, str]:
-    """Return two values on one line: of long texts the part where they begin to differ."""
+    """Return two values on one line; of long texts the part where they begin to differ."""
     texts = [json.dumps(value, ensure_ascii=False, default=str) for value in (before, after)]
     same = next((i for i, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), min(map(len, texts)))
     start = max(0, same - longest // 3) if max(map(len, texts)) > longest else 0
@@ -194,7 +194,7 @@ def clipped(before: Any, after: Any, longest: int = _LONGEST) -> tuple[str, str]
 
 
 def summary(document: Mapping[str, Any]) -> str:
-    """Return what it all comes to, in one line."""
+    """Return the totals in one line."""
     counts = document["counts"]
     took = duration(document["seconds"])
     if not document["releases"]:

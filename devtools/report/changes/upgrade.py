@@ -1,4 +1,4 @@
-"""A `charts-upgrade` document for people, and as Markdown for a comment on a change."""
+"""A `charts-upgrade` document as text, and as Markdown for a comment on a change."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _value_lines(row: _Row) -> Iterator[Line]:
 
 
 def _places(row: _Row) -> Iterator[str]:
-    """Yield where a value, or a part of it, is set."""
+    """Yield the places where a value, or a part of it, is set."""
     for one in row["set"]:
         what = f"{one['path']} is set" if one["path"] != row["path"] else "set"
         yield f"{what} at {one['where']} ({one['release']} in {', '.join(one['environments'])})"

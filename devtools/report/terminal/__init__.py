@@ -1,1 +1,1 @@
-"""What a run prints for people: the live view, plain lines, the last screen."""
+"""The output of a run on a terminal: the live view, plain lines, the last screen."""

@@ -1,6 +1,6 @@
 """The last screen of a run: what happened, what broke and why, where the logs are, what to type next.
 
-Failures come last, next to the prompt, because that is what is on the screen when the run is over.
+Failures come last, next to the prompt, because that is the part still on the screen when the run is over.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from devtools.report.text import Line, Marks, Span, Style, badge, clean, counted
 
 _IN_FULL = 5  # failures shown with their details; the others get three lines each
 _COMMANDS = 3  # commands offered
-_REASON_LINES = 2  # of which so many say why
+_REASON_LINES = 2  # of which this many show why
 _REPEATS = 'level=WARN msg="upgrade failed"'
 _DETAILS = 12  # lines of details, and of log, under a failure
 _COLLAPSE = 1  # more releases of one quiet word in a layer than this are counted, not listed
-_LISTED = 40  # in a run of more releases than this, what went well is counted too
+_LISTED = 40  # in a run of more releases than this, successful ones are counted, too
 _QUIET = ("unchanged", "disabled", "not reached")
 _BROKEN = frozenset({"failed", "interrupted", "blocked"})
 _OUTCOMES = (*map(str, Outcome), "blocked", "not reached")
@@ -52,7 +52,7 @@ def final_lines(state: RunState, screen: Screen) -> list[Line]:
 
 
 def _table(state: RunState, marks: Marks, width: int, *, verbose: bool) -> list[Line]:
-    """Every layer with its releases, tests and contracts; what is quiet is counted."""
+    """Return every layer with its releases, tests and contracts; quiet ones are counted."""
     lines: list[Line] = [(Span("Summary", "strong"),)]
     pad = release_width(tuple(state.releases), width)
     tests = release_width([test_label(test) for test in state.tests.values()], width)
@@ -104,14 +104,14 @@ def _test_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int) 
 
 
 def _release_note(state: RunState, item: ReleaseResult) -> str:
-    """What the table says beside a release; the reason of a failure has its own block below."""
+    """Return the note next to a release in the table; the reason of a failure has its own block below."""
     if item.word in {"skipped", "disabled"}:
         return state.why(item)
     return "stand-in chart" if item.stand_in else ""
 
 
 def _row_note(state: RunState, item: ReleaseResult) -> str:
-    """The same with the release's contracts if it ended well."""
+    """Return the note with the release's contracts if it succeeded."""
     contracts = "" if item.word in _BROKEN else contracts_text(state, [item.release])
     return ", ".join(part for part in (_release_note(state, item), contracts) if part)
 
@@ -123,7 +123,7 @@ def _row(word: str, subject: str, seconds: float, marks: Marks, pad: int) -> Lin
 
 
 def _failures(state: RunState, width: int, cwd: Path) -> list[Line]:
-    """What failed: the first few in full, of each of the others what and why."""
+    """Return the failures: the first few in full, of each of the others what and why."""
     releases = [item for item in state.releases.values() if item.word in {"failed", "interrupted", "blocked"}]
     tests = [item for item in state.tests.values() if item.word in {"failed", "interrupted"}]
     named = {item.release for item in releases}
@@ -145,7 +145,7 @@ def _failures(state: RunState, width: int, cwd: Path) -> list[Line]:
 
 
 def _short_failure(title: Line, why: str, width: int) -> list[Line]:
-    """A failure in three lines: what, and the beginning of why."""
+    """Return a failure in three lines: what, and the beginning of why."""
     lines = wrapped(" ".join(why.split()), width - 4, "  ") if why else []
     if len(lines) > _REASON_LINES:
         lines[_REASON_LINES - 1] = (*lines[_REASON_LINES - 1], Span(" ..."))
@@ -153,7 +153,7 @@ def _short_failure(title: Line, why: str, width: int) -> list[Line]:
 
 
 def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path) -> list[Line]:
-    """A release that failed: what, why, what the cluster said, which log, what to type."""
+    """Return a failed release: what, why, the cluster's messages, the log, what to type."""
     after = f" after {duration(item.seconds)}" if item.seconds else ""
     title = (
         Span(item.word.upper(), "bad"),
@@ -179,7 +179,7 @@ def _release_failure(state: RunState, item: ReleaseResult, width: int, cwd: Path
 
 
 def _unexplained(printed: Sequence[str], why: str) -> tuple[str, ...]:
-    """What helm printed and the reason does not say: that is helm's last word, which helm logs before it says it."""
+    """Return helm's output without the reason: helm logs its final error before it prints it."""
     why, error = " ".join(why.split()), "Error: "
     again = (_REPEATS,) if any(line.startswith(error) for line in printed) else ()
     plain = {line: " ".join(line.split()).removeprefix(error).removeprefix("UPGRADE FAILED: ") for line in printed}
@@ -187,7 +187,7 @@ def _unexplained(printed: Sequence[str], why: str) -> tuple[str, ...]:
 
 
 def _test_failure(state: RunState, item: SmokeResult, width: int, cwd: Path) -> list[Line]:
-    """A smoke test that failed: the same, with the end of its log."""
+    """Return a failed smoke test in the same way, with the end of its log."""
     title = (
         Span(item.word.upper(), "bad"),
         Span(f" test {item.test}", "strong"),
@@ -207,7 +207,7 @@ def _test_failure(state: RunState, item: SmokeResult, width: int, cwd: Path) -> 
 
 
 def _quoted(lines: tuple[str, ...]) -> list[Line]:
-    """What the cluster, helm or a test said, marked as theirs: the last lines."""
+    """Return the last lines of the cluster, helm or a test, marked as quoted."""
     quoted_lines = [clean(line) for line in lines]
     while quoted_lines and not quoted_lines[-1]:
         quoted_lines.pop()
@@ -215,7 +215,7 @@ def _quoted(lines: tuple[str, ...]) -> list[Line]:
 
 
 def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
-    """What to do about a failure, and where to read on."""
+    """Return what to do about a failure, and where to read on."""
     lines: list[Line] = []
     if hint:
         lines += with_note((Span("  Hint: ", "strong"),), hint, width, "")
@@ -225,14 +225,14 @@ def _pointers(*, hint: str, log: str, width: int) -> list[Line]:
 
 
 def _result_word(state: RunState) -> str:
-    """The run's first word: `PASSED` only where something was checked and all of it passed for real."""
+    """Return the run's first word: `PASSED` only if something was checked and all of it passed without simulation."""
     result = state.result()
     unchecked = result == "passed" and not state.contracts and not state.tests
     return "DONE" if unchecked or result == "simulated" else result.upper()
 
 
 def _headline(state: RunState) -> list[Line]:
-    """The run in one line: result, what, time, counts."""
+    """Return the run in one line: result, what, time, counts."""
     result = state.result()
     what = clean(state.run.what) if state.run else "the run"
     head = (
@@ -254,13 +254,13 @@ def _headline(state: RunState) -> list[Line]:
 
 
 def _names_failures(state: RunState) -> bool:
-    """Whether something that failed was shown by name above the headline."""
+    """Return whether a failure was shown by name above the headline."""
     words = [item.word for item in state.releases.values()] + [item.word for item in state.tests.values()]
     return not _BROKEN.isdisjoint(words)
 
 
 def _notices(state: RunState, width: int) -> list[Line]:
-    """What a reader must know to read the result right."""
+    """Return the notes that a reader needs to interpret the result."""
     lines: list[Line] = []
     end = state.finished
     if state.result() == "planned" and not (end and end.reason):
@@ -290,7 +290,7 @@ def _notices(state: RunState, width: int) -> list[Line]:
 
 
 def _footer(state: RunState, cwd: Path) -> list[Line]:
-    """Where the logs are and what to type."""
+    """Return where the logs are and what to type."""
     lines: list[Line] = []
     if state.run and state.run.directory:
         lines.append((Span("  Logs: ", "strong"), Span(f"  {shown(Path(state.run.directory), cwd)}")))

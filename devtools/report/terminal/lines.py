@@ -1,4 +1,4 @@
-"""The wording of a run's steps as they happen; no renderer writes a sentence of its own."""
+"""The wording of a run's steps as they happen; no renderer has its own wording."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from devtools.report.text import (
 ACTIONS = ("install", "upgrade", "uninstall", "unchanged", "blocked", "disabled")
 QUIET = frozenset({"unchanged", "disabled"})
 _MANY = 3  # more quiet steps of one layer than this are counted, not listed
-_WONDER = 5.0  # seconds after which one asks how long it may still take
+_WONDER = 5.0  # seconds after which the remaining time is shown
 _TO_DO = frozenset({"install", "upgrade", "uninstall"})
 
 
 def log_path(state: RunState, name: str, cwd: Path) -> str:
-    """A log of this run, as it is typed from `cwd`."""
+    """Return a log of this run as a path from `cwd`."""
     return shown(Path(state.run.directory if state.run else ".") / name, cwd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
-    """How lines are written: what marks there are, how wide, from where paths are typed."""
+    """How lines are written: the marks, the width, and the directory that paths are relative to."""
 
     marks: Marks
     width: int
@@ -63,7 +63,7 @@ class Screen:
 
 
 def event_lines(event: Event, state: RunState, screen: Screen, pad: int = 0) -> Iterator[Line]:
-    """Yield the lines that an event is worth when it happens; the last screen says the rest."""
+    """Yield the lines of an event when it happens; the last screen shows the rest."""
     marks, width, verbose = screen.marks, screen.width, screen.verbose
     match event:
         case ev.RunStarted():
@@ -75,7 +75,7 @@ def event_lines(event: Event, state: RunState, screen: Screen, pad: int = 0) -> 
         case ev.StepOutput() if verbose:
             yield from output_lines(event)
         case ev.ContractChecked() if verbose:
-            # a release that ended well counts them, one that failed names the broken ones
+            # a successful release counts them, a failed one names the broken ones
             yield from contract_lines(event, marks, width)
         case ev.StepFinished():
             yield from step_lines(event, state, marks, width, pad)
@@ -85,7 +85,7 @@ def event_lines(event: Event, state: RunState, screen: Screen, pad: int = 0) -> 
 
 
 def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
-    """What runs, and where."""
+    """Return what runs, and where."""
     where = f"stack {run.stack}, environment {run.environment}, cluster {run.context or 'none'} ({run.provider})"
     head = (Span(clean(run.what), "strong"), Span(f" {marks.dot} {where}"))
     if len(plain(head)) <= width:
@@ -94,13 +94,13 @@ def run_lines(run: RunStarted, marks: Marks, width: int) -> list[Line]:
 
 
 def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Line]:
-    """The plan: how many of each action, then each step with its reason; quiet steps are counted where many."""
+    """Return the plan: the number of each action, then each step and its reason; many quiet steps are counted."""
     counts = counted(map(_action_word, (step.action for step in plan.steps)), tuple(map(_action_word, ACTIONS)))
     title = "Plan (dry run)" if plan.dry_run else "Plan"
     lines = with_note((Span(f"{title}:", "strong"),), counts or "nothing to do", width, "")
     lines += [line for one in plan.sets for line in wrapped(set_text(asdict(one)), width, "  ", "warn")]
     if not verbose and all(step.action in QUIET for step in plan.steps):
-        return lines  # the last screen says as much
+        return lines  # the last screen shows the same
     lines += [line for text in plan.before for line in wrapped(f"runs {clean(text)}", width, "  ", "dim")]
     pad = release_width([step.release for step in plan.steps], width)
     for layer in dict.fromkeys(step.layer for step in plan.steps):
@@ -119,7 +119,7 @@ def plan_lines(plan: PlanMade, width: int, *, verbose: bool = False) -> list[Lin
 
 
 def _action_word(action: str) -> str:
-    """What is still to be done says so."""
+    """Return the word for an action that is still to be done."""
     return f"to {action}" if action in _TO_DO else action
 
 
@@ -135,12 +135,12 @@ def _planned(step: PlannedStep, pad: int, width: int) -> list[Line]:
 
 
 def release_width(releases: Sequence[str], width: int) -> int:
-    """The column in which release names line up: the longest, within a share of the width."""
+    """Return the column in which release names line up: the longest, within a share of the width."""
     return min(max((len(name) for name in releases), default=0), max(width // 2, 12))
 
 
 def step_lines(event: StepFinished, state: RunState, marks: Marks, width: int, pad: int) -> list[Line]:
-    """A step that ended: word, release, time, and why."""
+    """Return a finished step: word, release, time, and why."""
     item = state.releases[event.release]
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
     head = (Span("  "), badge(item.word, marks), Span(f" {event.release:<{pad}}"), Span(f"  {took:>6}", "dim"))
@@ -152,7 +152,7 @@ def step_lines(event: StepFinished, state: RunState, marks: Marks, width: int, p
 
 
 def test_lines(event: TestFinished, state: RunState, marks: Marks, width: int, log: str) -> list[Line]:
-    """A smoke test that ended, and its log under it; `log` is where all of it is."""
+    """Return a finished smoke test, and its log under it; `log` is the file with all of it."""
     what = event.test if event.test == ALL else f"test {event.test}"
     took = duration(event.seconds) if event.seconds >= 0.05 else ""
     head: Line = (Span("  "), badge(str(event.verdict), marks), Span(f" {what}"))
@@ -163,7 +163,7 @@ def test_lines(event: TestFinished, state: RunState, marks: Marks, width: int, l
 
 
 def log_lines(state: RunState, release: str, test: str, log: str) -> list[Line]:
-    """The last lines of a test's log, marked as its own; says where the rest is."""
+    """Return the last lines of a test's log, marked as quoted, and where the rest is."""
     tail = state.tails.get((release, test))
     if tail is None:
         return []
@@ -180,45 +180,45 @@ def output_lines(event: StepOutput) -> list[Line]:
 
 
 def contract_lines(event: ContractChecked, marks: Marks, width: int) -> list[Line]:
-    """A contract's verdict, and the observed value unless it simply passed."""
+    """Return a contract's verdict, and the observed value unless it simply passed."""
     head = (Span("  "), badge(str(event.verdict), marks), Span(f" {clean(event.contract)}"))
     note = "" if event.verdict == "passed" else contract_note(event)
     return with_note(head, note, width, "bad" if event.verdict == "failed" else "dim")
 
 
 def contract_note(event: ContractChecked) -> str:
-    """Why a contract has its verdict, with the value that was seen unless the reason says it already."""
+    """Return why a contract has its verdict, with the observed value unless the reason has it already."""
     repeated = all(re.search(rf"(?<!\w){re.escape(part)}(?!\w)", event.reason) for part in event.value.split("="))
     saw = f"saw {event.value}" if event.value and not repeated else ""
     return ", ".join(part for part in (event.reason, saw) if part)
 
 
 def contracts_text(state: RunState, releases: Sequence[str]) -> str:
-    """How the contracts of some releases stand: `contracts: 2 passed, 1 simulated`; empty if there are none."""
+    """Return the contract totals of some releases: `contracts: 2 passed, 1 simulated`; empty if there are none."""
     verdicts = [str(item.verdict) for item in state.contracts if item.release in releases]
     return f"contracts: {counted(verdicts, tuple(map(str, Verdict)))}" if verdicts else ""
 
 
 def waiting_lines(item: ReleaseResult, at: float, marks: Marks, width: int) -> list[Line]:
-    """What a release waits for, since when, and how long still; `at` is now."""
+    """Return what a release waits for, since when, and how much longer; `at` is now."""
     head = (Span("  "), badge("waiting", marks), Span(f" {item.release}"))
     return with_note(head, f"for {item.waiting} ({how_long(item, at)})", width)
 
 
 def how_long(item: ReleaseResult, at: float) -> str:
-    """How long a release has run and, if it waits, how long it may still take: `12s, 4m 48s left`."""
+    """Return how long a release has run and, if it waits, how long it may still take: `12s, 4m 48s left`."""
     elapsed = at - (item.started or at)
     shows_left = item.waiting and item.patient_until is not None and elapsed >= _WONDER
     return duration(elapsed) + (f", {duration((item.patient_until or at) - at)} left" if shows_left else "")
 
 
 def notice_lines(event: Notice, marks: Marks, width: int) -> list[Line]:
-    """A line about no single step; warnings say so."""
+    """Return a line about the whole run; warnings are marked."""
     about = f"{event.release}: " if event.release else ""
     head = (Span("  "), badge("warning" if event.level == "warning" else "note", marks, WORD - 1))
     return with_note(head, about + event.message, width, "")
 
 
 def test_label(item: SmokeResult) -> str:
-    """How a test is called in a list."""
+    """Return a test's name in a list."""
     return item.test if item.test == ALL else f"test {item.test}"

@@ -1,7 +1,7 @@
-"""The live view of a run on a terminal: what is running and what it waits for, over lines that stay.
+"""The live view of a run on a terminal: running steps and what they wait for, below lines that stay.
 
-Only what moves is redrawn; finished tests, warnings and failures are printed above it and scroll away as in any
-log. `rich` is imported here and in `tables`, when a view is really made.
+Only running steps are redrawn; finished tests, warnings and failures are printed above them and scroll away as in any
+log. `rich` is imported here and in `tables`, only when a view is made.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ RICH = {"": "", "good": "green", "bad": "bold red", "warn": "yellow", "dim": "di
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ASCII_FRAMES = "|/-\\"
 _RATE = 8  # frames a second
-_WORST = ("failed", "interrupted", "skipped", "simulated")  # what a finished layer's mark shows, first of all
+_WORST = ("failed", "interrupted", "skipped", "simulated")  # the order of words for a finished layer's mark
 _LAST = 3  # finished steps that stay in view
-_AROUND = 4  # lines of the view that are no step: title, progress, and room for the cursor
+_AROUND = 4  # lines of the view that are not steps: title, progress, and room for the cursor
 
 
 def rich_text(line: Line) -> Text:
-    """A styled line as rich has it; nothing in it is taken for markup."""
+    """Return a styled line for rich, without interpreting markup in it."""
     from rich.text import Text
 
     text = Text()
@@ -43,7 +43,7 @@ def rich_text(line: Line) -> Text:
 
 
 class View:
-    """The part of the screen that is redrawn; measures the terminal each time, so that a resize is fine.
+    """The part of the screen that is redrawn; it measures the terminal each time, so that a resize works.
 
     Not safe to draw while the state changes: `LiveView` holds one lock for both.
     """
@@ -61,7 +61,7 @@ class View:
             yield text
 
     def lines(self, height: int) -> list[Line]:
-        """At most `height` lines: finished layers, the last finished steps, what runs now, and how far it is."""
+        """Return at most `height` lines: finished layers, the last finished steps, running steps, and progress."""
         now = self._clock()
         room = max(height - _AROUND, 1)
         active = list(self._active(now))
@@ -76,7 +76,7 @@ class View:
         return [self._title(now), *layers, *recent, *shown, self._progress()]
 
     def _title(self, now: float) -> Line:
-        """What runs, where, and for how long."""
+        """Return what runs, where, and for how long."""
         run = self._state.run
         if run is None:
             return (Span("starting", "dim"),)
@@ -85,7 +85,7 @@ class View:
         return (Span(clean(run.what), "strong"), Span(f"  {elapsed}{where}", "dim"))
 
     def _layers(self) -> Iterator[Line]:
-        """A line for each layer whose steps have all ended."""
+        """Yield a line for each layer whose steps have all ended."""
         for layer in self._state.plan.layers if self._state.plan else ():
             items = [item for item in self._state.releases.values() if item.layer == layer]
             if not items or any(item.outcome is None for item in items) or self._testing(layer):
@@ -100,11 +100,11 @@ class View:
             yield (Span("  "), Span(mark.text[0], mark.style), Span(f" {layer}", "strong"), Span(f"  {summary}", "dim"))
 
     def _testing(self, layer: str) -> bool:
-        """Whether a test of the layer runs now."""
+        """Return whether a test of the layer runs now."""
         return any(test.layer == layer and test.verdict is None for test in self._state.tests.values())
 
     def _recent(self) -> list[Line]:
-        """Finished steps of layers that still have something to do, in the order they ended."""
+        """Return finished steps of layers with unfinished steps, in the order they ended."""
         busy = {item.layer for item in self._state.releases.values() if item.outcome is None}
         done = [
             item
@@ -118,7 +118,7 @@ class View:
         ]
 
     def _active(self, now: float) -> Iterator[Line]:
-        """A line for each step and test that runs, the longest-running first."""
+        """Yield a line for each running step and test, the longest-running first."""
         steps = [i for i in self._state.releases.values() if i.started is not None and i.outcome is None]
         running: list[ReleaseResult | SmokeResult] = [*steps]
         running += [test for test in self._state.tests.values() if test.verdict is None]
@@ -134,7 +134,7 @@ class View:
             )
 
     def _progress(self) -> Line:
-        """How many are done, running and to come."""
+        """Return how many are done, running and waiting."""
         items = list(self._state.releases.values())
         done = sum(item.outcome is not None for item in items)
         running = sum(item.started is not None and item.outcome is None for item in items)
@@ -149,10 +149,11 @@ class View:
 
 
 class LiveView:
-    """A sink that keeps a `View` on the terminal and prints above it what must stay.
+    """A sink that shows a `View` on the terminal and prints permanent lines above it.
 
-    One lock covers printing and redrawing: rich moves the cursor by what it drew last, so a redraw between its look at
-    that and its write would go over lines just printed. Its own thread takes no lock of ours, so ours redraws.
+    One lock covers printing and redrawing: rich moves the cursor by what it drew last, so a redraw between reading that
+    and writing would overwrite lines just printed. Rich's own thread does not take this lock, so a thread of this class
+    redraws.
     """
 
     def __init__(
@@ -185,7 +186,7 @@ class LiveView:
         )
 
     def emit(self, event: Event, at: float) -> None:
-        """Take the event in; what must stay is printed at once."""
+        """Process the event; print permanent lines at once."""
         with self._lock:
             self._state.emit(event, at)
             self._print(self._err, self._worth(event))
@@ -211,7 +212,7 @@ class LiveView:
             self._live.stop()
 
     def close(self) -> None:
-        """Take the view away and leave the last screen."""
+        """Remove the view and print the last screen."""
         self._stop()
         if self._state.run is None:
             return
@@ -223,7 +224,7 @@ class LiveView:
             Writer(out.file).lines(screen)
 
     def _worth(self, event: Event) -> list[Line]:
-        """The lines that stay of an event: a step that ended well is in the view."""
+        """Return the permanent lines of an event; a successful step is in the view instead."""
         if isinstance(event, StepFinished) and event.outcome not in {Outcome.FAILED, Outcome.INTERRUPTED}:
             return []
         found = [*lines.event_lines(event, self._state, self._screen())]
@@ -234,7 +235,7 @@ class LiveView:
         return lines.Screen(marks=marks_for(console.file), width=console.width, cwd=self._cwd, verbose=self._verbose)
 
     def _print(self, console: Console, found: Iterable[Line]) -> None:
-        """Lines as they are, in one redraw: rich neither highlights nor breaks them (paths stay whole to be copied)."""
+        """Print lines unchanged in one redraw; rich neither highlights nor breaks them, so that paths can be copied."""
         from rich.text import Text
 
         texts = [rich_text(line) for line in found]

@@ -18,16 +18,16 @@ from devtools.report.terminal import lines
 from devtools.report.terminal.final import final_lines
 from devtools.report.text import Line, Writer, marks_for
 
-PATIENCE = 5.0  # seconds a step may run before its waiting is worth a line
+PATIENCE = 5.0  # seconds a step may run before its wait is reported
 REPEAT = 10.0  # seconds between two different answers of one step
-REMIND = 60.0  # seconds after which the same answer is said again
+REMIND = 60.0  # seconds after which the same answer is repeated
 
 
 class Tickable(Sink, Protocol):
-    """A sink that also has something to say when nothing happens."""
+    """A sink that also writes when nothing happens."""
 
     def tick(self, at: float) -> None:
-        """Time has passed; `at` is seconds since the epoch."""
+        """Write what is due; `at` is seconds since the epoch."""
 
 
 class Plain:
@@ -43,17 +43,17 @@ class Plain:
         verbose: bool = False,
         final: bool = True,
     ) -> None:
-        """Progress to `err`, the last screen (unless not `final`) to `out`; paths are shown relative to `cwd`."""
+        """Write progress to `err`, the last screen (if `final`) to `out`; paths are shown relative to `cwd`."""
         self._state = RunState()
         self._out, self._err = Writer(out), Writer(err)
         self._screen = lines.Screen(marks=marks_for(err), width=width, cwd=cwd, verbose=verbose)
         self._out_marks, self._final = marks_for(out), final
         self._pad = 0
         self._gap = False  # an empty line is due before the next one
-        self._shown: dict[str, tuple[str, float]] = {}  # release → what was said of its waiting, and when
+        self._shown: dict[str, tuple[str, float]] = {}  # release → the last report of its wait, and when
 
     def emit(self, event: Event, at: float) -> None:
-        """Write what the event is worth."""
+        """Write the lines of the event."""
         self._state.emit(event, at)
         if isinstance(event, PlanMade):
             self._pad = lines.release_width([step.release for step in event.steps], self._screen.width)
@@ -64,7 +64,7 @@ class Plain:
             self.tick(at)
 
     def tick(self, at: float) -> None:
-        """Say what is being waited for, where that takes long enough to wonder."""
+        """Report what a step waits for, if that takes long."""
         for item in self._state.releases.values():
             if item.outcome is not None or item.started is None or not item.waiting:
                 continue
@@ -76,20 +76,20 @@ class Plain:
                 self._progress(lines.waiting_lines(item, at, self._screen.marks, self._screen.width))
 
     def _progress(self, worth: list[Line]) -> None:
-        """Write lines to `err`, after an empty one where the plan has just ended."""
+        """Write lines to `err`, after an empty one if the plan has just ended."""
         if worth and self._gap:
             self._gap = False
             worth = [(), *worth]
         self._err.lines(worth)
 
     def close(self) -> None:
-        """The run is over: the last screen."""
+        """Write the last screen."""
         if self._final and self._state.run is not None:
             self._out.lines(final_lines(self._state, replace(self._screen, marks=self._out_marks)))
 
 
 class Ticking:
-    """A sink around another that lets it speak while nothing happens, from a thread that ends at `close`."""
+    """A sink around another one whose `tick` it calls regularly, from a thread that ends at `close`."""
 
     def __init__(self, sink: Tickable, clock: Callable[[], float], every: float = 1.0) -> None:
         """Tick `sink` each `every` seconds; `clock` gives seconds since the epoch."""
@@ -99,7 +99,7 @@ class Ticking:
         self._thread.start()
 
     def emit(self, event: Event, at: float) -> None:
-        """Hand it on."""
+        """Pass the event on."""
         with self._lock:
             self._sink.emit(event, at)
 
