@@ -1,4 +1,4 @@
-"""The deadline of a test: how long its container may run, the start of its pod not counted; pure.
+"""The deadline of a test: how long its container may run, not counting the start of its pod; pure.
 
 Kubernetes counts `activeDeadlineSeconds` from the start of the Job, before its pod is scheduled, its images are pulled
 and its container is started.
@@ -16,9 +16,9 @@ from typing import Any
 from devtools.readiness.rules import job_result, status_of
 
 ANNOTATION = "devtools.ameide.io/timeout-seconds"  # of Jobs of the chart helm-test-jobs
-SLACK = 10  # seconds that a script, which ends itself at its deadline, may take to do so
+SLACK = 10  # seconds that a script may take to end itself after its deadline
 _TIMED_OUT = 124  # exit code of the prelude
-_KILLED = frozenset({137, 143})  # exit codes of what SIGKILL and SIGTERM end
+_KILLED = frozenset({137, 143})  # exit codes after SIGKILL and SIGTERM
 _STOPPED = re.compile(r"^result: (?:timed out|stopped) \((?P<seconds>\d+)s(?:, during (?P<check>.*))?\)$")
 _PASSED = re.compile(r"^result: (?:passed|skipped)\b")
 
@@ -30,13 +30,13 @@ class Deadline:
     """How long a test may run."""
 
     seconds: float
-    key: str  # what to raise
-    is_own: bool  # set by the test's object; else the release's timeout
-    by_script: bool = False  # the prelude of helm-test-jobs keeps it
+    key: str  # the setting to raise
+    is_own: bool  # set by the test's object; otherwise it is the release's timeout
+    by_script: bool = False  # the prelude of helm-test-jobs enforces it
 
     @property
     def hint(self) -> str:
-        """What to do about a test that needs more time."""
+        """Return what to do about a test that needs more time."""
         return f"raise {self.key} if it only needs more time"
 
 
@@ -55,7 +55,7 @@ def deadline_of(hook: Object, timeout: float) -> Deadline:
 
 
 def extended(job: Object, pods: Iterable[Object], deadline: Deadline, start: float, waited: float) -> int | None:
-    """Return the `activeDeadlineSeconds` that a Job should have by now; None if it has that.
+    """Return the `activeDeadlineSeconds` that a Job should have by now; None if it has it already.
 
     A pod may take `start` seconds to start; `waited` is how long the Job has been watched.
     """
@@ -90,9 +90,9 @@ def expiry(job_message: str, pods: Iterable[Object], last_line: str, deadline: D
 
 
 def has_passed(pods: Iterable[Object], last_line: str) -> bool:
-    """Whether a test that Kubernetes ended for its deadline had passed: by its last line, or by its containers' ends.
+    """Return whether a test that Kubernetes ended at its deadline had passed, by its last line or its containers' ends.
 
-    A container that was killed says nothing; one that ended by itself with another code than 0 has failed.
+    A killed container proves nothing; one that ended by itself with a code other than 0 has failed.
     """
     ends = _ends(pods)
     codes = {int(end.get("exitCode") or 0) for end in ends if end.get("reason") != "ContainerStatusUnknown"}
@@ -103,7 +103,7 @@ def has_passed(pods: Iterable[Object], last_line: str) -> bool:
 
 
 def _begun(pod: Object) -> datetime | None:
-    """When the first of a pod's containers started; init containers count as the pod's start."""
+    """Return when the first of a pod's containers started; init containers count as the pod's start."""
     states = [state for status in _main(pod) for state in (status.get("state") or {}).values()]
     found = [str(state["startedAt"]) for state in states if state.get("startedAt")]
     return min(map(datetime.fromisoformat, found), default=None)

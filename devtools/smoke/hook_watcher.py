@@ -1,8 +1,8 @@
-"""Watches the hooks that a helm process waits for: it says neither why one does not end nor what one that failed said.
+"""Watches the hooks that a helm process waits for: helm reports neither why one hangs nor what a failed one printed.
 
-Nor does helm, while it waits for one, notice before its own timeout that the API server is away.
+Nor does helm, while it waits for a hook, notice before its own timeout that the API server is unreachable.
 
-Which they are stands in the release's record, which helm writes before it runs the first.
+The release's record names the hooks; helm writes it before it runs the first one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PAUSE = 0.3
 LINGER = 10.0  # seconds that helm may take to notice that a hook has failed
 _GO_ON = "invoke cluster.status; when the server is back, the same command goes on from here"
 _API_VERSIONS = {"Job": "batch/v1", "Pod": "v1"}
-_VERBS = {  # what helm does, by the status it gives the release meanwhile
+_VERBS = {  # helm's operation, by the status of the release meanwhile
     "pending-install": "install",
     "pending-upgrade": "upgrade",
     "pending-rollback": "rollback",
@@ -48,31 +48,31 @@ _VERBS = {  # what helm does, by the status it gives the release meanwhile
 
 @dataclass(slots=True, kw_only=True)
 class HookWatch:
-    """Watches the hooks that one helm process makes; `say` gets what takes so long."""
+    """Watches the hooks that one helm process makes; `say` gets the reason of a long wait."""
 
     session: Session
     release: ReleaseId
     verb: str  # of helm
     say: Callable[[str], None]
     _shown: str = ""
-    _hooks: dict[ObjectRef, str] | None = None  # and when each is run: `pre-install`; None before the record is there
+    _hooks: dict[ObjectRef, str] | None = None  # with the event of each, `pre-install`; None: no record
     _removed_by_helm: frozenset[ObjectRef] = frozenset()
-    _since: str = ""  # creation time of the record: what is older is of an earlier run
+    _since: str = ""  # creation time of the record: older objects are of an earlier run
     _patience: Patience = field(default_factory=Patience)
     _detector: FailureDetector = field(init=False)
     _failure: DevtoolsError | None = None
-    _running: dict[ObjectRef, str] = field(default_factory=dict)  # and what its tries so far came to
+    _running: dict[ObjectRef, str] = field(default_factory=dict)  # and its failed attempts so far
     _tails: dict[tuple[str, str], deque[str]] = field(default_factory=dict)  # of each container that has begun
 
     def __post_init__(self) -> None:
-        """It looks for trouble from now on."""
+        """Start to look for failures now."""
         self._detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
     def run(self, launch: HelmProcess) -> Result:
-        """The result of a helm that works from now on.
+        """Watch a helm that starts now, and return its result.
 
-        Raises Failure where a hook fails or cannot end, EnvironmentFault where the API server stays away for longer
-        than its client waits for it; both end helm.
+        Raises Failure if a hook fails or cannot end, EnvironmentFault if the API server stays unreachable for longer
+        than its client waits; both end helm.
         """
         helm = launch.result
         try:
@@ -89,11 +89,11 @@ class HookWatch:
         return result
 
     def log(self) -> tuple[str, ...]:
-        """What the containers of its hooks printed last."""
+        """Return the last lines of its hooks' containers."""
         return tuple(f"log {name}: {line}" for (_, name), tail in self._tails.items() for line in tail)
 
     def _watch(self, helm: Future[Result], stop: Cancel) -> None:
-        """Look until helm has ended; end it where it waits in vain."""
+        """Check until helm has ended; end it if its wait cannot succeed."""
         deadline = 0.0
         if not helm.done():
             self._tell()
@@ -106,7 +106,7 @@ class HookWatch:
             wait_for((helm,), PAUSE if self._hooks else FIRST_LOOK)
 
     def _tell(self) -> None:
-        """Say which hooks run, else that helm does, where that is news."""
+        """Report which hooks run, otherwise that helm runs, if that has changed."""
         hooks = self._hooks or {}
         running = sorted(
             f"{ref} ({hooks[ref]} hook{': ' * bool(attempts)}{attempts})" for ref, attempts in self._running.items()
@@ -117,7 +117,7 @@ class HookWatch:
             self.say(what)
 
     def _look(self) -> bool:
-        """Look at every hook; what is seen of one in trouble is kept. Says whether helm will see it by itself."""
+        """Check every hook and record failures; return whether helm will notice by itself."""
         try:
             if self._hooks is None:
                 self._hooks = self._read()
@@ -126,17 +126,17 @@ class HookWatch:
                 event = next(event for symptom, event in found if symptom is expired)
                 self._failure = self._failed(expired, event)
                 return expired.reason == "Failed"
-        except EnvironmentFault as error:  # it was asked again for as long as anybody has patience
+        except EnvironmentFault as error:  # it was retried for as long as the client waits
             kind = ServerGone if isinstance(error, ServerGone) else EnvironmentFault
             self._failure = kind(error.message + " (helm waited for a hook)" * bool(self._hooks), hint=_GO_ON)
             if kind is ServerGone:
                 self.session.cancel.fail(self._failure)  # nothing that still runs can succeed
-        except DevtoolsError:  # what cannot be seen now is left to the next look, and helm says what is wrong
+        except DevtoolsError:  # a read that fails now is left to the next check, and helm reports errors
             return False
         return False
 
     def _failed(self, symptom: Symptom, event: str) -> Failure:
-        """What a hook's trouble means for the release, with what its container printed."""
+        """Return the failure of the release that a hook's failure means, with its container's output."""
         failure = self._detector.failure(symptom)
         details = list(failure.details)
         if not any(line.startswith("log ") for line in details):  # helm may have removed the pod
@@ -155,17 +155,17 @@ class HookWatch:
                     Thread(target=self._tail, args=(pod, key), name=f"log-{name}", daemon=True).start()
 
     def _tail(self, pod: Mapping[str, Any], key: tuple[str, str]) -> None:
-        """The end of one container's log."""
+        """Read the end of one container's log."""
         with contextlib.suppress(DevtoolsError):
             for line in log_lines(self.session.kube, self.release.namespace, pod, key[1], follow="true"):
                 self._tails[key].append(line)
 
     def _symptoms(self, ref: ObjectRef) -> list[Symptom]:
-        """What looks hopeless about one hook that runs."""
+        """Return the possibly permanent failures of one running hook."""
         item = self.session.observer.get(ref)
         if item is None:
             if self._running.pop(ref, None) is None or ref in self._removed_by_helm:
-                return []  # helm deletes what has ended by its policy, maybe before it was seen to end
+                return []  # helm deletes an ended hook by its policy, perhaps before its end was observed
             self._running[ref] = ""
             return [gone(ref.kind, ref.namespace, ref.name)]
         if str(item["metadata"]["creationTimestamp"]) < self._since:
@@ -178,7 +178,7 @@ class HookWatch:
         return self._detector.of(item)
 
     def _read(self) -> dict[ObjectRef, str] | None:
-        """The Jobs and Pods among the hooks that helm runs now; None before the release's record says what it does."""
+        """Return the Jobs and Pods among the hooks that helm runs now; None before the release's record shows them."""
         kube = self.session.kube
         found = records(kube, self.release)
         newest = max(found, key=revision_of, default={})
@@ -192,9 +192,9 @@ class HookWatch:
 
 
 def hooks(record: Mapping[str, Any], verb: str, namespace: str, policy: str = "") -> dict[ObjectRef, str]:
-    """The Jobs and Pods among a record's hooks that belong to a verb, each with when; none of an odd record.
+    """Return the Jobs and Pods among a record's hooks for an operation, each with its event; none of an invalid record.
 
-    With a delete policy only those that have it.
+    With a delete policy, only those that have it.
     """
     try:
         release = read_document(record)

@@ -1,4 +1,4 @@
-"""A release's Helm record, kept whole while its tests run."""
+"""Restores a release's Helm record that tests running in parallel would truncate."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from devtools.model import ReleaseId
 
 
 class RecordGuard:
-    """A release's newest Helm record as it was, to be made whole again.
+    """A copy of a release's newest Helm record, from which it is restored.
 
-    `helm test --filter` keeps only the chosen test in the record while it runs (and for ever, when it is killed), so
-    that another one which reads it then finds no test of its own, runs nothing, and succeeds.
+    `helm test --filter` leaves only the selected test in the record while it runs (for ever, if it is killed), so that
+    another `helm test` that reads it then does not find its own test, runs nothing, and succeeds.
     """
 
     def __init__(self, kube: Kube, release: ReleaseId) -> None:
-        """Remember it; it holds the release's values, so it stays in memory."""
+        """Copy the record, in memory only, because it holds the release's values."""
         path = f"/api/v1/namespaces/{release.namespace}/secrets"
         found = kube.items(path, labelSelector=f"owner=helm,name={release.name}")
         newest = max(found, key=lambda item: int(item["metadata"]["labels"]["version"]), default=None)
@@ -25,6 +25,6 @@ class RecordGuard:
         self.turn = Lock()  # held while a `helm test` reads and rewrites the record
 
     def restore(self) -> None:
-        """Write it back; labels and annotations are left alone."""
+        """Write the record back; labels and annotations are not changed."""
         if self._path:
             self._kube.merge(self._path, {"data": self._data})

@@ -27,10 +27,10 @@ from devtools.smoke.deadline import SLACK
 from devtools.smoke.record_guard import RecordGuard
 from devtools.smoke.watch import Test, Watch
 
-AT_ONCE = 16  # tests of a run that go on at the same time: each has a helm that waits, of 60 MB
+AT_ONCE = 16  # tests that run at the same time: each has a waiting helm of 60 MB
 MORE = 15  # seconds that helm may wait longer than the test may run
 _TESTS = frozenset({"Job", "Pod"})
-CLEARED_IN = 30.0  # seconds that the leftovers of an earlier run may take to go
+CLEARED_IN = 30.0  # seconds that the deletion of an earlier run's objects may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Smoke:
     """Runs the tests of smoke releases on one cluster."""
 
     def __init__(self, session: Session, note: Callable[[DevtoolsError], None]) -> None:
-        """Everything it needs comes with the session; `note` gets errors that concern the whole run."""
+        """`session` has everything it needs; `note` gets errors that concern the whole run."""
         self._session = session
         self._note = note
         self._kube = session.kube
@@ -55,9 +55,9 @@ class Smoke:
         self._slots = BoundedSemaphore(AT_ONCE)
 
     def run(self, release: Release) -> tuple[TestFinished, ...]:
-        """Run every test hook of a deployed release and say how each ended; emits the events of each.
+        """Run every test hook of a deployed release and return how each ended; emit the events of each.
 
-        Raises Interrupted or DevtoolsError where the tests cannot even be found.
+        Raises Interrupted or DevtoolsError if the tests cannot even be found.
         """
         hooks = self._hooks(release)
         tests = [Test(release=release, hook=hook) for hook in hooks if hook["kind"] in _TESTS]
@@ -69,13 +69,13 @@ class Smoke:
         record = RecordGuard(self._kube, release.id)
         with ThreadPoolExecutor(min(len(tests), AT_ONCE), thread_name_prefix="smoke") as pool:
             finished: dict[str, TestFinished] = {}
-            for weight in sorted({test.weight for test in tests}):  # what a weight needs may come from a lower one
+            for weight in sorted({test.weight for test in tests}):  # tests may need objects of a lower weight
                 turn = [test for test in tests if test.weight == weight]
                 finished |= {done.test: done for done in pool.map(lambda test: self._test(test, record), turn)}
             return tuple(finished[test.name] for test in tests)
 
     def _hooks(self, release: Release) -> tuple[dict[str, Any], ...]:
-        """The test hooks of the deployed revision: Jobs and bare Pods, and what they need."""
+        """Return the test hooks of the deployed revision: Jobs and bare Pods, and the objects they need."""
         result = self._session.runner.run(self._session.helm.hooks(release.id))
         if result.cancelled:
             raise Interrupted(self._session.cancel.reason or "interrupted")
@@ -88,9 +88,9 @@ class Smoke:
         return parse_tests(result.stdout)
 
     def _make(self, release: ReleaseId, hooks: Sequence[dict[str, Any]]) -> None:
-        """Make the ConfigMaps, accounts and the like that are test hooks themselves.
+        """Create the ConfigMaps, accounts and other objects that are test hooks themselves.
 
-        `helm test` leaves out every hook but the named one, even those that it needs.
+        `helm test` skips every hook except the named one, even those that it needs.
         """
         for hook in hooks:
             metadata = hook["metadata"]
@@ -111,7 +111,7 @@ class Smoke:
                 self._kube.delete(f"{path}/{metadata['name']}")
 
     def _test(self, test: Test, record: RecordGuard) -> TestFinished:
-        """One test, start to end, whatever happens."""
+        """Run one test from start to end without raising."""
         with self._slots:
             return self._finished(test, record)
 
@@ -148,7 +148,7 @@ class Smoke:
                 retries.after(error)
 
     def _safely(self, test: Test, record: RecordGuard, interrupted: Verdict) -> TestResult:
-        """How it ended; what is not its own fault is noted for the whole run. `interrupted` is that of Ctrl-C."""
+        """Return how it ended; record errors of the whole run. `interrupted` is that of Ctrl-C."""
         try:
             return self._attempts(test, record)
         except Interrupted as error:
@@ -164,7 +164,7 @@ class Smoke:
             return TestResult(verdict=Verdict.FAILED, reason=bug.message)
 
     def _run(self, test: Test, record: RecordGuard) -> TestResult:
-        """Run `helm test` for one hook while watching what it makes."""
+        """Run `helm test` for one hook while watching the objects it makes."""
         if self._session.cancel.is_set():
             raise Interrupted(self._session.cancel.reason)
         watch, stop = Watch(session=self._session, test=test, before=self._clear(test)), Cancel()
@@ -185,9 +185,9 @@ class Smoke:
             return self._end(watch, helm.result())
 
     def _clear(self, test: Test) -> str:
-        """Delete what an earlier run of the test left and wait until it is gone; returns its uid.
+        """Delete the object that an earlier run of the test left, wait until it is gone, and return its uid.
 
-        Helm would delete it too, but may then take the old object's end for that of the new one.
+        Helm would delete it too, but may then mistake the old object's end for that of the new one.
         """
         path = self._kube.path_of(test.ref) or ""
         item = self._kube.get(path) if path else None
@@ -205,12 +205,12 @@ class Smoke:
         return uid
 
     def _begun(self, test: Test, before: str) -> bool:
-        """Whether Helm has made the test's object: it writes the record before, and reads it no more."""
+        """Return whether Helm has made the test's object: it writes the record before, and does not read it again."""
         item = self._kube.get(self._kube.path_of(test.ref) or "/")
         return item is not None and str((item.get("metadata") or {}).get("uid")) != before
 
     def _end(self, watch: Watch, result: Result) -> TestResult:
-        """What Helm said, in the light of what was seen."""
+        """Return the outcome from Helm's result and the watched objects."""
         if watch.symptom:
             failure = watch.detector.failure(watch.symptom, logs=False)
             return TestResult(verdict=Verdict.FAILED, reason=failure.message, details=(*failure.details, *watch.tail))
@@ -231,7 +231,7 @@ class Smoke:
         return self._success(watch)
 
     def _success(self, watch: Watch) -> TestResult:
-        """Passed where a kubelet ran it; a pod that only a Stage completed proves nothing about its script."""
+        """Return passed if a kubelet ran it; a pod that only a Stage completed proves nothing about its script."""
         real, nodes = self._session.real_node, watch.nodes()
         if real is not None and nodes != {real}:
             reason = "no real node ran it" if nodes else "its pod was gone before it was seen"
@@ -244,7 +244,7 @@ class Smoke:
         )
 
     def _failure(self, watch: Watch, result: Result) -> TestResult:
-        """The Job's or container's own reason before Helm's; what has succeeded has passed whatever Helm says."""
+        """Return the Job's or container's own reason, else Helm's; a successful test has passed whatever Helm says."""
         test = watch.test
         failure = classify(result.stderr)
         text = failure.text

@@ -1,6 +1,6 @@
-"""Watches one Helm test from outside while Helm runs it: its object, its pods, and the logs of every container.
+"""Watches one Helm test while Helm runs it: its object, its pods, and the logs of every container.
 
-`helm test` says only that a test failed, waits for ever for one that was deleted, and its logs are wrong or missing
+`helm test` reports only that a test failed, waits for ever for one that was deleted, and its logs are wrong or missing
 in several versions (helm/helm#11236, #9098, #6902).
 """
 
@@ -28,7 +28,7 @@ from devtools.smoke.deadline import Deadline, deadline_of, expiry, extended, has
 
 TAIL = 40  # log lines shown with a failure
 MOST_LINES = 10_000  # of one container that become events
-LINGER = 10.0  # seconds that helm may take to notice what has happened to a test
+LINGER = 10.0  # seconds that helm may take to notice the end of a test
 UNFOLLOWED_PAUSE = 0.2
 LOGS_LATE = 5.0  # seconds that logs may lag behind the end of a test
 _JOB_LABEL = "job-name"
@@ -57,7 +57,7 @@ class Test:
 
     @property
     def ref(self) -> ObjectRef:
-        """Its object; a hook may ask for another namespace than the release's."""
+        """Its object; a hook may be in another namespace than the release."""
         where = str(self.hook["metadata"].get("namespace") or self.release.namespace)
         return ObjectRef("batch/v1" if self.kind == "Job" else "v1", self.kind, where, self.name)
 
@@ -68,7 +68,7 @@ class Test:
 
     @property
     def weight(self) -> int:
-        """Helm runs tests of lower weights first; what is not a number counts as 0."""
+        """Its weight; Helm runs tests of lower weights first, and an invalid weight counts as 0."""
         text = str(self._annotations.get(_WEIGHT, "0"))
         return int(text) if re.fullmatch(r"[+-]?\d+", text) else 0
 
@@ -83,11 +83,11 @@ class Test:
 
     @property
     def is_optional(self) -> bool:
-        """What it looks at may be absent: then it says so in its log, and ends well."""
+        """Whether its target may be absent; it then says so in its log, and succeeds."""
         return self._annotations.get(_OPTIONAL) == "true"
 
     def owns(self, pod: Mapping[str, Any], before: str) -> bool:
-        """Whether a pod is of this run of the test; `before` is the uid of an earlier run's object."""
+        """Return whether a pod is of this run of the test; `before` is the uid of an earlier run's object."""
         metadata = pod["metadata"]
         if self.kind == "Pod":
             return bool(metadata["name"] == self.name and metadata["uid"] != before)
@@ -106,11 +106,11 @@ class _Log:
 
 @dataclass(slots=True)
 class Watch:
-    """What one run of a test did so far."""
+    """The state of one run of a test so far."""
 
     session: Session
     test: Test
-    before: str  # uid of what an earlier run left
+    before: str  # uid of an earlier run's object
     began: float = field(default_factory=time.monotonic)
     pods: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
@@ -127,11 +127,11 @@ class Watch:
     detector: FailureDetector = field(init=False)
 
     def __post_init__(self) -> None:
-        """It looks for trouble from now on."""
+        """Start to look for failures now."""
         self.detector = FailureDetector(kube=self.session.kube, observer=self.session.observer)
 
     def look(self) -> None:
-        """Look again; what cannot be seen now is left to the next look, and helm says what is wrong."""
+        """Check again; a read that fails is left to the next check, and helm reports errors."""
         try:
             item = self.session.observer.get(self.test.ref)
             pods = self.session.observer.pods(self.test.ref.namespace)
@@ -148,17 +148,17 @@ class Watch:
         self.symptom = self.symptom or self._patience.expired(self._symptoms(item))
 
     def needs_no_helm(self) -> bool:
-        """Helm waits in vain: for what cannot heal, or for what has ended or was deleted some time ago."""
+        """Whether helm's wait cannot succeed: on a permanent failure, or some time after the end of the object."""
         return self.symptom is not None or (self.settled is not None and time.monotonic() - self.settled > LINGER)
 
     @property
     def is_gone(self) -> bool:
-        """Its object is gone, and how it ended is unknown."""
+        """Whether its object is gone and its end is unknown."""
         return self._gone and not self.ended
 
     def finish(self) -> None:
-        """A last look, and a moment for the logs to drain; nothing is followed after that."""
-        self.session.observer.renew()  # helm may have noticed the end before the last look
+        """Check a last time, and give the logs a moment to drain; nothing is followed after that."""
+        self.session.observer.renew()  # helm may have noticed the end before the last check
         self.look()
         deadline = time.monotonic() + LOGS_LATE
         for log in list(self._logs.values()):
@@ -166,7 +166,7 @@ class Watch:
         self._over = True
 
     def skipped(self) -> str | None:
-        """Why the script says it checked nothing; None where it does not say so."""
+        """Return why the script says it checked nothing; None if it does not say so."""
         names = {
             str(item["name"]) for pod in self.pods.values() for item in (pod.get("spec") or {}).get("containers") or ()
         }
@@ -187,15 +187,15 @@ class Watch:
         return f"not finished after {deadline.seconds:g} s" if is_late and not deadline.is_own else ""
 
     def has_passed(self) -> bool:
-        """Whether it had passed before Kubernetes ended it for its deadline."""
+        """Return whether it had passed before Kubernetes ended it at its deadline."""
         return has_passed(self.pods.values(), self._last_line())
 
     def exit(self) -> str:
-        """How a failed container ended, where one did."""
+        """Return how a failed container ended, if one did."""
         return next((last_lines for pod in self.pods.values() if (last_lines := _exit(pod))), "")
 
     def nodes(self) -> set[str]:
-        """Where it ran."""
+        """The nodes it ran on."""
         return {str((pod.get("spec") or {}).get("nodeName") or "") for pod in self.pods.values()}
 
     def _last_line(self) -> str:
@@ -204,36 +204,36 @@ class Watch:
         return next((line for line in lines if line.startswith("result: ")), lines[-1] if lines else "")
 
     def _extend(self, job: Mapping[str, Any]) -> None:
-        """Keep the start of the pod out of the Job's deadline."""
+        """Extend the Job's deadline by the time its pod takes to start."""
         waited = time.monotonic() - self.began
         needed = extended(job, self.pods.values(), self.test.deadline, self.test.release.timeout, waited)
         path = self.session.kube.path_of(self.test.ref) if needed and needed != self._extended else None
         if path and needed:
-            self._extended = needed  # once, also if it is refused: the Job then ends as it is declared
+            self._extended = needed  # once, even if refused: the Job then ends as declared
             with contextlib.suppress(DevtoolsError):
                 self.session.kube.merge(path, {"spec": {"activeDeadlineSeconds": needed}})
 
     def _judge(self, item: Mapping[str, Any] | None) -> None:
-        """What its object says."""
+        """Read its object's status."""
         if item is not None and str(item["metadata"]["uid"]) != self.before:
             self.was_there, self._gone = True, False
             self.ended, self.message = job_result(item) if self.test.kind == "Job" else _pod_result(item)
         elif self.was_there and not self._gone:
             self._gone = True
             if not self.ended and self.pods and all(_pod_result(pod)[0] == "complete" for pod in self.pods.values()):
-                self.ended = "complete"  # a time to live of nothing: only its pods were seen to end
+                self.ended = "complete"  # a time to live of 0: only the end of its pods was observed
         if self.ended or self._gone:
             self.settled = self.settled or time.monotonic()
 
     def _symptoms(self, item: Mapping[str, Any] | None) -> list[Symptom]:
-        """What looks hopeless; that it failed is for helm to say, which then clears up."""
+        """Read possibly permanent failures; helm itself reports that the test failed, and cleans up."""
         pods = list(self.pods.values())
         if self.ended or item is None or str(item["metadata"]["uid"]) == self.before:
             return []
         return [symptom for symptom in self.detector.of(item, pods) if symptom.reason != "Failed"]
 
     def _follow(self, pod: Mapping[str, Any], container: str) -> None:
-        """Follow one container's log in a thread of its own, once; simulated pods have none."""
+        """Follow one container's log on its own thread, once; simulated pods have no logs."""
         subject, node = str(pod["metadata"]["name"]), (pod.get("spec") or {}).get("nodeName")
         real = self.session.real_node
         if self._over or (subject, container) in self._logs or (real is not None and node != real):
@@ -259,7 +259,7 @@ class Watch:
             self.tail.append(f"(log of {name}/{container} could not be read: {error.message})")
 
     def _take(self, log: _Log, container: str, lines: Iterable[str]) -> None:
-        """Make events of a log's next lines."""
+        """Emit a log's next lines as events."""
         for line in lines:
             if self._over:
                 return
@@ -277,19 +277,19 @@ class Watch:
 
 
 def _started(pod: Mapping[str, Any]) -> list[str]:
-    """Containers that have run or run now."""
+    """Return the containers that have run or run now."""
     return [str(container["name"]) for container in container_statuses(pod) if has_begun(container)]
 
 
 def _pod_result(pod: Mapping[str, Any]) -> tuple[str, str]:
-    """How a pod ended, as `job_result` says it of a Job."""
+    """Return how a pod ended, as `job_result` does for a Job."""
     phases: Sequence[tuple[str, str]] = (("Succeeded", "complete"), ("Failed", "failed"))
     phase = (pod.get("status") or {}).get("phase")
     return next((ended for name, ended in phases if name == phase), ""), ""
 
 
 def _exit(pod: Mapping[str, Any]) -> str:
-    """How a failed container ended: `container test exited with 1`, or why the pod was ended."""
+    """Return how a failed container ended: `container test exited with 1`, or why the pod was ended."""
     for container in container_statuses(pod):
         ended = (container.get("state") or {}).get("terminated") or {}
         if ended.get("exitCode"):
