@@ -1,4 +1,4 @@
-"""The toolchain: one place that knows where each pinned tool is, and makes those that are missing."""
+"""The toolchain: finds each pinned tool, and builds the missing ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TICK = 10.0  # seconds between two lines of progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRow:
-    """Where a tool comes from. `version` is the pinned one where it is missing; `note` says why PATH's is not used."""
+    """Where a tool comes from. `version` is the pinned one if it is missing; `note` says why PATH's is not used."""
 
     name: str
     version: str
@@ -39,7 +39,7 @@ class ToolRow:
 
 
 class Toolchain:
-    """Finds the pinned tools on PATH, in the cache or beside the interpreter; builds what is missing."""
+    """Finds the pinned tools on PATH, in the cache or next to the interpreter; builds missing ones."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class Toolchain:
         beside: Path | None = None,
         tick: float = TICK,
     ) -> None:
-        """Nothing is run or written yet.
+        """Neither run nor write anything yet.
 
-        `cache` is our directory in the user's cache, `path` the user's PATH, `sources` the directory of the families'
-        go.mod files, `beside` where PyPI's programs are (default: beside the interpreter), `tick` the seconds between
-        two lines of progress.
+        `cache` is the directory of devtools in the user's cache, `path` the user's PATH, `sources` the directory of the
+        families' go.mod files, `beside` where PyPI's programs are (default: next to the interpreter), `tick` the
+        seconds between two lines of progress.
         """
         self._root = root = cache / "toolchain"
         self._sources = sources
@@ -68,7 +68,7 @@ class Toolchain:
         self._found: dict[str, ToolRow] = {}
 
     def path(self, name: str) -> Path:
-        """The program to start. Raises EnvironmentFault where it is not there yet, KeyError for an unknown name."""
+        """Return the path of a program. Raises EnvironmentFault if it is missing, KeyError for an unknown name."""
         row = self._row(tool(name))
         if row.path is None:
             why = f" ({row.note})" if row.note else ""
@@ -76,11 +76,11 @@ class Toolchain:
         return row.path
 
     def ensure(self, names: Iterable[str] | None = None, progress: Progress = lambda _: None) -> None:
-        """Build what is missing of `names`; a line to `progress` each step.
+        """Build the missing tools among `names`; `progress` gets a line for each step.
 
         The default is every tool that this machine can use and that is not lazy.
 
-        Raises EnvironmentFault, Interrupted or TimedOut; what was built before stays.
+        Raises EnvironmentFault, Interrupted or TimedOut; tools that were built before stay.
         """
         chosen = _eager() if names is None else tuple(tool(name) for name in names)
         missing = [item for item in chosen if self._row(item).path is None]
@@ -91,7 +91,7 @@ class Toolchain:
             self.path(item.name)
 
     def renew(self, progress: Progress = lambda _: None) -> None:
-        """Build again what an older Go built than the one that is here now: its release may be a security release.
+        """Rebuild tools that an older Go than the present one built, because the newer Go may have security fixes.
 
         Raises as `ensure`; does nothing without a Go.
         """
@@ -116,13 +116,13 @@ class Toolchain:
         return self._row(item).source == "cache"
 
     def table(self) -> tuple[ToolRow, ...]:
-        """A row for each tool that this machine can use."""
+        """Return a row for each tool that this machine can use."""
         return tuple(self._row(item) for item in _usable())
 
     def prune(self, users: Mapping[Path, str], *, days: int, dry_run: bool) -> tuple[Decision, ...]:
-        """Remove builds that no pin names and that were not used for so many days; says what becomes of each build.
+        """Remove builds that no pin names and that were unused for this many days; return what happens to each build.
 
-        `users` are programs that something will start again, and what that is. Raises EnvironmentFault.
+        `users` are programs that another program will start again, with its name. Raises EnvironmentFault.
         """
         from devtools.toolchain.prune import Pruner
 
@@ -130,7 +130,7 @@ class Toolchain:
         return Pruner(root=self._root, pinned=pinned, users=users, days=days).run(dry_run=dry_run)
 
     def _row(self, item: Tool) -> ToolRow:
-        """Look for one tool: PATH, cache, PyPI; what was found once stays found."""
+        """Look for one tool in PATH, cache and PyPI's directory; cache the result."""
         if known := self._found.get(item.name):
             return known
         row = self._locate(item)
@@ -160,7 +160,7 @@ class Toolchain:
         return all(self._store.find(self._entry(group), program) for program in programs)
 
     def _make(self, group: Family, is_done: Callable[[], bool], progress: Progress) -> None:
-        """Build one family, unless another process did while we waited for it."""
+        """Build one family, unless another process did during the wait for the lock."""
         entry = self._entry(group)
         with self._store.claim(entry, progress):
             if is_done():
@@ -174,23 +174,23 @@ class Toolchain:
         progress(f"built {group.name} {group.version} in {seconds:.0f} s")
 
     def _entry(self, group: Family) -> str:
-        """The name of the family's directory in the cache."""
+        """Return the name of the family's directory in the cache."""
         return f"{group.name}-{key(group, self._sources)}"
 
 
 def _usable() -> tuple[Tool, ...]:
-    """The tools that make sense on this machine."""
+    """Return the tools that this machine can use."""
     linux = go_platform()[0] == "linux"
     return tuple(item for item in TOOLS if linux or not item.linux_only)
 
 
 def _eager() -> tuple[Tool, ...]:
-    """The usable tools that `invoke toolchain` builds."""
+    """Return the usable tools that `invoke toolchain` builds."""
     return tuple(item for item in _usable() if not item.lazy)
 
 
 def _cure(item: Tool) -> str:
-    """How a missing tool comes to be there."""
+    """Return how to get a missing tool."""
     if item.lazy:
         return "the commands that need it build it"
     return "type: invoke toolchain" if item.family else "run scripts/up: it installs what requirements/runtime.txt pins"

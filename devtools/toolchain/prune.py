@@ -1,7 +1,7 @@
-"""Removes unused builds: no pin names them, and they have not been used for long.
+"""Removes unused builds: no pin names them, and they have not been used for a long time.
 
-Other checkouts have other pins, so what another one used lately stays. A build goes under the lock of who would build
-it, and by a rename first: a reader finds all of it or none.
+Other checkouts have other pins, so a build that another checkout used lately stays. A build is removed under its build
+lock, and renamed first, so that a reader finds all of it or none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEFT = re.compile(re.escape(SCRATCH) + r"(?P<entry>.+)-[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A directory of the cache; `version` is empty where a build was stopped, `used` is seconds since the epoch."""
+    """A directory of the cache; `version` is empty if a build was stopped, `used` is seconds since the epoch."""
 
     name: str
     entry: str  # the build that its lock is for
@@ -37,7 +37,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What becomes of a build, and why."""
+    """Whether a build is removed, and why."""
 
     build: Build
     goes: bool
@@ -46,23 +46,24 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruner:
-    """Looks through one cache, the directory `root`.
+    """Checks one cache, the directory `root`.
 
-    `pinned` are the builds that our pins name, `users` the programs that something will start again, and what that is.
+    `pinned` are the builds that this checkout's pins name, `users` the programs that another program will start again,
+    with its name.
     """
 
     root: Path
     pinned: Collection[str]
     users: Mapping[Path, str]
-    days: int  # that a build may lie unused
+    days: int  # that a build may stay unused
 
     def run(self, *, dry_run: bool) -> tuple[Decision, ...]:
-        """Judge every build and, unless it is a dry run, remove what goes. Raises EnvironmentFault where that fails."""
+        """Check every build and, unless it is a dry run, remove unused ones. Raises EnvironmentFault if that fails."""
         decisions = tuple(self._decide(build) for build in builds(self.root))
         return decisions if dry_run else tuple(self._removed(item) if item.goes else item for item in decisions)
 
     def _decide(self, build: Build) -> Decision:
-        """Whether a build goes."""
+        """Return whether a build is removed."""
         path, age = self.root / build.name, (time.time() - build.used) / DAY
         if build.name in self.pinned:
             return Decision(build=build, goes=False, reason="pinned")
@@ -75,7 +76,7 @@ class Pruner:
         return Decision(build=build, goes=True, reason=f"no pin names it, last used {_ago(age)}")
 
     def _holder(self, path: Path) -> str:
-        """Who will start a program of it again."""
+        """Return what will start a program of the build again."""
         real = path.resolve()
         return next((user for program, user in self.users.items() if program.is_relative_to(real)), "")
 
@@ -90,13 +91,13 @@ class Pruner:
         except Timeout:
             return Decision(build=build, goes=False, reason="being built")
         except FileNotFoundError:
-            return item  # another process was faster
+            return item  # another process removed it first
         except OSError as error:
             hint = f"remove {self.root / build.name} by hand"
             raise EnvironmentFault(f"cannot remove {build.name}: {error.strerror or error}", hint=hint) from error
 
     def _delete(self, item: Decision) -> Decision:
-        """Remove a finished build, after a last look at who uses it."""
+        """Remove a finished build, after a last check of its use."""
         path = self.root / item.build.name
         aside = self.root / f"{SCRATCH}{item.build.entry}-{secrets.token_hex(4)}"
         path.rename(aside)
@@ -107,7 +108,7 @@ class Pruner:
         return item
 
     def _swept(self, item: Decision) -> Decision:
-        """Remove what a killed builder left, its compiler included."""
+        """Remove the files and the compiler that a killed builder left."""
         path = self.root / item.build.name
         end_users_of(path)
         shutil.rmtree(path)
@@ -115,7 +116,7 @@ class Pruner:
 
 
 def builds(root: Path) -> Iterator[Build]:
-    """Every build of the cache, and what killed builders left there."""
+    """Yield every build in the cache, and the remains of killed builders."""
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         left, built = _LEFT.fullmatch(path.name), _BUILD.fullmatch(path.name)
         if not path.is_dir() or path.is_symlink() or not (left or built):
@@ -128,12 +129,12 @@ def builds(root: Path) -> Iterator[Build]:
 
 
 def _size(path: Path) -> int:
-    """What its files hold, in bytes."""
+    """Return the size of its files in bytes."""
     return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def _process(path: Path) -> str:
-    """A process that runs a program below a directory; empty where there is none."""
+    """Return a process that runs a program below a directory; empty if there is none."""
     import psutil
 
     real = path.resolve()
@@ -144,5 +145,5 @@ def _process(path: Path) -> str:
 
 
 def _ago(days: float) -> str:
-    """`today`, `1 day ago`, `40 days ago`."""
+    """Return `today`, `1 day ago`, `40 days ago`."""
     return "today" if days < 1 else f"{plural(round(days), 'day')} ago"

@@ -1,7 +1,7 @@
-"""Where built tools are kept: one directory per family and key, complete or not there at all.
+"""Stores built tools: one directory per family and key, which is either complete or absent.
 
-A build happens in a hidden sibling directory under a lock and appears by one rename. The lock is the kernel's (flock),
-so a builder that was killed holds nothing; what it left is swept by the next one, its compiler included.
+A build happens in a hidden sibling directory under a lock and is published by one rename. The lock is the kernel's
+(flock), so a killed builder holds no lock; the next builder removes its files and its compiler.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from devtools.errors import EnvironmentFault
 from devtools.locks.lock_file import LockFile
 from devtools.process.runner import Cancel
 
-MANIFEST = "built.json"  # in each build; its time of change says on which day the build was used last
-SCRATCH = ".building-"  # begins the name of what is not there yet, or goes
+MANIFEST = "built.json"  # in each build; its modification time is the day of the last use
+SCRATCH = ".building-"  # prefix of directories that are being built or removed
 DAY = 86400.0  # seconds
 
 
@@ -31,13 +31,13 @@ class Store:
     """The cache's `toolchain` directory."""
 
     def __init__(self, root: Path, cancel: Cancel, tick: float) -> None:
-        """`tick` is the number of seconds between two lines that say who is waited for."""
+        """`tick` is the number of seconds between two lines about a wait for another builder."""
         self._root = root
         self._cancel = cancel
         self._tick = tick
 
     def find(self, entry: str, program: str) -> Path | None:
-        """The program of a published build, or None: also where its size is not the one that was published."""
+        """Return the program of a published build, or None, also if its size differs from the published one."""
         manifest = self._root / entry / MANIFEST
         sizes, path = read_state(manifest).get("sizes"), self._root / entry / "bin" / program
         with contextlib.suppress(OSError):
@@ -47,13 +47,13 @@ class Store:
         return None
 
     def built_with(self, entry: str) -> str:
-        """Return the version of Go that made a build; empty if the build is missing, or does not say."""
+        """Return the version of Go that made a build; empty if the build is missing or does not record it."""
         found = read_state(self._root / entry / MANIFEST).get("go")
         return found if isinstance(found, str) else ""
 
     @contextlib.contextmanager
     def claim(self, entry: str, progress: Callable[[str], None]) -> Iterator[None]:
-        """Be the only builder of `entry`; waits for another one, saying which. Raises Interrupted on a cancel."""
+        """Hold the lock of `entry`; wait for another builder and report which. Raises Interrupted on cancel."""
         self._make_root()
         note, reported = self._root / f"{entry}.builder", -inf
 
@@ -72,7 +72,7 @@ class Store:
                 note.unlink(missing_ok=True)
 
     def holder(self, entry: str) -> str:
-        """Who builds, as far as it said."""
+        """Return which process builds, if it wrote a note."""
         note = read_state(self._root / f"{entry}.builder")
         try:
             return f"process {int(note['pid'])} (since {max(0, time.time() - float(note['since'])):.0f} s)"
@@ -81,7 +81,7 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self, entry: str) -> Iterator[Path]:
-        """A directory to build in, gone afterwards unless it was published. Needs the claim."""
+        """Yield a directory to build in, and remove it unless it was published. Needs the lock."""
         self._sweep(entry)
         path = self._root / f"{SCRATCH}{entry}-{secrets.token_hex(4)}"
         (path / "bin").mkdir(parents=True)
@@ -102,13 +102,13 @@ class Store:
         scratch.rename(target)
 
     def _sweep(self, entry: str) -> None:
-        """Remove what dead builders of this entry left; the holder of the claim is the only live one."""
+        """Remove the remains of dead builders of this entry; the lock's holder is the only live one."""
         for path in self._root.glob(f"{SCRATCH}{entry}-*"):
             end_users_of(path)
             shutil.rmtree(path, ignore_errors=True)
 
     def _make_root(self) -> None:
-        """Make the directory, or say that it cannot be made."""
+        """Make the directory; raise EnvironmentFault if that fails."""
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             writable = os.access(self._root, os.W_OK | os.X_OK)
@@ -119,21 +119,21 @@ class Store:
 
 
 def _stamp(manifest: Path) -> None:
-    """Note that a build is used today, for who prunes; a cache that cannot be written is used all the same."""
+    """Record for pruning that a build is used today; ignore a cache that cannot be written."""
     with contextlib.suppress(OSError):
         if time.time() - manifest.stat().st_mtime >= DAY:
             os.utime(manifest)
 
 
 def _unusable(root: Path, why: str) -> EnvironmentFault:
-    """The one error about the cache directory."""
+    """Return the error about the cache directory."""
     return EnvironmentFault(
         f"cannot use the cache directory {root}: {why}", hint="set DEVTOOLS_CACHE to a directory you may write to"
     )
 
 
 def end_users_of(scratch: Path) -> None:
-    """Kill a compiler whose builder was killed: it would go on for minutes for nothing."""
+    """Kill a compiler whose builder was killed, because it would run on for minutes without use."""
     import psutil
 
     for process in psutil.process_iter(["cmdline"]):

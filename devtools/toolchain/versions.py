@@ -1,6 +1,6 @@
-"""Which tools we stand on, which versions of them, and what we accept from a user's PATH instead of our own.
+"""The tools of devtools, their pinned versions, and the versions accepted from a user's PATH.
 
-tools.toml has the pins. How a version is asked for and read is decided here; asking is the toolchain's.
+tools.toml has the pins. This module decides how a version is requested and parsed; `probe` runs the tools.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Family:
     module: str  # the module whose version this is
     packages: tuple[str, ...]
     stamps: tuple[str, ...] = ()  # what `-X` sets, so that the program knows its version
-    usually: str  # how long a first build takes on two cores, for people
+    usually: str  # how long a first build takes on two cores, for users
 
     @property
     def ldflags(self) -> str:
@@ -44,54 +44,54 @@ class Tool:
     name: str
     version: str
     family: str = ""  # empty: from PyPI, a script beside the interpreter
-    same: Same  # up to which part a version from PATH must equal the pinned one
+    same: Same  # the number of leading parts in which a version from PATH must equal the pinned one
     at_least: bool = True  # and it must not be older
-    ask: tuple[str, ...] = ("--version",)  # empty: it does not know its version
+    ask: tuple[str, ...] = ("--version",)  # empty: it cannot print its version
     linux_only: bool = False
     lazy: bool = False  # built by the first command that needs it, not by `invoke toolchain`
 
     @property
     def rule(self) -> str:
-        """What is accepted from PATH, in words."""
+        """The versions accepted from PATH, in words."""
         if self.same == "never":
             return "only ours"
         text = ".".join(self.version.split(".")[: _EQUAL[self.same]]) + ".x"
         return f"{text}, at least {self.version}" if self.at_least else text
 
     def accepts(self, found: str) -> bool:
-        """Whether `found`, as `read_version` gives it, may stand in for the pinned version."""
+        """Return whether `found`, as `read_version` returns it, may replace the pinned version."""
         if self.same == "never" or not found or "-" in found:
-            return False  # a pre-release promises nothing
+            return False  # a pre-release guarantees nothing
         theirs, ours = parts(found), parts(self.version)
         equal = _EQUAL[self.same]
         return theirs[:equal] == ours[:equal] and (theirs >= ours or not self.at_least)
 
 
 def tool(name: str) -> Tool:
-    """The tool of that name; KeyError for one we do not know."""
+    """Return the tool of that name; KeyError for an unknown one."""
     return {item.name: item for item in TOOLS}[name]
 
 
 def family(name: str) -> Family:
-    """The family of that name; KeyError for one we do not know."""
+    """Return the family of that name; KeyError for an unknown one."""
     return {item.name: item for item in FAMILIES}[name]
 
 
 def read_version(output: str) -> str:
-    """The first `x.y.z` or `x.y.z-pre` that a tool printed, without `v` or build metadata; empty when there is none."""
+    """Return the first `x.y.z` or `x.y.z-pre` that a tool printed, without `v` or build metadata; empty if none."""
     found = _VERSION.search(output)
     return "" if found is None else ".".join(found.groups()[:3]) + (found.group(4) or "")
 
 
 def parts(version: str) -> Version:
-    """`1.34.4` or `1.26` as numbers, what is missing as 0; anything after a `-` is dropped."""
+    """Return `1.34.4` or `1.26` as numbers, missing parts as 0; anything after a `-` is dropped."""
     numbers = [int(part) for part in version.split("-", maxsplit=1)[0].split(".")]
     major, minor, patch = (*numbers, 0, 0)[:3]
     return major, minor, patch
 
 
 def _load() -> tuple[tuple[Family, ...], tuple[Tool, ...]]:
-    """The families and tools of tools.toml; what of those is from PyPI has no packages to build."""
+    """Read the families and tools of tools.toml; tools from PyPI have no packages to build."""
     families: list[Family] = []
     tools: list[Tool] = []
     for entry in tomllib.loads(read_file(Path(__file__).with_name("tools.toml")).decode())["families"]:
