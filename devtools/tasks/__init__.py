@@ -1,4 +1,4 @@
-"""The invoke tasks; a repository gets them by `from devtools.tasks import namespace` in its tasks.py.
+"""The invoke tasks; a repository imports them by `from devtools.tasks import namespace` in its tasks.py.
 
 Each parses its arguments and calls `devtools.commands`; nothing else is imported until a task runs.
 """

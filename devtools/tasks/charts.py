@@ -1,4 +1,4 @@
-"""The invoke tasks about third-party charts; like `tasks`, nothing else is imported until one runs."""
+"""The invoke tasks about third-party charts; as in `tasks`, nothing else is imported until one runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tasks are declared here, and what many of them take."""
+"""Declares tasks, and the flags that many of them share."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from devtools.app.exit_codes import Verb
     from devtools.app.options import Options
 
-DOCUMENTS = ("text", "json")  # what a command that shows something can print
-EVENTS = (*DOCUMENTS, "jsonl")  # and one that runs
-PLANS = (*EVENTS, "markdown")  # and one that may show what would change
+DOCUMENTS = ("text", "json")  # output formats of a command that shows something
+EVENTS = (*DOCUMENTS, "jsonl")  # of a command that runs something
+PLANS = (*EVENTS, "markdown")  # of a command that may show changes
 
 
 _SHORT = {"label": "l", "namespace": "n"}  # as in kubectl and helmfile
 
 
-# invoke would give every flag a letter by its own lights, `--` among them; long flags read better in scripts
+# invoke would assign every flag a letter, even `--`; long flags read better in scripts
 class _OurTask(Task[Callable[..., None]]):
     """A task with the two short flags that everybody expects, `-l` for a label and `-n` for a namespace.
 

@@ -1,4 +1,4 @@
-"""The invoke tasks about container images; like `tasks`, nothing else is imported until one runs."""
+"""The invoke tasks about container images; as in `tasks`, nothing else is imported until one runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`invoke import.*`: bring in what other tools declare."""
+"""`invoke import.*`: import the releases that other tools declare."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Ctrl-C where no task of ours runs yet: while Python imports the tasks, and what the one that was typed needs.
+"""Handles Ctrl-C before a task runs: while Python imports the tasks and the modules of the typed one.
 
-invoke would end with code 1 and no word there; and an import that is interrupted may lose what is raised in it, and go
-on. What is before, Python's own start and the import of invoke, is out of reach: nothing of ours has been read then.
+There invoke would exit with code 1 and no message, and an interrupted import may lose the exception raised in it and
+continue. Python's own start and the import of invoke come before any code of devtools and cannot be handled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from invoke.tasks import Task
 
 from devtools.tasks.program import running_program
 
-INTERRUPTED = 130  # as `devtools.errors.ExitCode`, which is not worth an import here
+INTERRUPTED = 130  # as in `devtools.errors.ExitCode`, whose import would take too long here
 _MESSAGE = b"interrupted by Ctrl-C\n"
 
 
@@ -37,9 +37,9 @@ def end_quietly(ours: type[Task[Any]]) -> None:
         running = _running(frame)
         if running is not None and not isinstance(running, ours):
             signal.default_int_handler(number, frame)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another one need not wait for what follows
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one need not wait for the rest
         with contextlib.suppress(Exception):
-            sys.stdout.flush()  # what tasks before this one printed
+            sys.stdout.flush()  # the output of earlier tasks
         with contextlib.suppress(OSError):
             os.write(2, _MESSAGE)
         os._exit(INTERRUPTED)

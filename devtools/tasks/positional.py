@@ -1,7 +1,7 @@
-"""Which tasks of a command line get a layer by a bare word: `invoke plan --env dev 40 --output json`.
+"""Finds the tasks on a command line that get a layer as a bare word: `invoke plan --env dev 40 --output json`.
 
-invoke knows positional arguments that must be given, and none that may be. So the command line is read here as invoke
-will read it (`ParseMachine` in its `parser/parser.py`), to make one of the argument where it is given.
+invoke supports required positional arguments, but no optional ones. So this module parses the command line as invoke
+will (`ParseMachine` in its `parser/parser.py`), and makes the argument positional if it is present.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from invoke.collection import Collection
 
 AnyTask = Task[Any]
-_NEAR = 0.6  # how alike names must be to be suggested
+_NEAR = 0.6  # minimum similarity of suggested names
 _CONFIG = 2  # as `devtools.errors.ExitCode`
 
 
@@ -30,8 +30,8 @@ class _Mention:
 
     task: AnyTask
     flags: ParserContext
-    left: int = field(init=False)  # bare words that it must be given yet
-    bare: bool = False  # it was given one more
+    left: int = field(init=False)  # number of required bare words that are missing
+    bare: bool = False  # it has one more
     waits: bool = False  # the last flag's value comes next
 
     def __post_init__(self) -> None:

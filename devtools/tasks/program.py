@@ -1,4 +1,4 @@
-"""The program of invoke's that this process is, if it is one: what was typed, and which tasks there are."""
+"""The invoke program of this process, if it is one: its command line and its tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def running_program() -> Program | None:
     """None if another program uses the tasks as a library."""
-    module = sys.modules.get("invoke.program")  # where it is not imported yet, none runs
+    module = sys.modules.get("invoke.program")  # if it is not imported yet, none runs
     found = getattr(sys.modules.get("__main__"), "program", None)
     return found if module and isinstance(found, module.Program) else None
 
@@ -19,7 +19,7 @@ def running_program() -> Program | None:
 def allow_bytecode() -> None:
     """Let this process write bytecode again, which invoke forbids, if it is invoke's and the user does not forbid it.
 
-    Otherwise every command would compile all of our modules anew: a quarter of a second.
+    Otherwise every command would compile all of our modules again: a quarter of a second.
     """
     if running_program() is not None:
         sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)

@@ -1,4 +1,4 @@
-"""`invoke render`, `check`, `drift` and `secrets`: what a change would do, and what was changed by hand."""
+"""`invoke render`, `check`, `drift` and `secrets`: the effects of a change, and manual changes."""
 
 from __future__ import annotations
 
