@@ -1,1 +1,1 @@
-"""Tilt: the specs document of the layers, the library that Tiltfiles load, and a harness that tests Tiltfiles."""
+"""Tilt: the specs document of the layers, the library that Tiltfiles load, and a harness to test Tiltfiles."""

@@ -1,4 +1,4 @@
-"""(Stack, surroundings) → the layer-specs document that Tiltfiles read; pure.
+"""Makes the layer-specs document that Tiltfiles read from a stack and its surroundings; pure.
 
 The document is described in docs/layer-specs.md, its JSON Schema is docs/schema/layer-specs.schema.json.
 """
@@ -22,20 +22,20 @@ LIBRARY = Path(".devtools/infra.star")
 WATCH_FILE = Path(".devtools/run/contracts")  # what `invoke contracts --watch` writes
 PROTO = "ameide_core_proto"
 PREFIX = "infra:"
-INPUTS = "DEVTOOLS_TILT_INPUTS"  # in a layer's environment: which paths it is made of
+INPUTS = "DEVTOOLS_TILT_INPUTS"  # in a layer's environment: the paths it consists of
 GROUP = "infra.layer-tests."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the commands must carry, because Tilt freezes its own surroundings when it starts."""
+    """The environment that the commands must set, because Tilt fixes its own environment when it starts."""
 
     cluster: str  # its name
     provider: str
     context: str
     kubeconfig: Path
-    invoke: tuple[str, ...]  # the words before the task's name
-    env: Mapping[str, str] = field(default_factory=dict)  # laid over Tilt's own, for every command
+    invoke: tuple[str, ...]  # the command before the task's name
+    env: Mapping[str, str] = field(default_factory=dict)  # set over Tilt's own environment, for every command
     layers: Path  # the directory of layer files
     environments: Path  # the directory of overlays
     helm: Path | None = None  # the pinned helm; None if it is not built yet
@@ -43,9 +43,9 @@ class Surroundings:
 
 
 def layer_specs(stack: Stack, around: Surroundings) -> dict[str, Any]:
-    """The document, as JSON data: the same arguments give the same bytes.
+    """Return the document as JSON data: the same arguments give the same bytes.
 
-    Layers that this environment leaves out are not in it.
+    It does not contain layers that this environment leaves out.
     """
     active = [layer for layer in stack.layers if not layer.inactive]
     proto = _proto(stack, around)
@@ -81,12 +81,12 @@ def layer_specs(stack: Stack, around: Surroundings) -> dict[str, Any]:
 
 
 def resource_name(layer: Layer) -> str:
-    """What Tilt calls a layer: `infra:` and its alias or name."""
+    """Return Tilt's name of a layer: `infra:` and its alias or name."""
     return PREFIX + (layer.alias or layer.name)
 
 
 def label(stage: str, number: int) -> str:
-    """Return the group that Tilt shows a stage's layers in; `number` is that of the stage's first layer.
+    """Return Tilt's group for a stage's layers; `number` is that of the stage's first layer.
 
     Tilt sorts groups by name, so the number puts them in order. A label has at most 63 characters, a stage 42.
     """
@@ -94,18 +94,18 @@ def label(stage: str, number: int) -> str:
 
 
 def to_json(document: Mapping[str, Any]) -> str:
-    """The document as its file holds it."""
+    """Return the document as the text of its file."""
     return json_text(document) + "\n"
 
 
 def to_starlark(document: Mapping[str, Any]) -> str:
-    """The document as a Starlark file that sets INFRA_LAYER_SPECS: for Tiltfiles that load and do not read."""
+    """Return the document as a Starlark file that sets INFRA_LAYER_SPECS, for Tiltfiles that load it."""
     head = '"""Written by `invoke specs --output starlark`; the same as layer-specs.json."""\n\n'
     return f"{head}INFRA_LAYER_SPECS = {_literal(document, 0)}\n"
 
 
 def _literal(value: Any, depth: int) -> str:
-    """JSON data as a Starlark expression; a JSON string is a Starlark string but for its surrogate pairs."""
+    """Return JSON data as a Starlark expression; JSON strings are Starlark strings except for surrogate pairs."""
     pad, end = "    " * (depth + 1), "    " * depth
     if isinstance(value, Mapping) and value:
         rows = "".join(f"{pad}{_literal(key, 0)}: {_literal(item, depth + 1)},\n" for key, item in value.items())
@@ -138,7 +138,7 @@ def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str
         "env": {**resource["env"], INPUTS: inputs},
         "releases": [str(release.id) for release in layer.releases if release.installed and not release.smoke],
         "resource_deps": list(needs),
-        "allow_parallel": True,  # while a resource runs that does not allow it, Tilt starts nothing else
+        "allow_parallel": True,  # while a resource that does not allow it runs, Tilt starts nothing else
         "critical": layer.critical,
         "drift_cmd": _invoke(around, "drift", "--name", layer.name, *environment),
     }
@@ -147,7 +147,7 @@ def _layer(stack: Stack, layer: Layer, around: Surroundings, needs: Sequence[str
 def _resource(
     name: str, group: str, command: list[str], stack: Stack, around: Surroundings, watched: Iterable[Path]
 ) -> dict[str, Any]:
-    """What every local resource of Tilt has."""
+    """Return the fields of every local resource of Tilt."""
     return {
         "resource": name,
         "labels": [group],
@@ -164,7 +164,7 @@ def _invoke(around: Surroundings, *words: str) -> list[str]:
 
 
 def _proto(stack: Stack, around: Surroundings) -> dict[str, Any] | None:
-    """The protobuf module is published before any layer: charts and apps are built on what is published."""
+    """Return the resource that publishes the protobuf module before any layer, because charts and apps use it."""
     script = stack.root / "scripts" / "buf-build-push.sh"
     if not around.exists(script):
         return None
@@ -173,10 +173,10 @@ def _proto(stack: Stack, around: Surroundings) -> dict[str, Any] | None:
 
 
 def _refresh(stack: Stack, around: Surroundings) -> dict[str, Any]:
-    """Write this document anew when what it is made of changes.
+    """Return the resource that rewrites this document when its inputs change.
 
-    What does not exist yet is watched, too: the first overlay, the first environment. (For a path that does not exist
-    Tilt watches the nearest directory that does.)
+    Paths that do not exist yet are watched, too: the first overlay, the first environment. (For a missing path Tilt
+    watches the nearest existing directory.)
     """
     command = _invoke(around, "specs", "--env", stack.environment.name)
     resource = _resource(PREFIX + "specs", "infra.specs", command, stack, around, ())
@@ -185,7 +185,7 @@ def _refresh(stack: Stack, around: Surroundings) -> dict[str, Any]:
 
 
 def _watch(stack: Stack, around: Surroundings) -> dict[str, Any]:
-    """Look at every release and its contract for as long as Tilt runs; its command removes what was seen before."""
+    """Return the resource that checks every release and contract while Tilt runs; its command removes old results."""
     file = str(stack.root / WATCH_FILE)
     resource = _resource(PREFIX + "contracts", "infra.contracts", ["rm", "-f", file], stack, around, ())
     serve = _invoke(around, "contracts", "--watch", "--env", stack.environment.name)
@@ -193,7 +193,7 @@ def _watch(stack: Stack, around: Surroundings) -> dict[str, Any]:
 
 
 def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
-    """What a layer is made of: its file, the defaults, the environment's switches, charts and overlays."""
+    """Return the files of a layer: its own, the defaults, the environment's switches, charts and overlays."""
     environment = around.environments / stack.environment.name / "environment.yaml"
     paths = [stack.root / layer.file, around.layers / "_defaults.yaml", environment]
     paths += sorted({stack.root / where.file for where in stack.environment.where.values()})
@@ -204,14 +204,14 @@ def _watched(stack: Stack, layer: Layer, around: Surroundings) -> list[Path]:
 
 
 def _made_of(release: Release) -> list[Path]:
-    """The files that a release is made of; a stand-in is generated, and so is the archive of a packaged chart."""
+    """Return the files of a release, without generated ones: a stand-in, or the archive of a packaged chart."""
     chart = release.chart
     made_of = {"stand-in": (), "packaged": chart.sources}.get(chart.kind, (chart.path,))
     return [*made_of, *release.values_files, *release.secret_files]
 
 
 def _needs(layers: Sequence[Layer], first: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What each layer's resource waits for: the nearest earlier layer on the critical path, and declared needs."""
+    """Return the dependencies of each layer's resource: the nearest earlier critical layer, and declared needs."""
     home = {release.id: resource_name(layer) for layer in layers for release in layer.releases}
     needs: dict[str, tuple[str, ...]] = {}
     previous = tuple(first)

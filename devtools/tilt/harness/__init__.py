@@ -1,10 +1,10 @@
-"""Evaluate a Tiltfile without Tilt, so that it can be unit-tested.
+"""Evaluates a Tiltfile without Tilt, so that it can be unit-tested.
 
     loaded = assert_loads(Path("Tiltfile"), args=["--layers", "10"])
     assert loaded.resource("web").resource_deps == ("ameide_core_proto", "infra:10-bootstrap")
 
-Starlark evaluates it, with Tilt's functions as recorders. Nothing is run, no cluster is asked, and no file outside the
-repository is read. docs/tilt.md lists how it differs from Tilt. Needs the package starlark-pyo3.
+Starlark evaluates it, with Tilt's functions as recorders. It runs nothing, contacts no cluster, and reads no file
+outside the repository. docs/tilt.md lists how it differs from Tilt. Needs the package starlark-pyo3.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def load_tiltfile(  # noqa: PLR0913 - what a machine has
     """Evaluate a Tiltfile as `tilt <subcommand> -- <args>` does with this environment and kube context ("": none).
 
     It reads files below `root`, by default the Git work tree that holds the Tiltfile, or else the Tiltfile's directory.
-    `local` gives the output of what `local()` runs (a tuple, or a str for a shell), `render` the YAML of a `helm` or
-    `kustomize` Step; without them the first is refused and the second renders nothing. `extensions` are the files of
-    `ext://name`. Raises TiltfileError where Tilt would refuse to load, EnvironmentFault without starlark-pyo3.
+    `local` returns the output of a command of `local()` (a tuple, or a str for a shell), `render` the YAML of a `helm`
+    or `kustomize` Step; without them `local()` is refused and `helm` and `kustomize` render nothing. `extensions` are
+    the files of `ext://name`. Raises TiltfileError if Tilt would refuse to load, EnvironmentFault without
+    starlark-pyo3.
     """
     check_starlark()
     path = Path(tiltfile).absolute()
@@ -58,7 +59,7 @@ def load_tiltfile(  # noqa: PLR0913 - what a machine has
 
 
 def assert_loads(tiltfile: Path, **surroundings: Any) -> Loaded:
-    """Return the loaded Tiltfile; AssertionError with what is wrong and where. Takes what `load_tiltfile` takes."""
+    """Return the loaded Tiltfile; raise AssertionError with the problem and its place. Arguments as `load_tiltfile`."""
     try:
         return load_tiltfile(tiltfile, **surroundings)
     except TiltfileError as error:

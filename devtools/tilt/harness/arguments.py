@@ -1,4 +1,4 @@
-"""How Tilt takes arguments: each function's parameters and their types, with Tilt's own messages.
+"""Parses arguments as Tilt does: each function's parameters and their types, with Tilt's own messages.
 
 The types are those of Tilt's sources (internal/tiltfile and internal/tiltfile/value of 0.37).
 """
@@ -27,7 +27,7 @@ class Parameter:
 
 
 def parameters(text: str) -> tuple[Parameter, ...]:
-    """Return the parameters of a signature: `name:type` where required, `name?:type` where not."""
+    """Return the parameters of a signature: `name:type` if required, `name?:type` if not."""
     made = []
     for word in text.split():
         name, _, kind = word.partition(":")
@@ -37,7 +37,7 @@ def parameters(text: str) -> tuple[Parameter, ...]:
 
 @cache
 def signatures() -> Mapping[str, tuple[Parameter, ...]]:
-    """Return what every function of Tilt takes."""
+    """Return the parameters of every function of Tilt."""
     found = tomllib.loads(Path(__file__).with_name("signatures.toml").read_text(encoding="utf-8"))
     return {name: parameters(text) for name, text in found.items()}
 
@@ -61,7 +61,7 @@ def unpack(
         _put(found, named[name], value, directory, f'{function}: for parameter "{name}": ')
     for parameter in signature:
         if not parameter.required:
-            break  # as in Starlark: what comes after an optional parameter is optional
+            break  # as in Starlark: every parameter after an optional one is optional
         if parameter.name not in found:
             raise Refused(f"{function}: missing argument for {parameter.name}")
     return found
@@ -75,7 +75,7 @@ def _put(found: dict[str, Any], parameter: Parameter, value: Any, directory: Pat
 
 
 def _converted(kind: str, value: Any, directory: Path) -> Any:
-    """Return a value as its type has it; `part=x` is a part of an object of Tilt's API, `parts=x` a list of such."""
+    """Convert a value to its type; `part=x` is a part of an object of Tilt's API, `parts=x` a list of those."""
     kind, _, name = kind.partition("=")
     if not name:
         return CONVERTERS[kind](value, directory)
@@ -93,7 +93,7 @@ def _converted(kind: str, value: Any, directory: Path) -> Any:
 
 
 def part(name: str, params: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """Check a part of an object of Tilt's API: in Tilt, too, it is a dict."""
+    """Check a part of an object of Tilt's API, which is also a dict in Tilt."""
     kinds = {parameter.name: parameter.kind for parameter in signatures()[f"part.{name}"]}
     for key, value in params.items():
         if key not in kinds:
@@ -340,11 +340,11 @@ CONVERTERS: Mapping[str, Callable[[Any, Path], Any]] = {
 }
 
 
-# --- helpers for what functions check after unpacking
+# --- helpers for the checks of functions after unpacking
 
 
 def all_strings(items: Iterable[Any], wrong: Callable[[Any], str]) -> tuple[str, ...]:
-    """Check that elements are strings; `wrong` is what Tilt says of one that is not."""
+    """Check that elements are strings; `wrong` is Tilt's message for one that is not."""
     found = tuple(items)
     for item in found:
         if not isinstance(item, str):
@@ -358,7 +358,7 @@ def strings_of(items: tuple[Any, ...], prefix: str = "") -> tuple[str, ...]:
 
 
 def plain_strings(value: Any, what: str) -> tuple[str, ...]:
-    """Check a str or a list of str: what `ignore` and `only` take."""
+    """Check a str or a list of str, as in `ignore` and `only`."""
     wrong = f"{what} must be a string or a sequence of strings; found a "
     found = all_strings(values.items_of(value), lambda item: wrong + go_type(item))
     for item in found:
@@ -368,7 +368,7 @@ def plain_strings(value: Any, what: str) -> tuple[str, ...]:
 
 
 def command_of(value: Any) -> tuple[str, ...] | str:
-    """Check a command: a list is run as it is, a str by a shell; None is none."""
+    """Check a command: a list is run directly, a str by a shell; None is no command."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list | tuple | dict):
@@ -378,7 +378,7 @@ def command_of(value: Any) -> tuple[str, ...] | str:
 
 
 def directory_of(value: Any) -> str:
-    """Check a command's directory; None is that of the file that is being executed."""
+    """Check a command's directory; None is that of the executing file."""
     if value is not None and not isinstance(value, str):
         text = f"expected path | string. Actual type: {go_type(value)}"
         raise Refused(f"a command directory must be empty or a string: {text}")

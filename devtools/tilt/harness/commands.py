@@ -1,4 +1,4 @@
-"""Tilt's functions that would run something, the check of the context, and functions that only make a value."""
+"""Tilt's functions that would run a command, the check of the context, and functions that only make a value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = ("link", "port_forward", "probe", "exec_action", "http_get_action", "tcp
 
 _SEPARATOR = "---\n"
 _CHART_TEST = re.compile("^# Source: .*/tests/", re.MULTILINE)
-# Contexts of clusters that Tilt takes for local ones, by how their makers name them.
+# Contexts that Tilt considers local, by the naming of the tools that make them.
 _LOCAL = re.compile(
     r"(kind|k3d|colima)(-.*)?|minikube.*|docker-desktop|docker-for-desktop|microk8s.*|rancher-desktop"
     r"|orbstack|crc-.*|krucible-.*|.*/api-crc-testing.*"
@@ -32,7 +32,7 @@ _LOCAL = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What the caller says about the machine."""
+    """The caller's description of the machine."""
 
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Inputs:
 
 
 def step(name: str) -> Callable[[Mapping[str, Any]], Step]:
-    """Return a function that makes a value of its arguments."""
+    """Return a function that makes a value from its arguments."""
 
     def make(params: Mapping[str, Any]) -> Step:
         fields = dict(params)
@@ -75,13 +75,13 @@ def live_update_step(name: str, params: Mapping[str, Any], directory: Path) -> S
 
 
 def is_local_context(context: str) -> bool:
-    """Whether Tilt acts on a context without being allowed to; no context at all is fine."""
+    """Return whether Tilt uses a context without explicit permission; no context at all is fine."""
     return not context or _LOCAL.fullmatch(context) is not None
 
 
 @dataclass(slots=True, kw_only=True)
 class Commands:
-    """The commands of one evaluation; nothing is run but by `local` and `render`, which the caller gives."""
+    """The commands of one evaluation; only the caller's `local` and `render` run anything."""
 
     files: Files
     directory: Callable[[], Path]
@@ -92,7 +92,7 @@ class Commands:
     allowed: list[str] = field(default_factory=list)
 
     def run_local(self, params: Mapping[str, Any]) -> Blob:
-        """`local`: refused on a context that Tilt does not know to be a developer's."""
+        """`local`: refused on a context that Tilt does not consider a developer's."""
         if not self._is_allowed():
             raise Refused(
                 f"Refusing to run 'local' because {self.context} might be a production kube context.\n"
@@ -111,7 +111,7 @@ class Commands:
             ) from error
 
     def check_context(self) -> None:
-        """Refuse to act on what might be production."""
+        """Refuse to use a context that may be production."""
         if not self._is_allowed():
             raise Refused(
                 f"Stop! {self.context} might be production.\nIf you're sure you want to deploy there, add:\n"
@@ -123,7 +123,7 @@ class Commands:
         return is_local_context(self.context) or self.context in self.allowed
 
     def allow_k8s_contexts(self, params: Mapping[str, Any]) -> None:
-        """Allow more contexts than Tilt does by itself."""
+        """Allow further contexts."""
         wrong = "allow_k8s_contexts contexts must be a string or a sequence of strings; found a "
         self.allowed += arguments.all_strings(values.items_of(params["contexts"]), lambda item: wrong + go_type(item))
 
@@ -176,7 +176,7 @@ class Commands:
 
 
 def _prepared(blob: Blob, namespace: str) -> Blob:
-    """Return a chart's objects without what comes from its `tests` directory, in the namespace of the call."""
+    """Return a chart's objects without those from its `tests` directory, in the namespace of the call."""
     parts = [part for part in blob.text.split(_SEPARATOR) if not _CHART_TEST.search(part)]
     text = _SEPARATOR.join(parts)
     if namespace:
@@ -225,7 +225,7 @@ def _forward(item: Any, everything: Any) -> str:
 
 
 def check_selectors(value: Any) -> None:
-    """Refuse what is not a dict of labels, or a list of such."""
+    """Refuse a value that is neither a dict of labels nor a list of those."""
     if value is None:
         return
     if not isinstance(value, dict | list):
@@ -239,7 +239,7 @@ def check_selectors(value: Any) -> None:
 
 
 def check_directories(params: Mapping[str, Any], update: Any, serve: Any) -> None:
-    """Refuse a directory without the command it is for."""
+    """Refuse a directory without its command."""
     if params.get("dir", None) is not None and not update:
         if serve:
             text = "'dir' only affects 'cmd', not 'serve_cmd'. Did you mean to use 'serve_dir' instead?"

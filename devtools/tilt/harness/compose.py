@@ -23,7 +23,7 @@ class Service:
     resource: Resource
     project: str
     references: list[Reference] = field(default_factory=list)
-    context: str = ""  # what Compose itself builds it from
+    context: str = ""  # the build context if Compose itself builds it
     builds: list[Build] = field(default_factory=list)
 
 
@@ -38,7 +38,7 @@ class Compose:
     _texts: dict[str, list[str]] = field(default_factory=dict)  # by project
 
     def load(self, params: Mapping[str, Any], check_name: Callable[[str], None]) -> None:
-        """Record the services of these files, together with those that the project has already."""
+        """Record the services of these files, together with existing ones of the project."""
         items = values.items_of(params["configPaths"])
         if not items:
             raise Refused("Nothing to compose")
@@ -72,7 +72,7 @@ class Compose:
             self.services[name] = made
 
     def _bodies(self, texts: list[str], profiles: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The services of these texts by name, later ones over earlier ones."""
+        """Yield the services of these texts by name; later ones override earlier ones."""
         merged: dict[str, dict[str, Any]] = {}
         for text in texts:
             found = decode_one_yaml(text)
@@ -134,21 +134,21 @@ class Compose:
             service.references = [parse_reference(image)]
 
     def _rename(self, name: str, new_name: str) -> None:
-        """Rename a service, also where others wait for it."""
+        """Rename a service, also in the dependencies of others."""
         self.services = {new_name if key == name else key: item for key, item in self.services.items()}
         for item in self.services.values():
             deps = tuple(new_name if dep == name else dep for dep in item.resource.resource_deps)
             item.resource = replace(item.resource, resource_deps=deps)
 
     def check(self) -> None:
-        """Refuse what Compose cannot do."""
+        """Refuse settings that Compose cannot have."""
         for service in self.services.values():
             if any(item.entrypoint for build in service.builds for item in build.tree()):
                 raise Refused("docker_build/custom_build.entrypoint not supported for Docker Compose resources")
 
 
 def changed(resource: Resource, change: Mapping[str, Any]) -> Resource:
-    """Return a resource with what k8s_resource or dc_resource adds to it and sets."""
+    """Return a resource with the changes of k8s_resource or dc_resource."""
     auto_init = change.get("auto_init")
     return replace(
         resource,

@@ -1,7 +1,7 @@
-"""Starlark as Tilt speaks it, evaluated by a Starlark that lacks some of it.
+"""Tilt's dialect of Starlark, evaluated by a Starlark that lacks some of its features.
 
-Starlark's grammar is a part of Python's, so Python's parser finds what to rewrite. Where it finds nothing wrong with a
-text that is not Starlark, Starlark's own parser does. Positions are mapped back, so that errors name the original.
+Starlark's grammar is a subset of Python's, so Python's parser finds the parts to rewrite. Starlark's own parser rejects
+Python that is not Starlark. Positions are mapped back, so that errors name the original.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from devtools.tilt.harness.values import Blob, Step
 if TYPE_CHECKING:
     from starlark import Dialect, Globals, Module
 
-_ROUNDS = 2**31 - 1  # of a `while`: it is a `for` with a condition
+_ROUNDS = 2**31 - 1  # iterations of a `while`, which becomes a `for` with a condition
 _FRAME = re.compile(r"^ +\* (.*):(\d+), in ", re.MULTILINE)
 _PLACE = re.compile(r"^ *--> (.*):(\d+):(\d+)$", re.MULTILINE)
 _TAB, _TAB_SPACES = re.compile("\t"), b" " * 8
@@ -65,15 +65,15 @@ def evaluate(module: Module, name: str, text: str, loader: Any = None) -> Any:
 
 @dataclass(slots=True)
 class Source:
-    """A Tiltfile's text, rewritten, and the way back."""
+    """A Tiltfile's rewritten text, with a mapping back to the original."""
 
     original: str
     text: str = ""
-    names: tuple[str, ...] = ()  # the global names that it may set
+    names: tuple[str, ...] = ()  # global names that it may set
     _edits: list[tuple[int, int, bytes]] = field(default_factory=list)  # start, end, replacement; offsets in bytes
 
     def __post_init__(self) -> None:
-        """Rewrite what the evaluating Starlark does not know."""
+        """Rewrite syntax that the evaluating Starlark does not support."""
         tree = _parsed(self.original)
         if tree is not None:
             self.names = _global_names(tree)
@@ -95,7 +95,7 @@ class Source:
         for start, stop, text in self._edits:
             if offset < start + shift:
                 break
-            if offset < start + shift + len(text):  # within what was put there
+            if offset < start + shift + len(text):  # within a replacement
                 offset = start + shift
                 break
             shift += len(text) - (stop - start)
@@ -129,7 +129,7 @@ def _global_names(tree: ast.Module) -> tuple[str, ...]:
 
 
 class _Rewriter(ast.NodeVisitor):
-    """Collects what to rewrite: `while`, `%`, truth, and a module that the top level names."""
+    """Collects the parts to rewrite: `while`, `%`, truth tests, and modules loaded at the top level."""
 
     def __init__(self, text: str) -> None:
         self._data = text.encode()
@@ -147,7 +147,7 @@ class _Rewriter(ast.NodeVisitor):
         return [(start, end, text) for start, end, _, text in sorted(edits, key=lambda edit: (edit[0], edit[2]))]
 
     def tabs(self) -> None:
-        """A tab is as good as spaces, but not for the evaluating Starlark."""
+        """Replace tabs, which the evaluating Starlark does not accept as indentation."""
         if b"\t" not in self._data:
             return
         plain = {tokenize.STRING, tokenize.COMMENT}
@@ -161,7 +161,7 @@ class _Rewriter(ast.NodeVisitor):
                     self._replacements.append((at, at + 1, _TAB_SPACES if not line[: match.start()].strip() else b" "))
 
     def module(self, tree: ast.Module) -> None:
-        """Visit the top level, where what load_dynamic returns can be loaded as it is, functions included."""
+        """Visit the top level, where the result of load_dynamic can be loaded directly, functions included."""
         for statement in tree.body:
             match statement:
                 case ast.Assign(
@@ -178,7 +178,7 @@ class _Rewriter(ast.NodeVisitor):
         self._insertions.append((end, 9, f"; load('@dynamic', {bound}='exports__'); {name} = {bound}".encode()))
 
     def visit_While(self, node: ast.While) -> None:
-        """`while X:` is `for …:` and `if not X: break`."""
+        """Rewrite `while X:` to `for …:` and `if not X: break`."""
         start, end = self._span(node.test)
         begin, first = self._span(node)[0], self._span(node.body[0])[0]
         self._replacements.append((begin, self._data.index(b":", end), f"for __round in range({_ROUNDS})".encode()))
@@ -193,7 +193,7 @@ class _Rewriter(ast.NodeVisitor):
             self.visit(statement)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
-        """`a % b` is a call, so that blobs and `%(name)s` are formatted as Tilt does."""
+        """Rewrite `a % b` to a call, so that blobs and `%(name)s` are formatted as in Tilt."""
         self.generic_visit(node)
         if not isinstance(node.op, ast.Mod) or (
             isinstance(node.left, ast.Constant) and isinstance(node.left.value, int)
@@ -206,29 +206,29 @@ class _Rewriter(ast.NodeVisitor):
             self._replacements.append((match.end() - 1, match.end(), b","))
 
     def visit_If(self, node: ast.If) -> None:
-        """Truth."""
+        """Rewrite the truth test."""
         self._truth(node.test)
         self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
-        """Truth."""
+        """Rewrite the truth test."""
         self._truth(node.test)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
-        """Truth."""
+        """Rewrite the truth test."""
         for test in node.ifs:
             self._truth(test)
         self.generic_visit(node)
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
-        """Truth of what `not` negates."""
+        """Rewrite the truth test of what `not` negates."""
         if isinstance(node.op, ast.Not):
             self._truth(node.operand)
         self.generic_visit(node)
 
     def _truth(self, node: ast.expr) -> None:
-        """An empty blob is false; only a name, a call or a part of something can be one."""
+        """Rewrite a truth test: an empty blob is false, and only a name, a call or a part of a value can be a blob."""
         if isinstance(node, ast.BoolOp):
             for operand in node.values:
                 self._truth(operand)
@@ -267,7 +267,7 @@ def place_of(text: str, sources: Mapping[str, Source]) -> str:
 
 
 def place_of_call(stack: str, name: str, sources: Mapping[str, Source]) -> tuple[str, bool]:
-    """Return where a function was called, as Tilt says it, and whether that line calls it more than once."""
+    """Return where a function was called, in Tilt's form, and whether that line calls it more than once."""
     file, line = next(frame for frame in reversed(_FRAME.findall(stack)) if frame[0] in sources)
     number, _ = sources[file].place(int(line), 1)
     text = sources[file].original.splitlines()[number - 1]

@@ -38,11 +38,11 @@ _EXPORTS = "exports__"
 _POSITIONED = ("k8s_resource", "trigger_mode", *LIVE_UPDATE_STEPS)
 
 
-_WRAPPED = (*_POSITIONED, "local_git_repo", "exit", "filter_yaml")  # by functions of the prelude
+_WRAPPED = (*_POSITIONED, "local_git_repo", "exit", "filter_yaml")  # set by functions of the prelude
 
 
 class Exit(Exception):
-    """The Tiltfile ends here, and has loaded."""
+    """Ends the Tiltfile here, successfully."""
 
 
 class Evaluation:
@@ -54,14 +54,14 @@ class Evaluation:
         self.stack: list[Path] = []
         self.sources: dict[str, Source] = {}
         self.modules: dict[str, FrozenModule] = {}
-        self.values: dict[str, dict[str, Any]] = {}  # what a module exports that is data, by file
+        self.values: dict[str, dict[str, Any]] = {}  # the data that a module exports, by file
         self.dynamic: list[FrozenModule] = []  # the module that load_dynamic has just loaded, at each level
-        self.refusal = ""  # the last one: Starlark passes on its text only
+        self.refusal = ""  # the last one, because Starlark passes on only its text
         self.exited = False
         self.warnings: list[str] = []
         self.output: list[str] = []
         self.reads: dict[str, None] = {}
-        self.env = {"DEVTOOLS_TILT_HARNESS": "1", **inputs.env}  # infra.star then runs no helm of its own
+        self.env = {"DEVTOOLS_TILT_HARNESS": "1", **inputs.env}  # infra.star then does not run helm itself
         extensions = [path.absolute().parent.resolve() for path in inputs.extensions.values()]
         self.files = Files(roots=(inputs.root, *extensions), directory=self.directory, watch=self.watch)
         self.settings = Settings(self.warnings.append)
@@ -83,15 +83,15 @@ class Evaluation:
         )
 
     def directory(self) -> Path:
-        """Return the directory of the file that is being executed; functions of loaded files run in their caller's."""
+        """Return the directory of the executing file; functions of loaded files run in their caller's."""
         return (self.stack[-1] if self.stack else self.main).parent
 
     def watch(self, path: str) -> None:
-        """Note what would make Tilt load the Tiltfile again."""
+        """Record paths whose change makes Tilt load the Tiltfile again."""
         self.reads[path] = None
 
     def load(self) -> Loaded:
-        """Execute the Tiltfile and return what came of it."""
+        """Execute the Tiltfile and return the result."""
         with contextlib.suppress(Exit):
             self.execute(self.main)
         return self._finished()
@@ -120,7 +120,7 @@ class Evaluation:
             self.stack.pop()
 
     def _prepare(self, module: Module, path: Path) -> None:
-        """Give a module Tilt's names."""
+        """Set Tilt's names in a module."""
         for name, function in self._functions().items():
             module.add_callable(name, function)
         for name, value in self._constants(path).items():
@@ -148,7 +148,7 @@ class Evaluation:
     # --- functions
 
     def _functions(self) -> dict[str, Callable[..., Any]]:
-        """Return every function by its name in a Tiltfile; those with `__` are for the prelude."""
+        """Return every function by its name in a Tiltfile; names with `__` are for the prelude."""
         made = {}
         for name, function in self._by_name().items():
             called = f"__{name.replace('.', '_')}" if "." in name or name in _WRAPPED else name
@@ -246,7 +246,7 @@ class Evaluation:
         return self._refusing(name, call)
 
     def _refusing(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function whose refusals are remembered, and whose values are wrapped."""
+        """Return a function whose refusals are recorded, and whose values are wrapped."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -270,12 +270,12 @@ class Evaluation:
 
     def _place_of_call(self, stack: str, name: str) -> str:
         place, several = place_of_call(stack, name, self.sources)
-        return f"{place}#{len(self.recorder.images.steps)}" if several else place  # each call is one of its own
+        return f"{place}#{len(self.recorder.images.steps)}" if several else place  # each call makes a separate one
 
     # --- loading
 
     def _load(self, typed: str) -> FrozenModule:
-        """Return what `load` loads: each file once; a dynamically loaded one has been loaded just now."""
+        """Return the module that `load` binds: each file is loaded once, a dynamically loaded one just before."""
         if typed == "@dynamic":
             return self.dynamic.pop()
         try:
@@ -326,12 +326,12 @@ class Evaluation:
         return text
 
     def _call(self, path: str, name: str, args: Any, kwargs: Any) -> Any:
-        """Call a function of a dynamically loaded module; data goes in and comes out."""
+        """Call a function of a dynamically loaded module, with data as arguments and result."""
         result = self.modules[path].call("call_export__", name, wrapped(list(args)), wrapped(dict(kwargs)))
         return wrapped(result)
 
     def _names_here(self) -> None:
-        """Note that the file that is being executed has a function from a workload to a resource's name."""
+        """Record that the executing file has a function from a workload to a resource's name."""
         path = str(self.stack[-1])
 
         def name_of(entity: Entity) -> Any:
@@ -360,7 +360,7 @@ class Evaluation:
         raise Exit
 
     def _ended(self, error: Exception) -> Exception:
-        """Return what a Starlark error means: the end that was asked for, or a refusal with its place."""
+        """Return the meaning of a Starlark error: a requested exit, or a refusal with its place."""
         if self.exited:
             return Exit()
         text = str(error)
@@ -372,7 +372,7 @@ class Evaluation:
         return TiltfileError(self.refusal, hint=hint)
 
     def _finished(self) -> Loaded:
-        """Do what Tilt does after the last line."""
+        """Do the work that Tilt does after the last line."""
         try:
             resources = self.recorder.finish(self.commands.check_context, self.settings.unused_images_allowed())
             chosen = tuple(values.enabled(resources, self.config.chosen(), cleared=self.config.cleared))

@@ -21,14 +21,14 @@ Arguments = Mapping[str, Any]  # of one call, by parameter, converted
 
 @dataclass(slots=True, kw_only=True)
 class Files:
-    """What one evaluation can read: the regular files below some directories."""
+    """The files that one evaluation can read: regular files below some directories."""
 
     roots: tuple[Path, ...]  # resolved; the first is the repository
-    directory: Callable[[], Path]  # of the file that is being executed
+    directory: Callable[[], Path]  # of the executing file
     watch: Callable[[str], None]
 
     def inside(self, path: str) -> bool:
-        """Whether a path, with its links followed, is below one of the roots."""
+        """Return whether a path, with links resolved, is below one of the roots."""
         try:
             resolved = Path(path).resolve()
             return any(resolved.is_relative_to(root) for root in self.roots)
@@ -36,15 +36,15 @@ class Files:
             return False
 
     def exists(self, path: str) -> bool:
-        """Whether there is something; outside the root there is nothing."""
+        """Return whether a path exists; outside the roots nothing does."""
         return self.inside(path) and Path(path).exists()
 
     def is_file(self, path: str) -> bool:
-        """Whether it is a regular file that may be read."""
+        """Return whether it is a regular file that may be read."""
         return self.inside(path) and Path(path).is_file()
 
     def read(self, path: str) -> str:
-        """Return a file's text, and note that Tilt watches it; raises FileNotFoundError or Refused."""
+        """Return a file's text, and record that Tilt watches it; raise FileNotFoundError or Refused."""
         if not self.inside(path):
             text = f"outside {self.roots[0]} nothing is read (root= sets another directory)"
             raise FileNotFoundError(f"open {path}: no such file or directory: {text}")
@@ -81,7 +81,7 @@ class Files:
             return Blob(params["default"], f"file: {path}")
 
     def watch_file(self, params: Arguments) -> None:
-        """Note a path to watch."""
+        """Record a path to watch."""
         self.watch(params["paths"])
 
     def listdir(self, params: Arguments) -> list[str]:
@@ -124,7 +124,7 @@ class Files:
             return params["default"]
 
     def path_functions(self) -> Mapping[str, Callable[..., Any]]:
-        """Return `os.path`, with Go's rules; relative paths are meant from the executed file's directory."""
+        """Return `os.path`, with Go's rules; paths are relative to the executing file's directory."""
         return {
             "abspath": lambda params: values.absolute(self.directory(), params["path"]),
             "basename": lambda params: (
@@ -150,7 +150,7 @@ class Files:
 
 
 def join(*parts: Any) -> str:
-    """`os.path.join`: as Go's, so an absolute part does not start anew."""
+    """`os.path.join` with Go's rules: an absolute part does not discard the earlier ones."""
     for index, part in enumerate(parts):
         if not isinstance(part, str):
             raise Refused(f"os.path.join() only accepts strings. Argument #{index}: {shown(part)}")
@@ -172,7 +172,7 @@ def quote(params: Arguments) -> str:
 
 
 def decode_json(text: str, source: str = "") -> Any:
-    """Return the value of a JSON text; what is wrong with it is worded as Go does."""
+    """Return the value of a JSON text; errors are worded as in Go."""
     where = f"error parsing JSON{f' from {source}' if source else ''}: "
     try:
         decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_int, parse_float=_float)
@@ -220,7 +220,7 @@ def _go_json(error: json.JSONDecodeError) -> str:
 
 
 def decode_yaml(text: str, source: str = "") -> list[Any]:
-    """Return the documents of a YAML stream as JSON could hold them; empty ones are left out."""
+    """Return the documents of a YAML stream as JSON values, without empty ones."""
     from devtools.base.machine_yaml import read_documents
 
     try:
@@ -242,7 +242,7 @@ def _single(found: list[Any]) -> Any:
 
 
 def _json_value(value: Any) -> Any:
-    """Keys are strings, and a number without a fraction is an int: Tilt reads YAML by way of JSON."""
+    """Convert keys to strings and numbers without a fraction to int, because Tilt reads YAML by way of JSON."""
     if isinstance(value, Mapping):
         if None in value:
             raise ValueError("error converting YAML to JSON: unsupported map key of type: null")
@@ -280,7 +280,7 @@ def dump_yaml(value: Any) -> str:
     import yaml
 
     class Dumper(yaml.CSafeDumper):
-        """Quotes as Go's library does."""
+        """Quotes strings as Go's library does."""
 
     def represent(dumper: Any, text: str) -> Any:
         plain = dumper.resolve(yaml.ScalarNode, text, (True, False)) == "tag:yaml.org,2002:str"

@@ -33,13 +33,13 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The reference as people write it, without Docker's defaults."""
+        """The reference as usually written, without Docker's defaults."""
         name = self.name.removeprefix("docker.io/").removeprefix("library/")
         return name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
 def parse_reference(text: str) -> Reference:
-    """Return the reference that a text means; raises Refused."""
+    """Parse a reference; raise Refused."""
     domain, _, rest = text.partition("/")
     if not rest or not (re.search(r"[.:A-Z]", domain) or domain == "localhost"):
         domain, rest = "docker.io", text
@@ -60,27 +60,27 @@ class Build:
 
     image: Image
     reference: Reference
-    exact: bool  # whether only this tag is meant
+    exact: bool  # whether it is only for this tag
     in_env: bool = False
     contents: str = ""  # of the Dockerfile
     build_args: Mapping[str, str] = field(default_factory=dict)
     image_deps: tuple[Reference, ...] = ()
     entrypoint: bool = False
-    bases: list[Build] = field(default_factory=list)  # builds that this one is made from
+    bases: list[Build] = field(default_factory=list)  # builds that this one is based on
     used: bool = False
 
     def matches(self, reference: Reference) -> bool:
-        """Whether something that runs this reference runs what is built here."""
+        """Return whether a container with this reference runs the image built here."""
         return reference == self.reference if self.exact else reference.name == self.reference.name
 
     def tree(self) -> Iterator[Build]:
-        """This build and those that it is made from."""
+        """This build and those that it is based on."""
         yield self
         for base in self.bases:
             yield from base.tree()
 
     def watched(self) -> tuple[str, ...]:
-        """Paths whose change builds it anew, those of its bases included."""
+        """Paths whose change triggers a build, those of its bases included."""
         return tuple(
             path
             for build in self.tree()
@@ -95,7 +95,7 @@ class Images:
     files: Files
     warn: Callable[[str], None]
     builds: list[Build] = field(default_factory=list)
-    steps: dict[int, tuple[str, Step]] = field(default_factory=dict)  # every step, by identity, and its place
+    steps: dict[int, tuple[str, Step]] = field(default_factory=dict)  # every step by identity, and its place
     _unused: dict[str, Step] = field(default_factory=dict)  # by place
 
     def docker_build(self, params: Mapping[str, Any]) -> None:
@@ -139,7 +139,7 @@ class Images:
         return Step(kind="custom_build", values={"ref": params["ref"]})
 
     def _shared(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Check what both kinds of builds take."""
+        """Check the arguments of both kinds of builds."""
         with refused_as("live_update: "):
             live_update = self.live_update(params.get("live_update"))
         only = arguments.plain_strings(params.get("only"), "only")
@@ -155,20 +155,20 @@ class Images:
         return Build(image, reference, bool(reference.tag), in_env, entrypoint=bool(params.get("entrypoint")), **more)
 
     def add(self, build: Build) -> None:
-        """Record a build; refuses a second one of the same reference."""
+        """Record a build; refuse a second one of the same reference."""
         for other in self.builds:
             if other.reference == build.reference:
                 name = json.dumps(build.reference.familiar)
                 raise Refused(f"Image for ref {name} has already been defined")
         for other in self.builds:
-            if other.reference.name == build.reference.name:  # of two tags, each means itself only
+            if other.reference.name == build.reference.name:  # of two tags, each matches only itself
                 other.exact = build.exact = True
         self.builds.append(build)
 
     # --- live_update
 
     def note_step(self, place: str, step: Step) -> None:
-        """Note a step; one that no live_update uses is an error when the Tiltfile ends."""
+        """Record a step; a step that no live_update uses is an error when the Tiltfile ends."""
         self.steps[id(step)] = (place, step)
         self._unused[place] = step
 
@@ -212,7 +212,7 @@ class Images:
     # --- which image is built for what
 
     def find(self, reference: Reference) -> Build | None:
-        """Return the build of an image that something runs, and note that it is used."""
+        """Return the build of an image that a container runs, and record its use."""
         for build in self.builds:
             if build.matches(reference):
                 build.used = True
@@ -220,7 +220,7 @@ class Images:
         return None
 
     def warn_of_unused(self, allowed: Sequence[str], config: str, *, unresourced: bool) -> None:
-        """Warn of the first image that nothing deploys, as Tilt does; `config` is what deploys other images."""
+        """Warn about the first image that nothing deploys, as Tilt does; `config` names what deploys other images."""
         unused = [build.reference.familiar for build in self.builds if not build.used]
         unused = [name for name in unused if name not in allowed and "*" not in allowed]
         if not unused:
@@ -244,7 +244,7 @@ class Images:
             )
 
     def assemble(self) -> None:
-        """Find what each image is made from."""
+        """Find the base images of each image."""
         for build in self.builds:
             for reference in base_images(build.contents, build.build_args):
                 if (base := self.find(reference)) is not None and base is not build:
@@ -278,7 +278,7 @@ def check_restarts(builds: Mapping[str, Sequence[Build]]) -> None:
 
 
 def check_cycle(name: str, build: Build, above: tuple[int, ...] = ()) -> None:
-    """Refuse an image that is made from itself."""
+    """Refuse an image that is based on itself."""
     if id(build) in above:
         tag = f":{build.reference.tag}" if build.reference.tag else ""
         raise Refused(f"getting image build info for {name}: Image dependency cycle: {build.reference.name}{tag}")
@@ -297,7 +297,7 @@ def _image_dep(text: str) -> Reference:
 
 
 def _check_order(kind: str, done: set[str]) -> None:
-    """Refuse a step that comes too late, after the kinds of steps that are done."""
+    """Refuse a step that comes after steps of a later kind."""
     if kind == "initial_sync" and done:
         raise Refused("initial_sync must appear at most once, at the start of the list")
     if kind == "fall_back_on" and done - {"initial_sync", "fall_back_on"}:
@@ -328,7 +328,7 @@ def _within(path: str, parent: str) -> bool:
 
 
 def base_images(dockerfile: str, build_args: Mapping[str, str]) -> Iterator[Reference]:
-    """Every image that a Dockerfile starts from or copies from, with its ARGs filled in."""
+    """Yield every image that a Dockerfile starts from or copies from, with its ARGs filled in."""
     args: dict[str, str] = {}
     for line in re.sub(r"\\\r?\n", " ", dockerfile).splitlines():
         match = _INSTRUCTION.match(line)

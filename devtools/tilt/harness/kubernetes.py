@@ -40,7 +40,7 @@ class Entity:
 
     @property
     def own_namespace(self) -> str:
-        """The namespace it says."""
+        """The namespace in its metadata."""
         return str(self.metadata.get("namespace") or "")
 
     @property
@@ -64,12 +64,12 @@ class Entity:
         return _mapping(self.data.get("metadata"))
 
     def fragments(self) -> list[str]:
-        """Return its names from the shortest to the one that is always unique, as Tilt spells them."""
+        """Return its names in Tilt's form, from the shortest to the one that is always unique."""
         parts = [part.replace("\\", "\\\\").replace(":", "\\:") for part in self._parts()]
         return [":".join(parts[: count + 1]).lower() for count in range(len(parts))]
 
     def identity(self) -> str:
-        """Return all that tells it from others, as Tilt spells it."""
+        """Return its full identity in Tilt's form."""
         return f"{self.name}:{self.kind}:{self.namespace}:{self.group}".lower()
 
     def full_name(self) -> str:
@@ -88,7 +88,7 @@ class Entity:
             yield _mapping(spec.get("template"))
 
     def pod_specs(self) -> Iterator[Mapping[str, Any]]:
-        """The pods it is or makes."""
+        """The pods that it is or makes."""
         bodies = [self.data] if self.kind == "Pod" and self.api_version == "v1" else self.templates()
         for body in bodies:
             if isinstance(spec := body.get("spec"), Mapping):
@@ -103,7 +103,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Objects by the start of their fields; an empty one is every object."""
+    """A selector of objects by their fields; an empty one matches every object."""
 
     api_version: str = ""
     kind: str = ""
@@ -111,7 +111,7 @@ class Selector:
     namespace: str = ""
 
     def matches(self, entity: Entity) -> bool:
-        """Whether an object is chosen; each field is a regular expression found anywhere in the object's."""
+        """Return whether an object matches; each field is a regular expression, found anywhere in the object's."""
         pairs = (
             (self.api_version, entity.api_version),
             (self.kind, entity.kind),
@@ -122,7 +122,7 @@ class Selector:
 
 
 def selector(params: Mapping[str, Any]) -> Selector:
-    """Return the selector of a call; refuses what is not a regular expression."""
+    """Return the selector of a call; refuse an invalid regular expression."""
     made = Selector(*(params.get(key, "") for key in ("api_version", "kind", "name", "namespace")))
     for what in ("api_version", "kind", "name", "namespace"):
         try:
@@ -139,15 +139,15 @@ class Objects:
     files: Files
     images: Images
     directory: Callable[[], Any]
-    entities: list[Entity] = field(default_factory=list)  # those that no resource has yet
+    entities: list[Entity] = field(default_factory=list)  # objects that are in no resource yet
     kinds: dict[Selector, list[tuple[str, str, str]]] = field(
         default_factory=dict
-    )  # where images are: path, two fields
-    unknown: bool = False  # some chart was not rendered: which objects there are is not known
+    )  # the places of images: path, two fields
+    unknown: bool = False  # a chart was not rendered, so the objects are not all known
     _known: dict[tuple[str, ...], None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Know the kinds that Tilt knows without images."""
+        """Start with the kinds that Tilt knows without images."""
         self.kinds |= {Selector("batch/v1", "Job"): [], Selector("batch/v1", "CronJob"): []}
 
     def k8s_yaml(self, params: Mapping[str, Any]) -> None:
@@ -168,7 +168,7 @@ class Objects:
         self.entities += found
 
     def filter_yaml(self, params: Mapping[str, Any]) -> list[Blob]:
-        """Return the objects that match and the rest."""
+        """Return the matching objects and the rest."""
         chosen, labels = selector(params), params.get("labels", {})
         match: list[Mapping[str, Any]] = []
         rest: list[Mapping[str, Any]] = []
@@ -180,7 +180,7 @@ class Objects:
         return [Blob("---\n".join(dump_yaml(dict(item)) for item in part), unknown) for part in (match, rest)]
 
     def k8s_kind(self, params: Mapping[str, Any]) -> None:
-        """Note that a kind is a workload, and where its images are."""
+        """Record that a kind is a workload, and where its images are."""
         paths, one = params.get("image_json_path", ()), params.get("image_object")
         if paths and one:
             raise Refused("Cannot specify both image_json_path and image_object")
@@ -188,7 +188,7 @@ class Objects:
         self._locate(selector({key: params[key] for key in ("kind", "api_version") if key in params}), located)
 
     def k8s_image_json_path(self, params: Mapping[str, Any]) -> None:
-        """Note where the images of some objects are."""
+        """Record where the images of some objects are."""
         if not any(params.get(key) for key in ("kind", "name", "namespace")):
             raise Refused("at least one of kind, name, or namespace must be specified")
         self._locate(selector(params), [(path, "", "") for path in params["paths"]])
@@ -212,7 +212,7 @@ class Objects:
     # --- workloads and what belongs to them
 
     def images_of(self, entity: Entity) -> list[Reference]:
-        """Return the images of an object: of its containers, where k8s_kind says, and in variables."""
+        """Return the images of an object: of its containers, at the paths of k8s_kind, and in variables."""
         found = [_reference(item.get("image", ""), "parsing") for item in entity.containers()]
         volumes = [
             item for spec in entity.pod_specs() for item in spec.get("volumes") or () if isinstance(item, Mapping)
@@ -234,7 +234,7 @@ class Objects:
         return found
 
     def take_workloads(self) -> list[Entity]:
-        """Return the objects that run something, and take them from the rest."""
+        """Remove the objects that run containers from the rest, and return them."""
         workloads = [item for item in self.entities if self._is_workload(item)]
         self.entities = [item for item in self.entities if item not in workloads]
         return workloads
@@ -244,7 +244,7 @@ class Objects:
             return any(chosen.matches(entity) for chosen in self.kinds) or bool(self.images_of(entity))
 
     def take_services(self, workload: Entity) -> list[Entity]:
-        """Return the Services that select a workload's pods, and take them from the rest."""
+        """Remove the Services that select a workload's pods from the rest, and return them."""
         found = [
             item for item in self.entities for template in workload.templates() if _selects(item, template, workload)
         ]
@@ -253,7 +253,7 @@ class Objects:
 
 
 def unique_names(workloads: Sequence[Entity]) -> list[str]:
-    """Return each workload's shortest name that no other has."""
+    """Return each workload's shortest unique name."""
     counts: dict[str, int] = {}
     for workload in workloads:
         for name in workload.fragments():
@@ -266,7 +266,7 @@ def unique_names(workloads: Sequence[Entity]) -> list[str]:
 
 
 def parse(text: str) -> list[Entity]:
-    """Return the objects of a YAML stream; those of a List one by one."""
+    """Return the objects of a YAML stream, including the items of each List."""
     from devtools.base.machine_yaml import read_documents
 
     try:
@@ -305,7 +305,7 @@ def _entities(item: Any) -> Iterator[Entity]:
 
 
 def _selects(service: Entity, template: Mapping[str, Any], workload: Entity) -> bool:
-    """Whether a Service selects the pods of a template, in its namespace."""
+    """Return whether a Service selects the pods of a template, in its namespace."""
     if service.kind != "Service" or service.group:
         return False
     selected = _mapping(_mapping(service.data.get("spec")).get("selector"))
@@ -354,5 +354,5 @@ def short_names(entities: Iterable[Entity]) -> tuple[str, ...]:
 
 
 def full_names(entities: Iterable[Entity]) -> str:
-    """Return the objects as Tilt lists them."""
+    """Return the objects in Tilt's list form."""
     return ", ".join(json.dumps(entity.full_name()) for entity in entities)

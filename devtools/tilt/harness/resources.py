@@ -1,4 +1,4 @@
-"""Tilt's functions that make resources, and what Tilt makes of them when the Tiltfile ends.
+"""Tilt's functions that make resources, and how Tilt assembles them when the Tiltfile ends.
 
 The rules are those of Tilt's sources (internal/tiltfile: local_resource.go, k8s.go, docker_compose.go,
 tiltfile_state.go) of 0.37.
@@ -41,7 +41,7 @@ class Workload:
 class Recorder:
     """The resources of one evaluation."""
 
-    directory: Callable[[], Path]  # of the file that is being executed
+    directory: Callable[[], Path]  # of the executing file
     warn: Callable[[str], None]
     objects: Objects
     images: Images
@@ -92,7 +92,7 @@ class Recorder:
         self.local_resource(params, parallel=True)
 
     def k8s_resource(self, place: str, params: Mapping[str, Any]) -> None:
-        """Note a change of a workload, or a resource of objects that are none; applied when the Tiltfile ends."""
+        """Record a change of a workload, or a resource of other objects; applied when the Tiltfile ends."""
         workload, new_name = params.get("workload", ""), params.get("new_name", "")
         name = workload or new_name
         if not name:
@@ -153,7 +153,7 @@ class Recorder:
         self.images.add(Build(image, reference, bool(reference.tag)))
 
     def trigger_mode(self, place: str, params: Mapping[str, Any]) -> None:
-        """Set the mode of every resource that has none of its own."""
+        """Set the mode of every resource that does not set one."""
         if self._mode_set_at:
             raise Refused(f"trigger_mode can only be called once. It was already called at {self._mode_set_at}")
         self.mode, self._mode_set_at = params["trigger_mode"], place
@@ -169,7 +169,7 @@ class Recorder:
     # --- when the Tiltfile ends, in Tilt's order
 
     def finish(self, check_context: Callable[[], None], unused_allowed: Sequence[str]) -> tuple[Resource, ...]:
-        """Return the resources; raises Refused if Tilt refuses the whole."""
+        """Return the resources; raise Refused if Tilt refuses the Tiltfile."""
         self.images.assemble()
         self._assemble()
         for service in self.compose.services.values():
@@ -311,7 +311,7 @@ class Recorder:
         return self._moded(replace(workload.resource, objects=names), workload.builds)
 
     def _moded(self, resource: Resource, builds: Sequence[Build] = ()) -> Resource:
-        """Return a resource with the mode it has, and with its images."""
+        """Return a resource with its mode and its images."""
         refs = dict.fromkeys(item.image.ref for build in builds for item in build.tree())
         return replace(resource, trigger_mode=resource.trigger_mode or self.mode, images=tuple(refs))
 

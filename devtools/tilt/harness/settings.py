@@ -1,4 +1,4 @@
-"""Settings: what a Tiltfile defines with `config`, and the functions of Tilt that only set something."""
+"""Settings that a Tiltfile defines with `config`, and Tilt's functions that only set something."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Config:
 
     words: tuple[str, ...]  # after `--`
     files: Files
-    directory: Callable[[], Path]  # of the file that is being executed
+    directory: Callable[[], Path]  # of the executing file
     kinds: dict[str, Kind] = field(default_factory=dict)
     usage: dict[str, str] = field(default_factory=dict)
-    positional: str = ""  # the setting that takes words that are not flags
+    positional: str = ""  # the setting for arguments that are not flags
     parsed_in: Path | None = None
-    enabled: tuple[str, ...] = ()  # resources to run; none: all
+    enabled: tuple[str, ...] = ()  # resources to run; empty: all
     cleared: bool = False
 
     def define(self, kind: Kind) -> Callable[[Mapping[str, Any]], None]:
@@ -61,7 +61,7 @@ class Config:
         return defined
 
     def parse(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        """`config.parse`: what tilt_config.json and, over it, the words say; settings that neither gives are absent."""
+        """`config.parse`: the settings of tilt_config.json, overridden by the arguments; unset ones are absent."""
         where = self.directory()
         if self.parsed_in not in {None, where}:
             text = f"It was called from {self.parsed_in} and {where}"
@@ -79,7 +79,7 @@ class Config:
         self.enabled, self.cleared = (), True
 
     def chosen(self) -> tuple[str, ...]:
-        """Return the resources that were asked for; none: all."""
+        """Return the requested resources; empty: all."""
         return self.enabled or (() if self.parsed_in is not None else self.words)
 
     # --- tilt_config.json
@@ -113,10 +113,10 @@ class Config:
             raise Refused(f"{path} specified invalid value for setting {name}: {wrong}")
         return _floats(value) if kind == "object" else value
 
-    # --- the words after `--`
+    # --- the arguments after `--`
 
     def _words(self) -> dict[str, Any]:
-        """Read the words as the flag library of Tilt does."""
+        """Parse the arguments as Tilt's flag library does."""
         found: dict[str, Any] = {}
         plain: list[str] = []
         rest = list(self.words)
@@ -164,7 +164,7 @@ class Config:
     def _put(self, found: dict[str, Any], name: str, value: str) -> None:
         kind = self.kinds[name]
         if kind == "string_list":
-            found.setdefault(name, []).append(value)  # a comma does not part it: Tilt's flags do not either
+            found.setdefault(name, []).append(value)  # a comma does not separate values, as in Tilt's flags
             return
         if name in found:
             raise Refused(f"{kind} settings can only be specified once. multiple values found (last value: {value})")
@@ -181,7 +181,7 @@ class Config:
             found[name] = value
 
     def _wrong(self, text: str) -> Refused:
-        """Return the error with the flags there are."""
+        """Return the error with the defined flags."""
         names = sorted(name for name in self.kinds if name != self.positional)
         flags = {name: f"      --{name}{_TYPES[self.kinds[name]]}" for name in names}
         width = max(map(len, flags.values()), default=0)
@@ -193,7 +193,7 @@ class Config:
 
 
 def _go_json_type(value: Any) -> str:
-    """Return how Go names what it decoded."""
+    """Return Go's name for a decoded value's type."""
     names = {bool: "bool", int: "float64", float: "float64", str: "string", list: "[]interface {}"}
     return "<nil>" if value is None else names.get(type(value), "map[string]interface {}")
 
@@ -216,7 +216,7 @@ _FEATURES = ("snapshots", "cluster_refresh", *_OBSOLETE_FEATURES)
 
 @dataclass(slots=True)
 class Settings:
-    """What was set, by function; and the objects of Tilt's own API."""
+    """The settings by function, and the objects of Tilt's own API."""
 
     warn: Callable[[str], None]
     by_function: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -233,7 +233,7 @@ class Settings:
                 check(self, params)
             known = self.by_function.setdefault(name, {})
             for key, item in params.items():
-                if isinstance(item, tuple):  # of several calls, Tilt puts lists together
+                if isinstance(item, tuple):  # Tilt joins the lists of several calls
                     known[key] = [*known.get(key, ()), *item]
                 elif item is not None:
                     known[key] = item
@@ -284,7 +284,7 @@ def _version_settings(_: Settings, params: Mapping[str, Any]) -> None:
 
 
 def _in_range(part: str, constraint: str) -> bool:
-    """Whether the version is within every one of these bounds."""
+    """Return whether the version is within all of these bounds."""
     bounds = re.sub(r"([<>=!])\s+", r"\1", part).split()
     return all(_in_bound(bound, constraint) for bound in bounds)
 
@@ -388,4 +388,4 @@ NAMES = (
     *("docker_prune_settings", "analytics_settings", "experimental_analytics_report", "experimental_telemetry_cmd"),
     *("experimental_metrics_settings", "disable_snapshots", "enable_feature", "disable_feature", "default_registry"),
 )
-"""The functions that only set something, beside those of `v1alpha1`."""
+"""The functions that only set something, besides those of `v1alpha1`."""

@@ -1,4 +1,4 @@
-"""The values of a Tiltfile, with the names and texts that Tilt uses for them; and what its evaluation results in."""
+"""The values of a Tiltfile, with Tilt's names and texts for them, and the result of its evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from devtools.planning.graph import reached
 
 
 class TiltfileError(ConfigError):
-    """The Tiltfile does not load; the message is what Tilt would say, the hint where."""
+    """The Tiltfile does not load; the message is Tilt's, the hint is the place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +49,21 @@ class Resource:
 
     name: str
     kind: Literal["local", "k8s", "dc"]
-    cmd: tuple[str, ...] | str = ()  # a tuple is run as it is, a str by a shell
+    cmd: tuple[str, ...] | str = ()  # a tuple is run directly, a str by a shell
     serve_cmd: tuple[str, ...] | str = ()
     deps: tuple[str, ...] = ()  # watched paths, absolute
-    resource_deps: tuple[str, ...] = ()  # those that exist: Tilt drops others with a warning
+    resource_deps: tuple[str, ...] = ()  # only existing ones: Tilt drops others with a warning
     labels: tuple[str, ...] = ()  # sorted
     env: Mapping[str, str] = field(default_factory=dict)
     dir: str = ""  # absolute
     trigger_mode: str = "auto"  # or manual
     auto_init: bool = True  # runs on `tilt up`
     allow_parallel: bool = False
-    enabled: bool = True  # chosen by the arguments, or by config.set_enabled_resources
+    enabled: bool = True  # selected by the arguments, or by config.set_enabled_resources
     links: tuple[str, ...] = ()
     port_forwards: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()  # `kind/name` of Kubernetes objects
-    images: tuple[str, ...] = ()  # those of its containers that Tilt builds
+    images: tuple[str, ...] = ()  # images of its containers that Tilt builds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +72,15 @@ class Loaded:
 
     resources: tuple[Resource, ...]  # in the order they were made
     images: tuple[Image, ...] = ()
-    warnings: tuple[str, ...] = ()  # what Tilt would warn of; `print` and `exit` are in `output`
+    warnings: tuple[str, ...] = ()  # Tilt's warnings; `print` and `exit` are in `output`
     output: tuple[str, ...] = ()
     allowed_contexts: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()  # files and directories whose change makes Tilt load it again, absolute
     locals: tuple[tuple[str, ...] | str, ...] = ()  # commands that local() ran while loading
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # update_settings and its like
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # update_settings and similar functions
 
     def resource(self, name: str) -> Resource:
-        """The resource of this name; raises KeyError with similar names if there is none."""
+        """Return the resource of this name; raise KeyError with similar names if there is none."""
         for resource in self.resources:
             if resource.name == name:
                 return resource
@@ -88,18 +88,18 @@ class Loaded:
         raise KeyError(f"no resource {name!r}; near: {', '.join(near) or 'none'}")
 
     def order(self) -> tuple[str, ...]:
-        """The names of what `tilt up` runs, dependencies first; otherwise as they were made."""
+        """The names of the resources that `tilt up` runs, dependencies first; otherwise in order of creation."""
         run = {item.name: item.resource_deps for item in self.resources if item.enabled and item.auto_init}
         return in_order({name: tuple(dep for dep in deps if dep in run) for name, deps in run.items()})
 
     def waits_for(self, name: str) -> frozenset[str]:
-        """Everything that must have been ready once before this resource is built, directly or not."""
+        """Return all resources that must have been ready once before this one is built, directly or not."""
         deps = self.resource(name).resource_deps
         return frozenset(reached(deps, lambda other: self.resource(other).resource_deps))
 
 
 def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Every dependency before its dependents, otherwise in this order; those of a cycle are missing from the result."""
+    """Return every dependency before its dependents, otherwise in this order; without resources in a cycle."""
     rank = {name: index for index, name in enumerate(deps)}
     waiting = {name: len(set(others)) for name, others in deps.items()}
     names = list(deps)
@@ -117,7 +117,7 @@ def in_order(deps: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
 
 
 UNCATEGORIZED = "uncategorized"
-"""The resource of the objects that no other resource has."""
+"""Return the resource of the objects that are in no other resource."""
 
 LIVE_UPDATE_STEPS = ("sync", "run", "fall_back_on", "initial_sync", "restart_container")
 
@@ -128,7 +128,7 @@ class Refused(Exception):
 
 @contextmanager
 def refused_as(where: str) -> Iterator[None]:
-    """Begin what is refused inside with these words."""
+    """Prefix refusals inside with this text."""
     try:
         yield
     except Refused as error:
@@ -137,13 +137,13 @@ def refused_as(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Contents, where a str would be a path: what local(), read_file(), helm() and blob() return."""
+    """Contents, where a str would be a path; the result of local(), read_file(), helm() and blob()."""
 
     text: str
     source: str = "Tiltfile blob() call"
 
 
-_TYPES: Mapping[type, tuple[str, str]] = {  # Starlark's name, and that of the type in Go
+_TYPES: Mapping[type, tuple[str, str]] = {  # Starlark's name, and the type's name in Go
     bool: ("bool", "starlark.Bool"),
     int: ("int", "starlark.Int"),
     float: ("float", "starlark.Float"),
@@ -154,7 +154,7 @@ _TYPES: Mapping[type, tuple[str, str]] = {  # Starlark's name, and that of the t
     type(None): ("NoneType", "starlark.NoneType"),
     Blob: ("blob", "io.Blob"),
 }
-_STEP_TYPES: Mapping[str, tuple[str, str]] = {  # the same of each function that makes a step
+_STEP_TYPES: Mapping[str, tuple[str, str]] = {  # the same for each function that makes a step
     "sync": ("live_update_sync_step", "tiltfile.liveUpdateSyncStep"),
     "run": ("live_update_run_step", "tiltfile.liveUpdateRunStep"),
     "fall_back_on": ("live_update_fall_back_on_step", "tiltfile.liveUpdateFallBackOnStep"),
@@ -178,7 +178,7 @@ def kind_of(value: Any) -> str:
 
 
 def go_type(value: Any) -> str:
-    """Return the name that some of Tilt's messages use: the type in Go."""
+    """Return the type's name in Go, which some of Tilt's messages use."""
     return _types_of(value)[1]
 
 
@@ -198,7 +198,7 @@ def shown(value: Any) -> str:
 
 
 def printed(value: Any) -> str:
-    """Return a value as it is printed inside another one."""
+    """Return a value as printed inside another one."""
     if isinstance(value, Blob | Step):
         return shown(value)
     if isinstance(value, str):
@@ -228,7 +228,7 @@ def _step_text(step: Step) -> str:
 
 
 def true(value: Any) -> bool:
-    """Whether Tilt counts a value as true: an empty blob is false."""
+    """Return whether Tilt counts a value as true: an empty blob is false."""
     return bool(value.text) if isinstance(value, Blob) else bool(value)
 
 
@@ -240,14 +240,14 @@ def text_of(value: Any) -> str | None:
 
 
 def items_of(value: Any) -> list[Any]:
-    """Return the elements of a list; a single value as a list of one, None as none."""
+    """Return the elements of a list; a single value as a list of one, None as an empty list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple | dict) else [value]
 
 
 def absolute(directory: Path, path: str) -> str:
-    """Return a path as Tilt makes it absolute: from the directory of the file that is being executed."""
+    """Return a path made absolute as Tilt does, from the directory of the executing file."""
     import os.path
 
     return os.path.normpath(directory / path)
@@ -261,7 +261,7 @@ def check_formatted(value: Any) -> None:
 
 
 def inner_values(value: Any) -> Iterator[Any]:
-    """Every value within an argument, at any depth."""
+    """Yield every value within an argument, at any depth."""
     rest = [value]
     while rest:
         item = rest.pop()
@@ -270,7 +270,7 @@ def inner_values(value: Any) -> Iterator[Any]:
 
 
 def enabled(resources: Sequence[Resource], chosen: Sequence[str], *, cleared: bool) -> Iterator[Resource]:
-    """Each resource, enabled if it was chosen or something chosen waits for it."""
+    """Yield the resources, each enabled if it is selected or a selected one waits for it."""
     known = {resource.name: resource for resource in resources}
     if unknown := [name for name in chosen if name not in known]:
         others = ", ".join(json.dumps(name) for name in known if name not in chosen)
@@ -307,7 +307,7 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0
 
 
 def url_of(text: str) -> str:
-    """Return an address as Tilt keeps it: http unless it says otherwise."""
+    """Return an address as Tilt stores it: http unless it has another scheme."""
     if not text:
         raise Refused(f"validating URL {json.dumps(text)}: url empty")
     try:
@@ -339,7 +339,7 @@ def seconds_of(text: str) -> float:
 
 
 def label_faults(text: str) -> list[str]:
-    """Return what Kubernetes has against a label; Tilt takes none with a prefix."""
+    """Return why Kubernetes refuses a label; Tilt refuses labels with a prefix."""
     wrong = [] if text else ["name part must be non-empty"]
     if len(text.encode()) > _LABEL_LENGTH:
         wrong.append("name part must be no more than 63 bytes")
@@ -355,7 +355,7 @@ def label_faults(text: str) -> list[str]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Return Starlark's hint at a keyword of nearly this name."""
+    """Return Starlark's suggestion of a keyword with a similar name."""
 
     def folded(text: str) -> str:
         return text.replace("_", "").lower()
