@@ -13,6 +13,11 @@ LARGEST_FILE = 100 * 2**20  # bytes: Helm's own limit for a chart, and so for ea
 _MARKS = ("devtools.yaml", "layers")  # of a repository that is not in version control
 
 
+def relative(path: Path, root: Path | None) -> Path:
+    """Return a path as it is below `root`; unchanged if it is elsewhere."""
+    return path.relative_to(root) if root and path.is_relative_to(root) else path
+
+
 def opened(path: Path) -> BufferedReader:
     """Open a regular file to read its bytes; raises OSError for anything else.
 

@@ -20,6 +20,7 @@ from devtools.base.key_types import (
     Text,
     Url,
 )
+from devtools.base.open_file import relative
 from devtools.base.yaml_edit import with_scalar
 from devtools.base.yaml_positions import Document, KeyPath, parse, read
 from devtools.charts.contract import ChartContract, contract_problems
@@ -117,7 +118,7 @@ def load_lock(charts: Path, root: Path) -> Lock:
     Raises ConfigError with every problem of the file; its path is shown relative to `root`.
     """
     path = charts / LOCK
-    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    shown = relative(path, root)
     if not path.exists():
         return Lock(file=shown, missing=True)
     document = read(path, shown)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock as Mutex
 from typing import TYPE_CHECKING, Literal
 
-from devtools.base.open_file import read_source, sha256_of
+from devtools.base.open_file import read_source, relative, sha256_of
 from devtools.base.words import did_you_mean
 from devtools.charts.packaged.source_files import KINDS, digest_of
 from devtools.charts.tree import Tree, is_archive_of, tree_of
@@ -152,7 +152,7 @@ class Charts:
             return []
         from devtools.charts.dependencies import missing
 
-        return missing(chart.path, files, self._shown)
+        return missing(chart.path, files, partial(relative, root=self._root))
 
     def _verify_archives(self, pins: Sequence[str]) -> list[Problem]:
         if not pins:
@@ -229,7 +229,7 @@ class Charts:
             raise ChartUnknown(message, f"write {name.partition('@')[0]}")
         if not path.is_dir():
             raise ChartUnknown(f"no chart '{name}'", self._near(name), cause=self._no_directory(path.parent))
-        document = read(path / "Chart.yaml", self._shown(path / "Chart.yaml"))
+        document = read(path / "Chart.yaml", relative(path / "Chart.yaml", self._root))
         found = document.data.get("name")
         if not document.data:
             problem = next(iter(document.problems), document.problem((), "is empty"))
@@ -244,7 +244,7 @@ class Charts:
         if document.data.get("dependencies") or (path / "requirements.yaml").is_file():
             from devtools.charts.dependencies import declared
 
-            dependencies = tuple(dependency for _, dependency, _ in declared(path, self._shown))
+            dependencies = tuple(dependency for _, dependency, _ in declared(path, partial(relative, root=self._root)))
         return ChartRef(name=name, path=path, kind="local", version=version, dependencies=dependencies)
 
     def _vendored(self, name: str) -> ChartRef:
@@ -288,7 +288,7 @@ class Charts:
             return None
         message = "is not a directory" if missing.exists() else "is missing"
         hint = "take it from version control again, or put the charts there"
-        return Cause(where=Location(file=self._shown(missing)), message=message, hint=hint)
+        return Cause(where=Location(file=relative(missing, self._root)), message=message, hint=hint)
 
     def _near(self, name: str) -> str:
         """Return the nearest name; the last part decides if the first parts match equally well."""
@@ -317,10 +317,7 @@ class Charts:
         if chart.path not in self._trees:
             self._trees[chart.path] = tree_of(chart.path)
         problems = self._trees[chart.path].problems
-        return [replace(p, where=replace(p.where, file=self._shown(p.where.file))) for p in problems]
-
-    def _shown(self, path: Path) -> Path:
-        return path.relative_to(self._root) if path.is_relative_to(self._root) else path
+        return [replace(p, where=replace(p.where, file=relative(p.where.file, self._root))) for p in problems]
 
 
 def _wrong(name: str, problem: Problem, hint: str) -> ChartUnknown:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devtools.base.open_file import relative
 from devtools.config.merging import Origins, lay_over
 from devtools.errors import Location, config_error
 from devtools.model import Environment, Release, ReleaseId
@@ -54,7 +55,7 @@ def merge(
         data = lay_over(data, document.data, origins, document.at)
     secrets = secrets or {}
     for path in (path for path in release.secret_files if path in secrets):
-        data = lay_over(data, secrets[path], origins, read(path, _shown(path, root)).at)
+        data = lay_over(data, secrets[path], origins, read(path, relative(path, root)).at)
     if not charts_default:
         return Merged(data=data, origins=origins)
     defaults = chart_values(release.chart.path, root)
@@ -69,7 +70,7 @@ def read_overlay(path: Path, environment: Environment, root: Path | None = None)
     """Read an overlay; its references are replaced if the environment has them switched on."""
     from devtools.base.yaml_positions import read
 
-    document = read(path, _shown(path, root))
+    document = read(path, relative(path, root))
     if not environment.references:
         return document
     from devtools.config.references.resolver import References
@@ -147,8 +148,8 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
 
     if chart.is_dir():
         path = chart / "values.yaml"
-        return read(path, _shown(path, root)) if path.is_file() else Document(file=path)
-    shown = _shown(chart, root) / "values.yaml"
+        return read(path, relative(path, root)) if path.is_file() else Document(file=path)
+    shown = relative(chart, root) / "values.yaml"
     if not chart.is_file():
         return Document(file=shown)  # nor a pipe
     try:
@@ -163,10 +164,6 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
 
 def _inline(release: Release) -> Any:
     return lambda path: release.values_where.get(path, release.where)
-
-
-def _shown(path: Path, root: Path | None) -> Path:
-    return path.relative_to(root) if root and path.is_relative_to(root) else path
 
 
 def _has(data: Any, path: KeyPath) -> bool:

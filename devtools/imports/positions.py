@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from devtools.base.open_file import relative
+
 _CALL = r"\{\{(?:-\s*|[^}]*[(|])?\s*"
 _IMPURE = re.compile(_CALL + r"(exec|envExec|readFile|readDir|readDirEntries|env|requiredEnv|expandenv|now)\b")
 _SECRET = re.compile(_CALL + r"(fetchSecretValue|expandSecretRefs)\b")
@@ -23,7 +25,7 @@ class Places:
 
     def shown(self, file: Path, line: int = 0) -> str:
         """Return `file` or `file:line`, with the file relative to the root if it is below it."""
-        name = file.relative_to(self._root) if file.is_relative_to(self._root) else file
+        name = relative(file, self._root)
         return f"{name}:{line}" if line else str(name)
 
     def of(self, file: Path, release: str, key: str = "") -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from devtools.base.open_file import read_source
+from devtools.base.open_file import read_source, relative
 from devtools.base.yaml_positions import parse
 from devtools.errors import EnvironmentFault, Interrupted, Location, Problem, TimedOut
 from devtools.process.runner import Command, Runner
@@ -47,7 +47,7 @@ class Decryption:
 
     def one(self, file: Path) -> Decrypted:
         """Decrypt one file: sops reads it, and writes the values to a pipe."""
-        shown = file.relative_to(self.root) if file.is_relative_to(self.root) else file
+        shown = relative(file, self.root)
         argv = (str(self.program), "--decrypt", "--input-type", "yaml", "--output-type", "json", str(file))
         command = Command(argv=argv, env=self.env, cwd=self.root, timeout=TIMEOUT, keep=_LARGEST)
         result = self.runner.run(command)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from devtools.base.open_file import LARGEST_FILE, read_source, too_large
+from devtools.base.open_file import LARGEST_FILE, read_source, relative, too_large
 from devtools.charts.tree import tree_of
 from devtools.errors import Location, Problem
 
@@ -48,7 +48,9 @@ def manifests_in(root: Path, directory: PurePosixPath) -> Sources:
     """Read every manifest in and below a directory; hidden files and those that begin with `_` are left out."""
     tree = tree_of(root / directory)
     files: dict[PurePosixPath, bytes] = {}
-    problems = [replace(item, where=replace(item.where, file=_shown(item.where.file, root))) for item in tree.problems]
+    problems = [
+        replace(item, where=replace(item.where, file=relative(item.where.file, root))) for item in tree.problems
+    ]
     for name, path in tree.files.items():
         shown = PurePosixPath(name)
         if not name.endswith(MANIFEST) or any(part.startswith(_NOT_READ) for part in shown.parts):
@@ -73,7 +75,3 @@ def add_file(files: dict[PurePosixPath, bytes], path: PurePosixPath, place: Path
         problems.append(Problem(where=Location(file=Path(path)), message=message))
         return False
     return True
-
-
-def _shown(path: Path, root: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path

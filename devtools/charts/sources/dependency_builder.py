@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from devtools.base.open_file import relative
 from devtools.charts.dependencies import Dependency, declared, dependencies, place
 from devtools.charts.lock import LockEntry
 from devtools.charts.resolve import PLATFORM, Charts
@@ -39,13 +41,13 @@ class Builder:
                 f"the dependencies of {chart.name} lead back to it", hint=f"look at {chart / 'Chart.yaml'}"
             )
         self._building.append(chart)
-        places = {name: where for where, name, _ in declared(chart, self._shown)}
+        places = {name: where for where, name, _ in declared(chart, partial(relative, root=self.root))}
         archives: dict[str, Path] = {}
         problems: list[Problem] = []
         for item in dependencies(chart):
             if not item.repository and item.state in {"ok", "not locked"}:
                 continue  # committed with the chart
-            where = places.get(item.name, Location(file=self._shown(chart / "Chart.yaml")))
+            where = places.get(item.name, Location(file=relative(chart / "Chart.yaml", self.root)))
             try:
                 archives[item.name] = self._archive(chart, item, where)
             except ConfigError as error:
@@ -102,6 +104,3 @@ class Builder:
         into = Path(tempfile.mkdtemp(dir=self.home))
         run_helm(self.runner, self.helm().package(source, into), f"{source.name} cannot be packed")
         return next(into.glob("*.tgz"))
-
-    def _shown(self, path: Path) -> Path:
-        return path.relative_to(self.root) if path.is_relative_to(self.root) else path

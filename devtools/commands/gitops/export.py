@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from devtools.app.environment import App
 from devtools.base.atomic_write import OWN
+from devtools.base.open_file import relative
 from devtools.config.settings_file.gitops import GitopsSettings
 from devtools.config.tenants import check_tenants, load_tenants
 from devtools.errors import ConfigError, ExitCode, config_error
@@ -142,7 +143,7 @@ def make_export(app: App, typed: Arguments) -> Made:
         stacks=stacks,
         options=options,
         out=out,
-        shown=_shown(out, app.cwd),
+        shown=relative(out, app.cwd),
     )
 
 
@@ -305,10 +306,6 @@ def _included(made: Made, typed: Arguments) -> Callable[[PurePosixPath], bool] |
 
 def _chosen(stack: Stack, selection: Any) -> set[Any]:
     return {release.id for release in selection.enabled(stack)}
-
-
-def _shown(path: Path, cwd: Path) -> Path:
-    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
 def export_json(typed: Arguments, made: Made, changes: Changes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from devtools.app.environment import App
 from devtools.app.options import Options
+from devtools.base.open_file import relative
 from devtools.base.words import plural
 from devtools.checks.findings import Finding, KeyPath, merged, of_rendering
 from devtools.checks.objects import Made, conform, crds_among, made_by
@@ -46,7 +47,7 @@ def check(app: App, name: str, options: Options, *, server: bool = False) -> Exi
     settings, done = app.settings, _Checked()
 
     def shown(path: Path) -> Path:
-        return path.relative_to(settings.root) if path.is_relative_to(settings.root) else path
+        return relative(path, settings.root)
 
     app.toolchain.ensure(("helm",), progress=app.say)
     _stacks(app, name, options, done, shown)

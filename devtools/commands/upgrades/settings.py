@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from devtools.base.open_file import relative
 from devtools.base.yaml_positions import Document, read
 from devtools.config.tenants import load_tenants
 from devtools.model import Release, Stack
@@ -31,7 +32,7 @@ def _of_release(
         yield Setting(path=path, where=where, release=release.id, environment=environment)
     for file in (*release.values_files, *release.secret_files, *tenants):
         if file not in files:
-            files[file] = read(file, file.relative_to(stack.root) if file.is_relative_to(stack.root) else file)
+            files[file] = read(file, relative(file, stack.root))
         document = files[file]
         for path, _ in leaves(document.data):
             if not (file in release.secret_files and path[0] == _OWN_KEY_OF_SOPS):
