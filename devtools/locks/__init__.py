@@ -1,1 +1,1 @@
-"""Locks: who may run a stack, change a cluster or build a tool now, on this machine and on others."""
+"""Locks that let one process at a time run a stack, change a cluster or build a tool, on one or several machines."""

@@ -1,4 +1,4 @@
-"""One process at a time changes a cluster."""
+"""A lock so that one process at a time changes a cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCK_FOR = 180.0  # seconds another process may take
 
 @contextlib.contextmanager
 def locked(path: Path, cancel: Cancel, progress: Callable[[str], None], seconds: float = LOCK_FOR) -> Iterator[None]:
-    """Hold the lock; waits up to `seconds` for another process, and says so."""
+    """Hold the lock; wait up to `seconds` for another process, and report the wait."""
     began: list[float] = []
 
     def waiting() -> None:

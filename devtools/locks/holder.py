@@ -1,4 +1,4 @@
-"""Who holds a run lock, on this machine or on the cluster."""
+"""Describes the holder of a run lock, on this machine or on the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXTS = ("what", "who", "started", "machine", "cluster")
 
 
 def this_machine() -> str:
-    """What all processes share that see each other's process ids, until the next boot."""
+    """Return an id shared by all processes that see each other's process ids, until the next boot."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         return hashlib.sha256(f"{boot}{Path('/proc/self/ns/pid').stat().st_ino}".encode()).hexdigest()[:12]
@@ -27,7 +27,7 @@ def this_machine() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who holds a lock, as shown to others."""
+    """The holder of a lock, as shown to other users."""
 
     what: str  # the command
     who: str = ""  # user@host
@@ -43,16 +43,16 @@ class Holder:
         return f"{self.what}{by} (pid {self.pid}, since {self.started})"
 
     def note(self) -> str:
-        """The text that `read_holder` reads."""
+        """Return the text that `read_holder` reads."""
         return json.dumps({key: value for key, value in asdict(self).items() if key != "identity"})
 
     def is_dead(self) -> bool:
-        """Whether it was a process of this machine that has ended."""
+        """Return whether it was a process on this machine that has ended."""
         return bool(self.machine) and self.machine == this_machine() and has_ended(self.pid)
 
 
 def has_ended(pid: int) -> bool:
-    """Whether no process of this machine has a number."""
+    """Return whether no process on this machine has this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -63,7 +63,7 @@ def has_ended(pid: int) -> bool:
 
 
 def read_holder(text: str | bytes, identity: str = "") -> Holder | None:
-    """The holder that a note names, None if it names none; anybody may have written it."""
+    """Return the holder that a note names, None if it names none; the note is not trusted."""
     try:
         data = read_json(text)
         texts = {key: printable(data.get(key, "")) for key in _TEXTS}
@@ -76,5 +76,5 @@ def read_holder(text: str | bytes, identity: str = "") -> Holder | None:
 
 
 def printable(value: object) -> str:
-    """Text of others on one line, without characters that a terminal acts upon."""
+    """Return untrusted text on one line, without characters that control a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(value))[:200]

@@ -1,7 +1,7 @@
 """The run lock on the cluster: a Lease, so that runs of one stack from several machines do not work at once.
 
-A holder renews its Lease; one that is not renewed any more is taken over. As in client-go's leader election the
-observer measures with its own clock since it last saw the Lease change, so clocks that differ do no harm
+A holder renews its Lease; another run takes over a Lease that is no longer renewed. As in client-go's leader election,
+an observer measures with its own clock the time since it last saw the Lease change, so different clocks do no harm
 (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection). All writes name the resourceVersion that they are based on.
 """
 
@@ -22,10 +22,10 @@ from devtools.process.runner import Cancel
 
 DURATION = 45.0  # seconds without a renewal after which a Lease is taken over; an outage of the API server is shorter
 RENEW = 5.0  # seconds between renewals
-_LOOK = 1.0  # seconds between looks at a Lease that another run holds
+_LOOK = 1.0  # seconds between reads of a Lease that another run holds
 _HOLDER = "devtools.ameide.io/holder"
 _API = "coordination.k8s.io/v1"
-_MOST_TRANSITIONS = 2**31 - 1  # that the API server takes
+_MOST_TRANSITIONS = 2**31 - 1  # that the API server accepts
 _PREFIX = "devtools-"  # of the names of Leases
 
 
@@ -35,19 +35,19 @@ class Lease:
     def __init__(
         self, kube: Kube, namespace: str, stack: str, holder: Holder, *, renewing: Kube, duration: float = DURATION
     ) -> None:
-        """Nothing is read or written yet; `renewing` renews and deletes, without waiting for a server that is away."""
+        """Neither read nor write yet; `renewing` renews and deletes, without waiting for an unreachable server."""
         self._kube = kube
         self._renewing = renewing
         self._holder = holder
         self._duration = duration
         self._collection = f"/apis/{_API}/namespaces/{namespace}/leases"
         self._name = f"{_PREFIX}{stack}"
-        self._version = ""  # the resourceVersion of our last write
+        self._version = ""  # the resourceVersion of this process's last write
 
     def acquire(self, *, wait: bool, cancel: Cancel, say: Callable[[str], None]) -> None:
-        """Hold the Lease, waiting for who holds it; EnvironmentFault, naming the holder, where `wait` is off.
+        """Acquire the Lease; wait for its holder, or raise EnvironmentFault, naming the holder, if `wait` is off.
 
-        Raises ApiError where this user may not read or write it, Interrupted on cancel.
+        Raises ApiError if this user may not read or write it, Interrupted on cancel.
         """
         last, changed, shown = "", time.monotonic(), ""
         while not self._try_create(self._kube):
@@ -69,31 +69,31 @@ class Lease:
                 raise Interrupted(cancel.reason)
 
     def renew(self) -> bool:
-        """Renew the Lease; False where another run holds it now. Raises DevtoolsError where that is not known."""
+        """Renew the Lease; return False if another run holds it now. Raises DevtoolsError if that is not known."""
         try:
             made = self._renewing.merge(self._path, self._body(self._version))
         except ApiError as error:
-            if error.status == NOT_FOUND:  # with its namespace, or by hand
+            if error.status == NOT_FOUND:  # deleted with its namespace, or by hand
                 return self._try_create(self._renewing)
             if error.status != CONFLICT:
                 raise
             found = self._renewing.get(self._path)
             if found is None or (found.get("spec") or {}).get("holderIdentity") != self._holder.identity:
                 return found is None
-            self._version = str(found["metadata"]["resourceVersion"])  # an earlier write, or a hand, changed it
+            self._version = str(found["metadata"]["resourceVersion"])  # changed by an earlier write, or by hand
             return True
         self._version = str(made["metadata"]["resourceVersion"])
         return True
 
     def release(self) -> None:
         """Delete the Lease if this process still holds it."""
-        if self._kube.is_away:  # it will run out
+        if self._kube.is_away:  # it will expire
             return
         with contextlib.suppress(DevtoolsError):
             self._renewing.delete(self._path, version=self._version)
 
     def current(self) -> Holder | None:
-        """Who holds it now, whether or not that process still lives; None if it is free."""
+        """Return the holder, whether or not its process still runs; None if the Lease is free."""
         found = self._renewing.get(self._path)
         return None if found is None else _holder_of(found)
 
@@ -109,7 +109,7 @@ class Lease:
         return {"metadata": {**metadata, **({"resourceVersion": version} if version else {})}, "spec": spec}
 
     def _try_create(self, kube: Kube) -> bool:
-        """Make the Lease; False where there is one."""
+        """Create the Lease; return False if it exists."""
         body = self._body("")
         body |= {"apiVersion": _API, "kind": "Lease"}
         body["metadata"]["name"] = self._name
@@ -123,7 +123,7 @@ class Lease:
         return (made.get("spec") or {}).get("holderIdentity") == self._holder.identity
 
     def _try_take(self, found: Mapping[str, Any]) -> bool:
-        """Take over a Lease as it was read; False where it has changed since."""
+        """Take over a Lease as it was read; return False if it has changed since."""
         body = self._body(str(found["metadata"]["resourceVersion"]))
         body["spec"]["acquireTime"] = body["spec"]["renewTime"]
         transitions = int((found.get("spec") or {}).get("leaseTransitions") or 0)
@@ -150,7 +150,7 @@ def hold(
 ) -> Iterator[str]:
     """Hold the Lease while the body runs, renewing it; `lost` is called where another run took it over meanwhile.
 
-    If this user may not write Leases there, the body runs without, and gets the API server's refusal.
+    If this user may not write Leases there, the body runs without one, and gets the API server's refusal.
     """
     try:
         lease.acquire(wait=wait, cancel=cancel, say=say)
@@ -171,7 +171,7 @@ def hold(
 
 
 def _renew(lease: Lease, over: Event, lost: Callable[[EnvironmentFault], None], every: float) -> None:
-    """Renew until it is over; a server that is away is asked again."""
+    """Renew the Lease until the body ends; retry if the server is unreachable."""
     while not over.wait(every):
         with contextlib.suppress(DevtoolsError):
             if not lease.renew():
@@ -199,7 +199,7 @@ def find_holders(kube: Kube) -> list[Holder]:
 
 
 def _is_current(kube: Kube, lease: Mapping[str, Any]) -> bool:
-    """Whether its holder may still work: it is not known to be dead, and has renewed the Lease in time."""
+    """Return whether its holder may still run: it is not known to be dead, and has renewed the Lease in time."""
     return not _holder_of(lease).is_dead() and _age(kube, lease) < _duration_of(lease)
 
 
@@ -213,7 +213,7 @@ def _age(kube: Kube, lease: Mapping[str, Any]) -> float:
 
 
 def _holder_of(lease: Mapping[str, Any]) -> Holder:
-    """What a Lease says of its holder; anybody may have written it."""
+    """Return the holder that a Lease names; its content is not trusted."""
     spec = lease.get("spec") or {}
     identity = str(spec.get("holderIdentity"))
     holder = read_holder(str((lease["metadata"].get("annotations") or {}).get(_HOLDER, "")), identity)
@@ -222,6 +222,6 @@ def _holder_of(lease: Mapping[str, Any]) -> Holder:
 
 
 def _duration_of(lease: Mapping[str, Any]) -> float:
-    """Return the seconds after which a Lease is taken over; what it says itself may only be shorter."""
+    """Return the seconds after which a Lease is taken over; the duration in it can only shorten that."""
     seconds = (lease.get("spec") or {}).get("leaseDurationSeconds")
     return min(float(seconds), DURATION) if isinstance(seconds, int) else DURATION

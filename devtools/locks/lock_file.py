@@ -21,7 +21,7 @@ class LockFile:
     """
 
     def __init__(self, path: Path, cancel: Cancel) -> None:
-        """The file is for this user alone: who can open it to read can lock it."""
+        """The file is private to this user, because a user who can open it for reading can lock it."""
         from filelock import FileLock
 
         self.path = path
@@ -37,7 +37,7 @@ class LockFile:
         self._lock.release()
 
     def acquire(self) -> bool:
-        """Try once; False if another process holds the lock. Raises EnvironmentFault if there can be no file."""
+        """Try once; return False if another process holds the lock. Raises EnvironmentFault without a file."""
         from filelock import Timeout
 
         try:

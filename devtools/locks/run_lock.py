@@ -20,8 +20,8 @@ def run_lock(
 ) -> Iterator[None]:
     """Hold the lock of `subject` (stack and context) while the body runs.
 
-    The system frees the lock of a dead process, so a stale one cannot be met. Raises EnvironmentFault, naming the
-    holder, when it is taken and `wait` is off, Interrupted on cancel.
+    The system releases the lock of a dead process, so there are no stale locks. Raises EnvironmentFault, naming the
+    holder, if another run holds it and `wait` is off; Interrupted on cancel.
     """
     note, last = note_of(directory, subject), ""
 
@@ -38,7 +38,7 @@ def run_lock(
     with LockFile(_path(directory, subject), cancel) as lock:
         lock.wait(waiting)
         try:
-            with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            with contextlib.suppress(OSError):  # a full disk: the lock is held without the note
                 note.write_text(holder.note(), encoding="utf-8")
             yield
         finally:
@@ -47,9 +47,9 @@ def run_lock(
 
 
 def under_way(directory: Path, subject: str) -> str:
-    """The run that holds the lock of `subject` now, as shown to others; empty where none does.
+    """Return the run that holds the lock of `subject` now, as shown to other users; empty if none does.
 
-    The lock itself is not tried: a look must not keep a run from beginning.
+    The lock itself is not tried, because that could prevent a run from starting.
     """
     holder = _read(note_of(directory, subject))
     return "" if holder is None or has_ended(holder.pid) else str(holder)
@@ -58,7 +58,7 @@ def under_way(directory: Path, subject: str) -> str:
 def runs_on(directory: Path, cluster: str) -> list[str]:
     """Return the runs of any stack that hold a lock now and whose notes name this cluster.
 
-    Each lock is tried for a moment, so the note that a killed run left does not count.
+    Each lock is tried for a moment, so the note of a killed run does not count.
     """
     notes = ((path, _read(path)) for path in sorted(directory.glob("*.json")))
     return [
@@ -69,7 +69,7 @@ def runs_on(directory: Path, cluster: str) -> list[str]:
 
 
 def shutdown_subject(cluster: str) -> str:
-    """Return what a command that stops or removes a cluster (`<provider> <name>`) holds the lock of."""
+    """Return the lock subject of a command that stops or removes a cluster (`<provider> <name>`)."""
     return f"shutdown of {cluster}"
 
 
@@ -94,12 +94,12 @@ def _path(directory: Path, subject: str) -> Path:
 
 
 def note_of(directory: Path, subject: str) -> Path:
-    """The file in which the holder of the lock of `subject` says who it is."""
+    """Return the file that describes the holder of the lock of `subject`."""
     return _path(directory, subject).with_suffix(".json")
 
 
 def _read(note: Path) -> Holder | None:
-    """What the holder noted; None where that cannot be read."""
+    """Return the holder's note; None if it cannot be read."""
     try:
         return read_holder(read_file(note))
     except OSError:
