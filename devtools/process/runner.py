@@ -1,8 +1,8 @@
 """The one place that starts processes.
 
-A `Command` is argv, never a shell string. A `Runner` runs it in a process group of its own, streams its output by
-line, redacts secrets, and ends it by the ladder INT, TERM, KILL to the whole group: killing only the child
-leaves its children alive.
+A `Command` is argv, never a shell string. A `Runner` runs it in its own process group, streams its output by line,
+redacts secrets, and ends it with INT, then TERM, then KILL to the whole group, because killing only the child leaves
+its children alive.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from devtools.redaction.redactor import redact
 __all__ = ["Cancel", "Command", "Later", "OnOutput", "Result", "Runner", "Stream", "SubprocessRunner", "redact"]
 
 GRACE = (2.5, 1.0)  # seconds after INT, then after TERM
-_LOST = (0.5, 0.5)  # where what the commands work on is gone
-_LAST = 5.0  # seconds after KILL; what is not gone then hangs in the kernel
+_LOST = (0.5, 0.5)  # if the target of the commands is gone
+_LAST = 5.0  # seconds after KILL; a process that still exists hangs in the kernel
 
 
 class Cancel:
-    """A flag that asks everything under way to stop; set once, by a signal or a failure."""
+    """A flag that asks all running work to stop; set once, by a signal or a failure."""
 
     def __init__(self) -> None:
-        """Not set."""
+        """The flag is not set."""
         self._event = Event()
         self.reason = ""
         self._children: list[Cancel] = []
-        self.error: DevtoolsError | None = None  # why, where it was not a user or the system who asked
+        self.error: DevtoolsError | None = None  # the reason, unless the user or the system asked
 
     def set(self, reason: str) -> None:
-        """Ask to stop; the first reason is kept."""
+        """Ask to stop; the first reason counts."""
         if not self._event.is_set():
             self.reason = reason
             self._event.set()
@@ -54,7 +54,7 @@ class Cancel:
             child.set(reason)
 
     def child(self) -> Cancel:
-        """A flag of its own that this one sets, too."""
+        """Return a new flag that is also set if this one is."""
         made = Cancel()
         self._children.append(made)
         if self.is_set():
@@ -62,29 +62,29 @@ class Cancel:
         return made
 
     def fail(self, error: DevtoolsError) -> None:
-        """Ask to stop because of an error, which is then how the whole run ends."""
+        """Ask to stop because of an error, which becomes the error of the whole run."""
         if not self._event.is_set():
             self.error = error
             self.set(error.message)
 
     def is_set(self) -> bool:
-        """Whether someone asked to stop."""
+        """Return whether the flag is set."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep that a cancel cuts short; says whether it did."""
+        """Sleep until the time is over or the flag is set; return whether it is set."""
         return self._event.wait(seconds)
 
 
 class Later:
-    """The stdin of one child, of which all but the beginning is given when it already runs.
+    """The stdin of one child that gets all but the beginning when it already runs.
 
-    If we die before that, the child sees the beginning and the end of the file: a child that must tell that from the
-    whole chooses a beginning that nothing whole consists of.
+    If this process dies before that, the child sees the beginning and the end of the file. If the child must
+    distinguish that from complete input, the beginning must not be valid input by itself.
     """
 
     def __init__(self, beginning: bytes) -> None:
-        """`beginning`, less than a page, is there at once. EnvironmentFault where there are no descriptors left."""
+        """`beginning`, less than a page, is available at once. Raises EnvironmentFault if no descriptors are left."""
         try:
             self.end, self._ours = os.pipe()
         except OSError as error:
@@ -92,18 +92,18 @@ class Later:
         os.write(self._ours, beginning)
 
     def give(self, rest: bytes) -> None:
-        """All that was missing, and the end of the file; waits until the child has read it, or is gone."""
+        """Write the rest and close; wait until the child has read it, or is gone."""
         with contextlib.suppress(BrokenPipeError), os.fdopen(self._ours, "wb", buffering=0) as sink:
             view = memoryview(rest)
             while view:
                 view = view[sink.write(view) :]
 
     def cut(self) -> None:
-        """No more comes: the child sees the end of the file after the beginning."""
+        """Write nothing more: the child sees the end of the file after the beginning."""
         os.close(self._ours)
 
     def handed_over(self) -> None:
-        """The child has its end, or will never be: only then does its death reach who gives."""
+        """Close the read end once the child has it or was not started, so that the writer notices its death."""
         os.close(self.end)
 
 
@@ -111,7 +111,7 @@ class Later:
 class Command:
     """A program to run. `env` is added to the runner's environment.
 
-    `secrets` are redacted from all output, `line_secrets` from the lines as they come, and not from the result.
+    `secrets` are redacted from all output, `line_secrets` only from streamed lines, not from the result.
     """
 
     argv: tuple[str, ...]
@@ -122,13 +122,13 @@ class Command:
     timeout: float | None = None  # seconds
     secrets: tuple[str, ...] = ()
     line_secrets: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    keep: int = KEEP  # bytes of each stream that the result holds
-    memory: int | None = None  # bytes of data that each of its processes may have, where the system can limit that
+    keep: int = KEEP  # bytes of each stream in the result
+    memory: int | None = None  # bytes of data that each of its processes may have, if the system can limit that
     cleanup: bool = False  # runs after a cancel, too, and is not ended by it
     cancel: Cancel | None = field(default=None, compare=False, repr=False)  # ends this command alone
 
     def display(self) -> str:
-        """The command as a user could paste it, without secrets."""
+        """Return the command as a user could paste it, without secrets."""
         return shlex.join(redact(word, self.secrets) for word in self.argv)
 
 
@@ -142,29 +142,29 @@ class Result:
     seconds: float = 0.0
     timed_out: bool = False
     cancelled: bool = False
-    truncated: bool = False  # more was printed than is kept
+    truncated: bool = False  # the program printed more than the result holds
 
     @property
     def ok(self) -> bool:
-        """It ended by itself, with 0."""
+        """Whether it ended by itself with 0."""
         return self.returncode == 0 and not self.timed_out and not self.cancelled
 
 
 class Runner(Protocol):
-    """Runs commands; the tests' double fails, hangs and streams like the real one."""
+    """Runs commands; the test double fails, hangs and streams like the real one."""
 
     def run(self, command: Command, on_output: OnOutput | None = None) -> Result:
-        """Run to the end; `on_output` gets each line as it comes. Raises EnvironmentFault when it cannot start."""
+        """Run to the end; `on_output` gets each line as it arrives. Raises EnvironmentFault if it cannot start."""
 
     def spawn(self, command: Command, log: Path) -> int:
-        """Start something that outlives us, its output appended to `log`; returns its pid (also its group's)."""
+        """Start a process that outlives this one, its output appended to `log`; return its pid (also its group's)."""
 
 
 class SubprocessRunner:
     """The real `Runner`."""
 
     def __init__(self, environ: Mapping[str, str], cancel: Cancel, grace: tuple[float, float] = GRACE) -> None:
-        """`environ` is the base environment of every command; `cancel` ends whatever runs."""
+        """`environ` is the base environment of every command; `cancel` ends all that run."""
         self._environ = dict(environ)
         self._cancel = cancel
         self._grace = grace
@@ -172,7 +172,7 @@ class SubprocessRunner:
         self._lock = Lock()
 
     def under(self, cancel: Cancel) -> SubprocessRunner:
-        """The same runner, whose commands another flag ends; `kill` and `groups` know them, too."""
+        """Return the same runner with another cancel flag; `kill` and `groups` include its commands."""
         other = copy.copy(self)
         other._cancel = cancel  # noqa: SLF001 - its own class
         return other
@@ -207,27 +207,27 @@ class SubprocessRunner:
         )
 
     def spawn(self, command: Command, log: Path) -> int:
-        """See `Runner`. Takes no stdin: nothing would write it."""
+        """See `Runner`. The command gets no stdin, because nothing would write it."""
         if command.stdin is not None or command.later:
             raise ValueError("a spawned command takes no stdin")
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe in its place is an error
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe at this path is an error
             with os.fdopen(os.open(log, flags, 0o600), "ab") as sink:
                 child = self._start(command, sink, new_session=True)
         except OSError as error:
             raise EnvironmentFault(f"cannot write the log {log}: {error.strerror or error}") from error
-        child.returncode = 0  # it may outlive us: keeps Popen from warning
+        child.returncode = 0  # it may outlive this process: prevents Popen's warning
         Thread(target=_reap, args=(child.pid,), name=f"reap-{child.pid}", daemon=True).start()
         return child.pid
 
     def groups(self) -> frozenset[int]:
-        """Process groups that run now."""
+        """Return the process groups that run now."""
         with self._lock:
             return frozenset(self._groups)
 
     def kill(self) -> None:
-        """End everything that runs now, without grace."""
+        """Kill everything that runs now, without grace."""
         for group in self.groups():
             _kill(group, signal.SIGKILL)
 
@@ -256,14 +256,14 @@ class SubprocessRunner:
         return child
 
     def _stop_reason(self, command: Command, deadline: float | None) -> str:
-        """Why to stop waiting: `timeout`, `cancel` or nothing."""
+        """Return why to stop waiting: `timeout`, `cancel` or an empty text."""
         stopped = self._cancel.is_set() and not command.cleanup
         if stopped or (command.cancel is not None and command.cancel.is_set()):
             return "cancel"
         return "timeout" if deadline is not None and time.monotonic() >= deadline else ""
 
     def _end(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
-        """The ladder: INT, TERM, KILL, to the whole group."""
+        """Send INT, then TERM, then KILL to the whole group."""
         grace = _LOST if self._cancel.error else self._grace
         ladder = ((signal.SIGINT, grace[0]), (signal.SIGTERM, grace[1]), (signal.SIGKILL, _LAST))
         for number, seconds in ladder:
@@ -273,12 +273,12 @@ class SubprocessRunner:
                 return
 
     def _dispose(self, child: subprocess.Popen[bytes], pump: Pump) -> None:
-        """Whatever of the group is left dies; the child is reaped after that, so that its group's number is its own."""
+        """Kill the rest of the group, and reap the child after that, so that no other group can have its number."""
         _kill(child.pid, signal.SIGKILL)
         pump.close()
         try:
             child.wait(_LAST)
-        except subprocess.TimeoutExpired:  # it hangs in the kernel, and dies when that lets it
+        except subprocess.TimeoutExpired:  # it hangs in the kernel, and dies when that returns
             child.returncode = -signal.SIGKILL
         with self._lock:
             self._groups.discard(child.pid)
@@ -287,12 +287,12 @@ class SubprocessRunner:
 def _limit_memory(pid: int, size: int | None) -> None:
     """Limit the memory of a process that has just started; only Linux can do that from outside."""
     if size is not None and sys.platform == "linux":
-        with contextlib.suppress(OSError, ValueError):  # it has ended, or a lower limit holds already
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or has a lower limit already
             resource.prlimit(pid, resource.RLIMIT_DATA, (size, size))
 
 
 def _cannot_run(command: Command, error: OSError) -> EnvironmentFault:
-    """Why a program did not start; a missing working directory looks like a missing program."""
+    """Return why a program did not start; a missing working directory looks like a missing program."""
     program = command.argv[0]
     if command.cwd is not None and not command.cwd.is_dir():
         return EnvironmentFault(f"cannot run {program} in {command.cwd}: there is no such directory")

@@ -1,6 +1,6 @@
-"""Moves a child's bytes: its input in, its output out by line, without its secrets.
+"""Feeds a child's input and reads its output by line, without secrets.
 
-Knows nothing of how a child is started or ended; `process` does that.
+It neither starts nor ends a child; `runner` does that.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from devtools.redaction.redactor import needles, without
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, str], None]
 
-KEEP = 64 * 1024 * 1024  # bytes of each stream kept for the caller; the rest is still streamed
-LINE = 64 * 1024  # bytes; a longer line is handed on in pieces
-_TICK = 0.1  # seconds between looks at the clock and the cancel flag
-_DRAIN = 0.5  # seconds that a dead child's grandchildren may keep its pipes open and say nothing
-_PIPE = 1024 * 1024  # bytes; the most that a pipe can hold of what a dead child wrote
+KEEP = 64 * 1024 * 1024  # bytes of each stream returned to the caller; the rest is only streamed
+LINE = 64 * 1024  # bytes; a longer line is passed on in pieces
+_TICK = 0.1  # seconds between checks of the clock and the cancel flag
+_DRAIN = 0.5  # seconds that a dead child's grandchildren may hold its pipes open without output
+_PIPE = 1024 * 1024  # bytes; the most that a dead child's pipe can hold
 
 
 class Child(Protocol):
-    """What the pump needs of a process."""
+    """The part of a process that the pump needs."""
 
     pid: int
     stdin: IO[bytes] | None
@@ -33,19 +33,19 @@ class Child(Protocol):
     stderr: IO[bytes] | None
 
     def poll(self) -> int | None:
-        """The exit code of an ended child, which is then reaped."""
+        """Reap an ended child and return its exit code."""
 
 
 def ended(child: Child) -> bool:
-    """Whether the child has ended; it stays a zombie where the system can do that.
+    """Return whether the child has ended; it stays a zombie if the system supports that.
 
-    A zombie keeps its pid, so its group can be signalled without hitting a stranger that was given the same number.
+    A zombie keeps its pid, so its group can be signalled without hitting another process with the same number.
     """
     if not hasattr(os, "waitid"):
         return child.poll() is not None
     try:
         return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-    except ChildProcessError:  # someone else reaped it
+    except ChildProcessError:  # another part of the process reaped it
         return True
 
 
@@ -61,9 +61,9 @@ class Pump:
         keep: int = KEEP,
         line_secrets: tuple[str, ...] = (),
     ) -> None:
-        """Feeds `stdin` to the child; `on_output` gets each line as it comes, if there is one.
+        """`stdin` is written to the child; `on_output`, if any, gets each line as it arrives.
 
-        The first `keep` bytes of each stream are kept. `line_secrets` are redacted from the lines alone.
+        The first `keep` bytes of each stream are stored. `line_secrets` are redacted from the lines only.
         """
         self._keep = keep
         self._child = child
@@ -77,11 +77,11 @@ class Pump:
         self._partial: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._open: set[Stream] = {"stdout", "stderr"}
         self._quiet_since: float | None = None  # the child is dead, and nothing came since
-        self._late = 0  # bytes that came after its death
+        self._late = 0  # bytes that arrived after its death
         self.truncated = False
 
     def until(self, stop: Callable[[], str]) -> str:
-        """Pump until the child has ended (returns "") or `stop` gives a reason (returns it)."""
+        """Pump until the child has ended (return "") or `stop` returns a reason (return it)."""
         with self._selector() as selector:
             while True:
                 for key, _ in selector.select(_TICK):
@@ -92,26 +92,26 @@ class Pump:
                     return reason
 
     def finish(self) -> None:
-        """Hand on last lines without a newline."""
+        """Pass on last lines that have no newline."""
         for name, rest in self._partial.items():
             if rest:
                 self._partial[name] = bytearray()
                 self._emit(name, rest)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all descriptors that are open."""
         for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
     def text(self, name: Stream) -> str:
-        """What was kept of a stream, redacted."""
+        """Return the stored part of a stream, redacted."""
         return without(_text(self._buffers[name]), self._needles)
 
     @contextlib.contextmanager
     def _selector(self) -> Iterator[selectors.BaseSelector]:
-        """Everything worth waking up for: both streams, stdin, and the child's end where the system tells it."""
+        """Register everything to wait for: both streams, stdin, and the child's end if the system can report it."""
         with contextlib.ExitStack() as stack:
             selector = stack.enter_context(selectors.DefaultSelector())
             for name in self._open:
@@ -130,7 +130,7 @@ class Pump:
             yield selector
 
     def _serve(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        """One ready descriptor."""
+        """Handle one ready descriptor."""
         if key.data == "end":
             selector.unregister(key.fd)
         elif key.data == "stdin":
@@ -139,7 +139,7 @@ class Pump:
             self._read(selector, key)
 
     def _write(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        """Some of stdin; a child that closed it early is its own affair."""
+        """Write some of stdin; a child may close it early."""
         try:
             if self._pending:
                 self._pending = self._pending[os.write(key.fd, self._pending[:LINE]) :]
@@ -153,7 +153,7 @@ class Pump:
                 self._child.stdin.close()
 
     def _read(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        """Some of a stream."""
+        """Read some of a stream."""
         name: Stream = key.data
         try:
             data = os.read(key.fd, LINE)
@@ -174,7 +174,7 @@ class Pump:
             self._quiet_since = time.monotonic()  # after the listener, which may be slow
 
     def _over(self) -> bool:
-        """The child ended and its pipes are drained, or only its grandchildren still hold them."""
+        """Return whether the child ended and its pipes are drained, or only grandchildren hold them open."""
         if not ended(self._child):
             return False
         now = time.monotonic()
@@ -183,7 +183,7 @@ class Pump:
         return not self._open or now - self._quiet_since > _DRAIN or self._late > _PIPE
 
     def _lines(self, name: Stream) -> None:
-        """Hand on every whole line, and pieces of an overlong one as soon as no secret can be cut in two."""
+        """Pass on every whole line, and pieces of an overlong one as soon as no secret can be cut in two."""
         *whole, rest = self._partial[name].split(b"\n")
         for line in whole:
             self._emit(name, line)
@@ -198,13 +198,13 @@ class Pump:
         self._partial[name] = rest
 
     def _clean(self, data: bytearray) -> bytearray:
-        """Raw output without secrets."""
+        """Return raw output without secrets."""
         for needle in self._bytes:
             data = data.replace(needle, b"***")
         return data
 
     def _emit(self, name: Stream, line: bytearray) -> None:
-        """One line to the listener: decoded, without carriage return and secrets, in pieces where it is overlong."""
+        """Pass one line to the listener: decoded, without carriage return and secrets, in pieces if it is overlong."""
         if self._on_output is None:
             return
         rest = self._clean(line)
@@ -216,7 +216,7 @@ class Pump:
 
 
 def _boundary(data: bytearray, near: int) -> int:
-    """Where to cut: at `near`, or up to three bytes before it where a UTF-8 character would be cut in two."""
+    """Return where to cut: at `near`, or up to three bytes earlier if that would split a UTF-8 character."""
     for cut in range(near, near - 4, -1):
         if data[cut] & 0xC0 != 0x80:  # noqa: PLR2004 - not a continuation byte
             return cut
@@ -224,5 +224,5 @@ def _boundary(data: bytearray, near: int) -> int:
 
 
 def _text(data: bytes | bytearray) -> str:
-    """UTF-8, with what is not shown as escapes."""
+    """Decode UTF-8, with invalid bytes as escapes."""
     return data.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Waits that have a limit and can be interrupted: for something to come true, or for a call that cannot be cut."""
+"""Waits with a limit that can be interrupted: for a condition, or for a call that cannot be interrupted itself."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _TICK = 0.25  # seconds
 
 
 class Expired(TimeoutError):
-    """The time of a call is over; it goes on, and nothing waits for it."""
+    """A call took too long; it continues, and nothing waits for it."""
 
 
 def wait_until(look: Callable[[], T], seconds: float, cancel: Cancel, pause: float = 0.05) -> T:
-    """Return the first true answer of `look`, its last one after `seconds`; raises Interrupted on cancel."""
+    """Return the first true result of `look`, or its last one after `seconds`; raise Interrupted on cancel."""
     deadline = time.monotonic() + seconds
     while not (found := look()) and time.monotonic() < deadline:
         if cancel.wait(pause):
@@ -29,9 +29,9 @@ def wait_until(look: Callable[[], T], seconds: float, cancel: Cancel, pause: flo
 
 
 def within(seconds: float, cancel: Cancel, work: Callable[[], T]) -> T:
-    """Return what `work` returns; raises Expired if that takes longer, Interrupted on cancel.
+    """Return the result of `work`; raise Expired if that takes longer, Interrupted on cancel.
 
-    It runs on a thread of its own, which is left behind then and does not delay the end of the process.
+    It runs on its own thread, which is then abandoned and does not delay the end of the process.
     """
     result: Future[T] = Future()
 
