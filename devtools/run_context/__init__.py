@@ -1,1 +1,1 @@
-"""What the parts of one run share: session, slots, durations."""
+"""The objects that the parts of one run share: session, slots, durations."""

@@ -1,7 +1,7 @@
-"""How long each release took when it was last synced: what the order of the next run goes by.
+"""Records how long each release took when it was last synced, which decides the order of the next run.
 
-They are a hint and nothing else, in one small file for each stack and context: if it is lost, odd or cannot be written,
-the order is less good.
+The durations are only a hint, in one small file for each stack and context: if it is lost, invalid or cannot be
+written, the order is less good.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _VERSION = 1
 
 @dataclass(slots=True, kw_only=True)
 class Durations:
-    """Expected seconds by release, waiting for a turn left out, and what this run has seen."""
+    """Expected seconds by release, without waiting for slots, and the durations of this run."""
 
     known: Mapping[ReleaseId, float] = field(default_factory=dict)
     measured: dict[ReleaseId, float] = field(default_factory=dict)
 
     def note(self, release: ReleaseId, seconds: float) -> None:
-        """A release was synced and, where it has tests, tested in so many seconds."""
+        """Record that a release was synced and, if it has tests, tested in this many seconds."""
         before = self.known.get(release, seconds)
         self.measured[release] = _WEIGHT * before + (1 - _WEIGHT) * seconds
 
     def dump(self) -> str:
-        """Everything known, as the text of a file."""
+        """Return everything known as the text of a file."""
         rows = {str(release): round(seconds, 3) for release, seconds in sorted({**self.known, **self.measured}.items())}
         return json.dumps({"version": _VERSION, "seconds": rows}, indent=1) + "\n"
 
 
 def read_durations(text: str) -> Durations:
-    """What `dump` wrote; nothing known where the text is anything else: it is only a hint."""
+    """Parse the text of `dump`; empty for any other text, because it is only a hint."""
     try:
         document = read_json(text)
         if document["version"] != _VERSION:
@@ -58,13 +58,13 @@ def _id(name: str) -> ReleaseId:
 
 
 def durations_file(state: Path, stack: str, context: str) -> Path:
-    """The file of one stack on one context."""
+    """Return the file of one stack on one context."""
     name = hashlib.sha256(f"{stack}\0{context}".encode()).hexdigest()[:16]
     return state / "durations" / f"{name}.json"
 
 
 def load_durations(file: Path) -> Durations:
-    """What earlier runs noted; nothing where there is no such file."""
+    """Read the durations of earlier runs; empty if there is no such file."""
     try:
         return read_durations(read_file(file).decode())
     except (OSError, ValueError):
@@ -72,7 +72,7 @@ def load_durations(file: Path) -> Durations:
 
 
 def save_durations(file: Path, durations: Durations) -> None:
-    """Keep what this run saw, whole or not at all; where nothing was synced nothing is written."""
+    """Write the durations of this run atomically; write nothing if nothing was synced."""
     if not durations.measured:
         return
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the parts of one run share."""
+"""The session that the parts of one run share."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class Session:
     """One run against one cluster.
 
-    `slots` bounds how many helm processes render at once; who only waits holds none. `real_node` is None
-    where every node is real, else the name of the only one that is, empty where none is. `bug` makes an error for
-    users of an unexpected exception, and keeps its traceback.
+    `slots` limits how many helm processes render at once; a step that only waits holds none. `real_node` is None if
+    every node is real, otherwise the name of the only real one, empty if there is none. `bug` turns an unexpected
+    exception into an error for users, and stores its traceback.
     """
 
     kube: Kube
@@ -52,23 +52,23 @@ class Session:
 
     @cached_property
     def helm(self) -> Helm:
-        """Builds the commands; found when there is something to do: EnvironmentFault where it cannot be had."""
+        """The command builder, made at the first use; raises EnvironmentFault if helm is not available."""
         return self.find_helm()
 
     @property
     def redactor(self) -> Redactor:
-        """Hides what is secret in everything that the run prints or writes."""
+        """Hides secrets in everything that the run prints or writes."""
         return self.bus.redactor
 
     @cached_property
     def observer(self) -> Observer:
-        """What all parts look through, so that they share what was seen."""
+        """The observer that all parts use, so that they share its lists."""
         from devtools.readiness.observer import Observer
 
         return Observer(self.kube)
 
     def wait_for(self, release: Release, timeout: float = 0.0) -> Wait:
-        """Return a wait of so many seconds (default: the release's timeout) that emits what it waits for."""
+        """Return a wait of this many seconds (default: the release's timeout) that emits what it waits for."""
         from devtools.events import StepWaiting
         from devtools.readiness.wait import Wait
 

@@ -1,4 +1,4 @@
-"""How many helm processes work at once, and whose turn it is."""
+"""Limits how many helm processes work at once, and decides which is next."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from devtools.model import ReleaseId
 
 
 class Slots:
-    """A semaphore that lets in the most urgent of those who wait, not the first that came.
+    """A semaphore that admits the most urgent waiting step, not the first one.
 
-    Only what costs CPU holds a slot; who waits for readiness holds none.
+    Only a step that uses CPU holds a slot; one that waits for readiness holds none.
     """
 
     def __init__(self, number: int) -> None:
-        """`number` are let in at once."""
+        """`number` is how many slots there are."""
         self._free = number
         self._lock = Lock()
         self._line: list[tuple[float, int, Event]] = []
@@ -31,28 +31,28 @@ class Slots:
         self._queued: defaultdict[ReleaseId, float] = defaultdict(float)
 
     def order(self, urgency: Mapping[ReleaseId, float]) -> None:
-        """Say whose turn comes first from now on: the greatest; who is not named comes last, equals as they came."""
+        """Set priorities: the greatest is next, a step without one is last, equal ones in order of arrival."""
         self._urgency = urgency
 
     def urgency(self, release: ReleaseId) -> float:
-        """As `order` was told."""
+        """Return the priority set by `order`."""
         return self._urgency.get(release, 0.0)
 
     def close(self, reason: str) -> None:
-        """Close the queue: whoever waits or comes later gets the reason."""
+        """Close the queue: every waiting and every later step gets the reason."""
         self._closed = self._closed or reason
 
     def idle(self) -> bool:
-        """Whether a slot is free, and so nothing waits."""
+        """Return whether a slot is free, which means that nothing waits."""
         return self._free > 0
 
     def queued(self, release: ReleaseId) -> float:
-        """Seconds that a release has spent waiting for its turns."""
+        """Return the seconds that a release has spent waiting for slots."""
         return self._queued[release]
 
     @contextmanager
     def hold(self, release: ReleaseId) -> Iterator[None]:
-        """A slot for as long as the block takes; raises Interrupted where none is given any more."""
+        """Hold a slot while the block runs; raise Interrupted if the queue is closed."""
         came = time.monotonic()
         self._take(release)
         self._queued[release] += time.monotonic() - came
