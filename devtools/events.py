@@ -1,7 +1,7 @@
-"""What happens in a run, as frozen values: the only thing that leaves the engine.
+"""The events of a run, as frozen values: the engine's only output.
 
-Renderers fold over them, `events.jsonl` keeps them. `VERSION` changes when a field changes its meaning or
-goes away; a new event or field does not change it.
+Renderers fold over them, `events.jsonl` stores them. `VERSION` changes when a field changes its meaning or is removed;
+a new event or field does not change it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class PlanMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something worth a line that is about no single step."""
+    """A message that is not about a single step."""
 
     level: Literal["info", "warning"]
     message: str
@@ -220,7 +220,7 @@ EVENTS: tuple[type[Any], ...] = Event.__args__
 
 
 class Sink(Protocol):
-    """Anything that takes events: a renderer, a file, a test's list."""
+    """Anything that receives events: a renderer, a file, a test's list."""
 
     def emit(self, event: Event, at: float) -> None:
         """Take one event; `at` is seconds since the epoch. Called from one thread at a time."""
@@ -230,22 +230,22 @@ class Sink(Protocol):
 
 
 class Bus:
-    """Gives each event its time and hands it to every sink without secrets, one at a time."""
+    """Gives each event its time and passes it to every sink without secrets, one at a time."""
 
     def __init__(self, sinks: tuple[Sink, ...], clock: Callable[[], float], redactor: Redactor | None = None) -> None:
-        """`clock` gives seconds since the epoch; `redactor` knows what is secret."""
+        """`clock` returns seconds since the epoch; `redactor` knows the secrets."""
         self.redactor = redactor or Redactor()
         self._sinks = sinks
         self._clock = clock
         self._lock = Lock()
 
     def add(self, sink: Sink) -> None:
-        """One more sink, before the others; it gets what comes from now on."""
+        """Add a sink before the others; it gets the events from now on."""
         with self._lock:
             self._sinks = (sink, *self._sinks)
 
     def emit(self, event: Event) -> None:
-        """Hand the event to every sink, from any thread; texts in it are redacted, names are not."""
+        """Pass the event to every sink, from any thread; texts in it are redacted, names are not."""
         event = _redacted(event, self.redactor)
         with self._lock:
             at = self._clock()
@@ -253,7 +253,7 @@ class Bus:
                 sink.emit(event, at)
 
     def close(self) -> None:
-        """Close every sink; whatever a straggler says after that is lost."""
+        """Close every sink; later events are lost."""
         with self._lock:
             sinks, self._sinks = self._sinks, ()
             for sink in sinks:
@@ -261,7 +261,7 @@ class Bus:
 
 
 def _redacted(value: Any, redactor: Redactor) -> Any:
-    """A copy of an event without secrets in its texts; names are left alone, so that they still match."""
+    """Return a copy of an event without secrets in its texts; names are unchanged, so that they still match."""
     changed: dict[str, Any] = {}
     for item in fields(value):
         part = getattr(value, item.name)
@@ -277,18 +277,18 @@ def _redacted(value: Any, redactor: Redactor) -> Any:
 
 
 def name_of(kind: type[Any]) -> str:
-    """The event's name on the wire: `StepFinished` is `step-finished`."""
+    """Return the event's name on the wire: `StepFinished` is `step-finished`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 def to_json(event: Event, at: float) -> dict[str, Any]:
-    """The event as JSON data: `v`, `at` (RFC 3339, UTC), `event`, then its fields."""
+    """Return the event as JSON data: `v`, `at` (RFC 3339, UTC), `event`, then its fields."""
     moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"v": VERSION, "at": moment, "event": name_of(type(event)), **_plain(event)}
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses and tuples as JSON data."""
+    """Return dataclasses and tuples as JSON data."""
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, tuple):
