@@ -1,7 +1,7 @@
-"""What can go wrong, and the exit code that says so.
+"""The errors and their exit codes.
 
-Every failure a user can meet is a `DevtoolsError`: a sentence, a hint what to do, an exit code.
-Anything else that reaches `app` is a bug of ours and is reported as one.
+Every failure that a user can see is a `DevtoolsError`: a sentence, a hint on what to do, an exit code. Any other
+exception that reaches `app` is a bug of devtools and is reported as one.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1  # a release, contract or smoke test failed
-    CONFIG = 2  # what was declared or asked for is wrong
-    BUG = 3  # our fault
+    CONFIG = 2  # the declaration or the arguments are wrong
+    BUG = 3  # a bug of devtools
     ENVIRONMENT = 4  # cluster, tool, network or disk is missing or broken
     TIMEOUT = 5
     INTERRUPTED = 130
 
 
 class DevtoolsError(Exception):
-    """A failure with a sentence for the user, a hint what to do next, and an exit code."""
+    """A failure with a sentence for the user, a hint on what to do next, and an exit code."""
 
     exit_code: ExitCode = ExitCode.FAILED
 
@@ -55,7 +55,7 @@ class Location:
     line: int = 1
     column: int = 1
     sources: tuple[Location, ...] = field(default=(), compare=False, repr=False)
-    """Where the values are written that references at this place stand for."""
+    """The places of the values that references at this place stand for."""
 
     def __str__(self) -> str:
         """`file:line:column`, as editors and terminals link it."""
@@ -76,7 +76,7 @@ class Problem:
 
 
 class ConfigError(DevtoolsError):
-    """What was declared or asked for is wrong; carries every problem that was found."""
+    """The declaration or the arguments are wrong; carries every problem that was found."""
 
     exit_code = ExitCode.CONFIG
 
@@ -114,7 +114,7 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
 
 
 def limit_reached() -> EnvironmentFault:
-    """The error of a machine that starts no more threads or processes for this user."""
+    """Return the error of a machine that starts no more threads or processes for this user."""
     return EnvironmentFault(
         "the limit of threads or processes of this user is reached",
         hint="end some, or raise the limit: ulimit -u, pids.max of the control group, kernel.threads-max",
@@ -122,7 +122,7 @@ def limit_reached() -> EnvironmentFault:
 
 
 def inotify_hint(text: str) -> str:
-    """Return what to do if a line of a program's output says that a limit of inotify is reached; empty if none does."""
+    """Return what to do if a line of a program's output says that an inotify limit is reached; empty if none does."""
     if not _INOTIFY.search(text):
         return ""
     return (
