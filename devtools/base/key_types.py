@@ -142,18 +142,22 @@ _JSONPATH = _pattern(r"^\{.+\}$", "must be a field in kubectl's form, such as {.
 _POINTER = _pattern(
     r"^(/([^~/]|~[01])+)+$", "must be a JSON pointer, such as /spec/replicas (a '/' in a key is ~1, a '~' is ~0)"
 )
+_VISIBLE = r"[^\s\x00-\x1f\x7f]"  # no program takes a NUL in an argument
 _GIT = _pattern(
-    r"^(https?|ssh|file)://[^\s]+$|^[\w.-]+@[\w.-]+:[^\s]+$",
+    rf"^(https?|ssh|file)://{_VISIBLE}+$|^[\w.-]+@[\w.-]+:{_VISIBLE}+$",
     "must be the URL of a Git repository, such as https://git.example.com/team/stack.git",
 )
 _GIT_SOURCE = _pattern(
-    r"^(https://|ssh://|file:///)[^\s-][^\s]*$", "must be a Git repository's URL: https://, ssh:// or file:///"
+    rf"^(https://|ssh://|file:///)[^\s\x00-\x1f\x7f-]{_VISIBLE}*$",
+    "must be a Git repository's URL: https://, ssh:// or file:///",
 )
-_GIT_REF = _pattern(r"^[A-Za-z0-9_][^\s~^:?*\[\\]*$", "must be the name of a branch or a tag, or a whole commit")
+_GIT_REF = _pattern(
+    r"^[A-Za-z0-9_][^\s\x00-\x1f\x7f~^:?*\[\\]*$", "must be the name of a branch or a tag, or a whole commit"
+)
 _GIT_COMMIT = _pattern("^[0-9a-f]{40}$", "must be 40 lower-case hexadecimal digits")
 _CHARTS = _pattern(CHARTS, "must be upstream, extracted or the oci:// URL of a registry")
 _MIRROR = _pattern(
-    r"^(https?|oci)://[^@\s/]+(/[^\s]*)?$",
+    rf"^(https?|oci)://[^@\s\x00-\x1f\x7f/]+(/{_VISIBLE}*)?$",
     "must be a URL (https, http or oci) without credentials, which DEVTOOLS_CHART_MIRROR may hold",
 )
 _KUBERNETES = _pattern(
@@ -193,8 +197,8 @@ Port = Annotated[int, Limits(ge=1, le=65535)]
 Rooted = Annotated[str, _pattern("^/", "must begin with '/'")]
 JsonPath = Annotated[str, _JSONPATH]
 JsonPointer = Annotated[str, _POINTER]
-Url = Annotated[str, _pattern("^https?://", "must begin with https:// or http://")]
-Oci = Annotated[str, _pattern("^oci://", "must begin with oci://")]
+Url = Annotated[str, _pattern(rf"^https?://{_VISIBLE}*$", "must begin with https:// or http://, and hold no spaces")]
+Oci = Annotated[str, _pattern(rf"^oci://{_VISIBLE}*$", "must begin with oci://, and hold no spaces")]
 Git = Annotated[str, _GIT]
 GitSource = Annotated[str, _GIT_SOURCE]
 GitRef = Annotated[str, _GIT_REF]

@@ -263,6 +263,10 @@ def test_what_is_wrong_with_a_git_source_is_named(repo: Repo, upstream: Path) ->
         ("git: 'https://ci:x@example.com/x', ref: a, commit: null", "'git' must not contain credentials"),
         ("git: 'https://example.com/x', ref: a", "comes from Git and has no 'commit'"),
         ("oci: 'oci://example.com/x', ref: a", "'ref' is for charts from 'git'"),
+        ("git: 'https://example.com/x', ref: \"a\\0b\", commit: null", "must be the name of a branch or a tag"),
+        ('git: "https://example.com/\\0", ref: a, commit: null', "must be a Git repository's URL"),
+        ('oci: "oci://example.com/\\0"', "must begin with oci://, and hold no spaces"),
+        ('repository: "https://example.com/\\0"', "must begin with https:// or http://, and hold no spaces"),
         ("license: MIT", "needs exactly one of 'repository', 'oci' and 'git'"),
     ):
         repo.pin(f"name: web, version: 1.0.0, sha256: null, {source}")
