@@ -1,1 +1,1 @@
-"""Reads the files that people write, with positions, and builds the model from them."""
+"""Reads hand-written files, with positions, and builds the model from them."""

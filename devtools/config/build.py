@@ -1,4 +1,4 @@
-"""One layer file's data → a `Layer` of the model, with the defaults filled in; what is wrong is collected."""
+"""Builds a `Layer` of the model from one layer file's data, with defaults filled in; collects problems."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class DefaultsFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """`_defaults.yaml`: `helm` and `release` as one set of release keys, and where each is written."""
+    """`_defaults.yaml`: `helm` and `release` as one set of release keys, and the place of each."""
 
     document: Document
     keys: Mapping[str, Any] = field(default_factory=dict)
     paths: Mapping[str, KeyPath] = field(default_factory=dict)
-    broken: bool = False  # what is missing from it is not known
+    broken: bool = False  # its missing keys are unknown
 
     @property
     def no_namespace(self) -> Cause:
-        """What it lacks, where many releases have no namespace of their own."""
+        """The root cause if many releases have no namespace: the key that this file lacks."""
         message = "sets no release.namespace" if self.document.marks else "is missing or empty"
         hint = "set release.namespace there, or 'namespace' of each release"
         return Cause(where=self.document.at(("release",)), message=message, hint=hint, few=FEW)
 
     @classmethod
     def of(cls, document: Document, data: Mapping[str, Any], *, broken: bool) -> Defaults:
-        """From the file's validated data; a key of `release` is stronger than one of `helm`."""
+        """Build it from the file's validated data; a key of `release` overrides one of `helm`."""
         keys: dict[str, Any] = {}
         paths: dict[str, KeyPath] = {}
         for part in ("helm", "release"):
@@ -57,7 +57,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A release's keys, its own over the defaults, and where each is written."""
+    """A release's keys, its own over the defaults, and the place of each."""
 
     document: Document
     path: KeyPath
@@ -65,23 +65,23 @@ class Entry:
     defaults: Defaults
 
     def get(self, key: str, otherwise: Any) -> Any:
-        """The key's value."""
+        """Return the key's value."""
         return self.own.get(key, self.defaults.keys.get(key, otherwise))
 
     def source(self, key: str) -> tuple[Document, KeyPath]:
-        """The file and path that the key's value is written at."""
+        """Return the file and path of the key's value."""
         if key not in self.own and key in self.defaults.keys:
             return self.defaults.document, self.defaults.paths[key]
         return self.document, (*self.path, key)
 
     def at(self, key: str, *rest: str | int) -> Location:
-        """Where something under a key is written."""
+        """Return the place of a path under a key."""
         document, path = self.source(key)
         return document.at((*path, *rest))
 
 
 class Builder:
-    """Builds layers; `problems` holds what was wrong with all of them, `causes` what has its cause elsewhere."""
+    """Builds layers; collects `problems` of all of them, and `causes` for problems whose cause is elsewhere."""
 
     def __init__(
         self, environment: EnvironmentValues, names: tuple[str, ...], defaults: Defaults, charts: ChartFinder
@@ -96,7 +96,7 @@ class Builder:
         self._found: dict[str, ChartRef | ChartUnknown] = {}
 
     def layer(self, document: Document, data: Mapping[str, Any], overlays: Overlays) -> Layer:
-        """The layer that a file declares, its releases in the order they are written."""
+        """Return the layer that a file declares, with its releases in file order."""
         name = document.file.stem
         inactive = self._left_out(data.get("environments"), document, ("environments",))
         entries = [
@@ -137,7 +137,7 @@ class Builder:
         return self._without_values(release, entry, overlays) if release.chart.kind == "packaged" else release
 
     def _without_values(self, release: Release, entry: Entry, overlays: Overlays) -> Release:
-        """Return a release of manifests or a kustomization, which nothing gives values to; its own are problems."""
+        """Return a release of manifests or a kustomization, which takes no values; values in it are problems."""
         chart = entry.own["chart"]
         message = f"chart '{chart}' takes no values"
         hint = f"write an overlay: charts/{chart}/overlays/ENVIRONMENT" if "kustomize/" in chart else "edit its files"
@@ -156,7 +156,7 @@ class Builder:
         return namespace
 
     def _chart(self, entry: Entry) -> ChartRef:
-        """The chart, looked for once for all releases; where there is none, a problem and a reference to nothing."""
+        """Return the chart, looked up once for all releases; if there is none, a problem and a dummy reference."""
         name = entry.own["chart"]
         if name not in self._found:
             try:
@@ -174,7 +174,7 @@ class Builder:
         return found
 
     def _switch(self, entry: Entry, inactive: str) -> tuple[bool, str]:
-        """Whether it is installed in this environment, and if not, the key that says so."""
+        """Return whether it is installed in this environment, and if not, the responsible key."""
         document, path = entry.source("environments")
         inactive = self._left_out(entry.get("environments", None), document, path) or inactive
         if inactive:
@@ -201,7 +201,7 @@ class Builder:
             self.problems.append(problem)
 
     def _left_out(self, environments: list[str] | None, document: Document, path: KeyPath) -> str:
-        """Why this environment is left out; empty where it is not."""
+        """Return why this environment is left out; empty if it is not."""
         if environments is None:
             return ""
         for index, name in enumerate(environments):
@@ -231,7 +231,7 @@ class Builder:
 
 
 def _values(entry: Entry) -> tuple[Mapping[str, Any], Origins]:
-    """The inline values over those of `_defaults.yaml`, and where each key is written."""
+    """Return the inline values over those of `_defaults.yaml`, and the place of each key."""
     origins: Origins = {}
     values: Mapping[str, Any] = {}
     defaults = entry.defaults
@@ -247,7 +247,7 @@ def _below(document: Document, path: KeyPath) -> At:
 
 
 def _contract_problem(data: Mapping[str, Any]) -> str:
-    """What makes no sense about a contract; empty when it does."""
+    """Return why a contract is inconsistent; empty if it is not."""
     about_object = [key for key in ("apiVersion", "kind", "name", "condition", "jsonpath", "equals") if key in data]
     if "http" in data:
         return f"a contract with 'http' takes no '{about_object[0]}'" if about_object else ""

@@ -22,12 +22,12 @@ _INSTEAD = {
 
 
 def unused(provider: str, declared: Iterable[str]) -> tuple[str, ...]:
-    """Those of the declared keys that are for another provider."""
+    """Return the declared keys that are for another provider."""
     return tuple(key for key in declared if _ONLY.get(key, provider) != provider)
 
 
 def cluster_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
-    """What is wrong with `cluster`, and with that of each environment laid over it."""
+    """Return the problems of `cluster`, and of each environment's `cluster` merged over it."""
     cluster = data.get("cluster", {})
     yield from _problems(document, ("cluster",), cluster, {}, data, root)
     overlays = root / data.get("paths", {}).get("environments", "environments")
@@ -47,7 +47,7 @@ def _problems(
     data: Mapping[str, Any],
     root: Path,
 ) -> Iterator[Problem]:
-    """`keys` are those at `path`, laid over `base`."""
+    """Check the `keys` at `path`, merged over `base`."""
     both = {**base, **keys}
     yield from _provider_problems(document, path, keys, both)
     if both.get("provider") == "context" and ("provider" in keys or "context" in keys):
@@ -72,7 +72,7 @@ def _problems(
 def _provider_problems(
     document: Document, path: KeyPath, keys: Mapping[str, Any], both: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Keys that the provider cannot honour; with `auto` each is for the provider that it turns out to be."""
+    """Yield keys that the provider does not support; with `auto` each is for the provider that is selected later."""
     provider = both.get("provider", "auto")
     for key in keys:
         only = _ONLY.get(key, provider)
@@ -84,7 +84,7 @@ def _provider_problems(
 def _context_problems(
     document: Document, path: KeyPath, cluster: Mapping[str, Any], data: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Provider `context` names its context, and the context is one that may be written to."""
+    """Check that provider `context` names its context, and that the context may be written to."""
     context = cluster.get("context", "")
     if not context:
         message = "provider 'context' needs 'context': which kube context"

@@ -1,12 +1,12 @@
-"""Environments: what is switched on in each, and the overlays of each release.
+"""Environments: the enabled parts of each, and the overlays of each release.
 
-environments/_shared/environment.yaml            what `installed:` and references look into, weakest
+environments/_shared/environment.yaml            values for `installed:` and references, weakest
 environments/<env>/environment.yaml
 environments/<env>/platform/*.values.yaml        strongest, by file name
 environments/{_shared,<env>}/<layer>/<release>.yaml    overlays of a release's values
 environments/{_shared,<env>}/<layer>/<release>.secrets.yaml    the same, encrypted by SOPS, on top of them
 
-What an environment extends lies between `_shared` and its own files.
+The environments that an environment extends come between `_shared` and its own files.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _SECRETS = SUFFIX.removesuffix(".yaml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentValues:
-    """What `installed:` paths look into, and where each key is written."""
+    """The values for `installed:` paths, and the place of each key."""
 
     environment: Environment
-    broken: bool = False  # what is missing from its files is not known
-    missing: Cause | None = None  # its own environment.yaml, where there is none
+    broken: bool = False  # the missing keys of its files are unknown
+    missing: Cause | None = None  # its own environment.yaml, if that does not exist
 
     @property
     def name(self) -> str:
@@ -49,9 +49,9 @@ class EnvironmentValues:
         return self.environment.name
 
     def switch(self, path: str) -> tuple[bool, Location]:
-        """The boolean at a dotted path and its place.
+        """Return the boolean at a dotted path and its place.
 
-        Raises KeyError(message, hint) where nothing is, TypeError(message, hint) where something else is.
+        Raises KeyError(message, hint) if there is nothing, TypeError(message, hint) if there is another value.
         """
         values, origins = list(paths_of(self.environment.values)), self.environment.where
         found = [(keys, value) for keys, value in values if ".".join(keys) == path]
@@ -69,13 +69,13 @@ class EnvironmentValues:
 
 
 def environment_names(settings: Settings) -> tuple[str, ...]:
-    """Every environment, sorted; the default one alone where no directory declares any."""
+    """Return every environment, sorted; only the default one if no directory declares any."""
     names = [path.name for path in _directories(settings.environments) if not path.name.startswith("_")]
     return tuple(names) or (settings.environment,)
 
 
 def chosen(settings: Settings, name: str) -> str:
-    """The name, if there is such an environment; ConfigError with near matches otherwise."""
+    """Return the name, if there is such an environment; ConfigError with near matches otherwise."""
     names = environment_names(settings)
     if name not in names:
         raise ConfigError(f"unknown environment '{name}'", hint=suggestion(name, names, "environments"))
@@ -85,7 +85,7 @@ def chosen(settings: Settings, name: str) -> str:
 def load_environment(
     settings: Settings, name: str, sets: Iterable[str] = ()
 ) -> tuple[EnvironmentValues, list[Problem]]:
-    """The environment's values with `key=value` of `--set` in their place, and what is wrong with both."""
+    """Return the environment's values with `key=value` of `--set` applied, and the problems of both."""
     files = [settings.environments / SHARED / _VALUES]
     for level in settings.levels_of(name):
         directory = settings.environments / level
@@ -114,7 +114,7 @@ def load_environment(
 
 
 def _resolved(environment: Environment, settings: Settings) -> tuple[Environment, tuple[Problem, ...]]:
-    """The environment with the references among its values replaced, if they are switched on."""
+    """Return the environment with references among its values replaced, if references are enabled."""
     if not settings.references:
         return environment, ()
     from devtools.config.references.resolver import resolve_environment
@@ -123,16 +123,16 @@ def _resolved(environment: Environment, settings: Settings) -> tuple[Environment
 
 
 def _missing(file: Path) -> Cause:
-    """An environment's own file, which need not be; where many look for something, they may look for it there."""
+    """Return an environment's own file, which is optional; if many values are missing, it may be the cause."""
     hint = "take it from version control again, or write what they look for"
     return Cause(where=Location(file=file), message="is missing", hint=hint, few=FEW)
 
 
 class Overlays:
-    """The overlay files of one environment, found once."""
+    """The overlay files of one environment, listed once."""
 
     def __init__(self, settings: Settings, environment: str) -> None:
-        """Look at `_shared`, what the environment extends, and its own directory."""
+        """List `_shared`, the environments that are extended, and the environment's own directory."""
         self._root = settings.root
         self._levels = [
             {(path.parent.name, path.stem): path for path in _overlay_files(settings.environments / level)}
@@ -140,27 +140,27 @@ class Overlays:
         ]
 
     def of(self, layer: str, release: str) -> tuple[Path, ...]:
-        """The release's overlays, weakest first."""
+        """Return the release's overlays, weakest first."""
         return tuple(level[layer, release] for level in self._levels if (layer, release) in level)
 
     def secrets_of(self, layer: str, release: str) -> tuple[tuple[Path, ...], str]:
-        """The release's encrypted overlays, weakest first, and a digest of what is encrypted in them."""
+        """Return the release's encrypted overlays, weakest first, and a digest of the encrypted text in them."""
         files = self.of(layer, f"{release}{_SECRETS}")
         return files, ciphertext_digest(read(file).data for file in files)
 
     def refused(self, layer: str, release: str, message: str, hint: str) -> Iterator[Problem]:
-        """A problem of each overlay of a release that may have none."""
+        """Return a problem for each overlay of a release that may have none."""
         for path in (*self.of(layer, release), *self.of(layer, f"{release}{_SECRETS}")):
             yield Problem(where=Location(file=path.relative_to(self._root)), message=message, hint=hint)
 
     def files(self) -> Iterator[Path]:
-        """All of them."""
+        """All overlay files."""
         for level in self._levels:
             yield from level.values()
 
 
 def overlay_problems(overlays: Overlays, root: Path, references: References | None) -> list[Problem]:
-    """What is wrong inside the overlay files."""
+    """Return the problems inside the overlay files."""
     documents: Iterable[Document] = (read(path, path.relative_to(root)) for path in overlays.files())
     return [problem for document in documents for problem in _overlay_problems(document, references)]
 
@@ -172,9 +172,9 @@ def _overlay_problems(document: Document, references: References | None) -> Iter
 
 
 def stray_problems(settings: Settings, declared: Mapping[str, Iterable[str] | None]) -> list[Problem]:
-    """Files and directories of any environment that nothing reads: a typo there would go unnoticed.
+    """Return files and directories of any environment that nothing reads: a typo there would go unnoticed.
 
-    `declared` maps each layer to its releases, or to None where its file could not be read.
+    `declared` maps each layer to its releases, or to None if its file could not be read.
     """
     problems: list[Problem] = []
     for level in _directories(settings.environments):
@@ -218,7 +218,7 @@ def _overlay_files(level: Path) -> Iterator[Path]:
 
 
 def _directories(directory: Path) -> list[Path]:
-    """Its directories by name, hidden ones left out; none where it is not there."""
+    """Return its directories by name, without hidden ones; none if it does not exist."""
     if not directory.is_dir():
         if directory.exists():
             raise ConfigError(f"{directory.name} is not a directory", hint="each environment is a directory in it")

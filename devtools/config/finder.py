@@ -1,4 +1,4 @@
-"""How the stack asks for charts, without knowing where they live."""
+"""The interface through which the stack finds charts, independent of their location."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from devtools.model import ChartRef
 
 
 class ChartUnknown(Exception):
-    """No chart of this name: a sentence, and near matches as a hint."""
+    """There is no chart of this name; the hint has near matches."""
 
     def __init__(self, message: str, hint: str = "", *, cause: Cause | None = None) -> None:
-        """`message` is one sentence without a final full stop; `cause` is what to mend, where that is elsewhere."""
+        """`message` is one sentence without a final full stop; `cause` is the place to fix, if that is elsewhere."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -23,4 +23,4 @@ class ChartFinder(Protocol):
     """Finds a chart by the name a layer file uses."""
 
     def find(self, name: str, environment: str = "") -> ChartRef:
-        """The chart as an environment has it; raises ChartUnknown if there is none, or what is there is not one."""
+        """Return an environment's chart; raises ChartUnknown if there is none, or if it is not a chart."""

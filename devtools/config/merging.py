@@ -1,4 +1,4 @@
-"""Maps over maps, as Helm merges values: maps merge, everything else replaces; the place of each key is kept."""
+"""Merges maps as Helm merges values: maps merge, everything else replaces; records the place of each key."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ At = Callable[["KeyPath"], Location]
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any], origins: Origins, at: At, path: KeyPath = ()) -> Any:
-    """A new map: `base` with `over` on top. `origins` is updated in place: the place that each key's value came from.
+    """Return a new map: `base` with `over` on top. Updates `origins`, the source place of each key's value.
 
-    `at` gives the place of a path in `over`. A null stays, because Helm takes it as "delete the chart's default".
+    `at` returns the place of a path in `over`. A null stays, because to Helm it means "delete the chart's default".
     """
     merged = dict(base)
     for key, value in over.items():
@@ -35,7 +35,7 @@ def lay_over(base: Mapping[str, Any], over: Mapping[str, Any], origins: Origins,
 
 
 def _note(value: Any, origins: Origins, at: At, path: KeyPath) -> None:
-    """Every key of a value comes from the same file; a list is one value."""
+    """Record the same file as the source of every key of a value; a list is one value."""
     origins[path] = at(path)
     if isinstance(value, Mapping):
         for key, item in value.items():

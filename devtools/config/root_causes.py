@@ -7,39 +7,39 @@ from dataclasses import dataclass
 
 from devtools.errors import Location, Problem
 
-FEW = 3  # of one kind, they may each be a slip of its own
-_NAMED = 2  # the cause can be fixed without knowing them all
+FEW = 3  # problems of one kind may each be a separate mistake
+_NAMED = 2  # enough to fix the cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What is wrong with a file: `message` follows its name, as in `is missing`."""
+    """The fault of a file: `message` follows its name, as in `is missing`."""
 
     where: Location
     message: str
     hint: str
-    few: int = 0  # up to this many are reported one by one, at their own places
+    few: int = 0  # up to this many problems are reported one by one, at their own places
 
     def problem(self, wanted: list[str]) -> Problem:
-        """The one problem; `wanted` is what was asked of the file, each with its place."""
+        """Return the combined problem; `wanted` are the things requested from the file, each with its place."""
         more = len(wanted) - _NAMED
         listed = ", ".join(wanted[:_NAMED]) + (f" and {more} more" if more > 0 else "")
         return Problem(where=self.where, message=f"{self.message}; needed by {listed}", hint=self.hint)
 
 
 class Causes:
-    """Collects what went wrong by what it comes from."""
+    """Collects problems by root cause."""
 
     def __init__(self) -> None:
-        """Nothing went wrong."""
+        """Start without problems."""
         self._found: dict[Cause, list[tuple[str, Problem]]] = {}
 
     def blame(self, cause: Cause, wanted: str, problem: Problem) -> None:
-        """`wanted` could not be had because of a cause; `problem` is what to say of it alone."""
+        """Add a `wanted` item that is missing because of a cause; `problem` is its individual error."""
         self._found.setdefault(cause, []).append((wanted, problem))
 
     def problems(self) -> Iterator[Problem]:
-        """One for each cause, or the few that may have nothing to do with it."""
+        """Return one problem for each cause, or the individual ones if they are few."""
         for cause, found in self._found.items():
             if len(found) <= cause.few:
                 yield from (problem for _, problem in found)

@@ -1,4 +1,4 @@
-"""The JSON Schemas of layer files and devtools.yaml, made of the types that validate them, for editors."""
+"""Generates the JSON Schemas of layer files and devtools.yaml for editors, from the types that validate them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def layer_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key.
+    """Return the JSON Schema (draft 2020-12) of `layers/NN-name.yaml`, with a description of every key.
 
-    A reference may stand in place of every value: which one it stands for is checked when the stack is loaded.
+    A reference may replace any value; the value it resolves to is checked when the stack is loaded.
     """
     schema = _with_references(_schema(Layer, "Layer of a stack", declared))
     kinds = {name: _with_references(form) for name, form in schema["$defs"].items()}
@@ -31,12 +31,12 @@ def layer_schema() -> dict[str, Any]:
 
 
 def settings_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of `devtools.yaml`, with a description of every key."""
+    """Return the JSON Schema (draft 2020-12) of `devtools.yaml`, with a description of every key."""
     return _schema(Settings, "Settings of a repository", settings, gitops, declared)
 
 
 def _with_references(form: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a map or list whose values may be references."""
+    """Return the schema of a map or list whose values may be references."""
     changed = dict(form)
     if "properties" in form:
         changed["properties"] = {key: _or_reference(value) for key, value in form["properties"].items()}
@@ -49,7 +49,7 @@ def _with_references(form: dict[str, Any]) -> dict[str, Any]:
 
 
 def _or_reference(form: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a value, or of a text with a reference in it if it does not take that already."""
+    """Return the schema of a value, or of a text with a reference if the value does not allow that anyway."""
     form = _with_references(form)
     is_any_text = form.get("type") == "string" and not {"pattern", "enum", "maxLength"} & form.keys()
     if is_any_text or not {"type", "anyOf", "$ref", "enum"} & form.keys():
@@ -61,7 +61,7 @@ def _or_reference(form: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schema(root: type, title: str, *modules: ModuleType) -> dict[str, Any]:
-    """The schema of a class of the model."""
+    """Return the schema of a class of the model."""
     from pydantic import TypeAdapter
 
     schema = _without_titles(TypeAdapter(form_of(root)).json_schema())
@@ -75,7 +75,7 @@ def _schema(root: type, title: str, *modules: ModuleType) -> dict[str, Any]:
 
 
 def _descriptions(model: type) -> dict[str, str]:
-    """The docstrings under the fields of a class, inherited ones too."""
+    """Return the docstrings under the fields of a class, including inherited ones."""
     found: dict[str, str] = {}
     for kind in model.__mro__[:-1]:
         (body,) = ast.parse(inspect.getsource(kind)).body
@@ -87,12 +87,12 @@ def _descriptions(model: type) -> dict[str, str]:
 
 
 def schema_text(schema: dict[str, Any]) -> str:
-    """A schema as its committed file holds it."""
+    """Return a schema as text of its committed file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _without_titles(value: Any) -> Any:
-    """Without pydantic's titles, which only repeat the keys' names."""
+    """Remove pydantic's titles, which only repeat the keys' names."""
     if isinstance(value, dict):
         return {
             key: _without_titles(item) for key, item in value.items() if key != "title" or not isinstance(item, str)

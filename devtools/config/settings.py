@@ -1,4 +1,4 @@
-"""Where things are and what may be written to: `devtools.yaml` at the repository's root, all of it optional."""
+"""Reads `devtools.yaml` at the repository's root, all of it optional: directories, clusters, allowed contexts."""
 
 from __future__ import annotations
 
@@ -145,21 +145,21 @@ class Settings:
 
     @property
     def simulation(self) -> Path:
-        """The directory of what plays the controllers on the embedded cluster."""
+        """The directory of objects that simulate controllers on the embedded cluster."""
         return self.root / self.paths.simulation
 
     def levels_of(self, environment: str) -> tuple[str, ...]:
-        """The environment after those that it extends: weakest first."""
+        """Return the environment after those that it extends: weakest first."""
         below = self.extends.get(environment)
         return (*self.levels_of(below), environment) if below else (environment,)
 
     def cluster_of(self, environment: str) -> ClusterSettings:
-        """The cluster of an environment."""
+        """Return the cluster settings of an environment."""
         return self.clusters.get(environment, self.cluster)
 
 
 def find_root(start: Path) -> Path:
-    """The nearest directory at or above `start` that holds devtools.yaml or layers/; ConfigError where none does."""
+    """Return the nearest directory at or above `start` with devtools.yaml or layers/; ConfigError if none has."""
     start = start.resolve()
     for directory in (start, *start.parents):
         if (directory / FILE).is_file() or (directory / "layers").is_dir():
@@ -171,7 +171,7 @@ def find_root(start: Path) -> Path:
 
 
 def load_settings(root: Path) -> Settings:
-    """Settings of the repository at `root`; ConfigError with every problem of the file."""
+    """Return the settings of the repository at `root`; ConfigError with every problem of the file."""
     from devtools.base.yaml_positions import Document, read
     from devtools.config.cluster_keys import cluster_problems
     from devtools.config.settings_file.checks import extends_problems, gitops_problems, hook_problems
@@ -219,12 +219,12 @@ def _cluster(keys: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _sanitised(name: str) -> str:
-    """A directory's name as a DNS label: `My Repo_2` is `my-repo-2`."""
+    """Return a directory's name as a DNS label: `My Repo_2` is `my-repo-2`."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:_NAME_AT_MOST].strip("-") or "stack"
 
 
 def _path_problems(document: Document, data: Mapping[str, Any], root: Path) -> list[Problem]:
-    """Paths stay in the repository: what they name is read, hashed and committed."""
+    """Check that paths stay in the repository, because their targets are read, hashed and committed."""
     from devtools.config.validate import is_inside
 
     problems = []

@@ -1,4 +1,4 @@
-"""Layer files, environments and charts → one `Stack`; every problem of every file is reported at once."""
+"""Builds a `Stack` from layer files, environments and charts; reports every problem of every file at once."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 DEFAULTS = "_defaults.yaml"
 _LAYER_NAME = re.compile(r"[0-9]{2}-[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NAME_AT_MOST = 63  # a label's value holds it
+_NAME_AT_MOST = 63  # limit: it must fit a label's value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LayerSource:
-    """A layer file that was read; `data` is empty where something is wrong with it."""
+    """A parsed layer file; `data` is empty if there is a problem."""
 
     document: Document
     data: dict[str, Any]
 
 
 def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: Iterable[str] = ()) -> Stack:
-    """The stack as one environment sees it (`""`: the default one); layers by number.
+    """Return the stack of one environment (`""`: the default one); layers by number.
 
-    `sets` are values of the environment for this run, as `key=value`. Nothing is run and no cluster is asked. Raises
-    ConfigError whose `problems` are all that is wrong in all files, in file order.
+    `sets` are values of the environment for this run, as `key=value`. Runs no program and contacts no cluster. Raises
+    ConfigError whose `problems` are those of all files, in file order.
     """
     name = chosen(settings, environment or settings.environment)
     values, wrong = load_environment(settings, name, sets)
@@ -79,12 +79,12 @@ def load_stack(settings: Settings, environment: str, charts: ChartFinder, sets: 
 
 
 def _commands(hooks: Iterable[Hook], environment: str) -> tuple[Hook, ...]:
-    """The commands that run in an environment."""
+    """Return the commands that run in an environment."""
     return tuple(hook for hook in hooks if hook.environments is None or environment in hook.environments)
 
 
 def _references(settings: Settings, values: EnvironmentValues) -> References | None:
-    """What references stand for, if they are switched on."""
+    """Return the values for references, if those are enabled."""
     if not settings.references:
         return None
     from devtools.config.references.resolver import References
@@ -93,24 +93,24 @@ def _references(settings: Settings, values: EnvironmentValues) -> References | N
 
 
 def _checked(model: Any, document: Document, references: References | None) -> tuple[Document, Any, list[Problem]]:
-    """The document with references replaced, its validated data, and what is wrong with both."""
+    """Return the document with references replaced, its validated data, and the problems of both."""
     if references:
         document = references.resolve(document)
     data, problems = validated(model, document)
-    unresolved = {problem.where for problem in document.problems}  # what is not there has no right type either
+    unresolved = {problem.where for problem in document.problems}  # their types would be wrong, too
     found = [problem for problem in problems if problem in document.problems or problem.where not in unresolved]
     return document, data, [_explained(problem) for problem in found]
 
 
 def _explained(problem: Problem) -> Problem:
-    """The problem, with the place of the value instead of a hint if it is not written at the problem's place."""
+    """Return the problem; if a reference's value is elsewhere, its place replaces the hint."""
     if not problem.where.sources:
         return problem
     return replace(problem, hint=f"the value is written at {problem.where.sources[0]}")
 
 
 def _defaults(settings: Settings, references: References | None) -> tuple[Defaults, list[Problem]]:
-    """What `_defaults.yaml` says; nothing where there is no such file."""
+    """Return the content of `_defaults.yaml`; empty if there is no such file."""
     path = settings.layers / DEFAULTS
     shown = path.relative_to(settings.root)
     document = read(path, shown) if path.exists() else Document(file=shown)
@@ -119,7 +119,7 @@ def _defaults(settings: Settings, references: References | None) -> tuple[Defaul
 
 
 def _layer_sources(settings: Settings, references: References | None) -> tuple[list[_LayerSource], list[Problem]]:
-    """Every layer file in order, read and validated; ConfigError where there is none at all."""
+    """Return every layer file in order, read and validated; ConfigError if there is none at all."""
     shown = settings.layers.relative_to(settings.root)
     paths = _layer_files(settings.layers)
     if not paths:
@@ -144,7 +144,7 @@ def _layer_files(directory: Path) -> list[Path]:
 
 
 def _name_problems(file: Path, numbers: dict[str, Path]) -> list[Problem]:
-    """A layer file is called NN-name.yaml, and no two have the same number."""
+    """Check that layer files are named NN-name.yaml, with unique numbers."""
     where = Location(file=file)
     if file.suffix != ".yaml":
         return [Problem(where=where, message="a layer file ends in .yaml", hint=f"rename it to {file.stem}.yaml")]
@@ -158,7 +158,7 @@ def _name_problems(file: Path, numbers: dict[str, Path]) -> list[Problem]:
 
 
 def _clashes(layers: Iterable[Layer]) -> list[Problem]:
-    """Two releases of one identity, and two layers that answer to one name."""
+    """Yield problems of releases with the same identity, and of layers with the same name."""
     problems: list[Problem] = []
     releases: dict[ReleaseId, Location] = {}
     names = {layer.name: layer.file for layer in layers}

@@ -1,4 +1,4 @@
-"""Tenants of a stack: `tenants/<tenant>/tenant.yaml`, and their values of releases beside it."""
+"""Tenants of a stack: `tenants/<tenant>/tenant.yaml`, and their values of releases next to it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Tenant:
     """Its values files, from the stack's root, by `<layer>/<release>`."""
 
     def values_of(self, release: Release) -> Path | None:
-        """Return the tenant's own values of a release: the strongest ones."""
+        """Return the tenant's own values of a release, which override all others."""
         return self.values.get(f"{release.layer}/{release.name}")
 
 
@@ -67,7 +67,7 @@ def load_tenants(root: Path) -> tuple[Tenant, ...]:
 
 
 def check_tenants(tenants: tuple[Tenant, ...], stack: Stack) -> None:
-    """Raise ConfigError with each application and each values file that names no release of the stack."""
+    """Raise ConfigError with each application and each values file without a release of the stack."""
     names = [release.name for release in stack.releases()]
     files = {f"{release.layer}/{release.name}" for release in stack.releases()}
     problems: list[Problem] = []

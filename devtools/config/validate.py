@@ -1,4 +1,4 @@
-"""Checks a file by the classes of the model: pydantic's errors become problems at a place, in words for people."""
+"""Validates a file against classes of the model; converts pydantic's errors into readable problems with places."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _LONGEST_PATH = 900  # bytes: with a root before it, still less than PATH_MAX of
 
 
 def suggestion(word: str, known: Iterable[str], what: str) -> str:
-    """The nearest known word, or the few there are: `environments: dev, local`."""
+    """Return the nearest known word, or the list if it is short: `environments: dev, local`."""
     words = list(known)
     listed = ", ".join(words[:12]) + (", …" if len(words) > 12 else "")  # noqa: PLR2004 - what fits a line
     return did_you_mean(word, words) or (f"{what}: {listed}" if words else f"there are no {what}")
 
 
 def validated(model: Any, document: Document) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """The keys that the document has of a class of the model, and what is wrong with them.
+    """Return the document's keys of a class of the model, and their problems.
 
-    Returns an empty map with the problems where anything is wrong: half a file is not used.
+    If there are problems, the map is empty: a partly valid file is not used.
     """
     from pydantic import ValidationError
 
     if document.problems and not document.data:
-        return {}, document.problems  # it could not be read: what is missing from it is not known
+        return {}, document.problems  # it could not be read: its missing keys are unknown
     kind = form_of(model)
     try:
         return dict(_adapter(kind).validate_python(document.data)), document.problems
@@ -47,7 +47,7 @@ def validated(model: Any, document: Document) -> tuple[dict[str, Any], tuple[Pro
 
 
 def made(model: Callable[..., T], keys: Mapping[str, Any], **derived: Any) -> T:
-    """An object of the model: from validated keys, and from the fields that are not as the file has them."""
+    """Build an object of the model from validated keys and from fields that differ from the file's form."""
     import msgspec
 
     known = [key for key in keys_of(model) if key.name in keys and key.field not in derived]
@@ -55,18 +55,18 @@ def made(model: Callable[..., T], keys: Mapping[str, Any], **derived: Any) -> T:
 
 
 class Key(NamedTuple):
-    """A key that files have for a field of the model."""
+    """A key in files for a field of the model."""
 
     name: str
     field: str
     kind: Any  # of the field
-    written: Any  # the type of what the file has
+    written: Any  # the type of the file's value
     required: bool
 
 
 @cache
 def keys_of(model: Any) -> tuple[Key, ...]:
-    """The keys that files have for a class of the model."""
+    """Return the keys in files for a class of the model."""
     found = []
     hints = get_type_hints(model, include_extras=True)
     for item in fields(model):
@@ -82,7 +82,7 @@ def keys_of(model: Any) -> tuple[Key, ...]:
 
 @cache
 def form_of(model: Any) -> Any:
-    """The keys of a class of the model as a TypedDict, which pydantic checks."""
+    """Return the keys of a class of the model as a TypedDict, which pydantic checks."""
     from typing import NotRequired, Required
 
     from pydantic import ConfigDict, with_config
@@ -96,7 +96,7 @@ def form_of(model: Any) -> Any:
 
 
 def _checked(kind: Any) -> Any:
-    """A type as pydantic checks what YAML has for it: lists for tuples, maps for objects, and no null for None."""
+    """Return a type adapted to YAML for pydantic: lists for tuples, maps for objects, and no null for None."""
     from pydantic import AfterValidator
 
     origin, args = get_origin(kind), get_args(kind)
@@ -115,7 +115,7 @@ def _checked(kind: Any) -> Any:
 
 
 def _limits(item: Any) -> list[Any]:
-    """A limit of `key_types` in pydantic's terms."""
+    """Convert a limit of `key_types` to pydantic's form."""
     from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
     if isinstance(item, Limits):
@@ -126,7 +126,7 @@ def _limits(item: Any) -> list[Any]:
 
 
 def _without_echoes(kind: Any, details: list[Any]) -> list[Any]:
-    """A misspelt key is one error, not also the absence of the right one."""
+    """Report a misspelt key as one error, without the error about the missing right key."""
     meant = set()
     for detail in details:
         if detail["type"] == "extra_forbidden":
@@ -138,7 +138,7 @@ def _without_echoes(kind: Any, details: list[Any]) -> list[Any]:
 
 @cache
 def _adapter(kind: Any) -> Any:
-    """Built once: building costs more than validating a hundred files."""
+    """Build the validator once: that costs more than validating a hundred files."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
@@ -151,7 +151,7 @@ def _problem(kind: Any, document: Document, detail: Mapping[str, Any]) -> Proble
 
 
 def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, str]:
-    """A sentence and a hint for one error."""
+    """Return a sentence and a hint for one error."""
     name, around = _shown(path), _shown(path[:-1])
     match detail["type"]:
         case "extra_forbidden":
@@ -166,7 +166,7 @@ def _words(kind: Any, path: KeyPath, detail: Mapping[str, Any]) -> tuple[str, st
 
 
 def _instead(path: KeyPath, found: Any) -> str:
-    """What to write for a value as helmfile has it under a key of the same name."""
+    """Return what to write instead of helmfile's value of a key with the same name."""
     if path[-1:] == ("values",) and isinstance(found, list):
         return "write one map; what a file holds is an overlay: environments/ENV/LAYER/RELEASE.yaml"
     if path[-2:-1] == ("secrets",) and "." in str(found):
@@ -174,7 +174,7 @@ def _instead(path: KeyPath, found: Any) -> str:
     return ""
 
 
-# keys of helmfile, typed in a layer file, and what is written here instead
+# helmfile's keys in a layer file, and their equivalents here
 _HELMFILE = {
     "condition": "write the path of the switch: installed: path.to.switch",
     "hooks": "write commands as before: or after: [{run: [command, argument]}]",
@@ -207,14 +207,14 @@ _HELMFILE = {
 
 
 def _quote(value: Any) -> str:
-    """What to do about a scalar that is not text: YAML reads `name: on` as true."""
+    """Return a hint for a scalar that is not text: YAML reads `name: on` as true."""
     if isinstance(value, bool):
         return f"YAML reads it as {str(value).lower()}: quote it"
     return "quote it" if isinstance(value, int | float) else ""
 
 
 def _wrong(detail: Mapping[str, Any]) -> str:
-    """What is wrong with a value, to follow its name."""
+    """Return the problem of a value, to follow its name."""
     kind, message = str(detail["type"]), str(detail["msg"])
     if kind == "string_pattern_mismatch":
         return f"{MESSAGES[detail['ctx']['pattern']]}, not {_clip(detail['input'])}"
@@ -246,7 +246,7 @@ def _clip(value: Any) -> str:
 
 
 def _shown(path: KeyPath) -> str:
-    """The path as people would say it: the last key, and which item of a list."""
+    """Return a readable path: the last key, and the item of a list."""
     words = [str(step) for step in path if isinstance(step, str)]
     if not path or isinstance(path[-1], str):
         return f"'{words[-1]}'" if words else ""
@@ -254,7 +254,7 @@ def _shown(path: KeyPath) -> str:
 
 
 def _keys(kind: Any, path: KeyPath) -> tuple[str, ...]:
-    """The keys that a map at this path may have."""
+    """Return the keys that a map at this path may have."""
     for step in path:
         kind = _stripped(kind)
         if get_origin(kind) is list and isinstance(step, int):
@@ -266,14 +266,14 @@ def _keys(kind: Any, path: KeyPath) -> tuple[str, ...]:
 
 
 def _stripped(kind: Any) -> Any:
-    """Without Required and Annotated."""
+    """Strip Required and Annotated."""
     while kind is not None and hasattr(kind, "__metadata__"):
         kind = kind.__origin__
     return kind
 
 
 def is_inside(value: str) -> bool:
-    """Whether a path from a repository's root stays in it, and is one that a file can have."""
+    """Return whether a path relative to a repository's root stays in it and is valid for a file."""
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or "\0" in value:
         return False

@@ -1,4 +1,4 @@
-"""A release's values as Helm will see them, the file and line of each key, and the digest of all its inputs."""
+"""Computes a release's values as Helm will see them, the place of each key, and the digest of all its inputs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from devtools.base.yaml_positions import Document, KeyPath
 
 PLAN_VERSION = 1
-"""Part of every digest: raise it when the same inputs would be deployed in another way."""
+"""Part of every digest: raise it when the same inputs would be deployed differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """Values after merging; `origins` has the place that each key's value came from."""
+    """Values after merging; `origins` has the source place of each key's value."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[KeyPath, Location] = field(default_factory=dict)
@@ -37,12 +37,12 @@ def merge(
     root: Path | None = None,
     secrets: Mapping[Path, Mapping[str, Any]] | None = None,
 ) -> Merged:
-    """The release's inline values under its overlays: maps merge, lists replace, a null deletes a chart's default.
+    """Merge the release's inline values and overlays: maps merge, lists replace, a null deletes a chart's default.
 
-    Without `charts_default` nulls are kept, because Helm needs to see them; with it, the chart's own values.yaml lies
-    underneath and the result is what templates see. Files are named from `root` where they are below it. Reads the
-    overlay files and replaces their references; raises ConfigError if one of them changed and is now broken. Encrypted
-    files are left out, unless `secrets` has what to lay over for them.
+    Without `charts_default` nulls are kept, because Helm needs to see them; with it, the chart's own values.yaml is the
+    base and the result is what templates see. Files below `root` are shown relative to it. Reads the overlay files and
+    replaces their references; raises ConfigError if one of them changed and is now broken. Encrypted files are left
+    out, unless `secrets` has their values.
     """
     from devtools.base.yaml_positions import read
 
@@ -67,7 +67,7 @@ def merge(
 
 
 def read_overlay(path: Path, environment: Environment, root: Path | None = None) -> Document:
-    """Read an overlay; its references are replaced if the environment has them switched on."""
+    """Read an overlay; its references are replaced if they are enabled."""
     from devtools.base.yaml_positions import read
 
     document = read(path, relative(path, root))
@@ -79,14 +79,14 @@ def read_overlay(path: Path, environment: Environment, root: Path | None = None)
 
 
 def overlaid(values: Mapping[str, Any], overlay: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The values under what the cluster lays over them (`Cluster.smoke_values`)."""
+    """Return the values with the cluster's overrides (`Cluster.smoke_values`)."""
     nowhere = Location(file=Path())
     merged: Mapping[str, Any] = lay_over(values, overlay, {}, lambda _path: nowhere)
     return merged
 
 
 def masked(release: Release, text: str, *, typed: bool = False) -> dict[Path, Mapping[str, Any]]:
-    """For `merge`: `text` in place of each encrypted value; if `typed`, numbers and booleans stay what they are."""
+    """Return values for `merge` with `text` for each encrypted value; if `typed`, numbers and booleans stay."""
     from devtools.base.yaml_positions import read
     from devtools.sops.encrypted_file import stand_ins
 
@@ -94,7 +94,7 @@ def masked(release: Release, text: str, *, typed: bool = False) -> dict[Path, Ma
 
 
 def secret_shapes(release: Release, values: Any) -> tuple[Mapping[str, Any], ...]:
-    """The keys of values that are secret by their origin, encrypted or marked in `values`: shapes for `marked_at`."""
+    """Return the keys of secret values, encrypted or marked in `values`, as shapes for `marked_at`."""
     from devtools.redaction.origin import marked_keys
 
     return (*masked(release, "").values(), marked_keys(values) or {})
@@ -103,7 +103,7 @@ def secret_shapes(release: Release, values: Any) -> tuple[Mapping[str, Any], ...
 def with_stand_ins(
     releases: Iterable[Release], values: Mapping[ReleaseId, Mapping[str, Any]]
 ) -> dict[ReleaseId, Mapping[str, Any]]:
-    """The values of releases with a stand-in for each encrypted one: to render what is not deployed, without a key."""
+    """Return values of releases with placeholders for encrypted ones, to render without a key."""
     found = dict(values)
     for release in releases:
         for data in masked(release, "encrypted", typed=True).values() if release.id in found else ():
@@ -114,11 +114,11 @@ def with_stand_ins(
 def inputs_digest(
     release: Release, values: Mapping[str, Any], chart_digest: str, overlay: Mapping[str, Any] | None = None
 ) -> str:
-    """40 hexadecimal digits that change when anything changes that would be deployed.
+    """Return 40 hexadecimal digits that change with anything that would be deployed.
 
-    `values` are the merged ones (`Merged.data`), `overlay` what the cluster lays over them, `chart_digest` that of the
-    chart's bytes. Of encrypted values, the encrypted text counts. Timeouts count: a longer one is a reason to try again
-    what never became ready.
+    `values` are the merged ones (`Merged.data`), `overlay` the cluster's overrides, `chart_digest` that of the chart's
+    bytes. For encrypted values, the encrypted text counts. Timeouts count: a longer one is a reason to retry a release
+    that never became ready.
     """
     inputs = {
         "plan": PLAN_VERSION,
@@ -136,9 +136,9 @@ def inputs_digest(
 
 
 def chart_values(chart: Path, root: Path | None = None) -> Document:
-    """The chart's own values.yaml, of a directory or an archive; empty where it has none.
+    """Return the chart's own values.yaml, of a directory or an archive; empty if it has none.
 
-    What is wrong with it is not our user's problem: what can be read of it is used.
+    Problems in it are not the user's to fix: its readable part is used.
     """
     import tarfile
 
@@ -151,14 +151,14 @@ def chart_values(chart: Path, root: Path | None = None) -> Document:
         return read(path, relative(path, root)) if path.is_file() else Document(file=path)
     shown = relative(chart, root) / "values.yaml"
     if not chart.is_file():
-        return Document(file=shown)  # nor a pipe
+        return Document(file=shown)  # or it is a pipe
     try:
         with open_source(chart) as file, tarfile.open(fileobj=file) as archive:
             for member in members(archive):
                 if member.isfile() and member.name.count("/") == 1 and member.name.endswith("/values.yaml"):
                     return parse(content_of(archive, member), shown)
     except UNREADABLE:
-        return Document(file=shown)  # verifying the archive says what is wrong with it
+        return Document(file=shown)  # verifying the archive reports its problem
     return Document(file=shown)
 
 
@@ -175,7 +175,7 @@ def _has(data: Any, path: KeyPath) -> bool:
 
 
 def _without_deleted(merged: Mapping[str, Any], over: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the keys that `over` sets to null and `base` has: Helm's coalescing drops just those."""
+    """Remove the keys that `over` sets to null and `base` has: Helm's coalescing drops only those."""
     remaining: dict[str, Any] = {}
     for key, value in merged.items():
         if key in over and over[key] is None and key in base:

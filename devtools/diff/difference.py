@@ -1,7 +1,7 @@
-"""In which fields two states of an object differ, and who made the second what it is; pure.
+"""Compares two states of an object field by field, and names the manager of each difference; pure.
 
-Both states are the API server's own answers: the live object, and what an apply of the declared one would make of it.
-So defaults, quantities and undeclared fields are the same in both, and whatever differs is a difference.
+Both states are answers of the API server: the live object, and the result of applying the declared one. So defaults,
+quantities and undeclared fields are the same in both, and every difference is real.
 `managedFields` says how lists are merged and who owns what:
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management.
 """
@@ -19,12 +19,12 @@ from devtools.redaction import is_secret
 
 _SHOWN_OF_SECRETS = (("type",), ("immutable",), ("metadata", "labels"))
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
-# What the API server itself writes.
+# Fields that the API server itself writes.
 _SERVERS = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
 
 
 class _Absent:
-    """No value at all, which is not null."""
+    """No value at all, as opposed to null."""
 
     def __repr__(self) -> str:
         return "absent"
@@ -35,7 +35,7 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One field: what it should be, what it is, who made it so, and when (RFC 3339); ABSENT if there is none.
+    """One field: declared value, live value, its manager, and the time (RFC 3339); ABSENT for a missing value.
 
     `manager` is empty if no manager owns the field: removing one leaves no trace.
     """
@@ -48,18 +48,18 @@ class Change:
 
     @property
     def path(self) -> str:
-        """As the API server writes it: `.spec.template.spec.containers[name="app"].image`."""
+        """The path in the API server's notation: `.spec.template.spec.containers[name="app"].image`."""
         return path_of(self.steps)
 
 
 def changes(live: Mapping[str, Any], desired: Mapping[str, Any], manager: str) -> tuple[Change, ...]:
-    """The fields in which the live object is not what applying as `manager` would make of it; `status` never counts."""
+    """Return the fields of the live object that applying as `manager` would change; `status` never counts."""
     found = _compared(_own(live), _own(desired), managed(live, desired), ())
     return tuple(change_of(live, steps, declared, is_, manager) for steps, declared, is_ in found)
 
 
 def is_hidden(kind: str, change: Change) -> bool:
-    """Whether the values of a field are secret: all of a Secret but its type and labels, else by keys and names."""
+    """Return whether a field's values are secret: in a Secret all but type and labels, else by keys and names."""
     if kind == "Secret":
         return not any(change.steps[: len(shown)] == shown for shown in _SHOWN_OF_SECRETS)
     keys = _keys(change.steps)
@@ -68,7 +68,7 @@ def is_hidden(kind: str, change: Change) -> bool:
 
 
 def _keys(steps: Steps) -> list[str]:
-    """The keys that lead to a field; the `value` of what has a name is called so (`env`)."""
+    """Return the keys that lead to a field; the `value` of a named item (as in `env`) counts under that name."""
     keys: list[str] = []
     for at, step in enumerate(steps):
         before = steps[at - 1] if at else ""
@@ -93,14 +93,14 @@ def value_at(item: Any, steps: Steps) -> Any:
 
 
 def _is_named(item: Any, keys: tuple[tuple[str, Any], ...]) -> bool:
-    """Whether an item of a list has these keys; a member of a set is its own."""
+    """Return whether an item of a list has these keys; a member of a set is its own key."""
     return all(
         item == value if not key else isinstance(item, Mapping) and item.get(key) == value for key, value in keys
     )
 
 
 def path_of(steps: Steps) -> str:
-    """The path of a field, as the API server writes it."""
+    """Return the path of a field in the API server's notation."""
     return "".join(map(_shown, steps))
 
 
@@ -113,14 +113,14 @@ def _shown(step: Step) -> str:
 
 
 def _own(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An object without what is not anybody's to declare; in lists objects have no kind."""
+    """Return an object without the fields that the API server writes; in lists objects have no kind."""
     metadata = {key: value for key, value in (item.get("metadata") or {}).items() if key not in _SERVERS}
     left_out = {"status", "metadata", "kind", "apiVersion"}
     return {key: value for key, value in item.items() if key not in left_out} | {"metadata": metadata}
 
 
 def _compared(live: Any, desired: Any, tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
-    """The deepest places that differ: where, what should be, what is."""
+    """Yield the deepest differences: path, declared value, live value."""
     if _same(live, desired):
         return
     if isinstance(live, dict) and isinstance(desired, dict):
@@ -135,7 +135,7 @@ def _compared(live: Any, desired: Any, tree: Mapping[str, Any], at: Steps) -> It
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal, where true is not 1; 1 and 1.0 are the same in JSON."""
+    """Return whether values are equal; true is not 1, but 1 and 1.0 are the same in JSON."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
@@ -146,7 +146,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _lists(live: list[Any], desired: list[Any], tree: Mapping[str, Any], at: Steps) -> Iterator[tuple[Steps, Any, Any]]:
-    """Two lists: by key if they have keys, as sets if they are sets, else as wholes."""
+    """Compare two lists: by key if they have keys, as sets if they are sets, else as a whole."""
     names = key_names(tree)
     ours, theirs = by_key(live, names), by_key(desired, names)
     if ours is not None and theirs is not None:
@@ -164,9 +164,9 @@ def _lists(live: list[Any], desired: list[Any], tree: Mapping[str, Any], at: Ste
 
 
 def _places(live: list[Any], desired: list[Any]) -> list[Step]:
-    """What to call the items of two lists that correspond one by one: by their names if they have any.
+    """Return labels for the items of two lists that correspond one by one: their names if they have any.
 
-    None of them where names differ: what is behind one name must not be taken for what is behind another.
+    Empty if names differ: an item must not be compared with one of another name.
     """
     if len(live) != len(desired) or not all(isinstance(item, dict) for item in (*live, *desired)):
         return []
@@ -178,7 +178,7 @@ def _places(live: list[Any], desired: list[Any]) -> list[Step]:
 
 
 def change_of(live: Mapping[str, Any], steps: Steps, declared: Any, is_: Any, manager: str) -> Change:
-    """A change with who made it: others before the one who would apply, and of them the latest."""
+    """Return a change with its manager: others take precedence over the applier, and the latest over earlier ones."""
     owners = [entry for entry in entries(live) if is_ is not ABSENT and owns(entry, steps)]
     owners.sort(key=lambda entry: (entry.get("manager") != manager, str(entry.get("time") or "")))
     owner = owners[-1] if owners else {}

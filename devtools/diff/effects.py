@@ -1,4 +1,4 @@
-"""What a change of an object does beyond the object: pods that restart, kinds and data that go. Pure."""
+"""Determines side effects of a change of an object: restarted pods, deleted kinds and data. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOST = {
 def restarts(
     kind: str, fields: Iterable[Steps], live: Mapping[str, Any], desired: Mapping[str, Any]
 ) -> tuple[int, str]:
-    """Return how many pods a change of these fields restarts, and how; 0 if it restarts none by itself."""
+    """Return how many pods a change of these fields restarts, and how; 0 if it does not restart pods itself."""
     if kind not in _ROLLED or not any(steps[:2] == ("spec", "template") for steps in fields):
         return 0, ""
     spec = desired.get("spec") or {}
@@ -41,18 +41,18 @@ def pods_of(kind: str, item: Mapping[str, Any]) -> int:
 
 
 def loss(kind: str) -> str:
-    """Return what goes with an object of this kind; empty if nothing does."""
+    """Return what is deleted together with an object of this kind; empty if nothing is."""
     return _LOST.get(kind, "")
 
 
 def crd_view(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a CRD with its versions by name, so that a schema is compared with that of the same version."""
+    """Return a CRD with its versions by name, so that schemas of the same version are compared."""
     spec = {**(item.get("spec") or {})}
     spec["versions"] = {str(version.get("name")): version for version in spec.get("versions") or ()}
     return {**item, "spec": spec}
 
 
 def storage_version(crd: Mapping[str, Any]) -> str:
-    """Return the version in which objects of a CRD are stored."""
+    """Return the storage version of a CRD."""
     versions = (crd.get("spec") or {}).get("versions") or ()
     return next((str(version.get("name")) for version in versions if version.get("storage")), "")

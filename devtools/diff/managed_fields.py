@@ -1,4 +1,4 @@
-"""Who manages which fields of an object: its `managedFields`; pure.
+"""Reads `managedFields`, which say which manager owns which fields of an object; pure.
 
 `fieldsV1` is described at https://github.com/kubernetes-sigs/structured-merge-diff (`fieldpath`): `f:` a key of a map,
 `k:` an item of a list by its keys, `v:` a member of a set, `i:` an index, and `.` the map or list itself.
@@ -11,18 +11,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Step = str | tuple[tuple[str, Any], ...] | int  # a key, the keys that tell an item of a list from others, an index
+Step = str | tuple[tuple[str, Any], ...] | int  # a key, the keys that identify an item of a list, an index
 Steps = tuple[Step, ...]
 
 
 def entries(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Who manages which of its fields, but for the status."""
+    """Return which manager owns which fields, except the status."""
     found = (item.get("metadata") or {}).get("managedFields") or ()
     return [entry for entry in found if entry.get("subresource") != "status"]
 
 
 def managed(*items: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of these objects that a manager owns."""
+    """Return every field of these objects that a manager owns."""
     tree: dict[str, Any] = {}
     for item in items:
         for entry in entries(item):
@@ -31,12 +31,12 @@ def managed(*items: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_names(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the keys that identify a list's items; none if it is not merged by key."""
+    """Return the names of the keys that identify a list's items; none if it is not merged by key."""
     return next((tuple(json.loads(key[2:])) for key in tree if key.startswith("k:")), ())
 
 
 def by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None:
-    """Items by their keys; None if they have none, two have the same, or one is not a scalar."""
+    """Return items by their keys; None if one lacks them, two have the same, or a key is not a scalar."""
     found: dict[Step, Any] = {}
     for item in items:
         if not names or not isinstance(item, dict):
@@ -48,13 +48,13 @@ def by_key(items: Sequence[Any], names: Sequence[str]) -> dict[Step, Any] | None
 
 
 def below(fields: Mapping[str, Any], step: Step) -> Mapping[str, Any] | None:
-    """What is under a step in a set of fields; None if it is not in it."""
+    """Return the entry of a step in a set of fields; None if it is not in the set."""
     key = _key(fields, step)
     return None if key is None else fields[key] or {}
 
 
 def owns(entry: Mapping[str, Any], steps: Steps) -> bool:
-    """Whether a manager has this field, or a whole that it is part of."""
+    """Return whether a manager owns this field, or an enclosing one as a whole."""
     node: Mapping[str, Any] = entry.get("fieldsV1") or {}
     for depth, step in enumerate(steps):
         found = below(node, step)
@@ -65,9 +65,9 @@ def owns(entry: Mapping[str, Any], steps: Steps) -> bool:
 
 
 def handed_over(item: Mapping[str, Any], paths: Sequence[Steps], manager: str) -> list[dict[str, Any]]:
-    """The object's `managedFields` with these fields, and what is in them, managed by this applier alone.
+    """Return the object's `managedFields` with these fields, and their children, owned only by this applier.
 
-    An applier that does not declare what it manages takes it away with its next apply. Empty if it applied nothing.
+    The next apply removes fields that the applier owns and does not declare. Empty if it has applied nothing.
     """
     found: list[dict[str, Any]] = copy.deepcopy(list((item.get("metadata") or {}).get("managedFields") or ()))
     mine = next((one for one in found if _is_applier(one, manager)), None)
@@ -85,7 +85,7 @@ def _is_applier(entry: Mapping[str, Any], manager: str) -> bool:
 
 
 def _move(source: dict[str, Any], target: dict[str, Any], steps: Steps) -> None:
-    """Move what is at a path to another set; a parent that is left empty would stand for itself, so it goes, too."""
+    """Move the entry at a path to another set; remove parents left empty: an empty entry means the whole field."""
     key = _key(source, steps[0])
     if key is None:
         return
@@ -100,13 +100,13 @@ def _move(source: dict[str, Any], target: dict[str, Any], steps: Steps) -> None:
 
 
 def _add(tree: dict[str, Any], fields: Mapping[str, Any]) -> None:
-    """Lay one set of fields over another."""
+    """Merge one set of fields into another."""
     for key, under in fields.items():
         _add(tree.setdefault(key, {}), under or {})
 
 
 def _key(fields: Mapping[str, Any], step: Step) -> str | None:
-    """What a step is called in a set of fields; None if it is not in it."""
+    """Return the name of a step in a set of fields; None if it is not in the set."""
     if not isinstance(step, tuple):
         key = f"f:{step}" if isinstance(step, str) else f"i:{step}"
         return key if key in fields else None

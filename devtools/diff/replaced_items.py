@@ -1,9 +1,9 @@
-"""Items of a list that others put in the place of declared ones; pure.
+"""Finds list items that other managers put in place of declared ones; pure.
 
-Where keys identify the items (a port by its number), editing a key removes one item and adds another. An
-apply adds the declared one beside it, and the API server may refuse the two together: both have the same name. It takes
-the other away only if that is the applier's own; so it is handed over to the applier, as client-go's `csaupgrade` does
-(https://pkg.go.dev/k8s.io/client-go/util/csaupgrade).
+If keys identify the items (a port by its number), editing a key removes one item and adds another. An apply adds the
+declared item to the other one, and the API server may refuse both together, because they have the same name. It removes
+the other one only if the applier owns that; so ownership is transferred to the applier, as client-go's `csaupgrade`
+does (https://pkg.go.dev/k8s.io/client-go/util/csaupgrade).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from devtools.diff.managed_fields import Step, Steps, below, by_key, entries, ke
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replaced:
-    """What an object has in the place of declared items."""
+    """The items of an object that replace declared ones."""
 
-    lost: tuple[Change, ...]  # declared, and not there
-    foreign: tuple[Change, ...]  # there, and neither declared nor the applier's
-    rest: Mapping[str, Any]  # what is declared, without what is lost
+    lost: tuple[Change, ...]  # declared, but not live
+    foreign: tuple[Change, ...]  # live, but neither declared nor owned by the applier
+    rest: Mapping[str, Any]  # the declared object without the lost items
 
 
 def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str) -> Replaced | None:
-    """The items that others put in the place of those which `manager` declares; None if there are none."""
+    """Return the items with which others replaced those that `manager` declares; None if there are none."""
     look = _Look(live, manager)
     rest = look.at(live, declared, managed(live), ())
     if not look.foreign:
@@ -37,7 +37,7 @@ def replaced(live: Mapping[str, Any], declared: Mapping[str, Any], manager: str)
 
 
 class _Look:
-    """One look at an object."""
+    """One comparison of an object."""
 
     def __init__(self, live: Mapping[str, Any], manager: str) -> None:
         self._mine = [entry for entry in entries(live) if entry.get("manager") == manager]
@@ -45,7 +45,7 @@ class _Look:
         self.foreign: list[tuple[Steps, Any]] = []
 
     def at(self, live: Any, declared: Any, tree: Mapping[str, Any], steps: Steps) -> Any:
-        """What is declared here, without what is lost; all that is found on the way is kept."""
+        """Return the declared value without lost items; record replaced items on the way."""
         if isinstance(live, Mapping) and isinstance(declared, Mapping):
             return {
                 key: self.at(live[key], value, below(tree, key) or {}, (*steps, key)) if key in live else value
@@ -83,7 +83,7 @@ def _key_of(item: Mapping[str, Any], names: tuple[str, ...]) -> Step:
 
 
 def _match(item: Mapping[str, Any], there: Mapping[Step, Any], names: tuple[str, ...]) -> Step | None:
-    """The key of the live item that a declared one is; keys that it leaves out have defaults (`protocol`)."""
+    """Return the key of the live item for a declared one; keys that it omits have defaults (`protocol`)."""
     named = [name for name in names if name in item]
     for key, live in there.items():
         if named and all(live.get(name) == item[name] for name in named):

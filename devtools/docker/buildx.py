@@ -1,10 +1,10 @@
-"""docker buildx 0.15 or newer: a builder in the cluster, and what its answers mean.
+"""docker buildx 0.15 or newer: commands for a builder in the cluster, and how to read their output.
 
-Commands: https://docs.docker.com/reference/cli/docker/buildx/. The kubernetes driver writes the value of KUBECONFIG at
-creation into the builder's endpoint, and takes the current context of that file: it is the cluster's own file that is
-given, never the user's. Creating a builder that exists is refused, so what is there is looked at first.
+Commands: https://docs.docker.com/reference/cli/docker/buildx/. The kubernetes driver stores the value of KUBECONFIG at
+creation in the builder's endpoint and uses the current context of that file: devtools passes the cluster's own file,
+never the user's. buildx refuses to create an existing builder, so existing ones are listed first.
 
-0.13 brought `--buildkitd-config` and `ls --format`, 0.15 the driver's option `timeout`.
+Version 0.13 added `--buildkitd-config` and `ls --format`, 0.15 the driver's option `timeout`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from devtools.base.machine_json import read_json
 from devtools.process.runner import Command, Result
 
 DRIVER = "kubernetes"
-# A row for each builder and, under it, for each of its nodes; JSON, because names and errors may hold anything.
+# A row for each builder and, under it, for each of its nodes; JSON, because names and errors are arbitrary text.
 _FORMAT = "[{{json .Builder.Name}},{{json .Name}},{{json .DriverEndpoint}},{{json .Status}},{{json .Error}}]"
-_ASKING = 30.0  # seconds; buildx itself gives nodes 20
+_ASKING = 30.0  # seconds; buildx itself waits 20 for nodes
 OLDEST = (0, 15)
 
 
@@ -38,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """One builder as `buildx ls` gives it."""
+    """One builder of `buildx ls`."""
 
     name: str
     driver: str
@@ -47,11 +47,11 @@ class Builder:
 
     @property
     def is_running(self) -> bool:
-        """Every node runs, and there is one."""
+        """Whether there are nodes, and all of them run."""
         return not self.error and bool(self.nodes) and all(node.status == "running" for node in self.nodes)
 
     def is_for(self, kubeconfig: Path) -> bool:
-        """Whether it was made for the cluster of that file; one of another cluster must be removed and made again."""
+        """Return whether it was created for the cluster of that file; if not, it must be removed and created again."""
         found = [parse_qs(urlsplit(node.endpoint).query).get("kubeconfig") for node in self.nodes]
         return self.driver == DRIVER and bool(found) and all(item == [str(kubeconfig)] for item in found)
 
@@ -64,7 +64,7 @@ class Buildx:
     kubeconfig: Path
 
     def version(self) -> Command:
-        """Print buildx's version; fails where docker has no buildx."""
+        """Print buildx's version; fails if docker has no buildx."""
         return self._command("version", timeout=_ASKING)
 
     def list(self) -> Command:
@@ -72,11 +72,11 @@ class Buildx:
         return self._command("ls", "--format", _FORMAT, timeout=_ASKING)
 
     def create(self, name: str, namespace: str, *, timeout: int, config: Path) -> Command:
-        """Make a builder in the cluster and wait for its pod, `timeout` seconds.
+        """Create a builder in the cluster and wait `timeout` seconds for its pod.
 
         `config` is BuildKit's own configuration; see `registry_config`. Options of the driver:
         https://docs.docker.com/build/builders/drivers/kubernetes/. It does not become the current builder: the user's
-        own `docker build` stays what it was.
+        own `docker build` is not affected.
         """
         options = ("--driver-opt", f"namespace={namespace}", "--driver-opt", f"timeout={timeout}s")
         return self._command(
@@ -85,13 +85,13 @@ class Buildx:
         )
 
     def boot(self, name: str, *, timeout: int) -> Command:
-        """Start a builder that is there and wait for it."""
+        """Start an existing builder and wait for it."""
         return self._command("inspect", name, "--bootstrap", timeout=timeout + _ASKING)
 
     def remove(self, name: str, *, keep_daemon: bool = False) -> Command:
-        """Remove a builder and what it left in its cluster; fails where there is none.
+        """Remove a builder and its objects in the cluster; fails if there is none.
 
-        With `keep_daemon` its cluster is not asked: for a builder whose cluster is gone.
+        With `keep_daemon` the cluster is not contacted: for a builder whose cluster is gone.
         """
         return self._command("rm", *(("--keep-daemon",) if keep_daemon else ()), name, timeout=2 * _ASKING)
 
@@ -101,9 +101,9 @@ class Buildx:
 
 
 def obstacle(result: Result) -> str:
-    """Why there can be no builder, from what `version` printed; empty if there can.
+    """Return why there can be no builder, from the output of `version`; empty if there can.
 
-    A version that is not a number, as that of a build from source, is taken to be new enough.
+    A version that is not a number, like that of a build from source, is assumed to be new enough.
     """
     if not result.ok:
         return "docker has no buildx plugin"
@@ -114,7 +114,7 @@ def obstacle(result: Result) -> str:
 
 
 def registry_config(registry: str) -> str:
-    """BuildKit's configuration for pushing to a registry that speaks plain HTTP: `host:port` as seen in the cluster.
+    """Return BuildKit's configuration for pushing to a plain HTTP registry: `host:port` as seen in the cluster.
 
     https://github.com/moby/buildkit/blob/master/docs/buildkitd.toml.md
     """
@@ -122,13 +122,13 @@ def registry_config(registry: str) -> str:
 
 
 def builders(output: str) -> tuple[Builder, ...]:
-    """The builders in what `list` printed. ValueError where it is something else."""
+    """Parse the builders in the output of `list`. ValueError if it is something else."""
     found: dict[str, tuple[str, str, list[Node]]] = {}
     for line in output.splitlines():
         if not line.strip():
             continue
         owner, name, endpoint, status, error = _row(line)
-        if owner not in found:  # a builder's own row comes before those of its nodes, which may have the same name
+        if owner not in found:  # a builder's own row precedes those of its nodes, which may have the same name
             found[owner] = (endpoint, error or (status if status == "error" else ""), [])
         else:
             found[owner][2].append(Node(name=name, endpoint=endpoint, status=status, error=error))
@@ -139,7 +139,7 @@ def builders(output: str) -> tuple[Builder, ...]:
 
 
 def find(listed: Iterable[Builder], name: str) -> Builder | None:
-    """The builder of that name."""
+    """Return the builder of that name."""
     return next((builder for builder in listed if builder.name == name), None)
 
 

@@ -1,6 +1,6 @@
-"""The Docker engine, as far as we need it: does it answer, are we a container of it, which ports has it given away.
+"""The Docker engine: whether it answers, whether this process is in one of its containers, which ports are in use.
 
-The SDK is imported only when an engine may be there: it costs a fifth of a second.
+The SDK is imported only if an engine may exist, because that takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from devtools.docker.endpoint import SOCKET, find_endpoint
 from devtools.errors import EnvironmentFault
 
 TIMEOUT = 2  # seconds
-_K3D = "app=k3d"  # label of all that k3d makes
+_K3D = "app=k3d"  # label of all objects that k3d creates
 
 
 class DockerEngine:
-    """The engine that DOCKER_HOST or docker's context names, or the local one."""
+    """The engine that DOCKER_HOST or docker's context selects, or the local one."""
 
     def __init__(self, environ: Mapping[str, str], local: Path = SOCKET) -> None:
-        """Nothing is connected to yet; `environ` may hold DOCKER_HOST and its companions."""
+        """Connect to nothing yet; `environ` may have DOCKER_HOST and related variables."""
         self._environ = dict(environ)
         self._local = local
 
     def answers(self) -> bool:
-        """Whether it can be used now; never raises, and takes `TIMEOUT` at most."""
+        """Return whether it can be used now; never raises, and takes at most `TIMEOUT`."""
         return self.problem() is None
 
     def problem(self) -> EnvironmentFault | None:
-        """Why it cannot be used, with what to do about it; None where it answers. Takes `TIMEOUT` at most."""
+        """Return why it cannot be used, with a hint; None if it answers. Takes at most `TIMEOUT`."""
         try:
             connect(self._environ, local=self._local).close()
         except EnvironmentFault as error:
@@ -39,7 +39,7 @@ class DockerEngine:
         return None
 
     def published(self) -> dict[int, str]:
-        """Ports of the host that running containers have, and the containers' names; raises EnvironmentFault."""
+        """Return the host's ports of running containers, with the containers' names; raises EnvironmentFault."""
         with self._client("list Docker's containers") as client:
             return {
                 int(port["PublicPort"]): str((row.get("Names") or ["?"])[0]).lstrip("/")
@@ -49,9 +49,9 @@ class DockerEngine:
             }
 
     def own_container(self) -> str:
-        """The id of the container we run in, where this engine runs it; empty otherwise.
+        """Return the id of the container of this process if this engine runs it; empty otherwise.
 
-        A container's host name is its id unless someone changed it.
+        A container's host name is its id unless it was set explicitly.
         """
         client = connect(self._environ, local=self._local)
         try:
@@ -62,19 +62,19 @@ class DockerEngine:
             client.close()
 
     def join(self, network: str, container: str) -> None:
-        """Attach a container to a network; fine when it is. Raises EnvironmentFault."""
+        """Attach a container to a network; no error if it is attached already. Raises EnvironmentFault."""
         with self._client(f"join Docker network {network}") as client:
             found, member = client.networks.get(network), client.containers.get(container)
             if member.id not in (found.attrs.get("Containers") or {}):
                 found.connect(member.id)
 
     def leave(self, network: str, container: str) -> None:
-        """Detach a container from a network, which may not exist any more. Raises EnvironmentFault."""
+        """Detach a container from a network; no error if the network is gone. Raises EnvironmentFault."""
         with self._client(f"leave Docker network {network}") as client:
             client.api.disconnect_container_from_network(container, network, force=True)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network that k3d made and no container uses, leave any other alone. Raises EnvironmentFault."""
+        """Remove a network if k3d created it and no container uses it. Raises EnvironmentFault."""
         with self._client(f"remove Docker network {network}") as client:
             for found in client.networks.list(names=[network], filters={"label": _K3D}, greedy=True):
                 if found.name == network and not found.attrs.get("Containers"):
@@ -82,7 +82,7 @@ class DockerEngine:
 
     @contextmanager
     def _client(self, what: str) -> Iterator[Any]:
-        """A client whose engine has just answered; whatever goes wrong is an EnvironmentFault: it cannot do `what`."""
+        """Yield a client whose engine has just answered; any error is an EnvironmentFault: it cannot do `what`."""
         client = connect(self._environ, local=self._local)
         try:
             yield client
@@ -93,9 +93,9 @@ class DockerEngine:
 
 
 def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SOCKET) -> Any:
-    """A client of the SDK whose engine has just answered; EnvironmentFault where none does.
+    """Return a client of the SDK whose engine has just answered; EnvironmentFault if none does.
 
-    `timeout` is how long the engine may be silent, in seconds.
+    `timeout` is the maximum silence of the engine, in seconds.
     """
     endpoint = find_endpoint(environ, local)
     if path := endpoint.socket:
@@ -116,10 +116,10 @@ def connect(environ: Mapping[str, str], timeout: int = TIMEOUT, local: Path = SO
 
 
 def error_text(error: Exception) -> str:
-    """What the engine or its connection said, in one line.
+    """Return the error of the engine or its connection, in one line.
 
-    The SDK believes what it is answered: where that is of another shape, or ends half-way, it raises what comes of it
-    (KeyError, AttributeError, urllib3's own errors, a bare Exception), so its callers catch any.
+    The SDK does not validate responses: malformed or truncated ones raise arbitrary errors (KeyError, AttributeError,
+    urllib3's own errors, a bare Exception), so its callers catch every exception.
     """
     from docker.errors import DockerException
 
@@ -128,7 +128,7 @@ def error_text(error: Exception) -> str:
 
 
 def _probe_socket(path: Path, source: str) -> None:
-    """Tell a socket's three troubles apart, without importing the SDK: a machine without Docker is common."""
+    """Distinguish the three faults of a socket without importing the SDK: machines without Docker are common."""
     where = f"at unix://{path} ({source})"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -140,7 +140,7 @@ def _probe_socket(path: Path, source: str) -> None:
     except PermissionError as error:
         hint = "sudo usermod -aG docker $USER, then log in again"
         raise EnvironmentFault(f"this user may not talk to the Docker engine {where}", hint=hint) from error
-    except (OSError, ValueError) as error:  # the second: a path that can be none
+    except (OSError, ValueError) as error:  # ValueError: the path is invalid
         reason = str(getattr(error, "strerror", "") or error).lower()
         hint = "start Docker; docker info says more"
         raise EnvironmentFault(f"no Docker engine answers {where}: {reason}", hint=hint) from error

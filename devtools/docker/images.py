@@ -1,7 +1,7 @@
-"""Images in a Docker engine: what it holds, and how it pulls, tags, pushes, saves and loads them.
+"""Images in a Docker engine: finds, pulls, tags, pushes, saves and loads them.
 
-The engine's API, by the SDK: https://docs.docker.com/reference/api/engine/. Building is the docker program's, which has
-BuildKit's half of the conversation in it.
+Uses the engine's API through the SDK: https://docs.docker.com/reference/api/engine/. Building uses the docker program,
+which contains the client side of BuildKit's protocol.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """An image that the engine has: its id, and the digests that registries know it by, `name@sha256:…`."""
+    """An image of the engine: its id, and its digests in registries, `name@sha256:…`."""
 
     id: str
     digests: tuple[str, ...] = ()
 
     def digest(self, reference: Reference) -> str:
-        """What the registry of this name calls it; empty where it came from elsewhere."""
+        """Return its digest in the registry of this name; empty if it is not from there."""
         found = (item.partition("@") for item in self.digests)
         return next((digest for name, _, digest in found if _same_name(name, reference)), "")
 
@@ -43,19 +43,19 @@ class Executed:
 
 
 class DockerImages:
-    """Images and containers of the engine that DOCKER_HOST or docker's context names, or the local one.
+    """Images and containers of the engine that DOCKER_HOST or docker's context selects, or the local one.
 
-    Everything takes `timeout` seconds at most, and raises EnvironmentFault where the engine refuses or cannot be
-    reached, TimedOut and Interrupted.
+    Every call takes at most `timeout` seconds, and raises EnvironmentFault if the engine refuses or cannot be reached,
+    TimedOut or Interrupted.
     """
 
     def __init__(self, environ: Mapping[str, str], cancel: Cancel) -> None:
-        """Nothing is connected to yet."""
+        """Connect to nothing yet."""
         self._environ = dict(environ)
         self._cancel = cancel
 
     def find(self, reference: Reference) -> StoredImage | None:
-        """The image of this name and tag; None where the engine has none."""
+        """Return the image of this name and tag; None if the engine does not have it."""
         from docker.errors import ImageNotFound
 
         def look(api: Any) -> StoredImage | None:
@@ -68,7 +68,7 @@ class DockerImages:
         return self._bounded(f"look for image {reference}", 30, look)
 
     def pull(self, reference: Reference, *, timeout: float) -> None:
-        """Fetch it, by its digest where it has one."""
+        """Pull it, by its digest if it has one."""
         version = reference.digest or reference.tag
         self._bounded(
             f"pull {reference}",
@@ -84,7 +84,7 @@ class DockerImages:
         self._bounded(f"tag {source}", 30, lambda api: api.tag(source, name, tag))
 
     def push(self, target: str, *, timeout: float) -> str:
-        """Bring it into the registry that its name says; the digest it has there."""
+        """Push it to the registry in its name; return its digest there."""
         name, _, tag = target.rpartition(":")
         answer = self._bounded(
             f"push {target}", timeout, lambda api: _ended(api.push(name, tag=tag, stream=True, decode=True))
@@ -95,7 +95,7 @@ class DockerImages:
         return digest
 
     def load(self, archive: Path, *, timeout: float) -> None:
-        """Take in what an archive holds."""
+        """Load the images of an archive."""
 
         def send(api: Any) -> None:
             with archive.open("rb") as file:
@@ -125,9 +125,9 @@ class DockerImages:
         return self._bounded(f"run {argv[0]} in {container}", timeout, run)
 
     def _bounded(self, what: str, timeout: float, call: Callable[[Any], T]) -> T:
-        """A call that ends in time, or when someone asks to stop; the SDK's own limit knows only silence.
+        """Make a call that ends in time or on cancel; the SDK's own limit covers only silence.
 
-        An abandoned load continues in a thread that is not waited for; the engine stops when its connection closes.
+        An abandoned load continues in a thread that is not joined; the engine stops when its connection closes.
         """
 
         def work() -> T:
@@ -151,9 +151,9 @@ class DockerImages:
 
 
 def _ended(lines: Iterable[Any]) -> Mapping[str, Any]:
-    """What the lines of a stream carry beside progress, all of it; raises where one says that it failed.
+    """Return the data in the lines of a stream, without progress; raises if a line reports a failure.
 
-    A stream is read to its end in any case: the SDK closes its connection only then.
+    A stream is always read to its end: the SDK closes its connection only then.
     """
     carried: dict[str, Any] = {}
     errors: list[str] = []
@@ -163,25 +163,25 @@ def _ended(lines: Iterable[Any]) -> Mapping[str, Any]:
         if "error" in line:
             errors.append(str(line["error"]))
         if isinstance(line.get("aux"), Mapping):
-            carried |= line["aux"]  # an engine may note there, too, that it pushed one platform of several
+            carried |= line["aux"]  # an engine may also report there that it pushed one platform of several
     if errors:
         raise _Refused(errors[0])
     return carried
 
 
 class _Refused(Exception):
-    """What the engine said in a stream that began well."""
+    """The engine reported an error in a stream that began without one."""
 
 
 def _streams(connection: Any) -> tuple[bytes | None, bytes | None]:
-    """What a command writes until it ends; the SDK's own way of reading leaves the connection open."""
+    """Return a command's output until it ends; the SDK's own reader leaves the connection open."""
     from docker.utils.socket import consume_socket_output, demux_adaptor, frames_iter
 
     try:
         frames = (demux_adaptor(*frame) for frame in frames_iter(connection, tty=False))  # type: ignore[no-untyped-call]
         stdout, stderr = consume_socket_output(frames, demux=True)
     finally:
-        response = getattr(connection, "_response", None)  # where the connection was taken from
+        response = getattr(connection, "_response", None)  # the response that owns the connection
         (response or connection).close()
     return stdout, stderr
 
@@ -191,7 +191,7 @@ def _text(raw: bytes | None) -> str:
 
 
 def _same_name(name: str, reference: Reference) -> bool:
-    """Whether a name as the engine writes it (`alpine/k8s`) is that of a reference."""
+    """Return whether a name in the engine's form (`alpine/k8s`) is that of a reference."""
     try:
         return parse(name).name == reference.name
     except ValueError:

@@ -1,1 +1,1 @@
-"""Compares what Helm deployed with the live objects."""
+"""Compares the objects that Helm deployed with the live ones."""

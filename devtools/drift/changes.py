@@ -1,4 +1,4 @@
-"""What a plan would do to a release, object by object, and what may be shown of it."""
+"""A plan's changes of a release, object by object, without secrets."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Does = Literal["add", "change", "replace", "remove", "keep", "refuse"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedField:
-    """A field that will differ: `change.live` is what is there, `change.declared` what will be.
+    """A field that will differ: `change.live` is the current value, `change.declared` the future one.
 
-    `hidden`: its values are secret and not here. `varies`: it differs at each rendering. `owner`: a field manager
-    that holds it, so that Helm refuses to change it unless ownership is taken.
+    `hidden`: its values are secret and left out. `varies`: it differs at each rendering. `owner`: another field manager
+    that owns it, so that Helm refuses to change it unless it takes ownership.
     """
 
     change: Change
@@ -39,7 +39,7 @@ class PlannedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectChange:
-    """What happens to one object; `restarts` pods restart with it, `body` is that of a new one, without secrets."""
+    """The change of one object; `restarts` pods restart with it, `body` is that of a new one, without secrets."""
 
     ref: ObjectRef
     does: Does
@@ -52,7 +52,7 @@ class ObjectChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseChange:
-    """What a step does; `problem` says why that cannot be predicted."""
+    """The changes of a step; `problem` says why they cannot be predicted."""
 
     step: Step
     objects: tuple[ObjectChange, ...] = ()
@@ -63,7 +63,7 @@ class ReleaseChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A release with what was read of it: what is declared for it now, and what its record holds."""
+    """A release with its current declaration and its record on the cluster."""
 
     step: Step
     rendering: StepRendering
@@ -72,11 +72,11 @@ class Subject:
     crds: tuple[Item, ...] = ()
     old: tuple[Item, ...] = ()
     varying: Mapping[ObjectRef, frozenset[Steps]] = field(default_factory=dict)
-    client_side: bool = False  # the last revision was applied by patches of the client's
+    client_side: bool = False  # the last revision was applied with client-side patches
 
 
 def removed_objects(one: Subject, live: Mapping[ObjectRef, Mapping[str, Any] | None]) -> Iterator[ObjectChange]:
-    """Yield what the release has on the cluster and no longer declares."""
+    """Yield the objects that the release has on the cluster and no longer declares."""
     uninstall = one.step.action is Action.UNINSTALL
     for item in one.old:
         there = live.get(item.ref)
@@ -91,13 +91,13 @@ def removed_objects(one: Subject, live: Mapping[ObjectRef, Mapping[str, Any] | N
 
 
 def added(item: Item, reason: str = "") -> ObjectChange:
-    """Return the change that a new object is; a CRD is shown by its name alone."""
+    """Return the change for a new object; a CRD is shown by its name only."""
     body = None if item.ref.kind == CRD else _shown(item)
     return ObjectChange(ref=item.ref, does="add", reason=reason, body=body)
 
 
 def _shown(item: Item) -> dict[str, Any]:
-    """Return an object without secrets, and without what Helm adds to every object."""
+    """Return an object without secrets, and without Helm's additions to every object."""
     body = {key: value for key, value in item.body.items() if key not in {"apiVersion", "kind", "status"}}
     metadata = {key: value for key, value in body.pop("metadata").items() if key not in {"name", "namespace"}}
     labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != "app.kubernetes.io/managed-by"}
@@ -113,7 +113,7 @@ def _shown(item: Item) -> dict[str, Any]:
 
 
 def gone(ref: ObjectRef) -> ObjectChange:
-    """Return the removal of an object, with what goes with it."""
+    """Return the removal of an object, with everything that is deleted together with it."""
     note = loss(ref.kind)
     return ObjectChange(ref=ref, does="remove", notes=(note,) if note else ())
 
@@ -121,7 +121,7 @@ def gone(ref: ObjectRef) -> ObjectChange:
 def differences(
     ref: ObjectRef, live: Mapping[str, Any], desired: Mapping[str, Any], manager: str
 ) -> tuple[Change, ...]:
-    """Return the fields that differ; a CRD's by version."""
+    """Return the fields that differ, for a CRD by version."""
     views = (crd_view(live), crd_view(desired)) if ref.kind == CRD else (live, desired)
     return changes(*views, manager)
 
@@ -129,7 +129,7 @@ def differences(
 def changed(
     item: Item, fields: Iterable[PlannedField], live: Mapping[str, Any], desired: Mapping[str, Any]
 ) -> ObjectChange:
-    """Return the change of some fields, with the pods that restart, and what it means for objects of a CRD."""
+    """Return the change of some fields, with restarted pods and the consequences for objects of a CRD."""
     fields = tuple(fields)
     pods, how = restarts(item.ref.kind, (field.change.steps for field in fields), live, desired)
     notes = (*((how,) if how else ()), *(crd_notes(live, item.body) if item.ref.kind == CRD else ()))
@@ -137,12 +137,12 @@ def changed(
 
 
 def same_object(items: Iterable[Item], ref: ObjectRef) -> Item | None:
-    """Return the item that Helm takes for the same object."""
+    """Return the item that Helm treats as the same object."""
     return next((item for item in items if is_same(item.ref, ref)), None)
 
 
 def planned_field(item: Item, change: Change) -> PlannedField:
-    """Return a field without what may not be shown."""
+    """Return a field without secret values."""
     if is_hidden(item.ref.kind, change):
         live, desired = (ABSENT if value is ABSENT else None for value in (change.live, change.declared))
         return PlannedField(change=replace(change, live=live, declared=desired), hidden=True)
@@ -151,12 +151,12 @@ def planned_field(item: Item, change: Change) -> PlannedField:
 
 
 def other_owner(change: Change) -> str:
-    """Return who else holds a field that Helm wants to set, so that it would refuse."""
+    """Return another manager that owns a field that Helm would set, so that Helm would refuse."""
     return "" if change.declared is ABSENT or change.manager in {"", MANAGER} else change.manager
 
 
 def foreign(one: Subject, item: Item, live: Mapping[str, Any]) -> str:
-    """Return why Helm would not touch an object that is there and that the release does not have yet."""
+    """Return why Helm would refuse to adopt an existing object that is new in the release."""
     if one.step.take or same_object(one.old, item.ref):
         return ""
     marks, release = annotations_of(live), one.step.id
@@ -169,9 +169,9 @@ def foreign(one: Subject, item: Item, live: Mapping[str, Any]) -> str:
 
 
 def forgotten(one: Subject, item: Item, live: Mapping[str, Any], found: Iterable[Change]) -> Iterator[Change]:
-    """Yield the fields that go because they are no longer declared, where the server does not know who applied them.
+    """Yield fields that are removed because they are no longer declared, if the server has no record of the applier.
 
-    That is after a client-side apply, as by Helm 3: Helm makes itself the applier of its fields, then applies.
+    That is the case after a client-side apply, as by Helm 3: Helm makes itself the applier of its fields, then applies.
     """
     old = same_object(one.old, item.ref) if one.client_side else None
     known = {change.steps for change in found}
@@ -182,7 +182,7 @@ def forgotten(one: Subject, item: Item, live: Mapping[str, Any], found: Iterable
 
 
 def is_same(one: ObjectRef, other: ObjectRef) -> bool:
-    """Whether Helm takes both for the same object: the version of its API does not count."""
+    """Return whether Helm treats both as the same object: the API version does not count."""
     groups = [ref.api_version.rpartition("/")[0] for ref in (one, other)]
     return groups[0] == groups[1] and (one.kind, one.namespace, one.name) == (other.kind, other.namespace, other.name)
 
@@ -199,7 +199,7 @@ def varying_fields(new: Sequence[Item], again: Sequence[Item]) -> dict[ObjectRef
 
 
 def covers(varying: Steps, steps: Steps) -> bool:
-    """Whether a field is one that varies, is in it, or has it; items of lists may be named in two ways."""
+    """Return whether a field varies, is in one that does, or contains one; list items may be named in two ways."""
     names = {"stringData": "data"}
     pairs = zip(varying, steps, strict=False)
     return all(
@@ -211,7 +211,7 @@ def covers(varying: Steps, steps: Steps) -> bool:
 
 
 def crd_notes(live: Mapping[str, Any], desired: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a change of a CRD means for the objects of its kind."""
+    """Yield the consequences of a CRD's change for the objects of its kind."""
     found = compare(desired, live)
     if found.added:
         yield f"gains {', '.join(found.added)}"
@@ -225,10 +225,10 @@ def crd_notes(live: Mapping[str, Any], desired: Mapping[str, Any]) -> Iterator[s
 
 
 def runs_with(hook: Hook, step: Step) -> bool:
-    """Whether a hook runs with this step."""
+    """Return whether a hook runs with this step."""
     return any(event.endswith(f"-{step.action.value}") for event in hook.events)
 
 
 def without_crds(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the objects that may hold secrets: CRDs are large, and hold none."""
+    """Return the objects that may contain secrets; CRDs are large and never do."""
     return [item for item in objects if item.get("kind") != CRD]

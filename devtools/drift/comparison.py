@@ -1,7 +1,7 @@
-"""Compares what Helm deployed with what is there: live objects with the manifest of each release's record.
+"""Compares live objects with the manifest of each release's Helm record.
 
-The API server is asked what an apply of the declared object would change (a dry run, as Helm, taking over what others
-hold), so its defaults, its quantities and undeclared fields are never differences.
+A dry-run apply on the API server (as Helm, taking over fields of others) shows what the declared object would change,
+so the server's defaults, quantities and undeclared fields are never differences.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from devtools.releases.recovery import Revision, basis
 _SCALERS = "/apis/autoscaling/v2/horizontalpodautoscalers"
 _FORBIDDEN = 403
 _INVALID = 422
-_AGAIN = 3  # times that an object is compared anew because it changed meanwhile
+_AGAIN = 3  # times that an object is compared again because it changed meanwhile
 _VALUE = re.compile(r"Invalid value: .*?(?=: [^:]*$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectDrift:
-    """An object that is not as declared; `reason` says why it could not be compared field by field."""
+    """An object that differs from its declaration; `reason` says why it could not be compared field by field."""
 
     ref: ObjectRef
     state: Literal["changed", "missing", "refused"]
@@ -49,10 +49,10 @@ class ObjectDrift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseDrift:
-    """A release with the number of objects compared, and the revision that they were compared with, if any.
+    """A release with the number of compared objects, and the revision that they were compared with, if any.
 
-    `status` is Helm's, of the newest revision; `absent` if there is no record. `reason` says why a revision that is
-    there could not be compared with.
+    `status` is Helm's, of the newest revision; `absent` if there is no record. `reason` says why an existing revision
+    could not be used for comparison.
     """
 
     release: Release
@@ -65,7 +65,7 @@ class ReleaseDrift:
 
     @property
     def settled(self) -> bool:
-        """Whether it is deployed, and as it was deployed."""
+        """Whether it is deployed and unchanged since."""
         return self.status == "deployed" and self.basis is not None and not self.drifts
 
 
@@ -78,26 +78,26 @@ def find_drift(
 ) -> list[ReleaseDrift]:
     """Compare every object of these releases with the live one, in the order of the releases.
 
-    If the newest revision is not deployed, the last deployed one is compared, else the newest (see `basis`). What was
-    deployed at the keys that `values`, by release, mark is secret. Lists Helm's records once (their metadata), and
-    each kind at most once.
+    If the newest revision is not deployed, the last deployed one is compared, else the newest (see `basis`). Deployed
+    values at the keys that `values`, by release, mark are secret. Lists Helm's records once (their metadata), and each
+    kind at most once.
     Raises EnvironmentFault if the API server does not answer or refuses, Interrupted on cancel.
     """
     return _Look(kube, cancel, say).at(releases, values or {})
 
 
 class _Unreadable(Exception):
-    """A revision's record that cannot be read, and why."""
+    """A revision's record cannot be read; has the reason."""
 
 
 class _Look(LiveObjects):
-    """One look at the cluster."""
+    """One comparison with the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel, say: Callable[[str], None]) -> None:
         super().__init__(kube, cancel)
         self._say = say
         self._ignored: dict[ReleaseId, tuple[Ignore, ...]] = {}
-        self._secret: dict[ReleaseId, tuple[Mapping[str, Any], ...]] = {}  # the keys of values secret by their origin
+        self._secret: dict[ReleaseId, tuple[Mapping[str, Any], ...]] = {}  # keys of values secret by origin
 
     def at(self, releases: Sequence[Release], values: Mapping[str, Mapping[str, Any]]) -> list[ReleaseDrift]:
         """See `find_drift`."""
@@ -120,9 +120,9 @@ class _Look(LiveObjects):
         return [_compared(item, declared.get(item.release.id, []), drifts) for item in known]
 
     def _declared(self, inputs: tuple[ReleaseId, Revision, Sequence[Revision]]) -> list[Item] | str:
-        """The objects that a revision declares, or why they are unknown.
+        """Return the objects that a revision declares, or why they are unknown.
 
-        What is live may be of a later one that failed, so what is secret there is not shown either.
+        Live objects may be of a later, failed revision, so its secrets are hidden, too.
         """
         release, against, every = inputs
         try:
@@ -138,16 +138,16 @@ class _Look(LiveObjects):
         return self.items(release, (*found.objects, *found.repeated), redactor) if found else []
 
     def _stored(self, release: ReleaseId, revision: Revision) -> Applied | None:
-        """What Helm stored of it; nothing if it was removed just now."""
+        """Return Helm's record of it; None if it was removed just now."""
         try:
             return self.stored(release, revision)
         except DevtoolsError as error:
             raise _Unreadable(f"revision {revision.number}: {error.message}") from error
 
     def _compare(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
-        """How one object differs from what is declared; None if it is as one of its declarations says.
+        """Return how one object differs from its declarations; None if it matches one of them.
 
-        Helm applies all declarations of an object at the same time, so any of them may be the last.
+        Helm applies all declarations of an object concurrently, so any of them may be the last.
         """
         drift = self._compare_with(item, live)
         others = item.others if drift and drift.state == "changed" else ()
@@ -156,7 +156,7 @@ class _Look(LiveObjects):
         return drift
 
     def _compare_with(self, item: Item, live: dict[str, Any] | None) -> ObjectDrift | None:
-        """How one object differs from one declaration; None if it does not."""
+        """Return how one object differs from one declaration; None if it does not."""
         if not item.path:
             return ObjectDrift(ref=item.ref, state="missing", reason="the API server does not serve this kind")
         found: Sequence[Change] = ()
@@ -174,7 +174,7 @@ class _Look(LiveObjects):
         return self._changed(item, found)
 
     def _changed(self, item: Item, found: Iterable[Change]) -> ObjectDrift | None:
-        """A drift of these fields, but for those that an autoscaler sets or the release ignores."""
+        """Return the drift of these fields, except those that an autoscaler sets or the release ignores."""
         fields = tuple(
             planned_field(item, change)
             for change in found
@@ -186,7 +186,7 @@ class _Look(LiveObjects):
         return ObjectDrift(ref=item.ref, state="changed", fields=fields) if fields else None
 
     def _replaced(self, item: Item, live: Mapping[str, Any], error: ApiError) -> ObjectDrift | None:
-        """What others put in the place of declared items, with other differences; None if there is nothing."""
+        """Return items that others put in place of declared ones, and other differences; None if there are none."""
         found = replaced(live, item.body, MANAGER) if error.status == _INVALID else None
         if found is None:
             return None
@@ -197,7 +197,7 @@ class _Look(LiveObjects):
         return self._changed(item, (*changes(live, desired, MANAGER), *found.lost, *found.foreign))
 
     def _refused(self, item: Item, error: ApiError) -> ObjectDrift:
-        """An object that cannot be applied any more has drifted; raises the error if the user may not patch."""
+        """Return the drift of an object that can no longer be applied; raises the error if the user may not patch."""
         if error.status == NOT_FOUND:
             return ObjectDrift(ref=item.ref, state="missing", reason="its namespace is gone")
         if error.status == _FORBIDDEN and "cannot patch resource" in error.text:
@@ -207,28 +207,28 @@ class _Look(LiveObjects):
         return ObjectDrift(ref=item.ref, state="refused", reason=reason)
 
     def _is_scaled(self, item: Item, change: Change) -> bool:
-        """Whether it is the number of replicas that an autoscaler sets."""
+        """Return whether it is the number of replicas that an autoscaler sets."""
         return (
             change.steps == ("spec", "replicas") and (item.ref.namespace, item.ref.kind, item.ref.name) in self._scaled
         )
 
     @cached_property
     def _scaled(self) -> frozenset[tuple[str, str, str]]:
-        """What is scaled by an autoscaler; looked up by the first who asks, and seldom asked."""
+        """Return the objects that an autoscaler scales; looked up on first use, which is rare."""
         found = self._kube.items(_SCALERS)
         targets = ((item["metadata"].get("namespace", ""), item["spec"]["scaleTargetRef"]) for item in found)
         return frozenset((str(space), str(target.get("kind")), str(target.get("name"))) for space, target in targets)
 
 
 def _known(release: Release, found: Sequence[Revision]) -> ReleaseDrift:
-    """A release by its revisions."""
+    """Return the state of a release by its revisions."""
     if not found:
         return ReleaseDrift(release=release, status="absent")
     return ReleaseDrift(release=release, status=found[-1].status, revision=found[-1].number, basis=basis(found))
 
 
 def _compared(item: ReleaseDrift, found: Sequence[Item] | str, drifts: Mapping[ObjectRef, ObjectDrift]) -> ReleaseDrift:
-    """A release with what was found of it."""
+    """Return a release with its findings."""
     if isinstance(found, str):
         return replace(item, basis=None, reason=found)
     return replace(item, objects=len(found), drifts=tuple(drifts[one.ref] for one in found if one.ref in drifts))

@@ -10,7 +10,7 @@ from devtools.model import Ignore, ObjectRef
 
 
 def is_ignored(ignored: Iterable[Ignore], ref: ObjectRef, body: Mapping[str, Any], steps: Steps) -> bool:
-    """Return whether a field of an object is one of those, or inside one; `body` is the object as declared."""
+    """Return whether a field of an object is ignored, or inside an ignored one; `body` is the declared object."""
     return any(_covers(pointer, body, steps) for item in ignored if _is_about(item, ref) for pointer in item.paths)
 
 
@@ -20,7 +20,7 @@ def _is_about(item: Ignore, ref: ObjectRef) -> bool:
 
 
 def _covers(pointer: str, body: Any, steps: Steps) -> bool:
-    """Return whether a JSON pointer leads to the steps or to something above them."""
+    """Return whether a JSON pointer leads to the steps or to a parent of them."""
     words = [word.replace("~1", "/").replace("~0", "~") for word in pointer.split("/")[1:]]
     if len(words) > len(steps):
         return False
@@ -32,7 +32,7 @@ def _covers(pointer: str, body: Any, steps: Steps) -> bool:
 
 
 def _is_same(word: str, parent: Any, step: Step) -> bool:
-    """Return whether a word of a pointer is a step: items of lists have an index in one, and keys in the other."""
+    """Return whether a pointer's token is a step: pointers use an index for list items, steps use keys."""
     if isinstance(step, str):
         return word == step
     if isinstance(step, int):

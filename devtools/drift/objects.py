@@ -1,4 +1,4 @@
-"""Finds the live objects that stand for declared ones, with as few requests as possible."""
+"""Finds the live objects of declared ones, with as few requests as possible."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from devtools.releases.facts import helm_records, record_path
 from devtools.releases.recovery import Revision, revisions
 
 PARALLEL = 8
-_FEW = 3  # objects of a kind that are got one by one; more of them cost one list
-_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # got one by one: others may be megabytes
+_FEW = 3  # maximum objects of a kind to get one by one; more of them are listed
+_LARGE = frozenset({"Secret", "ConfigMap", "CustomResourceDefinition"})  # never listed: others may be megabytes
 Input = TypeVar("Input")
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One declared object and where it lives; `path` is empty if its kind is not served."""
+    """One declared object and its URL path; `path` is empty if its kind is not served."""
 
     release: ReleaseId
     ref: ObjectRef
@@ -37,7 +37,7 @@ class Item:
 
 
 def unplaced(release: ReleaseId, bodies: Iterable[Mapping[str, Any]], redactor: Redactor) -> list[Item]:
-    """Return the objects of a release, each once, without a cluster: it alone knows which kinds have a namespace."""
+    """Return the objects of a release, each once, without a cluster, so namespaced kinds are unknown."""
     found: dict[ObjectRef, Item] = {}
     for body in bodies:
         metadata, version = body["metadata"], str(body.get("apiVersion", ""))
@@ -47,10 +47,10 @@ def unplaced(release: ReleaseId, bodies: Iterable[Mapping[str, Any]], redactor: 
 
 
 class LiveObjects:
-    """One look at the cluster."""
+    """One comparison with the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel) -> None:
-        """Nothing is requested yet."""
+        """Request nothing yet."""
         self._kube, self._cancel = kube, cancel
 
     def revisions(self, namespaces: Collection[str]) -> Mapping[ReleaseId, tuple[Revision, ...]]:
@@ -59,12 +59,12 @@ class LiveObjects:
         return revisions(helm_records(self._kube, set(namespaces))) if namespaces else {}
 
     def stored(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
-        """Return what Helm stored of a revision, None if it is not there; DevtoolsError if it cannot be read."""
+        """Return Helm's record of a revision, None if there is none; DevtoolsError if it cannot be read."""
         secret = self._kube.get(record_path(release, revision.number)) if revision else None
         return applied(secret, release) if secret else None
 
     def readable(self, release: ReleaseId, revision: Revision | None) -> Applied | None:
-        """Return what Helm stored of a revision; None if it cannot be read: Helm cannot read it either, and says so."""
+        """Return Helm's record of a revision; None if it cannot be read: Helm cannot read it either, and reports it."""
         try:
             return self.stored(release, revision)
         except DevtoolsError:
@@ -73,7 +73,7 @@ class LiveObjects:
     def each(
         self, pool: ThreadPoolExecutor, work: Callable[[Input], Made], inputs: Sequence[Input]
     ) -> Iterator[tuple[Input, Made]]:
-        """Yield each input with what the work made of it; no more work begins after an interrupt."""
+        """Yield each input with its result; no more work starts after an interrupt."""
 
         def done(item: Input) -> Made:
             if self._cancel.is_set():
@@ -99,7 +99,7 @@ class LiveObjects:
         return list(items.values())
 
     def live(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> dict[ObjectRef, dict[str, Any] | None]:
-        """Return the objects as they are: one list of each kind of which there are several, else one by one."""
+        """Return the live objects: one list for each kind with several objects, else one by one."""
         kinds: dict[tuple[str, str], list[Item]] = defaultdict(list)
         for item in items:
             if item.path:

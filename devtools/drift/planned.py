@@ -1,7 +1,7 @@
-"""Predicts what a plan changes on the cluster, object by object and field by field.
+"""Predicts a plan's changes on the cluster, object by object and field by field.
 
-Each object that helm renders is applied in a dry run, as Helm would apply it: what the API server answers is what will
-be there. Nothing is written, no resourceVersion moves.
+Each object that helm renders is applied in a dry run, as Helm would apply it: the API server's answer is the future
+object. Nothing is written, no resourceVersion changes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from devtools.releases.recovery import Revision, basis
 from devtools.rendering.renderer import Rendered
 from devtools.rendering.steps import StepRendering
 
-_OURS = "devtools"  # the field manager of what is in `crds/`
+_OURS = "devtools"  # the field manager of objects in `crds/`
 _NO_DRY_RUN = "does not support dry run"
 
 
@@ -70,7 +70,7 @@ def predict(
 
 
 class _Prediction(LiveObjects):
-    """One look at the cluster."""
+    """One prediction on the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel, stack: str, coming: frozenset[str]) -> None:
         super().__init__(kube, cancel)
@@ -104,7 +104,7 @@ class _Prediction(LiveObjects):
         return [self._release(one, found, live, namespaces) for one in subjects]
 
     def _missing_namespaces(self, pool: ThreadPoolExecutor, steps: Sequence[Step]) -> dict[str, ReleaseId]:
-        """Return the namespaces that will be created, each with the release that comes first there."""
+        """Return the namespaces that will be created, each with its first release."""
         first: dict[str, ReleaseId] = {}
         for step in steps:
             if step.action in SYNCED and step.release.create_namespace:
@@ -116,14 +116,14 @@ class _Prediction(LiveObjects):
             except ApiError as error:
                 if error.status != FORBIDDEN:
                     raise
-                return False  # a user who may not read namespaces works in one that exists
+                return False  # a user who may not read namespaces uses an existing one
 
         return {name: first[name] for name, missing in self.each(pool, is_missing, list(first)) if missing}
 
     def _subject(
         self, step: Step, rendering: StepRendering, values: Mapping[str, Any], revision: Revision | None
     ) -> Subject:
-        """Read what is declared, and what the last deployed revision holds."""
+        """Read the declared objects, and those of the last deployed revision."""
         stored = self.readable(step.id, revision)
         redactor = Redactor()
         redactor.learn(values, *without_crds(rendering.rendered.objects if rendering.rendered else ()))
@@ -157,7 +157,7 @@ class _Prediction(LiveObjects):
         return {**metadata, "labels": labels} if labels else metadata
 
     def _change(self, one: Subject, item: Item, live: dict[str, Any] | None, manager: str) -> ObjectChange | None:
-        """Predict what happens to one declared object; None if nothing does."""
+        """Predict the change of one declared object; None if there is none."""
         if not item.path:
             return self._without_kind(item)
         is_ours = manager == _OURS
@@ -178,7 +178,7 @@ class _Prediction(LiveObjects):
         return self._changed(one, item, found, live, desired, manager) if found else None
 
     def _without_kind(self, item: Item) -> ObjectChange:
-        """Return what happens to an object whose kind is not served: it is new, if a CRD comes first."""
+        """Return the change of an object whose kind is not served: it is new, if its CRD is created before."""
         if f"{item.ref.api_version}/{item.ref.kind}" in self._coming:
             return added(item, "its CRD comes with this plan")
         return added(item, "the cluster does not serve this kind, and no step of this plan brings its CRD")
@@ -207,9 +207,9 @@ class _Prediction(LiveObjects):
     def _refused(
         self, one: Subject, item: Item, live: Mapping[str, Any] | None, error: ApiError
     ) -> ObjectChange | None:
-        """Return what the API server would refuse, with the fields that are declared otherwise than before."""
+        """Return a change that the API server would refuse, with the fields whose declaration changed."""
         if error.status == NOT_FOUND and live is None:
-            return added(item)  # its namespace comes first
+            return added(item)  # its namespace is created before
         if error.status == FORBIDDEN and "cannot patch resource" in error.text:
             hint = "plan --diff asks by dry runs of an apply: this user must be allowed to patch what it deploys"
             raise error.changed(hint=hint)
@@ -239,7 +239,7 @@ class _Prediction(LiveObjects):
         live: Mapping[ObjectRef, Mapping[str, Any] | None],
         namespaces: Mapping[str, ReleaseId],
     ) -> ReleaseChange:
-        """Put together what happens to one release."""
+        """Combine the changes of one release."""
         step, release = one.step, one.step.release
         if one.rendering.failure:
             return ReleaseChange(step=step, problem=one.redactor.text(one.rendering.failure.message))

@@ -35,9 +35,9 @@ _Values = Mapping[str, Any]
 def compare_renderings(
     step: Step, before: StepRendering, after: StepRendering, values: Iterable[_Values], *, crds_stay: bool = False
 ) -> ReleaseChange:
-    """Return what the second rendering changes; an empty rendering has no objects. `values` are those of both.
+    """Return the changes of the second rendering; an empty rendering has no objects. `values` are those of both.
 
-    `crds_stay`: nothing deletes what comes from `crds/`, as with Helm; some controllers do.
+    `crds_stay`: nothing deletes objects of `crds/`, as with Helm; some controllers do.
     """
     redactor = Redactor()
     redactor.learn(*values)
@@ -59,7 +59,7 @@ def _sentence(error: DevtoolsError) -> str:
 
 
 def _removed(item: Item, staying: Collection[str]) -> ObjectChange:
-    """Return what becomes of an object that the second rendering lacks; `staying` are CRDs."""
+    """Return the change of an object that the second rendering lacks; `staying` are CRDs that are kept."""
     if annotations_of(item.body).get(KEEP) == "keep":
         return ObjectChange(ref=item.ref, does="keep", reason=f"{KEEP}: keep")
     if item.ref.kind == CRD and item.ref.name in staying:
@@ -76,7 +76,7 @@ def _items(step: Step, rendered: Rendered | None, side: StepRendering, redactor:
 
 
 def _changed(item: Item, old: Iterable[Item], varying: frozenset[Any]) -> ObjectChange | None:
-    """Return what becomes of one object; None if it stays as it is, but for what differs at each rendering."""
+    """Return the change of one object; None if only fields differ that vary at each rendering."""
     before = same_object(old, item.ref)
     if before is None:
         return added(item)

@@ -1,4 +1,4 @@
-"""What a GitOps controller would change on a cluster: each object is applied in a dry run as its field manager."""
+"""Predicts a GitOps controller's changes on a cluster by dry-run applies as its field manager."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ NAMES: Mapping[Controller, str] = {"argocd": "Argo CD", "flux": "Flux"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """What a controller would do to one release; `revision` is Helm's record of it, if there is one."""
+    """A controller's effect on one release; `revision` is that of Helm's record, if there is one."""
 
     change: ReleaseChange
     revision: Revision | None = None
-    found: int = 0  # objects that are there
+    found: int = 0  # existing objects
 
     @property
     def conflicts(self) -> tuple[tuple[str, str, str], ...]:
-        """The fields that would be taken from others: object, field, field manager."""
+        """The fields that would be taken from other managers: object, field, field manager."""
         return tuple(
             (f"{item.ref.kind}/{item.ref.name}", field.change.path, field.owner)
             for item in self.change.objects
@@ -63,12 +63,12 @@ def take_over(
     controller: Controller,
     cancel: Cancel,
 ) -> list[Takeover]:
-    """Return what a controller would do to each release; nothing is written."""
+    """Return a controller's effect on each release; writes nothing."""
     return _Look(kube, cancel, controller).of(steps, renderings, values)
 
 
 class _Look(LiveObjects):
-    """One look at the cluster."""
+    """One prediction on the cluster."""
 
     def __init__(self, kube: Kube, cancel: Cancel, controller: Controller) -> None:
         super().__init__(kube, cancel)
@@ -114,7 +114,7 @@ class _Look(LiveObjects):
         return Takeover(change=ReleaseChange(step=step, objects=tuple(objects)), revision=revision, found=there)
 
     def _change(self, item: Item, live: Mapping[str, Any] | None, ignored: Sequence[Ignore]) -> ObjectChange | None:
-        """Return what happens to one object; None if nothing does."""
+        """Return the change of one object; None if there is none."""
         if not item.path:
             return added(item, "the cluster does not serve this kind yet")
         if live is None:
@@ -136,12 +136,12 @@ class _Look(LiveObjects):
         return changed(item, fields, live, desired) if found else None
 
     def _other(self, change: Any) -> str:
-        """Return who else holds a field that the controller sets."""
+        """Return another manager that owns a field that the controller sets."""
         is_ours = change.declared is ABSENT or change.manager in {"", MANAGER, self._manager}
         return "" if is_ours else str(change.manager)
 
     def _undeclared(self, item: Item) -> ObjectChange:
-        """Return what happens to an object that Helm's record has and the chart no longer."""
+        """Return the change of an object that is in Helm's record and no longer in the chart."""
         if self._controller == "argocd":
             return ObjectChange(
                 ref=item.ref, does="keep", reason="only Helm's record has it: Argo CD does not prune it"
@@ -150,7 +150,7 @@ class _Look(LiveObjects):
 
 
 def action_of(takeover: Takeover) -> Action:
-    """Return whether a release is new, changes or stays as it is."""
+    """Return whether a release is new, changed or unchanged."""
     if not takeover.found and not takeover.revision:
         return Action.INSTALL
     return Action.UPGRADE if takeover.change.objects or takeover.change.problem else Action.UNCHANGED

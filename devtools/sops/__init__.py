@@ -1,1 +1,1 @@
-"""Values that SOPS encrypted: reads what is public in their files, and decrypts them into memory."""
+"""Values that SOPS encrypted: reads the public parts of their files, and decrypts them into memory."""

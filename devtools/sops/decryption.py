@@ -18,17 +18,17 @@ from devtools.redaction.origin import marked
 from devtools.sops.encrypted_file import recipients
 
 TIMEOUT = 60.0  # seconds: a key service may be far away
-_LARGEST = 64 * 2**20  # bytes of decrypted values
+_LARGEST = 64 * 2**20  # maximum bytes of decrypted values
 _NO_KEY, _CHANGED, _NO_MAC = 128, 51, 52  # exit codes of sops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decrypted:
-    """What a file holds, or why it cannot be decrypted. Every value is marked as secret."""
+    """A file's values, or why it cannot be decrypted. Every value is marked as secret."""
 
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     problem: Problem | None = None
-    has_key: bool = True  # a key of its recipients was there
+    has_key: bool = True  # a key of its recipients is available
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Decryption:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def each(self, files: Sequence[Path]) -> dict[Path, Decrypted]:
-        """Decrypt files, some at a time; raises Interrupted, TimedOut or EnvironmentFault."""
+        """Decrypt files, several in parallel; raises Interrupted, TimedOut or EnvironmentFault."""
         with ThreadPoolExecutor(max(1, min(len(files), os.cpu_count() or 1, 8)), thread_name_prefix="sops") as pool:
             return dict(zip(files, pool.map(self.one, files), strict=True))
 
@@ -69,7 +69,7 @@ class Decryption:
 
 
 def _refused(code: int, file: Path, shown: Path) -> Decrypted:
-    """Return why sops decrypted nothing; its own words are not repeated, they may hold values."""
+    """Return why sops failed; its own output is not repeated, because it may contain values."""
     if code == _NO_KEY:
         names = ", ".join(recipients(parse(read_source(file), shown).data)) or "none"
         message = f"cannot be decrypted: no key of its recipients is available ({names})"

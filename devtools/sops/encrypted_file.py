@@ -16,7 +16,7 @@ _METADATA = "sops"
 _SOPS = re.compile(rb"^sops:\s*$.*^\s+mac: [\"']?ENC\[", re.MULTILINE | re.DOTALL)
 _ENCRYPTED = re.compile(r"ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[^,\]]+,tag:[^,\]]+,type:(\w+)\]")
 _STAND_INS: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False}
-# Of each kind of key in the metadata: what people call it, and the fields that name the recipient.
+# For each kind of key in the metadata: its usual name, and the fields that name the recipient.
 _KEYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "age": ("age", ("recipient",)),
     "pgp": ("PGP", ("fp",)),
@@ -29,7 +29,7 @@ _KEYS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 def is_encrypted(content: bytes) -> bool:
-    """Whether SOPS encrypted a YAML file: it then ends with its metadata."""
+    """Return whether SOPS encrypted a YAML file: it then ends with SOPS metadata."""
     return bool(_SOPS.search(content))
 
 
@@ -47,7 +47,7 @@ def recipients(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def encryption_problems(document: Document) -> Iterator[Problem]:
-    """Yield what is wrong with a file of encrypted values: what stands in plain text in it, each at its place."""
+    """Yield the problems of a file of encrypted values: each value in plain text, at its place."""
     if document.problems:
         yield from document.problems
         return
@@ -62,7 +62,7 @@ def encryption_problems(document: Document) -> Iterator[Problem]:
 
 
 def ciphertext_digest(files: Iterable[Mapping[str, Any]]) -> str:
-    """Return a digest of what is encrypted in files, without the metadata: another recipient changes no release.
+    """Return a digest of the encrypted text in files, without the metadata: a new recipient changes no release.
 
     It is empty if there are no files.
     """
@@ -71,7 +71,7 @@ def ciphertext_digest(files: Iterable[Mapping[str, Any]]) -> str:
 
 
 def stand_ins(data: Mapping[str, Any], text: str, *, typed: bool = False) -> dict[str, Any]:
-    """Return values of the same shape with `text` for each that is encrypted; if `typed`, numbers stay numbers."""
+    """Return values of the same shape with `text` for each encrypted one; if `typed`, numbers stay numbers."""
 
     def replaced(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -89,7 +89,7 @@ def _values(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _groups(metadata: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the metadata itself, which has the keys of a file with one group, then each group of several."""
+    """Yield the metadata itself, which has the keys if there is one group, then each of several groups."""
     yield metadata
     yield from (group for group in _listed(metadata, "key_groups") if isinstance(group, Mapping))
 

@@ -1,4 +1,4 @@
-"""Doubles for tests, ours and users': a runner that can fail, hang and stream, a sink that remembers, a fake clock."""
+"""Test doubles for devtools and its users: a runner that can fail, hang and stream, a recording sink, a fake clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devtools.process.runner import Cancel, Command, OnOutput, Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a faked command prints and how it ends; `hangs` runs until cancelled or timed out."""
+    """The output and result of a faked command; `hangs` runs until cancelled or timed out."""
 
     returncode: int = 0
     stdout: str = ""
@@ -22,14 +22,14 @@ class Reply:
 
 
 class UnexpectedCommand(AssertionError):
-    """A command that the double does not know."""
+    """The double does not know the command."""
 
 
 class FakeRunner:
-    """A `Runner` that answers from a script and refuses what it does not expect.
+    """A `Runner` that answers from a script and refuses unexpected commands.
 
     Replies are matched by a predicate on the command, or by the first words of its argv; a list of replies is
-    used up one after the other, its last one again and again.
+    consumed in order, and its last one is repeated.
     """
 
     def __init__(self, cancel: Cancel | None = None) -> None:
@@ -66,10 +66,10 @@ class FakeRunner:
         self.commands.append(command)
         self.spawned.append((command, log))
         self._reply(command)
-        return 2**22 + len(self.spawned)  # above any pid Linux gives
+        return 2**22 + len(self.spawned)  # above any pid of Linux
 
     def _reply(self, command: Command) -> Reply:
-        """The next reply of the first rule that matches."""
+        """Return the next reply of the first matching rule."""
         for test, replies in self._rules:
             if test(command):
                 return replies.pop(0) if len(replies) > 1 else replies[0]
@@ -77,7 +77,7 @@ class FakeRunner:
 
 
 def _starts(words: str) -> Callable[[Command], bool]:
-    """A predicate: program name and first arguments."""
+    """Return a predicate for a program name and its first arguments."""
     wanted = words.split()
 
     def test(command: Command) -> bool:
@@ -87,19 +87,19 @@ def _starts(words: str) -> Callable[[Command], bool]:
 
 
 class RecordingSink:
-    """A sink that keeps every event."""
+    """A sink that records every event."""
 
     def __init__(self) -> None:
-        """Empty."""
+        """Start without events."""
         self.events: list[Event] = []
         self.closed = False
 
     def emit(self, event: Event, at: float) -> None:  # noqa: ARG002 - the protocol's
-        """Keep it."""
+        """Record the event."""
         self.events.append(event)
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Record that it was closed."""
         self.closed = True
 
 
@@ -111,7 +111,7 @@ class FakeClock:
         self.now = now
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
     def advance(self, seconds: float) -> None:

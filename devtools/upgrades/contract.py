@@ -1,4 +1,4 @@
-"""Derives the contract of a chart's lock entry from what its default values render to, under two release names."""
+"""Derives the contract of a chart's lock entry from renderings with default values under two release names."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from devtools.upgrades.crds import CRD
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 SHORT = "rlsq"
-"""A release's name that no chart has in an object's name by chance."""
+"""A release name that no chart contains in an object's name by chance."""
 
 Objects = Sequence[Mapping[str, Any]]
 
 
 def containing(chart: str) -> str:
-    """Return a release's name that contains the chart's, which most charts then use as the full name."""
+    """Return a release name that contains the chart's, which most charts then use as the full name."""
     return f"q-{chart[:40]}-q"
 
 
@@ -28,8 +28,8 @@ def derive_contract(
 ) -> ChartContract | None:
     """Return the contract of a chart; None if the name of an object cannot be written with the placeholders.
 
-    `crds` are those of `crds/`; `short` and `long` what it renders to as release `SHORT` and as `containing(chart)`.
-    The switch stays as it is `known`.
+    `crds` are those of `crds/`; `short` and `long` its renderings as release `SHORT` and as `containing(chart)`.
+    The value that enables CRDs is copied from `known`.
     """
     rendered = [item for item in short if item.get("kind") == CRD]
     names = {kind: {_name(item) for item in long if item.get("kind") == kind} for kind in (*_WORKLOADS, "Service")}
@@ -54,12 +54,12 @@ def derive_contract(
 
 
 def is_same(one: ChartContract, other: ChartContract) -> bool:
-    """Whether two contracts say the same, in whatever order."""
+    """Return whether two contracts are equal, ignoring order."""
     return _ordered(one) == _ordered(other)
 
 
 def contract_keys(contract: ChartContract) -> dict[str, Any]:
-    """Return what the lock says for a contract: keys that have their default value are left out."""
+    """Return the lock's form of a contract: keys with their default value are left out."""
     keys: dict[str, Any] = {}
     if contract.crds:
         keys["crds_in"] = contract.crds_in
@@ -78,7 +78,7 @@ def _name(item: Mapping[str, Any]) -> str:
 
 
 def _pattern(name: str, chart: str, others: Iterable[str]) -> str:
-    """Return a name with a placeholder for what the release's name makes of it; raises ValueError if none fits."""
+    """Return a name with a placeholder for the part that depends on the release; raises ValueError if none fits."""
     full, long = f"{SHORT}-{chart}", containing(chart)
     known = set(others)
     for begin, placeholder in ((full, "{fullname}"), (SHORT, "{release}")):

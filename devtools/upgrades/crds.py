@@ -1,4 +1,4 @@
-"""CRDs that two versions of a chart do not have in common."""
+"""Compares the CRDs of two versions of a chart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CrdChange:
 def compare_crds(
     before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]], staying: Collection[str]
 ) -> list[CrdChange]:
-    """Return what differs between the CRDs among two sets of objects, by name; Helm never deletes those `staying`."""
+    """Return the differences between the CRDs of two sets of objects, by name; Helm never deletes `staying` ones."""
     old, new = _by_name(before), _by_name(after)
     found = []
     for name in sorted({*old, *new}):
@@ -40,7 +40,7 @@ def compare_crds(
 
 
 def _by_name(objects: Iterable[Mapping[str, Any]]) -> dict[str, _Versions]:
-    """The versions of each CRD by their names."""
+    """Return the versions of each CRD by name."""
     return {
         item["metadata"]["name"]: {version["name"]: version for version in item["spec"].get("versions") or ()}
         for item in objects

@@ -31,7 +31,7 @@ def crds_json(changes: Iterable[CrdChange]) -> list[dict[str, Any]]:
 
 
 def values_json(changes: Iterable[ValueChange], hide: Callable[[Any], Any]) -> list[dict[str, Any]]:
-    """Return `values`; `hide` takes secrets out of nested values."""
+    """Return `values`; `hide` removes secrets from nested values."""
     return [
         {
             "path": ".".join(one.path),
@@ -45,7 +45,7 @@ def values_json(changes: Iterable[ValueChange], hide: Callable[[Any], Any]) -> l
 
 
 def _hidden(path: Path, value: Any, hide: Callable[[Any], Any]) -> Any:
-    """Hide a value as it would be hidden among the values around it: its keys say whether it is secret."""
+    """Hide a value as within its enclosing values, because its keys determine whether it is secret."""
     nested = value
     for key in reversed(path):
         nested = {key: nested}
@@ -58,7 +58,7 @@ def _hidden(path: Path, value: Any, hide: Callable[[Any], Any]) -> Any:
 
 
 def _settings(settings: Iterable[Setting]) -> list[dict[str, Any]]:
-    """Return each place once, with the environments in which it counts."""
+    """Return each place once, with the environments in which it applies."""
     found: dict[tuple[str, str, str], dict[str, None]] = {}
     for one in settings:
         key = (".".join(one.path), str(one.where), str(one.release))

@@ -1,4 +1,4 @@
-"""Default values that two versions of a chart do not have in common, and where this repository sets them."""
+"""Compares the default values of two versions of a chart, and finds where this repository sets them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueChange:
-    """A default that only one version has (the other is None), or that differs; `settings` set it or a part of it."""
+    """A default that only one version has (None in the other), or that differs; `settings` set it or a part of it."""
 
     path: Path
     does: Literal["add", "change", "remove"]
@@ -37,7 +37,7 @@ class ValueChange:
 def compare_values(
     before: Mapping[str, Any], after: Mapping[str, Any], settings: Iterable[Setting]
 ) -> list[ValueChange]:
-    """Return what differs, in the order of the new version's values.yaml, then what only the old one has.
+    """Return the differences, in the order of the new version's values.yaml, then the old version's own ones.
 
     Lists are compared as a whole, as Helm replaces them. A map that only one version has is one change.
     """

@@ -1,4 +1,4 @@
-"""What one version of a chart says of itself, and what differs from another version."""
+"""Reads the metadata of one version of a chart, and compares it with another version."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ChartVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """Something that has a name and differs; what is missing is empty."""
+    """A named item that differs; a missing value is empty."""
 
     name: str
     before: str = ""
@@ -35,7 +35,7 @@ class Change:
 
 
 def read_version(raw: bytes, shown: str, uses: Iterable[Mapping[str, Any]]) -> ChartVersion:
-    """Read an archive; `uses` are the values of releases, which switch subcharts on. Raises ConfigError."""
+    """Read an archive; `uses` are the values of releases, which enable subcharts. Raises ConfigError."""
     files = files_of_archive(raw, _is_read, shown)
     try:
         metadata = read_map(files.get("Chart.yaml", b""))
@@ -51,7 +51,7 @@ def read_version(raw: bytes, shown: str, uses: Iterable[Mapping[str, Any]]) -> C
 
 
 def compare_metadata(before: ChartVersion, after: ChartVersion) -> list[Change]:
-    """Return what differs of the keys of Chart.yaml that matter to a user."""
+    """Return the differences between the keys of Chart.yaml that matter to a user."""
     shown = {name: (_text(before.metadata.get(name)), _text(after.metadata.get(name))) for name in _METADATA}
     return [Change(name=name, before=old, after=new) for name, (old, new) in shown.items() if old != new]
 

@@ -31,7 +31,7 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Revision:
-    """The files of a component."""
+    """The commit that a component is restored from, and its files there."""
 
     commit: str
     note: str

@@ -19,7 +19,7 @@ OUTPUTS = ("text", "json", "markdown")
 
 
 def run_or_diff(app: App, request: Request) -> ExitCode:
-    """Show the plan of a request, with `--diff` also its changes; ConfigError for incompatible flags."""
+    """Carry out a request, or with `--diff` show its changes; ConfigError for incompatible flags."""
     _require_diff(request.options)
     return show_diff(app, request) if request.options.diff else Project(app).run(request)
 

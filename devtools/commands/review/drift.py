@@ -91,7 +91,7 @@ def _look(
 
 
 def _fix(app: App, stack: Stack, drifted: Sequence[ReleaseDrift], what: str, options: Options) -> ExitCode:
-    """Sync unchanged releases again, overwriting other field managers."""
+    """Sync drifted releases again, although their inputs are unchanged, overwriting other field managers."""
     names = frozenset(item.release.id for item in drifted)
     held = {item.release.layer for item in drifted}
     layers = tuple(layer.name for layer in stack.layers if layer.name in held)

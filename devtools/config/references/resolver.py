@@ -20,21 +20,21 @@ _WHOLE = re.compile(r"\$\{([^{}]*)\}")
 _PART = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _FILE, _LITERAL_FILE = "file", "$file"
 _DEEPEST = 60  # levels
-_LARGEST = 4 * 2**20  # what one document may grow to: references to references could double it each time
+_LARGEST = 4 * 2**20  # maximum size of one document: each level of references could double it
 _TOO_DEEP = f"its references nest it deeper than {_DEEPEST} levels"
 _TOO_LARGE = f"its references make it larger than {_LARGEST // 2**20} MiB"
-_NODE = 40  # what a list, map or number counts, in characters
+_NODE = 40  # the size of a list, map or number, in characters
 
 
 class _Unresolved(Exception):
-    """A reference cannot be replaced: `args` are the message and the hint; no message if its cause is reported."""
+    """A reference cannot be replaced: `args` are message and hint; no message if the cause is already reported."""
 
 
 class References:
-    """The values that references of one environment stand for; `texts` are the files that were read, by path."""
+    """The values that references of one environment resolve to; `texts` are the files read, by path."""
 
     def __init__(self, environment: Environment, root: Path, *, broken: bool = False) -> None:
-        """`environment` has resolved values (see `resolve_environment`); what a broken one lacks is not reported."""
+        """`environment` has resolved values (see `resolve_environment`); if `broken`, missing keys are not reported."""
         self.broken = broken
         self.texts: dict[str, str] = dict(environment.texts)
         self._environment = environment
@@ -62,13 +62,13 @@ class References:
         return value, path
 
     def size(self, name: str, value: Any) -> int:
-        """Return what a value counts; raises _Unresolved if it is nested too deeply."""
+        """Return the size of a value; raises _Unresolved if it is nested too deeply."""
         if name not in self._sizes:
             self._sizes[name] = _size(value, _DEEPEST)
         return self._sizes[name]
 
     def places(self, path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Location]]:
-        """Yield where a value and all that it contains are written, by path below it."""
+        """Yield the places of a value and everything in it, by path below it."""
         where = self._environment.where
         below = paths_of(value) if isinstance(value, Mapping) else ()
         for rest in ((), *(keys for keys, _ in below)):
@@ -86,7 +86,7 @@ class References:
         return self.texts[name]
 
     def _no_value(self, name: str) -> tuple[str, str]:
-        """Return message and hint for a path that is not there, made once: comparing names takes time."""
+        """Return message and hint for a missing path, computed once: comparing names takes time."""
         if self.broken:
             return "", ""
         if name not in self._unknown:
@@ -104,10 +104,10 @@ class _OwnValues(References):
         super().__init__(environment, root)
         self.problems: dict[Problem, None] = {}
         self._done: dict[str, Any] = {}
-        self._open: dict[str, int] = {}  # values being resolved, each with the level of the reference to it
+        self._open: dict[str, int] = {}  # values being resolved, with the nesting level of the reference to each
 
     def at(self, path: KeyPath) -> Location:
-        """Where a value is written, or the nearest thing around it."""
+        """Return the place of a value, or of the nearest enclosing one."""
         where = self._environment.where
         while path and path not in where:
             path = path[:-1]
@@ -129,7 +129,7 @@ class _OwnValues(References):
         return self._done[name], path
 
     def replaced(self, raw: Any, path: KeyPath) -> Any:
-        """Return a value without references; what is wrong with them is collected."""
+        """Return a value without references; collect their problems."""
         walk = _Walk(self, self.at)
         value = walk.value(raw, path)
         self.problems.update(dict.fromkeys(walk.problems))
@@ -172,7 +172,7 @@ class _Walk:
         return _PART.sub(lambda match: self._part(match, path), text)
 
     def _part(self, match: re.Match[str], path: KeyPath) -> str:
-        """Return what stands for a part of a text."""
+        """Return the replacement for a part of a text."""
         if match[0] == "$${":
             return "${"
         if not match[2]:
@@ -190,7 +190,7 @@ class _Walk:
         return ""
 
     def _referred(self, name: str, path: KeyPath) -> Any:
-        """Return the value that a reference stands for; None if there is none."""
+        """Return the value that a reference resolves to; None if there is none."""
         try:
             value, target = self._references.look_up(name, len(path))
             self._take(self._references.size(name, value), path, value)
@@ -202,7 +202,7 @@ class _Walk:
         return value
 
     def _take(self, size: int, path: KeyPath, value: Any) -> None:
-        """Refuse what would let the document grow without limit."""
+        """Refuse a value that would exceed the document's maximum size."""
         self._room -= size
         if self._room < 0:
             raise _Unresolved(_TOO_LARGE, "")
@@ -210,7 +210,7 @@ class _Walk:
             _size(value, _DEEPEST - len(path))
 
     def _file(self, name: str, path: KeyPath) -> str:
-        """Return a file's text, in which nothing is replaced."""
+        """Return a file's text, without replacing anything in it."""
         self.changed = True
         try:
             text = self._references.text(name)
@@ -222,7 +222,7 @@ class _Walk:
         return text
 
     def _add_source(self, path: KeyPath, where: Location) -> None:
-        """Note the place of a value, also for the lists around it: they are one value each to a merge."""
+        """Record the place of a value, also for the lists around it: a merge treats each list as one value."""
         self.sources.setdefault(path, []).append(where)
         for index, key in enumerate(path):
             if isinstance(key, int):
@@ -234,14 +234,14 @@ class _Walk:
 
 
 def resolve_environment(environment: Environment, root: Path) -> tuple[Environment, tuple[Problem, ...]]:
-    """Return the environment with the references among its own values replaced, and what is wrong with them."""
+    """Return the environment with the references among its own values replaced, and their problems."""
     own = _OwnValues(environment, root)
     values = {key: own.replaced(raw, (key,)) for key, raw in environment.values.items()}
     return replace(environment, values=values, texts=own.texts), tuple(own.problems)
 
 
 def _size(value: Any, deepest: int) -> int:
-    """Return what a value counts, in characters; raises _Unresolved beyond the limits."""
+    """Return the size of a value, in characters; raises _Unresolved beyond the limits."""
     if isinstance(value, str):
         return len(value) + 1
     items: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Marks as secret what references put in place of secrets of the environment; pure."""
+"""Marks values as secret that references copied from secrets of the environment; pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from devtools.redaction.values import secret_values
 
 
 def marking(environment: Environment) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return what marks the secrets of an environment in values of releases, whatever their keys are there.
+    """Return a function that marks an environment's secrets in values of releases, under whatever keys.
 
-    A text that only contains one is marked as a whole. Short ones are not looked for: they occur by chance.
+    A text that contains a secret is marked as a whole. Short secrets are not searched: they occur by chance.
     """
     secrets = secret_values(environment.values) if environment.references else ()
     known = tuple(secret for secret in secrets if len(secret) >= SHORTEST and not is_common(secret))

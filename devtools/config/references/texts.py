@@ -9,17 +9,17 @@ from pathlib import Path, PurePosixPath
 from devtools.base.open_file import opened
 from devtools.config.validate import is_inside
 
-LARGEST = 2**20  # bytes: what a ConfigMap holds
+LARGEST = 2**20  # bytes: the maximum size of a ConfigMap
 
 
 class Unreadable(Exception):
-    """Why a file's text cannot be used."""
+    """A file's text cannot be used."""
 
 
 def text_of(root: Path, name: str) -> str:
     """Return the text of a file by its path from the repository's root; raises Unreadable.
 
-    Links are refused, and so are hidden files: `.git` and `.env` hold what belongs into no values.
+    Links are refused, and so are hidden files: the content of `.git` and `.env` does not belong into values.
     """
     parts = PurePosixPath(name).parts
     if not parts or not is_inside(name):
@@ -43,7 +43,7 @@ def text_of(root: Path, name: str) -> str:
 
 
 def are_unchanged(root: Path, texts: Mapping[str, str]) -> bool:
-    """Return whether the files still hold these texts."""
+    """Return whether the files still have these texts."""
     try:
         return all(text_of(root, name) == text for name, text in texts.items())
     except Unreadable:

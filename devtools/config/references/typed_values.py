@@ -1,4 +1,4 @@
-"""Puts what `--set key=value` says in the place of values that an environment's files have; pure."""
+"""Replaces values of an environment's files by those of `--set key=value`; pure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class _Refused(Exception):
 def with_sets(
     environment: Environment, resolved: Environment, typed: Iterable[str]
 ) -> tuple[Environment, list[Problem]]:
-    """Return the environment with typed values, and what is wrong with them; the last one of a key counts.
+    """Return the environment with typed values, and their problems; the last value of a key counts.
 
-    `environment` has its values as they are written, `resolved` those that references in them stand for, whose types
-    the typed values must have.
+    `environment` has its values as written, `resolved` has them with references replaced; typed values must have the
+    types of the latter.
     """
     sets: dict[str, SetValue] = {}
     values, where, problems = environment.values, dict(environment.where), []
@@ -53,7 +53,7 @@ def with_sets(
 
 
 def _path(environment: Environment, resolved: Environment, key: str) -> tuple[str, ...]:
-    """The keys that a dotted path stands for; raises _Refused where the files have none."""
+    """Return the keys of a dotted path; raises _Refused if the files have none."""
     known = [keys for keys, _ in paths_of(environment.values)]
     found = [keys for keys in known if ".".join(keys) == key]
     if len(found) == 1:
@@ -68,7 +68,7 @@ def _path(environment: Environment, resolved: Environment, key: str) -> tuple[st
 
 
 def _value(key: str, path: tuple[str, ...], raw: str, declared: Any, where: Location) -> Any:
-    """The typed value; raises _Refused if it is secret or has another type than the declared one."""
+    """Return the typed value; raises _Refused if it is secret or its type differs from the declared one."""
     if isinstance(declared, Mapping | list):
         kind = "a map" if isinstance(declared, Mapping) else "a list"
         raise _Refused(f"is {kind}: --set changes single values only", f"edit {where}")
@@ -89,7 +89,7 @@ def _value(key: str, path: tuple[str, ...], raw: str, declared: Any, where: Loca
 
 
 def _quoted(raw: str) -> str:
-    """A text as a YAML string."""
+    """Return a text as a YAML string."""
     return "'" + raw.replace("'", "''") + "'" if '"' in raw or "\\" in raw else f'"{raw}"'
 
 
@@ -98,6 +98,6 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
 
 
 def _replaced(values: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """The values with another one at a path."""
+    """Return the values with the one at a path replaced."""
     key, *rest = path
     return {**values, key: _replaced(values.get(key, {}), tuple(rest), value) if rest else value}

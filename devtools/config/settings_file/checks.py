@@ -14,10 +14,10 @@ from devtools.errors import Problem
 
 
 def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
-    """Yield what is wrong with `gitops`."""
+    """Yield the problems of `gitops`."""
     keys = data.get("gitops", {})
     url = urlsplit(keys.get("repository", ""))
-    if url.password or (url.username and url.scheme != "ssh"):  # a token may be all there is before the '@'
+    if url.password or (url.username and url.scheme != "ssh"):  # a token may stand alone before the '@'
         hint = "take them out: controllers read them from a Secret"
         yield document.problem(("gitops", "repository"), "'repository' must not contain credentials", hint)
     if not is_inside(keys.get("path", "")):
@@ -41,7 +41,7 @@ def gitops_problems(document: Document, data: Mapping[str, Any], root: Path) -> 
 
 
 def extends_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
-    """Yield what is wrong with the environments that extend others."""
+    """Yield the problems of environments that extend others."""
     overlays = root / data.get("paths", {}).get("environments", "environments")
     environments = data.get("environments", {})
     items = {path.name: environments.get(path.name, {}) for path in sorted(overlays.glob("[!_.]*")) if path.is_dir()}
@@ -50,7 +50,7 @@ def extends_problems(document: Document, data: Mapping[str, Any], root: Path) ->
 
 
 def hook_problems(document: Document, data: Mapping[str, Any], root: Path) -> Iterator[Problem]:
-    """Yield the environments that commands are limited to and that there are not."""
+    """Yield the problems of commands that are limited to unknown environments."""
     overlays = root / data.get("paths", {}).get("environments", "environments")
     known = sorted(path.name for path in overlays.glob("[!_.]*") if path.is_dir()) or [data.get("environment", LOCAL)]
     for key in ("before", "after"):
@@ -69,7 +69,7 @@ def _chain_problems(
     message: str,
     known: Mapping[str, Any] | None = None,
 ) -> Iterator[Problem]:
-    """Each environment names one of the known ones (default: all), and none itself through others."""
+    """Check that each environment names a known one (default: all), without cycles."""
     known = environments if known is None else known
     for name, item in environments.items():
         source = item.get(key, "")
@@ -86,7 +86,7 @@ def _chain_problems(
 
 
 def _image_problems(document: Document, images: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
-    """An image is chosen by exactly one of its two rules, and a pattern says what is newer."""
+    """Check that an image has exactly one of its two rules, and that a pattern defines the order."""
     for index, item in enumerate(images):
         at = ("gitops", "images", index)
         if ("semver" in item) == ("pattern" in item):

@@ -18,7 +18,7 @@ def controller_of(settings: Settings, environment: str) -> str:
 
 
 def refuse_handed_over(settings: Settings, environment: str) -> None:
-    """Raise ConfigError, at the key that says so, if a controller deploys the environment."""
+    """Raise ConfigError, at the responsible key, if a controller deploys the environment."""
     owner = controller_of(settings, environment)
     if not owner:
         return
