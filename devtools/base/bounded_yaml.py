@@ -6,6 +6,9 @@ from typing import Any
 
 import yaml
 
+PLAIN = "plain"
+"""The tag of unquoted scalars."""
+STANDARD = "tag:yaml.org,2002:"
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -14,7 +17,7 @@ class TooDeep(yaml.YAMLError):
 
 
 class BoundedLoader(_Base):  # type: ignore[misc] # the C loader's type is Any
-    """Counts the composer's nesting levels; raises TooDeep beyond `deepest`."""
+    """Composes nodes; tags unquoted scalars `plain`, and raises TooDeep beyond `deepest` nesting levels."""
 
     deepest = 1000  # levels that certainly fit the C stack
 
@@ -32,3 +35,9 @@ class BoundedLoader(_Base):  # type: ignore[misc] # the C loader's type is Any
     def ascend_resolver(self) -> None:
         """Count one level less."""
         self._depth -= 1
+
+    def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
+        """Return the tag of a node that has none."""
+        if kind is yaml.ScalarNode:
+            return PLAIN if implicit[0] else f"{STANDARD}str"
+        return f"{STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from devtools.base.bounded_yaml import BoundedLoader
+from devtools.base.bounded_yaml import PLAIN, STANDARD, BoundedLoader
 from devtools.base.yaml_scalars import plain, tagged
 
 DEEPEST = 400
@@ -27,8 +27,6 @@ DEEPEST = 400
 
 BOM = b"\xef\xbb\xbf"
 _MOST = 500_000  # limit of the values that aliases repeat
-_STANDARD = "tag:yaml.org,2002:"
-_PLAIN = "plain"
 _RESOLVED = frozenset({"bool", "float", "int", "null", "str", "timestamp"})
 _SEPARATOR = re.compile(r"^---(?P<rest>.*)\n?", re.MULTILINE)
 _INT64 = 2**63
@@ -40,15 +38,7 @@ _LONGEST_KEY = 1000  # characters: go-yaml expects the colon of a key within 102
 
 
 class _Loader(BoundedLoader):
-    """Composes nodes; an unquoted scalar without a tag is tagged `plain`."""
-
     deepest = DEEPEST
-
-    def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
-        """Return the tag of a node that has none."""
-        if kind is yaml.ScalarNode:
-            return _PLAIN if implicit[0] else f"{_STANDARD}str"
-        return f"{_STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"
 
 
 def read_yaml(text: str | bytes) -> Any:
@@ -168,9 +158,9 @@ class _Dumper(_Writer):  # type: ignore[misc] # the C dumper's type is Any
 
 def _represent_text(dumper: Any, text: str) -> Any:
     if "\n" in text and text == text.strip(" ") and text[0] != "\n" and text.isascii():
-        return dumper.represent_scalar(f"{_STANDARD}str", text, style="|")
+        return dumper.represent_scalar(f"{STANDARD}str", text, style="|")
     quoted = text == "" or _is_not_text(text)
-    return dumper.represent_scalar(f"{_STANDARD}str", text, style='"' if quoted else None)
+    return dumper.represent_scalar(f"{STANDARD}str", text, style='"' if quoted else None)
 
 
 def _is_not_text(text: str) -> bool:
@@ -182,11 +172,11 @@ def _is_not_text(text: str) -> bool:
 
 
 def _represent_map(dumper: Any, value: Mapping[str, Any]) -> Any:
-    return dumper.represent_mapping(f"{_STANDARD}map", value.items())
+    return dumper.represent_mapping(f"{STANDARD}map", value.items())
 
 
 def _represent_list(dumper: Any, value: Any) -> Any:
-    return dumper.represent_sequence(f"{_STANDARD}seq", value)
+    return dumper.represent_sequence(f"{STANDARD}seq", value)
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -224,7 +214,7 @@ class _Builder:
     def _mapping(self, node: Any, depth: int, into: dict[str, Any]) -> dict[str, Any]:
         """Fill a map in the order written, so a later `<<` replaces the value of an earlier key."""
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.tag in {_PLAIN, f"{_STANDARD}merge"}:
+            if isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.tag in {PLAIN, f"{STANDARD}merge"}:
                 sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
                 for source in reversed(sources):
                     if not isinstance(source, yaml.MappingNode):
@@ -237,9 +227,9 @@ class _Builder:
 
 def _scalar(node: Any) -> str | int | float | bool | None:
     """Return the value of a scalar as go-yaml resolves it; an unknown tag leaves it text."""
-    if node.tag == _PLAIN:
+    if node.tag == PLAIN:
         return plain(node.value)
-    tag = node.tag.removeprefix(_STANDARD)
+    tag = node.tag.removeprefix(STANDARD)
     if tag == "binary":
         try:
             return base64.b64decode(re.sub(r"[\r\n]", "", node.value), validate=True).decode("utf-8", "replace")

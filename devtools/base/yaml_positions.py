@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from devtools.base.bounded_yaml import BoundedLoader, TooDeep
+from devtools.base.bounded_yaml import PLAIN, STANDARD, BoundedLoader, TooDeep
 from devtools.base.open_file import open_source
 from devtools.base.yaml_scalars import BadScalar, plain, tagged
 from devtools.errors import Location, Problem
@@ -27,9 +27,7 @@ _DEEPEST = 60  # levels
 _DEEPEST_MANIFEST = 200  # levels: schemas of CRDs have more than hand-written files
 _DOCUMENTS = 10_000  # of one file
 _MOST = 200_000  # nodes after aliases are expanded: the billion laughs stop here
-_PLAIN = "plain"
-_MERGES = frozenset({_PLAIN, "tag:yaml.org,2002:merge"})  # `<<`, `!!merge <<`
-_STANDARD = "tag:yaml.org,2002:"
+_MERGES = frozenset({PLAIN, "tag:yaml.org,2002:merge"})  # `<<`, `!!merge <<`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +110,7 @@ def _nodes(text: str, file: Path, most: int) -> list[Any] | Document:
     """Return the nodes of the first documents, from libyaml, or a document with the problem."""
     nodes: list[Any] = []
     try:
-        loader = _Loader(text)
+        loader = BoundedLoader(text)
         try:
             while len(nodes) < most and loader.check_node():
                 nodes.append(loader.get_node())
@@ -165,16 +163,6 @@ def _place(mark: Any) -> Mark:
     return (mark.line + 1, mark.column + 1)
 
 
-class _Loader(BoundedLoader):
-    """Composes nodes only; an unquoted scalar is tagged `plain` and read by `scalars`."""
-
-    def resolve(self, kind: type, value: str | None, implicit: Any) -> str:  # noqa: ARG002 - PyYAML's signature
-        """Return the tag of a node without one."""
-        if kind is yaml.ScalarNode:
-            return _PLAIN if implicit[0] else f"{_STANDARD}str"
-        return f"{_STANDARD}{'seq' if kind is yaml.SequenceNode else 'map'}"
-
-
 class _Builder:
     """Converts nodes into data and records the place of each."""
 
@@ -210,7 +198,7 @@ class _Builder:
         if id(node) in self._open:
             self.report(node, "contains itself through an alias")
             return None
-        if node.tag not in (f"{_STANDARD}map", f"{_STANDARD}seq"):
+        if node.tag not in (f"{STANDARD}map", f"{STANDARD}seq"):
             self.report(node, f"tag {node.tag} is not allowed")
         self._open.add(id(node))
         try:
@@ -222,11 +210,11 @@ class _Builder:
 
     def _scalar(self, node: Any) -> Any:
         try:
-            if node.tag == _PLAIN:
+            if node.tag == PLAIN:
                 return plain(node.value)
-            if node.tag == f"{_STANDARD}str":
+            if node.tag == f"{STANDARD}str":
                 return node.value
-            return tagged(node.tag.removeprefix(_STANDARD), node.value)
+            return tagged(node.tag.removeprefix(STANDARD), node.value)
         except BadScalar as error:
             self.report(node, str(error))
             return None
