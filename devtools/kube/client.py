@@ -34,6 +34,7 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 RETRY_FOR = 30.0  # seconds to wait for an unreachable API server: a restart takes ten
 READ_FOR = 30.0  # seconds without a byte of an answer
+CLEAN_UP_FOR = 5.0
 PAGE = 500
 RESTARTS = 3  # of a list whose later pages have expired
 
@@ -68,6 +69,12 @@ class Kube:
         self.connections = connections or Connections(kubeconfig, context)
         self._wire = Wire(self.connections, cancel, retry_for=retry_for, read_for=read_for, say=say, known=known)
         self._discovery = Discovery(lambda path: self._json(Request(path=path, accept=ACCEPT)))
+
+    def beyond_cancel(self) -> Kube:
+        """Return a client for cleaning up: a cancel does not end its requests, but they wait 5 seconds at most."""
+        return Kube(
+            self._kubeconfig, self._context, Cancel(), retry_for=0.0, read_for=CLEAN_UP_FOR, redactor=self.redactor
+        )
 
     def get(self, path: str, **query: str) -> dict[str, Any] | None:
         """Return one object or list, None if there is none."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from threading import Lock
 
+from devtools.errors import DevtoolsError
 from devtools.kube.client import Kube
 from devtools.model import ReleaseId
 
@@ -26,5 +28,13 @@ class RecordGuard:
 
     def restore(self) -> None:
         """Write the record back; labels and annotations are not changed."""
+        self._restore(self._kube)
+
+    def restore_after_cancel(self) -> None:
+        """Write the record back even if the run was cancelled; an API server that does not answer is left alone."""
+        with contextlib.suppress(DevtoolsError):
+            self._restore(self._kube.beyond_cancel())
+
+    def _restore(self, kube: Kube) -> None:
         if self._path:
-            self._kube.merge(self._path, {"data": self._data})
+            kube.merge(self._path, {"data": self._data})

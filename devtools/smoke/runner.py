@@ -173,8 +173,14 @@ class Smoke:
         with ThreadPoolExecutor(1, thread_name_prefix="helm-test") as own:
             with record.turn:
                 helm = own.submit(self._session.runner.run, replace(command, cancel=stop))
-                while not helm.done() and not self._begun(test, watch.before):
-                    wait_for((helm,), 0.05)
+                try:
+                    while not helm.done() and not self._begun(test, watch.before):
+                        wait_for((helm,), 0.05)
+                except BaseException:  # helm may already have left only this test in the record
+                    stop.set("the run ended")
+                    wait_for((helm,))
+                    record.restore_after_cancel()
+                    raise
                 record.restore()
             while not helm.done():
                 wait_for((helm,), 0.1)
