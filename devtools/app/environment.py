@@ -169,7 +169,7 @@ class App:
         return Charts(directory, root, stand_in, lock=lock, packages=self._packages)
 
     def _packages(self) -> Packages:
-        """Makes charts of manifests and kustomizations; kubectl is built on first use."""
+        """Return the packager of manifests and kustomizations; kubectl is built on first use."""
         from devtools.charts.packaged.packages import ISOLATED, Kustomize, Packages
         from devtools.toolchain.versions import tool
 
@@ -247,7 +247,7 @@ class App:
         return typed or self.cluster_settings.provider
 
     def docker_answers(self) -> bool:
-        """Whether a Docker engine can be used now."""
+        """Return whether a Docker engine can be used now."""
         from devtools.docker.engine import DockerEngine
 
         return DockerEngine(self.environ).answers()
@@ -260,7 +260,7 @@ class App:
         return make_provider(self)
 
     def which(self, program: str) -> Path | None:
-        """A program on the user's PATH."""
+        """Return a program on the user's PATH."""
         found = shutil.which(program, path=self.environ.get("PATH", ""))
         return Path(found) if found else None
 

@@ -116,7 +116,7 @@ def remove_stale_copies(app: App) -> None:
 
 
 def _kwok(app: App) -> Provider:
-    """The embedded cluster, with the repository's Stages."""
+    """Build the provider of the embedded cluster, with the repository's Stages."""
     from devtools.clusters.embedded.provider import KwokProvider
 
     return KwokProvider(

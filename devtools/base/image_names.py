@@ -43,12 +43,12 @@ class Reference:
         return f"{self.name}:{self.tag}" if self.tag else str(self)
 
     def __str__(self) -> str:
-        """Its full name: `docker.io/library/busybox:1.36@sha256:…`."""
+        """Return the full name: `docker.io/library/busybox:1.36@sha256:…`."""
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
 
     def name_in_registry(self, host: str) -> str:
-        """Its path in a registry that mirrors several others; the paths of different registries do not collide."""
+        """Return its path in a registry that mirrors several others: paths of different registries do not collide."""
         origin = self.registry.replace(":", "-").lower()
         return f"{host}/{origin}/{self.repository}:{self.tag or self.digest.removeprefix('sha256:')}"
 

@@ -104,7 +104,7 @@ class Lock:
         return tuple(entry for entry in self.entries.values() if entry.chart == chart)
 
     def names(self) -> tuple[str, ...]:
-        """The names of the charts that layer files may use."""
+        """Return the names of the charts that layer files may use."""
         return tuple(map(self.reference, self.entries.values()))
 
     def reference(self, entry: LockEntry) -> str:
@@ -156,7 +156,7 @@ def _entry_problems(entry: LockEntry, before: Mapping[str, LockEntry], document:
 
 
 def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:
-    """Yield what is wrong with the URLs of an entry."""
+    """Yield the problems of an entry's URLs."""
     for key in ("repository", "oci", "git"):
         try:
             url = urlsplit(getattr(entry, key))
@@ -169,7 +169,7 @@ def _url_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterat
 
 
 def _git_problems(entry: LockEntry, document: Document, path: KeyPath) -> Iterator[Problem]:
-    """Yield what is wrong with the keys about a Git repository."""
+    """Yield the problems of the keys about a Git repository."""
     written = [key for key in ("ref", "commit", "path") if (*path, key) in document.marks]
     if not entry.git:
         for key in written:

@@ -91,7 +91,7 @@ class ContextProvider:
         return Cluster(name=self._name, provider="context", context=self._name, kubeconfig=own)
 
     def kubeconfig(self) -> Path:
-        """The path to which `find` writes its copy; a path that is never written if `find` would refuse."""
+        """Return the path to which `find` writes its copy; one that is never written if `find` would refuse."""
         try:
             return self._copy()[0]
         except DevtoolsError:

@@ -78,7 +78,7 @@ def without_runs(app: App, command: str, verb: str, *, force: bool) -> Iterator[
 
 
 def _label(app: App) -> str:
-    """The cluster as the notes of run locks name it."""
+    """Return the cluster's name in the notes of run locks."""
     return f"{app.provider_name} {app.cluster_name}"
 
 

@@ -185,7 +185,7 @@ def _buf(app: App, module: Module) -> Buf:
 
 
 def _resolve(app: App, commit_of: Any, against: str) -> tuple[str, str]:
-    """A ref and its commit."""
+    """Return a ref and its commit."""
     refs = (against,) if against else DEFAULT_REFS
     for ref in refs:
         found = _ran(app, commit_of(ref))

@@ -154,7 +154,7 @@ class Overlays:
             yield Problem(where=Location(file=path.relative_to(self._root)), message=message, hint=hint)
 
     def files(self) -> Iterator[Path]:
-        """All overlay files."""
+        """Return all overlay files."""
         for level in self._levels:
             yield from level.values()
 

@@ -25,7 +25,7 @@ _TIMEOUT = 60.0
 _LARGE = 2**20  # bytes of sources that take about a second or more to package
 _MOST = 20  # archives of one chart: the repositories and environments that one user works with
 _SHOWN = 500  # characters of what kustomize complains of
-_QUOTED = re.compile(  # what it repeats of files that may hold secrets
+_QUOTED = re.compile(  # its messages repeat text of files that may contain secrets
     r"(?<=with config: )`.*`|(?<=patch from )\[.*\]"
     r"|(?<=literal sources )\[.*\](?=: )|(?<=literal source ).*(?=, expected)",
     re.DOTALL,

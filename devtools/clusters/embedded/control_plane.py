@@ -76,7 +76,7 @@ class ControlPlane:
             wait_until(is_whole, _STARTED_IN, self.cancel)  # components exec a moment after fork
 
     def kube(self, retry_for: float = 0.0) -> Kube:
-        """A client of its API server."""
+        """Return a client of its API server."""
         return Kube(self.layout.kubeconfig, self.layout.context, self.cancel, retry_for)
 
     def problem(self, running: Iterable[cleanup.Process]) -> str:

@@ -64,7 +64,7 @@ class Observed:
     connections: Connections | None = None  # the client to which a running cluster answered
 
     def sentence(self, name: str) -> str:
-        """What is wrong if it does not run."""
+        """Return what is wrong if it does not run."""
         return {
             "absent": f"there is no cluster {name}",
             "stopped": f"cluster {name} is stopped",
