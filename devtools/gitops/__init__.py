@@ -1,1 +1,1 @@
-"""Exports a stack to GitOps controllers; the modules of this package itself are pure, its subpackages are not."""
+"""Exports a stack to GitOps controllers; this package's own modules are pure, its subpackages are not."""

@@ -1,4 +1,4 @@
-"""The words of an export: what every engine makes its files of."""
+"""The types of an export, from which every engine makes its files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from devtools.config.tenants import Tenant
 from devtools.model import Contract, Ignore, ReleaseId
 
 LABEL = "gitops.ameide.io"
-"""The prefix of our labels: environment, tier, team, stage, wave, component."""
+"""The prefix of the labels of devtools: environment, tier, team, stage, wave, component."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartSource:
-    """Where a controller takes a chart from."""
+    """The source from which a controller gets a chart."""
 
     kind: Literal["git", "helm", "oci"]
     repository: str  # git: the URL; helm: the chart repository; oci: oci://host/path without the chart
@@ -27,7 +27,7 @@ class ChartSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindInfo:
-    """A kind that a CRD of the stack brings."""
+    """A kind that a CRD of the stack defines."""
 
     group: str
     version: str
@@ -42,20 +42,20 @@ class KindInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartInfo:
-    """What an export needs to know of a chart, read without rendering it."""
+    """The properties of a chart that an export needs, read without rendering it."""
 
     name: str  # of the chart, and its version if the lock pins it
     source: ChartSource
     files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)  # to write below --out: an extracted chart
-    crds: tuple[KindInfo, ...] = ()  # that it brings
+    crds: tuple[KindInfo, ...] = ()  # that it contains
     crds_in_directory: bool = False  # in crds/, which Helm never upgrades
     large_crds: bool = False  # one is too large for a client-side apply
     custom_kinds: tuple[KindInfo, ...] = ()  # of custom resources in its templates
     cluster_kinds: tuple[tuple[str, str], ...] = ()  # (group, kind) of cluster-scoped objects in its templates
     kinds: frozenset[str] = frozenset()  # of all objects in its templates
-    random: tuple[str, ...] = ()  # functions in its templates that give another result each time
+    random: tuple[str, ...] = ()  # functions in its templates with a different result each time
     post_sync: str = ""  # the value that makes its tests hooks of a controller, if it has one
-    is_readable: bool = True  # its files are on this disk; otherwise only the lock says what it brings
+    is_readable: bool = True  # its files are on this disk; otherwise only the lock names its CRDs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,9 @@ class ValueFile:
 
     path: PurePosixPath  # from the Git repository's root
     content: bytes | None = None  # written by the export; None: referenced in place
-    original: bytes | None = None  # what a file in place holds, for layouts that copy it
+    original: bytes | None = None  # content of a file in place, for layouts that copy it
     encrypted: bool = False  # a SOPS file: passed through, never decrypted
-    resolved: bool = False  # references in it are replaced, so that it may differ between environments
+    resolved: bool = False  # its references are replaced, so it may differ between environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class Component:
     crds_in_directory: bool = False
     large_crds: bool = False
     needs_foreign_crds: bool = False
-    skips_crds: bool = False  # another component brings the CRDs of its crds/ directory
+    skips_crds: bool = False  # another component installs the CRDs of its crds/ directory
     kinds: frozenset[str] = frozenset()  # of the objects in its chart's templates; empty if they are not known
     post_sync: str = ""  # the value of its chart that makes its tests hooks of a controller
     secrets: tuple[str, ...] = ()  # names of Secrets that come from the store
@@ -121,7 +121,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Something an export could not map, or that people must do themselves."""
+    """A note about something that an export could not map, or that must be done manually."""
 
     message: str
     component: str = ""  # `environment/namespace/name`; empty: about the whole export
@@ -129,7 +129,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the export lies: paths from the Git repository's root."""
+    """The location of the export: paths from the Git repository's root."""
 
     root: PurePosixPath = field(default_factory=PurePosixPath)  # of the stack
     out: PurePosixPath  # of the export
@@ -142,7 +142,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """How an export was asked for."""
+    """The options of an export."""
 
     layout: Literal["components", "addons", "infra"] = "components"
     order: Literal["", "rolling", "waves", "none"] = ""  # empty: that of the settings
@@ -154,7 +154,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """The files of an export, below --out, and what it could not map."""
+    """The files of an export, below --out, and notes about what it could not map."""
 
     files: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()

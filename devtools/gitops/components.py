@@ -1,4 +1,4 @@
-"""A stack, as one environment sees it → the components that engines export."""
+"""Makes the components that engines export from a stack, as one environment sees it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from devtools.gitops.waves import exported_edges, waves_of
 from devtools.model import Layer, Release, ReleaseId, Stack
 
 _EXISTING = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})  # in every cluster
-_SAME = (  # keys of a release that its component has as they are
+_SAME = (  # keys of a release that its component has unchanged
     *("contract", "ignore", "timeout", "history", "wait", "on_failure", "labels", "smoke", "optional", "secrets"),
     *("argocd", "flux"),
 )
-VALUES = "values.yaml"  # the inline values of a component, beside its component.yaml
+VALUES = "values.yaml"  # the inline values of a component, next to its component.yaml
 
 
 def components_of(
@@ -64,7 +64,7 @@ def _is_exported(layer: Layer, release: Release) -> bool:
 
 
 def _stack_problems(stack: Stack) -> Iterable[Problem]:
-    """Yield the commands around a run that an exported environment would lack."""
+    """Yield notes about the commands around a run, which an exported environment does not have."""
     for key, hooks in (("before", stack.before), ("after", stack.after)):
         for hook in hooks:
             message = f"a command runs {key} each run in {stack.environment.name}, which no controller does"
@@ -72,7 +72,7 @@ def _stack_problems(stack: Stack) -> Iterable[Problem]:
 
 
 def _problems(release: Release) -> Iterable[Problem]:
-    """Yield what no controller can do for a release."""
+    """Yield notes about features of a release that no controller supports."""
     for key, hooks in (("before", release.before), ("after", release.after)):
         for hook in hooks:
             message = f"release {release.id} runs a command {key} its sync, which no controller does"
@@ -84,7 +84,7 @@ def _problems(release: Release) -> Iterable[Problem]:
 
 
 def check_names(components: Iterable[Component]) -> None:
-    """Raise ConfigError if two components of an environment have one name."""
+    """Raise ConfigError if two components of an environment have the same name."""
     first: dict[tuple[str, str], Component] = {}
     for component in components:
         other = first.setdefault((component.environment, component.name), component)
@@ -97,7 +97,7 @@ def check_names(components: Iterable[Component]) -> None:
 
 
 class _Maker:
-    """Makes components of releases."""
+    """Makes components from releases."""
 
     def __init__(
         self,
@@ -109,14 +109,14 @@ class _Maker:
         namespaces: Collection[str],
         waves: Mapping[ReleaseId, int],
     ) -> None:
-        """`members` are all exported releases, `namespaces` those that no release has to create."""
+        """`members` are all exported releases, `namespaces` those that no release must create."""
         self._stack = stack
         self._settings = settings
         self._charts = charts
         self._place = place
         self._namespaces = namespaces
         self._rank = {release.id: (waves[release.id], index) for index, release in enumerate(members)}
-        self._owners: dict[KindInfo, tuple[int, int]] = {}  # the rank of the first release that brings a CRD
+        self._owners: dict[KindInfo, tuple[int, int]] = {}  # the rank of the first release that installs a CRD
         for release in sorted(members, key=lambda release: self._rank[release.id]):
             for crd in charts[release.chart.key].crds:
                 self._owners.setdefault(crd, self._rank[release.id])
@@ -158,7 +158,7 @@ class _Maker:
         )
 
     def _is_owned_elsewhere(self, release: Release) -> bool:
-        """Return whether the CRDs of a release's chart come with an earlier release."""
+        """Return whether an earlier release installs the CRDs of a release's chart."""
         rank = self._rank[release.id]
         return all(self._owners[crd] < rank for crd in self._charts[release.chart.key].crds)
 

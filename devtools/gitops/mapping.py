@@ -1,4 +1,4 @@
-"""How each key of the stack is expressed in Argo CD and Flux: the table of docs/gitops.md and `gitops.explain`."""
+"""Maps each key of the stack to Argo CD and Flux: the table of docs/gitops.md and `gitops.explain`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from devtools.base.open_file import read_file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """A key, and the fields that it becomes: of an Application's spec, and of a HelmRelease's.
+    """A key, and the fields that it maps to: of an Application's spec, and of a HelmRelease's.
 
-    Fields are dotted paths below `spec`, or a whole place in words; empty if there is none.
+    Fields are dotted paths below `spec`, or a description of another place; empty if there is none.
     """
 
     key: str
@@ -45,7 +45,7 @@ def table() -> str:
 
 
 def of_releases() -> Iterable[Mapping]:
-    """Yield what a release's own keys become."""
+    """Return the mappings of a release's own keys."""
     return (item for item in MAPPINGS if item.owner == "release")
 
 

@@ -1,4 +1,4 @@
-"""What a cluster must have before a controller deploys to it; pure."""
+"""Checks what a cluster must have before a controller deploys to it; pure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _KINDS = {
 _IMAGE_KINDS = tuple(
     ("image.toolkit.fluxcd.io/v1", kind) for kind in ("ImageRepository", "ImagePolicy", "ImageUpdateAutomation")
 )
-_SOURCES = (2, 6)  # Argo CD's version that has several sources of one Application
-_CONFIRM = (3, 4)  # that has Prune=confirm
+_SOURCES = (2, 6)  # Argo CD's first version with several sources in one Application
+_CONFIRM = (3, 4)  # the first version with Prune=confirm
 _INSTALL = {"argocd": "install Argo CD in namespace argocd", "flux": "flux install"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: State
@@ -43,12 +43,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What an environment needs."""
+    """The requirements of an environment."""
 
     engine: Literal["argocd", "flux"]
     images: bool = False  # Flux updates images
     confirms: bool = False  # pruning waits for approval
-    kinds: Collection[tuple[str, str]] = ()  # (API version, kind) of custom resources that no component's chart brings
+    kinds: Collection[tuple[str, str]] = ()  # (API version, kind) of custom resources that no component's chart defines
     namespaces: Collection[str] = ()  # that must exist
     storage_classes: Collection[str] = ()  # named ones
     volumes: bool = False  # volumes without a named class
@@ -59,7 +59,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a cluster has; None: the user may not look."""
+    """The state of a cluster; None: the user may not read it."""
 
     served: Collection[tuple[str, str]] = ()
     controllers: Mapping[str, tuple[str, int]] | None = None  # name → version, ready replicas
@@ -71,7 +71,7 @@ class Found:
 
 
 def checks(needs: Needs, found: Found) -> tuple[Check, ...]:
-    """Return what was checked, in the order in which it is put right."""
+    """Return the checks, in the order in which failures should be fixed."""
     return (
         *_kinds(needs, found),
         *_controllers(needs, found),
@@ -84,7 +84,7 @@ def checks(needs: Needs, found: Found) -> tuple[Check, ...]:
 
 
 def _kinds(needs: Needs, found: Found) -> Iterator[Check]:
-    """The controller's own kinds, in the versions that the export has."""
+    """Yield the checks of the controller's own kinds, in the versions of the export."""
     for version, kind in (*_KINDS[needs.engine], *(_IMAGE_KINDS if needs.images else ())):
         is_there = (version, kind) in found.served
         message = f"{version} is served" if is_there else f"{version} is not served"
@@ -108,7 +108,7 @@ def _controllers(needs: Needs, found: Found) -> Iterator[Check]:
 
 
 def _version(needs: Needs, name: str, version: str) -> Check:
-    """Return whether a controller that runs is new enough."""
+    """Return whether the running controller is new enough."""
     number = re.match(r"v?(\d+)\.(\d+)", version)
     least = _CONFIRM if needs.confirms else _SOURCES
     if needs.engine == "flux" or number is None:
@@ -120,7 +120,7 @@ def _version(needs: Needs, name: str, version: str) -> Check:
 
 
 def _config(needs: Needs, found: Found) -> Iterator[Check]:
-    """Settings of Argo CD that the export needs, such as progressive syncs."""
+    """Yield the checks of Argo CD's settings that the export needs, such as progressive syncs."""
     for name, data in needs.config.items():
         there = found.config.get(name, {})
         wrong = [key for key, value in data.items() if there.get(key, "").strip() != value.strip()]
@@ -132,7 +132,7 @@ def _config(needs: Needs, found: Found) -> Iterator[Check]:
 
 
 def _secrets(needs: Needs, found: Found) -> Iterator[Check]:
-    """Credentials of private repositories, by Secret; and the cluster that Argo CD deploys to."""
+    """Yield the checks of credentials for private repositories, and of the cluster that Argo CD deploys to."""
     for url, name in needs.secrets.items():
         if found.secrets is None:
             yield Check(name=f"secret {name}", state="unknown", message="this user may not list Secrets")
@@ -151,7 +151,7 @@ def _secrets(needs: Needs, found: Found) -> Iterator[Check]:
 
 
 def _namespaces(needs: Needs, found: Found) -> Iterator[Check]:
-    """Namespaces that releases with `create_namespace: false` are in."""
+    """Yield the checks of namespaces of releases with `create_namespace: false`."""
     for name in sorted(needs.namespaces):
         if found.namespaces is None:
             yield Check(name=f"namespace {name}", state="unknown", message="this user may not list namespaces")

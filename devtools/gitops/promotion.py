@@ -1,4 +1,4 @@
-"""Which values a promotion changes, and whether it skips an environment; pure."""
+"""Computes the values that a promotion changes, and checks whether it skips an environment; pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A value that becomes another."""
+    """A changed value."""
 
     path: KeyPath
     value: Any
@@ -62,7 +62,7 @@ def source_of(settings: GitopsSettings, source: str, target: str) -> str:
 
 
 def _leads(settings: GitopsSettings, source: str, target: str) -> bool:
-    """Whether an environment is promoted, through others, from another one."""
+    """Return whether an environment is promoted, through others, from another one."""
     while target:
         target = settings.environments[target].promoted_from
         if target == source:
@@ -77,10 +77,10 @@ def edits(
     parts: Collection[Part],
     image_values: Collection[str] = (),
 ) -> tuple[Edit, ...]:
-    """Return what an overlay must say to have what the source's says: what only the target sets stays.
+    """Return the overlay values that promote the source's: values that only the target sets stay.
 
     `merged` are all values of the source: an image that only the target sets becomes the one that the source runs.
-    `image_values` are dotted paths that hold tags of images beside those with usual names.
+    `image_values` are dotted paths of image tags, besides those with usual names.
     """
     found = [(path, value) for path, value in _leaves(source) if _part(path, value, image_values) in parts]
     if "images" in parts:
@@ -122,5 +122,5 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Equal, where true is not 1."""
+    """Return whether two values are equal; true is not 1."""
     return one is not _MISSING and repr(one) == repr(other)

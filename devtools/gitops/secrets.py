@@ -1,4 +1,4 @@
-"""Secrets of components: an ExternalSecret of each, which the external-secrets operator makes a Secret of."""
+"""Secrets of components: an ExternalSecret for each, from which the external-secrets operator makes the Secret."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ API_VERSION = "external-secrets.io/v1"
 
 
 def external_secrets(component: Component) -> dict[str, dict[str, Any]]:
-    """Return the ExternalSecrets of a component by the names of their Secrets."""
+    """Return the ExternalSecrets of a component, by the names of their Secrets."""
     return {
         name: external_secret(name, component.namespace, key_of(component, name), component.secret_store)
         for name in component.secrets
@@ -26,7 +26,7 @@ def key_of(component: Component, name: str) -> str:
 
 
 def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
-    """Yield each exported release whose Secrets come from a store that the settings do not name."""
+    """Yield a problem for each exported release with Secrets from a store that the settings do not name."""
     for release in stack.releases() if not store else ():
         if release.secrets and release.installed and release.gitops:
             hint = "set gitops.secret_store in devtools.yaml: the name of a ClusterSecretStore"
@@ -35,7 +35,7 @@ def secret_problems(stack: Stack, store: str) -> Iterable[Problem]:
 
 
 def secret_notes(components: Iterable[Component]) -> Iterable[Note]:
-    """Yield a note for each component whose Secrets an export leaves to others."""
+    """Yield a note for each component whose Secrets the export does not make."""
     for component in components:
         if component.secrets:
             message = f"no ExternalSecret is exported for {', '.join(component.secrets)}: make them otherwise"
@@ -43,7 +43,7 @@ def secret_notes(components: Iterable[Component]) -> Iterable[Note]:
 
 
 def external_secret(name: str, namespace: str, key: str, store: str) -> dict[str, Any]:
-    """Return the ExternalSecret that makes a Secret of all that the store has under a key."""
+    """Return the ExternalSecret that makes a Secret from everything that the store has under a key."""
     spec = {
         "refreshInterval": "1h",
         "secretStoreRef": {"kind": "ClusterSecretStore", "name": store},

@@ -1,4 +1,4 @@
-"""Waves: how deep each release lies under the releases it waits for."""
+"""Computes waves: the depth of each release below the releases it waits for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from devtools.planning.graph import Edges, edges_of, in_order
 
 
 def exported_edges(stack: Stack, members: Collection[ReleaseId]) -> dict[ReleaseId, tuple[ReleaseId, ...]]:
-    """Return what each exported release waits for among the exported ones: the edges of the plan.
+    """Return the exported releases that each exported release waits for: the edges of the plan.
 
-    An edge through a release that is not exported becomes edges to what that release waits for.
+    An edge to a release that is not exported becomes edges to the releases which that one waits for.
     """
     enabled = {release.id for release in stack.releases() if release.installed}
     edges = edges_of(stack, enabled)
@@ -25,7 +25,7 @@ def exported_edges(stack: Stack, members: Collection[ReleaseId]) -> dict[Release
 
 
 def waves_of(edges: Edges) -> Mapping[ReleaseId, int]:
-    """Return the length of the longest path of edges under each release; 0 for one that waits for nothing."""
+    """Return the length of the longest path of edges below each release; 0 for one that waits for nothing."""
     waves: dict[ReleaseId, int] = {}
     for name in in_order(edges, edges):
         waves[name] = max((waves[need] + 1 for need in edges[name]), default=0)

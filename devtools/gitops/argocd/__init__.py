@@ -64,14 +64,14 @@ def export_argocd(
 
 
 def crds_by_kind(options: ExportOptions) -> Mapping[str, KindInfo]:
-    """Return the custom kinds that charts of the stack use, or bring."""
+    """Return the custom kinds that charts of the stack use or define."""
     charts = options.charts.values()
     used = {kind.kind: kind for chart in charts for kind in chart.custom_kinds}
     return used | {crd.kind: crd for chart in charts for crd in chart.crds}
 
 
 def _check_application_names(components: Mapping[str, Sequence[Component]], context: Context) -> None:
-    """Raise ConfigError if two Applications have one name: an Argo CD holds those of every environment."""
+    """Raise ConfigError if two Applications have the same name: one Argo CD holds those of every environment."""
     first: dict[str, Component] = {}
     for members in components.values():
         check_names(members)
@@ -106,7 +106,7 @@ def _environment_files(name: str, members: Sequence[Component], context: Context
 def _config_files(
     context: Context, lua: Mapping[tuple[str, str], str], components: Mapping[str, Sequence[Component]]
 ) -> dict[PurePosixPath, bytes]:
-    """Return what must be set in Argo CD's own configuration."""
+    """Return the required settings of Argo CD's own configuration."""
     orders = {context.order(context.settings.environments[name]) for name in components}
     health = {f"resource.customizations.health.{group}_{kind}": text for (group, kind), text in lua.items()}
     if "waves" in orders:
@@ -128,7 +128,7 @@ def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
-    """Yield what Argo CD has no counterpart for, and what it must be new enough for."""
+    """Yield notes about keys that Argo CD has no counterpart for, and about those that need a newer Argo CD."""
     environments = context.settings.environments
     for component in components:
         subject = f"{component.environment}/{component.release}"

@@ -50,8 +50,8 @@ def app_of_apps(environment: GitopsEnvironment, context: Context) -> dict[str, A
 def root(context: Context) -> dict[str, Any]:
     """Return the Application that deploys the projects and the sets of every environment.
 
-    It has no finalizer: a cascading deletion would delete all Applications at once, in no order, and its own project
-    before itself, without which Argo CD cannot finish it.
+    It has no finalizer: a cascading deletion would delete all Applications at once, in no order, and would delete its
+    own project first, without which Argo CD cannot finish the deletion.
     """
     directory = {"recurse": True, "include": context.layout.include}
     automated = {"prune": False, "selfHeal": True}

@@ -1,4 +1,4 @@
-"""What every file of an Argo CD export is made with."""
+"""The settings and names that all files of an Argo CD export share."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FINALIZER = "resources-finalizer.argocd.argoproj.io"
 IN_CLUSTER = "https://kubernetes.default.svc"
 LONGEST_LABEL = 63  # characters of a label's value
 WAVE = f"{LABEL}/wave"
-# The API server compares. Otherwise what it leaves out of an object (empty maps in CRDs) or normalizes is a difference
+# The API server compares. Otherwise fields that it drops (empty maps in CRDs) or normalizes would be a difference
 # for ever, and a rolling sync never leaves the step.
 COMPARED = {"argocd.argoproj.io/compare-options": "ServerSideDiff=true"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The stack's name, its settings, and how the export was asked for."""
+    """The stack's name, its settings, and the options of the export."""
 
     stack: str
     settings: GitopsSettings
@@ -39,7 +39,7 @@ class Context:
 
     @property
     def layout(self) -> Layout:
-        """Where the files lie."""
+        """The layout of the files."""
         return LAYOUTS[self.options.layout]
 
     @property
@@ -83,7 +83,7 @@ def label_value(text: str) -> str:
 
 def component_labels(component: Component) -> dict[str, str]:
     """Return the labels of a component's Application."""
-    reserved = {"stage", "layer"}  # of the laptop's release records
+    reserved = {"stage", "layer"}  # as in the release records of `invoke up`
     own = {key: value for key, value in component.labels.items() if key not in reserved}
     return own | {
         f"{LABEL}/environment": component.environment,
@@ -96,12 +96,12 @@ def component_labels(component: Component) -> dict[str, str]:
 
 
 def finalizers(environment: GitopsEnvironment) -> dict[str, list[str]]:
-    """Return the finalizer by which an Application takes what it deployed with it; none if that must stay."""
+    """Return the finalizer by which the deletion of an Application deletes its objects; none if they must stay."""
     return {} if environment.prune == "never" else {"finalizers": [FINALIZER]}
 
 
 def destination(environment: GitopsEnvironment) -> dict[str, str]:
-    """Return the cluster of an environment, for one that no labels choose."""
+    """Return the cluster of an environment whose clusters are not selected by labels."""
     if environment.cluster.name:
         return {"name": environment.cluster.name}
     return {"server": environment.cluster.server or IN_CLUSTER}

@@ -1,4 +1,4 @@
-"""Contracts of releases → health checks in Lua, for kinds whose health Argo CD does not know."""
+"""Converts contracts of releases to health checks in Lua, for kinds whose health Argo CD does not know."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Rule = tuple[str, str, str]  # condition, jsonpath, equals
 def script(name: str) -> str:
     """Return a script, or a part of one.
 
-    `application` is the health of an Application that another one deploys: Argo CD has none by default, so waves
-    would not wait.
+    `application` is the health of an Application that another one deploys; Argo CD has no such check by default, so
+    waves would not wait.
     """
     return read_file(Path(__file__).parent / "lua" / f"{name}.lua").decode()
 
@@ -31,7 +31,7 @@ def script(name: str) -> str:
 def lua_of(
     components: Iterable[Component], crds: Mapping[str, KindInfo]
 ) -> tuple[Mapping[tuple[str, str], str], tuple[Note, ...]]:
-    """Return Lua by (group, kind), and a note for each contract that no health check of Argo CD can express."""
+    """Return Lua by (group, kind), and a note for each contract that a health check of Argo CD cannot express."""
     rules: dict[tuple[str, str], dict[str, list[Rule]]] = {}
     notes: list[Note] = []
     for component in components:

@@ -1,4 +1,4 @@
-"""Where the files of an Argo CD export lie, below --out."""
+"""The layout of the files of an Argo CD export, below --out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARED = "_shared"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The places of one layout; `root` is what the root Application deploys, of which `include` are its files."""
+    """The paths of one layout; `root` is the directory of the root Application, `include` selects its files there."""
 
     root_file: PurePosixPath
     root: PurePosixPath
@@ -27,13 +27,13 @@ class Layout:
     copies_values: bool = False
 
     def component(self, environment: str, tier: str, name: str) -> PurePosixPath:
-        """Return the directory of a component, or a pattern of those of an environment."""
+        """Return the directory of a component, or a pattern for those of an environment."""
         if self.copies_values:
             return PurePosixPath("addons/environments", environment, tier, name)
         return directory_of(environment, tier, name)
 
     def moved(self, component: Component, place: Place) -> Component:
-        """Return the component with its value files where this layout has them."""
+        """Return the component with the paths of its value files in this layout."""
         if not self.copies_values:
             return component
         return replace(
@@ -52,7 +52,7 @@ class Layout:
         elif TENANTS.name in file.path.parts[-4:-3]:
             path = PurePosixPath("addons/tenants", *file.path.parts[-3:])
         else:
-            level = file.path.parts[-3]  # another one if the environment extends it
+            level = file.path.parts[-3]  # another environment if the environment extends it
             name = "values.yaml" if level == component.environment else f"values-{level}.yaml"
             path = self.component(component.environment, component.tier, component.name) / name
         return replace(

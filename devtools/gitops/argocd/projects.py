@@ -1,4 +1,4 @@
-"""AppProjects with the least that their components need."""
+"""AppProjects with the minimal permissions that their components need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OPERATORS = (
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
     ("scheduling.k8s.io", "PriorityClass"),
 )
-"""Cluster-scoped kinds of operators: what a chart that is not on this disk may bring."""
+"""Cluster-scoped kinds of operators, which a chart that is not on this disk may contain."""
 
 
 def projects(components: Mapping[str, Sequence[Component]], context: Context) -> Mapping[str, dict[str, Any]]:
@@ -66,7 +66,7 @@ def _own_project(context: Context) -> dict[str, Any]:
 
 
 def _object(name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a project, which exists before the Applications in it."""
+    """Return a project, with a sync wave before its Applications."""
     return argocd_object("AppProject", name, spec, annotations={SYNC_WAVE: "-1"})
 
 
@@ -82,12 +82,12 @@ def _destinations(components: Iterable[Component], context: Context) -> list[dic
 
 
 def _cluster(environment: GitopsEnvironment) -> dict[str, str]:
-    """Return the cluster as a project allows it; which ones labels choose is known to Argo CD only."""
+    """Return the cluster as a project allows it; any cluster if labels select it, because only Argo CD knows those."""
     return {"server": "*"} if environment.cluster.labels else destination(environment)
 
 
 def _cluster_kinds(components: Iterable[Component], context: Context) -> set[tuple[str, str]]:
-    """Return the cluster-scoped kinds that components bring."""
+    """Return the cluster-scoped kinds that components contain."""
     kinds: set[tuple[str, str]] = set()
     for component in components:
         chart = context.options.charts[component.chart_name]

@@ -10,7 +10,7 @@ from devtools.gitops.component import Component, Note
 from devtools.gitops.secrets import external_secret
 
 APPLICATION = "argocd"  # in keys of the secret store
-SHARED = "shared"  # there, instead of an environment: an Argo CD holds every one
+SHARED = "shared"  # instead of an environment there: one Argo CD holds all of them
 
 
 def private_repositories(components: Iterable[Component], context: Context) -> Mapping[str, str]:
@@ -40,7 +40,7 @@ def repository_secrets(components: Iterable[Component], context: Context) -> dic
 
 
 def repository_notes(components: Iterable[Component], context: Context) -> Iterable[Note]:
-    """Yield which Secrets people must make, if no secret store has them."""
+    """Yield the Secrets that must be made manually because no secret store has them."""
     for url in () if context.settings.secret_store else private_repositories(components, context):
         name = context.settings.credentials[url]
         label = "argocd.argoproj.io/secret-type: repository"

@@ -33,7 +33,7 @@ def application_set(
 
 
 def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[str, Any]]:
-    """Return the git files generator, with one of clusters if labels choose them."""
+    """Return the git files generator, with one of clusters if labels select them."""
     pattern = context.layout.component(environment.name, "*", "*") / "component.yaml"
     git = {
         "git": {
@@ -54,9 +54,9 @@ def _generators(environment: GitopsEnvironment, context: Context) -> list[dict[s
 
 
 def _set_policy(environment: GitopsEnvironment) -> dict[str, Any]:
-    """Return what becomes of the Application of a component that is declared no longer.
+    """Return the policy for the Application of a component that is no longer declared.
 
-    The set would delete it, and with it everything that it deployed, without approval.
+    By default the set would delete it and everything it deployed, without approval.
     """
     never = {"preserveResourcesOnDeletion": True} if environment.prune == "never" else {}
     return {"applicationsSync": "sync" if environment.prune == "auto" else "create-update", **never}
@@ -69,7 +69,7 @@ def _step(wave: int, environment: GitopsEnvironment) -> dict[str, Any]:
 
 
 def _template(environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
-    """Return the template: strings only."""
+    """Return the template, which has only strings."""
     by_labels = bool(environment.cluster.labels)
     cluster = {"server": "{{ .values.server }}"} if by_labels else destination(environment)
     if context.layout.copies_values and not by_labels:
@@ -98,8 +98,8 @@ def _text(name: str) -> str:
 def _patch(environment: GitopsEnvironment, context: Context) -> str:
     """Return the template patch.
 
-    Strings only are templated elsewhere, so it makes lists, booleans and numbers, each by toJson. A key of `spec` in
-    component.yaml replaces what is made of the other keys.
+    The template itself can only have strings, so the patch makes lists, booleans and numbers, each by toJson. A key of
+    `spec` in component.yaml replaces the result of the other keys.
     """
     options = ".syncOptions"
     for option in PRUNE_OPTIONS[environment.prune]:
@@ -118,6 +118,6 @@ def _patch(environment: GitopsEnvironment, context: Context) -> str:
 
 
 def _helm(prefix: str, columns: int) -> str:
-    """Return the options of Helm at a depth; actions stay at the start of a line."""
+    """Return the options of Helm at an indentation; actions stay at the start of a line."""
     lines = _text("template_patch_helm.yaml.tmpl").replace("@PREFIX@", prefix).rstrip("\n").split("\n")
     return "\n".join(line if line.startswith("{{-") else " " * columns + line for line in lines)

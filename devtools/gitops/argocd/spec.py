@@ -1,4 +1,4 @@
-"""The spec of a component's Application, and what component.yaml says of it."""
+"""The spec of a component's Application, and its part in component.yaml."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from devtools.gitops.argocd.context import Context, component_labels, destinatio
 from devtools.gitops.component import Component, ValueFile
 from devtools.model import Ignore
 
-POST_SYNC = "post-sync.yaml"  # beside component.yaml
-SECRETS = "secrets"  # a directory beside component.yaml
+POST_SYNC = "post-sync.yaml"  # next to component.yaml
+SECRETS = "secrets"  # a directory next to component.yaml
 PRUNE_OPTIONS = {"auto": (), "confirm": ("Prune=confirm",), "never": ("Prune=false",)}
 OWN = ("source", "sources", "syncPolicy", "ignoreDifferences", "destination")
 """Keys of an Application's spec that a set makes from other keys of component.yaml."""
 
 
 def component_data(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
-    """Return what component.yaml says; ApplicationSets read it."""
+    """Return the content of component.yaml, which ApplicationSets read."""
     chart = component.chart
     place = {"path": chart.path} if chart.kind == "git" else {"chart": chart.chart, "version": chart.version}
     return {
@@ -63,7 +63,7 @@ def sync_options(component: Component) -> list[str]:
 
 
 def ignore_differences(ignored: tuple[Ignore, ...]) -> list[dict[str, Any]]:
-    """Return fields that others set; any group is `*` to Argo CD."""
+    """Return the fields that other managers set; Argo CD writes `*` for any group."""
     return [
         {
             "group": item.group or "*",
@@ -76,7 +76,7 @@ def ignore_differences(ignored: tuple[Ignore, ...]) -> list[dict[str, Any]]:
 
 
 def value_files(component: Component, context: Context) -> tuple[ValueFile, ...]:
-    """Return a component's value files, weakest first, below them the one that makes its tests hooks of Argo CD.
+    """Return a component's value files, weakest first, after the one that makes its tests hooks of Argo CD.
 
     Encrypted files are left out: Argo CD would pass on what it cannot read.
     """
@@ -95,7 +95,7 @@ def secrets_path(component: Component, context: Context) -> str:
 
 
 def helm_options(component: Component, context: Context) -> dict[str, Any]:
-    """Return what else Helm is to be passed by Argo CD."""
+    """Return the other options that Argo CD passes to Helm."""
     options: dict[str, Any] = {}
     if component.skips_crds:
         options["skipCrds"] = True
@@ -137,16 +137,16 @@ def sync_policy(environment: GitopsEnvironment, options: list[str]) -> dict[str,
 
 
 def extra_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
-    """Return what component.yaml says of the spec beside what the set makes of its other keys.
+    """Return the part of the spec in component.yaml that the set does not make from its other keys.
 
-    Of a key of both, the release's `argocd` is laid over what the set would make.
+    For a key in both, the release's `argocd` is merged over the set's result.
     """
     whole = application_spec(component, environment, context)
     return {key: value for key, value in whole.items() if key in component.argocd or key not in (*OWN, "project")}
 
 
 def application_spec(component: Component, environment: GitopsEnvironment, context: Context) -> dict[str, Any]:
-    """Return the spec of a component's Application, its release's `argocd` laid over it."""
+    """Return the spec of a component's Application, with the release's `argocd` merged over it."""
     spec: dict[str, Any] = {
         "project": component.project,
         **source_of(component, context),

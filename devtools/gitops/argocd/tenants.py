@@ -1,4 +1,4 @@
-"""Tenants in Argo CD: their own components of the stack's releases, in their namespace and a project of their own."""
+"""Tenants in Argo CD: their own components of the stack's releases, in their own namespace and project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def with_tenants(
 
 
 def tenant_notes(components: Mapping[str, Sequence[Component]], tenants: Sequence[Tenant]) -> Iterable[Note]:
-    """Yield what of tenants an export for Argo CD leaves out."""
+    """Yield notes about the parts of tenants that an export for Argo CD leaves out."""
     for tenant in tenants:
         if tenant.quota or tenant.members:
             message = f"quota and members of tenant {tenant.name} are not exported: Argo CD has none, kro's Tenant does"

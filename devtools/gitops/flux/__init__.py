@@ -1,1 +1,1 @@
-"""Exports for Flux: sources, HelmReleases, and one Kustomization per layer; pure, like the modules above."""
+"""Exports for Flux: sources, HelmReleases, and one Kustomization per layer; pure."""

@@ -81,7 +81,7 @@ def component_files(environment: Environment) -> dict[PurePosixPath, bytes]:
 
 
 def _check_secrets(environment: Environment) -> None:
-    """Raise ConfigError if ExternalSecrets lie in the layer that brings their CRD: Flux applies a layer at once."""
+    """Raise ConfigError if ExternalSecrets are in the layer that installs their CRD: Flux applies a layer at once."""
     charts = environment.options.charts
     for layer in environment.layers:
         bringing = [
@@ -98,7 +98,7 @@ def _check_secrets(environment: Environment) -> None:
 
 
 def _layer_files(environment: Environment, layer: Layer, directory: PurePosixPath) -> dict[PurePosixPath, bytes]:
-    """Return the kustomization of a layer, what it configures, and inline values."""
+    """Return the kustomization of a layer, its configuration, and inline values."""
     place = environment.options.place
     here = place.below_out(directory)
     generators: dict[str, list[dict[str, Any]]] = {}

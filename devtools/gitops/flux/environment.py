@@ -26,12 +26,12 @@ class Layer:
 
     @property
     def subjects(self) -> tuple[Component, ...]:
-        """What later layers wait for: smoke releases are not."""
+        """The components that later layers wait for: all except smoke releases."""
         return tuple(component for component in self.components if not component.smoke)
 
 
 class Environment:
-    """What the layouts of one environment share."""
+    """The settings and objects that the layouts of one environment share."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Environment:
                 self.notes.append(Note(component=f"{environment.name}/{component.release}", message=message))
 
     def encrypted_notes(self) -> Iterable[Note]:
-        """Yield a note for each component with encrypted values: trees that people apply are not decrypted."""
+        """Yield a note for each component with encrypted values, which nothing decrypts in trees applied manually."""
         for component in self.components:
             if any(file.encrypted for file in component.value_files):
                 message = "its values are encrypted: apply them by a Flux Kustomization with decryption, not by kubectl"
@@ -75,11 +75,11 @@ class Environment:
 
     @property
     def revision(self) -> str:
-        """What the environment follows."""
+        """The Git revision that the environment follows."""
         return self.options.revision or self.settings.revision
 
     def repository(self) -> dict[str, Any]:
-        """Return the GitRepository that the export lies in."""
+        """Return the GitRepository that contains the export."""
         suspended = self.environment.sync == "manual"
         url = self.settings.repository
         return git_repository(
@@ -87,7 +87,7 @@ class Environment:
         )
 
     def sync(self, directory: PurePosixPath) -> dict[str, Any]:
-        """Return the Kustomization that applies the environment's own directory, itself among the rest."""
+        """Return the Kustomization that applies the environment's own directory, including itself."""
         return flux_object(KUSTOMIZE, "Kustomization", self.stack, self.followed(directory))
 
     def followed(self, directory: PurePosixPath) -> dict[str, Any]:
@@ -126,12 +126,12 @@ class Environment:
         return f"{self.stack}-{layer}"
 
     def _needed_layers(self, layer: Layer) -> list[str]:
-        """Return the layers that the layer's components need releases of."""
+        """Return the layers whose releases the layer's components need."""
         needs = {self._by_id[need].layer for component in layer.components for need in component.needs}
         return sorted(needs - {layer.name})
 
     def _patience(self, layer: Layer) -> float:
-        """Return how long the releases of a layer may take: the sum along its slowest chain."""
+        """Return how long the releases of a layer may take, the sum along its slowest chain."""
         inside = {component.release: component for component in layer.subjects}
         times: dict[ReleaseId, float] = {}
         for component in sorted(inside.values(), key=lambda item: item.wave):
@@ -141,7 +141,7 @@ class Environment:
 
 
 def _environment_notes(environment: GitopsEnvironment, settings: GitopsSettings) -> Iterable[Note]:
-    """Yield what of an environment's policy Flux does in another way."""
+    """Yield notes about the parts of an environment's policy that Flux handles differently."""
     messages = []
     if environment.sync == "manual":
         messages.append("sync: manual: the GitRepository is suspended; flux resume source git takes the newest commit")

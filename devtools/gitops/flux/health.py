@@ -1,4 +1,4 @@
-"""Contracts as Flux checks them: objects that kstatus judges, and CEL expressions for what it does not know."""
+"""Contracts as Flux checks them: objects that kstatus evaluates, and CEL expressions for kinds it does not know."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Check:
 
 
 def crds_of(charts: Iterable[ChartInfo]) -> Mapping[str, KindInfo]:
-    """Return the kinds that charts bring, by name; the first one counts."""
+    """Return the kinds that charts define, by name; the first one counts."""
     found: dict[str, KindInfo] = {}
     for chart in charts:
         for crd in chart.crds:
@@ -71,7 +71,7 @@ def _note(component: Component, contract: Contract, message: str) -> Note:
 
 
 def expression_of(contract: Contract) -> str:
-    """Return what must be true of an object, in CEL; empty if nothing more than that it is ready, or not in CEL."""
+    """Return a contract's condition in CEL; empty if it is only readiness, or if CEL cannot express it."""
     if contract.condition:
         return _item("status.conditions", PathStep(key="type", value=contract.condition), ".status", "True")
     steps = steps_of(contract.jsonpath) if contract.jsonpath else None
@@ -88,7 +88,7 @@ def expression_of(contract: Contract) -> str:
 
 
 def _item(path: str, step: PathStep, below: str, value: str) -> str:
-    """Return that a list has an item with a value; `filter().all()` would hold if it has none."""
+    """Return CEL for a list that has an item with a value; `filter().all()` would hold for an empty result."""
     return f"{path}.exists(item, item.{step.key} == {_text(step.value)} && string(item{below}) == {_text(value)})"
 
 
@@ -110,7 +110,7 @@ def _text(value: str) -> str:
 
 
 def health_expressions(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Return healthCheckExprs: one for each kind, which holds for every object of it that no contract names."""
+    """Return healthCheckExprs, one for each kind, which is true for every object of it that no contract names."""
     by_kind: dict[tuple[str, str], list[str]] = {}
     for check in checks:
         if check.expression:

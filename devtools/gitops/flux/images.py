@@ -72,7 +72,7 @@ def _policy(name: str, item: ImageUpdate) -> dict[str, Any]:
 
 
 def _automation(environment: Environment) -> dict[str, Any]:
-    """Return what commits to the followed branch, or to one for review if people sync the environment."""
+    """Return the automation that commits to the followed branch, or to a review branch for a manual environment."""
     name = environment.environment.name
     branch = environment.revision
     push = branch if environment.environment.sync == "auto" else f"image-updates-{name}"

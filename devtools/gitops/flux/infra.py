@@ -39,7 +39,7 @@ def infra_files(environment: Environment) -> dict[PurePosixPath, bytes]:
 
 
 def _sync_files(environment: Environment, root: PurePosixPath) -> dict[PurePosixPath, bytes]:
-    """Return what lets Flux apply the layers itself, in their order and with health checks."""
+    """Return the objects that let Flux apply the layers itself, in order and with health checks."""
     layers = [environment.kustomization(layer, root / layer.name) for layer in environment.layers]
     directory = root / "sync"
     return {
@@ -52,7 +52,7 @@ def _sync_files(environment: Environment, root: PurePosixPath) -> dict[PurePosix
 def _component_files(
     environment: Environment, component: Component, directory: PurePosixPath, namespaces: set[str]
 ) -> dict[PurePosixPath, bytes]:
-    """Return the files of one component; `namespaces` are those that earlier ones declare, and grows."""
+    """Return the files of one component; `namespaces` are those that earlier ones declare; its own are added."""
     files: dict[PurePosixPath, bytes] = {}
     if component.creates_namespace and component.namespace not in namespaces:
         namespaces.add(component.namespace)
@@ -77,7 +77,7 @@ def _component_files(
 
 
 def _own_sources(environment: Environment, component: Component) -> ChartSources:
-    """Return the source of one component, with its name: a removed component takes nothing of others away."""
+    """Return the source of one component, with its own name, so that removing a component affects no others."""
     chart = component.chart
     helm = {chart.repository: component.name} if chart.kind == "helm" else {}
     oci = {chart: component.name} if chart.kind == "oci" else {}
@@ -86,7 +86,7 @@ def _own_sources(environment: Environment, component: Component) -> ChartSources
 
 
 def content_of(file: ValueFile) -> bytes:
-    """Return what a layout that copies values writes."""
+    """Return the content that a layout writes if it copies values."""
     content = file.original if file.content is None else file.content
     if content is None:
         raise ValueError(f"{file.path} was not read")

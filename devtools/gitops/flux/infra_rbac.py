@@ -1,4 +1,4 @@
-"""Rights that some infrastructure needs beside its chart: `infra_rbac.yaml`."""
+"""Permissions that some infrastructure needs besides its chart: `infra_rbac.yaml`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _rights() -> Mapping[str, list[Any]]:
 
 
 def rbac_of(component: Component) -> list[Mapping[str, Any]]:
-    """Return the objects that grant a component its rights; none if its chart brings them all."""
+    """Return the objects that grant a component its permissions; empty if its chart contains them all."""
     words = {"NAMESPACE": component.namespace, "NAME": component.name}
     return [_filled(item, words) for item in _rights().get(component.chart_short, [])]
 

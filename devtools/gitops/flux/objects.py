@@ -9,14 +9,14 @@ from typing import Any
 from devtools.base.machine_yaml import yaml_text
 
 NAMESPACE = "flux-system"
-"""Where Flux's controllers run, and every object of an export lies."""
+"""The namespace of Flux's controllers and of every object of an export."""
 
 HELM = "helm.toolkit.fluxcd.io/v2"
 KUSTOMIZE = "kustomize.toolkit.fluxcd.io/v1"
 SOURCE = "source.toolkit.fluxcd.io/v1"
 IMAGE = "image.toolkit.fluxcd.io/v1"
-INTERVAL = "10m"  # between two looks at what should not have changed
-WATCHED = {"reconcile.fluxcd.io/watch": "Enabled"}  # by it Flux notices changes of values whose names stay the same
+INTERVAL = "10m"  # between two checks for drift
+WATCHED = {"reconcile.fluxcd.io/watch": "Enabled"}  # by it Flux notices changed values whose names stay the same
 RETRY = "1m"  # between two attempts after a failure
 
 

@@ -1,4 +1,4 @@
-"""Engine `kustomize`: what environments share as a base, what differs as overlays, for `kubectl apply -k`."""
+"""Engine `kustomize`: a base that environments share, and overlays for the differences, for `kubectl apply -k`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def export_kustomize(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shared:
-    """The value files of one component that all environments have, and how many more each may have.
+    """The value files of one component that all environments share, and how many more each may have.
 
     A component whose files cannot be divided, because of their order or because one is encrypted, shares none.
     """
@@ -77,14 +77,14 @@ class _Shared:
 
     @property
     def own_keys(self) -> list[str]:
-        """The keys of an environment's files: all environments have the same, empty if they have no file."""
+        """The keys of an environment's files: the same in all environments, with empty content if there is no file."""
         return [
             "environment.yaml" if number == 1 else f"environment-{number}.yaml" for number in range(1, self.own + 1)
         ]
 
 
 def _share(components: Sequence[Component]) -> _Shared:
-    """Return what the value files of one release's components have in common: the weakest ones."""
+    """Return the weakest value files, those that one release's components have in common."""
     if any(file.encrypted for component in components for file in component.value_files):
         return _Shared(is_divided=False)
     count = 0
@@ -93,7 +93,7 @@ def _share(components: Sequence[Component]) -> _Shared:
         if None in files or len({(file.path.name, content_of(file)) for file in files}) > 1:
             break
         if files[0].content is None and names & set(files[0].path.parts):
-            break  # of one environment, although it is all that there is
+            break  # of one environment, although there is no other
         count += 1
     own = max(len(component.value_files) for component in components) - count
     return _Shared(files=components[0].value_files[:count], own=own)
@@ -131,7 +131,7 @@ def _filled(generator: dict[str, Any]) -> dict[str, Any]:
 def _releases(
     environment: Environment, sources: ChartSources, shared: Mapping[PurePosixPath, _Shared]
 ) -> dict[PurePosixPath, Objects]:
-    """Return the HelmReleases of an environment, with the values that the generated ConfigMaps have."""
+    """Return the HelmReleases of an environment, with references to the generated ConfigMaps."""
     found: dict[PurePosixPath, Objects] = {}
     for component in environment.components:
         path = PurePosixPath(component.layer, component.name)
@@ -153,7 +153,7 @@ def _values_from(component: Component, shared: _Shared) -> list[dict[str, str]]:
 def _overlay(
     environment: Environment, shared: Mapping[PurePosixPath, _Shared], patches: Mapping[PurePosixPath, Objects]
 ) -> Files:
-    """Return the overlay of an environment: its components, its values, and where its releases differ."""
+    """Return the overlay of an environment: its components, its values, and the differences of its releases."""
     directory = ROOT / "overlays" / environment.environment.name
     files: Files = {}
     generators: dict[str, list[dict[str, Any]]] = {}
@@ -201,7 +201,7 @@ def _own_values(component: Component, shared: _Shared) -> list[tuple[str, str, s
 
 
 def difference(base: Objects, other: Objects) -> Objects:
-    """Return the merge patch that makes one object the other; empty if they are the same."""
+    """Return the merge patch from one object to the other; empty if they are the same."""
     spec = _changes(base["spec"], other["spec"])
     return _patch(other, spec) if spec else {}
 

@@ -13,7 +13,7 @@ from devtools.gitops.flux.sources import ChartSources
 from devtools.gitops.secrets import external_secrets
 from devtools.model import ReleaseId
 
-_RETRIES = 3  # of an upgrade, before it is rolled back for good
+_RETRIES = 3  # of an upgrade, before the final rollback
 _LONGEST_KEY = 253  # characters of a ConfigMap's key
 
 
@@ -24,7 +24,7 @@ def helm_release(
     spec: dict[str, Any] = {
         "interval": INTERVAL,
         "timeout": duration(component.timeout),
-        # All three: with another name or namespace, Flux would install a second release beside the one that is there.
+        # All three: with another name or namespace, Flux would install a second release next to the existing one.
         "releaseName": component.release.name,
         "targetNamespace": component.namespace,
         "storageNamespace": component.namespace,
@@ -49,15 +49,15 @@ def helm_release(
 def _actions(component: Component) -> dict[str, Any]:
     """Return how Flux installs, upgrades and rolls back.
 
-    A failed install is tried again and not uninstalled: with an operator, every custom resource would go. An upgrade
-    that goes on failing is rolled back, or uninstalled where the layer file says so.
+    A failed install is retried and not uninstalled, because with an operator every custom resource would be deleted. An
+    upgrade that keeps failing is rolled back, or uninstalled if the layer file says so.
     """
     wait = {} if component.wait else {"disableWait": True}
     namespace = {"createNamespace": True} if component.creates_namespace else {}
     retry = {"strategy": {"name": "RetryOnFailure", "retryInterval": RETRY}}
     crds = {
         "crds": "Skip" if component.skips_crds else "CreateReplace"
-    }  # Skip: an earlier release brings the same ones
+    }  # Skip: an earlier release installs the same ones
     strategy = "uninstall" if component.on_failure == "uninstall" else "rollback"
     remediation = {"retries": _RETRIES, "remediateLastFailure": True, "strategy": strategy}
     return {
@@ -81,14 +81,14 @@ def _labels(component: Component) -> dict[str, str]:
 
 
 def _without_null(value: Any) -> Any:
-    """Return a map without what an escape hatch set to null: that takes a field away."""
+    """Return a map without the fields that an escape hatch set to null, which removes them."""
     if not isinstance(value, Mapping):
         return value
     return {key: _without_null(item) for key, item in value.items() if item is not None}
 
 
 def values_from(component: Component) -> list[dict[str, str]]:
-    """Return the value files as keys of generated objects, weakest first, which is Flux's order, too."""
+    """Return the value files as keys of generated objects, weakest first, as in Flux."""
     return [
         {"kind": "Secret" if file.encrypted else "ConfigMap", "name": values_name(component, file), "valuesKey": key}
         for file, key in value_keys(component)
@@ -106,7 +106,7 @@ def value_keys(component: Component) -> list[tuple[ValueFile, str]]:
 
 
 def value_generators(component: Component, source: Callable[[ValueFile, str], str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the generators of a component's values, by kind; `source` names a file and its key to a generator."""
+    """Return the generators of a component's values, by kind; `source` returns a file and its key for a generator."""
     found: dict[str, list[dict[str, Any]]] = {}
     for encrypted, kind in ((False, "configMapGenerator"), (True, "secretGenerator")):
         files = [(file, key) for file, key in value_keys(component) if file.encrypted is encrypted]
@@ -123,9 +123,9 @@ def value_key(file: ValueFile) -> str:
 
 
 def secret_objects(component: Component, namespaces: set[str]) -> Iterable[dict[str, Any]]:
-    """Yield a component's ExternalSecrets, and their namespace if no release declares it: both precede the release.
+    """Yield a component's ExternalSecrets, and their namespace if no release declares it; both precede the release.
 
-    `namespaces` are those that earlier components yielded, and grows.
+    `namespaces` are those that earlier components yielded; new ones are added.
     """
     if component.creates_namespace and component.namespace not in namespaces:
         namespaces.add(component.namespace)
@@ -134,6 +134,6 @@ def secret_objects(component: Component, namespaces: set[str]) -> Iterable[dict[
 
 
 def namespace_object(name: str) -> dict[str, Any]:
-    """Return a namespace that Flux never deletes: with it everything in it would go."""
+    """Return a namespace that Flux never deletes, because everything in it would be deleted, too."""
     annotations = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}

@@ -1,4 +1,4 @@
-"""Where Flux takes things from: the Git repository, chart repositories and OCI charts."""
+"""The sources of Flux: the Git repository, chart repositories and OCI charts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHART_LAYER = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzi
 
 
 def git_repository(name: str, url: str, revision: str, *, suspended: bool, secret: str = "") -> dict[str, Any]:
-    """Return the GitRepository that the export lies in; over SSH it always needs a Secret with a key."""
+    """Return the GitRepository that contains the export; over SSH it always needs a Secret with a key."""
     url = git_url(url)
     spec: dict[str, Any] = {"interval": RETRY, "url": url, "ref": git_reference(revision)}
     if secret or url.startswith("ssh://"):
@@ -34,7 +34,7 @@ def git_url(url: str) -> str:
 
 
 def git_reference(revision: str) -> dict[str, str]:
-    """Return a commit, a full reference, a version tag or a branch as Flux's `ref` tells them apart."""
+    """Return Flux's `ref` for a commit, a full reference, a version tag or a branch."""
     if _COMMIT.fullmatch(revision):
         return {"commit": revision}
     if revision.startswith("refs/"):
@@ -46,7 +46,7 @@ def git_reference(revision: str) -> dict[str, str]:
 class ChartSources:
     """The names of the chart repositories and OCI charts that components use."""
 
-    git: str  # the GitRepository with charts of our own
+    git: str  # the GitRepository with this repository's charts
     repositories: Mapping[str, str] = field(default_factory=dict)  # URL → name
     charts: Mapping[ChartSource, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)  # URL → name of the Secret with its credentials
@@ -72,7 +72,7 @@ class ChartSources:
                 "interval": INTERVAL,
                 "url": f"{source.repository}/{source.chart}",
                 "layerSelector": _CHART_LAYER,
-                "ref": {"tag": source.version.replace("+", "_")},  # as Helm pushes it: no tag has a plus
+                "ref": {"tag": source.version.replace("+", "_")},  # as Helm pushes it: a tag cannot have a plus
                 **self._secret(source.repository),
             }
             yield flux_object(SOURCE, "OCIRepository", name, spec)

@@ -59,7 +59,7 @@ def _application(tenant: Tenant, component: Component, sources: ChartSources) ->
 
 
 def applications_of(tenant: Tenant, environment: Environment) -> tuple[dict[str, Component], tuple[Note, ...]]:
-    """Return the components of a tenant's applications, and a note for each that its environment cannot give it."""
+    """Return the components of a tenant's applications, and a note for each that its environment does not have."""
     known = {component.release.name: component for component in environment.components}
     found: dict[str, Component] = {}
     notes = []
@@ -90,7 +90,7 @@ def application_files(tenant: Tenant, component: Component, root: PurePosixPath)
 def tenant_files(
     environment: Environment, tenants: Sequence[Tenant], sources: ChartSources, directory: PurePosixPath
 ) -> tuple[dict[PurePosixPath, bytes], tuple[Note, ...]]:
-    """Return the files of an environment's tenants, and what they cannot get."""
+    """Return the files of an environment's tenants, and notes about missing applications."""
     place = environment.options.place
     files = {
         directory / "definition/tenants.yaml": definition(),
@@ -122,7 +122,7 @@ def tenant_files(
 def tenant_kustomizations(
     environment: Environment, tenants: Sequence[Tenant], directory: PurePosixPath
 ) -> Iterable[dict[str, Any]]:
-    """Yield the Kustomizations of tenants: their kind, once kro is there, and then they themselves."""
+    """Yield the Kustomizations of tenants: first their kind, once kro is installed, then the tenants themselves."""
     stack = environment.stack
     layers = {item.layer for item in environment.components if item.chart_short == "kro"}
     name = f"{stack}-tenant-definition"

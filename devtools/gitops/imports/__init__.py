@@ -1,4 +1,4 @@
-"""Imports the GitOps tree of a team as layers, with a note for each conversion; nothing is lost in silence."""
+"""Imports the GitOps tree of a team as layers, with a note for each conversion; nothing is dropped silently."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _is_chart(world: World, source: Mapping[str, Any]) -> bool:
 
 
 def _has_chart(world: World, directory: Any) -> bool:
-    """Whether a chart lies outside of the directory that was read, in the same repository."""
+    """Return whether a chart lies outside of the directory that was read, in the same repository."""
     return directory is not None and (world.tree.root / directory / "Chart.yaml").is_file()
 
 
@@ -98,12 +98,12 @@ def _chart(source: Mapping[str, Any]) -> FoundChart:
 
 
 def _short(name: str, environment: str) -> str:
-    """An Application's name without its environment."""
+    """Return an Application's name without its environment."""
     return name.removeprefix(f"{environment}-").removesuffix(f"-{environment}")
 
 
 def _inline(helm: Mapping[str, Any]) -> tuple[list[Values], list[str]]:
-    """Values in the Application, which outrank its files, and what is said of them."""
+    """Return the values in the Application, which override its files, and notes about them."""
     values, notes = [], []
     if helm.get("values"):
         try:
@@ -123,7 +123,7 @@ def _inline(helm: Mapping[str, Any]) -> tuple[list[Values], list[str]]:
 
 
 def _keys(application: Application) -> dict[str, Any]:
-    """Keys of the release from the Application."""
+    """Return the keys of the release that come from the Application."""
     keys: dict[str, Any] = {}
     ignored = []
     for one in map(mapping, sequence(application.spec.get("ignoreDifferences"))):
@@ -140,7 +140,7 @@ def _keys(application: Application) -> dict[str, Any]:
 
 
 def _left_out(application: Application) -> Iterator[str]:
-    """What has no counterpart."""
+    """Yield notes about fields without a counterpart."""
     for one in map(mapping, sequence(application.spec.get("ignoreDifferences"))):
         if one.get("jqPathExpressions") or one.get("managedFieldsManagers"):
             yield "ignoreDifferences by jq or manager is left out: name JSON pointers in `ignore`"

@@ -34,7 +34,7 @@ def found_in_releases(tree: Tree) -> Iterator[Found | ImportNote]:
 
 
 def _needs(tree: Tree, item: KubeObject, releases: tuple[KubeObject, ...]) -> Iterator[KubeObject | None]:
-    """The releases that one depends on, in the same environment."""
+    """Yield the releases that a release depends on, in the same environment."""
     mine = [one for one in releases if _environment(one) == _environment(item)]
     for one in map(mapping, sequence(item.spec.get("dependsOn"))):
         yield same(tree, mine, one.get("name"), str(one.get("namespace") or namespace_of(tree, item)))
@@ -45,7 +45,7 @@ def _environment(item: KubeObject) -> str:
 
 
 def _conversions(tree: Tree) -> Iterator[ImportNote]:
-    """Notes for what is written in a form that is not served any more, or deprecated."""
+    """Yield notes about objects in a version that is no longer served, or is deprecated."""
     for item in tree.objects:
         current = current_version(item)
         version = item.api_version.partition("/")[2]
@@ -102,7 +102,7 @@ def _found(tree: Tree, item: KubeObject, needs: list[KubeObject], position: int)
 
 
 def _name(item: KubeObject) -> str:
-    """The release's name on the cluster."""
+    """Return the release's name on the cluster."""
     target = str(item.spec.get("targetNamespace") or "")
     return str(item.spec.get("releaseName") or (f"{target}-{item.name}" if target else item.name))
 
@@ -112,7 +112,7 @@ def _namespace(tree: Tree, item: KubeObject) -> str:
 
 
 def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
-    """Keys of the release from the HelmRelease."""
+    """Return the keys of the release that come from the HelmRelease."""
     keys: dict[str, Any] = {_NAMES[name]: value for name, value in pairs(item.spec, *_NAMES)}
     if item.spec.get("suspend") is True:
         keys["installed"] = False
@@ -131,7 +131,7 @@ def _keys(tree: Tree, item: KubeObject) -> dict[str, Any]:
 
 
 def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
-    """The chart, and what was converted about it; None if it is unknown."""
+    """Return the chart, and notes about its conversion; None if it is unknown."""
     spec = mapping(mapping(item.spec.get("chart")).get("spec"))
     reference = mapping(item.spec.get("chartRef")) or mapping(spec.get("sourceRef"))
     kind, name = str(reference.get("kind") or ""), reference.get("name")
@@ -158,14 +158,14 @@ def _chart(tree: Tree, item: KubeObject) -> tuple[FoundChart | None, list[str]]:
 
 
 def _value_files(item: KubeObject, chart: FoundChart) -> list[str]:
-    """Value files in the chart's source, which only charts of this repository have."""
+    """Return value files in the chart's source, which only charts of this repository have."""
     spec = mapping(mapping(item.spec.get("chart")).get("spec"))
     old = [spec["valuesFile"]] if spec.get("valuesFile") else []  # of v2beta1
     return [str(one) for one in (*sequence(spec.get("valuesFiles")), *old)] if chart.kind == "path" else []
 
 
 def _values_from(tree: Tree, item: KubeObject, reference: Mapping[str, Any]) -> tuple[list[Values], str]:
-    """The values of one reference, or why they cannot be had."""
+    """Return the values of one reference, or why they are not available."""
     kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
     key = str(reference.get("valuesKey") or "values.yaml")
     if kind not in {"ConfigMap", "Secret"}:

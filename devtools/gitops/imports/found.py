@@ -1,4 +1,4 @@
-"""What an import finds in a GitOps tree: releases of environments, and a note for each conversion."""
+"""The results of reading a GitOps tree: releases of environments, and a note for each conversion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_ENVIRONMENTS = frozenset({"_shared", "shared", "base", "common", "default",
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ImportNote:
-    """One conversion, or one thing that was refused, and where it stands."""
+    """A note about one conversion or one refusal, and its place."""
 
     where: Location
     subject: str
@@ -41,7 +41,7 @@ class Values:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundChart:
-    """Where a release's chart comes from."""
+    """The source of a release's chart."""
 
     kind: Literal["repository", "oci", "path"]
     repository: str = ""
@@ -58,28 +58,28 @@ class Found:
     namespace: str
     environment: str
     tier: str
-    position: int  # releases of lower positions come first
+    position: int  # releases with lower positions come first
     where: Location
     chart: FoundChart
     values: tuple[Values, ...] = ()  # weakest first
     needs: tuple[Key, ...] = ()
-    manual: bool = False  # nothing syncs it by itself
-    by_wave: bool = False  # waves are its order, not needs
+    manual: bool = False  # it is synced manually
+    by_wave: bool = False  # it is ordered by waves, not by needs
     keys: Mapping[str, Any] = field(default_factory=dict)  # other keys of the release
 
     @property
     def is_smoke(self) -> bool:
-        """Whether it only runs tests: it has the chart of our smoke releases."""
+        """Whether it only runs tests, with the chart of this project's smoke releases."""
         return PurePosixPath(self.chart.path).name == SMOKE_CHART
 
     @property
     def key(self) -> Key:
-        """What it is called on the cluster."""
+        """Its name on the cluster."""
         return self.namespace, self.name
 
 
 def value_file(tree: Tree, path: str) -> Values | None:
-    """A value file of the repository; None if it cannot be read as a map."""
+    """Return a value file of the repository; None if it cannot be read as a map."""
     clean = normal(path)
     if clean is None:
         return None
@@ -94,7 +94,7 @@ def value_file(tree: Tree, path: str) -> Values | None:
 
 
 def environment_of(labels: Mapping[str, Any], paths: Iterable[str]) -> str:
-    """The environment: a label of that name, else the directory below `environments`, `clusters` or the like."""
+    """Return the environment: a label of that name, else the directory below `environments`, `clusters` or similar."""
     for key, value in labels.items():
         if str(key).rpartition("/")[2] in {"environment", "env"} and value:
             return str(value)
@@ -108,7 +108,7 @@ def environment_of(labels: Mapping[str, Any], paths: Iterable[str]) -> str:
 
 
 def tier_of(labels: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The tier: a label `tier` or `layer`, else the first name that is one; digits in front are an order."""
+    """Return the tier: a label `tier` or `layer`, else the first name that is a tier; leading digits are an order."""
     for label in ("tier", "layer"):
         for key, value in labels.items():
             if str(key).rpartition("/")[2] == label and value:
@@ -117,12 +117,12 @@ def tier_of(labels: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def slug(text: str) -> str:
-    """A name of a layer: lower case, without digits in front."""
+    """Return a layer's name: lower case, without leading digits."""
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"^\d+[-_]", "", text.lower())).strip("-")
 
 
 def depths(edges: Mapping[Any, Iterable[Any]]) -> dict[Any, int]:
-    """The length of the longest path of needs below each node; a cycle counts once."""
+    """Return the length of the longest path of needs below each node; a cycle counts once."""
     found: dict[Any, int] = {}
 
     def depth(node: Any, above: frozenset[Any]) -> int:
@@ -140,5 +140,5 @@ def depths(edges: Mapping[Any, Iterable[Any]]) -> dict[Any, int]:
 
 
 def pairs(data: Mapping[str, Any], *names: str) -> Iterator[tuple[str, Any]]:
-    """The keys of a map that are there."""
+    """Yield those of the keys that a map has."""
     return ((name, data[name]) for name in names if data.get(name) not in (None, "", [], {}))

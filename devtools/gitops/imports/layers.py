@@ -29,7 +29,7 @@ class Repository:
 
     files: dict[PurePosixPath, bytes] = field(default_factory=dict)
     notes: list[ImportNote] = field(default_factory=list)
-    refused: set[Key] = field(default_factory=set)  # releases that are not written
+    refused: set[Key] = field(default_factory=set)  # releases that are left out
 
     def note(self, found: Found, message: str, *, refused: bool = False) -> None:
         """Add a note about a release."""
@@ -38,7 +38,7 @@ class Repository:
 
 
 def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Repository:
-    """The repository that deploys what was found."""
+    """Return the repository that deploys the found releases."""
     made = Repository()
     by_key: dict[Key, dict[str, Found]] = {}
     for one in found:
@@ -67,7 +67,7 @@ def repository_of(tree: Tree, found: Iterable[Found], name: str, url: str) -> Re
 
 
 def _settings(made: Repository, name: str, url: str, manual: Mapping[str, bool]) -> None:
-    """devtools.yaml, and a directory for each environment; `manual` says which of them are synced by hand."""
+    """Write devtools.yaml, and a directory for each environment; `manual` names those that are synced manually."""
     exported = {env: {"sync": "manual"} if by_hand else {} for env, by_hand in manual.items()}
     settings: dict[str, Any] = {"name": name}
     if url and exported:
@@ -78,7 +78,7 @@ def _settings(made: Repository, name: str, url: str, manual: Mapping[str, bool])
 
 
 def _layers(releases: Mapping[Key, Mapping[str, Found]], made: Repository) -> dict[str, list[Key]]:
-    """Layers in the order of positions: a layer holds neighbours of one tier, and the tests of the tier."""
+    """Return the layers in the order of positions: a layer has adjacent releases of one tier, and the tier's tests."""
     position = {key: max(one.position for one in several.values()) for key, several in releases.items()}
     tier = {key: next(iter(several.values())).tier for key, several in releases.items()}
     smoke = {key for key, several in releases.items() if any(one.is_smoke for one in several.values())}
@@ -107,7 +107,7 @@ def _layers(releases: Mapping[Key, Mapping[str, Found]], made: Repository) -> di
 
 
 def _needs(key: Key, members: Sequence[Key], releases: Mapping[Key, Mapping[str, Found]]) -> list[Key]:
-    """What a release needs: as written, and of its layer the members of the wave before, if waves are the order."""
+    """Return a release's needs: as written, and if waves order its layer, the members of the previous wave."""
     several = releases[key]
     needs = [need for one in several.values() for need in one.needs]
     if any(one.by_wave and not one.is_smoke for one in several.values()):
@@ -152,7 +152,7 @@ def _release(
 
 
 def _overlays(layer: str, several: Mapping[str, Found], made: Repository) -> None:
-    """The values that all environments begin with are shared; the rest is each environment's own."""
+    """Write the values that all environments start with as shared ones, and the rest for each environment."""
     lists = [one.values for one in several.values()]
     shared = 0
     while len(several) > 1 and all(len(values) > shared for values in lists):
@@ -168,7 +168,7 @@ def _overlays(layer: str, several: Mapping[str, Found], made: Repository) -> Non
 
 
 def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence[Values]) -> None:
-    """One overlay: a single file as it is, several as Helm merges them."""
+    """Write one overlay: a single file unchanged, several merged as Helm does."""
     if not values:
         return
     if len(values) == 1 and values[0].raw and not (found.is_smoke and "hooks" in values[0].data):
@@ -191,7 +191,7 @@ def _write(made: Repository, found: Found, path: PurePosixPath, values: Sequence
 
 
 class _Charts:
-    """Names charts as layer files do, copies those of the repository, and pins the others in the lock."""
+    """Names charts as in layer files, copies those of the repository, and pins the others in the lock."""
 
     def __init__(self, tree: Tree, made: Repository) -> None:
         self._tree, self._made = tree, made
@@ -199,7 +199,7 @@ class _Charts:
         self._copied: dict[str, str] = {}  # name to path
 
     def pin_of(self, several: Mapping[str, Found]) -> str:
-        """The chart of a release, with its version if the lock pins it; empty if it cannot be imported."""
+        """Return the chart of a release, with its version if the lock pins it; empty if it cannot be imported."""
         first = next(iter(several.values()))
         chart = first.chart
         for env, one in several.items():
@@ -221,7 +221,7 @@ class _Charts:
         return pin
 
     def reference(self, pin: str) -> str:
-        """A chart's name in layer files, once all charts are known: with its version if there are several."""
+        """Return a chart's name in layer files, once all charts are known: with its version if there are several."""
         name = pin.partition("@")[0]
         return name if len(self._versions(name)) < 2 else pin  # noqa: PLR2004
 
@@ -266,7 +266,7 @@ def _chart_files(tree: Tree, path: str) -> Iterator[tuple[PurePosixPath, bytes]]
 
 
 def publisher(repository: str) -> str:
-    """A short name for who publishes a chart: `https://charts.jetstack.io` is jetstack."""
+    """Return a short name of a chart's publisher: `https://charts.jetstack.io` is jetstack."""
     place, _, rest = repository.partition("://")[2].partition("/")
     host = [word for word in place.partition(":")[0].split(".") if word and word not in _PLAIN_WORDS]
     path = [word for word in rest.split("/") if word and word not in _PLAIN_WORDS]

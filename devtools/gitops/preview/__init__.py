@@ -1,1 +1,1 @@
-"""Previews what Argo CD makes of exported files, without a cluster."""
+"""Previews the Applications that Argo CD makes from exported files, without a cluster."""

@@ -1,4 +1,4 @@
-"""The Applications that a tree of GitOps files leads to, and the questions a preview answers about them; pure."""
+"""The Applications that result from a tree of GitOps files, with their order; pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from devtools.gitops.tree.applications import Application, selects, steps_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What Argo CD would report or drop, for one Application or parameter file."""
+    """An error or warning of Argo CD about one Application or parameter file."""
 
     message: str
     application: str = ""
@@ -23,7 +23,7 @@ class Problem:
 class ApplicationGroup:
     """The Applications of one ApplicationSet, or the plain ones of an app-of-apps; `steps` are None without an order.
 
-    An error keeps the controller from changing any Application of an ApplicationSet.
+    After an error the controller changes no Application of the ApplicationSet.
     """
 
     name: str
@@ -37,13 +37,13 @@ class ApplicationGroup:
 
     @property
     def order(self) -> str:
-        """How Argo CD orders them: rolling, waves or none."""
+        """The order of syncs in Argo CD: rolling, waves or none."""
         if self.kind == "Application":
             return "waves"
         return "none" if self.steps is None else "rolling"
 
     def step_of(self, name: str) -> int | None:
-        """The number of an Application's first step, from 1; None if it is in no step."""
+        """Return the number of an Application's first step, from 1; None if it is in no step."""
         return next((number for number, names in enumerate(self.steps or (), 1) if name in names), None)
 
     @property
@@ -58,7 +58,7 @@ class ApplicationGroup:
         return tuple(name for name, count in counts.items() if count > 1)
 
     def frozen_by(self, name: str) -> tuple[str, ...]:
-        """The Applications that wait as long as this one is not healthy: all whose first step is a later one."""
+        """Return the Applications that wait while this one is not healthy: all whose first step is later."""
         at = self.step_of(name)
         if at is None:
             return ()

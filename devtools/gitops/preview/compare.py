@@ -1,4 +1,4 @@
-"""What differs between two previews, and golden files of one; pure."""
+"""Compares two previews, and makes golden files of one; pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Change:
 
 
 def changes(before: Iterable[ApplicationGroup], after: Iterable[ApplicationGroup]) -> tuple[Change, ...]:
-    """Return what changes in the Applications, by group and name."""
+    """Return the changed Applications, by group and name."""
     old, new = _by_name(before), _by_name(after)
     return tuple(_changes(old, new))
 
@@ -59,7 +59,7 @@ def _by_name(groups: Iterable[ApplicationGroup]) -> dict[tuple[str, str], Applic
 
 
 def compared(application: Application) -> dict[str, Any]:
-    """What of an Application counts: name, labels, annotations, finalizers and spec."""
+    """Return the compared fields of an Application: name, labels, annotations, finalizers and spec."""
     metadata = application.data.get("metadata") or {}
     return {
         "metadata": {"name": application.name, **{key: metadata[key] for key in _COMPARED if metadata.get(key)}},
@@ -68,7 +68,7 @@ def compared(application: Application) -> dict[str, Any]:
 
 
 def _flat(value: Any) -> dict[str, str]:
-    """A document as scalars by path; an empty map or list is a value."""
+    """Return a document as scalars by path; an empty map or list counts as a scalar."""
     return {dotted(path): json_text(leaf, indent=None) for path, leaf in leaves(value)}
 
 

@@ -23,10 +23,10 @@ _KEEP = 256 << 20  # bytes of the answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What Argo CD would know beside the tree."""
+    """What Argo CD knows besides the tree."""
 
-    urls: Sequence[str] = ()  # that name the repository of the tree; without them every URL does
-    clusters: Sequence[Mapping[str, Any]] = ()  # cluster Secrets, beside those in the tree
+    urls: Sequence[str] = ()  # URLs of the tree's repository; without any, every URL is
+    clusters: Sequence[Mapping[str, Any]] = ()  # cluster Secrets, besides those in the tree
     new_globbing: bool = False
 
 
@@ -35,7 +35,8 @@ def groups(
 ) -> tuple[ApplicationGroup, ...]:
     """Return the Applications of every ApplicationSet and app-of-apps of a tree.
 
-    `program` gives argocd-preview, and is called if there are sets. Raises EnvironmentFault if the program fails.
+    `program` returns the path of argocd-preview, and is called only if there are sets. Raises EnvironmentFault if the
+    program fails.
     """
     sets = tree.of("ApplicationSet", GROUP)
     generated = _generate(tree, sets, program(), runner, inputs or Inputs()) if sets else ()
@@ -109,7 +110,7 @@ def _group(item: KubeObject, answer: Mapping[str, Any]) -> ApplicationGroup:
 
 
 def _stored(data: Mapping[str, Any]) -> dict[str, Any]:
-    """An Application without what only a cluster gives it."""
+    """Return an Application without the fields that only a cluster sets."""
     metadata = {key: value for key, value in mapping(data.get("metadata")).items() if value is not None}
     return {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Application", "metadata": metadata, "spec": data.get("spec")}
 
@@ -121,7 +122,7 @@ def _problem(data: Mapping[str, str]) -> Problem:
 
 
 def _distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems, one for each message: the same key is dropped from every Application of a set."""
+    """Return the problems, one for each message: the same key is dropped from every Application of a set."""
     first: dict[str, Problem] = {}
     for problem in problems:
         first.setdefault(problem.message, problem)

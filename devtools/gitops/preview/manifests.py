@@ -1,4 +1,4 @@
-"""Renders an Application as Argo CD's repo-server does: `helm template` with the values in its order."""
+"""Renders an Application as Argo CD's repo-server does, by `helm template` with the values in its order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FindChart = Callable[[Mapping[str, Any]], Path | None]  # by the source of an Ap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """What helm printed, or why there is nothing."""
+    """Helm's output, or the reason why there is none."""
 
     text: str = ""
     problem: str = ""
@@ -69,7 +69,7 @@ def _command(helm: Path, application: Application, source: HelmSource, chart: Pa
 
 
 def _inline(helm: Mapping[str, Any], path: Path) -> list[Path]:
-    """Write `valuesObject`, else `values`, which outrank the value files."""
+    """Write `valuesObject`, else `values`, which override the value files."""
     if helm.get("valuesObject"):
         path.write_text(json.dumps(helm["valuesObject"]), "utf-8")
     elif helm.get("values"):

@@ -1,4 +1,4 @@
-"""Which value files of an Application exist, in the order in which Argo CD passes them to helm; pure."""
+"""Finds the existing value files of an Application, in the order in which Argo CD passes them to helm; pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Exists = Callable[[str], bool]  # whether the repository has a file, by its path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueFile:
-    """One entry of `valueFiles`: the file of this repository it leads to, and what Argo CD does with it."""
+    """One entry of `valueFiles`: the file of this repository it names, and what Argo CD does with it."""
 
     written: str
     path: str = ""  # from the repository's root; empty: it is in another repository or a URL
@@ -36,7 +36,7 @@ class HelmSource:
 
 
 def helm_sources(application: Application, exists: Exists, is_here: Callable[[str], bool]) -> tuple[HelmSource, ...]:
-    """Return the Helm sources of an Application; `is_here` tells whether a repository URL is that of the tree."""
+    """Return the Helm sources of an Application; `is_here` returns whether a repository URL is that of the tree."""
     return tuple(
         HelmSource(source=item, value_files=_value_files(item, application.refs, exists, is_here))
         for _, item in application.sources

@@ -16,7 +16,7 @@ _PART = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\[([^\]]*)\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """What is wrong with one object: the field, if it is known, and the words of the program that checked it."""
+    """An error in one object: the field, if known, and the message of the program that checked it."""
 
     index: int  # of the object
     path: KeyPath
@@ -26,7 +26,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What a program found: `by` names it, `skipped` the kinds it has no schema for."""
+    """The results of a program: `by` names it, `skipped` the kinds it has no schema for."""
 
     by: str
     rejections: tuple[Rejection, ...] = ()
@@ -34,7 +34,7 @@ class Checked:
 
 
 def key_path(text: str) -> KeyPath:
-    """The keys of a field as the API server writes it: `spec.sources[0].repoURL`."""
+    """Return the keys of a field as the API server writes it: `spec.sources[0].repoURL`."""
     return tuple(
         int(found[2]) if found[2] else str(found[1] or found[3]) for found in _PART.finditer(text) if found[0] != "."
     )
@@ -47,12 +47,12 @@ def kind_of(item: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def counted(items: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many objects there are of each kind and API version."""
+    """Return how many objects there are of each kind and API version."""
     return dict(Counter(f"{item.get('kind')} ({item.get('apiVersion')})" for item in items))
 
 
 def without_status(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An object as it is applied: without the fields that only the server sets."""
+    """Return an object as it is applied: without the fields that only the server sets."""
     metadata = {
         key: value
         for key, value in (item.get("metadata") or {}).items()

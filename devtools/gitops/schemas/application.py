@@ -13,14 +13,14 @@ from devtools.base.yaml_positions import KeyPath
 
 @cache
 def _keys() -> Mapping[str, Any]:
-    """The keys of an Application's spec and their types."""
+    """Return the keys of an Application's spec and their types."""
     from devtools.base.machine_yaml import read_map
 
     return read_map(read_file(Path(__file__).parent / "application_keys.yaml"))
 
 
 def type_of(path: KeyPath) -> Any:
-    """The type of a field below `spec`: a word, or the types in a list or map; None for an unknown field."""
+    """Return the type of a field below `spec`: a word, or the types in a list or map; None for an unknown field."""
     schema: Any = _keys()["spec"]
     for key in path:
         if schema == "source":
@@ -39,7 +39,7 @@ def type_of(path: KeyPath) -> Any:
 
 
 def without_unknown(value: Any, path: KeyPath = ()) -> Any:
-    """A spec without the keys that Argo CD drops from a patch."""
+    """Return a spec without the keys that Argo CD drops from a patch."""
     if isinstance(value, Mapping):
         known = isinstance(type_of(path), Mapping)
         return {

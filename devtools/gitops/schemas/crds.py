@@ -14,7 +14,7 @@ Crds = dict[tuple[str, str], Mapping[str, Any]]
 
 
 def crds_in(objects: Iterable[Mapping[str, Any]]) -> Crds:
-    """The CRDs among objects; a later one replaces an earlier one of the same kind."""
+    """Return the CRDs among objects; a later one replaces an earlier one of the same kind."""
     found: Crds = {}
     for item in objects:
         spec = item.get("spec")
@@ -24,7 +24,7 @@ def crds_in(objects: Iterable[Mapping[str, Any]]) -> Crds:
 
 
 def crds_of_directory(directory: Path, groups: Collection[str]) -> Crds:
-    """The CRDs of these API groups in the YAML files below a directory.
+    """Return the CRDs of these API groups in the YAML files below a directory.
 
     Only files that mention a group are parsed: schemas are large. Raises ConfigError if it is not a directory, or if
     a file is not YAML.
@@ -43,7 +43,7 @@ def crds_of_directory(directory: Path, groups: Collection[str]) -> Crds:
 
 
 def crds_of_charts(archives: Iterable[Path]) -> Crds:
-    """The CRDs in `crds/` of charts; what cannot be read is left to the commands that use the chart."""
+    """Return the CRDs in `crds/` of charts; the commands that use the chart report unreadable files."""
     from devtools.charts.crds import objects_in_crds
 
     found: Crds = {}

@@ -1,7 +1,7 @@
 """Strict checks by kubeconform: fields, types and required fields of the kinds whose CRDs are known.
 
-It knows no CEL: rules between fields, such as chart or chartRef, are not checked (yannh/kubeconform#236). Kinds of
-Kubernetes itself have no CRD and are not checked, because their schemas would have to be downloaded.
+It does not support CEL, so rules between fields, such as chart or chartRef, are not checked (yannh/kubeconform#236).
+Kinds of Kubernetes itself have no CRD and are not checked, because their schemas would have to be downloaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from devtools.process.runner import Runner
 
 
 def check(program: Path, runner: Runner, objects: Sequence[Mapping[str, Any]], crds: Crds, version: str) -> Checked:
-    """Have kubeconform judge the objects whose CRD is known."""
+    """Check the objects whose CRD is known with kubeconform."""
     kinds = {kind_of(item)[::2] for item in objects}
     schemas = schemas_of({}, [crd for kind, crd in crds.items() if kind in kinds])
     applied = [(index, item) for index, item in enumerate(objects) if kind_of(item)[0] not in NOT_SERVED]

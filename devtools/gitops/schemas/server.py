@@ -1,7 +1,7 @@
 """Strict dry runs on an API server: unknown and duplicate fields, types, required fields and CEL rules.
 
-An object is created with `dryRun=All`, so nothing is stored. CRDs that the server does not have are created for the
-time of the check; each is removed afterwards unless another manager has applied it or an object of its kind exists.
+An object is created with `dryRun=All`, so nothing is stored. Missing CRDs are created for the duration of the check;
+each is removed afterwards unless another manager has applied it or an object of its kind exists.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _INVALID = re.compile(
 
 
 def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cleaner: Kube) -> Checked:
-    """Have the server judge every object; raises EnvironmentFault if it does not answer.
+    """Have the server validate every object; raise EnvironmentFault if it does not answer.
 
-    `cleaner` is a client that an interruption does not end: it removes the CRDs that were created.
+    `cleaner` is a client that an interruption does not stop: it removes the created CRDs.
     """
     with _with_crds(kube, objects, crds, cleaner):
         namespaces = {str(item["name"]) for item in kube.metadata("/api/v1/namespaces")}
@@ -53,7 +53,7 @@ def check(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cleaner:
 
 
 def _answer(kube: Kube, index: int, item: Mapping[str, Any], namespaces: set[str]) -> tuple[Rejection, ...] | None:
-    """What the server has against an object; None if it does not serve the kind."""
+    """Return the server's errors about an object; None if it does not serve the kind."""
     if kube.cancel.is_set():
         raise Interrupted(kube.cancel.reason)
     resource = kube.resource(str(item.get("kind")), str(item.get("apiVersion")))
@@ -61,13 +61,13 @@ def _answer(kube: Kube, index: int, item: Mapping[str, Any], namespaces: set[str
         return None
     body = without_status(item)
     if resource.namespaced and body["metadata"].get("namespace") not in namespaces:
-        body["metadata"]["namespace"] = "default"  # the object's own may not be there yet
+        body["metadata"]["namespace"] = "default"  # the object's own may not exist yet
     try:
         kube.validate(resource.path(body["metadata"].get("namespace", "")), body)
     except ApiError as error:
-        if error.status == CONFLICT:  # an object of that name is there: the new one was judged before
+        if error.status == CONFLICT:  # an object of that name exists: the new one was validated before that check
             return ()
-        if "failed calling webhook" in error.text:  # of an operator that only exists as a simulation
+        if "failed calling webhook" in error.text:  # of an operator that is only simulated
             return ()
         if error.status in {NOT_FOUND, FORBIDDEN} and "namespace" in error.text:
             raise EnvironmentFault(f"the check of schemas failed: {error.message}") from error
@@ -90,7 +90,7 @@ def _rejections(index: int, text: str) -> Iterator[Rejection]:
 
 @contextlib.contextmanager
 def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cleaner: Kube) -> Iterator[None]:
-    """The server serves the kinds of the objects, as far as their CRDs are known."""
+    """Make the server serve the kinds of the objects, as far as their CRDs are known."""
     _sweep(kube)
     kinds = {kind_of(item) for item in objects}
     missing = [
@@ -115,7 +115,7 @@ def _with_crds(kube: Kube, objects: Sequence[Mapping[str, Any]], crds: Crds, cle
 
 
 def _is_absent(kube: Kube, name: str) -> bool:
-    """Whether no CRD of that name exists; waits for one that is being removed."""
+    """Return whether no CRD of that name exists; wait if one is being removed."""
     crd = kube.get(f"{PATH}/{name}")
     if crd and crd["metadata"].get("deletionTimestamp"):
         _await_removal(kube, [name])
@@ -163,7 +163,7 @@ def _remove(kube: Kube, name: str) -> None:
         try:
             kube.delete(f"{PATH}/{name}", version=str(crd["metadata"]["resourceVersion"]))
         except ApiError as error:
-            if error.status != CONFLICT:  # its status changes when it begins to be served
+            if error.status != CONFLICT:  # its status changes when the server starts to serve it
                 raise
         else:
             return
@@ -181,7 +181,7 @@ def _await_removal(kube: Kube, names: Sequence[str]) -> None:
 
 
 def _is_ours(crd: Mapping[str, Any]) -> bool:
-    """Whether only this check and the API server have written a CRD."""
+    """Return whether only this check and the API server have written a CRD."""
     managers = {item.get("manager") for item in crd["metadata"].get("managedFields") or ()}
     return LABEL in (crd["metadata"].get("labels") or {}) and managers <= {_MANAGER, "kube-apiserver"}
 

@@ -1,1 +1,1 @@
-"""The exported directory: writes it, reads it, and finds what the charts are to controllers."""
+"""The exported directory: writes it, reads it, and describes the charts for controllers."""

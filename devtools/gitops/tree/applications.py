@@ -1,4 +1,4 @@
-"""Argo CD's Applications: their fields, the steps of a rolling sync, and where their value files are."""
+"""Reads Argo CD's Applications: their fields, the steps of a rolling sync, and their value files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Application(Manifest):
 
 
 def wave_of(annotations: Mapping[str, Any]) -> int:
-    """The sync wave that annotations set; 0 if they set none."""
+    """Return the sync wave that annotations set; 0 if they set none."""
     try:
         return int(annotations.get(SYNC_WAVE, 0))
     except (TypeError, ValueError):
@@ -56,7 +56,7 @@ def wave_of(annotations: Mapping[str, Any]) -> int:
 
 
 def steps_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
-    """The RollingSync steps of an ApplicationSet; None if it has another strategy."""
+    """Return the RollingSync steps of an ApplicationSet; None if it has another strategy."""
     strategy = mapping(spec.get("strategy"))
     if strategy.get("type") != "RollingSync":
         return None
@@ -64,10 +64,10 @@ def steps_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
 
 
 def selects(step: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    """Whether a step selects an Application with these labels.
+    """Return whether a step selects an Application with these labels.
 
-    The rules are those of Argo CD's `buildAppDependencyList`: every expression has to match, `In` fails and `NotIn`
-    matches without the label, another operator matches no labelled Application, and no expression matches all.
+    The rules are those of Argo CD's `buildAppDependencyList`: every expression must match, without the label `In` fails
+    and `NotIn` matches, another operator matches no labelled Application, and an empty list matches all.
     """
     return all(_matches(mapping(one), labels) for one in sequence(step.get("matchExpressions")))
 
@@ -80,18 +80,18 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
 
 
 def plain_url(url: str) -> str:
-    """A repository URL in the form in which two spellings of one repository are equal."""
+    """Return a repository URL in a normal form, equal for all spellings of one repository."""
     text = re.sub(r"^(?:\w+://)?(?:[^@/]+@)?", "", url.strip()).replace(":", "/", 1)
     return text.removesuffix("/").removesuffix(".git").lower()
 
 
 def value_files_of(source: Mapping[str, Any]) -> list[str]:
-    """The value files of a source as they are written, the weakest first."""
+    """Return the value files of a source as they are written, the weakest first."""
     return list(map(str, sequence(mapping(source.get("helm")).get("valueFiles"))))
 
 
 def place_of(written: str, source: Mapping[str, Any], refs: Mapping[str, Mapping[str, Any]]) -> tuple[str, str] | None:
-    """The repository of a value file and its path there; None if it is in the chart's archive or nowhere.
+    """Return the repository of a value file and its path there; None if it is in the chart's archive or nowhere.
 
     `$ref/…` is from the root of the source with that ref, `/…` from the root of the chart's, else from the chart.
     """

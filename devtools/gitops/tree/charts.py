@@ -1,4 +1,4 @@
-"""What each chart of a stack is to a controller: its source, and what its files bring, read without rendering them."""
+"""Describes the charts of a stack for controllers: their sources and contents, read without rendering them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from devtools.gitops.component import ChartInfo, ChartSource, KindInfo, Place
 from devtools.gitops.kinds import BUILTIN, GROUPS
 from devtools.model import ChartRef
 
-LARGEST_ANNOTATION = 262_144  # bytes: what a client-side apply can record of an object
-HOOKS_VALUE = "hooks"  # the value of a smoke chart that says whose hooks its tests are
+LARGEST_ANNOTATION = 262_144  # bytes: the largest object that a client-side apply can record
+HOOKS_VALUE = "hooks"  # the value of a smoke chart that selects the kind of hooks for its tests
 _TYPE = re.compile(
     r"^[ -]*(?:apiVersion:[ \"']*(?P<group>[a-z0-9.-]+)/(?P<version>v\w+)[\"']?[ \t]*\n[ ]*)?"
     r"kind:[ \"']*(?P<kind>[A-Z]\w+)",
@@ -31,7 +31,7 @@ _TYPE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What the files of a chart bring."""
+    """The contents of a chart's files."""
 
     crds: tuple[KindInfo, ...] = ()
     crds_in_directory: bool = False
@@ -50,7 +50,7 @@ def chart_infos(
     root: Path,
     contents: Mapping[str, Contents],
 ) -> Mapping[str, ChartInfo]:
-    """Return what an export of the repository at `root` needs to know of each chart, by its key.
+    """Return the properties of each chart that an export of the repository at `root` needs, by its key.
 
     `contents` are those of the charts whose files are on this disk. Raises ConfigError if a chart cannot be extracted.
     """
@@ -66,7 +66,7 @@ def chart_infos(
 
 
 def contents_of(used: Iterable[ChartRef], charts: Charts) -> dict[str, Contents]:
-    """Return what the files of each chart that is on this disk bring, by key; the lock says which CRDs, if it does."""
+    """Return the contents of each chart on this disk, by key; its CRDs come from the lock if that lists them."""
     found = {}
     for chart in {chart.key: chart for chart in used}.values():
         charts.make(chart)
@@ -113,13 +113,13 @@ def _info(
 
 
 def _directory(chart: ChartRef) -> str:
-    """Return where a packaged chart lies among extracted ones: an overlay beside its base, not in it."""
+    """Return the path of a packaged chart among extracted ones: an overlay is next to its base, not in it."""
     kind, _, rest = chart.name.partition("/")
     return f"{kind}/{rest.replace('/', '-')}" if chart.kind == "packaged" else ""
 
 
 def _with_scopes(infos: Mapping[str, ChartInfo], contents: Mapping[str, Contents]) -> Mapping[str, ChartInfo]:
-    """Return the charts with their cluster-scoped kinds: whether a custom kind is one may be in another chart."""
+    """Return the charts with their cluster-scoped kinds; another chart may define the scope of a custom kind."""
     scopes = {(crd.group, crd.kind): crd.namespaced for info in infos.values() for crd in info.crds}
     found: dict[str, ChartInfo] = {}
     for name, info in infos.items():
@@ -154,7 +154,7 @@ def _source(entry: LockEntry, settings: GitopsSettings, place: Place) -> ChartSo
 
 
 def _extracted(chart: ChartRef, entry: LockEntry, place: Place) -> Mapping[PurePosixPath, bytes]:
-    """Return the files of a vendored chart, below --out; ConfigError unless it is vendored as the lock says."""
+    """Return the files of a vendored chart, below --out; raise ConfigError if it differs from the lock."""
     from devtools.charts.archive import verify_archive
 
     if not chart.path.exists():
@@ -171,7 +171,7 @@ def _files(chart: ChartRef, place: Place) -> Mapping[PurePosixPath, bytes]:
 
 
 def _contents(path: Path, entry: LockEntry | None) -> Contents:
-    """Return what the files of a chart (directory or archive) bring, with its default values."""
+    """Return the contents of a chart (directory or archive), with its default values."""
     texts = _texts(path)
     templates = [text for name, text in texts.items() if "templates" in name.split("/")]
     types = [match.groupdict("") for text in templates for match in _TYPE.finditer(text)]
@@ -217,7 +217,7 @@ def _kinds_of(crd: Mapping[str, object]) -> Iterable[KindInfo]:
 
 
 def _random_calls(path: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what random functions the templates call; reads the chart once more only if one may."""
+    """Return the random functions that the templates call; read the chart again only if one may be used."""
     if not any(
         name.endswith(".tgz") or ("/crds/" not in f"/{name}" and may_be_random(text)) for name, text in texts.items()
     ):
@@ -226,7 +226,7 @@ def _random_calls(path: Path, texts: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _texts(path: Path) -> Mapping[str, str]:
-    """Return the text of values.yaml, of every template and of what is in crds/, at whatever depth of charts."""
+    """Return the text of values.yaml, of every template and of all files in crds/, at any depth of subcharts."""
 
     def is_read(name: str) -> bool:
         parts = name.split("/")[:-1]

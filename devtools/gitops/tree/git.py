@@ -12,7 +12,7 @@ from devtools.errors import ConfigError, EnvironmentFault
 from devtools.process.runner import Command, Runner
 
 _SLOW = 120.0  # seconds
-_NO_HOOKS = ("-c", "core.hooksPath=/dev/null")  # they belong to the user's own checkout
+_NO_HOOKS = ("-c", "core.hooksPath=/dev/null")  # variables that belong to the user's own checkout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,11 @@ class Repository:
         return self._try("rev-parse", "--verify", "--quiet", f"{commit}^")
 
     def differing(self, commit: str, paths: Sequence[str]) -> list[str]:
-        """Return the files among these paths that HEAD has otherwise than a commit, from the top of the repository."""
+        """Return the files among these paths that differ between HEAD and a commit, from the repository's root."""
         return sorted(filter(None, self._run("diff", "--name-only", "-z", commit, "HEAD", "--", *paths).split("\0")))
 
     def is_changed(self, paths: Sequence[str]) -> bool:
-        """Whether the work tree has uncommitted changes of these paths."""
+        """Return whether the work tree has uncommitted changes of these paths."""
         return bool(self._run("status", "--porcelain", "--", *paths))
 
     def content(self, commit: str, path: str) -> bytes | None:
@@ -54,7 +54,7 @@ class Repository:
         return self._run("show", f"{commit}:{path}", strip=False).encode() if listed else None
 
     def refuse_branch(self, name: str) -> None:
-        """Raise ConfigError if a branch cannot be made."""
+        """Raise ConfigError if a branch cannot be created."""
         if not self._try("check-ref-format", "--branch", name):
             raise ConfigError(f"{name!r} is not a branch name", hint="--branch promote/api")
         if self._try("rev-parse", "--verify", "--quiet", f"refs/heads/{name}"):
@@ -63,9 +63,9 @@ class Repository:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield a work tree of HEAD that goes again, however this ends."""
+        """Yield a temporary work tree of HEAD, which is removed in any case."""
         with tempfile.TemporaryDirectory(prefix="devtools-gitops-") as directory:
-            tree = Path(directory, self.top.name)  # the name of a stack may be that of its directory
+            tree = Path(directory, self.top.name)  # a stack may be named after its directory
             try:
                 self._run(*_NO_HOOKS, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
                 yield tree
@@ -73,7 +73,7 @@ class Repository:
                 self._clean("worktree", "remove", "--force", str(tree))
 
     def commit_branch(self, tree: Path, branch: str, message: str) -> str:
-        """Commit everything that was changed in a scratch work tree, and make a branch of it; returns the commit."""
+        """Commit all changes in a scratch work tree to a new branch, and return the commit."""
         there = Repository(program=self.program, top=tree, runner=self.runner)
         there._run("add", "--all")
         there._run(*_NO_HOOKS, "commit", "--quiet", "--file", "-", stdin=message.encode())

@@ -1,4 +1,4 @@
-"""Value files as they are on this disk: what they hold, for layouts that copy them, and whether SOPS encrypted them."""
+"""Reads value files from disk: their content, for layouts that copy them, and whether SOPS encrypted them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def with_originals(
     root: Path,
     environments: Mapping[str, Environment],
 ) -> dict[str, tuple[Component, ...]]:
-    """Return components whose value files hold what is on disk below the stack's root; each file is read once.
+    """Return components with the content of their value files below the stack's root; read each file once.
 
-    A file with references is exported with the values that they stand for: controllers cannot replace them.
+    A file with references is exported with the referenced values, because controllers cannot replace references.
     """
     read: dict[PurePosixPath, bytes] = {}
 

@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The fields of a Kubernetes object; those of another type are as if they were not there."""
+    """The fields of a Kubernetes object; fields of a wrong type are ignored."""
 
     data: Mapping[str, Any]
 
@@ -92,14 +92,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeObject(Manifest):
-    """One Kubernetes object of the tree, and where it is written; `base` leads to it in a List."""
+    """One Kubernetes object of the tree, and its place; `base` is its path in a List."""
 
     path: PurePosixPath
     document: Document
     base: KeyPath = ()
 
     def at(self, *path: str | int) -> Location:
-        """The place of a key, or of the nearest one around it."""
+        """Return the place of a key, or of the nearest one around it."""
         return self.document.at((*self.base, *path))
 
 
@@ -119,7 +119,7 @@ class Tree:
     def objects(self) -> tuple[KubeObject, ...]:
         """Every Kubernetes object, in the order of files.
 
-        Those of charts are left out, but for CRDs in `crds/`, and so are patches of kustomizations.
+        Objects of charts, except for CRDs in `crds/`, and patches of kustomizations are left out.
         """
         return tuple(
             item
@@ -130,7 +130,7 @@ class Tree:
         )
 
     def of(self, kind: str, *groups: str) -> tuple[KubeObject, ...]:
-        """The objects of a kind, of these API groups if any is named."""
+        """Return the objects of a kind, of these API groups if any is named."""
         if kind not in self._by_kind:
             self._by_kind[kind] = tuple(item for item in self.objects if item.kind == kind)
         return tuple(item for item in self._by_kind[kind] if not groups or item.group in groups)
@@ -146,18 +146,18 @@ class Tree:
         return frozenset(parent for path in self.files for parent in path.parents)
 
     def data_of(self, path: PurePosixPath) -> Mapping[str, Any]:
-        """The map of a file's first document; empty if there is none."""
+        """Return the map of a file's first document; empty if there is none."""
         return self.by_path[path].data if path in self.by_path else {}
 
     def has(self, path: str) -> bool:
-        """Whether a file or directory of the repository exists, inside or outside the directory that was read."""
+        """Return whether a file or directory of the repository exists, inside or outside the read directory."""
         clean = normal(path)
         if clean is None:
             return False
         return clean in self.files or clean in self.directories or (self.root / clean).exists()
 
     def chart_of(self, path: PurePosixPath) -> PurePosixPath | None:
-        """The chart that a file belongs to."""
+        """Return the chart that a file belongs to."""
         return next((chart for chart in path.parents if chart in self._chart_set), None)
 
     @cached_property
@@ -178,7 +178,7 @@ class Tree:
         return frozenset(self.charts)
 
     def below(self, directory: str) -> tuple[KubeObject, ...]:
-        """The objects in files below a directory of the repository."""
+        """Return the objects in files below a directory of the repository."""
         clean = normal(directory)
         return () if clean is None else self._below.get(clean, ())
 
@@ -193,17 +193,17 @@ class Tree:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value if it is a map, else an empty one."""
+    """Return the value if it is a map, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def sequence(value: Any) -> list[Any]:
-    """The value if it is a list, else an empty one."""
+    """Return the value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every value below a map or list that has no items of its own, and its path of keys."""
+    """Yield every value below a map or list that has no items of its own, and its path of keys."""
     if not isinstance(value, Mapping | list) or not value:
         yield path, value
         return
@@ -212,23 +212,23 @@ def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def dotted(path: KeyPath) -> str:
-    """A path of keys as people write it: `spec.sources[0].path`."""
+    """Return a path of keys as text: `spec.sources[0].path`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def place_in(raw: bytes, at: int, file: Path) -> Location:
-    """The place of an offset in a file."""
+    """Return the place of an offset in a file."""
     lines = raw[:at].decode("utf-8", "replace").split("\n")
     return Location(file=file, line=len(lines), column=len(lines[-1]) + 1)
 
 
 def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Every text at or below a value, and its path of keys."""
+    """Yield every text at or below a value, and its path of keys."""
     return ((keys, leaf) for keys, leaf in leaves(value, path) if isinstance(leaf, str))
 
 
 def normal(path: str) -> PurePosixPath | None:
-    """A path from the repository's root without `.` and `..`; None if it leads out."""
+    """Return a path from the repository's root without `.` and `..`; None if it is outside."""
     parts: list[str] = []
     for part in PurePosixPath(path.strip("/")).parts:
         if part == "..":
@@ -241,15 +241,15 @@ def normal(path: str) -> PurePosixPath | None:
 
 
 def matches_as_git(path: str, pattern: str) -> bool:
-    """Whether `git ls-files PATTERN` lists a path: `*` matches slashes, too, and a directory all below it."""
+    """Return whether `git ls-files PATTERN` lists a path: `*` matches slashes, too, and a directory all below it."""
     return fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
 
 
 def read_tree(directory: Path, root: Path | None = None) -> Tree:
     """Read the YAML files below a directory; ConfigError if it is not one.
 
-    `root` is the repository's root. Without it, it is the directory, or the one above it from which the most of the
-    paths that the files name exist.
+    `root` is the repository's root. Without it, the root is the directory, or the one above it from which most of the
+    paths in the files exist.
     """
     if not directory.is_dir():
         raise ConfigError(f"{directory} is not a directory", hint="name the directory of the GitOps files")
@@ -286,7 +286,7 @@ def _walk(directory: Path) -> Iterator[PurePosixPath]:
 
 
 def _template_of(path: PurePosixPath) -> Iterator[PurePosixPath]:
-    """The directories that, if they are charts, make a file one of their templates."""
+    """Yield the directories that, if they are charts, make a file one of their templates."""
     return (parent.parent for parent in path.parents if parent.name == "templates")
 
 
@@ -300,9 +300,10 @@ def _parsed(path: Path) -> tuple[bytes, tuple[Document, ...]]:
 
 
 def _problems(parsed: Iterable[tuple[PurePosixPath, bytes, tuple[Document, ...]]]) -> Iterator[Problem]:
-    """What is wrong with files that a controller reads.
+    """Yield the problems of files that a controller reads.
 
-    Value files may have keys that are not text; what is in a directory `templates` is for something else to render.
+    Value files may have keys that are not text; files in a directory `templates` are ignored, because another program
+    renders them.
     """
     for path, _, documents in parsed:
         for document in documents:
@@ -323,7 +324,7 @@ def _objects(path: PurePosixPath, document: Document, data: Any, base: KeyPath) 
 
 
 def _root_of(directory: Path, documents: Iterable[Document]) -> Path:
-    """The directory, or one above it in the same repository, from which the most named paths exist."""
+    """Return the directory, or one above it in the same repository, from which the most named paths exist."""
     named = {text for document in documents for text in _named_paths(document.data)}
     best, most = directory, -1
     for candidate in (directory, *directory.parents):
@@ -336,7 +337,7 @@ def _root_of(directory: Path, documents: Iterable[Document]) -> Path:
 
 
 def _named_paths(data: Any) -> Iterator[str]:
-    """The paths from the repository's root that a document names, each up to its first placeholder."""
+    """Yield the paths from the repository's root that a document names, each up to its first placeholder."""
     for path, text in texts(data):
         key = next((key for key in reversed(path) if isinstance(key, str)), "")
         if key != "path" and not (key == "valueFiles" and text.startswith("$")):

@@ -1,4 +1,4 @@
-"""Secrets in values that an export would write: they would be readable in Git, and in the cluster."""
+"""Finds secrets in values that an export would write, which would make them readable in Git and in the cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HINT = "keep it in an ExternalSecret or, for Flux, in a SOPS file; change it if 
 
 
 def inline_secrets(releases: Iterable[Release]) -> Iterator[Problem]:
-    """Yield each secret that a layer file has in values, `argocd` or `flux`: every engine writes them into a file."""
+    """Yield each secret in `values`, `argocd` or `flux` of a layer file, which every engine writes into a file."""
     for release in releases:
         for path in _secrets(release.values, is_random=False):
             yield _problem(path, release.values_where.get(path, release.where))
@@ -47,7 +47,7 @@ def copied_secrets(components: Iterable[Component], place: Place, root: Path) ->
 
 
 def packaged_secrets(releases: Iterable[Release], root: Path) -> Iterator[Problem]:
-    """Yield each Secret with data that kustomize makes: perhaps of files that are not in Git."""
+    """Yield each Secret with data that kustomize generates, perhaps from files that are not in Git."""
     for chart in {release.chart.key: release.chart for release in releases}.values():
         if chart.kind != "packaged" or not chart.name.startswith(f"{KUSTOMIZE}/"):
             continue
@@ -73,7 +73,7 @@ def _problem(path: KeyPath, where: Location) -> Problem:
 def _secrets(
     value: Any, path: tuple[str | int, ...] = (), *, is_random: bool = True
 ) -> Iterator[tuple[str | int, ...]]:
-    """Yield the paths of texts whose key says that they are secret and, with `is_random`, that look generated."""
+    """Yield the paths of texts that are secret by their key and, with `is_random`, look generated."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             name = value.get("name")

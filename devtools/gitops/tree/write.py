@@ -1,6 +1,7 @@
-"""Writes an export into its directory: only files that differ, never over what people edited there.
+"""Writes an export into its directory: only files that differ, and never over edited files.
 
-`.devtools-export.yaml` in that directory lists the files of each engine with their SHA-256: what is listed is ours.
+`.devtools-export.yaml` in that directory lists the files of each engine with their SHA-256: listed files belong to the
+export.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ Digests = Mapping[str, Mapping[str, str]]  # by engine and path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What an export would do to its directory."""
+    """The changes of an export to its directory."""
 
     out: Path
     engine: str
     files: Files
     digests: Digests  # of the manifest, as it is
     is_narrowed: bool = False  # to a selection of the files
-    written: tuple[PurePosixPath, ...] = ()  # new, or with another content
-    removed: tuple[PurePosixPath, ...] = ()  # ours, and exported no longer
+    written: tuple[PurePosixPath, ...] = ()  # new, or with other content
+    removed: tuple[PurePosixPath, ...] = ()  # listed, and no longer exported
     left_out: tuple[PurePosixPath, ...] = ()  # that differ, and that the selection does not include
 
     @property
     def is_empty(self) -> bool:
-        """Whether the directory is as the export is."""
+        """Whether the directory is up to date."""
         return not self.written and not self.removed
 
 
@@ -54,8 +55,8 @@ def changes_of(
 ) -> Changes:
     """Compare an export with its directory, which is named `shown` in messages.
 
-    With `includes`, only files that it accepts are written, and none is removed. Raises ConfigError with every file
-    that people edited or that an export would replace without having written it, unless `overwrite` is set.
+    With `includes`, only files that it accepts are written, and none is removed. Raises ConfigError with every edited
+    file and every file that no export wrote and this one would replace, unless `overwrite` is set.
     """
     digests = _digests(out, shown)
     ours = digests.get(engine, {})
@@ -120,7 +121,7 @@ def note_restored(out: Path, files: Mapping[PurePosixPath, bytes | None]) -> Non
 
 
 def _new_digests(changes: Changes) -> dict[str, dict[str, str]]:
-    """Return the manifest after the changes: sorted, and without files that are not ours."""
+    """Return the manifest after the changes: sorted, and only with files of the export."""
     before = changes.digests.get(changes.engine, {}) if changes.is_narrowed else {}
     written = set(changes.files) - set(changes.left_out)
     ours = {**before, **{str(path): hashlib.sha256(changes.files[path]).hexdigest() for path in written}}
@@ -129,7 +130,7 @@ def _new_digests(changes: Changes) -> dict[str, dict[str, str]]:
 
 
 def _digests(out: Path, shown: Path) -> Digests:
-    """Return what the manifest says; ConfigError if it is not one."""
+    """Read the manifest; raise ConfigError if it is invalid."""
     raw = _content(out / MANIFEST, shown / MANIFEST)
     if raw is None:
         return {}
@@ -152,7 +153,7 @@ def _known(digests: Digests, path: PurePosixPath) -> set[str]:
 
 
 def _content(path: Path, shown: Path) -> bytes | None:
-    """Return the bytes of a file, None if there is none; ConfigError for what is not a file."""
+    """Return the bytes of a file, None if there is none; raise ConfigError if it is not a regular file."""
     try:
         return read_source(path)
     except FileNotFoundError:
@@ -162,7 +163,7 @@ def _content(path: Path, shown: Path) -> bytes | None:
 
 
 def _edited(shown: Path, there: bytes, content: bytes | None, known: Iterable[str]) -> Iterable[Problem]:
-    """Yield the problem that a file was edited, or not written by an export at all."""
+    """Yield the problem of a file that was edited, or that no export wrote."""
     if hashlib.sha256(there).hexdigest() in known:
         return
     where = Location(file=shown, line=_first_difference(there, content))

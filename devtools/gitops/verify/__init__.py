@@ -1,4 +1,4 @@
-"""Finds what goes wrong silently in a GitOps tree, Argo CD's or Flux's; nothing is rendered or executed."""
+"""Finds errors in a GitOps tree that Argo CD or Flux would not report; renders and executes nothing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ROOMS = (sets, steps, argocd, projects, flux, objects)
 
 
 def read_world(directory: Path, root: Path | None = None, repository: str = "") -> World:
-    """Read a tree and what its ApplicationSets generate; ConfigError if it is not a directory."""
+    """Read a tree and generate its ApplicationSets' Applications; raise ConfigError if it is not a directory."""
     return world_of(read_tree(directory, root), repository)
 
 
 def findings_of(world: World) -> tuple[Finding, ...]:
-    """Everything that is wrong, in the order of files, each thing once."""
+    """Return all findings, in the order of files, each once."""
     found = {*map(_unreadable, world.tree.problems)}
     for room in _ROOMS:
         found |= {*room.findings(world)}
@@ -30,7 +30,7 @@ def findings_of(world: World) -> tuple[Finding, ...]:
 
 
 def notes_of(world: World) -> Iterator[str]:
-    """What could not be checked, and why."""
+    """Yield what could not be checked, and why."""
     for made in world.sets:
         if made.unknown:
             yield f"ApplicationSet {made.item.name}: {made.unknown}; the Applications it generates are not checked"

@@ -25,12 +25,12 @@ Source = tuple[KeyPath, Mapping[str, Any]]
 
 
 def is_pinned(version: Any) -> bool:
-    """Whether a version is exact; a range, `latest` or nothing is not."""
+    """Return whether a version is exact; a range, `latest` and an empty one are not."""
     return _EXACT.fullmatch(str(version or "")) is not None
 
 
 def findings(world: World) -> Iterator[Finding]:
-    """Everything wrong with the Applications of a tree."""
+    """Yield all findings about the Applications of a tree."""
     yield from _names(world)
     yield from _hooks(world)
     for application in world.applications:
@@ -127,7 +127,7 @@ def _value_files(world: World, application: Application, found: Source) -> Itera
 
 
 def _is_encrypted(tree: Tree, path: str) -> bool:
-    """Whether SOPS has encrypted a value file: it then has a key `sops` with a `mac`."""
+    """Return whether SOPS has encrypted a value file: it then has a key `sops` with a `mac`."""
     clean = normal(path)
     try:
         raw = read_source(tree.root / clean) if clean else b""
@@ -137,13 +137,13 @@ def _is_encrypted(tree: Tree, path: str) -> bool:
 
 
 def _path_of(world: World, application: Application, source: Mapping[str, Any], written: str) -> str | None:
-    """A value file's path from this repository's root; None if it is in another repository."""
+    """Return a value file's path from this repository's root; None if it is in another repository."""
     place = place_of(written, source, application.refs)
     return place[1] if place and world.is_ours(place[0]) else None
 
 
 def value_paths(world: World, application: Application) -> Iterator[str]:
-    """The value files of this repository that an Application names, the weakest first."""
+    """Yield the value files of this repository that an Application names, the weakest first."""
     for _, source in application.sources:
         for written in value_files_of(source):
             if (path := _path_of(world, application, source, written)) is not None:
@@ -151,14 +151,14 @@ def value_paths(world: World, application: Application) -> Iterator[str]:
 
 
 def chart_of(world: World, source: Mapping[str, Any]) -> PurePosixPath | None:
-    """The directory of a source in this repository."""
+    """Return the directory of a source in this repository."""
     if source.get("path") and world.is_ours(source.get("repoURL")):
         return normal(str(source["path"]))
     return None
 
 
 def objects_of(world: World, source: Mapping[str, Any]) -> tuple[KubeObject, ...]:
-    """The objects of this repository that a source applies, as far as they are written in files."""
+    """Return the objects of this repository that a source applies, as far as they are written in files."""
     directory = chart_of(world, source)
     if directory is None:
         return ()
@@ -168,7 +168,7 @@ def objects_of(world: World, source: Mapping[str, Any]) -> tuple[KubeObject, ...
 
 
 def _is_chosen(path: PurePosixPath, directory: PurePosixPath, rules: Mapping[str, Any]) -> bool:
-    """Whether a plain directory's settings choose a file: `recurse`, `include` and `exclude`."""
+    """Return whether a plain directory's settings choose a file: `recurse`, `include` and `exclude`."""
     name = str(path.relative_to(directory))
     if "/" in name and not rules.get("recurse"):
         return False
@@ -195,7 +195,7 @@ def _hooks(world: World) -> Iterator[Finding]:
 def hooks_below(
     tree: Tree, directory: PurePosixPath
 ) -> tuple[tuple[str, Location] | None, tuple[str, Location] | None]:
-    """The first file with an Argo CD hook and the first one with a Helm hook below a directory."""
+    """Return the first file with an Argo CD hook and the first one with a Helm hook below a directory."""
     found: list[tuple[str, Location] | None] = [None, None]
     for path in sorted(tree.files):
         if directory not in path.parents or path.suffix not in {".yaml", ".yml", ".tpl"}:

@@ -13,7 +13,7 @@ from devtools.errors import Location
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule: what happens if nothing finds it, and what to do."""
+    """One rule: what happens if the error is not found, and what to do."""
 
     engine: Literal["Argo CD", "Flux", "both"]
     effect: str
@@ -22,7 +22,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Finding:
-    """One thing that is wrong in a GitOps tree."""
+    """One error in a GitOps tree."""
 
     file: Path
     line: int
@@ -33,7 +33,7 @@ class Finding:
 
 
 def finding(rule: str, where: Location, message: str, hint: str = "") -> Finding:
-    """A finding of a rule, with the rule's own fix if `hint` is empty."""
+    """Return a finding of a rule, with the rule's own fix if `hint` is empty."""
     return Finding(
         file=where.file,
         line=where.line,

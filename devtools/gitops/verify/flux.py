@@ -21,7 +21,7 @@ from devtools.gitops.verify.finding import Finding, finding
 from devtools.planning.graph import back_edges
 
 HELM, KUSTOMIZE, SOURCE, IMAGE = (f"{name}.toolkit.fluxcd.io" for name in ("helm", "kustomize", "source", "image"))
-_BOOTSTRAP = "flux-system"  # its source is made by `flux bootstrap`
+_BOOTSTRAP = "flux-system"  # `flux bootstrap` makes its source
 _RELEASE = ("releaseName", "targetNamespace", "storageNamespace")
 _WATCH = "reconcile.fluxcd.io/watch"
 _MARKER = re.compile(rb"#[^\S\n]*(\{\"\$imagepolicy\".*\})\s*$", re.MULTILINE)
@@ -33,12 +33,12 @@ def _current() -> Mapping[str, Mapping[str, str]]:
 
 
 def current_version(item: KubeObject) -> str:
-    """The version of an object's kind that current controllers serve; empty if it is not known."""
+    """Return the version of an object's kind that current controllers serve; empty if it is not known."""
     return _current().get(item.group, {}).get(item.kind, "")
 
 
 def findings(world: World) -> Iterator[Finding]:
-    """Everything wrong with Flux's objects in a tree."""
+    """Yield all findings about Flux's objects in a tree."""
     tree = world.tree
     yield from _versions(tree)
     for release in tree.of("HelmRelease", HELM):
@@ -53,7 +53,7 @@ def findings(world: World) -> Iterator[Finding]:
 
 
 def namespace_of(tree: Tree, item: KubeObject) -> str:
-    """The namespace of an object: its own, else that of the kustomization that lists its file."""
+    """Return the namespace of an object: its own, else that of the kustomization that lists its file."""
     if item.namespace:
         return item.namespace
     for parent in item.path.parents:
@@ -64,7 +64,7 @@ def namespace_of(tree: Tree, item: KubeObject) -> str:
 
 
 def same(tree: Tree, found: Iterable[KubeObject], name: Any, namespace: str) -> KubeObject | None:
-    """The object of a name and namespace; an unwritten namespace matches every one."""
+    """Return the object of a name and namespace; an object without a namespace matches every one."""
     for item in found:
         if item.name == name:
             at = namespace_of(tree, item)
@@ -193,16 +193,16 @@ class Generator:
         return self.source.path.parent
 
     def at(self, *path: str | int) -> Location:
-        """The place of a key of the entry."""
+        """Return the place of a key of the entry."""
         return self.source.documents[0].at((*self.path, *path))
 
     @property
     def options(self) -> list[Mapping[str, Any]]:
-        """Its options: its own, then those of all generators of the kustomization."""
+        """Its options: its own, then those for all generators of the kustomization."""
         return [mapping(self.entry.get("options")), mapping(self.source.data.get("generatorOptions"))]
 
     def files(self) -> Iterator[tuple[str, PurePosixPath]]:
-        """The key and the path of each file, from the repository's root."""
+        """Yield the key and the path of each file, from the repository's root."""
         for text in map(str, sequence(self.entry.get("files"))):
             key, _, file = text.rpartition("=")
             if (path := normal(f"{self.directory}/{file}")) is not None:
@@ -210,7 +210,7 @@ class Generator:
 
 
 def generators(tree: Tree, *kinds: str) -> Iterator[Generator]:
-    """Each generator of ConfigMaps and Secrets, or of one of them."""
+    """Yield each generator of ConfigMaps and Secrets, or of one of them."""
     keys = {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}
     for key in (keys[kind] for kind in kinds or keys):
         for source in (one for one in tree.sources if one.path.name in KUSTOMIZATIONS):
@@ -232,12 +232,12 @@ def _generator(tree: Tree, release: KubeObject, made: Generator, where: Location
 
 
 def _first(maps: Iterable[Mapping[str, Any]], key: str) -> Any:
-    """The value of a key in the first map that has it."""
+    """Return the value of a key in the first map that has it."""
     return next((one[key] for one in maps if key in one), None)
 
 
 def _renames(tree: Tree, directory: PurePosixPath, file: str) -> bool:
-    """Whether a configuration of kustomize has a nameReference for valuesFrom of HelmReleases."""
+    """Return whether a kustomize configuration has a nameReference for valuesFrom of HelmReleases."""
     clean = normal(f"{directory}/{file}")
     references = sequence(tree.data_of(clean).get("nameReference")) if clean else []
     fields = [mapping(one) for reference in references for one in sequence(mapping(reference).get("fieldSpecs"))]

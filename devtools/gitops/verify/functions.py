@@ -18,16 +18,16 @@ class Unsupported(DevtoolsError):
 
 
 class TemplateFailure(DevtoolsError):
-    """A template that Argo CD cannot render, either."""
+    """A template that Argo CD cannot render either."""
 
 
 def is_true(value: Any) -> bool:
-    """Whether Go takes a value for true: not zero, empty, nil or absent."""
+    """Return whether Go counts a value as true: not zero, empty, nil or absent."""
     return value is not ABSENT and bool(value)
 
 
 def show(value: Any) -> str:
-    """A value as Go prints it; numbers of parameters are floats."""
+    """Return a value as Go prints it; numbers of parameters are floats."""
     if value is ABSENT or value is None:
         return "<no value>"
     if isinstance(value, bool):
@@ -42,7 +42,7 @@ def show(value: Any) -> str:
 
 
 def _number(number: float) -> str:
-    """A float by `%v`: the shortest digits, with an exponent from 1e+06 on."""
+    """Return a float by `%v`: the shortest digits, with an exponent from 1e+06 on."""
     if abs(number) < _EXPONENT_FROM:
         return str(int(number)) if number.is_integer() else repr(number)
     from decimal import Decimal
@@ -54,7 +54,7 @@ def _number(number: float) -> str:
 
 
 def call(name: str, arguments: list[Any]) -> Any:
-    """The value of a function; raises Unsupported for an unknown one, TemplateFailure if it fails."""
+    """Return the value of a function; raise Unsupported for an unknown one, TemplateFailure if it fails."""
     function = _FUNCTIONS.get(name)
     if function is None:
         raise Unsupported(f"the function {name} is not evaluated")
@@ -89,12 +89,12 @@ def _json(value: Any) -> str:
 
 
 def normalize(text: str) -> str:
-    """A text as the name of an object: lower case, no other characters than those of DNS."""
+    """Return a text as the name of an object: lower case, no other characters than those of DNS."""
     return re.sub(r"[^-a-z0-9.]", "-", text.lower())[:253].strip("-.")
 
 
 def _printf(form: str, *values: Any) -> str:
-    """A format of `%s`, `%v`, `%d` and `%q`; other verbs are not evaluated."""
+    """Return a format of `%s`, `%v`, `%d` and `%q`; other verbs are not evaluated."""
     left = list(values)
 
     def fill(match: re.Match[str]) -> str:

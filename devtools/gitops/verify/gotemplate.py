@@ -1,6 +1,6 @@
 """The part of Go templates that ApplicationSets use: fields, pipelines, if, with, range and a few functions.
 
-What it does not know raises `Unsupported`: then nothing is concluded. https://pkg.go.dev/text/template.
+Other syntax raises `Unsupported`; then no finding is made. https://pkg.go.dev/text/template.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class _Node:
 
 
 def actions(template: str) -> Iterator[str]:
-    """The text of each action of a template."""
+    """Yield the text of each action of a template."""
     return (match[2] for match in _ACTION.finditer(template) if not match[2].startswith("/*"))
 
 
 def render(template: str, data: Mapping[str, Any], *, strict: bool = True) -> str:
-    """The text of a template; `strict` is missingkey=error. Raises TemplateFailure or Unsupported."""
+    """Return the text of a template; `strict` is missingkey=error. Raises TemplateFailure or Unsupported."""
     if "{{" not in template:
         return template
     scope = _Scope(data, strict=strict)

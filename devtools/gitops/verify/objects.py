@@ -1,4 +1,4 @@
-"""Rules for what both engines apply: kustomizations, CRDs, secrets, leftovers."""
+"""Rules for objects of both engines: kustomizations, CRDs, secrets, unused files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LEFTOVERS = frozenset({"manifests.yaml", "manifests.yml", "rendered.yaml"})
 
 
 def findings(world: World) -> Iterator[Finding]:
-    """Everything wrong with kustomizations and plain objects of a tree."""
+    """Yield all findings about kustomizations and plain objects of a tree."""
     tree = world.tree
     listed: set[PurePosixPath] = set()
     for path, source in tree.by_path.items():
@@ -95,7 +95,7 @@ def _named_files(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
 
 
 def _left_out(tree: Tree, path: PurePosixPath, source: Source, listed: set[PurePosixPath]) -> Iterator[Finding]:
-    """Objects beside a kustomization that does not list them."""
+    """Yield objects next to a kustomization that does not list them."""
     if path in listed or path.name in KUSTOMIZATIONS or tree.chart_of(path):
         return
     beside = any(path.parent / name in listed for name in KUSTOMIZATIONS)
@@ -130,7 +130,7 @@ _OPEN = frozenset({"name", "server", "url", "type", "project", "enableOCI", "ins
 
 
 def _hidden(item: KubeObject, name: str) -> bool:
-    """Whether a key of a Secret is secret: all are, but for the plain ones of Argo CD's own Secrets."""
+    """Return whether a key of a Secret is secret: all are, except for the plain ones of Argo CD's own Secrets."""
     return not (item.labels.get("argocd.argoproj.io/secret-type") and name in _OPEN)
 
 
@@ -148,7 +148,7 @@ def _secret_literals(tree: Tree) -> Iterator[Finding]:
 
 
 def _secret_values(world: World) -> Iterator[Finding]:
-    """Values that look generated, under keys of secrets, in the value files that the tree names."""
+    """Yield values under secret keys that look generated, in the value files that the tree names."""
     from devtools.redaction.keys import is_secret, looks_random
 
     tree = world.tree
@@ -167,7 +167,7 @@ def _secret_values(world: World) -> Iterator[Finding]:
 
 
 def _documents(tree: Tree, path: PurePosixPath) -> tuple[Document, ...]:
-    """The documents of a file of the repository, in the directory that was read or outside."""
+    """Return the documents of a file of the repository, in the directory that was read or outside."""
     if path in tree.by_path:
         return tree.by_path[path].documents
     try:
@@ -177,7 +177,7 @@ def _documents(tree: Tree, path: PurePosixPath) -> tuple[Document, ...]:
 
 
 def _applied(world: World) -> Iterator[tuple[Application, KubeObject]]:
-    """Each Application with the objects of this repository that it applies."""
+    """Yield each Application with the objects of this repository that it applies."""
     for application in world.applications:
         for _, source in application.sources:
             yield from ((application, item) for item in objects_of(world, source))
@@ -196,7 +196,7 @@ def _crds(world: World) -> Iterator[Finding]:
 
 
 def _before_crd(world: World) -> Iterator[Finding]:
-    """Custom resources that are applied before, or not after, the CRD of the tree that defines them."""
+    """Yield custom resources that are not applied after the tree's CRD that defines them."""
     crds = {
         (str(item.spec.get("group")), str(mapping(item.spec.get("names")).get("kind"))): item
         for item in world.tree.of("CustomResourceDefinition")

@@ -1,4 +1,4 @@
-"""Rules for AppProjects: what they forbid an Application of the tree."""
+"""Rules for AppProjects: fields of Applications that they forbid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLUSTER_KINDS = frozenset(item.kind for item in BUILTIN.values() if not item.na
 
 
 def findings(world: World) -> Iterator[Finding]:
-    """Everything that the projects of a tree forbid its Applications."""
+    """Yield all findings about Applications that the projects of a tree forbid."""
     projects = {item.name: item for item in world.tree.of("AppProject", ARGO)}
     for application in world.applications:
         name = str(application.spec.get("project") or "default")
@@ -47,7 +47,7 @@ def _sources(application: Application, project: KubeObject) -> Iterator[Finding]
 
 
 def _is_repository(pattern: str, url: str) -> bool:
-    """Whether a pattern of sourceRepos is a URL's; `*` alone is every URL, otherwise it stops at slashes."""
+    """Return whether a pattern of sourceRepos is a URL's; `*` alone is every URL, otherwise it stops at slashes."""
     if pattern == "*":
         return True
     text = re.escape(plain_url(pattern)).replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
@@ -68,7 +68,7 @@ def _destination(world: World, application: Application, project: KubeObject) ->
 
 
 def _cluster(world: World, name: str, server: str) -> tuple[str, str]:
-    """Name and server of a destination; one of them stays empty if the tree does not define it."""
+    """Return name and server of a destination; one of them is empty if the tree does not define it."""
     secrets = [mapping(item.data.get("stringData")) for item in clusters_of(world.tree)]
     known = [(IN_CLUSTER, "https://kubernetes.default.svc")]
     known += [(str(data.get("name") or ""), str(data.get("server") or "")) for data in secrets]
@@ -77,7 +77,7 @@ def _cluster(world: World, name: str, server: str) -> tuple[str, str]:
 
 
 def _permits(entry: Mapping[str, Any], name: str, server: str, namespace: str) -> bool:
-    """Whether an entry permits a destination; an unknown name or server matches."""
+    """Return whether an entry permits a destination; an unknown name or server matches."""
     if not _glob(entry.get("namespace"), namespace):
         return False
     by_name = _glob(entry.get("name"), name) if name or not entry.get("name") else True
@@ -86,7 +86,7 @@ def _permits(entry: Mapping[str, Any], name: str, server: str, namespace: str) -
 
 
 def _denies(entry: Mapping[str, Any], name: str, server: str, namespace: str) -> bool:
-    """Whether an entry with `!` forbids a destination."""
+    """Return whether an entry with `!` forbids a destination."""
     pairs = ((entry.get("name"), name), (entry.get("server"), server), (entry.get("namespace"), namespace))
     return any(str(pattern or "").startswith("!") and not _glob(pattern, value) for pattern, value in pairs if value)
 
@@ -118,7 +118,7 @@ def _kinds(world: World, application: Application, project: KubeObject) -> Itera
 
 
 def _permits_kind(project: KubeObject, group: str, kind: str, *, cluster: bool) -> bool:
-    """Cluster kinds must be listed; kinds of namespaces are allowed unless a list says otherwise."""
+    """Return whether a kind is allowed: cluster kinds must be listed, namespaced ones are allowed unless denied."""
     scope = "clusterResource" if cluster else "namespaceResource"
     allowed, denied = project.spec.get(f"{scope}Whitelist"), project.spec.get(f"{scope}Blacklist")
     if any(_is_kind(one, group, kind) for one in sequence(denied)):

@@ -1,4 +1,4 @@
-"""Findings of schemas: every object of a tree, and every Application that it generates, judged by a program."""
+"""Schema findings: a program checks every object of a tree, and every Application that it generates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Check = Callable[[Sequence[Mapping[str, Any]]], Checked]
 
 
 def schema_findings(world: World, check: Check) -> tuple[tuple[Finding, ...], Checked]:
-    """What a program has against the objects of a tree, and what it is.
+    """Return a program's findings about the objects of a tree, and its name.
 
-    Objects are checked that are applied as they are: no encrypted ones, and none that Flux substitutes variables in.
+    Only objects that are applied unchanged are checked: no encrypted ones, and none in which Flux substitutes
+    variables.
     """
     subjects: list[KubeObject | Application] = [
         item for item in world.tree.objects if "sops" not in item.data and "${" not in json.dumps(item.data)

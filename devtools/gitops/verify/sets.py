@@ -25,11 +25,11 @@ _DEFAULT = re.compile(r"\bdefault\s+(?:\"[^\"]*\"|[\w.-]+)\s+(\.[\w.]+)|(\.[\w.]
 _ALONE = re.compile(r"^\s*(?:\{\{-?\s*(?:/\*.*?\*/|[^{}]*?)\s*-?\}\}\s*)+$")
 _INLINE = re.compile(r"\{\{-?.*?-?\}\}")
 _PLACEHOLDER = "TEMPLATED"
-_LARGE = 10**6  # numbers from which Go writes an exponent
+_LARGE = 10**6  # smallest number that Go writes with an exponent
 
 
 def findings(world: World) -> Iterator[Finding]:
-    """Everything wrong with the ApplicationSets of a tree."""
+    """Yield all findings about the ApplicationSets of a tree."""
     for made in world.sets:
         yield from _templates(made)
         yield from _types(made.item)
@@ -64,7 +64,7 @@ def _templates(made: Generated) -> Iterator[Finding]:
 
 
 def _within(item: KubeObject, path: KeyPath, text: str) -> Location:
-    """The place of a text in a scalar: its line in a block scalar, else that of the key."""
+    """Return the place of a text in a scalar: its line in a block scalar, else that of the key."""
     start = item.at(*path)
     value: Any = item.data
     for key in path:
@@ -76,14 +76,14 @@ def _within(item: KubeObject, path: KeyPath, text: str) -> Location:
 
 
 def _block(start: Location, number: int, column: int) -> Location:
-    """The place of a line and column of a block scalar whose key is at `start`."""
+    """Return the place of a line and column of a block scalar whose key is at `start`."""
     lines = read_source(start.file).decode("utf-8", "replace").split("\n")
     indent = next((len(line) - len(line.lstrip()) for line in lines[start.line :] if line.strip()), 0)
     return Location(file=start.file, line=start.line + number, column=indent + column)
 
 
 def _types(item: KubeObject) -> Iterator[Finding]:
-    """Texts with placeholders where a boolean, number, list or map belongs."""
+    """Yield texts with placeholders in place of a boolean, number, list or map."""
     spec = mapping(mapping(item.spec.get("template")).get("spec"))
     for path, text in texts(spec):
         kind = type_of(path)
@@ -94,7 +94,7 @@ def _types(item: KubeObject) -> Iterator[Finding]:
 
 
 def patch_document(item: KubeObject) -> Document | None:
-    """The templatePatch with placeholders for its actions; None if that is not YAML."""
+    """Return the templatePatch with placeholders for its actions; None if that is not YAML."""
     text = item.spec.get("templatePatch")
     if not isinstance(text, str):
         return None
@@ -181,7 +181,7 @@ def _globs(world: World, item: KubeObject) -> Iterator[Finding]:
 
 
 def _failures(made: Generated) -> Iterator[Finding]:
-    """Templates that fail for some parameters: they freeze the whole set."""
+    """Yield templates that fail for some parameters, which blocks the whole set."""
     for parameters, error in made.failures:
         source = parameters.path or "its parameters"
         where = parameters.document.at() if parameters.document else made.item.at("spec", "template")
@@ -203,7 +203,7 @@ def _wave(item: KubeObject) -> Iterator[Finding]:
 
 
 def _components(world: World) -> Iterator[Finding]:
-    """Files that git generators read: keys that nothing reads, reserved keys, numbers."""
+    """Yield problems of files that git generators read: unused keys, reserved keys, numbers."""
     readers: dict[Path, list[Generated]] = {}
     documents: dict[Path, Document] = {}
     for made in world.sets:
@@ -233,7 +233,7 @@ def _components(world: World) -> Iterator[Finding]:
 
 
 def _nested(document: Document, key: str, value: Mapping[str, Any], sets: list[Generated]) -> Iterator[Finding]:
-    """Keys of a map that the templates read field by field, and never as a whole."""
+    """Yield the keys of a map that the templates read field by field, and never as a whole."""
     every = [action for made in sets for action in _actions(made.item)]
     whole = re.compile(rf"(?<![\w.])\$?\.{re.escape(key)}(?![\w.])")
     if any(whole.search(action) and not _BY_NAME.search(action) for action in every):
@@ -253,7 +253,7 @@ def _actions(item: KubeObject) -> Iterator[str]:
 
 
 def _mentioned(item: KubeObject) -> Iterator[str]:
-    """Every name that an action of the ApplicationSet could read; matchLabels and steps read labels only."""
+    """Yield every name that an action of the ApplicationSet could read; matchLabels and steps read labels only."""
     for action in _actions(item):
         for chain in re.finditer(r"(?<![\w\"`])((?:\.[A-Za-z_]\w*)+)", action):
             yield from chain[1].strip(".").split(".")

@@ -1,4 +1,4 @@
-"""Rules for the order of Applications: RollingSync steps, sync waves, what they need of the controller."""
+"""Rules for the order of Applications: RollingSync steps, sync waves, and the controller settings they need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PROGRESSIVE = "applicationsetcontroller.enable.progressive.syncs"
 
 
 def findings(world: World) -> Iterator[Finding]:
-    """Everything wrong with the order of Applications."""
+    """Yield all findings about the order of Applications."""
     for made in world.sets:
         yield from _steps(made)
         yield from _manual(made.item)
@@ -54,14 +54,14 @@ def _manual(item: KubeObject) -> Iterator[Finding]:
     if not steps or "automated" in policy or "automated:" in patch:
         return
     for number, step in enumerate(steps):
-        if step.get("maxUpdate") not in (0, "0%"):  # Argo CD takes the text "0" for an error, and updates one
+        if step.get("maxUpdate") not in (0, "0%"):  # Argo CD treats the text "0" as an error, and updates one
             where = item.at("spec", "strategy", "rollingSync", "steps", number)
             message = f"step {number + 1} of {item.name} syncs by itself, though its Applications are manual"
             yield finding("manual-rolling-sync", where, message)
 
 
 def _progressive(world: World) -> Iterator[Finding]:
-    """Only if the tree has the controller's parameters: otherwise it is the cluster that tells."""
+    """Check the controller's parameters, if the tree has them; otherwise only the cluster has them."""
     names = [made.item.name for made in world.sets if steps_of(made.item.spec)]
     for parameters in world.tree.of("ConfigMap", ""):
         value = mapping(parameters.data.get("data")).get(_PROGRESSIVE)
@@ -71,7 +71,7 @@ def _progressive(world: World) -> Iterator[Finding]:
 
 
 def _waves(world: World) -> Iterator[Finding]:
-    """Waves of plain Applications wait for each other only if Argo CD knows when one is healthy."""
+    """Check that Argo CD knows the health of Applications, without which waves do not wait for each other."""
     waves = {str(one.annotations.get(SYNC_WAVE, "0")) for one in world.applications if not one.generated}
     if len(waves) < 2:  # noqa: PLR2004 - one wave orders nothing
         return
