@@ -160,7 +160,7 @@ class Kube:
         return self._wire.failed_at >= since
 
     def now(self) -> datetime:
-        """The time of day by the server's clock, from its last answer."""
+        """Return the time of day by the server's clock, from its last answer."""
         return self._wire.now()
 
     @property
@@ -178,7 +178,7 @@ class Kube:
             self.version()
 
     def version(self) -> str:
-        """The server's version, `v1.34.4`."""
+        """Return the server's version, `v1.34.4`."""
         return str(self._json(Request(path="/version")).get("gitVersion", ""))
 
     def discover(self) -> None:
@@ -186,7 +186,7 @@ class Kube:
         self._discovery.forget()
 
     def served(self) -> tuple[Resource, ...]:
-        """Every served kind, in each version that serves it."""
+        """Return every served kind, in each version that serves it."""
         return self._discovery.served()
 
     def resource(self, kind: str, api_version: str = "") -> Resource | None:

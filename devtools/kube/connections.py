@@ -33,7 +33,7 @@ class Connections:
         return self._credentials.server
 
     def authorization(self) -> dict[str, str]:
-        """The header that authenticates this user, if a header does."""
+        """Return the header that authenticates this user, if a header does."""
         if self._credentials.needs_sdk:
             from devtools.kube.sdk import refused
 
@@ -89,7 +89,7 @@ class Connections:
 
 
 def tracking_pools(track: Callable[[socket.socket], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """The pools of urllib3 that call `track` with the socket of each connection they make, its handshake included."""
+    """Return urllib3's pools that call `track` with the socket of each connection they make, handshake included."""
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 

@@ -28,7 +28,7 @@ class Resource:
     namespaced: bool
 
     def path(self, namespace: str = "", name: str = "") -> str:
-        """The URL path of the collection, or of one object."""
+        """Return the URL path of the collection, or of one object."""
         root = "/api/v1" if self.api_version == "v1" else f"/apis/{self.api_version}"
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         return f"{root}{scope}/{self.plural}" + (f"/{name}" if name else "")
@@ -50,11 +50,11 @@ class Discovery:
             self._kinds = None
 
     def served(self) -> tuple[Resource, ...]:
-        """Every served kind, in each version that serves it, preferred versions first."""
+        """Return every served kind, in each version that serves it, preferred versions first."""
         return self._known(0.0)
 
     def find(self, kind: str, api_version: str = "") -> Resource | None:
-        """The served kind; the core groups win over others where `api_version` is empty."""
+        """Return the served kind; the core groups win over others where `api_version` is empty."""
         asked = time.monotonic()
         return _pick(self._known(0.0), kind, api_version) or _pick(self._known(asked - AGAIN), kind, api_version)
 

@@ -105,7 +105,7 @@ class Wire:
         return self._connections.server
 
     def now(self) -> datetime:
-        """The time of day by the server's clock, from its last answer; by the local clock if it sent no date."""
+        """Return the time of day by the server's clock, from its last answer; by the local clock if it sent no date."""
         from email.utils import parsedate_to_datetime
 
         text, came = self._date
