@@ -71,7 +71,7 @@ class Stored:
         return cls(namespace=namespace, document=document, parts=parts, hooks=hooks)
 
     def items(self) -> tuple[dict[str, Any], ...]:
-        """The objects of the manifest, without hooks."""
+        """Return the objects of the manifest, without hooks."""
         return tuple(item for part in self.parts for item in part.items)
 
     def objects(self) -> tuple[ObjectRef, ...]:
@@ -79,26 +79,26 @@ class Stored:
         return tuple(map(self._ref, self.items()))
 
     def crds(self) -> tuple[str, ...]:
-        """The names of the CRDs in the manifest."""
+        """Return the names of the CRDs in the manifest."""
         return tuple(ref.name for ref in self.objects() if ref.kind == _CRD)
 
     def tests(self) -> tuple[ObjectRef, ...]:
-        """The objects of its test hooks, which an uninstall leaves behind."""
+        """Return the objects of its test hooks, which an uninstall leaves behind."""
         return tuple(self._ref(item) for events, item in self._hooked() if events & _TEST)
 
     def ended_hooks(self) -> tuple[ObjectRef, ...]:
-        """The Jobs and Pods of its other hooks that an uninstall also leaves behind, except for those to be kept."""
+        """Return the Jobs and Pods of its other hooks, which an uninstall also leaves, without those to be kept."""
         runs = [item for events, item in self._hooked() if not events & _TEST and item["kind"] in _RUNS]
         return tuple(self._ref(item) for item in runs if KEEP not in annotations_of(item))
 
     def lasting_hooks(self) -> tuple[ObjectRef, ...]:
-        """The other objects of its hooks that an uninstall also leaves behind: RBAC, webhooks, volumes."""
+        """Return the other objects of its hooks that an uninstall also leaves behind: RBAC, webhooks, volumes."""
         known = {*self.tests(), *self.ended_hooks()}
         refs = dict.fromkeys(self._ref(item) for _, item in self._hooked())
         return tuple(ref for ref in refs if ref not in known)
 
     def _hooked(self) -> Iterator[tuple[frozenset[str], dict[str, Any]]]:
-        """The objects of its hooks, each with its events."""
+        """Yield the objects of its hooks, each with its events."""
         for events, manifest in self.hooks:
             for item in documents(manifest):
                 yield events, item
