@@ -122,7 +122,7 @@ class Contract:
         return f"{subject} {self.jsonpath} = {HIDDEN if self.hides(self.equals) else self.equals}"
 
     def hides(self, value: str) -> bool:
-        """Whether a value at its path is secret."""
+        """Return whether a value at its path is secret."""
         if self.kind == "Secret" and _DATA.match(self.jsonpath):
             return bool(value)
         return bool(value) and is_secret(_KEY.findall(self.jsonpath), value)
@@ -276,7 +276,7 @@ class SetValue:
     where: Location  # its place in the files
 
     def shown(self) -> dict[str, str]:
-        """The value as text, JSON if it is not text."""
+        """Return the value as text, JSON if it is not text."""
         value, before = (one if isinstance(one, str) else json.dumps(one) for one in (self.value, self.declared))
         return {"key": self.key, "value": value, "before": before, "where": str(self.where)}
 
@@ -306,15 +306,15 @@ class Stack:
     after: tuple[Hook, ...] = ()
 
     def releases(self) -> tuple[Release, ...]:
-        """All releases, in layer order, disabled ones too."""
+        """Return all releases, in layer order, disabled ones too."""
         return tuple(release for layer in self.layers for release in layer.releases)
 
     def must_exist(self) -> frozenset[str]:
-        """The namespaces that are neither created nor removed: `create_namespace: false` of a release says so."""
+        """Return the namespaces that are never created or removed: a release has `create_namespace: false`."""
         return frozenset(release.namespace for release in self.releases() if not release.create_namespace)
 
     def layer(self, name: str) -> Layer:
-        """The layer of exactly this name; KeyError where there is none."""
+        """Return the layer of exactly this name; KeyError where there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
