@@ -148,7 +148,7 @@ class Watch:
         self.symptom = self.symptom or self._patience.expired(self._symptoms(item))
 
     def needs_no_helm(self) -> bool:
-        """Whether helm's wait cannot succeed: on a permanent failure, or some time after the end of the object."""
+        """Return whether helm's wait cannot succeed: on a permanent failure, or some time after the object's end."""
         return self.symptom is not None or (self.settled is not None and time.monotonic() - self.settled > LINGER)
 
     @property
@@ -195,7 +195,7 @@ class Watch:
         return next((last_lines for pod in self.pods.values() if (last_lines := _exit(pod))), "")
 
     def nodes(self) -> set[str]:
-        """The nodes it ran on."""
+        """Return the nodes it ran on."""
         return {str((pod.get("spec") or {}).get("nodeName") or "") for pod in self.pods.values()}
 
     def _last_line(self) -> str:
