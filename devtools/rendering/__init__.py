@@ -1,1 +1,1 @@
-"""Renders charts with helm as an install or upgrade would, and changes nothing."""
+"""Renders charts with helm as an install or upgrade would, without changing anything."""

@@ -1,4 +1,4 @@
-"""The files that a rendered release becomes: one for each object, named by what it is. Pure."""
+"""Turns a rendered release into files: one for each object, named by its kind and name. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def files_of(
 ) -> dict[PurePosixPath, bytes]:
     """Return the files of a release by their paths: objects, `hooks/`, `crds/`, and `values.yaml` unless None.
 
-    With a `redactor`, secrets are hidden, and so is what differs at each rendering: the same inputs give the same
-    bytes.
+    With a `redactor`, secrets and values that differ at each rendering are hidden: the same inputs give the same bytes.
     """
     root = PurePosixPath(release.layer, f"{release.namespace}_{release.name}")
     files: dict[PurePosixPath, bytes] = {}
@@ -40,7 +39,7 @@ def files_of(
 
 
 def _shown(rendering: StepRendering, redactor: Redactor | None) -> Iterator[tuple[str, _Object]]:
-    """Yield every object with the folder it belongs to, without what may not be shown."""
+    """Yield every object with its folder, without values that may not be shown."""
     rendered, again = rendering.rendered, rendering.again
     found = [("", item) for item in (rendered.objects if rendered else ())]
     found += [("hooks", hook.object) for hook in (rendered.hooks if rendered else ())]
@@ -52,7 +51,7 @@ def _shown(rendering: StepRendering, redactor: Redactor | None) -> Iterator[tupl
 
 
 def _hidden(item: _Object, varying: Iterable[Steps], redactor: Redactor) -> _Object:
-    """Return an object without secrets and without what differs at each rendering."""
+    """Return an object without secrets and without values that differ at each rendering."""
     if item.get("kind") == "CustomResourceDefinition":
         return item
     body = _copied(item)
@@ -66,7 +65,7 @@ def _hidden(item: _Object, varying: Iterable[Steps], redactor: Redactor) -> _Obj
 
 
 def _blank(body: Any, steps: Steps) -> None:
-    """Hide the value at a path, or the whole in which it cannot be found."""
+    """Hide the value at a path, or the value around it if the path is not found."""
     for number, step in enumerate(steps):
         below = _at(body, step)
         if below is None:
@@ -98,7 +97,7 @@ def _copied(value: Any) -> Any:
 
 
 def _name(item: _Object, release: Release) -> str:
-    """Return the name of an object's file: `deployment_web.yaml`, with a namespace that is not the release's."""
+    """Return the name of an object's file: `deployment_web.yaml`, with its namespace if that is not the release's."""
     metadata = item.get("metadata") or {}
     namespace = str(metadata.get("namespace") or release.namespace)
     parts = [str(item.get("kind", "")).lower(), *([namespace] if namespace != release.namespace else [])]

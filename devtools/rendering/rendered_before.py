@@ -16,18 +16,18 @@ _MOST = 5000
 class RenderedBefore:
     """Digests of inputs that were rendered without an error, in a file of the user's cache.
 
-    A file that cannot be read or written is none: everything is rendered again.
+    If the file cannot be read or written, everything is rendered again.
     """
 
     def __init__(self, directory: Path, name: str) -> None:
-        """`name` tells the files in one directory apart."""
+        """`name` distinguishes the files in one directory."""
         self._file = directory / hashlib.sha256(name.encode()).hexdigest()[:24]
         self._keys: dict[str, None] = {}
         with contextlib.suppress(OSError, UnicodeError), opened(self._file) as file:
             self._keys = dict.fromkeys(file.read().decode().split())
 
     def __contains__(self, key: str) -> bool:
-        """Whether these inputs were rendered."""
+        """Return whether these inputs were rendered."""
         return key in self._keys
 
     def add(self, keys: Iterable[str]) -> None:

@@ -35,7 +35,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """What helm made of a release's chart: `text` as helm printed it, its objects and hooks. Holds secrets."""
+    """A release's rendered chart: `text` as helm printed it, its objects and hooks. Holds secrets."""
 
     text: str
     objects: tuple[Mapping[str, Any], ...]
@@ -46,18 +46,18 @@ class RenderingFailed(DevtoolsError):
     """Helm could not render a release, or rendered something that is not a list of objects."""
 
     def __init__(self, failure: HelmFailure) -> None:
-        """For what helm said."""
+        """`failure` is the classified error of helm."""
         super().__init__(failure.text, hint=failure.hint)
         self.failure = failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What templates see of the cluster; empty: helm's defaults."""
+    """The capabilities of the cluster that templates see; empty: helm's defaults."""
 
     kube_version: str = ""
     api_versions: tuple[str, ...] = ()  # `group/version` and `group/version/Kind`
-    upgrade: bool = False  # the release is there already
+    upgrade: bool = False  # the release exists already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Renderer:
     context: str = ""
 
     def each(self, work: Callable[[Input], Output], inputs: Sequence[Input]) -> list[Output]:
-        """Do the same for each, as many at a time as helm may run."""
+        """Apply a function to each item, at most `workers` at a time."""
         with ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="render") as pool:
             return list(pool.map(work, inputs))
 
@@ -81,7 +81,7 @@ class Renderer:
     ) -> Rendered:
         """Render by `helm template`, which talks to no cluster, so that `lookup` finds nothing.
 
-        With `crds` what is in `crds/` is part of it. Raises RenderingFailed, Interrupted or TimedOut.
+        With `crds` the content of `crds/` is part of the result. Raises RenderingFailed, Interrupted or TimedOut.
         """
         known = known or Capabilities()
         command = self._helm.template(
@@ -138,7 +138,7 @@ class Renderer:
 
 @contextlib.contextmanager
 def renderer(program: Path, runner: Runner, kubeconfig: Path | None = None, context: str = "") -> Iterator[Renderer]:
-    """Yield a renderer whose directories go with it."""
+    """Yield a renderer, and delete its directories afterwards."""
     with tempfile.TemporaryDirectory(prefix="devtools-helm-") as home:
         yield Renderer(
             program=program,
@@ -151,7 +151,7 @@ def renderer(program: Path, runner: Runner, kubeconfig: Path | None = None, cont
 
 
 def _parsed(text: str) -> tuple[dict[str, Any], ...]:
-    """Return the objects of a manifest; raises RenderingFailed if it is not one."""
+    """Return the objects of a manifest; raise RenderingFailed if it is not a manifest."""
     try:
         return tuple(documents(text))
     except DevtoolsError as error:

@@ -1,4 +1,4 @@
-"""Renders the steps of a plan as helm will when their turn comes, with the kinds that earlier steps bring."""
+"""Renders the steps of a plan as helm will at their turn, with the kinds that earlier steps install."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CRD = "CustomResourceDefinition"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRendering:
-    """What a step's chart renders to; `failure` says why it cannot be rendered.
+    """A step's rendered chart; `failure` says why it cannot be rendered.
 
     `again` is a second rendering, of a chart whose templates may render differently each time. `blind`: a template
     that reads the cluster was rendered without it.
@@ -33,13 +33,13 @@ class StepRendering:
     blind: bool = False
 
     def kinds(self) -> tuple[str, ...]:
-        """Return what its CRDs will serve, as `group/version` and `group/version/Kind`."""
+        """Return the kinds that its CRDs will serve, as `group/version` and `group/version/Kind`."""
         rendered = self.rendered.objects if self.rendered else ()
         return api_versions([*(item.data for item in self.crds), *rendered])
 
 
 def api_versions(objects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return what the CRDs among these objects will serve, as helm's capabilities name it."""
+    """Return the kinds that the CRDs among these objects will serve, as helm's capabilities name them."""
     found: dict[str, None] = {}
     for item in objects:
         if item.get("kind") != _CRD:
@@ -62,15 +62,15 @@ def render_steps(
 ) -> dict[ReleaseId, StepRendering]:
     """Render every step that installs or upgrades; `served` is None without a cluster.
 
-    Charts that read what the cluster serves come second, when it is known which kinds the steps before them bring.
-    Each chart is rendered once, and once more if its templates may render differently each time. `memory` keeps
-    renderings for other plans: the same inputs are not rendered again.
+    Charts that read the kinds the cluster serves are rendered second, when the kinds from earlier steps are known. Each
+    chart is rendered once, and once more if its templates may render differently each time. `memory` holds renderings
+    for other plans: the same inputs are not rendered again.
     """
     return _Steps(renderer, plan, values, served, kube_version, {} if memory is None else memory).all()
 
 
 class _Steps:
-    """One plan's renderings."""
+    """The renderings of one plan."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class _Steps:
             yield [step for step in steps if wave[step.id] == number]
 
     def _look(self, step: Step) -> tuple[Uses, tuple[ChartObject, ...]] | ConfigError:
-        """Read the chart: what its templates use, and what comes before them."""
+        """Read the chart: which functions its templates use, and which CRDs it installs before them."""
         path, values = step.release.chart.path, self._values[step.id]
         try:
             return uses_of(path, values), prerequisites(step.release, values)
@@ -150,7 +150,7 @@ class _Steps:
             try:
                 rendered = self._renderer.on_cluster(step.release, self._values[step.id], take=step.take)
                 return StepRendering(rendered=rendered, crds=crds)
-            except RenderingFailed as error:  # also what the cluster would refuse: that is shown by object
+            except RenderingFailed as error:  # also if the cluster would refuse it: that is shown by object
                 refusal = error
         known = Capabilities(
             kube_version=self._version,
@@ -164,7 +164,7 @@ class _Steps:
         return StepRendering(rendered=rendered, crds=crds, blind=uses.live and self._has_cluster)
 
     def _coming(self, step: Step, crds: tuple[ChartObject, ...]) -> tuple[str, ...]:
-        """Return what will be served only when the steps that this one needs are done."""
+        """Return the kinds that will be served only when the steps that this one needs are done."""
         before = [self._found[one.id] for one in behind(self._plan, step) if one.id in self._found]
         every = [*api_versions(item.data for item in crds), *(name for item in before for name in item.kinds())]
         return tuple(name for name in dict.fromkeys(every) if name not in self._served)
