@@ -75,7 +75,7 @@ class Wait:
             raise Interrupted(self.cancel.reason or "interrupted")
 
     def over(self) -> bool:
-        """Whether no time is left."""
+        """Return whether no time is left."""
         return time.monotonic() >= self.deadline
 
     def polling(self) -> Polling:
