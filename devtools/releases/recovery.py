@@ -32,7 +32,7 @@ class Recovery:
     revision: int = 0
 
     def notice(self, state: str) -> str:
-        """The message for users."""
+        """Return the message for users."""
         cause = "was never deployed" if state == "failed" else f"was left {state} by an interrupted helm"
         does = {
             "rollback": f"rolled back to revision {self.revision} first",

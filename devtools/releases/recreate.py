@@ -60,7 +60,7 @@ class Refused(Failure):
 
 
 def immutable(found: Sequence[Refusal]) -> tuple[ObjectRef, ...]:
-    """The objects with a change to immutable fields."""
+    """Return the objects with a change to immutable fields."""
     return tuple(item.ref for item in found if item.why == "immutable")
 
 
