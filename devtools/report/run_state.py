@@ -187,7 +187,7 @@ class RunState:
         return reasons.pop() if alone else ""
 
     def result(self) -> str:
-        """The run in one word: passed, simulated, unchanged, planned, failed or interrupted."""
+        """Return the run in one word: passed, simulated, unchanged, planned, failed or interrupted."""
         if self.finished is None or self.finished.exit_code == INTERRUPTED:
             return "interrupted"
         if self.finished.exit_code or self.has_failed():
@@ -208,7 +208,7 @@ class RunState:
         return sum(item.simulated_pods for item in self.releases.values())
 
     def has_failed(self) -> bool:
-        """Whether anything failed."""
+        """Return whether anything failed."""
         outcomes = (item.outcome for item in self.releases.values())
         verdicts = [test.verdict for test in self.tests.values()] + [item.verdict for item in self.contracts]
         return Outcome.FAILED in outcomes or Verdict.FAILED in verdicts

@@ -22,7 +22,7 @@ class Summary(RunState):
     """A sink that collects the summary of a run as one JSON document; it writes nothing."""
 
     def to_json(self) -> dict[str, Any]:
-        """The documented run summary."""
+        """Return the documented run summary."""
         steps = {step.release: step for step in (self.plan.steps if self.plan else ())}
         end = self.finished
         return {

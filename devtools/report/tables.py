@@ -76,7 +76,7 @@ def _width(out: TextIO) -> int:
 
 
 def layers_json(stack: Stack, facts: Facts | None, note: str = "", whole: Stack | None = None) -> dict[str, Any]:
-    """The documented `layers` document; states are `unknown` without `facts`."""
+    """Return the documented `layers` document; states are `unknown` without `facts`."""
     return {
         "version": VERSION,
         "kind": "layers",
@@ -191,7 +191,7 @@ def _release_lines(item: Mapping[str, Any], pad: int, states: int, width: int) -
 
 
 def cluster_json(status: ClusterStatus) -> dict[str, Any]:
-    """The documented `cluster-status` document."""
+    """Return the documented `cluster-status` document."""
     return {
         "version": VERSION,
         "kind": "cluster-status",

@@ -38,7 +38,7 @@ _STYLES: dict[str, Style] = {"failed": "bad", "interrupted": "bad"}
 
 
 def final_lines(state: RunState, screen: Screen) -> list[Line]:
-    """The whole last screen."""
+    """Return the whole last screen."""
     width, cwd = screen.width, screen.cwd
     lines: list[Line] = []
     if state.plan and state.plan.dry_run:
@@ -67,7 +67,7 @@ def _table(state: RunState, marks: Marks, width: int, *, verbose: bool) -> list[
 
 
 def _release_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int, *, verbose: bool) -> list[Line]:
-    """The releases of a layer; several unchanged, disabled or unreached ones are one row."""
+    """Return the releases of a layer; several unchanged, disabled or unreached ones are one row."""
     lines: list[Line] = []
     items = [item for item in state.releases.values() if item.layer == layer]
     collapsed = _QUIET if len(state.releases) <= _LISTED else _OUTCOMES
@@ -88,7 +88,7 @@ def _release_rows(state: RunState, layer: str, marks: Marks, width: int, pad: in
 
 
 def _test_rows(state: RunState, layer: str, marks: Marks, width: int, pad: int) -> list[Line]:
-    """The tests of a layer; several that were skipped for the same reason are one row."""
+    """Return the tests of a layer; several that were skipped for the same reason are one row."""
     lines: list[Line] = []
     items = [item for item in state.tests.values() if item.layer == layer]
     for reason in dict.fromkeys(item.reason for item in items if item.word == "skipped"):

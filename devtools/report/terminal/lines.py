@@ -175,7 +175,7 @@ def log_lines(state: RunState, release: str, test: str, log: str) -> list[Line]:
 
 
 def output_lines(event: StepOutput) -> list[Line]:
-    """A line that Helm or a hook printed."""
+    """Return a line that Helm or a hook printed."""
     return [(Span(f"    {event.release or 'stack'} | {clean(event.line)}"),)]
 
 
