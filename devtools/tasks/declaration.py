@@ -96,7 +96,7 @@ class LayerTask(_OurTask):
         return arguments
 
     def _has_layer(self) -> bool:
-        """Whether a layer stands on the command line, which is read again and again: it is short."""
+        """Return whether a layer stands on the command line, which is read again and again: it is short."""
         from devtools.tasks.positional import has_positional
 
         program = running_program()
@@ -106,12 +106,12 @@ class LayerTask(_OurTask):
 
 
 def _is_dry(args: Sequence[Any]) -> bool:
-    """Whether invoke was given `--dry`, or `run.dry` in its configuration."""
+    """Return whether invoke was given `--dry`, or `run.dry` in its configuration."""
     return bool(args) and isinstance(args[0], Context) and bool(args[0].config.run.dry)
 
 
 def _typed(task: Task[Any]) -> str:
-    """A task's name as it is typed: `cluster.delete`."""
+    """Return a task's name as it is typed: `cluster.delete`."""
     program = running_program()
     root = getattr(program, "collection", None) if program else None
     names = (name for name in root.task_names if root[name] is task) if root else iter(())

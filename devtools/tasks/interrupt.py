@@ -48,7 +48,7 @@ def end_quietly(ours: type[Task[Any]]) -> None:
 
 
 def _running(frame: FrameType | None) -> object:
-    """The task that is running; None where invoke has not come to any yet."""
+    """Return the task that is running; None where invoke has not come to any yet."""
     while frame is not None:
         if frame.f_code is Task.__call__.__code__:
             return frame.f_locals["self"]

@@ -43,7 +43,7 @@ class _Mention:
         return any(argument.name == "name" for argument in self.flags.args.values())
 
     def takes(self, word: str) -> bool:
-        """Whether a word is this task's for sure, were it the next task's name or not."""
+        """Return whether a word is this task's for sure, were it the next task's name or not."""
         flag, equals, _ = word.partition("=")
         known = self.flags.flags
         if word in known or word in self.flags.inverse_flags:
@@ -63,7 +63,7 @@ class _Mention:
 
 
 def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> bool:
-    """Whether each mention of a task is followed by one bare word that can only be meant for it.
+    """Return whether each mention of a task is followed by one bare word that can only be meant for it.
 
     That is: no flag, no flag's value and no task of `root`. What follows something that is not known is not looked at:
     invoke refuses it.
@@ -73,7 +73,7 @@ def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> boo
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Whether a task is followed by --help, which invoke would take for the argument that the task needs."""
+    """Return whether a task is followed by --help, which invoke would take for the argument that the task needs."""
     before = [*words[: words.index("--")]] if "--" in words else [*words]
     return not {"--help", "-h"}.isdisjoint(before)
 
@@ -110,7 +110,7 @@ def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
 
 
 def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Mention], str]:
-    """The tasks on a command line, and the first word that is no task's and no task, empty if there is none.
+    """Return the tasks on a command line, and the first word that is no task's and no task, empty if there is none.
 
     What follows that word, or the first odd flag, is not read.
     """
@@ -133,12 +133,12 @@ def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Men
 
 
 def _tasks(root: Collection) -> dict[str, AnyTask]:
-    """Every task by each of its names."""
+    """Return every task by each of its names."""
     return {name: root[first] for first, others in root.task_names.items() for name in (first, *others)}
 
 
 def _flags(task: AnyTask) -> ParserContext:
-    """A task's flags, as it declares them; reading them uses up its help, so a copy is read."""
+    """Return a task's flags, as it declares them; reading them uses up its help, so a copy is read."""
     probe = copy.copy(task)
     probe.help = dict(task.help)
     return ParserContext(name="probe", args=Task.get_arguments(probe, ignore_unknown_help=True))
