@@ -42,7 +42,7 @@ def dialect() -> Dialect:
 
 
 def library_globals() -> Globals:
-    """The functions of the language itself, `struct`, and the call stack."""
+    """Return the functions of the language itself, `struct`, and the call stack."""
     import starlark
 
     extensions = [starlark.LibraryExtension.StructType, starlark.LibraryExtension.CallStack]

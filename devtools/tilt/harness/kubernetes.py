@@ -80,7 +80,7 @@ class Entity:
         return [self.name, self.kind, self.namespace, self.group or "core"]
 
     def templates(self) -> Iterator[Mapping[str, Any]]:
-        """The pod templates of a workload of Kubernetes's own."""
+        """Yield the pod templates of a workload of Kubernetes's own."""
         if self.kind in _PODS:
             spec = _mapping(self.data.get("spec"))
             if self.kind == "CronJob":
@@ -88,14 +88,14 @@ class Entity:
             yield _mapping(spec.get("template"))
 
     def pod_specs(self) -> Iterator[Mapping[str, Any]]:
-        """The pods that it is or makes."""
+        """Yield the pods that it is or makes."""
         bodies = [self.data] if self.kind == "Pod" and self.api_version == "v1" else self.templates()
         for body in bodies:
             if isinstance(spec := body.get("spec"), Mapping):
                 yield spec
 
     def containers(self) -> Iterator[Mapping[str, Any]]:
-        """The containers of its pods."""
+        """Yield the containers of its pods."""
         for spec in self.pod_specs():
             for key in ("initContainers", "containers"):
                 yield from _mappings(spec.get(key))

@@ -88,7 +88,7 @@ class Loaded:
         raise KeyError(f"no resource {name!r}; near: {', '.join(near) or 'none'}")
 
     def order(self) -> tuple[str, ...]:
-        """The names of the resources that `tilt up` runs, dependencies first; otherwise in order of creation."""
+        """Return the names of the resources that `tilt up` runs, dependencies first; otherwise in order of creation."""
         run = {item.name: item.resource_deps for item in self.resources if item.enabled and item.auto_init}
         return in_order({name: tuple(dep for dep in deps if dep in run) for name, deps in run.items()})
 
