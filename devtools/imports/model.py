@@ -40,7 +40,7 @@ class Chart:
         return self.name.startswith("kustomize/") and any(b"namespace:" in raw for raw in self.files.values())
 
     def __str__(self) -> str:
-        """Its name and version."""
+        """Return its name and version."""
         return f"{self.name.partition('@')[0]} {self.version}".rstrip()
 
 

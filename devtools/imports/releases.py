@@ -52,7 +52,7 @@ class Release:
         return next(iter(self.found.values()))
 
     def is_on(self, environment: str) -> bool:
-        """Whether it is installed in an environment."""
+        """Return whether it is installed in an environment."""
         return environment in self.found and self.found[environment].installed
 
 
