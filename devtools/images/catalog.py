@@ -60,7 +60,7 @@ class Pinned:
         return "build" if self.build else "archive" if self.archive else "pull"
 
     def __str__(self) -> str:
-        """Its name and tag."""
+        """Return its name and tag."""
         return str(self.reference)
 
 
@@ -80,11 +80,11 @@ class Catalog:
     images: Mapping[str, Pinned] = field(default_factory=dict)
 
     def find(self, reference: Reference) -> Pinned | None:
-        """The entry of the image that a chart names."""
+        """Return the entry of the image that a chart names."""
         return self.images.get(reference.tagged)
 
     def chosen(self, names: Iterable[str]) -> tuple[Pinned, ...]:
-        """The images of these names (`docker.io/alpine/k8s`, with or without tag, or `k8s`), all without any.
+        """Return the images of these names (`docker.io/alpine/k8s`, with or without tag, or `k8s`), all without any.
 
         Raises ConfigError with near matches for a name that none has, or several.
         """
@@ -104,7 +104,7 @@ class Catalog:
 
 
 def load_catalog(root: Path) -> Catalog:
-    """The catalog of the repository at `root`; ConfigError with every problem of the file."""
+    """Return the catalog of the repository at `root`; ConfigError with every problem of the file."""
     path = root / FILE
     if not path.exists():
         return Catalog(file=FILE)
@@ -153,7 +153,7 @@ def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> 
 
 
 def _missing(entry: Pinned, document: Document, index: int, root: Path) -> list[Problem]:
-    """A build without its Dockerfile; an archive need not be there before it is wanted."""
+    """Return a build without its Dockerfile; an archive need not be there before it is wanted."""
     if entry.build is None or entry.build.file.is_file():
         return []
     key = "context" if not entry.build.context.is_dir() else "file"
@@ -164,6 +164,6 @@ def _missing(entry: Pinned, document: Document, index: int, root: Path) -> list[
 
 
 def _forms(reference: Reference) -> tuple[str, ...]:
-    """The ways to write it."""
+    """Return the ways to write it."""
     names = (reference.short, reference.name.removeprefix("docker.io/"), reference.name)
     return tuple(form for name in names for form in (name, f"{name}:{reference.tag}"))
