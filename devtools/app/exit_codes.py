@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Run a command in this process and exit with its code; 0 returns, so that invoke can run the next task.
 
-    `output` must be one of `outputs`; with json an error before there is a result is a document on stdout, too.
+    `output` must be one of `outputs`; with json an error without a result is printed as a document on stdout, too.
     `environment` is as typed (default: the usual one), `sets` are values of it, as `key=value`.
     """
     gc.set_threshold(_GARBAGE)

@@ -21,7 +21,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
 def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield its members in order; raises one of `UNREADABLE`.
 
-    A negative size would make tarfile go backwards, for ever (CVE-2025-8194).
+    A negative size would make tarfile loop backwards for ever (CVE-2025-8194).
     """
     for member in archive:
         if member.size < 0:

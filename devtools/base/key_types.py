@@ -1,8 +1,8 @@
-"""Types of the keys in files that people write, with their limits.
+"""Types of the keys in hand-written files, with their limits.
 
-A class of the model declares each key once: one of these types, and a docstring. `config.validate` has pydantic check a
-file by them, `config.schema` describes them to editors. Pydantic is not imported here, because a run that finds nothing
-to do loads the model and does not need it.
+A class of the model declares each key once: one of these types, and a docstring. `config.validate` validates files
+against them with pydantic, `config.schema` describes them to editors. Pydantic is not imported here, because a run that
+finds nothing to do loads the model and does not need pydantic.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class StageStatus:
 
     @property
     def ok(self) -> bool:
-        """Report whether nothing is left to do."""
+        """Whether nothing is left to do."""
         return self.state in {"ready", "unused"}
 
 

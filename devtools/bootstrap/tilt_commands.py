@@ -17,7 +17,7 @@ from devtools.process.runner import Command
 
 PORT = 10350  # Tilt's own default
 _ASKING = 20.0  # seconds
-TILTFILE = "(Tiltfile)"  # the resource that stands for the Tiltfile itself
+TILTFILE = "(Tiltfile)"  # the resource of the Tiltfile itself
 _STRANGE = "not a list of Tilt's objects"
 _UP = ("up", "--stream")
 
@@ -38,7 +38,7 @@ class TiltResource:
 
     @property
     def failed(self) -> bool:
-        """Its last build, or what it runs, failed."""
+        """Whether its last build or its program failed."""
         return "error" in {self.update, self.runtime}
 
 
@@ -122,7 +122,7 @@ def _reason_first(error: str) -> str:
 def dead_watches(output: str) -> dict[str, str]:
     """Return which resources do not notice changed files, and why, from the output of `get filewatches`.
 
-    At the limits of inotify(7) Tilt goes on without a watcher. ValueError if it is something else.
+    At the limits of inotify(7) Tilt continues without a watcher. ValueError if it is something else.
     """
     found: dict[str, str] = {}
     for item in _items(output):

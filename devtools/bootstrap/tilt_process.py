@@ -199,7 +199,7 @@ class TiltProcess:
         return None
 
     def start(self, progress: Progress, *args: str) -> Running:
-        """Start it in a session of its own and wait until its UI answers.
+        """Start it in its own session and wait until its UI answers.
 
         Raises TiltFault if it ends before that; TimedOut or Interrupted, with Tilt stopped again.
         """

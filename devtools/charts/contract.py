@@ -1,4 +1,4 @@
-"""What is known of a third-party chart without having it: the `contract` of its entry in the lock."""
+"""Describes a third-party chart without its archive: the `contract` of its entry in the lock."""
 
 from __future__ import annotations
 

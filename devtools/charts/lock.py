@@ -1,4 +1,4 @@
-"""`charts/third_party/lock.yaml`: the pinned charts, where each comes from, the sha256 of its archive, its contract."""
+"""`charts/third_party/lock.yaml`: the pinned charts, each with its source, its archive's sha256, and its contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields that a release's `ignore` leaves to others; pure."""
+"""Fields that a release's `ignore` leaves to other managers; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that SOPS encrypted: recognises them, finds plain text in them, and names who can decrypt them; pure."""
+"""Files that SOPS encrypted: recognises them, finds plain text in them, and lists their recipients; pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_encrypted(content: bytes) -> bool:
 
 
 def recipients(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return who can decrypt a file, such as `age age1…` and `PGP FBC7…`, in the order of its metadata."""
+    """Return the recipients of a file, such as `age age1…` and `PGP FBC7…`, in the order of its metadata."""
     found: dict[str, None] = {}
     metadata = data.get(_METADATA)
     for keys in _groups(metadata if isinstance(metadata, Mapping) else {}):

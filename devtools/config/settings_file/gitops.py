@@ -1,4 +1,4 @@
-"""What `gitops` in devtools.yaml says, with its defaults filled in."""
+"""The settings under `gitops` in devtools.yaml, with defaults filled in."""
 
 from __future__ import annotations
 
