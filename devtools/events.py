@@ -48,7 +48,7 @@ class RunStarted:
     """A run begins; `directory` holds its logs."""
 
     run: str
-    what: str  # what was typed: "layer 40-data-plane"
+    what: str  # the command as typed: "layer 40-data-plane"
     stack: str
     environment: str
     provider: str
@@ -78,8 +78,8 @@ class PlannedSet:
 
     key: str
     value: str
-    before: str  # what the environment's files say
-    where: str  # where they say it
+    before: str  # the value in the environment's files
+    where: str  # its place in the files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

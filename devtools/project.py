@@ -79,7 +79,7 @@ class Project:
 
     @property
     def provider(self) -> Provider:
-        """What creates, finds and removes the cluster: `find()`, `ensure(say)`."""
+        """The provider that creates, finds and removes the cluster: `find()`, `ensure(say)`."""
         return self.app.provider
 
     def stack(self) -> Stack:

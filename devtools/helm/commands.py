@@ -139,7 +139,7 @@ class Helm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What `upgrade --output json` reports about the release it made."""
+    """The result of `upgrade --output json`."""
 
     revision: int
     objects: tuple[ObjectRef, ...]

@@ -1,4 +1,4 @@
-"""Parses what the API server refused from Helm's error message; pure.
+"""Parses the API server's refusals from Helm's error message; pure.
 
 The wording is Helm's (`pkg/kube/client.go` and `pkg/action/validate.go` of Helm 4), around that of the API server
 (`structured-merge-diff` for conflicts, `field.Error` for invalid fields).

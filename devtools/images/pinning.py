@@ -15,7 +15,7 @@ from devtools.images.catalog import FILE
 
 
 def pin(root: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
-    """Set `digest` of these images (`name:tag`) if it is null; return those that were set.
+    """Set `digest` of these images (`name:tag`) if it is null; return the ones it set.
 
     An entry without the key is not changed: its tag is expected to move. Raises EnvironmentFault if the file cannot be
     written.

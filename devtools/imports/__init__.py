@@ -1,1 +1,1 @@
-"""Converts what other tools declare into layers, overlays and lock entries. Pure."""
+"""Converts declarations of other tools into layers, overlays and lock entries. Pure."""

@@ -54,7 +54,7 @@ class Discovery:
         return self._known(0.0)
 
     def find(self, kind: str, api_version: str = "") -> Resource | None:
-        """Return the served kind; the core groups win over others where `api_version` is empty."""
+        """Return the served kind; if `api_version` is empty, core groups have precedence."""
         asked = time.monotonic()
         return _pick(self._known(0.0), kind, api_version) or _pick(self._known(asked - AGAIN), kind, api_version)
 

@@ -148,7 +148,7 @@ def hold(
     lost: Callable[[EnvironmentFault], None],
     every: float = RENEW,
 ) -> Iterator[str]:
-    """Hold the Lease while the body runs, renewing it; `lost` is called where another run took it over meanwhile.
+    """Hold the Lease while the body runs, renewing it; `lost` is called if another run takes it over meanwhile.
 
     If this user may not write Leases there, the body runs without one, and gets the API server's refusal.
     """

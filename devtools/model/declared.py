@@ -1,7 +1,7 @@
-"""What the files of a stack declare, as frozen values; no behaviour beyond naming and looking up.
+"""The declarations in the files of a stack, as frozen values; no behaviour beyond names and look-ups.
 
-A field with a docstring is a key of a file that people write; the docstring describes it in the JSON Schema. All other
-fields are derived.
+A field with a docstring is a key of a file that users write; the docstring is its description in the JSON Schema. All
+other fields are derived.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ChartRef:
 
     @property
     def key(self) -> str:
-        """What tells it from every other chart: its pin, else its name."""
+        """Its unique key: its pin, otherwise its name."""
         return self.pin or self.name
 
 
@@ -314,7 +314,7 @@ class Stack:
         return frozenset(release.namespace for release in self.releases() if not release.create_namespace)
 
     def layer(self, name: str) -> Layer:
-        """Return the layer of exactly this name; KeyError where there is none."""
+        """Return the layer of exactly this name; KeyError if there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer

@@ -1,4 +1,4 @@
-"""(Stack, selection, facts) → Plan: what a run will do to each release, in which order, and why. Pure."""
+"""Makes the plan from stack, selection and facts: the action for each release, the order, the reasons. Pure."""
 
 from __future__ import annotations
 

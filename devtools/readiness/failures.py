@@ -94,7 +94,7 @@ class Symptom:
 
     @property
     def family(self) -> str:
-        """What identifies the failure even if the reason changes, as between a failed pull and kubelet's back-off."""
+        """The identity of the failure, even if the reason changes, as between a failed pull and kubelet's back-off."""
         return "Image" if "Image" in self.reason else self.reason
 
     @property
@@ -105,7 +105,7 @@ class Symptom:
 
     @property
     def hint(self) -> str:
-        """What to check, if there is more to say than the message does."""
+        """A hint on what to check, if the message is not enough."""
         return hint_of(self.reason, self.message)
 
     def patience(self, *, alone: bool = True) -> float:

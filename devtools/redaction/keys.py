@@ -1,4 +1,4 @@
-"""Judges by its key, and by its shape where the key is ambiguous, whether a value is secret; pure.
+"""Decides by its key, and by its form if the key is ambiguous, whether a value is secret; pure.
 
 `tests/cases/secrets.yaml` lists what must be hidden and what must stay readable.
 """

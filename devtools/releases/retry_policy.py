@@ -62,7 +62,7 @@ class FailedHelm:
 
     @cached_property
     def message(self) -> HelmFailure:
-        """What helm printed."""
+        """Helm's output."""
         return classify(self.result.stderr)
 
 

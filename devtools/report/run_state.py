@@ -18,7 +18,7 @@ ALL = "all tests"  # the name under which all tests of a release are skipped tog
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseResult:
-    """One release of the run: what was planned and how it ended; `outcome` is None until it did."""
+    """One release of the run: its plan and its outcome; `outcome` is None until it ended."""
 
     release: str
     layer: str

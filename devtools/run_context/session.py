@@ -39,7 +39,7 @@ class Session:
     bus: Bus
     cancel: Cancel
     slots: Slots
-    root: Path  # of the repository: where hooks run
+    root: Path  # root of the repository, in which commands run
     hook_env: Mapping[str, str]
     values: Mapping[ReleaseId, Mapping[str, Any]]  # merged, as Helm gets them
     real_node: str | None

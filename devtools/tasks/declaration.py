@@ -33,7 +33,7 @@ _SHORT = {"label": "l", "namespace": "n"}  # as in kubectl and helmfile
 
 # invoke would assign every flag a letter, even `--`; long flags read better in scripts
 class _OurTask(Task[Callable[..., None]]):
-    """A task with the two short flags that everybody expects, `-l` for a label and `-n` for a namespace.
+    """A task with the two usual short flags, `-l` for a label and `-n` for a namespace.
 
     invoke's own `--dry` is honored as `--dry-run`, or refused. `reads`: the task changes nothing but with `--fix`.
     """
@@ -53,9 +53,9 @@ class _OurTask(Task[Callable[..., None]]):
         return super().__call__(*args, **kwargs)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the arguments, with their help each time: invoke's own method uses up the help texts.
+        """Return the arguments, with their help each time: invoke's own method consumes the help texts.
 
-        A task that is asked for its help needs none.
+        With --help a task needs no arguments.
         """
         from devtools.tasks.positional import asks_for_help, refuse_incomplete, refuse_unknown
 
@@ -84,7 +84,7 @@ class LayerTask(_OurTask):
     """A task that accepts a layer as a bare word: `invoke drift 40` is `invoke drift --name 40`."""
 
     bare = "name"  # the argument that may be left out
-    beside: Collection | None = None  # the tasks that may come next on a command line, where no program says it
+    beside: Collection | None = None  # the tasks that may come next on a command line, if there is no invoke program
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """See `Task`."""
@@ -96,7 +96,7 @@ class LayerTask(_OurTask):
         return arguments
 
     def _has_layer(self) -> bool:
-        """Return whether a layer stands on the command line, which is read again and again: it is short."""
+        """Return whether a layer is on the command line, which is parsed each time, because it is short."""
         from devtools.tasks.positional import has_positional
 
         program = running_program()
@@ -119,7 +119,7 @@ def _typed(task: Task[Any]) -> str:
 
 
 def refuse_dry(name: str, output: str) -> None:
-    """End with the error that a task cannot be rehearsed."""
+    """Exit with the error that a task has no dry run."""
     from devtools.errors import ConfigError
 
     def refuse(_: object) -> NoReturn:
@@ -194,8 +194,8 @@ def our_task(
 ) -> Callable[[Callable[..., None]], Any]:
     """Declare a task as `invoke.task` does, which has flags of `_FLAGS` besides the parameters of its function.
 
-    The function gets what they mean as `options`. `help` describes its own parameters but for those of `_COMMON`, and
-    flags in other words.
+    The function gets the options they set as `options`. `help` describes its own parameters, except for those of
+    `_COMMON`, and overrides the help of flags.
     """
     added = {flag.replace("-", "_"): _FLAGS[flag] for flag in flags if _FLAGS[flag].option}
     texts = {flag: _FLAGS[flag].help for flag in flags} | dict(help or {})
@@ -213,7 +213,7 @@ layer_task = functools.partial(our_task, klass=LayerTask)
 
 
 def _with_flags(body: Callable[..., None], flags: Mapping[str, _Flag]) -> Callable[..., None]:
-    """Return a function with these parameters, too, which calls `body` with the `options` that they make.
+    """Return a function with these additional parameters, which calls `body` with the `options` that they set.
 
     A function without a parameter `options` is returned as it is.
     """

@@ -23,10 +23,10 @@ _MESSAGE = b"interrupted by Ctrl-C\n"
 
 
 def end_quietly(ours: type[Task[Any]]) -> None:
-    """From now on end this process at Ctrl-C, until a task takes over, if it is one of invoke's.
+    """End this process at Ctrl-C from now until a task handles it, if it is an invoke process.
 
-    `ours` is the class of tasks that say themselves what Ctrl-C does once they run; others' tasks get it as ever.
-    Does nothing in a process of another program, where Ctrl-C is ignored (nohup) or handled already.
+    `ours` is the class of tasks that handle Ctrl-C themselves once they run; other tasks get Python's default. Do
+    nothing in a process of another program, or if Ctrl-C is ignored (nohup) or handled already.
     """
     if running_program() is None or threading.current_thread() is not threading.main_thread():
         return
@@ -48,7 +48,7 @@ def end_quietly(ours: type[Task[Any]]) -> None:
 
 
 def _running(frame: FrameType | None) -> object:
-    """Return the task that is running; None where invoke has not come to any yet."""
+    """Return the running task; None if invoke has not started any yet."""
     while frame is not None:
         if frame.f_code is Task.__call__.__code__:
             return frame.f_locals["self"]

@@ -65,23 +65,23 @@ class _Mention:
 def has_positional(task: AnyTask, words: Sequence[str], root: Collection) -> bool:
     """Return whether each mention of a task is followed by one bare word that can only be meant for it.
 
-    That is: no flag, no flag's value and no task of `root`. What follows something that is not known is not looked at:
-    invoke refuses it.
+    Such a word is not a flag, a flag's value or a task of `root`. Words after an unknown flag or task are not checked,
+    because invoke refuses the command line.
     """
     mentions = [mention for mention in _read(words, _tasks(root))[0] if mention.task is task]
     return bool(mentions) and all(mention.bare for mention in mentions)
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Return whether a task is followed by --help, which invoke would take for the argument that the task needs."""
+    """Return whether a task is followed by --help, which invoke would treat as the task's missing argument."""
     before = [*words[: words.index("--")]] if "--" in words else [*words]
     return not {"--help", "-h"}.isdisjoint(before)
 
 
 def refuse_unknown(words: Sequence[str], root: Collection) -> None:
-    """Raise Exit with near names for a word that can only be the name of a task, and is none.
+    """Raise Exit with similar names for a word that must be the name of a task, and is not.
 
-    invoke itself names none; what begins with `-` is left to it.
+    invoke itself suggests none; it handles words that begin with `-`.
     """
     tasks = _tasks(root)
     word = _read(words, tasks)[1]
@@ -97,7 +97,7 @@ def refuse_unknown(words: Sequence[str], root: Collection) -> None:
 
 
 def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
-    """Raise Exit for a task of ours that lacks an argument which it needs; invoke itself does not say what that is."""
+    """Raise Exit for a task of devtools that lacks a required argument; invoke itself does not describe it."""
     tasks = _tasks(root)
     for mention in _read(words, tasks)[0]:
         if mention.left > 0 and hasattr(mention.task, "reads") and not mention.waits:
@@ -110,9 +110,9 @@ def refuse_incomplete(words: Sequence[str], root: Collection) -> None:
 
 
 def _read(words: Iterable[str], tasks: Mapping[str, AnyTask]) -> tuple[list[_Mention], str]:
-    """Return the tasks on a command line, and the first word that is no task's and no task, empty if there is none.
+    """Return the tasks on a command line, and the first word that is neither a task nor an argument, or "".
 
-    What follows that word, or the first odd flag, is not read.
+    Words after that word, or after the first unknown flag, are not parsed.
     """
     mentions: list[_Mention] = []
     for word in words:
@@ -138,7 +138,7 @@ def _tasks(root: Collection) -> dict[str, AnyTask]:
 
 
 def _flags(task: AnyTask) -> ParserContext:
-    """Return a task's flags, as it declares them; reading them uses up its help, so a copy is read."""
+    """Return a task's flags as declared; reading them consumes its help, so a copy is read."""
     probe = copy.copy(task)
     probe.help = dict(task.help)
     return ParserContext(name="probe", args=Task.get_arguments(probe, ignore_unknown_help=True))

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 
 def running_program() -> Program | None:
-    """None if another program uses the tasks as a library."""
+    """Return the program; None if another program uses the tasks as a library."""
     module = sys.modules.get("invoke.program")  # if it is not imported yet, none runs
     found = getattr(sys.modules.get("__main__"), "program", None)
     return found if module and isinstance(found, module.Program) else None
 
 
 def allow_bytecode() -> None:
-    """Let this process write bytecode again, which invoke forbids, if it is invoke's and the user does not forbid it.
+    """Let this process write bytecode again, which invoke disables, if it is invoke's and the user allows it.
 
-    Otherwise every command would compile all of our modules again: a quarter of a second.
+    Otherwise every command would compile all modules of devtools again, which takes a quarter of a second.
     """
     if running_program() is not None:
         sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)

@@ -63,7 +63,7 @@ class GoBuilder:
         self._tick = tick
 
     def build(self, family: Family, out: Path, log: Path, progress: Callable[[str], None]) -> str:
-        """Build the family's programs into the directory `out`; returns Go's version. What Go printed goes to `log`.
+        """Build the family's programs into the directory `out`; returns Go's version. `log` gets Go's output.
 
         Raises EnvironmentFault (no Go, no network, no disk …), Interrupted, TimedOut.
         """

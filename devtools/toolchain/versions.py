@@ -28,7 +28,7 @@ class Family:
     version: str
     module: str  # the module whose version this is
     packages: tuple[str, ...]
-    stamps: tuple[str, ...] = ()  # what `-X` sets, so that the program knows its version
+    stamps: tuple[str, ...] = ()  # the variable that `-X` sets, so that the program knows its version
     usually: str  # how long a first build takes on two cores, for users
 
     @property
@@ -43,7 +43,7 @@ class Tool:
 
     name: str
     version: str
-    family: str = ""  # empty: from PyPI, a script beside the interpreter
+    family: str = ""  # empty: from PyPI, a script next to the interpreter
     same: Same  # the number of leading parts in which a version from PATH must equal the pinned one
     at_least: bool = True  # and it must not be older
     ask: tuple[str, ...] = ("--version",)  # empty: it cannot print its version

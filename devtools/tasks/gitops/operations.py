@@ -1,4 +1,4 @@
-"""The invoke tasks that compare, promote and hand over environments; nothing else is imported until one runs."""
+"""The invoke tasks that compare, promote and migrate environments; nothing else is imported until one runs."""
 
 from __future__ import annotations
 
