@@ -1,4 +1,4 @@
-"""Carries out a plan: a true DAG on threads.
+"""Carries out a plan as a DAG on threads.
 
 A step starts as soon as the steps it needs are done. A failed step skips only its dependents, and each of them names
 the cause. If the cluster goes away or the run is cancelled, nothing else starts.

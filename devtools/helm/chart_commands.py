@@ -62,12 +62,12 @@ class HelmCharts:
         return self._command(*self._chart("pull", source, name), *words, timeout=_PULL)
 
     def latest(self, source: str, name: str, within: str = "") -> Command:
-        """Chart.yaml of the newest version that is not a pre-release, `within` a range such as `~1.2` if given."""
+        """Print Chart.yaml of the newest version that is not a pre-release, `within` a range such as `~1.2` if set."""
         words = ("--version", within) if within else ()
         return self._command(*self._chart("show", source, name), *words, timeout=_PULL)
 
     def show_archive(self, archive: Path) -> Command:
-        """Chart.yaml of an archive, if helm can load it."""
+        """Print Chart.yaml of an archive, if helm can load it."""
         return self._command("show", "chart", str(archive), timeout=_LOCAL)
 
     def verify(self, archive: Path, keyring: Path) -> Command:

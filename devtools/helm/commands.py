@@ -110,7 +110,7 @@ class Helm:
         )
 
     def rollback(self, release: ReleaseId, revision: int, *, timeout: float) -> Command:
-        """Go back to a revision."""
+        """Roll back to a revision."""
         return self._command(
             ("rollback", release.name, str(revision), "--namespace", release.namespace),
             ("--wait=hookOnly", "--timeout", _seconds(timeout)),

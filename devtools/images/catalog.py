@@ -134,7 +134,7 @@ def _entry(keys: Mapping[str, Any], root: Path, where: Location) -> Pinned:
 
 
 def _entry_problems(keys: Mapping[str, Any], document: Document, index: int) -> list[Problem]:
-    """What one entry cannot say together, and paths that leave the repository."""
+    """Return the problems of one entry: keys that exclude each other, and paths outside the repository."""
     path: KeyPath = ("images", index)
     problems = []
     if "build" in keys and "archive" in keys:

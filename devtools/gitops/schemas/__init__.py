@@ -41,7 +41,7 @@ def key_path(text: str) -> KeyPath:
 
 
 def kind_of(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Group, version and kind of an object."""
+    """Return group, version and kind of an object."""
     group, _, version = str(item.get("apiVersion") or "").rpartition("/")
     return group, version, str(item.get("kind") or "")
 

@@ -117,7 +117,7 @@ class Tree:
 
     @cached_property
     def objects(self) -> tuple[KubeObject, ...]:
-        """Every Kubernetes object, in the order of files.
+        """All Kubernetes objects, in the order of files.
 
         Objects of charts, except for CRDs in `crds/`, and patches of kustomizations are left out.
         """
@@ -142,7 +142,7 @@ class Tree:
 
     @cached_property
     def directories(self) -> frozenset[PurePosixPath]:
-        """Every directory that has a file."""
+        """All directories that have a file."""
         return frozenset(parent for path in self.files for parent in path.parents)
 
     def data_of(self, path: PurePosixPath) -> Mapping[str, Any]:

@@ -109,7 +109,7 @@ def write_changes(changes: Changes) -> None:
 
 
 def note_restored(out: Path, files: Mapping[PurePosixPath, bytes | None]) -> None:
-    """Note in the manifest that files of it were restored from version control, or removed (None)."""
+    """Record in the manifest that files of it were restored from version control, or removed (None)."""
     digests = _digests(out, Path(out.name))
     changed = {}
     for engine, paths in digests.items():

@@ -114,7 +114,7 @@ def find_value(document: Document, value: Any) -> KeyPath | None:
 
 
 def _own_urls(tree: Tree, applications: tuple[Application, ...]) -> Iterator[str]:
-    """URLs of repositories whose named paths exist here."""
+    """Yield the URLs of repositories whose named paths exist here."""
     for item in tree.of("ApplicationSet", ARGO):
         for _, generator in git_generators(item.spec):
             patterns = [

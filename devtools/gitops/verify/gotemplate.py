@@ -56,7 +56,7 @@ def render(template: str, data: Mapping[str, Any], *, strict: bool = True) -> st
 
 
 def _parse(template: str) -> list[_Node]:
-    """Blocks of a template."""
+    """Return the blocks of a template."""
     root: list[_Node] = []
     stack: list[tuple[_Node, list[_Node]]] = []
     current = root
