@@ -191,7 +191,7 @@ def check_a_damaged_kubeconfig_is_written_anew(machine: Machine) -> None:
 
 
 def check_what_died_is_started_again(machine: Machine) -> None:
-    """As after the system ended something for want of memory: who only looks is told, and nothing stored is lost."""
+    """As after the system ended something for lack of memory: a look reports it, and nothing stored is lost."""
     kill(machine, "kube-apiserver")
     before = machine.processes()
     status = machine.provider().status()

@@ -276,7 +276,7 @@ def test_a_directory_of_helmfiles_in_their_order(helmfiles: Helmfiles, tmp_path:
         ("10-a.yaml", ["cache"]),
         ("20-b.yaml", ["api"]),
     ]
-    assert layers["10-a.yaml"][0]["wait"] is False
+    assert "wait" not in layers["10-a.yaml"][0]  # atomic waits, whatever else is said
     assert "wait" not in layers["20-b.yaml"][0]
     helmfile, helm = (helmfiles.app.toolchain.path(name) for name in ("helmfile", "helm"))
     packer = Packer(helm=helm, home=helmfiles.home)

@@ -401,7 +401,7 @@ PROXY = 'go: k8s.io/api@v0.34.4: Get "https://joe:hunter22@proxy.test/k8s.io/api
         ("example.test/tls/x509util\nlink: it broke", "link: it broke", "full output"),
         ("verifying x@v1: checksum mismatch", "not the one that go.sum vouches for", "do not go on"),
         ("write /x: no space left on device", "the disk is full", "go clean -cache"),
-        ("x/y: /compile: signal: killed", "want of memory", "GOFLAGS=-p=1"),
+        ("x/y: /compile: signal: killed", "lack of memory", "GOFLAGS=-p=1"),
         ("x.go:3:4: undefined: y", "undefined: y", "the full output of Go is in "),
     ],
 )
